@@ -60,18 +60,22 @@ func unseen(s string) bool {
 	return strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) // a byte that is no letter is U+FFFD, which is seen
 }
 
+// nameLetters are those that a lease's name may have. They are ASCII's alone: two names that look the same are the same,
+// and none has a letter that cannot be seen.
+const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 // CheckName says what is wrong with the letters of a lease's name; "" is none.
 func CheckName(name string) error {
-	odd := strings.ContainsFunc(name, func(c rune) bool {
-		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
-	})
+	odd := strings.ContainsFunc(name, func(c rune) bool { return !strings.ContainsRune(nameLetters, c) })
 	if odd || strings.HasPrefix(name, "-") || len(name) > mostName || name != "" && strings.Trim(name, ".") == "" {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %.200q: a name has letters, digits, dots, _ and -, does not begin with - or have dots alone, and is no longer than %d bytes", name, mostName)}
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %+.200q: a name has letters (a-z, A-Z), digits, dots, _ and -, "+
+			"does not begin with - or have dots alone, and is no longer than %d bytes", name, mostName)}
 	}
 	return nil
 }
 
-// CheckFree says whether a lease's name could be taken for something else: a source, or an instance. That no other lease has it is seen when it is given.
+// CheckFree says whether a lease's name could be taken for something else: a source, an instance, or one that a source may
+// make later. That no other lease of the project has it is seen when it is given.
 func CheckFree(ctx context.Context, name string, isSource func(name string) bool, resolve func(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)) error {
 	taken := func(text string) error {
 		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(text), Hint: "take another name for the lease"}
@@ -82,6 +86,9 @@ func CheckFree(ctx context.Context, name string, isSource func(name string) bool
 	if isSource(name) {
 		return taken("there is a source of this name")
 	}
+	if source := namesInstance(name, isSource); source != "" {
+		return taken("instances of the source " + source + " have such names")
+	}
 	i, _, err := resolve(ctx, name)
 	if err == nil && string(i.ID) == name {
 		return taken("there is an instance of this name")
@@ -90,4 +97,19 @@ func CheckFree(ctx context.Context, name string, isSource func(name string) bool
 		err = nil
 	}
 	return err
+}
+
+// namesInstance tells of which source an instance could have a name: SOURCE-NUMBER, or of a pool POOL- and the name of an
+// instance behind it. "": of none.
+func namesInstance(name string, isSource func(name string) bool) string {
+	for i, c := range name {
+		if c != '-' || !isSource(name[:i]) {
+			continue
+		}
+		rest := name[i+1:]
+		if rest != "" && strings.Trim(rest, "0123456789") == "" || namesInstance(rest, isSource) != "" {
+			return name[:i]
+		}
+	}
+	return ""
 }

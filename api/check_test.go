@@ -26,7 +26,7 @@ func TestCheckRequest(t *testing.T) {
 		bad  string
 	}{
 		{"nothing", compute.Request{}, ""},
-		{"words", compute.Request{Name: "größe_1.2-x", Purpose: "für später", Owner: "ann@example.org", Labels: map[string]string{"a.b/c": "a value", "none": ""}}, ""},
+		{"words", compute.Request{Name: "Size_1.2-x", Purpose: "für später", Owner: "ann@example.org", Labels: map[string]string{"a.b/c": "a value", "none": ""}}, ""},
 		{"many small labels", compute.Request{Labels: many(64, 100)}, ""},
 		{"too many labels", compute.Request{Labels: many(65, 1)}, "65 labels"},
 		{"a label too long", compute.Request{Labels: many(1, 4097)}, "4097 bytes"},
@@ -41,6 +41,9 @@ func TestCheckRequest(t *testing.T) {
 		{"an owner", compute.Request{Owner: "ann\r"}, `"ann\r"`},
 		{"a name", compute.Request{Name: "a b"}, `"a b"`},
 		{"a name like an option", compute.Request{Name: "-x"}, `"-x"`},
+		{"a name of full-width letters", compute.Request{Name: "ｗｅｂ"}, "a-z"},
+		{"a name with a Cyrillic letter", compute.Request{Name: "wеb"}, "a-z"},
+		{"a name with a letter that is empty", compute.Request{Name: "webㅤ"}, `"web\u3164"`},
 		{"a name too long", compute.Request{Name: strings.Repeat("x", 201)}, "200 bytes"},
 	} {
 		switch err := api.CheckRequest(c.req); {
@@ -54,7 +57,7 @@ func TestCheckRequest(t *testing.T) {
 
 // TestCheckFree: a name is of one thing.
 func TestCheckFree(t *testing.T) {
-	isSource := func(name string) bool { return name == "web" }
+	isSource := func(name string) bool { return name == "web" || name == "front" }
 	broken := errors.New("the disk is full")
 	resolve := func(_ context.Context, name string) (compute.Instance, *compute.Lease, error) {
 		switch name {
@@ -67,7 +70,8 @@ func TestCheckFree(t *testing.T) {
 		}
 		return compute.Instance{}, nil, compute.ErrNotFound
 	}
-	for name, want := range map[string]error{"": nil, "new": nil, "build": nil, "web": compute.ErrConflict, "web-1": compute.ErrConflict, "broken": broken} {
+	for name, want := range map[string]error{"": nil, "new": nil, "build": nil, "web": compute.ErrConflict, "web-1": compute.ErrConflict, "web-99": compute.ErrConflict, "front-web-7": compute.ErrConflict,
+		"web-": nil, "web-a": nil, "web-9-a": nil, "other-9": nil, "front-other-7": nil, "broken": broken} {
 		if err := api.CheckFree(t.Context(), name, isSource, resolve); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", name, err, want)
 		}

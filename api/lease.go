@@ -83,7 +83,7 @@ type AcquireRequest struct {
 	Project  string            `json:"project,omitempty" maxLength:"200" doc:"of the caller's, for which they are; the default one unless it is said"`
 	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"in the queue, where a higher number goes first; 0 unless it is said, and at most what the project may have"`
 	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
-	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only. Letters, digits, dots, _ and -"`
+	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those of its project that live; with a count of 1 only. Letters (a-z, A-Z), digits, dots, _ and -"`
 	TTL      *float64          `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
 	Idle     *float64          `json:"idle,omitempty" minimum:"0" maximum:"3153600000" doc:"it ends when unused for so many seconds; 0: it does not"`
 	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`

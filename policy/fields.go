@@ -32,7 +32,7 @@ var Fields = []Field{
 	{Name: "Project", Key: "project", Who: Caller, Within: "the caller's own projects"},
 	{Name: "Priority", Key: "priority", Who: Caller, Within: "-100 to 100, and the project's `highest-priority`"},
 	{Name: "Purpose", Key: "purpose", Who: Caller, Within: "1,000 bytes of text; shown, never acted on"},
-	{Name: "Name", Key: "name", Who: Caller, Within: "letters, digits, dots, `_` and `-`; not the name of a source, an instance or another lease"},
+	{Name: "Name", Key: "name", Who: Caller, Within: "letters (a-z, A-Z), digits, dots, `_` and `-`; not the name of a source or an instance, `SOURCE-NUMBER`, or the name of another lease of the project"},
 	{Name: "TTL", Key: "ttl", Who: Caller, Within: "the source's `max-ttl`"},
 	{Name: "Idle", Key: "idle", Who: Caller, Within: "it ends the caller's own lease alone"},
 	{Name: "Wait", Key: "wait", Who: Caller, Within: "the caller's own request alone"},

@@ -156,6 +156,12 @@ func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*co
 	if err != nil || len(ls) == 0 {
 		return nil, err
 	}
+	return meant(who, i.ID, ls, "several leases have parts of it", "name the lease that is meant, and not the instance")
+}
+
+// meant is which of several leases somebody means by a name that they share: that whose id he presents, else his own, of which
+// there must be one. Where none is his it is another's, which he then may not use.
+func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint string) (*compute.Lease, error) {
 	if b := who.Within; b != nil {
 		inside := slices.DeleteFunc(slices.Clone(ls), func(l *compute.Lease) bool {
 			return b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source
@@ -181,8 +187,7 @@ func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*co
 		own = ls
 	}
 	if len(own) > 1 {
-		return nil, &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("several leases have parts of it: %s", listed(own)),
-			Hint: "name the lease that is meant, and not the instance"}
+		return nil, &compute.Error{ID: name, Kind: compute.ErrConflict, Err: fmt.Errorf("%s: %s", several, listed(own)), Hint: hint}
 	}
 	return own[0], nil
 }

@@ -35,7 +35,7 @@ func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Ins
 	}
 	i, err := tx.Instance(compute.ID(name))
 	if errors.Is(err, compute.ErrNotFound) {
-		l, e := leaseNamed(tx, name)
+		l, e := leaseNamed(tx, who, name)
 		if e != nil || l == nil {
 			return nil, nil, errors.Join(e, p.unknown(name, e))
 		}
@@ -65,13 +65,21 @@ func (p *Pool) unknown(name string, other error) error {
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
 }
 
-func leaseNamed(tx compute.Tx, name string) (*compute.Lease, error) {
-	ls, err := tx.Leases(compute.LeaseQuery{Name: name, Limit: 1})
-	if err != nil || len(ls) > 0 {
-		if len(ls) > 0 {
-			return ls[0], nil
-		}
+// leaseNamed finds a living lease by its name, or its id. Each project may have one of a name: it is the one that is meant.
+// nil: there is none.
+func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, error) {
+	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
+	if err != nil {
 		return nil, err
+	}
+	if len(ls) == 1 {
+		return ls[0], nil
+	}
+	if len(ls) > 1 && who.Owner == "" && who.Within == nil { // nobody in particular asks
+		return ls[0], nil
+	}
+	if len(ls) > 1 {
+		return meant(who, compute.ID(name), ls, "leases of several projects have this name", "name the lease by its id")
 	}
 	l, err := tx.Lease(name)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {

@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 		`{"source": "web", "name": "a b"}`:                                        {400, `"a b"`},
 		`{"source": "web", "name": "x\u001b[31m"}`:                                {400, `"x\x1b[31m"`},
 		`{"source": "web", "name": "web"}`:                                        {409, "a source of this name"},
-		`{"source": "web", "name": "` + string(leases[0].Instance) + `"}`:         {409, "an instance of this name"},
+		`{"source": "web", "name": "` + string(leases[0].Instance) + `"}`:         {409, "instances of the source web have such names"},
 		`{"source": "web", "purpose": "x\u0000"}`:                                 {400, "purpose"},
 		`{"source": "web", "labels": {"a": "b\u001b"}}`:                           {400, "label"},
 		`{"source": "web", "labels": {"a": "` + strings.Repeat("x", 5000) + `"}}`: {400, "5000 bytes"},
@@ -113,10 +113,10 @@ func TestRefusals(t *testing.T) {
 	if all := leasesOf(t, e); len(all) != 1 {
 		t.Errorf("%d leases were taken", len(all)-1)
 	}
-	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases", `{"source": "web", "name": "größe_1", "labels": {"a": "b"}}`); status != 201 {
+	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases", `{"source": "web", "name": "Size_1", "labels": {"a": "b"}}`); status != 201 {
 		t.Errorf("%d %s", status, text)
 	}
-	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases/größe_1/extend", ""); status != 200 {
+	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases/Size_1/extend", ""); status != 200 {
 		t.Errorf("extend without a body: %d %s", status, text)
 	}
 }

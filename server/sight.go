@@ -93,6 +93,9 @@ func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *c
 // find finds an instance and its lease. Of several that have parts of an instance which is named it is the asker's own, else one that he sees.
 func (s *server) find(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	i, l, err := s.Engine().Resolve(ctx, name)
+	if err == nil && l != nil && l.Name == name && name != string(i.ID) && !s.seesLease(asker(ctx), l) {
+		return s.namesake(ctx, name, i, l)
+	}
 	if err != nil || l == nil || l.Share == nil || name != string(i.ID) {
 		return i, l, err
 	}
@@ -107,6 +110,17 @@ func (s *server) find(ctx context.Context, name string) (compute.Instance, *comp
 		return i, seen[0], nil
 	}
 	return i, l, nil
+}
+
+// namesake finds the asker's lease of a name that another project's has too; i and l are that one.
+func (s *server) namesake(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
+	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: seenProjects(asker(ctx))})
+	for _, own := range all {
+		if err == nil && s.seesLease(asker(ctx), &own) {
+			return s.Engine().Resolve(ctx, own.ID)
+		}
+	}
+	return i, l, err
 }
 
 // unseen is the error for what somebody does not see, which is that for what there is not.

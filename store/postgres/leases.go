@@ -153,7 +153,7 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	}
 	lives := l.Ended.IsZero()
 	if l.Name != "" && lives {
-		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Limit: 1}); err != nil {
+		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Projects: []string{l.Project}, Limit: 1}); err != nil {
 			return err
 		} else if len(same) > 0 {
 			return &compute.Error{ID: compute.ID(l.Name), Kind: compute.ErrConflict,

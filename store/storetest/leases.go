@@ -169,7 +169,11 @@ func leaseConflicts(t *testing.T, r *rig) {
 	})
 	update(t, r, func(tx compute.Tx) error {
 		is(t, "the name twice", tx.InsertLease(&compute.Lease{ID: "b", Name: "mine", Instance: "i-2"}), compute.ErrConflict)
-		if err := tx.InsertLease(&compute.Lease{ID: "c", Instance: "i-3"}); err != nil {
+		if err := tx.InsertLease(&compute.Lease{ID: "c", Name: "mine", Project: "p", Instance: "i-3"}); err != nil { // another project's
+			return err
+		}
+		is(t, "the name twice in a project", tx.InsertLease(&compute.Lease{ID: "h", Name: "mine", Project: "p", Instance: "i-5"}), compute.ErrConflict)
+		if err := tx.InsertLease(&compute.Lease{ID: "i", Instance: "i-6"}); err != nil {
 			return err
 		}
 		return tx.InsertLease(&compute.Lease{ID: "d", Instance: "i-4"}) // no name is no conflict
@@ -194,7 +198,7 @@ func leaseConflicts(t *testing.T, r *rig) {
 	})
 	view(t, r, func(tx compute.Tx) error {
 		ls, err := tx.Leases(compute.LeaseQuery{})
-		if got := leaseIDs(ls); got != "a c d" {
+		if got := leaseIDs(ls); got != "a c i d" {
 			t.Errorf("living are %q", got)
 		}
 		return err
