@@ -39,6 +39,7 @@ type want struct {
 	maxPrice        float64
 	labels          []string
 	name, purpose   string
+	made            choice      // of what it is to be made
 	start           string      // the directory that commands start in; "": the current one
 	key             string      // of acquire; "": none
 	priced          func() bool // --max-price was given
@@ -51,6 +52,21 @@ func (w *want) flags(a *app, cmd *cobra.Command) {
 	w.common(a, f)
 	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
 	f.StringVar(&w.name, "name", "", "give the lease a `NAME`")
+	w.made.flags(a, cmd, "")
+}
+
+// choice is of what an instance is to be made, where that is not as its source says.
+type choice struct{ image, flavor, location string }
+
+// flags declares the options of a choice. short is the letter of --image; "": it has none.
+func (c *choice) flags(a *app, cmd *cobra.Command, short string) {
+	f := cmd.Flags()
+	f.StringVarP(&c.image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
+	_ = cmd.RegisterFlagCompletionFunc("image", a.completeImages)
+	_ = cmd.RegisterFlagCompletionFunc("flavor", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
 }
 
 // common are those that deploy takes too.
@@ -79,6 +95,7 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Own: true, Purpose: w.purpose, Name: w.name, Wait: waitDefault,
 		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus, MaxPrice: w.maxPrice,
+		Image: w.made.image, Flavor: w.made.flavor, Location: w.made.location,
 	}
 	if name := a.project(); name != nil {
 		req.Project = *name
@@ -160,8 +177,11 @@ Where the source's maximum is reached the request waits in the queue. The lease 
 unused for 24 hours, unless --idle or the source says otherwise.
 
 Of a source with ` + "`share = yes`" + ` each lease books a part of an instance: --cores (1, unless it is said), --memory, --disk and --gpus; several lie beside each other
-as long as there is room. Printed are the leases' names or ids then, which stand wherever an instance's name may.`,
-		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G\n  hostler acquire -s pool --key job-1204 2",
+as long as there is room. Printed are the leases' names or ids then, which stand wherever an instance's name may.
+
+With --image, --flavor or --location the instances are made for this request, and go when they are given back. Through a
+controller of others you may choose what the source lets you choose: docs/controller.md.`,
+		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G\n  hostler acquire -s lab --image debian:13\n  hostler acquire -s pool --key job-1204 2",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			count := 1

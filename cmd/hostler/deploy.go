@@ -26,15 +26,15 @@ const ttlMadeUp = 24 * time.Hour
 // deployOptions are what deploy can be told.
 type deployOptions struct {
 	want
-	name, prefix            string
-	image, flavor, location string
-	bundles, vars, matrix   []string
-	count, parallel         int
-	allOrNothing            bool
-	onFailure               string
-	description, report     string
-	userID, secretKey       string
-	logs, as, via           string
+	name, prefix string
+	choice
+	bundles, vars, matrix []string
+	count, parallel       int
+	allOrNothing          bool
+	onFailure             string
+	description, report   string
+	userID, secretKey     string
+	logs, as, via         string
 
 	old bool // called as deploy-node
 }
@@ -74,9 +74,8 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVarP(&o.prefix, "prefix", "x", "", "begin a made-up name with `TEXT`")
 	f.StringArrayVarP(&o.bundles, "bundle", "b", nil, "put the bundle `NAME` on it too; may be repeated")
 	f.StringArrayVarP(&o.vars, "var", "t", nil, "set the variable `KEY=VALUE` of templates, VALUE or env:, file:, command:, keyring: with where it is; may be repeated")
-	f.StringVarP(&o.image, "image", "i", "", "make it of the image `NAME`: an alias, an id, a name, or the beginning of one")
-	f.StringVar(&o.flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
-	f.StringVar(&o.location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
+	o.choice.flags(a, cmd, "i")
+	f.Lookup("image").Usage += "; or an alias of [deploy]"
 	f.IntVar(&o.count, "count", 1, "make `N` nodes; with --matrix, of each kind")
 	f.StringArrayVar(&o.matrix, "matrix", nil, "make nodes of each of several: `KEY=VALUE,VALUE` of image, flavor, location or a variable; with several --matrix, of each combination")
 	f.IntVar(&o.parallel, "parallel", 0, "work on `N` nodes at a time (64)")
@@ -94,7 +93,6 @@ print comes on standard error, each line with the node's name where there are se
 	}
 	_ = cmd.MarkFlagDirname("logs")
 	_ = cmd.RegisterFlagCompletionFunc("bundle", a.completeBundles)
-	_ = cmd.RegisterFlagCompletionFunc("image", a.completeImages)
 	_ = cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions([]string{"root", "self"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(deploy.Vias, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("on-failure", cobra.FixedCompletions(deploy.Policies, cobra.ShellCompDirectiveNoFileComp))
