@@ -148,11 +148,15 @@ func (x *examination) holds(digest string) bool {
 
 // hold keeps a thing from being used.
 func (th *thing) hold(g *gathering, it Item) {
-	first := it.Risks[0]
 	wait := func(err *error) {
-		if *err == nil {
-			*err = &Error{File: first.File, Line: first.Line, Source: it.Source, Msg: first.Why, Err: ErrUntrusted}
+		if *err != nil {
+			return
 		}
+		var all errorList
+		for _, r := range it.Risks {
+			all.add(&Error{File: r.File, Line: r.Line, Source: it.Source, Msg: r.Why, Err: ErrUntrusted})
+		}
+		*err = all.err()
 	}
 	switch {
 	case th.source != nil:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"path/filepath"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ for the content as it is: of what changes you are asked again.`,
 			if err != nil {
 				return err
 			}
-			return a.trustShow(cfg.NeedsTrust(), "")
+			return errors.Join(a.trustShow(cfg.NeedsTrust(), ""), a.sayUnjudged(cfg, ""))
 		},
 	}
 	sub := func(use, short, example string, run func(dangers []config.Danger, root string) error) *cobra.Command {
@@ -93,7 +94,7 @@ for the content as it is: of what changes you are asked again.`,
 						return err
 					}
 				}
-				return run(cfg.NeedsTrust(), root)
+				return errors.Join(run(cfg.NeedsTrust(), root), a.sayUnjudged(cfg, root))
 			},
 		}
 		cmd.AddCommand(c)
@@ -110,6 +111,17 @@ for the content as it is: of what changes you are asked again.`,
 		RunE: func(*cobra.Command, []string) error { return a.trustList() },
 	})
 	return cmd
+}
+
+// sayUnjudged names the sources of a tree that nobody can judge, as they are broken. root: only of that one; "": of all.
+func (a *app) sayUnjudged(cfg *config.Config, root string) error {
+	var out error
+	for _, s := range cfg.Sources {
+		if s.Tree && s.Err != nil && !errors.Is(s.Err, config.ErrUntrusted) && (root == "" || s.Root == root) {
+			out = errors.Join(out, fprintf(a.errs, "%s: not judged, as it is broken and cannot be used: %s\n", a.program, printable(plain(s.Err))))
+		}
+	}
+	return out
 }
 
 func trustStore() (config.TrustStore, error) {
