@@ -18,6 +18,7 @@ import (
 //
 //	conf:"memory,size"    an int64 of bytes, written "512M"
 //	conf:"base,required"  not giving it is an error
+//	conf:"pids,some"      0 is an error, as not giving it means something else
 //	conf:",rest"          a map[string]string that gets all keys without a field
 //
 // In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given, stay as they are. A key that has no field, or a
@@ -64,6 +65,8 @@ func decode(settings map[string]string, position func(key string) (file string, 
 			at(key, "is required", nil)
 		} else if err := f.set(settings[key]); err != nil {
 			at(key, "", err)
+		} else if f.has("some") && f.value.IsZero() {
+			at(key, fmt.Sprintf("%s is not above 0; leave it out for what is usual", settings[key]), nil)
 		}
 	}
 	for _, folded := range slices.Sorted(maps.Keys(given)) {

@@ -27,6 +27,7 @@ type options struct {
 	Fast   bool          `conf:"fast"`
 	Hosts  []string      `conf:"hosts"`
 	Kept   string        `conf:"kept"`
+	Some   int           `conf:"some,some"`
 	Other  chan int
 }
 
@@ -35,11 +36,11 @@ func TestDecode(t *testing.T) {
 	err := config.Decode(map[string]string{
 		"base": "/srv", "count": "-3", "small": "255", "ratio": "0.5", "memory": "2G", "wait_long": "1d", "fast": "on", "hosts": "a, b\nc", "user": "me",
 	}, nil, &o)
-	want := options{common{"me"}, "/srv", -3, 255, 0.5, 2 << 30, 24 * time.Hour, true, []string{"a", "b", "c"}, "as it was", nil}
+	want := options{common{"me"}, "/srv", -3, 255, 0.5, 2 << 30, 24 * time.Hour, true, []string{"a", "b", "c"}, "as it was", 0, nil}
 	if d := cmp.Diff(want, o, cmp.AllowUnexported(options{})); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)
 	}
-	if got := config.Keys(o); !slices.Equal(got, config.Keys(&o)) || len(got) != 10 || got[0] != "user" {
+	if got := config.Keys(o); !slices.Equal(got, config.Keys(&o)) || len(got) != 11 || got[0] != "user" {
 		t.Errorf("keys = %q", got)
 	}
 }
@@ -49,6 +50,7 @@ func TestDecodeErrors(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
 		"cuont":  {"1", "f:5: cuont: unknown key; the nearest known is count"},
 		"count":  {"x", `f:5: count: "x" is not a whole number`},
+		"some":   {"0", "f:4: some: 0 is not above 0; leave it out for what is usual"},
 		"small":  {"256", `"256" is too large`},
 		"ratio":  {"x", `"x" is not a number`},
 		"memory": {"2X", `"2X" is not a size`},

@@ -69,3 +69,31 @@ func someSize(text string) (int64, error) {
 	}
 	return n, err
 }
+
+// narrower says where requests may ask for less than what each instance has.
+func (s *Source) narrower(fail func(*Error)) {
+	for _, l := range []struct {
+		key  string
+		most float64
+		has  func(string) (float64, error)
+	}{
+		{"cores", s.Limits.Most.Cores, numbered}, {"memory", float64(s.Limits.Most.Memory), sized},
+		{"disk", float64(s.Limits.Most.Disk), sized}, {"gpus", float64(s.Limits.Most.GPUs), numbered},
+	} {
+		said, ok := s.Values[s.Type+"."+l.key]
+		has, err := l.has(said.Text)
+		if !ok || err != nil || l.most <= 0 || l.most >= has {
+			continue
+		}
+		at := s.Values["max_"+l.key]
+		fail(&Error{File: at.File, Line: at.Line, Key: at.Key,
+			Msg: fmt.Sprintf("%s is less than %s = %s of line %d, which each instance has", at.Text, said.Key, said.Text, said.Line)})
+	}
+}
+
+func numbered(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
+
+func sized(text string) (float64, error) {
+	n, err := ParseSize(text)
+	return float64(n), err
+}

@@ -187,6 +187,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		}
 	}
 	s.require(fail)
+	s.narrower(fail)
 	for _, event := range Events {
 		dir := filepath.Join(rel, event+".d")
 		info, err := p.stat(dir)

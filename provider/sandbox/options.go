@@ -12,7 +12,7 @@ type Options struct {
 	Cores   float64  `conf:"cores"`       // of processor time, at most; 0: all
 	Memory  int64    `conf:"memory,size"` // bytes, at most, with what is written to upper = ram; 0: no limit
 	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's and half of the sandbox's, else no limit
-	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384, or a tenth of the machine's
+	PIDs    int      `conf:"pids,some"`   // processes and threads, at most; 0: 16384, or a tenth of the machine's
 	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
 	Egress  []string `conf:"egress"`      // where it may go: words, names, addresses and ranges as package egress has them; none: the internet
 	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in
@@ -23,7 +23,7 @@ type Options struct {
 	Show    []string `conf:"show"`        // paths that are, though they would be hidden
 	User    string   `conf:"user"`        // whom commands run as; "": the image's, else root of the sandbox
 	Entry   bool     `conf:"entrypoint"`  // commands are the arguments of the image's entry point, and its own command takes the place of none
-	PTYs    int      `conf:"ptys"`        // terminals, at most; 0: 64
+	PTYs    int      `conf:"ptys,some"`   // terminals, at most; 0: 64
 	AIO     bool     `conf:"aio"`         // contexts of asynchronous input and output (io_setup) may be made
 	Nesting bool     `conf:"nesting"`     // name spaces and mounts are allowed inside
 
