@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -23,7 +24,7 @@ func newLogs(a *app) *cobra.Command {
 		Short: "Print what a run wrote, or the last one on an instance",
 		Long: `Print what a run wrote: its standard output here on standard output, its standard error on standard error. Of each the first MiB and the last seven are
 kept, with a line between that says how much is not. Values of --secret are *** in it. A terminal gets colours, and of all else that would drive it only what it
-looks like, as \x1b[2J. Files and programs get each byte as it was written.`,
+looks like, as \x1b[2J. Files and programs get each byte as it was written. With --json each line is a document, on standard output.`,
 		Example: "  hostler logs last --tail 20\n  hostler logs web-3 -f",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,7 +83,12 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow, raw bool
 	defer stop()
 	a.tendHeld([]runlog.Record{rec})
 	out, errs := a.out, a.errs
-	if !raw {
+	if a.flags.json {
+		to := &jsonLines{app: a, run: rec, stream: "stdout"}
+		tos := &jsonLines{app: a, run: rec, stream: "stderr"}
+		defer func() { err = errors.Join(err, to.end(), tos.end()) }()
+		out, errs = to, tos
+	} else if !raw {
 		var endOut, endErrs func() error
 		out, endOut = displayed(out)
 		errs, endErrs = displayed(errs)
@@ -119,4 +125,32 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow, raw bool
 			return err
 		}
 	}
+}
+
+// jsonLines prints each line of a stream as a document.
+type jsonLines struct {
+	app    *app
+	run    runlog.Record
+	stream string
+	rest   []byte // of a line that has not ended
+}
+
+// Write implements io.Writer.
+func (l *jsonLines) Write(p []byte) (int, error) { return addLines(&l.rest, p, l.line) }
+
+func (l *jsonLines) line() error {
+	doc, err := json.Marshal(lineView{max(1, l.run.Shard), l.run.Instance, l.stream, string(l.rest)})
+	l.rest = l.rest[:0]
+	if err != nil {
+		return err
+	}
+	return fprintf(l.app.out, "%s\n", doc)
+}
+
+// end prints the line that has not ended.
+func (l *jsonLines) end() error {
+	if len(l.rest) == 0 {
+		return nil
+	}
+	return l.line()
 }

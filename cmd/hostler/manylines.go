@@ -43,7 +43,7 @@ func (l *lines) flush() {
 	}
 }
 
-// lineView is a line that a command wrote, in --json of several at once.
+// lineView is a line that a command wrote, in --json of several at once and of logs.
 type lineView struct {
 	Index    int    `json:"index"`
 	Instance string `json:"instance"`
@@ -55,19 +55,24 @@ type lineView struct {
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.of.mu.Lock()
 	defer w.of.mu.Unlock()
+	return addLines(&w.rest, p, w.line)
+}
+
+// addLines adds to what there is of a line, and has each line written that has ended, or that is too long: rest is it then.
+func addLines(rest *[]byte, p []byte, write func() error) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
-			w.rest = append(w.rest, p...)
-			if len(w.rest) < longest {
+			*rest = append(*rest, p...)
+			if len(*rest) < longest {
 				return n, nil
 			}
 			i, p = 0, []byte{'\n'}
 		}
-		w.rest = append(w.rest, p[:i]...)
+		*rest = append(*rest, p[:i]...)
 		p = p[i+1:]
-		if err := w.line(); err != nil {
+		if err := write(); err != nil {
 			return 0, err
 		}
 	}
