@@ -99,7 +99,22 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 			r.giveBack(ctx)
 		}
 	}()
-	return r.interrupted(r.command(ctx), !r.begun.IsZero())
+	err = r.command(ctx)
+	r.hintOfHome(err)
+	return r.interrupted(err, !r.begun.IsZero())
+}
+
+// hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows nothing that lies there.
+func (r *runner) hintOfHome(err error) {
+	a := r.app
+	var failed status
+	if !errors.As(err, &failed) || !r.temporary || r.bound != "" || r.sending != nil || r.opt.dir != "" || a.flags.quiet || a.compat || !a.here() {
+		return
+	}
+	dir, e := os.Getwd()
+	if _, rooted := a.hostRooted(r.instance.Source); e == nil && rooted && dir == path.Clean(os.Getenv("HOME")) {
+		_ = fprintf(a.errs, "hint: a sandbox does not show what lies in your home itself: work in a directory below it\n")
+	}
 }
 
 // prepare reads what the options name and checks what they say, before anything is asked of anybody.

@@ -118,3 +118,24 @@ func sandboxes(t testing.TB) {
 		t.Skipf("sandbox: none here: %s", strings.SplitN(errs, "\n", 2)[0])
 	}
 }
+
+// TestHintOfHome: a command that fails in the home itself, of which a sandbox shows no files, is told so; one that goes well, or
+// that fails in a directory below it, is not.
+func TestHintOfHome(t *testing.T) {
+	sandboxes(t)
+	m := shownMachine(t)
+	for dir, command := range map[string]string{m.home: "cat note", m.work: "cat nothing", "": "true"} {
+		work := m.work
+		if m.work = dir; dir == "" {
+			m.work = m.home
+		}
+		if err := os.WriteFile(filepath.Join(m.work, "note"), []byte("words"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, errs, _ := m.run("run", "sandbox", "-c", command)
+		if got := strings.Contains(errs, "hint: a sandbox does not show what lies in your home itself"); got != (dir == m.home) {
+			t.Errorf("%s in %s: %s", command, m.work, errs)
+		}
+		m.work = work
+	}
+}
