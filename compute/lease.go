@@ -12,7 +12,7 @@ type Request struct {
 	Owner   string // whose the leases are; required
 	Project string // of which project of his; "": the default one
 	Purpose string // for people to read; may be empty
-	Name    string // a name for the lease, unique among those that live; with Count 1 only; "": none
+	Name    string // a name for the lease, unique among those of its project that live; with Count 1 only; "": none
 
 	TTL  time.Duration // ends that long after it was given or extended; 0: the source's; negative: none
 	Idle time.Duration // ends when unused for so long; 0: the source's; negative: never

@@ -57,7 +57,7 @@ func TestDetachedTakesPlace(t *testing.T) {
 			until(t, "the recorder's end", func() bool { return !alive(strconv.Itoa(pid)) })
 			touch("more")
 			logged("one\ntwo\n")
-			if out := m.must("runs"); !strings.Contains(out, id) || !strings.Contains(out, " held ") {
+			if out := m.must("runs"); !strings.Contains(out, id) || !strings.Contains(out, " detached ") {
 				t.Errorf("runs: %s", out)
 			}
 			if served { // who is started anew has no place in hand, and asks the computer

@@ -176,6 +176,8 @@ func seconds(d time.Duration) string {
 // endOf says in a word how a run ended.
 func endOf(r runlog.Record) string {
 	switch {
+	case r.State == runlog.Held: // by the instance, which is not a word of users
+		return "detached"
 	case r.State != runlog.Ended || r.Exit == nil:
 		return string(r.State)
 	case r.Kind == kindCancelled:

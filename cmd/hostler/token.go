@@ -101,6 +101,12 @@ func newTokenCreate(a *app) *cobra.Command {
 			if life.set && life.d <= 0 {
 				return invalid("", "--life %v: a token ends some time", life.d)
 			}
+			if _, err := auth.ParseRole(req.Role); req.Role != "" && err != nil {
+				return invalid("", "--role %w", err)
+			}
+			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
+				return invalid("", "--permission %w", err)
+			}
 			c, err := a.theController(cmd.Context(), "a token")
 			if err != nil {
 				return err

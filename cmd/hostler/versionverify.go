@@ -105,7 +105,10 @@ func (a *app) showVerified(v verifiedView) error {
 		}
 		rows = append(rows, []string{p.Name, p.Version, p.Sum, state})
 	}
-	return table(a.out, []string{"part", "version", "sum", "state"}, rows)
+	if err := table(a.out, []string{"part", "version", "sum", "state"}, rows); err != nil || !v.Verified {
+		return err // the error that follows says how many are not
+	}
+	return fprintf(a.out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"), counted(len(v.Agents), "agent"))
 }
 
 // sumsOf reads a go.sum: the sums of modules by path and version.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -179,7 +180,7 @@ func (w *waiting) text(ctx context.Context) string {
 	}
 	away := strings.Contains(place.Reason, compute.Unreached) // when it is back nobody knows
 	switch s := about(place.Estimate); {
-	case mine || place.Position == 0 || away:
+	case mine != "" || place.Position == 0 || away:
 	case s != "":
 		at = strings.TrimPrefix(at+", about "+s, ", ")
 	default:
@@ -197,24 +198,25 @@ func (w *waiting) text(ctx context.Context) string {
 	if len(users) > 0 {
 		text += ": " + strings.Join(users, ", ")
 	}
-	if mine && place.Reason == "" { // else others may end what it waits for: a quota elsewhere, a cluster that is away
-		text += ": all of them yours, and waiting gives none back"
+	if mine != "" && place.Reason == "" { // else others may end what it waits for: a quota elsewhere, a cluster that is away
+		text += ": all of them yours, and waiting gives none back; `hostler release " + printable(mine) + "` does"
 	}
 	return text
 }
 
-// users says who has what of the source and those below it; mine: the request's own owner has it all, and nothing is on its way back.
-func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
+// users says who has what of the source and those below it. mine is one of these by its user's name for it, where the
+// request's own owner has them all and nothing is on its way back; else "".
+func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 	names := w.leaves(w.req.Source)
 	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
 	if err != nil {
-		return nil, false
+		return nil, ""
 	}
 	fronts := map[compute.ID]string{} // whose a pool's instance is
 	for _, l := range leases {
 		fronts[l.Instance] = l.Owner
 	}
-	by := map[string][]string{}
+	by, handles := map[string][]string{}, map[string]string{}
 	var owners []string
 	for _, l := range leases {
 		if !slices.Contains(names, l.Source) {
@@ -226,6 +228,7 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 		}
 		if by[owner] == nil {
 			owners = append(owners, owner)
+			handles[owner] = cmp.Or(string(l.Pool), handle(l))
 		}
 		by[owner] = append(by[owner], string(l.Instance))
 	}
@@ -238,20 +241,22 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 		}
 		lines = append(lines, fmt.Sprintf("%d in use by %s (%s%s)", n, printable(o), strings.Join(ids, " "), more))
 	}
-	mine = len(owners) == 1 && owners[0] == w.req.Owner
+	if len(owners) == 1 && owners[0] == w.req.Owner {
+		mine = handles[owners[0]]
+	}
 	all, err := w.engine.Status(ctx)
 	if err != nil {
-		return lines, false
+		return lines, ""
 	}
 	for _, s := range all {
 		if !slices.Contains(names, s.Name) {
 			continue
 		}
 		if n := s.Counts.Cleaning + s.Counts.Discarding; n > 0 {
-			lines, mine = append(lines, fmt.Sprintf("%d on the way back", n)), false
+			lines, mine = append(lines, fmt.Sprintf("%d on the way back", n)), ""
 		}
 		if s.Counts.Ready > 0 && w.special() {
-			lines, mine = append(lines, fmt.Sprintf("%d ready and not what is asked for", s.Counts.Ready)), false
+			lines, mine = append(lines, fmt.Sprintf("%d ready and not what is asked for", s.Counts.Ready)), ""
 		}
 		if s.Counts.Held > 0 {
 			lines = append(lines, fmt.Sprintf("%d held aside", s.Counts.Held))
