@@ -24,7 +24,7 @@ func TestWrongKeys(t *testing.T) {
 		"openstack":  {"host-key = none", "stop = go", "flavor-order = x", "floating-ip-pool = x", "identity-file = x", "user-data = x", "metadata = x", "flavor-sets = (", "flavor-regex = (", "disk = -1"},
 		"sandbox":    {"upper = lower", "network = web", "image = ./x", "cores = -1", "memory = 1K", "disk = 1K", "pids = 3", "mounts = x", "tree = x", "ports = x"},
 		"ssh":        {"hosts = -x", "hosts = a, a"},
-		"vm":         {"image = ./x", "kernel = x", "initrd = /x", "machine = q36", "accel = full", "network = none of it", "ports = x", "agent = smith", "cores = -1", "memory = 1M", "disk = -1", "user = a b"},
+		"vm":         {"image = ./x", "kernel = x", "initrd = /x", "machine = q36", "accel = full", "network = none of it", "ports = x", "agent = smith", "cores = -1", "memory = 1M", "disk = -1", "io = 1K", "iops = 1", "user = a b"},
 		"local":      nil, // it has no keys
 	}
 	for typ := range kinds() {

@@ -10,6 +10,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// The bounds of limits of input and output: with less no machine boots, and more is none.
+const (
+	minIO, maxIO     = 64 << 10, 1 << 40
+	minIOPS, maxIOPS = 10, 1_000_000_000
+)
+
 // Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.
 func (o Options) Check() error { return o.read() }
 
@@ -62,6 +68,10 @@ func (o *Options) read() error {
 		return compute.WrongKey("memory", "", "memory = %d: less than 32 MiB", o.Memory)
 	case o.Disk < 0 || o.Disk > maxDisk:
 		return compute.WrongKey("disk", "", "disk = %d: from nothing to %d GiB", o.Disk, int64(maxDisk>>30))
+	case o.IO != 0 && (o.IO < minIO || o.IO > maxIO):
+		return compute.WrongKey("io", "io = 50M", "io = %d: from 64 KiB a second to %d GiB", o.IO, int64(maxIO>>30))
+	case o.IOPS != 0 && (o.IOPS < minIOPS || o.IOPS > maxIOPS):
+		return compute.WrongKey("iops", "iops = 1000", "iops = %d: from %d to %d a second", o.IOPS, minIOPS, maxIOPS)
 	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
 		return compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
 	}

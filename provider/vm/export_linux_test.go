@@ -47,6 +47,16 @@ func (p *Provider) State(ctx context.Context, id compute.ID) (string, error) {
 	return m.status(ctx)
 }
 
+// Ask has an instance's qemu execute a command of its monitor, and decodes the answer.
+func (p *Provider) Ask(ctx context.Context, id compute.ID, command string, args, out any) error {
+	m, done, err := p.monitor(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return m.do(ctx, command, args, out)
+}
+
 // TickRate is that of the time stamp counter.
 func TickRate() int64 { return tickRate() }
 

@@ -103,6 +103,35 @@ func (h *handed) disks(m machine) {
 	h.disk("seed", m.seed, os.O_RDONLY, map[string]any{"driver": "raw", "read-only": true}, nil)
 }
 
+// throttle limits what a machine reads and writes of its disks, and returns the nodes that its devices get. qemu
+// counts above the layers. So the limit holds without a control group too, and for what the kernel writes later.
+func (h *handed) throttle(o Options) (disk, seed string) {
+	limits := map[string]any{}
+	if o.IO > 0 {
+		limits["bps-total"] = o.IO
+	}
+	if o.IOPS > 0 {
+		limits["iops-total"] = o.IOPS
+	}
+	if len(limits) == 0 {
+		return "disk", "seed"
+	}
+	h.say("-object", map[string]any{"qom-type": "throttle-group", "id": "io", "limits": limits})
+	for _, name := range []string{"disk", "seed"} { // one group: the limit is of both together
+		h.say("-blockdev", map[string]any{"driver": "throttle", "node-name": name + "-io", "throttle-group": "io", "file": name, "read-only": name == "seed"})
+	}
+	return "disk-io", "seed-io"
+}
+
+// say adds an option whose value is JSON.
+func (h *handed) say(option string, value map[string]any) {
+	b, err := json.Marshal(value)
+	if err != nil && h.err == nil {
+		h.err = err
+	}
+	h.args = append(h.args, option, string(b))
+}
+
 // disk describes one disk to qemu.
 func (h *handed) disk(name, path string, flags int, format map[string]any, below any) {
 	file := map[string]any{"driver": driver(path), "node-name": name + "-file", "filename": h.file(path, flags)}
@@ -116,11 +145,7 @@ func (h *handed) disk(name, path string, flags int, format map[string]any, below
 		format["backing"] = below
 	}
 	for _, node := range []map[string]any{file, format} {
-		b, err := json.Marshal(node)
-		if err != nil && h.err == nil {
-			h.err = err
-		}
-		h.args = append(h.args, "-blockdev", string(b))
+		h.say("-blockdev", node)
 	}
 }
 

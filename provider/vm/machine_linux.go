@@ -66,7 +66,8 @@ func (p *Provider) args(m machine, h *handed) []string {
 		}
 	}
 	h.disks(m)
-	h.args = append(h.args, "-device", "virtio-blk-"+bus+",drive=disk", "-device", "virtio-blk-"+bus+",drive=seed", "-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
+	disk, seed := h.throttle(p.o)
+	h.args = append(h.args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
 	h.lines()
 	a = append(a, h.args...)
 	rom := ""

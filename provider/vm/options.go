@@ -14,6 +14,8 @@ type Options struct {
 	Cores   int      `conf:"cores"`       // 0: 1
 	Memory  int64    `conf:"memory,size"` // bytes; 0: 512 MiB
 	Disk    int64    `conf:"disk,size"`   // bytes, at least; 0: the image's size
+	IO      int64    `conf:"io,size"`     // bytes a second that an instance reads and writes of its disks; 0: no limit
+	IOPS    int      `conf:"iops"`        // reads and writes of its disks a second; 0: no limit
 	Machine string   `conf:"machine"`     // auto, q35, pc or microvm; "": auto, which is q35
 	Accel   string   `conf:"accel"`       // auto, kvm or tcg; "": auto, which is kvm where it boots the kernel
 	Network string   `conf:"network"`     // user, none, or tap:LINK; "": user
