@@ -56,9 +56,24 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 		base.TLSClientConfig, base.MaxIdleConnsPerHost, base.IdleConnTimeout = conf, 16, 30*time.Second
 		t.base = base
 	}
-	s := &Session{cred: c, http: http.Client{Transport: t}, services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &Session{cred: c, http: http.Client{Transport: t, CheckRedirect: stays}, services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
 	s.catalog, s.quota = newCatalog(s), newShared(s.askQuota)
 	return s, nil
+}
+
+// mostRedirects is how often a service may send a request on.
+const mostRedirects = 5
+
+// stays lets a service send a request on within itself alone: what is asked has the password or the token in it.
+func stays(next *http.Request, before []*http.Request) error {
+	was := before[0].URL
+	switch {
+	case next.URL.Scheme != was.Scheme || next.URL.Host != was.Host:
+		return fmt.Errorf("it sends the request on to %s://%s, and what is asked is for no other", next.URL.Scheme, next.URL.Host)
+	case len(before) > mostRedirects:
+		return fmt.Errorf("it sends the request on more than %d times", mostRedirects)
+	}
+	return nil
 }
 
 // Catalog is what the cloud offers the project.

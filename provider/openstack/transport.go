@@ -157,19 +157,28 @@ func (t *transport) once(ctx context.Context, req *http.Request, n int) (*http.R
 		cancel()
 		return nil, err
 	}
-	resp.Body = &bodyUntil{resp.Body, ctx, cancel}
+	resp.Body = &bodyUntil{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, left: largestAnswer}
 	return resp, nil
 }
 
-// bodyUntil is an answer that has its time too.
+// largestAnswer is how many bytes of an answer are read: a list of all servers of a large cloud is far smaller.
+const largestAnswer = 256 << 20
+
+var errLarge = errors.New("its answer has more than 256 MiB")
+
+// bodyUntil is an answer that has its time too, and no more bytes than it may.
 type bodyUntil struct {
 	io.ReadCloser
 	ctx    context.Context
 	cancel func()
+	left   int64
 }
 
 func (b *bodyUntil) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errLarge
+	}
 	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errSlow) {
 		err = errSlow
 	}
