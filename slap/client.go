@@ -149,6 +149,9 @@ func follow(next *http.Request, before []*http.Request) error {
 	if before[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
 		return errors.New("a redirect from https to http, which is not followed")
 	}
+	if before[0].URL.Hostname() != next.URL.Hostname() {
+		return fmt.Errorf("a redirect to another host, %.200q, which is not followed", next.URL.Hostname())
+	}
 	return nil
 }
 

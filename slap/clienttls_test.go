@@ -253,6 +253,10 @@ func TestClientRedirects(t *testing.T) {
 	if got, err := c.RunID(t.Context()); got != "there" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
+	to = strings.Replace(plain.URL, "127.0.0.1", "localhost", 1) // a master that has its client ask somebody else
+	if got, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "another host") {
+		t.Errorf("%q, %v", got, err)
+	}
 	to = plain.URL + "/loop"
 	if _, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "10 redirects") {
 		t.Error(err)
