@@ -139,7 +139,10 @@ func events(in io.Reader) iter.Seq2[sent, error] {
 				if e.data != nil {
 					e.data = append(e.data, '\n')
 				}
-				e.data = append(e.data, value...)
+				if e.data = append(e.data, value...); len(e.data) > maxEvent {
+					yield(sent{}, bufio.ErrTooLong)
+					return
+				}
 			}
 		}
 		if err := lines.Err(); err != nil {

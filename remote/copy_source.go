@@ -40,7 +40,7 @@ func (s *source) first() (*tar.Header, error) {
 
 // broken returns why the stream ended too early.
 func (s *source) broken(err error) error {
-	if rerr := s.rest(); rerr != nil {
+	if rerr := s.rest(); rerr != nil && !errors.Is(rerr, errBehind) {
 		return rerr
 	}
 	if err == io.EOF {
@@ -49,12 +49,22 @@ func (s *source) broken(err error) error {
 	return err
 }
 
-// rest reads what is behind the end of the archive, and returns what Get says in the end.
+// mostBehind is how many bytes may come behind the end of an archive: tar fills up a block of some KiB.
+const mostBehind = 4 << 20
+
+// rest reads what is behind the end of the archive, and returns what Get says in the end. A computer that goes on for ever is not
+// heard to its end.
 func (s *source) rest() error {
-	_, _ = io.Copy(io.Discard, s.pipe)
+	n, _ := io.Copy(io.Discard, io.LimitReader(s.pipe, mostBehind+1))
+	if n > mostBehind {
+		_ = s.stop()
+		return errBehind
+	}
 	<-s.done
 	return s.err
 }
+
+var errBehind = errors.New("the other side goes on after the end of what it sends")
 
 // stop ends it where it is; it may be called at any time, and again.
 func (s *source) stop() error {

@@ -166,15 +166,39 @@ func (e *engine) do(ctx context.Context, method, path string, query url.Values, 
 		return err
 	}
 	defer resp.Body.Close()
+	answer := &atMost{resp.Body, largestAnswer}
 	if out == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
+		_, err = io.Copy(io.Discard, answer)
 	} else {
-		err = json.NewDecoder(resp.Body).Decode(out)
+		err = json.NewDecoder(answer).Decode(out)
 	}
 	if err != nil {
 		return broken(ctx, err)
 	}
 	return nil
+}
+
+// How much of what an engine says is read: of an answer, and of one step of a pull.
+const (
+	largestAnswer = 64 << 20
+	largestStep   = 1 << 20
+)
+
+var errLarge = errors.New("the engine says more than it may")
+
+// atMost reads so many bytes, and more than these are an error.
+type atMost struct {
+	io.Reader
+	left int64
+}
+
+func (m *atMost) Read(p []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, errLarge
+	}
+	n, err := m.Reader.Read(p[:min(int64(len(p)), m.left)])
+	m.left -= int64(n)
+	return n, err
 }
 
 // apiError is an engine's refusal.

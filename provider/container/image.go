@@ -110,8 +110,10 @@ func (p *Provider) fetch(ctx context.Context, ref string) error {
 
 // progress reads what an engine tells while it pulls: a JSON document for each step. The answer began with 200, so errors come in here too.
 func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) error {
-	dec := json.NewDecoder(body)
+	bounded := &atMost{Reader: body}
+	dec := json.NewDecoder(bounded)
 	for {
+		bounded.left = largestStep
 		var step struct {
 			Status, ID, Error string
 			ErrorDetail       struct{ Message string } `json:"errorDetail"`
