@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,13 +51,24 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 	if err == nil {
 		config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and what is said of a queue is written seldom
 		config.UserAgent = "hostler"
-		client, err = dynamic.NewForConfig(config)
+		client, err = clientOf(config)
 	}
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of [resources] in hostler.conf"}
 	}
 	c.client, c.mark = client, markOf(config)
 	return c.client, nil
+}
+
+// clientOf makes a client that no answer sends on to another address: the library would show its token there too.
+func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
+	way, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	own := *way // it may be everybody's
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return dynamic.NewForConfigAndClient(config, &own)
 }
 
 // markOf tells clusters apart: by the address of the API server, and the certificates that it is known by.

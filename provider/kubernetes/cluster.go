@@ -214,11 +214,22 @@ func (c *cluster) read() (*session, error) {
 	config.UserAgent = "hostler"
 	calls := rest.CopyConfig(config)
 	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &patience{to: to} })
-	client, err := dynamic.NewForConfig(calls)
+	client, err := clientOf(calls)
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
 	return &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: placeOf(config, namespace)}, nil
+}
+
+// clientOf makes a client that no answer sends on to another address: the library would show its token there too.
+func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
+	way, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	own := *way // it may be everybody's
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return dynamic.NewForConfigAndClient(config, &own)
 }
 
 // who says as whom a configuration speaks, and where that stands. No secret is in it.
