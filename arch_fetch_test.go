@@ -33,7 +33,6 @@ var unguarded = map[string]string{
 	"keeper":                        "its own socket",
 	"node/supervise":                "its own socket",
 	"node/hook/forward":             "ports that the node's own settings lead to another",
-	"node/software":                 "a node fetches what its own master has it build, and no controller does",
 	"remote":                        "forwards of the user's own ports",
 	"remote/process":                "ports that the user forwards, inside the computer",
 	"remote/openssh":                "the user's ssh agent",

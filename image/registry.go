@@ -24,6 +24,8 @@ func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, 
 	way := http.RoundTripper(base)
 	if s.opt.Others.Named(ctx, r.asked) {
 		way = s.opt.Others.Guard.Transport(base)
+	} else if s.opt.Guard != nil {
+		way = s.opt.Guard.Transport(base)
 	}
 	o.closers = append(o.closers, (&http.Client{Transport: way}).CloseIdleConnections)
 	puller, err := remote.NewPuller(

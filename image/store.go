@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 )
 
 // Options are what a Store may be told; the zero value will do.
@@ -25,6 +26,8 @@ type Options struct {
 	Stall        time.Duration
 	// how long a registry may send nothing before the connection is given up and made anew; 0: a minute
 	Others *Others // nil: all images are the owner's to name
+	Guard  *fetch.Guard
+	// judges the way to registries for images that are the owner's to name; nil: they are asked wherever they are
 }
 
 // A Store holds images in a directory. Its methods may be called by several goroutines, and by several processes on one directory.

@@ -80,10 +80,20 @@ Exit status: 0 done, 1 something could not be read or removed, 10 a software pas
 
 // newSlaposLayImage is how a software pass has an image laid out: as the software user.
 func newSlaposLayImage(s *slapos) *cobra.Command {
-	return &cobra.Command{
+	var where nodeFetch
+	cmd := &cobra.Command{
 		Use: "lay-image NAME DIR", Short: "Lay an image out as a software release", Example: "  hostler slapos node lay-image debian:12 /opt/slapgrid/new", Hidden: true, Args: cobra.ExactArgs(2),
-		RunE: s.do(func(ctx context.Context, args []string) error { return layImage(ctx, args[0], args[1]) }),
+		RunE: s.do(func(ctx context.Context, args []string) error {
+			guard, err := where.guard(func(line string) { s.warn("%s", line) })
+			if err != nil {
+				return err
+			}
+			return layImage(ctx, args[0], args[1], guard)
+		}),
 	}
+	cmd.Flags().StringSliceVar(&where.allow, "fetch-allow", nil, "fetch from `PLACES` too that are not of the internet")
+	cmd.Flags().StringSliceVar(&where.deny, "fetch-deny", nil, "fetch from none of `PLACES`")
+	return cmd
 }
 
 // networkCache is what buildout is told of the caches that the file's section [networkcache] names, as OPTION=VALUE.

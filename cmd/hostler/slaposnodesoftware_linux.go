@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -17,9 +18,18 @@ func (n *nodeCommand) releases() (*software.Builder, error) {
 	if err != nil {
 		return nil, err
 	}
+	where, err := n.fetching()
+	if err != nil {
+		return nil, err
+	}
+	guard, err := where.guard(func(line string) { n.warn("%s", line) })
+	if err != nil {
+		return nil, err
+	}
 	b := &software.Builder{
 		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
-		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) }, Bundles: n.a.bundleSet, Puller: []string{"/proc/self/exe", "slapos", "node", "lay-image"},
+		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) }, Bundles: n.a.bundleSet, Guard: guard,
+		Puller: append([]string{"/proc/self/exe", "slapos", "node", "lay-image"}, where.words()...),
 	}
 	n.useCache(b)
 	return b, nil
@@ -84,4 +94,6 @@ func (n *nodeCommand) prune(ctx context.Context, o pruning) error {
 	return err
 }
 
-func layImage(ctx context.Context, name, dir string) error { return software.LayImage(ctx, name, dir) }
+func layImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
+	return software.LayImage(ctx, name, dir, guard)
+}

@@ -38,14 +38,11 @@ func publicDirectory(f *cfg.File) (string, error) {
 // machine and its neighbours: they come there by themselves.
 func (o *slaposProxy) readFetch(f *cfg.File) error {
 	for key, to := range map[string]*fetch.Rules{"fetch_allow": &o.allow, "fetch_deny": &o.deny} {
-		text, err := f.Text("slapproxy", key)
+		_, rules, err := fetchRules(f, "slapproxy", key)
 		if err != nil {
 			return err
 		}
-		words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
-		if *to, err = fetch.Parse(words); err != nil {
-			return f.Fail("slapproxy", key, "has what it cannot: %v", err)
-		}
+		*to = rules
 	}
 	if ip := net.ParseIP(o.host); o.tls.mode == "off" && (o.host == "localhost" || ip != nil && ip.IsLoopback()) {
 		all, err := fetch.Parse(fetch.Words())
@@ -53,6 +50,19 @@ func (o *slaposProxy) readFetch(f *cfg.File) error {
 		return err
 	}
 	return nil
+}
+
+// fetchRules reads a key with where to fetch from: its words, and what they mean.
+func fetchRules(f *cfg.File, section, key string) (words []string, rules fetch.Rules, err error) {
+	text, err := f.Text(section, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	words = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
+	if rules, err = fetch.Parse(words); err != nil {
+		return nil, nil, f.Fail(section, key, "has what it cannot: %v", err)
+	}
+	return words, rules, nil
 }
 
 // withPanel puts a master's page before what it answers, with its public files and the way to instances.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 )
 
 const (
@@ -64,9 +65,16 @@ func (b *Builder) unpack(ctx context.Context, u *User, url, dir string) error {
 	shown := request.URL.Redacted()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // an archive is what it is
-	defer transport.CloseIdleConnections()
-	answer, err := (&http.Client{Transport: transport}).Do(request)
+	client := &http.Client{Transport: transport}
+	if b.Guard != nil {
+		client.Transport = b.Guard.Transport(transport)
+	}
+	defer client.CloseIdleConnections()
+	answer, err := client.Do(request)
 	if err != nil {
+		if errors.As(err, new(*fetch.Refused)) {
+			return refused(err)
+		}
 		if at, ok := errors.AsType[*neturl.Error](err); ok {
 			err = at.Err
 		}
@@ -86,6 +94,17 @@ func (b *Builder) unpack(ctx context.Context, u *User, url, dir string) error {
 		return n, err
 	})
 	return u.as(func() error { return b.untar(ctx, body, url, dir) })
+}
+
+// refused says what the guard did not let through, with what the node's operator can do. It says not where it leads:
+// the master tells it to whoever named the URL.
+func refused(err error) error {
+	no, ok := errors.AsType[*fetch.Refused](err)
+	if !ok {
+		return err
+	}
+	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("%s is nowhere that this node fetches from", no.Where()),
+		Hint: "the node's operator allows it by fetch_allow = HOST:PORT, or a range, in [slapos]"}
 }
 
 // reader is a function that reads.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 )
 
 const (
@@ -38,6 +39,9 @@ type Builder struct {
 	Debug          bool     // buildout is told so
 	Force          bool     // what is completed is built again
 	Environ        []string // what is inherited; nil is our own
+
+	// Guard judges where archives are fetched from, as the master's users say where they are. nil: they are fetched from anywhere.
+	Guard *fetch.Guard
 
 	// Log is given a line of what happens and of what builds print, at once; nil: nobody is.
 	Log func(line string)

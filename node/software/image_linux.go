@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/node/home"
 )
@@ -55,7 +56,8 @@ func (b *Builder) image(ctx context.Context, u *User, name, dir, of string) erro
 
 // LayImage pulls an image and lays its files out in a directory, with what is run of it. It is for a process of the software user: see [Builder.Puller]. The image's files have their
 // owner's rights for all, but to write; what runs in it has directories of its own.
-func LayImage(ctx context.Context, name, dir string) error {
+// A registry is asked where the guard, which may be nil, lets it.
+func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	fail := func(err error) error {
 		return &compute.Error{Op: "software.LayImage", Kind: compute.ErrFailed, Err: err}
 	}
@@ -63,13 +65,13 @@ func LayImage(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return fail(err)
 	}
-	store, err := image.Open(filepath.Join(dir, puller), image.Options{})
+	store, err := image.Open(filepath.Join(dir, puller), image.Options{Guard: guard})
 	if err != nil {
 		return err
 	}
 	img, err := store.Pull(ctx, name, image.PullOptions{Unsynced: true})
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	c := img.Config
 	e := EntryPoint{Argv: append(slices.Clone(c.Entrypoint), c.Cmd...), Env: c.Env, Dir: path.Clean("/" + c.WorkingDir), Image: img.Digest}

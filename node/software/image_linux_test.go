@@ -61,7 +61,7 @@ func owner(path string) *syscall.Stat_t {
 func TestImage(t *testing.T) {
 	if of, ok := os.LookupEnv("HOSTLER_TEST_LAY"); ok {
 		name, dir, _ := strings.Cut(of, "|")
-		if err := software.LayImage(t.Context(), name, dir); err != nil {
+		if err := software.LayImage(t.Context(), name, dir, nil); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -15,7 +15,7 @@ const ofFormat = ` computer_xml computer_json input_definition_file output_defin
 var known = map[string]string{
 	"slapos": `computer_id master_url master_rest_url key_file cert_file master_ca_file certificate_repository_path software_root instance_root shared_part_list
 		build_time_part_list buildout partition_timeout promise_timeout maximum_periodicity maximal_delay software_min_free_space instance_min_free_space
-		instance_storage_home ipv4_global_network forbid_supervisord_automatic_launch restart_services force_stop develop root_check manager_list power_user_list pidfile
+		instance_storage_home ipv4_global_network forbid_supervisord_automatic_launch restart_services force_stop develop root_check manager_list power_user_list fetch_allow fetch_deny pidfile
 		pidfile_software pidfile_instance pidfile_report log_file collect_cache host port database_uri software_product_list public_directory_path local_software_release_root` + ofFormat,
 	"slapformat": ofFormat + ` computer_id instance_root software_root master_url instance_storage_home log_file key_file cert_file master_ca_file
 		certificate_repository_path manager_list root_check`,
