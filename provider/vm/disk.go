@@ -59,7 +59,7 @@ func inspect(path string) (disk, error) {
 	return disk{"qcow2", size}, nil
 }
 
-// overlay writes an empty qcow2 layer over an image, which may be smaller. qemu-img would need twenty times as long.
+// overlay writes an empty qcow2 layer over an image, which may be smaller; without a base it lies over nothing. qemu-img would need twenty times as long.
 func overlay(path, base string, below disk, size int64) error {
 	if size = max(size, below.size); size > maxDisk {
 		return fmt.Errorf("a disk of %d bytes is too large", size)
@@ -79,16 +79,11 @@ func overlay(path, base string, below disk, size int64) error {
 	at.PutUint32(b[56:], 1)
 	at.PutUint32(b[96:], 4) // counts of 16 bits
 	at.PutUint32(b[100:], 104)
-	at.PutUint32(b[104:], 0xe2792aca) // an extension: the format of what is below, so that nobody has to guess
-	at.PutUint32(b[108:], uint32(len(below.format)))
-	copy(b[112:], below.format)
-	name := 112 + (len(below.format)+7)&^7 + 8 // after the extension that ends them
-	if name+len(base) > 1023 {
-		return errors.New("the path of the image is too long")
+	if base != "" {
+		if err := over(b, base, below.format); err != nil {
+			return err
+		}
 	}
-	copy(b[name:], base)
-	at.PutUint64(b[8:], uint64(name))
-	at.PutUint32(b[16:], uint32(len(base)))
 	at.PutUint64(b[cluster:], 2*cluster)
 	for i := range 3 + tables {
 		at.PutUint16(b[2*cluster+2*i:], 1)
@@ -102,4 +97,20 @@ func overlay(path, base string, below disk, size int64) error {
 		err = f.Truncate((3 + tables) * cluster)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// over writes into a header what is below.
+func over(b []byte, base, format string) error {
+	at := binary.BigEndian
+	at.PutUint32(b[104:], 0xe2792aca) // an extension: the format of what is below, so that nobody has to guess
+	at.PutUint32(b[108:], uint32(len(format)))
+	copy(b[112:], format)
+	name := 112 + (len(format)+7)&^7 + 8 // after the extension that ends them
+	if name+len(base) > 1023 {
+		return errors.New("the path of the image is too long")
+	}
+	copy(b[name:], base)
+	at.PutUint64(b[8:], uint64(name))
+	at.PutUint32(b[16:], uint32(len(base)))
+	return nil
 }

@@ -57,6 +57,20 @@ func (p *Provider) Ask(ctx context.Context, id compute.ID, command string, args,
 	return m.do(ctx, command, args, out)
 }
 
+// Flatten makes one disk of an image and an instance's own layer, and returns where.
+func (p *Provider) Flatten(ctx context.Context, id compute.ID) (string, error) {
+	own, err := p.homes.Read(id)
+	if err != nil {
+		return "", err
+	}
+	below, err := p.layers(&own)
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(p.home(id), "snapshot")
+	return filepath.Join(tree, diskDir, "disk.qcow2"), p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
+}
+
 // TickRate is that of the time stamp counter.
 func TickRate() int64 { return tickRate() }
 

@@ -92,15 +92,20 @@ func listen(dir, name string) (*os.File, error) {
 // disks says which disks a machine has: its own over those below it, and the seed. What a disk's own header names below it counts for nothing: a guest
 // that got as far as qemu could have written any path there.
 func (h *handed) disks(m machine) {
-	below := any(nil)
-	for i, l := range m.below { // the lowest first
-		name := "below" + strconv.Itoa(i)
-		h.disk(name, l.path, os.O_RDONLY, map[string]any{"driver": l.format, "read-only": true}, below)
-		below = name
-	}
+	below := h.below(m.below)
 	// Nothing is flushed: when this machine crashes, the instance is gone anyway.
 	h.disk("disk", filepath.Join(h.dir, "disk.qcow2"), os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "cache": map[string]any{"no-flush": true}}, below)
 	h.disk("seed", m.seed, os.O_RDONLY, map[string]any{"driver": "raw", "read-only": true}, nil)
+}
+
+// below describes disks that lie over each other and are only read, the lowest first. It returns the name of the highest; nil: there is none.
+func (h *handed) below(layers []layer) (top any) {
+	for i, l := range layers {
+		name := "below" + strconv.Itoa(i)
+		h.disk(name, l.path, os.O_RDONLY, map[string]any{"driver": l.format, "read-only": true}, top)
+		top = name
+	}
+	return top
 }
 
 // throttle limits what a machine reads and writes of its disks, and returns the nodes that its devices get. qemu
@@ -164,8 +169,13 @@ func (h *handed) lines() {
 			"-device", fmt.Sprintf("virtserialport,chardev=agent%d,name=%s", n, guest.PortName(n)))
 	}
 	console := h.file(filepath.Join(h.dir, "console.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND)
-	h.args = append(h.args, "-chardev", "file,id=console,path="+console+",append=on", "-serial", "chardev:console",
-		"-chardev", "socket,id=qmp,fd="+h.listen("qmp")+",server=on,wait=off", "-mon", "chardev=qmp,mode=control")
+	h.args = append(h.args, "-chardev", "file,id=console,path="+console+",append=on", "-serial", "chardev:console")
+	h.monitor()
+}
+
+// monitor is the way to tell qemu what to do.
+func (h *handed) monitor() {
+	h.args = append(h.args, "-chardev", "socket,id=qmp,fd="+h.listen("qmp")+",server=on,wait=off", "-mon", "chardev=qmp,mode=control")
 }
 
 // tap hands over a link that the user has made.

@@ -141,7 +141,7 @@ func leads(path string) (below, outside bool, err error) {
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	fail := func(err error) (string, error) { return "", fault("ImageDigest", compute.ID(p.o.Source), err) }
 	if name == "" {
-		if _, err := converter(); err != nil {
+		if _, err := p.qemu(); err != nil {
 			return fail(err)
 		}
 	}

@@ -85,10 +85,12 @@ func TestInQemusPlace(t *testing.T) {
 	}
 	t.Run("root", func(t *testing.T) { inQemusPlace(t, filepath.Join(dir, "root")) })
 	t.Run("no name spaces", func(t *testing.T) {
-		said := found(t, filepath.Join(dir, "root"), (*vm.Provider).Bare)
+		machine, disks := found(t, filepath.Join(dir, "root"), (*vm.Provider).Bare)
 		for _, line := range []string{"descriptors: 0 []", "capabilities: 0 []", "confined: 1", "core: 0"} {
-			if !strings.Contains(said, line+"\n") {
-				t.Errorf("not said: %s, but %s", line, said)
+			for _, said := range []string{machine, disks} {
+				if !strings.Contains(said, line+"\n") {
+					t.Errorf("not said: %s, but %s", line, said)
+				}
 			}
 		}
 	})
@@ -109,8 +111,9 @@ func TestInQemusPlace(t *testing.T) {
 	})
 }
 
-// found makes an instance with the program as its qemu, and returns what that has found.
-func found(t *testing.T, at string, change func(*vm.Provider)) string {
+// found makes an instance with the program as its qemu, and one disk of its layers, and returns what that has found
+// each time.
+func found(t *testing.T, at string, change func(*vm.Provider)) (machine, disks string) {
 	t.Helper()
 	o := vm.Options{
 		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
@@ -128,16 +131,32 @@ func found(t *testing.T, at string, change func(*vm.Provider)) string {
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(p.Home("suite-1"), "qemu.log"))
+	log := filepath.Join(p.Home("suite-1"), "qemu.log")
+	b, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	// The same program reads the disks that an image is made of.
+	if _, err := p.Flatten(t.Context(), "suite-1"); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
+		t.Fatal(err)
+	}
+	again, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b), string(again)
 }
 
 // inQemusPlace looks at what the program has found.
 func inQemusPlace(t *testing.T, at string) {
-	said := found(t, at, func(*vm.Provider) {})
+	machine, disks := found(t, at, func(*vm.Provider) {})
+	inJail(t, machine)
+	inJail(t, disks)
+}
+
+// inJail looks at what the program has found once.
+func inJail(t *testing.T, said string) {
+	t.Helper()
 	t.Log(said)
 	for _, what := range []string{"descriptors", "canaries", "capabilities", "processes", "writable", "segments", "sysfs"} {
 		if !regexp.MustCompile(`(?m)^` + what + `: 0 `).MatchString(said) {

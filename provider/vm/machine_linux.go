@@ -26,6 +26,9 @@ type machine struct {
 	below   []layer
 }
 
+// seccomp are the system calls that qemu gives up.
+const seccomp = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
 // args is qemu's command line. What it names is handed over, or shown in qemu's root.
 func (p *Provider) args(m machine, h *handed) []string {
 	own := m.own
@@ -57,7 +60,7 @@ func (p *Provider) args(m machine, h *handed) []string {
 		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.show(m.memory, true)), share))
 	}
 	if m.sandbox {
-		a = append(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+		a = append(a, "-sandbox", seccomp)
 	}
 	if own.Kernel != "" {
 		a = append(a, "-kernel", h.show(m.kernel, false), "-append", m.append)

@@ -3,14 +3,10 @@ package vm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -29,16 +25,6 @@ sync`
 // asRoot runs a script as root, by sudo where one is not.
 const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 
-// converter is qemu-img, which makes one disk of an instance's layers.
-func converter() (string, error) {
-	path, err := exec.LookPath("qemu-img")
-	if err != nil {
-		return "", &compute.Error{Op: "vm.Snapshot", Kind: compute.ErrUnavailable, Err: errors.New("qemu-img is not installed here, which images of machines are made with"),
-			Hint: "install it (on Debian the package qemu-utils)"}
-	}
-	return path, nil
-}
-
 // Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine is told to forget who it is, and ends: as when its power is cut, with all
 // that it had to write written.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
@@ -47,10 +33,6 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 }
 
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
-	convert, err := converter()
-	if err != nil {
-		return "", err
-	}
 	store, err := p.store()
 	if err != nil {
 		return "", err
@@ -88,7 +70,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	if err := flatten(ctx, convert, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
+	if err := p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
 		return "", err
 	}
 	if err := p.at("commit"); err != nil {
@@ -115,49 +97,4 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 			Hint: "commands have to run as root in it, or as one who may use sudo without a password"}
 	}
 	return nil
-}
-
-// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of one, the lowest first. What their headers name
-// counts for nothing, as in disks.
-func flatten(ctx context.Context, convert string, layers []layer, tree string) error {
-	var disk map[string]any
-	for _, l := range layers {
-		if _, outside, err := leads(l.path); err != nil {
-			return err
-		} else if outside {
-			return errContent
-		}
-		over := map[string]any{"driver": l.format, "file": map[string]any{"driver": driver(l.path), "filename": l.path}}
-		if l.format == "qcow2" {
-			over["backing"] = disk
-		}
-		disk = over
-	}
-	words, err := json.Marshal(disk)
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(tree); err != nil { // of one who died over it
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(tree, diskDir), 0o755); err != nil {
-		return err
-	}
-	to := filepath.Join(tree, diskDir, "disk.qcow2")
-	cmd := exec.CommandContext(ctx, convert, "convert", "-O", "qcow2", "json:"+string(words), to)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, time.Second
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		text := strings.Join(strings.Fields(said.String()), " ")
-		kind := compute.ErrFailed
-		if strings.Contains(text, "No space left") {
-			kind = compute.ErrNoCapacity
-		}
-		return &compute.Error{Kind: kind, Err: fmt.Errorf("make one disk of its layers: %w: %s", err, text)}
-	}
-	return os.Chmod(to, 0o644)
 }

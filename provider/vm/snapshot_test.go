@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -18,9 +19,6 @@ import (
 // TestSnapshot makes an image of a machine, and a machine of that.
 func TestSnapshot(t *testing.T) {
 	o := warm(t)
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		t.Skip("vm: no qemu-img")
-	}
 	o.Images = filepath.Join(t.TempDir(), "images")
 	p := open(t, o)
 	before, err := p.ImageDigest(t.Context(), "", true)
@@ -63,6 +61,37 @@ func TestSnapshot(t *testing.T) {
 	if err := store.Remove(t.Context(), name); err != nil {
 		t.Errorf("an image that no machine stands on: %v", err)
 	}
+}
+
+// TestFlatten makes one disk of a stopped machine's layers, which reads as they do.
+func TestFlatten(t *testing.T) {
+	o := lab(t)
+	o.Dir, o.Network = t.TempDir(), "none"
+	p := open(t, o)
+	create(t, p, "suite-1")
+	c := connect(t, p, "suite-1")
+	sh(t, c, "head -c 3000000 /dev/urandom >/etc/made; sync")
+	c.Close()
+	if err := p.Stop(t.Context(), "suite-1", 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	to, err := p.Flatten(t.Context(), "suite-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := filepath.Join(p.Home("suite-1"), "disk.qcow2")
+	for _, args := range [][]string{{"check", to}, {"compare", from, to}} {
+		if out, err := exec.Command("qemu-img", args...).CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
+			t.Skip("vm: no qemu-img to compare with")
+		} else if err != nil {
+			t.Errorf("qemu-img %q: %v: %s", args, err, out)
+		}
+	}
+	fi, err := os.Stat(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("it has %d KiB", fi.Size()>>10)
 }
 
 // TestStrangeImages: what is no image of a machine, and what would lead to files of this one, is refused.

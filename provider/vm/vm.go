@@ -290,7 +290,7 @@ func (p *Provider) end(ctx context.Context, own owner) error {
 		return err
 	}
 	mark := p.mark(compute.ID(own.ID))
-	if own.Stage == starting || own.Stage == begun { // nobody knows what was started
+	if own.Stage == starting || own.Stage == begun || own.Stage == stopped { // nobody knows what was started, or makes an image of it
 		if err := strays(ctx, mark); err != nil {
 			return err
 		}

@@ -1,0 +1,132 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What one disk is made with: how long it may take, and how much memory qemu has for it beside its own.
+const (
+	flattenLimit  = 2 * time.Hour
+	flattenMemory = 128 << 20
+)
+
+// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of one, the lowest first. What their headers name counts for
+// nothing, as in disks. A guest may have written anything there, so they are read by a qemu without a machine, in the jail that those with one have.
+func (p *Provider) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
+	for _, l := range layers {
+		if _, outside, err := leads(l.path); err != nil {
+			return err
+		} else if outside {
+			return errContent
+		}
+	}
+	top, err := inspect(layers[len(layers)-1].path)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(tree); err != nil { // of one who died over it
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(tree, diskDir), 0o755); err != nil {
+		return err
+	}
+	to := filepath.Join(tree, diskDir, "disk.qcow2")
+	if err := overlay(to, "", disk{}, top.size); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, flattenLimit)
+	defer cancel()
+	if err := p.mirror(ctx, own, layers, to); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		kind := compute.ErrFailed
+		if strings.Contains(err.Error(), "No space left") {
+			kind = compute.ErrNoCapacity
+		}
+		return &compute.Error{Kind: kind, Err: fmt.Errorf("make one disk of its layers: %w", err)}
+	}
+	return os.Chmod(to, 0o644)
+}
+
+// mirror has a qemu copy what the layers are together to a disk of their size.
+func (p *Provider) mirror(ctx context.Context, own *owner, layers []layer, to string) (err error) {
+	q, err := p.program(ctx)
+	if err != nil {
+		return err
+	}
+	mark := p.mark(compute.ID(own.ID))
+	h := &handed{dir: p.home(compute.ID(own.ID))}
+	defer h.close()
+	from := h.below(layers)
+	h.disk("target", to, os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap"}, nil)
+	h.monitor()
+	args := []string{"-machine", "none", "-nodefaults", "-no-user-config", "-display", "none"}
+	if q.Sandbox {
+		args = append(args, "-sandbox", seccomp)
+	}
+	run, err := p.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...), cores: 1, memory: flattenMemory})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, run.Kill(ctx), p.ungroup(ctx, mark))
+	}()
+	m, done, err := monitorIn(ctx, h.dir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_ = m.c.SetDeadline(deadline(ctx, flattenLimit))
+	job := map[string]any{"job-id": "copy", "device": from, "target": "target", "sync": "full", "auto-dismiss": false}
+	if err := m.do(ctx, "blockdev-mirror", job, nil); err != nil {
+		return err
+	}
+	if err := m.finish(ctx, "copy"); err != nil {
+		return err
+	}
+	if err := m.do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil { // which writes what it still has
+		return err
+	}
+	return nil
+}
+
+// finish waits until a job that copies a disk has all, and ends it.
+func (m *monitor) finish(ctx context.Context, id string) error {
+	for ended := false; ; {
+		var jobs []struct {
+			ID, Status, Error string
+		}
+		if err := m.do(ctx, "query-jobs", nil, &jobs); err != nil {
+			return err
+		}
+		if len(jobs) != 1 || jobs[0].ID != id {
+			return fmt.Errorf("qemu has no job %s any more", id)
+		}
+		switch job := jobs[0]; {
+		case job.Status == "concluded" && (job.Error != "" || !ended):
+			return fmt.Errorf("qemu: %s", job.Error)
+		case job.Status == "concluded":
+			return m.do(ctx, "job-dismiss", map[string]any{"id": id}, nil)
+		case job.Status == "ready" && !ended: // the copy is whole: it is not to take the disk's place
+			ended = true
+			if err := m.do(ctx, "block-job-cancel", map[string]any{"device": id}, nil); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
