@@ -19,6 +19,7 @@ type Options struct {
 	Image      string   `conf:"image"`       // what containers are made from; required, unless each request names one
 	Pull       string   `conf:"pull"`        // missing (the default), always or never
 	Network    string   `conf:"network"`     // none, bridge, host, or a network's name; "": the engine's default
+	Egress     []string `conf:"egress"`      // none: no network; nothing else can be kept here
 	Ports      []string `conf:"ports"`       // forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT on a free one
 	Cores      float64  `conf:"cores"`       // at most so much of the processors' time; 0: no limit
 	Memory     int64    `conf:"memory,size"` // bytes at most; there is no swap beside it; 0: no limit
@@ -84,6 +85,9 @@ func (o *Options) read() (p plan, err error) {
 	}
 	if strings.ContainsAny(o.Network, " \t/") {
 		return p, compute.WrongKey("network", "", "network = %s: not none, bridge, host or a network's name", o.Network)
+	}
+	if err := o.wall(); err != nil {
+		return p, err
 	}
 	for _, e := range o.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {

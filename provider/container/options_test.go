@@ -61,6 +61,11 @@ func TestOptions(t *testing.T) {
 		{container.Options{PIDs: 31}, "pids = 31: at least 32"},
 		{container.Options{PIDs: -1}, "pids = -1: at least 32"},
 		{container.Options{Network: "a b"}, "network"},
+		{container.Options{Egress: []string{"internet"}}, "cannot be kept"},
+		{container.Options{Egress: []string{"pypi.org:443"}}, "cannot be kept"},
+		{container.Options{Egress: []string{"none", "internet"}}, "none stands alone"},
+		{container.Options{Egress: []string{"none"}, Network: "host"}, "network = host"},
+		{container.Options{Egress: []string{"none"}, Ports: []string{"80"}}, "ports"},
 	} {
 		c.o.Source, c.o.Installation = "suite", "mine"
 		_, err := container.Open(t.Context(), nil, c.o)
@@ -266,6 +271,22 @@ func TestNetwork(t *testing.T) {
 		_, err = open(t, d, container.Options{Network: "none-of-this-name"}).Create(t.Context(), compute.Spec{ID: "suite-3"})
 		want(t, "no such network", err, compute.ErrInvalid, "none-of-this-name")
 		destroy(t, p, "suite-3")
+	})
+}
+
+// TestNoEgress makes a container that may go nowhere: it has lo, and no address.
+func TestNoEgress(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon) {
+		p := open(t, d, container.Options{Network: "default", Egress: []string{"none"}})
+		if in := create(t, p, "suite-1"); in.Address != "" {
+			t.Errorf("the address is %q", in.Address)
+		}
+		for _, link := range strings.Fields(sh(t, connect(t, p, "suite-1"), "ls /sys/class/net")) {
+			if strings.HasPrefix(link, "eth") || strings.HasPrefix(link, "veth") {
+				t.Errorf("it has a link: %s", link)
+			}
+		}
+		destroy(t, p, "suite-1")
 	})
 }
 
