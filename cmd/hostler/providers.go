@@ -83,7 +83,7 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		})))),
 		"kubernetes": grows(dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent, o.Requested = s.source, s.installation, s.dir, findAgent, s.requested
+			o.Source, o.Installation, o.Dir, o.Agent, o.Requested, o.Others = s.source, s.installation, s.dir, findAgent, s.requested, s.others
 		})))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -58,11 +59,12 @@ type Options struct {
 	Schedule time.Duration `conf:"schedule-wait"`
 	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster that adds nodes by itself needs minutes.
 
-	Requested    bool         // requests name their image, or the source has one elsewhere: only for Look
-	Source       string       // the source's name
-	Installation string       // the installation's id
-	Dir          string       // unused: all state is at the cluster
-	Agent        agent.Finder // finds our guest program; required for way = agent
+	Requested    bool          // requests name their image, or the source has one elsewhere: only for Look
+	Source       string        // the source's name
+	Installation string        // the installation's id
+	Dir          string        // unused: all state is at the cluster
+	Agent        agent.Finder  // finds our guest program; required for way = agent
+	Others       *image.Others // how images are judged that requests name; nil: as the owner's
 
 	fresh time.Duration // how old what a broken watch told may be and still be given as the truth; 0: usualFresh
 }
