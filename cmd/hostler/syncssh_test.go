@@ -122,7 +122,7 @@ func TestHeldSSH(t *testing.T) {
 	if err := syscall.Kill(keeper.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if out := m.must("runs", "show", id); !strings.Contains(out, "end        held\n") {
+	if out := m.must("runs", "show", id); !strings.Contains(out, "end        detached\n") {
 		t.Errorf("without its keeper: %s", out)
 	}
 	next := m.command("run", "far", "--sync", "--", "cat", "f")
@@ -157,7 +157,7 @@ func TestHeldSSH(t *testing.T) {
 	})
 	m.must("release", "far")
 	until(t, "the end with the lease", func() bool { return marked(t, "sleep\x004321") == "" })
-	until(t, "its record's end", func() bool { return !strings.Contains(m.must("runs", "show", id), "end        held\n") })
+	until(t, "its record's end", func() bool { return !strings.Contains(m.must("runs", "show", id), "end        detached\n") })
 	until(t, "the agent's end", func() bool { return marked(t, filepath.Dir(where)) == "" })
 }
 
