@@ -1,6 +1,7 @@
 package kubernetes_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,6 +35,29 @@ func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	})
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// patience is how long a test waits for the cluster, which can have failed.
+const patience = 2 * time.Minute
+
+// entered enters a computer as soon as it is ready.
+func entered(ctx context.Context, p *kubernetes.Provider, id compute.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		conn, err := p.Connect(ctx, id)
+		if err == nil {
+			return conn.Close()
+		}
+		if !errors.Is(err, compute.ErrNotReady) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(again):
+		}
+	}
 }
 
 // want waits for an error of a kind with words in it.

@@ -110,24 +110,19 @@ func TestGrants(t *testing.T) {
 				if _, err := p.Console(t.Context(), id); err != nil {
 					return err
 				}
-				for {
-					conn, err := p.Connect(t.Context(), id)
-					if err == nil {
-						_ = conn.Close()
-						break
-					} else if !errors.Is(err, compute.ErrNotReady) {
-						return err
-					}
-					time.Sleep(again)
+				if err := entered(t.Context(), p, id); err != nil {
+					return err
 				}
-				for {
-					if err := p.Destroy(t.Context(), id); err != nil {
-						if errors.Is(err, compute.ErrNotFound) {
-							return nil
-						}
+				for end := time.Now().Add(patience); ; time.Sleep(again) {
+					err := p.Destroy(t.Context(), id)
+					switch {
+					case errors.Is(err, compute.ErrNotFound):
+						return nil
+					case err != nil:
 						return err
+					case time.Now().After(end):
+						return errors.New("it does not go")
 					}
-					time.Sleep(again)
 				}
 			}
 			all := o

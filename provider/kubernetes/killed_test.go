@@ -58,16 +58,8 @@ func TestKilledAtEachStep(t *testing.T) {
 					if _, err := first.Create(t.Context(), compute.Spec{ID: id}); err != nil {
 						return err
 					}
-					for {
-						conn, err := first.Connect(t.Context(), id)
-						if err == nil {
-							_ = conn.Close()
-							break
-						}
-						if !errors.Is(err, compute.ErrNotReady) {
-							return err
-						}
-						time.Sleep(again)
+					if err := entered(t.Context(), first, id); err != nil {
+						return err
 					}
 					return first.Destroy(t.Context(), id)
 				}

@@ -29,7 +29,7 @@ func TestLostAsksOnce(t *testing.T) {
 			defer conn.Close()
 			out := &lines{first: make(chan struct{})}
 			done := make(chan error, 1)
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			go func() {
 				_, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "echo $PPID; exec sleep 1000"}, Stdout: out})

@@ -76,8 +76,10 @@ spec:
 			conn := ready(t, p, "suite-1")
 			out := &lines{first: make(chan struct{})}
 			done := make(chan error, 1)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
 			go func() {
-				_, err := conn.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo here; exec sleep 1000"}, Stdout: out})
+				_, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "echo here; exec sleep 1000"}, Stdout: out})
 				done <- err
 			}()
 			<-out.first

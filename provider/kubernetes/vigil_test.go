@@ -34,8 +34,10 @@ func TestFallen(t *testing.T) {
 			pod := strings.TrimPrefix(list[0].ProviderID, o.Namespace+"/")
 			out := &lines{first: make(chan struct{})}
 			done := make(chan error, 1)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
 			go func() {
-				_, err := conn.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo $PPID; exec sleep 1000"}, Stdout: out})
+				_, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "echo $PPID; exec sleep 1000"}, Stdout: out})
 				done <- err
 			}()
 			<-out.first
