@@ -25,6 +25,7 @@ type Gate struct {
 	mu       sync.Mutex
 	asked    map[string]int // by verb and resource: "create pods", "exec pods"
 	watching map[string]int // those that are open, by namespace and resource
+	refused  map[string]int // how many more of each are refused
 }
 
 // Gate makes one, which goes with the test.
@@ -46,7 +47,7 @@ func (k *Kubernetes) Gate(t testing.TB) *Gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gate{Config: filepath.Join(t.TempDir(), "kubeconfig"), asked: map[string]int{}, watching: map[string]int{}}
+	g := &Gate{Config: filepath.Join(t.TempDir(), "kubeconfig"), asked: map[string]int{}, watching: map[string]int{}, refused: map[string]int{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -59,7 +60,10 @@ func (k *Kubernetes) Gate(t testing.TB) *Gate {
 	}
 	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		verb, namespace, resource := kubernetesVerb(r)
-		g.count(verb+" "+resource, 1)
+		if g.count(verb + " " + resource) {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
 		if verb == "watch" {
 			g.watch(namespace+" "+resource, 1)
 			defer g.watch(namespace+" "+resource, -1)
@@ -109,10 +113,23 @@ func kubernetesVerb(r *http.Request) (verb, namespace, resource string) {
 	return map[string]string{http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}[r.Method], namespace, resource
 }
 
-func (g *Gate) count(what string, n int) {
+// count counts what is asked, and says whether it is to be refused.
+func (g *Gate) count(what string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked[what] += n
+	g.asked[what]++
+	if g.refused[what] == 0 {
+		return false
+	}
+	g.refused[what]--
+	return true
+}
+
+// Refuse has the next n that ask for a thing be answered with 502, as by a proxy that lost its server.
+func (g *Gate) Refuse(what string, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused[what] = n
 }
 
 func (g *Gate) watch(what string, n int) {

@@ -50,6 +50,9 @@ func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
 // farTime is how long what we ask for beside a command may take.
 const farTime = 10 * time.Second
 
+// signalAgain is the pause before a signal whose exec was cut is sent again.
+const signalAgain = 200 * time.Millisecond
+
 func (c *plain) fail(kind error, text string, args ...any) error {
 	return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: kind, Err: fmt.Errorf(text, args...)}
 }
@@ -242,6 +245,7 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 }
 
 // signal sends one to the command's group, by an exec of its own. Where the group is not the command's own, or the shell in it would end too, all are found by their mark.
+// Where that exec is cut it is asked again, while the command lives: a signal may come twice so, but it is not lost.
 func (r *plainRun) signal(ctx context.Context, name string) {
 	select {
 	case <-r.began:
@@ -252,13 +256,29 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, farTime)
 	defer cancel()
+	var script string
+	args := []string{name, r.mark}
 	switch alone := name == "KILL" || name == "STOP"; {
 	case r.leads && !alone:
-		_, _ = r.in.say(ctx, nil, `kill -"$1" -"$2"`, name, strconv.Itoa(r.pid))
+		script, args = `kill -"$1" -"$2"`, []string{name, strconv.Itoa(r.pid)}
 	case r.own != "" && alone: // the shell is to tell of it; and in the moment before it is the command it has no mark yet
-		_, _ = r.in.say(ctx, nil, `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, name, r.mark, r.own)
+		script, args = `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, append(args, r.own)
 	default:
-		_, _ = r.in.say(ctx, nil, shell.Tell, name, r.mark)
+		script = shell.Tell
+	}
+	for {
+		_, err := r.in.say(ctx, nil, script, args...)
+		var status *statusError
+		if err == nil || errors.As(err, &status) { // it ran to its end
+			return
+		}
+		select {
+		case <-r.whole:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(signalAgain):
+		}
 	}
 }
 

@@ -82,21 +82,42 @@ func TestExec(t *testing.T) {
 	}
 	t.Run("Signals", func(t *testing.T) {
 		for _, sig := range []string{"TERM", "HUP", "USR1"} {
-			out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
-			go func() {
-				exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"}, Stdout: out, Signals: signals})
-				if err != nil {
-					t.Error(err)
-				}
-				done <- exit
-			}()
-			<-out.first
-			signals <- sig
-			if exit := <-done; exit != (compute.Exit{Code: 7}) {
-				t.Errorf("%s: %+v", sig, exit)
-			}
+			signalled(t, conn, sig, func() {})
 		}
 	})
+}
+
+// signalled runs a command, and sends it a signal that it waits for.
+func signalled(t *testing.T, conn compute.Conn, sig string, before func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
+	go func() {
+		exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"}, Stdout: out, Signals: signals})
+		if err != nil {
+			t.Errorf("%s: %v", sig, err)
+		}
+		done <- exit
+	}()
+	select {
+	case <-out.first:
+		before()
+		signals <- sig
+	case <-ctx.Done():
+	}
+	if exit := <-done; exit != (compute.Exit{Code: 7}) {
+		t.Errorf("%s: %+v", sig, exit)
+	}
+}
+
+// TestExecSignalAgain has a signal come to the command though what carries it is refused at first.
+func TestExecSignalAgain(t *testing.T) {
+	t.Parallel()
+	o, gate := site(t), lab.Gate(t)
+	o.Way, o.Kubeconfig = "exec", gate.Config
+	conn := ready(t, open(t, o), "suite-1")
+	signalled(t, conn, "TERM", func() { gate.Refuse("exec pods", 4) })
 }
 
 // TestExecIsWhole has no end of an output be lost, of whatever length, whether the command's input ended before it, with it or not at all. Without the script's part in it
