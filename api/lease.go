@@ -12,7 +12,7 @@ import (
 // Lease is a lease.
 type Lease struct {
 	ID         string            `json:"id" doc:"of the lease"`
-	Name       string            `json:"name,omitempty" doc:"unique among those that live"`
+	Name       string            `json:"name,omitempty" doc:"unique among those of its project that live"`
 	Instance   string            `json:"instance" doc:"the instance's name"`
 	Source     string            `json:"source"`
 	Owner      string            `json:"owner"`
