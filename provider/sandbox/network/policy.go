@@ -43,6 +43,21 @@ func (t *table) privates() *nftables.Set {
 	return &nftables.Set{ID: 5, Table: t.t, Name: "private", Interval: true, KeyType: nftables.TypeIPAddr}
 }
 
+// nameservers is the set of those that all policies but none may ask.
+func (t *table) nameservers() *nftables.Set {
+	return &nftables.Set{ID: 6, Table: t.t, Name: "nameservers", KeyType: nftables.TypeIPAddr}
+}
+
+// elements are the plan's name servers as those of their set.
+func (p *plan) elements() (out []nftables.SetElement) {
+	for _, s := range p.servers {
+		if s.Is4() {
+			out = append(out, nftables.SetElement{Key: s.AsSlice()})
+		}
+	}
+	return out
+}
+
 // found is the set of addresses that the names of an entry of a policy led to lately.
 func (t *table) found(policy string, entry int) *nftables.Set {
 	return &nftables.Set{
@@ -50,14 +65,15 @@ func (t *table) found(policy string, entry int) *nftables.Set {
 	}
 }
 
-// egress makes what all policies need: the map, the set of private ranges, and the chain that refuses.
+// egress makes what all policies need: the map, the sets of private ranges and of name servers, and the chain that refuses.
 func (t *table) egress(p *plan) error {
 	var ranges []nftables.SetElement
 	all := slices.DeleteFunc(egress.Privates(), func(r netip.Prefix) bool { return !r.Addr().Is4() })
 	for _, r := range all {
 		ranges = append(ranges, nftables.SetElement{Key: r.Addr().AsSlice()}, nftables.SetElement{Key: after(r).AsSlice(), IntervalEnd: true})
 	}
-	if err := errors.Join(t.conn.AddSet(t.places(), nil), t.conn.AddSet(t.privates(), ranges)); err != nil {
+	err := errors.Join(t.conn.AddSet(t.places(), nil), t.conn.AddSet(t.privates(), ranges), t.conn.AddSet(t.nameservers(), p.elements()))
+	if err != nil {
 		return err
 	}
 	c := t.conn.AddChain(&nftables.Chain{Table: t.t, Name: refuseChain})
@@ -106,12 +122,14 @@ func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 		t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: slices.Concat(parts...)})
 	}
 	accept, refuse := verdict(expr.VerdictAccept), []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: refuseChain}}
+	daddr := &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}
 	switch {
 	case e.Named():
 		t.dns(rule, p.gateway, accept)
 	case !e.None():
-		for _, s := range p.servers {
-			t.dns(rule, s, accept)
+		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+			set := &expr.Lookup{SourceRegister: 1, SetName: t.nameservers().Name, SetID: t.nameservers().ID}
+			rule(protocol(unix.NFPROTO_IPV4), []expr.Any{daddr, set}, transport(proto), port16(expr.CmpOpEq, 53), accept)
 		}
 	}
 	if !p.off["host"] {
@@ -130,7 +148,6 @@ func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 			}
 		}
 	}
-	daddr := &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}
 	for i, r := range rules {
 		switch {
 		case r.Net.IsValid() && r.Net.Addr().Is4():

@@ -57,10 +57,13 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 		}
 		p.off[defence] = true
 	}
-	if _, err := t.conn.ListChain(t.t, p.mark()); err != nil {
-		if err := t.users(p, u.First); err != nil {
+	if _, err := t.conn.ListChain(t.t, p.usersMark()); err != nil {
+		err = t.users(p, u.First)
+		if err != nil {
 			return err
 		}
+	} else if err := t.ask(p); err != nil {
+		return err
 	}
 	key := binaryutil.NativeEndian.PutUint32(uid)
 	if err := t.conn.SetDeleteElements(t.places(), []nftables.SetElement{{Key: key}}); err != nil { // who had the number before
@@ -82,18 +85,66 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 	return t.flush("say where a user may go")
 }
 
-// users makes the table. Where it was made with other name servers, those who are in it keep their places.
+// usersMark is that of the table of users. It stands for no name servers: those can change while the table stands, and who is in it keeps his place.
+func (p *plan) usersMark() string {
+	without := *p
+	without.servers = nil
+	return without.mark()
+}
+
+// ask has the table know the name servers of now.
+func (t *table) ask(p *plan) error {
+	set, want := t.nameservers(), p.elements()
+	have, err := t.conn.GetSetElements(set)
+	if err != nil {
+		return err
+	}
+	has := func(all []nftables.SetElement, e nftables.SetElement) bool {
+		return slices.ContainsFunc(all, func(o nftables.SetElement) bool { return slices.Equal(o.Key, e.Key) })
+	}
+	gone := slices.DeleteFunc(slices.Clone(have), func(e nftables.SetElement) bool { return has(want, e) })
+	fresh := slices.DeleteFunc(want, func(e nftables.SetElement) bool { return has(have, e) })
+	if len(gone) == 0 && len(fresh) == 0 {
+		return nil
+	}
+	if len(gone) > 0 {
+		err = t.conn.SetDeleteElements(set, gone)
+	}
+	if len(fresh) > 0 {
+		err = errors.Join(err, t.conn.SetAddElements(set, fresh))
+	}
+	if err != nil {
+		return err
+	}
+	return t.flush("say which name servers there are")
+}
+
+// users makes the table. Of one with other rules the policies are not known any more: who had one of his own reaches nothing until he is admitted again.
 func (t *table) users(p *plan, first uint32) error {
+	var before []nftables.SetElement
+	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil {
+		if before, err = t.conn.GetSetElements(t.places()); err != nil {
+			return err
+		}
+	}
 	t.conn.AddTable(t.t)
 	t.conn.DelTable(t.t)
 	t.conn.AddTable(t.t)
-	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.mark()})
+	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.usersMark()})
 	if err := t.egress(p); err != nil {
 		return err
 	}
 	var usual egress.Policy
 	if err := t.policy(p, usual, true); err != nil {
 		return err
+	}
+	for i := range before {
+		before[i] = nftables.SetElement{Key: before[i].Key, VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: refuseChain}}
+	}
+	if len(before) > 0 {
+		if err := t.conn.SetAddElements(t.places(), before); err != nil {
+			return err
+		}
 	}
 	mask := binaryutil.NativeEndian.PutUint32(0xffff0000)
 	of := []expr.Any{ // what no process sends has no user, and meets none of this

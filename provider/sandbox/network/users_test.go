@@ -112,3 +112,42 @@ func TestUsers(t *testing.T) {
 		t.Error("names are promised")
 	}
 }
+
+// TestUsersKeepTheirPlaces has nobody reach more when the machine's name servers change, or when the table is made anew with other rules.
+func TestUsersKeepTheirPlaces(t *testing.T) {
+	world(t)
+	t.Cleanup(func() { _ = exec.Command("nft", "delete table inet hs-users").Run() })
+	serve(t, "127.0.0.1:53", "names")
+	serve(t, "127.0.0.2:53", "names")
+	const first = 0x7ffd0000
+	u := network.Users{First: first, Nameservers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
+	must(t, u.Admit(first+1, policy(t, privateAddr)))
+	must(t, u.Admit(first+2, policy(t)))
+	narrow, usual := somebody(t, first+1), somebody(t, first+2)
+	reaches := func(when string, who func(string) string, order string, want bool) {
+		t.Helper()
+		if got := who(order); (got != "") != want {
+			t.Errorf("%s: %s: %q", when, order, got)
+		}
+	}
+	const world, private, old, fresh = "tcp4 " + worldAddr + ":80", "tcp4 " + privateAddr + ":80", "tcp4 127.0.0.1:53", "tcp4 127.0.0.2:53"
+	reaches("at first", narrow, world, false)
+	reaches("at first", narrow, private, true)
+	reaches("at first", usual, fresh, false)
+
+	u.Nameservers = []netip.Addr{netip.MustParseAddr("127.0.0.2")}
+	must(t, u.Admit(first+3, policy(t)))
+	for order, want := range map[string]bool{world: false, private: true, old: false, fresh: true} {
+		reaches("with another name server", narrow, order, want)
+	}
+	reaches("with another name server", usual, world, true)
+	reaches("with another name server", usual, fresh, true)
+
+	u.Without = []string{"metadata"} // other rules
+	must(t, u.Admit(first+3, policy(t)))
+	reaches("with other rules", narrow, world, false)
+	reaches("with other rules", narrow, private, false)
+	reaches("with other rules", usual, world, true)
+	must(t, u.Admit(first+1, policy(t, privateAddr)))
+	reaches("admitted again", narrow, private, true)
+}
