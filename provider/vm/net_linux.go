@@ -23,11 +23,12 @@ func (o *Options) egress() (egress.Policy, error) {
 	return may, nil
 }
 
-// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of its own, by which the kernel knows them. 0: it
-// does not, so its guest reaches what hostler's user reaches; no source that says where it may go is served so.
+// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of its own, by which the kernel knows them. That holds
+// for what breaks out of the guest into qemu too, so egress = none, which qemu keeps by itself, has a wall as well. 0: qemu has no user of its own, so its
+// guest reaches what hostler's user reaches; no source that says where it may go is served so.
 func (p *Provider) wallIn(uid int) error {
 	may, err := p.o.egress()
-	if err != nil || may.None() { // qemu itself lets nothing out
+	if err != nil {
 		return err
 	}
 	if uid == 0 {
@@ -37,11 +38,14 @@ func (p *Provider) wallIn(uid int) error {
 	} else {
 		err = network.Users{First: uidFirst, Nameservers: servers}.Admit(uint32(uid), may)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if len(p.o.Egress) == 0 {
+	case len(p.o.Egress) == 0:
 		p.log.Warn("a virtual machine reaches what this machine's programs reach: its network has no wall", "source", p.o.Source, "err", err)
+		return nil
+	case may.None():
+		p.log.Warn("qemu alone keeps a virtual machine from the network: what breaks out into qemu has no wall", "source", p.o.Source, "err", err)
 		return nil
 	}
 	return &compute.Error{Op: "vm.Create", Kind: compute.ErrDenied, Err: fmt.Errorf("egress = %s cannot be kept: %w", may, err),
