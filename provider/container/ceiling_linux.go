@@ -10,19 +10,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ceiling returns the hard limits of the process that listens on the engine's socket; 0: not known, or none.
-func (e *engine) ceiling(ctx context.Context) (files, processes int64) {
+// peer returns who listens on the engine's socket.
+func (e *engine) peer(ctx context.Context) (*unix.Ucred, error) {
 	conn, err := e.dial(ctx)
 	if err != nil {
-		return 0, 0
+		return nil, err
 	}
 	defer conn.Close()
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
-		return 0, 0
+		return nil, err
 	}
 	var peer *unix.Ucred
-	if err := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || peer == nil {
+	if cerr := raw.Control(func(fd uintptr) {
+		peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); cerr != nil {
+		return nil, cerr
+	}
+	return peer, err
+}
+
+// ceiling returns the hard limits of the process that listens on the engine's socket; 0: not known, or none.
+func (e *engine) ceiling(ctx context.Context) (files, processes int64) {
+	peer, err := e.peer(ctx)
+	if err != nil {
 		return 0, 0
 	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(int(peer.Pid)) + "/limits")

@@ -20,7 +20,8 @@ const (
 	labelInstallation = "hostler.installation"
 	labelSource       = "hostler.source"
 	labelID           = "hostler.id"
-	labelShape        = "hostler.shape" // how it was made: a shape in JSON
+	labelEgress       = "hostler.egress" // of a network: what is reached from it
+	labelShape        = "hostler.shape"  // how it was made: a shape in JSON
 )
 
 // fresh ends the name of a container that Clean is about to put in another's place.
@@ -36,8 +37,9 @@ type Provider struct {
 
 	ceiling func(context.Context) (files, processes int64) // the engine's own hard limits
 
-	mu  sync.Mutex
-	way way // what was needed here to make a container start
+	mu   sync.Mutex
+	way  way  // what was needed here to make a container start
+	told bool // that there is no wall
 }
 
 var (

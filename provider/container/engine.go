@@ -101,6 +101,22 @@ func (e *engine) ask(ctx context.Context) (about, error) {
 	return a, nil
 }
 
+// old reports whether it is a Podman without networks that have no name server of their own.
+func (a about) old() bool { return a.name == "podman" && before(a.release, "4.0") }
+
+// podman asks Podman for what Docker does not have.
+func (e *engine) podman(ctx context.Context, path string, in any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	resp, err := e.send(ctx, http.MethodPost, "/v4.0.0/libpod"+path, nil, bytes.NewReader(b), "application/json")
+	if err == nil {
+		err = resp.Body.Close()
+	}
+	return err
+}
+
 // before compares versions of the API.
 func before(a, b string) bool {
 	number := func(v string) (n int) {

@@ -107,6 +107,9 @@ func examine(ctx context.Context, socket string, find agent.Finder) compute.Find
 	if info.Rootless || slices.Contains(info.SecurityOptions, "name=rootless") {
 		f.Detail += " rootless;"
 	}
+	if err := p.eng.unwalled(ctx); err != nil {
+		f.Detail += " no wall: " + oneLine([]byte(err.Error())) + ";"
+	}
 	if find == nil {
 		f.Result, f.Detail = "ok", strings.TrimSuffix(f.Detail, ";")
 		return f

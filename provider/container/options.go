@@ -18,8 +18,8 @@ type Options struct {
 	Socket     string   `conf:"socket"`      // the engine's, a path; "": $DOCKER_HOST, else the first one found of Docker's and Podman's usual places
 	Image      string   `conf:"image"`       // what containers are made from; required, unless each request names one
 	Pull       string   `conf:"pull"`        // missing (the default), always or never
-	Network    string   `conf:"network"`     // none, bridge, host, or a network's name; "": the engine's default
-	Egress     []string `conf:"egress"`      // none: no network; nothing else can be kept here
+	Network    string   `conf:"network"`     // none, bridge, host, or a network's name; "": one of ours behind a wall, or the engine's default
+	Egress     []string `conf:"egress"`      // where containers may go, as docs/network.md says; without names
 	Ports      []string `conf:"ports"`       // forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT on a free one
 	Cores      float64  `conf:"cores"`       // at most so much of the processors' time; 0: no limit
 	Memory     int64    `conf:"memory,size"` // bytes at most; there is no swap beside it; 0: no limit

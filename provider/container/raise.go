@@ -180,6 +180,9 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 		return err
 	}
 	req, err := p.request(ctx, id, *s, img, prog.Path)
+	if err == nil {
+		req.HostConfig.NetworkMode, err = p.network(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -226,7 +229,7 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		// The first process waits for nothing: a second one of our program, whose input nobody ever writes to, or the image's own.
 		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"), Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
 		HostConfig: hostConfig{
-			NetworkMode: p.o.Network, NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory,
+			NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory,
 			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
 		},
 		ExposedPorts: map[string]struct{}{},
@@ -273,7 +276,7 @@ func (p *Provider) start(ctx context.Context, c *inspection) error {
 	if err := p.at("start " + c.ID); err != nil {
 		return err
 	}
-	err := p.setGoing(ctx, c.ID)
+	err := p.behindWall(ctx, c, func() error { return p.setGoing(ctx, c.ID) })
 	s := shapeOf(c.Config.Labels)
 	if prog, e := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH)); e == nil && !s.Copy {
 		err = aboutPath(err, prog.Path)

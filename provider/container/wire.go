@@ -81,6 +81,24 @@ type inspection struct {
 	}
 }
 
+// networkRequest is what Docker is sent to make a network.
+type networkRequest struct {
+	Name           string
+	CheckDuplicate bool
+	Driver         string
+	Labels         map[string]string
+	Options        map[string]string
+}
+
+// podNetwork is what Podman is sent, which would have names looked up on this machine else.
+type podNetwork struct {
+	Name   string            `json:"name"`
+	Driver string            `json:"driver"`
+	Link   string            `json:"network_interface"`
+	DNS    bool              `json:"dns_enabled"`
+	Labels map[string]string `json:"labels"`
+}
+
 // listed is what an engine lists of a container.
 type listed struct {
 	ID     string `json:"Id"`

@@ -82,15 +82,21 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 // named is the network of an installation, before it is known what this machine has.
 func named(o Options) *Network {
 	tag := hash(o.Installation)
-	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows}
-	for _, defence := range o.Without {
-		if n.off == nil {
-			n.off = map[string]bool{}
-		}
-		n.off[defence] = true
-	}
+	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows, off: without(o.Without)}
 	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
 	return n
+}
+
+// without is the set of defences that a test has switched off.
+func without(defences []string) map[string]bool {
+	var off map[string]bool
+	for _, defence := range defences {
+		if off == nil {
+			off = map[string]bool{}
+		}
+		off[defence] = true
+	}
+	return off
 }
 
 // hash returns 16 letters and digits of a link's alphabet.

@@ -167,12 +167,13 @@ func (s *socket) all(what string, reqs ...*nl.NetlinkRequest) error {
 
 // link is what is known of a network interface.
 type link struct {
-	index int
-	peer  int // the other end's index
-	flags uint32
-	mtu   int
-	name  string
-	alias string
+	index  int
+	peer   int // the other end's index
+	master int // the bridge's that it is a port of
+	flags  uint32
+	mtu    int
+	name   string
+	alias  string
 }
 
 func parseLink(b []byte) (link, bool) {
@@ -193,6 +194,8 @@ func parseLink(b []byte) (link, bool) {
 			l.alias = strings.TrimRight(string(a.Value), "\x00")
 		case unix.IFLA_LINK:
 			l.peer = int(binary.NativeEndian.Uint32(a.Value))
+		case unix.IFLA_MASTER:
+			l.master = int(binary.NativeEndian.Uint32(a.Value))
 		case unix.IFLA_MTU:
 			l.mtu = int(binary.NativeEndian.Uint32(a.Value))
 		}

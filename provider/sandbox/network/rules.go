@@ -29,9 +29,9 @@ type table struct {
 	own  string // the beginning of our links' names
 }
 
-func openTable(name, own string) (*table, error) {
+func openTable(name, own string, where ...nftables.ConnOption) (*table, error) {
 	deadline := nftables.WithSockOptions(func(c *mdnetlink.Conn) error { return c.SetDeadline(time.Now().Add(patience)) })
-	conn, err := nftables.New(nftables.AsLasting(), deadline)
+	conn, err := nftables.New(append(where, nftables.AsLasting(), deadline)...)
 	if err != nil {
 		return nil, fmt.Errorf("nftables: %w", err)
 	}

@@ -36,12 +36,18 @@ type Users struct {
 // ErrInvalid for a policy with names, ErrDenied if the caller may not.
 func (u Users) Admit(uid uint32, may egress.Policy) error {
 	if may.Named() {
-		return &compute.Error{Op: "network.Admit", Kind: compute.ErrInvalid, Err: errors.New("egress: names are for sandboxes"), Hint: "give addresses or ranges"}
+		return namesRefused("network.Admit")
 	}
 	if err := u.admit(uid, may); err != nil {
 		return opError("network.Admit", "", err)
 	}
 	return nil
+}
+
+// namesRefused says that nobody but a sandbox has its names looked up by us.
+func namesRefused(op string) error {
+	return &compute.Error{Op: op, Kind: compute.ErrInvalid,
+		Err: errors.New("egress: names are for sandboxes"), Hint: "give addresses or ranges"}
 }
 
 func (u Users) admit(uid uint32, may egress.Policy) error {
@@ -50,13 +56,7 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 		return err
 	}
 	defer t.close()
-	p := &plan{servers: u.Nameservers, flows: u.First, group: usersGroup}
-	for _, defence := range u.Without {
-		if p.off == nil {
-			p.off = map[string]bool{}
-		}
-		p.off[defence] = true
-	}
+	p := &plan{servers: u.Nameservers, flows: u.First, group: usersGroup, off: without(u.Without)}
 	if _, err := t.conn.ListChain(t.t, p.usersMark()); err != nil {
 		err = t.users(p, u.First)
 		if err != nil {
