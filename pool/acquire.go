@@ -106,14 +106,14 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 		return bad("a name that looks like a lease's id, such as %q, could be taken for another lease", req.Name)
 	case compute.Amount(sizeOf(*req)).Check() != nil:
 		return bad("%v", compute.Amount(sizeOf(*req)).Check())
-	case s.MaxTTL > 0 && req.TTL > s.MaxTTL:
-		return bad("a ttl of %v was asked for, and its max-ttl is %v", req.TTL, s.MaxTTL)
+	case s.maxTTL() > 0 && req.TTL > s.maxTTL():
+		return bad("a ttl of %v was asked for, and its max-ttl is %v", req.TTL, s.maxTTL())
 	}
 	if req.TTL == 0 {
 		req.TTL = s.TTL
 	}
-	if req.TTL <= 0 {
-		req.TTL = s.MaxTTL // 0: none
+	if most := s.maxTTL(); req.TTL <= 0 || most > 0 && req.TTL > most {
+		req.TTL = most // 0: none
 	}
 	if req.Idle == 0 {
 		req.Idle = cmp.Or(s.LeaseIdle, p.opt.LeaseIdle)

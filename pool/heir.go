@@ -40,8 +40,8 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 			return nil, err
 		}
 	}
-	if s.MaxTTL > 0 && (req.TTL <= 0 || req.TTL > s.MaxTTL) {
-		req.TTL = s.MaxTTL // as it is by now
+	if most := s.maxTTL(); most > 0 && (req.TTL <= 0 || req.TTL > most) {
+		req.TTL = most // as it is by now
 	}
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err

@@ -91,6 +91,17 @@ func (s *source) all() []*source {
 	return out
 }
 
+// maxTTL is how long leases of it may last: of a pool the shortest of its own and of all below it, which it lends. 0: there is no limit.
+func (s *source) maxTTL() time.Duration {
+	var most time.Duration
+	for _, c := range s.all() {
+		if c.MaxTTL > 0 && (most == 0 || c.MaxTTL < most) {
+			most = c.MaxTTL
+		}
+	}
+	return most
+}
+
 // opened is a provider at hand, with what the engine must know of it inside of transactions.
 type opened struct {
 	provider compute.Provider

@@ -167,8 +167,8 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	owner := "hostler source test"
 	start := time.Now()
 	req := compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source", TTL: testTTL}
-	if s.MaxTTL > 0 {
-		req.TTL = min(req.TTL, s.MaxTTL)
+	if most := s.maxTTL(); most > 0 {
+		req.TTL = min(req.TTL, most)
 	}
 	if req.For, err = ProcessOf(os.Getpid()); err != nil { // killed in the midst of it, this process leaves nothing: nobody else knows of the lease
 		return res, err

@@ -214,13 +214,13 @@ func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, n
 		if l.TTL > 0 {
 			l.Expires = l.Used.Add(l.TTL)
 		}
-		if s == nil || s.MaxTTL == 0 {
+		if s == nil || s.maxTTL() == 0 {
 			return nil
 		}
-		last := l.Given.Add(s.MaxTTL)
+		last := l.Given.Add(s.maxTTL())
 		if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
 			return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
-				Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.MaxTTL, last.Format(time.DateTime))}
+				Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.maxTTL(), last.Format(time.DateTime))}
 		}
 		if l.Expires.IsZero() || l.Expires.After(last) {
 			l.Expires = last
