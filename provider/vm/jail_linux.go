@@ -60,7 +60,8 @@ func (p *Provider) jailer() (path string, words []string, err error) {
 	return a.Path, append(append([]string{a.Path}, a.Args...), jail.Word), nil
 }
 
-// lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where the kernel has none for us.
+// lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where the kernel has none for us, and
+// of root no user of its own either, who could not open what is in its directory.
 func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process, error) {
 	path, words, err := p.jailer()
 	if err != nil {
@@ -83,7 +84,7 @@ func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 			sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 			sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 		} else if plan.User, ids, err = takeUser(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("take a user id for qemu: %w", err)
 		}
 	}
 	if ids != nil {
@@ -142,8 +143,17 @@ func (c *cell) start(path string, words []string, plan jail.Plan, sys *syscall.S
 	if ids != nil { // which keeps the number ours until the process has it
 		attr.Files = append(attr.Files, ids)
 	}
-	return os.StartProcess(path, words, attr)
+	started, err := os.StartProcess(path, words, attr)
+	if err != nil && sys.Cloneflags != 0 {
+		err = &spacesError{err}
+	}
+	return started, err
 }
+
+// spacesError is that of a process which was to have name spaces of its own.
+type spacesError struct{ error }
+
+func (e *spacesError) Unwrap() error { return e.error }
 
 // memory is a file with something in it.
 func memory(name string, b []byte) (*os.File, error) {

@@ -24,10 +24,16 @@ import (
 // poorEnv has the test run in this process, which is an ordinary user's, with what another built: the programs and the directory for all.
 const poorEnv = "HOSTLER_VM_POOR"
 
+const fullEnv = "HOSTLER_VM_FULL"
+
 // TestInQemusPlace puts a program in qemu's place that looks for what a guest that broke out should not find: as root, and as an ordinary user.
 // It takes about 8 s, for the two programs that it builds.
 func TestInQemusPlace(t *testing.T) {
-	if at := os.Getenv(poorEnv); at != "" {
+	switch at := os.Getenv(poorEnv); {
+	case at != "" && os.Getenv(fullEnv) != "":
+		noRoom(t, at)
+		return
+	case at != "":
 		inQemusPlace(t, at)
 		return
 	}
@@ -94,6 +100,15 @@ func TestInQemusPlace(t *testing.T) {
 			}
 		}
 	})
+	t.Run("no room", func(t *testing.T) { // for what the jail needs: that is no reason to do without it
+		at := filepath.Join(dir, "root")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestInQemusPlace$", "-test.v")
+		cmd.Env = append(os.Environ(), poorEnv+"="+at, fullEnv+"=yes")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v:\n%s", err, out)
+		}
+	})
 	t.Run("user", func(t *testing.T) {
 		if b, _ := os.ReadFile("/proc/sys/user/max_user_namespaces"); strings.TrimSpace(string(b)) == "0" {
 			t.Skip("in qemu's place: users have no user name spaces here")
@@ -115,17 +130,13 @@ func TestInQemusPlace(t *testing.T) {
 // each time.
 func found(t *testing.T, at string, change func(*vm.Provider)) (machine, disks string) {
 	t.Helper()
-	o := vm.Options{
-		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
-		Agent: func(string) (agent.Program, error) { return agent.Program{Path: filepath.Join(at, "agent")}, nil },
-	}
 	// What we have open is not for qemu, however it was opened.
 	secret, err := unix.Open(filepath.Join(at, "canary"), unix.O_RDONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(secret)
-	p := open(t, o)
+	p := open(t, prisoner(at))
 	change(p)
 	defer destroy(t, p, "suite-1")
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
@@ -154,6 +165,29 @@ func inQemusPlace(t *testing.T, at string) {
 	inJail(t, disks)
 }
 
+// noRoom has nothing run in qemu's place where the jail cannot be made for now.
+func noRoom(t *testing.T, at string) {
+	if out, err := exec.Command("sh", "-c", "mount --make-rprivate / && mount -t tmpfs -o size=4k,nr_inodes=1 none /run").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	p := open(t, prisoner(at))
+	defer destroy(t, p, "suite-1")
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, unix.ENOSPC) {
+		t.Error(err)
+	}
+}
+
+// ownUser is what the program says where it is a user of its own.
+var ownUser = regexp.MustCompile(`(?m)^uid: 214[0-9]{7}$`)
+
+// prisoner are the options with the program as qemu.
+func prisoner(at string) vm.Options {
+	return vm.Options{
+		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
+		Agent: func(string) (agent.Program, error) { return agent.Program{Path: filepath.Join(at, "agent")}, nil },
+	}
+}
+
 // inJail looks at what the program has found once.
 func inJail(t *testing.T, said string) {
 	t.Helper()
@@ -168,7 +202,7 @@ func inJail(t *testing.T, said string) {
 			t.Errorf("not said: %s", line)
 		}
 	}
-	if os.Geteuid() == 0 && !regexp.MustCompile(`(?m)^uid: 214[0-9]{7}$`).MatchString(said) {
+	if os.Geteuid() == 0 && !ownUser.MatchString(said) {
 		t.Error("it is not a user of its own")
 	}
 }

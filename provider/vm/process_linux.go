@@ -122,10 +122,18 @@ func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	return q, err
 }
 
-// noJail reports whether an error is that of a jail that the kernel does not let us make.
+// noJail reports whether an error says that the kernel has no name spaces or no root for us. What is full today says nothing of that, unless a user
+// has a limit of none.
 func noJail(err error) bool {
-	return err != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS) ||
-		strings.Contains(err.Error(), jail.Trouble) && (strings.Contains(err.Error(), syscall.EPERM.Error()) || strings.Contains(err.Error(), syscall.EACCES.Error())))
+	var spaces *spacesError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &spaces):
+		return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) && os.Geteuid() != 0
+	}
+	text := err.Error()
+	return strings.Contains(text, jail.Trouble) && (strings.Contains(text, syscall.EPERM.Error()) || strings.Contains(text, syscall.EACCES.Error()))
 }
 
 func (p *Provider) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
