@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostler-project/hostler/fetch/ranges"
 	"github.com/hostler-project/hostler/nearest"
 )
 
@@ -174,7 +175,7 @@ func (all Rules) opens(t target) bool {
 			if t.kind != Metadata && t.kind != LinkLocal {
 				return true
 			}
-		case t.kind == Loopback && inside(r.prefix, loopbacks), t.kind == LinkLocal && inside(r.prefix, links), t.kind == Private, t.kind == Reserved:
+		case t.kind == Loopback && inside(r.prefix, ranges.Loopback), t.kind == LinkLocal && inside(r.prefix, ranges.Link), t.kind == Private, t.kind == Reserved:
 			return true
 		}
 	}

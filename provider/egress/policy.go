@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch/ranges"
 )
 
 // The words that stand for many addresses.
@@ -215,7 +216,7 @@ func (p Policy) Asks() bool {
 // Reaches reports whether an address is reached without a name, at some port.
 func (p Policy) Reaches(a netip.Addr) bool {
 	a = a.Unmap()
-	never := within(a, Never())
+	never := ranges.Within(a, Never())
 	return slices.ContainsFunc(p.Rules(), func(r Rule) bool {
 		switch {
 		case r.Net.IsValid():

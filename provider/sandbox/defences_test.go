@@ -150,8 +150,8 @@ func endSleepers(t *testing.T, n string) {
 
 // The world of TestMetadata, which is reached through NAT: this machine's address in it, one that is far, and that of clouds' metadata services.
 const (
-	nearAddr     = "203.0.113.1"
-	farAddr      = "198.51.100.10"
+	nearAddr     = "45.83.65.1"
+	farAddr      = "45.83.64.10"
 	metadataAddr = "169.254.169.254"
 )
 
@@ -210,7 +210,7 @@ func makeWorld(t *testing.T) {
 		ready <- ns
 		<-linked
 		up("lo", farAddr+"/32", metadataAddr+"/32")
-		up("uplink", "203.0.113.2/24")
+		up("uplink", "45.83.65.2/24")
 		for _, addr := range []string{farAddr, metadataAddr} {
 			l, err := net.Listen("tcp4", addr+":80")
 			must(err)
@@ -227,7 +227,7 @@ func makeWorld(t *testing.T) {
 	up("uplink", nearAddr+"/24")
 	l, err := netlink.LinkByName("uplink")
 	must(err)
-	must(netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP("203.0.113.2")}))
+	must(netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP("45.83.65.2")}))
 	close(linked)
 	<-served
 }

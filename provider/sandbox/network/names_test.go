@@ -150,12 +150,12 @@ func TestAnswers(t *testing.T) {
 	for range 30 { // the kernel reports with up to a second's delay
 		text, err := os.ReadFile(filepath.Join(o.Dir, "egress.log"))
 		must(t, err)
-		if log = string(text); strings.Contains(log, "203.0.113.2, tcp port 80, is not in egress") {
+		if log = string(text); strings.Contains(log, "45.83.65.2, tcp port 80, is not in egress") {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	for _, want := range []string{`the name \"evil.example\" is not in egress" instance=a`, `leads to 169.254.169.254, which egress does not reach`, "203.0.113.2, tcp port 80, is not in egress"} {
+	for _, want := range []string{`the name \"evil.example\" is not in egress" instance=a`, `leads to 169.254.169.254, which egress does not reach`, "45.83.65.2, tcp port 80, is not in egress"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("not in the log: %s", want)
 		}

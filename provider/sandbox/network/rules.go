@@ -20,7 +20,7 @@ import (
 )
 
 // rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
-const rulesFormat = "7\n"
+const rulesFormat = "8\n"
 
 // table speaks to nftables about our table. It is used by one goroutine, and closed.
 type table struct {

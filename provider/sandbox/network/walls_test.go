@@ -54,7 +54,7 @@ func TestWalls(t *testing.T) {
 		{name: "metadata", off: "metadata", try: reach(metadata + ":80")},
 		{name: "metadata that is answered elsewhere", off: "metadata", try: reach(metadata + ":7071")},
 		{name: "the internet", o: network.Options{Egress: policy(t, "private")}, try: reach(worldAddr + ":80")},
-		{name: "not allowed", o: network.Options{Egress: policy(t, "203.0.113.0/24")}, try: reach(worldAddr + ":80")},
+		{name: "not allowed", o: network.Options{Egress: policy(t, "45.83.65.0/24")}, try: reach(worldAddr + ":80")},
 		{name: "from outside", off: "inbound", try: func(t *testing.T, a, b box) string {
 			outside.in(func() {
 				l, err := netlink.LinkByName("uplink")
@@ -126,8 +126,8 @@ func TestEgress(t *testing.T) {
 		"private":                       privateAddr,
 		"internet,private":              worldAddr + " " + outsideAddr + " " + privateAddr,
 		"internet:80,private:443":       worldAddr + " " + outsideAddr,
-		"198.51.100.0/24":               worldAddr,
-		"198.51.100.0/24:1-79":          "",
+		"45.83.64.0/24":                 worldAddr,
+		"45.83.64.0/24:1-79":            "",
 		"0.0.0.0/0:80":                  worldAddr + " " + outsideAddr + " " + privateAddr,
 		metadata + ":80," + privateAddr: metadata + " " + privateAddr,
 		hostAddr + ",2001:db8::/32":     "",

@@ -99,9 +99,9 @@ func (s *space) in(f func()) {
 }
 
 const (
-	hostAddr    = "203.0.113.1"
-	outsideAddr = "203.0.113.2"
-	worldAddr   = "198.51.100.10" // somewhere in the world
+	hostAddr    = "45.83.65.1"
+	outsideAddr = "45.83.65.2"
+	worldAddr   = "45.83.64.10" // somewhere in the world
 	metadata    = "169.254.169.254"
 	privateAddr = "10.66.0.1" // in a network that this machine reaches
 )
