@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostler-project/hostler/compute/computetest/wayout"
 )
 
 // somebody is a user in no list.
@@ -63,7 +65,7 @@ func TestSandboxes(t *testing.T) {
 			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOSTLER_LEASE", "HOSTLER_CONFIG"} {
 				env.Setenv(name, "")
 			}
-			for _, kv := range [][2]string{{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"PATH", path}} {
+			for _, kv := range [][2]string{{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"PATH", path}, {"WAYS", wayout.Lines()}} {
 				env.Setenv(kv[0], kv[1])
 			}
 			env.Defer(func() {

@@ -6,21 +6,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/computetest/wayout"
+	"github.com/hostler-project/hostler/compute/computetest/wayout/world"
 	"github.com/hostler-project/hostler/provider/container"
 )
 
@@ -145,123 +140,14 @@ func (d *daemon) forgetNetworks(t *testing.T) {
 	}
 }
 
-// world makes a way out of the daemon's network, with what answers behind it and on this side.
+// world makes the surroundings in which the ways out lead somewhere.
 func (d *daemon) world(t *testing.T) {
 	t.Helper()
-	var there netns.NsHandle
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		var err error
-		there, err = netns.New()
-		if err == nil {
-			err = errors.Join(address("lo", append([]string{wayout.World}, wayout.Far...)...),
-				answer(t, append([]string{wayout.World}, wayout.Far...), 80))
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { there.Close() })
+	var end func()
 	var err error
-	d.within(t, func() {
-		here := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "uplink"}, PeerName: "uplink",
-			PeerNamespace: netlink.NsFd(there)}
-		other := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "other"}}
-		err = errors.Join(netlink.LinkAdd(here), netlink.LinkAdd(other),
-			address("uplink", wayout.Host+"/24"), address("other", wayout.Local+"/16"))
-	})
+	d.within(t, func() { end, err = world.Build() })
+	t.Cleanup(func() { d.within(t, end) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		d.within(t, func() {
-			for _, name := range []string{"uplink", "other"} {
-				if l, err := netlink.LinkByName(name); err == nil {
-					_ = netlink.LinkDel(l)
-				}
-			}
-			_ = exec.Command("nft", "delete table ip published").Run()
-		})
-	})
-	inside(t, there, func() error { return address("uplink", wayout.Next+"/24") })
-	d.within(t, func() {
-		err = errors.Join(netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(wayout.Next)}),
-			answer(t, []string{wayout.Host}, 80, 7777),
-			os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0),
-			exec.Command("nft", "table ip published { chain pre { type nat hook prerouting priority -100; "+
-				"fib daddr type local tcp dport 8081 dnat to "+wayout.World+":80; }; }").Run())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func inside(t *testing.T, where netns.NsHandle, do func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // as above
-		err := netns.Set(where)
-		if err == nil {
-			err = do()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
-// address gives a link addresses, in this thread's network, and sets it up.
-func address(name string, all ...string) error {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
-	}
-	for _, a := range all {
-		if !strings.Contains(a, "/") {
-			a += "/32"
-		}
-		addr, err := netlink.ParseAddr(a)
-		if err == nil {
-			err = netlink.AddrAdd(l, addr)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return netlink.LinkSetUp(l)
-}
-
-// answer says yes by TCP at all addresses of this thread's network, by UDP at these.
-func answer(t *testing.T, addrs []string, ports ...int) error {
-	for _, port := range ports {
-		l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
-		if err != nil {
-			return err
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-				_, _ = c.Write([]byte("yes"))
-				c.Close()
-			}
-		}()
-		for _, a := range addrs {
-			u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(a), Port: port})
-			if err != nil {
-				return err
-			}
-			t.Cleanup(func() { u.Close() })
-			go func() {
-				b := make([]byte, 10)
-				for _, from, err := u.ReadFrom(b); err == nil; _, from, err = u.ReadFrom(b) {
-					_, _ = u.WriteTo([]byte("yes"), from)
-				}
-			}()
-		}
-	}
-	return nil
 }

@@ -1,15 +1,13 @@
-// Command caller is put in qemu's place: it says whether it reaches an address.
+// Command caller is put in qemu's place: it says which ways out lead somewhere.
 package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strings"
-	"time"
-)
 
-var address string
+	"github.com/hostler-project/hostler/compute/computetest/wayout"
+)
 
 func main() {
 	if words := strings.Join(os.Args[1:], " "); words == "-L help" {
@@ -18,10 +16,12 @@ func main() {
 		fmt.Println("QEMU emulator version 99.1")
 		return
 	}
-	c, err := net.DialTimeout("tcp4", address, 2*time.Second)
-	fmt.Fprintf(os.Stderr, "reached: %v (%v)\n", err == nil, err)
-	if err == nil {
-		_ = c.Close()
+	world, n := wayout.Way{Host: wayout.World, Port: 80}.Reached(""), 0
+	for _, w := range wayout.All() {
+		if w.Reached(wayout.Local) {
+			n++
+		}
 	}
+	fmt.Fprintf(os.Stderr, "reached: %v, and %d others\n", world, n)
 	os.Exit(1)
 }
