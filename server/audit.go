@@ -161,7 +161,7 @@ func (s *server) projectOf(ctx context.Context, p auth.Principal, what auth.Perm
 	if some, every := p.Projects(what); !every && len(some) == 1 {
 		return some[0]
 	}
-	if _, l, err := s.Engine().Resolve(ctx, name); err == nil && l != nil {
+	if _, l, err := s.find(ctx, name); err == nil && l != nil {
 		return l.Project
 	}
 	return ""

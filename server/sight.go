@@ -93,8 +93,8 @@ func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *c
 // find finds an instance and its lease. Of several that have parts of an instance which is named it is the asker's own, else one that he sees.
 func (s *server) find(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	i, l, err := s.Engine().Resolve(ctx, name)
-	if err == nil && l != nil && l.Name == name && name != string(i.ID) && !s.seesLease(asker(ctx), l) {
-		return s.namesake(ctx, name, i, l)
+	if err == nil && l != nil && l.Name == name && name != string(i.ID) {
+		return s.named(ctx, name, i, l)
 	}
 	if err != nil || l == nil || l.Share == nil || name != string(i.ID) {
 		return i, l, err
@@ -112,15 +112,28 @@ func (s *server) find(ctx context.Context, name string) (compute.Instance, *comp
 	return i, l, nil
 }
 
-// namesake finds the asker's lease of a name that another project's has too; i and l are that one.
-func (s *server) namesake(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
-	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: seenProjects(asker(ctx))})
-	for _, own := range all {
-		if err == nil && s.seesLease(asker(ctx), &own) {
-			return s.Engine().Resolve(ctx, own.ID)
-		}
+// named finds the lease that somebody means by a name, which each project may have given once: of those that he sees his own, else the only one. i and l are
+// one of them, of whatever project; he is told that it is not there where he sees none.
+func (s *server) named(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
+	p := asker(ctx)
+	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: seenProjects(p)})
+	if err != nil {
+		return i, l, err
 	}
-	return i, l, err
+	seen := slices.DeleteFunc(all, func(l compute.Lease) bool { return !s.seesLease(p, &l) })
+	own := slices.DeleteFunc(slices.Clone(seen), func(l compute.Lease) bool { return l.Owner != p.Name })
+	switch {
+	case len(own) == 1:
+		seen = own
+	case len(seen) == 0:
+		return i, l, nil
+	case len(seen) > 1:
+		return i, l, &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("leases of several projects have this name"), Hint: "name the lease by its id"}
+	}
+	if seen[0].ID == l.ID {
+		return i, l, nil
+	}
+	return s.Engine().Resolve(ctx, seen[0].ID)
 }
 
 // unseen is the error for what somebody does not see, which is that for what there is not.
