@@ -26,7 +26,8 @@ import (
 const (
 	answerLooks = 2 * time.Second  // how often Answer looks whether any sandbox is left
 	answerWait  = 10 * time.Second // how long its start may take
-	mostAsked   = 128              // questions at once
+	mostAsked   = 512              // questions at once
+	mostOfOne   = 16               // of them, one sandbox's: an idle connection counts too
 )
 
 // answering makes sure that somebody answers for names. The lock of the installation is held, so nobody who answers ends meanwhile.
@@ -124,7 +125,7 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	a := &answerer{n: n, told: newTeller(log), slots: make(chan struct{}, mostAsked), resolv: resolv}
+	a := &answerer{n: n, told: newTeller(log), resolv: resolv}
 	at := netip.AddrPortFrom(n.gateway(), n.answers()).String()
 	lc := net.ListenConfig{Control: freebind}
 	udp, err := lc.ListenPacket(ctx, "udp4", at)
@@ -212,9 +213,40 @@ func freebind(_, _ string, c syscall.RawConn) (err error) {
 type answerer struct {
 	n      *Network
 	told   *teller
-	slots  chan struct{}
+	slots  slots
 	resolv string
 	table  sync.Mutex // changes of it come one by one
+}
+
+// slots are for those who ask, each with a bound of its own, so that none takes them from its neighbours.
+type slots struct {
+	mu  sync.Mutex
+	all int
+	of  map[netip.Addr]int
+}
+
+// take takes one for a sandbox; false: it, or all together, have what they may.
+func (s *slots) take(who netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= mostAsked || s.of[who] >= mostOfOne {
+		return false
+	}
+	if s.of == nil {
+		s.of = map[netip.Addr]int{}
+	}
+	s.all++
+	s.of[who]++
+	return true
+}
+
+func (s *slots) give(who netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.of[who]--; s.of[who] == 0 {
+		delete(s.of, who)
+	}
 }
 
 func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
@@ -224,15 +256,13 @@ func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
 		if err != nil {
 			return
 		}
-		query := append([]byte(nil), buf[:size]...)
-		select {
-		case a.slots <- struct{}{}:
-		default:
+		query, who := append([]byte(nil), buf[:size]...), from.Addr().Unmap()
+		if !a.slots.take(who) {
 			continue // it asks again
 		}
 		go func() {
-			defer func() { <-a.slots }()
-			if out := a.answer(query, from.Addr().Unmap(), false); out != nil {
+			defer a.slots.give(who)
+			if out := a.answer(query, who, false); out != nil {
 				_, _ = c.WriteToUDPAddrPort(out, from)
 			}
 		}()
@@ -245,16 +275,14 @@ func (a *answerer) streams(ctx context.Context, l net.Listener) {
 		if err != nil {
 			return
 		}
-		select {
-		case a.slots <- struct{}{}:
-		default:
+		from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		if !a.slots.take(from) {
 			_ = c.Close()
 			continue
 		}
 		go func() {
-			defer func() { _ = c.Close(); <-a.slots }()
+			defer func() { _ = c.Close(); a.slots.give(from) }()
 			_ = c.SetDeadline(time.Now().Add(answerWait))
-			from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 			for range 16 {
 				query, err := readFramed(c)
 				if err != nil {
