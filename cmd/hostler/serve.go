@@ -230,7 +230,8 @@ type served struct {
 	signIn server.SignIn
 	mark   string // of what was applied then
 	guard  *fetch.Guard
-	hosts  []string // by which it is asked, beside its own names
+	out    http.RoundTripper // by the guard
+	hosts  []string          // by which it is asked, beside its own names
 }
 
 // newServed reads what a controller needs besides the engine. guard is what it goes out by. strict: also what only takes something from somebody is an error.
@@ -259,7 +260,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 		return nil, err
 	}
 	how, err := said.provider(ctx, guard)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, hosts}, err
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, guard.Transport(nil), hosts}, err
 }
 
 // identity tells this controller from others.

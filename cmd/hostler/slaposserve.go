@@ -161,7 +161,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err := moveReleases(ctx, logTeller{k.app.log}, m, k.app.store, said.Root, k.app.at); err != nil {
 		return nil, err
 	}
-	k.slap = view.New(view.Options{Master: m, Loader: &parameter.Loader{HTTP: &http.Client{Transport: k.app.guard.Transport(nil)}}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+	k.slap = view.New(view.Options{Master: m, Loader: &parameter.Loader{HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })}}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
 		who, _, err := slaposWho(p, writes)
 		return who, err
 	}})
@@ -256,3 +256,8 @@ func (k *controller) slaposToken(r *http.Request, token, file string) (master.Wh
 	}
 	return who, nil
 }
+
+// goesOut is a way out by HTTP that a reload may change.
+type goesOut func() http.RoundTripper
+
+func (now goesOut) RoundTrip(r *http.Request) (*http.Response, error) { return now().RoundTrip(r) }
