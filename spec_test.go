@@ -20,6 +20,7 @@ func TestSpecification(t *testing.T) {
 	if len(promises) == 0 || len(promises) > 12 {
 		t.Errorf("%d promises; a dozen at most", len(promises))
 	}
+	promises = append(promises, regexp.MustCompile(`(?m)^ +\* .*$`).FindAllString(string(text), -1)...) // their parts
 	goTest := regexp.MustCompile("`go test ([^`]+?) -run '?([^'`]+)'?`")
 	for _, p := range promises {
 		m := goTest.FindStringSubmatch(p)
