@@ -51,3 +51,11 @@ func (p *Provider) PID(id compute.ID) int {
 	l, _, _ := p.readLife(id)
 	return l.PID
 }
+
+// Guarded are the names that are read-only at the top of what is shared to be written to.
+func Guarded() (names []string) {
+	for _, g := range guarded {
+		names = append(names, g.name)
+	}
+	return names
+}

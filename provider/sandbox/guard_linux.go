@@ -19,14 +19,36 @@ import (
 // them has the next one who works there run what it likes. The key `writable` gives them to it all the same.
 var guarded = []struct{ name, why string }{
 	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
+	{".hg", "Mercurial runs the hooks that its configuration names"},
+	{".jj", "Jujutsu runs programs that its configuration names"},
 	{".husky", "git runs hooks there where its configuration says so"},
 	{".githooks", "git runs hooks there where its configuration says so"},
+	{".pre-commit-config.yaml", "a hook of git runs what it names at the next commit"},
 	{".hostler", "hostler reads sources, jobs and hooks there"},
 	{".crcache", "hostler reads sources there"},
 	{".envrc", "direnv runs it when a user enters the directory"},
+	{".direnv", "direnv reads what it kept there when a user enters the directory"},
+	{".mise.toml", "mise runs what it names when a user enters the directory"},
+	{"mise.toml", "mise runs what it names when a user enters the directory"},
 	{".vscode", "editors take tasks and programs to run from it"},
 	{".idea", "editors take tasks and programs to run from it"},
+	{".zed", "editors take tasks and programs to run from it"},
+	{".vs", "editors take tasks and programs to run from it"},
+	{".fleet", "editors take tasks and programs to run from it"},
 	{".devcontainer", "editors run its commands on this machine before there is a container"},
+	{".devcontainer.json", "editors run its commands on this machine before there is a container"},
+	{".exrc", "Vim and Neovim run it where their configuration says so"},
+	{".nvimrc", "Vim and Neovim run it where their configuration says so"},
+	{".nvim.lua", "Vim and Neovim run it where their configuration says so"},
+	{".dir-locals.el", "Emacs evaluates what it says"},
+	{".gdbinit", "gdb runs it where its configuration says so"},
+	{".lldbinit", "lldb runs it where its configuration says so"},
+	{".claude", "coding agents run the hooks and servers that it names"},
+	{".mcp.json", "coding agents run the hooks and servers that it names"},
+	{".cursor", "coding agents run the hooks and servers that it names"},
+	{".codex", "coding agents run the hooks and servers that it names"},
+	{".gemini", "coding agents run the hooks and servers that it names"},
+	{".windsurf", "coding agents run the hooks and servers that it names"},
 }
 
 // guardMark is the attribute of an empty directory that keeps a name from being taken as long as sandboxes have what it is in.
@@ -59,13 +81,10 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 		if err != nil {
 			return nil, err
 		}
-		tree, err := m.t.tree(at)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, enter.Piece{At: filepath.Join(s.to, g.name), Kind: enter.Bind, Layers: []enter.Tree{tree}})
+		out = append(out, enter.Piece{At: filepath.Join(s.to, g.name), Kind: enter.Bind})
 	}
-	return out, nil
+	more, err := m.guardRepositories(s, from)
+	return append(out, more...), err
 }
 
 // marked reports whether a directory is one that keeps a name from being taken.

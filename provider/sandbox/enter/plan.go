@@ -49,7 +49,7 @@ type Plan struct {
 type Piece struct {
 	At       string // where, from the new root
 	Kind     Kind   // what
-	Layers   []Tree // of an overlay: the top first; of a bind: one
+	Layers   []Tree // of an overlay: the top first; of a bind: one, or none for what is at its place already
 	Writable bool   // bind
 	Optional bool   // where it cannot be had, an empty directory will do
 	Target   string // link

@@ -439,6 +439,9 @@ func like(place, rel string, lower []string) error {
 
 // bind shows a tree of the host's.
 func (b *builder) bind(piece Piece, trees map[string]int) error {
+	if len(piece.Layers) == 0 {
+		return b.again(piece)
+	}
 	if len(piece.Layers) != 1 {
 		return errors.New("a bind of more than one tree")
 	}
@@ -483,6 +486,32 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 		return err
 	}
 	return b.open()
+}
+
+// again mounts what is at a place already on itself. Nobody inside can then rename, remove or
+// replace it, nor write to it unless the piece says so.
+func (b *builder) again(piece Piece) error {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	on, err := unix.Openat2(b.root, piece.At, &how)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: piece.At, Err: err}
+	}
+	defer unix.Close(on)
+	fd, err := unix.OpenTree(on, "",
+		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("clone %s: %w", piece.At, err)
+	}
+	defer unix.Close(fd)
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if !piece.Writable {
+		attr.Attr_set = unix.MOUNT_ATTR_RDONLY
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("restrict %s: %w", piece.At, err)
+	}
+	return unix.MoveMount(fd, "", on, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
 // dir makes an empty directory.
