@@ -18,9 +18,10 @@ const canariesEnv = "HOSTLER_TEST_CANARIES"
 
 // told are files that sandboxes have copies of, with lines that have to be missed.
 var told = map[string]string{
-	".gitconfig":         "[user]\n\tname = You\n[credential]\n\thelper = !echo CANARY\n[http]\n\textraheader = AUTHORIZATION: basic CANARY\n[url \"https://CANARY@example.com/\"]\n\tinsteadOf = https://example.com/\n",
-	".cargo/config.toml": "[build]\njobs = 2\n[registry]\ntoken = \"CANARY\"\n[registries.mine]\nindex = \"https://you:CANARY@example.com/\"\n",
-	".config/go/env":     "GOFLAGS=-mod=mod\nGOPROXY=https://you:CANARY@example.com\n",
+	".gitconfig":          "[user]\n\tname = You\n[credential]\n\thelper = !echo CANARY\n[http]\n\textraheader = AUTHORIZATION: basic CANARY\n[url \"https://CANARY@example.com/\"]\n\tinsteadOf = https://example.com/\n",
+	".cargo/config.toml":  "[build]\njobs = 2\n[registry]\ntoken = \"CANARY\"\n[registries.mine]\nindex = \"https://you:CANARY@example.com/\"\n",
+	".ccache/ccache.conf": "max_size = 1G\nremote_storage = http://you:CANARY@example.com/|layout=bazel\n",
+	".config/go/env":      "GOFLAGS=-mod=mod\nGOPROXY=https://you:CANARY@example.com\n",
 }
 
 // TestCanaries: of some 300 files in which some 190 programs keep what nobody else is to know, for all the machine to read, none is seen in a sandbox, by

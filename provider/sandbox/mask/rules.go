@@ -268,16 +268,16 @@ type book struct {
 
 // add looks for what a wish means and writes down its rules.
 func (b *book) add(o wish) error {
-	if dir, name := path.Split(o.path); strings.ContainsAny(name, "*") {
-		names, err := b.w.match(path.Clean(dir), name)
+	if dir, name, rest, ok := starred(o.path); ok {
+		names, err := b.w.match(dir, name)
 		if err != nil {
 			return err
 		}
 		if names == nil { // no such directory: nothing in it must ever show
-			return b.add(wish{path.Clean(dir), Hide})
+			return b.add(wish{dir, Hide})
 		}
 		for _, n := range names {
-			if err := b.add(wish{path.Join(dir, n), o.kind}); err != nil {
+			if err := b.add(wish{path.Join(dir, n, rest), o.kind}); err != nil {
 				return err
 			}
 		}
@@ -316,6 +316,14 @@ func (b *book) add(o wish) error {
 		b.put(place, Hide, what)
 	}
 	return nil
+}
+
+// starred splits a path at its first element with a *: into what is before it, it, and the rest.
+func starred(p string) (dir, name, rest string, ok bool) {
+	before, after, ok := strings.Cut(p, "*")
+	dir, head := path.Split(before)
+	tail, rest, _ := strings.Cut(after, "/")
+	return path.Clean(dir), head + "*" + tail, rest, ok
 }
 
 // put adds a rule, unless it would take the system or the caller's own home away. What is missing may be hidden always.

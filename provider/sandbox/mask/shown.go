@@ -169,7 +169,6 @@ func ConfigFiles() []Line {
 		{".config/git/attributes", "how git takes files"},
 		{".config/go/env", "how Go works"},
 		{".cargo/config.toml", "how cargo works"},
-		{".ccache/ccache.conf", "how ccache works"},
 		{".config/ccache/ccache.conf", "how ccache works"},
 	}
 }

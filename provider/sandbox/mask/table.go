@@ -9,7 +9,7 @@ import (
 
 // Entry is a line of the table of what is hidden, for the rules and for the documentation.
 type Entry struct {
-	Path  string // in homes relative to each home, else absolute; its last element may have a *
+	Path  string // in homes relative to each home, else absolute; elements may have a *
 	Empty bool   // the directory itself stays, because programs expect it; only what is in it goes
 	Why   string
 }
@@ -114,6 +114,29 @@ func InHomes() []Entry {
 		{".config/uv", false, "uv: indexes with passwords"},
 		{".local/share/uv/credentials", false, "uv: passwords of indexes"},
 		{".condarc", false, "conda: channels with tokens"},
+		{".nvm/versions/node/*/etc/npmrc", false, "npm tokens, for one version of Node"},
+		{".volta/tools/image/node/*/etc/npmrc", false, "npm tokens, for one version of Node"},
+		{".local/share/fnm/node-versions/*/installation/etc/npmrc", false, "npm tokens, for one version of Node"},
+		{".asdf/installs/nodejs/*/etc/npmrc", false, "npm tokens, for one version of Node"},
+		{".local/share/mise/installs/node/*/etc/npmrc", false, "npm tokens, for one version of Node"},
+		{".pyenv/versions/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".virtualenvs/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".local/share/virtualenvs/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".cache/pypoetry/virtualenvs/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".local/share/pipx/venvs/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".local/pipx/venvs/*/pip.conf", false, "pip: indexes with passwords, for one environment"},
+		{".local/share/pipx/venvs/*/pipx_metadata.json", false, "pipx: indexes with passwords that it was called with"},
+		{".local/pipx/venvs/*/pipx_metadata.json", false, "pipx: indexes with passwords that it was called with"},
+		{".local/share/uv/tools/*/uv-receipt.toml", false, "uv: indexes with passwords that it was called with"},
+		{"miniconda3/.condarc", false, "conda: channels with tokens"},
+		{"miniforge3/.condarc", false, "conda: channels with tokens"},
+		{"anaconda3/.condarc", false, "conda: channels with tokens"},
+		{"mambaforge/.condarc", false, "conda: channels with tokens"},
+		{".cache/deno/deno_history.txt", false, "commands typed"},
+		{".cache/deno/location_data", false, "Deno: what programs keep in localStorage, often tokens"},
+		{".cache/ms-playwright/mcp-*", false, "Playwright's browser for agents: passwords, cookies"},
+		{".ccache/ccache.conf", false, "ccache: passwords of remote storage"},
+		{".cache/ccache/ccache.conf", false, "ccache: passwords of remote storage"},
 		{".cargo/credentials*", false, "crates.io tokens"},
 		{".gem/credentials", false, "RubyGems key"},
 		{".local/share/gem/credentials", false, "RubyGems key"},
