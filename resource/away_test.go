@@ -38,6 +38,7 @@ type hall struct {
 	watches map[chan apiwatch.Event]bool
 	away    string        // how: "refused", "hangs"; "": it is not
 	back    chan struct{} // closed when it is back
+	late    time.Duration // watches tell of a change so long after it
 }
 
 func (h *hall) Resource(schema.GroupVersionResource) dynamic.NamespaceableResourceInterface { return h }
@@ -87,10 +88,24 @@ func (h *hall) put(kind apiwatch.EventType, o *unstructured.Unstructured) *unstr
 	if h.objects[o.GetName()] = o; kind == apiwatch.Deleted {
 		delete(h.objects, o.GetName())
 	}
-	for w := range h.watches {
-		w <- apiwatch.Event{Type: kind, Object: o.DeepCopy()}
+	change := apiwatch.Event{Type: kind, Object: o.DeepCopy()}
+	if h.late > 0 {
+		time.AfterFunc(h.late, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.tell(change)
+		})
+	} else {
+		h.tell(change)
 	}
 	return o.DeepCopy()
+}
+
+// tell has all watches tell of a change. mu is held.
+func (h *hall) tell(change apiwatch.Event) {
+	for w := range h.watches {
+		w <- change
+	}
 }
 
 func (h *hall) List(ctx context.Context, _ metav1.ListOptions) (*unstructured.UnstructuredList, error) {
@@ -334,6 +349,19 @@ func TestReturn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLateWatch: an object that shows a lease tells what is so soon after the watch has told of it, however late that was.
+func TestLateWatch(t *testing.T) {
+	inHall(t, func(t *testing.T, h *hall, d *ledger) {
+		time.Sleep(time.Second)
+		h.late = 5 * time.Second
+		d.set("shown-0", "ann", nil)
+		time.Sleep(12 * time.Second)
+		if got, want := h.told(), "shown-0-0 Leased"; got != want {
+			t.Errorf("after 12 s the objects tell %q, want %q", got, want)
+		}
+	})
 }
 
 // TestManyDeparted: many that wait and are deleted at once are found to have nothing by a few lists of all leases, and go.

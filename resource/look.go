@@ -145,6 +145,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 	}
 	for _, w := range r.leases {
 		for _, o := range w.list() {
+			delete(r.untold, nameOf(o))
 			if o.Labels[labelShown] == "" || o.Annotations[noteOf] != r.opt.Installation {
 				continue
 			}
@@ -181,8 +182,10 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		})
 		switch {
 		case err == nil:
-			more = true // what it says is written when the watch has told of it
-		case !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err): // somebody's of this name; no such namespace
+			r.untold[name], more = true, true // what it says is written when the watch has told of it
+		case apierrors.IsAlreadyExists(err): // somebody's, or ours and the watch is late
+			more = more || r.untold[name]
+		case !apierrors.IsNotFound(err): // no such namespace
 			return more, err
 		}
 	}

@@ -98,8 +98,9 @@ type Reconciler struct {
 	stalled map[types.NamespacedName]bool // objects that failed as the API server did not answer
 
 	// Of the goroutine that looks at all leases.
-	elsewhere int       // leases of objects of another cluster, when all were listed last
-	rest      time.Time // no list before
+	elsewhere int                           // leases of objects of another cluster, when all were listed last
+	rest      time.Time                     // no list before
+	untold    map[types.NamespacedName]bool // objects that were made for leases, and that no watch has told of yet
 }
 
 // New makes a Reconciler, which does nothing before Run.
@@ -112,7 +113,7 @@ func New(opt Options) *Reconciler {
 	}
 	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50), census: newCensus(),
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest)),
-		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{}}
+		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{}, untold: map[types.NamespacedName]bool{}}
 	names := slices.Sorted(maps.Keys(opt.Namespaces))
 	if slices.Contains(names, "*") {
 		names = []string{""}
