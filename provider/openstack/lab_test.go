@@ -173,19 +173,20 @@ func connect(t *testing.T, p *openstack.Provider, id compute.ID) (compute.Conn, 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
+	var why error // why it was not ready when asked last: Connect may end with the wait's own end
 	for {
 		c, err := p.Connect(ctx, id)
+		if ctx.Err() != nil && err != nil {
+			t.Fatalf("Connect(%s): %v; before that: %v", id, err, why)
+		}
 		if !errors.Is(err, compute.ErrNotReady) {
 			if err == nil {
 				t.Cleanup(func() { c.Close() })
 			}
 			return c, err
 		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("Connect(%s): %v", id, err)
-		case <-time.After(200 * time.Millisecond):
-		}
+		why = err
+		time.Sleep(200 * time.Millisecond)
 	}
 }
 
