@@ -74,12 +74,28 @@ func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 // Node adds nodes of 32 cores, 128 GiB and 250 pods, or brings those that have lost their address to have it again.
 func (k *Kubernetes) Node(t testing.TB, names ...string) {
 	t.Helper()
+	k.nodes(t, "[]", names...)
+}
+
+// Passing adds nodes that go at the test's end, or before. Only pods that tolerate `passing` are put there: others, of other tests, would be lost with them.
+func (k *Kubernetes) Passing(t testing.TB, names ...string) {
+	t.Helper()
+	k.nodes(t, "[{key: passing, effect: NoSchedule}]", names...)
+	t.Cleanup(func() {
+		k.Ctl(t, "", append([]string{"delete", "node", "--ignore-not-found", "--wait=false"}, names...)...)
+	})
+}
+
+// nodes adds nodes with some taints.
+func (k *Kubernetes) nodes(t testing.TB, taints string, names ...string) {
+	t.Helper()
 	var text strings.Builder
 	for _, name := range names {
 		fmt.Fprintf(&text, `---
 {apiVersion: v1, kind: Node, metadata: {name: %s, labels: {kubernetes.io/hostname: %[1]s, kubernetes.io/os: linux, kubernetes.io/arch: amd64}},
+ spec: {taints: %[2]s},
  status: {allocatable: {cpu: "32", memory: 128Gi, pods: "250"}, capacity: {cpu: "32", memory: 128Gi, pods: "250"}}}
-`, name)
+`, name, taints)
 	}
 	k.Ctl(t, text.String(), "apply", "-f", "-")
 	if err := k.address(names...); err != nil {

@@ -40,7 +40,6 @@ func TestEnds(t *testing.T) {
 		}},
 		{"tainted", "its node was lost or tainted", func(t *testing.T, _ kubernetes.Options, _, node string) {
 			lab.Ctl(t, "", "taint", "node", node, "broken=yes:NoExecute")
-			t.Cleanup(func() { lab.Ctl(t, "", "taint", "node", node, "broken:NoExecute-") })
 		}},
 		{"preempted", "preempted by a pod of higher priority", func(t *testing.T, o kubernetes.Options, _, node string) {
 			lab.Ctl(t, fmt.Sprintf(`
@@ -55,6 +54,7 @@ metadata: {name: above, namespace: %[1]s}
 spec:
   priorityClassName: %[1]s
   nodeSelector: {kubernetes.io/hostname: %[2]s}
+  tolerations: [{key: passing, operator: Exists}]
   terminationGracePeriodSeconds: 0
   containers: [{name: main, image: x, resources: {requests: {cpu: "31"}}}]
 `, o.Namespace, node), "apply", "-f", "-")
@@ -71,7 +71,9 @@ spec:
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := site(t)
-			o.Cores = 2
+			own := "own-" + o.Namespace // what is done to it is done to no other test
+			lab.Passing(t, own)
+			o.Cores, o.Selector, o.Tolerations = 2, []string{"kubernetes.io/hostname=" + own}, []string{"passing"}
 			p := open(t, o)
 			conn := ready(t, p, "suite-1")
 			out := &lines{first: make(chan struct{})}
@@ -277,8 +279,8 @@ func TestNodeDeleted(t *testing.T) {
 	t.Parallel()
 	o := site(t)
 	node := "going-" + o.Namespace
-	lab.Node(t, node)
-	t.Cleanup(func() { lab.Ctl(t, "", "delete", "node", node, "--ignore-not-found", "--wait=false") })
+	lab.Passing(t, node)
+	o.Tolerations = []string{"passing"}
 	o.Selector = []string{"kubernetes.io/hostname=" + node}
 	for _, way := range []string{"agent", "exec"} {
 		o.Way = way
