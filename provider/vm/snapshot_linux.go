@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -54,6 +55,11 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err := p.at("end"); err != nil {
 		return "", err
 	}
+	if !own.Parted {
+		if err := p.still(ctx, id); err != nil {
+			return "", err
+		}
+	}
 	if err := p.end(ctx, own); err != nil {
 		return "", err
 	}
@@ -78,6 +84,21 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	img, err := store.Commit(ctx, image.Change{Dir: tree, Labels: spec.Labels}, spec.Name)
 	return img.Name, err
+}
+
+// stillLimit is how long qemu may need to write what it holds: a disk that is busy with other machines is slow.
+const stillLimit = 5 * time.Minute
+
+// still halts a machine and has its qemu write to its disk's file all that it holds of it. The guest's sync is not enough. qemu keeps the tables of a qcow2 file in
+// memory until it is told to flush, and a kernel may write after its last flush: sync(2) does on an ext4 without a journal. (QEMU flushes all disks at "stop".)
+func (p *Provider) still(ctx context.Context, id compute.ID) error {
+	m, done, err := p.monitor(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_ = m.c.SetDeadline(deadline(ctx, stillLimit))
+	return m.do(ctx, "stop", nil, nil)
 }
 
 // part has a machine forget who it is, and write what it has.
