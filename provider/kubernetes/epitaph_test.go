@@ -42,3 +42,27 @@ func TestEpitaph(t *testing.T) {
 	w.deleting("u1", false)
 	do("deleted by us", "", 0, w.Delete(pod("u1", "2", "False")))
 }
+
+// TestToldOf: a pod that was evicted, and then deleted by us, ended of the eviction.
+func TestToldOf(t *testing.T) {
+	evicted := "the pod has ended: evicted"
+	for _, c := range []struct {
+		told  *string
+		text  string
+		known bool
+		want  string
+		sure  bool
+	}{
+		{nil, "", true, "", true},
+		{nil, podGone, true, podGone, true},
+		{&evicted, podGone, true, evicted, true},
+		{&evicted, "", true, evicted, true},
+		{&evicted, "the cluster does not answer", false, evicted, true},
+		{&evicted, podGone + ": preempted", true, podGone + ": preempted", true},
+		{nil, "the cluster does not answer", false, "the cluster does not answer", false},
+	} {
+		if text, sure := toldOf(c.told, c.text, c.known); text != c.want || sure != c.sure {
+			t.Errorf("of %q, %v: %q, %v", c.text, c.known, text, sure)
+		}
+	}
+}

@@ -49,9 +49,7 @@ func (p *Provider) lostFor(ctx context.Context, id compute.ID, on sighted, insid
 		} else {
 			text, known = p.fell(waiting, id, on, inside, was)
 		}
-		if why := over.Load(); why != nil && (text == "" || !known) {
-			text, known = *why, true
-		}
+		text, known = toldOf(over.Load(), text, known)
 		switch {
 		case text != "" && known:
 			return lost(compute.Ended(errors.New(text)))
@@ -87,6 +85,17 @@ func (p *Provider) lostFor(ctx context.Context, id compute.ID, on sighted, insid
 	return lost(err)
 }
 
+// podGone is what is said of a pod that is no more.
+const podGone = "the pod is gone"
+
+// toldOf is what is known of a pod's end, where its vigil may have been told more: an object that we deleted afterwards leaves no reason behind.
+func toldOf(told *string, text string, known bool) (string, bool) {
+	if told != nil && (text == "" || text == podGone || !known) {
+		return *told, true
+	}
+	return text, known
+}
+
 // fell asks what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
 func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
 	in, err := p.read(ctx, id)
@@ -109,7 +118,7 @@ func (p *Provider) fate(in *record, on sighted, inside inside, was *record) stri
 		if was != nil && was.Metadata.UID == on.uid {
 			why = cmp.Or(was.end(), why)
 		}
-		return words("the pod is gone", why)
+		return words(podGone, why)
 	}
 	if in.Metadata.DeletionTimestamp != nil && in.end() == "" && p.podWatch().ourDeletion(in.Metadata.UID) == (deletion{}) {
 		return "the pod is being deleted, by somebody else"
