@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	machine "github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/jail"
 	"github.com/hostler-project/hostler/remote/guest"
@@ -17,4 +18,6 @@ var version = "unknown"
 func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
 
 // verbs are those of other packages.
-var verbs = map[string]guest.Verb{"sandbox": enter.Main, machine.BootWord: machine.BootMain, machine.ServeWord: machine.ServeMain, jail.Word: jail.Main}
+var verbs = map[string]guest.Verb{
+	"sandbox": enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain, machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,
+}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	vmguest "github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/jail"
 	"github.com/hostler-project/hostler/remote/guest"
@@ -26,4 +27,6 @@ func newAgent(*app) *cobra.Command {
 func runAgent(args []string) int { return guest.Main(args, thisVersion().Version, agentVerbs) }
 
 // agentVerbs are those of other packages; cmd/hostler-agent has the same.
-var agentVerbs = map[string]guest.Verb{"sandbox": enter.Main, vmguest.BootWord: vmguest.BootMain, vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main}
+var agentVerbs = map[string]guest.Verb{
+	"sandbox": enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain, vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
+}

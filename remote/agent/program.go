@@ -12,6 +12,7 @@ package agent
 //	reap                            what serve starts between itself and a command, where it has no cgroup; not for others
 //	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
 //	sandbox                         become the first process of a sandbox
+//	watch FILE -- COMMAND...        run the command in a sandbox, and write to the file which paths it looked for in vain
 //	copy FILE                       put a copy of itself there, and end
 //	version                         print the version and end
 //
