@@ -24,11 +24,11 @@ type hidden struct {
 
 // hidden returns what is not shown of the host, and makes the layer that hides it unless it is there. Close what it is held by.
 func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hidden, error) {
-	mounts, err := mask.Mounts()
+	o, err := p.maskOptions(tree, near...)
 	if err != nil {
 		return nil, err
 	}
-	o := mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show, Tree: treeDirs(tree), Mounts: mounts, Near: near}
+	mounts := o.Mounts
 	if p.without("mask") {
 		return &hidden{Mask: mask.Open("/"), held: -1, mounts: mounts}, nil
 	}
@@ -55,6 +55,31 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 		return nil, err
 	}
 	return &hidden{m, held, mounts}, nil
+}
+
+// maskOptions are what the mask of a sandbox with a working tree is made for.
+func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error) {
+	mounts, err := mask.Mounts()
+	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show, Tree: treeDirs(tree),
+		Mounts: mounts, Near: near}, err
+}
+
+// Reasons tells why a sandbox does not show what it does not show of the host. ErrInvalid: its root is no host's.
+func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
+	own, err := p.homes.Read(id)
+	if err != nil {
+		return nil, fault("Reasons", id, err)
+	}
+	tree, ok := HostRoot(own.Image)
+	if !ok {
+		return nil, fault("Reasons", id, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is an image, which nothing is hidden of")})
+	}
+	o, err := p.maskOptions(tree)
+	if err != nil {
+		return nil, fault("Reasons", id, err)
+	}
+	r, err := mask.Explain(o)
+	return r, fault("Reasons", id, err)
 }
 
 // checkTree refuses a tree that has in it, or lies in, what sandboxes do not show.

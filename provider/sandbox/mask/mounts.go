@@ -3,6 +3,7 @@
 package mask
 
 import (
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -141,23 +142,14 @@ func ways(all []Mount, p string) []string {
 
 // others adds the rules again for each other way by which what they hide is seen: a file system, or a part of it, may be mounted more than once.
 func (b *book) others(all []Mount) {
-	for p, kind := range maps(b.rules) {
+	for p, kind := range maps.Clone(b.rules) { // which is added to
 		for _, other := range ways(all, p) {
 			if slices.Contains(b.people, p) {
 				b.people = append(b.people, other)
 			}
-			b.put(other, kind, isOther)
+			b.put(other, kind, isOther, b.why[p])
 		}
 	}
-}
-
-// maps copies what is changed while it is gone through.
-func maps(rules map[string]Kind) map[string]Kind {
-	out := make(map[string]Kind, len(rules))
-	for p, k := range rules {
-		out[p] = k
-	}
-	return out
 }
 
 // Second reports whether what is at a path is seen by an earlier mount as well, and where.

@@ -55,6 +55,7 @@ const maxPasswd = 64 << 20
 type wish struct {
 	path string
 	kind Kind
+	why  why
 }
 
 // findings are what find returns.
@@ -62,6 +63,7 @@ type findings struct {
 	rules []Rule            // sorted by path
 	shown []Shown           // sorted by path
 	links map[string]string // on the way to what is shown
+	why   map[string]why    // of the rules, by path
 	signs []dirSign         // the directories that it rests on
 }
 
@@ -107,15 +109,18 @@ func find(o Options) (*findings, error) {
 	for _, dir := range scanned() {
 		wishes = w.closed(dir, wishes)
 	}
-	for _, p := range append(extra, o.State...) {
-		wishes = append(wishes, wish{path.Clean(p), Hide})
+	for _, p := range extra {
+		wishes = append(wishes, wish{p, Hide, why{Asked, "`hide` of the source names it"}})
+	}
+	for _, p := range o.State {
+		wishes = append(wishes, wish{path.Clean(p), Hide, why{Secret, "hostler's own: state, configuration, cache"}})
 	}
 	for i, p := range show {
 		if show[i], err = w.canonical(p); err != nil {
 			return nil, err
 		}
 	}
-	b := &book{w: w, home: o.Home, show: show, people: o.people, rules: map[string]Kind{}}
+	b := &book{w: w, home: o.Home, show: show, people: o.people, rules: map[string]Kind{}, why: map[string]why{}}
 	for _, wish := range wishes {
 		if err := b.add(wish); err != nil {
 			return nil, err
@@ -128,10 +133,10 @@ func find(o Options) (*findings, error) {
 		if p, what, err := w.find(p, true); err != nil {
 			return nil, err
 		} else if what == isDir {
-			b.rules[p] = Empty
+			b.rules[p], b.why[p] = Empty, why{Fresh, "sandboxes begin with an empty " + p}
 		}
 	}
-	f := &findings{links: map[string]string{}}
+	f := &findings{links: map[string]string{}, why: b.why}
 	if f.rules, err = b.rest(); err == nil {
 		f.shown, err = o.shownPlaces(w, b, slices.Concat(show, o.Tree), f.links)
 	}
@@ -159,7 +164,7 @@ func expand(paths []string, home string) ([]string, error) {
 func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 	var out []wish
 	for _, e := range OnHost() {
-		out = append(out, wish{e.Path, kindOf(e.Empty)})
+		out = append(out, wish{e.Path, kindOf(e.Empty), e.why()})
 	}
 	homes, err := o.accounts(w)
 	if err != nil {
@@ -173,7 +178,7 @@ func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 		}
 		done[h.home] = true
 		if !h.own {
-			out = append(out, wish{h.home, Empty})
+			out = append(out, wish{h.home, Empty, why{Others, "another user's home"}})
 			o.people = append(o.people, h.home)
 			if !slices.ContainsFunc(asked, func(p string) bool { return p == h.home || below(p, h.home) || below(h.home, p) }) {
 				continue
@@ -182,14 +187,14 @@ func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 		if _, what, err := w.find(h.home, true); err != nil {
 			return nil, err
 		} else if what != isDir {
-			out = append(out, wish{h.home, Hide})
+			out = append(out, wish{h.home, Hide, why{Others, "a home that is no directory"}})
 			continue
 		}
 		for _, e := range table {
 			if h.home == "/" && e.Path[0] != '.' {
 				continue // a service without a home gets / in many systems; its Mail and snap are nobody's
 			}
-			out = append(out, wish{path.Join(h.home, e.Path), kindOf(e.Empty)})
+			out = append(out, wish{path.Join(h.home, e.Path), kindOf(e.Empty), e.why()})
 		}
 	}
 	return out, nil
@@ -264,6 +269,7 @@ type book struct {
 	show   []string // in their canonical form
 	people []string // other people's homes
 	rules  map[string]Kind
+	why    map[string]why
 }
 
 // add looks for what a wish means and writes down its rules.
@@ -274,10 +280,10 @@ func (b *book) add(o wish) error {
 			return err
 		}
 		if names == nil { // no such directory: nothing in it must ever show
-			return b.add(wish{dir, Hide})
+			return b.add(wish{dir, Hide, o.why})
 		}
 		for _, n := range names {
-			if err := b.add(wish{path.Join(dir, n, rest), o.kind}); err != nil {
+			if err := b.add(wish{path.Join(dir, n, rest), o.kind, o.why}); err != nil {
 				return err
 			}
 		}
@@ -299,7 +305,7 @@ func (b *book) add(o wish) error {
 	}
 	if what == isLink {
 		if o.kind == Hide {
-			b.put(place, Hide, what)
+			b.put(place, Hide, what, o.why)
 		}
 		if place, what, err = b.w.find(o.path, true); err != nil {
 			return err
@@ -309,11 +315,11 @@ func (b *book) add(o wish) error {
 	case isLoop:
 		return nil
 	case isDir:
-		b.put(place, o.kind, what)
+		b.put(place, o.kind, what, o.why)
 	case isBlocked: // a file where a directory should be: nothing can be in it
 		return nil
 	default:
-		b.put(place, Hide, what)
+		b.put(place, Hide, what, o.why)
 	}
 	return nil
 }
@@ -327,7 +333,7 @@ func starred(p string) (dir, name, rest string, ok bool) {
 }
 
 // put adds a rule, unless it would take the system or the caller's own home away. What is missing may be hidden always.
-func (b *book) put(place string, kind Kind, what what) {
+func (b *book) put(place string, kind Kind, what what, why why) {
 	if vital(place) && what != isMissing || fresh(place) && !below(place, b.home) || place == b.home {
 		return
 	}
@@ -335,7 +341,7 @@ func (b *book) put(place string, kind Kind, what what) {
 		kind = Empty // so that there is a place for it
 	}
 	if old, ok := b.rules[place]; !ok || old == Empty {
-		b.rules[place] = kind
+		b.rules[place], b.why[place] = kind, why
 	}
 }
 

@@ -207,6 +207,7 @@ func (w *walker) closed(dir string, wishes []wish) []wish {
 	if names == nil { // too large to be looked through, or not there
 		return wishes
 	}
+	closed := why{Secret, "not everybody may read it, or its name says that it is a secret"}
 	for name, k := range names {
 		p := path.Join(dir, name)
 		if k == isLink {
@@ -218,10 +219,10 @@ func (w *walker) closed(dir string, wishes []wish) []wish {
 		case k == isDir && s.mode&0o005 == 0o005 && !isTelling(p):
 			wishes = w.closed(p, wishes)
 		case k == isDir:
-			wishes = append(wishes, wish{p, Empty})
+			wishes = append(wishes, wish{p, Empty, closed})
 		case k != isDir && !isTelling(p) && s.mode&0o004 != 0 && s.mode&0o170000 == 0o100000:
 		default:
-			wishes = append(wishes, wish{p, Hide})
+			wishes = append(wishes, wish{p, Hide, closed})
 		}
 	}
 	return wishes
