@@ -39,20 +39,32 @@ type checkView struct {
 }
 
 func newDoctor(a *app) *cobra.Command {
+	watch := false
 	cmd := &cobra.Command{
-		Use:   "doctor [INSTANCE | LEASE]",
+		Use:   "doctor [INSTANCE | LEASE] | doctor --sandbox [-s SOURCE] -- COMMAND [ARG...]",
 		Short: "Say what works on this machine, what does not and why, and how to mend it",
 		Long: `Look at this machine, the configuration, the state and each source, and change nothing. A source's provider is opened, what it
 needs (image, mounts) is looked for, and its machines are listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.
 
 With the name of an instance that you have, or with -s of a source whose machines stand there anyway, look at those instead: whether they are reached and how fast, their
 system, clock and disk, what the start-up files of a log-in cost, and how run --sync would take a tree there. On a machine behind ssh that puts hostler's agent
-into the cache of the user, as --sync does.`,
-		Example: "  hostler doctor\n  hostler doctor -s web\n  hostler doctor web-3",
-		Args:    cobra.MaximumNArgs(1),
+into the cache of the user, as --sync does.
+
+With --sandbox, run COMMAND in a sandbox as hostler run does, and tell which files and directories of this machine it looked for that the sandbox hides: who looked and how, why
+it is hidden, and which line of the source shows it. That stands on standard error; with --json it is a document on standard output, and all that the command writes
+goes to standard error. The exit status is the command's, and otherwise as that of hostler run.`,
+		Example: "  hostler doctor\n  hostler doctor -s web\n  hostler doctor web-3\n  hostler doctor --sandbox -- make test",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if watch {
+				return nil
+			}
+			return cobra.MaximumNArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			switch {
+			case watch:
+				return a.doctorSandbox(cmd, args)
 			case len(args) > 0 && a.flags.source != "":
 				return invalid("", "doctor looks at an instance or at a source, not at both")
 			case len(args) > 0:
@@ -69,9 +81,15 @@ into the cache of the user, as --sync does.`,
 			}
 			return a.doctor(ctx)
 		},
-		ValidArgsFunction: a.completeLeased,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) (candidates, cobra.ShellCompDirective) {
+			if watch {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return a.completeLeased(cmd, args, word)
+		},
 	}
 	a.withSource(cmd)
+	cmd.Flags().BoolVar(&watch, "sandbox", false, "run COMMAND in a sandbox, and tell which hidden paths it looks for")
 	return cmd
 }
 

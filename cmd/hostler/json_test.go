@@ -21,7 +21,7 @@ import (
 var documents = map[string]any{
 	"version": versionView{}, "verified": verifiedView{}, "setting-made": settingMade{}, "verified-part": verifiedPart{}, "status": statusView{}, "status-computer": slapNodeView{}, "source": sourceView{}, "states": stateView{}, "unready": unreadyView{}, "instance": instanceView{}, "lease": leaseView{}, "amount": amountView{},
 	"phases": phasesView{}, "config": configView{}, "setting": settingView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
-	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "trust-item": trustItem{}, "trust-file": trustFile{}, "approval": approvalView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
+	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "trust-item": trustItem{}, "trust-file": trustFile{}, "approval": approvalView{}, "risk": riskView{}, "check": checkView{}, "hidden": hiddenView{}, "hidden-path": hiddenPath{}, "hidden-use": hiddenUse{}, "forward": forwardView{},
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"bundle": bundleView{}, "applied": appliedView{}, "apply": api.ApplyAnswer{}, "thing-change": api.ThingChange{}, "step": stepView{}, "image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{}, "built": builtView{}, "promoted": promotedView{},

@@ -141,6 +141,9 @@ func newShell(a *app) *cobra.Command {
 
 // ownStatuses reports whether a command exits by run's table and not by that of the kinds.
 func ownStatuses(cmd *cobra.Command) bool {
+	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
+		return true
+	}
 	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains([]string{"run", "shell", "rerun"}, cmd.Name())
 }
 

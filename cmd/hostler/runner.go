@@ -27,6 +27,7 @@ type task struct {
 	settings runSettings
 	own      map[string]string    // variables of the command that are hostler's own
 	part     func(*runlog.Record) // says in the record of which run it is a part; nil: of none
+	watching *watching            // the command is watched for what it looks for in vain; nil: it is not
 	seen     *outlook             // the tree that several runs take along; nil: this one is for itself
 }
 
@@ -186,6 +187,13 @@ func (r *runner) command(ctx context.Context) error {
 			return err
 		}
 		defer remove()
+	}
+	if r.watching != nil {
+		end, err := r.watching.begin(ctx, conn, cmd)
+		if err != nil {
+			return err
+		}
+		defer end()
 	}
 	if r.sending != nil {
 		defer r.sending.giveBack() // what the command made is collected first

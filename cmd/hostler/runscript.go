@@ -51,34 +51,43 @@ func interpreter(script []byte) []string {
 
 // putScript copies the script to a directory of its own there, and makes the command run it. remove takes that away.
 func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
-	var out, said bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: cmd.User, Stdout: &out, Stderr: &said, Aside: true})
-	dir := strings.TrimSuffix(out.String(), "\n")
-	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
-		err = &compute.Error{Op: "--script", ID: r.instance.ID, Kind: compute.ErrCannotStart, Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " "))}
-	}
+	name := filepath.Base(r.opt.scriptFile)
+	dir, remove, err := r.putFile(ctx, conn, cmd.User, name, r.script)
 	if err != nil {
 		return nil, err
+	}
+	cmd.Args = append(append(interpreter(r.script), path.Join(dir, name)), cmd.Args...)
+	return remove, nil
+}
+
+// putFile copies a file that can be executed to a directory of its own there, which is the user's. remove takes that away.
+func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
+	var out, said bytes.Buffer
+	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: user, Stdout: &out, Stderr: &said, Aside: true})
+	dir = strings.TrimSuffix(out.String(), "\n")
+	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
+		err = &compute.Error{Op: "copy " + name, ID: r.instance.ID, Kind: compute.ErrCannotStart, Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " "))}
+	}
+	if err != nil {
+		return "", nil, err
 	}
 	remove = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: cmd.User, Aside: true}) // else it goes with the instance
+		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: user, Aside: true}) // else it goes with the instance
 	}
-	name := filepath.Base(r.opt.scriptFile)
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	err = w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(r.script)), ModTime: time.Now()})
+	err = w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data)), ModTime: time.Now()})
 	if err == nil {
-		_, err = w.Write(r.script)
+		_, err = w.Write(data)
 	}
 	if err = errors.Join(err, w.Close()); err == nil {
 		err = conn.Put(ctx, dir, &archive)
 	}
 	if err != nil {
 		remove()
-		return nil, err
+		return "", nil, err
 	}
-	cmd.Args = append(append(interpreter(r.script), path.Join(dir, name)), cmd.Args...)
-	return remove, nil
+	return dir, remove, nil
 }

@@ -190,7 +190,7 @@ func TestSandboxesOfSomebody(t *testing.T) {
 	if err := errors.Join(copyFile(self, binary, 0o755), os.Chown(dir, somebody, somebody)); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-test.run=^(TestSandboxes|TestReadme)$", "-test.v")
+	cmd := exec.Command(binary, "-test.run=^(TestSandboxes|TestReadme|TestDoctorSandbox|TestDoctorSandboxEnds)$", "-test.v")
 	cmd.Env = append(os.Environ(), shownRoot+"="+dir, "HOSTLER_TEST_PROGRAMS="+programs, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/watch"
+	"github.com/hostler-project/hostler/visible"
+)
+
+// maxHidden is how many hidden paths are told.
+const maxHidden = 1000
+
+// hiddenView is what `doctor --sandbox` tells.
+type hiddenView struct {
+	Source string       `json:"source"`
+	Paths  []hiddenPath `json:"paths"`
+	Line   string       `json:"line,omitempty"`
+	More   int          `json:"more,omitempty"`
+	Unread int          `json:"unread,omitempty"`
+}
+
+// hiddenPath is a path of this machine that a command looked for, and that its sandbox does not show.
+type hiddenPath struct {
+	Path  string      `json:"path"`
+	Place string      `json:"place,omitempty"`
+	At    string      `json:"at,omitempty"`
+	Cause string      `json:"cause"`
+	Why   string      `json:"why"`
+	Uses  []hiddenUse `json:"uses"`
+	Line  string      `json:"line,omitempty"`
+	Hint  string      `json:"hint"`
+	show  string      // what `show` would have to name; "": that does not help
+}
+
+// hiddenUse is a program that looked for a path, and how.
+type hiddenUse struct {
+	Program string `json:"program"`
+	Call    string `json:"call"`
+	Times   int    `json:"times"`
+}
+
+// doctorSandbox runs a command in a sandbox and tells which hidden paths it looked for.
+func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
+	ctx := cmd.Context()
+	switch at := cmd.ArgsLenAtDash(); {
+	case len(words) == 0:
+		return invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
+	case at < 0:
+		return invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
+	case at > 0:
+		return invalid("hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q", words[0])
+	case words[0] == "":
+		return emptyName("")
+	}
+	if _, err := a.engine(ctx); err != nil {
+		return err
+	}
+	if a.remote != nil {
+		return invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
+			"a controller makes the sandboxes, and it alone knows what they hide")
+	}
+	name, err := a.sourceName()
+	if err != nil {
+		return err
+	}
+	if _, err := a.configured(name); err != nil {
+		return err
+	}
+	if _, ok := a.hostRooted(name); !ok {
+		return invalid("hostler doctor --sandbox -s sandbox -- COMMAND", "the source %s makes no sandboxes of this machine's own root, so it hides nothing", name)
+	}
+	own := *a
+	own.closers = nil
+	if a.flags.json { // standard output has the document alone
+		own.out = a.errs
+	}
+	w := &watching{app: a, runner: newRunner(&own, task{opt: &runOptions{verb: "doctor", given: givenFlags(cmd)}, words: words})}
+	w.runner.watching = w
+	return w.runner.whole(ctx, "")
+}
+
+// watching is a run whose command is watched.
+type watching struct {
+	app    *app
+	runner *runner
+}
+
+// begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end reads what that wrote, and tells it.
+func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
+	program, err := findAgent(runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(program.Path)
+	if err != nil {
+		return nil, err
+	}
+	dir, remove, err := w.runner.putFile(ctx, conn, cmd.User, "hostler-agent", data)
+	if err != nil {
+		return nil, err
+	}
+	file := path.Join(dir, "report")
+	program.Path = path.Join(dir, "hostler-agent")
+	cmd.Args = append(program.Command(watch.Word, file, "--"), cmd.Args...)
+	return func() {
+		defer remove()
+		if ctx.Err() != nil { // the user does not wait for more
+			return
+		}
+		view, err := w.report(ctx, conn, file)
+		if err == nil {
+			err = w.tell(view)
+		}
+		if err != nil {
+			w.app.tell(fmt.Errorf("which hidden paths were looked for is not known: %w", err))
+		}
+	}, nil
+}
+
+// report reads what the watcher wrote, and keeps of it what is hidden.
+func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (*hiddenView, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*checkTime)
+	defer cancel()
+	from, to := io.Pipe()
+	go func() { _ = to.CloseWithError(conn.Get(ctx, file, to)) }()
+	defer from.Close()
+	archive := tar.NewReader(from)
+	if _, err := archive.Next(); err != nil {
+		return nil, err
+	}
+	r, err := watch.Read(archive)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := w.app.embedded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := engine.Leaf(ctx, w.runner.instance.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := engine.Provider(ctx, leaf.Source)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := whyHidden(p, leaf.ID)
+	if err != nil {
+		return nil, err
+	}
+	view := &hiddenView{Source: leaf.Source, Paths: []hiddenPath{}, More: r.More, Unread: r.Unread}
+	for _, l := range r.Lookups {
+		if h, ok := hidden(string(l.Place), l.Empty); ok {
+			h.Path = string(l.Path)
+			view.add(h, &l)
+		}
+	}
+	slices.SortStableFunc(view.Paths, func(a, b hiddenPath) int { return strings.Compare(a.Path, b.Path) })
+	w.advise(view)
+	return view, nil
+}
+
+// add adds a path, or how it was looked for where it is there already by another spelling.
+func (v *hiddenView) add(h hiddenPath, l *watch.Lookup) {
+	if h.Place = string(l.Place); h.Place == path.Clean(h.Path) {
+		h.Path, h.Place = h.Place, ""
+	}
+	i := slices.IndexFunc(v.Paths, func(old hiddenPath) bool { return old.Path == h.Path })
+	switch {
+	case i >= 0:
+	case len(v.Paths) == maxHidden:
+		v.More++
+		return
+	default:
+		i = len(v.Paths)
+		v.Paths = append(v.Paths, h)
+	}
+	for _, u := range l.Uses {
+		v.Paths[i].Uses = append(v.Paths[i].Uses, hiddenUse(u))
+	}
+}
+
+// within reports whether something that is told lies in the directory of a path.
+func (v *hiddenView) within(h *hiddenPath) bool {
+	return slices.ContainsFunc(v.Paths, func(o hiddenPath) bool { return strings.HasPrefix(o.Path, h.Path+"/") })
+}
+
+// advise writes the line for the source that shows all that may be shown.
+func (w *watching) advise(view *hiddenView) {
+	var all []string
+	if s, err := w.app.configured(view.Source); err == nil {
+		for old := range strings.SplitSeq(s.Settings["show"], ",") {
+			if old = strings.TrimSpace(old); old != "" {
+				all = append(all, old)
+			}
+		}
+	}
+	before := len(all)
+	for _, h := range view.Paths {
+		if h.show != "" && !slices.Contains(all, h.show) && !view.within(&h) { // of a directory no more than what was looked for in it
+			all = append(all, h.show)
+		}
+	}
+	if len(all) > before {
+		view.Line = "show = " + strings.Join(all, ", ")
+	}
+}
+
+// tell prints what was found: a document on standard output, or text beside what the command writes, on standard error.
+func (w *watching) tell(view *hiddenView) error {
+	a := w.app
+	if a.flags.json {
+		return a.printJSON(view)
+	}
+	var b strings.Builder
+	if len(view.Paths) == 0 {
+		b.WriteString("the command looked for nothing that the sandbox hides\n")
+	} else {
+		fmt.Fprintf(&b, "hidden paths that the command looked for: %d\n", len(view.Paths))
+	}
+	for _, h := range view.Paths {
+		fmt.Fprintf(&b, "\n%s\n", printable(h.Path))
+		if h.Place != "" {
+			fmt.Fprintf(&b, "  leads to  %s\n", printable(h.Place))
+		}
+		for _, u := range h.Uses {
+			fmt.Fprintf(&b, "  by        %s: %s (%d)\n", printable(u.Program), printable(u.Call), u.Times)
+		}
+		why := h.Why
+		if h.At != "" {
+			why = h.At + ": " + why
+		}
+		fmt.Fprintf(&b, "  hidden    %s\n", printable(why))
+		if h.Line != "" {
+			fmt.Fprintf(&b, "  to show   %s\n", h.Line)
+		}
+		fmt.Fprintf(&b, "  hint      %s\n", h.Hint)
+	}
+	if view.Line != "" {
+		fmt.Fprintf(&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source), printable(view.Line))
+	}
+	if view.More > 0 {
+		fmt.Fprintf(&b, "\nmore than could be kept: %d further lookups\n", view.More)
+	}
+	if view.Unread > 0 {
+		fmt.Fprintf(&b, "\nnot seen: %d lookups of processes of other users inside, or with a path that cannot be read\n", view.Unread)
+	}
+	return fprintf(a.errs, "%s", visible.Block(b.String()))
+}
+
+// sourceFile names the file in which a source is described, or is to be.
+func (w *watching) sourceFile(name string) string {
+	if s, err := w.app.configured(name); err == nil && s.File != "" {
+		return s.File
+	}
+	return "a new ~/.config/hostler/sources/" + name + "/source.conf that begins with `type = sandbox`"
+}
+
+// shownAs is how a source's keys name a path, and whether they can: commas part them, and a comment or a line's end would cut it.
+func shownAs(p string) (string, bool) {
+	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
+		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))
+	}
+	return p, utf8.ValidString(p) && printable(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
+}
+
+// nameable is the path, or the nearest directory above it, that a source's key can name.
+func nameable(p string) (as string, whole bool) {
+	for dir := p; dir != "/"; dir = path.Dir(dir) {
+		if as, ok := shownAs(dir); ok {
+			return as, dir == p
+		}
+	}
+	return "", false
+}
