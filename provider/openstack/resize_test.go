@@ -6,15 +6,37 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servergroups"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
 )
+
+// sameHost makes a server group whose servers stay on one host. The lab takes away the machine behind a server that comes to another: it moves no disks.
+func sameHost(t *testing.T, s *openstack.Session, name string) string {
+	t.Helper()
+	nova, err := s.Compute(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := servergroups.Create(t.Context(), nova, servergroups.CreateOpts{Name: name, Policies: []string{"affinity"}}).Extract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := servergroups.Delete(context.Background(), nova, g.ID).ExtractErr(); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
 
 // TestResize gives a server of the lab more memory, with what is on its disk, goes on with what another call has begun, and hears where there is no room; the server then is as it was.
 func TestResize(t *testing.T) {
-	o := options(t)
-	p, s := openAt(t, o), session(t, "lab")
+	o, s := options(t), session(t, "lab")
+	o.ServerGroup = sameHost(t, s, o.Source)
+	p := openAt(t, o)
 	id := compute.ID(o.Source + "-1")
 	in := create(t, p, compute.Spec{ID: id})
 	c, err := connect(t, p, id)
