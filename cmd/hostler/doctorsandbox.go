@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,6 +125,9 @@ func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		if err == nil {
 			err = w.tell(view)
 		}
+		if errors.Is(err, compute.ErrNotFound) {
+			err = errors.New("the watcher was ended before it wrote them")
+		}
 		if err != nil {
 			w.app.tell(fmt.Errorf("which hidden paths were looked for is not known: %w", err))
 		}
@@ -226,10 +230,13 @@ func (w *watching) tell(view *hiddenView) error {
 		return a.printJSON(view)
 	}
 	var b strings.Builder
-	if len(view.Paths) == 0 {
-		b.WriteString("the command looked for nothing that the sandbox hides\n")
-	} else {
+	switch {
+	case len(view.Paths) > 0:
 		fmt.Fprintf(&b, "hidden paths that the command looked for: %d\n", len(view.Paths))
+	case view.More > 0 || view.Unread > 0:
+		b.WriteString("of what was seen, the command looked for nothing that the sandbox hides\n")
+	default:
+		b.WriteString("the command looked for nothing that the sandbox hides\n")
 	}
 	for _, h := range view.Paths {
 		fmt.Fprintf(&b, "\n%s\n", printable(h.Path))

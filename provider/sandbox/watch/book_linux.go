@@ -3,7 +3,6 @@
 package watch
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,6 +60,9 @@ func (b *book) look(fd int, n *notice) {
 	name, err := text(n.pid, uintptr(n.args[c.path]))
 	if ierr := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id)); ierr != nil {
 		return // it was killed, and its number may be another's
+	}
+	if errors.Is(err, unix.EFAULT) || errors.Is(err, unix.ENAMETOOLONG) {
+		return // for the kernel it is no path either
 	}
 	if err != nil {
 		b.mu.Lock()
@@ -215,14 +217,19 @@ func (b *book) note(full, place string, empty bool, kind string, pid uint32) {
 	defer b.mu.Unlock()
 	i, ok := b.known[full]
 	if !ok {
-		if len(b.known) >= maxPaths || b.text+len(full)+len(place) > maxText {
+		l := Lookup{Path: []byte(full), Empty: empty}
+		if place != full {
+			l.Place = []byte(place)
+		}
+		size := len(full) + len(l.Place)
+		if len(b.known) >= maxPaths || b.text+size > maxText {
 			b.report.More++
 			return
 		}
-		b.text += len(full) + len(place)
+		b.text += size
 		i = len(b.report.Lookups)
 		b.known[full] = i
-		b.report.Lookups = append(b.report.Lookups, Lookup{Path: []byte(full), Place: []byte(place), Empty: empty})
+		b.report.Lookups = append(b.report.Lookups, l)
 	}
 	l := &b.report.Lookups[i]
 	who := program(pid)
@@ -241,9 +248,9 @@ func (b *book) note(full, place string, empty bool, kind string, pid uint32) {
 func (b *book) write(file string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	data, err := json.Marshal(b.report)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, data, 0o600)
+	return errors.Join(b.report.write(f), f.Close())
 }

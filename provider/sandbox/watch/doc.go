@@ -7,10 +7,14 @@
 package watch
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -20,10 +24,11 @@ const Word = "watch"
 // The bounds of a report.
 const (
 	maxPath   = 4096     // bytes of a path, as the kernel has it
-	maxPaths  = 50_000   // paths that are kept
-	maxText   = 8 << 20  // bytes of all paths
+	maxPaths  = 200_000  // paths that are kept: programs look for their libraries in many places
+	maxText   = 24 << 20 // bytes of all paths
 	maxUses   = 16       // uses that are kept of a path
-	maxReport = 64 << 20 // bytes of a report
+	maxLine   = 1 << 20  // bytes of a line of a report
+	maxReport = 64 << 20 // bytes of all of it
 )
 
 // Report is what was looked for in vain.
@@ -36,7 +41,7 @@ type Report struct {
 // Lookup is a path that was looked for, in the order of the first time. Its text is a program's and may hold any byte.
 type Lookup struct {
 	Path  []byte // absolute, as it was asked for
-	Place []byte // where that leads inside, links followed as far as they are there
+	Place []byte // where that leads inside, links followed as far as they are there; none: it is the path
 	Empty bool   // it is a directory with nothing in it
 	Uses  []Use
 }
@@ -48,26 +53,51 @@ type Use struct {
 	Times   int
 }
 
+// write writes a report: a line with the numbers, and one for each lookup.
+func (r *Report) write(to io.Writer) error {
+	w := bufio.NewWriter(to)
+	lines := json.NewEncoder(w)
+	err := lines.Encode(totals{r.More, r.Unread})
+	for i := 0; i < len(r.Lookups) && err == nil; i++ {
+		err = lines.Encode(&r.Lookups[i])
+	}
+	return errors.Join(err, w.Flush())
+}
+
+// totals is the first line of a report.
+type totals struct{ More, Unread int }
+
 // Read reads a report that came from a sandbox. It drops what cannot be true of one.
 func Read(from io.Reader) (Report, error) {
-	var r Report
-	if err := json.NewDecoder(io.LimitReader(from, maxReport)).Decode(&r); err != nil {
+	lines := bufio.NewScanner(io.LimitReader(from, maxReport))
+	lines.Buffer(nil, maxLine)
+	var t totals
+	if !lines.Scan() {
+		return Report{}, cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
+	}
+	if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
 		return Report{}, fmt.Errorf("what the watcher wrote cannot be read: %w", err)
 	}
-	var kept []Lookup
-	for _, l := range r.Lookups[:min(len(r.Lookups), maxPaths)] {
+	r := Report{More: max(t.More, 0), Unread: max(t.Unread, 0)}
+	for len(r.Lookups) < maxPaths && lines.Scan() {
+		var l Lookup
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return Report{}, fmt.Errorf("what the watcher wrote cannot be read: %w", err)
+		}
+		if l.Place == nil {
+			l.Place = l.Path
+		}
 		if !proper(string(l.Path)) || !proper(string(l.Place)) {
 			continue
 		}
-		l.Uses = l.Uses[:min(len(l.Uses), maxUses)]
+		l.Uses = slices.Clone(l.Uses[:min(len(l.Uses), maxUses)])
 		for i := range l.Uses {
 			u := &l.Uses[i]
 			u.Program, u.Call = u.Program[:min(len(u.Program), maxPath)], u.Call[:min(len(u.Call), 16)]
 		}
-		kept = append(kept, l)
+		r.Lookups = append(r.Lookups, l)
 	}
-	r.Lookups, r.More, r.Unread = kept, max(r.More, 0), max(r.Unread, 0)
-	return r, nil
+	return r, lines.Err()
 }
 
 // proper reports whether a path can be one.
