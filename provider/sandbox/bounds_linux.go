@@ -3,11 +3,13 @@ package sandbox
 import (
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/egress"
+	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
@@ -55,6 +57,9 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 		}
 		mounts = append(mounts, more...)
 	}
+	if err := o.paths(); err != nil {
+		return nil, nil, err
+	}
 	for _, w := range o.Ports {
 		f, err := network.ParseForward(w)
 		if err != nil {
@@ -66,6 +71,27 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 		return nil, nil, compute.WrongKey("ports", "", "ports lead into a sandbox with network = nat, which only root can make")
 	}
 	return mounts, ports, nil
+}
+
+// paths says which path of a source's keys cannot be one.
+func (o *Options) paths() error {
+	for _, w := range o.Mounts {
+		if why := mask.Odd(w); why != "" {
+			return compute.WrongKey("mounts", "write absolute paths, or such as begin with ~/", "mounts = %q: %s", w, why)
+		}
+	}
+	for _, w := range o.Writes {
+		if !slices.ContainsFunc(guarded, func(g guard) bool { return g.name == w }) {
+			var all []string
+			for _, g := range guarded {
+				all = append(all, g.name)
+			}
+			return compute.WrongKey("writable", "take it out; the names that are read-only without it are "+strings.Join(all, ", "),
+				"writable = %q: nothing keeps a sandbox from writing that in what is mounted rw", w)
+		}
+	}
+	m := mask.Options{Home: o.Home, State: o.State, Extra: o.Hide, Show: o.Show}
+	return m.Check()
 }
 
 // bounds says which limit of a source cannot be.

@@ -15,9 +15,12 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
+// A guard is a name that is guarded.
+type guard struct{ name, why string }
+
 // guarded are the names at the top of a directory that is shared to be written to, by which programs of this machine run something: a sandbox that writes
 // them has the next one who works there run what it likes. The key `writable` gives them to it all the same.
-var guarded = []struct{ name, why string }{
+var guarded = []guard{
 	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
 	{".hg", "Mercurial runs the hooks that its configuration names"},
 	{".jj", "Jujutsu runs programs that its configuration names"},

@@ -48,6 +48,10 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 		}
 	}
 	var system *fs.PathError
+	var key *compute.KeyError
+	if errors.As(err, &key) {
+		return nil, err
+	}
 	if err != nil && !errors.As(err, &system) && ctx.Err() == nil { // it is what is to be hidden or shown that is wrong
 		err = &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "mend hide or show in the source's section [sandbox]"}
 	}

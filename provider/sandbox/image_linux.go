@@ -167,10 +167,17 @@ func shares(words []string, home string) ([]share, error) {
 		if s.to == "/" || slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(dir string) bool { return below(s.to, dir) }) {
 			return nil, fmt.Errorf("mounts = %s: %s is the sandbox's own", w, s.to)
 		}
+		if kernels(s.from) {
+			return nil, fmt.Errorf("mounts = %s: %s tells of and changes all of this machine", w, s.from)
+		}
 		out = append(out, s)
 	}
 	return out, nil
 }
+
+// kernels reports whether a path is the kernel's: processes, devices and settings of this machine.
+// A file of /dev is none, as no share has devices.
+func kernels(p string) bool { return p == "/dev" || below(p, "/proc") || below(p, "/sys") }
 
 // real returns where a share really is, if it may be shared. own are directories of hostler's.
 func (s share) real(own []string, root bool) (string, error) {
@@ -183,6 +190,9 @@ func (s share) real(own []string, root bool) (string, error) {
 	}
 	if err != nil {
 		return fail(err, "")
+	}
+	if kernels(from) {
+		return fail(fmt.Errorf("%s tells of and changes all of this machine", from), "")
 	}
 	for _, dir := range own {
 		if real, err := filepath.EvalSymlinks(dir); err == nil && (below(real, from) || below(from, real)) {

@@ -38,8 +38,9 @@ func oddNames(t *testing.T) {
 	busybox, _ := exec.LookPath("busybox") // without it there is no image
 	for _, odd := range []string{"a,b", "a:b", `a\b`, "a b", "a\nb", `a"b'c`, "a=b,upperdir=x", `a\,b\:c\\d`, "…", "a\tb\x01"} {
 		home, image := filepath.Join(base, odd, "home"), filepath.Join(base, odd, "image")
-		err := errors.Join(os.MkdirAll(filepath.Join(home, ".ssh"), 0o755), os.WriteFile(filepath.Join(home, ".ssh", "key"), []byte("SECRET"), 0o644),
-			os.WriteFile(filepath.Join(home, "seen"), []byte("seen\n"), 0o644), os.MkdirAll(filepath.Join(image, "bin"), 0o755))
+		err := errors.Join(os.MkdirAll(filepath.Join(home, ".config", "gh"), 0o755),
+			os.WriteFile(filepath.Join(home, ".config", "gh", "key"), []byte("SECRET"), 0o644),
+			os.WriteFile(filepath.Join(home, ".config", "seen"), []byte("seen\n"), 0o644), os.MkdirAll(filepath.Join(image, "bin"), 0o755))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +53,7 @@ func oddNames(t *testing.T) {
 		}
 		for _, image := range images {
 			for _, upper := range []string{"ram", "disk"} {
-				p := open(t, sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper, Show: []string{home}})
+				p := open(t, sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper, Show: []string{"~/.config"}})
 				oddName(t, p, image)
 				gone(t, p, "odd")
 			}
@@ -80,7 +81,7 @@ func oddName(t *testing.T, p *sandbox.Provider, image string) {
 	}
 	defer c.Close()
 	var out bytes.Buffer
-	script, want := `cd "$HOME" && read -r a <seen && echo $a && { test ! -e .ssh || echo a secret; } && echo x >written && read -r b <written && echo $b`, "seen\nx\n"
+	script, want := `cd "$HOME/.config" && read -r a <seen && echo $a && { test ! -e gh || echo a secret; } && echo x >written && read -r b <written && echo $b`, "seen\nx\n"
 	if image != "" {
 		script, want = `echo y >/written && read -r b </written && echo $b`, "y\n"
 	}

@@ -312,6 +312,18 @@ func TestRules(t *testing.T) {
 	if got["/home/bob"] != mask.Apart || got["/home"] != mask.Empty || got["/home/alice/.config/gh"] != 0 {
 		t.Errorf("shown: %q %q %q", got["/home/bob"], got["/home"], got["/home/alice/.config/gh"])
 	}
+	// Of two that lie in one another the inner one counts.
+	h.dir("/home/alice/a/b")
+	h.dir("/home/alice/c/d")
+	o.Show, o.Extra = []string{"~/a/b", "~/c"}, []string{"~/a", "~/c/d"}
+	if rules, err = mask.Rules(o); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[string]bool{"/home/alice/a/x": true, "/home/alice/a/b/x": false, "/home/alice/c/x": false, "/home/alice/c/d/x": true} {
+		if mask.Covers(rules, p) != want {
+			t.Errorf("Covers %s: %v", p, !want)
+		}
+	}
 	// When it is another's home that the caller has, the caller's is what matters.
 	o = mask.Options{Home: "/var/lib/postgresql", UID: 101, Root: h.root}
 	h.dir("/var/lib/postgresql/data")
@@ -324,8 +336,9 @@ func TestRules(t *testing.T) {
 	for name, bad := range map[string]mask.Options{
 		"relative home": {Home: "x", Root: h.root}, "relative extra": {Extra: []string{"x"}, Root: h.root}, "relative state": {State: []string{"x"}, Root: h.root},
 		"the system": {Extra: []string{"/usr"}, Root: h.root}, "a hidden file": {Home: "/root", Show: []string{"/root/x"}, UID: 5, Extra: []string{"/root"}, Root: h.root},
-		"the home": {Home: "/home/alice", Extra: []string{"/home/alice"}, Root: h.root},
-		"a part":   {Home: "/home/alice", UID: 12345, Show: []string{"/home/bob/letter"}, Root: h.root},
+		"a way to our own": {Home: "/home/alice", UID: 12345, State: []string{"/srv/real"}, Show: []string{"/home/alice/.kube"}, Root: h.root},
+		"the home":         {Home: "/home/alice", Extra: []string{"/home/alice"}, Root: h.root},
+		"a part":           {Home: "/home/alice", UID: 12345, Show: []string{"/home/bob/letter"}, Root: h.root},
 	} {
 		if _, err := mask.Rules(bad); err == nil {
 			t.Errorf("%s: no error", name)

@@ -89,6 +89,9 @@ func find(o Options) (*findings, error) {
 			o.Home = p
 		}
 	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	extra, err := expand(o.Extra, o.Home)
 	if err != nil {
 		return nil, err
@@ -99,6 +102,9 @@ func find(o Options) (*findings, error) {
 		}
 	}
 	show, err := expand(o.Show, o.Home)
+	if err == nil {
+		err = o.showable(w, show)
+	}
 	if err != nil {
 		return nil, err
 	}
