@@ -77,7 +77,11 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.configured(name); err != nil {
+	source, err := a.configured(name)
+	if err == nil {
+		err = configError(faultOf(source))
+	}
+	if err != nil {
 		return err
 	}
 	if _, ok := a.hostRooted(name); !ok {

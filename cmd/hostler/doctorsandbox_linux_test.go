@@ -99,6 +99,8 @@ func TestDoctorSandboxEnds(t *testing.T) {
 	m := watchedMachine(t)
 	m.source("pictures", "type = sandbox\nimage = debian:12\n")
 	m.source("mine", "type = local\n")
+	m.source("both", "type = pool\nsources = sandbox, mine\n")
+	m.source("wrong", "type = sandbox\n[sandbox]\nmemory = 3 apples\n")
 	for _, test := range []struct {
 		args string
 		exit int
@@ -110,6 +112,8 @@ func TestDoctorSandboxEnds(t *testing.T) {
 		{"doctor --sandbox sandbox -- true", 125, "-s SOURCE"},
 		{"doctor --sandbox -s mine -- true", 125, "hides nothing"},
 		{"doctor --sandbox -s pictures -- true", 125, "hides nothing"},
+		{"doctor --sandbox -s both -- true", 125, "hides nothing"},
+		{"doctor --sandbox -s wrong -- true", 125, "3 apples"},
 		{"doctor --sandbox -s nosuch -- true", 125, "nosuch"},
 		{"doctor --sandbox -- no-such-command", 127, "command not found"},
 		{"doctor --sandbox -- ./shown", 126, "cannot be run"},
@@ -119,6 +123,9 @@ func TestDoctorSandboxEnds(t *testing.T) {
 		if exit != test.exit || !strings.Contains(errs, test.says) {
 			t.Errorf("%s: %d %q %s", test.args, exit, out, errs)
 		}
+	}
+	if out, errs, exit := m.run("doctor", "--sandbox", "--", "sh", "-c", "kill -KILL $PPID"); exit != 137 || !strings.Contains(errs, "the watcher was ended") {
+		t.Errorf("without a watcher: %d %q %s", exit, out, errs)
 	}
 	cmd, line, _ := m.start("doctor", "--sandbox", "--", "sh", "-c", `[ -e ~/.ssh/id_ed25519 ]; echo began; exec sleep 1000`)
 	if line != "began" {

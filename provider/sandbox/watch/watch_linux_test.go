@@ -16,6 +16,12 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Word {
 		os.Exit(Main(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "beside" {
+		if dir, err := os.OpenRoot(os.Args[2]); err == nil {
+			_, _ = dir.Stat("beside")
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -50,7 +56,11 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, state := run(t, dir, `mkdir there empty; echo x >there/file; cat there/file >made; ln -s nowhere/deep link; cat link absent; ls empty there
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, state := run(t, dir, `mkdir there empty; echo x >there/file; '`+self+`' beside there; cat there/file >made; ln -s nowhere/deep link; cat link absent; ls empty there
 cd there; cat ../up/file; cat "$(printf 'odd\033[31m\nname')"; ./tool; [ -e probe ]; exit 3`)
 	if state.ExitCode() != 3 {
 		t.Errorf("it ended with %v", state)
