@@ -125,12 +125,15 @@ func guardedDown(t *testing.T) {
 (echo x >a/b/.git/hooks/post-checkout) && echo filled; mv a/b/.git a/b/was && echo renamed
 mv a/b a/was && echo renamed-parent; mv a was && echo renamed-top; (echo x >>sub/.git) && echo changed-file
 (rm sub/.git) && echo removed-file; mv sub was2 && echo renamed-sub; (echo x >tools/hooks/pre-commit) && echo hooked
-mv tools was3 && echo renamed-tools; echo x >a/b/built && echo x >a/built && echo x >sub/built && echo x >tools/built && echo built; :`
+mv tools was3 && echo renamed-tools; (echo x >sub/hooks/post-checkout) && echo hooked-submodule
+(echo x >1/2/3/4/mod/hooks/x) && echo hooked-deep; mv 1/2/3/4 1/2/3/was && echo renamed-deep; (echo x >1/2/3/4/mod/in/hooks/x) && echo hooked-inner
+(echo x >wt/tools/hooks/x) && echo hooked-worktree; (echo x >wt/own/x) && echo hooked-own; mv wt/own wt/was && echo renamed-own
+echo x >wt/built && echo x >1/2/3/4/mod/built && echo x >a/b/built && echo x >a/built && echo x >sub/built && echo x >tools/built && echo built; :`
 	if got := strings.TrimSpace(try(t, open(t, sandbox.Options{Dir: t.TempDir(), Mounts: []string{nested(t) + ":/shared:rw"}}), script)); got != "built" {
 		t.Errorf("the sandbox did: %q", got)
 	}
 	p := open(t, sandbox.Options{Dir: t.TempDir(), Mounts: []string{nested(t) + ":/shared:rw"}, Writes: []string{".git"}})
-	if got := len(strings.Fields(try(t, p, strings.ReplaceAll(script, "; ", "\n")))); got < 6 { // else nothing is proved
+	if got := len(strings.Fields(try(t, p, strings.ReplaceAll(script, "; ", "\n")))); got < 12 { // else nothing is proved
 		t.Errorf("with writable, it did only %d things", got)
 	}
 }
@@ -139,13 +142,19 @@ mv tools was3 && echo renamed-tools; echo x >a/b/built && echo x >a/built && ech
 func nested(t *testing.T) string {
 	t.Helper()
 	dir := homeDir(t)
-	for _, name := range []string{".git/modules/sub", "a/b/.git/hooks", "sub", "tools/hooks"} {
+	for _, name := range []string{".git/modules/sub", ".git/modules/lib/mod/modules/in", ".git/worktrees/wt", "a/b/.git/hooks", "sub/hooks",
+		"tools/hooks", "1/2/3/4/mod/in/hooks", "1/2/3/4/mod/hooks", "wt/tools/hooks", "wt/own"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, text := range map[string]string{".git/config": "[core]\n\thooksPath = tools/hooks\n",
-		"a/b/.git/config": "", "sub/.git": "gitdir: ../.git/modules/sub\n"} {
+		"a/b/.git/config": "", "sub/.git": "gitdir: ../.git/modules/sub\n",
+		".git/modules/sub/HEAD": "", ".git/modules/sub/config": "[core]\n\tworktree = ../../../sub\n\thooksPath = hooks\n",
+		".git/modules/lib/mod/HEAD": "", ".git/modules/lib/mod/config": "[core]\n\tworktree = ../../../../1/2/3/4/mod\n\thooksPath = hooks\n",
+		".git/modules/lib/mod/modules/in/HEAD": "", ".git/modules/lib/mod/modules/in/config": "[core]\n\tworktree = " + dir + "/1/2/3/4/mod/in\n\thookspath = \"hooks\"\n",
+		".git/worktrees/wt/gitdir": dir + "/wt/.git\n", ".git/worktrees/wt/commondir": "../..\n", ".git/worktrees/wt/config.worktree": "[core]\n\thooksPath = own\n",
+		"wt/.git": "gitdir: " + dir + "/.git/worktrees/wt\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func (m *making) guardRepositories(s share, from string) ([]enter.Piece, error) 
 			Err:  fmt.Errorf("%s holds %d repositories, and %d is the most", from, len(all), nestedMost),
 			Hint: "share directories in it, or let the sandbox write them all: writable = .git"}
 	}
-	hooks, err := hookDirs(from, append([]string{filepath.Join(from, ".git")}, all...))
+	hooks, err := hookDirs(from, m.p.o.Home, append([]string{filepath.Join(from, ".git")}, all...))
 	if err != nil {
 		return nil, err
 	}
@@ -86,31 +86,117 @@ func nestedRepositories(dir string, depth int) (all []string) {
 	return all
 }
 
-// hooksPath is where a line of git's configuration has the hooks.
-var hooksPath = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?im)^(?:\s*\[core\])?\s*hooksPath\s*=\s*"?([^"\n]*?)"?\s*$`)
-})
+// Where lines of git's configuration have the hooks, and the working tree of a submodule.
+var (
+	hooksPath = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?im)^(?:\s*\[core\])?\s*hooksPath\s*=\s*"?([^"\n]*?)"?\s*$`)
+	})
+	workTree = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?im)^(?:\s*\[core\])?\s*worktree\s*=\s*"?([^"\n]*?)"?\s*$`)
+	})
+)
 
-// hookDirs lists the directories in a share from which repositories take their hooks.
-func hookDirs(from string, repositories []string) ([]string, error) {
-	var out []string
-	for _, repo := range repositories {
-		text, err := os.ReadFile(filepath.Join(repo, "config"))
-		if err != nil {
-			continue // none, or that of a submodule or a worktree, which is elsewhere
+// mostGitConfig is how long a file of git's configuration is at most, in bytes.
+const mostGitConfig = 1 << 20
+
+// gitConfig reads a file of git's configuration; "": there is none.
+func gitConfig(name string) string {
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return ""
+	}
+	return readText(real, mostGitConfig)
+}
+
+// A repository has a directory of git's and the top of a working tree; a worktree has a part of the
+// directory for itself.
+type repository struct{ git, own, top string }
+
+// repositoryAt returns the repository of a .git, which is a directory, or a file that leads to one.
+func repositoryAt(dotGit string) repository {
+	r := repository{git: dotGit, own: dotGit, top: filepath.Dir(dotGit)}
+	if to, ok := strings.CutPrefix(readSmall(dotGit), "gitdir: "); ok {
+		r.own = resolved(r.top, strings.TrimSpace(to))
+		r.git = r.own
+	}
+	if common := strings.TrimSpace(readSmall(filepath.Join(r.own, "commondir"))); common != "" {
+		r.git = resolved(r.own, common)
+	}
+	return r
+}
+
+// resolved returns where a path leads from a directory.
+func resolved(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// more lists the worktrees and the submodules that a repository knows of, and theirs, wherever they
+// are.
+func (r repository) more() (all []repository) {
+	known, _ := filepath.Glob(filepath.Join(escaped(r.git), "worktrees", "*"))
+	for _, own := range known {
+		if dotGit := strings.TrimSpace(readSmall(filepath.Join(own, "gitdir"))); dotGit != "" {
+			all = append(all, repository{git: r.git, own: own, top: filepath.Dir(resolved(own, dotGit))})
 		}
-		for _, found := range hooksPath().FindAllStringSubmatch(string(text), -1) {
-			at := found[1]
-			if !filepath.IsAbs(at) {
-				at = filepath.Join(filepath.Dir(repo), at)
+	}
+	return append(all, submodules(filepath.Join(r.git, "modules"))...)
+}
+
+// submodules lists the repositories of submodules in a directory: their names may have slashes.
+func submodules(dir string) (all []repository) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		at := filepath.Join(dir, e.Name())
+		if !e.IsDir() {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(at, "HEAD")); err != nil {
+			all = append(all, submodules(at)...)
+			continue
+		}
+		r := repository{git: at, own: at, top: at}
+		if found := workTree().FindStringSubmatch(gitConfig(filepath.Join(at, "config"))); found != nil {
+			r.top = resolved(at, found[1])
+		}
+		all = append(append(all, r), r.more()...)
+	}
+	return all
+}
+
+// escaped has a pattern mean a path alone.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// hookDirs lists the directories in a share from which repositories take their hooks: those that are
+// in it, and their worktrees and submodules. A relative path is one below the top of each.
+func hookDirs(share, home string, dotGits []string) ([]string, error) {
+	var out []string
+	var all []repository
+	for _, at := range dotGits {
+		r := repositoryAt(at)
+		all = append(append(all, r), r.more()...)
+	}
+	for _, r := range all {
+		if real, err := filepath.EvalSymlinks(r.top); err == nil {
+			r.top = real // what git wrote down may go by links above the share
+		}
+		text := gitConfig(filepath.Join(r.git, "config")) + "\n" + gitConfig(filepath.Join(r.own, "config.worktree"))
+		for _, found := range hooksPath().FindAllStringSubmatch(text, -1) {
+			at := resolved(r.top, found[1])
+			if rest, ok := strings.CutPrefix(found[1], "~/"); ok && home != "" {
+				at = filepath.Join(home, rest)
 			}
 			real, err := filepath.EvalSymlinks(at)
-			if err != nil || !below(real, from) {
+			if err != nil || !below(real, share) {
 				continue
 			}
-			if real != at || real == from {
+			if real != at || real == share {
 				return nil, &compute.Error{Kind: compute.ErrInvalid,
-					Err:  fmt.Errorf("%s takes its hooks from %s, which cannot be kept from being replaced", repo, at),
+					Err:  fmt.Errorf("%s takes its hooks from %s, which cannot be kept from being replaced", r.own, at),
 					Hint: "share it read-only, or let the sandbox write it: writable = .git"}
 			}
 			out = append(out, real)

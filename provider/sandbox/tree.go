@@ -80,8 +80,10 @@ func gitFile(dir string) (text string, isTop bool) {
 }
 
 // readSmall reads a small regular file; "": it is none. A tree may have anything there, such as a pipe that nobody writes to.
-func readSmall(name string) string {
-	const most = 4096
+func readSmall(name string) string { return readText(name, 4096) }
+
+// readText is readSmall with another limit, in bytes.
+func readText(name string, most int64) string {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return ""
