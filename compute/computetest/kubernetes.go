@@ -83,8 +83,13 @@ func (k *Kubernetes) script(name string, args ...string) (string, error) {
 // Up starts what of the cluster does not run. A test that has ended a part of it has it back so.
 func (k *Kubernetes) Up() error {
 	out, err := k.script("up", "--sandbox")
-	if err != nil && strings.Contains(err.Error(), "accessor error") { // its kubectl wait was there before the API server had said anything of what it waits for
-		out, err = k.script("up", "--sandbox")
+	for _, haste := range []string{
+		"accessor error",       // its kubectl wait was there before the API server had said anything of what it waits for
+		"the API server ended", // it looked for that before the process was the API server
+	} {
+		if err != nil && strings.Contains(err.Error(), haste) {
+			out, err = k.script("up", "--sandbox")
+		}
 	}
 	if err != nil {
 		return err
