@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -145,4 +146,24 @@ func (h *hidden) is(path string, kind mask.Kind) bool {
 // asked reports whether a path, or what it is in, was asked for by name.
 func (h *hidden) asked(path string) bool {
 	return slices.ContainsFunc(h.Shown, func(s mask.Shown) bool { return s.Asked && below(path, s.Path) && len(s.Path) >= len(path) })
+}
+
+// usualPath is where every system's programs are.
+const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// path is what of a PATH of this machine leads to what is shown, in its order, and then the usual.
+func (h *hidden) path(said string) string {
+	var out []string
+	for _, dir := range filepath.SplitList(said) {
+		real, err := filepath.EvalSymlinks(dir)
+		if err == nil && filepath.IsAbs(dir) && !slices.Contains(out, dir) && h.Shows(real) {
+			out = append(out, dir)
+		}
+	}
+	for _, dir := range filepath.SplitList(usualPath) {
+		if !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	return strings.Join(out, ":")
 }

@@ -64,6 +64,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		}
 		plan.Pieces, err = m.t.hostPieces(hidden, p.o.Home)
 		p.configFiles(hidden, plan.Files)
+		plan.Env["PATH"] = hidden.path(os.Getenv("PATH"))
 		if !p.root {
 			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out
 		}
