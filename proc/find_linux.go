@@ -61,14 +61,52 @@ func Wait(ctx context.Context, all []*Handle, most time.Duration) {
 // It is for one goroutine at a time.
 func Marked(entry string) func(pid int) bool {
 	needle, buf := []byte("\x00"+entry+"\x00"), make([]byte, 256<<10)
-	return func(pid int) bool {
+	look := func(pid int) (has, empty bool) {
 		fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/environ", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return false
+			return false, false
 		}
 		defer unix.Close(fd)
-		return holds(func(b []byte) (int, error) { return unix.Read(fd, b) }, needle, buf)
+		empty = true
+		has = holds(func(b []byte) (int, error) {
+			n, err := unix.Read(fd, b)
+			empty = empty && n == 0 && err == nil
+			return n, err
+		}, needle, buf)
+		return has, empty
 	}
+	return func(pid int) bool {
+		for range execTries {
+			has, empty := look(pid)
+			if !empty || !starts(pid) {
+				return has
+			}
+			time.Sleep(execPause)
+		}
+		return false
+	}
+}
+
+// While a process replaces itself by another program it has no environment to be read. That takes less than a millisecond as a rule.
+const (
+	execTries = 100
+	execPause = time.Millisecond
+)
+
+// starts reports whether a process whose environment was empty just now may have one in a moment: it has memory, and is not known to have none. That is
+// in the fields 23, 50 and 51 of its stat, proc_pid_stat(5).
+func starts(pid int) bool {
+	var buf [4096]byte
+	n, err := read("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
+	if err != nil {
+		return false
+	}
+	f := bytes.Fields(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n]) // from the third on
+	if len(f) < 49 || string(f[20]) == "0" {
+		return false // the kernel's own, or one that has ended
+	}
+	begin, end := string(f[47]), string(f[48])
+	return begin == "0" || begin != end
 }
 
 // holds reports whether a needle, an entry with a zero at both its ends, is in what is read. The window buf, which is longer, keeps enough of what was read

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,39 @@ import (
 
 	"github.com/hostler-project/hostler/proc"
 )
+
+// TestMarkedInExec: a process that is about to become another program still has its mark.
+func TestMarkedInExec(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "again")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec \"$0\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mark := fmt.Sprintf("HOSTLER_TEST_MARK=%d/%s", os.Getpid(), t.Name())
+	c := exec.Command(program)
+	c.Env = []string{mark}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = c.Process.Kill(), c.Wait() }()
+	is, missed := proc.Marked(mark), 0
+	for range 5000 {
+		if !is(c.Process.Pid) {
+			missed++
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d times of 5,000 it had no mark", missed)
+	}
+	none := exec.Command("sleep", "60")
+	none.Env = []string{} // none at all
+	if err := none.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = none.Process.Kill(), none.Wait() }()
+	if is(none.Process.Pid) || is(2) {
+		t.Error("one without an environment has the mark")
+	}
+}
 
 // TestFind finds those with a mark in their environment, and no others.
 func TestFind(t *testing.T) {
