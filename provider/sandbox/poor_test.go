@@ -33,33 +33,34 @@ func poor(text string) int {
 	lack, dir, _ := strings.Cut(text, ":")
 	o := sandbox.Options{Source: "suite", Installation: mine(), Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
 	log, command := slog.New(slog.DiscardHandler), []string{"/bin/true"}
+	shown := filepath.Join(o.Home, "home") // of the home, where one is made
 	switch lack {
 	case "users":
 		if err := confine.ForbidUsers(); err != nil {
 			panic(err)
 		}
-	case "maps": // a home whose file system has no id-mapped mounts, and cannot be a layer
+	case "maps": // a directory whose file system has no id-mapped mounts, and cannot be a layer
 		if os.Geteuid() == 0 {
-			if err := stacked(dir, o.Home); err != nil {
+			if err := stacked(dir, shown); err != nil {
 				panic(err)
 			}
 			if os.Getenv(userEnv) != "" { // it is his
 				return poorUser()
 			}
 		}
-		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{o.Home}
-	case "below": // something is mounted below the home
+		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{shown}
+	case "below": // something is mounted below what is shown
 		if os.Geteuid() == 0 {
-			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", o.Home+"/mounted", "tmpfs", 0, "mode=755"),
-				os.WriteFile(o.Home+"/mounted/file", nil, 0o644)); err != nil {
+			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", shown+"/mounted", "tmpfs", 0, "mode=755"),
+				os.WriteFile(shown+"/mounted/file", nil, 0o644)); err != nil {
 				panic(err)
 			}
 			if os.Getenv(userEnv) != "" {
 				return poorUser()
 			}
 		}
-		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{o.Home}
-		command = []string{"/bin/sh", "-c", "cd && read -r a <file && read -r b <dir/file && echo changed >dir/file && read -r c <dir/file && echo new >new && " +
+		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{shown}
+		command = []string{"/bin/sh", "-c", "cd ~/home && read -r a <file && read -r b <dir/file && echo changed >dir/file && read -r c <dir/file && echo new >new && " +
 			"test $a$b$c = onetwochanged && test -d mounted && test ! -e mounted/file"}
 	case "overlay":
 		if err := noOverlay(); err != nil {
@@ -187,7 +188,7 @@ func TestNotSilent(t *testing.T) {
 	}
 }
 
-// TestMountBelowHome: of a home in which something is mounted that is no disk all else is shown.
+// TestMountBelowHome: of a directory in which something is mounted that is no disk all else is shown.
 func TestMountBelowHome(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		out, home := poorHome(t, "below", user)
@@ -200,7 +201,7 @@ func TestMountBelowHome(t *testing.T) {
 	}
 }
 
-// poorHome runs poor in a home of its own, and returns what it says.
+// poorHome runs poor in a home of its own, and returns what it says, and the directory of the home that it shows.
 func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -220,7 +221,7 @@ func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 	steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755), os.Mkdir(home+"/mounted", 0o755), os.Mkdir(home+"/dir", 0o755),
 		os.WriteFile(home+"/file", []byte("one\n"), 0o644), os.WriteFile(home+"/dir/file", []byte("two\n"), 0o644)}
 	if user {
-		for _, name := range []string{home, dir, home + "/mounted", home + "/dir", home + "/file", home + "/dir/file"} {
+		for _, name := range []string{base, home, dir, home + "/mounted", home + "/dir", home + "/file", home + "/dir/file"} {
 			steps = append(steps, os.Chown(name, nobody, nobody))
 		}
 		env += "1"
@@ -229,7 +230,7 @@ func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), poorEnv+"="+lack+":"+dir, "HOME="+home, "TMPDIR="+dir, env)
+	cmd.Env = append(os.Environ(), poorEnv+"="+lack+":"+dir, "HOME="+base, "TMPDIR="+dir, env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	text, err := cmd.CombinedOutput()
 	if err != nil {
