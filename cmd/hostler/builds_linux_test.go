@@ -71,7 +71,7 @@ go 1.21
 require example.test/v v1.0.0' >go.mod
 printf '# example.test/v v1.0.0\n## explicit; go 1.21\nexample.test/v\n' >vendor/modules.txt; printf 'package v\n\nconst V = 1\n' >vendor/example.test/v/v.go
 printf 'package main\n\nimport "example.test/v"\n\n//go:generate sh -c "echo package main >g.go; echo const G = 4 >>g.go"\nfunc main() { println(v.V + G) }\n' >main.go`,
-		build: `go generate && go build -mod=vendor -o prog && ./prog 2>out`, needsOwnHome: true},
+		build: `go generate && go build -mod=vendor -o prog && ./prog 2>out`, namesAlone: `\./prog`, needsOwnHome: true},
 	{name: "cargo", tools: "cargo", make: `mkdir -p src dep/src; printf '[package]\nname = "top"\nversion = "1.0.0"\nedition = "2021"\n[dependencies]\ndep = { path = "dep" }\n' >Cargo.toml
 printf '[package]\nname = "dep"\nversion = "1.0.0"\nedition = "2021"\n' >dep/Cargo.toml; echo 'pub fn f() -> i32 { 7 }' >dep/src/lib.rs; echo 'fn main() { std::process::exit(dep::f()) }' >src/main.rs`,
 		build: `CARGO_INCREMENTAL=0 cargo build -q --offline && target/debug/top`, namesAlone: `\./target/.*`, needsOwnHome: true},
