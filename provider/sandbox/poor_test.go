@@ -188,7 +188,7 @@ func TestNotSilent(t *testing.T) {
 	}
 }
 
-// TestMountBelowHome: of a directory in which something is mounted that is no disk all else is shown.
+// TestMountBelowHome: a mount that is no disk hides nothing else of its directory.
 func TestMountBelowHome(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		out, home := poorHome(t, "below", user)
@@ -201,7 +201,7 @@ func TestMountBelowHome(t *testing.T) {
 	}
 }
 
-// poorHome runs poor in a home of its own, and returns what it says, and the directory of the home that it shows.
+// poorHome runs poor in a home of its own. It returns the output and the shown directory.
 func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
