@@ -31,7 +31,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	create(t, p, "suite-1")
 	c := connect(t, p, "suite-1")
-	// This guest's kernel never asks for what was written to be kept: what qemu itself still holds back is to be in the image too.
+	// This guest's kernel never flushes. What qemu still holds in memory has to be in the image too.
 	sh(t, c, "set -e; echo write through >/sys/block/vda/queue/write_cache; echo made >/etc/made; mkdir -p /etc/ssh; echo left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key")
 	c.Close()
 	if got, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}}); err != nil || got != name {

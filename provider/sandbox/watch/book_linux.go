@@ -35,12 +35,13 @@ func newBook() *book {
 
 // serve answers each notification: go on.
 func (b *book) serve(fd int) {
-	// On one processor the watcher and the watched take turns at once. A kernel without does it slower.
+	// On one processor the watcher and the watched program take turns at once. A kernel that lacks
+	// this flag is slower.
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
 	for {
 		var n notice
 		switch err := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); {
-		case errors.Is(err, unix.ENOENT): // who asked was killed meanwhile
+		case errors.Is(err, unix.ENOENT): // the caller was killed meanwhile
 			continue
 		case err != nil:
 			return

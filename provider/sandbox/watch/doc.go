@@ -46,7 +46,7 @@ type Lookup struct {
 	Uses  []Use
 }
 
-// Use is who looked, and how.
+// Use is a program that looked, and how.
 type Use struct {
 	Program string // the file that the process was running
 	Call    string // open, stat, access, readlink, chdir or exec
