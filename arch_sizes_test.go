@@ -115,10 +115,7 @@ func sources(t *testing.T, root string) (all []*source) {
 			return err
 		}
 		if d.IsDir() {
-			if _, err := os.Stat(filepath.Join(name, "go.mod")); name != root && err == nil {
-				return filepath.SkipDir // another module
-			}
-			if base := d.Name(); name != root && (base[0] == '.' || base[0] == '_' || base == "testdata") {
+			if name != root && foreign(name) {
 				return filepath.SkipDir
 			}
 			return nil

@@ -44,10 +44,7 @@ func judge(root string) []string {
 		if !d.IsDir() {
 			return nil
 		}
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); dir != root && err == nil {
-			return filepath.SkipDir // another module
-		}
-		if name := d.Name(); dir != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata") {
+		if dir != root && foreign(dir) {
 			return filepath.SkipDir
 		}
 		rel, _ := filepath.Rel(root, dir)
@@ -55,6 +52,13 @@ func judge(root string) []string {
 		return nil
 	})
 	return complaints
+}
+
+// foreign reports whether a directory below the root is no part of this module's code.
+func foreign(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	name := filepath.Base(dir)
+	return err == nil || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata"
 }
 
 // judgeRoom looks at one directory.
