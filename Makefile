@@ -25,7 +25,7 @@ agents:
 		rm -f $(AGENTS)/linux-$$arch-*.gz && gzip -9 -n -c bin/hostler-agent-$$arch >$$name.new && mv $$name.new $$name || exit 1; \
 	done
 
-# The controller's page, from web/ui, with packages of npm. What comes of it, web/dist, is in the tree: hostler is built without npm.
+# The controller's page, from controller/web/ui, with packages of npm. What comes of it, controller/web/dist, is in the tree: hostler is built without npm.
 page:
 	$(GO) run -C tools ./webpage
 

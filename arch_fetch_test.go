@@ -16,23 +16,23 @@ import (
 // unguarded are the rooms and files that dial by themselves, each with the reason for which nobody else than its own user says where to. Everything else goes out by package
 // fetch. What dials no more is to be taken out.
 var unguarded = map[string]string{
-	"fetch":                         "it is the guard",
+	"policy/fetch":                  "it is the guard",
 	"image/registry.go":             "a registry is asked by the guard where a request names it, else as the owner says",
 	"image/daemon.go":               "the docker daemon is a socket of this machine",
 	"image/export.go":               "the owner says where an image goes",
 	"auth/signin":                   "a controller gives it the guard's transport",
-	"slap/parameter":                "a controller gives it the guard's client; a command reads what its user names",
-	"slap":                          "a client of the master that its own user configures",
-	"slap/enrol":                    "a client of the master that its own user configures",
-	"slap/cache":                    "the caches that the operator configures",
-	"trace/otlp":                    "the collector that the operator configures",
+	"slapos/parameter":              "a controller gives it the guard's client; a command reads what its user names",
+	"slapos/slap":                   "a client of the master that its own user configures",
+	"slapos/enrol":                  "a client of the master that its own user configures",
+	"slapos/cache":                  "the caches that the operator configures",
+	"observe/trace/otlp":            "the collector that the operator configures",
 	"client":                        "a client of the controller that its own user names",
 	"client/device":                 "the provider that the user's own controller names",
 	"cmd/hostler/login.go":          "hostler login, a client",
 	"cmd/hostler/slaposserve.go":    "its client has the guard's transport",
-	"keeper":                        "its own socket",
-	"node/supervise":                "its own socket",
-	"node/hook/forward":             "ports that the node's own settings lead to another",
+	"host/keeper":                   "its own socket",
+	"slapos/node/supervise":         "its own socket",
+	"slapos/node/hook/forward":      "ports that the node's own settings lead to another",
 	"remote":                        "forwards of the user's own ports",
 	"remote/process":                "ports that the user forwards, inside the computer",
 	"remote/openssh":                "the user's ssh agent",
@@ -115,7 +115,7 @@ func dials(f *ast.File) (out []string) {
 	as := map[string]string{} // packages by the names that the file has for them
 	for _, imp := range f.Imports {
 		at := strings.Trim(imp.Path.Value, `"`)
-		if at == module+"/fetch" {
+		if at == module+"/policy/fetch" {
 			return nil
 		}
 		if dialers[at] != nil {
@@ -171,7 +171,7 @@ func TestDialsAreSeen(t *testing.T) {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	guarded, err := parser.ParseFile(token.NewFileSet(), "x.go", strings.Replace(head, "(\n", "(\n\t\""+module+"/fetch\"\n", 1)+"var c = web.DefaultClient", parser.SkipObjectResolution)
+	guarded, err := parser.ParseFile(token.NewFileSet(), "x.go", strings.Replace(head, "(\n", "(\n\t\""+module+"/policy/fetch\"\n", 1)+"var c = web.DefaultClient", parser.SkipObjectResolution)
 	if err != nil || len(dials(guarded)) != 0 {
 		t.Error("a file that goes by the guard", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/hostler-project/hostler/unified"
+	"github.com/hostler-project/hostler/text/unified"
 )
 
 const diffSize = 1 << 20 // larger files are not compared line by line

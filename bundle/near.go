@@ -1,6 +1,6 @@
 package bundle
 
-import "github.com/hostler-project/hostler/nearest"
+import "github.com/hostler-project/hostler/text/nearest"
 
 // near returns what to add to an error about a name that is not known: the one of known that is most like it.
 func near(name string, known []string) string {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/run/redact"
 )
 
 // The kinds of steps.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/run/redact"
 )
 
 // inline is how long a script's text may be that goes through the session: a shell reads it byte by byte.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/observe/trace"
 )
 
 // Options say which controller, and who asks. One of URL, Socket and Dial is required.

@@ -19,10 +19,10 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/remote"
-	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/provider/flavor"
-	"github.com/hostler-project/hostler/share"
 )
 
 // Server is a computer that is worked with. The fields do not change. Its methods may be called at once from many goroutines, and none of them waits for another's

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"unicode"
 
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf, with the directories files, scripts and pubkeys beside it. What the

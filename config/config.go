@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // LoadOptions say where to look. The zero value looks where a user's command does, and takes any key in a type's section.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`. Fields may be string, bool ("yes", "no"), any

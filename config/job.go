@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // Job is what a file jobs/NAME.conf of a root says of one command: what `hostler job NAME` runs.

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"unicode"
 
-	"github.com/hostler-project/hostler/nearest"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.

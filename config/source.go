@@ -16,8 +16,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/hostler-project/hostler/nearest"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // Source is a configured way to get computers.

@@ -16,7 +16,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/junit"
+	"github.com/hostler-project/hostler/run/junit"
 )
 
 // Gate lets nodes go only when tests have passed.

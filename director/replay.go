@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/gauge"
+	"github.com/hostler-project/hostler/observe/gauge"
 )
 
 // Arrival is a request of a trace: when it came, of which source, and for how long it used its instance.

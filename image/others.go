@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // Others say how images are fetched that somebody else has named than the owner of this machine: a user of a controller, in a request. Such an image is of a registry,

@@ -14,8 +14,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // guarded are others for whom the hosts of some URLs are allowed.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // Options are what a Store may be told; the zero value will do.

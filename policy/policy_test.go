@@ -11,8 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/policy"
-	"github.com/hostler-project/hostler/resource"
 )
 
 // TestEveryFieldHasARule fails for a field of a request that nobody has decided about, and for a rule of a field that is gone.

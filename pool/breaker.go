@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/observe/trace"
 )
 
 // After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as long each time up to pauseMost. Three: one

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // poolType is the type of sources that draw from others.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/observe/trace"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // ProcessOf returns what tells a living process from a later one with its number. ErrNotFound: there is none.

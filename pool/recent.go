@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/gauge"
+	"github.com/hostler-project/hostler/observe/gauge"
 )
 
 // recentEvents is how much of the journal a process reads that has just begun: a second of it at the fastest, and what a source of people's has in a day.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/share"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // Of a source with `share` several leases have parts of an instance. What is booked of it is what its living leases say, and nothing else: so no

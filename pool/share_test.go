@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/share"
 )
 
 // facts is a provider whose computers have facts.

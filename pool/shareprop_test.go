@@ -18,9 +18,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
-	"github.com/hostler-project/hostler/share"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 

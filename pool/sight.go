@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/observe/trace"
 )
 
 // Sight is something that the engine has done, for who measures it.

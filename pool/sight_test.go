@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/trace"
 )
 
 // TestNotifyAlone: however many are made at once, who asked for them hears of one after the other.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/share"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // size is the least that an instance must have for a request; zeros ask for nothing.

@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
 )
 
 // keyed returns how leases are taken with a key: of a controller or, where the command works by itself, of a server in this process, so that both are one way.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
 )
 
 const (

@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
-	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
 )
 

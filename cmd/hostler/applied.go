@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/applied"
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/applied"
 )
 
 // mirror is where what was applied to the store of a configuration is shown to config.

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/applied"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/applied"
 )
 
 // appliedBook is what a controller applies things by.

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/applied"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // applyFlags are what apply and diff have in common.

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // arsenalName is the program of Arsenal's.

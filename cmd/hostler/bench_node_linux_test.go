@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 const (

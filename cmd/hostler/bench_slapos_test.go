@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 func newCompletion(a *app) *cobra.Command {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
-	"github.com/hostler-project/hostler/junit"
+	"github.com/hostler-project/hostler/run/junit"
 )
 
 // nodeView is a node in `deploy --json` and `list --json`: its description, and how it stands.

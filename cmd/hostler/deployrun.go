@@ -18,7 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
-	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/run/redact"
 )
 
 // run makes the nodes.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/provider/ironic"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // importedView is an arsenal.conf as ours, in `director import --json`.

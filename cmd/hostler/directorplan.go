@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // metalPlanView is what is to be done about a fleet of bare-metal nodes, in `director plan --json`.

@@ -19,9 +19,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // checkTime is how long a check may take.

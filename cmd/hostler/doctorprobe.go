@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/workspace"
+	"github.com/hostler-project/hostler/run/workspace"
 )
 
 // probeScript looks at a computer, and prints words by lines. It changes nothing there.

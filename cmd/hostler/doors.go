@@ -11,8 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/resource"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/resource"
+	"github.com/hostler-project/hostler/controller/server"
 )
 
 // door is a way in which a request may say whose it is. ok: it comes by this way; then that alone decides, also that it is nobody's.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
 )
 
 // engine is what the commands ask: the lease engine in this process, or a controller.

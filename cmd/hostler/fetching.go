@@ -11,8 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the internet.

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
-	"github.com/hostler-project/hostler/history"
+	"github.com/hostler-project/hostler/observe/history"
 )
 
 const (

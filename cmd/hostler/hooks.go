@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/hook"
+	"github.com/hostler-project/hostler/host/hook"
 	"github.com/hostler-project/hostler/pool"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,

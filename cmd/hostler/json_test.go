@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // documents are all that --json prints, by their names in docs/json.md.

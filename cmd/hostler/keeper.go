@@ -18,7 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/provider/local"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/host/keeper"
 )
 
 // TestKeepersPlace starts the keeper from within a run, whose directory and configuration go away: it is no part of the run, and goes on.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/host/keeper"
 )
 
 // keeperApp is a keeper's app in a home directory of its own, in which nothing is yet.

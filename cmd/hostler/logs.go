@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // logEvery is how often --follow looks whether the record has grown: it is files, and nobody calls.

@@ -19,10 +19,10 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
-	"github.com/hostler-project/hostler/runlog"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 

@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/junit"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/junit"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // manyOptions say on how many instances a command runs at once.

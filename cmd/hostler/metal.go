@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // errNoMetal says that no images are to be cached.

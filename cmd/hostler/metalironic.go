@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/metal"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metric"
+	"github.com/hostler-project/hostler/observe/metric"
 )
 
 // metalMeters are what is measured of images on bare metal. A nil one measures nothing.

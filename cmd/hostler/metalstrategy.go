@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // metalDeciding is the section [director.metal.strategy] of hostler.conf: the settings of the built-in strategy. One that is a program of its own is told all others too.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/director"
-	"github.com/hostler-project/hostler/metric"
+	"github.com/hostler-project/hostler/observe/metric"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
 )
 
 // meters are what a controller measures, and what it looks up when it is scraped. A nil one measures nothing.

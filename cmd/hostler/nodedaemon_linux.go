@@ -5,10 +5,10 @@ import (
 	"context"
 	"sync"
 
-	slapnode "github.com/hostler-project/hostler/node"
-	"github.com/hostler-project/hostler/node/report"
-	"github.com/hostler-project/hostler/node/software"
-	"github.com/hostler-project/hostler/slap"
+	slapnode "github.com/hostler-project/hostler/slapos/node"
+	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/software"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // daemon is the node, until ctx ends; builds: it builds and removes software too.

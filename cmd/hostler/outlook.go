@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/workspace"
-	"github.com/hostler-project/hostler/workspace/scan"
-	"github.com/hostler-project/hostler/workspace/send"
+	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
 // outlook is the working tree that goes along with a run, or with several that begin together: it is looked at once for all of them, and anew when it has

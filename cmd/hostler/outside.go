@@ -13,7 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/server"
 )
 
 // looking are the options of serve that say how it is seen from outside.

@@ -22,7 +22,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/server"
 )
 
 // yard is a place with a configuration, for controllers that are looked at from outside.

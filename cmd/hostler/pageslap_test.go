@@ -15,7 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // described is a software release that says what parameters it wants.

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/host/keeper"
 )
 
 type peerKey struct{}

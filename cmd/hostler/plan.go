@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // planView is what a director would do about a source, in `plan --json`.

@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/redact"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/redact"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // runs is where runs are recorded, with or without a controller: they are those of this user on this machine.

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // recordedRuns are the runs of a machine's user, the newest first.

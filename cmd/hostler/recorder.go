@@ -18,8 +18,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/local"
-	"github.com/hostler-project/hostler/redact"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/redact"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 const (

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostler-project/hostler/redact"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/redact"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 func newRerun(a *app) *cobra.Command {

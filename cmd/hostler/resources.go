@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/resource"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/resource"
+	"github.com/hostler-project/hostler/controller/server"
 )
 
 // resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that ask for leases, and that say what sources, bundles and projects there are.

@@ -19,10 +19,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/junit"
-	"github.com/hostler-project/hostler/redact"
-	"github.com/hostler-project/hostler/runlog"
-	"github.com/hostler-project/hostler/workspace/collect"
+	"github.com/hostler-project/hostler/run/junit"
+	"github.com/hostler-project/hostler/run/redact"
+	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/workspace/collect"
 )
 
 const (

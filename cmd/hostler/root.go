@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 //go:embed doc.go

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // runSettings are what hostler.conf says of runs.

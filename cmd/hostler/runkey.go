@@ -14,7 +14,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // maxKey is how long a key may be, in bytes, as the API has it.

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/runlog"
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // task is what a run is to do, as it was told and read, before anything is asked of anybody.

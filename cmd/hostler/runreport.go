@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // runReport is what --report writes: one document for each run, whatever became of it.

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/runlog"
-	"github.com/hostler-project/hostler/workspace/send"
+	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
 // syncOptions are what run can be told about the copy of the working tree that goes along.

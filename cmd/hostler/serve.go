@@ -22,17 +22,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/applied"
 	"github.com/hostler-project/hostler/auth"
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/web"
+	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/director"
-	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
-	"github.com/hostler-project/hostler/web"
-	"github.com/hostler-project/hostler/webhook"
 )
 
 // serving are the options of serve.

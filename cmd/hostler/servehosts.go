@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/server"
 )
 
 // controllerSection is [controller].

@@ -12,8 +12,8 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/fetch"
-	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // signingIn are the keys of [auth] about signing in, and about certificates.

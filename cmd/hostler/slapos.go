@@ -16,8 +16,8 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).

@@ -24,7 +24,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
 // masterAnswers is a master that gives answers as they were recorded of the reference's, and keeps what it was asked.

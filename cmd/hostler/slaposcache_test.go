@@ -10,13 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/slap/cache"
+	"github.com/hostler-project/hostler/slapos/cache"
 )
 
 // A cache's directory as the published form has it: entries by key, signed by the certificate of a list.
 func TestSlaposCacheLookup(t *testing.T) {
 	const release = "https://software.example/demo/software.cfg"
-	entries, signer := content(t, "../../slap/cache/testdata/entries.json"), content(t, "../../slap/cache/testdata/signer.crt")
+	entries, signer := content(t, "../../slapos/cache/testdata/entries.json"), content(t, "../../slapos/cache/testdata/signer.crt")
 	file := `[["{\"sha512\":\"` + strings.Repeat("a", 128) + `\",\"url\":\"https://a/b.tgz\"}","c2lnbmVk"]]`
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := map[string]string{"/dir/" + cache.ReleaseKey(release): entries, "/dir/" + cache.FileKey("https://a/b.tgz"): file,

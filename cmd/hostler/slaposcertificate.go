@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/authority"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slaposCertificateView is what `slapos proxy certificate` prints with --json.

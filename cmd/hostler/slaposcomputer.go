@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // computerView is a computer in `slapos computer list --json`.

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/console"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/console"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 func newSlaposConsole(s *slapos) *cobra.Command {

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/slap/cache"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // cachePath is below which a master is a binary cache too.

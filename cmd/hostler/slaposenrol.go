@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/enrol"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/slapos/enrol"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // slaposConfiguredView is `slapos configure client --json`.

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/node/format"
-	partition "github.com/hostler-project/hostler/node/home"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/node/format"
+	partition "github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slaposNotPosted is the exit status of a format of which the master could not be told.

@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/node/format"
-	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slapos/node/format"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
 // limits are what the formatter recorded that the programs of partitions may use. What a partition says of itself, in its own directory, is not asked.

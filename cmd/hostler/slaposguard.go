@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // How many refusals are written to the audit log a second, and at once: of those who are known, and of strangers.

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/authority"
-	"github.com/hostler-project/hostler/slap/enrol"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/enrol"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slaposYard is a controller that is a master, by TLS with certificates of its own authority.

@@ -6,8 +6,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // anyName in server_names has a master answer under every name.

@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 
-	slapnode "github.com/hostler-project/hostler/node"
-	slaponce "github.com/hostler-project/hostler/node/once"
-	"github.com/hostler-project/hostler/node/promise"
-	"github.com/hostler-project/hostler/node/supervise"
-	"github.com/hostler-project/hostler/slap"
+	slapnode "github.com/hostler-project/hostler/slapos/node"
+	slaponce "github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/promise"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // instances does a pass over the partitions.

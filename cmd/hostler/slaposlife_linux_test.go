@@ -15,10 +15,10 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute/computetest"
-	"github.com/hostler-project/hostler/node/nodetest"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/node/nodetest"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slaposLife is a computer and its master, and what is asked of them there: two instances and a shared one.

@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/node/supervise"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slaposLocalView is `slapos configure local --json`.

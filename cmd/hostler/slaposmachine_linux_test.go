@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/node/nodetest"
+	"github.com/hostler-project/hostler/slapos/node/nodetest"
 )
 
 // slaposMachine is a computer that a node of SlapOS has all to itself: its processes, users, interfaces and disk are nobody else's, where we are root. Its own disk is /mnt, of which it

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // watchSlapos has the master asked, at each scrape, how much there is.

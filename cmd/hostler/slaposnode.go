@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/node/supervise"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // Exit statuses of the commands of a node.

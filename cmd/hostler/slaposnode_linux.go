@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	slapnode "github.com/hostler-project/hostler/node"
-	"github.com/hostler-project/hostler/node/supervise"
+	slapnode "github.com/hostler-project/hostler/slapos/node"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
 // isNode says whether this can be a node.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hostler-project/hostler/node/software"
-	"github.com/hostler-project/hostler/slap/cache"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
 // useCache has releases be fetched from the binary cache of [networkcache], and those that are built be uploaded there. What is wrong with it is a warning, and all is built here.

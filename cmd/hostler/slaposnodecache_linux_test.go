@@ -22,9 +22,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/node/software"
-	"github.com/hostler-project/hostler/slap/cache"
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
 // What a node has built another one has, by [networkcache] alone: the software of the second is not even there any more.

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // nodeFetch is where a node fetches what releases are made of, by its file: words of package fetch.

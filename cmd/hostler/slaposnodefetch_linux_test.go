@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
 // TestSlaposNodeFetch has nodes build an archive and an image of a server of this machine, which only those do that

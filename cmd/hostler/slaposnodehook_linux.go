@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	slapnode "github.com/hostler-project/hostler/node"
-	"github.com/hostler-project/hostler/node/firewall"
-	nodehome "github.com/hostler-project/hostler/node/home"
-	"github.com/hostler-project/hostler/node/hook"
-	slaponce "github.com/hostler-project/hostler/node/once"
-	"github.com/hostler-project/hostler/node/report"
-	"github.com/hostler-project/hostler/node/supervise"
+	slapnode "github.com/hostler-project/hostler/slapos/node"
+	"github.com/hostler-project/hostler/slapos/node/firewall"
+	nodehome "github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/hook"
+	slaponce "github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
 // beside gives who does passes what the file has be done with partitions beside their instances: hooks and a firewall.

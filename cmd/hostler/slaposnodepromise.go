@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostler-project/hostler/node/hook/forward"
+	"github.com/hostler-project/hostler/slapos/node/hook/forward"
 )
 
 // newSlaposNodePromise makes the command that asks the promises of a node's partitions.

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	nodehome "github.com/hostler-project/hostler/node/home"
-	"github.com/hostler-project/hostler/node/promise"
-	nodeseen "github.com/hostler-project/hostler/node/seen"
-	"github.com/hostler-project/hostler/node/software"
+	nodehome "github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/promise"
+	nodeseen "github.com/hostler-project/hostler/slapos/node/seen"
+	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
 // promiseNode is what this node knows for the promises of its partitions.

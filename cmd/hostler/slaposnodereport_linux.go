@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/hostler-project/hostler/node/collect"
-	"github.com/hostler-project/hostler/node/report"
-	nodeseen "github.com/hostler-project/hostler/node/seen"
-	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slapos/node/collect"
+	"github.com/hostler-project/hostler/slapos/node/report"
+	nodeseen "github.com/hostler-project/hostler/slapos/node/seen"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
 // report makes a report pass.

@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch"
-	"github.com/hostler-project/hostler/node/software"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/slapos/node/software"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // releases builds what the master wants.

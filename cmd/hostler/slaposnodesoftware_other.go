@@ -5,7 +5,7 @@ package main
 import (
 	"context"
 
-	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 func (n *nodeCommand) softwarePass(context.Context, softwarePass) error { return n.isNode() }

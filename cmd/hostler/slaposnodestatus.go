@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
 // slaposProgramView is one of the list that `slapos node status --json` prints.

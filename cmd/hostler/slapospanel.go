@@ -7,10 +7,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostler-project/hostler/fetch"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
-	"github.com/hostler-project/hostler/slap/panel"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/panel"
 )
 
 // publicDirectory reads which directory's files a master gives away.

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // masterProgram starts hostler as a master that knows who asks, with more in its section.

@@ -20,12 +20,12 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/fetch"
-	"github.com/hostler-project/hostler/server"
-	"github.com/hostler-project/hostler/slap/cache"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
-	"github.com/hostler-project/hostler/slap/slapproxy"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )

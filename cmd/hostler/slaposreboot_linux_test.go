@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostler-project/hostler/node/nodetest"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/node/nodetest"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // boxed is a machine that can be switched off: processes of a name space of their own, whose first one is a shell.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostler-project/hostler/slap/slaptest"
+	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
 // The commands of users that look: they ask what the reference's asked in captures node/ 029 to 040, and after it only, by the JSON API, what that did not tell; and print of the same answers what that printed.

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/parameter"
+	"github.com/hostler-project/hostler/slapos/parameter"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // requestView is what `slapos request` prints with --json.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // A teller is told what happens.

@@ -12,12 +12,12 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/server"
-	"github.com/hostler-project/hostler/slap/authority"
-	"github.com/hostler-project/hostler/slap/cache"
-	"github.com/hostler-project/hostler/slap/master"
-	"github.com/hostler-project/hostler/slap/parameter"
-	"github.com/hostler-project/hostler/slap/view"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/parameter"
+	"github.com/hostler-project/hostler/slapos/view"
 )
 
 // slaposPath is below which a controller is a master for SlapOS too.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // A controller with [slap] is a master for those whom it knows, and for nobody else.

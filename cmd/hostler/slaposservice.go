@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // serviceListedView is a service in `slapos service list --json`.

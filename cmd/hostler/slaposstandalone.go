@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/node/standalone"
+	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
 // slaposStandaloneView is `slapos standalone --json`: what there is when all answers.

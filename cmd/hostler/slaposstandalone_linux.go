@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/hostler-project/hostler/node/standalone"
+	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
 // stand has a SlapOS in a directory until ctx ends, or a command has.

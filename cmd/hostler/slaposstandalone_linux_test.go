@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostler-project/hostler/node/standalone"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/node/standalone"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // TestSlaposStandaloneCalls is what a program does with a SlapOS of its own: software and instances are waited for, a pass that fails says what it said, there are more partitions and fewer, and it is all gone

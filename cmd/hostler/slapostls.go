@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap/authority"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
 )
 
 // slaposTLS is how a master of one's own knows who asks.

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/authority"
-	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // guarded is a master that wants certificates, and the directory in which they are.

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/cfg"
-	"github.com/hostler-project/hostler/slap/enrol"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/enrol"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // token is one that the command prints for a certificate.

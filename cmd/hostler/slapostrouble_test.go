@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // What a node last said is wrong with an instance, or with a release, is shown where people look: of the service, and of the computer.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/sshserve"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // sshUser is the user in ssh's configuration that stands for the user whom the commands of run have.

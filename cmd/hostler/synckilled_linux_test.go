@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // TestSyncKilled kills the client of a run with a tree at many moments: while it looks, connects, sends, while the command runs and what it made is brought back.

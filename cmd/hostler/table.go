@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // table prints rows under a header and a rule: columns as wide as their widest cell, two spaces between, nothing after the last word of a line.

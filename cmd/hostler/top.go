@@ -16,7 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/trace"
-	"github.com/hostler-project/hostler/trace/otlp"
+	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/observe/trace/otlp"
 )
 
 // traceTime is how long a command that has ended waits for whoever takes its trace.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/workspace"
-	"github.com/hostler-project/hostler/workspace/scan"
-	"github.com/hostler-project/hostler/workspace/send"
+	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
 // treeOptions are what run can be told of the working tree that goes along.

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/workspace/scan"
-	"github.com/hostler-project/hostler/workspace/watch"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/workspace/watch"
 )
 
 // watchOptions are what watch can be told beside what run can.

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // trustView is a root in `trust show --json`.

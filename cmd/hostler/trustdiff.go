@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/unified"
-	"github.com/hostler-project/hostler/visible"
+	"github.com/hostler-project/hostler/text/unified"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // viewTrust shows a root as a difference to what was approved, and without that to what the machine has without the tree.

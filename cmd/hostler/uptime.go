@@ -1,8 +1,8 @@
 package main
 
 import (
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/proc"
 )
 
 // uptime is how long this machine has run.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/server"
-	"github.com/hostler-project/hostler/webhook"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/webhook"
 )
 
 func newWebhook(a *app) *cobra.Command {

@@ -14,10 +14,10 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/server"
-	"github.com/hostler-project/hostler/webhook"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // hooking is a section [webhook NAME] of hostler.conf.

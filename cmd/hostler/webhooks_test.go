@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/webhook"
+	"github.com/hostler-project/hostler/controller/webhook"
 )
 
 const hookSecret = "sixteen letters and more"

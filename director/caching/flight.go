@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Verb is what a directive has done to a node.

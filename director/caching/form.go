@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Case is a fleet, and the settings by which it is to be decided: one object of the JSON form of docs/director-metal.md.

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Answer is a plan in the JSON form.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // doubt says why a fleet as it was seen is not to be believed, so that nothing is done by it; "": it is. What was seen before is nil at first.

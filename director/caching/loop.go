@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Rate lets N directives of a kind be issued in a period; N = 0: no limit.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // mortal is a process that is killed at a step: before or after something was recorded, before or after a service has taken a command. Afterwards it does nothing any more.

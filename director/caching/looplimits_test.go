@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // TestLimitsKept has a process for each round, as cron has: what one has spent of a rate the next one does not have, and a dry run spends nothing.

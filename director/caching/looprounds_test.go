@@ -8,8 +8,8 @@ import (
 
 	"errors"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 	"slices"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Store keeps what a Loop remembers, for all processes that use it. Its transactions are compute.NotesTx, as those of store/sqlite and store/postgres are.

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Ready is how many nodes of a flavor stand ready with an image.

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // OutsideScout is a scout and commander that is a program of its own. Each question starts it anew, with a JSON object on its standard input; it prints one. docs/director-metal.md has the form.

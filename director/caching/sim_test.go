@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // machines are a fleet that behaves: writing and wiping take time, and fail at times. It is scout and commander.

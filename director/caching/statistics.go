@@ -1,6 +1,6 @@
 package caching
 
-import "github.com/hostler-project/hostler/metal"
+import "github.com/hostler-project/hostler/compute/metal"
 
 // Count is how many nodes of a fleet, or of a flavor, are in which state.
 type Count struct {

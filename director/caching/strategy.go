@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Proportional is the strategy that keeps images on a share of each flavor's nodes that are to be had, in the proportion of the images' weights.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // large makes a fleet of 5 flavors, half of its nodes to be had, and a tenth of those with an image.

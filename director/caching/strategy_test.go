@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // vectors are what was seen of Arsenal's own code: those of testdata, and those of the shared file where it is there. The keys of sections are those of that file.

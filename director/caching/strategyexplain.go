@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Explain says what was decided of a node of the fleet that the decision is about, and why. false: it is not there. The node is named by its id or its name.

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Interleave lists what a plan writes so that a limit on it starves no flavor: the next is of the flavor that lacks the largest part of what it is to have, the first in the fleet of several.

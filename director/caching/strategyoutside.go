@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // Outside is a strategy that is a program of its own: it reads a case in the JSON form, one line, and prints an Answer. Each decision starts it anew. What it answers is held against the fleet:

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // kept reports whether stale images are kept for a while.

@@ -11,7 +11,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // WithWeights is the strategy Proportional whose weights stand in a file that is read anew for each decision. While the file cannot be read the weights of before count: at first those of

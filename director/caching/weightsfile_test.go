@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/metal"
 )
 
 // TestWeightsFile has the file missing, broken, and changed between decisions: what was read last counts.

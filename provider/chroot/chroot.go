@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
 // Mark is the environment variable that tells a process which instance it is on. By it, and by their root, Clean and Destroy find them.

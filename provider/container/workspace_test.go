@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/container"
-	"github.com/hostler-project/hostler/workspace/workspacetest"
+	"github.com/hostler-project/hostler/run/workspace/workspacetest"
 )
 
 // TestWorkspaces runs the suite of copies of working trees in containers.

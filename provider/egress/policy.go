@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch/ranges"
+	"github.com/hostler-project/hostler/policy/fetch/ranges"
 )
 
 // The words that stand for many addresses.

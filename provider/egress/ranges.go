@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostler-project/hostler/fetch/ranges"
+	"github.com/hostler-project/hostler/policy/fetch/ranges"
 )
 
 // Never returns what is reached by no word: addresses that mean this machine, the link, groups or nobody, and those of clouds' metadata services.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/share"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/share"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // Pack says which request goes to which server: for each request the index of a server, or -1 where none has room. Servers hold what they held

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/provider/flavor"
-	"github.com/hostler-project/hostler/share"
 )
 
 // plain is the rule that is to be met: large requests first, by cores, then memory, then disk, each on the first server with room.

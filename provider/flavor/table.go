@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // The two ways in which a choice by need can fail.

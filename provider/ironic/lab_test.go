@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
 )

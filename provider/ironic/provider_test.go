@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 

@@ -24,7 +24,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/imagedata"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
-	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/compute/metal"
 )
 
 // round is what a director prints of each of its rounds.

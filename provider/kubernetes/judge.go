@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // judge says whether the nodes may be told to pull an image that a request names. A registry whose name leads nowhere

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // names are what the hosts of registries lead to.

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 const canHunt = true

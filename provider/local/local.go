@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/remote/resident"
-	"github.com/hostler-project/hostler/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
 // Mark is the environment variable by which the processes of an instance are known.

@@ -19,8 +19,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/nearest"
 	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // keptCatalog is how long the lists of what a cloud offers count; a name that is missed has them asked for anew. wr's users had half an hour, and complained of nothing.

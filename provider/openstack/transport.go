@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/observe/trace"
 )
 
 // transport is below all of a session's requests: it keeps to a rate at each endpoint, heeds Retry-After, gives every try its time, and repeats what may be repeated.

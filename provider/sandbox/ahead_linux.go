@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/cgroup"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 

@@ -20,8 +20,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 

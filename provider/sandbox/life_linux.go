@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // life is a sandbox's first process, and the control group that it was born in.

@@ -15,9 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/cgroup"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 

@@ -18,9 +18,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"

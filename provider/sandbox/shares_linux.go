@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
 // What a sandbox may have of what the machine has once, for all that run on it, where

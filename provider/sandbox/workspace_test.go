@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/workspace/workspacetest"
+	"github.com/hostler-project/hostler/run/workspace/workspacetest"
 )
 
 // workspaces is the suite of copies of working trees in a sandbox.

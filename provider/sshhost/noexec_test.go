@@ -13,8 +13,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sshhost"
-	"github.com/hostler-project/hostler/workspace/scan"
-	"github.com/hostler-project/hostler/workspace/send"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
 // TestNoPrograms takes a tree to a host whose user's cache is on a file system that runs no programs, and to one where no place runs any.

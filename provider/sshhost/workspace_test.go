@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sshhost"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/workspace/workspacetest"
+	"github.com/hostler-project/hostler/run/workspace/workspacetest"
 )
 
 // guestSide builds the agent.

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // ErrKilled ends a call at a step as a kill would.

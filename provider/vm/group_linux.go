@@ -6,8 +6,8 @@ import (
 	"hash/fnv"
 	"strconv"
 
-	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
 // What qemu itself has beside the machine: half a processor for its disks, network and clocks, memory for translated code, devices and what is on its

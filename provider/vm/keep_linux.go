@@ -2,7 +2,7 @@ package vm
 
 import (
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/homes"
 )
 

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // newUUID returns a random one, of version 4.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // parting is what a machine does before an image is made of its disk: what tells it from others goes, as nobody can take it out of the disk afterwards. Its name is set

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/workspace/workspacetest"
+	"github.com/hostler-project/hostler/run/workspace/workspacetest"
 )
 
 // TestWorkspaces runs the suite of copies of working trees in a virtual machine.

@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/guest"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/workspace/scan"
-	"github.com/hostler-project/hostler/workspace/send"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
 const patience = time.Minute

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
 // serve is the verb: it serves on the stream of bytes that its last word names.

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // A reaper is a process between us and a command, which inherits the command's orphans, however they have left its group, session and

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // sweep ends what commands that have ended left behind, where we are the first process of a pid name space that nobody else starts processes in.

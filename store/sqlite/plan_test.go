@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // TestSlapPlans: what is asked of a SlapOS master's records is found by an index, whatever else would spare a sort: with a hundred thousand instances the rest is hopeless.

@@ -2,7 +2,7 @@ package sqlite
 
 import (
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slapKept is for how many revisions it is remembered that a record is gone.

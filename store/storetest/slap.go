@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // slapEntries: entries come back as they were put, are found by what they have, are told to who follows them, and what must be there once is.

@@ -1,5 +1,5 @@
-// Command webpage makes the page that is embedded in hostler: it bundles web/ui with esbuild into web/dist. The packages of npm that it needs are fetched
-// once, by `npm ci` and web/ui/package-lock.json, into the user's cache. hostler itself is built from web/dist, without it.
+// Command webpage makes the page that is embedded in hostler: it bundles controller/web/ui with esbuild into controller/web/dist. The packages of npm that it needs are fetched
+// once, by `npm ci` and controller/web/ui/package-lock.json, into the user's cache. hostler itself is built from controller/web/dist, without it.
 //
 //	go run -C tools ./webpage [-ui DIR] [-out DIR] [-modules]
 //
@@ -23,8 +23,8 @@ import (
 )
 
 func main() {
-	ui := flag.String("ui", "../web/ui", "the page's sources")
-	out := flag.String("out", "../web/dist", "where the bundle goes; what is there is taken away")
+	ui := flag.String("ui", "../controller/web/ui", "the page's sources")
+	out := flag.String("out", "../controller/web/dist", "where the bundle goes; what is there is taken away")
 	only := flag.Bool("modules", false, "fetch the packages, and say where they are")
 	flag.Parse()
 	modules, err := fetch(*ui)

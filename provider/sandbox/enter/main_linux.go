@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
 // child is how Boot calls its child: systemd spares processes with an @ when it switches the root.

@@ -1,0 +1,90 @@
+package fetch
+
+import (
+	"net/netip"
+
+	"github.com/hostler-project/hostler/policy/fetch/ranges"
+)
+
+// Kind is what an address is to this machine.
+type Kind int
+
+// The kinds of addresses. All but Public are refused unless a rule allows them.
+const (
+	Public Kind = iota
+	Private
+	Loopback
+	LinkLocal
+	Metadata // a cloud's service that hands out credentials
+	Own      // this machine's
+	Reserved // of no host of the internet: multicast, documentation, tunnels, ...
+)
+
+// String is the kind in a sentence: "an address of KIND".
+func (k Kind) String() string {
+	return [...]string{"the internet", "a private network", "loopback", "the link", "a metadata service", "this machine", "a reserved range"}[k]
+}
+
+// The forms in which an IPv6 address holds one of IPv4.
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	compatible = netip.MustParsePrefix("::/96")
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	teredo     = netip.MustParsePrefix("2001::/32")
+)
+
+// plain is an address without its zone, and of IPv4 where it is one that a network translates to that.
+func plain(a netip.Addr) netip.Addr {
+	a = a.WithZone("").Unmap()
+	if nat64.Contains(a) {
+		return last4(a)
+	}
+	return a
+}
+
+// kindOf says what an address is, as far as its digits tell. The address is plain.
+func kindOf(a netip.Addr) Kind {
+	switch {
+	case ranges.Within(a, ranges.Metadata):
+		return Metadata
+	case ranges.Within(a, ranges.Loopback):
+		return Loopback
+	case ranges.Within(a, ranges.Link):
+		return LinkLocal
+	case ranges.Within(a, ranges.Private):
+		return Private
+	}
+	if inner, ok := embedded(a); ok {
+		if k := kindOf(inner); k != Public {
+			return k
+		}
+	}
+	if ranges.Within(a, ranges.Special) || ranges.Within(a, ranges.Nobody) || !ranges.Global(a) {
+		return Reserved
+	}
+	return Public
+}
+
+// embedded is the address of IPv4 that a tunnel would lead an address of IPv6 to.
+func embedded(a netip.Addr) (netip.Addr, bool) {
+	if !a.Is6() {
+		return a, false
+	}
+	b := a.As16()
+	switch {
+	case sixToFour.Contains(a):
+		return netip.AddrFrom4([4]byte(b[2:6])), true
+	case teredo.Contains(a):
+		return netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]}), true
+	case compatible.Contains(a) && b[12]|b[13] != 0, translated.Contains(a),
+		b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe: // ISATAP
+		return last4(a), true
+	}
+	return a, false
+}
+
+func last4(a netip.Addr) netip.Addr {
+	b := a.As16()
+	return netip.AddrFrom4([4]byte(b[12:]))
+}

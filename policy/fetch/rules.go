@@ -1,0 +1,193 @@
+package fetch
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/policy/fetch/ranges"
+	"github.com/hostler-project/hostler/text/nearest"
+)
+
+// Rules are addresses and hosts that the operator has named.
+type Rules []rule
+
+// rule is one of them. One of word, prefix and host is set.
+type rule struct {
+	word   string
+	prefix netip.Prefix
+	host   string // in lower case, without a final dot; "*.NAME": all below NAME
+	port   uint16 // 0: any
+}
+
+// The words that stand for many addresses.
+const (
+	wordLoopback = "loopback"
+	wordPrivate  = "private"
+	wordOwn      = "own"
+)
+
+// Words are those that a rule may be.
+func Words() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
+
+// Parse reads rules:
+//
+//	10.1.0.0/16         a range of addresses
+//	10.1.2.3, [::1]:80  an address, with a port or with all
+//	registry.local:5000 a host by the name that is asked for, wherever it leads; *.corp.example: all below it
+//	loopback            127.0.0.0/8 and ::1
+//	private             10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7
+//	own                 the addresses of this machine's interfaces
+//
+// A range opens private and reserved addresses. It opens loopback and the link only if it lies wholly in them, and this machine's own addresses and those
+// of metadata services not at all: an address by itself does. A host opens neither the link nor metadata.
+func Parse(words []string) (all Rules, err error) {
+	for _, w := range words {
+		r, err := parseRule(strings.ToLower(strings.TrimSpace(w)))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func parseRule(w string) (rule, error) {
+	for _, known := range Words() {
+		if w == known {
+			return rule{word: w}, nil
+		}
+	}
+	if strings.Contains(w, "/") {
+		p, err := netip.ParsePrefix(w)
+		if err != nil || p != p.Masked() {
+			return rule{}, fmt.Errorf("%q is no range of addresses: write it as 10.1.0.0/16, without bits behind it", w)
+		}
+		return rule{prefix: p}, nil
+	}
+	host, port := w, uint16(0)
+	if h, p, err := net.SplitHostPort(w); err == nil {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return rule{}, fmt.Errorf("%q: %q is no port", w, p)
+		}
+		host, port = h, uint16(n)
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.Zone() == "" {
+		a = plain(a)
+		return rule{prefix: netip.PrefixFrom(a, a.BitLen()), port: port}, nil
+	}
+	host = strings.TrimSuffix(host, ".")
+	if !isName(host) || port == 0 && !strings.Contains(host, ".") {
+		if meant := nearest.Near(w, Words()); meant != "" {
+			return rule{}, fmt.Errorf("%q is nothing that can be allowed: did you mean %s?", w, meant)
+		}
+		return rule{}, fmt.Errorf("%q is nothing that can be allowed: write a range (10.1.0.0/16), an address, HOST:PORT, or one of %s", w, strings.Join(Words(), ", "))
+	}
+	return rule{host: host, port: port}, nil
+}
+
+// isName reports whether a text is the name of a host, or *.NAME. Digits alone behind the last dot make none: those are addresses in odd clothes.
+func isName(s string) bool {
+	s = strings.TrimPrefix(s, "*.")
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	last := labels[len(labels)-1]
+	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
+}
+
+// Named are rules for the hosts of URLs that the operator's configuration names itself, at their ports. What is no URL makes none.
+func Named(urls ...string) (all Rules) {
+	for _, s := range urls {
+		u, err := url.Parse(s)
+		if err != nil || u.Hostname() == "" {
+			continue
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			continue
+		}
+		if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+			a = plain(a)
+			all = append(all, rule{prefix: netip.PrefixFrom(a, a.BitLen()), port: uint16(n)})
+			continue
+		}
+		all = append(all, rule{host: foldHost(u.Hostname()), port: uint16(n)})
+	}
+	return all
+}
+
+// foldHost makes one of the ways to write a name.
+func foldHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
+
+// target is what is judged: an address that a host has.
+type target struct {
+	host string // folded
+	port uint16
+	addr netip.Addr // plain
+	kind Kind
+}
+
+// meets reports whether one of the rules speaks of a target.
+func (all Rules) meets(t target) bool {
+	for _, r := range all {
+		if r.meets(t) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r rule) meets(t target) bool {
+	switch {
+	case r.port != 0 && r.port != t.port:
+		return false
+	case r.word != "":
+		return map[string]Kind{wordLoopback: Loopback, wordPrivate: Private, wordOwn: Own}[r.word] == t.kind
+	case r.host != "":
+		below, wild := strings.CutPrefix(r.host, "*")
+		return r.host == t.host || wild && strings.HasSuffix(t.host, below) && len(t.host) > len(below)
+	}
+	return r.prefix.Contains(t.addr)
+}
+
+// opens reports whether the rules allow a target that is not public.
+func (all Rules) opens(t target) bool {
+	for _, r := range all {
+		if !r.meets(t) {
+			continue
+		}
+		switch {
+		case r.word != "", r.prefix.IsValid() && r.prefix.IsSingleIP():
+			return true
+		case r.host != "":
+			if t.kind != Metadata && t.kind != LinkLocal {
+				return true
+			}
+		case t.kind == Loopback && inside(r.prefix, ranges.Loopback), t.kind == LinkLocal && inside(r.prefix, ranges.Link), t.kind == Private, t.kind == Reserved:
+			return true
+		}
+	}
+	return false
+}
+
+// inside reports whether a range lies wholly in one of others.
+func inside(p netip.Prefix, all []netip.Prefix) bool {
+	for _, o := range all {
+		if p.Bits() >= o.Bits() && o.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,190 @@
+package far
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+)
+
+// plan is what has to be done so that the workspace is what it should be.
+type plan struct {
+	want    []scan.Entry
+	id      [32]byte
+	records []record // what will be known of want afterwards
+	writes  []int    // of want: what is written anew
+	touches []int    // of want: whose mode or time changes, and no more
+	removes []string // paths, sorted: what the last list had and this one has not
+	clean   bool
+}
+
+// idle reports whether nothing has to be done.
+func (p *plan) idle() bool {
+	return len(p.writes)+len(p.touches)+len(p.removes) == 0 && !p.clean
+}
+
+// parts is a list of what may be written: beside the last list it says all that may be there.
+func (p *plan) parts() *list {
+	some := slices.Concat(p.writes, p.touches)
+	slices.Sort(some)
+	l := &list{id: p.id, records: make([]record, len(some))}
+	for n, i := range some {
+		l.records[n] = p.records[i]
+	}
+	return l
+}
+
+// plan compares what is to be there with what is there, and refuses what must not be done. It changes nothing.
+func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
+	p := &plan{want: want, id: t.ID, clean: v.ask.Clean, records: make([]record, len(want))}
+	hidden := make(map[string]bool, len(t.Hidden))
+	for _, path := range t.Hidden {
+		hidden[path] = true
+	}
+	have := v.have.records
+	gone := func(rec *record) {
+		if !hidden[rec.Path] {
+			p.removes = append(p.removes, rec.Path)
+		}
+	}
+	j := 0
+	for i := range want {
+		e := &want[i]
+		for j < len(have) && have[j].Path < e.Path {
+			gone(&have[j])
+			j++
+		}
+		p.records[i] = record{Entry: *e}
+		if j == len(have) || have[j].Path != e.Path {
+			p.writes = append(p.writes, i)
+			continue
+		}
+		rec := &have[j]
+		j++
+		switch {
+		case !rec.ok || rec.Kind != e.Kind || rec.Sum != e.Sum || rec.Target != e.Target:
+			p.writes = append(p.writes, i)
+		case (rec.Mode != e.Mode || rec.ModTime != e.ModTime) && v.owner != nil && e.Kind == scan.File:
+			p.writes = append(p.writes, i) // a file that another user may have put there, as a link to one that is not his, is not to be changed
+		case rec.Mode != e.Mode || rec.ModTime != e.ModTime:
+			p.records[i].look = rec.look
+			p.touches = append(p.touches, i)
+		default:
+			p.records[i].look = rec.look
+		}
+	}
+	for ; j < len(have); j++ {
+		gone(&have[j])
+	}
+	if err := scan.CheckDeletes(len(have), len(p.removes), v.ask.Delete || v.ask.Clean); err != nil {
+		return nil, err
+	}
+	if err := v.folded(want); err != nil {
+		return nil, err
+	}
+	if v.made || p.clean {
+		return p, nil
+	}
+	return p, v.blocked(p)
+}
+
+// blocked refuses a plan that would write a file where there is a directory with files that are not ours.
+func (v *visit) blocked(p *plan) error {
+	d := dirs{top: v.tree}
+	defer d.close()
+	for _, i := range p.writes {
+		e := &p.want[i]
+		if e.Kind == scan.Dir {
+			continue
+		}
+		fd, base, err := d.parent(e.Path)
+		if err != nil {
+			continue // there is not even a directory for it
+		}
+		if _, st, err := lookAt(fd, base); err != nil || kindOf(st) != scan.Dir {
+			continue
+		}
+		sub, err := openAt(fd, base, openDir)
+		if err != nil {
+			return pathError("open", e.Path, err)
+		}
+		name, err := v.foreign(sub, e.Path)
+		_ = unix.Close(sub)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			return &compute.Error{Op: "workspace", Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("%q is a file here, and there a directory with files that did not come from here, as %q", e.Path, name),
+				Hint: "remove it there, or let --clean remove all that is not of this tree"}
+		}
+	}
+	return nil
+}
+
+// foreign looks for something in an open directory that is not of the last list.
+func (v *visit) foreign(fd int, dir string) (string, error) {
+	all, err := names(fd)
+	if err != nil {
+		return "", pathError("read", dir, err)
+	}
+	slices.Sort(all)
+	for _, n := range all {
+		at := path.Join(dir, n)
+		if rec := v.have.find(at); rec != nil && rec.Kind != scan.Dir {
+			continue
+		}
+		sub, err := openAt(fd, n, openDir)
+		if err == unix.ENOTDIR || err == unix.ELOOP {
+			return at, nil
+		}
+		if err != nil {
+			return "", pathError("open", at, err)
+		}
+		name, err := v.foreign(sub, at)
+		_ = unix.Close(sub)
+		if name != "" || err != nil {
+			return name, err
+		}
+	}
+	return "", nil
+}
+
+// folded refuses a list with two names that are one to the disk there.
+func (v *visit) folded(want []scan.Entry) error {
+	folds := v.c.opt.Folds
+	if folds == nil {
+		folds = v.foldsCase
+	}
+	if !folds(v.tree) {
+		return nil
+	}
+	seen := make(map[string]string, len(want))
+	for i := range want {
+		// Of a directory all spellings must be one, too: else two directories would become one.
+		for p := want[i].Path; p != "." && p != ""; p = path.Dir(p) {
+			low := strings.ToLower(p)
+			if other, ok := seen[low]; ok && other != p {
+				return &compute.Error{Op: "workspace", Kind: compute.ErrConflict,
+					Err:  fmt.Errorf("%q and %q differ in case alone, and the disk there takes them for one", other, p),
+					Hint: "rename one of them, or leave it out by .hostlerignore"}
+			} else if ok {
+				break // and so are those above
+			}
+			seen[low] = p
+		}
+	}
+	return nil
+}
+
+// foldsCase tries whether the disk takes names for one that differ in case.
+func (v *visit) foldsCase(int) bool {
+	_, err := v.meta.Lstat(strings.ToUpper(lockFile))
+	return err == nil
+}

@@ -1,0 +1,264 @@
+package send
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+)
+
+// Options say which workspace is wanted, and how. Key and Who are required.
+type Options struct {
+	Key      string           // its name there: letters, digits, '.', '_', '-'
+	Who      string           // who has it then, for those who wait
+	User     string           // whose the files are to be there; "": whoever the way in leads to
+	Clean    bool             // nothing is to stay there that is not of the tree
+	Fresh    bool             // a new, empty workspace
+	Own      bool             // one of its own for this run, where another has it
+	Delete   bool             // however many may be deleted there
+	Compress bool             // what goes over the wire; of large files that were there before only what differs goes
+	Limits   workspace.Limits // of what stays there that nobody uses
+	State    string           // the file that remembers what the workspace had; "": nothing is remembered
+	Pack     *Pack            // what other sessions with trees of this root share; nil: nothing
+	Waiting  func(who string) // is told for whom it waits; may be nil
+	Said     func()           // is called once, when the command may be sent behind it; may be nil
+}
+
+// Result is what a sync came to.
+type Result struct {
+	Dir     string // of the workspace, as commands there see it
+	Written int    // files and links that were written there
+	Removed int
+	Files   int   // whose contents were sent
+	Sent    int64 // bytes over the wire, packed
+	Turns   int   // how often it was the other side's turn: round trips
+}
+
+// ErrChanged says that a file was not any more what the scan had seen of it. Scan again.
+var ErrChanged = errors.New("it changed while it was sent")
+
+// Session is a workspace in our hands. Its methods are for one goroutine, but for Close.
+type Session struct {
+	opt    Options
+	token  string
+	conn   net.Conn
+	r      *workspace.Reader
+	w      *workspace.Writer
+	pack   func(dst, src []byte) []byte
+	sent   map[workspace.Sum]bool
+	there  map[workspace.Sum][]workspace.Chunk // contents that are asked for, and what is there that may be much the same
+	chunks int                                 // of all of these so far
+	res    Result
+	close  sync.Once
+}
+
+// first is how many bytes of contents go with the first message at most.
+const first = 1 << 20
+
+// encoder packs; for all sessions.
+var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(workspace.MaxBlock))
+})
+
+// Begin announces that a workspace is wanted. It does not wait for an answer. The session is the caller's to close; until then the workspace is his alone.
+func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error) {
+	far, ok := compute.As[compute.Workspacer](conn)
+	if !ok {
+		return nil, &compute.Error{Op: "sync", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer keeps no workspaces")}
+	}
+	token := make([]byte, 16)
+	if _, err := rand.Read(token); err != nil {
+		return nil, err
+	}
+	s := &Session{opt: opt, token: hex.EncodeToString(token), sent: make(map[workspace.Sum]bool), there: make(map[workspace.Sum][]workspace.Chunk)}
+	var err error
+	if s.conn, err = far.Workspace(ctx, s.token); err != nil {
+		return nil, err
+	}
+	if opt.Compress {
+		e, err := encoder()
+		if err != nil {
+			return nil, errors.Join(err, s.conn.Close())
+		}
+		s.pack = func(dst, src []byte) []byte { return e.EncodeAll(src, dst) }
+	}
+	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, s.pack)
+	err = s.w.Announce(&workspace.Announce{
+		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh, Own: opt.Own, Delete: opt.Delete,
+		Limits: opt.Limits, Parts: opt.Compress,
+	})
+	if err = errors.Join(err, s.w.Flush()); err != nil {
+		return nil, errors.Join(err, s.conn.Close())
+	}
+	return s, nil
+}
+
+// Token is what a command says to run in the workspace: compute.Command.Workspace. It may be sent before the sync has ended.
+func (s *Session) Token() string { return s.token }
+
+// Close gives the workspace back.
+func (s *Session) Close() error {
+	var err error
+	s.close.Do(func() { err = s.conn.Close() })
+	return err
+}
+
+// Sync makes the workspace what t says, whose files are read below t.Root. It may be called once. When ctx ends, it ends.
+func (s *Session) Sync(ctx context.Context, t *scan.Tree) (Result, error) {
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	err := s.sync(t)
+	if s.res.Sent = s.w.Sent; err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return s.res, err
+}
+
+func (s *Session) sync(t *scan.Tree) error {
+	msg, small, complete := s.opening(t)
+	err := s.tree(msg)
+	if err == nil {
+		err = s.contents(t, small)
+	}
+	if err == nil {
+		err = s.turn()
+	}
+	if err != nil {
+		return s.why(err)
+	}
+	said := sync.OnceFunc(func() {
+		if s.opt.Said != nil {
+			s.opt.Said()
+		}
+	})
+	if complete {
+		said()
+	}
+	for {
+		kind, err := s.r.Kind()
+		if err != nil {
+			return s.why(err)
+		}
+		switch kind {
+		case workspace.KindWaiting:
+			who, err := s.r.Waiting()
+			if err != nil {
+				return err
+			}
+			if s.opt.Waiting != nil {
+				s.opt.Waiting(who)
+			}
+		case workspace.KindNeedTree:
+			if err = s.tree(&workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}); err == nil {
+				err = s.turn()
+			}
+		case workspace.KindWantParts: // Want follows
+			err = s.partly()
+		case workspace.KindWant:
+			var sums []workspace.Sum
+			if sums, err = s.r.Want(); err == nil {
+				if err = s.wanted(t, append(slices.Collect(maps.Keys(s.there)), sums...)); err == nil {
+					err = s.turn()
+				}
+			}
+		case workspace.KindReady:
+			m, err := s.r.Ready()
+			if err != nil {
+				return err
+			}
+			said()
+			s.res.Dir, s.res.Written, s.res.Removed = m.Dir, m.Written, m.Removed
+			s.remember(msg, t)
+			return nil
+		case workspace.KindFailed:
+			why, err := s.r.Failed()
+			return errors.Join(why, err)
+		default:
+			return lost(fmt.Errorf("the other side says something of kind %d", kind))
+		}
+		if err != nil {
+			return s.why(err)
+		}
+	}
+}
+
+func (s *Session) turn() error {
+	s.res.Turns++
+	return s.w.Go()
+}
+
+func lost(err error) error {
+	return &compute.Error{Op: "sync", Kind: compute.ErrLost, Err: err}
+}
+
+// why finds out why nothing can be written or read any more: what the other side said of it, if it said something.
+func (s *Session) why(err error) error {
+	var told *compute.Error
+	if errors.Is(err, ErrChanged) || errors.As(err, &told) {
+		return err
+	}
+	if s.r == nil { // nobody is there yet: it is packed for several
+		return err
+	}
+	if !errors.Is(err, io.EOF) {
+		for {
+			kind, rerr := s.r.Kind()
+			if rerr != nil {
+				if errors.As(rerr, &told) {
+					return rerr
+				}
+				break
+			}
+			if kind != workspace.KindFailed {
+				break
+			}
+			if why, rerr := s.r.Failed(); rerr == nil {
+				return why
+			}
+		}
+	}
+	return lost(fmt.Errorf("the other side ended while the workspace was being synchronised: %w", err))
+}
+
+// opening is the first message, and those files whose contents go with it: complete, if that is all that will most likely be asked for.
+func (s *Session) opening(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entry, complete bool) {
+	msg = &workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}
+	var base []scan.Entry
+	if !s.opt.Fresh {
+		id, load := readState(s.opt.State)
+		if id == t.ID {
+			return &workspace.Tree{ID: t.ID, Form: workspace.Same}, nil, true
+		}
+		if b, ok := load(); ok {
+			msg.Form, msg.Base, base = workspace.Changes, id, b
+			msg.Entries, msg.Removed = difference(base, t.Entries)
+		}
+	}
+	known := make(map[workspace.Sum]bool, len(base))
+	for i := range base {
+		known[base[i].Sum] = true
+	}
+	var total int64
+	for i := range msg.Entries {
+		e := &msg.Entries[i]
+		if e.Kind != scan.File || e.Size == 0 || known[e.Sum] {
+			continue
+		}
+		if total += e.Size; total > first {
+			return msg, nil, false // there is more than fits, so it will be asked for
+		}
+		small = append(small, e)
+	}
+	return msg, small, true
+}

@@ -1,0 +1,126 @@
+package send
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+)
+
+const stateMagic = "hostler sync 1\n"
+
+// readState reads what a workspace had after the last sync: the list's ID at once, the list itself when load is called. What cannot be read is as if there
+// were nothing, and what is wrong the other side finds out.
+func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool)) {
+	none := func() ([]scan.Entry, bool) { return nil, false }
+	if name == "" {
+		return id, none
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return id, none
+	}
+	head := make([]byte, len(stateMagic)+len(id))
+	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(stateMagic)]) != stateMagic {
+		_ = f.Close()
+		return id, none
+	}
+	_ = f.Close()
+	copy(id[:], head[len(stateMagic):])
+	return id, func() ([]scan.Entry, bool) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, false
+		}
+		defer func() { _ = f.Close() }()
+		r := bufio.NewReaderSize(f, 64<<10)
+		again := make([]byte, len(head))
+		if _, err := io.ReadFull(r, again); err != nil || !bytes.Equal(head, again) { // another run has written it meanwhile
+			return nil, false
+		}
+		entries, err := scan.Decode(r, scan.Limits{})
+		return entries, err == nil
+	}
+}
+
+// Last returns the list that a workspace had after the last sync, by the file that Options.State names; ok is false where nothing is known of it.
+func Last(state string) (entries []scan.Entry, ok bool) {
+	_, load := readState(state)
+	return load()
+}
+
+// stale is after how long without use what is remembered of a workspace goes.
+const stale = 30 * 24 * time.Hour
+
+// remember keeps what the workspace has now, for the next run. That it could not costs that run a round trip, and no more.
+func (s *Session) remember(msg *workspace.Tree, t *scan.Tree) {
+	if s.opt.State == "" || s.opt.Own || msg.Form == workspace.Same {
+		return
+	}
+	dir := filepath.Dir(s.opt.State)
+	if os.MkdirAll(dir, 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(dir, "new-*")
+	if err != nil {
+		return
+	}
+	w := bufio.NewWriterSize(f, 64<<10)
+	_, _ = w.WriteString(stateMagic) // what fails is found at Flush
+	_, _ = w.Write(t.ID[:])
+	err = scan.Encode(w, t.Entries)
+	if ferr := w.Flush(); err == nil {
+		err = ferr
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), s.opt.State)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return
+	}
+	prune(dir, time.Now().Add(-stale))
+}
+
+// prune removes what was written before a time.
+func prune(dir string, before time.Time) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && fi.ModTime().Before(before) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// difference is what has to be put into a list, and what taken out of it, so that it becomes another one. Both are sorted.
+func difference(from, to []scan.Entry) (put []scan.Entry, removed []string) {
+	i := 0
+	for j := range to {
+		e := &to[j]
+		for i < len(from) && from[i].Path < e.Path {
+			removed = append(removed, from[i].Path)
+			i++
+		}
+		if i < len(from) && from[i].Path == e.Path {
+			if i++; from[i-1] == *e {
+				continue
+			}
+		}
+		put = append(put, *e)
+	}
+	for ; i < len(from); i++ {
+		removed = append(removed, from[i].Path)
+	}
+	return put, removed
+}

@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Options say where a directory is, and whose entries are believed.
+type Options struct {
+	URL     string // http or https; a name and a password may stand in it
+	Signers []*x509.Certificate
+	Timeout time.Duration // of a question; 0 is a minute
+
+	// Only for https. The files hold PEM.
+	CertFile, KeyFile string // who asks; both or none
+	CAFile            string // who signs the directory's certificate; "" is whom this machine trusts
+}
+
+const (
+	defaultTimeout = time.Minute
+	maxAnswer      = 8 << 20 // bytes
+)
+
+// A Directory holds entries by key.
+type Directory struct {
+	http    *http.Client
+	base    *url.URL
+	signers []*x509.Certificate
+	stall   time.Duration // of a store: how long nothing may come
+}
+
+// OpenDirectory makes a reader and asks nothing yet. [Directory.Close] ends its connections.
+func OpenDirectory(o Options) (*Directory, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("the URL of a cache's directory is like https://cache.example/shadir") // without the URL: a password may stand in it
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if base.Scheme == "https" {
+		if transport.TLSClientConfig, err = slap.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	return &Directory{base: base, signers: o.Signers, http: &http.Client{Transport: transport, Timeout: o.Timeout}}, nil
+}
+
+// Close ends the connections that are kept for the next question.
+func (d *Directory) Close() { d.http.CloseIdleConnections() }
+
+// Entries are those of a key, as the directory orders them, and how many more there are that cannot be read. A key without any is no error. Errors of the
+// directory and of the way to it are a [*slap.Error].
+func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
+	body, err := d.raw(ctx, key)
+	if errors.Is(err, slap.ErrNotFound) {
+		return nil, 0, nil
+	} else if err != nil {
+		return nil, 0, err
+	}
+	if entries, odd, err = parseEntries(body, d.signers); err != nil {
+		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, err)
+	}
+	return entries, odd, nil
+}
+
+// raw is the answer for a key, as it is: a list in JSON, of what may be entries.
+func (d *Directory) raw(ctx context.Context, key string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.JoinPath(url.PathEscape(key)).String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/json")
+	answer, err := d.http.Do(request)
+	if err != nil {
+		return nil, d.fault(ctx, err)
+	}
+	defer answer.Body.Close()
+	if err := d.refused(answer.StatusCode, http.StatusOK); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return nil, d.fault(ctx, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, d.error(http.StatusOK, slap.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(body, &list) != nil {
+		return nil, d.error(http.StatusOK, slap.ErrMalformed, errors.New("the answer is no list of entries"))
+	}
+	return body, nil
+}
+
+// fault is the error of a question that had no answer.
+func (d *Directory) fault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL
+	}
+	kind := slap.ErrUnreachable
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		kind = slap.ErrUntrusted
+	}
+	return d.error(0, kind, err)
+}
+
+func (d *Directory) error(status int, kind, err error) error {
+	return &slap.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
+}

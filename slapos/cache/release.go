@@ -1,0 +1,247 @@
+package cache
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/rsa"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Where uploads fail they are tried so often, with a pause between.
+const (
+	uploadTries = 3
+	uploadPause = 30 * time.Minute
+)
+
+// maxRelease is the most that a release may have, packed; unpacked it may have ten times as much.
+const maxRelease = 64 << 30
+
+// Releases fetches and uploads whole software releases. Its fields are set before the first call.
+type Releases struct {
+	Here Platform
+	// Entries and Content are from where releases are fetched; nil: from nowhere.
+	Entries *Directory
+	Content *Store
+	// EntriesTo and ContentTo are where those that were built here go, signed by Key, whose certificate is among the Signers of readers; nil: nowhere.
+	EntriesTo *Directory
+	ContentTo *Store
+	Key       *rsa.PrivateKey
+	// What a URL begins with: such are never fetched, never uploaded, and fetched or else not there.
+	NotFetched, NotUploaded, OnlyFetched []string
+	// Log is given a line of what happens; nil: nobody is.
+	Log func(line string)
+	// As does file work with the rights of whose the releases are; what it calls leaves none to others. nil: with our own.
+	As func(func() error) error
+	// Pause is between the tries of an upload; 0 is half an hour.
+	Pause time.Duration
+}
+
+func (r *Releases) say(format string, args ...any) {
+	if r.Log != nil {
+		r.Log(fmt.Sprintf(format, args...))
+	}
+}
+
+func begins(url string, with []string) bool {
+	for _, prefix := range with {
+		if prefix != "" && strings.HasPrefix(url, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Fetch puts a release into its directory below a software root, where the cache has one that runs here and that somebody signed who is trusted: whole, or
+// not at all. Whatever goes wrong is a line of the log, and the release is not there; only of one that must be fetched it is an error.
+func (r *Releases) Fetch(ctx context.Context, url, root string) (bool, error) {
+	must := begins(url, r.OnlyFetched)
+	if r.Entries == nil || r.Content == nil || !must && begins(url, r.NotFetched) {
+		if must {
+			return false, fmt.Errorf("%s is to come from the binary cache alone, and none is configured", url)
+		}
+		return false, nil
+	}
+	err := r.fetch(ctx, url, root)
+	switch {
+	case err == nil:
+		r.say("The release is from the binary cache.")
+		return true, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case must:
+		return false, fmt.Errorf("%s is to come from the binary cache alone: %w", url, err)
+	}
+	r.say("The release is not from the binary cache: %v", err)
+	return false, nil
+}
+
+func (r *Releases) fetch(ctx context.Context, url, root string) error {
+	entries, _, err := r.Entries.Entries(ctx, ReleaseKey(url))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Trusted && r.Here.Runs(&e) && e.Release == url { // who may write there may put another's entry under this key
+			return r.unpacked(ctx, e.SHA512, url, root)
+		}
+	}
+	return fmt.Errorf("it has none, of %d, that runs here and that a certificate of the list has signed", len(entries))
+}
+
+// as does file work.
+func (r *Releases) as(f func() error) error {
+	if r.As == nil {
+		return f()
+	}
+	return r.As(f)
+}
+
+// scratch is a file in a directory that has no name any more, so that none is left however we end.
+func (r *Releases) scratch(dir string) (f *os.File, err error) {
+	err = r.as(func() error {
+		if f, err = os.CreateTemp(dir, ".cache-*"); err == nil {
+			err = os.Remove(f.Name())
+		}
+		return err
+	})
+	return f, err
+}
+
+// unpacked makes a release of a content.
+func (r *Releases) unpacked(ctx context.Context, digest, url, root string) error {
+	packed, err := r.scratch(root)
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	if err := r.Content.Get(ctx, digest, packed, maxRelease); err != nil { // all of it is verified before any of it is made
+		return err
+	}
+	if _, err := packed.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	name := sum(url)
+	dir := filepath.Join(root, ".cache-"+name)
+	return r.as(func() error {
+		err := discard(dir) // of one that was killed
+		if err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
+		if err == nil {
+			err = unpack(ctx, packed, dir, name)
+		}
+		if err == nil {
+			if err = os.Rename(dir, filepath.Join(root, name)); err == nil {
+				return nil
+			}
+		}
+		return errors.Join(err, discard(dir))
+	})
+}
+
+// discard takes a directory away, be it there or not, with what may not be written to in it.
+func discard(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// A Packed is a release as it was when it was packed, for the cache.
+type Packed struct {
+	r                            *Releases
+	url, digest, text, signature string
+	file                         *os.File
+	size                         int64
+}
+
+// Pack packs a release that was built, for [Packed.Send]. It is nil where the release is not to be given, or there is nobody to give it to.
+func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
+	if r.EntriesTo == nil || r.ContentTo == nil || r.Key == nil || begins(url, r.NotUploaded) {
+		return nil, nil
+	}
+	f, err := r.scratch(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	p := &Packed{r: r, url: url, file: f}
+	hash := sha512.New()
+	z := gzip.NewWriter(io.MultiWriter(f, hash))
+	err = r.as(func() error { return pack(ctx, z, dir, sum(url)) })
+	if err = errors.Join(err, z.Close()); err == nil {
+		p.size, err = f.Seek(0, io.SeekCurrent)
+	}
+	p.digest = hex.EncodeToString(hash.Sum(nil))
+	if err == nil {
+		var text []byte
+		text, err = json.Marshal(map[string]any{"software_url": url, "software_root": filepath.Dir(dir), "multiarch": r.Here.Multiarch,
+			"os": []string{r.Here.OS.ID, r.Here.OS.Version, r.Here.OS.Codename}, "sha512": p.digest})
+		p.text = string(text)
+	}
+	if err == nil {
+		if p.signature, err = sign(p.text, r.Key); err != nil {
+			err = &slap.Error{Op: "sign", Kind: slap.ErrUnwritable, Err: err}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Close forgets what was packed.
+func (p *Packed) Close() error { return p.file.Close() }
+
+// Send gives the release to the cache, again and again where that fails.
+func (p *Packed) Send(ctx context.Context) error {
+	pause := p.r.Pause
+	if pause == 0 {
+		pause = uploadPause
+	}
+	for try := 1; ; try++ {
+		err := p.send(ctx)
+		if err == nil || ctx.Err() != nil || try == uploadTries {
+			return err
+		}
+		p.r.say("The release cannot be uploaded, which is tried again in %s: %v", pause, err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (p *Packed) send(ctx context.Context) error {
+	if err := p.r.ContentTo.Put(ctx, p.digest, io.NewSectionReader(p.file, 0, p.size), p.size); err != nil {
+		return err
+	}
+	return p.r.EntriesTo.Add(ctx, ReleaseKey(p.url), p.text, p.signature)
+}
+
+// Upload packs a release and sends it. It is nil too where the release is not to be given, or there is nobody to give it to.
+func (r *Releases) Upload(ctx context.Context, url, dir string) error {
+	p, err := r.Pack(ctx, url, dir)
+	if p == nil || err != nil {
+		return err
+	}
+	return errors.Join(p.Send(ctx), p.Close())
+}

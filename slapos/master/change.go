@@ -1,0 +1,95 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A Change is what is to be otherwise with a tree. What is nil, or "", stays.
+type Change struct {
+	State      string
+	Release    string
+	Type       string
+	Parameters slap.Dictionary   // empty, and not nil: none
+	Filter     map[string]string // the same; it counts when a place is sought
+}
+
+// Change changes the root of a tree as who asked for it would by a request with all that it has. What the root has asked for is its own to change; the state
+// goes through all of the tree. One that has no place is given one where there is one by now.
+func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
+	given, err := slap.FormatParameters(c.Parameters)
+	if err != nil {
+		return nil, unwell(err)
+	}
+	if err := firstOf(stateNamed(c.State), named("software_release", cmp.Or(c.Release, "x"), maxURL), named("software_type", cmp.Or(c.Type, "x"), maxTitle)); err != nil {
+		return nil, err
+	}
+	var a *ask
+	wrote, err := m.doing(ctx, func(b book) error {
+		n, err := known(who, id)(b)
+		if err != nil {
+			return err
+		}
+		if n.Root != n.ID {
+			return refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
+		}
+		a = m.asAsked(n)
+		if c.Parameters != nil {
+			a.parameters, a.exact = given, true
+		}
+		if c.Filter != nil {
+			a.filter = c.Filter
+		}
+		a.State, a.Release, a.Type = cmp.Or(c.State, n.Asked), cmp.Or(c.Release, n.Release), cmp.Or(c.Type, n.Type)
+		return a.decide(b, false)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.none != nil:
+		return nil, a.none
+	case a.last != nil:
+		return a.last, nil
+	}
+	if wrote {
+		if err := m.fresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.answer(a)
+}
+
+// asAsked is the request by which an instance would be asked for as it is.
+func (m *Master) asAsked(n *slap.InstanceRecord) *ask {
+	q := &slap.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
+	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
+	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}
+}
+
+func stateNamed(state string) error {
+	switch state {
+	case "", slap.Started, slap.Stopped, slap.Destroyed:
+		return nil
+	}
+	return invalid("state: %.80q is none of started, stopped, destroyed", state)
+}
+
+// Waiting is the root that somebody has asked for by a title and that has no place yet.
+func (m *Master) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
+	err = m.do(ctx, func(b book) error {
+		n, err := b.named(rootName(who.User, who.Project, title, shared))
+		if err != nil {
+			return err
+		}
+		if n == nil || placed(n) {
+			return refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+		}
+		id = n.ID
+		return nil
+	})
+	return id, err
+}

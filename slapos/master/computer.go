@@ -1,0 +1,417 @@
+package master
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Format takes what a computer says that it is: it is made where it is not known, and has these partitions from then on and no others. What was on
+// one that is no more is gone.
+func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) error {
+	if err := firstOf(named("reference", c.Computer, maxID), who.speaks(c.Computer)); err != nil {
+		return err
+	}
+	partitions := make([]slap.PartitionRecord, len(c.Partitions))
+	for i, p := range c.Partitions {
+		if err := named("the name of a partition", p.ID, maxID); err != nil {
+			return err
+		}
+		partitions[i].ID = p.ID
+		for _, a := range p.Addresses {
+			partitions[i].Addresses = append(partitions[i].Addresses, slap.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask})
+		}
+	}
+	return m.FormatAs(ctx, who, &slap.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
+}
+
+// maxPartitions is how many a computer may have: so many that no machine has them.
+const maxPartitions = 10_000
+
+// FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and Partitions count.
+func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
+	if err := firstOf(named("the computer's name", now.GUID, maxID), who.speaks(now.GUID)); err != nil {
+		return err
+	}
+	if len(now.Partitions) > maxPartitions {
+		return invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
+	}
+	names := make(map[string]bool, len(now.Partitions))
+	for _, p := range now.Partitions {
+		if err := named("the name of a partition", p.ID, maxID); err != nil {
+			return err
+		}
+		if names[p.ID] {
+			return invalid("two partitions have the name %s", p.ID)
+		}
+		names[p.ID] = true
+	}
+	created := time.Now().UTC()
+	return m.do(ctx, func(b book) error {
+		was, err := b.computer(now.GUID)
+		if err != nil {
+			return err
+		}
+		c := slap.ComputerRecord{GUID: now.GUID, Created: created}
+		if was != nil {
+			c = *was
+		}
+		c.Address, c.Netmask, c.Partitions = now.Address, now.Netmask, now.Partitions
+		if was == nil || c.Address != was.Address || c.Netmask != was.Netmask || !reflect.DeepEqual(c.Partitions, was.Partitions) {
+			if err := b.save(computerEntry(&c)); err != nil {
+				return err
+			}
+		}
+		return m.evict(b, &c)
+	})
+}
+
+// evict forgets what is on partitions that a computer has no more.
+func (m *Master) evict(b book, c *slap.ComputerRecord) error {
+	on, err := b.instances("", "", c.GUID)
+	if err != nil {
+		return err
+	}
+	has := make(map[string]bool, len(c.Partitions))
+	for i := range c.Partitions {
+		has[c.Partitions[i].ID] = true
+	}
+	for _, n := range on {
+		if n.Shared || has[n.Partition] {
+			continue
+		}
+		if err := m.lose(b, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lose has an instance without its partition. It is forgotten, unless it is a root of which others have partitions: nobody could speak of these any more, so it stays without a place,
+// until it is asked for again, or destroyed with them.
+func (m *Master) lose(b book, n *slap.InstanceRecord) error {
+	below, err := placedBelow(b, n)
+	if err != nil {
+		return err
+	}
+	if n.Root != n.ID || len(below) == 0 {
+		return m.leave(b, n)
+	}
+	copied := *n
+	copied.Computer, copied.Partition, copied.Connection = "", "", ""
+	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
+	return firstOf(saveInstance(b, &copied), dropStatus(b, instanceStatus(n.ID)), m.rehost(b, n, nil))
+}
+
+// A document is what a node is told, as it was written.
+type document struct {
+	body atomic.Pointer[[]byte] // nil: it was given up, and can be written again
+	tag  string
+}
+
+// shelf has the documents that were written last.
+type shelf struct {
+	mu   sync.Mutex
+	all  []*document // the oldest first
+	size int         // of their bodies
+}
+
+// maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time: who has one already is answered by its tag.
+const maxShelf = 8 << 20
+
+func (s *shelf) put(d *document, body []byte) {
+	d.body.Store(&body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all, s.size = append(s.all, d), s.size+len(body)
+	for s.size > maxShelf && len(s.all) > 1 {
+		s.size -= len(*s.all[0].body.Swap(nil))
+		s.all[0] = nil
+		s.all = s.all[1:]
+	}
+}
+
+// Information is all that a node is told of a computer, as a document in XML that must not be changed, and a tag that is another for each other document.
+func (m *Master) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
+	return m.informationUnless(ctx, who, guid, "")
+}
+
+// informationUnless is Information without the body for who has it, by its tag.
+func (m *Master) informationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, "", err
+	}
+	if body, tag, err = m.information(who, guid, has); err == nil && who.speaks(guid) == nil {
+		m.met(ctx, guid)
+	}
+	return body, tag, err
+}
+
+func (m *Master) information(who Who, guid, has string) (body []byte, tag string, err error) {
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	seen := m.known.memory.computers[guid]
+	if seen == nil {
+		if guid != m.opt.Computer || guid == "" {
+			return nil, "", firstOf(who.speaks(guid), unknownComputer(guid))
+		}
+		seen = m.known.memory.nobody()
+	}
+	if err := who.owns(guid, seen.record); err != nil {
+		return nil, "", err
+	}
+	d := seen.document.Load()
+	if d != nil && d.tag == has {
+		return nil, d.tag, nil
+	}
+	if d != nil {
+		if kept := d.body.Load(); kept != nil {
+			return *kept, d.tag, nil
+		}
+	}
+	c, err := m.known.memory.whole(guid, seen)
+	if err != nil {
+		return nil, "", err
+	}
+	if body, err = documentOf(c); err != nil {
+		return nil, "", unwell(err)
+	}
+	d = &document{tag: tagOf(body)}
+	m.known.shelf.put(d, body)
+	seen.document.Store(d)
+	return body, d.tag, nil
+}
+
+// sheets are where documents are written, before they are known to be so long and no longer.
+var sheets = sync.Pool{New: func() any { return new([]byte) }}
+
+func documentOf(c *slap.Computer) ([]byte, error) {
+	sheet := sheets.Get().(*[]byte)
+	body, err := slap.Append((*sheet)[:0], c.Object())
+	if err != nil {
+		return nil, err
+	}
+	*sheet = body
+	defer sheets.Put(sheet)
+	return bytes.Clone(body), nil
+}
+
+// Computer is all that a node is told of a computer.
+func (m *Master) Computer(ctx context.Context, who Who, guid string) (*slap.Computer, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	seen := m.known.memory.computers[guid]
+	if seen == nil {
+		return nil, firstOf(who.speaks(guid), unknownComputer(guid))
+	}
+	if err := who.owns(guid, seen.record); err != nil {
+		return nil, err
+	}
+	return m.known.memory.whole(guid, seen)
+}
+
+// unknownComputer is what is said of one that nobody has formatted.
+func unknownComputer(guid string) error {
+	return refuse(compute.ErrNotFound, "%s is not registered.", guid)
+}
+
+func (m *memory) nobody() *seen { return &seen{} }
+
+// whole is a computer with its partitions and releases.
+func (m *memory) whole(guid string, of *seen) (*slap.Computer, error) {
+	c := &slap.Computer{ID: guid}
+	if of.record != nil {
+		for i := range of.record.Partitions {
+			p, err := partitionOf(m, of.record, of.record.Partitions[i].ID)
+			if err != nil {
+				return nil, err
+			}
+			c.Partitions = append(c.Partitions, *p)
+		}
+	}
+	for _, s := range ordered(of.supplies) {
+		c.Releases = append(c.Releases, slap.Release{URL: s.URL, Computer: guid, State: s.State})
+	}
+	return c, nil
+}
+
+// ordered are supplies in the order in which they came.
+func ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
+	return slices.SortedFunc(maps.Values(supplies), func(a, b *slap.SupplyRecord) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.URL, b.URL))
+	})
+}
+
+// partitionOf is a slot of a computer and what is in it, as its node is told.
+func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, error) {
+	p := &slap.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: slap.Destroyed}
+	n, err := b.at(c.GUID, id)
+	if err != nil || n == nil {
+		return p, err
+	}
+	root, err := b.instance(n.Root)
+	if err != nil {
+		return nil, err
+	}
+	p.GUID, p.Release, p.Type, p.Title, p.RootTitle, p.Timestamp = GUID(n), n.Release, n.Type, n.Title, n.Title, stampText(n.Stamp)
+	if root != nil {
+		p.RootTitle = root.Title
+	}
+	if p.State, err = shown(b, n); err != nil {
+		return nil, err
+	}
+	if p.Parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+		return nil, err
+	}
+	if p.Connection, err = slap.ParseParameters(n.Connection); err != nil {
+		return nil, err
+	}
+	p.Addresses, p.FullAddresses = addresses(c, id)
+	hosted, err := b.instances("", n.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range hosted {
+		root, err := b.instance(s.Root)
+		if err != nil {
+			return nil, err
+		}
+		reference := Reference(root, s)
+		parameters, err := slap.ParseParameters(s.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		p.Shared = append(p.Shared, slap.SharedInstance{Title: reference, Reference: reference, Type: s.Type, Parameters: parameters})
+	}
+	return p, nil
+}
+
+// Partition is what a node is told of one of its partitions.
+func (m *Master) Partition(ctx context.Context, who Who, computer, partition string) (*slap.Partition, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	var p *slap.Partition
+	err := m.read(func(b book) error {
+		c, err := b.computer(computer)
+		if err != nil {
+			return err
+		}
+		if err := who.owns(computer, c); err != nil {
+			n, e := b.at(computer, partition)
+			if e != nil || n == nil || who.holds(n) != nil { // its user may look too
+				return err
+			}
+		}
+		if c == nil {
+			return unknownComputer(computer)
+		}
+		if !slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == partition }) {
+			return refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
+		}
+		p, err = partitionOf(b, c, partition)
+		return err
+	})
+	return p, err
+}
+
+// NewComputer makes a computer of a title, and returns the name that the master gives it. Where somebody has one of the title already, it is that.
+func (m *Master) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
+	if err := named("computer_title", title, maxTitle); err != nil {
+		return "", err
+	}
+	if !who.All && who.User == "" {
+		return "", denied("Only users ask for computers.")
+	}
+	switch {
+	case project == "":
+		project = who.Project
+	case who.Project != "" && project != who.Project:
+		return "", denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
+	default:
+		if err := named("project_reference", project, maxID); err != nil {
+			return "", err
+		}
+	}
+	created, number := time.Now().UTC(), newComputerID()
+	err = m.do(ctx, func(b book) error {
+		name := key("computer", who.User, project, title)
+		known, err := b.computerNamed(name)
+		if err != nil {
+			return err
+		}
+		if known != nil {
+			guid = known.GUID
+			return nil
+		}
+		c := &slap.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
+		guid = c.GUID
+		return b.save(computerEntry(c))
+	})
+	return guid, err
+}
+
+func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
+
+func computerEntry(c *slap.ComputerRecord) slap.Entry {
+	return slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Name: computerName(c), Data: pack(c)}
+}
+
+// computerName is what may be there once, of a computer that has a title.
+func computerName(c *slap.ComputerRecord) string {
+	if c.Title == "" {
+		return ""
+	}
+	return key("computer", c.Owner, c.Project, c.Title)
+}
+
+// TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a partition is one.
+func (m *Master) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	err = m.read(func(b book) error {
+		n, err := b.at(computer, partition)
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			return firstOf(who.speaks(computer), partitionUnknown(computer, partition))
+		}
+		if err := who.holds(n); err != nil {
+			return err
+		}
+		tree, err := b.instances(n.Root, "", "")
+		if err != nil {
+			return err
+		}
+		for _, other := range tree {
+			c, err := b.computer(other.Computer)
+			if err != nil {
+				return err
+			}
+			if c == nil { // it has no place yet
+				continue
+			}
+			some, full := addresses(c, other.Partition)
+			all = append(all, some...)
+			for _, a := range full {
+				all = append(all, slap.Address{Interface: a.Interface, IP: a.IP})
+			}
+		}
+		return nil
+	})
+	return all, err
+}

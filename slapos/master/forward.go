@@ -1,0 +1,214 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// An External is another master, to which requests are passed on: those that name its URL, and those for its releases.
+type External struct {
+	URL                 string
+	CertFile, KeyFile   string
+	CAFile              string
+	Releases            []string
+	Computer, Partition string // as which it is asked; "": as a user
+}
+
+type baseKey struct{}
+
+// WithBase says under which URL this master was asked, so that it knows that as its own.
+func WithBase(ctx context.Context, base string) context.Context {
+	return context.WithValue(ctx, baseKey{}, base)
+}
+
+type passedKey struct{}
+
+// asked is the context of a request for an instance: under which URL this master was asked, and which others have passed it on.
+func asked(r *http.Request, base string) context.Context {
+	ctx := WithBase(r.Context(), base)
+	if text := r.Header.Get(slap.PassedHeader); text != "" {
+		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
+	}
+	return ctx
+}
+
+// maxPassed is how many masters may have passed a request on.
+const maxPassed = 8
+
+// onward is where a request is to go, if no instance here is meant; refused: why it cannot go there.
+type onward struct {
+	external *External
+	named    bool // by its URL, which may be that of this master
+	refused  error
+}
+
+// forwarded finds the other master that a request is for; nil: none.
+func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
+	if ctx.Value(hereKey{}) != nil {
+		return nil
+	}
+	if a.filter["master_url"] != "" {
+		for i := range m.opt.Masters {
+			if slashed(m.opt.Masters[i].URL) == slashed(a.filter["master_url"]) {
+				return &onward{external: &m.opt.Masters[i], named: true}
+			}
+		}
+		return &onward{named: true, refused: refuse(compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.", a.filter["master_url"])}
+	}
+	for i := range m.opt.Masters {
+		if slices.Contains(m.opt.Masters[i].Releases, a.Release) {
+			return &onward{external: &m.opt.Masters[i]}
+		}
+	}
+	return nil
+}
+
+func slashed(url string) string { return strings.TrimSuffix(url, "/") + "/" }
+
+// pass passes a request on, and remembers that. One that turns out to be for this master itself is answered here.
+func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
+	base, _ := ctx.Value(baseKey{}).(string)
+	asked := a.filter["master_url"]
+	if !to.named {
+		asked = to.external.URL
+	}
+	if base != "" && slashed(base) == slashed(asked) {
+		return m.here(ctx, a)
+	}
+	if to.refused != nil {
+		return nil, to.refused
+	}
+	if x := to.external; strings.HasPrefix(x.URL, "https:") && (x.CertFile == "" || x.KeyFile == "") {
+		return nil, refuse(compute.ErrNotFound, "External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL, x.URL)
+	}
+	passed, _ := ctx.Value(passedKey{}).([]string)
+	if slices.Contains(passed, m.runID) || len(passed) >= maxPassed {
+		return nil, refuse(compute.ErrNotFound, "%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.", a.Title, a.Release)
+	}
+	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile, KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
+		Passed: append(slices.Clone(passed), m.runID)})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	if _, other := m.others.Load(to.external.URL); !other {
+		id, err := client.RunID(ctx)
+		if err == nil && id == m.runID {
+			return m.here(ctx, a)
+		}
+		if err == nil {
+			m.others.Store(to.external.URL, true)
+		}
+	}
+	title := a.from() + "_" + a.Title
+	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters, Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
+		Computer: to.external.Computer, Partition: to.external.Partition}
+	if q.Computer == "" || q.Partition == "" {
+		q.Computer, q.Partition = "", ""
+		if q.Filter == nil {
+			q.Filter = slap.Dictionary{}
+		}
+		q.Filter["source_instance_id"] = title
+	}
+	if err := m.remember(ctx, a, title, to.external.URL); err != nil {
+		return nil, err
+	}
+	changed(ctx) // whatever that one does
+	v, err := client.RequestValue(ctx, &q)
+	if err != nil {
+		return nil, theirs(err)
+	}
+	object, err := relayed(v, to.external.URL, a)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Object: object}, nil
+}
+
+// from is who asks, as the other master is told. It is the reference's where nobody knows who that is. Whom this master knows has a text that no other has, so that
+// nobody gets what another has asked for under the same title.
+func (a *ask) from() string {
+	esc := url.QueryEscape
+	switch {
+	case a.who.Computer != "" || a.who.Instance != "":
+		return "node:" + esc(a.asker.Computer) + ":" + esc(a.asker.Partition) + ":"
+	case a.who.User != "":
+		return "user:" + esc(a.who.User) + ":" + esc(a.project()) + ":"
+	case a.Computer != "":
+		return a.Partition
+	}
+	return "user"
+}
+
+type hereKey struct{}
+
+// here answers a request that named this master as another one, or whose release is in this master's own list of what others have.
+func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
+	q := *a.Request
+	q.Filter = maps.Clone(q.Filter)
+	delete(q.Filter, "master_url")
+	return m.Request(context.WithValue(ctx, hereKey{}, true), a.who, &q)
+}
+
+// remember keeps that a request was passed on, before it is; one that something be destroyed is forgotten.
+func (m *Master) remember(ctx context.Context, a *ask, title, url string) error {
+	return m.do(ctx, func(b book) error {
+		known, err := b.forward(title, url)
+		if err != nil || known == (a.State != slap.Destroyed) {
+			return err
+		}
+		if known {
+			return b.save(gone(slap.KindForward, key(title, url)))
+		}
+		return b.save(slap.Entry{Kind: slap.KindForward, Key: key(title, url), Data: pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now})})
+	})
+}
+
+// theirs is the error of another master as ours: what it refuses, we refuse.
+func theirs(err error) error {
+	var e *slap.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	r := &Refusal{Kind: compute.ErrUnavailable, Text: e.Reason, Detail: "the master " + e.Master + " says so"}
+	switch {
+	case errors.Is(err, slap.ErrNotReady):
+		r.Kind = slap.ErrNotReady
+	case errors.Is(err, slap.ErrNotFound):
+		r.Kind = compute.ErrNotFound
+	case errors.Is(err, slap.ErrDenied):
+		r.Kind = compute.ErrDenied
+	case e.Status >= 400 && e.Status < 500:
+		r.Kind = compute.ErrInvalid
+	}
+	if r.Text == "" {
+		r.Text, r.Detail = strings.TrimPrefix(err.Error(), "slap: "), ""
+	}
+	return r
+}
+
+// relayed is the answer of another master as the reference passes it on.
+func relayed(v any, url string, a *ask) (*slap.Object, error) {
+	n, err := slap.ReadInstance(v)
+	if err != nil {
+		return nil, &Refusal{Kind: compute.ErrUnavailable, Text: "The answer of the master " + url + " cannot be read.", Detail: err.Error()}
+	}
+	attributes := maps.Clone(v.(*slap.Object).Attributes)
+	if attributes == nil {
+		attributes = slap.Dictionary{}
+	}
+	maps.Copy(attributes, slap.Dictionary{"_computer_id": n.Computer, "_partition_id": n.Partition, "_request_dict": nil, "_connection_helper": nil,
+		"_hateoas_navigator": nil, "_master_url": url, "_software_release_document": a.Release})
+	if a.Shared {
+		attributes["_synced"] = true
+	}
+	return &slap.Object{Class: slap.ClassPartition, Args: slap.Tuple{n.Computer, n.Partition, nil}, Attributes: attributes}, nil
+}

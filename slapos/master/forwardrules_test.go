@@ -1,0 +1,133 @@
+package master_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// heard is a master to which requests are passed on, and what it was asked last.
+type heard struct {
+	*rig
+	url  string
+	mu   sync.Mutex
+	last *slap.Request
+}
+
+func newHeard(t *testing.T) *heard {
+	h := &heard{rig: newRig(t, master.Options{Computer: "E"})}
+	h.format("E", 4)
+	answers := h.Handler(master.LegacyOptions{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/requestComputerPartition") {
+			if err := r.ParseForm(); err != nil {
+				t.Error(err)
+			}
+			q, err := slap.ParseRequest(r.PostForm)
+			if err != nil {
+				t.Error(err)
+			}
+			h.mu.Lock()
+			h.last = q
+			h.mu.Unlock()
+			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(slap.PassedHeader) // what was read is there again
+			r = httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), form)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set(slap.PassedHeader, passed)
+		}
+		answers.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	h.url = srv.URL + "/"
+	return h
+}
+
+func (h *heard) asked() *slap.Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	q := h.last
+	h.last = nil
+	return q
+}
+
+// TestForwardRules: the rules of section 2.6 that no recording has.
+func TestForwardRules(t *testing.T) {
+	there := newHeard(t)
+	there.ask(slap.Request{Title: "front"}) // in p0: as which another master asks
+	asUser, asPartition := forwarded, "https://software.example/partition/software.cfg"
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	here := &rig{openOn(t, st, master.Options{Computer: "C", Masters: []master.External{{URL: there.url, Releases: []string{asUser}}}}), t}
+	here.format("C", 3)
+	ask := func(m *rig, q slap.Request) *slap.Object {
+		t.Helper()
+		a, err := m.Request(t.Context(), master.Anybody, &q)
+		if err != nil || a.Object == nil {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		return a.Object
+	}
+
+	// As a user, with who asks in a filter, unless the section says as which partition.
+	ask(here, slap.Request{Title: "x", Release: asUser, Filter: slap.Dictionary{"k": "v"}})
+	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "" || q.Filter["source_instance_id"] != "user_x" || q.Filter["k"] != "v" {
+		t.Errorf("as a user: %+v", q)
+	}
+	by := newRig(t, master.Options{Computer: "C", Masters: []master.External{{URL: there.url, Releases: []string{asPartition}, Computer: "E", Partition: "p0"}}})
+	ask(by, slap.Request{Title: "x", Release: asPartition})
+	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "E" || q.Partition != "p0" || q.Filter["source_instance_id"] != nil {
+		t.Errorf("as a partition: %+v", q)
+	}
+
+	// The asking partition's name is in the title; a shared one is told to be there.
+	here.ask(slap.Request{Title: "root"})
+	o := ask(here, slap.Request{Title: "y", Release: asUser, Shared: true, Computer: "C", Partition: "p0"})
+	if q := there.asked(); q == nil || q.Title != "p0_y" || !q.Shared || o.Attributes["_synced"] != true || o.Attributes["_master_url"] != there.url {
+		t.Errorf("%+v, %+v", q, o.Attributes)
+	}
+
+	// It is remembered until it is to be destroyed.
+	remembered := func() (n int) {
+		t.Helper()
+		if err := st.View(t.Context(), func(tx compute.Tx) error {
+			all, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindForward})
+			n = len(all)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := remembered(); n != 2 {
+		t.Errorf("%d are remembered", n)
+	}
+	ask(here, slap.Request{Title: "x", Release: asUser, State: slap.Destroyed})
+	if q := there.asked(); q == nil || q.State != slap.Destroyed {
+		t.Errorf("%+v", q)
+	}
+	if n := remembered(); n != 1 {
+		t.Errorf("%d are remembered", n)
+	}
+
+	// What is here already is not passed on, whatever its release becomes, nor by its filter.
+	for _, q := range []slap.Request{{Title: "root", Release: asUser}, {Title: "root", Filter: slap.Dictionary{"master_url": there.url}}} {
+		if a := here.ask(q); a.Object != nil || a.Partition != "p0" || there.asked() != nil {
+			t.Errorf("%+v", a)
+		}
+	}
+	if _, err := here.Request(t.Context(), master.Anybody, &slap.Request{Title: "z", Release: demo, Filter: slap.Dictionary{"master_url": "http://127.0.0.1:1/"}}); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,107 @@
+package master
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A Frontend is a shared instance that is answered without any host: as if a frontend stood before what its parameters name, so that what asks for one
+// works where there is none.
+type Frontend struct {
+	Release string // a part of the release's URL
+	Type    string // the software type; "": any
+	Kind    FrontendKind
+}
+
+// A FrontendKind says by which parameters a frontend is asked for, and what it answers.
+type FrontendKind string
+
+const (
+	FrontendURL  FrontendKind = "url"  // from url: domain and secure_access
+	FrontendHost FrontendKind = "host" // from host and port: url, domainname, port and path
+)
+
+// DefaultFrontends are those that the reference has.
+func DefaultFrontends() []Frontend {
+	return []Frontend{
+		{Release: "/software/apache-frontend/software.cfg", Kind: FrontendURL},
+		{Release: "/software/kvm/software.cfg", Type: "frontend", Kind: FrontendHost},
+	}
+}
+
+// ParseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the release's URL.
+func ParseFrontend(line string) (f Frontend, ok bool) {
+	words := strings.Fields(line)
+	if len(words) < 2 || len(words) > 3 {
+		return f, false
+	}
+	f.Release, f.Kind = words[0], FrontendKind(words[len(words)-1])
+	if len(words) == 3 {
+		f.Type = words[1]
+	}
+	return f, f.Kind == FrontendURL || f.Kind == FrontendHost
+}
+
+// ParseFrontends reads a table of them; the one line none is an empty one. bad is the line that is none, "" where all are.
+func ParseFrontends(lines []string) (all []Frontend, bad string) {
+	all = []Frontend{} // which is not nil
+	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "none" {
+		return all, ""
+	}
+	for _, line := range lines {
+		f, ok := ParseFrontend(line)
+		if !ok {
+			return nil, line
+		}
+		all = append(all, f)
+	}
+	return all, ""
+}
+
+// frontend answers a request that is for one; nil: it is for none.
+func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
+	if !a.Shared {
+		return nil
+	}
+	for _, f := range m.opt.Frontends {
+		if !strings.Contains(a.Release, f.Release) || f.Type != "" && f.Type != a.Type {
+			continue
+		}
+		switch f.Kind {
+		case FrontendURL:
+			text, _ := a.Parameters["url"].(string)
+			u, err := url.Parse(text)
+			if err != nil || u.Host == "" {
+				continue
+			}
+			access := text
+			if base, _ := ctx.Value(baseKey{}).(string); m.opt.Forwards && strings.HasPrefix(base, "https:") && (u.Scheme == "http" || u.Scheme == "https") {
+				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
+			}
+			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": access, "domain": u.Host})
+		case FrontendHost:
+			host, _ := a.Parameters["host"].(string)
+			port, _ := a.Parameters["port"].(string)
+			if host == "" || port == "" {
+				continue
+			}
+			if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+				host = "[" + host + "]"
+			}
+			text := "https://" + host + ":" + port + "/"
+			return fake("Fake KVM VNC frontend for "+text, slap.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"})
+		}
+	}
+	return nil
+}
+
+func fake(id string, connection slap.Dictionary) *slap.Object {
+	return &slap.Object{Class: slap.ClassPartition, Args: slap.Tuple{"", id, nil}, Attributes: slap.Dictionary{
+		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": slap.Dictionary{}, "_partition_id": id, "_request_dict": nil,
+		"slap_computer_id": "", "slap_computer_partition_id": "",
+	}}
+}

@@ -1,0 +1,302 @@
+package master
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes of its title, its root's and whether it is shared.
+func known(who Who, guid string) target {
+	return func(b book) (*slap.InstanceRecord, error) {
+		n, err := lookup(b, who, guid)
+		if err != nil {
+			return nil, err
+		}
+		if n == nil {
+			return nil, refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
+		}
+		return n, who.holds(n)
+	}
+}
+
+// told is known, for who tells how an instance is: its node, itself, or the instance that has it as a shared one.
+func told(who Who, guid string) target {
+	return func(b book) (*slap.InstanceRecord, error) {
+		n, err := known(who, guid)(b)
+		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
+			return n, err
+		}
+		return n, who.speaks(n.Computer)
+	}
+}
+
+// maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
+const maxGUID = 2 * 4 * maxTitle
+
+func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
+	if len(guid) > maxGUID+len("___"+"___0") {
+		return nil, nil
+	}
+	if n, err := b.instance(guid); err != nil || n != nil {
+		return n, err
+	}
+	for i := range len(guid) {
+		if guid[i] == '-' {
+			if n, err := b.at(guid[:i], guid[i+1:]); err != nil || n != nil {
+				return n, err
+			}
+		}
+	}
+	parts := strings.Split(guid, "___")
+	if len(parts) != 3 || parts[2] != "0" && parts[2] != "1" {
+		return nil, nil
+	}
+	shared := parts[2] == "1"
+	if parts[1] == "" {
+		return b.named(rootName(who.User, who.Project, parts[0], shared))
+	}
+	root, err := b.named(rootName(who.User, who.Project, parts[1], false))
+	if err != nil || root == nil {
+		return nil, err
+	}
+	return b.named(childName(root.ID, parts[0], shared))
+}
+
+// A Listed is an instance, and what belongs to it.
+type Listed struct {
+	Answer
+	RootTitle string
+	Shown     string // the state that its node is told
+}
+
+func listed(b book, n *slap.InstanceRecord) (*Listed, error) {
+	a, err := answerTo(b, n)
+	if err != nil {
+		return nil, err
+	}
+	out := &Listed{Answer: *a, RootTitle: n.Title}
+	root, err := b.instance(n.Root)
+	if err != nil {
+		return nil, err
+	}
+	if root != nil {
+		out.RootTitle = root.Title
+	}
+	out.Shown, err = shown(b, n)
+	return out, err
+}
+
+// Find is the instance of a GUID: its ID, or its place as nodes know it.
+func (m *Master) Find(ctx context.Context, who Who, guid string) (*Listed, error) {
+	return m.find(ctx, known(who, guid))
+}
+
+// FindAt is the instance in a partition.
+func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
+	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
+		n, err := b.at(computer, partition)
+		if err != nil {
+			return nil, err
+		}
+		if n == nil {
+			return nil, refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
+		}
+		return n, who.holds(n)
+	})
+}
+
+// FindTree is the root that somebody has of a title; of a shared and another of one title it is the other.
+func (m *Master) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
+	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
+		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
+		for _, shared := range []bool{false, true} {
+			n, err := b.named(rootName(who.User, who.Project, title, shared))
+			if err != nil || n != nil && settled(n) {
+				return n, err
+			}
+			if n != nil && none.Detail == "" {
+				none.Detail = "there is no place for it: " + n.Reason
+			}
+		}
+		return nil, none
+	})
+}
+
+// settled says whether an instance is listed: it is somewhere, or is a shared one whose host went.
+func settled(n *slap.InstanceRecord) bool { return placed(n) || n.Shared && n.Stamp != 0 }
+
+// placed says whether an instance is somewhere.
+func placed(n *slap.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
+
+func (m *Master) find(ctx context.Context, of target) (out *Listed, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	err = m.read(func(b book) error {
+		n, err := of(b)
+		if err != nil {
+			return err
+		}
+		out, err = listed(b, n)
+		return err
+	})
+	return out, err
+}
+
+// Trees are the roots that somebody has: those with partitions in the order of their partitions, then shared ones, such whose host went among them, then, where they are wanted too, those
+// that have no place yet.
+func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
+	return m.list(ctx, func(mem *memory) (roots []*slap.InstanceRecord, err error) {
+		var shared, without []*slap.InstanceRecord
+		for _, guid := range mem.guids() {
+			c := mem.computers[guid].record
+			for i := range c.Partitions {
+				if n, _ := mem.at(guid, c.Partitions[i].ID); n != nil && n.Root == n.ID && who.holds(n) == nil {
+					roots = append(roots, n)
+				}
+			}
+		}
+		for _, n := range mem.byID {
+			switch {
+			case n.Root != n.ID || n.Partition != "" || who.holds(n) != nil:
+			case settled(n):
+				shared = append(shared, n)
+			case waiting:
+				without = append(without, n)
+			}
+		}
+		return append(append(roots, inOrder(shared)...), inOrder(without)...), nil
+	})
+}
+
+// Members are all instances of the tree of an instance, the oldest first.
+func (m *Master) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
+		n, err := known(who, guid)(mem)
+		if err != nil {
+			return nil, err
+		}
+		return mem.instances(n.Root, "", "")
+	})
+}
+
+// InstancesOn are the instances in the partitions of a computer, in the order of these.
+func (m *Master) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
+	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
+		c, err := mem.computer(computer)
+		if err != nil {
+			return nil, err
+		}
+		if err := who.owns(computer, c); err != nil {
+			return nil, err
+		}
+		if c == nil {
+			return nil, unknownComputer(computer)
+		}
+		for i := range c.Partitions {
+			if n, _ := mem.at(computer, c.Partitions[i].ID); n != nil {
+				all = append(all, n)
+			}
+		}
+		return all, nil
+	})
+}
+
+// SharedOf are the shared instances that an instance has, the oldest first.
+func (m *Master) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
+		n, err := known(who, guid)(mem)
+		if err != nil {
+			return nil, err
+		}
+		return mem.instances("", n.ID, "")
+	})
+}
+
+func (m *Master) list(ctx context.Context, which func(mem *memory) ([]*slap.InstanceRecord, error)) ([]*Listed, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	var all []*Listed
+	err := m.read(func(b book) error {
+		some, err := which(b.(*memory))
+		if err != nil {
+			return err
+		}
+		for _, n := range some {
+			one, err := listed(b, n)
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// Computers are those that somebody has, in the order of their names. They must not be changed.
+func (m *Master) Computers(ctx context.Context, who Who) ([]*slap.ComputerRecord, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	var all []*slap.ComputerRecord
+	err := m.read(func(b book) error {
+		mem := b.(*memory)
+		for _, guid := range mem.guids() {
+			if c := mem.computers[guid].record; who.owns(guid, c) == nil {
+				all = append(all, c)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// The operations on the instance of a GUID, as those on the instance in a partition.
+
+// SetConnectionOf is SetConnection.
+func (m *Master) SetConnectionOf(ctx context.Context, who Who, guid string, connection slap.Dictionary) error {
+	text, err := slap.FormatParameters(connection)
+	if err != nil {
+		return unwell(err)
+	}
+	return m.connect(ctx, told(who, guid), text)
+}
+
+// RenameOf is Rename.
+func (m *Master) RenameOf(ctx context.Context, who Who, guid, title string) error {
+	return m.retitle(ctx, known(who, guid), title)
+}
+
+// DestroyedOf is InstanceDestroyed.
+func (m *Master) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
+	return m.destroyed(ctx, who, told(who, guid))
+}
+
+// ReportedOf is InstanceReported.
+func (m *Master) ReportedOf(ctx context.Context, who Who, guid, state string) error {
+	return m.noteInstance(ctx, told(who, guid), said(state))
+}
+
+// ErrorOf is InstanceError.
+func (m *Master) ErrorOf(ctx context.Context, who Who, guid, message string) error {
+	return m.noteInstance(ctx, told(who, guid), failed(message))
+}
+
+// BangOf has an instance processed again, and where it is a root all of its tree.
+func (m *Master) BangOf(ctx context.Context, who Who, guid string) error {
+	return m.do(ctx, func(b book) error {
+		n, err := known(who, guid)(b)
+		if err != nil {
+			return err
+		}
+		if n.Root == n.ID {
+			return m.bang(b, n)
+		}
+		return m.wake(b, n)
+	})
+}

@@ -1,0 +1,206 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Records are what another master had, such as slapproxy. What they say of each other holds: all that an instance names is among them.
+type Records struct {
+	Computers []slap.ComputerRecord
+	Supplies  []slap.SupplyRecord
+	Instances []slap.InstanceRecord
+	Forwards  []slap.ForwardRecord
+	Root      string // of local releases; "": none is known. It counts where none was said here
+}
+
+// ImportOptions say how records are taken.
+type ImportOptions struct {
+	Replace bool // what there is of the same computers goes first
+	DryRun  bool // all is checked, and nothing changed
+}
+
+// Import takes records, all of them or none. Where there is something of one of their computers already, or a tree of the same title, that is
+// compute.ErrConflict and says what; a name that no master could keep is compute.ErrInvalid.
+func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) error {
+	if err := in.check(); err != nil {
+		return err
+	}
+	dry := refuse(compute.ErrStale, "nothing was changed")
+	err := m.store.Update(ctx, func(tx compute.Tx) error {
+		p := m.pages(tx)
+		if err := in.into(p, opt.Replace); err != nil {
+			return err
+		}
+		for _, guid := range in.computers() {
+			if err := m.tellableOn(p, guid); err != nil {
+				return err
+			}
+		}
+		if opt.DryRun {
+			return dry
+		}
+		return nil
+	})
+	if errors.Is(err, dry) {
+		return nil
+	}
+	return err
+}
+
+// check looks at the names.
+func (in *Records) check() error {
+	for _, c := range in.Computers {
+		if err := named("the computer's name "+c.GUID, c.GUID, maxID); err != nil {
+			return err
+		}
+		for _, p := range c.Partitions {
+			if err := named("the name of the partition "+p.ID+" of "+c.GUID, p.ID, maxID); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range in.Supplies {
+		if err := firstOf(named("the computer's name "+s.Computer, s.Computer, maxID), named("the release "+s.URL+" on "+s.Computer, s.URL, maxURL)); err != nil {
+			return err
+		}
+	}
+	for _, n := range in.Instances {
+		what := "of the instance " + n.Title + " in " + n.Computer + " " + n.Partition
+		if err := firstOf(named("the title "+what, n.Title, maxTitle), named("the release "+what, n.Release, maxURL), named("the type "+what, n.Type, maxTitle)); err != nil {
+			return err
+		}
+	}
+	if in.Root != "" && (!filepath.IsAbs(in.Root) || filepath.Clean(in.Root) != in.Root) {
+		return invalid("the root of local releases is no absolute path: %.200q", in.Root)
+	}
+	for _, f := range in.Forwards {
+		if err := firstOf(named("the title of a forwarded request", f.Title, maxURL), named("the URL of a master", f.Master, maxURL)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// computers are all that the records have something of.
+func (in *Records) computers() []string {
+	var all []string
+	for _, c := range in.Computers {
+		all = append(all, c.GUID)
+	}
+	for _, s := range in.Supplies {
+		all = append(all, s.Computer)
+	}
+	for _, n := range in.Instances {
+		all = append(all, n.Computer)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (in *Records) into(p *pages, replace bool) error {
+	computers := in.computers()
+	known := map[string]*slap.ComputerRecord{}
+	for _, guid := range computers {
+		c, some, err := p.clear(guid, computers, replace)
+		if err != nil {
+			return err
+		}
+		if some && !replace {
+			return refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
+		}
+		known[guid] = c
+	}
+	for i := range in.Computers {
+		c := in.Computers[i]
+		if was := known[c.GUID]; was != nil {
+			c.Title, c.Project, c.Network, c.Created = was.Title, was.Project, was.Network, was.Created
+			if c.Owner == "" {
+				c.Owner = was.Owner
+			}
+		}
+		if err := p.save(computerEntry(&c)); err != nil {
+			return err
+		}
+	}
+	for i := range in.Supplies {
+		if err := p.save(supplyEntry(&in.Supplies[i])); err != nil {
+			return err
+		}
+	}
+	for i := range in.Instances {
+		n := &in.Instances[i]
+		if other, err := p.named(nameOf(n)); err != nil {
+			return err
+		} else if other != nil {
+			return refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
+		}
+		if n.Partition != "" {
+			if other, err := p.at(n.Computer, n.Partition); err != nil {
+				return err
+			} else if other != nil {
+				return refuse(compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title, n.Partition, n.Computer)
+			}
+		}
+		if err := saveInstance(p, n); err != nil {
+			return err
+		}
+	}
+	for i := range in.Forwards {
+		f := &in.Forwards[i]
+		if err := p.save(slap.Entry{Kind: slap.KindForward, Key: key(f.Title, f.Master), Data: pack(f)}); err != nil {
+			return err
+		}
+	}
+	if was, err := p.root(); err != nil || was != "" || in.Root == "" {
+		return err
+	}
+	return p.save(rootEntry(in.Root))
+}
+
+// clear finds what there is of a computer, and has it go where that is wanted: but for its record. A tree that is on others too stays, and all does.
+func (p *pages) clear(guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
+	if c, err = p.computer(guid); err != nil {
+		return nil, false, err
+	}
+	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply, Computer: guid})
+	if err != nil {
+		return nil, false, err
+	}
+	instances, err := p.instances("", "", guid)
+	if err != nil {
+		return nil, false, err
+	}
+	some = c != nil || len(supplies) > 0 || len(instances) > 0
+	if !going {
+		return c, some, nil
+	}
+	for _, e := range supplies {
+		computer, url := cut(e.Key)
+		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, supplyStatus(computer, url))); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, n := range instances {
+		tree, err := p.instances(n.Root, "", "")
+		if err != nil {
+			return nil, false, err
+		}
+		for _, other := range tree {
+			if other.Computer != "" && !slices.Contains(computers, other.Computer) {
+				return nil, false, refuse(compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title, other.Computer)
+			}
+		}
+		for _, other := range append(tree, n) { // with those that wait for a place
+			if err := forget(p, other); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	return c, some, nil
+}

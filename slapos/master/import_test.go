@@ -1,0 +1,234 @@
+package master_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/slapproxy"
+	"github.com/hostler-project/hostler/slapos/slaptest"
+)
+
+// capturedDatabase is a file with what the reference's database had after the recordings.
+func capturedDatabase(t *testing.T) string {
+	t.Helper()
+	var tables map[string]struct {
+		Columns, Types []string
+		Rows           [][]any
+	}
+	if err := json.Unmarshal(slaptest.Database(), &tables); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "proxy.db")
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for name, table := range tables {
+		columns := make([]string, len(table.Columns))
+		for i, c := range table.Columns {
+			columns[i] = c + " " + table.Types[i]
+		}
+		if _, err := db.Exec("CREATE TABLE " + name + " (" + strings.Join(columns, ", ") + ")"); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range table.Rows {
+			if _, err := db.Exec("INSERT INTO "+name+" VALUES (?"+strings.Repeat(", ?", len(row)-1)+")", row...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return path
+}
+
+func recordsOf(c *slapproxy.Content) master.Records {
+	return master.Records{Computers: c.Computers, Supplies: c.Supplies, Instances: c.Instances, Forwards: c.Forwards}
+}
+
+// The database of the reference's master is imported, and the answers are those that it gave then.
+func TestImportCaptured(t *testing.T) {
+	c, err := slapproxy.Read(t.Context(), capturedDatabase(t), slapproxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Notes) != 4 || len(c.Computers) != 2 || len(c.Instances) != 2 || len(c.Supplies) != 2 {
+		t.Errorf("%+v", c)
+	}
+	for _, reference := range []string{"_my slave", "second_sub slave", "_guided slave", "_json shared"} {
+		if !strings.Contains(strings.Join(c.Notes, "\n"), "shared instance "+reference+" on COMP-") {
+			t.Errorf("nothing is said of %s: %q", reference, c.Notes)
+		}
+	}
+	m := open(t, reference())
+	if err := m.Import(t.Context(), recordsOf(c), master.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	h := m.Handler(master.LegacyOptions{})
+	legacy := slaptest.Exchanges(t, "legacy")
+	last := legacy[len(legacy)-1]
+	if !strings.HasPrefix(last.Path, "/getFullComputerInformation") {
+		t.Fatal("the last of the legacy recordings is ", last.Path)
+	}
+	replay(t, h, []*slaptest.Exchange{last}, nil)
+	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]string{
+		124: "1.5: the known 500 is none here",
+		126: "the order is that of names",
+	})
+	// The requester is known by his title, and what he asks again changes nothing but its time, which the old one wrote with more digits.
+	r := &rig{m, t}
+	a := r.ask(slap.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})
+	if a.Partition != "slappart1" || a.Timestamp != "1795160215.203183" {
+		t.Errorf("%+v", a.Instance)
+	}
+	if a := r.ask(slap.Request{Title: "slv", Shared: true, Release: "https://software.example/other/software.cfg"}); a.Partition != "slappart1" {
+		t.Errorf("%+v", a.Instance)
+	}
+	if a := r.ask(slap.Request{Title: "new"}); a.Partition != "slappart0" {
+		t.Errorf("%+v", a.Instance)
+	}
+}
+
+// tree is a root with a child and a shared instance on a computer, and a release.
+func tree(guid, title string) master.Records {
+	return master.Records{
+		Computers: []slap.ComputerRecord{{GUID: guid, Partitions: []slap.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
+		Supplies:  []slap.SupplyRecord{{Computer: guid, URL: demo, State: slap.Available, Order: 1}},
+		Instances: []slap.InstanceRecord{
+			{ID: "INST-" + title, Root: "INST-" + title, Title: title, Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p0", Stamp: 1},
+			{ID: "INST-c" + title, Root: "INST-" + title, Parent: "INST-" + title, Title: "child", Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p1"},
+			{ID: "INST-s" + title, Root: "INST-s" + title, Title: "shared " + title, Shared: true, Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Host: "INST-" + title},
+		},
+		Forwards: []slap.ForwardRecord{{Title: "user_x", Master: "https://other.example/"}},
+	}
+}
+
+func TestImport(t *testing.T) {
+	r := newRig(t, master.Options{})
+	take := func(in master.Records, opt master.ImportOptions, kind error, says string) {
+		t.Helper()
+		err := r.Import(t.Context(), in, opt)
+		if kind == nil && err != nil || !errors.Is(err, kind) || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want %q", err, says)
+		}
+	}
+	titles := func() (all []string) {
+		t.Helper()
+		trees, err := r.Trees(t.Context(), master.Anybody, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range trees {
+			all = append(all, n.Record.Title)
+		}
+		return all
+	}
+	take(tree("COMP-1", "one"), master.ImportOptions{DryRun: true}, nil, "")
+	if all := titles(); len(all) != 0 {
+		t.Errorf("after a dry run: %q", all)
+	}
+	take(tree("COMP-1", "one"), master.ImportOptions{}, nil, "")
+	if all := titles(); len(all) != 2 || all[0] != "one" || all[1] != "shared one" {
+		t.Errorf("%q", all)
+	}
+	c, err := r.Computer(t.Context(), master.Anybody, "COMP-1")
+	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 || c.Partitions[1].RootTitle != "one" {
+		t.Errorf("%+v, %v", c, err)
+	}
+
+	// What is there already is not touched, and what comes with it is not taken either.
+	take(tree("COMP-1", "two"), master.ImportOptions{}, compute.ErrConflict, "The computer COMP-1 is known here already.")
+	both := tree("COMP-2", "two")
+	both.Instances = append(both.Instances, tree("COMP-2", "one").Instances[:1]...)
+	both.Instances[3].Partition = "p2"
+	both.Instances[3].ID = "INST-other"
+	both.Instances[3].Root = "INST-other"
+	take(both, master.ImportOptions{}, compute.ErrConflict, "There is an instance with the title one already, on COMP-1.")
+	bad := tree("COMP-2", "two")
+	bad.Instances[2].Title = "a\x00b"
+	take(bad, master.ImportOptions{}, compute.ErrInvalid, "U+0000")
+	bad = tree("COMP-2", "two")
+	bad.Instances[1].Partition = "p0" // as the first
+	take(bad, master.ImportOptions{}, compute.ErrConflict, "The instances two and child are both in p0 of COMP-2.")
+	if all := titles(); len(all) != 2 {
+		t.Errorf("%q", all)
+	}
+	if computers, err := r.Computers(t.Context(), master.Anybody); err != nil || len(computers) != 1 {
+		t.Errorf("%d computers, %v", len(computers), err)
+	}
+
+	// Replaced, nothing of what was there stays.
+	take(tree("COMP-1", "two"), master.ImportOptions{Replace: true}, nil, "")
+	if all := titles(); len(all) != 2 || all[0] != "two" || all[1] != "shared two" {
+		t.Errorf("%q", all)
+	}
+	take(tree("COMP-1", "two"), master.ImportOptions{Replace: true}, nil, "") // the same again
+
+	// A tree that is elsewhere too is not torn apart.
+	wide := tree("COMP-3", "wide")
+	wide.Instances[1].Computer = "COMP-4"
+	take(wide, master.ImportOptions{}, nil, "")
+	take(tree("COMP-3", "three"), master.ImportOptions{Replace: true}, compute.ErrConflict, "The tree of wide is on COMP-4 too")
+	if all := titles(); len(all) != 4 {
+		t.Errorf("%q", all)
+	}
+}
+
+// What is replaced can show no certificate any more, even where an instance of the same ID comes.
+func TestImportRevokes(t *testing.T) {
+	r, ctx := newRig(t, certifying(t)), t.Context()
+	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var serials []string
+	for _, n := range tree("COMP-1", "one").Instances {
+		pair, err := r.InstanceCertificate(ctx, master.Anybody, &n)
+		serials = append(serials, serialOf(t, pair, err))
+	}
+	pair, err := r.ComputerCertificate(ctx, master.Anybody, "COMP-1")
+	node := serialOf(t, pair, err)
+	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i, serial := range serials {
+		if who, err := r.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
+			t.Errorf("instance %d: %+v, %v", i, who, err)
+		}
+	}
+	if _, err := r.Certified(ctx, node); err != nil { // its computer stays
+		t.Error(err)
+	}
+}
+
+// Two at a time: one of them imports.
+func TestImportTogether(t *testing.T) {
+	r := newRig(t, master.Options{})
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		go func() {
+			errs <- r.Import(context.WithoutCancel(t.Context()), tree("COMP-1", "one"), master.ImportOptions{})
+		}()
+	}
+	took := 0
+	for range cap(errs) {
+		if err := <-errs; err == nil {
+			took++
+		} else if !errors.Is(err, compute.ErrConflict) {
+			t.Error(err)
+		}
+	}
+	if took != 1 {
+		t.Errorf("%d of them did", took)
+	}
+	if status, _ := send(t, r.Handler(master.LegacyOptions{}), &slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"}); status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+}

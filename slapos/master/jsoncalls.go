@@ -1,0 +1,324 @@
+package master
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// rpcMethods are what the methods of the JSON API do; slap.Methods says what they take.
+var rpcMethods = map[string]func(s *rpc, c *message) (any, error){
+	"slapos.get.v0.hateoas_url":                                 (*rpc).hateoasURL,
+	"slapos.put.v0.compute_node_format":                         (*rpc).format,
+	"slapos.put.v0.compute_node_bang":                           (*rpc).nodeBang,
+	"slapos.post.v0.compute_node_usage":                         (*rpc).usage,
+	"slapos.get.v0.compute_node_status":                         (*rpc).nodeStatus,
+	"slapos.post.v0.compute_node_certificate":                   (*rpc).nodeCertificate,
+	"slapos.remove.v0.compute_node_certificate":                 (*rpc).noNodeCertificate,
+	"slapos.post.v0.software_installation":                      (*rpc).supply,
+	"slapos.put.v0.software_installation_reported_state":        (*rpc).releaseIs,
+	"slapos.put.v0.software_installation_error":                 (*rpc).releaseError,
+	"slapos.allDocs.v0.compute_node_software_installation_list": (*rpc).supplies,
+	"slapos.allDocs.v0.compute_node_instance_list":              (*rpc).instancesOn,
+	"slapos.post.v0.software_instance":                          (*rpc).request,
+	"slapos.get.v0.software_instance":                           (*rpc).instance,
+	"slapos.get.v0.compute_partition":                           (*rpc).partition,
+	"slapos.get.v0.instance_tree":                               (*rpc).tree,
+	"slapos.allDocs.v0.instance_tree_list":                      (*rpc).trees,
+	"slapos.allDocs.v0.instance_node_instance_list":             (*rpc).sharedOf,
+	"slapos.put.v0.software_instance_reported_state":            (*rpc).instanceIs,
+	"slapos.put.v0.software_instance_error":                     (*rpc).instanceError,
+	"slapos.put.v0.software_instance_bang":                      (*rpc).bang,
+	"slapos.put.v0.software_instance_title":                     (*rpc).rename,
+	"slapos.put.v0.software_instance_connection_parameter":      (*rpc).connection,
+	"slapos.get.v0.software_instance_certificate":               (*rpc).instanceCertificate,
+	"slapos.allDocs.WIP.compute_node_list":                      (*rpc).computers,
+}
+
+// done is the answer of a method that changes something.
+func done(title string, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return slap.Done{Type: "success", Title: title}, nil
+}
+
+func (s *rpc) hateoasURL(c *message) (any, error) {
+	return struct {
+		URL string `json:"hateoas_url"`
+	}{s.Base(c.r) + strings.TrimPrefix(hateoas, "/")}, nil
+}
+
+func (s *rpc) format(c *message) (any, error) {
+	now := &slap.ComputerRecord{GUID: c.Computer}
+	if err := named("computer_guid", c.Computer, maxID); err != nil {
+		return nil, err
+	}
+	for _, p := range c.Partitions {
+		record := slap.PartitionRecord{ID: p.ID}
+		if err := named("partition_id in compute_partition_list", p.ID, maxID); err != nil {
+			return nil, err
+		}
+		for _, a := range p.Addresses {
+			at := a.Interface
+			if at == "" {
+				at = p.ID
+			}
+			record.Addresses = append(record.Addresses, slap.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network})
+		}
+		now.Partitions = append(now.Partitions, record)
+	}
+	return done("Formatted", s.FormatAs(c.r.Context(), c.who, now))
+}
+
+func (s *rpc) nodeBang(c *message) (any, error) {
+	return done("Ignored", s.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
+}
+
+func (s *rpc) usage(c *message) (any, error) {
+	return done("Ignored", s.Use(c.r.Context(), c.who, c.Computer, c.Usage))
+}
+
+func (s *rpc) nodeStatus(c *message) (any, error) {
+	status, err := s.ComputerStatus(c.r.Context(), c.who, c.Computer)
+	if err != nil {
+		return nil, err
+	}
+	return status.Value(), nil
+}
+
+// nodeCertificate is a new one of a computer: both texts are empty where the master has no authority.
+func (s *rpc) nodeCertificate(c *message) (any, error) {
+	if s.opt.Authority == nil {
+		_, err := s.owned(c.r.Context(), c.who, c.Computer)
+		return slap.Certificate{}, err
+	}
+	return s.ComputerCertificate(c.r.Context(), c.who, c.Computer)
+}
+
+func (s *rpc) noNodeCertificate(c *message) (any, error) {
+	if s.opt.Authority == nil {
+		_, err := s.owned(c.r.Context(), c.who, c.Computer)
+		return done("Ignored", err)
+	}
+	return done("Ignored", s.RevokeComputer(c.r.Context(), c.who, c.Computer))
+}
+
+func (s *rpc) supply(c *message) (any, error) {
+	if err := firstOf(named("software_release_uri", c.Release, maxURL), named("computer_guid", c.Computer, maxID)); err != nil {
+		return nil, err
+	}
+	state := c.State
+	if state == "" {
+		state = slap.Available
+	}
+	return done("Supplied "+c.Release+" to be "+state, s.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
+}
+
+func (s *rpc) releaseIs(c *message) (any, error) {
+	if c.ReportedState == slap.Destroyed {
+		return done("Destroyed", s.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
+	}
+	return done("Ignored", s.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
+}
+
+func (s *rpc) releaseError(c *message) (any, error) {
+	return done("Ignored", s.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
+}
+
+func (s *rpc) supplies(c *message) (any, error) {
+	all, err := s.Supplies(c.r.Context(), c.who, c.Computer)
+	if err != nil {
+		return nil, err
+	}
+	var list slap.Listing
+	keys := make([]string, len(all))
+	for i, supply := range all {
+		keys[i] = supplyStatus(c.Computer, supply.URL)
+		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
+	}
+	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+}
+
+func (s *rpc) instancesOn(c *message) (any, error) {
+	all, err := s.InstancesOn(c.r.Context(), c.who, c.Computer)
+	if err != nil {
+		return nil, err
+	}
+	var list slap.Listing
+	keys := make([]string, len(all))
+	for i, n := range all {
+		keys[i] = instanceStatus(n.Record.ID)
+		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release})
+	}
+	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+}
+
+func (s *rpc) request(c *message) (any, error) {
+	if err := firstOf(named("title", c.Title, maxTitle), named("software_release_uri", c.Release, maxURL)); err != nil {
+		return nil, err
+	}
+	q := &slap.Request{Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State, Shared: c.Shared}
+	a, err := s.Request(asked(c.r, s.Base(c.r)), c.who, q)
+	if err != nil {
+		return nil, err
+	}
+	if a.Object != nil { // of another master, or what only seems to be one
+		n, err := slap.ReadInstance(a.Object)
+		if err != nil {
+			return nil, err
+		}
+		n.Shared = c.Shared
+		if n.State == "" {
+			n.State = slap.Started
+		}
+		return instanceDocument(n, n.GUID, c.Title, c.Title), nil
+	}
+	return s.documentOf(c.r.Context(), a, c.Title)
+}
+
+func (s *rpc) instance(c *message) (any, error) {
+	n, err := s.Find(c.r.Context(), c.who, c.Instance)
+	return s.toNode(c.r.Context(), n, err)
+}
+
+func (s *rpc) partition(c *message) (any, error) {
+	n, err := s.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
+	return s.toNode(c.r.Context(), n, err)
+}
+
+// toNode is an instance with the state that its node is to bring about.
+func (s *rpc) toNode(ctx context.Context, n *Listed, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	n.State = n.Shown
+	return s.documentOf(ctx, &n.Answer, n.RootTitle)
+}
+
+// tree is a root with the state that was asked for.
+func (s *rpc) tree(c *message) (any, error) {
+	n, err := s.FindTree(c.r.Context(), c.who, c.Title)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.documentOf(c.r.Context(), &n.Answer, n.RootTitle)
+	if err != nil || d.AccessStatus != "" {
+		return d, err
+	}
+	d.AccessStatus = "#error no data found for " + GUID(n.Record) // by which its user sees that the master would tell
+	if n.Record.Shared {
+		return d, nil
+	}
+	return d, s.statuses(c.r.Context(), []string{supplyStatus(n.Computer, n.Release)}, func(_ int, said *slap.StatusRecord) {
+		if trouble(said) != "" { // nothing can be told of it before its software is there
+			d.AccessStatus = "#error its software is not there: " + said.Message
+		}
+	})
+}
+
+func (s *rpc) trees(c *message) (any, error) {
+	all, err := s.Trees(c.r.Context(), c.who, false)
+	if err != nil {
+		return nil, err
+	}
+	var list slap.Listing
+	for _, n := range all {
+		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title})
+	}
+	return list, nil
+}
+
+func (s *rpc) sharedOf(c *message) (any, error) {
+	all, err := s.SharedOf(c.r.Context(), c.who, c.Instance)
+	if err != nil {
+		return nil, err
+	}
+	var list slap.Listing
+	for _, n := range all {
+		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type, State: n.State, Parameters: &n.Parameters,
+			Partition: n.Partition})
+	}
+	return list, nil
+}
+
+func (s *rpc) instanceIs(c *message) (any, error) {
+	if c.ReportedState != slap.Destroyed {
+		return done("Ignored", s.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
+	}
+	children, err := s.DestroyedOf(c.r.Context(), c.who, c.Instance)
+	if err == nil && len(children) > 0 {
+		err = refuse(compute.ErrConflict, "%s", Refused(children))
+	}
+	return done("Destroyed", err)
+}
+
+func (s *rpc) instanceError(c *message) (any, error) {
+	return done("Ignored", s.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
+}
+
+func (s *rpc) bang(c *message) (any, error) {
+	return done("Bang handled", s.BangOf(c.r.Context(), c.who, c.Instance))
+}
+
+func (s *rpc) rename(c *message) (any, error) {
+	if err := named("title", c.Title, maxTitle); err != nil {
+		return nil, err
+	}
+	return done("Renamed", s.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
+}
+
+func (s *rpc) connection(c *message) (any, error) {
+	return done("Updated", s.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
+}
+
+func (s *rpc) instanceCertificate(c *message) (any, error) {
+	n, err := s.Find(c.r.Context(), c.who, c.Instance)
+	if err != nil {
+		return nil, err
+	}
+	return s.InstanceCertificate(c.r.Context(), c.who, n.Record)
+}
+
+func (s *rpc) computers(c *message) (any, error) {
+	all, err := s.Computers(c.r.Context(), c.who)
+	if err != nil {
+		return nil, err
+	}
+	var list slap.Listing
+	for _, computer := range all {
+		list.Results = append(list.Results, slap.Listed{Computer: computer.GUID})
+	}
+	return list, nil
+}
+
+// documentOf is one of our instances in the JSON API.
+func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*slap.Document, error) {
+	said, err := s.InstanceRecordStatus(ctx, a.Record)
+	if err != nil {
+		return nil, err
+	}
+	d := instanceDocument(&a.Instance, a.Record.ID, a.Record.Title, rootTitle)
+	d.ProcessingStamp = a.Stamp
+	switch {
+	case a.Partition == "" && a.Record.Reason != "":
+		d.AccessStatus = "#error no place: " + a.Record.Reason
+	case said != nil:
+		d.AccessStatus = statusText(said, maxMessage)
+	}
+	return d, nil
+}
+
+func instanceDocument(n *slap.Instance, guid, title, rootTitle string) *slap.Document {
+	d := &slap.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State, Connection: n.Connection, Parameters: n.Parameters,
+		Shared: n.Shared, RootTitle: rootTitle, Filter: slap.Dictionary{}, Computer: n.Computer, Partition: n.Partition}
+	for _, a := range n.Addresses {
+		d.Addresses = append(d.Addresses, [2]string{a.Interface, a.IP})
+	}
+	for _, a := range n.FullAddresses {
+		d.FullAddresses = append(d.FullAddresses, [5]string{a.Interface, a.IP, a.Gateway, a.Netmask, a.Network})
+	}
+	return d
+}

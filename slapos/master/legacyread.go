@@ -1,0 +1,148 @@
+package master
+
+import (
+	"errors"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// legacyReads are the endpoints that change nothing.
+var legacyReads = map[string]endpoint{
+	"getFullComputerInformation":                (*legacy).information,
+	"getComputerInformation":                    (*legacy).information,
+	"registerComputerPartition":                 (*legacy).partition,
+	"getRunId":                                  func(l *legacy, _ *call) (any, error) { return text(l.RunID()), nil },
+	"getHateoasUrl":                             (*legacy).hateoas,
+	"getComputerPartitionCertificate":           (*legacy).partitionCertificate,
+	"getComputerStatus":                         (*legacy).computerStatus,
+	"getComputerPartitionStatus":                (*legacy).instanceStatus,
+	"getSoftwareInstallationStatus":             (*legacy).supplyStatus,
+	"getHostingSubscriptionIpList":              (*legacy).treeAddresses,
+	"getSoftwareReleaseListFromSoftwareProduct": (*legacy).products,
+}
+
+func (l *legacy) information(c *call) (any, error) {
+	if err := c.need("computer_id"); err != nil {
+		return nil, err
+	}
+	body, tag, err := l.informationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
+	if err != nil {
+		return nil, err
+	}
+	h := c.w.Header()
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "no-cache") // to be kept, and asked about
+	return unless{body, tag}, nil
+}
+
+func (l *legacy) partition(c *call) (any, error) {
+	if err := c.need("computer_reference", "computer_partition_reference"); err != nil {
+		return nil, err
+	}
+	p, err := l.Partition(c.r.Context(), c.who, c.get("computer_reference"), c.get("computer_partition_reference"))
+	if err != nil {
+		return nil, err
+	}
+	return p.Object(), nil
+}
+
+func (l *legacy) hateoas(c *call) (any, error) {
+	c.w.Header().Set("Cache-Control", "public, max-age=3600")
+	return text(l.Base(c.r) + "hateoas"), nil
+}
+
+func (l *legacy) products(c *call) (any, error) {
+	urls, err := l.Releases(c.get("software_product_reference"), c.get("software_release_url"))
+	if err != nil {
+		return nil, err
+	}
+	list := slap.List{}
+	for _, u := range urls {
+		list = append(list, u)
+	}
+	return list, nil
+}
+
+// partitionCertificate is that of an instance: both texts are empty where the master has no authority, or nothing is in the partition.
+func (l *legacy) partitionCertificate(c *call) (any, error) {
+	if err := c.need("computer_id", "computer_partition_id"); err != nil {
+		return nil, err
+	}
+	if _, err := l.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
+		return nil, err
+	}
+	n, err := l.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	if errors.Is(err, compute.ErrNotFound) {
+		return certificateValue(&slap.Certificate{}), nil
+	} else if err != nil {
+		return nil, err
+	}
+	return certified(l.InstanceCertificate(c.r.Context(), c.who, n.Record))
+}
+
+func certified(pair *slap.Certificate, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return certificateValue(pair), nil
+}
+
+func certificateValue(pair *slap.Certificate) slap.Dictionary {
+	return slap.Dictionary{"certificate": pair.Certificate, "key": pair.Key}
+}
+
+func (l *legacy) computerStatus(c *call) (any, error) {
+	if err := c.need("computer_id"); err != nil {
+		return nil, err
+	}
+	s, err := l.ComputerStatus(c.r.Context(), c.who, c.get("computer_id"))
+	return c.status(s, err)
+}
+
+func (l *legacy) instanceStatus(c *call) (any, error) {
+	if err := c.need("computer_id", "computer_partition_id"); err != nil {
+		return nil, err
+	}
+	s, err := l.InstanceStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	return c.status(s, err)
+}
+
+func (l *legacy) supplyStatus(c *call) (any, error) {
+	if err := c.need("url", "computer_id"); err != nil {
+		return nil, err
+	}
+	s, err := l.SupplyStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
+	return c.status(s, err)
+}
+
+func (c *call) status(s *Status, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	v := s.Value()
+	body, err := slap.Marshal(v)
+	if err != nil {
+		return nil, unwell(err)
+	}
+	h, tag := c.w.Header(), tagOf(body)
+	h.Set("Cache-Control", "public, max-age=60, stale-if-error=604800")
+	h.Set("Vary", "REMOTE_USER")
+	h.Set("ETag", tag)
+	if s.Said != nil {
+		h.Set("Last-Modified", httpTime(s.Said.At))
+	}
+	return unless{body, tag}, nil
+}
+
+func (l *legacy) treeAddresses(c *call) (any, error) {
+	if err := c.need("computer_id", "computer_partition_id"); err != nil {
+		return nil, err
+	}
+	all, err := l.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	list := slap.List{}
+	for _, a := range all {
+		list = append(list, slap.Tuple{a.Interface, a.IP})
+	}
+	return list, err
+}

@@ -1,0 +1,78 @@
+package master_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells of itself alone.
+func TestNodeReport(t *testing.T) {
+	r := newRig(t, master.Options{})
+	r.format("C", 1)
+	r.format("D", 1)
+	srv := httptest.NewServer(r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}))
+	defer srv.Close()
+	c, err := slap.NewClient(slap.Options{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, at := t.Context(), time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	if n, err := r.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
+		t.Error(n, err)
+	}
+	said := &slap.NodeReport{Computer: "C", Partitions: []slap.ReportPartition{{ID: "p0",
+		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises:  []slap.ReportPromise{{Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at}}}}}
+	for range 2 { // the last counts
+		if err := c.ReportNode(ctx, said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := r.NodeReport(ctx, master.Who{Computer: "C"}, "C")
+	if err != nil || n == nil || n.At.IsZero() || !reflect.DeepEqual(n.Report, *said) {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	if again, when, err := c.NodeReport(ctx, "C"); err != nil || !reflect.DeepEqual(again, said) || !when.Equal(n.At) {
+		t.Errorf("%+v, %s, %v", again, when, err)
+	}
+	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, slap.ErrDenied) {
+		t.Errorf("of another: %v", err)
+	}
+	if err := c.ReportNode(ctx, &slap.NodeReport{Computer: "D"}); !errors.Is(err, slap.ErrDenied) {
+		t.Errorf("for another: %v", err)
+	}
+	if _, err := r.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
+		t.Error("another's is read")
+	}
+	h := r.Handler(master.LegacyOptions{})
+	for body, want := range map[string]int{
+		`{"computer_guid":"C","compute_partition_list":[{"partition_id":"p0","from":"the future"}]}`:   http.StatusOK,
+		`{"computer_guid":"E","compute_partition_list":[]}`:                                            http.StatusForbidden,
+		`{"computer_guid":"C","compute_partition_list":[{"partition_id":"p0"},{"partition_id":"p0"}]}`: http.StatusBadRequest,
+		`{"compute_partition_list":[]}`:                                                                http.StatusBadRequest,
+		`{"computer_guid":7}`:                                                                          http.StatusBadRequest,
+		`[]`:                                                                                           http.StatusBadRequest,
+		`{} {}`:                                                                                        http.StatusBadRequest,
+		``:                                                                                             http.StatusBadRequest,
+		`{"computer_guid":"C","compute_partition_list":[` + strings.Repeat(`{},`, 20000) + `{}]}`: http.StatusBadRequest,
+	} {
+		if status, answer := call(ctx, h, slap.NodeReportName, body); status != want {
+			t.Errorf("%.80s: %d %s", body, status, answer)
+		}
+	}
+	if status, body := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=C"); status != http.StatusOK || !strings.Contains(body, `"partition_id":"p0"`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {
+		t.Error(status)
+	}
+}

@@ -1,0 +1,347 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A ComputerSummary is a computer, what is on it in numbers, and what its node said last.
+type ComputerSummary struct {
+	Record         *slap.ComputerRecord // which must not be changed
+	Busy, Releases int
+	Said           *slap.StatusRecord // nil: nothing was ever reported
+}
+
+// A Page is a part of a list: so many at most of what follows a place in it.
+type Page struct {
+	After string // the Next of the page before; "": from the beginning
+	Limit int
+}
+
+// ComputerPage are computers that somebody has, those whose name or title has a text in it, in the order of their names; next is "" where there are no more.
+func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, "", err
+	}
+	match = strings.ToLower(match)
+	err = m.read(func(b book) error {
+		mem := b.(*memory)
+		var guids []string
+		for guid, of := range mem.computers {
+			if guid > page.After && who.owns(guid, of.record) == nil && (contains(guid, match) || of.record != nil && contains(of.record.Title, match)) {
+				guids = append(guids, guid)
+			}
+		}
+		slices.Sort(guids)
+		if len(guids) > page.Limit {
+			guids = guids[:page.Limit]
+			next = guids[len(guids)-1]
+		}
+		for _, guid := range guids {
+			all = append(all, mem.summary(guid))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	keys := make([]string, len(all))
+	for i := range all {
+		keys[i] = computerStatus(all[i].Record.GUID)
+	}
+	return all, next, m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+}
+
+func contains(text, lower string) bool {
+	return lower == "" || strings.Contains(strings.ToLower(text), lower)
+}
+
+// summary is what there is to tell of a computer, without what its node said.
+func (m *memory) summary(guid string) ComputerSummary {
+	of := m.computers[guid]
+	s := ComputerSummary{Record: of.record, Releases: len(of.supplies)}
+	if s.Record == nil {
+		s.Record = &slap.ComputerRecord{GUID: guid}
+	}
+	s.Busy = len(of.placed)
+	return s
+}
+
+// A ComputerView is a computer with all that is on it.
+type ComputerView struct {
+	ComputerSummary
+	At       map[string]*InstanceSummary // by partition; those in which nothing is are left out
+	Supplied []SupplyView                // in the order in which they were asked for
+}
+
+// A SupplyView is a release on a computer, and what the node said of it last.
+type SupplyView struct {
+	slap.SupplyRecord
+	Said *slap.StatusRecord // nil: nothing was ever reported
+}
+
+// View is a computer that somebody has, with all that is on it.
+func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	out := &ComputerView{At: map[string]*InstanceSummary{}}
+	var placed []*InstanceSummary
+	err := m.read(func(b book) error {
+		mem := b.(*memory)
+		of := mem.computers[guid]
+		if of == nil || guid == "" {
+			return firstOf(who.speaks(guid), unknownComputer(guid))
+		}
+		if err := who.owns(guid, of.record); err != nil {
+			return err
+		}
+		out.ComputerSummary = mem.summary(guid)
+		for _, s := range ordered(of.supplies) {
+			out.Supplied = append(out.Supplied, SupplyView{SupplyRecord: *s})
+		}
+		for _, n := range of.placed {
+			placed = append(placed, mem.instanceSummary(n))
+			out.At[n.Partition] = placed[len(placed)-1]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys := []string{computerStatus(guid)}
+	for i := range out.Supplied {
+		keys = append(keys, supplyStatus(guid, out.Supplied[i].URL))
+	}
+	for _, n := range placed {
+		keys = append(keys, instanceStatus(n.Record.ID))
+	}
+	return out, m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) {
+		switch supplied := len(out.Supplied); {
+		case i == 0:
+			out.Said = s
+		case i <= supplied:
+			out.Supplied[i-1].Said = s
+		default:
+			placed[i-1-supplied].Said = s
+		}
+	})
+}
+
+// An InstanceSummary is an instance, whose it is, and what its node said of it last.
+type InstanceSummary struct {
+	Record      *slap.InstanceRecord // which must not be changed
+	RootTitle   string
+	ParentTitle string // "": a user asked for it, or who did is gone
+	HostTitle   string // of a shared one that has a host
+	Computer    string // where it is, or its host
+	Partition   string
+	Members     int // of a root, how many instances its tree has, with itself
+	Unplaced    int // of those, how many have no place
+	Said        *slap.StatusRecord
+}
+
+func (m *memory) instanceSummary(n *slap.InstanceRecord) *InstanceSummary {
+	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
+	if root := m.byID[n.Root]; root != nil {
+		s.RootTitle = root.Title
+	}
+	if parent := m.byID[n.Parent]; parent != nil {
+		s.ParentTitle = parent.Title
+	}
+	if host := m.byID[n.Host]; host != nil {
+		s.HostTitle, s.Computer, s.Partition = host.Title, host.Computer, host.Partition
+	}
+	if n.Root != n.ID {
+		return s
+	}
+	s.Members = max(1, len(m.trees[n.ID]))
+	for id := range m.trees[n.ID] {
+		if other := m.byID[id]; other != nil && !placed(other) {
+			s.Unplaced++
+		}
+	}
+	if len(m.trees[n.ID]) == 0 && !placed(n) {
+		s.Unplaced = 1
+	}
+	return s
+}
+
+// Unplaced is the state by which an InstanceQuery asks for instances that have no place.
+const Unplaced = "unplaced"
+
+// An InstanceQuery asks for instances: those that have all that is set here.
+type InstanceQuery struct {
+	Roots bool   // roots of trees alone
+	Root  string // those of the tree of this ID
+	Host  string // the shared ones that the instance of this ID has
+	State string // the state that is wanted, or Unplaced
+	Match string // a text that is in the title, the release or the owner's name
+}
+
+func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
+	switch {
+	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
+		return false
+	case q.State == Unplaced && placed(n), q.State != "" && q.State != Unplaced && n.State != q.State:
+		return false
+	}
+	return q.Match == "" || contains(n.Title, q.Match) || contains(n.Release, q.Match) || contains(n.Owner, q.Match)
+}
+
+// InstancePage are instances that somebody has, in the order of their titles; next is "" where there are no more.
+func (m *Master) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, "", err
+	}
+	q.Match = strings.ToLower(q.Match)
+	err = m.read(func(b book) error {
+		mem := b.(*memory)
+		var some []*slap.InstanceRecord
+		take := func(n *slap.InstanceRecord) {
+			if n != nil && q.selects(n) && who.holds(n) == nil && orderOf(n) > page.After {
+				some = append(some, n)
+			}
+		}
+		switch {
+		case q.Root != "" || q.Host != "":
+			of, err := mem.instances(q.Root, q.Host, "")
+			if err != nil {
+				return err
+			}
+			for _, n := range of {
+				take(n)
+			}
+		default:
+			for _, n := range mem.byID {
+				take(n)
+			}
+		}
+		slices.SortFunc(some, func(a, b *slap.InstanceRecord) int {
+			return cmp.Or(cmp.Compare(a.Title, b.Title), cmp.Compare(a.ID, b.ID))
+		})
+		if len(some) > page.Limit {
+			some = some[:page.Limit]
+			next = orderOf(some[len(some)-1])
+		}
+		for _, n := range some {
+			all = append(all, mem.instanceSummary(n))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return all, next, m.instanceStatuses(ctx, all)
+}
+
+// orderOf is by what instances are listed.
+func orderOf(n *slap.InstanceRecord) string { return key(n.Title, n.ID) }
+
+func (m *Master) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
+	keys := make([]string, len(all))
+	for i := range all {
+		keys[i] = instanceStatus(all[i].Record.ID)
+	}
+	return m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+}
+
+// An InstanceView is an instance with what it was asked for with, and what it told.
+type InstanceView struct {
+	InstanceSummary
+	Parameters, Connection slap.Dictionary
+	Addresses              []slap.Address
+}
+
+// ViewInstance is an instance that somebody has.
+func (m *Master) ViewInstance(ctx context.Context, who Who, id string) (*InstanceView, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	out := &InstanceView{}
+	err := m.read(func(b book) error {
+		n, err := known(who, id)(b)
+		if err != nil {
+			return err
+		}
+		a, err := answerTo(b, n)
+		if err != nil {
+			return err
+		}
+		out.InstanceSummary = *b.(*memory).instanceSummary(n)
+		out.Parameters, out.Connection, out.Addresses = a.Parameters, a.Connection, a.Addresses
+		for _, full := range a.FullAddresses {
+			out.Addresses = append(out.Addresses, slap.Address{Interface: full.Interface, IP: full.IP})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, m.instanceStatuses(ctx, []*InstanceSummary{&out.InstanceSummary})
+}
+
+// statuses reads what was said of several things at once.
+func (m *Master) statuses(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return m.store.View(ctx, func(tx compute.Tx) error {
+		for i, key := range keys {
+			s, err := statusIn(tx.(Tx), key)
+			if err != nil {
+				return err
+			}
+			is(i, s)
+		}
+		return nil
+	})
+}
+
+// Changed returns when anything of the master is otherwise than at a mark, with the mark of that: its records, or what nodes told this process. Without a
+// mark it returns at once. When ctx ends before that, its error.
+func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
+	pause := time.NewTicker(lookEvery)
+	defer pause.Stop()
+	for {
+		if err := m.fresh(ctx); err != nil {
+			return "", err
+		}
+		m.known.mu.RLock()
+		now := fmt.Sprintf("%s-%d-%d", m.runID[:8], m.known.memory.revision, m.heard.Load())
+		m.known.mu.RUnlock()
+		if now != mark {
+			return now, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-pause.C:
+		}
+	}
+}
+
+// Offered says whether a release is wanted on a computer that is no user's.
+func (m *Master) Offered(ctx context.Context, release string) (ok bool, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return false, err
+	}
+	err = m.read(func(b book) error {
+		ok = false
+		for _, of := range b.(*memory).computers {
+			if s := of.supplies[release]; s != nil && s.State == slap.Available && (of.record == nil || of.record.Owner == "") {
+				ok = true
+				break
+			}
+		}
+		return nil
+	})
+	return ok, err
+}

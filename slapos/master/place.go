@@ -1,0 +1,227 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
+func (a *ask) place(b book) error {
+	if a.willWrite(b) {
+		return errWrites
+	}
+	n := a.fresh()
+	if why, err := a.m.within(b, n); err != nil {
+		return err
+	} else if why != "" {
+		a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+		return a.keep(b, n, why)
+	}
+	candidates, why := a.m.candidates(b, n)
+	for i, guid := range candidates {
+		slot, reason, err := a.m.freeSlot(b, guid, n)
+		if err != nil {
+			return err
+		}
+		if slot == "" {
+			why = join(why, reason)
+			continue
+		}
+		if last := i == len(candidates)-1; !last { // with the last one it is refused, and said why
+			if ok, err := a.m.tells(b, guid, n); err != nil {
+				return err
+			} else if !ok {
+				continue
+			}
+		}
+		n.Computer, n.Partition = guid, slot
+		n.Stamp = a.m.stamp(n.Stamp)
+		n.Placed = n.Stamp
+		a.made = n
+		if err := saveInstance(b, n); err != nil {
+			return err
+		}
+		if a.found != nil { // what it has asked for may be there, where it had a place before
+			if err := a.m.spread(b, n); err != nil {
+				return err
+			}
+		}
+		return a.m.hostCame(b, n)
+	}
+	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+	return a.keep(b, n, why)
+}
+
+// willWrite says that the memory need not be searched for a place or a host, as what comes of it is written in any case: the instance is new.
+func (a *ask) willWrite(b book) bool {
+	_, reading := b.(*memory)
+	return reading && a.found == nil
+}
+
+// keep keeps an instance for which there is no place, with the reason.
+func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
+	n.Reason = why
+	if was := a.found; was != nil && same(n, was) {
+		return nil
+	}
+	if a.found == nil && a.m.tooManyWait(b, n) {
+		return nil
+	}
+	return saveInstance(b, n)
+}
+
+func same(a, b *slap.InstanceRecord) bool {
+	return a.Release == b.Release && a.Type == b.Type && a.Asked == b.Asked && a.State == b.State && a.Parameters == b.Parameters && sameFilter(a.Filter, b.Filter) &&
+		a.Computer == b.Computer && a.Reason == b.Reason
+}
+
+// maxWaiting is how many instances without a place, or without a host, are kept of a user: who asks for more than that only hears why.
+const maxWaiting = 1000
+
+// tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked for at the same time do no harm.
+func (m *Master) tooManyWait(b book, n *slap.InstanceRecord) bool {
+	if _, ok := b.(*memory); ok { // it will be asked again
+		return false
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return m.known.memory.used[n.Project][n.Owner].waiting >= maxWaiting
+}
+
+// The most reasons that are told of one instance: with many computers each has its own.
+const maxReason = 300
+
+func join(why, reason string) string {
+	switch {
+	case why == "":
+		return reason
+	case len(why)+len(reason) > maxReason:
+		return why
+	}
+	return why + "; " + reason
+}
+
+// freeSlot is the first slot of a computer that nothing has, or why an instance can have none.
+func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
+	c, err := b.computer(guid)
+	switch {
+	case err != nil:
+		return "", "", err
+	case c == nil:
+		return "", "there is no computer " + guid, nil
+	case !sameProject(c, n):
+		return "", guid + " is of another project", nil
+	case !m.open(c, n):
+		return "", guid + " is another user's", nil
+	case len(c.Partitions) == 0:
+		return "", guid + " has no partitions", nil
+	}
+	if slot, err := m.likelySlot(b, c); slot != "" || err != nil {
+		return slot, "", err
+	}
+	on, err := b.instances("", "", guid)
+	if err != nil {
+		return "", "", err
+	}
+	taken := make(map[string]bool, len(on))
+	for _, n := range on {
+		if !n.Shared {
+			taken[n.Partition] = true
+		}
+	}
+	for i := range c.Partitions {
+		if !taken[c.Partitions[i].ID] {
+			return c.Partitions[i].ID, "", nil
+		}
+	}
+	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
+}
+
+// likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on the computer has to be looked at.
+func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
+	if _, ok := b.(*pages); !ok {
+		return "", nil
+	}
+	for i := range c.Partitions {
+		slot := c.Partitions[i].ID
+		free := false
+		if err := m.read(func(mem book) error { n, err := mem.at(c.GUID, slot); free = n == nil; return err }); err != nil || !free {
+			continue
+		}
+		n, err := b.at(c.GUID, slot)
+		if err != nil || n == nil {
+			return slot, err
+		}
+		break // the memory is behind
+	}
+	return "", nil
+}
+
+// candidates are the computers that an instance may be on, the best first, and why others are none. The best has the largest part of its partitions free.
+func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
+	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
+		return []string{guid}, ""
+	}
+	if mem, ok := b.(*memory); ok { // which is held already, and twice would wait for who waits to write
+		return m.candidatesIn(mem, n)
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return m.candidatesIn(m.known.memory, n)
+}
+
+// sameProject says whether what belongs to an instance's project may be on a computer: on those of the project, and on those of none.
+func sameProject(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
+	return c.Project == "" || n.Project == "" || c.Project == n.Project
+}
+
+// open says whether an instance may be on a computer. On a user's own is what is his: he sees all that is there, and has not offered it to others. The master's default is for
+// everybody, and an administrator may name any.
+func (m *Master) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
+	return sameProject(c, n) && (c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
+}
+
+func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
+	type option struct {
+		guid string
+		free float64
+	}
+	better := func(a, b option) int { return cmp.Or(cmp.Compare(b.free, a.free), cmp.Compare(a.guid, b.guid)) }
+	var fit []option // the best so far
+	var full, others, elsewhere int
+	for guid, c := range mem.computers {
+		if c.record == nil {
+			continue
+		}
+		switch want := n.Filter["project_guid"]; {
+		case want != "" && c.record.Project != want, !m.open(c.record, n):
+			others++
+		case n.Filter["network_guid"] != "" && c.record.Network != n.Filter["network_guid"]:
+			elsewhere++
+		case len(c.placed) >= len(c.record.Partitions):
+			full++
+		default:
+			this := option{guid, 1 - float64(len(c.placed))/float64(len(c.record.Partitions))}
+			if len(fit) == maxTries && better(this, fit[maxTries-1]) > 0 {
+				continue
+			}
+			at, _ := slices.BinarySearchFunc(fit, this, better)
+			fit = slices.Insert(fit, at, this)
+			fit = fit[:min(len(fit), maxTries)]
+		}
+	}
+	for _, o := range fit {
+		guids = append(guids, o.guid)
+	}
+	if len(fit) == 0 {
+		why = fmt.Sprintf("no computer fits: %d have no free partition, %d are of other projects or users, %d of other networks", full, others, elsewhere)
+	}
+	return guids, why
+}
+
+// maxTries is how many computers are looked at: what the memory says of them is true but for what was taken a moment ago.
+const maxTries = 16

@@ -1,0 +1,49 @@
+package master
+
+import (
+	"context"
+	"net"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Reaches reports whether somebody may come to what a partition with an address shows: users to those where an instance of theirs is, a node to its own, an
+// administrator to all. Nodes say themselves which addresses they have, so whoever leads there judges the address too.
+func (m *Master) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return false, err
+	}
+	err = m.read(func(b book) error {
+		mem := b.(*memory)
+		for _, guid := range mem.guids() {
+			for _, p := range mem.computers[guid].record.Partitions {
+				if !hasAddress(&p, ip) {
+					continue
+				}
+				if who.speaks(guid) == nil {
+					ok = true
+					return nil
+				}
+				n, err := b.at(guid, p.ID)
+				if err != nil {
+					return err
+				}
+				if n != nil && who.holds(n) == nil {
+					ok = true
+					return nil
+				}
+			}
+		}
+		return nil
+	})
+	return ok, err
+}
+
+func hasAddress(p *slap.PartitionRecord, ip net.IP) bool {
+	for _, a := range p.Addresses {
+		if ip.Equal(net.ParseIP(a.IP)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,256 @@
+package master
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// partitionUnknown is what is said of a partition in which nothing is.
+func partitionUnknown(computer, partition string) error {
+	return refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
+}
+
+// A target finds the instance that is spoken of, for who may speak of it.
+type target func(b book) (*slap.InstanceRecord, error)
+
+// inside is the instance in a partition, or a shared one that it has and calls so.
+func inside(who Who, computer, partition, reference string) target {
+	return func(b book) (*slap.InstanceRecord, error) {
+		n, err := on(b, who, computer, partition)
+		if err != nil || reference == "" {
+			return n, err
+		}
+		return referred(b, n, reference)
+	}
+}
+
+// on finds the instance in a partition, for its node or itself.
+func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, error) {
+	n, err := b.at(computer, partition)
+	if err != nil {
+		return nil, err
+	}
+	if who.Instance == "" || n == nil || n.ID != who.Instance {
+		if err := who.speaks(computer); err != nil {
+			return nil, err
+		}
+	}
+	if n == nil {
+		return nil, partitionUnknown(computer, partition)
+	}
+	return n, nil
+}
+
+// InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
+// tree: they become destroyed, nothing else changes, and children are their titles. An instance says that only of what is wanted destroyed: it is no node,
+// which knows, and the place of a program that runs is not to be given away.
+func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
+	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
+}
+
+func (m *Master) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
+	err = m.do(ctx, func(b book) error {
+		children = nil
+		n, err := of(b)
+		if err != nil {
+			return err
+		}
+		if who.Instance != "" && n.State != slap.Destroyed {
+			return denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
+		}
+		if n.Root == n.ID && !n.Shared {
+			placed, err := placedBelow(b, n)
+			if err != nil {
+				return err
+			}
+			for _, child := range placed {
+				children = append(children, child.Title)
+			}
+			if len(placed) > 0 {
+				return m.end(b, n)
+			}
+		}
+		return m.leave(b, n)
+	})
+	return children, err
+}
+
+// end carries destruction to all that is below a root, whatever it is wanted to be itself.
+func (m *Master) end(b book, root *slap.InstanceRecord) error {
+	as := *root
+	as.State = slap.Destroyed
+	return m.spread(b, &as)
+}
+
+// leave frees the partition of an instance, which is forgotten. The root of its tree, where it waited for this, is told.
+func (m *Master) leave(b book, n *slap.InstanceRecord) error {
+	if err := m.dropInstance(b, n); err != nil {
+		return err
+	}
+	if n.Root == n.ID {
+		return m.orphans(b, n)
+	}
+	root, err := b.instance(n.Root)
+	if err != nil || root == nil || root.State != slap.Destroyed {
+		return err
+	}
+	if rest, err := placedBelow(b, root); err != nil || len(rest) > 0 {
+		return err
+	}
+	if root.Partition == "" { // no node is to be told
+		return firstOf(m.dropInstance(b, root), m.orphans(b, root))
+	}
+	return m.wake(b, root)
+}
+
+// orphans ends what a root has left that has no partition.
+func (m *Master) orphans(b book, root *slap.InstanceRecord) error {
+	tree, err := b.instances(root.ID, "", "")
+	if err != nil {
+		return err
+	}
+	for _, n := range tree {
+		if n.ID != root.ID && n.Partition == "" {
+			if err := m.dropInstance(b, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Refused is what a node is told whose root cannot be destroyed yet.
+func Refused(children []string) string {
+	return "Not destroying yet because this partition has child partitions: " + strings.Join(children, ", ")
+}
+
+// SetConnection publishes connection parameters of an instance, or of a shared one that it has.
+func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
+	text, err := slap.FormatParameters(connection)
+	if err != nil {
+		return unwell(err)
+	}
+	return m.connect(ctx, inside(who, computer, partition, reference), text)
+}
+
+func (m *Master) connect(ctx context.Context, of target, text string) error {
+	return m.do(ctx, func(b book) error {
+		n, err := of(b)
+		if err != nil || n.Connection == text {
+			return err
+		}
+		copied := *n
+		copied.Connection = text
+		return firstOf(short("connection parameters", text), saveInstance(b, &copied), m.tellable(b, n, &copied))
+	})
+}
+
+// Bang has all of an instance's tree processed again.
+func (m *Master) Bang(ctx context.Context, who Who, computer, partition, message string) error {
+	err := m.do(ctx, func(b book) error {
+		n, err := on(b, who, computer, partition)
+		if err != nil {
+			return err
+		}
+		return m.bang(b, n)
+	})
+	if err != nil {
+		return err
+	}
+	m.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
+	return nil
+}
+
+func (m *Master) bang(b book, n *slap.InstanceRecord) error {
+	tree, err := b.instances(n.Root, "", "")
+	if err != nil {
+		return err
+	}
+	for _, other := range tree {
+		if other.Partition == "" {
+			continue
+		}
+		if err := m.wake(b, other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rename gives an instance another title, or a shared one that it has.
+func (m *Master) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
+	return m.retitle(ctx, inside(who, computer, partition, reference), title)
+}
+
+func (m *Master) retitle(ctx context.Context, of target, title string) error {
+	if err := named("the new title", title, maxTitle); err != nil {
+		return err
+	}
+	return m.do(ctx, func(b book) error {
+		n, err := of(b)
+		if err != nil {
+			return err
+		}
+		return m.rename(b, n, title)
+	})
+}
+
+func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
+	if n.Title == title {
+		return nil
+	}
+	copied := *n
+	copied.Title = title
+	if other, err := b.named(nameOf(&copied)); err != nil {
+		return err
+	} else if other != nil {
+		return refuse(compute.ErrConflict, "Another instance has the title %s.", title)
+	}
+	if err := saveInstance(b, &copied); err != nil {
+		return err
+	}
+	called := []*slap.InstanceRecord{n} // those whose names for their hosts have the title in them
+	if n.Root == n.ID {
+		tree, err := b.instances(n.ID, "", "")
+		if err != nil {
+			return err
+		}
+		called = append(called, tree...)
+	}
+	if err := m.wakeHosts(b, called); err != nil || len(title) <= len(n.Title) {
+		return err
+	}
+	seen := map[string]bool{"": true}
+	for _, other := range called {
+		if seen[other.Computer] {
+			continue
+		}
+		seen[other.Computer] = true
+		if err := m.tellableOn(b, other.Computer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wakeHosts has the hosts of shared instances processed again, each once.
+func (m *Master) wakeHosts(b book, of []*slap.InstanceRecord) error {
+	woken := map[string]bool{"": true}
+	for _, n := range of {
+		if !n.Shared || woken[n.Host] {
+			continue
+		}
+		woken[n.Host] = true
+		host, err := b.instance(n.Host)
+		if err == nil && host != nil {
+			err = m.wake(b, host)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,452 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// An Answer is what is said to a request: an instance of ours, or what another master said, or what only seems to be one.
+type Answer struct {
+	Record *slap.InstanceRecord // of ours; nil where Object is set
+	slap.Instance
+	Stamp  int64        // of the instance, or of a shared one's host
+	Object *slap.Object // to be answered as it is
+
+	basis *basis // nil: it is not to be kept
+}
+
+// Value is the answer as the legacy endpoint gives it.
+func (a *Answer) Value() *slap.Object {
+	if a.Object != nil {
+		return a.Object
+	}
+	return a.Instance.Object()
+}
+
+// ask is a request on its way.
+type ask struct {
+	*slap.Request
+	m          *Master
+	who        Who
+	parameters string
+	filter     map[string]string
+	exact      bool // the parameters are those that it is to have, though there are none
+	now        time.Time
+
+	asker *slap.InstanceRecord // nil: a user asks
+	found *slap.InstanceRecord // as it was
+	above string               // the state of those that it cannot be more alive than
+	made  *slap.InstanceRecord // as it is now
+	last  *Answer              // of a shared one that is destroyed by this
+	none  *Refusal             // why there is no place
+}
+
+const defaultType = "default"
+
+// Request asks for an instance, or that one be otherwise. A refusal for want of a place is compute.ErrNoCapacity, and says why; it is kept with
+// the instance, which is placed at a later request. Where nothing changes, nothing is written.
+func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer, error) {
+	a, err := m.prepare(who, q)
+	if err != nil {
+		return nil, err
+	}
+	if object := m.frontend(ctx, a); object != nil {
+		return &Answer{Object: object}, nil
+	}
+	to := m.forwarded(ctx, a)
+	wrote, err := m.doing(ctx, func(b book) error {
+		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
+		return a.decide(b, to != nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case a.made == nil && a.last == nil && a.none == nil:
+		return m.pass(ctx, a, to)
+	case a.none != nil:
+		return nil, a.none
+	case a.last != nil:
+		return a.last, nil
+	}
+	if wrote {
+		if err := m.fresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.answer(a)
+}
+
+// filters are the names that a filter can have, with the longest of each; what else is in one is kept and not looked at.
+var filters = map[string]int{"computer_guid": maxID, "instance_guid": maxURL, "network_guid": maxID, "project_guid": maxID}
+
+func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
+	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
+	if err := firstOf(named("partition_reference", q.Title, maxTitle), named("software_release", q.Release, maxURL)); err != nil {
+		return nil, err
+	}
+	copied := *q
+	if copied.Type == "" {
+		copied.Type = defaultType
+	}
+	a.Request = &copied
+	if err := named("software_type", a.Type, maxTitle); err != nil {
+		return nil, err
+	}
+	err := stateNamed(q.State)
+	if err != nil {
+		return nil, err
+	}
+	if a.parameters, err = slap.FormatParameters(q.Parameters); err != nil {
+		return nil, unwell(err)
+	}
+	if q.Project != "" {
+		if err := named("project_reference", q.Project, maxID); err != nil {
+			return nil, err
+		}
+	}
+	for k, v := range q.Filter {
+		a.filter[k] = fmt.Sprint(v)
+		if most := filters[k]; most > 0 && a.filter[k] != "" {
+			if err := named(k, a.filter[k], most); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if who.Project != "" && q.Project != "" && q.Project != who.Project {
+		return nil, denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
+	}
+	if (q.Computer == "") != (q.Partition == "") {
+		return nil, invalid("computer_id and computer_partition_id go together")
+	}
+	if who.Instance != "" {
+		return a, nil // it is seen later whether it asks as itself
+	}
+	if q.Computer != "" {
+		return a, who.speaks(q.Computer)
+	}
+	if who.Computer != "" {
+		return nil, denied("A computer asks for instances only for what runs on it.")
+	}
+	return a, nil
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide finds the instance and changes it, or finds a place for a new one. Where the request is to be passed on, it does nothing.
+func (a *ask) decide(b book, elsewhere bool) error {
+	if err := a.find(b, elsewhere); err != nil || a.made == nil {
+		return err
+	}
+	return a.m.tellable(b, a.found, a.made)
+}
+
+func (a *ask) find(b book, elsewhere bool) (err error) {
+	if a.Computer != "" {
+		if a.asker, err = b.at(a.Computer, a.Partition); err != nil {
+			return err
+		}
+	}
+	if a.who.Instance != "" {
+		said := a.asker
+		if a.asker, err = b.instance(a.who.Instance); err != nil {
+			return err
+		}
+		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
+			return denied("An instance asks only for itself.")
+		}
+	}
+	if a.asker == nil && a.who.User == "" && !a.who.All { // who asks for nothing of its own would be taken for a user
+		return denied("A computer asks for instances only for what runs on it.")
+	}
+	if a.found, err = b.named(a.name()); err != nil {
+		return err
+	}
+	if a.above, err = a.stateAbove(b); err != nil {
+		return err
+	}
+	if a.found == nil || a.parameters != a.found.Parameters {
+		if err := short("parameters", a.parameters); err != nil {
+			return err
+		}
+	}
+	if err := shortFilter(a.filter); err != nil {
+		return err
+	}
+	placed := a.found != nil && (a.found.Partition != "" || a.found.Shared && a.found.Host != "")
+	switch {
+	case placed && a.Shared:
+		return a.reshare(b)
+	case placed:
+		return a.change(b)
+	case a.asker != nil && a.asker.State == slap.Destroyed:
+		return refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
+	case elsewhere:
+		return nil
+	case a.State == slap.Destroyed:
+		return a.never(b)
+	case a.Shared:
+		return a.share(b)
+	}
+	return a.place(b)
+}
+
+func (a *ask) name() string {
+	if a.asker != nil {
+		return childName(a.asker.Root, a.Title, a.Shared)
+	}
+	return rootName(a.who.User, a.project(), a.Title, a.Shared)
+}
+
+func (a *ask) project() string {
+	if a.Project != "" {
+		return a.Project
+	}
+	return a.who.Project
+}
+
+// fresh is the record of a new instance, without its place.
+func (a *ask) fresh() *slap.InstanceRecord {
+	n := &slap.InstanceRecord{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
+	if a.found != nil {
+		*n = *a.found // there was no place for it then
+	} else if n.Root = n.ID; a.asker != nil {
+		n.Root, n.Parent, n.Owner, n.Project = a.asker.Root, a.asker.ID, a.asker.Owner, a.asker.Project
+	}
+	if !a.stateAlone() {
+		n.Parameters = a.parameters
+	}
+	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
+	n.Asked = a.State
+	if n.Asked == "" || a.Shared { // which is in no other state
+		n.Asked = slap.Started
+	}
+	n.State = a.bounded(n.Asked)
+	n.Reason, n.Beyond = "", false
+	return n
+}
+
+// bounded is the state that is wanted where one was asked for.
+func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
+
+// stateAbove is the state of the root, or of the instance that asked first, whichever is less alive: no other in the tree stops or destroys it by a request.
+func (a *ask) stateAbove(b book) (string, error) {
+	if a.asker == nil {
+		return slap.Started, nil
+	}
+	of := []string{a.asker.Root, a.asker.ID}
+	if a.found != nil {
+		of[1] = a.found.Parent
+	}
+	state := slap.Started
+	for _, id := range of {
+		n := a.asker
+		if id != n.ID {
+			var err error
+			if n, err = b.instance(id); err != nil {
+				return "", err
+			}
+		}
+		if n != nil { // else the one that asked is gone
+			state = worse(state, n.State)
+		}
+	}
+	return state, nil
+}
+
+var severity = map[string]int{slap.Started: 0, slap.Stopped: 1, slap.Destroyed: 2}
+
+func worse(a, b string) string {
+	if severity[b] > severity[a] {
+		return b
+	}
+	return a
+}
+
+// change is a request for an instance that has its partition.
+func (a *ask) change(b book) error {
+	n := *a.found
+	n.Release, n.Type = a.Release, a.Type
+	if !a.stateAlone() {
+		n.Parameters = a.parameters
+	}
+	if a.State != "" {
+		n.Asked = a.State
+	}
+	n.State = a.bounded(n.Asked)
+	was := a.found
+	if !sameFilter(n.Filter, a.filter) {
+		n.Filter = a.filter
+	}
+	a.made = &n
+	changed := n.State != was.State || n.Release != was.Release || n.Type != was.Type || n.Parameters != was.Parameters || n.Stamp == 0
+	if !changed && n.Asked == was.Asked && sameFilter(n.Filter, was.Filter) {
+		return nil
+	}
+	if changed {
+		n.Stamp = a.m.stamp(n.Stamp)
+	}
+	if err := saveInstance(b, &n); err != nil {
+		return err
+	}
+	if n.State != was.State {
+		if err := a.m.spread(b, &n); err != nil {
+			return err
+		}
+	}
+	if n.Release != was.Release || n.Type != was.Type {
+		if err := a.m.rehost(b, was, &n); err != nil {
+			return err
+		}
+		return a.m.hostCame(b, &n)
+	}
+	return nil
+}
+
+// stateAlone says that a request without parameters is about the state of what there is, so that they stay.
+func (a *ask) stateAlone() bool {
+	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
+}
+
+func sameFilter(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}
+
+// never is a request that something be destroyed that has no place: nothing has to be done, and it is forgotten.
+func (a *ask) never(b book) error {
+	n := a.fresh()
+	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
+	parameters := slap.Dictionary{}
+	if a.found != nil {
+		var err error
+		if parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+			return err
+		}
+		if err := a.endUnplaced(b); err != nil {
+			return err
+		}
+	}
+	a.last = &Answer{Record: n, Instance: slap.Instance{State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters, Connection: slap.Dictionary{}}}
+	return nil
+}
+
+// endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that had a place before, is destroyed first.
+func (a *ask) endUnplaced(b book) error {
+	below, err := placedBelow(b, a.found)
+	if err != nil || len(below) == 0 {
+		return firstOf(err, forget(b, a.found))
+	}
+	n := *a.found
+	n.Asked, n.State = slap.Destroyed, slap.Destroyed
+	if a.found.State == slap.Destroyed && a.found.Asked == slap.Destroyed {
+		return nil
+	}
+	return firstOf(saveInstance(b, &n), a.m.spread(b, &n))
+}
+
+// answer says what a request has come to.
+func (m *Master) answer(a *ask) (*Answer, error) {
+	var out *Answer
+	err := m.read(func(b book) (err error) {
+		if out, err = answerTo(b, a.made); err == nil {
+			out.basis = a.rests(b)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.asker != nil {
+		out.State = a.made.State
+	} else if out.State = a.State; out.State == "" {
+		out.State = slap.Started
+	}
+	return out, nil
+}
+
+// answerTo is an instance as who asked for it is told.
+func answerTo(b book, n *slap.InstanceRecord) (*Answer, error) {
+	out := &Answer{Record: n, Stamp: n.Stamp, Instance: slap.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
+		ConnectionXML: n.Connection, Shared: n.Shared}}
+	var err error
+	if out.Parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+		return nil, err
+	}
+	if out.Connection, err = slap.ParseParameters(n.Connection); err != nil {
+		return nil, err
+	}
+	if n.Shared {
+		host, err := b.instance(n.Host)
+		if err != nil || host == nil {
+			return out, err
+		}
+		out.Computer, out.Partition, out.Stamp = host.Computer, host.Partition, host.Stamp
+	} else {
+		out.GUID = GUID(n)
+		out.Timestamp = stampText(n.Stamp)
+	}
+	c, err := b.computer(out.Computer)
+	if err != nil || c == nil {
+		return out, err
+	}
+	out.Addresses, out.FullAddresses = addresses(c, out.Partition)
+	return out, nil
+}
+
+// GUID is how nodes know an instance: by its place. One without is known by its ID.
+func GUID(n *slap.InstanceRecord) string {
+	if n.Shared || n.Partition == "" {
+		return n.ID
+	}
+	return n.Computer + "-" + n.Partition
+}
+
+// stampText is a time of change as nodes are told: seconds.
+func stampText(micros int64) string {
+	if micros == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d.%06d", micros/1e6, micros%1e6)
+}
+
+// addresses are those of a partition: with a gateway and a netmask they are full ones.
+func addresses(c *slap.ComputerRecord, partition string) (all []slap.Address, full []slap.FullAddress) {
+	for i := range c.Partitions {
+		if c.Partitions[i].ID != partition {
+			continue
+		}
+		for _, a := range c.Partitions[i].Addresses {
+			if a.Gateway != "" && a.Netmask != "" {
+				full = append(full, slap.FullAddress{Interface: a.Interface, IP: a.IP, Gateway: a.Gateway, Netmask: a.Netmask, Network: a.Network})
+			} else {
+				all = append(all, slap.Address{Interface: a.Interface, IP: a.IP})
+			}
+		}
+	}
+	return all, full
+}
+
+func cut(key string) (first, rest string) {
+	first, rest, _ = strings.Cut(key, sep)
+	return first, rest
+}

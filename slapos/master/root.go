@@ -1,0 +1,186 @@
+package master
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// RootOptions join [Master.SetRoot] to the files that there are.
+type RootOptions struct {
+	// Exists says whether there is a file.
+	Exists func(path string) bool
+	// Before is called once before anything is changed, where something is to be, with the old directory; its error ends it.
+	Before func(ctx context.Context, from string) error
+}
+
+// SetRoot says below which directory releases are that are files of this machine: an absolute path without links in it that count, such as
+// [filepath.Clean] makes. Where it was another before, the releases of supplies and instances below that are taken for those of the same names below this
+// one, all of them or none; what was moved is returned, from the old URL to the new. A release stays that is still where it was and is not at the new place. Where
+// one of the directories contains the other nothing is moved. Instances whose release is another now are processed again.
+func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (from string, moved map[string]string, err error) {
+	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
+		return "", nil, invalid("the root of local releases is no absolute path: %.200q", root)
+	}
+	if err := m.store.View(ctx, func(tx compute.Tx) error {
+		p := m.pages(tx)
+		if from, err = p.root(); err != nil || from == root || apart(from, root) != nil {
+			return err
+		}
+		moved, err = p.below(from, root, opt.Exists)
+		return err
+	}); err != nil || from == root {
+		return from, nil, err
+	}
+	if len(moved) > 0 {
+		if err := opt.Before(ctx, from); err != nil {
+			return from, nil, err
+		}
+	}
+	err = m.store.Update(ctx, func(tx compute.Tx) error {
+		p := m.pages(tx)
+		if now, err := p.root(); err != nil || now != from {
+			return firstOf(err, refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
+		}
+		return firstOf(m.move(p, moved), p.save(rootEntry(root)))
+	})
+	if err != nil {
+		return from, nil, err
+	}
+	return from, moved, nil
+}
+
+// apart says why nothing is moved from one directory to another; nil: it is.
+func apart(from, to string) error {
+	if from == "" {
+		return refuse(compute.ErrNotFound, "There was no root of local releases before.")
+	}
+	if inside, _ := under(from, to); inside {
+		return refuse(compute.ErrConflict, "%s is in %s.", to, from)
+	}
+	if inside, _ := under(to, from); inside {
+		return refuse(compute.ErrConflict, "%s is in %s.", from, to)
+	}
+	return nil
+}
+
+// under says whether a path is below a directory, and how it is called from there.
+func under(directory, path string) (bool, string) {
+	if !strings.HasSuffix(directory, "/") {
+		directory += "/"
+	}
+	rest, ok := strings.CutPrefix(path, directory)
+	return ok && rest != "", rest
+}
+
+// rootKey is that of the entry that has the root of local releases.
+const rootKey = "root of local releases"
+
+func rootEntry(root string) slap.Entry {
+	return slap.Entry{Kind: slap.KindOther, Key: rootKey, Data: pack(&slap.RootRecord{Path: root})}
+}
+
+// root is the directory of local releases that was said last; "": none was.
+func (p *pages) root() (string, error) {
+	e, ok, err := p.entry(slap.KindOther, rootKey)
+	if !ok {
+		return "", err
+	}
+	r, err := unpack[slap.RootRecord](e)
+	if err != nil {
+		return "", err
+	}
+	return r.Path, nil
+}
+
+// below finds the releases that go from a directory to another.
+func (p *pages) below(from, to string, exists func(path string) bool) (map[string]string, error) {
+	urls := map[string]bool{}
+	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range supplies {
+		_, url := cut(e.Key)
+		urls[url] = true
+	}
+	instances, err := p.query(slap.EntryQuery{})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range instances {
+		urls[n.Release] = true
+	}
+	moved := map[string]string{}
+	for url := range urls {
+		ok, rest := under(from, url)
+		if !ok || !filepath.IsLocal(rest) {
+			continue
+		}
+		there := strings.TrimSuffix(to, "/") + "/" + rest
+		if !exists(there) && exists(url) {
+			continue
+		}
+		if err := named("the release "+there, there, maxURL); err != nil {
+			return nil, err
+		}
+		moved[url] = there
+	}
+	return moved, nil
+}
+
+// move has the releases be others.
+func (m *Master) move(p *pages, moved map[string]string) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	if err != nil {
+		return err
+	}
+	for _, e := range supplies {
+		s, err := supplyOf(e)
+		if err != nil {
+			return err
+		}
+		to, goes := moved[s.URL]
+		if !goes {
+			continue
+		}
+		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, supplyStatus(s.Computer, s.URL))); err != nil {
+			return err
+		}
+		if there, err := p.supply(s.Computer, to); err != nil {
+			return err
+		} else if there != nil && (there.State == slap.Available || s.State == slap.Destroyed) {
+			continue // it is wanted so already
+		} else if there != nil {
+			there.State, s = s.State, there
+		}
+		s.URL = to
+		if err := p.save(supplyEntry(s)); err != nil {
+			return err
+		}
+	}
+	instances, err := p.query(slap.EntryQuery{})
+	if err != nil {
+		return err
+	}
+	for _, n := range instances {
+		to, goes := moved[n.Release]
+		if !goes {
+			continue
+		}
+		n.Release, n.Stamp = to, m.stamp(n.Stamp)
+		if err := saveInstance(p, n); err != nil {
+			return err
+		}
+	}
+	m.log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
+	return nil
+}

@@ -1,0 +1,96 @@
+package master_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Releases go with their directory, those that are there, and whatever has one is processed again; nothing else is touched.
+func TestSetRoot(t *testing.T) {
+	r, ctx := newRig(t, master.Options{Computer: "C"}), t.Context()
+	r.format("C", 4)
+	files := map[string]bool{"/old/stays/software.cfg": true, "/old/both/software.cfg": true, "/new/both/software.cfg": true}
+	before := 0
+	opt := master.RootOptions{Exists: func(path string) bool { return files[path] }, Before: func(context.Context, string) error { before++; return nil }}
+	set := func(root string, want map[string]string) {
+		t.Helper()
+		if _, moved, err := r.SetRoot(ctx, root, opt); err != nil || !maps.Equal(moved, want) {
+			t.Errorf("%s: %v, %v", root, moved, err)
+		}
+	}
+	releases := func() (all []string) {
+		supplies, err := r.Supplies(ctx, master.Anybody, "C")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range supplies {
+			all = append(all, s.State+" "+s.URL)
+		}
+		slices.Sort(all)
+		return all
+	}
+	at := map[string]*master.Answer{}
+	for _, url := range []string{"/old/gone/software.cfg", "/old/stays/software.cfg", "/old/both/software.cfg", "/older/software.cfg", "/old/../odd/software.cfg"} {
+		if err := r.Supply(ctx, master.Anybody, "C", url, ""); err != nil {
+			t.Fatal(err)
+		}
+		if len(at) < 4 {
+			at[url] = r.ask(slap.Request{Title: url, Release: url})
+		}
+	}
+	if err := r.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil { // wanted away under one name, and there under the other
+		t.Fatal(err)
+	}
+	shared := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
+	if err := r.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", slap.Available); err != nil {
+		t.Fatal(err)
+	}
+	was := releases()
+	set("/old", nil)       // the first that is said
+	set("/old/in/it", nil) // what contains the other moves nothing
+	set("/old", nil)
+	set("/old", nil)
+	if before != 0 || !slices.Equal(was, releases()) {
+		t.Errorf("%d, %v", before, releases())
+	}
+	opt.Before = func(context.Context, string) error { return errors.New("no room for the copy") }
+	if _, _, err := r.SetRoot(ctx, "/new", opt); err == nil || !slices.Equal(was, releases()) {
+		t.Errorf("without a copy: %v, %v", err, releases())
+	}
+	opt.Before = func(_ context.Context, from string) error {
+		if before++; from != "/old" {
+			t.Error(from)
+		}
+		return nil
+	}
+	set("/new", map[string]string{"/old/gone/software.cfg": "/new/gone/software.cfg", "/old/both/software.cfg": "/new/both/software.cfg"})
+	want := []string{"available /new/both/software.cfg", "available /new/gone/software.cfg", "available /old/../odd/software.cfg", "available /old/stays/software.cfg", "available /older/software.cfg"}
+	if diff := cmp.Diff(want, releases()); diff != "" || before != 1 {
+		t.Errorf("%s, %d", diff, before)
+	}
+	for url, a := range at {
+		now, err := r.Find(ctx, master.Anybody, a.Record.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved := url == "/old/gone/software.cfg" || url == "/old/both/software.cfg"
+		if (now.Release != url) != moved || now.Stamp > a.Record.Stamp != moved {
+			t.Errorf("%s: %s, %d then %d", url, now.Release, a.Record.Stamp, now.Stamp)
+		}
+	}
+	if a := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/new/gone/software.cfg"}); a.Record.Host != shared.Record.Host || a.Record.Host == "" {
+		t.Errorf("a shared instance has another host: %+v", a.Record)
+	}
+	if _, _, err := r.SetRoot(ctx, "relative", opt); !errors.Is(err, compute.ErrInvalid) {
+		t.Error(err)
+	}
+}

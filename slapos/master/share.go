@@ -1,0 +1,391 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// share finds a host for a shared instance that has none.
+func (a *ask) share(b book) error {
+	if a.willWrite(b) {
+		return errWrites
+	}
+	n := a.fresh()
+	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
+	if a.found == nil || a.found.Beyond { // it counts while it waits for a host too
+		if why, err := a.m.within(b, n); err != nil {
+			return err
+		} else if why != "" {
+			a.none, n.Beyond = a.noHost(n, why), true
+			return a.keep(b, n, why)
+		}
+	}
+	host, err := a.m.findHost(b, n)
+	if err != nil {
+		return err
+	}
+	if host == nil {
+		return a.hostless(b, n)
+	}
+	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.stamp(n.Stamp)
+	a.made = n
+	if err := saveInstance(b, n); err != nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
+	a.none = a.noHost(n, "")
+	n.Host, n.Partition = "", ""
+	return a.keep(b, n, noHost(n))
+}
+
+func (a *ask) noHost(n *slap.InstanceRecord, why string) *Refusal {
+	return &Refusal{Kind: compute.ErrNoCapacity, Text: fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type), Detail: why}
+}
+
+func noHost(n *slap.InstanceRecord) string {
+	return fmt.Sprintf("no instance of %s of type %s on %s can have it", n.Release, n.Type, cmp.Or(n.Computer, "any computer"))
+}
+
+// reshare is a request for a shared instance that has its host.
+func (a *ask) reshare(b book) error {
+	was := a.found
+	host, err := b.instance(was.Host)
+	if err != nil {
+		return err
+	}
+	n := *was
+	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
+	if !a.stateAlone() || a.State == slap.Destroyed { // of which the reference answers what was asked, and nothing is kept
+		n.Parameters = a.parameters
+	}
+	n.Asked, n.State = slap.Started, slap.Started
+	if a.bounded(a.State) == slap.Destroyed {
+		return a.unshare(b, &n, host)
+	}
+	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
+		a.m.loosen(&n)
+		next, err := a.m.findHost(b, &n)
+		if err != nil {
+			return err
+		}
+		if next == nil && host != nil && fits(host, was) { // what is refused changes nothing
+			a.none = a.noHost(&n, noHost(&n)+"; it stays as it was, with "+GUID(host))
+			return nil
+		}
+		if host != nil && (next == nil || next.ID != host.ID) {
+			if err := a.m.wake(b, host); err != nil {
+				return err
+			}
+		}
+		if next == nil {
+			return a.hostless(b, &n)
+		}
+		host, n.Host, n.Computer = next, next.ID, next.Computer
+	}
+	a.made = &n
+	if n.Host == was.Host && n.Parameters == was.Parameters && n.Release == was.Release && n.Type == was.Type {
+		if sameFilter(n.Filter, was.Filter) {
+			return nil
+		}
+		return saveInstance(b, &n)
+	}
+	n.Stamp = a.m.stamp(n.Stamp)
+	if err := saveInstance(b, &n); err != nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+// loosen has a shared instance that looks for another host be where it was asked to be: anywhere, if its host alone has said where it is.
+func (m *Master) loosen(n *slap.InstanceRecord) {
+	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
+		n.Computer = guid
+	}
+}
+
+// unshare ends a shared instance: its host is told, and nothing of it stays.
+func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
+	n.Asked, n.State = slap.Destroyed, slap.Destroyed
+	last, err := answerTo(b, n)
+	if err != nil {
+		return err
+	}
+	a.last = last
+	if err := forget(b, n); err != nil || host == nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+// fits says whether an instance can have a shared one.
+func fits(host, n *slap.InstanceRecord) bool {
+	guid := n.Filter["instance_guid"]
+	return !host.Shared && host.Partition != "" && host.State != slap.Destroyed && host.Release == n.Release && sameType(host.Type, n.Type) &&
+		(guid == "" || guid == GUID(host) || guid == host.Partition || guid == host.ID)
+}
+
+func sameType(a, b string) bool { return plainType(a) == plainType(b) }
+
+// plainType takes the two words for the default for one.
+func plainType(t string) string {
+	if t == "" || t == "RootSoftwareInstance" {
+		return defaultType
+	}
+	return t
+}
+
+// findHost is the first instance, in the order of its computer's partitions, that can have a shared one: on the computer where that is to be, or else on any.
+func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+	if n.Computer != "" {
+		return m.hostOn(b, n, n.Computer)
+	}
+	var full *slap.InstanceRecord // with which it is refused, and said why
+	for _, guid := range m.hostComputers(b, n) {
+		host, err := m.hostOn(b, n, guid)
+		if err != nil {
+			return nil, err
+		}
+		if host == nil {
+			continue
+		}
+		if ok, err := (room{}).takes(m, b, guid, n); err != nil || ok {
+			return host, err
+		}
+		full = cmp.Or(full, host)
+	}
+	return full, nil
+}
+
+// hostComputers are those on which the memory knows an instance that can have a shared one, in the order of their names; no more than are tried.
+func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
+	find := func(mem *memory) (all []string) {
+		running := mem.releases[runs(n)]
+		if running == nil {
+			return nil
+		}
+		for _, guid := range running.guids {
+			c := mem.computers[guid]
+			if c == nil || c.record == nil || !m.open(c.record, n) || !mem.hasHost(c, guid, n) {
+				continue
+			}
+			if all = append(all, guid); len(all) == maxTries {
+				break
+			}
+		}
+		return all
+	}
+	if mem, ok := b.(*memory); ok { // which is held already
+		return find(mem)
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return find(m.known.memory)
+}
+
+// hasHost says whether something on a computer can have a shared instance. Where that names its host it is one of three, however many there are.
+func (m *memory) hasHost(c *seen, guid string, n *slap.InstanceRecord) bool {
+	named := n.Filter["instance_guid"]
+	if named == "" {
+		return slices.ContainsFunc(c.placed, func(host *slap.InstanceRecord) bool { return fits(host, n) })
+	}
+	if host := m.byID[named]; host != nil && host.Computer == guid && fits(host, n) {
+		return true
+	}
+	if host := c.at(named); host != nil && fits(host, n) {
+		return true
+	}
+	slot, ok := strings.CutPrefix(named, guid+"-")
+	if !ok {
+		return false
+	}
+	host := c.at(slot)
+	return host != nil && fits(host, n)
+}
+
+// hostOn is findHost on a computer.
+func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
+	c, err := b.computer(guid)
+	if err != nil || c == nil || !m.open(c, n) {
+		return nil, err
+	}
+	if host, err := m.likelyHost(b, c, n); host != nil || err != nil {
+		return host, err
+	}
+	found := map[string]*slap.InstanceRecord{} // by partition
+	on, err := placedOn(b, guid)
+	if err != nil {
+		return nil, err
+	}
+	for _, host := range on {
+		if fits(host, n) {
+			found[host.Partition] = host
+		}
+	}
+	for i := range c.Partitions {
+		if host := found[c.Partitions[i].ID]; host != nil {
+			return host, nil
+		}
+	}
+	return nil, nil
+}
+
+// likelyHost is the first by the memory of which a transaction says the same; nil: all that is on the computer has to be looked at.
+func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+	if _, writing := b.(*pages); !writing {
+		return nil, nil
+	}
+	for i := range c.Partitions {
+		var id string
+		_ = m.read(func(mem book) error {
+			if host, _ := mem.at(c.GUID, c.Partitions[i].ID); host != nil && fits(host, n) {
+				id = host.ID
+			}
+			return nil
+		})
+		if id == "" {
+			continue
+		}
+		if host, err := b.instance(id); err != nil || host != nil && host.Computer == c.GUID && fits(host, n) {
+			return host, err
+		}
+	}
+	return nil, nil
+}
+
+// wake has the node of an instance process it again.
+func (m *Master) wake(b book, n *slap.InstanceRecord) error {
+	if now, err := b.instance(n.ID); err != nil || now == nil {
+		return err
+	} else {
+		copied := *now
+		copied.Stamp = m.stamp(copied.Stamp)
+		return saveInstance(b, &copied)
+	}
+}
+
+// hostCame gives an instance that is new, or of another release now, the shared ones that wait for such a one.
+func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
+	if host.Shared || host.Partition == "" {
+		return nil
+	}
+	var waiting []*slap.InstanceRecord
+	for _, on := range []string{host.Computer, ""} {
+		some, err := b.instances("", waitingFor(on, host.Release), "")
+		if err != nil {
+			return err
+		}
+		waiting = append(waiting, some...)
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	c, err := b.computer(host.Computer)
+	if err != nil || c == nil {
+		return err
+	}
+	came, rooms := false, room{}
+	for _, n := range waiting {
+		if !fits(host, n) || !m.open(c, n) {
+			continue
+		}
+		if ok, err := rooms.takes(m, b, host.Computer, n); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
+		copied := *n
+		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.stamp(n.Stamp)
+		if err := saveInstance(b, &copied); err != nil {
+			return err
+		}
+		came = true
+	}
+	if !came {
+		return nil
+	}
+	return m.wake(b, host)
+}
+
+// rehost finds other hosts for the shared instances of one that cannot have them any more; now is nil where it is gone.
+func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
+	if was.Shared {
+		return nil
+	}
+	hosted, err := b.instances("", was.ID, "")
+	if err != nil {
+		return err
+	}
+	rooms := room{}
+	for _, n := range hosted {
+		if now != nil && fits(now, n) {
+			continue
+		}
+		copied := *n
+		m.loosen(&copied)
+		next, err := m.findHost(b, &copied)
+		if err != nil {
+			return err
+		}
+		why := noHost(&copied)
+		if next != nil && next.Computer != n.Computer {
+			ok, err := rooms.takes(m, b, next.Computer, n)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				next, why = nil, "the node of "+next.Computer+" can be told no more"
+			}
+		}
+		if next != nil {
+			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.stamp(n.Stamp)
+		} else {
+			copied.Host, copied.Reason = "", why
+		}
+		if err := saveInstance(b, &copied); err != nil {
+			return err
+		}
+		if next != nil {
+			if err := m.wake(b, next); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Reference is how a shared instance is called to its host: the title of the root of its tree, where it is not the root itself, and its own.
+func Reference(root, n *slap.InstanceRecord) string {
+	if root == nil || root.ID == n.ID {
+		return "_" + n.Title
+	}
+	return root.Title + "_" + n.Title
+}
+
+// referred finds a shared instance by what its host calls it.
+func referred(b book, host *slap.InstanceRecord, reference string) (*slap.InstanceRecord, error) {
+	hosted, err := b.instances("", host.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range hosted {
+		if !strings.HasSuffix(reference, "_"+n.Title) {
+			continue
+		}
+		root, err := b.instance(n.Root)
+		if err != nil {
+			return nil, err
+		}
+		if Reference(root, n) == reference {
+			return n, nil
+		}
+	}
+	return nil, refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
+}

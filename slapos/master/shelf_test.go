@@ -1,0 +1,80 @@
+package master
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// TestShelf: documents beyond what is kept are given up, the oldest first.
+func TestShelf(t *testing.T) {
+	var s shelf
+	var all []*document
+	for range 5 {
+		d := &document{}
+		s.put(d, make([]byte, maxShelf/3))
+		all = append(all, d)
+	}
+	for i, d := range all {
+		if kept := d.body.Load() != nil; kept != (i >= 2) {
+			t.Errorf("document %d is kept: %t", i, kept)
+		}
+	}
+	if s.size > maxShelf || len(s.all) != 3 {
+		t.Errorf("%d documents of %d bytes are kept", len(s.all), s.size)
+	}
+	s.put(&document{}, make([]byte, 2*maxShelf)) // one that is too large by itself is kept until the next comes
+	if len(s.all) != 1 {
+		t.Errorf("%d are kept", len(s.all))
+	}
+}
+
+// TestGivenUp: a node is told the same whether what it was told is still kept or not, and hears that it has it by the tag alone.
+func TestGivenUp(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	m, err := New(t.Context(), Options{Store: st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Format(t.Context(), Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p"}}}); err != nil {
+		t.Fatal(err)
+	}
+	body, tag, err := m.Information(t.Context(), Anybody, "C")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.known.memory.computers["C"].document.Load().body.Store(nil)
+	if none, same, err := m.informationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
+		t.Errorf("who has it is told %q %s, %v", none, same, err)
+	}
+	if again, same, err := m.Information(t.Context(), Anybody, "C"); err != nil || !bytes.Equal(again, body) || same != tag {
+		t.Errorf("again it is %q %s, %v, and was %q %s", again, same, err, body, tag)
+	}
+}
+
+// TestWaiting: one who asks for what has no place does not fill the memory, nor take the place of others.
+func TestWaiting(t *testing.T) {
+	m := &memory{used: map[string]map[string]used{}}
+	n := &slap.InstanceRecord{Owner: "a", Project: "p"}
+	for range maxWaiting {
+		m.count(n, 1)
+	}
+	master := &Master{}
+	master.known.memory = m
+	if !master.tooManyWait(nil, n) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "a"}) {
+		t.Error("it is not counted by user")
+	}
+	m.count(n, -1)
+	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
+	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
+	if master.tooManyWait(nil, n) {
+		t.Error("what has a place is counted")
+	}
+}

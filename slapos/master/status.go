@@ -1,0 +1,306 @@
+package master
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// How much of an error is kept, in characters, and how much of that the reference's own calls tell: its end says most.
+const (
+	maxMessage = 400
+	maxTail    = 80
+)
+
+// tail is the end of a message.
+func tail(message string, most int) string {
+	runes := []rune(strings.ToValidUTF8(strings.TrimSpace(message), "\ufffd"))
+	return string(runes[max(0, len(runes)-most):])
+}
+
+func instanceStatus(id string) string { return key("instance", id) }
+
+func supplyStatus(computer, url string) string { return key("supply", computer, url) }
+
+func computerStatus(guid string) string { return key("computer", guid) }
+
+func dropStatus(b book, of string) error { return b.save(gone(slap.KindStatus, of)) }
+
+// InstanceReported is what a node says of an instance: the state that it is in.
+func (m *Master) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
+	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
+}
+
+// InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the end of the message is kept.
+func (m *Master) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
+	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
+}
+
+func (m *Master) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	var n *slap.InstanceRecord
+	if err := m.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
+		return err
+	}
+	return m.note(ctx, instanceStatus(n.ID), n.Computer, change, func(b book) (bool, error) {
+		now, err := b.instance(n.ID)
+		return now != nil, err
+	})
+}
+
+// ReleaseReported is what a node says of a release: that it is being built, or available.
+func (m *Master) ReleaseReported(ctx context.Context, who Who, computer, url, state string) error {
+	return m.noteRelease(ctx, who, computer, url, said(state))
+}
+
+// ReleaseError is what a node says of a release that it cannot build. Only the end of the message is kept.
+func (m *Master) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
+	return m.noteRelease(ctx, who, computer, url, failed(message))
+}
+
+func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
+	if err := firstOf(who.speaks(computer), m.fresh(ctx)); err != nil {
+		return err
+	}
+	var known bool
+	if err := m.read(func(b book) error {
+		s, err := b.supply(computer, url)
+		known = s != nil
+		return err
+	}); err != nil {
+		return err
+	}
+	if !known {
+		return nil // as the reference takes it; there is nobody who would want to know
+	}
+	return m.note(ctx, supplyStatus(computer, url), computer, change, func(b book) (bool, error) {
+		now, err := b.supply(computer, url)
+		return now != nil, err
+	})
+}
+
+// ComputerBang is what a node says of itself, as a message.
+func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message string) error {
+	if err := firstOf(who.speaks(computer), m.fresh(ctx)); err != nil {
+		return err
+	}
+	var known *slap.ComputerRecord
+	if err := m.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil {
+		return err
+	}
+	if known == nil {
+		return unknownComputer(computer)
+	}
+	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
+}
+
+// noteEvery is how old a status may be that says the same still: who reports more often changes nothing.
+const noteEvery = time.Minute
+
+func said(state string) func(*slap.StatusRecord) {
+	return func(s *slap.StatusRecord) { s.State, s.Message, s.Error = state, "", false }
+}
+
+func failed(message string) func(*slap.StatusRecord) {
+	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
+}
+
+// note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never goes.
+func (m *Master) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
+	now := time.Now().UTC()
+	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
+		was, err := statusIn(tx.(Tx), of)
+		if err != nil {
+			return nil, false, err
+		}
+		s = &slap.StatusRecord{Computer: computer, Since: now}
+		if was != nil {
+			*s = *was
+		}
+		change(s)
+		s.At = now
+		if was != nil && was.State == s.State && was.Message == s.Message && was.Error == s.Error {
+			return s, now.Sub(was.At) >= noteEvery, nil
+		}
+		s.Since = now
+		return s, true, nil
+	}
+	write := false
+	if err := m.store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
+		return err
+	}
+	fresh := false
+	err := m.store.Update(ctx, func(tx compute.Tx) error {
+		fresh = false
+		s, write, err := next(tx)
+		if err != nil || !write {
+			return err
+		}
+		if there != nil {
+			if is, err := there(m.pages(tx)); err != nil || !is {
+				return err
+			}
+		}
+		fresh = s.Since.Equal(now)
+		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: pack(s)})
+	})
+	if err == nil && fresh {
+		m.heard.Add(1)
+	}
+	return err
+}
+
+func statusIn(tx Tx, of string) (*slap.StatusRecord, error) {
+	p := pages{tx: tx}
+	e, ok, err := p.entry(slap.KindStatus, of)
+	if !ok {
+		return nil, err
+	}
+	return unpack[slap.StatusRecord](e)
+}
+
+// met notes that a node has asked what is wanted on its computer. It never fails: the node is to have its answer.
+func (m *Master) met(ctx context.Context, guid string) {
+	now := time.Now().Unix()
+	m.mu.Lock()
+	late := now-m.seen[guid] >= int64(metEvery/time.Second)
+	if late {
+		m.seen[guid] = now
+	}
+	m.mu.Unlock()
+	if !late {
+		return
+	}
+	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
+		m.log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
+	}
+}
+
+// metEvery is how often it is stored that a node was seen: what asks whether one was so for 5 minutes hears the truth.
+const metEvery = 2 * time.Minute
+
+// A Status is what is known of a computer, a release on one, or an instance, by what its node reported.
+type Status struct {
+	Kind      string // of the thing, as the full master calls it
+	Reference string
+	Created   time.Time
+	Said      *slap.StatusRecord // nil: nothing was ever reported
+}
+
+// Value is the status as the full master gives it.
+func (s *Status) Value() slap.Dictionary {
+	d := slap.Dictionary{"portal_type": s.Kind, "reference": s.Reference, "created_at": httpTime(s.Created), "since": httpTime(s.Created), "user": "SlapOS Master", "state": ""}
+	if s.Said == nil {
+		d["no_data"], d["text"] = int64(1), "#error no data found for "+s.Reference
+		return d
+	}
+	d["created_at"], d["since"], d["state"], d["user"] = httpTime(s.Said.At), httpTime(s.Said.Since), s.Said.State, s.Said.Computer
+	d["text"] = statusText(s.Said, maxTail)
+	age := time.Since(s.Said.At)
+	for key, limit := range map[string]time.Duration{"no_data_since_5_minutes": 5 * time.Minute, "no_data_since_15_minutes": 15 * time.Minute} {
+		d[key] = int64(0)
+		if age > limit {
+			d[key] = int64(1)
+		}
+	}
+	return d
+}
+
+// statusText is what was said last, with no more of an error than so many characters.
+func statusText(said *slap.StatusRecord, most int) string {
+	if said.Error {
+		return "#error " + tail(said.Message, most)
+	}
+	return strings.TrimSpace("#access " + said.State)
+}
+
+// trouble is the error that was said last; "": there was none.
+func trouble(said *slap.StatusRecord) string {
+	if said == nil || !said.Error {
+		return ""
+	}
+	return statusText(said, maxMessage)
+}
+
+func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
+
+// ComputerStatus is that of a computer.
+func (m *Master) ComputerStatus(ctx context.Context, who Who, guid string) (*Status, error) {
+	c, err := m.owned(ctx, who, guid)
+	if err != nil {
+		return nil, err
+	}
+	return m.status(ctx, &Status{Kind: "Compute Node", Reference: guid, Created: c.Created}, computerStatus(guid))
+}
+
+// SupplyStatus is that of a release on a computer.
+func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*Status, error) {
+	if _, err := m.owned(ctx, who, guid); err != nil {
+		return nil, err
+	}
+	var s *slap.SupplyRecord
+	if err := m.read(func(b book) (err error) { s, err = b.supply(guid, url); return err }); err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", url, guid)
+	}
+	return m.status(ctx, &Status{Kind: "Software Installation", Reference: guid + "-" + url, Created: s.Created}, supplyStatus(guid, url))
+}
+
+// InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was reported.
+func (m *Master) InstanceStatus(ctx context.Context, who Who, guid, partition string) (*Status, error) {
+	p, err := m.Partition(ctx, who, guid, partition)
+	if err != nil {
+		return nil, err
+	}
+	var n *slap.InstanceRecord
+	if err := m.read(func(b book) (err error) { n, err = b.at(guid, partition); return err }); err != nil {
+		return nil, err
+	}
+	s := &Status{Kind: "Software Instance", Reference: p.GUID}
+	if n == nil {
+		return s, nil
+	}
+	s.Created = n.Created
+	return m.status(ctx, s, instanceStatus(n.ID))
+}
+
+// InstanceRecordStatus is what was reported of an instance; nil: nothing was.
+func (m *Master) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecord) (*slap.StatusRecord, error) {
+	s, err := m.status(ctx, &Status{}, instanceStatus(n.ID))
+	if err != nil {
+		return nil, err
+	}
+	return s.Said, nil
+}
+
+// owned is a computer that somebody may know about.
+func (m *Master) owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.read(func(b book) (err error) { c, err = b.computer(guid); return err }); err != nil {
+		return nil, err
+	}
+	if err := who.owns(guid, c); err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, unknownComputer(guid)
+	}
+	return c, nil
+}
+
+func (m *Master) status(ctx context.Context, s *Status, of string) (*Status, error) {
+	err := m.store.View(ctx, func(tx compute.Tx) (err error) {
+		s.Said, err = statusIn(tx.(Tx), of)
+		return err
+	})
+	return s, err
+}

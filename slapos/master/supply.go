@@ -1,0 +1,107 @@
+package master
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays until its node says that it is.
+func (m *Master) Supply(ctx context.Context, who Who, computer, url, state string) error {
+	if state == "" {
+		state = slap.Available
+	}
+	if state != slap.Available && state != slap.Destroyed {
+		return invalid("state: %.80q is none of available, destroyed", state)
+	}
+	if err := firstOf(named("url", url, maxURL), named("computer_id", computer, maxID)); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	return m.do(ctx, func(b book) error {
+		c, err := b.computer(computer)
+		if err != nil {
+			return err
+		}
+		if err := who.owns(computer, c); err != nil {
+			return err
+		}
+		if c == nil && m.opt.Computer == "" {
+			return unknownComputer(computer)
+		}
+		was, err := b.supply(computer, url)
+		if err != nil || was != nil && was.State == state {
+			return err
+		}
+		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.stamp(0)}
+		if was != nil {
+			s = *was
+		}
+		s.State = state
+		return b.save(supplyEntry(&s))
+	})
+}
+
+func supplyEntry(s *slap.SupplyRecord) slap.Entry {
+	return slap.Entry{Kind: slap.KindSupply, Key: key(s.Computer, s.URL), Computer: s.Computer, Data: pack(s)}
+}
+
+// Supplies are the releases that are wanted on a computer, or wanted away.
+func (m *Master) Supplies(ctx context.Context, who Who, computer string) ([]slap.SupplyRecord, error) {
+	if err := m.fresh(ctx); err != nil {
+		return nil, err
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	seen := m.known.memory.computers[computer]
+	if seen == nil {
+		return nil, firstOf(who.speaks(computer), unknownComputer(computer))
+	}
+	if err := who.owns(computer, seen.record); err != nil {
+		return nil, err
+	}
+	var all []slap.SupplyRecord
+	for _, s := range ordered(seen.supplies) {
+		all = append(all, *s)
+	}
+	return all, nil
+}
+
+// ReleaseDestroyed is what a node says when a release is no more on it.
+func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url string) error {
+	if err := who.speaks(computer); err != nil {
+		return err
+	}
+	return m.do(ctx, func(b book) error {
+		was, err := b.supply(computer, url)
+		if err != nil {
+			return err
+		}
+		if was == nil {
+			return nil
+		}
+		if was.State != slap.Destroyed {
+			return refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
+		}
+		if err := b.save(gone(slap.KindSupply, key(computer, url))); err != nil {
+			return err
+		}
+		return dropStatus(b, supplyStatus(computer, url))
+	})
+}
+
+// Releases are those of a software product, the best first. Just one of the two is given: the product's name, or the URL of one of its releases.
+func (m *Master) Releases(product, url string) ([]string, error) {
+	if (product == "") == (url == "") {
+		return nil, invalid("exactly one of software_product_reference and software_release_url is wanted")
+	}
+	for _, p := range m.opt.Products {
+		if product != "" && p.Name == product || url != "" && slices.Contains(p.URLs, url) {
+			return slices.Clone(p.URLs), nil
+		}
+	}
+	return nil, nil
+}

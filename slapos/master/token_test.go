@@ -1,0 +1,242 @@
+package master_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/enrol"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// stored is a master with an authority and a store.
+func stored(t *testing.T) master.Options {
+	t.Helper()
+	opt := certifying(t)
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	opt.Store = st
+	return opt
+}
+
+// A token gives the certificate that it is for, once, however many show it at a time.
+func TestTokens(t *testing.T) {
+	opt := stored(t)
+	m, err := master.New(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, admin := t.Context(), master.Anybody
+	token, _, err := m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrDenied) {
+		t.Errorf("a user's token for a computer: %v", err)
+	}
+	var all sync.WaitGroup
+	var got [8]*slap.Certificate
+	var errs [8]error
+	for i := range got {
+		all.Go(func() { got[i], errs[i] = m.PersonCertificate(ctx, token) })
+	}
+	all.Wait()
+	given := 0
+	for i, err := range errs {
+		if err == nil {
+			given++
+			if who, err := m.Certified(ctx, serialOf(t, got[i], nil)); err != nil || who.User != "ann" || who.All {
+				t.Errorf("%+v, %v", who, err)
+			}
+		} else if !errors.Is(err, compute.ErrDenied) {
+			t.Error(err)
+		}
+	}
+	if given != 1 {
+		t.Errorf("the token was good for %d", given)
+	}
+
+	// A user's token for a computer makes one of his own. Who has it gets no certificate of one that there is, unless it names that.
+	ann := master.Who{User: "ann", Name: "ann"}
+	var names []string
+	for _, again := range []bool{false, true} {
+		token, _, err := m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again {
+			if guid, pair, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) || pair != nil || !strings.Contains(err.Error(), "build1 already") {
+				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
+			}
+			if token, _, err = m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		guid, pair, err := m.RegisterBy(ctx, token, "build1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if who, err := m.Certified(ctx, serialOf(t, pair, nil)); err != nil || who.Computer != guid {
+			t.Errorf("%+v, %v", who, err)
+		}
+		if id, err := enrol.Reference(pair.Certificate); err != nil || id != guid {
+			t.Errorf("in the certificate stands %q, %v; it is %q", id, err, guid)
+		}
+		names = append(names, guid)
+		if _, _, err := m.RegisterBy(ctx, token, "build2"); !errors.Is(err, compute.ErrDenied) {
+			t.Errorf("again: %v", err)
+		}
+	}
+	if names[0] != names[1] {
+		t.Error(names)
+	}
+	// She herself has it by its title.
+	if guid, _, err := m.Register(ctx, ann, "build1"); err != nil || guid != names[0] {
+		t.Errorf("%s, %v", guid, err)
+	}
+	all2, err := m.Computers(ctx, ann)
+	if err != nil || len(all2) != 1 || all2[0].Title != "build1" {
+		t.Errorf("%+v, %v", all2, err)
+	}
+	for what, err := range map[string]error{
+		"a user for a user":          third(m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})),
+		"a user for any computer":    third(m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: "COMP-1"})),
+		"a node":                     third(m.NewToken(ctx, master.Who{Computer: "COMP-1"}, slap.TokenRecord{Of: slap.CertifiedComputer})),
+		"a node registers":           third(m.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
+		"an instance as a user":      errOf(m.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
+		"who has no name, as a user": errOf(m.OwnCertificate(ctx, admin)),
+		"a guess":                    errOf(m.PersonCertificate(ctx, "slt_guess")),
+	} {
+		if !errors.Is(err, compute.ErrDenied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// Who is revoked gets nothing by a token that he still has.
+	token, _, err = m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	if err := errors.Join(err, m.RevokeUser(ctx, admin, "ann")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.PersonCertificate(ctx, token); !errors.Is(err, compute.ErrDenied) {
+		t.Errorf("after she was revoked: %v", err)
+	}
+	for _, name := range []string{"", "a b", "é"} {
+		if _, _, err := m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: name}); !errors.Is(err, compute.ErrInvalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func third[A, B any](_ A, _ B, err error) error { return err }
+
+// The paths of the web side, as clients ask for them.
+func TestEnrol(t *testing.T) {
+	opt := stored(t)
+	m, err := master.New(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(m.Handler(master.LegacyOptions{
+		Who: func(*http.Request) (master.Who, error) { return master.Anybody, nil },
+		Token: func(_ *http.Request, token string) (master.Who, error) {
+			if token != "hst_bob" {
+				return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "nobody"}
+			}
+			return master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}, nil
+		},
+	}))
+	defer srv.Close()
+	ctx := t.Context()
+	client, err := slap.NewClient(slap.Options{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	token, err := client.ComputerToken(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &enrol.Web{URL: srv.URL, Token: token}
+	_, guid, err := web.Computer(ctx, "build1")
+	if err != nil || !strings.HasPrefix(guid, "COMP-") {
+		t.Fatal(guid, err)
+	}
+	if _, _, err := web.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
+		t.Errorf("again: %v", err)
+	}
+	if token, err = client.ComputerToken(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (&enrol.Web{URL: srv.URL, Token: token}).Computer(ctx, "build1"); err == nil || !strings.Contains(err.Error(), "There is a computer with the title build1 already") {
+		t.Errorf("with another token: %v", err)
+	}
+	// One whom only the surroundings know, by POST and by GET.
+	for _, web := range []*enrol.Web{{URL: srv.URL, Token: "hst_bob"}, {URL: srv.URL, Login: "bob", Password: "hst_bob"}} {
+		pair, err := web.Person(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who, err := m.Certified(ctx, serialOf(t, pair, nil))
+		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
+			t.Errorf("%+v, %v", who, err)
+		}
+		if _, _, err := web.Computer(ctx, "bob's"); err != nil { // the second time he has it already
+			t.Error(err)
+		}
+	}
+	all, err := m.Computers(ctx, master.Who{User: "bob"})
+	if err != nil || len(all) != 1 || all[0].Project != "web" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, c := range []struct {
+		method, path, token, site string
+		want                      int
+	}{
+		{http.MethodPost, "Person_getCertificate", "", "", http.StatusForbidden},
+		{http.MethodPost, "Person_getCertificate", "hst_ann", "", http.StatusForbidden},
+		{http.MethodPost, "Person_requestComputer", "hst_bob", "", http.StatusBadRequest}, // without a title
+		{http.MethodPost, "Person_getCertificate", "hst_bob", "cross-site", http.StatusForbidden},
+		{http.MethodPut, "Person_getCertificate", "hst_bob", "", http.StatusMethodNotAllowed},
+		{http.MethodGet, "Person_getCertificate", "hst_bob", "", http.StatusForbidden}, // GET takes no such header
+		{http.MethodGet, "hateoas/computer_module/Base_getComputerToken", "", "cross-site", http.StatusForbidden},
+	} {
+		r, err := http.NewRequestWithContext(ctx, c.method, srv.URL+"/"+c.path, strings.NewReader(url.Values{}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Access-Token", c.token)
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != c.want {
+			t.Errorf("%s %s of %q: %d", c.method, c.path, c.token, answer.StatusCode)
+		}
+	}
+
+	// A master without an authority has none of this.
+	plain, err := master.New(ctx, master.Options{Store: opt.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := httptest.NewServer(plain.Handler(master.LegacyOptions{}))
+	defer none.Close()
+	if _, err := (&enrol.Web{URL: none.URL, Token: token}).Person(ctx); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,100 @@
+package master
+
+import (
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// spread carries the state of an instance to all that it, or what it asked for, has asked for: stopped and destroyed at once, and back to what each
+// was asked to be. Of a destroyed tree what has no place goes, and shared instances do.
+func (m *Master) spread(b book, top *slap.InstanceRecord) error {
+	tree, err := b.instances(top.Root, "", "")
+	if err != nil {
+		return err
+	}
+	children := map[string][]*slap.InstanceRecord{}
+	known := map[string]bool{}
+	for _, n := range tree {
+		known[n.ID] = true
+	}
+	for _, n := range tree {
+		if n.ID == n.Root {
+			continue
+		}
+		parent := n.Parent
+		if !known[parent] {
+			parent = n.Root // the one that asked is gone
+		}
+		children[parent] = append(children[parent], n)
+	}
+	return m.spreadTo(b, top, children)
+}
+
+func (m *Master) spreadTo(b book, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
+	for _, n := range children[parent.ID] {
+		copied := *n
+		copied.State = worse(n.Asked, parent.State)
+		switch {
+		case n.Shared && copied.State == slap.Destroyed, n.Partition == "" && !n.Shared && copied.State == slap.Destroyed:
+			if err := m.dropInstance(b, n); err != nil {
+				return err
+			}
+		case !n.Shared && copied.State != n.State:
+			copied.Stamp = m.stamp(n.Stamp)
+			if err := saveInstance(b, &copied); err != nil {
+				return err
+			}
+		}
+		if err := m.spreadTo(b, &copied, children); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropInstance forgets an instance; its host hears of it, or those that it has find others.
+func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
+	if err := forget(b, n); err != nil {
+		return err
+	}
+	if n.Shared {
+		host, err := b.instance(n.Host)
+		if err != nil || host == nil {
+			return err
+		}
+		return m.wake(b, host)
+	}
+	return m.rehost(b, n, nil)
+}
+
+// forget drops the record of an instance, what was said of it, and its certificate.
+func forget(b book, n *slap.InstanceRecord) error {
+	return firstOf(b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, instanceStatus(n.ID)), revoke(b, holderOf(slap.CertifiedInstance, n.ID)))
+}
+
+// placedBelow are the other instances of a root's tree that have partitions.
+func placedBelow(b book, root *slap.InstanceRecord) ([]*slap.InstanceRecord, error) {
+	tree, err := b.instances(root.ID, "", "")
+	if err != nil {
+		return nil, err
+	}
+	var placed []*slap.InstanceRecord
+	for _, n := range tree {
+		if n.ID != root.ID && n.Partition != "" {
+			placed = append(placed, n)
+		}
+	}
+	return placed, nil
+}
+
+// shown is the state that a node is told: a root that is to be destroyed is stopped as long as others of its tree have partitions, so that nothing of it
+// is wiped before them.
+func shown(b book, n *slap.InstanceRecord) (string, error) {
+	if n.State != slap.Destroyed || n.Root != n.ID {
+		return n.State, nil
+	}
+	placed, err := placedBelow(b, n)
+	if err == nil && len(placed) > 0 {
+		return slap.Stopped, nil
+	}
+	return n.State, err
+}

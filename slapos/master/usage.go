@@ -1,0 +1,224 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not of the format is a refusal.
+func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
+	if err := firstOf(who.speaks(computer), named("computer_id", computer, maxID)); err != nil {
+		return err
+	}
+	if len(report) > maxUsage {
+		return invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
+	}
+	said, err := slap.ParseUsage(report)
+	if err != nil {
+		return unwell(err)
+	}
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	var known *slap.ComputerRecord
+	if err := m.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil || known == nil {
+		return err
+	}
+	now := time.Now().UTC()
+	err = m.store.Update(ctx, func(tx compute.Tx) error {
+		t := tx.(Tx)
+		if again, err := heard(t, computer, report, said); err != nil || again {
+			return err
+		}
+		old, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Limit: 2})
+		if err != nil {
+			return err
+		}
+		for _, e := range old { // two for one that comes, so that what is old goes in the end
+			u, err := unpack[slap.UsageRecord](e)
+			if err != nil {
+				return err
+			}
+			if now.Sub(u.At) > usageKept {
+				if err := t.SaveSlap(gone(slap.KindUsage, e.Key)); err != nil {
+					return err
+				}
+			}
+		}
+		return t.SaveSlap(slap.Entry{Kind: slap.KindUsage, Key: key(computer, fmt.Sprintf("%020d", m.stamp(0))), Computer: computer,
+			Data: pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
+	})
+	if err == nil {
+		m.heard.Add(1)
+	}
+	return err
+}
+
+// heard says whether a report is one of the last few, told again by who did not hear that we have it: of the same times, which all its transactions have, and in the same words.
+func heard(t Tx, computer, report string, said []slap.Transaction) (bool, error) {
+	if slices.ContainsFunc(said, func(one slap.Transaction) bool { return one.Stop == "" }) {
+		return false, nil
+	}
+	last, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	if err != nil {
+		return false, err
+	}
+	for _, e := range last {
+		if u, err := unpack[slap.UsageRecord](e); err != nil || u.Report == report {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// usageKept is how long reports are kept.
+const usageKept = 90 * 24 * time.Hour
+
+// What is read of a computer's reports at a time: the newest, as far as they are no more together.
+const (
+	maxReports     = 100
+	maxReportsRead = 16 << 20 // bytes
+	atOnce         = 4        // reports in memory
+)
+
+// Used is how much of a resource something has used, as one report says.
+type Used struct {
+	At              time.Time // when it was reported
+	About           string    // the partition, or the computer
+	Resource, Title string
+	Quantity        float64
+}
+
+// Usage are the last reports of a computer, the newest first, for who speaks for it.
+func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slap.UsageRecord, err error) {
+	if err := who.speaks(computer); err != nil {
+		return nil, err
+	}
+	return all, m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+		all = append(all, *u)
+		return len(all) < limit
+	})
+}
+
+// reports shows the last reports of a computer, the newest first, as many as are read, or until it is told to end.
+func (m *Master) reports(ctx context.Context, computer string, each func(*slap.UsageRecord) (more bool)) error {
+	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+	for read, size := 0, 0; read < maxReports; {
+		var some []slap.Entry
+		if err := m.store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(Tx).SlapEntries(q); return err }); err != nil {
+			return err
+		}
+		for _, e := range some {
+			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
+				return nil
+			}
+			if u, err := unpack[slap.UsageRecord](e); err != nil || !each(u) {
+				return err
+			}
+		}
+		if len(some) < atOnce {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Used shows what the last reports of a computer say, the newest report first, a sum for each thing and resource. Who has the computer is shown all of it. Who has the instance in a
+// partition is shown what was used there since that came: what its day before, or who was there before, used is not told.
+func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	var since time.Time
+	var alone bool
+	err := m.read(func(b book) (err error) {
+		since, alone, err = usedSince(b, who, computer, partition)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+		if u.At.Before(since) {
+			return false
+		}
+		for _, used := range sums(u, since) {
+			if !alone || used.About == partition {
+				each(used)
+			}
+		}
+		return true
+	})
+}
+
+// usedSince says from when somebody may see what was used on a computer, and whether of one partition alone.
+func usedSince(b book, who Who, computer, partition string) (since time.Time, alone bool, err error) {
+	mem := b.(*memory)
+	var record *slap.ComputerRecord
+	if of := mem.computers[computer]; of != nil {
+		record = of.record
+	}
+	denied := who.owns(computer, record)
+	if denied == nil && mem.computers[computer] == nil {
+		return since, false, unknownComputer(computer)
+	}
+	if denied == nil {
+		return since, false, nil
+	}
+	n, err := b.at(computer, partition)
+	if err != nil || n == nil || partition == "" || who.holds(n) != nil {
+		return since, false, firstOf(err, denied)
+	}
+	if since = n.Created; n.Placed > 0 {
+		since = time.UnixMicro(n.Placed)
+	}
+	return since, true, nil
+}
+
+// sums is what a report says, by what used it and by resource, in the order of the report. What began before a time, or is no number that JSON has, is left out.
+func sums(u *slap.UsageRecord, since time.Time) (all []Used) {
+	transactions, err := slap.ParseUsage(u.Report)
+	if err != nil {
+		return nil // it was of the format when it came
+	}
+	type thing struct{ about, resource string }
+	at := map[thing]int{}
+	for _, t := range transactions {
+		if began, ok := day(t.Start); ok && began.Before(since) {
+			continue
+		}
+		for _, move := range t.Movements {
+			quantity, err := strconv.ParseFloat(strings.TrimSpace(move.Quantity), 64)
+			if err != nil || quantity-quantity != 0 {
+				continue
+			}
+			k := thing{cmp.Or(move.Reference, t.Reference, u.Computer), move.Resource}
+			i, ok := at[k]
+			if !ok {
+				i = len(all)
+				at[k] = i
+				all = append(all, Used{At: u.At, About: k.about, Resource: k.resource})
+			}
+			all[i].Title = cmp.Or(move.Title, all[i].Title)
+			if sum := all[i].Quantity + quantity; sum-sum == 0 {
+				all[i].Quantity = sum
+			}
+		}
+	}
+	return all
+}
+
+// day is the beginning of the day with which a date begins, as reports have them: 2026-11-22, with a time after it or not.
+func day(date string) (time.Time, bool) {
+	date = strings.TrimSpace(date)
+	t, err := time.Parse(time.DateOnly, date[:min(len(date), len(time.DateOnly))])
+	return t, err == nil
+}

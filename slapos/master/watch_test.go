@@ -1,0 +1,265 @@
+package master_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// soon is a context that ends long after what is waited for, and fails the test then.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Who waits for a change of a computer hears of it, by whichever master it was made, and of changes of others does not.
+func TestAwait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	var rigs []*rig
+	for range 2 {
+		st, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { st.Close() })
+		m, err := master.New(t.Context(), master.Options{Store: st})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rigs = append(rigs, &rig{m, t})
+	}
+	ours, others := rigs[0], rigs[1]
+	ours.format("A", 2)
+	ours.format("B", 2)
+	first, err := ours.Await(soon(t), master.Anybody, "A", 0)
+	if err != nil || first == 0 {
+		t.Fatal(first, err)
+	}
+	// A change of another computer, and then one of this: only the second is heard, whichever comes first to who waits.
+	supply := func(m *rig, computer, url string) {
+		t.Helper()
+		if err := m.Supply(t.Context(), master.Anybody, computer, url, slap.Available); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type heard struct {
+		revision int64
+		err      error
+	}
+	wait := func(m *rig, after int64) chan heard {
+		c := make(chan heard, 1)
+		ctx := soon(t)
+		go func() {
+			revision, err := m.Await(ctx, master.Anybody, "A", after)
+			c <- heard{revision, err}
+		}()
+		return c
+	}
+	waiting, also := wait(ours, first), wait(ours, first)
+	supply(others, "B", "one")
+	supply(others, "A", "one")
+	for _, c := range []chan heard{waiting, also} {
+		if h := <-c; h.err != nil || h.revision < first+2 {
+			t.Errorf("%+v after %d", h, first)
+		}
+	}
+	second, err := ours.Await(soon(t), master.Anybody, "A", first)
+	if err != nil || second < first+2 {
+		t.Error(second, err)
+	}
+	// Nothing of A changes: the wait ends with its context.
+	ctx, cancel := context.WithCancel(t.Context())
+	quiet := make(chan heard, 1)
+	go func() {
+		revision, err := ours.Await(ctx, master.Anybody, "A", second)
+		quiet <- heard{revision, err}
+	}()
+	supply(ours, "B", "two")
+	if _, err := ours.Await(soon(t), master.Anybody, "B", second); err != nil { // so this master has seen it
+		t.Error(err)
+	}
+	select {
+	case h := <-quiet:
+		t.Errorf("%+v, and nothing of A has changed", h)
+	default:
+	}
+	cancel()
+	if h := <-quiet; !errors.Is(h.err, context.Canceled) {
+		t.Errorf("%+v", h)
+	}
+	// A revision that the store does not have is of another store.
+	if now, err := ours.Await(soon(t), master.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
+		t.Error(now, err)
+	}
+	if _, err := ours.Await(soon(t), master.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := ours.Await(soon(t), master.Who{Computer: "B"}, "A", 0); !errors.Is(err, compute.ErrDenied) {
+		t.Error(err)
+	}
+}
+
+func TestWatchOverHTTP(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	h := r.Handler(master.LegacyOptions{})
+	get := func(ctx context.Context, query string) (int, string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/hostler.watch.v0.compute_node"+query, nil))
+		return w.Code, w.Body.String()
+	}
+	r.format("C", 1)
+	status, body := get(soon(t), "?computer_guid=C")
+	var answer struct {
+		Computer string `json:"computer_guid"`
+		Revision int64  `json:"revision"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || answer.Computer != "C" || answer.Revision == 0 {
+		t.Fatal(status, body, err)
+	}
+	done := make(chan int, 1)
+	ctx := soon(t)
+	go func() {
+		status, _ := get(ctx, "?computer_guid=C&after="+strconv.FormatInt(answer.Revision, 10))
+		done <- status
+	}()
+	r.ask(slap.Request{Title: "a"})
+	if status := <-done; status != 200 {
+		t.Error(status)
+	}
+	for query, want := range map[string]int{"": 400, "?computer_guid=C&after=x": 400, "?computer_guid=C&after=-1": 400, "?computer_guid=D": 404, "?%zz": 400} {
+		if status, body := get(soon(t), query); status != want {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/hostler.watch.v0.compute_node", nil)); w.Code != 405 {
+		t.Error(w.Code)
+	}
+}
+
+// A server that ends does not wait for those that wait.
+func TestWatchOfServerThatEnds(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	r.format("C", 1)
+	after, err := r.Await(soon(t), master.Anybody, "C", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ending := make(chan struct{})
+	done := make(chan int, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		r.Watch(master.LegacyOptions{Ending: ending}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil))
+		done <- w.Code
+	}()
+	close(ending)
+	select {
+	case status := <-done:
+		if status != http.StatusNoContent {
+			t.Error(status)
+		}
+	case <-time.After(50 * time.Second): // below the minute after which it ends without this
+		t.Error("it waits")
+	}
+}
+
+// After a minute without a change there is nothing to say.
+func TestWatchEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, master.Options{Computer: "C"})
+		r.format("C", 1)
+		after, err := r.Await(t.Context(), master.Anybody, "C", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		w := httptest.NewRecorder()
+		r.Watch(master.LegacyOptions{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil))
+		if took := time.Since(start); w.Code != http.StatusNoContent || took != time.Minute {
+			t.Error(w.Code, w.Body, took)
+		}
+	})
+}
+
+// What is asked and said of computers that nobody knows leaves nothing in the store.
+func TestNobodysComputer(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	ctx := t.Context()
+	m, err := master.New(ctx, master.Options{Store: st, Computer: "C"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{m, t}
+	if _, err := r.Await(ctx, master.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, _, err := r.Information(ctx, master.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	const report = "<?xml version='1.0' encoding='utf-8'?><journal><transaction type=\"Sale Packing List\"><title>Resource consumptions</title><start_date>2026-01-01</start_date><stop_date>2026-01-02</stop_date><reference>p0</reference><currency/><payment_mode/><category/><arrow type=\"Administration\"><source/><destination/></arrow></transaction></journal>"
+	if err := r.Use(ctx, master.Anybody, "nobody's", report); err != nil {
+		t.Error(err)
+	}
+	left := func() (n int) {
+		t.Helper()
+		err := st.View(ctx, func(tx compute.Tx) error {
+			n = 0
+			for _, kind := range []slap.EntryKind{slap.KindStatus, slap.KindUsage, slap.KindNode} {
+				some, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+				if err != nil {
+					return err
+				}
+				n += len(some)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d records of it", n)
+	}
+	r.format("C", 1)
+	if _, err := r.Await(ctx, master.Anybody, "C", 0); err != nil {
+		t.Error(err)
+	}
+	if err := r.Use(ctx, master.Anybody, "C", report); err != nil {
+		t.Error(err)
+	}
+	if n := left(); n != 2 {
+		t.Errorf("%d records of a computer that there is, not that it was seen and what it used", n)
+	}
+	// Who did not hear that we have it tells it again; of no time it may be as much once more.
+	timeless := strings.Replace(report, "2026-01-02", "", 1)
+	for _, again := range []struct {
+		report string
+		want   int
+	}{{report, 2}, {timeless, 3}, {timeless, 4}, {strings.Replace(report, "2026-01-02", "2026-01-03", 1), 5}, {report, 5}} {
+		if err := r.Use(ctx, master.Anybody, "C", again.report); err != nil {
+			t.Error(err)
+		}
+		if n := left(); n != again.want {
+			t.Errorf("%d records after %s; want %d", n, again.report, again.want)
+		}
+	}
+}

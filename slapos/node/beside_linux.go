@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// What a pass does not wait for any more goes on beside it.
+const (
+	besides = 4                // of that at once, before a pass waits for one to end; what hangs is not counted
+	hangs   = 10 * time.Minute // what takes longer
+)
+
+// errChanged is why something is ended that was begun for another wish.
+var errChanged = errors.New("something else is wanted of it now")
+
+// works is what is done with partitions now, one thing at a time with each.
+type works struct {
+	mu    sync.Mutex
+	all   map[string]*work
+	freed chan struct{} // has something when one has ended
+	wg    sync.WaitGroup
+}
+
+// work is what is done with a partition.
+type work struct {
+	wish   slap.Partition
+	since  time.Time
+	cancel context.CancelCauseFunc // nil: it is somebody else's, and not ours to end
+	done   chan struct{}
+	err    error // when done is closed
+	beside bool  // no pass waits for it
+	missed bool  // a pass would have done something else with the partition
+}
+
+// take has a work be the only one of its partition; other: there is another.
+func (w *works) take(id string, one *work) (other *work) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if other = w.all[id]; other != nil {
+		other.missed = true
+		return other
+	}
+	if w.all == nil {
+		w.all, w.freed = map[string]*work{}, make(chan struct{}, 1)
+	}
+	one.since, one.done = time.Now(), make(chan struct{})
+	w.all[id] = one
+	return nil
+}
+
+// end is called when a work has ended, and says whether somebody should know who does not wait for it.
+func (w *works) end(id string, one *work) (tell bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.all, id)
+	close(one.done)
+	ring(w.freed)
+	return one.beside || one.missed
+}
+
+// leave has a work go on beside; false: it has ended.
+func (w *works) leave(id string, one *work) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	one.beside = w.all[id] == one
+	return one.beside
+}
+
+// room waits until not too many go on beside.
+func (w *works) room(ctx context.Context) {
+	for {
+		n, next := 0, hangs
+		w.mu.Lock()
+		for _, one := range w.all {
+			if left := hangs - time.Since(one.since); one.beside && left > 0 {
+				n++
+				next = min(next, left)
+			}
+		}
+		w.mu.Unlock()
+		if n < besides {
+			return
+		}
+		select {
+		case <-w.freed:
+		case <-time.After(next):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Take keeps passes from a partition until free is called; ok is false where something is done with it now. It is for who does something else there.
+func (a *Agent) Take(id string) (free func(), ok bool) {
+	w := &work{}
+	if a.works.take(id, w) != nil {
+		return nil, false
+	}
+	return func() { a.free(id, w) }, true
+}
+
+func (a *Agent) free(id string, w *work) {
+	if a.works.end(id, w) && a.ended != nil {
+		a.ended()
+	}
+}
+
+// begin does a step, and waits for it as long as the agent's patience is; beside: it goes on, or something else is done with the partition, and its end will be told.
+func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err error) {
+	if a.Patience <= 0 || s.Action == Pass || s.Action == Refuse {
+		return false, a.step(ctx, s, o)
+	}
+	one := *s.Partition // the pass' own may be read while this goes on
+	w := &work{wish: one}
+	running, cancel := context.WithCancelCause(ctx)
+	w.cancel = cancel
+	for {
+		other := a.works.take(one.ID, w)
+		if other == nil {
+			break
+		}
+		if !other.obsolete(&one) {
+			cancel(nil)
+			return true, nil
+		}
+		a.warn("%s: what is done there is ended: %v", one.ID, errChanged)
+		other.cancel(errChanged)
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			cancel(nil)
+			return false, context.Cause(ctx)
+		}
+	}
+	mine := s
+	mine.Partition = &one
+	a.works.wg.Go(func() {
+		defer a.free(one.ID, w)
+		defer cancel(nil)
+		w.err = a.step(running, mine, o)
+	})
+	timer := time.NewTimer(a.Patience)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+		if a.works.leave(one.ID, w) {
+			a.say("%s takes long: it goes on beside the others.", one.ID)
+			a.works.room(ctx)
+			return true, nil
+		}
+		<-w.done
+	}
+	s.Partition.Connection = one.Connection
+	return false, w.err
+}
+
+// obsolete reports whether a work is to be ended for a wish: another state or another release, and where it hangs anything new. What is changed only, and often perhaps, is for the
+// next time: else it would never come to an end.
+func (w *work) obsolete(p *slap.Partition) bool {
+	return w.cancel != nil && (p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)
+}

@@ -1,0 +1,278 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Daemon is a node that does its passes by itself: at once when the master has something else wanted, where it says so, and every period.
+type Daemon struct {
+	Agent *Agent
+	// Watch returns when what is wanted has changed after a revision, with the next one (slap.Client.Watch); nil: nobody says.
+	Watch func(ctx context.Context, after int64) (int64, error)
+	// Software has the releases that are wanted; changed: some are there, or gone, that were not. It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
+	Software func(ctx context.Context, c *slap.Computer) (changed bool)
+	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
+	Before func(ctx context.Context) error
+	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed alone, every Period while there is such, and at once when there is. Without Report somebody
+	// else sees to it; without Destroy it is Report.
+	Report, Destroy func(ctx context.Context)
+
+	Period      time.Duration // between passes where nothing has changed; 0: a minute
+	ReportEvery time.Duration // 0: an hour
+	Retry       time.Duration // from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
+}
+
+// patience is how long one partition keeps a pass from the others.
+const patience = 5 * time.Second
+
+// daemon is one that runs.
+type daemon struct {
+	Daemon
+	bell     chan struct{}
+	software chan *slap.Computer // its one place has what is wanted now
+	built    chan struct{}
+	reports  chan func(ctx context.Context)
+
+	last      *slap.Computer // as it was when the last pass was done
+	at        time.Time      // then
+	reported  time.Time      // when the last report pass began, and
+	destroyed time.Time      // the last one of what is wanted destroyed
+	news      bool           // something is wanted destroyed that no report pass knows of
+	offline   bool
+	trouble   string        // what was said last of a master who does not say what is wanted
+	pause     time.Duration // after the master did not answer
+}
+
+// Run does passes until ctx ends.
+func (of *Daemon) Run(ctx context.Context) error {
+	d := &daemon{Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1), reports: make(chan func(context.Context))}
+	for to, or := range map[*time.Duration]time.Duration{&d.Period: time.Minute, &d.ReportEvery: time.Hour, &d.Retry: 5 * time.Second} {
+		if *to <= 0 {
+			*to = or
+		}
+	}
+	a := d.Agent
+	a.Retry, a.Patience = cmp.Or(a.Retry, d.Retry), cmp.Or(a.Patience, patience)
+	a.ended = func() { ring(d.built) }
+	var wg sync.WaitGroup
+	defer a.works.wg.Wait()
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if d.Watch != nil {
+		wg.Go(func() { d.watch(ctx) })
+	}
+	if d.Software != nil {
+		wg.Go(func() { d.build(ctx) })
+	}
+	if d.Report != nil {
+		wg.Go(func() { d.tell(ctx) })
+	}
+	for force := true; ; {
+		wait := d.pass(ctx, force)
+		timer := time.NewTimer(wait)
+		select {
+		case <-d.bell:
+			force = false
+		case <-d.built:
+			force = true
+		case <-timer.C:
+			force = true
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+		timer.Stop()
+	}
+}
+
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+// watch rings when the master has something else wanted.
+func (d *daemon) watch(ctx context.Context) {
+	revision, pause := int64(0), time.Second
+	for ctx.Err() == nil {
+		asked := time.Now()
+		next, err := d.Watch(ctx, revision)
+		if err == nil {
+			least := time.Second // who answers at once that nothing is new is not asked again at once
+			if pause = least; next != revision {
+				least, revision = 50*time.Millisecond, next
+				ring(d.bell)
+			}
+			select {
+			case <-time.After(least - time.Since(asked)):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if pause = min(2*pause, time.Minute); errors.Is(err, slap.ErrNotFound) { // it is another's master, or does not know us yet
+			pause = 10 * time.Minute
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// build has the software that is wanted.
+func (d *daemon) build(ctx context.Context) {
+	for {
+		select {
+		case c := <-d.software:
+			if d.Software(ctx, c) {
+				ring(d.built)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pass looks what is wanted, and has it unless nothing is new; it returns when to look again.
+func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
+	a := d.Agent
+	c, err := a.Master.Computer(ctx, a.Computer)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.away(ctx, err)
+		}
+		d.pause = min(max(2*d.pause, d.Retry), d.Period)
+		return d.pause
+	}
+	if d.offline || d.trouble != "" {
+		a.say("The master says again what is wanted.")
+	}
+	d.offline, d.trouble, d.pause = false, "", 0
+	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
+	if left := time.Until(d.next(c)); same && !force && left > 0 {
+		return left // what we have told the master ourselves is no news
+	}
+	if d.Software != nil {
+		select {
+		case <-d.software:
+		default:
+		}
+		d.software <- c
+	}
+	if d.Before != nil {
+		if err := d.Before(ctx); err != nil && ctx.Err() == nil {
+			a.warn("%v", err)
+		}
+	}
+	out, err := a.Apply(ctx, c, Options{})
+	if ctx.Err() != nil {
+		return d.Period
+	}
+	if err != nil {
+		a.warn("%v", err)
+	}
+	if text := out.Report(); text != "" {
+		a.warn("%s", text)
+	}
+	d.last, d.at = c, time.Now()
+	d.report(c, same)
+	if out.Offline {
+		d.offline, d.last = true, nil
+		return d.Retry
+	}
+	return max(0, time.Until(d.next(c)))
+}
+
+// next is when there is something to be done though nothing is new.
+func (d *daemon) next(c *slap.Computer) time.Time {
+	now, soon, next := time.Now(), d.at.Add(d.Retry), d.at.Add(d.Period)
+	for i := range c.Partitions {
+		if id := c.Partitions[i].ID; plain(id) {
+			left, waits := d.Agent.wait(id, now)
+			at := now.Add(left)
+			if at.Before(soon) {
+				at = soon
+			}
+			if waits && at.Before(next) {
+				next = at
+			}
+		}
+	}
+	return next
+}
+
+// away is called when the master was not reached: what should run is started, once.
+func (d *daemon) away(ctx context.Context, err error) {
+	if d.offline {
+		return
+	}
+	if !errors.Is(err, slap.ErrUnreachable) {
+		if text := err.Error(); text != d.trouble { // once, though it be so for hours
+			d.trouble = text
+			d.Agent.warn("The master does not say what is wanted, so what runs is left as it is: %v", err)
+		}
+		return
+	}
+	d.offline = true
+	if _, err := d.Agent.offline(ctx, Outcome{}, err); err != nil {
+		d.Agent.warn("%v", err)
+	}
+}
+
+// tell makes report passes, beside all else: programs of partitions have a part in them.
+func (d *daemon) tell(ctx context.Context) {
+	for {
+		select {
+		case pass := <-d.reports:
+			pass(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// report has a report pass be made where something was destroyed, or one is due, and none is being made.
+func (d *daemon) report(c *slap.Computer, same bool) {
+	if d.Report == nil {
+		return
+	}
+	destroyed := false
+	for i := range c.Partitions {
+		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == slap.Destroyed
+	}
+	now := time.Now()
+	whole := now.Sub(d.reported) >= d.ReportEvery
+	if d.news = destroyed && (d.news || !same); !whole && !d.news && !(destroyed && now.Sub(d.destroyed) >= d.Period) {
+		return
+	}
+	pass := d.Report
+	if !whole && d.Destroy != nil {
+		pass = d.Destroy
+	}
+	select {
+	case d.reports <- pass:
+		if d.destroyed, d.news = now, false; whole {
+			d.reported = now
+		}
+	default: // one is being made: next time
+	}
+}
+
+// wished is what is wanted, without what the master was told.
+func wished(c *slap.Computer) *slap.Computer {
+	w := &slap.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]slap.Partition, len(c.Partitions))}
+	copy(w.Partitions, c.Partitions)
+	for i := range w.Partitions {
+		w.Partitions[i].AccessStatus = ""
+	}
+	return w
+}

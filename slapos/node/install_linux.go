@@ -1,0 +1,346 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/once"
+)
+
+const (
+	delayFile  = ".slapos-retention-lock-delay"
+	maxProfile = 4 << 20
+	lightFile  = ".hostler-release" // in the directory of a release of a lighter kind
+)
+
+// reason is an error in SlapOS's words, which a master's users know.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+// install processes an instance, by what its release has for that.
+func (a *Agent) install(ctx context.Context, pl *Place) error {
+	a.note(pl, "Installing Computer Partition %s...", pl.ID)
+	if err := a.room(pl); err != nil {
+		return err
+	}
+	if i, err := pl.Dir.Stat("."); err != nil {
+		return err
+	} else if mode := i.Mode().Perm(); mode != 0o750 {
+		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrDenied, Err: fmt.Errorf("its directory %s has the mode %#o, and it must be 0750", pl.Home, mode), Hint: "hostler slapos node format sets it"}
+	}
+	if err := pl.Dir.Link(pl.Release, "software_release"); err != nil {
+		return err
+	}
+	r, err := home.Open(pl.Release)
+	if err != nil {
+		return reason("Software Release " + pl.Partition.Release + " is not present on system.")
+	}
+	defer r.Close()
+	if i, err := r.Stat(lightFile); err == nil && i.Mode().IsRegular() {
+		err = a.light(ctx, pl, r)
+		if err != nil {
+			return err
+		}
+	} else if err := a.buildout(ctx, pl, r); err != nil {
+		return err
+	}
+	if _, err := pl.Dir.Stat(delayFile); errors.Is(err, fs.ErrNotExist) {
+		delay := "0.0"
+		if v, ok := pl.Filter["retention_delay"]; ok {
+			delay = strings.TrimSpace(fmt.Sprint(v))
+		}
+		return pl.Dir.WriteOur(delayFile, []byte(delay), 0o644)
+	}
+	return nil
+}
+
+// room sees to it that there is some.
+func (a *Agent) room(pl *Place) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(pl.Home, &st); err != nil {
+		return fmt.Errorf("%s: how much room there is: %w", pl.Home, err)
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < a.Free {
+		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%s has %d MiB free, and %d MiB must be", pl.Home, free>>20, a.Free>>20), Hint: "instance_min_free_space in [slapos]"}
+	}
+	return nil
+}
+
+// buildout processes an instance by the profile of its release.
+func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
+	missing := func(file string) error {
+		return reason("Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file))
+	}
+	profile, err := r.Read("instance.cfg", maxProfile)
+	if errors.Is(err, fs.ErrNotExist) {
+		profile, err = r.Read("template.cfg", maxProfile)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing("instance.cfg")
+	} else if err != nil {
+		return err
+	}
+	whole := append(bytes.TrimRight(profile, "\n"), a.tail(pl)...)
+	if err := pl.Dir.Write("buildout.cfg", whole, 0o640); err != nil {
+		return err
+	}
+	program := filepath.Join(pl.Release, "bin", "buildout")
+	names, err := r.List("bin", 10000)
+	if err != nil {
+		return err
+	}
+	var first []string
+	for _, name := range names {
+		if strings.HasPrefix(name, "bootstrap") {
+			first = append(first, name)
+		}
+	}
+	switch {
+	case len(first) > 1:
+		return fmt.Errorf("%s: there are several programs to begin with, %s, and there must be one", pl.Release, strings.Join(first, ", "))
+	case len(first) == 1:
+		begin, err := interpreted(r, "bin/"+first[0])
+		if err != nil {
+			return err
+		}
+		if err := a.run(ctx, pl, begin, nil, nil); err != nil {
+			return err
+		}
+		if !pl.Dir.Executable("sbin/buildout") {
+			return fmt.Errorf("%s has made no sbin/buildout in %s", first[0], pl.Home)
+		}
+		argv, err := interpreted(pl.Dir, "sbin/buildout")
+		if err != nil {
+			return err
+		}
+		return a.run(ctx, pl, append(argv, a.flags()...), nil, nil)
+	}
+	argv, err := interpreted(r, "bin/buildout")
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing("bin/buildout")
+	} else if err != nil {
+		return fmt.Errorf("%s: %w", program, err)
+	}
+	return a.run(ctx, pl, append(argv, a.flags()...), nil, nil)
+}
+
+func (a *Agent) flags() []string {
+	if a.Debug {
+		return []string{"-D", "-U"}
+	}
+	return []string{"-U"}
+}
+
+// interpreted is how a script is run: by what its first line says.
+func interpreted(d *home.Dir, name string) ([]string, error) {
+	text, err := d.Read(name, maxProfile)
+	if err != nil {
+		return nil, err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	words := []string{}
+	if rest, ok := strings.CutPrefix(string(line), "#!"); ok {
+		words = strings.Fields(rest)
+	}
+	words = append(words, filepath.Join(d.Path(), name))
+	if !filepath.IsAbs(words[0]) {
+		return nil, fmt.Errorf("%s begins with no absolute path of an interpreter", filepath.Join(d.Path(), name))
+	}
+	return words, nil
+}
+
+// tail is what an instance's profile is told beside what its release says.
+func (a *Agent) tail(pl *Place) []byte {
+	key, cert := a.KeyFile, a.CertFile
+	if a.Certificates != "" {
+		key, cert = filepath.Join(a.Certificates, pl.ID+".key"), filepath.Join(a.Certificates, pl.ID+".crt")
+	}
+	var b bytes.Buffer
+	section := func(name string, pairs ...string) {
+		fmt.Fprintf(&b, "\n\n[%s]", name)
+		for i := 0; i < len(pairs); i += 2 {
+			// What comes from a master is one value, and no line of its own.
+			fmt.Fprintf(&b, "\n%s = %s", pairs[i], strings.ReplaceAll(strings.ReplaceAll(pairs[i+1], "\r", ""), "\n", "\n  "))
+		}
+	}
+	section("buildout", "bin-directory", "${buildout:directory}/sbin", "offline", "true")
+	section("slap-connection", "computer-id", a.Computer, "partition-id", pl.ID, "server-url", a.MasterURL, "software-release-url", literal(pl.Partition.Release), "key-file", key, "cert-file", cert,
+		"shared-part-list", strings.Join(a.SharedParts, "\n"), "build-time-part-list", strings.Join(a.BuildTimeParts, "\n"), "requested-state", pl.State)
+	section("slap_connection", "computer_id", a.Computer, "partition_id", pl.ID, "server_url", a.MasterURL, "software_release_url", literal(pl.Partition.Release), "key_file", key, "cert_file", cert)
+	section("storage-configuration", "storage-home", a.StorageHome)
+	section("network-information", "global-ipv4-network", a.GlobalIPv4)
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+// literal is a text in which buildout puts nothing in.
+func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }
+
+// run runs something in a partition, as its user. What it writes is logged, and its end is in the error. out is given its standard output, where that is not for the log.
+func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
+	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
+	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit, Mark: once.Partition(a.Computer, pl.Home)}
+	if out != nil {
+		c.Output, c.Errors = out, log
+	}
+	err := once.Run(ctx, c)
+	log.end()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	what := fmt.Sprintf("Failed to run buildout profile in directory '%s':", pl.Home)
+	if out != nil {
+		what = fmt.Sprintf("The program of the release failed in directory '%s' (%v):", pl.Home, err)
+	}
+	if errors.Is(err, once.ErrLimit) {
+		what = fmt.Sprintf("%s it took more than partition_timeout, %s:", what, a.Limit)
+	}
+	return reason(what + "\n" + log.tail())
+}
+
+// certificate has a partition's key and certificate be what the master has for it.
+func (a *Agent) certificate(ctx context.Context, pl *Place) error {
+	if a.Certificates == "" {
+		return nil
+	}
+	pair, err := a.Master.Certificate(ctx, a.Computer, pl.ID)
+	if err != nil {
+		return err
+	}
+	d, err := home.Open(a.Certificates)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
+	if pl.User != nil {
+		uid, gid = pl.User.UID, pl.User.GID
+	}
+	for name, text := range map[string]string{pl.ID + ".key": pair.Key, pl.ID + ".crt": pair.Certificate} {
+		if d.Same(name, []byte(text), 0o400, uid, gid) {
+			continue
+		}
+		if err := d.WriteFor(name, []byte(text), 0o400, uid, gid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines hands on lines, and keeps the last ones. Who writes never waits for whoever is told the lines: what is waiting then when a program ends would be lost. Of a flood, lines are left out.
+type lines struct {
+	say  func(line string)
+	keep func(text string) // is given many lines at once
+
+	last []byte // of Write alone, until end has returned
+	mu   sync.Mutex
+	wait []byte        // to be told
+	left int           // bytes that are not
+	bell chan struct{} // closed at the end
+	done chan struct{}
+}
+
+const (
+	maxLine = 8 << 10
+	maxTail = 48 << 10
+	maxWait = 4 << 20
+)
+
+func newLines(say, keep func(string)) *lines {
+	l := &lines{say: say, keep: keep, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	go l.tell() // until end
+	return l
+}
+
+func (l *lines) Write(text []byte) (int, error) {
+	l.last = append(l.last, text...)
+	if len(l.last) > 2*maxTail {
+		l.last = append(l.last[:0], l.last[len(l.last)-maxTail:]...)
+	}
+	l.mu.Lock()
+	if len(l.wait)+len(text) <= maxWait {
+		l.wait = append(l.wait, text...)
+	} else {
+		l.left += len(text)
+	}
+	l.mu.Unlock()
+	select {
+	case l.bell <- struct{}{}:
+	default:
+	}
+	return len(text), nil
+}
+
+// tell tells the lines as they come.
+func (l *lines) tell() {
+	defer close(l.done)
+	var part []byte
+	for open := true; open; {
+		_, open = <-l.bell
+		l.mu.Lock()
+		text, left := l.wait, l.left
+		l.wait, l.left = nil, 0
+		l.mu.Unlock()
+		var said []string
+		line := func() {
+			if len(part) > 0 {
+				said = append(said, strings.ToValidUTF8(string(part), "\ufffd"))
+				l.say(said[len(said)-1])
+			}
+			part = part[:0]
+		}
+		for len(text) > 0 {
+			one, rest, whole := bytes.Cut(text, []byte("\n"))
+			part = append(part, one...)
+			if text = rest; whole || len(part) > maxLine {
+				line()
+			}
+		}
+		if left > 0 || !open {
+			line()
+		}
+		if left > 0 {
+			said = append(said, fmt.Sprintf("... %d bytes are left out here", left))
+			l.say(said[len(said)-1])
+		}
+		if len(said) > 0 {
+			l.keep(strings.Join(said, "\n"))
+		}
+	}
+}
+
+// end is called when nothing more is written, and returns when all was told.
+func (l *lines) end() {
+	close(l.bell)
+	<-l.done
+}
+
+func (l *lines) tail() string {
+	return strings.TrimSpace(strings.ToValidUTF8(string(l.last[max(0, len(l.last)-maxTail):]), "\ufffd"))
+}
+
+// limited keeps what is written up to a size.
+type limited struct {
+	text []byte
+	most int
+	over bool
+}
+
+func (l *limited) Write(text []byte) (int, error) {
+	room := min(len(text), l.most-len(l.text))
+	l.text = append(l.text, text[:room]...)
+	l.over = l.over || room < len(text)
+	return len(text), nil
+}

@@ -1,0 +1,422 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/software"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+const (
+	maxSaid   = 4 << 20 // bytes that a program says
+	maxWishes = 1000
+	rounds    = 2 // a program is run again where what it has asked for is known by then
+)
+
+// lightInput is what the program of a lighter release reads.
+type lightInput struct {
+	Title      string           `json:"title"`
+	RootTitle  string           `json:"root_title"`
+	State      string           `json:"state"`
+	Type       string           `json:"software_type"`
+	Parameters any              `json:"parameters"`
+	Addresses  []lightAddress   `json:"ip_list"`
+	Shared     []lightShared    `json:"shared"`
+	Release    string           `json:"release_directory"`
+	Partition  string           `json:"partition_directory"`
+	Children   map[string]child `json:"children"`
+}
+
+type lightAddress struct {
+	Interface string `json:"interface"`
+	Address   string `json:"address"`
+}
+
+type lightShared struct {
+	Title      string `json:"title"`
+	Reference  string `json:"reference"`
+	Type       string `json:"software_type"`
+	Parameters any    `json:"parameters"`
+}
+
+// child is an instance that a program has asked for.
+type child struct {
+	State      string         `json:"state,omitempty"`
+	Connection map[string]any `json:"connection"`
+}
+
+// lightOutput is what it says.
+type lightOutput struct {
+	Connection map[string]any            `json:"connection"`
+	Shared     map[string]map[string]any `json:"shared"`
+	Request    []wish                    `json:"request"`
+}
+
+// wish is what a program asks the master for.
+type wish struct {
+	Title      string         `json:"title"`
+	Release    string         `json:"software_release"`
+	Type       string         `json:"software_type,omitempty"`
+	Parameters map[string]any `json:"parameters,omitempty"`
+	State      string         `json:"state,omitempty"`
+	Shared     bool           `json:"shared,omitempty"`
+	SLA        map[string]any `json:"sla,omitempty"`
+}
+
+// remembered is what is kept of such an instance, outside of the partition, whose user is not to be believed about what was asked for.
+type remembered struct {
+	Wishes    []wish                    `json:"wishes"`
+	Children  map[string]child          `json:"children"` // as the program was told of them last
+	Shared    map[string]map[string]any `json:"shared"`   // as it was published
+	Unsettled bool                      `json:"unsettled"`
+	Calm      int                       `json:"calm,omitempty"` // so often in a row nothing was new to it while it was unsettled
+	At        time.Time                 `json:"at,omitzero"`    // when that was last, where it counts
+}
+
+// An instance that waits for what others publish asks often while there is hope, and then with growing pauses: there are those who never publish anything.
+const (
+	hopeful   = 3 // times, as often as there is a pass
+	maxHope   = 10 * time.Minute
+	retryHope = 5 * time.Second
+)
+
+// wait is how long an instance is left alone now, though it waits for others; waits: it does.
+func (a *Agent) wait(id string, now time.Time) (left time.Duration, waits bool) {
+	m := a.recall(id)
+	if !m.Unsettled || m.Calm < hopeful || now.Before(m.At) { // a clock that was set back
+		return 0, m.Unsettled
+	}
+	pause := cmp.Or(a.Retry, retryHope)
+	for range m.Calm - hopeful {
+		if pause *= 2; pause >= maxHope {
+			pause = maxHope
+			break
+		}
+	}
+	return max(0, m.At.Add(pause).Sub(now)), true
+}
+
+func (a *Agent) memory(id string) string {
+	return filepath.Join(a.InstanceRoot, report.Memory, id+".json")
+}
+
+func (a *Agent) recall(id string) (m remembered) {
+	if text, err := os.ReadFile(a.memory(id)); err == nil && json.Unmarshal(text, &m) != nil {
+		a.warn("%s: what was remembered of it cannot be read", id)
+		m = remembered{}
+	}
+	return m
+}
+
+// remember keeps something before it is acted on.
+func (a *Agent) remember(id string, m remembered) error {
+	dir := filepath.Dir(a.memory(id))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	d, err := home.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.WriteOur(id+".json", text, 0o600)
+}
+
+// light processes an instance by the program of its release.
+func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
+	if e, err := software.ReadEntryPoint(r); err != nil {
+		return err
+	} else if _, missing := r.Stat(".completed"); e != nil && missing == nil {
+		return entryPoint(pl, e)
+	}
+	for _, file := range []string{".completed", "instance"} {
+		if _, err := r.Stat(file); err != nil {
+			return reason("Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file))
+		}
+	}
+	m := a.recall(pl.ID)
+	if m.Children == nil {
+		m.Children = map[string]child{}
+	}
+	news := false
+	for range rounds {
+		again, err := a.round(ctx, pl, &m)
+		if err != nil {
+			return err
+		}
+		if news = news || again; !again {
+			break
+		}
+	}
+	was := m.Calm
+	if m.Calm, m.At = was+1, (time.Time{}); news || !m.Unsettled {
+		m.Calm = 0
+	} else if m.Calm >= hopeful {
+		m.At = time.Now()
+	}
+	if m.Calm == was {
+		return nil
+	}
+	return a.remember(pl.ID, m)
+}
+
+// entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes with what it says, so that another one takes its place where parameters change.
+func entryPoint(pl *Place, e *software.EntryPoint) error {
+	parameters := map[string]string{}
+	if all, ok := meant(pl.Parameters).(map[string]any); ok {
+		for name, value := range texts(all) {
+			parameters[name], _ = value.(string)
+		}
+	}
+	const dir, most = "etc/service", 1000
+	script := e.Script(pl.Release, pl.Home, parameters)
+	sum := sha256.Sum256(script)
+	name := "entrypoint-" + hex.EncodeToString(sum[:4])
+	if err := pl.Dir.MakeDir(dir, 0o750); err != nil {
+		return err
+	}
+	if err := pl.Dir.Write(dir+"/"+name, script, 0o700); err != nil {
+		return err
+	}
+	there, err := pl.Dir.List(dir, most)
+	if err != nil {
+		return err
+	}
+	for _, other := range there {
+		if other != name && strings.HasPrefix(other, "entrypoint-") {
+			if err := pl.Dir.Remove(dir + "/" + other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// round runs the program once, and sends what it says. again: what it was told of its children is not true any more.
+func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool, err error) {
+	in, err := json.Marshal(inputOf(pl, m.Children))
+	if err != nil {
+		return false, err
+	}
+	said := &limited{most: maxSaid}
+	if err := a.run(ctx, pl, []string{filepath.Join(pl.Release, "instance")}, append(in, '\n'), said); err != nil {
+		return false, err
+	}
+	out, err := said.read()
+	if err != nil {
+		return false, &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrFailed, Err: err, Hint: "it is nothing, or a JSON object with connection, shared and request"}
+	}
+	ask, end, err := a.asker(pl.ID)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	children, err := a.request(ctx, pl, ask, m, out.Request)
+	if err != nil {
+		return false, err
+	}
+	if err := a.publish(ctx, pl, ask, m, out); err != nil {
+		return false, err
+	}
+	again = !reflect.DeepEqual(children, m.Children)
+	m.Children, m.Unsettled = children, again
+	for _, c := range children {
+		m.Unsettled = m.Unsettled || len(c.Connection) == 0 && c.State != slap.Stopped
+	}
+	return again, a.remember(pl.ID, *m)
+}
+
+func (a *Agent) asker(id string) (Asker, func(), error) {
+	if a.Ask == nil {
+		return a.Master, func() {}, nil
+	}
+	return a.Ask(id)
+}
+
+// read takes what a program said.
+func (l *limited) read() (out lightOutput, err error) {
+	switch {
+	case l.over:
+		return out, fmt.Errorf("it says more than %d bytes", l.most)
+	case len(l.text) == 0:
+		return out, nil
+	}
+	if err := json.Unmarshal(l.text, &out); err != nil {
+		return out, fmt.Errorf("what it says is not understood: %w", err)
+	}
+	if len(out.Request) > maxWishes {
+		return out, fmt.Errorf("it asks for more than %d instances", maxWishes)
+	}
+	known := map[string]bool{}
+	for _, w := range out.Request {
+		switch {
+		case w.Title == "" || w.Release == "":
+			return out, errors.New("what it asks for lacks a title or a software_release")
+		case known[w.Title]:
+			return out, fmt.Errorf("it asks for %q twice", w.Title)
+		case w.State != "" && w.State != slap.Started && w.State != slap.Stopped && w.State != slap.Destroyed:
+			return out, fmt.Errorf("it asks for %q to be %q, which is no state", w.Title, w.State)
+		}
+		known[w.Title] = true
+	}
+	return out, nil
+}
+
+// request asks the master for what a program asks for, and no more for what it did ask for and does not now.
+func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
+	before := m.Wishes
+	all := slices.Clone(wishes)
+	for _, w := range before {
+		if !slices.ContainsFunc(wishes, func(n wish) bool { return n.Title == w.Title && n.Shared == w.Shared }) {
+			w.State = slap.Destroyed
+			all = append(all, w)
+		}
+	}
+	m.Wishes = all // also those that are to go, until the master has heard it
+	if err := a.remember(pl.ID, *m); err != nil {
+		return nil, err
+	}
+	children, titles := map[string]child{}, []byte{}
+	for i, w := range all {
+		n, err := ask.Request(ctx, a.requestOf(pl, w))
+		gone := i >= len(wishes)
+		switch {
+		case gone && errors.Is(err, slap.ErrNotFound), err == nil, errors.Is(err, slap.ErrNotReady):
+		default:
+			return nil, fmt.Errorf("the request for %q: %w", w.Title, err)
+		}
+		if gone {
+			continue
+		}
+		c := child{Connection: map[string]any{}}
+		if err == nil {
+			c.State = n.State
+			maps.Copy(c.Connection, n.Connection)
+		}
+		children[w.Title] = c
+		titles = append(titles, w.Title+"\n"...)
+	}
+	m.Wishes = wishes
+	if len(titles) == 0 {
+		return children, nil
+	}
+	return children, pl.Dir.Write(asked(pl.ID), titles, 0o644)
+}
+
+func (a *Agent) requestOf(pl *Place, w wish) *slap.Request {
+	q := &slap.Request{Computer: a.Computer, Partition: pl.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State, Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA)}
+	if q.State == "" {
+		q.State = pl.State
+	}
+	return q
+}
+
+// publish tells the master what is to be known of an instance, and of those that it hosts, where that is new.
+func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered, out lightOutput) error {
+	if out.Connection != nil {
+		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(pl.Connection)) {
+			if err := ask.SetConnection(ctx, a.Computer, pl.ID, "", c); err != nil {
+				return err
+			}
+			pl.Connection = c
+		}
+	}
+	shared := map[string]map[string]any{} // of those that it hosts now: one of the same reference may come later and know nothing
+	for _, of := range pl.Shared {
+		c, ok := out.Shared[of.Reference]
+		if ok {
+			shared[of.Reference] = c
+		}
+		if was, known := m.Shared[of.Reference]; !ok || known && reflect.DeepEqual(was, c) {
+			continue
+		}
+		if err := ask.SetConnection(ctx, a.Computer, pl.ID, of.Reference, texts(c)); err != nil {
+			return err
+		}
+	}
+	m.Shared = shared
+	return nil
+}
+
+// forget asks for nothing any more in the name of an instance that is destroyed.
+func (a *Agent) forget(ctx context.Context, pl *Place) error {
+	m := a.recall(pl.ID)
+	if len(m.Wishes) > 0 {
+		ask, end, err := a.asker(pl.ID)
+		if err != nil {
+			return err
+		}
+		defer end()
+		if _, err := a.request(ctx, pl, ask, &m, nil); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(a.memory(pl.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// inputOf is what a program is told.
+func inputOf(pl *Place, children map[string]child) lightInput {
+	in := lightInput{Title: pl.Title, RootTitle: pl.RootTitle, State: pl.State, Type: pl.Type, Parameters: meant(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
+		Release: pl.Release, Partition: pl.Home, Children: children}
+	for _, at := range pl.Addresses {
+		in.Addresses = append(in.Addresses, lightAddress{at.Interface, at.IP})
+	}
+	for _, of := range pl.Shared {
+		in.Shared = append(in.Shared, lightShared{of.Title, of.Reference, of.Type, meant(of.Parameters)})
+	}
+	return in
+}
+
+// meant are parameters as who asked meant them: those that came as one JSON text are what that says.
+func meant(d slap.Dictionary) any {
+	if text, ok := d["_"].(string); ok && len(d) == 1 {
+		var v any
+		if json.Unmarshal([]byte(text), &v) == nil {
+			return v
+		}
+	}
+	if d == nil {
+		return map[string]any{}
+	}
+	return map[string]any(d)
+}
+
+// texts are values as a master takes them: texts, and what is none as JSON.
+func texts(values map[string]any) slap.Dictionary {
+	d := slap.Dictionary{}
+	for k, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			b, err := json.Marshal(v)
+			if err != nil {
+				continue
+			}
+			text = string(b)
+		}
+		d[k] = text
+	}
+	return d
+}

@@ -1,0 +1,199 @@
+package nodetest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// patience is how long a test waits for what is to come, on a busy machine.
+const patience = 2 * time.Minute
+
+// Do ends a test that something has failed.
+func Do(t testing.TB, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Until waits until something is so. more: what is said where it never is.
+func Until(t testing.TB, what string, so func() bool, more ...func() string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !so(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			for _, f := range more {
+				t.Log(f())
+			}
+			t.Fatalf("%s: it never came", what)
+		}
+	}
+}
+
+// Wire is a master behind HTTP, and what it was told there. Its methods may be called concurrently.
+type Wire struct {
+	URL    string // ends with a slash
+	Server *httptest.Server
+	Client *slap.Client
+
+	t      testing.TB
+	mu     sync.Mutex
+	calls  []string
+	before func(w http.ResponseWriter, r *http.Request) bool
+}
+
+// NewWire puts a handler behind HTTP until the test ends: at a listener, or where that is nil on a port of this machine's own.
+func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
+	t.Helper()
+	w := &Wire{t: t}
+	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		if !w.note(answer, r) {
+			h.ServeHTTP(answer, r)
+		}
+	}))
+	if at != nil {
+		_ = w.Server.Listener.Close()
+		w.Server.Listener = at
+	}
+	w.Server.Start()
+	t.Cleanup(w.Server.Close)
+	w.URL = w.Server.URL + "/"
+	var err error
+	w.Client, err = slap.NewClient(slap.Options{URL: w.URL})
+	Do(t, err)
+	t.Cleanup(w.Client.Close)
+	return w
+}
+
+// note writes a call down, and reports whether it was answered in the handler's place.
+func (w *Wire) note(answer http.ResponseWriter, r *http.Request) bool {
+	call := ""
+	if r.Method == http.MethodPost {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		call = r.URL.Path[1:]
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			call = strings.TrimSpace(call + " " + form.Get("computer_partition_id"))
+		}
+	}
+	w.mu.Lock()
+	if call != "" {
+		w.calls = append(w.calls, call)
+	}
+	before := w.before
+	w.mu.Unlock()
+	return before != nil && before(answer, r)
+}
+
+// Before has a function see each call before the master does. It reports whether it has answered in the master's place; nil: nobody does.
+func (w *Wire) Before(f func(answer http.ResponseWriter, r *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before = f
+}
+
+// Refuse has calls that f wants so be answered that the master cannot be asked now; nil: none.
+func (w *Wire) Refuse(f func(path string) bool) {
+	if f == nil {
+		w.Before(nil)
+		return
+	}
+	w.Before(func(answer http.ResponseWriter, r *http.Request) bool {
+		refused := f(r.URL.Path[1:])
+		if refused {
+			http.Error(answer, "not now", http.StatusServiceUnavailable)
+		}
+		return refused
+	})
+}
+
+// Told are the calls that were no reads since Forget was called: the name of each, and the partition that it is of.
+func (w *Wire) Told() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.calls, ", ")
+}
+
+// Forget begins what Told says anew.
+func (w *Wire) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = nil
+}
+
+// Tells fails the test where the master was told something else.
+func (w *Wire) Tells(want string) {
+	w.t.Helper()
+	if got := w.Told(); got != want {
+		w.t.Errorf("the master was told\n%s\nand is to be told\n%s", got, want)
+	}
+}
+
+// Master is a master of ours behind HTTP.
+type Master struct {
+	*Wire
+	*master.Master
+}
+
+// Computer is the ID of the computer that NewMaster's master takes for its own.
+const Computer = "C"
+
+// NewMaster makes a master with nothing in it, at a listener or where that is nil on a port of this machine's own.
+func NewMaster(t testing.TB, at net.Listener) *Master {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), t.TempDir()+"/state.db", sqlite.Options{Unsafe: true})
+	Do(t, err)
+	t.Cleanup(func() { _ = st.Close() })
+	m, err := master.New(t.Context(), master.Options{Store: st, Computer: Computer})
+	Do(t, err)
+	return &Master{NewWire(t, m.Handler(master.LegacyOptions{Ending: t.Context().Done()}), at), m}
+}
+
+// Ask asks for an instance, by nobody or by the instance in a partition.
+func (m *Master) Ask(q *slap.Request) {
+	m.t.Helper()
+	_, err := m.Master.Request(m.t.Context(), master.Anybody, q)
+	Do(m.t, err)
+}
+
+// Used are the movements that the master was told of what a computer used, as RESOURCE of REFERENCE is QUANTITY.
+func (m *Master) Used(computer string) (all []string) {
+	m.t.Helper()
+	records, err := m.Usage(m.t.Context(), master.Anybody, computer, 100)
+	Do(m.t, err)
+	for _, r := range records {
+		journal, err := slap.ParseUsage(r.Report)
+		Do(m.t, err)
+		for _, t := range journal {
+			for _, v := range t.Movements {
+				all = append(all, fmt.Sprintf("%s of %s is %s", v.Resource, v.Reference, v.Quantity))
+			}
+		}
+	}
+	return all
+}
+
+// Trouble is what the master was told last of the instance in a partition, where that is an error; else "".
+func (m *Master) Trouble(computer, partition string) string {
+	m.t.Helper()
+	c, err := m.View(m.t.Context(), master.Anybody, computer)
+	Do(m.t, err)
+	if in := c.At[partition]; in != nil && in.Said != nil && in.Said.Error {
+		return in.Said.Message
+	}
+	return ""
+}

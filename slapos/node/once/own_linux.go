@@ -1,0 +1,110 @@
+package once
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
+)
+
+// Own is the user who is there for a directory, a partition's, alone, as format makes them: it is his and his home, nothing beside it is his, and he is not root. known: there is such a
+// user, and we are root. Of nobody else may all that he runs be ended.
+func Own(dir string) (uid uint32, known bool) {
+	if os.Geteuid() != 0 {
+		return 0, false
+	}
+	is, err := os.Lstat(dir)
+	if err != nil || !is.IsDir() {
+		return 0, false
+	}
+	of := func(i os.FileInfo) uint32 { return i.Sys().(*syscall.Stat_t).Uid }
+	uid = of(is)
+	u, err := user.LookupId(strconv.Itoa(int(uid)))
+	if err != nil || uid == 0 || filepath.Clean(u.HomeDir) != filepath.Clean(dir) {
+		return 0, false
+	}
+	beside, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil {
+		return 0, false
+	}
+	for _, e := range beside {
+		i, err := e.Info()
+		if err != nil && !os.IsNotExist(err) || err == nil && !os.SameFile(i, is) && of(i) == uid {
+			return 0, false
+		}
+	}
+	return uid, true
+}
+
+const (
+	killings = 2000                 // times that what a user runs is looked for: he may begin more meanwhile
+	moment   = 5 * time.Millisecond // is waited each time
+	endings  = 20 * time.Second     // and in all
+)
+
+// EndUser ends all that runs as a user who has nothing else to run, as Own knows, and says how many processes that were. What is in a session that spare says yes of goes on; nil: nothing
+// does. It returns when they have ended. What somebody with more rights than the user's has put into a container, where the same number is another's, is none of his.
+func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n int, err error) {
+	if uid == 0 || int(uid) == os.Getuid() {
+		return 0, &compute.Error{Op: "once.EndUser", Kind: compute.ErrDenied, Err: fmt.Errorf("what uid %d runs is not ended", uid)}
+	}
+	space := func(pid, kind string) string {
+		to, _ := os.Readlink("/proc/" + pid + "/ns/" + kind)
+		return to
+	}
+	users, pids := space("self", "user"), space("self", "pid")
+	is := func(pid int) bool {
+		at := strconv.Itoa(pid)
+		if pid == os.Getpid() || !runs(at, uid) {
+			return false
+		}
+		st, err := proc.Look(pid)
+		if err != nil || st.Ended() || spare != nil && spare(st.Session) {
+			return false
+		}
+		return space(at, "user") != users || space(at, "pid") == pids
+	}
+	seen := map[int]bool{}
+	end := time.Now().Add(endings)
+	for range killings {
+		all, err := proc.Find(is)
+		if err != nil {
+			return len(seen), &compute.Error{Op: "once.EndUser", Kind: compute.ErrFailed, Err: err}
+		}
+		if len(all) == 0 {
+			return len(seen), ctx.Err()
+		}
+		for _, h := range all {
+			seen[h.PID] = true
+			_ = h.Signal(syscall.SIGKILL)
+		}
+		proc.Wait(ctx, all, moment)
+		proc.Close(all)
+		if ctx.Err() != nil {
+			return len(seen), context.Cause(ctx)
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	return len(seen), &compute.Error{Op: "once.EndUser", Kind: compute.ErrConflict, Err: fmt.Errorf("what uid %d runs does not end", uid), Hint: "look what begins it again and again: ps -u " + strconv.Itoa(int(uid))}
+}
+
+// runs reports whether a process is a user's by its real id: it may act as root, by a program that lets it, and a program of root's that acts as somebody for a moment is not his.
+func runs(pid string, uid uint32) bool {
+	text, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return false
+	}
+	_, ids, _ := bytes.Cut(text, []byte("\nUid:\t"))
+	is, _, _ := bytes.Cut(ids, []byte("\t"))
+	return string(is) == strconv.Itoa(int(uid))
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Seen is what there is of a partition on the computer.
+type Seen struct {
+	Exists    bool          // its directory
+	Stray     []string      // of a free partition: what is in it and should not be, as far as it was looked for
+	Timestamp string        // of the wish that was fulfilled last; "": of none
+	Age       time.Duration // since then
+	Period    *time.Duration
+	Unsettled bool // its instance waits for what it has asked for
+}
+
+// Action is what a pass does with a partition.
+type Action string
+
+// The actions.
+const (
+	Tidy    Action = "tidy"    // it is free: what an instance has left of its timestamps goes
+	Look    Action = "look"    // it is as it is wanted: whether all is well there is looked at
+	Process Action = "process" // it is brought to what is wanted
+	Refuse  Action = "refuse"  // what is wanted cannot be done
+	Pass    Action = "pass"    // it was not asked for
+)
+
+// Step is what is to be done with a partition.
+type Step struct {
+	Partition *slap.Partition
+	Action    Action
+	Reason    string // in words
+	Silent    bool   // of a Refuse: it is not for this computer to tell the master
+}
+
+// Rules say how a pass is planned.
+type Rules struct {
+	Computer    string        // its ID
+	Only        []string      // partitions; none: all
+	Force       bool          // what is up to date is processed too
+	Stop        bool          // what is wanted started is processed and stopped, whatever was done before
+	Periodicity time.Duration // after so long what is up to date is processed too; 0: each time, less than 0: never
+}
+
+// Plan says what a pass is to do, in the order of the master's list. That a partition of Only is not there is an error.
+func Plan(c *slap.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
+	steps, known := make([]Step, 0, len(c.Partitions)), map[string]bool{}
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		s := Step{Partition: p}
+		switch {
+		case !plain(p.ID):
+			s.Action, s.Silent, s.Reason = Refuse, true, fmt.Sprintf("%.80q is no name of a partition", p.ID)
+		case known[p.ID]:
+			s.Action, s.Silent, s.Reason = Refuse, true, "the master has it twice in its list"
+		case p.Computer != "" && p.Computer != r.Computer:
+			s.Action, s.Silent, s.Reason = Refuse, true, fmt.Sprintf("it is of the computer %.80q and not of this one", p.Computer)
+		case len(r.Only) > 0 && !slices.Contains(r.Only, p.ID):
+			s.Action, s.Reason = Pass, "it was not asked for"
+		default:
+			s.Action, s.Reason = decide(p, seen[p.ID], r)
+		}
+		known[p.ID] = true
+		steps = append(steps, s)
+	}
+	for _, id := range r.Only {
+		if !known[id] {
+			return nil, &compute.Error{Op: "node.Plan", ID: compute.ID(id), Kind: compute.ErrNotFound, Err: fmt.Errorf("the master knows no such partition of %s", r.Computer)}
+		}
+	}
+	return steps, nil
+}
+
+func decide(p *slap.Partition, seen Seen, r Rules) (Action, string) {
+	period := r.Periodicity
+	if seen.Period != nil {
+		period = *seen.Period
+	}
+	switch {
+	case p.Release == "" && p.State == slap.Destroyed:
+		if len(seen.Stray) > 0 {
+			return Tidy, "it is free and has files: " + strings.Join(seen.Stray, ", ")
+		}
+		return Tidy, "it is free"
+	case !seen.Exists:
+		return Refuse, "it has no directory"
+	case p.State != slap.Started && p.State != slap.Stopped && p.State != slap.Destroyed:
+		return Refuse, fmt.Sprintf("%.80q is no state that it can be in", p.State)
+	case p.Release == "":
+		return Refuse, "it is wanted " + p.State + " without a software release"
+	case r.Stop && p.State == slap.Started:
+		return Process, "it is to be stopped here, whatever is wanted"
+	case r.Force:
+		return Process, "it was asked for"
+	case p.Timestamp == "":
+		return Process, "the master does not say when it was changed"
+	case seen.Timestamp == "":
+		return Process, "it was not processed with success yet"
+	case seen.Timestamp != p.Timestamp:
+		return Process, "it was changed"
+	case seen.Unsettled && p.State != slap.Destroyed:
+		return Process, "it waits for what it has asked for"
+	case period == 0:
+		return Process, "it is processed each time"
+	case period > 0 && seen.Age > period:
+		return Process, fmt.Sprintf("it was processed more than %s ago", period)
+	}
+	return Look, "it is as it is wanted"
+}
+
+func plain(id string) bool { return home.IsPartition(id) }

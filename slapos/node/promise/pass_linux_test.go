@@ -1,0 +1,59 @@
+package promise
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// told is what a master says.
+type told slap.Computer
+
+func (c *told) Computer(context.Context, string) (*slap.Computer, error) {
+	return (*slap.Computer)(c), nil
+}
+
+// TestCheck asks the promises of what is wanted started, and lets no partition stop another.
+func TestCheck(t *testing.T) {
+	p := newPart(t)
+	root := filepath.Dir(p.Dir)
+	p.script("bad", "echo no; exit 1")
+	write(t, filepath.Join(root, "stopped/etc/promise/bad"), "#!/bin/sh\nexit 1\n", 0o755)
+	n := &Node{Computer: "C", MasterURL: "http://m/", InstanceRoot: root, Certificates: "/c", Release: func(url string) string { return filepath.Join(root, url) }}
+	busy := func(id, state string) slap.Partition {
+		return slap.Partition{Computer: "C", ID: id, State: state, Release: "soft"}
+	}
+	lying := busy("p0", slap.Started)
+	lying.Computer = "other"
+	m := &told{ID: "C", Partitions: []slap.Partition{busy("../p0", slap.Started), busy("none", slap.Started), busy("stopped", slap.Stopped), {Computer: "C", ID: "free", State: slap.Destroyed}, busy("p0", slap.Started)}}
+	found, err := n.Check(t.Context(), m, nil)
+	failed := map[string]error{}
+	var order []string
+	for _, one := range found {
+		failed[one.Partition.ID] = one.Err
+		order = append(order, one.Partition.ID)
+	}
+	if err != nil || !slices.Equal(order, []string{"../p0", "none", "p0"}) {
+		t.Errorf("%v, %v", found, err)
+	}
+	var f *Failure
+	if !errors.As(failed["p0"], &f) || f.Message != "no" || !errors.Is(failed["none"], compute.ErrNotFound) || !errors.Is(failed["../p0"], compute.ErrInvalid) {
+		t.Errorf("%v", failed)
+	}
+	p.do(os.Remove(p.at("etc/promise/bad")))
+	if failed, err := n.Check(t.Context(), m, []string{"p0"}); err != nil || len(failed) != 0 {
+		t.Errorf("%v, %v", failed, err)
+	}
+	if _, err := n.Check(t.Context(), m, []string{"p1"}); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := n.Runner(&lying); err == nil {
+		t.Error("a partition of another computer is checked")
+	}
+}

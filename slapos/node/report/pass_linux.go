@@ -1,0 +1,169 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A Master is what the pass asks and tells; *slap.Client is one.
+type Master interface {
+	Computer(ctx context.Context, id string) (*slap.Computer, error)
+	ReportUsage(ctx context.Context, computer string, report []slap.Transaction) error
+	ReportInstance(ctx context.Context, computer, partition, state string) (string, error)
+	ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error
+}
+
+// A Supervisor has the programs of partitions; *supervise.Client is one.
+type Supervisor interface {
+	Groups(ctx context.Context) ([]string, error)
+	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
+	Remove(ctx context.Context, name string) error
+}
+
+// A Pass is what a report pass works with.
+type Pass struct {
+	Master     Master
+	Supervisor Supervisor
+	Computer   string // its ID
+
+	InstanceRoot string        // has the partitions' directories
+	Certificates string        // has PARTITION.key and PARTITION.crt; "": there are none
+	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
+	Timeout      time.Duration // of etc/report, all together, and of sbin/destroy; 0: usage.Limit
+
+	Take func(id string) (free func(), ok bool)                         // has a partition be ours alone until free is called; not ok: another does something there. nil: there is no other
+	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
+	Log  func(line string)                                              // nil: nobody is told
+	Now  func() time.Time                                               // nil: time.Now
+}
+
+// An Outcome is what came of a pass.
+type Outcome struct {
+	Partitions []string // of the computer, all of them
+	Failed     int      // of so many of them, or with the computer's own journals, something went wrong, which was logged and, where it is an instance's, reported
+}
+
+// Run makes a pass. An error is that it could not be made, or not to its end.
+func (p *Pass) Run(ctx context.Context) (Outcome, error) { return p.run(ctx, true) }
+
+// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the computer nothing is told but what a pass before had begun to tell, and none of their programs is run. It is for between two passes.
+func (p *Pass) Destroy(ctx context.Context) (Outcome, error) { return p.run(ctx, false) }
+
+func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
+	c, err := p.Master.Computer(ctx, p.Computer)
+	if err != nil {
+		return out, err
+	}
+	root, err := home.Open(p.InstanceRoot)
+	if err != nil {
+		return out, err
+	}
+	defer root.Close()
+	bad := map[string]bool{}
+	var busy []*slap.Partition
+	for i := range c.Partitions {
+		one := &c.Partitions[i]
+		if one.Release == "" || !whole && one.State != slap.Destroyed {
+			continue
+		}
+		if err := p.ours(one); err != nil {
+			p.log("%v", err)
+			bad[one.ID] = true
+			continue
+		}
+		busy = append(busy, one)
+	}
+	p.log("Reporting the use of %d partitions...", len(busy))
+	kept := p.tell(ctx, root, busy, bad)
+	if whole {
+		if err := p.journals(ctx, root); err != nil {
+			p.log("What %s used: %v", p.Computer, err)
+			bad[p.Computer] = true
+		}
+	}
+	all := make([]string, len(c.Partitions))
+	for i := range c.Partitions {
+		all[i] = c.Partitions[i].ID
+	}
+	for _, one := range busy {
+		if one.State != slap.Destroyed {
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err := p.destroy(ctx, one, all, kept[one.ID]); err != nil {
+			p.fail(ctx, one.ID, err)
+			bad[one.ID] = true
+		}
+	}
+	return Outcome{all, len(bad)}, ctx.Err()
+}
+
+// ours says what is wrong with a partition as the master tells of it: its name is a directory's, and its computer is this.
+func (p *Pass) ours(one *slap.Partition) error {
+	if !home.IsPartition(one.ID) {
+		return fmt.Errorf("the master tells of a partition %.80q, which is no name of one: it is left out", one.ID)
+	}
+	if one.Computer != "" && one.Computer != p.Computer {
+		return fmt.Errorf("the master tells of partition %s of %s, and this is %s: it is left out", one.ID, one.Computer, p.Computer)
+	}
+	return nil
+}
+
+const maxText = 60 << 10 // bytes of an error that is told
+
+// fail reports what is wrong with an instance. That the master cannot be told is no more than logged.
+func (p *Pass) fail(ctx context.Context, id string, err error) {
+	text := err.Error()
+	if e, ok := errors.AsType[*compute.Error](err); ok && e.Hint != "" {
+		text += " (" + e.Hint + ")"
+	}
+	if len(text) > maxText { // a path may be very long
+		text = strings.ToValidUTF8(text[:maxText/2]+" … "+text[len(text)-maxText/2:], "")
+	}
+	p.log("%s: %s", id, text)
+	if err := p.Master.ReportInstanceError(ctx, p.Computer, id, "", text); err != nil {
+		p.log("%s: the master could not be told: %v", id, err)
+	}
+}
+
+// take has a partition be ours alone.
+func (p *Pass) take(id string) (free func(), ok bool) {
+	if p.Take == nil {
+		return func() {}, true
+	}
+	return p.Take(id)
+}
+
+func (p *Pass) log(format string, args ...any) {
+	if p.Log != nil {
+		p.Log(fmt.Sprintf(format, args...))
+	}
+}
+
+func (p *Pass) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
+	}
+	return time.Now()
+}
+
+// open opens a partition's directory.
+func (p *Pass) open(id string) (*home.Dir, error) {
+	d, err := home.Open(filepath.Join(p.InstanceRoot, id))
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil, &compute.Error{Op: "report.Run", Kind: compute.ErrNotFound, Hint: "is instance_root mounted? hostler slapos node format makes the directories",
+			Err: fmt.Errorf("partition %s has no directory in %s", id, p.InstanceRoot)}
+	}
+	return d, err
+}

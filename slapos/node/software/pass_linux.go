@@ -1,0 +1,108 @@
+package software
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A Master is told what becomes of releases.
+type Master interface {
+	ReportRelease(ctx context.Context, release, computer, state string) error
+	ReportReleaseError(ctx context.Context, release, computer, log string) error
+}
+
+var _ Master = (*slap.Client)(nil)
+
+// PassOptions say what a pass does. The zero value does what is due.
+type PassOptions struct {
+	Only    []string // URLs of releases, or the names of their directories; none: all
+	Collect bool     // what no release of the computer is goes away
+
+	// Before and After are asked of each release, whatever is done with it; an error of Before fails it. nil: nobody is.
+	Before, After func(context.Context, slap.Release) error
+}
+
+// A Failed is a release that a pass could not bring to what is wanted.
+type Failed struct {
+	URL string
+	Err error
+}
+
+// Pass brings the releases of a computer to what is wanted, in the master's order, and tells the master. The failure of one is among those that failed, and stops no
+// other; the error is of what concerns them all, or that ctx has ended.
+func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOptions) (failed []Failed, err error) {
+	b.say("Processing software releases...")
+	var wanted []string
+	for _, r := range c.Releases {
+		if r.State != slap.Destroyed {
+			wanted = append(wanted, r.URL)
+		}
+		if err := b.process(ctx, m, c.ID, r, o); ctx.Err() != nil {
+			return failed, context.Cause(ctx)
+		} else if err != nil {
+			b.warn("%s: %s", r.URL, Brief(err))
+			failed = append(failed, Failed{r.URL, err})
+			if err := m.ReportReleaseError(ctx, r.URL, c.ID, told(err)); err != nil {
+				b.warn("The master could not be told so: %v", err)
+			}
+		}
+	}
+	if o.Collect {
+		_, err = b.Collect(ctx, wanted)
+	}
+	b.say("Finished software releases.")
+	return failed, err
+}
+
+// told is what a master is told of an error, to be shown to people: of a build the message and the output alone.
+func told(err error) string {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f.Error()
+	}
+	return api.Text(err)
+}
+
+// process brings one release to what is wanted.
+func (b *Builder) process(ctx context.Context, m Master, computer string, r slap.Release, o PassOptions) (err error) {
+	if o.After != nil {
+		defer func() { err = errors.Join(err, o.After(ctx, r)) }()
+	}
+	if o.Before != nil {
+		if err := o.Before(ctx, r); err != nil {
+			return err
+		}
+	}
+	if len(o.Only) > 0 && !slices.Contains(o.Only, r.URL) && !slices.Contains(o.Only, filepath.Base(b.Dir(r.URL))) {
+		return nil
+	}
+	switch r.State {
+	case slap.Available, "":
+		if b.Done(r.URL) && !b.Force {
+			return nil
+		}
+		b.say("Installing software release %s...", r.URL)
+		if err := m.ReportRelease(ctx, r.URL, computer, slap.ReportedBuilding); err != nil && !errors.Is(err, slap.ErrNotFound) {
+			return err
+		}
+		if err := b.Install(ctx, r.URL); err != nil {
+			return err
+		}
+		if err := m.ReportRelease(ctx, r.URL, computer, slap.Available); err != nil { // before it is marked, so that it is told again
+			return err
+		}
+		return b.complete(r.URL)
+	case slap.Destroyed:
+		b.say("Destroying %s...", r.URL)
+		if err := b.Remove(ctx, r.URL); err != nil {
+			return err
+		}
+		return m.ReportRelease(ctx, r.URL, computer, slap.Destroyed)
+	}
+	return fmt.Errorf("the master wants the release to be %q, which no release can be", r.State)
+}

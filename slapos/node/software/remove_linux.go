@@ -1,0 +1,70 @@
+package software
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/once"
+)
+
+// Remove takes a release away, and ends what still builds it. One that is not there is fine.
+func (b *Builder) Remove(ctx context.Context, url string) error {
+	if err := b.quiet(ctx, b.Dir(url)); err != nil {
+		return err
+	}
+	next, old := b.beside(url)
+	return b.discard(b.Dir(url), next, old)
+}
+
+// quiet ends what a killed process left building in a release's directory.
+func (b *Builder) quiet(ctx context.Context, dir string) error {
+	var whose *once.User
+	if u, err := b.user(); err == nil { // else nobody has built here
+		whose = u.Run
+	}
+	n, err := once.End(ctx, dir, whose)
+	if n > 0 {
+		b.say("%d processes that an attempt before left in %s were ended.", n, dir)
+	}
+	return err
+}
+
+// Collect takes away all releases that nobody wants: directories that are named like one, and have what each one has. It goes on after an error.
+func (b *Builder) Collect(ctx context.Context, wanted []string) (removed []string, err error) {
+	keep := map[string]bool{}
+	for _, url := range wanted {
+		keep[filepath.Base(b.Dir(url))] = true
+	}
+	entries, err := os.ReadDir(b.Root)
+	if err != nil {
+		return nil, &compute.Error{Op: "software.Collect", Kind: compute.ErrNotFound, Err: err}
+	}
+	var failed []error
+	for _, e := range entries {
+		name := strings.TrimPrefix(strings.TrimPrefix(e.Name(), ".new-"), ".old-")
+		if !e.IsDir() || len(name) != 32 || strings.Trim(name, "0123456789abcdef") != "" || keep[name] {
+			continue
+		}
+		dir := filepath.Join(b.Root, e.Name())
+		if name == e.Name() && !slices.ContainsFunc([]string{profile, record}, func(f string) bool { _, err := os.Lstat(filepath.Join(dir, f)); return !errors.Is(err, fs.ErrNotExist) }) {
+			continue
+		}
+		if ctx.Err() != nil {
+			failed = append(failed, context.Cause(ctx))
+			break
+		}
+		b.say("Removing %s, which is of no release that is wanted.", dir)
+		if err := errors.Join(b.quiet(ctx, dir), b.discard(dir)); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		removed = append(removed, dir)
+	}
+	return removed, errors.Join(failed...)
+}

@@ -1,0 +1,53 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/once"
+)
+
+// supported says whether this machine can be a node.
+func supported() error { return nil }
+
+// tie has a process end when we are killed.
+func tie(a *syscall.SysProcAttr) { a.Pdeathsig = unix.SIGTERM }
+
+// alone has us be the one that runs in a directory, and writes who we are to a file; free ends that. The file stays: who waits for it has it open.
+func alone(path string) (free func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err}
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("%w: %s", ErrRuns, path)}
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
+	}
+	return func() { _, _ = f.Truncate(0), f.Close() }, nil
+}
+
+// endPartition ends what passes have left running in a partition.
+func endPartition(ctx context.Context, computer, dir string) error {
+	_, err := once.End(ctx, once.Partition(computer, dir), nil)
+	_, also := once.End(ctx, once.Reports(computer, dir), nil)
+	return errors.Join(err, also)
+}

@@ -1,0 +1,73 @@
+package standalone
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/slapos/node/format"
+	"github.com/hostler-project/hostler/slapos/node/home"
+)
+
+// surplus are the partitions that an earlier layout had and this one has not, and that are there or known still.
+func (l *Layout) surplus() ([]string, error) {
+	var out []string
+	was, err := format.ReadState(l.At(state))
+	if err != nil {
+		return nil, err
+	}
+	if was != nil {
+		for i := range was.Partitions {
+			out = append(out, filepath.Base(was.Partitions[i].Path))
+		}
+	}
+	entries, err := os.ReadDir(l.At(Instances))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), l.base)
+		if _, err := strconv.Atoi(number); ok && err == nil && e.IsDir() {
+			out = append(out, e.Name())
+		}
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return slices.Contains(l.names, name) }), nil
+}
+
+// remove takes away the directories of surplus partitions, of which nothing runs any more, and what was recorded of them.
+func (l *Layout) remove(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	d, err := home.Open(l.At(Instances))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err = errors.Join(err, d.Remove(name))
+	}
+	if err = errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	// All that was chosen is in the definition: what is described anew is the same.
+	if err := os.Remove(l.At(state)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// forget has all instances be processed again.
+func (l *Layout) forget() error {
+	var errs []error
+	for _, name := range l.names {
+		if err := os.Remove(filepath.Join(l.At(Instances), name, ".timestamp")); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,154 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
+)
+
+const (
+	treePrefix = "hostler-node-"  // of all supervisors' trees
+	unused     = 10 * time.Minute // a group is that nobody has had a process born in
+)
+
+// tree is where the control groups are: one tree for each supervisor's directory. It is looked for when one is first wanted.
+func (s *Supervisor) tree() (*cgroup.Tree, error) {
+	if s.limits != nil || s.noLimits != nil {
+		return s.limits, s.noLimits
+	}
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, s.mark)
+	s.limits, s.noLimits = cgroup.Find(treePrefix + name)
+	return s.limits, s.noLimits
+}
+
+// within is what the control group of a group is called: as the group, unless that has a dot, which no control group of ours has.
+func within(group string) string {
+	if !strings.Contains(group, ".") {
+		return group
+	}
+	return "-" + strings.NewReplacer("_", "_u", ".", "_d").Replace(group) // no group begins with -
+}
+
+// confine is the control group in which a program is to be born: that of its group of programs, with their limits, by which all that they start is found, wherever it hides. nil:
+// none can be had here, of which the log tells where there were to be limits. The caller closes it.
+func (s *Supervisor) confine(p *program) *cgroup.Group {
+	fail := func(err error) *cgroup.Group {
+		if p.Limits != nil {
+			s.o.Log.Warn("a program is not limited", "program", p.full(), "err", err)
+		}
+		return nil
+	}
+	t, err := s.tree()
+	if err != nil {
+		return fail(err)
+	}
+	limits := cgroup.Limits{}
+	if p.Limits != nil {
+		limits = cgroup.Limits{CPU: p.Limits.CPU, Memory: p.Limits.Memory, PIDs: p.Limits.PIDs}
+	} else if err := t.Can().Gather; err != nil {
+		return fail(err)
+	}
+	name := within(p.g.name)
+	others := slices.ContainsFunc(p.g.progs, func(q *program) bool { return q.run != nil })
+	g, err := t.Make(context.Background(), name, limits)
+	if errors.Is(err, compute.ErrConflict) {
+		if !others { // it is there for what earlier programs left running, and may have other limits
+			err = t.Limit(context.Background(), name, limits)
+		} else {
+			err = nil
+		}
+		if err == nil {
+			g, err = t.Open(name)
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return g
+}
+
+const (
+	atOnce = 200 * time.Millisecond // is waited in the loop for what was killed to be gone
+	dying  = 2 * time.Second        // and by who asked for it
+)
+
+// clear ends all that is left in the control group of a group of which no program runs, and takes it away; false: something of it is dying still. It is of the loop, so that nothing
+// is started there meanwhile.
+func (s *Supervisor) clear(name string) bool {
+	if g := s.groups[name]; g != nil && slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
+		return true
+	}
+	t, err := s.tree()
+	if err != nil {
+		return true
+	}
+	return s.end(t, within(name))
+}
+
+func (s *Supervisor) end(t *cgroup.Tree, id string) bool {
+	g, err := t.Open(id)
+	if err != nil {
+		return true
+	}
+	defer g.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), atOnce)
+	defer cancel()
+	if left, err := g.Processes(); err == nil && len(left) > 0 {
+		s.o.Log.Warn("what a group's programs left running is ended", "group", id, "processes", len(left))
+	}
+	if err := errors.Join(g.Kill(ctx), g.Remove(ctx)); err != nil {
+		return false
+	}
+	_ = t.Remove(ctx) // there may be others
+	return true
+}
+
+// cleared has groups of which no program runs be cleared, and returns when that is so, or when it has waited long enough.
+func (s *Supervisor) cleared(ctx context.Context, op string, names []string) error {
+	for end := time.Now().Add(dying); ; {
+		err := s.call(ctx, op, func() error {
+			names = slices.DeleteFunc(names, s.clear)
+			return nil
+		})
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			s.o.Log.Error("what a group's programs left running does not end", "groups", names)
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// strays ends what runs in control groups of groups that were removed: who removed them was killed before that was done. Of supervisors that are gone for good it takes away the empty
+// control groups: nobody else comes to do it.
+func (s *Supervisor) strays() {
+	t, err := s.tree()
+	if err != nil {
+		return
+	}
+	known := map[string]bool{}
+	for name := range s.groups {
+		known[within(name)] = true
+	}
+	for _, id := range t.List() {
+		if !known[id] {
+			s.end(t, id)
+		}
+	}
+	t.Sweep(treePrefix, unused)
+}

@@ -1,0 +1,304 @@
+package supervise
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
+)
+
+// record is what is kept of a group.
+type record struct {
+	Group    Group          `json:"group"`
+	Gone     bool           `json:"gone,omitempty"`
+	Boot     string         `json:"boot,omitempty"` // of the machine, in which this was so
+	Programs map[string]was `json:"states"`
+}
+
+// was is how a program was.
+type was struct {
+	Want   bool         `json:"want,omitempty"`
+	State  State        `json:"state"`
+	Since  time.Time    `json:"since"`
+	Exit   string       `json:"exit,omitempty"`
+	Error  string       `json:"error,omitempty"`
+	Starts int          `json:"starts,omitempty"`
+	Proc   proc.Process `json:"process,omitzero"`
+	Begun  time.Time    `json:"begun,omitzero"`
+}
+
+const suffix = ".group"
+
+// open takes the directory.
+func (s *Supervisor) open() error {
+	fail := func(err error) error {
+		return &compute.Error{Op: "supervise.New", Kind: compute.ErrUnavailable, Err: err}
+	}
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return fail(err)
+	}
+	lock, err := os.OpenFile(filepath.Join(s.o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	s.lock = lock
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) { // a program that one who was killed was about to start has it for a moment
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		return &compute.Error{Op: "supervise.New", Kind: compute.ErrConflict, Err: fmt.Errorf("another supervisor has %s", s.o.Dir), Hint: "end that one first"}
+	}
+	if s.mark, err = identity(filepath.Join(s.o.Dir, "id")); err != nil {
+		return fail(err)
+	}
+	if s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fail(err)
+	}
+	if s.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fail(err)
+	}
+	if err := unix.EpollCtl(s.poll, unix.EPOLL_CTL_ADD, s.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.bell)}); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// identity reads what the directory's supervisors are known by, and makes it where it is not there.
+func identity(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if id := strings.TrimSpace(string(text)); err == nil && plain(id) {
+		return id, nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := rand.Text()
+	return id, write(file, []byte(id+"\n"), true)
+}
+
+// write puts a file in the place of another; sync: it is to outlast a loss of power.
+func write(file string, text []byte, sync bool) error {
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil || !sync {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+func (s *Supervisor) file(group string) string { return filepath.Join(s.o.Dir, group+suffix) }
+
+// put down a group's record.
+func (s *Supervisor) note(g *group, sync bool) error {
+	boot, _ := proc.Boot() // adopt has asked for it
+	r := record{Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot, Programs: map[string]was{}}
+	for _, p := range g.progs {
+		r.Group.Programs = append(r.Group.Programs, p.Program)
+		w := was{Want: p.want, State: p.state, Since: p.since, Exit: p.exit, Error: p.err, Starts: p.starts}
+		if p.run != nil {
+			w.Proc, w.Begun = p.run.proc, p.run.begun
+		}
+		r.Programs[p.Name] = w
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := write(s.file(g.name), text, sync); err != nil {
+		return &compute.Error{Op: "supervise.record", ID: compute.ID(g.name), Kind: compute.ErrUnavailable, Err: err}
+	}
+	g.dirty = false
+	return nil
+}
+
+// flush records what is wanted so that it outlasts a loss of power; "": of all groups where something has changed.
+func (s *Supervisor) flush(name string) error {
+	for _, g := range s.groups {
+		if g.dirty && (name == "" || g.name == name) {
+			if err := s.note(g, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// save records what was seen. A loss of power takes the processes with it, so it need not outlast that.
+func (s *Supervisor) save() {
+	for _, g := range s.groups {
+		if g.dirty {
+			if err := s.note(g, false); err != nil {
+				s.o.Log.Error("the state of programs cannot be recorded", "group", g.name, "err", err)
+				return
+			}
+		}
+	}
+}
+
+// forget removes a group's record.
+func (s *Supervisor) forget(name string) error {
+	if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// adopt reads the records, takes over what runs, and starts what should.
+func (s *Supervisor) adopt() error {
+	files, err := filepath.Glob(filepath.Join(s.o.Dir, "*"+suffix))
+	if err != nil {
+		return err
+	}
+	boot, err := proc.Boot()
+	if err != nil {
+		return err
+	}
+	known := map[string]*program{}
+	old := map[*program]was{}
+	rebooted := map[*group]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var r record
+		if err := json.Unmarshal(text, &r); err != nil || r.Group.check() != nil || r.Group.Name+suffix != filepath.Base(file) {
+			s.o.Log.Error("a record cannot be read, and is set aside", "file", file, "err", err)
+			if err := os.Rename(file, file+".broken"); err != nil {
+				return err
+			}
+			continue
+		}
+		g := &group{name: r.Group.Name, gone: r.Gone, dirty: true}
+		s.groups[g.name] = g
+		rebooted[g] = r.Boot != "" && r.Boot != boot
+		for _, one := range r.Group.Programs {
+			w := r.Programs[one.Name]
+			p := &program{Program: one, g: g, want: w.Want, state: w.State, since: w.Since, exit: w.Exit, err: w.Error, starts: w.Starts}
+			g.progs = append(g.progs, p)
+			known[p.full()], old[p] = p, w
+			if w.Proc.PID != 0 {
+				s.take(p, w.Proc, w.Begun)
+			}
+		}
+	}
+	if err := s.marked(func(pid int, name, begun string) { s.found(known, pid, name, begun) }); err != nil {
+		return err
+	}
+	for _, g := range s.sorted() {
+		for _, p := range g.progs {
+			s.resume(p, old[p], rebooted[g])
+		}
+		s.dropped(g)
+	}
+	s.strays()
+	return nil
+}
+
+// take goes on with a process of a program, if it still runs.
+func (s *Supervisor) take(p *program, of proc.Process, begun time.Time) {
+	if alive, err := of.Alive(); err != nil || !alive {
+		return
+	}
+	fd, err := unix.PidfdOpen(of.PID, 0)
+	if err != nil {
+		return
+	}
+	if now, err := proc.Of(of.PID); err != nil || now != of {
+		_ = unix.Close(fd)
+		return
+	}
+	st, err := proc.Look(of.PID)
+	r := &run{p: p, proc: of, fd: fd, child: err == nil && st.Parent == os.Getpid(), begun: begun}
+	if err := s.watch(r); err != nil {
+		s.o.Log.Error("a process cannot be taken over", "program", p.full(), "pid", of.PID, "err", err)
+		return
+	}
+	s.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
+}
+
+// found is told of each process with a mark of ours: one that leads its group and that nobody recorded is a program's all the same.
+func (s *Supervisor) found(known map[string]*program, pid int, name, begun string) {
+	p := known[name]
+	st, err := proc.Look(pid)
+	if p == nil || p.run != nil || err != nil || st.Ended() || st.Group != pid || !s.runsAs(p, pid) {
+		return
+	}
+	of, err := proc.Of(pid)
+	nanos, bad := strconv.ParseInt(begun, 36, 64)
+	if err != nil || bad != nil {
+		return
+	}
+	s.take(p, of, time.Unix(0, nanos))
+}
+
+// runsAs reports whether a process is of a program's user: anybody may give his own a mark.
+func (s *Supervisor) runsAs(p *program, pid int) bool {
+	info, err := os.Stat("/proc/" + strconv.Itoa(pid))
+	if err != nil {
+		return false
+	}
+	want := uint32(os.Getuid())
+	if p.User != nil && want == 0 {
+		want = p.User.UID
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == want
+}
+
+// resume brings a program to what it should be. What is wanted runs again when the machine has been started since, whether it had ended by then or not.
+func (s *Supervisor) resume(p *program, w was, rebooted bool) {
+	switch {
+	case p.run != nil && p.want && w.State != Stopping:
+		if p.state != Running {
+			p.set(Running)
+		}
+	case p.run != nil:
+		p.set(Stopping)
+		p.kill = time.Now().Add(p.patience())
+		p.again = p.want
+		s.signal(p, unix.SIGTERM)
+	case !p.want || p.g.gone:
+		if p.state != Exited {
+			p.set(Stopped)
+		}
+	case p.Keep == Again || rebooted:
+		if w.State == Running {
+			p.exit = "unknown"
+		}
+		s.start(p)
+	case w.State == Running || w.State == Stopping:
+		p.exit = "unknown"
+		p.set(Exited)
+		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: p.exit, Weight: p.Keep == Watched})
+	case w.State == Stopped: // it was to be started, and was not
+		s.start(p)
+	}
+}

@@ -1,0 +1,440 @@
+package supervise
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/cgroup"
+	"github.com/hostler-project/hostler/linux/proc"
+)
+
+// Options say how to supervise.
+type Options struct {
+	Dir   string      // of the supervisor's records; it is made, and one supervisor at a time has it
+	Event func(Event) // called in order, by one goroutine; it must not wait for the supervisor. nil: nobody is told
+	Log   *slog.Logger
+
+	// Pauses before a program that did not stay up is started again double from the first to the last; one that stayed up for Settled counts as new. 0: 1 s, 1 min, 10 s.
+	First, Last, Settled time.Duration
+
+	LogBytes int64         // a log that has grown beyond is copied to a second one, LOG.1, and begun anew; 0: 100 KiB
+	LogEvery time.Duration // their sizes are looked at so often; 0: 10 s
+}
+
+// Supervisor runs programs. Its methods may be called from many goroutines; each returns when what it asks for is recorded and begun, and Stop, Restart and Remove when the
+// programs have ended.
+type Supervisor struct {
+	o    Options
+	mark string // in the environment of all that is ours
+	lock *os.File
+	poll int
+	bell int // an eventfd: the goroutine in the kernel is to return
+
+	asks chan func()
+	done chan struct{} // closed when the loop has ended
+	quit context.CancelFunc
+	wg   sync.WaitGroup
+
+	// of the loop alone
+	groups   map[string]*group
+	runs     map[int]*run // by the number of their handle
+	events   []Event
+	limits   *cgroup.Tree // nil: nobody wanted any, or
+	noLimits error        // there are none
+}
+
+// group is one with its programs' processes.
+type group struct {
+	name  string
+	progs []*program
+	gone  bool // it is being removed
+	dirty bool // its record is not on the disk
+}
+
+// program is one, and how it is.
+type program struct {
+	Program
+	g      *group
+	want   bool
+	state  State
+	since  time.Time
+	run    *run
+	exit   string
+	err    string
+	fast   int       // ends in a row that came too soon
+	ends   int       // of them since somebody asked for its start
+	starts int       // since it was wanted
+	next   time.Time // of a Backoff: then it is started again
+	kill   time.Time // of a Stopping: then it is ended for good
+	again  bool      // of a Stopping: it is started when it has ended
+	wait   []chan struct{}
+	left   []string // its last runs that have ended by themselves, which may have left something that runs
+}
+
+// run is a process.
+type run struct {
+	p     *program
+	proc  proc.Process
+	fd    int
+	child bool
+	begun time.Time
+}
+
+// New makes a supervisor, adopts what runs of the records in its directory, and starts what should run and does not. Close ends it and leaves the programs.
+func New(o Options) (*Supervisor, error) {
+	o.First, o.Last, o.Settled = cmp.Or(o.First, time.Second), cmp.Or(o.Last, time.Minute), cmp.Or(o.Settled, 10*time.Second)
+	o.LogBytes, o.LogEvery = cmp.Or(o.LogBytes, 100<<10), cmp.Or(o.LogEvery, 10*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Supervisor{o: o, asks: make(chan func()), done: make(chan struct{}), groups: map[string]*group{}, runs: map[int]*run{}, poll: -1, bell: -1}
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.quit = cancel
+	if err := s.adopt(); err != nil {
+		cancel()
+		s.release()
+		return nil, err
+	}
+	s.wg.Go(func() { s.reap(ctx) })
+	s.wg.Go(func() { s.loop(ctx) })
+	return s, nil
+}
+
+// Close ends the supervision; the programs go on.
+func (s *Supervisor) Close() error {
+	s.quit()
+	_, _ = unix.Write(s.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	s.wg.Wait()
+	s.release()
+	return nil
+}
+
+func (s *Supervisor) release() {
+	for _, r := range s.runs {
+		_ = unix.Close(r.fd)
+	}
+	for _, fd := range []int{s.poll, s.bell} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+}
+
+// reap waits in the kernel for the ends of all processes.
+func (s *Supervisor) reap(ctx context.Context) {
+	events := make([]unix.EpollEvent, 64)
+	for ctx.Err() == nil {
+		n, err := unix.EpollWait(s.poll, events, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			s.o.Log.Error("ends of processes cannot be waited for", "err", err)
+			return
+		}
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == s.bell {
+				continue
+			}
+			fd := int(e.Fd)
+			if !s.do(ctx, func() { s.over(fd) }) {
+				return
+			}
+		}
+	}
+}
+
+// do has the loop call something, and returns when it has. false: it has ended.
+func (s *Supervisor) do(ctx context.Context, f func()) bool {
+	called := make(chan struct{})
+	select {
+	case s.asks <- func() { defer close(called); f() }:
+		<-called
+		return true
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// loop does one thing after another.
+func (s *Supervisor) loop(ctx context.Context) {
+	defer close(s.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	logs := time.Now().Add(s.o.LogEvery)
+	for {
+		now := time.Now()
+		s.due(now)
+		if !now.Before(logs) {
+			s.rotate()
+			logs = now.Add(s.o.LogEvery)
+		}
+		s.tell()
+		timer.Reset(time.Until(s.nextDue(logs)))
+		select {
+		case f := <-s.asks:
+			f()
+		case <-timer.C:
+		case <-ctx.Done():
+			s.save()
+			return
+		}
+		s.save()
+	}
+}
+
+// tell hands out the events.
+func (s *Supervisor) tell() {
+	for _, e := range s.events {
+		if s.o.Event != nil {
+			s.o.Event(e)
+		}
+	}
+	s.events = nil
+}
+
+// each calls f with every program.
+func (s *Supervisor) each(f func(*program)) {
+	for _, g := range s.groups {
+		for _, p := range g.progs {
+			f(p)
+		}
+	}
+}
+
+// nextDue is when the loop has something to do without being asked.
+func (s *Supervisor) nextDue(t time.Time) time.Time {
+	running := false
+	next := time.Time{}
+	sooner := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	s.each(func(p *program) {
+		switch p.state {
+		case Backoff:
+			sooner(p.next)
+		case Stopping:
+			sooner(p.kill)
+		case Running:
+			running = true
+		}
+	})
+	if running {
+		sooner(t)
+	}
+	if next.IsZero() {
+		return time.Now().Add(time.Hour)
+	}
+	return next
+}
+
+// due does what it is time for.
+func (s *Supervisor) due(now time.Time) {
+	s.each(func(p *program) {
+		switch {
+		case p.state == Backoff && !now.Before(p.next):
+			s.start(p)
+		case p.state == Stopping && !now.Before(p.kill):
+			s.o.Log.Warn("a program did not stop when it was asked to", "program", p.full(), "after", p.patience())
+			p.kill = now.Add(p.patience())
+			s.signal(p, unix.SIGKILL)
+		}
+	})
+}
+
+func (p *program) full() string { return p.g.name + ":" + p.Name }
+
+func (p *program) patience() time.Duration { return cmp.Or(p.StopWait, time.Minute) }
+
+func (p *program) set(state State) { p.state, p.since, p.g.dirty = state, time.Now(), true }
+
+// over is called when a process has ended.
+func (s *Supervisor) over(fd int) {
+	r := s.runs[fd]
+	if r == nil {
+		return
+	}
+	p := r.p
+	how := s.bury(r)
+	up := time.Since(r.begun)
+	p.run, p.exit = nil, how
+	switch {
+	case p.state == Stopping:
+		p.set(Stopped)
+		for _, w := range p.wait {
+			close(w)
+		}
+		p.wait = nil
+		if p.again && p.want {
+			p.again = false
+			s.start(p)
+		}
+		s.dropped(p.g)
+	case p.Keep == Again:
+		if up >= s.o.Settled {
+			p.fast, p.ends = 0, 0
+		}
+		p.fast++
+		p.ends++
+		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2})
+		s.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
+		if p.fast == 1 {
+			s.start(p)
+			return
+		}
+		s.backoff(p)
+	default:
+		p.set(Exited)
+		p.left = append(p.left, r.generation())
+		p.left = p.left[max(0, len(p.left)-maxLeft):]
+		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched})
+		s.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
+	}
+}
+
+// maxLeft is how many runs of a program are remembered for what they may have left.
+const maxLeft = 20
+
+// backoff has a program wait.
+func (s *Supervisor) backoff(p *program) {
+	pause := s.o.First
+	for i := 2; i < p.fast && pause < s.o.Last; i++ {
+		pause *= 2
+	}
+	p.set(Backoff)
+	p.next = time.Now().Add(min(pause, s.o.Last))
+}
+
+// start starts a program.
+func (s *Supervisor) start(p *program) {
+	p.starts++
+	err := s.fork(p)
+	if err == nil {
+		p.err = ""
+		p.set(Running)
+		return
+	}
+	p.err = err.Error()
+	first := p.state != Backoff && p.state != Fatal
+	s.o.Log.Error("a program cannot be started", "program", p.full(), "err", err)
+	p.fast++
+	if p.Keep == Again {
+		s.backoff(p)
+	} else {
+		p.set(Fatal)
+	}
+	s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Fatal, Exit: p.err, Weight: first && p.Keep != Once})
+}
+
+// stop asks a program to end.
+func (s *Supervisor) stop(p *program) {
+	p.next = time.Time{}
+	switch {
+	case p.run == nil:
+		if p.state != Stopped && p.state != Exited {
+			p.set(Stopped)
+		}
+	case p.state != Stopping:
+		p.set(Stopping)
+		p.kill = p.since.Add(p.patience())
+		s.signal(p, unix.SIGTERM)
+	}
+}
+
+// pick returns the programs of names as users write them: GROUP:NAME, GROUP:*, GROUP, all. It is an error that there is none.
+func (s *Supervisor) pick(op string, names []string) (out []*program, err error) {
+	for _, name := range names {
+		n := len(out)
+		found := false
+		for _, g := range s.sorted() {
+			if g.gone {
+				continue
+			}
+			found = found || name == g.name || name == g.name+":*" || name == g.name+":"
+			for _, p := range g.progs {
+				if name == "all" || name == g.name || name == g.name+":*" || name == g.name+":" || name == p.full() {
+					out = append(out, p)
+				}
+			}
+		}
+		if len(out) == n && name != "all" && !found {
+			return nil, errUnknown(op, name)
+		}
+	}
+	return out, nil
+}
+
+func (s *Supervisor) sorted() []*group {
+	all := make([]*group, 0, len(s.groups))
+	for _, g := range s.groups {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+// errClosed is what a call says to which the loop has ended.
+func errClosed(op string) error {
+	return &compute.Error{Op: "supervise." + op, Kind: compute.ErrUnavailable, Err: errors.New("the supervisor has been closed")}
+}
+
+// call has the loop do something for an operation.
+func (s *Supervisor) call(ctx context.Context, op string, f func() error) (err error) {
+	if !s.do(ctx, func() { err = f() }) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errClosed(op)
+	}
+	return err
+}
+
+// ending is a process that was asked to end.
+type ending struct {
+	run string
+	end chan struct{} // closed when it has
+}
+
+// await waits until processes have ended, and ends what they left behind.
+func (s *Supervisor) await(ctx context.Context, op string, all []ending) error {
+	left := map[string]bool{}
+	for _, e := range all {
+		select {
+		case <-e.end:
+			left[e.run] = true
+		case <-ctx.Done():
+			return &compute.Error{Op: "supervise." + op, Kind: compute.ErrTimeout, Err: fmt.Errorf("not all programs have ended: %w", ctx.Err())}
+		}
+	}
+	s.sweep(left)
+	return nil
+}
+
+// dropped forgets a group that is to go, when nothing of it runs any more.
+func (s *Supervisor) dropped(g *group) {
+	if !g.gone || slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
+		return
+	}
+	s.clear(g.name) // before it is forgotten: who comes after us would not know of it
+	delete(s.groups, g.name)
+	if err := s.forget(g.name); err != nil {
+		s.o.Log.Error("the record of a group cannot be removed", "group", g.name, "err", err)
+	}
+}

@@ -1,0 +1,147 @@
+package usage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+const (
+	written = "var/xml_report"
+
+	maxFiles = 10000     // in one directory
+	maxFile  = 128 << 10 // bytes
+	maxOf    = 128 << 10 // of one directory at a time, as bytes of a form: what is more waits for the next
+	apart    = "stays where it is, and is not sent"
+)
+
+// Found is what was read of one directory.
+type Found struct {
+	Movements []slap.Movement
+	Journals  [][]slap.Transaction // of whole computers: what each file says
+	Size      int                  // bytes of the form in which a master is told all that
+	More      bool                 // there are more files, which were not looked at: they are for the next time
+	Wrong     []error              // files that are no reports, each with its name: they stay where they are
+
+	dir   *home.Dir
+	files []File
+}
+
+// A File is one that was read.
+type File struct {
+	Name string `json:"name"` // below the directory
+	Sum  string `json:"sum"`  // SHA-256 of what it said, in hex
+}
+
+// Partition reads what a partition has left in its var/xml_report.
+func Partition(d *home.Dir) (*Found, error) { return gather(d, written, false) }
+
+// Ours reads what others of this node have left about a partition, or with whole about the computer, in var/xml_report/NAME below the root of all
+// partitions.
+func Ours(root *home.Dir, name string, whole bool) (*Found, error) {
+	if name == "" || name == "." || name == ".." || path.Base(name) != name {
+		return nil, &compute.Error{Op: "usage.Ours", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name of a partition or a computer", name)}
+	}
+	return gather(root, path.Join(written, name), whole)
+}
+
+func gather(d *home.Dir, in string, whole bool) (*Found, error) {
+	f := &Found{dir: d}
+	names, err := d.List(in, maxFiles)
+	if err != nil {
+		return f, err
+	}
+	for _, base := range names {
+		name := path.Join(in, base)
+		if f.Size >= maxOf {
+			f.More = true
+			break
+		}
+		data, err := d.Read(name, maxFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = f.take(string(data), whole)
+		}
+		if err != nil {
+			f.Wrong = append(f.Wrong, fmt.Errorf("%s %s: %w", path.Join(d.Path(), name), apart, err))
+			continue
+		}
+		f.files = append(f.files, File{name, sum(data)})
+	}
+	return f, nil
+}
+
+func (f *Found) take(document string, whole bool) error {
+	var journal []slap.Transaction
+	var movements []slap.Movement
+	var err error
+	if whole {
+		journal, err = slap.ParseUsage(document)
+	} else {
+		movements, err = slap.ParseConsumption(document)
+		journal = []slap.Transaction{{Movements: movements}}
+	}
+	if err != nil {
+		return err
+	}
+	text, err := slap.FormatUsage(journal)
+	if err != nil {
+		return err
+	}
+	f.Size += len(url.QueryEscape(text))
+	f.Movements = append(f.Movements, movements...)
+	if whole {
+		f.Journals = append(f.Journals, journal)
+	}
+	return nil
+}
+
+// Empty says that there was no file to send.
+func (f *Found) Empty() bool { return len(f.files) == 0 }
+
+// Files are those that were read, and where they are.
+func (f *Found) Files() (*home.Dir, []File) { return f.dir, f.files }
+
+// Forget removes files of which the master has what they say. One that says something else by now stays.
+func Forget(d *home.Dir, files []File) error {
+	var all []error
+	for _, f := range files {
+		data, err := d.Read(f.Name, maxFile)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && sum(data) != f.Sum {
+			continue
+		}
+		all = append(all, d.Remove(f.Name))
+	}
+	return errors.Join(all...)
+}
+
+func sum(data []byte) string {
+	s := sha256.Sum256(data)
+	return hex.EncodeToString(s[:])
+}
+
+// Of are movements as a master is told them: each is of its partition, whatever the partition says.
+func Of(partition string, movements []slap.Movement) []slap.Movement {
+	out := make([]slap.Movement, len(movements))
+	for i, m := range movements {
+		m.Reference = partition
+		out[i] = m
+	}
+	return out
+}
+
+// Journal is one transaction of movements on a computer, up to a time.
+func Journal(computer string, at time.Time, movements []slap.Movement) []slap.Transaction {
+	return []slap.Transaction{{Title: "Resource consumptions", Stop: at.Format("2006-01-02 at 15:04:05"), Reference: computer, Movements: movements}}
+}

@@ -1,0 +1,134 @@
+package view
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/parameter"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Request asks for a tree. One for which there is no place is answered as it is kept, with the reason.
+func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
+	who, err := v.who(p, true)
+	if err != nil {
+		return out, refusal(err)
+	}
+	given, err := v.parameters(ctx, who, q.Release, q.Type, q.Shared, q.Parameters, q.Unchecked)
+	if err != nil {
+		return out, err
+	}
+	filter := slap.Dictionary{}
+	for name, value := range q.Filter {
+		filter[name] = value
+	}
+	a, err := v.m.Request(ctx, who, &slap.Request{Release: q.Release, Type: q.Type, Title: q.Title, Shared: q.Shared, State: q.State, Parameters: given, Filter: filter})
+	if errors.Is(err, compute.ErrNoCapacity) {
+		if id, e := v.m.Waiting(ctx, who, q.Title, q.Shared); e == nil {
+			return v.detail(ctx, who, id)
+		}
+	}
+	if err != nil {
+		return out, refusal(err)
+	}
+	if a.Record == nil { // another master has it, or a frontend that is none
+		return api.SlapInstanceDetail{SlapInstance: api.SlapInstance{Title: q.Title, RootTitle: q.Title, Release: q.Release, Type: q.Type, State: slap.Started, Asked: slap.Started,
+			Shared: q.Shared, Reason: "another master has it"}, Parameters: q.Parameters, Filter: q.Filter, Addresses: []string{}, Connection: []string{}}, nil
+	}
+	return v.detail(ctx, who, a.Record.ID)
+}
+
+// Change changes a tree. One that is gone with it is answered as it was at its end.
+func (v *View) Change(ctx context.Context, p auth.Principal, id string, c api.SlapChange) (out api.SlapInstanceDetail, err error) {
+	who, err := v.who(p, true)
+	if err != nil {
+		return out, refusal(err)
+	}
+	was, err := v.detail(ctx, who, id)
+	if err != nil {
+		return out, err
+	}
+	change := master.Change{State: c.State, Release: c.Release, Type: c.Type}
+	if c.Parameters != nil {
+		change.Parameters, err = v.parameters(ctx, who, cmp.Or(c.Release, was.Release), cmp.Or(c.Type, was.Type), was.Shared, *c.Parameters, c.Unchecked)
+		if err != nil {
+			return out, err
+		}
+	}
+	if c.Filter != nil {
+		change.Filter = *c.Filter
+	}
+	_, err = v.m.Change(ctx, who, id, change)
+	if err != nil && !errors.Is(err, compute.ErrNoCapacity) { // without a place it is changed too, and says why
+		return out, refusal(err)
+	}
+	now, err := v.detail(ctx, who, id)
+	if errors.Is(err, compute.ErrNotFound) && c.State == slap.Destroyed {
+		was.State, was.Asked = slap.Destroyed, slap.Destroyed
+		return was, nil
+	}
+	return now, err
+}
+
+// Supply wants a release on a computer, or wants it away.
+func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q api.SlapSupply) error {
+	who, err := v.who(p, true)
+	if err != nil {
+		return refusal(err)
+	}
+	err = v.m.Supply(ctx, who, computer, q.Release, q.State)
+	if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrNotFound) {
+		return hidden(err, "computer", computer)
+	}
+	return refusal(err)
+}
+
+// parameters are those that are sent, in the form in which the software wants them, if they are as it wants them.
+func (v *View) parameters(ctx context.Context, who master.Who, release, variant string, shared bool, given map[string]any, unchecked bool) (slap.Dictionary, error) {
+	if given == nil {
+		given = map[string]any{}
+	}
+	text, err := json.Marshal(given)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	form, variants := parameter.XML, (*parameter.Release)(nil)
+	for _, value := range given {
+		if _, plain := value.(string); !plain {
+			form = parameter.JSON // where the software does not say: texts as they always were, and what is more as JSON
+		}
+	}
+	if said, err := v.release(ctx, who, release); err == nil {
+		variants, form = said, said.Form(variant, shared)
+	}
+	out, err := parameter.Object(text, form)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	if len(given) == 0 && form == parameter.JSON {
+		out = slap.Dictionary{"_": "{}"}
+	}
+	if variants == nil || unchecked {
+		return out, nil
+	}
+	t, ok := variants.Type(variant, shared)
+	if !ok {
+		return out, nil
+	}
+	faults, err := v.said.check(ctx, t, out)
+	if err != nil || len(faults) == 0 {
+		return out, nil // a schema that cannot be used keeps nobody from it; who asks for it is told
+	}
+	var all []string
+	for _, f := range faults {
+		all = append(all, f.String())
+	}
+	return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the parameters are not as the software wants them: " + strings.Join(all, "; "))}
+}

@@ -1,0 +1,50 @@
+package view
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/slapos/master"
+)
+
+// maxKnown is how many names a report's readers choose from: a node may name what it will.
+const maxKnown = 1000
+
+// Usage is what was reported of the use of a computer, or of one of its partitions: to who has the computer, and of a partition to who has the instance there.
+func (v *View) Usage(ctx context.Context, p auth.Principal, computer, of string) (out api.SlapUsage, err error) {
+	who, err := v.who(p, false)
+	if err != nil {
+		return out, refusal(err)
+	}
+	out = api.SlapUsage{Computer: computer, Of: cmp.Or(of, computer), Series: []api.SlapUsageSeries{}}
+	known := map[string]bool{}
+	series := map[string]*api.SlapUsageSeries{}
+	err = v.m.Used(ctx, who, computer, of, func(u master.Used) {
+		if len(known) < maxKnown {
+			known[u.About] = true
+		}
+		if u.About != out.Of {
+			return
+		}
+		s := series[u.Resource]
+		if s == nil {
+			s = &api.SlapUsageSeries{Resource: u.Resource}
+			series[u.Resource] = s
+		}
+		s.Title = cmp.Or(s.Title, u.Title) // the newest
+		s.Points = append(s.Points, api.SlapUsagePoint{Time: u.At, Quantity: u.Quantity})
+	})
+	if err != nil {
+		return out, hidden(err, "computer", computer)
+	}
+	out.Known = append([]string{}, slices.Sorted(maps.Keys(known))...)
+	for _, resource := range slices.Sorted(maps.Keys(series)) {
+		slices.Reverse(series[resource].Points)
+		out.Series = append(out.Series, *series[resource])
+	}
+	return out, nil
+}
