@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/visible"
@@ -32,9 +33,9 @@ const (
 
 // want are the options of acquire and run that say what to take and for how long.
 type want struct {
-	ttl, idle, wait durationFlag
-	memory, disk    sizeFlag
-	cores           coresFlag
+	ttl, idle, wait term.DurationFlag
+	memory, disk    term.SizeFlag
+	cores           term.CoresFlag
 	gpus, priority  int
 	maxPrice        float64
 	labels          []string
@@ -75,13 +76,20 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
 	f.Var(&w.disk, "disk", "at least so much disk, or book it")
 	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
-	f.Float64Var(&w.maxPrice, "max-price", 0, "take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows")
+	f.Float64Var(
+		&w.maxPrice, "max-price", 0,
+		"take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows",
+	)
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
-	f.IntVar(&w.priority, "priority", 0, "go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)")
+	f.IntVar(
+		&w.priority, "priority", 0,
+		"go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)",
+	)
 	w.priced = func() bool { return f.Changed("max-price") }
 	w.first = func() int {
-		if f.Changed("priority") || w.key != "" || !isTerminal(a.errs) { // with a key the same is asked for, at a terminal and without
+		// with a key the same is asked for, at a terminal and without
+		if f.Changed("priority") || w.key != "" || !term.IsTerminal(a.Err) {
 			return w.priority
 		}
 		return compute.PersonPriority
@@ -94,7 +102,8 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Own: true, Purpose: w.purpose, Name: w.name, Wait: waitDefault,
-		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus, MaxPrice: w.maxPrice,
+		TTL: w.ttl.OrNone(), Idle: w.idle.OrNone(), Cores: w.cores.OrNone(), Memory: w.memory.Bytes, Disk: w.disk.Bytes,
+		GPUs: w.gpus, MaxPrice: w.maxPrice,
 		Image: w.made.image, Flavor: w.made.flavor, Location: w.made.location,
 	}
 	if name := a.project(); name != nil {
@@ -104,21 +113,21 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 		req.Priority = w.first()
 	}
 	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
-		return req, invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
+		return req, term.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
 	}
 	if w.gpus < 0 {
-		return req, invalid("", "--gpus %d: less than none", w.gpus)
+		return req, term.Invalid("", "--gpus %d: less than none", w.gpus)
 	}
 	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
-		return req, invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
+		return req, term.Invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
 	}
 	if math.IsInf(w.maxPrice, 0) {
-		return req, invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
+		return req, term.Invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
 	}
 	for _, l := range w.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return req, invalid("", "--label %s: not KEY=VALUE", l)
+			return req, term.Invalid("", "--label %s: not KEY=VALUE", l)
 		}
 		if req.Labels == nil {
 			req.Labels = map[string]string{}
@@ -135,8 +144,8 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	if d := cfg.Defaults.Wait; d != nil {
 		req.Wait = *d
 	}
-	if w.wait.set {
-		req.Wait = w.wait.d
+	if w.wait.Given {
+		req.Wait = w.wait.Value
 	}
 	a.showTree(&req, w.start)
 	return req, nil
@@ -157,11 +166,11 @@ func processOf(pid string) (compute.Process, error) {
 	}
 	n, err := strconv.ParseUint(pid, 10, 31)
 	if err != nil || n == 0 {
-		return compute.Process{}, invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
+		return compute.Process{}, term.Invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
 	}
 	p, err := pool.ProcessOf(int(n))
 	if errors.Is(err, compute.ErrNotFound) {
-		return p, invalid("", "--for %s: no such process", pid)
+		return p, term.Invalid("", "--for %s: no such process", pid)
 	}
 	return p, err
 }
@@ -192,18 +201,27 @@ controller of others you may choose what the source lets you choose: docs/contro
 					if a.isSource(args[0]) {
 						hint = "hostler acquire -s " + args[0]
 					}
-					return invalid(hint, "COUNT %q is not a number of instances", args[0])
+					return term.Invalid(hint, "COUNT %q is not a number of instances", args[0])
 				}
 				if count = int(n); count == 0 {
-					return invalid("hostler acquire -s SOURCE 1; hostler status shows what there is", "COUNT 0: at least one is to be asked for")
+					return term.Invalid(
+						"hostler acquire -s SOURCE 1; hostler status shows what there is",
+						"COUNT 0: at least one is to be asked for",
+					)
 				}
 			}
-			if token == "-" && a.flags.json {
-				return invalid("--token=FILE writes it there", "--token and --json both say what is printed")
+			if token == "-" && a.JSON {
+				return term.Invalid("--token=FILE writes it there", "--token and --json both say what is printed")
 			}
 			if token != "" {
 				if engine, err := a.engine(cmd.Context()); err != nil || engine != a.remote {
-					return cmp.Or(err, invalid("hostler serve starts one; --controller names one elsewhere", "--token: a lease's own token needs a controller, and this command works by itself"))
+					return cmp.Or(
+						err,
+						term.Invalid(
+							"hostler serve starts one; --controller names one elsewhere",
+							"--token: a lease's own token needs a controller, and this command works by itself",
+						),
+					)
 				}
 			}
 			leases, err := a.acquire(cmd.Context(), &w, count, pid)
@@ -219,14 +237,20 @@ controller of others you may choose what the source lets you choose: docs/contro
 			if err := a.hand(cmd.Context(), leases, w.key != ""); err != nil || secrets == "" {
 				return err
 			}
-			return fprintf(a.out, "%s\n", visible.Block(secrets))
+			return term.Printf(a.Out, "%s\n", visible.Block(secrets))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	w.flags(a, cmd)
-	cmd.Flags().StringVar(&token, "token", "", "print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else")
+	cmd.Flags().StringVar(
+		&token, "token", "",
+		"print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else",
+	)
 	cmd.Flags().Lookup("token").NoOptDefVal = "-"
-	cmd.Flags().StringVar(&w.key, "key", "", "take this once, however often it is asked for with `KEY`: the same again is given the same leases, and another request with that key is refused. Until a day after their end")
+	cmd.Flags().StringVar(
+		&w.key, "key", "",
+		"take this once, however often it is asked for with `KEY`: the same again is given the same leases, and another request with that key is refused. Until a day after their end",
+	)
 	cmd.Flags().StringVar(&pid, "for", "", "the lease ends with the process `PID`")
 	return cmd
 }
@@ -245,7 +269,7 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 		return nil, err
 	}
 	if w.name != "" && count != 1 {
-		return nil, invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
+		return nil, term.Invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
 	}
 	bound, err := processOf(pid)
 	if err != nil {
@@ -267,7 +291,7 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 			return nil, err
 		}
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	acquire := engine.Acquire
 	if w.key != "" {
@@ -281,25 +305,27 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	}
 	became := "nothing is acquired"
 	if w.key != "" {
-		became = "the same with --key " + printable(w.key) + " tells what is acquired"
+		became = "the same with --key " + term.Line(w.key) + " tells what is acquired"
 	}
-	return leases, a.interrupted(err, became)
+	return leases, a.Interrupted(err, became)
 }
 
-// hand tells the caller what he got. Where that cannot be told it is given back, unless he can ask again: nobody else would do so.
+// hand tells the caller what he got. Where that cannot be told it is given back, unless he can ask
+// again: nobody else would do so.
 func (a *app) hand(ctx context.Context, leases []compute.Lease, again bool) error {
 	gone := make(chan os.Signal, 1)
-	signal.Notify(gone, syscall.SIGPIPE) // so that a reader who has gone makes the write fail, and not us end
+	// so that a reader who has gone makes the write fail, and not us end
+	signal.Notify(gone, syscall.SIGPIPE)
 	defer signal.Stop(gone)
 	var err error
-	if a.flags.json {
+	if a.JSON {
 		views := make([]leaseView, len(leases))
 		for i, l := range leases {
 			views[i] = viewLease(l)
 		}
-		err = a.printJSON(views)
+		err = a.PrintJSON(views)
 	} else {
-		err = fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+		err = term.Printf(a.Out, "%s\n", strings.Join(leaseNames(leases), " "))
 	}
 	if err == nil || len(leases) == 0 || again {
 		return err
@@ -326,7 +352,8 @@ func leaseNames(leases []compute.Lease) []string {
 	return names
 }
 
-// handle is what a user calls what he got: the instance's name or, where he has a part of it beside others, that lease's own name or id.
+// handle is what a user calls what he got: the instance's name or, where he has a part of it beside
+// others, that lease's own name or id.
 func handle(l compute.Lease) string {
 	if l.Share == nil {
 		return string(l.Instance)
@@ -356,7 +383,7 @@ func progressText(p compute.Progress) string {
 		return fmt.Sprintf("making %s", p.Instance)
 	case "connect":
 		if p.Reason != "" {
-			return fmt.Sprintf("%s: waiting until it answers: %s", p.Instance, printable(p.Reason))
+			return fmt.Sprintf("%s: waiting until it answers: %s", p.Instance, term.Line(p.Reason))
 		}
 		return fmt.Sprintf("%s: waiting until it answers", p.Instance)
 	case "set-up":

@@ -15,13 +15,15 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 )
 
-// keyed returns how leases are taken with a key: of a controller or, where the command works by itself, of a server in this process, so that both are one way.
+// keyed returns how leases are taken with a key: of a controller or, where the command works by
+// itself, of a server in this process, so that both are one way.
 func (a *app) keyed(engine engine, key string) func(context.Context, compute.Request) ([]compute.Lease, error) {
 	return func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 		c, done, err := a.remote, func() {}, error(nil)
@@ -45,7 +47,10 @@ func keyTaken(key string, err error) error {
 	if !ok || !errors.Is(err, compute.ErrConflict) || e.Err == nil || !strings.Contains(e.Err.Error(), api.KeyHeader) {
 		return err
 	}
-	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another request has or had this key", printable(key)), Hint: "the same options again are the same request; another one takes another key"}
+	return &compute.Error{
+		Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another request has or had this key", term.Line(key)),
+		Hint: "the same options again are the same request; another one takes another key",
+	}
 }
 
 // stillLive is an error where leases have ended that were given to an earlier request.
@@ -56,22 +61,28 @@ func stillLive(ctx context.Context, engine engine, key string, leases []compute.
 			return err
 		}
 		if !slices.ContainsFunc(all, func(now compute.Lease) bool { return now.ID == l.ID }) {
-			return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: the lease that was given to this request has ended", printable(key)), Hint: "another key takes another one"}
+			return &compute.Error{
+				ID: l.Instance, Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("--key %s: the lease that was given to this request has ended", term.Line(key)),
+				Hint: "another key takes another one",
+			}
 		}
 	}
 	return nil
 }
 
-// within serves the engine of this process to this process, until done is called, which waits for what is being served.
+// within serves the engine of this process to this process, until done is called, which waits for
+// what is being served.
 func (a *app) within(engine engine) (c *client.Client, done func(), err error) {
 	own, ok := engine.(*pool.Pool)
 	if !ok {
 		return nil, nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("no engine of this process")}
 	}
-	kept := newAnswers(a.store, a.log)
+	kept := newAnswers(a.store, a.Log)
 	me := auth.Principal{Name: a.owner(), Here: true, Own: true, Via: "this process", Everywhere: auth.Administrator}
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return own }, Version: thisVersion().Version, Log: a.log, Sources: a.isSource, Memory: kept.promptly(),
+		Engine: func() server.Engine { return own }, Version: thisVersion().Version, Log: a.Log, Sources: a.isSource,
+		Memory:       kept.promptly(),
 		Authenticate: func(*http.Request) (auth.Principal, error) { return me, nil },
 		Identity:     func() api.Identity { return api.Identity{} },
 	})
@@ -82,7 +93,10 @@ func (a *app) within(engine engine) (c *client.Client, done func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		_ = server.Serve(ctx, &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}, l, innerPatience)
+		_ = server.Serve(
+			ctx, &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}, l,
+			innerPatience,
+		)
 	})
 	return c, func() {
 		_ = c.Close()
@@ -92,7 +106,8 @@ func (a *app) within(engine engine) (c *client.Client, done func(), err error) {
 	}, nil
 }
 
-// innerPatience is how long what is being served may take to end when its asker has gone: giving back what was just given.
+// innerPatience is how long what is being served may take to end when its asker has gone: giving
+// back what was just given.
 const innerPatience = time.Minute
 
 // innerDoor is a listener for who is in the same process.

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	vmguest "github.com/hostler-project/hostler/provider/vm/guest"
@@ -16,7 +17,7 @@ func newAgent(*app) *cobra.Command {
 		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true, Example: "  hostler agent serve stdio", DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if n := runAgent(args); n != 0 {
-				return status(n)
+				return term.Exit(n)
 			}
 			return nil
 		},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/user"
 	"strconv"
@@ -13,9 +12,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -27,19 +26,14 @@ import (
 // app is one command line at work: its streams and options, and what it has opened so far. Nothing is opened before it is needed. It is used by
 // one goroutine.
 type app struct {
-	in      io.Reader
-	out     io.Writer
-	errs    io.Writer
-	program string   // what errors begin with
-	compat  bool     // called by an old name
-	paths   []string // directories of configuration that an old name was told, the one that counts first at the end
-	flags   globals
-	log     *slog.Logger
+	term.Terminal
+	compat bool     // called by an old name
+	paths  []string // directories of configuration that an old name was told, the one that counts first at the end
+	flags  globals
 
 	leaseIdle time.Duration // of leases where neither the request nor the source says one; set before engine
 	now       bool          // what a release leaves is done here and not by the keeper
 	serving   bool          // this is a controller
-	stream    bool          // JSON documents a line each
 	trial     string        // a directory in place of what was applied, to look at it; "": none
 	mark      string        // of what was applied when the configuration was read
 	tree      string        // the configuration is read as in this directory; "": the current one
@@ -72,12 +66,12 @@ type app struct {
 
 	guard    *fetch.Guard // of a controller: judges where it goes for others; nil: for others nothing is done here
 	refusals *refusals    // of that
-
-	signal *atomic.Pointer[string] // that ended what was done; nil: none
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, left: new(atomic.Bool), log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string]), bundles: &bundleCache{}}
+	a := &app{Terminal: term.NewTerminal(in, out, errs, "hostler"), desk: &pool.Desk{}, left: new(atomic.Bool), leaseIdle: idleAcquired, bundles: &bundleCache{}}
+	a.Rename = asCalled
+	return a
 }
 
 // close ends what was opened, the last first.
@@ -87,12 +81,6 @@ func (a *app) close() {
 	}
 	a.closers = nil
 	a.bundles.close()
-}
-
-func (a *app) setLog() {
-	if a.flags.debug {
-		a.log = slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
 }
 
 // owner is whose the leases are that this process takes: the name of the user whose id it has. What the environment says is not asked, as it may
@@ -120,7 +108,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
-	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: a.appliedRoot}
+	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.Program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: a.appliedRoot}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}
@@ -135,7 +123,7 @@ func (a *app) configuration() (*config.Config, error) {
 		return nil, configError(err)
 	}
 	for _, w := range cfg.Warnings {
-		a.log.Warn("configuration", "err", w)
+		a.Log.Warn("configuration", "err", w)
 	}
 	a.overlay(cfg)
 	a.cfg = cfg
@@ -234,15 +222,9 @@ func (a *app) unknownName(ctx context.Context, name string) error {
 	if err := a.unread(name, compute.ErrNotFound); errors.As(err, new(*compute.Error)) {
 		return err
 	}
-	hint := nearestHint(name, names, "")
+	hint := term.DidYouMean(name, names, "")
 	if hint == "" {
 		hint = "hostler status -v shows all; a command goes after NAME or --"
 	}
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"), Hint: hint}
-}
-
-// isTerminal reports whether a stream is a terminal.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

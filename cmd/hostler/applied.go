@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
@@ -44,7 +45,7 @@ func (a *app) appliedRoot(cfg *config.Config) string {
 
 // takeUp reads the configuration anew if the store has had something applied since it was read.
 func (a *app) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, error) {
-	if a.program == "crcache" { // which reads nothing of ours
+	if a.Program == "crcache" { // which reads nothing of ours
 		return cfg, nil
 	}
 	m, err := mirror(cfg)
@@ -174,7 +175,7 @@ func (t *trying) error(err error) error {
 	if !ok || t.shown.Replace(err.Error()) == err.Error() {
 		return err
 	}
-	return &compute.Error{Kind: e.Kind, Err: errors.New(t.shown.Replace(plain(err))), Hint: t.shown.Replace(e.Hint)}
+	return &compute.Error{Kind: e.Kind, Err: errors.New(t.shown.Replace(term.ErrorText(err))), Hint: t.shown.Replace(e.Hint)}
 }
 
 func (t *trying) check(c applied.Candidate) error {

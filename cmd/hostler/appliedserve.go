@@ -79,11 +79,11 @@ func (k *controller) followApplied(ctx context.Context) {
 		changed, err := k.syncApplied(ctx)
 		if changed {
 			if _, err = k.reload(ctx); err == nil {
-				k.app.log.Info("what others have applied is in force")
+				k.app.Log.Info("what others have applied is in force")
 			}
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
-			k.app.log.Error("what others have applied cannot be taken up, and is tried again", "err", err)
+			k.app.Log.Error("what others have applied cannot be taken up, and is tried again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -72,19 +73,19 @@ apply would refuse is an error here too.`,
 // wanted reads the directory.
 func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 	if o.dir == "" {
-		return set, invalid("name the directory: -f DIR", "nothing says what is to be applied")
+		return set, term.Invalid("name the directory: -f DIR", "nothing says what is to be applied")
 	}
 	set = api.ApplySet{Things: []api.WantedThing{}, Prune: o.prune, Take: o.take}
 	for _, l := range o.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return set, invalid("", "label %q is not KEY=VALUE", l)
+			return set, term.Invalid("", "label %q is not KEY=VALUE", l)
 		}
 		if set.Labels == nil {
 			set.Labels = map[string]string{}
 		}
 		if _, twice := set.Labels[key]; twice {
-			return set, invalid("", "label %s is given twice", key)
+			return set, term.Invalid("", "label %s is given twice", key)
 		}
 		set.Labels[key] = value
 	}
@@ -93,8 +94,8 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 		return set, err
 	}
 	warn := func(format string, args ...any) {
-		if err == nil && !a.flags.quiet {
-			err = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(fmt.Sprintf(format, args...)))
+		if err == nil && !a.Quiet {
+			err = term.Printf(a.Err, "%s: warning: %s\n", a.Program, term.Line(fmt.Sprintf(format, args...)))
 		}
 	}
 	if len(beside.Left) > 0 {
@@ -105,7 +106,7 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 		case s.Thing == "":
 			warn("%s/: not applied: did you mean %s/?", s.Name, s.Meant)
 		case o.prune || len(things) == 0:
-			return set, invalid("call it "+s.Meant+", or put it into another directory", "%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant)
+			return set, term.Invalid("call it "+s.Meant+", or put it into another directory", "%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant)
 		default:
 			warn("%s/: not applied, and %s is in it: did you mean %s/?", s.Name, s.Thing, s.Meant)
 		}
@@ -115,11 +116,11 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 
 // warnOfApply says what is odd about an answer.
 func (a *app) warnOfApply(out api.ApplyAnswer) {
-	if a.flags.quiet {
+	if a.Quiet {
 		return
 	}
 	for _, w := range out.Warnings {
-		_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+		_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, term.Line(w))
 	}
 }
 
@@ -134,8 +135,8 @@ func (a *app) apply(ctx context.Context, o applyFlags, dry bool) error {
 		return err
 	}
 	a.warnOfApply(out)
-	if a.flags.json {
-		return a.printJSON(out)
+	if a.JSON {
+		return a.PrintJSON(out)
 	}
 	for _, c := range out.Changes {
 		line := c.Kind + " " + c.Name + " " + c.Action
@@ -145,7 +146,7 @@ func (a *app) apply(ctx context.Context, o applyFlags, dry bool) error {
 		if c.Note != "" {
 			line += ": " + c.Note
 		}
-		if err := fprintf(a.out, "%s\n", printable(line)); err != nil {
+		if err := term.Printf(a.Out, "%s\n", term.Line(line)); err != nil {
 			return err
 		}
 	}
@@ -163,8 +164,8 @@ func (a *app) diff(ctx context.Context, o applyFlags, exitCode bool) error {
 		return err
 	}
 	a.warnOfApply(out)
-	if a.flags.json {
-		err = a.printJSON(out)
+	if a.JSON {
+		err = a.PrintJSON(out)
 	} else {
 		for _, c := range out.Changes {
 			if c.Action == applied.Unchanged {
@@ -174,11 +175,11 @@ func (a *app) diff(ctx context.Context, o applyFlags, exitCode bool) error {
 			if c.Note != "" {
 				head += ": " + c.Note
 			}
-			err = errors.Join(err, fprintf(a.out, "%s\n%s", printable(head), visible.Block(c.Diff)))
+			err = errors.Join(err, term.Printf(a.Out, "%s\n%s", term.Line(head), visible.Block(c.Diff)))
 		}
 	}
 	if err == nil && exitCode && slices.ContainsFunc(out.Changes, func(c api.ThingChange) bool { return c.Action != applied.Unchanged }) {
-		return status(1)
+		return term.Exit(1)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/arsenal"
@@ -27,13 +28,13 @@ const arsenalName = "arsenal-director"
 
 // runArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The exit status is 1 for all that is wrong, as it was there.
 func runArsenal(ctx context.Context, a *app, args []string) int {
-	a.program, a.compat = arsenalName, true
+	a.Program, a.compat = arsenalName, true
 	f := pflag.NewFlagSet(arsenalName, pflag.ContinueOnError)
-	f.SetOutput(a.errs)
+	f.SetOutput(a.Err)
 	f.Usage = func() {}
 	var file, log string
 	var debug, help, version, once bool
-	var wait durationFlag
+	var wait term.DurationFlag
 	f.StringVar(&file, "config-file", "", "read `FILE` (~/.arsenal/arsenal.conf, ~/arsenal.conf, /etc/arsenal/arsenal.conf or /etc/arsenal.conf)")
 	f.StringVar(&log, "log-file", "", "append the log to `FILE`, not to standard error")
 	f.BoolVarP(&debug, "debug", "d", false, "log more")
@@ -44,26 +45,26 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	err := f.Parse(args)
 	switch {
 	case err == nil && help:
-		_ = fprintf(a.out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, visible.Block(f.FlagUsages()))
+		_ = term.Printf(a.Out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, visible.Block(f.FlagUsages()))
 		return 0
 	case err == nil && version:
-		_ = fprintf(a.out, "%s of hostler %s\n", arsenalName, thisVersion().Version)
+		_ = term.Printf(a.Out, "%s of hostler %s\n", arsenalName, thisVersion().Version)
 		return 0
 	case err == nil && f.NArg() > 0:
-		err = invalid("", "it takes no words beside options: %q", f.Args())
+		err = term.Invalid("", "it takes no words beside options: %q", f.Args())
 	}
 	if err == nil {
 		err = a.arsenalDirector(ctx, file, log, debug, once, wait)
 	}
 	if err != nil {
-		tell(a.errs, arsenalName, err)
+		a.TellAs(arsenalName, err)
 		return 1
 	}
 	return 0
 }
 
 // arsenalDirector is the loop by an arsenal.conf. What is under way is remembered in hostler's state.
-func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, once bool, wait durationFlag) error {
+func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, once bool, wait term.DurationFlag) error {
 	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
 	if file == "" {
@@ -76,21 +77,21 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	if err != nil {
 		return err
 	}
-	out := a.errs
+	out := a.Err
 	if logFile != "" {
 		f, err := os.OpenFile(logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 		if err != nil {
-			return invalid("", "--log-file: %v", err)
+			return term.Invalid("", "--log-file: %v", err)
 		}
 		defer f.Close()
 		out = f
 	}
 	look := looking{logFormat: "text", logLevel: "info"}
-	if a.log, err = look.logger(out, debug); err != nil {
+	if a.Log, err = look.logger(out, debug); err != nil {
 		return err
 	}
 	for _, w := range c.Warnings {
-		a.log.Warn(w, "file", file)
+		a.Log.Warn(w, "file", file)
 	}
 	state, err := stateDir()
 	if err != nil {
@@ -110,8 +111,8 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	}
 	if once {
 		most := time.Hour
-		if wait.set {
-			most = wait.d
+		if wait.Given {
+			most = wait.Value
 		}
 		return a.metalOnce(ctx, opt, most)
 	}
@@ -119,7 +120,7 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	if err != nil {
 		return err
 	}
-	a.log.Info("keeping images ready", "config", file, "scout", c.Scout, "dry_run", opt.DryRun)
+	a.Log.Info("keeping images ready", "config", file, "scout", c.Scout, "dry_run", opt.DryRun)
 	return l.Run(ctx)
 }
 
@@ -135,7 +136,7 @@ func arsenalFile() (string, error) {
 			return p, nil
 		}
 	}
-	return "", invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
+	return "", term.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
 }
 
 // arsenalOptions are those of the loop that an arsenal.conf says.
@@ -174,18 +175,18 @@ func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.
 	if err != nil {
 		return opt, nil, err
 	}
-	commander, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: installation, Flavors: flavors, Log: a.log})
+	commander, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: installation, Flavors: flavors, Log: a.Log})
 	if err != nil {
 		return opt, nil, err
 	}
 	p := caching.Proportional{Share: c.Share, Weights: caching.Weights{Default: c.DefaultWeight}, AnyNode: true}
-	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.log, PollSpacing: c.PollSpacing, DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
+	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing, DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
 		CacheRate: caching.Rate{N: c.CacheLimit, Period: c.CachePeriod}, EjectRate: caching.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
 	if c.WeightsFile != "" {
-		opt.Strategy = &caching.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.log}
+		opt.Strategy = &caching.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
 	}
 	if c.LogStatistics {
-		opt.Told = func(r *caching.Report) { logStatistics(a.log, r) }
+		opt.Told = func(r *caching.Report) { logStatistics(a.Log, r) }
 	}
 	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
 }

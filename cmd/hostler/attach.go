@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -90,10 +91,10 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 	}
 	if rec.State != runlog.Ended && !log.Recorded(rec.ID) {
 		if err := a.startRecorder(rec.ID, nil, len(rec.Secrets) == 0); err != nil {
-			a.log.Warn("nobody records the run", "run", rec.ID, "err", err)
+			a.Log.Warn("nobody records the run", "run", rec.ID, "err", err)
 		}
 	}
-	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	out, errs := tally{a.Out, new(int64)}, tally{a.Err, new(int64)}
 	cmd := &compute.Command{Stdout: out, Stderr: errs, Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.look, Take: o.take, Out: -1, Err: -1}}
 	if !o.look && len(rec.Secrets) == 0 { // a secret has another length in the record
 		if err := a.catchUp(log, rec.ID, o.all, out, errs); err != nil {
@@ -127,7 +128,7 @@ func (a *app) catchUp(log *runlog.Log, id string, all bool, out, errs tally) err
 
 // replay is attach to a run that has ended, and whose end is recorded.
 func (a *app) replay(log *runlog.Log, rec runlog.Record, o *attachOptions) error {
-	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	out, errs := tally{a.Out, new(int64)}, tally{a.Err, new(int64)}
 	if err := a.catchUp(log, rec.ID, o.all || o.look, out, errs); err != nil {
 		return err
 	}
@@ -138,10 +139,10 @@ func (a *app) replay(log *runlog.Log, rec runlog.Record, o *attachOptions) error
 		return notHeld(rec, rec.Error)
 	}
 	if rec.Reason != "" {
-		_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, rec.Instance, rec.Reason)
+		_ = term.Printf(a.Err, "%s: %s: the command was killed: %s\n", a.Program, rec.Instance, rec.Reason)
 	}
 	if *rec.Exit != 0 {
-		return status(*rec.Exit)
+		return term.Exit(*rec.Exit)
 	}
 	return nil
 }
@@ -159,7 +160,7 @@ func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	}
 	all, err := h.Held(ctx)
 	if errors.Is(err, compute.ErrInvalid) {
-		err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%w (%s)", errNobody, plain(err))}
+		err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%w (%s)", errNobody, term.ErrorText(err))}
 	}
 	return all, err
 }
@@ -174,12 +175,12 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	if !look {
 		cmd.Signals = signals
 		if of.Stdin || of.TTY {
-			cmd.Stdin = a.in
-			if isTerminal(a.in) {
-				cmd.Stdin = struct{ io.Reader }{a.in}
+			cmd.Stdin = a.In
+			if term.IsTerminal(a.In) {
+				cmd.Stdin = struct{ io.Reader }{a.In}
 			}
 		}
-		if of.TTY && isTerminal(a.in) && isTerminal(a.out) {
+		if of.TTY && term.IsTerminal(a.In) && term.IsTerminal(a.Out) {
 			if restore, err = terminal(a, cmd); err != nil {
 				return err
 			}
@@ -208,25 +209,25 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	switch {
 	case err == nil:
 		if exit.Reason != "" {
-			_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, c.instance.ID, exit.Reason)
+			_ = term.Printf(a.Err, "%s: %s: the command was killed: %s\n", a.Program, c.instance.ID, exit.Reason)
 		}
 		if n := exit.Status(); n != 0 {
-			return status(n)
+			return term.Exit(n)
 		}
 		return nil
 	case hasFallen(err, cause):
 		return lostWhile(c.instance.ID, err, cause)
 	case isLeaseOver(err, cause):
-		_ = fprintf(a.errs, "%s: %s: the lease has ended, and the command with it\n", a.program, c.instance.ID)
-		return status(128 + compute.SignalNumber("KILL"))
+		_ = term.Printf(a.Err, "%s: %s: the lease has ended, and the command with it\n", a.Program, c.instance.ID)
+		return term.Exit(128 + compute.SignalNumber("KILL"))
 	case cause == error(errLeft):
 		left := "it goes on"
 		if !of.Keep && of.Watchers == 0 {
 			left = "it ends in 30 s, unless somebody attaches"
 		}
-		return &errInterrupted{by, left}
+		return &term.Interruption{Signal: by, Became: left}
 	case by != "" && errors.Is(err, context.Canceled):
-		return status(128 + compute.SignalNumber("KILL"))
+		return term.Exit(128 + compute.SignalNumber("KILL"))
 	case errors.Is(err, compute.ErrConflict):
 		return &compute.Error{ID: compute.ID(cmd.Hold.Run), Kind: compute.ErrConflict, Err: errors.New("somebody else is there and may type"), Hint: "--look only looks; --take takes it over"}
 	}
@@ -241,7 +242,7 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 		case <-ctx.Done():
 			return by
 		case s := <-got:
-			name := passedOn[s]
+			name := term.SignalNames[s]
 			switch {
 			case name == "": // PIPE: who reads has gone, and the write says so
 				continue
@@ -294,9 +295,9 @@ func (r *runner) checkDetach() error {
 	o := r.opt
 	switch {
 	case r.back.want.any() || o.scriptFile != "":
-		return invalid("", "--detach does not wait, and so brings nothing back and has no --script")
-	case len(r.words) == 0 || o.tty || o.timeout.set || o.stdin != "":
-		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
+		return term.Invalid("", "--detach does not wait, and so brings nothing back and has no --script")
+	case len(r.words) == 0 || o.tty || o.timeout.Given || o.stdin != "":
+		return term.Invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
 	return nil
 }
@@ -308,7 +309,7 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	}
 	refused := func(err error) error {
 		if errors.Is(err, compute.ErrInvalid) {
-			return invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
+			return term.Invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
 		}
 		return err
 	}
@@ -365,8 +366,8 @@ func (r *runner) leaveRun() error {
 	case err != nil && r.temporary:
 		return &compute.Error{ID: r.instance.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("nobody could stay with the run, so it is ended: %w", err)}
 	case err != nil:
-		_ = fprintf(r.app.errs, "%s: nobody records the run and says that its lease is used: %v\n", r.app.program, err)
+		_ = term.Printf(r.app.Err, "%s: nobody records the run and says that its lease is used: %v\n", r.app.Program, err)
 	}
 	r.temporary = false
-	return fprintf(r.app.out, "%s\n", r.id())
+	return term.Printf(r.app.Out, "%s\n", r.id())
 }

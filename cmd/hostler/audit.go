@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 )
 
@@ -14,11 +15,11 @@ import (
 func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []string) error {
 	switch {
 	case follow:
-		return invalid("hostler events --follow shows what happens", "--audit and --follow do not go together")
+		return term.Invalid("hostler events --follow shows what happens", "--audit and --follow do not go together")
 	case len(args) > 0:
-		return invalid("", "--audit takes no name: it shows all")
+		return term.Invalid("", "--audit takes no name: it shows all")
 	case newest < 0:
-		return invalid("", "--newest %d: less than none", newest)
+		return term.Invalid("", "--newest %d: less than none", newest)
 	case newest == 0:
 		newest = 100
 	}
@@ -32,10 +33,10 @@ func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []str
 	}
 	var rows [][]string
 	for _, one := range slices.Backward(acts) {
-		if a.flags.json {
+		if a.JSON {
 			text, err := json.Marshal(one)
 			if err == nil {
-				err = fprintf(a.out, "%s\n", text)
+				err = term.Printf(a.Out, "%s\n", text)
 			}
 			if err != nil {
 				return err
@@ -50,10 +51,10 @@ func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []str
 		if from == "" {
 			from = "this machine"
 		}
-		rows = append(rows, []string{one.Time.Local().Format(time.DateTime), printable(one.Who), printable(one.Via), from, one.Project, one.Act, printable(one.Thing), one.Outcome, printable(note)})
+		rows = append(rows, []string{one.Time.Local().Format(time.DateTime), term.Line(one.Who), term.Line(one.Via), from, one.Project, one.Act, term.Line(one.Thing), one.Outcome, term.Line(note)})
 	}
-	if a.flags.json {
+	if a.JSON {
 		return nil
 	}
-	return a.table([]string{"time", "who", "via", "from", "project", "act", "on", "outcome", "note"}, rows)
+	return a.Table([]string{"time", "who", "via", "from", "project", "act", "on", "outcome", "note"}, rows)
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/cli/term"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -146,7 +147,7 @@ func TestReadOnlyState(t *testing.T) {
 	m.said("read-only", "status")
 	m.said("read-only", "acquire", "-s", "local")
 	_, errs, exit := m.run("run", "local", "--", "touch", filepath.Join(m.dir, "ran"))
-	if exit != exitNotBegun || !strings.Contains(errs, "read-only") {
+	if exit != term.ExitNotBegun || !strings.Contains(errs, "read-only") {
 		t.Errorf("run: exit status %d, %q", exit, errs)
 	}
 	if _, err := os.Stat(filepath.Join(m.dir, "ran")); err == nil {

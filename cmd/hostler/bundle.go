@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
@@ -121,12 +122,12 @@ func (a *app) bundleList() error {
 	for _, b := range a.cfg.Bundles {
 		v := a.viewBundle(b, set[b.Name])
 		views = append(views, v)
-		rows = append(rows, []string{b.Name, fmt.Sprint(len(v.Files)), fmt.Sprint(len(v.Scripts)), printable(v.Description), printable(v.Error)})
+		rows = append(rows, []string{b.Name, fmt.Sprint(len(v.Files)), fmt.Sprint(len(v.Scripts)), term.Line(v.Description), term.Line(v.Error)})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return table(a.out, []string{"bundle", "files", "scripts", "description", "error"}, rows)
+	return term.Table(a.Out, []string{"bundle", "files", "scripts", "description", "error"}, rows)
 }
 
 func (a *app) bundleShow(name string) error {
@@ -139,8 +140,8 @@ func (a *app) bundleShow(name string) error {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: err}
 	}
 	v := a.viewBundle(b, set[name])
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	var args []string
 	for _, arg := range set[name].Args {
@@ -153,7 +154,7 @@ func (a *app) bundleShow(name string) error {
 			if value == "" {
 				continue
 			}
-			if err := fprintf(a.out, "%-12s %s\n", line[0]+":", printable(value)); err != nil {
+			if err := term.Printf(a.Out, "%-12s %s\n", line[0]+":", term.Line(value)); err != nil {
 				return err
 			}
 		}
@@ -168,7 +169,7 @@ func (a *app) subvars(words []string) (out []bundle.Var, err error) {
 		return nil, err
 	}
 	for _, name := range repeated {
-		_ = fprintf(a.errs, "%s: -t %s is given more than once; the last one counts\n", a.program, printable(name))
+		_ = term.Printf(a.Err, "%s: -t %s is given more than once; the last one counts\n", a.Program, term.Line(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		out = append(out, bundle.Var{Name: name, Value: given[name]})
@@ -191,8 +192,8 @@ func (a *app) planBundles(ctx context.Context, names, vars []string) (*bundle.Pl
 		return nil, err
 	}
 	for _, w := range p.Warnings {
-		if !a.flags.quiet {
-			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+		if !a.Quiet {
+			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, term.Line(w))
 		}
 	}
 	return p, nil
@@ -215,7 +216,7 @@ With --user-data, print the bundle as user data for cloud-init: a computer that 
 				return a.bundleUserData(cmd.Context(), args[0], vars, facts, secrets)
 			}
 			if secrets {
-				return invalid("", "--secrets is for --user-data; elsewhere they are not shown")
+				return term.Invalid("", "--secrets is for --user-data; elsewhere they are not shown")
 			}
 			return a.bundleRender(cmd.Context(), args[0], vars, facts)
 		},
@@ -247,14 +248,14 @@ func (a *app) bundleUserData(ctx context.Context, name string, vars, facts []str
 	if err != nil {
 		return err
 	}
-	if n := len(data); n > userDataEC2 && !a.flags.quiet {
+	if n := len(data); n > userDataEC2 && !a.Quiet {
 		which := "EC2 takes 16384"
 		if n > userDataOpenStack {
 			which += ", OpenStack 65535"
 		}
-		_ = fprintf(a.errs, "%s: warning: %d bytes: %s; cloud-init reads it compressed by gzip too\n", a.program, n, which)
+		_ = term.Printf(a.Err, "%s: warning: %d bytes: %s; cloud-init reads it compressed by gzip too\n", a.Program, n, which)
 	}
-	_, err = a.out.Write(data)
+	_, err = a.Out.Write(data)
 	return err
 }
 
@@ -264,7 +265,7 @@ func renderFacts(facts []string) (bundle.Facts, error) {
 	for _, f := range facts {
 		k, v, ok := strings.Cut(f, "=")
 		if !ok || !slices.Contains(bundle.FactNames, k) && !strings.HasPrefix(k, "fact.") && !strings.HasPrefix(k, "tool.") {
-			return nil, invalid("--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "), "--fact %s: there is no such fact", f)
+			return nil, term.Invalid("--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "), "--fact %s: there is no such fact", f)
 		}
 		known[k] = v
 	}
@@ -295,11 +296,11 @@ func (a *app) bundleRender(ctx context.Context, name string, vars, facts []strin
 			continue
 		}
 		if !one {
-			if err := fprintf(a.out, "== %s\n", printable(s.Title())); err != nil {
+			if err := term.Printf(a.Out, "== %s\n", term.Line(s.Title())); err != nil {
 				return err
 			}
 		}
-		if err := a.writeContent(p.Mask(s.Text)); err != nil || one {
+		if err := a.WriteContent(p.Mask(s.Text)); err != nil || one {
 			return err
 		}
 	}
@@ -331,10 +332,10 @@ failure unless --continue is given. What scripts print goes to standard error.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.bundles = args
 			if r.on == "" {
-				return invalid("say on which instance: --on INSTANCE", "bundle apply needs --on")
+				return term.Invalid("say on which instance: --on INSTANCE", "bundle apply needs --on")
 			}
 			if !slices.Contains([]string{"root", "self"}, r.opt.As) {
-				return invalid("--as root, or --as self", "--as %s: is neither root nor self", r.opt.As)
+				return term.Invalid("--as root, or --as self", "--as %s: is neither root nor self", r.opt.As)
 			}
 			return a.bundleApply(cmd.Context(), r)
 		},
@@ -360,7 +361,7 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	c, conn, err := a.reach(ctx, r.on, r.anyones)
 	if err != nil {
@@ -378,17 +379,17 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 			return conn, err
 		})
 	}
-	output, _ := displayed(a.errs)
+	output, _ := term.Displayed(a.Err)
 	r.opt.Output = func(*bundle.Step) (stdout, stderr io.Writer) { return output, output }
-	if !a.flags.json && !a.flags.quiet {
+	if !a.JSON && !a.Quiet {
 		r.opt.Notify = func(o bundle.Outcome) {
 			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
-				_ = fprintf(a.errs, "== %s\n", printable(o.Step.Title()))
+				_ = term.Printf(a.Err, "== %s\n", term.Line(o.Step.Title()))
 			}
 		}
 	}
 	res, err := bundle.Apply(ctx, conn, p, r.opt)
-	err = a.interrupted(err, "what was done stays, and the next apply goes on after it")
+	err = a.Interrupted(err, "what was done stays, and the next apply goes on after it")
 	if e := a.applied(string(i.ID), res, r, err); e != nil {
 		return e
 	}
@@ -403,8 +404,8 @@ func (a *app) applied(instance string, res *bundle.Result, r applying, err error
 			o.Step.Kind, o.Step.Bundle, o.Step.Name, o.Action, o.Why, o.Exit, o.Took.Seconds(), o.Stdout, o.Stderr, o.Diff, text(o.Err),
 		})
 	}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	var rows [][]string
 	same := 0
@@ -413,24 +414,24 @@ func (a *app) applied(instance string, res *bundle.Result, r applying, err error
 			same++
 			continue
 		}
-		rows = append(rows, []string{s.Action, s.Kind, s.Bundle, printable(s.Name), printable(s.Why)})
+		rows = append(rows, []string{s.Action, s.Kind, s.Bundle, term.Line(s.Name), term.Line(s.Why)})
 	}
 	if len(rows) > 0 {
-		if err := table(a.out, []string{"", "step", "bundle", "name", "why"}, rows); err != nil {
+		if err := term.Table(a.Out, []string{"", "step", "bundle", "name", "why"}, rows); err != nil {
 			return err
 		}
 	}
 	for _, s := range v.Steps {
 		if s.Diff != "" {
-			if err := a.writeContent(s.Diff); err != nil {
+			if err := a.WriteContent(s.Diff); err != nil {
 				return err
 			}
 		}
 	}
-	if a.flags.quiet || len(v.Steps) == 0 {
+	if a.Quiet || len(v.Steps) == 0 {
 		return nil
 	}
-	return fprintf(a.out, "%d steps, %d of them were as they should be\n", len(v.Steps), same)
+	return term.Printf(a.Out, "%d steps, %d of them were as they should be\n", len(v.Steps), same)
 }
 
 // patiently connects again, as an instance that restarts its network, or itself, takes a while.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -127,8 +128,8 @@ func (c *claim) acquire(ctx context.Context, req compute.Request) error {
 	if c.ask.describe { // which tells more of it
 		c.instance, _, err = c.engine.Resolve(ctx, string(c.lease.Instance))
 	}
-	if err == nil && kept && !c.app.flags.quiet {
-		_ = fprintf(c.app.errs, "%s is yours until `hostler release %s`%s\n", c.instance.ID, handle(c.lease), untilWords(c.lease))
+	if err == nil && kept && !c.app.Quiet {
+		_ = term.Printf(c.app.Err, "%s is yours until `hostler release %s`%s\n", c.instance.ID, handle(c.lease), untilWords(c.lease))
 	}
 	return err
 }
@@ -136,10 +137,10 @@ func (c *claim) acquire(ctx context.Context, req compute.Request) error {
 // untilWords say when a lease ends by itself, behind how its user ends it.
 func untilWords(l compute.Lease) (words string) {
 	if l.Idle > 0 {
-		words = ", or until it is unused for " + span(l.Idle)
+		words = ", or until it is unused for " + term.TypedDuration(l.Idle)
 	}
 	if l.TTL > 0 {
-		words += ", for " + span(l.TTL) + " at most"
+		words += ", for " + term.TypedDuration(l.TTL) + " at most"
 	}
 	return words
 }
@@ -177,7 +178,7 @@ func (c *claim) release(ctx context.Context, opt compute.ReleaseOptions) {
 	who := compute.Who{Owner: c.who.Owner, Lease: c.lease.ID}
 	err := c.engine.Release(ctx, who, opt, c.instance.ID)
 	if err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrStale) {
-		_ = fprintf(c.app.errs, "%s: %s is not given back yet: %s\n", c.app.program, c.instance.ID, plain(err))
+		_ = term.Printf(c.app.Err, "%s: %s is not given back yet: %s\n", c.app.Program, c.instance.ID, term.ErrorText(err))
 	}
 	c.app.ring(ctx)
 }
@@ -274,11 +275,11 @@ func (c *claim) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 				if !warned {
 					warned = true
 					cr := visible.Shown("")
-					if c.ask.raw || isTerminal(c.app.in) {
+					if c.ask.raw || term.IsTerminal(c.app.In) {
 						cr = "\r" // the terminal is raw
 					}
-					_ = fprintf(c.app.errs, "%shostler: the lease of %s ends in %s, and this command with it: hostler extend %s%s\n",
-						cr, c.instance.ID, short(left.Round(time.Second)), handle(lease), cr)
+					_ = term.Printf(c.app.Err, "%shostler: the lease of %s ends in %s, and this command with it: hostler extend %s%s\n",
+						cr, c.instance.ID, term.ShortDuration(left.Round(time.Second)), handle(lease), cr)
 				}
 				every = min(every, max(left, 0))
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -26,22 +27,22 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	if ca != "" {
 		text, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, invalid("", "--ca: %w", err)
+			return nil, term.Invalid("", "--ca: %w", err)
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(text) {
-			return nil, invalid("it is the certificate of the authority that has signed the controller's", "--ca %s: there is no certificate in PEM in it", ca)
+			return nil, term.Invalid("it is the certificate of the authority that has signed the controller's", "--ca %s: there is no certificate in PEM in it", ca)
 		}
 	}
 	if cert == "" && key == "" {
 		return out, nil
 	}
 	if cert == "" || key == "" {
-		return nil, invalid("", "the certificate ($HOSTLER_CERT) and its key ($HOSTLER_KEY) go together")
+		return nil, term.Invalid("", "the certificate ($HOSTLER_CERT) and its key ($HOSTLER_KEY) go together")
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, invalid("", "the certificate %s and its key: %w", cert, err)
+		return nil, term.Invalid("", "the certificate %s and its key: %w", cert, err)
 	}
 	// Whatever authorities the controller says that it trusts: it tells better than a missing certificate does why ours is not good.
 	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
@@ -99,7 +100,7 @@ func absolute(path string) (string, error) {
 		_, err = os.Stat(out)
 	}
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-		return "", invalid("", "%s: %w", path, pe.Err)
+		return "", term.Invalid("", "%s: %w", path, pe.Err)
 	}
 	return out, err
 }

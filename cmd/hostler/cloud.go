@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
@@ -111,7 +112,7 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 
 // options are those of the deployment that is meant.
 func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
-	return deployment.Options{Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell, Log: w.log}
+	return deployment.Options{Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell, Log: w.Log}
 }
 
 // lock keeps other processes of this machine from the same deployment until the process ends. Its file goes then, too.
@@ -136,7 +137,7 @@ func (w *cloudWork) lock(name string) error {
 		w.closers = append(w.closers, func() { _, _ = os.Remove(path), file.Close() })
 		return nil
 	}
-	return conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
+	return term.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
 }
 
 // completeDeployments offers those that are recorded.
@@ -153,16 +154,16 @@ func (a *app) completeDeployments(cmd *cobra.Command, _ []string, _ string) (out
 
 // stepsView shows steps as they are done: on a terminal, on standard error.
 func (a *app) stepsView(steps *[]deployment.Step) (tell func(deployment.Step), end func()) {
-	shown := isTerminal(a.errs) && !a.flags.quiet
+	shown := term.IsTerminal(a.Err) && !a.Quiet
 	tell = func(s deployment.Step) {
 		*steps = append(*steps, s)
 		if shown {
-			_ = fprintf(a.errs, "\r\x1b[K%s %s %s", s.Did, s.Kind, printable(s.Name))
+			_ = term.Printf(a.Err, "\r\x1b[K%s %s %s", s.Did, s.Kind, term.Line(s.Name))
 		}
 	}
 	return tell, func() {
 		if shown {
-			_ = fprintf(a.errs, "\r\x1b[K")
+			_ = term.Printf(a.Err, "\r\x1b[K")
 		}
 	}
 }
@@ -171,14 +172,14 @@ func (a *app) stepsView(steps *[]deployment.Step) (tell func(deployment.Step), e
 func (a *app) printSteps(steps []deployment.Step) error {
 	var rows [][]string
 	for _, s := range steps {
-		if !a.flags.quiet || s.Did != deployment.Found {
+		if !a.Quiet || s.Did != deployment.Found {
 			rows = append(rows, []string{s.Did, s.Kind, s.Name, orDash(s.ID), s.Note})
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return a.table([]string{"did", "kind", "name", "id", "note"}, rows)
+	return a.Table([]string{"did", "kind", "name", "id", "note"}, rows)
 }
 
 // deployments keep records in the store, as one note.

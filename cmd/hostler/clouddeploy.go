@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -61,7 +62,7 @@ of these at once and keeps it, under the name NAME-head.`,
 	f.StringVar(&o.metadata, "metadata-service", "", "ask at this `URL` whether this machine is a server of the cloud; none: do not ask (the cloud's own)")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be made")
 	f.BoolVar(&o.rotate, "rotate-key", false, "have another key pair made; servers that run know only the old one, which stays beside it as FILE.old")
-	o.timeout = bareFlag{durationFlag{d: 10 * time.Minute, set: true}, time.Second}
+	o.timeout = bareFlag{term.DurationFlag{Value: 10 * time.Minute, Given: true}, time.Second}
 	f.VarP(&o.timeout, "timeout", "t", "give up after `D`, a number alone is seconds; the same command goes on")
 	f.StringSliceVar(&o.source.subnets, "subnets", nil, "of EC2: the `SUBNETS` of the source, tried in order (the region's own)")
 	o.subnets = &o.source.subnets
@@ -93,11 +94,11 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 	if err := w.lock(name); err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	until, cancel := context.WithTimeout(ctx, o.timeout.d)
+	until, cancel := context.WithTimeout(ctx, o.timeout.Value)
 	defer cancel()
-	if o.timeout.d == 0 {
+	if o.timeout.Value == 0 {
 		until = ctx
 	}
 	steps := []deployment.Step{}
@@ -116,10 +117,10 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 	rec, err := w.kind.deploy(until, opt, o.settings)
 	end()
 	if err != nil {
-		if len(steps) > 0 && !a.flags.json {
+		if len(steps) > 0 && !a.JSON {
 			err = errors.Join(a.printSteps(steps), err)
 		}
-		return a.interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
+		return a.Interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
 	}
 	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
 		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
@@ -130,7 +131,7 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 	}
 	if o.head && !o.dry {
 		if v.Head, err = a.takeHead(ctx, name, o.headFlavor); err != nil {
-			return a.interrupted(err, "the deployment is there, and the head is not")
+			return a.Interrupted(err, "the deployment is there, and the head is not")
 		}
 	}
 	if err := w.printDeployed(v, steps, o, costs); err != nil {
@@ -142,33 +143,33 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 // need is what a flavor of the source must have, beside a name that matches.
 func (s *cloudSource) need(regex string) flavor.Need {
 	const mib = 1 << 20
-	return flavor.Need{Cores: 1, RAM: int((s.ram.n + mib - 1) / mib), Regex: regex}
+	return flavor.Need{Cores: 1, RAM: int((s.ram.Bytes + mib - 1) / mib), Regex: regex}
 }
 
 func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloudDeployOptions, costs prices) error {
-	if w.flags.json {
-		return w.printJSON(v)
+	if w.JSON {
+		return w.PrintJSON(v)
 	}
 	if err := w.printSteps(steps); err != nil {
 		return err
 	}
 	for _, line := range [][2]string{{"private key", v.KeyFile}, {"source", v.SourceFile}, {"head", v.Head}} {
 		if line[1] != "" && !o.dry {
-			if err := fprintf(w.out, "%s: %s\n", line[0], printable(line[1])); err != nil {
+			if err := term.Printf(w.Out, "%s: %s\n", line[0], term.Line(line[1])); err != nil {
 				return err
 			}
 		}
 	}
-	if w.flags.quiet {
+	if w.Quiet {
 		return nil
 	}
 	if v.Hourly != nil {
-		if err := fprintf(w.errs, "a server of it costs %s an hour\n", costs.shown(v.Hourly)); err != nil {
+		if err := term.Printf(w.Err, "a server of it costs %s an hour\n", costs.shown(v.Hourly)); err != nil {
 			return err
 		}
 	}
 	if len(o.settings.Ports) > 0 && len(o.settings.From) == 0 {
-		return fprintf(w.errs, "%s: open to the deployment's own network alone; --from opens to others\n", cmp.Or(strings.Join(o.settings.Ports, ", "), "ports"))
+		return term.Printf(w.Err, "%s: open to the deployment's own network alone; --from opens to others\n", cmp.Or(strings.Join(o.settings.Ports, ", "), "ports"))
 	}
 	return nil
 }
@@ -234,8 +235,8 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 
 // takeHead has one server of the deployment's source under a name of its own.
 func (a *app) takeHead(ctx context.Context, name, flavor string) (string, error) {
-	b := newApp(a.in, a.out, a.errs) // the source is new to the configuration
-	b.flags, b.log, b.signal = a.flags, a.log, a.signal
+	b := newApp(a.In, a.Out, a.Err) // the source is new to the configuration
+	b.flags, b.Terminal = a.flags, a.Terminal
 	defer b.close()
 	engine, err := b.engine(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/flavor"
@@ -39,7 +40,7 @@ var _ cloudKind = (*ec2Cloud)(nil)
 
 // newEC2Cloud takes from the record what the options do not say.
 func newEC2Cloud(a *app, o *cloudOptions, rec *deployment.Record, keys string) *ec2Cloud {
-	c := &ec2Cloud{log: a.log, keys: keys, base: ec2.Options{Region: o.region, Profile: o.profile, Endpoint: o.endpoint, Installation: "none", Source: "cloud", Dir: cmp.Or(keys, os.TempDir())}}
+	c := &ec2Cloud{log: a.Log, keys: keys, base: ec2.Options{Region: o.region, Profile: o.profile, Endpoint: o.endpoint, Installation: "none", Source: "cloud", Dir: cmp.Or(keys, os.TempDir())}}
 	if a.store != nil {
 		c.base.Installation = a.store.Installation()
 	}
@@ -102,7 +103,7 @@ func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployme
 
 func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deployment.Settings) (*deployment.Record, error) {
 	if opt.Metadata != "" {
-		return nil, invalid("leave it out", "--metadata-service: not for -p ec2, where deploy makes the same wherever it runs")
+		return nil, term.Invalid("leave it out", "--metadata-service: not for -p ec2, where deploy makes the same wherever it runs")
 	}
 	rec, err := c.known(ctx, opt)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -47,10 +48,10 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 	}
 	typ := cmp.Or(o.provider, recorded, "openstack")
 	if !slices.Contains(cloudTypes, typ) {
-		return "", invalid(nearestHint(typ, cloudTypes, "-p "), "-p %s: unknown provider name", typ)
+		return "", term.Invalid(term.DidYouMean(typ, cloudTypes, "-p "), "-p %s: unknown provider name", typ)
 	}
 	if recorded != "" && typ != recorded {
-		return "", conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)
+		return "", term.Conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)
 	}
 	return typ, nil
 }
@@ -59,7 +60,7 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 func (o *cloudOptions) others(typ string, flags ...string) error {
 	for _, f := range flags {
 		if o.said(f) {
-			return invalid("leave it out", "--%s: not for -p %s", f, typ)
+			return term.Invalid("leave it out", "--%s: not for -p %s", f, typ)
 		}
 	}
 	return nil

@@ -7,13 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
 func newCloudFlavors(a *app) *cobra.Command {
 	var o cloudOptions
 	var cores int
-	var memory sizeFlag
+	var memory term.SizeFlag
 	var regex string
 	cmd := &cobra.Command{
 		Use:   "flavors",
@@ -24,9 +25,9 @@ names match: the first of them is what a source that asks for that gets. What an
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cores < 0 {
-				return invalid("--cores 4", "--cores %d: a number of cores is 0 or more", cores)
+				return term.Invalid("--cores 4", "--cores %d: a number of cores is 0 or more", cores)
 			}
-			return a.cloudFlavors(cmd.Context(), &o, flavor.Need{Cores: cores, RAM: int((memory.n + 1<<20 - 1) >> 20), Regex: regex})
+			return a.cloudFlavors(cmd.Context(), &o, flavor.Need{Cores: cores, RAM: int((memory.Bytes + 1<<20 - 1) >> 20), Regex: regex})
 		},
 	}
 	o.flags(a, cmd, false)
@@ -60,10 +61,10 @@ func (a *app) cloudFlavors(ctx context.Context, o *cloudOptions, need flavor.Nee
 		views = append(views, v)
 		rows = append(rows, []string{f.Name, f.ID, strconv.Itoa(f.Cores), shortSize(v.Memory), shortSize(v.Disk), strconv.Itoa(f.GPUs), costs.shown(price)})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return a.table([]string{"flavor", "id", "cores", "memory", "disk", "gpus", "hourly"}, rows)
+	return a.Table([]string{"flavor", "id", "cores", "memory", "disk", "gpus", "hourly"}, rows)
 }
 
 // largeEnough are the flavors that meet a need, the cheapest first.
@@ -109,8 +110,8 @@ func (a *app) cloudQuota(ctx context.Context, o *cloudOptions) error {
 	if err != nil {
 		return err
 	}
-	if untold != "" && !a.flags.quiet {
-		if err := fprintf(a.errs, "%s: %s\n", a.program, untold); err != nil {
+	if untold != "" && !a.Quiet {
+		if err := term.Printf(a.Err, "%s: %s\n", a.Program, untold); err != nil {
 			return err
 		}
 	}
@@ -127,10 +128,10 @@ func (a *app) cloudQuota(ctx context.Context, o *cloudOptions) error {
 		}
 		rows = append(rows, []string{v.Name, number(v.Max), number(v.Used), number(v.Free)})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return a.table([]string{"quota", "max", "used", "free"}, rows)
+	return a.Table([]string{"quota", "max", "used", "free"}, rows)
 }
 
 func newCloudImages(a *app) *cobra.Command {
@@ -163,8 +164,8 @@ func (a *app) cloudImages(ctx context.Context, o *cloudOptions, prefix string) e
 	for _, v := range views {
 		rows = append(rows, []string{v.Name, v.ID, v.Visibility, shortSize(v.Size), shortSize(v.MinDisk), shortSize(v.MinMemory), v.Created.Format("2006-01-02")})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return a.table([]string{"image", "id", "visibility", "size", "min-disk", "min-memory", "created"}, rows)
+	return a.Table([]string{"image", "id", "visibility", "size", "min-disk", "min-memory", "created"}, rows)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -42,7 +43,7 @@ floating IPs go with them; the engine finds that its instance is gone, and makes
 	f.BoolVarP(&o.all, "all", "a", false, "all that have a problem")
 	f.StringVar(&o.destroy, "destroy", "", "destroy the server of this host `NAME`, id or address")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be destroyed")
-	o.timeout = bareFlag{durationFlag{d: 2 * time.Minute, set: true}, time.Second}
+	o.timeout = bareFlag{term.DurationFlag{Value: 2 * time.Minute, Given: true}, time.Second}
 	f.Var(&o.timeout, "timeout", "how long to wait until they are gone; a number alone is seconds")
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
 		old, _ := cmd.Flags().GetBool("confirmdead")
@@ -54,11 +55,11 @@ floating IPs go with them; the engine finds that its instance is gone, and makes
 func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	switch {
 	case o.confirm && (o.id == "") != o.all:
-		return invalid("-d -i ID, or -d -a", "--confirm-dead takes --id or --all")
+		return term.Invalid("-d -i ID, or -d -a", "--confirm-dead takes --id or --all")
 	case !o.confirm && (o.id != "" || o.all):
-		return invalid("-d -i ID, or -d -a", "--id and --all are for --confirm-dead")
+		return term.Invalid("-d -i ID, or -d -a", "--id and --all are for --confirm-dead")
 	case o.confirm && o.destroy != "":
-		return invalid("", "either --confirm-dead or --destroy")
+		return term.Invalid("", "either --confirm-dead or --destroy")
 	}
 	w, err := a.openCloud(ctx, &o.cloudOptions)
 	if err != nil {
@@ -76,13 +77,13 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	var errs []error
 	gone := map[string]bool{}
 	for _, s := range go_ {
 		opt := w.options(nil)
-		opt.Name, opt.DryRun, opt.ServersPatience = s.Deployment, o.dry, o.timeout.d
+		opt.Name, opt.DryRun, opt.ServersPatience = s.Deployment, o.dry, o.timeout.Value
 		if err := w.kind.destroy(ctx, opt, s); err != nil {
 			errs = append(errs, err)
 			continue
@@ -95,7 +96,7 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	if err := w.printServers(all, gone, costs); err != nil {
 		return err
 	}
-	return a.interrupted(errors.Join(errs...), "the rest of them is as it was")
+	return a.Interrupted(errors.Join(errs...), "the rest of them is as it was")
 }
 
 // chosen are the servers that are to be destroyed.
@@ -110,7 +111,7 @@ func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deploym
 			return nil, err
 		}
 		if o.confirm && s.Problem == "" {
-			return nil, conflict("hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name, s.Status)
+			return nil, term.Conflict("hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name, s.Status)
 		}
 		return []deployment.ServerInfo{s}, nil
 	}
@@ -135,14 +136,14 @@ func (w *cloudWork) printServers(all []deployment.ServerInfo, gone map[string]bo
 		}
 		rows = append(rows, []string{s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), s.Flavor, orDash(s.Source), orDash(s.Deployment), costs.shown(price), note})
 	}
-	if w.flags.json {
-		return w.printJSON(views)
+	if w.JSON {
+		return w.PrintJSON(views)
 	}
-	if err := w.table([]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows); err != nil {
+	if err := w.Table([]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows); err != nil {
 		return err
 	}
-	if total := costs.total(sum); total != nil && !w.flags.quiet {
-		return fprintf(w.errs, "together %s an hour\n", costs.shown(total))
+	if total := costs.total(sum); total != nil && !w.Quiet {
+		return term.Printf(w.Err, "together %s an hour\n", costs.shown(total))
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/provider/flavor"
@@ -47,37 +48,37 @@ type cloudSource struct {
 
 // wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know it.
 type wholeFlag struct {
-	sizeFlag
+	term.SizeFlag
 	unit int64
 }
 
 func (f *wholeFlag) Set(s string) error {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 && n < 1<<30 {
-		f.n = n * f.unit
+		f.Bytes = n * f.unit
 		return nil
 	}
-	return f.sizeFlag.Set(s)
+	return f.SizeFlag.Set(s)
 }
 
 // bareFlag is a duration that, written without a unit, counts in units of its own, as wr's users know it.
 type bareFlag struct {
-	durationFlag
+	term.DurationFlag
 	unit time.Duration
 }
 
 func (f *bareFlag) Set(s string) error {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 && n < 1<<30 {
-		f.d, f.set = time.Duration(n)*f.unit, true
+		f.Value, f.Given = time.Duration(n)*f.unit, true
 		return nil
 	}
-	return f.durationFlag.Set(s)
+	return f.DurationFlag.Set(s)
 }
 
 func (s *cloudSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	const mib, gib = 1 << 20, 1 << 30
-	s.ram, s.disk = wholeFlag{sizeFlag{2 * gib}, mib}, wholeFlag{sizeFlag{gib}, gib}
-	s.keepalive, s.confirmDead = bareFlag{durationFlag{d: 2 * time.Minute, set: true}, time.Second}, bareFlag{unit: time.Minute}
+	s.ram, s.disk = wholeFlag{term.SizeFlag{Bytes: 2 * gib}, mib}, wholeFlag{term.SizeFlag{Bytes: gib}, gib}
+	s.keepalive, s.confirmDead = bareFlag{term.DurationFlag{Value: 2 * time.Minute, Given: true}, time.Second}, bareFlag{unit: time.Minute}
 	f.StringVarP(&s.os, "os", "o", "", "write a source of servers with the image of this `NAME`, id or beginning of a name: the newest")
 	f.StringVarP(&s.user, "username", "u", "", "`WHO` logs in to them (what the image says)")
 	f.VarP(&s.ram, "os-ram", "r", "the least memory of each; a number alone is MiB")
@@ -104,32 +105,32 @@ var plainSource = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 // check finds what is wrong before anything is made.
 func (s *cloudSource) check(name string, head bool) error {
 	if s.os == "" {
-		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 || s.confirmDead.set {
-			return invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
+		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 || s.confirmDead.Given {
+			return term.Invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
 		}
 		return nil
 	}
 	if s.max < 0 || s.spawns < 0 {
-		return invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
+		return term.Invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
 	}
 	if !plainSource().MatchString(name) {
-		return invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
+		return term.Invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
 	}
 	if _, err := flavor.ParseSets(s.sets); err != nil {
-		return invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
+		return term.Invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
 	}
 	if strings.ContainsAny(s.user, "/: \t") {
-		return invalid("", "--username %q: no name of a user", s.user)
+		return term.Invalid("", "--username %q: no name of a user", s.user)
 	}
 	for _, text := range []string{s.os, s.user, s.flavor, s.sets} {
 		if strings.ContainsAny(text, "\r\n") {
-			return invalid("", "%q: more than one line", text)
+			return term.Invalid("", "%q: more than one line", text)
 		}
 	}
 	for _, file := range []string{s.script, s.goodbye} {
 		if file != "" {
 			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-				return invalid("", "%s: not a file that can be read", file)
+				return term.Invalid("", "%s: not a file that can be read", file)
 			}
 		}
 	}
@@ -163,7 +164,7 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 	if rest, home := strings.CutPrefix(remote, "~/"); home {
 		switch s.user {
 		case "":
-			return "", "", invalid("--username debian", "--config-files %s: whose home directory? --username says who logs in", text)
+			return "", "", term.Invalid("--username debian", "--config-files %s: whose home directory? --username says who logs in", text)
 		case "root":
 			remote = path.Join("/root", rest)
 		default:
@@ -171,10 +172,10 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 		}
 	}
 	if !filepath.IsAbs(remote) || strings.ContainsAny(remote, "\r\n[]") {
-		return "", "", invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
+		return "", "", term.Invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
 	}
 	if info, err := os.Stat(local); err != nil || !info.Mode().IsRegular() {
-		return "", "", invalid("", "--config-files %s: %s is not a file that can be read", text, local)
+		return "", "", term.Invalid("", "--config-files %s: %s is not a file that can be read", text, local)
 	}
 	return local, remote, nil
 }
@@ -210,15 +211,15 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	if s.spawns > 0 {
 		line("parallel", strconv.Itoa(s.spawns))
 	}
-	if idle := s.keepalive.d.String(); s.keepalive.d > 0 {
+	if idle := s.keepalive.Value.String(); s.keepalive.Value > 0 {
 		line("idle", idle)
 	} else {
 		line("idle", "none")
 	}
-	if s.confirmDead.set {
+	if s.confirmDead.Given {
 		line("on-failure", "hold")
 		after := "none"
-		if s.confirmDead.d > 0 {
+		if s.confirmDead.Value > 0 {
 			after = s.confirmDead.String()
 		}
 		line("auto-confirm-dead", after)
@@ -230,7 +231,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	line("deployment", rec.Name)
 	line("image", s.os)
 	line("user", s.user)
-	line("memory", config.FormatSize(s.ram.n))
+	line("memory", config.FormatSize(s.ram.Bytes))
 	line("flavor-sets", s.sets)
 	if s.listed {
 		line("flavor-order", "listed")
@@ -239,7 +240,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 		line("profile", rec.Cloud)
 		line("region", rec.Region)
 		line("type-match", s.flavor)
-		line("volume-size", config.FormatSize(s.disk.n))
+		line("volume-size", config.FormatSize(s.disk.Bytes))
 		if s.floating {
 			line("public-ip", "yes")
 			line("address", "public")
@@ -249,7 +250,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	line("cloud", rec.Cloud)
 	line("clouds-file", o.file)
 	line("region", o.region)
-	line("disk", config.FormatSize(s.disk.n))
+	line("disk", config.FormatSize(s.disk.Bytes))
 	line("flavor-regex", s.flavor)
 	if s.floating {
 		line("floating-ip", "yes")
@@ -342,7 +343,7 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 		case err != nil:
 			return "", err
 		case digestOf(old) != rec.Notes[noteFile(path)] && digestOf(old) != digestOf(data):
-			return "", conflict("move it away, or deploy without --os to leave it as it is", "%s is there, and hostler cloud deploy did not write it so", path)
+			return "", term.Conflict("move it away, or deploy without --os to leave it as it is", "%s is there, and hostler cloud deploy did not write it so", path)
 		}
 	}
 	source := filepath.Join(root, "sources", rec.Name, "source.conf")
@@ -395,7 +396,7 @@ func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) b
 			continue
 		}
 		if err == nil && digestOf(data) != digest {
-			_ = fprintf(w.errs, "%s: %s stays: it was changed\n", w.program, path)
+			_ = term.Printf(w.Err, "%s: %s stays: it was changed\n", w.Program, path)
 			continue
 		}
 		if err == nil {
@@ -417,7 +418,7 @@ func (a *app) onSuccess(ctx context.Context, o *cloudDeployOptions, v cloudView)
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", o.success)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.errs, a.errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Err, a.Err
 	cmd.Env = append(os.Environ(), "HOSTLER_CLOUD="+v.Name, "HOSTLER_HEAD="+v.Head)
 	if err := cmd.Run(); err != nil {
 		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("--on-success: %w", err)}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
@@ -62,7 +63,7 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 	if err := w.unused(ctx, name, sources, force || dry); err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	steps := []deployment.Step{}
 	tell, end := a.stepsView(&steps)
@@ -80,15 +81,15 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 		err = errors.Join(a.printSteps(steps), err)
 	}
 	if err != nil {
-		return a.interrupted(err, "what is deleted is gone, and the same command goes on")
+		return a.Interrupted(err, "what is deleted is gone, and the same command goes on")
 	}
-	if a.flags.json {
+	if a.JSON {
 		state := "gone"
 		if dry {
 			state = deployment.Deployed
 		}
 		cloud, project, region := w.kind.where()
-		return a.printJSON(cloudView{Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry, Steps: viewSteps(steps)})
+		return a.PrintJSON(cloudView{Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry, Steps: viewSteps(steps)})
 	}
 	return a.printSteps(steps)
 }
@@ -148,7 +149,7 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	if len(names) == 0 {
 		return nil
 	}
-	return conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
+	return term.Conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
 }
 
 // giveUp has the engine discard the instances of a deployment's sources, with their hooks, but for the server that this runs on. It does so only where a teardown would not be refused, and for
@@ -198,7 +199,7 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 		return ctx.Err()
 	}
 	if err != nil {
-		w.log.Warn("instances of the deployment are not discarded: their servers are deleted all the same", "deployment", opt.Name, "err", err)
+		w.Log.Warn("instances of the deployment are not discarded: their servers are deleted all the same", "deployment", opt.Name, "err", err)
 		return nil
 	}
 	for _, s := range steps {

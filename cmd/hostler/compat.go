@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
@@ -49,7 +50,7 @@ what is literal is read, and what is not is listed with its line, for you to see
 // compatImport converts old configuration directories.
 func (a *app) compatImport(dirs []string, to string) error {
 	if to == "" {
-		return invalid("--to ~/.config/hostler", "--to: say where to write it")
+		return term.Invalid("--to ~/.config/hostler", "--to: say where to write it")
 	}
 	c := &oldconfig.Config{}
 	for _, dir := range dirs {
@@ -63,7 +64,7 @@ func (a *app) compatImport(dirs []string, to string) error {
 	}
 	a.tellOld(c, c.Convert())
 	for _, f := range files {
-		if err := fprintf(a.out, "%s\n", f); err != nil {
+		if err := term.Printf(a.Out, "%s\n", f); err != nil {
 			return err
 		}
 	}
@@ -73,10 +74,10 @@ func (a *app) compatImport(dirs []string, to string) error {
 // tellOld says what of an old configuration could not be taken over.
 func (a *app) tellOld(c *oldconfig.Config, conv oldconfig.Converted) {
 	for _, u := range c.Unread {
-		_ = fprintf(a.errs, "%s: %s\n", a.program, printable(u.String()))
+		_ = term.Printf(a.Err, "%s: %s\n", a.Program, term.Line(u.String()))
 	}
 	for _, text := range conv.Odd {
-		_ = fprintf(a.errs, "%s: %s: %s\n", a.program, c.Dir, printable(text))
+		_ = term.Printf(a.Err, "%s: %s: %s\n", a.Program, c.Dir, term.Line(text))
 	}
 }
 
@@ -87,7 +88,7 @@ func (a *app) compatInstall(dir string) error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return invalid("", "%v", err)
+		return term.Invalid("", "%v", err)
 	}
 	for _, name := range oldNames {
 		link := filepath.Join(dir, name)
@@ -97,12 +98,12 @@ func (a *app) compatInstall(dir string) error {
 			}
 		}
 		if err := os.Symlink(self, link); errors.Is(err, fs.ErrExist) {
-			return invalid("remove it first, or choose another directory", "%s is there and is no link to hostler", link)
+			return term.Invalid("remove it first, or choose another directory", "%s is there and is no link to hostler", link)
 		} else if err != nil {
 			return fmt.Errorf("link %s: %w", link, err)
 		}
-		if !a.flags.quiet {
-			if err := fprintf(a.out, "%s -> %s\n", link, self); err != nil {
+		if !a.Quiet {
+			if err := term.Printf(a.Out, "%s -> %s\n", link, self); err != nil {
 				return err
 			}
 		}

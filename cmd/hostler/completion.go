@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -38,13 +39,13 @@ func (a *app) completionScript(root *cobra.Command, shell string) error {
 		if err := root.GenBashCompletionV2(&script, true); err != nil {
 			return err
 		}
-		return fprintf(a.out, "%s%s", visible.Shown(strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\"")), visible.Shown(bashWords))
+		return term.Printf(a.Out, "%s%s", visible.Shown(strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\"")), visible.Shown(bashWords))
 	case "zsh":
-		return root.GenZshCompletion(a.out)
+		return root.GenZshCompletion(a.Out)
 	case "fish":
-		return root.GenFishCompletion(a.out, true)
+		return root.GenFishCompletion(a.Out, true)
 	default:
-		return root.GenPowerShellCompletionWithDesc(a.out)
+		return root.GenPowerShellCompletionWithDesc(a.Out)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -115,8 +116,8 @@ func (a *app) configShow() error {
 	}
 	v.State, _ = stateDir()
 	v.Store = storeName(cfg, v.State)
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	return a.configTables(v)
 }
@@ -129,11 +130,11 @@ func (a *app) configTables(v configView) error {
 			found = "yes"
 		}
 		if r.Error != "" {
-			found = printable(r.Error)
+			found = term.Line(r.Error)
 		}
 		rows = append(rows, []string{r.Path, r.Kind, found})
 	}
-	if err := table(a.out, []string{"root", "kind", "there"}, rows); err != nil {
+	if err := term.Table(a.Out, []string{"root", "kind", "there"}, rows); err != nil {
 		return err
 	}
 	rows = nil
@@ -144,38 +145,38 @@ func (a *app) configTables(v configView) error {
 		}
 		rows = append(rows, []string{s.Name, s.Type, from, ""})
 		if s.Error != "" {
-			rows[len(rows)-1][3] = "broken: " + printable(s.Error)
+			rows[len(rows)-1][3] = "broken: " + term.Line(s.Error)
 		}
 		for _, f := range s.Shadowed {
 			rows = append(rows, []string{"", "", f, "shadowed"})
 		}
 	}
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	if err := a.table([]string{"source", "type", "file", "note"}, rows); err != nil {
+	if err := a.Table([]string{"source", "type", "file", "note"}, rows); err != nil {
 		return err
 	}
 	rows = nil
 	for _, p := range v.Projects {
 		rows = append(rows, []string{p.Name, fmt.Sprint(len(p.Members), " and ", len(p.Groups), " groups"), p.File, ""})
 		if p.Error != "" {
-			rows[len(rows)-1][3] = "broken: " + printable(p.Error)
+			rows[len(rows)-1][3] = "broken: " + term.Line(p.Error)
 		}
 	}
 	if len(rows) > 0 {
-		if err := fprintf(a.out, "\n"); err != nil {
+		if err := term.Printf(a.Out, "\n"); err != nil {
 			return err
 		}
-		if err := a.table([]string{"project", "members", "file", "note"}, rows); err != nil {
+		if err := a.Table([]string{"project", "members", "file", "note"}, rows); err != nil {
 			return err
 		}
 	}
-	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State, v.Store); err != nil {
+	if err := term.Printf(a.Out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State, v.Store); err != nil {
 		return err
 	}
 	for _, w := range v.Warnings {
-		if err := fprintf(a.out, "warning: %s\n", printable(w)); err != nil {
+		if err := term.Printf(a.Out, "warning: %s\n", term.Line(w)); err != nil {
 			return err
 		}
 	}
@@ -186,7 +187,7 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return plain(err)
+	return term.ErrorText(err)
 }
 
 // danger finds the root of a tree that a user means: its path, or the only one.
@@ -197,10 +198,10 @@ func danger(dangers []config.Danger, path string) (config.Danger, error) {
 		}
 	}
 	if path == "" && len(dangers) > 1 {
-		return config.Danger{}, invalid("name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers))
+		return config.Danger{}, term.Invalid("name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers))
 	}
 	if path == "" {
-		return config.Danger{}, invalid("", "no root of a tree here has anything that needs trust")
+		return config.Danger{}, term.Invalid("", "no root of a tree here has anything that needs trust")
 	}
-	return config.Danger{}, invalid("go into the tree: hostler -C DIR trust; its root is DIR/.hostler", "%s: it is no root that waits for approval and that is read from here", path)
+	return config.Danger{}, term.Invalid("go into the tree: hostler -C DIR trust; its root is DIR/.hostler", "%s: it is no root that waits for approval and that is read from here", path)
 }

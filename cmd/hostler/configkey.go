@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 )
@@ -29,23 +30,23 @@ func (a *app) configKey(name string) error {
 	}
 	found, known := settingsNamed(cfg, name)
 	if len(found) == 0 {
-		e := &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no hostler.conf says it"), Hint: nearestHint(name, known, "")}
+		e := &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no hostler.conf says it"), Hint: term.DidYouMean(name, known, "")}
 		if s, err := cfg.Source(name); err == nil {
 			e.Hint = "hostler source show " + s.Name
 		}
 		return e
 	}
-	if a.flags.json {
-		return a.printJSON(found)
+	if a.JSON {
+		return a.PrintJSON(found)
 	}
 	var rows [][]string
 	for _, v := range found {
-		rows = append(rows, []string{printable(v.Name), printable(v.Value), printable(v.From), printable(v.Note)})
+		rows = append(rows, []string{term.Line(v.Name), term.Line(v.Value), term.Line(v.From), term.Line(v.Note)})
 		for _, f := range v.Shadowed {
-			rows = append(rows, []string{"", "", printable(f), "shadowed"})
+			rows = append(rows, []string{"", "", term.Line(f), "shadowed"})
 		}
 	}
-	return a.table([]string{"key", "value", "from", "note"}, rows)
+	return a.Table([]string{"key", "value", "from", "note"}, rows)
 }
 
 // settingsNamed returns what a name means, and all names that there are.
@@ -61,7 +62,7 @@ func settingsNamed(cfg *config.Config, name string) (found []settingView, known 
 		}
 		all = append(all, v)
 	}
-	for _, v := range []settingView{{Name: "defaults.source", Value: defaultSource}, {Name: "defaults.wait", Value: short(waitDefault)}} {
+	for _, v := range []settingView{{Name: "defaults.source", Value: defaultSource}, {Name: "defaults.wait", Value: term.ShortDuration(waitDefault)}} {
 		if !slices.ContainsFunc(all, func(o settingView) bool { return o.Name == v.Name }) {
 			v.From, v.Shadowed = "(built in)", []string{}
 			all = append(all, v)

@@ -59,7 +59,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 			return nil, api.Self{}, err
 		}
-		a.log.Debug("a controller's socket without a controller, or for others", "socket", socket, "err", err) // one that was killed
+		a.Log.Debug("a controller's socket without a controller, or for others", "socket", socket, "err", err) // one that was killed
 	}
 	return nil, api.Self{}, nil
 }
@@ -148,7 +148,7 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := local.Open(ctx, a.log, local.Options{
+	p, err := local.Open(ctx, a.Log, local.Options{
 		Source: leaf.Source, Installation: a.self.Installation, Dir: siteOf(state, leaf.Source, s.Type, a.self.Installation).dir,
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
 )
@@ -47,7 +48,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	c := copies{app: a, engine: engine, anyones: anyones, conns: map[string]compute.Conn{}, here: map[string]string{}}
 	defer c.close()
@@ -55,9 +56,9 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	if err != nil {
 		return err
 	}
-	opt := remote.CopyOptions{Recursive: recursive, DstMustBeDir: len(sources) > 1, Stdin: a.in, Stdout: a.out}
+	opt := remote.CopyOptions{Recursive: recursive, DstMustBeDir: len(sources) > 1, Stdin: a.In, Stdout: a.Out}
 	if info, e := os.Stat(to); len(sources) > 1 && dst.Conn == nil && (e != nil || !info.IsDir()) {
-		return invalid("several files want a directory, which has to be there", "no such directory: %s", to)
+		return term.Invalid("several files want a directory, which has to be there", "no such directory: %s", to)
 	}
 	var errs []error
 	for _, s := range sources {
@@ -69,7 +70,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 			err = fmt.Errorf("%s: %w", s, err)
 		}
 		if ctx.Err() != nil {
-			return a.interrupted(err, "what was copied stays; "+s+" is not")
+			return a.Interrupted(err, "what was copied stays; "+s+" is not")
 		}
 		errs = append(errs, err)
 	}
@@ -132,7 +133,7 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		c.conns[name] = conn
 		if typ == "sandbox" && c.app.hostRoot(ctx, c.engine, i) { // where run starts its commands
 			if c.here[name], err = os.Getwd(); err != nil {
-				return remote.Side{}, invalid("", "the current directory: %v", err)
+				return remote.Side{}, term.Invalid("", "the current directory: %v", err)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -72,22 +73,22 @@ func crcacheCommands() []crcacheCommand {
 
 // runCrcache runs a command line of the name crcache.
 func runCrcache(ctx context.Context, a *app, args []string) int {
-	a.program, a.compat = "crcache", true
+	a.Program, a.compat = "crcache", true
 	cmd, o, words, err := parseCrcache(args)
 	var bad *errUsage
 	switch {
 	case errors.As(err, &bad):
-		_ = fprintf(a.errs, "crcache: %s\n", bad.text)
+		_ = term.Printf(a.Err, "crcache: %s\n", bad.text)
 		return crcacheBadArgument
 	case err != nil:
-		_ = fprintf(a.errs, "crcache: %s\n", err)
+		_ = term.Printf(a.Err, "crcache: %s\n", err)
 		return crcacheBadOption
 	}
-	a.flags.quiet, a.flags.dir, a.flags.debug = o.quiet, o.here, o.debug
-	a.setLog()
+	a.Quiet, a.flags.dir, a.Debug = o.quiet, o.here, o.debug
+	a.LogDebug()
 	if o.here != "" {
 		if err := os.Chdir(o.here); err != nil {
-			_ = fprintf(a.errs, "crcache: %s\n", err)
+			_ = term.Printf(a.Err, "crcache: %s\n", err)
 			return crcacheFailed
 		}
 	}
@@ -99,22 +100,22 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 	default:
 		err = cmd.run(a, ctx, o, words)
 	}
-	err = a.interrupted(err, "")
-	var own status
-	var ended *errInterrupted
+	err = a.Interrupted(err, "")
+	var own term.Exit
+	var ended *term.Interruption
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &own):
 		return int(own)
 	case errors.As(err, &ended):
-		_ = fprintf(a.errs, "crcache: %s\n", ended)
-		return ended.status()
+		_ = term.Printf(a.Err, "crcache: %s\n", ended)
+		return ended.Status()
 	case errors.As(err, &bad):
-		_ = fprintf(a.errs, "crcache: %s\n", bad.text)
+		_ = term.Printf(a.Err, "crcache: %s\n", bad.text)
 		return crcacheBadArgument
 	}
-	_ = fprintf(a.errs, "crcache: %s\n", plain(err))
+	_ = term.Printf(a.Err, "crcache: %s\n", term.ErrorText(err))
 	return crcacheFailed
 }
 
@@ -184,7 +185,7 @@ func parseCrcache(args []string) (*crcacheCommand, *crcacheOptions, []string, er
 }
 
 func (a *app) crcacheShort() error {
-	return fprintf(a.out, `crcache %s (hostler)
+	return term.Printf(a.Out, `crcache %s (hostler)
 
   crcache help [COMMAND]   explain a command
   crcache commands         list the commands
@@ -200,7 +201,7 @@ func (a *app) crcacheList(_ context.Context, _ *crcacheOptions, words []string) 
 	for _, c := range crcacheCommands() {
 		rows = append(rows, []string{c.name, c.short})
 	}
-	return table(a.out, []string{"command", "description"}, rows)
+	return term.Table(a.Out, []string{"command", "description"}, rows)
 }
 
 func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) error {
@@ -214,14 +215,14 @@ func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) 
 			f.BoolP("quiet", "q", false, "print only results and errors")
 			f.BoolP("help", "h", false, "explain (also -?)")
 			c.flags(f, &crcacheOptions{})
-			return fprintf(a.out, "usage: crcache %s\n\n%s\n\noptions:\n%s", c.usage, c.short, visible.Block(f.FlagUsages()))
+			return term.Printf(a.Out, "usage: crcache %s\n\n%s\n\noptions:\n%s", c.usage, c.short, visible.Block(f.FlagUsages()))
 		}
 	}
 	return usage("unknown command %q; `crcache commands` lists them", words[0])
 }
 
 func (a *app) crcacheQuickstart(context.Context, *crcacheOptions, []string) error {
-	return fprintf(a.out, `crcache keeps computers ready. A source is a directory ~/.config/crcache/sources/NAME (or .crcache/sources/NAME in a project) with a file
+	return term.Printf(a.Out, `crcache keeps computers ready. A source is a directory ~/.config/crcache/sources/NAME (or .crcache/sources/NAME in a project) with a file
 source.conf:
 
   type=ssh
@@ -259,7 +260,7 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	leases, err := a.take(ctx, engine, compute.Request{Source: o.source, Count: count, Owner: a.owner(), TTL: -1, Idle: -1})
 	if err != nil {
@@ -281,7 +282,7 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 		return err
 	}
 	if o.query != "" && !slices.Contains(queries, o.query) {
-		return status(a.crcacheBadQuery(o.query))
+		return term.Exit(a.crcacheBadQuery(o.query))
 	}
 	a.due(ctx, words...)
 	sources, err := engine.Status(ctx)
@@ -295,15 +296,15 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 	}
 	if o.query != "" {
 		if n := ask(sources, o.query); n != nil {
-			return fprintf(a.out, "%d\n", *n)
+			return term.Printf(a.Out, "%d\n", *n)
 		}
-		return fprintf(a.out, "unlimited\n")
+		return term.Printf(a.Out, "unlimited\n")
 	}
 	rows := make([][]string, len(sources))
 	for i, s := range sources {
 		rows[i] = crcacheRow(s)
 	}
-	if err := table(a.out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
+	if err := term.Table(a.Out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
 		return err
 	}
 	instances, _, err := instancesOf(ctx, engine, sources)
@@ -323,14 +324,14 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 		last = i.Source
 		rows = append(rows, []string{name, string(i.ID)})
 	}
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	return table(a.out, []string{"source", "instance"}, rows)
+	return term.Table(a.Out, []string{"source", "instance"}, rows)
 }
 
 func (a *app) crcacheBadQuery(query string) int {
-	_ = fprintf(a.errs, "crcache: --query %s: one of %s\n", query, strings.Join(queries, ", "))
+	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(queries, ", "))
 	return crcacheBadOption
 }
 
@@ -358,10 +359,10 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 		return r.interrupted(err, false)
 	}
 	err = r.interrupted(r.command(ctx), !r.begun.IsZero())
-	var own status
+	var own term.Exit
 	if err != nil && !errors.As(err, &own) && (errors.Is(err, compute.ErrNoCommand) || errors.Is(err, compute.ErrNotExecutable)) {
-		_ = fprintf(a.errs, "crcache: %s\n", plain(err))
-		return status(crcacheFailed)
+		_ = term.Printf(a.Err, "crcache: %s\n", term.ErrorText(err))
+		return term.Exit(crcacheFailed)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
@@ -57,7 +58,7 @@ print comes on standard error, each line with the node's name where there are se
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if o.name != "" && o.name != args[0] {
-					return invalid("", "--name %s and %s: one name is enough", o.name, args[0])
+					return term.Invalid("", "--name %s and %s: one name is enough", o.name, args[0])
 				}
 				o.name = args[0]
 			}
@@ -73,11 +74,17 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVarP(&o.name, "name", "n", "", "give the node a `NAME`; with --count NAME-1, NAME-2, ...")
 	f.StringVarP(&o.prefix, "prefix", "x", "", "begin a made-up name with `TEXT`")
 	f.StringArrayVarP(&o.bundles, "bundle", "b", nil, "put the bundle `NAME` on it too; may be repeated")
-	f.StringArrayVarP(&o.vars, "var", "t", nil, "set the variable `KEY=VALUE` of templates, VALUE or env:, file:, command:, keyring: with where it is; may be repeated")
+	f.StringArrayVarP(
+		&o.vars, "var", "t", nil,
+		"set the variable `KEY=VALUE` of templates, VALUE or env:, file:, command:, keyring: with where it is; may be repeated",
+	)
 	o.choice.flags(a, cmd, "i")
 	f.Lookup("image").Usage += "; or an alias of [deploy]"
 	f.IntVar(&o.count, "count", 1, "make `N` nodes; with --matrix, of each kind")
-	f.StringArrayVar(&o.matrix, "matrix", nil, "make nodes of each of several: `KEY=VALUE,VALUE` of image, flavor, location or a variable; with several --matrix, of each combination")
+	f.StringArrayVar(
+		&o.matrix, "matrix", nil,
+		"make nodes of each of several: `KEY=VALUE,VALUE` of image, flavor, location or a variable; with several --matrix, of each combination",
+	)
 	f.IntVar(&o.parallel, "parallel", 0, "work on `N` nodes at a time (64)")
 	f.BoolVar(&o.allOrNothing, "all-or-nothing", false, "when one fails, destroy all of them")
 	f.StringVar(&o.onFailure, "on-failure", "", "`WHAT` becomes of a node that fails: keep, destroy or ask (keep)")
@@ -87,7 +94,10 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVar(&o.as, "as", "", "set up as `WHOM`: root, by sudo if need be, or self, the user whom commands have (root)")
 	f.StringVar(&o.via, "via", "", "`WAY` of bundles onto it: ssh, user-data, or auto: at its first boot, where that can be (ssh)")
 	f.StringVarP(&o.userID, "userid", "u", "", "the user `ID` for the provider, where the source takes it from env:"+envUserID)
-	f.StringVarP(&o.secretKey, "secret-key", "k", "", "the secret `KEY` for the provider, where the source takes it from env:"+envSecretKey+"; all users of this machine see it")
+	f.StringVarP(
+		&o.secretKey, "secret-key", "k", "",
+		"the secret `KEY` for the provider, where the source takes it from env:"+envSecretKey+"; all users of this machine see it",
+	)
 	for _, name := range []string{"description-file", "junit"} {
 		_ = cmd.MarkFlagFilename(name)
 	}
@@ -99,7 +109,8 @@ print comes on standard error, each line with the node's name where there are se
 	return cmd
 }
 
-// The variables by which credentials that deploy was told reach a source that asks for them by reference.
+// The variables by which credentials that deploy was told reach a source that asks for them by
+// reference.
 const (
 	envUserID    = "HOSTLER_DEPLOY_USERID"
 	envSecretKey = "HOSTLER_DEPLOY_SECRET_KEY"
@@ -124,7 +135,10 @@ func (a *app) deploySettings() (deploy.Settings, error) {
 	err = config.Decode(settings, at, &s)
 	if err == nil && s.OnFailure != "" && !slices.Contains(deploy.Policies, s.OnFailure) {
 		v := section["on_failure"]
-		err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is none of %s", v.Text, strings.Join(deploy.Policies, ", "))}
+		err = &config.Error{
+			File: v.File, Line: v.Line, Key: v.Key,
+			Msg: fmt.Sprintf("%q is none of %s", v.Text, strings.Join(deploy.Policies, ", ")),
+		}
 	}
 	return s, configError(err)
 }
@@ -169,13 +183,13 @@ func (a *app) deploy(ctx context.Context, o *deployOptions) error {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	nodes, err := d.run(ctx)
 	a.ring(context.WithoutCancel(ctx))
 	err = errors.Join(err, d.reports(nodes))
-	if s := a.signal.Load(); s != nil && errors.Is(err, context.Canceled) {
-		return &errInterrupted{*s, became(nodes)}
+	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
+		return &term.Interruption{Signal: s, Became: became(nodes)}
 	}
 	return err
 }
@@ -187,21 +201,21 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if o.count < 1 {
-		return invalid("", "--count %d: there must be one node at least", o.count)
+		return term.Invalid("", "--count %d: there must be one node at least", o.count)
 	}
 	policy := cmp.Or(o.onFailure, d.settings.OnFailure, string(deploy.Keep))
 	if !slices.Contains(deploy.Policies, policy) {
-		return invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
+		return term.Invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
 	}
 	o.onFailure = policy
 	if as := d.as(); !slices.Contains([]string{"", "root", "self"}, as) {
-		return invalid("", "--as %s: neither root nor self", as)
+		return term.Invalid("", "--as %s: neither root nor self", as)
 	}
 	if d.via = cmp.Or(o.via, d.settings.Via, deploy.ViaSSH); !slices.Contains(deploy.Vias, d.via) {
-		return invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
+		return term.Invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
 	}
 	if d.via != deploy.ViaSSH && d.as() == "self" {
-		return invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
+		return term.Invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
 	}
 	if err := d.credentials(ctx); err != nil {
 		return err
@@ -233,7 +247,7 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 			return err
 		}
 		if i, l, err := d.engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
-			return conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
+			return term.Conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
 		}
 	}
 	for _, v := range d.all {
@@ -241,7 +255,8 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 			return err
 		}
 		if d.via == deploy.ViaUserData && v.plan != nil {
-			if _, err := d.userData(v, d.names[0]); err != nil { // of all nodes, before anything is made
+			// of all nodes, before anything is made
+			if _, err := d.userData(v, d.names[0]); err != nil {
 				return err
 			}
 		}
@@ -259,12 +274,13 @@ func (d *deploying) chooseSource() (string, error) {
 		return d.settings.Source, nil
 	}
 	if d.opt.old && d.app.flags.source == "" {
-		return "", invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
+		return "", term.Invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
 	}
 	return d.app.sourceName()
 }
 
-// variables are those of the configuration and then those of the command line. References among the latter are looked up now, others when a bundle uses them.
+// variables are those of the configuration and then those of the command line. References among the
+// latter are looked up now, others when a bundle uses them.
 func (d *deploying) variables(ctx context.Context) error {
 	standing, err := d.app.deployTable("vars")
 	if err != nil {
@@ -279,17 +295,18 @@ func (d *deploying) variables(ctx context.Context) error {
 	}
 	d.vars = append(d.vars, d.app.oldVars()...)
 	for _, v := range given {
-		v.Literal, v.Standing = d.opt.old, d.opt.old // deploy-node took them as they stand, and whether they were of use or not
+		// deploy-node took them as they stand, and whether they were of use or not
+		v.Literal, v.Standing = d.opt.old, d.opt.old
 		if d.vars = append(d.vars, v); !v.Literal {
 			if _, _, err := d.secret(ctx, v.Value); err != nil {
-				return configError(fmt.Errorf("-t %s: %w", printable(v.Name), err))
+				return configError(fmt.Errorf("-t %s: %w", term.Line(v.Name), err))
 			}
 		}
 	}
 	for _, v := range d.all { // as those of -t
 		for _, x := range v.vars {
 			if _, _, err := d.secret(ctx, x.Value); err != nil {
-				return configError(fmt.Errorf("--matrix %s: %w", printable(x.Name), err))
+				return configError(fmt.Errorf("--matrix %s: %w", term.Line(x.Name), err))
 			}
 		}
 	}
@@ -315,14 +332,22 @@ func (d *deploying) hide(ref, value string) {
 	d.looked[ref] = value
 }
 
-// credentials puts what was told of the provider where a source's references find it: not in the arguments of any process.
+// credentials puts what was told of the provider where a source's references find it: not in the
+// arguments of any process.
 func (d *deploying) credentials(ctx context.Context) error {
 	o := d.opt
 	if o.secretKey != "" {
-		_ = fprintf(d.app.errs, "%s: -k: all users of this machine can see it among this command's arguments; write a reference into the source's configuration\n", d.app.program)
+		_ = term.Printf(
+			d.app.Err,
+			"%s: -k: all users of this machine can see it among this command's arguments; write a reference into the source's configuration\n",
+			d.app.Program,
+		)
 		d.hide("-k", o.secretKey)
 	}
-	for _, c := range []struct{ env, given, ref, key string }{{envUserID, o.userID, d.settings.UserID, "userid"}, {envSecretKey, o.secretKey, d.settings.SecretKey, "secret-key"}} {
+	for _, c := range []struct{ env, given, ref, key string }{
+		{envUserID, o.userID, d.settings.UserID, "userid"},
+		{envSecretKey, o.secretKey, d.settings.SecretKey, "secret-key"},
+	} {
 		value := c.given
 		if value == "" && c.ref != "" {
 			if value = c.ref; config.IsReference(c.ref) {
@@ -331,12 +356,15 @@ func (d *deploying) credentials(ctx context.Context) error {
 					return configError(fmt.Errorf("[deploy] %s: %w", c.key, err))
 				}
 			} else if c.env == envSecretKey {
-				return invalid("env:NAME, file:PATH, command:WORDS or keyring:NAME", "[deploy] %s: it is a secret, so it is a reference", c.key)
+				return term.Invalid(
+					"env:NAME, file:PATH, command:WORDS or keyring:NAME",
+					"[deploy] %s: it is a secret, so it is a reference", c.key,
+				)
 			}
 		}
 		if value != "" {
 			if err := os.Setenv(c.env, value); err != nil {
-				return invalid("", "%s: %v", c.key, err)
+				return term.Invalid("", "%s: %v", c.key, err)
 			}
 		}
 	}
@@ -354,7 +382,7 @@ func (d *deploying) request(v *variant) (compute.Request, error) {
 	switch {
 	case d.opt.old:
 		req.TTL, req.Wait = -1, 0
-	case d.opt.ttl.set:
+	case d.opt.ttl.Given:
 	case !d.madeUp:
 		req.TTL = -1
 	case d.settings.TTL != "":
@@ -392,7 +420,7 @@ func nodeTTL(text string) (time.Duration, error) {
 	}
 	d, err := config.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
+		return 0, term.Invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
 	}
 	return d, nil
 }

@@ -26,8 +26,9 @@ func (m *machine) bundle(name string, files map[string]string) {
 	}
 }
 
-// deploying starts a deploy, calls then as soon as ready says so of what was printed until now, and returns all that it printed on standard error and its exit status. A
-// ready of nil calls then at once.
+// deploying starts a deploy, calls then as soon as ready says so of what was printed until now, and
+// returns all that it printed on standard error and its exit status. A ready of nil calls then at
+// once.
 func (m *machine) deploying(ready func(said string) bool, then func(*os.Process), args ...string) (said string, exit int) {
 	m.t.Helper()
 	cmd := m.command(append([]string{"deploy"}, args...)...)
@@ -58,8 +59,9 @@ func (m *machine) deploying(ready func(said string) bool, then func(*os.Process)
 	return said, exitOf(cmd.Wait())
 }
 
-// TestDeployInterrupted interrupts a deploy at each of its steps. Until a node is handed out nothing stays; from then on it is kept or destroyed as was asked, what ran there has
-// ended, and who goes on there is not hindered.
+// TestDeployInterrupted interrupts a deploy at each of its steps. Until a node is handed out
+// nothing stays; from then on it is kept or destroyed as was asked, what ran there has ended, and
+// who goes on there is not hindered.
 func TestDeployInterrupted(t *testing.T) {
 	m := newMachine(t)
 	m.source("full", "type = fake\nmaximum = 1\n")
@@ -99,15 +101,26 @@ func TestDeployInterrupted(t *testing.T) {
 		made   bool
 	}{
 		{"waits", []string{"-s", "full"}, said("waiting"), nil, syscall.SIGINT, false},
-		{"is made", []string{"-s", "slow"}, nil, func() bool { return strings.Contains(m.must("status", "-v", "slow"), "creating") }, syscall.SIGINT, false},
-		{"boots", []string{"-s", "boots"}, nil, func() bool { return strings.Contains(m.must("status", "-v", "boots"), "boots-") }, syscall.SIGTERM, false},
-		{"is written to", []string{"-s", "home", "-b", "file", "--as", "self"}, nil, func() bool { return exists(begun) }, syscall.SIGINT, true},
+		{
+			"is made", []string{"-s", "slow"}, nil,
+			func() bool { return strings.Contains(m.must("status", "-v", "slow"), "creating") }, syscall.SIGINT, false,
+		},
+		{
+			"boots", []string{"-s", "boots"}, nil,
+			func() bool { return strings.Contains(m.must("status", "-v", "boots"), "boots-") }, syscall.SIGTERM, false,
+		},
+		{
+			"is written to", []string{"-s", "home", "-b", "file", "--as", "self"}, nil,
+			func() bool { return exists(begun) }, syscall.SIGINT, true,
+		},
 		{"runs a script", []string{"-s", "home", "-b", "script", "--as", "self"}, said("begun\n"), nil, syscall.SIGTERM, true},
 	} {
 		for _, policy := range []string{"keep", "destroy"} {
 			t.Run(c.name+" "+policy, func(t *testing.T) {
 				m.t = t
-				for _, name := range []string{begun, filepath.Join(m.dir, "mended"), filepath.Join(m.dir, "firsts"), filepath.Join(m.dir, "there")} {
+				for _, name := range []string{
+					begun, filepath.Join(m.dir, "mended"), filepath.Join(m.dir, "firsts"), filepath.Join(m.dir, "there"),
+				} {
 					_ = os.RemoveAll(name)
 				}
 				out, exit := m.deploying(c.ready, func(p *os.Process) {
@@ -136,14 +149,17 @@ func TestDeployInterrupted(t *testing.T) {
 					}
 					until(t, "nothing is left", func() bool {
 						text := m.must("status", "-v", c.args[1])
-						return !strings.Contains(text, "creating") && !strings.Contains(text, "discarding") && (c.name == "waits" || !strings.Contains(text, c.args[1]+"-"))
+						return !strings.Contains(text, "creating") && !strings.Contains(text, "discarding") &&
+							(c.name == "waits" || !strings.Contains(text, c.args[1]+"-"))
 					})
 				case policy == "destroy":
-					if !strings.Contains(out, "node-1: destroyed\n") || !strings.Contains(out, "interrupted: node-1: destroyed") || strings.Contains(list, "node-1") {
+					if !strings.Contains(out, "node-1: destroyed\n") ||
+						!strings.Contains(out, "interrupted: node-1: destroyed") || strings.Contains(list, "node-1") {
 						t.Errorf("%s, and there is %s", out, list)
 					}
 				default:
-					if !strings.Contains(out, "node-1: it is kept as home-") || !strings.Contains(out, "interrupted: node-1: kept, and not all is on it") || !strings.Contains(list, "node-1") {
+					if !strings.Contains(out, "node-1: it is kept as home-") ||
+						!strings.Contains(out, "interrupted: node-1: kept, and not all is on it") || !strings.Contains(list, "node-1") {
 						t.Errorf("%s, and there is %s", out, list)
 					}
 					if err := os.WriteFile(filepath.Join(m.dir, "mended"), nil, 0o644); err != nil {
@@ -166,13 +182,15 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// TestDeployVanished turns a host off in the middle of a script. When it is on again the deploy goes on: what has ended is not run again, what was cut short is. Who does not want
-// to wait for that has his node named and kept.
+// TestDeployVanished turns a host off in the middle of a script. When it is on again the deploy
+// goes on: what has ended is not run again, what was cut short is. Who does not want to wait for
+// that has his node named and kept.
 func TestDeployVanished(t *testing.T) {
 	m, root := nodeLab(t)
 	m.bundle("gone", map[string]string{
-		"bundle.conf":      "scripts = first.sh, second.sh",
-		"scripts/first.sh": "echo x >>/var/tmp/firsts\n", "scripts/second.sh": "echo x >>/var/tmp/seconds\n[ ! -e /var/tmp/mended ] || exit 0\necho begun\nexec sleep 1000\n",
+		"bundle.conf":       "scripts = first.sh, second.sh",
+		"scripts/first.sh":  "echo x >>/var/tmp/firsts\n",
+		"scripts/second.sh": "echo x >>/var/tmp/seconds\n[ ! -e /var/tmp/mended ] || exit 0\necho begun\nexec sleep 1000\n",
 	})
 	power := func(words ...string) {
 		t.Helper()
@@ -199,9 +217,15 @@ func TestDeployVanished(t *testing.T) {
 			if err := p.Signal(os.Interrupt); err != nil {
 				t.Error(err)
 			}
-		}, []string{"node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1; to go on where it failed: hostler bundle apply gone --on node-1\n", "interrupted: node-1: kept, and not all is on it"}, 130, "x\n"},
+		}, []string{
+			"node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1; to go on where it failed: hostler bundle apply gone --on node-1\n",
+			"interrupted: node-1: kept, and not all is on it",
+		}, 130, "x\n"},
 	} {
-		said, exit := m.deploying(func(said string) bool { return strings.Contains(said, "begun\n") }, c.then, "node-1", "-s", "web", "-b", "gone")
+		said, exit := m.deploying(
+			func(said string) bool { return strings.Contains(said, "begun\n") }, c.then, "node-1", "-s", "web", "-b",
+			"gone",
+		)
 		if exit != c.exit {
 			t.Errorf("%s: exit status %d: %s", c.name, exit, said)
 		}
@@ -225,7 +249,8 @@ func TestDeployVanished(t *testing.T) {
 	}
 }
 
-// TestDeployKinds deploys to a sandbox and to a chroot: files, keys and scripts come there, an apply after it finds all as it is, and what is destroyed is gone.
+// TestDeployKinds deploys to a sandbox and to a chroot: files, keys and scripts come there, an
+// apply after it finds all as it is, and what is destroyed is gone.
 func TestDeployKinds(t *testing.T) {
 	for _, kind := range []string{"sandbox", "chroot"} {
 		t.Run(kind, func(t *testing.T) {
@@ -239,14 +264,18 @@ func TestDeployKinds(t *testing.T) {
 			}
 			m.bundle("web", map[string]string{
 				"bundle.conf":            "files = /etc/hostler-web.conf\nscripts = web.sh\n[args]\nport = 80\n[file /etc/hostler-web.conf]\ntemplate = yes\nmode = 0640",
-				"files/hostler-web.conf": "# provision-template-type: template-string\nport $port\n", "scripts/web.sh": "cat /etc/hostler-web.conf\n",
-				"pubkeys/nobody.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA nobody@nowhere\n",
+				"files/hostler-web.conf": "# provision-template-type: template-string\nport $port\n",
+				"scripts/web.sh":         "cat /etc/hostler-web.conf\n",
+				"pubkeys/nobody.pub":     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA nobody@nowhere\n",
 			})
 			_, said, exit := m.run("deploy", "node-1", "-s", "box", "-b", "web", "-t", "port=8080")
 			if exit != 0 || !strings.Contains(said, "port 8080\n") {
 				t.Fatalf("exit status %d: %s", exit, said)
 			}
-			if got := m.must("run", "node-1", "--cwd", "/", "--", "sh", "-c", "tail -n 1 /etc/hostler-web.conf; stat -c %a /etc/hostler-web.conf"); got != "port 8080\n640\n" {
+			if got := m.must(
+				"run", "node-1", "--cwd", "/", "--", "sh", "-c",
+				"tail -n 1 /etc/hostler-web.conf; stat -c %a /etc/hostler-web.conf",
+			); got != "port 8080\n640\n" {
 				t.Errorf("there is %q", got)
 			}
 			if got := m.must("bundle", "apply", "web", "--on", "node-1", "-t", "port=8080", "-q"); got != "" {

@@ -42,14 +42,16 @@ func (d *deploying) boot(opt *deploy.Options) {
 		if v.plan == nil {
 			return nil
 		}
-		if req.UserData, err = d.userData(v, n.Name); d.via == deploy.ViaAuto && (errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrDenied)) {
+		if req.UserData, err = d.userData(v, n.Name); d.via == deploy.ViaAuto &&
+			(errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrDenied)) {
 			return nil // by ssh, then
 		}
 		return err
 	}
 	opt.Acquire = func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 		leases, err := ask(ctx, req)
-		if len(req.UserData) > 0 && d.via == deploy.ViaAuto && errors.Is(err, compute.ErrInvalid) { // its source takes none, or not so much
+		// its source takes none, or not so much
+		if len(req.UserData) > 0 && d.via == deploy.ViaAuto && errors.Is(err, compute.ErrInvalid) {
 			req.UserData = nil
 			return ask(ctx, req)
 		}

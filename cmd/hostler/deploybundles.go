@@ -12,11 +12,13 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// planBundles finds a variant's bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
+// planBundles finds a variant's bundles, and all that can be wrong with them, before anything is
+// made: those of every node, those for the image, and those that were asked for.
 func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	forImage, err := d.app.deployTable("image-bundles")
 	if err != nil {
@@ -58,12 +60,13 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 			d.warned = map[string]bool{}
 		}
 		d.warned[w] = true
-		_ = fprintf(d.app.errs, "%s: %s\n", d.app.program, printable(w))
+		_ = term.Printf(d.app.Err, "%s: %s\n", d.app.Program, term.Line(w))
 	}
 	return nil
 }
 
-// ownKey is the public half of the key of [deploy]; deploy-node took the user's first one where none was configured.
+// ownKey is the public half of the key of [deploy]; deploy-node took the user's first one where
+// none was configured.
 func (d *deploying) ownKey() ([]string, error) {
 	file := d.settings.Key
 	home, err := home()
@@ -89,7 +92,7 @@ func (d *deploying) ownKey() ([]string, error) {
 	}
 	keys, err := keysOf(file)
 	if err != nil {
-		return nil, invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
+		return nil, term.Invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
 	}
 	return keys, nil
 }
@@ -141,7 +144,8 @@ func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node
 		n.Steps = steps(result)
 	}
 	n.Bundles = v.bundles()
-	if d.opt.old && result != nil && slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
+	if d.opt.old && result != nil &&
+		slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
 		err = nil // there it is the exit status that says so
 	}
 	return errors.Join(err, out.Close())
@@ -153,7 +157,10 @@ func steps(r *bundle.Result) (out []deploy.Step) {
 		if o.Action == bundle.Skipped {
 			continue
 		}
-		s := deploy.Step{Name: o.Step.Name, Script: o.Step.Kind == bundle.KindScript, Status: o.Exit, Took: o.Took, Output: o.Stdout + o.Stderr}
+		s := deploy.Step{
+			Name: o.Step.Name, Script: o.Step.Kind == bundle.KindScript, Status: o.Exit, Took: o.Took,
+			Output: o.Stdout + o.Stderr,
+		}
 		s.Same = o.Action == bundle.Same || o.Action == bundle.Pending
 		if s.Script && !s.Same {
 			s.Text = o.Step.Text

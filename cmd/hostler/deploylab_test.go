@@ -22,7 +22,8 @@ var nodeScripts = map[string]string{
 	"wait": "echo begun; exec sleep 1000",
 }
 
-// nodeLab is a machine with the sources web, whose nodes are logged into as root, and plain, as a user with sudo.
+// nodeLab is a machine with the sources web, whose nodes are logged into as root, and plain, as a
+// user with sudo.
 func nodeLab(t *testing.T) (m *machine, root string) {
 	m, kv := sshMachine(t)
 	config := filepath.Join(m.dir, "user_config")
@@ -55,7 +56,8 @@ func nodeLab(t *testing.T) (m *machine, root string) {
 	return m, kv["root1"]
 }
 
-// TestDeploySSH deploys to real hosts, as root and by sudo, with scripts that end well and in each way that they should not.
+// TestDeploySSH deploys to real hosts, as root and by sudo, with scripts that end well and in each
+// way that they should not.
 func TestDeploySSH(t *testing.T) {
 	m, root := nodeLab(t)
 	runs := func(name string) int {
@@ -67,11 +69,15 @@ func TestDeploySSH(t *testing.T) {
 	if out != "node-2 plain-lab2 lab2\n" {
 		t.Errorf("deploy: %q", out)
 	}
-	if got := m.must("run", "node-2", "--", "sh", "-c", "id -un; cat /etc/hostler-lab/good; stat -c %U /etc/hostler-lab/good; tail -n 1 .ssh/authorized_keys; stat -c %U .ssh/authorized_keys"); got !=
+	if got := m.must(
+		"run", "node-2", "--", "sh", "-c",
+		"id -un; cat /etc/hostler-lab/good; stat -c %U /etc/hostler-lab/good; tail -n 1 .ssh/authorized_keys; stat -c %U .ssh/authorized_keys",
+	); got !=
 		"user\ngood\nroot\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA nobody@nowhere\nuser\n" {
 		t.Errorf("by sudo there is %q", got)
 	}
-	if log, err := os.ReadFile(filepath.Join(m.state(), "deploy", "node-2.log")); err != nil || !strings.Contains(string(log), "\n0 a b\n") {
+	if log, err := os.ReadFile(filepath.Join(m.state(), "deploy", "node-2.log")); err != nil ||
+		!strings.Contains(string(log), "\n0 a b\n") {
 		t.Errorf("the log: %s, %v", log, err)
 	}
 	if got := m.must("bundle", "apply", "good", "--on", "node-2", "-t", "who=a b", "-q"); got != "" {
@@ -102,7 +108,8 @@ func TestDeploySSH(t *testing.T) {
 
 	// One that fails keeps its node, is named, and goes on where it stopped.
 	_, errs, exit := m.run("deploy", "node-1", "-s", "web", "-b", "good", "-b", "bad")
-	if exit == 0 || !strings.Contains(errs, "bundle bad: script run.sh: status 3: sorry") || !strings.Contains(errs, "node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1") {
+	if exit == 0 || !strings.Contains(errs, "bundle bad: script run.sh: status 3: sorry") ||
+		!strings.Contains(errs, "node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1") {
 		t.Errorf("a script that fails: exit status %d, %s", exit, errs)
 	}
 	m.must("run", "node-1", "--", "touch", "/var/tmp/hostler-mended")
@@ -126,7 +133,8 @@ func TestDeploySSH(t *testing.T) {
 	m.must("destroy", "node-1", "--yes")
 }
 
-// TestDeploySSHInterrupted ends a deploy in the middle of a script: the script ends too, and the node is kept or destroyed as was asked.
+// TestDeploySSHInterrupted ends a deploy in the middle of a script: the script ends too, and the
+// node is kept or destroyed as was asked.
 func TestDeploySSHInterrupted(t *testing.T) {
 	m, root := nodeLab(t)
 	for _, policy := range []string{"keep", "destroy"} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -40,15 +41,15 @@ func axes(words []string) (out []axis, err error) {
 		}
 		switch {
 		case !ok || key == "":
-			return nil, invalid("--matrix image=debian-12,debian-13", "--matrix %s: not KEY=VALUE,VALUE", printable(w))
+			return nil, term.Invalid("--matrix image=debian-12,debian-13", "--matrix %s: not KEY=VALUE,VALUE", term.Line(w))
 		case slices.ContainsFunc(out, func(x axis) bool { return x.key == key }):
-			return nil, invalid("say all values in one: --matrix "+key+"=A,B", "--matrix %s: given twice", printable(key))
+			return nil, term.Invalid("say all values in one: --matrix "+key+"=A,B", "--matrix %s: given twice", term.Line(key))
 		}
 		x := axis{key: key}
 		for v := range strings.SplitSeq(list, ",") {
 			v = strings.TrimSpace(v)
 			if v == "" || slices.Contains(x.values, v) {
-				return nil, invalid("", "--matrix %s: a value is empty or there twice", printable(w))
+				return nil, term.Invalid("", "--matrix %s: a value is empty or there twice", term.Line(w))
 			}
 			x.values = append(x.values, v)
 		}
@@ -57,7 +58,8 @@ func axes(words []string) (out []axis, err error) {
 	return out, nil
 }
 
-// matrix makes the variants: one of what is asked for or, with --matrix, one for each combination. The last --matrix changes fastest.
+// matrix makes the variants: one of what is asked for or, with --matrix, one for each combination.
+// The last --matrix changes fastest.
 func (d *deploying) matrix() error {
 	d.all = []*variant{{image: d.opt.image, flavor: d.opt.flavor, location: d.opt.location}}
 	if d.opt.old && d.opt.location == "0" {
@@ -70,10 +72,10 @@ func (d *deploying) matrix() error {
 	for _, x := range all {
 		given := map[string]string{"image": d.opt.image, "flavor": d.opt.flavor, "location": d.opt.location}[x.key] != ""
 		if given || slices.ContainsFunc(d.opt.vars, func(w string) bool { return strings.HasPrefix(w, x.key+"=") }) {
-			return invalid("leave one of them out", "--matrix %s: another option says %s too", printable(x.key), printable(x.key))
+			return term.Invalid("leave one of them out", "--matrix %s: another option says %s too", term.Line(x.key), term.Line(x.key))
 		}
 		if len(d.all)*len(x.values)*d.opt.count > mostNodes {
-			return invalid("", "--matrix makes more than %d nodes", mostNodes)
+			return term.Invalid("", "--matrix makes more than %d nodes", mostNodes)
 		}
 		var more []*variant
 		for _, v := range d.all {
@@ -122,7 +124,8 @@ func (d *deploying) choose() error {
 	return nil
 }
 
-// name finds the nodes' names, and which variant each is. Those of a matrix have their values in them, and a number where two would be alike.
+// name finds the nodes' names, and which variant each is. Those of a matrix have their values in
+// them, and a number where two would be alike.
 func (d *deploying) name() error {
 	o := d.opt
 	d.madeUp, d.by = o.name == "", map[string]*variant{}
@@ -162,7 +165,7 @@ func (d *deploying) name() error {
 	for i, name := range combined {
 		for _, numbered := range deploy.Numbered(name, o.count) {
 			if d.by[numbered] != nil {
-				return invalid("choose values that differ in their letters and digits", "--matrix: two nodes would be %s", numbered)
+				return term.Invalid("choose values that differ in their letters and digits", "--matrix: two nodes would be %s", numbered)
 			}
 			d.names = append(d.names, numbered)
 			d.by[numbered] = d.all[i]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/text/visible"
@@ -75,61 +76,65 @@ func (o *oldNodeOptions) flags(program string) *pflag.FlagSet {
 // runOldNode runs a command line of one of provision's names.
 func runOldNode(ctx context.Context, a *app, name string, args []string) int {
 	program := oldNodePrograms[name]
-	a.program, a.compat = name, true
+	a.Program, a.compat = name, true
 	o := &oldNodeOptions{}
 	f := o.flags(name)
 	if err := f.Parse(args); err != nil {
-		_ = fprintf(a.errs, "%s: %s\n", name, err)
+		_ = term.Printf(a.Err, "%s: %s\n", name, err)
 		return deploy.StatusUnreadable
 	}
 	if o.help {
-		_ = fprintf(a.out, "usage: %s\n\n%s\n\noptions:\n%s", program.usage, visible.Block(program.short), visible.Block(f.FlagUsages()))
+		_ = term.Printf(
+			a.Out, "usage: %s\n\n%s\n\noptions:\n%s", program.usage, visible.Block(program.short),
+			visible.Block(f.FlagUsages()),
+		)
 		return 0
 	}
-	a.setLog()
+	a.LogDebug()
 	a.flags.source = o.provider
 	err := a.oldPaths(o.paths)
 	if err == nil {
 		err = program.run(a, ctx, o, f.Args())
 	}
-	err = a.interrupted(err, "")
-	var own status
-	var ended *errInterrupted
+	err = a.Interrupted(err, "")
+	var own term.Exit
+	var ended *term.Interruption
 	switch {
 	case errors.As(err, &own):
 		return int(own)
 	case errors.As(err, &ended):
-		_ = fprintf(a.errs, "%s: %s\n", name, ended)
-		return ended.status()
+		_ = term.Printf(a.Err, "%s: %s\n", name, ended)
+		return ended.Status()
 	}
-	tell(a.errs, name, err)
+	a.TellAs(name, err)
 	return deploy.OldStatus(err)
 }
 
-// deployNode makes one node, as deploy does, and prints what its scripts did. The exit status is the sum of theirs.
+// deployNode makes one node, as deploy does, and prints what its scripts did. The exit status is
+// the sum of theirs.
 func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) > 0 {
-		return invalid("", "deploy-node takes no words beside options: %q", words)
+		return term.Invalid("", "deploy-node takes no words beside options: %q", words)
 	}
 	d := &deploying{app: a, opt: &o.deploy}
 	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	nodes, err := d.run(ctx)
 	a.ring(context.WithoutCancel(ctx))
 	err = errors.Join(err, d.reports(nodes))
-	if s := a.signal.Load(); s != nil && errors.Is(err, context.Canceled) {
-		return &errInterrupted{*s, became(nodes)}
+	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
+		return &term.Interruption{Signal: s, Became: became(nodes)}
 	}
 	if err != nil {
 		return err
 	}
 	n := nodes[0]
 	public, private := node{n.Lease, n.Instance}.addresses()
-	if err := fprintf(a.out, "%s %s\n", n.Name, strings.Join(append(public, private...), " ")); err != nil {
+	if err := term.Printf(a.Out, "%s %s\n", n.Name, strings.Join(append(public, private...), " ")); err != nil {
 		return err
 	}
 	var statuses []int
@@ -138,12 +143,14 @@ func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string)
 			continue
 		}
 		statuses = append(statuses, s.Status)
-		if err := a.writeContent(fmt.Sprintf("*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output))); err != nil {
+		if err := a.WriteContent(fmt.Sprintf(
+			"*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output),
+		)); err != nil {
 			return err
 		}
 	}
 	if sum := deploy.ScriptStatus(statuses); sum != 0 {
-		return status(sum)
+		return term.Exit(sum)
 	}
 	return nil
 }
@@ -151,7 +158,7 @@ func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string)
 // listNodes prints a line for each node: its name and its first public address.
 func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) error {
 	if len(words) > 0 {
-		return invalid("", "list-nodes takes no words beside options: %q", words)
+		return term.Invalid("", "list-nodes takes no words beside options: %q", words)
 	}
 	settings, err := a.deploySettings()
 	if err != nil {
@@ -175,7 +182,7 @@ func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) 
 			continue
 		}
 		public, private := n.addresses()
-		if err := fprintf(a.out, "%s %s\n", n.name(), first(append(public, private...))); err != nil {
+		if err := term.Printf(a.Out, "%s %s\n", n.name(), first(append(public, private...))); err != nil {
 			return err
 		}
 	}
@@ -185,13 +192,13 @@ func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) 
 // destroyNode unmakes all nodes of exactly one name.
 func (a *app) destroyNode(ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) != 1 || words[0] == "" {
-		return invalid("destroy-node NAME", "one name is to be given")
+		return term.Invalid("destroy-node NAME", "one name is to be given")
 	}
 	o.destroy.old = true
 	err := a.destroy(ctx, &o.destroy, words)
 	if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
-		tell(a.errs, a.program, err)
-		return status(deploy.StatusRefused)
+		a.TellAs(a.Program, err)
+		return term.Exit(deploy.StatusRefused)
 	}
 	return err
 }

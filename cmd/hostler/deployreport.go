@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/run/junit"
@@ -29,8 +30,9 @@ func viewNode(n node) nodeView {
 	i, l := n.instance, n.lease
 	d := deploy.Description{
 		ID: cmp.Or(i.ProviderID, string(l.Instance)), Name: n.name(), State: deploy.StateUnknown, Provider: l.Source, Lease: l.ID,
-		ImageID: cmp.Or(i.Facts["image_id"], l.Labels["image"]), ImageName: cmp.Or(i.Facts["image"], l.Labels["image"]), Region: i.Facts["region"],
-		Size: cmp.Or(i.Facts["flavor"], l.Labels["flavor"]), SSH: nodeSSH(i), Bundles: []deploy.Bundle{}, Scripts: []deploy.Script{},
+		ImageID: cmp.Or(i.Facts["image_id"], l.Labels["image"]), ImageName: cmp.Or(i.Facts["image"], l.Labels["image"]),
+		Region: i.Facts["region"],
+		Size:   cmp.Or(i.Facts["flavor"], l.Labels["flavor"]), SSH: nodeSSH(i), Bundles: []deploy.Bundle{}, Scripts: []deploy.Script{},
 	}
 	d.PublicIP, d.PrivateIP = n.addresses()
 	if !l.Given.IsZero() {
@@ -61,15 +63,19 @@ func (d *deploying) view(n *deploy.Node) nodeView {
 		v.State = deploy.StateUnknown
 	}
 	if n.Err != nil {
-		v.Error = d.show.mask(plain(n.Err))
+		v.Error = d.show.mask(term.ErrorText(n.Err))
 	}
 	v.Bundles = append([]deploy.Bundle{}, n.Bundles...)
-	if _, booting := d.booting.Load(n.Name); booting && len(n.Bundles) == 0 { // they come without us
+	// they come without us
+	if _, booting := d.booting.Load(n.Name); booting && len(n.Bundles) == 0 {
 		v.Bundles = d.by[n.Name].bundles()
 	}
 	for _, s := range n.Steps {
 		if s.Script && !s.Same {
-			v.Scripts = append(v.Scripts, deploy.Script{Name: s.Name, ExitStatus: s.Status, Seconds: s.Took.Seconds(), Log: d.show.logFile(n.Name)})
+			v.Scripts = append(
+				v.Scripts,
+				deploy.Script{Name: s.Name, ExitStatus: s.Status, Seconds: s.Took.Seconds(), Log: d.show.logFile(n.Name)},
+			)
 		}
 	}
 	return v
@@ -112,16 +118,16 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 	}
 	switch {
 	case o.old:
-	case a.flags.json:
-		errs = append(errs, a.printJSON(views))
+	case a.JSON:
+		errs = append(errs, a.PrintJSON(views))
 	default:
 		for _, v := range views {
 			if v.Status == string(deploy.Done) {
 				words := []string{v.Name, v.Instance}
 				for _, address := range append(v.PublicIP, v.PrivateIP...) {
-					words = append(words, printable(address))
+					words = append(words, term.Line(address))
 				}
-				errs = append(errs, fprintf(a.out, "%s\n", strings.Join(words, " ")))
+				errs = append(errs, term.Printf(a.Out, "%s\n", strings.Join(words, " ")))
 			}
 		}
 	}
@@ -131,7 +137,7 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 // writeFile writes a file as a whole, or standard output for "-".
 func (a *app) writeFile(name string, data []byte) error {
 	if name == "-" {
-		_, err := a.out.Write(data)
+		_, err := a.Out.Write(data)
 		return err
 	}
 	if err := renameio.WriteFile(name, data, 0o644); err != nil {
@@ -175,7 +181,7 @@ func (d *deploying) tests(nodes []*deploy.Node) *junit.Report {
 			add(c)
 		}
 		if n.Err != nil && !failed {
-			add(junit.Case{Name: "deploy", Time: n.Ended.Sub(n.Began), Status: junit.Errored, Message: d.show.mask(plain(n.Err))})
+			add(junit.Case{Name: "deploy", Time: n.Ended.Sub(n.Began), Status: junit.Errored, Message: d.show.mask(term.ErrorText(n.Err))})
 		} else if len(s.Cases) == 0 {
 			add(junit.Case{Name: "deploy", Time: n.Ended.Sub(n.Began), Status: junit.Passed})
 		}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/run/redact"
@@ -29,13 +30,14 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.set {
-			req.Wait = d.opt.wait.d
+		if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.Given {
+			req.Wait = d.opt.wait.Value
 		}
 		requests[v] = req
 	}
 	opt := deploy.Options{
-		Names: d.names, Request: requests[d.all[0]], Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel), AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
+		Names: d.names, Request: requests[d.all[0]], Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel),
+		AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
 		Acquire: d.engine.Acquire, Release: d.release, Look: d.look, Connect: d.connect, Tell: d.show.tell,
 		Prepare: func(n *deploy.Node, req *compute.Request) error {
 			own := requests[d.by[n.Name]]
@@ -56,8 +58,8 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 		opt.Apply = d.apply
 		d.boot(&opt)
 	}
-	if d.app.canAsk() {
-		opt.Ask = func(n *deploy.Node) bool { return d.app.confirm(fmt.Sprintf("%s failed: destroy it?", n.Name)) }
+	if !d.app.compat && d.app.CanAsk() {
+		opt.Ask = func(n *deploy.Node) bool { return d.app.Confirm(fmt.Sprintf("%s failed: destroy it?", n.Name)) }
 	}
 	nodes, err := deploy.Run(ctx, opt)
 	for _, n := range nodes {
@@ -68,7 +70,8 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 	return nodes, err
 }
 
-// goOn is the command that goes on with setting a node up where that failed, behind the others; "": there is none. Values may be secret, and are not in it.
+// goOn is the command that goes on with setting a node up where that failed, behind the others; "":
+// there is none. Values may be secret, and are not in it.
 func (d *deploying) goOn(n *deploy.Node) string {
 	v := d.by[n.Name]
 	if v.plan == nil || d.opt.old || len(v.plan.Bundles()) == 0 {
@@ -92,7 +95,8 @@ func (d *deploying) who(n *deploy.Node) compute.Who {
 	return compute.Who{Owner: d.owner, Lease: n.Lease.ID}
 }
 
-// look returns the instance that a node is, with what is known of the real one where a pool is in front of it.
+// look returns the instance that a node is, with what is known of the real one where a pool is in
+// front of it.
 func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
 	i, _, err := d.engine.Resolve(ctx, string(l.Instance))
 	if err == nil && i.Child != "" {
@@ -147,7 +151,7 @@ func (d *deploying) open() (*shown, error) {
 		prune(s.dir)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, invalid("--logs DIR names another directory", "what scripts print cannot be kept: %v", err)
+		return nil, term.Invalid("--logs DIR names another directory", "what scripts print cannot be kept: %v", err)
 	}
 	return s, nil
 }
@@ -178,7 +182,7 @@ func (s *shown) tell(n *deploy.Node) {
 	say := func(format string, args ...any) { s.say(n, format, args...) }
 	switch n.State {
 	case deploy.Making:
-		if isTerminal(s.app.errs) {
+		if term.IsTerminal(s.app.Err) {
 			say("making %s", n.Instance.ID)
 		}
 	case deploy.SettingUp:
@@ -194,25 +198,28 @@ func (s *shown) tell(n *deploy.Node) {
 
 // say writes a line about a node.
 func (s *shown) say(n *deploy.Node, format string, args ...any) {
-	if s.app.flags.quiet || s.app.flags.json {
+	if s.app.Quiet || s.app.JSON {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = fprintf(s.app.errs, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
+	_ = term.Printf(s.app.Err, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
 }
 
 // writer is where what runs on a node prints: to standard error and into its log, a line at a time.
 func (s *shown) writer(n *deploy.Node) (*nodeWriter, error) {
 	f, err := os.OpenFile(s.logFile(n.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what scripts print cannot be kept: %w", err), Hint: "--logs DIR names another directory"}
+		return nil, &compute.Error{
+			Kind: compute.ErrFailed, Err: fmt.Errorf("what scripts print cannot be kept: %w", err),
+			Hint: "--logs DIR names another directory",
+		}
 	}
 	w := &nodeWriter{show: s, log: bufio.NewWriter(f), file: f}
 	if s.prefix {
 		w.prefix = n.Name + " | "
 	}
-	w.quiet = s.app.flags.quiet || s.app.flags.json
+	w.quiet = s.app.Quiet || s.app.JSON
 	return w, nil
 }
 
@@ -274,7 +281,7 @@ func (w *nodeWriter) flush() {
 	}
 	w.show.mu.Lock()
 	defer w.show.mu.Unlock()
-	out, end := displayed(w.show.app.errs)
+	out, end := term.Displayed(w.show.app.Err)
 	_, _ = io.WriteString(out, w.prefix+line) // a reader who has gone does not end the work
 	_ = end()
 }

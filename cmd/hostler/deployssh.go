@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/remote/openssh"
 )
 
-// The facts of an instance that say how it is reached by ssh. Sources may tell them; of type ssh they are what OpenSSH's configuration says here.
+// The facts of an instance that say how it is reached by ssh. Sources may tell them; of type ssh
+// they are what OpenSSH's configuration says here.
 const (
 	factSSHHost    = "ssh_host"
 	factSSHPort    = "ssh_port"
@@ -20,7 +21,8 @@ const (
 	factSSHHostKey = "ssh_host_key"
 )
 
-// nodeSSH says how a node is reached by ssh, where its source says so; nil: through `hostler ssh` alone.
+// nodeSSH says how a node is reached by ssh, where its source says so; nil: through `hostler ssh`
+// alone.
 func nodeSSH(i compute.Instance) *deploy.SSH {
 	host := i.Facts[factSSHHost]
 	if host == "" {
@@ -33,7 +35,8 @@ func nodeSSH(i compute.Instance) *deploy.SSH {
 	return &deploy.SSH{User: i.Facts[factSSHUser], Host: host, Port: port, Key: i.Facts[factSSHKey], HostKey: i.Facts[factSSHHostKey]}
 }
 
-// sshFacts adds how an instance of a source of type ssh is reached. Where that cannot be found out, as of a source that a controller has, nothing is added.
+// sshFacts adds how an instance of a source of type ssh is reached. Where that cannot be found out,
+// as of a source that a controller has, nothing is added.
 func (a *app) sshFacts(ctx context.Context, i compute.Instance) compute.Instance {
 	cfg, err := a.configuration()
 	if err != nil {

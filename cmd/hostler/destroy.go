@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -77,10 +77,10 @@ func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) er
 	if err := a.passed(ctx, o); err != nil {
 		return err
 	}
-	if !o.yes && !o.old && a.canAsk() && !a.askAll(chosen) {
-		return denied("--yes does not ask", "nothing is destroyed")
+	if !o.yes && !o.old && !a.compat && a.CanAsk() && !a.askAll(chosen) {
+		return term.Denied("--yes does not ask", "nothing is destroyed")
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	done := make([]releasedView, 0, len(chosen))
 	var ids []compute.ID
@@ -98,7 +98,7 @@ func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) er
 		err = a.sayReleased(ctx, engine, done, opt)
 	}
 	a.ring(context.WithoutCancel(ctx))
-	return a.interrupted(err, "what was given back goes all the same")
+	return a.Interrupted(err, "what was given back goes all the same")
 }
 
 // chooseNodes finds what names mean, and refuses what they do not clearly mean and what is protected.
@@ -121,19 +121,19 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 			for _, n := range all {
 				known = append(known, n.name())
 			}
-			errs = append(errs, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"), Hint: cmp.Or(nearestHint(name, known, ""), "hostler list")})
+			errs = append(errs, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"), Hint: cmp.Or(term.DidYouMean(name, known, ""), "hostler list")})
 			continue
 		case len(found) > 1 && !o.all && !o.old:
 			var ids []string
 			for _, n := range found {
 				ids = append(ids, fmt.Sprintf("%s (%s)", n.lease.ID, n.lease.Instance))
 			}
-			errs = append(errs, conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
+			errs = append(errs, term.Conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
 			continue
 		}
 		for _, n := range found {
 			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
-				errs = append(errs, denied("--force destroys it all the same", "%s: deploy did not make it, and its name begins with none of %s", name, strings.Join(free, ", ")))
+				errs = append(errs, term.Denied("--force destroys it all the same", "%s: deploy did not make it, and its name begins with none of %s", name, strings.Join(free, ", ")))
 				continue
 			}
 			if !slices.ContainsFunc(out, func(b node) bool { return b.lease.ID == n.lease.ID }) {
@@ -153,30 +153,18 @@ func (a *app) passed(ctx context.Context, o *destroyOptions) error {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", o.command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.errs, a.errs // standard output is for what destroy says
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.Err, a.Err // standard output is for what destroy says
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &exit):
-		return conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
+		return term.Conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
 	case err != nil:
-		return invalid("", "--if: %v", err)
+		return term.Invalid("", "--if: %v", err)
 	}
 	return nil
-}
-
-// canAsk reports whether a person can be asked.
-func (a *app) canAsk() bool {
-	return !a.compat && !a.flags.json && isTerminal(a.in) && isTerminal(a.errs)
-}
-
-// confirm asks a person, for whom no is the answer to everything but yes.
-func (a *app) confirm(question string) bool {
-	_ = fprintf(a.errs, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
-	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
 }
 
 // askAll asks about nodes together.
@@ -185,5 +173,5 @@ func (a *app) askAll(nodes []node) bool {
 	for _, n := range nodes {
 		names = append(names, fmt.Sprintf("%s (%s)", n.name(), n.lease.Instance))
 	}
-	return a.confirm("destroy " + strings.Join(names, ", ") + "?")
+	return a.Confirm("destroy " + strings.Join(names, ", ") + "?")
 }

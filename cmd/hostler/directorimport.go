@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/text/visible"
@@ -39,13 +40,13 @@ on standard error, and stands in the output as a comment.`,
 				}
 				text += rules
 			}
-			if a.flags.json {
-				return a.printJSON(importedView{text, append([]string{}, c.Warnings...)})
+			if a.JSON {
+				return a.PrintJSON(importedView{text, append([]string{}, c.Warnings...)})
 			}
 			for _, w := range c.Warnings {
-				_ = fprintf(a.errs, "%s: warning: %s: %s\n", a.program, printable(args[0]), printable(w))
+				_ = term.Printf(a.Err, "%s: warning: %s: %s\n", a.Program, term.Line(args[0]), term.Line(w))
 			}
-			return fprintf(a.out, "%s", visible.Block(string(text)))
+			return term.Printf(a.Out, "%s", visible.Block(string(text)))
 		},
 	}
 }

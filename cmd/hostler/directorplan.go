@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
@@ -50,12 +51,12 @@ there is an answer: with --json an object a line, {"eject": [node...], "cache": 
 
 // metalPlan decides each line of a file.
 func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []string) error {
-	in, name := a.in, "standard input"
+	in, name := a.In, "standard input"
 	switch {
 	case input == "":
-		return invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
+		return term.Invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
 	case len(nodes) > 0 && strategy != "proportional":
-		return invalid("", "--explain: only the strategy proportional says why")
+		return term.Invalid("", "--explain: only the strategy proportional says why")
 	case input != "-":
 		f, err := os.Open(input)
 		if err != nil {
@@ -76,7 +77,7 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 	for number := 1; ; number++ {
 		line, end := readLine(r, mostPlanned)
 		if errors.Is(end, errLongLine) {
-			return invalid("docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name, number, end, mostPlanned>>20)
+			return term.Invalid("docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name, number, end, mostPlanned>>20)
 		}
 		if end != nil && !errors.Is(end, io.EOF) {
 			return fmt.Errorf("%s: line %d: %w", name, number, end)
@@ -121,18 +122,12 @@ func lineError(name string, number int, err error) error {
 	hint := compute.Hint(err)
 	var unknown *caching.UnknownKey
 	if errors.As(err, &unknown) {
-		hint = nearestHint(unknown.Key, caching.FormKeys(), "")
+		hint = term.DidYouMean(unknown.Key, caching.FormKeys(), "")
 	}
 	if hint == "" && errors.Is(err, compute.ErrInvalid) {
 		hint = "docs/director-metal.md has the form, one object a line"
 	}
-	at := &compute.Error{Hint: hint}
-	for _, k := range kindStatus {
-		if errors.Is(err, k.kind) {
-			at.Kind = k.kind
-			break
-		}
-	}
+	at := &compute.Error{Hint: hint, Kind: term.KindOf(err)}
 	if e, ok := errors.AsType[*compute.Error](err); ok && e == err && e.Op == "" { // its kind is said once
 		err = e.Err
 	}
@@ -157,22 +152,22 @@ func (a *app) planLine(ctx context.Context, line []byte, outside string, nodes [
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
-		return a.printLine(caching.AnswerOf(plan))
+	if a.JSON {
+		return a.PrintLine(caching.AnswerOf(plan))
 	}
 	var out bytes.Buffer
 	for _, id := range plan.Eject {
-		fmt.Fprintf(&out, "eject %s\n", printable(id))
+		fmt.Fprintf(&out, "eject %s\n", term.Line(id))
 	}
 	for _, flavor := range slices.Sorted(maps.Keys(plan.Cache)) {
 		for _, w := range plan.Cache[flavor] {
-			fmt.Fprintf(&out, "cache %s %s (%s)\n", printable(w.Node), printable(w.Image), printable(flavor))
+			fmt.Fprintf(&out, "cache %s %s (%s)\n", term.Line(w.Node), term.Line(w.Image), term.Line(flavor))
 		}
 	}
 	if out.Len() == 0 {
 		out.WriteString("nothing is to be done\n")
 	}
-	_, err = out.WriteTo(a.out)
+	_, err = out.WriteTo(a.Out)
 	return err
 }
 
@@ -189,11 +184,11 @@ func (a *app) explainLine(c *caching.Case, nodes []string) error {
 		if !there {
 			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("no node %s among %d", node, len(c.Fleet.Nodes))}
 		}
-		if a.flags.json {
-			if err := a.printLine(explanationView{node, why}); err != nil {
+		if a.JSON {
+			if err := a.PrintLine(explanationView{node, why}); err != nil {
 				return err
 			}
-		} else if err := fprintf(a.out, "%s: %s\n", printable(node), printable(why)); err != nil {
+		} else if err := term.Printf(a.Out, "%s: %s\n", term.Line(node), term.Line(why)); err != nil {
 			return err
 		}
 	}

@@ -37,7 +37,7 @@ func newDocs(a *app) *cobra.Command {
 				if err = e; err == nil && len(args) > 0 {
 					err = os.WriteFile(filepath.Join(args[0], filepath.Base(name)), text, 0o644)
 				} else if err == nil {
-					_, err = fmt.Fprintf(a.out, "---\n%s", text)
+					_, err = fmt.Fprintf(a.Out, "---\n%s", text)
 				}
 				if err != nil {
 					return err

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/keeper"
@@ -66,7 +67,7 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 			case watch:
 				return a.doctorSandbox(cmd, args)
 			case len(args) > 0 && a.flags.source != "":
-				return invalid("", "doctor looks at an instance or at a source, not at both")
+				return term.Invalid("", "doctor looks at an instance or at a source, not at both")
 			case len(args) > 0:
 				checks, err := a.probeInstance(ctx, args[0])
 				if err != nil {
@@ -115,13 +116,13 @@ func (a *app) toldChecks(checks []checkView) error {
 		bad = bad || c.Result == "fail"
 	}
 	var err error
-	if a.flags.json {
-		err = a.printJSON(checks)
+	if a.JSON {
+		err = a.PrintJSON(checks)
 	} else {
-		err = fprintf(a.out, "%s", visible.Block(checkLines(checks)))
+		err = term.Printf(a.Out, "%s", visible.Block(checkLines(checks)))
 	}
 	if err == nil && bad {
-		return status(1)
+		return term.Exit(1)
 	}
 	return err
 }
@@ -134,9 +135,9 @@ func checkLines(checks []checkView) string {
 	}
 	var b strings.Builder
 	for _, c := range checks {
-		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", c.Result, width, c.What, printable(c.Detail))
+		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", c.Result, width, c.What, term.Line(c.Detail))
 		if c.Hint != "" {
-			fmt.Fprintf(&b, "%*s  hint: %s\n", width+6, "", printable(c.Hint))
+			fmt.Fprintf(&b, "%*s  hint: %s\n", width+6, "", term.Line(c.Hint))
 		}
 	}
 	return b.String()
@@ -145,7 +146,7 @@ func checkLines(checks []checkView) string {
 func (a *app) checkConfig() []checkView {
 	cfg, err := a.configuration()
 	if err != nil {
-		return []checkView{{"fail", "configuration", plain(err), "mend the file"}}
+		return []checkView{{"fail", "configuration", term.ErrorText(err), "mend the file"}}
 	}
 	roots := 0
 	for _, r := range cfg.Roots {
@@ -177,7 +178,7 @@ func (a *app) checkState(ctx context.Context) []checkView {
 		_, err = a.embedded(ctx)
 	}
 	if err != nil {
-		return []checkView{{"fail", "state", plain(err), compute.Hint(err)}}
+		return []checkView{{"fail", "state", term.ErrorText(err), compute.Hint(err)}}
 	}
 	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.at, ""}}
 	var fs unix.Statfs_t
@@ -195,7 +196,7 @@ func (a *app) checkState(ctx context.Context) []checkView {
 func (a *app) checkKeeper(ctx context.Context) checkView {
 	socket, err := keeperSocket()
 	if err != nil {
-		return checkView{"warn", "keeper", plain(err), compute.Hint(err)}
+		return checkView{"warn", "keeper", term.ErrorText(err), compute.Hint(err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -204,7 +205,7 @@ func (a *app) checkKeeper(ctx context.Context) checkView {
 	case errors.Is(err, keeper.ErrNone):
 		return checkView{"ok", "keeper", "not running; starts when it is needed, at " + socket, ""}
 	case err != nil:
-		return checkView{"warn", "keeper", plain(err), compute.Hint(err)}
+		return checkView{"warn", "keeper", term.ErrorText(err), compute.Hint(err)}
 	case st.Error != "":
 		return checkView{"warn", "keeper", "its last work: " + st.Error, ""}
 	}
@@ -252,7 +253,7 @@ func checkGit(ctx context.Context) checkView {
 	cmd.WaitDelay = time.Second
 	said, err := cmd.Output()
 	if err != nil {
-		return checkView{"warn", "git", "run --sync in a git work tree wants it: " + plain(err), "install git, or say --sync=dir to send all that is there"}
+		return checkView{"warn", "git", "run --sync in a git work tree wants it: " + term.ErrorText(err), "install git, or say --sync=dir to send all that is there"}
 	}
 	return checkView{"ok", "git", strings.TrimSpace(string(said)), ""}
 }
@@ -318,11 +319,11 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 	}
 	all, err := engine.Status(ctx)
 	if err != nil {
-		return append(out, checkView{"fail", "state", plain(err), compute.Hint(err)})
+		return append(out, checkView{"fail", "state", term.ErrorText(err), compute.Hint(err)})
 	}
 	for _, s := range all {
 		if s.Unready != nil {
-			out = append(out, checkView{"warn", "source " + s.Name, printable(s.Unready.String()), "what stood ready before serves as long as it lasts; hostler events " + s.Name + ", hostler source test " + s.Name})
+			out = append(out, checkView{"warn", "source " + s.Name, term.Line(s.Unready.String()), "what stood ready before serves as long as it lasts; hostler events " + s.Name + ", hostler source test " + s.Name})
 		}
 		if s.Orphaned {
 			out = append(out, checkView{"warn", "source " + s.Name, "has instances and is not configured so any more", "hostler status -v; hostler discard"})
@@ -334,7 +335,7 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) checkView {
 	what := "source " + s.Name
 	if err := configError(faultOf(s)); err != nil {
-		return checkView{"fail", what, plain(err), compute.Hint(err)}
+		return checkView{"fail", what, term.ErrorText(err), compute.Hint(err)}
 	}
 	if s.Type == "pool" {
 		return checkView{"ok", what, fmt.Sprintf("a pool over %d sources", len(s.Sources)), ""}
@@ -357,7 +358,7 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 		if hint == "" {
 			hint = "hostler source test " + s.Name
 		}
-		return checkView{"fail", what, plain(err), hint}
+		return checkView{"fail", what, term.ErrorText(err), hint}
 	}
 	if _, known := kinds()[s.Type]; !known {
 		path, _ := exec.LookPath("hostler-source-" + s.Type)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/run/workspace"
@@ -53,7 +54,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	began := time.Now()
 	conn, err := connect(ctx)
 	if err != nil {
-		add("fail", "reach", plain(err), compute.Hint(err))
+		add("fail", "reach", term.ErrorText(err), compute.Hint(err))
 		return out
 	}
 	defer conn.Close()
@@ -73,7 +74,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 		err = fmt.Errorf("sh ended with %d: %s", exit.Status(), strings.TrimSpace(wrong.String()))
 	}
 	if err != nil {
-		add("fail", "shell", plain(err), compute.Hint(err))
+		add("fail", "shell", term.ErrorText(err), compute.Hint(err))
 		return out
 	}
 	facts := map[string][]string{}
@@ -99,7 +100,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	names := strings.Join(facts["has"], " ")
 	add("ok", "programs", "of tar, rsync, git and bash it has: "+cmp.Or(names, "none"), "")
 	if err := probeAgent(ctx, conn); err != nil {
-		add("warn", "sync", "a working tree cannot be taken there: "+plain(err), compute.Hint(err))
+		add("warn", "sync", "a working tree cannot be taken there: "+term.ErrorText(err), compute.Hint(err))
 		return out
 	}
 	add("ok", "sync", "by hostler's agent, which needs none of these programs", "")
@@ -153,7 +154,7 @@ func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	bare, err1 := measure("sh", "-c", ":")
 	login, err2 := measure("sh", "-c", `exec "${SHELL:-sh}" -lc :`)
 	if err := errors.Join(err1, err2); err != nil {
-		return checkView{"warn", what + ": start-up files", "a log-in shell does not come up: " + plain(err), "look at ~/.profile there, and what it calls"}
+		return checkView{"warn", what + ": start-up files", "a log-in shell does not come up: " + term.ErrorText(err), "look at ~/.profile there, and what it calls"}
 	}
 	cost := max(0, login-bare).Round(time.Millisecond)
 	if cost > slowStart {
@@ -197,11 +198,11 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 func (a *app) probeSource(ctx context.Context, name string) []checkView {
 	engine, err := a.embedded(ctx)
 	if err != nil {
-		return []checkView{{"fail", "source " + name, plain(err), compute.Hint(err)}}
+		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
 	}
 	s, err := a.configured(name)
 	if err != nil {
-		return []checkView{{"fail", "source " + name, plain(err), compute.Hint(err)}}
+		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
 	}
 	out := []checkView{a.checkSource(ctx, engine, s)}
 	if s.Type == "pool" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	"github.com/hostler-project/hostler/text/visible"
@@ -58,11 +59,11 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 	ctx := cmd.Context()
 	switch at := cmd.ArgsLenAtDash(); {
 	case len(words) == 0:
-		return invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
+		return term.Invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
 	case at < 0:
-		return invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
+		return term.Invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
 	case at > 0:
-		return invalid("hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q", words[0])
+		return term.Invalid("hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q", words[0])
 	case words[0] == "":
 		return emptyName("")
 	}
@@ -70,7 +71,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	if a.remote != nil {
-		return invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
+		return term.Invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
 			"a controller makes the sandboxes, and it alone knows what they hide")
 	}
 	name, err := a.sourceName()
@@ -85,12 +86,12 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	if _, ok := a.hostRooted(name); !ok {
-		return invalid("hostler doctor --sandbox -s sandbox -- COMMAND", "the source %s makes no sandboxes of this machine's own root, so it hides nothing", name)
+		return term.Invalid("hostler doctor --sandbox -s sandbox -- COMMAND", "the source %s makes no sandboxes of this machine's own root, so it hides nothing", name)
 	}
 	own := *a
 	own.closers = nil
-	if a.flags.json { // standard output has the document alone
-		own.out = a.errs
+	if a.JSON { // standard output has the document alone
+		own.Out = a.Err
 	}
 	w := &watching{app: a, runner: newRunner(&own, task{opt: &runOptions{verb: "doctor", given: givenFlags(cmd)}, words: words})}
 	w.runner.watching = w
@@ -133,7 +134,7 @@ func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Co
 			err = errors.New("the watcher was ended before it wrote them")
 		}
 		if err != nil {
-			w.app.tell(fmt.Errorf("which hidden paths were looked for is not known: %w", err))
+			w.app.Tell(fmt.Errorf("which hidden paths were looked for is not known: %w", err))
 		}
 	}, nil
 }
@@ -230,8 +231,8 @@ func (w *watching) advise(view *hiddenView) {
 // tell prints what was found: a document on standard output, or text beside what the command writes, on standard error.
 func (w *watching) tell(view *hiddenView) error {
 	a := w.app
-	if a.flags.json {
-		return a.printJSON(view)
+	if a.JSON {
+		return a.PrintJSON(view)
 	}
 	var b strings.Builder
 	switch {
@@ -243,25 +244,25 @@ func (w *watching) tell(view *hiddenView) error {
 		b.WriteString("the command looked for nothing that the sandbox hides\n")
 	}
 	for _, h := range view.Paths {
-		fmt.Fprintf(&b, "\n%s\n", printable(h.Path))
+		fmt.Fprintf(&b, "\n%s\n", term.Line(h.Path))
 		if h.Place != "" {
-			fmt.Fprintf(&b, "  leads to  %s\n", printable(h.Place))
+			fmt.Fprintf(&b, "  leads to  %s\n", term.Line(h.Place))
 		}
 		for _, u := range h.Uses {
-			fmt.Fprintf(&b, "  by        %s: %s (%d)\n", printable(u.Program), printable(u.Call), u.Times)
+			fmt.Fprintf(&b, "  by        %s: %s (%d)\n", term.Line(u.Program), term.Line(u.Call), u.Times)
 		}
 		why := h.Why
 		if h.At != "" {
 			why = h.At + ": " + why
 		}
-		fmt.Fprintf(&b, "  hidden    %s\n", printable(why))
+		fmt.Fprintf(&b, "  hidden    %s\n", term.Line(why))
 		if h.Line != "" {
 			fmt.Fprintf(&b, "  to show   %s\n", h.Line)
 		}
 		fmt.Fprintf(&b, "  hint      %s\n", h.Hint)
 	}
 	if view.Line != "" {
-		fmt.Fprintf(&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source), printable(view.Line))
+		fmt.Fprintf(&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source), term.Line(view.Line))
 	}
 	if view.More > 0 {
 		fmt.Fprintf(&b, "\nmore than could be kept: %d further lookups\n", view.More)
@@ -269,7 +270,7 @@ func (w *watching) tell(view *hiddenView) error {
 	if view.Unread > 0 {
 		fmt.Fprintf(&b, "\nnot seen: %d lookups of processes of other users inside, or with a path that cannot be read\n", view.Unread)
 	}
-	return fprintf(a.errs, "%s", visible.Block(b.String()))
+	return term.Printf(a.Err, "%s", visible.Block(b.String()))
 }
 
 // sourceFile names the file in which a source is described, or is to be.
@@ -285,7 +286,7 @@ func shownAs(p string) (string, bool) {
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
 		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))
 	}
-	return p, utf8.ValidString(p) && printable(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
+	return p, utf8.ValidString(p) && term.Line(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
 }
 
 // nameable is the path, or the nearest directory above it, that a source's key can name.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -27,7 +28,7 @@ func (a *app) checkController(ctx context.Context) checkView {
 	}
 	switch {
 	case err != nil:
-		return checkView{"fail", "controller", where + ": " + plain(err), cmp.Or(compute.Hint(err), "--embedded works without it")}
+		return checkView{"fail", "controller", where + ": " + term.ErrorText(err), cmp.Or(compute.Hint(err), "--embedded works without it")}
 	case c == nil:
 		return checkView{"ok", "controller", "none runs here; each command works by itself", "hostler serve starts one"}
 	}
@@ -45,14 +46,14 @@ func (a *app) checkController(ctx context.Context) checkView {
 	fits, err := a.fits(self)
 	switch ours := thisVersion().Version; {
 	case err != nil:
-		out.Result, out.Detail = "warn", out.Detail+"; "+plain(err)
+		out.Result, out.Detail = "warn", out.Detail+"; "+term.ErrorText(err)
 	case !fits:
 		out.Detail += "; it has another configuration or state than is meant here, so commands work by themselves"
 	case self.Version != ours:
 		out.Result, out.Detail, out.Hint = "warn", out.Detail+"; this hostler is "+ours, "restart the older of the two when it suits"
 	}
 	if err := c.Ready(ctx); err != nil {
-		out.Result, out.Detail, out.Hint = "fail", out.Detail+"; it is not ready: "+plain(err), "its log says why; its state may be out of reach"
+		out.Result, out.Detail, out.Hint = "fail", out.Detail+"; it is not ready: "+term.ErrorText(err), "its log says why; its state may be out of reach"
 	}
 	return out
 }

@@ -42,7 +42,7 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 	}
 	defer d.ring()
 	return engine.Tend(ctx, pool.Tending{Go: d.counted(run), Done: again, Apart: true, Failed: func(err error) {
-		d.app.log.Warn("what is due", "err", err)
+		d.app.Log.Warn("what is due", "err", err)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.failed = true
@@ -106,9 +106,9 @@ func (d *duty) look(ctx context.Context, run func(func())) time.Time {
 	d.mu.Lock()
 	engine, again := d.now.pool, d.again
 	d.mu.Unlock()
-	next, err := engine.Oversee(ctx, pool.Tending{Go: d.counted(run), Done: again, Failed: func(err error) { d.app.log.Warn("what has become of instances", "err", err) }}, d.ring)
+	next, err := engine.Oversee(ctx, pool.Tending{Go: d.counted(run), Done: again, Failed: func(err error) { d.app.Log.Warn("what has become of instances", "err", err) }}, d.ring)
 	if err != nil && ctx.Err() == nil {
-		d.app.log.Warn("what has become of instances", "err", err)
+		d.app.Log.Warn("what has become of instances", "err", err)
 	}
 	return next
 }

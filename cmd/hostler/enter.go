@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -30,7 +31,7 @@ func (c *claim) enter(ctx context.Context) (compute.Conn, string, error) {
 		if n == entersMost {
 			return nil, "", err
 		}
-		c.app.say("%s has ended (%s): another is taken", c.instance.ID, why)
+		c.app.Say("%s has ended (%s): another is taken", c.instance.ID, why)
 		begin := time.Now()
 		err = c.acquire(ctx, c.again())
 		c.retaken += time.Since(begin)
@@ -45,7 +46,7 @@ func (c *claim) enter(ctx context.Context) (compute.Conn, string, error) {
 
 // bare is an error for people without the instance's name.
 func (c *claim) bare(err error) string {
-	return strings.TrimPrefix(plain(err), string(c.instance.ID)+": ")
+	return strings.TrimPrefix(term.ErrorText(err), string(c.instance.ID)+": ")
 }
 
 // again is the request by which it was acquired, with what is left of its time to wait. Nothing left is not 0, as who does not wait has what is made for him take its time.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/cli/term"
 	"io/fs"
 	"net"
 	"os"
@@ -106,7 +107,7 @@ func TestAnotherIsTaken(t *testing.T) {
 			for _, id := range dead {
 				endSandbox(t, m, id)
 			}
-			if out, errs, exit = m.run("run", "boxes", "--", "echo", "it ran"); exit != exitNotBegun || !strings.Contains(errs, dead[2]+": the sandbox has ended") {
+			if out, errs, exit = m.run("run", "boxes", "--", "echo", "it ran"); exit != term.ExitNotBegun || !strings.Contains(errs, dead[2]+": the sandbox has ended") {
 				t.Errorf("of three that have ended, %v: exit status %d, %q %q\n%s", dead, exit, out, errs, m.must("events"))
 			}
 			if got := m.must("status", "boxes", "--query", "in-use"); got != "0\n" {
@@ -114,7 +115,7 @@ func TestAnotherIsTaken(t *testing.T) {
 			}
 			mine := strings.TrimSpace(m.must("acquire", "-s", "boxes"))
 			endSandbox(t, m, mine)
-			if out, errs, exit = m.run("run", mine, "--", "echo", "it ran"); exit != exitNotBegun || out != "" || strings.Contains(errs, "another is taken") {
+			if out, errs, exit = m.run("run", mine, "--", "echo", "it ran"); exit != term.ExitNotBegun || out != "" || strings.Contains(errs, "another is taken") {
 				t.Errorf("by name: exit status %d, %q %q", exit, out, errs)
 			}
 			m.must("release", mine)

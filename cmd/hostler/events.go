@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -26,7 +27,7 @@ func newEvents(a *app) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if newest < 0 {
-				return invalid("", "--newest %d: less than none", newest)
+				return term.Invalid("", "--newest %d: less than none", newest)
 			}
 			if audit {
 				return a.showAudit(cmd.Context(), newest, follow, args)
@@ -90,7 +91,7 @@ func (a *app) about(ctx context.Context, engine engine, name string, q *compute.
 }
 
 func (a *app) events(ctx context.Context, engine engine, q compute.EventQuery, follow bool) error {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	for {
 		found, err := engine.Events(ctx, q)
@@ -126,8 +127,8 @@ func (a *app) events(ctx context.Context, engine engine, q compute.EventQuery, f
 }
 
 func (a *app) printEvent(e compute.Event) error {
-	if a.flags.json {
-		return a.printLine(e)
+	if a.JSON {
+		return a.PrintLine(e)
 	}
 	about := string(e.Instance)
 	if about == "" {
@@ -135,10 +136,10 @@ func (a *app) printEvent(e compute.Event) error {
 	}
 	words := []string{e.Time.Local().Format(time.DateTime), e.Kind, about}
 	if e.Owner != "" {
-		words = append(words, "("+printable(e.Owner)+")")
+		words = append(words, "("+term.Line(e.Owner)+")")
 	}
 	if e.Text != "" {
-		words = append(words, printable(e.Text))
+		words = append(words, term.Line(e.Text))
 	}
 	keys := make([]string, 0, len(e.Data))
 	for k := range e.Data {
@@ -146,7 +147,7 @@ func (a *app) printEvent(e compute.Event) error {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		words = append(words, k+"="+printable(e.Data[k]))
+		words = append(words, k+"="+term.Line(e.Data[k]))
 	}
-	return fprintf(a.out, "%s\n", strings.Join(words, "  "))
+	return term.Printf(a.Out, "%s\n", strings.Join(words, "  "))
 }

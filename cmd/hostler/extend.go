@@ -3,11 +3,12 @@ package main
 import (
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
 )
 
 func newExtend(a *app) *cobra.Command {
-	var ttl durationFlag
+	var ttl term.DurationFlag
 	cmd := &cobra.Command{
 		Use:     "extend INSTANCE|LEASE...",
 		Short:   "Keep leases longer: their ttl starts again, and they count as used now",
@@ -18,25 +19,25 @@ func newExtend(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			leases, err := engine.Extend(cmd.Context(), a.who(cmd.Context(), engine, args...), ttl.orNone(), asIDs(args)...)
+			leases, err := engine.Extend(cmd.Context(), a.who(cmd.Context(), engine, args...), ttl.OrNone(), asIDs(args)...)
 			if err != nil {
 				return err
 			}
 			views := make([]leaseView, len(leases))
 			for i, l := range leases {
 				views[i] = viewLease(l)
-				if d := l.Deadline(); !a.flags.json && !a.flags.quiet {
+				if d := l.Deadline(); !a.JSON && !a.Quiet {
 					end := "has no end"
 					if !d.IsZero() {
-						end = "ends in " + short(time.Until(d).Round(time.Second))
+						end = "ends in " + term.ShortDuration(time.Until(d).Round(time.Second))
 					}
-					if err := fprintf(a.out, "%s: the lease %s\n", l.Instance, end); err != nil {
+					if err := term.Printf(a.Out, "%s: the lease %s\n", l.Instance, end); err != nil {
 						return err
 					}
 				}
 			}
-			if a.flags.json {
-				return a.printJSON(views)
+			if a.JSON {
+				return a.PrintJSON(views)
 			}
 			return nil
 		},

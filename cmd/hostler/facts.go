@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -48,7 +49,7 @@ type usageView struct {
 }
 
 func (a *app) facts(ctx context.Context, name string, anyones bool) error {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	c, conn, err := a.reach(ctx, name, anyones)
 	if err != nil {
@@ -69,8 +70,8 @@ func (a *app) facts(ctx context.Context, name string, anyones bool) error {
 		return err
 	}
 	v.Usage = usageView{u.CPU.Seconds(), u.Memory, u.Disk, u.Processes, u.OOMKills}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	return a.printFacts(v)
 }
@@ -82,7 +83,7 @@ func (a *app) printFacts(v factsView) error {
 		{"memory", shortSize(u.Memory) + " of " + shortSize(f.Memory)}, {"disk", shortSize(u.Disk) + " of " + shortSize(f.Disk)},
 		{"cpu", strconv.FormatFloat(u.CPU, 'f', 3, 64) + "s"}, {"processes", strconv.Itoa(u.Processes)}, {"oom kills", strconv.Itoa(u.OOMKills)},
 	} {
-		if err := fprintf(a.out, "%-10s %s\n", line[0], line[1]); err != nil {
+		if err := term.Printf(a.Out, "%-10s %s\n", line[0], line[1]); err != nil {
 			return err
 		}
 	}
@@ -91,12 +92,12 @@ func (a *app) printFacts(v factsView) error {
 		if slices.Contains([]string{"os", "arch", "cores", "memory", "disk"}, name) {
 			continue
 		}
-		if err := fprintf(a.out, "%-10s %s\n", printable(name), printable(v.Known[name])); err != nil {
+		if err := term.Printf(a.Out, "%-10s %s\n", term.Line(name), term.Line(v.Known[name])); err != nil {
 			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Tools)) {
-		if err := fprintf(a.out, "%-10s %s\n", name, f.Tools[name]); err != nil {
+		if err := term.Printf(a.Out, "%-10s %s\n", name, f.Tools[name]); err != nil {
 			return err
 		}
 	}

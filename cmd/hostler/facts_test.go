@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"github.com/hostler-project/hostler/cli/term"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 // TestFactsNamePorts: a free port that was taken is of no use to who cannot find it.
 func TestFactsNamePorts(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{out: &out}
+	a := &app{Terminal: term.Terminal{Out: &out}}
 	v := factsView{Instance: "box-1", Known: map[string]string{"port 8080/tcp": "127.0.0.1:49153", "image": "tiny\x1b[31m", "cores": "64"}}
 	if err := a.printFacts(v); err != nil {
 		t.Fatal(err)

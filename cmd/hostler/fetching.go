@@ -58,7 +58,7 @@ func (a *app) others(own ...string) *image.Others {
 	if a.guard == nil {
 		return nil
 	}
-	return &image.Others{Guard: a.guard, Own: own, Log: a.log}
+	return &image.Others{Guard: a.guard, Own: own, Log: a.Log}
 }
 
 // What is told of refusals: one of the same somebody for the same place in so long, and so many a second and at once.

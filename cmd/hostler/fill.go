@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -20,17 +21,17 @@ maximum. Prints the names of what was made. Without a controller nothing else ma
 			if err != nil {
 				return err
 			}
-			ctx, stop := a.untilSignal(cmd.Context())
+			ctx, stop := a.UntilSignal(cmd.Context())
 			defer stop()
 			a.warnOfHooks(args...)
 			made, err := engine.Fill(ctx, args...)
 			a.ring(ctx)
-			err = a.interrupted(err, "what is made stays")
-			if a.flags.json {
+			err = a.Interrupted(err, "what is made stays")
+			if a.JSON {
 				if made == nil {
 					made = []compute.ID{}
 				}
-				if e := a.printJSON(made); err == nil {
+				if e := a.PrintJSON(made); err == nil {
 					err = e
 				}
 				return err
@@ -40,7 +41,7 @@ maximum. Prints the names of what was made. Without a controller nothing else ma
 				for i, id := range made {
 					names[i] = string(id)
 				}
-				if e := fprintf(a.out, "%s\n", strings.Join(names, " ")); err == nil {
+				if e := term.Printf(a.Out, "%s\n", strings.Join(names, " ")); err == nil {
 					err = e
 				}
 			}

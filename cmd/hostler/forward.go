@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
 )
@@ -34,7 +35,7 @@ which.`,
 				specs = append(specs, spec)
 			}
 			if len(specs) == 0 {
-				return invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
+				return term.Invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
 			}
 			return a.forward(cmd.Context(), args[0], specs, anyones)
 		},
@@ -47,7 +48,7 @@ which.`,
 }
 
 func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSpec, anyones bool) error {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	c, conn, err := a.reach(ctx, name, anyones)
 	if err != nil {
@@ -84,7 +85,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	var all errgroup.Group
 	for _, spec := range specs {
 		all.Go(func() error {
-			err := remote.Forward(ctx, conn, spec, a.log)
+			err := remote.Forward(ctx, conn, spec, a.Log)
 			cancel(err) // the first that fails ends the others
 			return err
 		})
@@ -114,13 +115,13 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 func (a *app) sayListening(spec remote.ForwardSpec) func(net.Addr) {
 	return func(at net.Addr) {
 		switch {
-		case a.flags.quiet:
-		case a.flags.json:
-			_ = a.printLine(forwardView{spec.Reverse, at.String(), spec.Dial})
+		case a.Quiet:
+		case a.JSON:
+			_ = a.PrintLine(forwardView{spec.Reverse, at.String(), spec.Dial})
 		case spec.Reverse:
-			_ = fprintf(a.out, "%s there -> %s here\n", at, spec.Dial)
+			_ = term.Printf(a.Out, "%s there -> %s here\n", at, spec.Dial)
 		default:
-			_ = fprintf(a.out, "%s here -> %s there\n", at, spec.Dial)
+			_ = term.Printf(a.Out, "%s here -> %s there\n", at, spec.Dial)
 		}
 	}
 }
@@ -129,8 +130,8 @@ func (a *app) sayListening(spec remote.ForwardSpec) func(net.Addr) {
 func (a *app) sayRefused(spec remote.ForwardSpec) func(error) {
 	where := map[bool]string{true: "here", false: "there"}[spec.Reverse]
 	return func(err error) {
-		if !a.flags.quiet {
-			_ = fprintf(a.errs, "%s: a connection came, and %s %s cannot be reached: %s\n", a.program, spec.Dial, where, plain(err))
+		if !a.Quiet {
+			_ = term.Printf(a.Err, "%s: a connection came, and %s %s cannot be reached: %s\n", a.Program, spec.Dial, where, term.ErrorText(err))
 		}
 	}
 }

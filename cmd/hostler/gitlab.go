@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -44,7 +45,7 @@ func newGitlabConfig(a *app) *cobra.Command {
 		Example: "  hostler gitlab config --builds-dir /home/ci/builds",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.printJSON(gitlabView{BuildsDir: builds, CacheDir: cache, Driver: map[string]string{"name": "hostler", "version": thisVersion().Version}})
+			return a.PrintJSON(gitlabView{BuildsDir: builds, CacheDir: cache, Driver: map[string]string{"name": "hostler", "version": thisVersion().Version}})
 		},
 	}
 	cmd.Flags().StringVar(&builds, "builds-dir", "/tmp/builds", "check projects out below `DIR` on the instance")
@@ -93,16 +94,16 @@ func newGitlabCleanup(a *app) *cobra.Command {
 
 // gitlabStage ends with the statuses that the runner has given: one for what the job did wrong, the other for what we did.
 func (a *app) gitlabStage(err error) error {
-	var s status
+	var s term.Exit
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &s):
-		a.tell(err)
-		return status(gitlabStatus("BUILD_FAILURE_EXIT_CODE", 1))
+		a.Tell(err)
+		return term.Exit(gitlabStatus("BUILD_FAILURE_EXIT_CODE", 1))
 	}
-	a.tell(err)
-	return status(gitlabStatus("SYSTEM_FAILURE_EXIT_CODE", 2))
+	a.Tell(err)
+	return term.Exit(gitlabStatus("SYSTEM_FAILURE_EXIT_CODE", 2))
 }
 
 func gitlabStatus(name string, otherwise int) int {
@@ -119,7 +120,7 @@ func gitlabJob(name string) string { return os.Getenv("CUSTOM_ENV_" + name) }
 func gitlabLease() (string, error) {
 	job := gitlabJob("CI_JOB_ID")
 	if _, err := strconv.ParseUint(job, 10, 63); err != nil {
-		return "", invalid("a GitLab Runner calls it, with executor = \"custom\"", "CUSTOM_ENV_CI_JOB_ID is %q, and not a job's number", job)
+		return "", term.Invalid("a GitLab Runner calls it, with executor = \"custom\"", "CUSTOM_ENV_CI_JOB_ID is %q, and not a job's number", job)
 	}
 	project := gitlabJob("CI_PROJECT_ID")
 	if _, err := strconv.ParseUint(project, 10, 63); err != nil {
@@ -144,11 +145,11 @@ func (a *app) gitlabPrepare(ctx context.Context, w *want) error {
 	if s, err := strconv.ParseUint(gitlabJob("CI_JOB_TIMEOUT"), 10, 31); err == nil && s > 0 {
 		limit = time.Duration(s) * time.Second
 	}
-	if !w.ttl.set {
-		w.ttl = durationFlag{limit + gitlabMore, true}
+	if !w.ttl.Given {
+		w.ttl = term.DurationFlag{Value: limit + gitlabMore, Given: true}
 	}
-	if !w.wait.set {
-		w.wait = durationFlag{gitlabWait, true}
+	if !w.wait.Given {
+		w.wait = term.DurationFlag{Value: gitlabWait, Given: true}
 	}
 	w.purpose = cmp.Or(w.purpose, gitlabJob("CI_JOB_URL"), "GitLab job "+gitlabJob("CI_JOB_ID"))
 	for _, label := range [][2]string{{"gitlab_project", "CI_PROJECT_PATH"}, {"gitlab_job", "CI_JOB_NAME"}, {"gitlab_ref", "CI_COMMIT_REF_NAME"}} {
@@ -161,13 +162,13 @@ func (a *app) gitlabPrepare(ctx context.Context, w *want) error {
 		return err
 	}
 	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name { // of a prepare whose runner was restarted
-		return fprintf(a.out, "The job has %s.\n", i.ID)
+		return term.Printf(a.Out, "The job has %s.\n", i.ID)
 	}
 	leases, err := a.acquire(ctx, w, 1, "")
 	if err != nil {
 		return err
 	}
-	return fprintf(a.out, "The job runs on %s of %s.\n", leases[0].Instance, leases[0].Source)
+	return term.Printf(a.Out, "The job runs on %s of %s.\n", leases[0].Instance, leases[0].Source)
 }
 
 // gitlabScript keeps the script in a file there, so that what it runs does not read the rest of it.
@@ -184,13 +185,13 @@ func (a *app) gitlabRun(ctx context.Context, script string) error {
 	}
 	f, err := os.Open(script)
 	if err != nil {
-		return invalid("", "the job's script: %w", err)
+		return term.Invalid("", "the job's script: %w", err)
 	}
 	defer f.Close()
-	a.in = io.Reader(f)
+	a.In = io.Reader(f)
 	o := &runOptions{dir: "/"}
 	err = a.run(ctx, o, name, []string{"sh", "-c", gitlabScript})
-	var s status
+	var s term.Exit
 	if !errors.As(err, &s) {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/hook"
@@ -57,7 +58,7 @@ func (a *app) trusts(tree, hooks string) error {
 	if found, _, err := hook.List(hooks); err == nil && len(found) == 0 {
 		return nil // nothing runs
 	}
-	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.Program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
 	state, err := stateDir()
 	if err != nil {
 		return err
@@ -91,11 +92,11 @@ func deadHooks(s *config.Source) (lines []string) {
 		}
 		_, skipped, err := hook.List(dir)
 		if err != nil {
-			lines = append(lines, fmt.Sprintf("source %s: %s.d: %s", s.Name, event, plain(err)))
+			lines = append(lines, fmt.Sprintf("source %s: %s.d: %s", s.Name, event, term.ErrorText(err)))
 		}
 		for _, f := range skipped {
 			if f.Warn || !hook.ValidName(f.Name) && !leftBehind(f.Name) {
-				lines = append(lines, fmt.Sprintf("source %s: %s/%s is not run: %s", s.Name, filepath.Base(dir), printable(f.Name), f.Why))
+				lines = append(lines, fmt.Sprintf("source %s: %s/%s is not run: %s", s.Name, filepath.Base(dir), term.Line(f.Name), f.Why))
 			}
 		}
 	}
@@ -110,7 +111,7 @@ func leftBehind(name string) bool {
 // warnOfHooks tells of such files of the sources that are about to be used; of all without names.
 func (a *app) warnOfHooks(names ...string) {
 	cfg, err := a.configuration()
-	if err != nil || a.flags.quiet || a.compat {
+	if err != nil || a.Quiet || a.compat {
 		return
 	}
 	for _, s := range cfg.Sources {
@@ -118,7 +119,7 @@ func (a *app) warnOfHooks(names ...string) {
 			continue
 		}
 		for _, line := range deadHooks(s) {
-			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
+			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, line)
 		}
 	}
 }

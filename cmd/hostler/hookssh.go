@@ -47,7 +47,7 @@ func (a *app) hookSSH(ctx context.Context, c pool.HookCall, def definition, stat
 			return file
 		}
 	}
-	a.log.Warn("no ssh configuration for hooks", "instance", c.Instance.ID, "err", err)
+	a.Log.Warn("no ssh configuration for hooks", "instance", c.Instance.ID, "err", err)
 	return ""
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -65,7 +66,7 @@ func TestTreeTakesNames(t *testing.T) {
 	}()
 	m.write(".hostler/sources/shared/source.conf", "type = ssh\nhosts = root@"+l.Addr().String()+"\n")
 	for _, args := range [][]string{{"run", "shared", "--", "true"}, {"run", "--sync", "shared", "--", "true"}} {
-		m.waits(exitNotBegun, ".hostler/sources/shared/source.conf", "takes the place of this machine's own shared, of /etc/hostler/sources/shared/source.conf", args...)
+		m.waits(term.ExitNotBegun, ".hostler/sources/shared/source.conf", "takes the place of this machine's own shared, of /etc/hostler/sources/shared/source.conf", args...)
 	}
 	m.waits(7, ".hostler/sources/shared/source.conf", "takes the place of", "acquire", "-s", "shared")
 	if n := reached.Load(); n > 0 {
@@ -150,8 +151,8 @@ func TestForeignTreeOfRoot(t *testing.T) {
 		if err := change(filepath.Join(m.work, ".hostler")); err != nil {
 			t.Fatal(err)
 		}
-		m.waits(exitNotBegun, ".hostler/sources/s/source.conf", name, "run", "s", "--", "true")
-		m.waits(exitNotBegun, ".hostler/sources/far/source.conf", name, "run", "far", "--", "true")
+		m.waits(term.ExitNotBegun, ".hostler/sources/s/source.conf", name, "run", "s", "--", "true")
+		m.waits(term.ExitNotBegun, ".hostler/sources/far/source.conf", name, "run", "far", "--", "true")
 		m.must("trust", "approve", "--yes")
 		m.must("run", "s", "--", "true")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
@@ -75,7 +76,7 @@ func newImagePull(a *app) *cobra.Command {
 			if platform != "" {
 				p, ok := image.ParsePlatform(platform)
 				if !ok {
-					return invalid("--platform linux/arm64", "--platform: %s is not OS/ARCH", platform)
+					return term.Invalid("--platform linux/arm64", "--platform: %s is not OS/ARCH", platform)
 				}
 				opt.Platform = p
 			}
@@ -87,7 +88,7 @@ func newImagePull(a *app) *cobra.Command {
 }
 
 func newImageGC(a *app) *cobra.Command {
-	var older durationFlag
+	var older term.DurationFlag
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "gc", Aliases: []string{"prune"},
@@ -97,7 +98,7 @@ images that nothing was made from for so long, built ones too. What an instance 
 		Example: "  hostler image gc --older-than 30d --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.imageGC(cmd.Context(), image.GCOptions{OlderThan: older.d, Unused: older.set && older.d == 0, DryRun: dry})
+			return a.imageGC(cmd.Context(), image.GCOptions{OlderThan: older.Value, Unused: older.Given && older.Value == 0, DryRun: dry})
 		},
 	}
 	cmd.Flags().Var(&older, "older-than", "also images not used for `D`; 0: all that are not in use")
@@ -129,7 +130,7 @@ func (a *app) imageList(ctx context.Context) error {
 	}
 	kept, err := a.keptImages(ctx, s)
 	if err != nil {
-		a.log.Warn("which images are promoted is not known", "err", err)
+		a.Log.Warn("which images are promoted is not known", "err", err)
 	}
 	all, err := s.List()
 	if err != nil {
@@ -144,12 +145,12 @@ func (a *app) imageList(ctx context.Context) error {
 		v := viewImage(img, users)
 		v.KeptFor = kept[img.Digest]
 		views = append(views, v)
-		rows = append(rows, []string{printable(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used), printable(orDash(v.KeptFor))})
+		rows = append(rows, []string{term.Line(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used), term.Line(orDash(v.KeptFor))})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return a.table([]string{"image", "digest", "platform", "layers", "size", "in-use", "used", "kept-for"}, rows)
+	return a.Table([]string{"image", "digest", "platform", "layers", "size", "in-use", "used", "kept-for"}, rows)
 }
 
 func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOptions) error {
@@ -157,7 +158,7 @@ func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOption
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	views := []imageView{}
 	for _, ref := range refs {
@@ -166,28 +167,28 @@ func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOption
 		img, err := s.Pull(ctx, ref, opt)
 		quiet()
 		if err != nil {
-			return a.interrupted(err, "layers that were whole stay, and the next pull goes on with them")
+			return a.Interrupted(err, "layers that were whole stay, and the next pull goes on with them")
 		}
 		users, err := s.Users(img.Digest)
 		if err != nil {
 			return err
 		}
 		views = append(views, viewImage(img, users))
-		if !a.flags.json {
-			if err := fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest)); err != nil {
+		if !a.JSON {
+			if err := term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest)); err != nil {
 				return err
 			}
 		}
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	return nil
 }
 
 // sayProgress tells a terminal how far a pull is, until what it returns is called.
 func (a *app) sayProgress(ref string, p *image.Progress) (stop func()) {
-	if a.flags.quiet || !isTerminal(a.errs) {
+	if a.Quiet || !term.IsTerminal(a.Err) {
 		return func() {}
 	}
 	end, ended := make(chan struct{}), make(chan struct{})
@@ -199,11 +200,11 @@ func (a *app) sayProgress(ref string, p *image.Progress) (stop func()) {
 			select {
 			case <-end:
 				if said {
-					_ = fprintf(a.errs, "\r\x1b[K")
+					_ = term.Printf(a.Err, "\r\x1b[K")
 				}
 				return
 			case <-tick.C:
-				_ = fprintf(a.errs, "\r\x1b[K%s: %s", printable(ref), progressLine(p))
+				_ = term.Printf(a.Err, "\r\x1b[K%s: %s", term.Line(ref), progressLine(p))
 			}
 		}
 	}()
@@ -285,26 +286,26 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 		}
 		v.Images = append(v.Images, name)
 	}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	verb := "removed"
 	if opt.DryRun {
 		verb = "would remove"
 	}
 	for _, name := range v.Images {
-		if err := fprintf(a.out, "%s %s\n", verb, printable(name)); err != nil {
+		if err := term.Printf(a.Out, "%s %s\n", verb, term.Line(name)); err != nil {
 			return err
 		}
 	}
-	if a.flags.quiet {
+	if a.Quiet {
 		return nil
 	}
 	size := shortSize(v.Size)
 	if v.Size < 1024 {
 		size = counted(int(v.Size), "byte")
 	}
-	return fprintf(a.out, "%s %s, %s: %s of disk\n", verb, counted(len(v.Images), "image"), counted(v.Layers, "layer"), size)
+	return term.Printf(a.Out, "%s %s, %s: %s of disk\n", verb, counted(len(v.Images), "image"), counted(v.Layers, "layer"), size)
 }
 
 func (a *app) imageInspect(ref string) error {
@@ -321,8 +322,8 @@ func (a *app) imageInspect(ref string) error {
 		return err
 	}
 	v := viewImage(img, users)
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	lines := [][2]string{
 		{"image", v.Name}, {"digest", v.Digest}, {"manifest", v.Manifest}, {"platform", v.Platform}, {"size", shortSize(v.Size)}, {"user", v.Config.User},
@@ -340,7 +341,7 @@ func (a *app) imageInspect(ref string) error {
 	}
 	for _, line := range lines {
 		if line[1] != "" {
-			if err := fprintf(a.out, "%-11s %s\n", line[0]+":", printable(line[1])); err != nil {
+			if err := term.Printf(a.Out, "%-11s %s\n", line[0]+":", term.Line(line[1])); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
@@ -106,7 +107,7 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	}
 	sum := sha256.Sum256(data)
 	opt := pool.Options{
-		Store: b.app.store, Open: b.open, NewID: newID, Log: b.app.log, Desk: b.app.desk, Kept: kept,
+		Store: b.app.store, Open: b.open, NewID: newID, Log: b.app.Log, Desk: b.app.desk, Kept: kept,
 		Sources: []pool.Source{{Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no", Image: b.def.Image, Definition: data}},
 	}
 	if _, ok := b.app.store.(common); ok {
@@ -161,13 +162,13 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 		return r, false, err
 	}
 	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
-		b.app.log.Warn("what a build left", "source", b.source, "err", err)
+		b.app.Log.Warn("what a build left", "source", b.source, "err", err)
 	}
 	if err := b.make(ctx, engine, name, snap, r); err != nil {
 		return r, true, err
 	}
 	if err := b.collect(ctx, store); err != nil && ctx.Err() == nil {
-		b.app.log.Warn("old images are not removed", "err", err)
+		b.app.Log.Warn("old images are not removed", "err", err)
 	}
 	return r, true, nil
 }
@@ -188,7 +189,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		if e := engine.Release(rest, who, compute.ReleaseOptions{Discard: true}, id); e != nil && !errors.Is(e, compute.ErrNotLeased) {
-			b.app.log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
+			b.app.Log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
 		}
 	}()
 	if err := b.setUp(ctx, engine, who, id); err != nil && taken(ctx, engine, id, err) {
@@ -266,7 +267,7 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		}
 	}
 	if len(names) == 0 {
-		return nil, invalid("--bundle NAME; `hostler bundle list` shows which there are", "%s lists no bundles, and none is named: there is nothing to build", s.Name)
+		return nil, term.Invalid("--bundle NAME; `hostler bundle list` shows which there are", "%s lists no bundles, and none is named: there is nothing to build", s.Name)
 	}
 	plan, err := a.planBundles(ctx, names, vars)
 	if err != nil {
@@ -279,7 +280,7 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 	if _, err := a.embedded(ctx); err != nil {
 		return nil, err
 	}
-	output, _ := displayed(a.errs)
+	output, _ := term.Displayed(a.Err)
 	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: output}, nil
 }
 

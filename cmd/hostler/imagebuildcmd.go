@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 )
@@ -57,31 +58,31 @@ func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name strin
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	if !a.flags.quiet {
+	if !a.Quiet {
 		b.notify = func(o bundle.Outcome) {
 			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
-				_ = fprintf(a.errs, "== %s\n", printable(o.Step.Title()))
+				_ = term.Printf(a.Err, "== %s\n", term.Line(o.Step.Title()))
 			}
 		}
 	}
 	r, made, err := b.build(ctx)
 	if err != nil {
-		return a.interrupted(err, "nothing is built")
+		return a.Interrupted(err, "nothing is built")
 	}
 	img, err := b.built(ctx, r, name)
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
+	if a.JSON {
 		v := builtView{Image: img.Name, Digest: img.Digest, Made: made, Source: b.source, Base: r.Base, Bundles: []string{}, Size: img.Size}
 		for _, p := range r.Bundles {
 			v.Bundles = append(v.Bundles, p.Name)
 		}
-		return a.printJSON(v)
+		return a.PrintJSON(v)
 	}
-	return fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest))
+	return term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest))
 }
 
 // builderNamed is a builder for the source that is named, after all was looked at that can be wrong before.

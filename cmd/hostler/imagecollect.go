@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
@@ -36,7 +37,7 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 		return s, configError(err)
 	}
 	if s.MaxSize < 0 || s.MaxEntries < 0 || s.MaxRatio < 0 {
-		return s, invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
+		return s, term.Invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
 	}
 	s.Keep = cmp.Or(s.Keep, 30*24*time.Hour)
 	return s, nil
@@ -67,7 +68,7 @@ func (b *builder) collect(ctx context.Context, s *image.Store) error {
 		return kept[img.Digest] != "" || time.Since(img.Used) <= settings.Keep
 	}})
 	for _, img := range got.Images {
-		b.app.log.Info("an image that nobody used is removed", "image", cmp.Or(img.Name, img.Digest))
+		b.app.Log.Info("an image that nobody used is removed", "image", cmp.Or(img.Name, img.Digest))
 	}
 	return err
 }

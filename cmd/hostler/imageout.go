@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 )
@@ -52,19 +53,19 @@ func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt
 	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[labelSecrets] != "" {
 		return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrDenied, Err: errors.New("it was built with bundles that have secrets, and may hold them"), Hint: "--with-secrets, if whoever can read it there may know them"}
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	opt.Progress = &image.Progress{}
 	quiet := a.sayProgress(ref, opt.Progress)
 	digest, err := s.Export(ctx, ref, to, opt)
 	quiet()
 	if err != nil {
-		return a.interrupted(err, "nothing is there that was not there before, but for layers in a registry or layout that no image names yet")
+		return a.Interrupted(err, "nothing is there that was not there before, but for layers in a registry or layout that no image names yet")
 	}
-	if a.flags.json {
-		return a.printJSON(exportedView{ref, to, digest})
+	if a.JSON {
+		return a.PrintJSON(exportedView{ref, to, digest})
 	}
-	return fprintf(a.out, "%s %s\n", printable(to), shortDigest(digest))
+	return term.Printf(a.Out, "%s %s\n", term.Line(to), shortDigest(digest))
 }
 
 func newImageImport(a *app) *cobra.Command {
@@ -90,14 +91,14 @@ func (a *app) imageImport(ctx context.Context, from, as string) error {
 	if err := image.CheckTag(as); err != nil { // before anything is fetched
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	p := &image.Progress{}
 	quiet := a.sayProgress(from, p)
 	img, err := s.Pull(ctx, from, image.PullOptions{Progress: p})
 	quiet()
 	if err != nil {
-		return a.interrupted(err, "layers that were whole stay, and the next import goes on with them")
+		return a.Interrupted(err, "layers that were whole stay, and the next import goes on with them")
 	}
 	if img.Digest != "" {
 		from = img.Digest
@@ -109,8 +110,8 @@ func (a *app) imageImport(ctx context.Context, from, as string) error {
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
-		return a.printJSON(viewImage(img, users))
+	if a.JSON {
+		return a.PrintJSON(viewImage(img, users))
 	}
-	return fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest))
+	return term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest))
 }

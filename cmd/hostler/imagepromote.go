@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
@@ -49,7 +50,7 @@ The command returns when all that stand ready are replaced; --later leaves that 
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if back == (len(args) == 1) {
-				return invalid("hostler image promote IMAGE -s SOURCE, or --back", "either an image or --back")
+				return term.Invalid("hostler image promote IMAGE -s SOURCE, or --back", "either an image or --back")
 			}
 			name := ""
 			if !back {
@@ -74,7 +75,7 @@ func (a *app) imagePromote(ctx context.Context, name string, later bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	var pr pool.Promotion
 	if name == "" {
@@ -83,17 +84,17 @@ func (a *app) imagePromote(ctx context.Context, name string, later bool) error {
 		pr, err = engine.Promote(ctx, source, name)
 	}
 	if err != nil {
-		return a.interrupted(err, "nothing is promoted")
+		return a.Interrupted(err, "nothing is promoted")
 	}
 	if !later {
 		err = engine.RollOut(ctx, source, func(text string) {
-			if !a.flags.quiet && !a.flags.json {
-				_ = fprintf(a.errs, "%s\n", text)
+			if !a.Quiet && !a.JSON {
+				_ = term.Printf(a.Err, "%s\n", text)
 			}
 		})
 		a.ring(ctx)
 		if err != nil {
-			return a.interrupted(err, "it is promoted, and the next promote or fill goes on with replacing")
+			return a.Interrupted(err, "it is promoted, and the next promote or fill goes on with replacing")
 		}
 		all, err := engine.Promotions(ctx)
 		if err != nil {
@@ -101,14 +102,14 @@ func (a *app) imagePromote(ctx context.Context, name string, later bool) error {
 		}
 		pr = all[source]
 	}
-	if a.flags.json {
-		return a.printJSON(viewPromotion(pr))
+	if a.JSON {
+		return a.PrintJSON(viewPromotion(pr))
 	}
 	what := "its own image"
 	if pr.Image != "" {
 		what = fmt.Sprintf("%s %s", pr.Name, shortDigest(pr.Image))
 	}
-	return fprintf(a.out, "%s: %s\n", printable(source), printable(what))
+	return term.Printf(a.Out, "%s: %s\n", term.Line(source), term.Line(what))
 }
 
 // besides is the engine in this process, beside a controller where that is on the same store; one elsewhere has the computers, and their images.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -26,11 +27,6 @@ type interrupts struct {
 	running bool   // signals go to the command
 	last    string // that ended something
 	ints    int
-}
-
-// passedOn are the signals that a run hands to its command.
-var passedOn = map[os.Signal]string{
-	syscall.SIGINT: "INT", syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP", syscall.SIGQUIT: "QUIT", syscall.SIGUSR1: "USR1", syscall.SIGUSR2: "USR2",
 }
 
 // listen takes the process's signals. Before the command runs they end the context it returns; after that they go to the command: the first INT
@@ -60,7 +56,7 @@ func (n *interrupts) listen(ctx context.Context) (_ context.Context, stop func()
 				stop = nil
 				name, soon = n.on("TERM")
 			case s := <-got:
-				name, soon = n.on(passedOn[s])
+				name, soon = n.on(term.SignalNames[s])
 			}
 			switch name {
 			case "":
@@ -154,10 +150,10 @@ func (n *interrupts) interrupted(err error, begun bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.last != "" && errors.Is(err, context.Canceled) && !begun {
-		return &errInterrupted{n.last, "the command has not begun"}
+		return &term.Interruption{Signal: n.last, Became: "the command has not begun"}
 	}
 	if n.last != "" && errors.Is(err, context.Canceled) {
-		return status(128 + compute.SignalNumber(n.last))
+		return term.Exit(128 + compute.SignalNumber(n.last))
 	}
 	return err
 }

@@ -76,14 +76,14 @@ func (a *app) inventory(ctx context.Context, host string, one, all bool) error {
 			}
 			v = hostVars(w, leases[i])
 		}
-		return a.printJSON(v)
+		return a.PrintJSON(v)
 	}
 	out := map[string]any{"_meta": map[string]any{"hostvars": vars}, "all": group{Children: append([]string{"ungrouped"}, slices.Sorted(maps.Keys(groups))...)}}
 	for name, hosts := range groups {
 		slices.Sort(hosts)
 		out[name] = group{Hosts: slices.Compact(hosts)}
 	}
-	return a.printJSON(out)
+	return a.PrintJSON(out)
 }
 
 // hostName is what Ansible calls a lease's instance.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 )
@@ -26,7 +27,7 @@ docs/jobs.md has the keys.`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at := cmd.ArgsLenAtDash(); at != 1 && (at >= 0 || len(args) > 1) {
-				return invalid("hostler job NAME -- ARG...", "job: one NAME, and what is added to its command after --")
+				return term.Invalid("hostler job NAME -- ARG...", "job: one NAME, and what is added to its command after --")
 			}
 			return a.job(cmd.Context(), args[0], args[1:], plan)
 		},
@@ -60,16 +61,16 @@ func (a *app) job(ctx context.Context, name string, extra []string, plan bool) e
 		for _, j := range cfg.Jobs {
 			names = append(names, j.Name)
 		}
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no job of this name"), Hint: nearestHint(name, names, "hostler job ")}
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no job of this name"), Hint: term.DidYouMean(name, names, "hostler job ")}
 	}
 	if err != nil {
 		return configError(err)
 	}
 	root := newRoot(a)
 	root.SetArgs(jobLine(j, extra, plan))
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.errs)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	return root.ExecuteContext(ctx)
 }
 
@@ -131,20 +132,20 @@ func (a *app) jobList() error {
 	for _, j := range cfg.Jobs {
 		v := jobView{Name: j.Name, File: j.File, Source: j.Source, Runs: jobText(j), Shards: j.Shards}
 		if j.Err != nil {
-			v.Error = plain(j.Err)
+			v.Error = term.ErrorText(j.Err)
 		}
 		views = append(views, v)
 	}
 	slices.SortFunc(views, func(x, y jobView) int { return strings.Compare(x.Name, y.Name) })
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	for _, v := range views {
-		runs := printable(v.Runs)
+		runs := term.Line(v.Runs)
 		if v.Error != "" {
-			runs = printable(v.Error)
+			runs = term.Line(v.Error)
 		}
 		rows = append(rows, []string{v.Name, orDash(v.Source), runs})
 	}
-	return a.table([]string{"job", "source", "runs"}, rows)
+	return a.Table([]string{"job", "source", "runs"}, rows)
 }

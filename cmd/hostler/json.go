@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/text/visible"
 )
 
 // The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,
@@ -130,13 +127,6 @@ type releasedView struct {
 	Already  bool   `json:"already"`
 }
 
-// errorView is how an error is printed with --json, on standard error.
-type errorView struct {
-	Error string `json:"error"`
-	Kind  string `json:"kind"`
-	Hint  string `json:"hint,omitempty"`
-}
-
 func viewSource(s compute.SourceStatus) sourceView {
 	v := sourceView{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
@@ -144,7 +134,7 @@ func viewSource(s compute.SourceStatus) sourceView {
 		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: api.NewUnready(s.Unready), Sources: s.Children,
 	}
 	if s.Broken != nil {
-		v.Error = plain(s.Broken)
+		v.Error = term.ErrorText(s.Broken)
 	}
 	return v
 }
@@ -193,27 +183,4 @@ func when(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
-}
-
-// printJSON prints one document, on lines that people can read too.
-func (a *app) printJSON(v any) error {
-	return writeJSON(a.out, v, "  ")
-}
-
-// printLine prints one document of a stream, on one line.
-func (a *app) printLine(v any) error {
-	return writeJSON(a.out, v, "")
-}
-
-// writeJSON writes a document, exact and with nothing in it that drives a terminal.
-func writeJSON(w io.Writer, v any, indent string) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", indent)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, err := w.Write(visible.JSON(b.Bytes()))
-	return err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/director/caching"
@@ -23,7 +24,7 @@ var documents = map[string]any{
 	"phases": phasesView{}, "config": configView{}, "setting": settingView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "trust-item": trustItem{}, "trust-file": trustFile{}, "approval": approvalView{}, "risk": riskView{}, "check": checkView{}, "hidden": hiddenView{}, "hidden-path": hiddenPath{}, "hidden-use": hiddenUse{}, "forward": forwardView{},
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
-	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
+	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": term.ErrorDocument{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"bundle": bundleView{}, "applied": appliedView{}, "apply": api.ApplyAnswer{}, "thing-change": api.ThingChange{}, "step": stepView{}, "image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{}, "built": builtView{}, "promoted": promotedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{}, "metal-plan": metalPlanView{}, "metal-round": metalRoundView{}, "metal-changes": caching.Changes{}, "metal-count": caching.Count{}, "metal-directive": caching.Directive{}, "metal-flight": caching.Flight{}, "metal-ready": caching.Ready{}, "metal-taken": caching.Taking{}, "metal-explanation": metalExplanationView{}, "explanation": explanationView{}, "imported": importedView{},
 	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/keeper"
@@ -33,10 +34,10 @@ func newKeeper(a *app) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var tree string
-	var idle durationFlag
+	var idle term.DurationFlag
 	serve := &cobra.Command{
 		Use: "serve", Short: "Be the keeper", Example: "  hostler keeper serve", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.keep(cmd.Context(), tree, idle.d) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.keep(cmd.Context(), tree, idle.Value) },
 	}
 	serve.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
 	serve.Flags().Var(&idle, "idle", "end after so long with nothing to do")
@@ -67,29 +68,29 @@ func (a *app) keeperStatus(ctx context.Context) error {
 	st, err := keeper.Ask(ctx, socket)
 	none := errors.Is(err, keeper.ErrNone)
 	switch {
-	case none && a.flags.json:
-		return a.printJSON(nil)
+	case none && a.JSON:
+		return a.PrintJSON(nil)
 	case none:
-		return fprintf(a.out, "no keeper is running\n")
+		return term.Printf(a.Out, "no keeper is running\n")
 	case err != nil:
 		return err
-	case a.flags.json:
-		return a.printJSON(st)
+	case a.JSON:
+		return a.PrintJSON(st)
 	}
 	now := time.Now()
-	line := fmt.Sprintf("process %d, for %s", st.PID, short(now.Sub(st.Started)))
+	line := fmt.Sprintf("process %d, for %s", st.PID, term.ShortDuration(now.Sub(st.Started)))
 	switch {
 	case st.Ending:
 		line += ", ending"
 	case st.Busy:
 		line += ", at work"
 	case !st.Due.IsZero():
-		line += ", looks for work in " + short(st.Due.Sub(now))
+		line += ", looks for work in " + term.ShortDuration(st.Due.Sub(now))
 	}
 	if st.Error != "" {
-		line += "; its last work: " + printable(st.Error)
+		line += "; its last work: " + term.Line(st.Error)
 	}
-	if err := fprintf(a.out, "%s\n", line); err != nil || len(st.Kept) == 0 {
+	if err := term.Printf(a.Out, "%s\n", line); err != nil || len(st.Kept) == 0 {
 		return err
 	}
 	engine, err := a.engine(ctx)
@@ -102,17 +103,17 @@ func (a *app) keeperStatus(ctx context.Context) error {
 		if i, _, err := engine.Resolve(ctx, string(k.Instance)); err == nil {
 			source = i.Source
 		}
-		rows = append(rows, []string{source, string(k.Instance), fmt.Sprint(k.Users), short(now.Sub(k.Since)), short(now.Sub(k.Used))})
+		rows = append(rows, []string{source, string(k.Instance), fmt.Sprint(k.Users), term.ShortDuration(now.Sub(k.Since)), term.ShortDuration(now.Sub(k.Used))})
 	}
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	return table(a.out, []string{"source", "instance", "users", "open for", "used before"}, rows)
+	return term.Table(a.Out, []string{"source", "instance", "users", "open for", "used before"}, rows)
 }
 
 // keep is the keeper, until it has nothing to do.
 func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
-	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
+	a.Log = slog.New(slog.NewTextHandler(a.Err, nil))
 	a.tree, a.now, a.keeping = tree, true, true
 	socket, err := keeperSocket()
 	if err != nil {
@@ -122,7 +123,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	owner := a.owner() // once, and not beside others who read the environment
 	duty := newDuty(a)
@@ -133,7 +134,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	defer over()
 	overseeing.Go(func() { duty.oversee(overseen) })
 	err = keeper.Serve(ctx, keeper.Options{
-		Socket: socket, Build: build(), Idle: idle, Log: a.log,
+		Socket: socket, Build: build(), Idle: idle, Log: a.Log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 			lease, err := engine.Authorize(ctx, who, id)
 			if err != nil && !refused(err) {
@@ -276,7 +277,7 @@ func (a *app) ring(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	a.log.Warn("no keeper, so what is left is done now", "err", err)
+	a.Log.Warn("no keeper, so what is left is done now", "err", err)
 	if engine, err := a.embedded(ctx); err == nil {
 		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
 	}
@@ -311,7 +312,7 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 			return conn, typ, err
 		}
 	}
-	a.log.Warn("no keeper, so the connection is opened here", "err", err)
+	a.Log.Warn("no keeper, so the connection is opened here", "err", err)
 	conn, err := engine.Connect(ctx, who, id)
 	return conn, typ, err
 }

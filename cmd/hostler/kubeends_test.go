@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,10 +83,10 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 			t.Fatal(err)
 		}
 		const first = ": contact lost while the command ran: "
-		if got := cmd.ProcessState.ExitCode(); got != exitLost || !strings.Contains(said.String(), instance+first) || !strings.Contains(said.String(), c.want) {
+		if got := cmd.ProcessState.ExitCode(); got != term.ExitLost || !strings.Contains(said.String(), instance+first) || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%s: exit status %d, %s", c.how, got, &said)
 		}
-		if !v.Begun || v.Exit != exitLost || v.Kind != "unavailable" || !strings.Contains(v.Error, c.want) {
+		if !v.Begun || v.Exit != term.ExitLost || v.Kind != "unavailable" || !strings.Contains(v.Error, c.want) {
 			t.Errorf("%s: the report: %s", c.how, text)
 		}
 		if got := m.must("runs", "show", v.Run, "--json"); !strings.Contains(got, c.want) {

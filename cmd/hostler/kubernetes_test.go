@@ -15,6 +15,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -135,7 +136,7 @@ func kubernetesCommands(t *testing.T, m *machine) {
 		t.Errorf("doctor: %q", got)
 	}
 	m.must("release", "pods-1")
-	if _, errs, exit := m.run("run", "pods-1", "--", "true"); exit != exitNotBegun {
+	if _, errs, exit := m.run("run", "pods-1", "--", "true"); exit != term.ExitNotBegun {
 		t.Errorf("run after release: exit status %d, %q", exit, errs)
 	}
 	m.must("release", "--all", "--wait")

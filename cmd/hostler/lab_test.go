@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
@@ -164,7 +165,7 @@ func TestSSH(t *testing.T) {
 	m.must("acquire", "-s", "web")
 	m.must("run", "web-lab1", "--", "true")
 	m.must("release", "web-lab1")
-	if _, errs, exit := m.run("run", "web-lab1", "--", "true"); exit != exitNotBegun {
+	if _, errs, exit := m.run("run", "web-lab1", "--", "true"); exit != term.ExitNotBegun {
 		t.Errorf("run after release: exit status %d, %q", exit, errs)
 	}
 }
@@ -184,7 +185,7 @@ func TestSSHFaults(t *testing.T) {
 		if _, err := labScript("ssh-hosts", "heal", "1"); err != nil {
 			t.Fatalf("heal: %v", err)
 		}
-		if exit != exitNotBegun && exit != exitLost || !strings.Contains(errs, fault.want) || !strings.Contains(errs, "lab1") {
+		if exit != term.ExitNotBegun && exit != term.ExitLost || !strings.Contains(errs, fault.want) || !strings.Contains(errs, "lab1") {
 			t.Errorf("%s: exit status %d, %q", fault.kind, exit, errs)
 		}
 	}
@@ -197,7 +198,7 @@ func TestSSHFaults(t *testing.T) {
 	if _, err := labScript("ssh-hosts", "fault", "1", "cut"); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); exitOf(err) != exitLost {
+	if err := cmd.Wait(); exitOf(err) != term.ExitLost {
 		t.Errorf("cut: exit status %d", exitOf(err))
 	}
 	_, _ = labScript("ssh-hosts", "heal", "1")
@@ -313,7 +314,7 @@ func TestKeeperInTrouble(t *testing.T) {
 	if got := m.must("keeper", "status", "--json"); strings.Count(got, `"generation"`) != 1 {
 		t.Errorf("the keeper has another connection, so this tests nothing: %s", got)
 	}
-	if _, errs, exit := m.run("run", "web-lab3", "--", "true"); exit != exitNotBegun || !strings.Contains(errs, "no instance") {
+	if _, errs, exit := m.run("run", "web-lab3", "--", "true"); exit != term.ExitNotBegun || !strings.Contains(errs, "no instance") {
 		t.Errorf("what is not there: exit status %d, %q", exit, errs)
 	}
 	m.must("release", "--all")

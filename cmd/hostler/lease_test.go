@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,7 +51,7 @@ func TestTurnOfAnEndedLease(t *testing.T) {
 	if line, err := rest.ReadString('\n'); line != "done\n" {
 		t.Fatalf("the first: %q %v", line, err)
 	}
-	if err := second.Wait(); exitOf(err) != exitNotBegun {
+	if err := second.Wait(); exitOf(err) != term.ExitNotBegun {
 		t.Errorf("exit status %d", exitOf(err))
 	}
 	if _, err := os.Stat(mark); err == nil {

@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client/device"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -101,9 +102,9 @@ func completeLogins(*cobra.Command, []string, string) ([]cobra.Completion, cobra
 func (a *app) which(typed string, all logins) (string, error) {
 	switch where := cmp.Or(typed, a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
 	case where == "":
-		return "", invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
+		return "", term.Invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
 	case strings.HasPrefix(where, "unix:") || strings.HasPrefix(where, "/"):
-		return "", invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
+		return "", term.Invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
 	default:
 		return controllerAddress(where)
 	}
@@ -133,7 +134,7 @@ func (a *app) login(ctx context.Context, typed string, o loginOptions) error {
 	}
 	switch {
 	case o.withToken && o.cert != "":
-		return invalid("", "--with-token and --cert are two ways to be known: one is enough")
+		return term.Invalid("", "--with-token and --cert are two ways to be known: one is enough")
 	case o.withToken:
 		if t.Token, err = a.readToken(); err != nil {
 			return err
@@ -164,14 +165,14 @@ func (a *app) login(ctx context.Context, typed string, o loginOptions) error {
 		a.signOut(ctx, &was) // nobody has it any more; that it ends by itself later is no harm
 	}
 	view := viewLogin(address, t.login, true)
-	if a.flags.json {
-		return a.printLine(view)
+	if a.JSON {
+		return a.PrintLine(view)
 	}
 	until := ""
 	if t.Expires != nil {
 		until = ", until " + t.Expires.Local().Format(time.DateTime)
 	}
-	return fprintf(a.out, "You are %s at %s%s.\n", t.Name, address, until)
+	return term.Printf(a.Out, "You are %s at %s%s.\n", t.Name, address, until)
 }
 
 // signIn takes the user to the provider.
@@ -186,7 +187,7 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 		return api.Session{}, err
 	}
 	if how.Issuer == "" {
-		return api.Session{}, invalid("ask its administrators for a token (hostler token create), and: hostler login --with-token "+t.where,
+		return api.Session{}, term.Invalid("ask its administrators for a token (hostler token create), and: hostler login --with-token "+t.where,
 			"%s knows no provider that one could sign in with", t.where)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -203,12 +204,12 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 	if err != nil {
 		return api.Session{}, err
 	}
-	if a.flags.json {
-		err = a.printLine(codeView{flow.Code, flow.Address, flow.Direct, flow.Expires})
+	if a.JSON {
+		err = a.PrintLine(codeView{flow.Code, flow.Address, flow.Direct, flow.Expires})
 	} else {
-		err = fprintf(a.errs, "To sign in to %s, open\n\n    %s\n\nin a browser, on any machine, and type the code\n\n    %s\n\n", t.where, printable(flow.Address), printable(flow.Code))
+		err = term.Printf(a.Err, "To sign in to %s, open\n\n    %s\n\nin a browser, on any machine, and type the code\n\n    %s\n\n", t.where, term.Line(flow.Address), term.Line(flow.Code))
 		if err == nil && flow.Direct != "" {
-			err = fprintf(a.errs, "or open %s\n\n", printable(flow.Direct))
+			err = term.Printf(a.Err, "or open %s\n\n", term.Line(flow.Direct))
 		}
 	}
 	if err != nil {
@@ -224,18 +225,18 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 // readToken reads a token from standard input.
 func (a *app) readToken() (string, error) {
 	var text string
-	if in, ok := a.in.(*os.File); ok && isTerminal(in) {
-		if err := fprintf(a.errs, "token: "); err != nil {
+	if in, ok := a.In.(*os.File); ok && term.IsTerminal(in) {
+		if err := term.Printf(a.Err, "token: "); err != nil {
 			return "", err
 		}
-		b, err := term.ReadPassword(int(in.Fd()))
-		_ = fprintf(a.errs, "\n")
+		b, err := xterm.ReadPassword(int(in.Fd()))
+		_ = term.Printf(a.Err, "\n")
 		if err != nil {
 			return "", err
 		}
 		text = string(b)
 	} else {
-		line, err := bufio.NewReader(io.LimitReader(a.in, 64<<10)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(a.In, 64<<10)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", err
 		}
@@ -243,7 +244,7 @@ func (a *app) readToken() (string, error) {
 	}
 	text = strings.TrimSpace(text)
 	if text == "" || strings.ContainsAny(text, " \t") {
-		return "", invalid("hostler login --with-token URL <FILE", "what is on standard input is no token")
+		return "", term.Invalid("hostler login --with-token URL <FILE", "what is on standard input is no token")
 	}
 	return text, nil
 }
@@ -280,7 +281,7 @@ func (a *app) logout(ctx context.Context, typed string, every bool) error {
 			return err
 		}
 		if _, ok := all.Controllers[address]; !ok {
-			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: you are not signed in there", address), Hint: nearestHint(address, some, "")}
+			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: you are not signed in there", address), Hint: term.DidYouMean(address, some, "")}
 		}
 		some = []string{address}
 	}
@@ -300,9 +301,9 @@ func (a *app) logout(ctx context.Context, typed string, every bool) error {
 		revoked, err := a.signOut(ctx, &t)
 		switch {
 		case err != nil:
-			err = fprintf(a.errs, "hostler: %s: what was kept here is removed; there it may go on to be good until it ends: %s\n", address, plain(err))
-		case !revoked && !a.flags.quiet:
-			err = fprintf(a.errs, "hostler: %s: the token is removed here, and is good until it ends or is revoked there: hostler token revoke\n", address)
+			err = term.Printf(a.Err, "hostler: %s: what was kept here is removed; there it may go on to be good until it ends: %s\n", address, term.ErrorText(err))
+		case !revoked && !a.Quiet:
+			err = term.Printf(a.Err, "hostler: %s: the token is removed here, and is good until it ends or is revoked there: hostler token revoke\n", address)
 		}
 		if err != nil {
 			return err
@@ -349,7 +350,7 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 			return err
 		}
 		if _, ok := all.Controllers[asked]; !ok {
-			return denied("hostler login "+asked, "you are not signed in to %s", asked)
+			return term.Denied("hostler login "+asked, "you are not signed in to %s", asked)
 		}
 		some = []string{asked}
 	}
@@ -364,7 +365,7 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		some, asked = []string{named.where}, named.where
 	}
 	if len(some) == 0 {
-		return denied("hostler login https://HOST:PORT", "you are signed in to no controller")
+		return term.Denied("hostler login https://HOST:PORT", "you are signed in to no controller")
 	}
 	views, rows, bad := []loginView{}, [][]string{}, false
 	for _, address := range some {
@@ -380,7 +381,7 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		c, self, err := t.ask(short)
 		cancel()
 		if err != nil {
-			view.Error, bad = plain(err), bad || address == asked
+			view.Error, bad = term.ErrorText(err), bad || address == asked
 		} else {
 			view.Name, view.Expires = self.Name, cmp.Or(self.Expires, view.Expires)
 			_ = c.Close()
@@ -392,13 +393,13 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		}
 		rows = append(rows, []string{address, view.Name, view.By, until, map[bool]string{true: "yes"}[view.Current], view.Error})
 	}
-	if a.flags.json {
-		err = a.printJSON(views)
+	if a.JSON {
+		err = a.PrintJSON(views)
 	} else {
-		err = a.table([]string{"controller", "name", "by", "until", "current", "note"}, rows)
+		err = a.Table([]string{"controller", "name", "by", "until", "current", "note"}, rows)
 	}
 	if err == nil && bad {
-		err = status(7)
+		err = term.Exit(7)
 	}
 	return err
 }

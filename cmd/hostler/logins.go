@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // login is what hostler login keeps of one controller.
@@ -52,7 +53,7 @@ func readLogins() (out logins, err error) {
 		return logins{}, nil
 	}
 	if err != nil {
-		return logins{}, denied("", "%w", err)
+		return logins{}, term.Denied("", "%w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -60,10 +61,10 @@ func readLogins() (out logins, err error) {
 		return logins{}, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return logins{}, denied("chmod 600 "+file, "%s: others than its owner can read the tokens in it", file)
+		return logins{}, term.Denied("chmod 600 "+file, "%s: others than its owner can read the tokens in it", file)
 	}
 	if err := json.NewDecoder(f).Decode(&out); err != nil {
-		return logins{}, invalid("remove it, and sign in again: hostler login URL", "%s: %w", file, err)
+		return logins{}, term.Invalid("remove it, and sign in again: hostler login URL", "%s: %w", file, err)
 	}
 	return out, nil
 }
@@ -106,7 +107,7 @@ func (l *logins) addresses() []string { return slices.Sorted(maps.Keys(l.Control
 // controllerAddress writes a controller's address in one way: https:// may be left out, and so may what every address ends with.
 func controllerAddress(typed string) (string, error) {
 	wrong := func(err error) error {
-		return invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
+		return term.Invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
 	}
 	text := typed
 	if !strings.Contains(text, "://") {

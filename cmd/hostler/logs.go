@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -29,7 +30,7 @@ looks like, as \x1b[2J. Files and programs get each byte as it was written. With
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if tail < 0 {
-				return invalid("", "--tail %d: less than none", tail)
+				return term.Invalid("", "--tail %d: less than none", tail)
 			}
 			lines := -1
 			if cmd.Flags().Changed("tail") {
@@ -66,7 +67,7 @@ func runOf(name string) (*runlog.Log, runlog.Record, error) {
 	for _, r := range all {
 		names = append(names, r.Name, r.Instance)
 	}
-	hint := nearestHint(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
+	hint := term.DidYouMean(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
 	if hint == "" {
 		hint = "hostler runs lists them"
 	}
@@ -79,19 +80,19 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow, raw bool
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	a.tendHeld([]runlog.Record{rec})
-	out, errs := a.out, a.errs
-	if a.flags.json {
+	out, errs := a.Out, a.Err
+	if a.JSON {
 		to := &jsonLines{app: a, run: rec, stream: "stdout"}
 		tos := &jsonLines{app: a, run: rec, stream: "stderr"}
 		defer func() { err = errors.Join(err, to.end(), tos.end()) }()
 		out, errs = to, tos
 	} else if !raw {
 		var endOut, endErrs func() error
-		out, endOut = displayed(out)
-		errs, endErrs = displayed(errs)
+		out, endOut = term.Displayed(out)
+		errs, endErrs = term.Displayed(errs)
 		defer func() { err = errors.Join(err, endOut(), endErrs()) }()
 	}
 	outs := []struct {
@@ -144,7 +145,7 @@ func (l *jsonLines) line() error {
 	if err != nil {
 		return err
 	}
-	return fprintf(l.app.out, "%s\n", doc)
+	return term.Printf(l.app.Out, "%s\n", doc)
 }
 
 // end prints the line that has not ended.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -43,7 +44,7 @@ func lostWhile(id compute.ID, err, cause error) error {
 	if !errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
 		why = cause
 	}
-	text := plain(why)
+	text := term.ErrorText(why)
 	for was := ""; text != was; { // what is said here, and again within
 		was = text
 		for _, known := range []string{string(id), compute.ErrLost.Error(), compute.ErrNotLeased.Error(), errLeaseEnded.Error()} {

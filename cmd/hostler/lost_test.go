@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -97,10 +98,10 @@ func TestLeaseEndedFirst(t *testing.T) {
 	for n, l := range ls {
 		exit, says := 128+compute.SignalNumber("KILL"), ""
 		if n < 2 {
-			exit, says = exitLost, evicted
+			exit, says = term.ExitLost, evicted
 		}
 		var said strings.Builder
-		r := &runner{claim: &claim{app: &app{errs: &said, program: "hostler"}, engine: c, who: compute.Who{Owner: "ann", Lease: l.ID},
+		r := &runner{claim: &claim{app: &app{Terminal: term.Terminal{Err: &said, Program: "hostler"}}, engine: c, who: compute.Who{Owner: "ann", Lease: l.ID},
 			instance: compute.Instance{ID: l.Instance, Source: l.Source}, lease: l, temporary: n%2 == 0}}
 		r.lease.TTL, r.lease.Expires = time.Millisecond, time.Now() // so that it is asked for at once
 		r.ask.raw = true
@@ -143,7 +144,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 			return fell
 		}}
 		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
-		k := &recorder{claim: &claim{app: &app{program: "hostler", cfg: cfg}, engine: c, lease: l, instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance)},
+		k := &recorder{claim: &claim{app: &app{Terminal: term.Terminal{Program: "hostler"}, cfg: cfg}, engine: c, lease: l, instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance)},
 			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}
 		exit, ended := k.stay(t.Context())
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/runlog"
@@ -43,7 +44,7 @@ func (m *manyOptions) flags(cmd *cobra.Command) {
 func (m *manyOptions) checkZero(cmd *cobra.Command) error {
 	for _, name := range []string{"on", "shards", "max-parallel"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
-			return invalid("", "--%s 0: not from 1 to %d", name, mostAtOnce)
+			return term.Invalid("", "--%s 0: not from 1 to %d", name, mostAtOnce)
 		}
 	}
 	return nil
@@ -64,31 +65,31 @@ func (m *manyOptions) check(o *runOptions, words []string) (total, only int, err
 	}
 	switch {
 	case asked == 0:
-		return 0, 0, invalid("", "--max-parallel and --fail-fast go with --shards N or --on N")
+		return 0, 0, term.Invalid("", "--max-parallel and --fail-fast go with --shards N or --on N")
 	case asked > 1:
-		return 0, 0, invalid("", "--on, --shards and --shard: one of them")
+		return 0, 0, term.Invalid("", "--on, --shards and --shard: one of them")
 	case m.parallel < 0 || m.parallel > 0 && m.shards == 0:
-		return 0, 0, invalid("", "--max-parallel %d: it is a number above 0, and goes with --shards", m.parallel)
+		return 0, 0, term.Invalid("", "--max-parallel %d: it is a number above 0, and goes with --shards", m.parallel)
 	case len(words) == 0:
-		return 0, 0, invalid("", "several runs at once want a COMMAND")
+		return 0, 0, term.Invalid("", "several runs at once want a COMMAND")
 	case o.tty, o.detach, o.stdin != "" && o.stdin != "none":
-		return 0, 0, invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
+		return 0, 0, term.Invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
 	case len(o.results.get) > 0:
-		return 0, 0, invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
+		return 0, 0, term.Invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
 	case o.want.name != "":
-		return 0, 0, invalid("", "--name %s: a name is for one instance", o.want.name)
+		return 0, 0, term.Invalid("", "--name %s: a name is for one instance", o.want.name)
 	}
 	if m.shard != "" {
 		i, n, ok := strings.Cut(m.shard, "/")
 		only, err1 := strconv.Atoi(i)
 		total, err2 := strconv.Atoi(n)
 		if !ok || err1 != nil || err2 != nil || only < 1 || only > total || total > mostAtOnce {
-			return 0, 0, invalid("--shard 2/4", "--shard %q: not a part I/N, I from 1 to N", m.shard)
+			return 0, 0, term.Invalid("--shard 2/4", "--shard %q: not a part I/N, I from 1 to N", m.shard)
 		}
 		return total, only, nil
 	}
 	if total = max(m.on, m.shards); total < 1 || min(m.on, m.shards) < 0 || total > mostAtOnce {
-		return 0, 0, invalid("", "%d at once: not from 1 to %d", cmp.Or(m.on, m.shards), mostAtOnce)
+		return 0, 0, term.Invalid("", "%d at once: not from 1 to %d", cmp.Or(m.on, m.shards), mostAtOnce)
 	}
 	return total, 0, nil
 }
@@ -154,7 +155,7 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	}
 	if !a.isSource(name) {
 		if _, _, err := engine.Resolve(ctx, name); err == nil {
-			return invalid("hostler source list", "%s is one instance, and several runs at once want a source", name)
+			return term.Invalid("hostler source list", "%s is one instance, and several runs at once want a source", name)
 		}
 		return a.unknownName(ctx, name)
 	}
@@ -254,12 +255,12 @@ func (s *several) together(ctx context.Context, engine engine) error {
 		return err
 	}
 	a.defaultIdle(&req, idleKept)
-	asking, stop := a.untilSignal(ctx)
+	asking, stop := a.UntilSignal(ctx)
 	defer stop() // at the end: the runs take signals themselves
 	asked := time.Now()
 	leases, err := a.take(asking, engine, req)
 	if err != nil {
-		return a.interrupted(err, "nothing was begun")
+		return a.Interrupted(err, "nothing was begun")
 	}
 	req.Count = 1
 	slices.SortFunc(leases, func(x, y compute.Lease) int { return compareNames(string(x.Instance), string(y.Instance)) })
@@ -292,7 +293,7 @@ func (s *several) broken(ctx, wanted context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	return s.app.interrupted(wanted.Err(), "")
+	return s.app.Interrupted(wanted.Err(), "")
 }
 
 // back gives back what was taken for a part that does not begin.
@@ -309,7 +310,7 @@ func compareNames(x, y string) int {
 
 // apart runs the parts as they get their instances.
 func (s *several) apart(ctx context.Context) error {
-	wanted, stop := s.app.untilSignal(ctx) // those that have begun take it themselves
+	wanted, stop := s.app.UntilSignal(ctx) // those that have begun take it themselves
 	defer stop()
 	most := s.total
 	if n := s.opt.many.parallel; n > 0 {
@@ -356,12 +357,12 @@ func (s *several) run(ctx context.Context, p *part) {
 		return
 	}
 	out, errs := s.lines.of(p, "stdout"), s.lines.of(p, "stderr")
-	r.app.in, r.app.out, r.app.errs = nil, out, errs
+	r.app.In, r.app.Out, r.app.Err = nil, out, errs
 	begun := time.Now()
 	err := r.whole(ctx, s.asked)
 	r.app.close()
-	if cancelled := errors.Is(context.Cause(ctx), errCancelled); err != nil && !cancelled && !errors.As(err, new(status)) {
-		r.app.tell(err)
+	if cancelled := errors.Is(context.Cause(ctx), errCancelled); err != nil && !cancelled && !errors.As(err, new(term.Exit)) {
+		r.app.Tell(err)
 	}
 	p.took = time.Since(begun)
 	out.end()
@@ -417,7 +418,7 @@ type manyView struct {
 
 // status is the exit status of all: a problem of ours, the worst first; else what the commands that failed ended with, 1 where they do not agree.
 func (s *several) status() int {
-	ours := []int{exitNotBegun, exitLost, exitTimeout}
+	ours := []int{term.ExitNotBegun, term.ExitLost, term.ExitTimeout}
 	worst, agreed := len(ours), 0
 	for _, p := range s.parts {
 		n := p.exit()
@@ -464,8 +465,8 @@ func (s *several) tests() {
 	}
 	t := recordedTests(&sum, files)
 	s.whole.keepReport(&sum, t)
-	if !s.app.flags.quiet {
-		_ = fprintf(s.app.errs, "%s: %s\n", s.app.program, testWords(t))
+	if !s.app.Quiet {
+		_ = term.Printf(s.app.Err, "%s: %s\n", s.app.Program, testWords(t))
 	}
 }
 
@@ -487,51 +488,51 @@ func (s *several) finish(err error) error {
 		if by := p.runner.by(); by != "" && p.state == partInterrupted {
 			cut = append(cut, strings.Trim(p.label, "| "))
 			if err == nil {
-				err = &errInterrupted{by, ""}
+				err = &term.Interruption{Signal: by, Became: ""}
 			}
 		}
 		one := partView{Index: p.index, Run: p.runner.recorded(), Instance: string(p.runner.instance.ID), Lease: p.runner.lease.ID, State: p.state, Exit: p.exit(), Seconds: p.took.Seconds()}
-		var own status
+		var own term.Exit
 		if p.err != nil && !errors.As(p.err, &own) {
-			one.Kind, one.Error = kindName(p.err), plain(p.err)
+			one.Kind, one.Error = term.KindName(p.err), term.ErrorText(p.err)
 		}
 		v.Runs = append(v.Runs, one)
 		if p.state == partFailed {
 			bad = append(bad, strings.Trim(p.label, "| ")+" "+cmp.Or(one.Error, fmt.Sprintf("exit status %d", one.Exit)))
 		}
 	}
-	var i *errInterrupted
+	var i *term.Interruption
 	if errors.As(err, &i) {
-		v.Exit = i.status()
+		v.Exit = i.Status()
 	} else if err != nil {
 		v.Exit = runStatus(err)
 	}
-	if !s.app.flags.quiet {
+	if !s.app.Quiet {
 		words := []string{}
 		for _, state := range []string{partPassed, partFailed, partInterrupted, partCancelled, partNot} {
 			if n := counts[state]; n > 0 {
 				words = append(words, fmt.Sprintf("%d %s", n, strings.ReplaceAll(state, "-", " ")))
 			}
 		}
-		text := fmt.Sprintf("%s: %d runs: %s", s.app.program, len(s.parts), strings.Join(words, ", "))
+		text := fmt.Sprintf("%s: %d runs: %s", s.app.Program, len(s.parts), strings.Join(words, ", "))
 		if len(bad) > 0 {
 			text += ": " + someOf(bad)
 		}
 		if len(cut) > 0 {
 			text += ": interrupted while running: " + someOf(cut)
 		}
-		_ = fprintf(s.app.errs, "%s\n", text)
+		_ = term.Printf(s.app.Err, "%s\n", text)
 	}
 	s.tests()
-	if s.app.flags.json {
+	if s.app.JSON {
 		doc, merr := json.Marshal(v)
-		err = errors.Join(err, merr, fprintf(s.app.out, "%s\n", doc))
+		err = errors.Join(err, merr, term.Printf(s.app.Out, "%s\n", doc))
 	}
 	if rerr := writeDocument(s.opt.report, v); rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	if v.Exit != 0 {
-		return status(v.Exit)
+		return term.Exit(v.Exit)
 	}
 	return err
 }

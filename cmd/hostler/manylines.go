@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"github.com/hostler-project/hostler/cli/term"
 	"io"
 	"sync"
 )
@@ -90,13 +91,13 @@ func (w *lineWriter) end() {
 
 // line writes what is there as a line. The lock is held.
 func (w *lineWriter) line() error {
-	var out io.Writer = w.of.app.out
+	var out io.Writer = w.of.app.Out
 	if w.stream == "stderr" {
-		out = w.of.app.errs
+		out = w.of.app.Err
 	}
 	var b []byte
-	if w.of.app.flags.json {
-		out = w.of.app.out
+	if w.of.app.JSON {
+		out = w.of.app.Out
 		doc, err := json.Marshal(lineView{w.part.index, string(w.part.runner.instance.ID), w.stream, string(w.rest)})
 		if err != nil {
 			return err
@@ -106,7 +107,7 @@ func (w *lineWriter) line() error {
 		b = append(append(append(b, w.part.label...), w.rest...), '\n')
 	}
 	w.rest = w.rest[:0]
-	to, end := displayed(out)
+	to, end := term.Displayed(out)
 	_, err := to.Write(b)
 	return errors.Join(err, end())
 }

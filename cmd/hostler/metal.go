@@ -28,7 +28,7 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 	if err := d.check(); err != nil {
 		return opt, d, closer, err
 	}
-	opt = caching.Options{Store: store, Log: a.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
+	opt = caching.Options{Store: store, Log: a.Log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
 		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
 		RebalanceRate: caching.Rate{N: d.Rebalances, Period: time.Hour}, Together: caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}

@@ -76,7 +76,7 @@ func (a *app) metalIronic(ctx context.Context, cfg *config.Config) (scout metal.
 	if err := config.Decode(s.Settings, position(cfg, s.Name, s.Type), &o); err != nil {
 		return nil, nil, closer, configError(err)
 	}
-	p, err := ironic.Open(ctx, a.log, o)
+	p, err := ironic.Open(ctx, a.Log, o)
 	if err != nil {
 		return nil, nil, closer, err
 	}
@@ -96,7 +96,7 @@ func (a *app) metalIronic(ctx context.Context, cfg *config.Config) (scout metal.
 		return fail("%w", err)
 	}
 	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation, Flavors: flavors, Keys: keys, UserData: data, HostKey: p.GivesHostKeys(),
-		PowerOff: said.PowerOff, Log: a.log})
+		PowerOff: said.PowerOff, Log: a.Log})
 	if err != nil {
 		return fail("%w", err)
 	}

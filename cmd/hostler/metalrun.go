@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
@@ -34,7 +35,7 @@ const metalLock = "director-metal.lock"
 
 func newMetalRun(a *app) *cobra.Command {
 	var once, dry bool
-	var wait durationFlag
+	var wait term.DurationFlag
 	var look looking
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -48,8 +49,8 @@ found to have failed there since the last run.`,
 		Example: "  hostler director run --dry-run --once\n  hostler director run --once --wait 0\n  hostler director run --log-format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if wait.set && !once {
-				return invalid("hostler director run --once --wait 20m", "--wait is for --once")
+			if wait.Given && !once {
+				return term.Invalid("hostler director run --once --wait 20m", "--wait is for --once")
 			}
 			return a.metalRun(cmd.Context(), once, dry, wait, look)
 		},
@@ -77,7 +78,7 @@ asked for that.`,
 func newMetalConfirm(a *app) *cobra.Command {
 	var eject int
 	var shrunk bool
-	var during durationFlag
+	var during term.DurationFlag
 	cmd := &cobra.Command{
 		Use:   "confirm",
 		Short: "Give leave to what the guards hold back: to eject many nodes, or to work by lists that have shrunk",
@@ -86,7 +87,7 @@ func newMetalConfirm(a *app) *cobra.Command {
 		Example: "  hostler director confirm --eject 40\n  hostler director confirm --shrunk --for 10m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.metalConfirm(cmd.Context(), eject, shrunk, cmp.Or(during.d, time.Hour))
+			return a.metalConfirm(cmd.Context(), eject, shrunk, cmp.Or(during.Value, time.Hour))
 		},
 	}
 	cmd.Flags().IntVar(&eject, "eject", 0, "eject up to `N` nodes")
@@ -125,9 +126,9 @@ func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error
 }
 
 // metalRun is the loop, or one round of it.
-func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, look looking) (err error) {
-	if !once || a.flags.debug {
-		if a.log, err = look.logger(a.errs, a.flags.debug); err != nil {
+func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFlag, look looking) (err error) {
+	if !once || a.Debug {
+		if a.Log, err = look.logger(a.Err, a.Debug); err != nil {
 			return err
 		}
 	} else {
@@ -145,7 +146,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 		return err
 	}
 	opt.DryRun = opt.DryRun || dry
-	if once && !a.flags.debug {
+	if once && !a.Debug {
 		opt.Log = nil // what the loop says is printed
 	}
 	if err := a.metalAlone(opt.DryRun); err != nil {
@@ -153,8 +154,8 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 	}
 	if once {
 		most := cmp.Or(opt.Deadline, time.Hour)
-		if wait.set {
-			most = wait.d
+		if wait.Given {
+			most = wait.Value
 		}
 		return a.metalOnce(ctx, opt, most)
 	}
@@ -164,10 +165,10 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 	opt.Told = func(r *caching.Report) {
 		m.round(r)
 		if said.LogStatistics {
-			logStatistics(a.log, r)
+			logStatistics(a.Log, r)
 		}
-		if a.flags.json {
-			failed = errors.Join(failed, a.printLine(r))
+		if a.JSON {
+			failed = errors.Join(failed, a.PrintLine(r))
 		}
 	}
 	l, err := caching.New(opt)
@@ -183,21 +184,21 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 		go func() { defer close(ended); a.serveMetrics(ctx, scraped) }()
 		defer func() { stop(); <-ended }()
 	}
-	a.log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
+	a.Log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
 	return errors.Join(l.Run(ctx), failed)
 }
 
 // logWarnings has what goes wrong beside a result be told on standard error, such as that a file of weights cannot be read.
 func (a *app) logWarnings() {
-	if !a.flags.debug {
-		a.log = slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if !a.Debug {
+		a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 }
 
 // untilTold ends a context when we are told to end: of one round that is an interruption, and of a loop how it ends.
 func (a *app) untilTold(ctx context.Context, once bool) (context.Context, func()) {
 	if once {
-		return a.untilSignal(ctx)
+		return a.UntilSignal(ctx)
 	}
 	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 }
@@ -215,11 +216,11 @@ func (a *app) metalAlone(dry bool) error {
 	case err != nil:
 		return err
 	case !ok:
-		return conflict(metalBusyHint, "images are kept ready by another process: a controller, or a run that waits for what is being written")
+		return term.Conflict(metalBusyHint, "images are kept ready by another process: a controller, or a run that waits for what is being written")
 	}
 	free, ok, err := a.store.Slot(metalPlace, 1) // the store may be of several state directories
 	if err == nil && !ok {
-		err = conflict(metalBusyHint, "images are kept ready by another process on this store, which has another state directory or is on another machine")
+		err = term.Conflict(metalBusyHint, "images are kept ready by another process on this store, which has another state directory or is on another machine")
 	}
 	if err == nil {
 		a.closers = append(a.closers, free)
@@ -260,9 +261,9 @@ func (a *app) metalOnce(ctx context.Context, opt caching.Options, most time.Dura
 	}
 	became := fmt.Sprintf("images are still being written to %d nodes: the next run goes on with them", len(left))
 	if ctx.Err() != nil {
-		return a.interrupted(ctx.Err(), became)
+		return a.Interrupted(ctx.Err(), became)
 	}
-	return fprintf(a.errs, "%s: %s\n", a.program, became)
+	return term.Printf(a.Err, "%s: %s\n", a.Program, became)
 }
 
 // metalWrong is the error of a round by which something failed at nodes; nil: nothing did.
@@ -280,8 +281,8 @@ func metalWrong(all []string) error {
 
 // printRound prints what came of a round, as a difference: + an image is written to a node, - a node is ejected.
 func (a *app) printRound(r *caching.Report) error {
-	if a.flags.json {
-		return a.printJSON(r)
+	if a.JSON {
+		return a.PrintJSON(r)
 	}
 	var out bytes.Buffer
 	for _, d := range r.Directives {
@@ -290,7 +291,7 @@ func (a *app) printRound(r *caching.Report) error {
 			sign = "-"
 		}
 		line := fmt.Sprintf("%s %s %s (%s) %s: %s", sign, cmp.Or(d.Name, d.Node), cmp.Or(image, "unknown"), d.Flavor, d.Result, cmp.Or(d.Error, d.Reason))
-		fmt.Fprintln(&out, printable(line))
+		fmt.Fprintln(&out, term.Line(line))
 	}
 	if len(r.Directives) == 0 {
 		fmt.Fprintln(&out, "nothing is to be done")
@@ -302,7 +303,7 @@ func (a *app) printRound(r *caching.Report) error {
 		fmt.Fprintf(&out, "%d of the nodes are of no flavor that is kept ready: hostler director explain NODE says of which they are\n", r.Unlisted)
 	}
 	fmt.Fprintf(&out, "nodes %d: %d not to be had, %d with an image, %d free; under way %d, left alone %d\n", r.All.Total, r.All.Provisioned, r.All.Cached, r.All.Available, r.UnderWay, r.Left)
-	_, err := out.WriteTo(a.out)
+	_, err := out.WriteTo(a.Out)
 	return err
 }
 
@@ -335,15 +336,15 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 			return err
 		}
 	}
-	if a.flags.json {
-		return a.printJSON(append([]metalExplanationView{}, all...))
+	if a.JSON {
+		return a.PrintJSON(append([]metalExplanationView{}, all...))
 	}
 	if len(nodes) == 0 {
 		var rows [][]string
 		for _, e := range all {
-			rows = append(rows, []string{e.Node, e.Name, e.Flavor, string(e.Flight.Do), e.Flight.State, strconv.Itoa(e.Flight.Failures), printable(e.Remembered)})
+			rows = append(rows, []string{e.Node, e.Name, e.Flavor, string(e.Flight.Do), e.Flight.State, strconv.Itoa(e.Flight.Failures), term.Line(e.Remembered)})
 		}
-		return a.table([]string{"node", "name", "flavor", "do", "state", "failures", "why"}, rows)
+		return a.Table([]string{"node", "name", "flavor", "do", "state", "failures", "why"}, rows)
 	}
 	for _, e := range all {
 		lines := []string{"seen: " + e.Seen}
@@ -358,7 +359,7 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 			lines = append(lines, fmt.Sprintf("now: %s %s: %s", d.Do, d.Result, cmp.Or(d.Error, d.Reason)))
 		}
 		for _, line := range lines {
-			if err := fprintf(a.out, "%s: %s\n", printable(cmp.Or(e.Name, e.Node)), printable(line)); err != nil {
+			if err := term.Printf(a.Out, "%s: %s\n", term.Line(cmp.Or(e.Name, e.Node)), term.Line(line)); err != nil {
 				return err
 			}
 		}
@@ -370,7 +371,7 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 func (a *app) metalAlarms(ctx context.Context, store caching.Store) error {
 	all, err := caching.Alarms(ctx, store)
 	for _, alarm := range all {
-		err = errors.Join(err, fprintf(a.errs, "%s: alarm: %s since %s: %s\n", a.program, alarm.What, alarm.Since.Local().Format(time.DateTime), printable(alarm.Text)))
+		err = errors.Join(err, term.Printf(a.Err, "%s: alarm: %s since %s: %s\n", a.Program, alarm.What, alarm.Since.Local().Format(time.DateTime), term.Line(alarm.Text)))
 	}
 	return err
 }
@@ -378,7 +379,7 @@ func (a *app) metalAlarms(ctx context.Context, store caching.Store) error {
 // metalConfirm gives leave to what is held back.
 func (a *app) metalConfirm(ctx context.Context, eject int, shrunk bool, during time.Duration) error {
 	if eject < 0 || eject == 0 && !shrunk {
-		return invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")
+		return term.Invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")
 	}
 	_, store, err := a.metalStore(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
 )
@@ -58,9 +59,9 @@ func (k *controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalM
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		log := k.app.log.Debug
-		if why := plain(err); said != why {
-			log, said = k.app.log.Error, why
+		log := k.app.Log.Debug
+		if why := term.ErrorText(err); said != why {
+			log, said = k.app.Log.Error, why
 		}
 		log("no images are kept ready on bare metal", "err", err, "again_in", pause)
 		m.stopped()
@@ -78,7 +79,7 @@ func (k *controller) alarm(ctx context.Context, what, text string) {
 		return
 	}
 	if err := caching.Raise(ctx, k.app.store, what, text); err != nil && ctx.Err() == nil {
-		k.app.log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
+		k.app.Log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
 	}
 }
 
@@ -101,7 +102,7 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	opt.Told = func(r *caching.Report) {
 		m.round(r)
 		if d.LogStatistics {
-			logStatistics(k.app.log, r)
+			logStatistics(k.app.Log, r)
 		}
 	}
 	l, err := caching.New(opt)
@@ -110,7 +111,7 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	}
 	m.begun()
 	k.alarm(ctx, caching.AlarmStopped, "")
-	k.app.log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
+	k.app.Log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
 	return l.Run(ctx)
 }
 
@@ -126,7 +127,7 @@ func (k *controller) metalTurn(t *turn) func() bool {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !ours && !told {
-			k.app.log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
+			k.app.Log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
 		}
 		told = !ours
 		return ours
@@ -145,7 +146,7 @@ func (a *app) alone(ctx context.Context) (*os.File, error) {
 			return lock, err
 		}
 		if !told {
-			a.log.Warn("another process keeps images ready on bare metal: its end is waited for")
+			a.Log.Warn("another process keeps images ready on bare metal: its end is waited for")
 		}
 		select {
 		case <-ctx.Done():

@@ -135,7 +135,7 @@ func TestMetalAlone(t *testing.T) {
 	}
 	var log strings.Builder
 	third := on()
-	third.log = slog.New(slog.NewTextHandler(&log, nil))
+	third.Log = slog.New(slog.NewTextHandler(&log, nil))
 	turn := &turn{place: metalPlace}
 	ours := (&controller{app: third}).metalTurn(turn)
 	for range 2 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
@@ -52,17 +53,17 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight}, Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
 		Rebalance: d.Rebalance, HitRate: d.HitRate, Lead: d.Lead, AnyNode: d.NodeChoice == "random"}
 	if c := d.NodeChoice; c != "" && c != "random" && c != "least-written" {
-		return nil, d, invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
+		return nil, d, term.Invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
 	}
 	if d.Weight < 0 {
-		return nil, d, invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
+		return nil, d, term.Invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
 	}
 	var err error
 	if p.Least, err = caching.ParseBounds(d.Minimum); err != nil {
-		return nil, d, invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
+		return nil, d, term.Invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
 	}
 	if p.Most, err = caching.ParseBounds(d.Maximum); err != nil {
-		return nil, d, invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
+		return nil, d, term.Invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
 	}
 	if err := p.Check(); err != nil {
 		return nil, d, fmt.Errorf("[director.metal.strategy] %w", err)
@@ -80,7 +81,7 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	if file == "" {
 		return &p, d, nil
 	}
-	return &caching.WithWeights{Proportional: p, File: file, Log: a.log}, d, nil
+	return &caching.WithWeights{Proportional: p, File: file, Log: a.Log}, d, nil
 }
 
 // sectionOf is a section of hostler.conf as Decode takes it.

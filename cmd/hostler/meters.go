@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
@@ -185,7 +186,7 @@ func resultOf(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	}
-	return kindName(err)
+	return term.KindName(err)
 }
 
 // provider takes the calls to a source's provider. That what was discarded is not there is how a discard ends well.
@@ -292,10 +293,10 @@ func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(contex
 func metricsListener(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
+		return nil, term.Invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, invalid("listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token", "--metrics %s: whoever reaches it needs no token", addr)
+		return nil, term.Invalid("listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token", "--metrics %s: whoever reaches it needs no token", addr)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

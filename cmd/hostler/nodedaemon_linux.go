@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/hostler-project/hostler/cli/term"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
@@ -29,7 +30,7 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	pass.Take = a.Take
 	reported := func(ctx context.Context, run func(context.Context) (report.Outcome, error)) {
 		if _, err := run(ctx); err != nil && ctx.Err() == nil {
-			n.warn("The report pass failed: %s", plain(err))
+			n.warn("The report pass failed: %s", term.ErrorText(err))
 		}
 	}
 	d := slapnode.Daemon{
@@ -68,7 +69,7 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 func (n *nodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool) {
 	b, err := n.releases()
 	if err != nil {
-		n.warn("The software pass failed: %s", plain(err))
+		n.warn("The software pass failed: %s", term.ErrorText(err))
 		return false
 	}
 	due := false
@@ -81,7 +82,7 @@ func (n *nodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool
 		return false
 	}
 	if _, err := b.Pass(ctx, n.client, c, software.PassOptions{}); err != nil && ctx.Err() == nil {
-		n.warn("The software pass failed: %s", plain(err))
+		n.warn("The software pass failed: %s", term.ErrorText(err))
 	}
 	for i, r := range c.Releases {
 		changed = changed || was[i] != b.Done(r.URL)
@@ -116,12 +117,12 @@ func (n *nodeCommand) plan(ctx context.Context) error {
 	for _, s := range steps {
 		views = append(views, nodeStepView{"instance", s.Partition.ID, s.Partition.State, string(s.Action), s.Reason, s.Partition.Title})
 	}
-	if n.a.flags.json {
-		return n.a.printJSON(views)
+	if n.a.JSON {
+		return n.a.PrintJSON(views)
 	}
 	rows := make([][]string, len(views))
 	for i, v := range views {
 		rows[i] = []string{v.Kind, v.Name, v.Wanted, v.Action, v.Reason}
 	}
-	return n.a.table([]string{"kind", "name", "wanted", "action", "why"}, rows)
+	return n.a.Table([]string{"kind", "name", "wanted", "action", "why"}, rows)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -88,7 +89,7 @@ shown by ` + "`hostler status -v`" + `.`,
 func (a *app) list(ctx context.Context, patterns, labels []string, all bool) error {
 	for _, l := range labels {
 		if key, _, ok := strings.Cut(l, "="); !ok || key == "" {
-			return invalid("", "--label %s: not KEY=VALUE", l)
+			return term.Invalid("", "--label %s: not KEY=VALUE", l)
 		}
 	}
 	engine, err := a.engine(ctx)
@@ -110,13 +111,13 @@ func (a *app) list(ctx context.Context, patterns, labels []string, all bool) err
 	found = slices.DeleteFunc(found, func(n node) bool {
 		return !n.isNode() || a.flags.source != "" && n.lease.Source != a.flags.source || !matches(n.name(), patterns) || !labelled(n.lease.Labels, labels)
 	})
-	if a.flags.json {
+	if a.JSON {
 		views := []nodeView{}
 		for _, n := range found {
 			n.instance = a.sshFacts(ctx, n.instance)
 			views = append(views, viewNode(n))
 		}
-		return a.printJSON(views)
+		return a.PrintJSON(views)
 	}
 	header := []string{"node", "instance", "source", "state", "address", "age", "ends"}
 	if all {
@@ -124,16 +125,16 @@ func (a *app) list(ctx context.Context, patterns, labels []string, all bool) err
 	}
 	var rows [][]string
 	for _, n := range found {
-		row := []string{n.name(), string(n.lease.Instance), n.lease.Source, string(n.instance.State), printable(n.instance.Address), short(time.Since(n.lease.Given)), ""}
+		row := []string{n.name(), string(n.lease.Instance), n.lease.Source, string(n.instance.State), term.Line(n.instance.Address), term.ShortDuration(time.Since(n.lease.Given)), ""}
 		if end := n.lease.Deadline(); !end.IsZero() {
-			row[6] = "in " + short(time.Until(end))
+			row[6] = "in " + term.ShortDuration(time.Until(end))
 		}
 		if all {
-			row = append(row, printable(n.lease.Owner))
+			row = append(row, term.Line(n.lease.Owner))
 		}
 		rows = append(rows, row)
 	}
-	return a.table(header, rows)
+	return a.Table(header, rows)
 }
 
 // matches reports whether a name is one of those, or begins as one with a * says. None: any is.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
@@ -21,7 +22,7 @@ func (a *app) oldPaths(paths []string) error {
 	}
 	here, err := os.Getwd()
 	if err != nil {
-		return invalid("", "the current directory: %v", err)
+		return term.Invalid("", "the current directory: %v", err)
 	}
 	isDir := func(dir string) bool {
 		info, err := os.Stat(dir)
@@ -45,7 +46,7 @@ func (a *app) oldPaths(paths []string) error {
 	for _, p := range paths {
 		dir := deploy.ConfigPath(p, home, here)
 		if !isDir(dir) {
-			_ = fprintf(a.errs, "%s: -c %s: it is not a directory, and does not count\n", a.program, p)
+			_ = term.Printf(a.Err, "%s: -c %s: it is not a directory, and does not count\n", a.Program, p)
 			continue
 		}
 		dirs = append(dirs, dir)
@@ -127,7 +128,7 @@ func (a *app) oldKeys() ([]string, error) {
 	for _, file := range a.old.Keys {
 		keys, err := keysOf(file)
 		if err != nil {
-			return nil, invalid("", "%s: %v", file, err)
+			return nil, term.Invalid("", "%s: %v", file, err)
 		}
 		out = append(out, keys...)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
@@ -36,7 +37,7 @@ func (o *looking) flags(cmd *cobra.Command) {
 func (o *looking) logger(w io.Writer, debug bool) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil || strings.ContainsAny(o.logLevel, "+-") {
-		return nil, invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.logLevel)
+		return nil, term.Invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.logLevel)
 	}
 	if debug {
 		level = slog.LevelDebug
@@ -54,7 +55,7 @@ func (o *looking) logger(w io.Writer, debug bool) (*slog.Logger, error) {
 		}
 		return slog.New(slog.NewJSONHandler(w, opt)), nil
 	}
-	return nil, invalid("text or json", "--log-format %s: no such format", o.logFormat)
+	return nil, term.Invalid("text or json", "--log-format %s: no such format", o.logFormat)
 }
 
 // scraped listens where scrapes come that present nothing; nil: nowhere.
@@ -72,9 +73,9 @@ func (k *controller) serveMetrics(ctx context.Context, l net.Listener) {
 
 // serveMetrics answers scrapes of what is measured until ctx ends.
 func (a *app) serveMetrics(ctx context.Context, l net.Listener) {
-	srv := &http.Server{Handler: metricsServer(a.meters), ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: metricsServer(a.meters), ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
 	if err := server.Serve(ctx, srv, l, grace); err != nil && ctx.Err() == nil {
-		a.log.Error("metrics are not answered any more", "err", err)
+		a.Log.Error("metrics are not answered any more", "err", err)
 	}
 }
 

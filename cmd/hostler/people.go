@@ -127,12 +127,12 @@ func (k *controller) openAuth() error {
 	if err != nil {
 		return err
 	}
-	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
-	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.log})
+	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.Log})
+	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.Log})
 	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures, FailureBurst: said.FailureBurst})
 	for _, p := range k.now.Load().people.projects {
 		if p.Err != nil {
-			k.app.log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
+			k.app.Log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
@@ -22,10 +23,10 @@ func home() (string, error) {
 	const hint = "set HOME, or XDG_STATE_HOME"
 	h := os.Getenv("HOME")
 	if !filepath.IsAbs(h) {
-		return "", invalid(hint, "HOME is not set to a directory, so there is no place for the state")
+		return "", term.Invalid(hint, "HOME is not set to a directory, so there is no place for the state")
 	}
 	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() { // as users of the system have it, on purpose
-		return "", invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
+		return "", term.Invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
 	}
 	return h, nil
 }
@@ -56,7 +57,7 @@ func ownDir(dir string) (string, error) {
 		return "", err
 	}
 	if err := private(dir); err != nil {
-		return "", denied("remove it, or set XDG_RUNTIME_DIR to a directory of your own", "%v", err)
+		return "", term.Denied("remove it, or set XDG_RUNTIME_DIR to a directory of your own", "%v", err)
 	}
 	return dir, nil
 }

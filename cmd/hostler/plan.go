@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/text/visible"
@@ -46,20 +47,20 @@ func (a *app) plan(ctx context.Context, names []string) error {
 			views = append(views, p)
 		}
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	var rows [][]string
 	for _, v := range views {
-		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), printable(v.Reason)})
+		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), term.Line(v.Reason)})
 	}
-	if err := a.table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
+	if err := a.Table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
 		return err
 	}
 	gap := visible.Shown("\n")
 	for _, v := range views {
 		for _, d := range v.Directives {
-			if err := fprintf(a.out, "%s%s: %s\n", gap, v.Source, printable(words(d, v.DryRun))); err != nil {
+			if err := term.Printf(a.Out, "%s%s: %s\n", gap, v.Source, term.Line(words(d, v.DryRun))); err != nil {
 				return err
 			}
 			gap = ""

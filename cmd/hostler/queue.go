@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
@@ -69,14 +70,14 @@ func (a *app) queue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
+	if a.JSON {
 		views := []api.Waiter{}
 		for _, q := range all {
 			views = append(views, api.NewWaiter(q))
 		}
-		return a.printJSON(views)
+		return a.PrintJSON(views)
 	}
-	return a.table(queueHeads, queueRows(all, time.Now()))
+	return a.Table(queueHeads, queueRows(all, time.Now()))
 }
 
 // statusQueue lists those who wait for some sources, if anybody does.
@@ -91,10 +92,10 @@ func (a *app) statusQueue(ctx context.Context, engine engine, sources []compute.
 	all = slices.DeleteFunc(all, func(q compute.Queued) bool {
 		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == q.Source })
 	})
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	return a.table(queueHeads, queueRows(all, time.Now()))
+	return a.Table(queueHeads, queueRows(all, time.Now()))
 }
 
 var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
@@ -103,28 +104,10 @@ var queueHeads = []string{"request", "source", "place", "count", "owner", "proje
 func queueRows(all []compute.Queued, now time.Time) [][]string {
 	rows := make([][]string, len(all))
 	for i, q := range all {
-		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count), printable(q.Owner), printable(q.Project),
-			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), cmp.Or(about(q.Estimate), unknownYet), printable(cmp.Or(q.Reason, q.Purpose))}
+		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count), term.Line(q.Owner), term.Line(q.Project),
+			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), cmp.Or(term.AboutDuration(q.Estimate), term.UnknownYet), term.Line(cmp.Or(q.Reason, q.Purpose))}
 	}
 	return rows
-}
-
-// unknownYet stands for an estimate that there is not.
-const unknownYet = "unknown yet"
-
-// about is an estimate for people, who are not told more digits than it has; "": not known.
-func about(d time.Duration) string {
-	switch {
-	case d <= 0:
-		return ""
-	case d < 10*time.Second:
-		return span(d.Round(time.Second) + map[bool]time.Duration{true: time.Second}[d < time.Second/2])
-	case d < time.Minute:
-		return span(d.Round(5 * time.Second))
-	case d < time.Hour:
-		return span(d.Round(time.Minute))
-	}
-	return span(d.Round(10 * time.Minute))
 }
 
 func (a *app) cancelRequests(ctx context.Context, args []string) error {
@@ -132,7 +115,7 @@ func (a *app) cancelRequests(ctx context.Context, args []string) error {
 	for i, arg := range args {
 		n, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
+			return term.Invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
 		}
 		ids[i] = n
 	}

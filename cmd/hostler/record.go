@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
@@ -112,7 +113,7 @@ func (r *runner) endRecord(err, cause error) {
 				rec.Bytes.Stderr = out.stream.Bytes()
 			}
 		}
-		var own status
+		var own term.Exit
 		switch {
 		case err != nil && errors.Is(cause, errCancelled):
 			rec.Kind = kindCancelled
@@ -121,15 +122,15 @@ func (r *runner) endRecord(err, cause error) {
 		case errors.As(err, &own):
 			rec.Kind = ownKinds[own]
 		case err != nil:
-			rec.Kind, rec.Error = kindName(err), redact.String(plain(err), r.rec.hidden)
+			rec.Kind, rec.Error = term.KindName(err), redact.String(term.ErrorText(err), r.rec.hidden)
 		}
 	})
 	if r.opt.verbose {
 		rec := r.rec.Record()
-		_ = fprintf(r.app.errs, "%s: %s: ended with %s after %s; %s; run %s\n", r.app.program, orDash(rec.Instance), endOf(rec), took(rec), phaseWords(rec.Phases), rec.ID)
+		_ = term.Printf(r.app.Err, "%s: %s: ended with %s after %s; %s; run %s\n", r.app.Program, orDash(rec.Instance), endOf(rec), took(rec), phaseWords(rec.Phases), rec.ID)
 	}
-	if err := r.rec.Err(); err != nil && !r.begun.IsZero() && !r.app.flags.quiet {
-		_ = fprintf(r.app.errs, "%s: the run goes on without its record: %v\n", r.app.program, err)
+	if err := r.rec.Err(); err != nil && !r.begun.IsZero() && !r.app.Quiet {
+		_ = term.Printf(r.app.Err, "%s: the run goes on without its record: %v\n", r.app.Program, err)
 	}
 }
 
@@ -142,11 +143,11 @@ func (r *runner) keepIt(err error) bool {
 	until := ""
 	lease := r.current()
 	if end := lease.Deadline(); !end.IsZero() {
-		until = " for " + span(time.Until(end).Round(time.Second)) + " unless it is used"
+		until = " for " + term.TypedDuration(time.Until(end).Round(time.Second)) + " unless it is used"
 	}
 	name := handle(r.lease)
 	again := "hostler rerun " + r.rec.ID() + " --on " + name
-	_ = fprintf(r.app.errs, "%s: the command failed, and %s is kept%s:\n  hostler shell %s\n  %s\n  hostler release %s\n", r.app.program, r.instance.ID, until, name, again, name)
+	_ = term.Printf(r.app.Err, "%s: the command failed, and %s is kept%s:\n  hostler shell %s\n  %s\n  hostler release %s\n", r.app.Program, r.instance.ID, until, name, again, name)
 	return true
 }
 
@@ -223,7 +224,7 @@ func (r *recording) endOutputs() {
 // keeps the order of both outputs where these are one file.
 func (r *runner) join(cmd *compute.Command, bare bool) {
 	to := func(w io.Writer, name, known string) io.Writer {
-		if bare && (r.rec == nil || isTerminal(w)) {
+		if bare && (r.rec == nil || term.IsTerminal(w)) {
 			return w
 		}
 		also := r.rec.output(known)
@@ -234,12 +235,12 @@ func (r *runner) join(cmd *compute.Command, bare bool) {
 		r.written = append(r.written, out)
 		return out
 	}
-	cmd.Stdout = to(r.app.out, "standard output", "stdout")
-	if _, taken := cmd.Stdout.(*written); taken && bare && sameFile(r.app.out, r.app.errs) {
+	cmd.Stdout = to(r.app.Out, "standard output", "stdout")
+	if _, taken := cmd.Stdout.(*written); taken && bare && sameFile(r.app.Out, r.app.Err) {
 		cmd.Stderr = cmd.Stdout
 		return
 	}
-	cmd.Stderr = to(r.app.errs, "standard error", "stderr")
+	cmd.Stderr = to(r.app.Err, "standard error", "stderr")
 }
 
 // sameFile tells whether two streams are one.
@@ -271,7 +272,7 @@ func (r *runner) recorded() string {
 }
 
 // ownKinds are the kinds of the statuses that are told where they come about.
-var ownKinds = map[status]string{exitTimeout: "timeout", exitMissing: "missing"}
+var ownKinds = map[term.Exit]string{term.ExitTimeout: "timeout", term.ExitMissing: "missing"}
 
 // gitHead is the commit that is checked out in a directory, "" where there is none. No git is started for it.
 func gitHead(dir string) string {

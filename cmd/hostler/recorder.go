@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/run/redact"
@@ -40,7 +41,7 @@ func newRecorder(a *app) *cobra.Command {
 		Use: "recorder RUN", Short: "Record a run that goes on without its client", Example: "  hostler recorder last", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var news recorderNews
-			known := json.NewDecoder(io.LimitReader(a.in, 16<<20)).Decode(&news) == nil
+			known := json.NewDecoder(io.LimitReader(a.In, 16<<20)).Decode(&news) == nil
 			return a.recordHeld(cmd.Context(), args[0], news.Hide, known)
 		},
 	}
@@ -108,7 +109,7 @@ func (a *app) recordHeld(ctx context.Context, id string, hide []string, known bo
 		errs, _ := log.Tail(id, "stderr", 0)
 		_ = log.SetShown(id, out, errs)
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	k := &recorder{claim: &claim{app: a, temporary: rec.GiveBack}, run: run, rec: rec}
 	k.lease.ID, k.instance.ID = rec.Lease, compute.ID(rec.Instance)
@@ -135,7 +136,7 @@ func (a *app) recordHeld(ctx context.Context, id string, hide []string, known bo
 		n := exit.Status()
 		rec.Exit, rec.Signal, rec.Reason = &n, exit.Signal, exit.Reason
 		if err != nil {
-			rec.Kind, rec.Error = kindName(err), plain(err)
+			rec.Kind, rec.Error = term.KindName(err), term.ErrorText(err)
 		}
 		if errors.Is(err, compute.ErrLost) {
 			rec.State, rec.Exit = runlog.Lost, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -70,9 +71,9 @@ type scope struct {
 func (a *app) release(ctx context.Context, names []string, every scope, anyones bool, opt compute.ReleaseOptions) error {
 	switch {
 	case every.nodes && !every.all:
-		return invalid("hostler release --all --deployed", "--deployed goes with --all")
+		return term.Invalid("hostler release --all --deployed", "--deployed goes with --all")
 	case every.all == (len(names) > 0):
-		return invalid("hostler status -v lists them", "name the instances to give back, or say --all")
+		return term.Invalid("hostler status -v lists them", "name the instances to give back, or say --all")
 	}
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -95,11 +96,11 @@ func (a *app) release(ctx context.Context, names []string, every scope, anyones 
 			ids = append(ids, compute.ID(handle(l)))
 		}
 		a.sayStay(stay)
-		if len(ids) == 0 && !a.flags.json {
+		if len(ids) == 0 && !a.JSON {
 			return nil
 		}
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	done := make([]releasedView, len(ids))
 	for i, id := range ids {
@@ -120,12 +121,12 @@ func (a *app) release(ctx context.Context, names []string, every scope, anyones 
 	if released {
 		err = errors.Join(err, a.sayReleased(ctx, engine, done, opt))
 	}
-	return a.interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
+	return a.Interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
 }
 
 // sayStay says which nodes release --all leaves.
 func (a *app) sayStay(nodes []string) {
-	if len(nodes) == 0 || a.flags.quiet {
+	if len(nodes) == 0 || a.Quiet {
 		return
 	}
 	slices.Sort(nodes)
@@ -134,7 +135,7 @@ func (a *app) sayStay(nodes []string) {
 	if more := len(nodes) - most; more > 0 {
 		words += fmt.Sprintf(" and %d more", more)
 	}
-	_ = fprintf(a.errs, "%s: %s: deployed, so kept: `hostler destroy` takes nodes by name, --deployed all of yours\n", a.program, printable(words))
+	_ = term.Printf(a.Err, "%s: %s: deployed, so kept: `hostler destroy` takes nodes by name, --deployed all of yours\n", a.Program, term.Line(words))
 }
 
 // before looks at what a name means before it is given back. What is held is not: that takes a word that says so.
@@ -162,16 +163,16 @@ func (a *app) sayReleased(ctx context.Context, engine engine, done []releasedVie
 		if i, _, err := engine.Resolve(context.WithoutCancel(ctx), v.Instance); err == nil {
 			done[n].State = string(i.State)
 		}
-		if v.Already && !a.flags.quiet && !a.flags.json && !a.compat {
+		if v.Already && !a.Quiet && !a.JSON && !a.compat {
 			word := "released already"
 			if opt.Discard {
 				word = "gone already"
 			}
-			_ = fprintf(a.errs, "%s: %s: %s\n", a.program, v.Name, word)
+			_ = term.Printf(a.Err, "%s: %s: %s\n", a.Program, v.Name, word)
 		}
 	}
-	if a.flags.json {
-		return a.printJSON(done)
+	if a.JSON {
+		return a.PrintJSON(done)
 	}
 	return nil
 }
@@ -223,7 +224,7 @@ func unrest(i compute.Instance) error {
 		e.Err = fmt.Errorf("it is %s still: %s", i.State, i.Reason)
 	}
 	if wait := time.Until(i.Retry); wait > 0 {
-		e.Hint = fmt.Sprintf("it is tried again, in %s or later; `hostler discard %s` tries it at once", short(wait.Round(time.Second)), i.ID)
+		e.Hint = fmt.Sprintf("it is tried again, in %s or later; `hostler discard %s` tries it at once", term.ShortDuration(wait.Round(time.Second)), i.ID)
 	}
 	return e
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 )
@@ -28,7 +29,7 @@ the one that is asked reads its own files.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := a.controller(cmd.Context())
 			if c == nil && err == nil {
-				err = invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
+				err = term.Invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
 			}
 			if c != nil {
 				defer c.Close()
@@ -41,10 +42,10 @@ the one that is asked reads its own files.`,
 				return err
 			}
 			for _, w := range out.Warnings {
-				_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+				_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, term.Line(w))
 			}
 			if out.Several {
-				_ = fprintf(a.errs, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.program)
+				_ = term.Printf(a.Err, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.Program)
 			}
 			var broken []error
 			for _, p := range out.Broken {
@@ -89,7 +90,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	old := k.now.Swap(next)
 	close(old.over)
 	old.engine.HandOver(engine)
-	k.app.log.Info("the configuration was read anew", "broken", len(faults))
+	k.app.Log.Info("the configuration was read anew", "broken", len(faults))
 	k.tellFaults(faults)
 	k.bell.ring()
 	k.ring()
@@ -144,7 +145,7 @@ func (f *fault) err() error {
 // tellFaults writes them to the log.
 func (k *controller) tellFaults(faults []*fault) {
 	for _, f := range faults {
-		k.app.log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
+		k.app.Log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
 	}
 }
 
@@ -178,7 +179,7 @@ func (k *controller) hear(ctx context.Context) {
 			return
 		case <-got:
 			if _, err := k.reload(ctx); err != nil {
-				k.app.log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
+				k.app.Log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ const (
 
 // stand says that leases are used, and gives them back when the process has ended. It ends with the last lease.
 func (a *app) stand(ctx context.Context, p compute.Process, leases []string) error {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	engine, err := a.engine(ctx)
 	if err != nil {

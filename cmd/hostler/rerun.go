@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -52,7 +53,7 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	}
 	if a.flags.dir == "" && rec.Directory != "" {
 		if err := os.Chdir(rec.Directory); err != nil {
-			return invalid("-C DIR runs it from another directory", "rerun %s: the directory in which it ran: %w", rec.ID, err)
+			return term.Invalid("-C DIR runs it from another directory", "rerun %s: the directory in which it ran: %w", rec.ID, err)
 		}
 		_ = os.Unsetenv("PWD")
 	}
@@ -64,19 +65,19 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	})
 	root := newRoot(a)
 	root.SetArgs(slices.Concat(own, words))
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.errs)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	return root.ExecuteContext(ctx)
 }
 
 // againWords is the command line that does the same again. env are the values that are given now; on is where, "" as it was.
 func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 	if rec.Verb != "run" && rec.Verb != "shell" {
-		return nil, invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
+		return nil, term.Invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
 	}
 	if len(rec.Secrets) > 0 && slices.ContainsFunc(slices.Concat(rec.Args, rec.Flags), func(w string) bool { return strings.Contains(w, redact.Mark) }) {
-		return nil, invalid("hostler runs show "+rec.ID, "rerun %s: a secret was among the words of its command line, which are not kept", rec.ID)
+		return nil, term.Invalid("hostler runs show "+rec.ID, "rerun %s: a secret was among the words of its command line, which are not kept", rec.ID)
 	}
 	given := map[string]bool{}
 	for _, e := range env {
@@ -102,7 +103,7 @@ func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 		words = append(words, f)
 	}
 	if len(missing) > 0 {
-		return nil, invalid("hostler rerun "+rec.ID+" -e "+missing[0]+"=...", "rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID, strings.Join(missing, ", "))
+		return nil, term.Invalid("hostler rerun "+rec.ID+" -e "+missing[0]+"=...", "rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID, strings.Join(missing, ", "))
 	}
 	for _, e := range env {
 		words = append(words, "--env="+e)

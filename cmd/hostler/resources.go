@@ -99,7 +99,7 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 			end()
 			end, wake, does = func() {}, func() {}, o
 			if !o.idle() {
-				k.app.log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied", strings.Join(o.Apply, ","))
+				k.app.Log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied", strings.Join(o.Apply, ","))
 				end, wake = k.beginResources(o, handler)
 			}
 		}
@@ -127,7 +127,7 @@ func (k *controller) leadsBy(t *turn) bool {
 // beginResources begins; end ends it, and waits for that. wake is for when there may be sources that were not there.
 func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
 	l := &innerDoor{conns: make(chan net.Conn), closed: make(chan struct{})}
-	log := k.app.log
+	log := k.app.Log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show, Installation: k.app.store.Installation(), Log: log, Step: failpoint,
 		Sets: slices.Clone(o.Apply),

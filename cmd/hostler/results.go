@@ -18,6 +18,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/redact"
@@ -84,29 +85,29 @@ func newResults(o resultOptions, s resultsSection) (w results, err error) {
 		for _, g := range list.globs {
 			p, err := collect.Parse(g)
 			if err != nil {
-				return w, invalid("", "%s %v", list.option, err)
+				return w, term.Invalid("", "%s %v", list.option, err)
 			}
 			*list.to = append(*list.to, p)
 		}
 	}
 	if w.failTests && len(w.junit) == 0 {
-		return w, invalid("--junit 'reports/*.xml'", "--fail-on-test-failures: no --junit says where the reports are")
+		return w, term.Invalid("--junit 'reports/*.xml'", "--fail-on-test-failures: no --junit says where the reports are")
 	}
 	taken := map[string]string{}
 	for _, g := range o.get {
 		remote, local, ok := strings.Cut(g, "=")
 		if !ok || remote == "" || local == "" {
-			return w, invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
+			return w, term.Invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
 		}
 		there, err := collect.Literal(remote)
 		if err != nil {
-			return w, invalid("", "--get %v", err)
+			return w, term.Invalid("", "--get %v", err)
 		}
 		if local, err = landing(local, remote); err != nil {
-			return w, invalid("", "--get %s: %v", g, err)
+			return w, term.Invalid("", "--get %s: %v", g, err)
 		}
 		if other, ok := taken[local]; ok {
-			return w, invalid("", "--get %s: %s would be written to the same file, %s", g, other, local)
+			return w, term.Invalid("", "--get %s: %s would be written to the same file, %s", g, other, local)
 		}
 		taken[local] = remote
 		w.get = append(w.get, got{path.Clean(remote), local, there})
@@ -164,7 +165,7 @@ func (r *runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Comma
 
 // collect brings back what the command made, and says how the run ended with that. A problem here is a warning, unless something was required.
 func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, err error) error {
-	var own status
+	var own term.Exit
 	if !r.back.want.any() || r.begun.IsZero() || err != nil && !errors.As(err, &own) {
 		return err // it has not run, or nobody knows whether it still does
 	}
@@ -183,7 +184,7 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}
 	there, lerr := collect.List(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User}, patterns)
 	if lerr != nil {
-		c.warn("the files that it made are not known: %s", plain(lerr))
+		c.warn("the files that it made are not known: %s", term.ErrorText(lerr))
 		there = &collect.Listing{}
 	}
 	found, c.dir = there.Since(r.back.before), there.Dir
@@ -212,10 +213,10 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	case err == nil && whole.Err() != nil:
 		return whole.Err()
 	case err == nil && len(c.missing) > 0:
-		_ = fprintf(r.app.errs, "%s: %s: the command went well, and this is missing: %s\n", r.app.program, r.instance.ID, printable(strings.Join(c.missing, ", ")))
-		return status(exitMissing)
+		_ = term.Printf(r.app.Err, "%s: %s: the command went well, and this is missing: %s\n", r.app.Program, r.instance.ID, term.Line(strings.Join(c.missing, ", ")))
+		return term.Exit(term.ExitMissing)
 	case err == nil && r.back.want.failTests && c.report != nil && !c.report.OK():
-		return status(1)
+		return term.Exit(1)
 	}
 	return err
 }
@@ -246,7 +247,7 @@ type collection struct {
 
 // warn tells of what could not be had, and of the first of these only, where there are many.
 func (c *collection) warn(format string, args ...any) {
-	if text := printable(fmt.Sprintf(format, args...)); len(c.warnings) < 20 {
+	if text := term.Line(fmt.Sprintf(format, args...)); len(c.warnings) < 20 {
 		c.warnings = append(c.warnings, text)
 	} else if len(c.warnings) == 20 {
 		c.warnings = append(c.warnings, "and more that is not named")
@@ -277,7 +278,7 @@ func (c *collection) read(ctx context.Context, files []collect.File) {
 			one, err = junit.Read(&text)
 		}
 		if err != nil {
-			c.warn("%s: %s", f.Path, plain(err))
+			c.warn("%s: %s", f.Path, term.ErrorText(err))
 			continue
 		}
 		if hidden := c.rec.hidden; len(hidden) > 0 { // a test that fails likes to say what it got
@@ -346,7 +347,7 @@ func (c *collection) keep(ctx context.Context, files []collect.File) {
 			return
 		}
 		if err := c.keepOne(ctx, root, f.Path); err != nil {
-			c.warn("%s: %s", f.Path, plain(err))
+			c.warn("%s: %s", f.Path, term.ErrorText(err))
 			continue
 		}
 	}
@@ -399,7 +400,7 @@ func (c *collection) get(ctx context.Context, g got, there bool) {
 		}
 		_ = file.Cleanup()
 	}
-	c.warn("--get %s: %s", g.remote, plain(err))
+	c.warn("--get %s: %s", g.remote, term.ErrorText(err))
 	c.missing = append(c.missing, g.remote)
 }
 
@@ -407,23 +408,23 @@ func (c *collection) get(ctx context.Context, g got, there bool) {
 func (c *collection) tell() {
 	a := c.app
 	for _, w := range c.warnings {
-		_ = fprintf(a.errs, "%s: %s: %s\n", a.program, c.instance, w)
+		_ = term.Printf(a.Err, "%s: %s: %s\n", a.Program, c.instance, w)
 	}
-	if a.flags.quiet {
+	if a.Quiet {
 		return
 	}
 	if t := c.rec.Record().Tests; t != nil && t.Files > 0 {
 		var b strings.Builder
 		for _, f := range t.Failed {
-			fmt.Fprintf(&b, "FAILED %s\n", printable(strings.TrimSuffix(f.Name+": "+f.Message, ": ")))
+			fmt.Fprintf(&b, "FAILED %s\n", term.Line(strings.TrimSuffix(f.Name+": "+f.Message, ": ")))
 		}
 		if n := t.Failures + t.Errors - len(t.Failed); n > 0 {
 			fmt.Fprintf(&b, "FAILED %d more\n", n)
 		}
-		fmt.Fprintf(&b, "%s: %s\n", a.program, testWords(t))
-		_, _ = io.WriteString(a.errs, b.String())
+		fmt.Fprintf(&b, "%s: %s\n", a.Program, testWords(t))
+		_, _ = io.WriteString(a.Err, b.String())
 	}
 	if n := len(c.kept) - len(c.want.get); n > 0 && c.rec.Artifacts() != "" {
-		_ = fprintf(a.errs, "%s: %s in %s\n", a.program, counted(n, "file"), c.rec.Artifacts())
+		_ = term.Printf(a.Err, "%s: %s in %s\n", a.Program, counted(n, "file"), c.rec.Artifacts())
 	}
 }

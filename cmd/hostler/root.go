@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/text/nearest"
 )
 
 //go:embed doc.go
@@ -25,9 +25,6 @@ type globals struct {
 	dir    string // -C
 	config string // --config
 	source string // -s, before the verb or after it
-	json   bool
-	quiet  bool
-	debug  bool
 
 	controller string // --controller
 	embedded   bool   // --embedded
@@ -42,20 +39,20 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 	args = spread(args)
 	onceEach(root, args)
 	root.SetArgs(args)
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.errs)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	err = a.interrupted(err, "")
+	err = a.Interrupted(err, "")
 	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" { // the option may stand behind the one that is wrong
 		own, _, _ := cutWords(args, "--")
-		a.flags.json = a.flags.json || slices.Contains(own, "--json")
+		a.JSON = a.JSON || slices.Contains(own, "--json")
 	}
-	if err != nil && !isTold(err) {
+	if err != nil && !term.Ours(err) {
 		err = a.usageError(cmd, err)
 	}
-	a.tell(err)
-	n := exitStatus(err)
+	a.Tell(err)
+	n := term.ExitStatus(err)
 	if err != nil && cmd != nil && ownStatuses(cmd) {
 		n = runStatus(err)
 	}
@@ -71,15 +68,6 @@ func cutWords(words []string, sep string) (before, after []string, found bool) {
 	return words, nil, false
 }
 
-// isTold reports whether an error has one of our kinds or is a mere status; what cobra itself says has not.
-func isTold(err error) bool {
-	var e *compute.Error
-	var s status
-	var k *compute.Kind
-	var i *errInterrupted
-	return errors.As(err, &i) || errors.As(err, &e) || errors.As(err, &s) || errors.As(err, &k) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
 // usageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind and a hint.
 func (a *app) usageError(cmd *cobra.Command, err error) error {
 	text := strings.TrimSuffix(strings.SplitN(err.Error(), "\n", 2)[0], ".")
@@ -92,10 +80,10 @@ func (a *app) usageError(cmd *cobra.Command, err error) error {
 		if least, n := leadingNumber(limits), leadingNumber(received); n < least && !strings.Contains(limits, "at most") {
 			what = "something is missing"
 		}
-		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		return term.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
 	}
 	if strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
-		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
+		return term.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
 	}
 	return err
 }
@@ -115,7 +103,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 			verbs = append(verbs, c.Name())
 		}
 	}
-	return invalid(nearestHint(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+	return term.Invalid(term.DidYouMean(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
 }
 
 // newHelp is cobra's own, which takes an unknown word for a wish to see the usage.
@@ -180,9 +168,9 @@ func newRoot(a *app) *cobra.Command {
 	p := root.PersistentFlags()
 	p.StringVarP(&a.flags.dir, "directory", "C", "", "work in `DIR` instead of the current directory")
 	p.StringVar(&a.flags.config, "config", "", "read `DIR` before the other roots of configuration")
-	p.BoolVar(&a.flags.json, "json", false, "print JSON; see docs/json.md")
-	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print only results and errors")
-	p.BoolVar(&a.flags.debug, "debug", false, "say on standard error what is done")
+	p.BoolVar(&a.JSON, "json", false, "print JSON; see docs/json.md")
+	p.BoolVarP(&a.Quiet, "quiet", "q", false, "print only results and errors")
+	p.BoolVar(&a.Debug, "debug", false, "say on standard error what is done")
 	p.StringVar(&a.flags.controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
 	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
 	p.StringVar(&a.flags.project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
@@ -218,15 +206,15 @@ func newRoot(a *app) *cobra.Command {
 // begin is done before each command: the directory, and a source given where none is wanted.
 func (a *app) begin(cmd *cobra.Command) error {
 	if a.flags.source != "" && cmd.Flags().Lookup("source") == nil && cmd.Parent() != nil {
-		return invalid("", "%s takes no --source", cmd.CommandPath())
+		return term.Invalid("", "%s takes no --source", cmd.CommandPath())
 	}
 	if a.flags.dir != "" {
 		if err := os.Chdir(a.flags.dir); err != nil {
-			return invalid("", "-C: %w", err)
+			return term.Invalid("", "-C: %w", err)
 		}
 		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
-	a.setLog()
+	a.LogDebug()
 	a.follow(cmd)
 	return nil
 }
@@ -251,7 +239,7 @@ func flagError(cmd *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		if h := nearestHint(name, names, "--"); h != "" {
+		if h := term.DidYouMean(name, names, "--"); h != "" {
 			hint = h
 		}
 		text = "unknown option --" + name
@@ -262,20 +250,12 @@ func flagError(cmd *cobra.Command, err error) error {
 		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
 		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + " is not a number that it takes"
 	}
-	return invalid(hint, "%s", text)
-}
-
-// nearestHint suggests the name nearest to what was typed, or is "".
-func nearestHint(typed string, names []string, prefix string) string {
-	if n := nearest.Meant(typed, names); n != "" {
-		return "did you mean " + prefix + n + "?"
-	}
-	return ""
+	return term.Invalid(hint, "%s", text)
 }
 
 // shortHelp is what hostler alone says.
 func (a *app) shortHelp(cmd *cobra.Command) error {
-	return fprintf(a.out, `%s
+	return term.Printf(a.Out, `%s
 Hostler keeps computers ready: ask for one, use it as if it were local, give it back.
 
   %-33s obtain a computer, run a command on it, give it back

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -20,7 +21,7 @@ type runOptions struct {
 	shell      bool // -c was given: script is it
 	dir        string
 	env        []string
-	timeout    durationFlag
+	timeout    term.DurationFlag
 	user       string
 	stdin      string
 	tty        bool
@@ -149,21 +150,21 @@ func ownStatuses(cmd *cobra.Command) bool {
 
 // runStatus is exitStatus for run and shell.
 func runStatus(err error) int {
-	var s status
-	var i *errInterrupted
+	var s term.Exit
+	var i *term.Interruption
 	switch {
 	case errors.As(err, &s):
 		return int(s)
 	case errors.As(err, &i):
-		return i.status()
+		return i.Status()
 	case errors.Is(err, compute.ErrLost):
-		return exitLost
+		return term.ExitLost
 	case errors.Is(err, compute.ErrNoCommand):
-		return exitNotFound
+		return term.ExitNotFound
 	case errors.Is(err, compute.ErrNotExecutable):
-		return exitNotExec
+		return term.ExitNotExec
 	}
-	return exitNotBegun
+	return term.ExitNotBegun
 }
 
 func helpIf(cmd *cobra.Command, ask bool) error {
@@ -200,16 +201,16 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 		words = scriptWords(o.script, words)
 	}
 	if o.report == "-" {
-		return invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+		return term.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
 	}
 	if err := checkKey(o.key); err != nil {
 		return err
 	}
 	if o.key != "" && len(words) == 0 && o.scriptFile == "" {
-		return invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
+		return term.Invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
 	}
 	if o.key != "" && o.many.wanted() {
-		return invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
+		return term.Invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
 	}
 	if o.tree.plan {
 		return a.planTree(ctx, o, name)
@@ -244,7 +245,7 @@ func (o *runOptions) input(in io.Reader) (io.Reader, func(), error) {
 	}
 	f, err := os.Open(o.stdin)
 	if err != nil {
-		return nil, nil, invalid("", "--stdin: %v", err)
+		return nil, nil, term.Invalid("", "--stdin: %v", err)
 	}
 	return f, func() { f.Close() }, nil
 }
@@ -259,7 +260,7 @@ func (o *runOptions) workDir(local bool) (string, error) {
 	}
 	wd, err := os.Getwd()
 	if err != nil {
-		return "", invalid("", "the current directory: %v", err)
+		return "", term.Invalid("", "the current directory: %v", err)
 	}
 	return filepath.Join(wd, o.dir), nil
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -31,7 +32,7 @@ func (r *runner) bindTree(name string) (string, error) {
 	}
 	root, err := filepath.EvalSymlinks(seen.root)
 	if err != nil {
-		return "", invalid("", "--bind: %v", err)
+		return "", term.Invalid("", "--bind: %v", err)
 	}
 	r.bound = filepath.Join(root, seen.sub)
 	source := name
@@ -114,15 +115,15 @@ func (o *runOptions) bindMode() (string, error) {
 	s := &o.sync
 	switch {
 	case s.bind == "" && len(s.write) > 0:
-		return "", invalid("say --bind too", "--writable is about the tree that --bind shows")
+		return "", term.Invalid("say --bind too", "--writable is about the tree that --bind shows")
 	case s.bind == "":
 		return "", nil
 	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":
-		return "", invalid("", "--bind=%s: neither rw nor ro", s.bind)
+		return "", term.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
 	case s.clean || s.fresh || s.own || s.delete || o.tree.large || o.tree.git != "":
-		return "", invalid("", "--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one")
+		return "", term.Invalid("", "--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one")
 	case o.keep || o.keepFailed || o.detach || o.want.name != "" || o.many.wanted() || o.tree.plan:
-		return "", invalid("", "--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan")
+		return "", term.Invalid("", "--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan")
 	}
 	return s.bind, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -27,10 +28,10 @@ func (o *runOptions) environment(local bool, env []string) (map[string]string, e
 	for _, e := range o.env {
 		key, value, given := strings.Cut(e, "=")
 		if key == "" {
-			return nil, invalid("-e NAME=VALUE, or -e NAME", "-e: one has no name")
+			return nil, term.Invalid("-e NAME=VALUE, or -e NAME", "-e: one has no name")
 		}
 		if strings.ContainsRune(e, 0) {
-			return nil, invalid("", "-e %s: a NUL cannot be in a variable", strings.ReplaceAll(key, "\x00", ""))
+			return nil, term.Invalid("", "-e %s: a NUL cannot be in a variable", strings.ReplaceAll(key, "\x00", ""))
 		}
 		if !given {
 			v, ok := here[key]
@@ -64,28 +65,28 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 	for _, name := range o.envFiles {
 		f, err := os.ReadFile(name)
 		if err != nil {
-			return invalid("", "--env-file: %v", err)
+			return term.Invalid("", "--env-file: %v", err)
 		}
 		if err := parseEnv(string(f), o.set); err != nil {
-			return invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
+			return term.Invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
 		}
 	}
 	for i, s := range o.secrets {
 		name, ref, given := strings.Cut(s, "=")
 		switch {
 		case name == "":
-			return invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
+			return term.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
 		case given && !config.IsReference(ref):
-			return invalid("--secret "+name+"=file:PATH, or env:NAME, or command:WORDS", "--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine", name)
+			return term.Invalid("--secret "+name+"=file:PATH, or env:NAME, or command:WORDS", "--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine", name)
 		case !given:
 			ref = "env:" + name
 		}
 		value, err := config.Secret(ctx, ref)
 		if err != nil {
-			return invalid("", "--secret %s: %v", name, err)
+			return term.Invalid("", "--secret %s: %v", name, err)
 		}
 		if strings.ContainsRune(value, 0) {
-			return invalid("", "--secret %s: a NUL cannot be in a variable", name)
+			return term.Invalid("", "--secret %s: a NUL cannot be in a variable", name)
 		}
 		o.set[name] = value
 		o.hide = append(o.hide, value)

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -24,9 +25,9 @@ const maxKey = 255
 func checkKey(key string) error {
 	switch {
 	case len(key) > maxKey:
-		return invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
+		return term.Invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
 	case strings.TrimSpace(key) != key || strings.ContainsFunc(key, unicode.IsControl):
-		return invalid("", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it", printable(key))
+		return term.Invalid("", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it", term.Line(key))
 	}
 	return nil
 }
@@ -78,13 +79,13 @@ func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error
 	if err != nil {
 		return false, err
 	}
-	ctx, stop := r.app.untilSignal(ctx)
+	ctx, stop := r.app.UntilSignal(ctx)
 	defer stop()
 	request := r.request(name)
 	for {
 		k, err := log.Key(ctx, key)
 		if err != nil {
-			return false, fmt.Errorf("--key %s: %w", printable(key), err)
+			return false, fmt.Errorf("--key %s: %w", term.Line(key), err)
 		}
 		if k.Free() {
 			r.key, r.asked = k, request
@@ -92,11 +93,11 @@ func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error
 		}
 		if k.Request != request {
 			_ = k.Close()
-			return false, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another run had this key: %s", printable(key), k.Run), Hint: "hostler runs show " + k.Run + "; another run takes another key"}
+			return false, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another run had this key: %s", term.Line(key), k.Run), Hint: "hostler runs show " + k.Run + "; another run takes another key"}
 		}
 		rec, err := log.Find(k.Run)
 		if errors.Is(err, compute.ErrNotFound) {
-			err = &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: its run %s was begun, and its record is gone", printable(key), k.Run), Hint: "another key runs it again"}
+			err = &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: its run %s was begun, and its record is gone", term.Line(key), k.Run), Hint: "another key runs it again"}
 		}
 		if err == nil && !rec.Begun && (rec.State == runlog.Ended || rec.State == runlog.Lost) { // nothing was run
 			r.key, r.asked = k, request
@@ -116,12 +117,12 @@ func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error
 func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
 	a := r.app
 	if r.opt.detach {
-		return true, fprintf(a.out, "%s\n", rec.ID)
+		return true, term.Printf(a.Out, "%s\n", rec.ID)
 	}
-	if !a.flags.quiet {
-		_ = fprintf(a.errs, "%s: --key %s: this is run %s, begun at %s\n", a.program, printable(r.opt.key), rec.ID, rec.Started.Local().Format(time.DateTime))
+	if !a.Quiet {
+		_ = term.Printf(a.Err, "%s: --key %s: this is run %s, begun at %s\n", a.Program, term.Line(r.opt.key), rec.ID, rec.Started.Local().Format(time.DateTime))
 	}
-	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	out, errs := tally{a.Out, new(int64)}, tally{a.Err, new(int64)}
 	var tended time.Time
 	for {
 		over := rec.State == runlog.Ended || rec.State == runlog.Lost // before the look, so that nothing comes after it
@@ -143,11 +144,11 @@ func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 		}
 		select {
 		case <-ctx.Done():
-			s := a.signal.Load()
-			if s == nil {
+			s := a.Signal()
+			if s == "" {
 				return true, ctx.Err()
 			}
-			return true, &errInterrupted{*s, "the run goes on: hostler attach " + rec.ID}
+			return true, &term.Interruption{Signal: s, Became: "the run goes on: hostler attach " + rec.ID}
 		case <-time.After(logEvery):
 		}
 		if rec, err = log.Find(rec.ID); err != nil {
@@ -162,13 +163,13 @@ func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 	}
 	r.told = &rec
 	if rec.Error != "" {
-		_ = fprintf(a.errs, "%s: %s\n", a.program, rec.Error)
+		_ = term.Printf(a.Err, "%s: %s\n", a.Program, rec.Error)
 	}
 	if rec.Reason != "" {
-		_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, rec.Instance, rec.Reason)
+		_ = term.Printf(a.Err, "%s: %s: the command was killed: %s\n", a.Program, rec.Instance, rec.Reason)
 	}
 	if *rec.Exit != 0 {
-		return true, status(*rec.Exit)
+		return true, term.Exit(*rec.Exit)
 	}
 	return true, nil
 }

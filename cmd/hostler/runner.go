@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool"
@@ -108,13 +109,13 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 // hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows nothing that lies there.
 func (r *runner) hintOfHome(err error) {
 	a := r.app
-	var failed status
-	if !errors.As(err, &failed) || !r.temporary || r.bound != "" || r.sending != nil || r.opt.dir != "" || a.flags.quiet || a.compat || !a.here() {
+	var failed term.Exit
+	if !errors.As(err, &failed) || !r.temporary || r.bound != "" || r.sending != nil || r.opt.dir != "" || a.Quiet || a.compat || !a.here() {
 		return
 	}
 	dir, e := os.Getwd()
 	if _, rooted := a.hostRooted(r.instance.Source); e == nil && rooted && dir == path.Clean(os.Getenv("HOME")) {
-		_ = fprintf(a.errs, "hint: a sandbox does not show what lies in your home itself: work in a directory below it\n")
+		_ = term.Printf(a.Err, "hint: a sandbox does not show what lies in your home itself: work in a directory below it\n")
 	}
 }
 
@@ -128,7 +129,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	}
 	if o.scriptFile != "" {
 		if o.shell {
-			return invalid("", "--script and -c both say what to run")
+			return term.Invalid("", "--script and -c both say what to run")
 		}
 		if r.script, err = readScript(o.scriptFile); err != nil {
 			return err
@@ -210,7 +211,7 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 	a, o := r.app, r.opt
 	local := r.typ == "local" && a.here()
 	cmd = &compute.Command{Args: r.words, User: o.user, Signals: r.signals}
-	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
+	ownTerminal := o.tty || o.stdin == "" && !o.detach && term.IsTerminal(a.In) && term.IsTerminal(a.Out)
 	r.join(cmd, local && !ownTerminal && o.key == "") // with a key what it writes is to be told again
 	if cmd.Dir, err = r.directory(ctx, local); err != nil {
 		return nil, nil, nil, err
@@ -223,7 +224,7 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 	if r.isShell() && local && os.Getenv("SHELL") != "" {
 		cmd.Args = []string{os.Getenv("SHELL")}
 	}
-	in, closeIn, err := o.input(a.in)
+	in, closeIn, err := o.input(a.In)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -234,9 +235,9 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 			closeIn()
 			return nil, nil, nil, err
 		}
-	case isTerminal(in) && !local && !o.forward && o.stdin == "":
+	case term.IsTerminal(in) && !local && !o.forward && o.stdin == "":
 		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
-	case isTerminal(in):
+	case term.IsTerminal(in):
 		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
 	}
 	return cmd, restore, closeIn, nil
@@ -300,8 +301,8 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	if r.opt.detach {
 		return r.detached(ctx, conn, cmd)
 	}
-	if r.opt.timeout.d > 0 {
-		limit, stop := context.WithTimeout(context.Background(), r.opt.timeout.d)
+	if r.opt.timeout.Value > 0 {
+		limit, stop := context.WithTimeout(context.Background(), r.opt.timeout.Value)
 		defer stop()
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
@@ -355,17 +356,17 @@ func (r *runner) hasEnded(left bool) {
 func (r *runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Command, restore func()) error {
 	tell := func(format string, args ...any) {
 		restore()
-		_ = fprintf(r.app.errs, "%s: %s: %s\n", r.app.program, r.instance.ID, fmt.Sprintf(format, args...))
+		_ = term.Printf(r.app.Err, "%s: %s: %s\n", r.app.Program, r.instance.ID, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case err != nil && errors.Is(cause, errTimeout):
-		tell("the command was killed after --timeout %s", r.opt.timeout.d)
-		return status(exitTimeout)
+		tell("the command was killed after --timeout %s", r.opt.timeout.Value)
+		return term.Exit(term.ExitTimeout)
 	case err != nil && hasFallen(err, cause):
 		return lostWhile(r.instance.ID, err, cause)
 	case err != nil && isLeaseOver(err, cause):
 		tell("the lease has ended, and the command with it")
-		return status(128 + compute.SignalNumber("KILL"))
+		return term.Exit(128 + compute.SignalNumber("KILL"))
 	case errors.Is(err, compute.ErrLost):
 		return r.whenLost(cmd, lostWhile(r.instance.ID, err, nil))
 	case err != nil:
@@ -379,12 +380,12 @@ func (r *runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Comma
 	for _, w := range r.written {
 		if err := w.lost(); err != nil {
 			restore()
-			r.app.tell(err)
+			r.app.Tell(err)
 			n = max(n, 1)
 		}
 	}
 	if n != 0 {
-		return status(n)
+		return term.Exit(n)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -62,7 +63,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	} else {
 		v.Before = time.Since(r.started).Seconds()
 	}
-	var own status
+	var own term.Exit
 	switch {
 	case r.exit != nil:
 		v.Signal, v.Reason = r.exit.Signal, r.exit.Reason
@@ -70,7 +71,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 		v.Begun = !r.begun.IsZero()
 		v.Kind = ownKinds[own]
 	case err != nil:
-		v.Kind, v.Error, v.Hint = kindName(err), plain(err), compute.Hint(err)
+		v.Kind, v.Error, v.Hint = term.KindName(err), term.ErrorText(err), compute.Hint(err)
 	}
 	return writeDocument(name, v)
 }
@@ -88,7 +89,7 @@ func writeDocument(name string, v any) error {
 	if n, ok := strings.CutPrefix(name, "fd:"); ok {
 		fd, perr := strconv.Atoi(n)
 		if perr != nil || fd < 0 {
-			return invalid("", "--report %s: not a descriptor", name)
+			return term.Invalid("", "--report %s: not a descriptor", name)
 		}
 		f := os.NewFile(uintptr(fd), name)
 		_, perr = f.Write(data)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/run/runlog"
@@ -55,8 +56,8 @@ func newRunsShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(rec)
+			if a.JSON {
+				return a.PrintJSON(rec)
 			}
 			return a.showRun(rec)
 		},
@@ -89,16 +90,16 @@ func newRunsPrune(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := a.untilSignal(cmd.Context())
+			ctx, stop := a.UntilSignal(cmd.Context())
 			defer stop()
 			p, err := log.Prune(ctx, settings.run.limits(), all)
 			if err != nil {
-				return a.interrupted(err, fmt.Sprintf("%s removed", counted(p.Runs, "run")))
+				return a.Interrupted(err, fmt.Sprintf("%s removed", counted(p.Runs, "run")))
 			}
-			if a.flags.json {
-				return a.printJSON(prunedView(p))
+			if a.JSON {
+				return a.PrintJSON(prunedView(p))
 			}
-			return fprintf(a.out, "%s removed, %s\n", counted(p.Runs, "run"), shortSize(p.Bytes))
+			return term.Printf(a.Out, "%s removed, %s\n", counted(p.Runs, "run"), shortSize(p.Bytes))
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "remove all that have ended")
@@ -113,7 +114,7 @@ func findRun(name string) (runlog.Record, error) {
 	}
 	rec, err := log.Find(name)
 	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotFound) && errors.As(err, &e) {
-		if hint := nearestHint(name, log.IDs(), ""); hint != "" {
+		if hint := term.DidYouMean(name, log.IDs(), ""); hint != "" {
 			e.Hint = hint
 		}
 	}
@@ -141,14 +142,14 @@ func (a *app) listRuns(failed bool, lease string) error {
 	}
 	a.tendHeld(all)
 	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !isFailed(r) || lease != "" && !isOn(r, lease) })
-	if a.flags.json {
-		return a.printJSON(append([]runlog.Record{}, all...))
+	if a.JSON {
+		return a.PrintJSON(append([]runlog.Record{}, all...))
 	}
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.ID, r.Started.Local().Format(time.DateTime), took(r), orDash(printable(r.Instance)), endOf(r), commandLine(r)})
+		rows = append(rows, []string{r.ID, r.Started.Local().Format(time.DateTime), took(r), orDash(term.Line(r.Instance)), endOf(r), commandLine(r)})
 	}
-	return a.table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
+	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
 }
 
 // took is how long a run took, until now for one that goes on.
@@ -170,7 +171,7 @@ func seconds(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	return short(d)
+	return term.ShortDuration(d)
 }
 
 // endOf says in a word how a run ended.
@@ -204,7 +205,7 @@ func shellWords(words []string) string {
 	for i, w := range words {
 		out[i] = shell.Word(w)
 	}
-	return printable(strings.Join(out, " "))
+	return term.Line(strings.Join(out, " "))
 }
 
 func (a *app) showRun(r runlog.Record) error {
@@ -215,7 +216,7 @@ func (a *app) showRun(r runlog.Record) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
-			fmt.Fprintf(&b, "%-10s %s\n", name, printable(text))
+			fmt.Fprintf(&b, "%-10s %s\n", name, term.Line(text))
 		}
 	}
 	line("run", "%s", r.ID)
@@ -256,7 +257,7 @@ func (a *app) showRun(r runlog.Record) error {
 	}
 	line("version", "%s", r.Version)
 	line("record", "%s", log.Dir+"/"+r.ID)
-	_, err = a.out.Write([]byte(b.String()))
+	_, err = a.Out.Write([]byte(b.String()))
 	return err
 }
 

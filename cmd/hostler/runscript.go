@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -22,15 +23,15 @@ func readScript(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, invalid("", "--script: %v", err)
+		return nil, term.Invalid("", "--script: %v", err)
 	case !info.Mode().IsRegular():
-		return nil, invalid("", "--script %s: is not a regular file", file)
+		return nil, term.Invalid("", "--script %s: is not a regular file", file)
 	case info.Size() > maxScript:
-		return nil, invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
+		return nil, term.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, invalid("", "--script: %v", err)
+		return nil, term.Invalid("", "--script: %v", err)
 	}
 	return data, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -56,7 +57,7 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 		return false, nil
 	case o.tree.sync == "" && !configured:
 		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || len(s.write) > 0 || o.tree.root != "" || o.tree.large || o.tree.git != "" {
-			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends")
+			return false, term.Invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends")
 		}
 		return false, nil
 	}
@@ -145,7 +146,7 @@ func (r *runner) send() (send.Options, error) {
 		Pack:     r.sending.pack,
 		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
 		Waiting: func(who string) {
-			r.app.say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)
+			r.app.Say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)
 		},
 	}
 	var err error
@@ -164,12 +165,6 @@ func syncState(instance compute.ID, lease, key string) (string, error) {
 }
 
 // say tells people something while they wait.
-func (a *app) say(format string, args ...any) {
-	if !a.flags.quiet {
-		_ = fprintf(a.errs, a.program+": "+format+"\n", args...)
-	}
-}
-
 // mostScans is how often a tree is looked at that changes while it is sent.
 const mostScans = 3
 
@@ -207,7 +202,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}
 	r.sending.stale = found // for the next try
 	if found.tree.Warning != "" {
-		r.app.say("%s", found.tree.Warning)
+		r.app.Say("%s", found.tree.Warning)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

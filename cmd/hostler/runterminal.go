@@ -7,7 +7,7 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -15,9 +15,9 @@ import (
 // terminal gives the command a terminal of the size of ours, which it puts into raw mode until restore is called.
 func terminal(a *app, cmd *compute.Command) (restore func(), err error) {
 	size := compute.Size{Rows: 24, Cols: 80}
-	out, ok := a.out.(*os.File)
-	if ok && term.IsTerminal(int(out.Fd())) {
-		if cols, rows, err := term.GetSize(int(out.Fd())); err == nil {
+	out, ok := a.Out.(*os.File)
+	if ok && xterm.IsTerminal(int(out.Fd())) {
+		if cols, rows, err := xterm.GetSize(int(out.Fd())); err == nil {
 			size = compute.Size{Rows: rows, Cols: cols}
 		}
 		var stop func()
@@ -25,17 +25,17 @@ func terminal(a *app, cmd *compute.Command) (restore func(), err error) {
 		restore = stop
 	}
 	cmd.TTY, cmd.Term = &size, os.Getenv("TERM")
-	in, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
+	in, ok := a.In.(*os.File)
+	if !ok || !xterm.IsTerminal(int(in.Fd())) {
 		return once(restore), nil
 	}
-	old, err := term.MakeRaw(int(in.Fd()))
+	old, err := xterm.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
 	}
 	stop := restore
 	return once(func() {
-		_ = term.Restore(int(in.Fd()), old)
+		_ = xterm.Restore(int(in.Fd()), old)
 		if stop != nil {
 			stop()
 		}
@@ -61,7 +61,7 @@ func sizes(out *os.File) (_ <-chan compute.Size, stop func()) {
 				return
 			case <-changed:
 			}
-			cols, rows, err := term.GetSize(int(out.Fd()))
+			cols, rows, err := xterm.GetSize(int(out.Fd()))
 			if err != nil {
 				continue
 			}

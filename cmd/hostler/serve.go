@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	certs "github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/server"
@@ -86,13 +87,13 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 
 // serve is the controller, until it is told to end.
 func (a *app) serve(ctx context.Context, o serving) error {
-	log, err := o.logger(a.errs, a.flags.debug)
+	log, err := o.logger(a.Err, a.Debug)
 	if err != nil {
 		return err
 	}
-	a.log, a.meters, a.serving, a.bell, a.refusals = log, newMeters(), true, newBell(), newRefusals(log)
+	a.Log, a.meters, a.serving, a.bell, a.refusals = log, newMeters(), true, newBell(), newRefusals(log)
 	if o.drain < 0 {
-		return invalid("", "--drain: less than nothing")
+		return term.Invalid("", "--drain: less than nothing")
 	}
 	end := newEnding(ctx, log, o.drain)
 	defer end.close()
@@ -101,7 +102,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.log)}
+	k := &controller{app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.Log)}
 	first, err := newServed(ctx, engine, a.cfg, false, a.guard)
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
+		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.Log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
@@ -158,7 +159,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.deliver(ctx) })
 	if scraped != nil {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
-		a.log.Info("metrics", "listen", scraped.Addr().String())
+		a.Log.Info("metrics", "listen", scraped.Addr().String())
 	}
 	all.Go(func() { k.followCertificates(ctx) })
 	all.Go(func() { k.tokens.Run(answering) })
@@ -178,14 +179,14 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.share(ctx, !o.noFill) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
-		srv := &http.Server{Handler: hosts.Only(handler), ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+		srv := &http.Server{Handler: hosts.Only(handler), ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, grace)
 			cancel() // one without the other is none
 		})
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	a.log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	a.Log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
 	<-ctx.Done()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	var failed error
@@ -364,7 +365,7 @@ func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
 		err = k.now.Load().engine.Rolling(ctx, with)
 	}
 	if err != nil && ctx.Err() == nil {
-		k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
+		k.app.Log.Warn("what is due", "err", err) // it is recorded, and tried again
 	}
 	return next
 }
@@ -404,12 +405,12 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	for n, l := range out.all {
 		switch {
 		case l == nil:
-			return nil, invalid("ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream")
+			return nil, term.Invalid("ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream")
 		case l.Addr().Network() == "unix":
 		case files != nil:
 			out.all[n] = tls.NewListener(l, files.TLS())
 		case !isLoopback(l.Addr()):
-			return nil, invalid("give --tls-cert and --tls-key, or have it listen on 127.0.0.1", "%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr())
+			return nil, term.Invalid("give --tls-cert and --tls-key, or have it listen on 127.0.0.1", "%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr())
 		}
 	}
 	if len(out.all) == 0 {
@@ -424,10 +425,10 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return nil, invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
+		return nil, term.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
 	}
 	if ip := net.ParseIP(host); o.cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, invalid("give --tls-cert and --tls-key, or listen on 127.0.0.1", "--listen %s: without TLS whoever is on the way could read and use tokens", o.listen)
+		return nil, term.Invalid("give --tls-cert and --tls-key, or listen on 127.0.0.1", "--listen %s: without TLS whoever is on the way could read and use tokens", o.listen)
 	}
 	if out.token, err = a.token(o.tokenFile); err != nil {
 		return nil, err
@@ -461,21 +462,21 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 	}
 	switch ok, err := a.onlyOne(path + ".lock"); {
 	case err != nil:
-		return nil, invalid("", "--socket %s: %w", path, err)
+		return nil, term.Invalid("", "--socket %s: %w", path, err)
 	case !ok:
-		return nil, conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
+		return nil, term.Conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		return nil, conflict("give another --socket", "%s exists and is no socket", path)
+		return nil, term.Conflict("give another --socket", "%s exists and is no socket", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, invalid("", "--socket %s: %w", path, err)
+		return nil, term.Invalid("", "--socket %s: %w", path, err)
 	}
 	old := syscall.Umask(0o177) // from its first moment on it is ours alone
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
-		return nil, invalid("", "--socket %s: %w", path, err)
+		return nil, term.Invalid("", "--socket %s: %w", path, err)
 	}
 	if o.everyone {
 		if err := os.Chmod(path, 0o666); err != nil {

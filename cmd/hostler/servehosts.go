@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 )
@@ -22,7 +23,7 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 	}
 	for _, name := range said.Hosts {
 		if bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), "."); strings.ContainsAny(bare, "*/: ") || bare == "" && name != "*" {
-			return nil, invalid("hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host", section["hosts"].File, name)
+			return nil, term.Invalid("hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host", section["hosts"].File, name)
 		}
 	}
 	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -43,9 +44,9 @@ func lockAlone(path string) (*os.File, error) {
 // cannotListen is the error of an address that a controller cannot listen on.
 func cannotListen(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return conflict("end what listens there, or give another address", "%s %s: the address is in use", flag, addr)
+		return term.Conflict("end what listens there, or give another address", "%s %s: the address is in use", flag, addr)
 	}
-	return invalid("", "%s %s: %w", flag, addr, err)
+	return term.Invalid("", "%s %s: %w", flag, addr, err)
 }
 
 // aloneOnState refuses to be the second controller of a state in a file: both would direct, and both tell webhooks. Those of a database know of each other.
@@ -59,7 +60,7 @@ func (a *app) aloneOnState() error {
 	}
 	ok, err := a.onlyOne(filepath.Join(state, "controller.lock"))
 	if err == nil && !ok {
-		err = conflict("stop it first; several controllers at a time want a database: docs/postgres.md", "a controller serves the state in %s already", state)
+		err = term.Conflict("stop it first; several controllers at a time want a database: docs/postgres.md", "a controller serves the state in %s already", state)
 	}
 	return err
 }

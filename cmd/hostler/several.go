@@ -41,10 +41,10 @@ func (k *controller) share(ctx context.Context, directs bool) {
 	if directs {
 		c.Lead(ctx, func(leads bool) {
 			if leads {
-				k.app.log.Info("directing", "store", k.app.at)
+				k.app.Log.Info("directing", "store", k.app.at)
 				k.want()
 			} else if ctx.Err() == nil {
-				k.app.log.Info("not directing any more", "store", k.app.at)
+				k.app.Log.Info("not directing any more", "store", k.app.at)
 			}
 		})
 	}

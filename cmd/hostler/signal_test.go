@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // patience is how long a test waits for what must come; it is no measure of speed.
@@ -217,12 +218,12 @@ func TestLeaseEnds(t *testing.T) {
 // Where nobody keeps a command, --detach starts nothing, and says why.
 func TestDetach(t *testing.T) {
 	m := newMachine(t)
-	if _, _, exit := m.run("run", "local", "--detach", "--", "true"); exit != exitNotBegun {
+	if _, _, exit := m.run("run", "local", "--detach", "--", "true"); exit != term.ExitNotBegun {
 		t.Errorf("a detached run on an instance that is given back: exit status %d", exit)
 	}
 	m.must("acquire", "-s", "local")
 	mark := filepath.Join(m.dir, "mark")
-	if _, errs, exit := m.run("run", "local-local", "--detach", "--", "touch", mark); exit != exitNotBegun || !strings.Contains(errs, "nobody there keeps a command") {
+	if _, errs, exit := m.run("run", "local-local", "--detach", "--", "touch", mark); exit != term.ExitNotBegun || !strings.Contains(errs, "nobody there keeps a command") {
 		t.Errorf("exit status %d, %q", exit, errs)
 	}
 	if _, err := os.Stat(mark); err == nil {

@@ -11,6 +11,7 @@ import (
 
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/auth/signin"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/policy/fetch"
@@ -38,7 +39,7 @@ const (
 func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
 	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
 	if u, err := url.Parse(s.Address); s.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
-		return out, invalid("address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller", s.Address)
+		return out, term.Invalid("address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller", s.Address)
 	}
 	if s.Issuer == "" {
 		return out, nil
@@ -73,7 +74,7 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 	}
 	out.Ask = slap.Directory != "" // nodes show those of its authority
 	if o.cert == "" && o.clientCA != "" {
-		return out, invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
+		return out, term.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
 	}
 	return out, nil
 }
@@ -82,12 +83,12 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 func (k *controller) openCertificates(o serving) error {
 	k.options, k.looked = o, nil
 	if (o.cert == "") != (o.key == "") {
-		return invalid("", "--tls-cert and --tls-key go together")
+		return term.Invalid("", "--tls-cert and --tls-key go together")
 	}
 	opt, err := o.certificates(k.now.Load().cfg)
 	if err != nil || o.cert == "" {
 		if opt.ClientCA != "" && o.listen != "" {
-			k.app.log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
+			k.app.Log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
 		}
 		return err
 	}
@@ -152,12 +153,12 @@ func (k *controller) followCertificates(ctx context.Context) {
 		}
 		if err := k.reloadCertificates(k.now.Load().cfg); err != nil { // as when one of the two is new already
 			if said != err.Error() {
-				k.app.log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
+				k.app.Log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
 				said = err.Error()
 			}
 			continue
 		}
 		was, said = now, ""
-		k.app.log.Info("the certificates were read anew", "file", k.options.cert)
+		k.app.Log.Info("the certificates were read anew", "file", k.options.cert)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
@@ -54,14 +55,14 @@ type simulation struct {
 	spare      int
 	maximum    int
 	cold       int
-	idle       durationFlag
-	window     durationFlag
+	idle       term.DurationFlag
+	window     term.DurationFlag
 	hitRate    float64
 	price      float64
 	budget     float64
-	create     durationFlag
-	clean      durationFlag
-	start      durationFlag
+	create     term.DurationFlag
+	clean      term.DurationFlag
+	start      term.DurationFlag
 	jitter     float64
 	oneUse     bool
 	seed       uint64
@@ -124,23 +125,23 @@ var strategies = []string{"reserve", "schedule", "demand"}
 func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 	for _, name := range o.strategies {
 		if !slices.Contains(strategies, name) {
-			return invalid(nearestHint(name, strategies, ""), "--strategy %s: no such strategy", name)
+			return term.Invalid(term.DidYouMean(name, strategies, ""), "--strategy %s: no such strategy", name)
 		}
 	}
 	for name, n := range map[string]float64{"reserve": float64(o.reserve), "spare": float64(o.spare), "maximum": float64(o.maximum), "cold": float64(o.cold), "price": o.price,
 		"budget": o.budget, "jitter": o.jitter} {
 		if !(n >= 0) {
-			return invalid("", "--%s %v: less than none", name, n)
+			return term.Invalid("", "--%s %v: less than none", name, n)
 		}
 	}
 	if !(o.jitter <= 1) {
-		return invalid("", "--jitter %v: more than all of it", o.jitter)
+		return term.Invalid("", "--jitter %v: more than all of it", o.jitter)
 	}
 	if cmd.Flags().Changed("hit-rate") && !(o.hitRate > 0 && o.hitRate < 1) {
-		return invalid("", "--hit-rate %v: not a share between 0 and 1", o.hitRate)
+		return term.Invalid("", "--hit-rate %v: not a share between 0 and 1", o.hitRate)
 	}
 	if o.budget > 0 && o.price == 0 {
-		return invalid("", "--budget needs --price")
+		return term.Invalid("", "--budget needs --price")
 	}
 	arrivals, err := a.readTrace(file)
 	if err != nil {
@@ -173,7 +174,7 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 		}
 		for _, strategy := range names {
 			if strategy == "schedule" && len(source.Schedule) == 0 {
-				return invalid("write them into a section [schedule] of its source.conf", "source %s has no windows for strategy schedule", name)
+				return term.Invalid("write them into a section [schedule] of its source.conf", "source %s has no windows for strategy schedule", name)
 			}
 			setup := o.setup(cmd, source, strategy)
 			out := director.Replay(setup, bySource[name])
@@ -187,19 +188,19 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 			return err
 		}
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	rows := make([][]string, len(views))
 	for n, v := range views {
 		rows[n] = v.row()
 	}
-	return table(a.out, []string{"source", "strategy", "requests", "hits", "misses", "wait-p50", "p90", "p99", "max", "made", "peak", "used", "idle", "idle-cost"}, rows)
+	return term.Table(a.Out, []string{"source", "strategy", "requests", "hits", "misses", "wait-p50", "p90", "p99", "max", "made", "peak", "used", "idle", "idle-cost"}, rows)
 }
 
 // readTrace reads the arrivals of a file, or of standard input.
 func (a *app) readTrace(file string) ([]director.Arrival, error) {
-	in, name := a.in, "standard input"
+	in, name := a.In, "standard input"
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
@@ -221,7 +222,7 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 	given := cmd.Flags().Changed
 	for flag, set := range map[string]func(){
 		"reserve": func() { own.Reserve = o.reserve }, "spare": func() { own.Spare = o.spare }, "maximum": func() { own.Maximum = o.maximum },
-		"cold": func() { own.Cold = o.cold }, "idle": func() { own.Idle = &o.idle.d }, "window": func() { own.Window = &o.window.d },
+		"cold": func() { own.Cold = o.cold }, "idle": func() { own.Idle = &o.idle.Value }, "window": func() { own.Window = &o.window.Value },
 		"hit-rate": func() { own.HitRate = o.hitRate }, "price": func() { own.Price = o.price }, "budget": func() { own.Budget = o.budget },
 	} {
 		if given(flag) {
@@ -233,17 +234,17 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 		*own.Idle = config.DemandIdle
 	}
 	create := time.Minute
-	if o.create.set {
-		create = o.create.d
+	if o.create.Given {
+		create = o.create.Value
 	}
 	start := create / 10
-	if o.start.set {
-		start = o.start.d
+	if o.start.Given {
+		start = o.start.Value
 	}
 	return director.Setup{
 		Source: compute.SourceState{Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold, Idle: orZero(own.Idle)},
 		Policy: director.Policy{Strategy: strategyOf(strategy, &own), Price: own.Price, Budget: own.Budget},
-		Model:  director.Model{Create: create, Jitter: o.jitter, Clean: o.clean.d, Start: start, OneUse: o.oneUse || own.Reuse == "no", Seed: o.seed},
+		Model:  director.Model{Create: create, Jitter: o.jitter, Clean: o.clean.Value, Start: start, OneUse: o.oneUse || own.Reuse == "no", Seed: o.seed},
 		Window: cmp.Or(orZero(own.Window), usualWindow),
 	}
 }

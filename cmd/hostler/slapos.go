@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -87,14 +88,14 @@ func dashed(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 // do makes what a command runs: f, until a signal comes, with its errors told and turned into SlapOS's exit statuses.
 func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		ctx, stop := s.a.untilSignal(cmd.Context())
+		ctx, stop := s.a.UntilSignal(cmd.Context())
 		defer stop()
-		err := s.a.interrupted(f(ctx, args), "")
+		err := s.a.Interrupted(f(ctx, args), "")
 		if s.client != nil {
 			s.client.Close()
 		}
-		var told status
-		var ended *errInterrupted
+		var told term.Exit
+		var ended *term.Interruption
 		if err == nil || errors.As(err, &told) || errors.As(err, &ended) {
 			return err
 		}
@@ -103,7 +104,7 @@ func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 			n = 2
 		}
 		s.fail(s.hinted(err))
-		return status(n)
+		return term.Exit(n)
 	}
 }
 
@@ -111,9 +112,9 @@ func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 func (s *slapos) fail(err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.a.tell(err)
+	s.a.Tell(err)
 	for _, e := range api.Apart(err) {
-		s.record(stamped("ERROR", plain(e)))
+		s.record(stamped("ERROR", term.ErrorText(e)))
 	}
 }
 
@@ -165,15 +166,15 @@ func (s *slapos) configuration() (*cfg.Client, error) {
 	}
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid("hostler slapos configure client makes it; --cfg FILE names another", "there is no %s", path)
+		return nil, term.Invalid("hostler slapos configure client makes it; --cfg FILE names another", "there is no %s", path)
 	} else if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	for _, note := range f.Unknown() {
 		s.note("%s", note)
 	}
 	if s.settings, err = f.Client(); err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	return s.settings, nil
 }
@@ -189,7 +190,7 @@ func (s *slapos) master() (*slap.Client, error) {
 	}
 	s.client, err = slap.NewClient(slap.Options{URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure})
 	if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	return s.client, nil
 }
@@ -222,7 +223,7 @@ func (s *slapos) release(ctx context.Context, text string) (string, error) {
 
 // say says what is done; warn what is odd about it; note what few want to know.
 func (s *slapos) say(format string, args ...any) {
-	if !s.a.flags.quiet && !s.a.flags.json {
+	if !s.a.Quiet && !s.a.JSON {
 		s.line("INFO", format, args)
 	}
 }
@@ -230,7 +231,7 @@ func (s *slapos) say(format string, args ...any) {
 func (s *slapos) warn(format string, args ...any) { s.line("WARNING", format, args) }
 
 func (s *slapos) note(format string, args ...any) {
-	if s.verbose || s.a.flags.debug {
+	if s.verbose || s.a.Debug {
 		s.line("DEBUG", format, args)
 	}
 }
@@ -244,7 +245,7 @@ func (s *slapos) line(level, format string, args []any) {
 func stamped(level, text string) []byte {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
-		lines = append(lines, printable(line))
+		lines = append(lines, term.Line(line))
 	}
 	return fmt.Appendf(nil, "%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
 }
@@ -253,7 +254,7 @@ func stamped(level, text string) []byte {
 func (s *slapos) Write(text []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	n, bad := s.a.errs.Write(text)
+	n, bad := s.a.Err.Write(text)
 	if s.logFile == "" {
 		return n, bad
 	}
@@ -272,7 +273,7 @@ func (s *slapos) record(text []byte) {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		_ = fprintf(s.a.errs, "%s: --log-file: %s\n", s.a.program, plain(err))
+		_ = term.Printf(s.a.Err, "%s: --log-file: %s\n", s.a.Program, term.ErrorText(err))
 		s.logFile = ""
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
@@ -112,11 +113,11 @@ func (s *slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 	}
 	o, err := s.cacheOptions(f, c.setting)
 	if err != nil {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	}
 	d, err := cache.OpenDirectory(o)
 	if err != nil {
-		return invalid("", "%w", f.Fail("networkcache", c.setting, "cannot be used: %v", err))
+		return term.Invalid("", "%w", f.Fail("networkcache", c.setting, "cannot be used: %v", err))
 	}
 	defer d.Close()
 	s.note("the key is %s", key)
@@ -142,14 +143,14 @@ func (s *slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 		}
 		views[i] = v
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(views)
+	if s.a.JSON {
+		return s.a.PrintJSON(views)
 	}
 	rows := make([][]string, len(views))
 	for i := range views {
 		rows[i] = c.row(&views[i])
 	}
-	return table(s.a.out, c.header, rows)
+	return term.Table(s.a.Out, c.header, rows)
 }
 
 // cacheOptions reads where a cache's directory is, and whose entries are believed.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -72,11 +73,11 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slaposCertificate) error {
 	switch {
 	case of != slap.CertifiedComputer && of != slap.CertifiedUser:
-		return invalid("", "a certificate is of a computer or of a user, not of a %q", of)
+		return term.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
 	case o.admin && (of != slap.CertifiedUser || o.revoke):
-		return invalid("", "--admin is for a user's new certificate")
+		return term.Invalid("", "--admin is for a user's new certificate")
 	case o.token && of == slap.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
-		return invalid("without --token it may have any", "%s: a computer that is registered with a token has a name that begins with COMP-", name)
+		return term.Invalid("without --token it may have any", "%s: a computer that is registered with a token has a name that begins with COMP-", name)
 	}
 	f, err := s.nodeFileIfThere()
 	if err != nil {
@@ -87,14 +88,14 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	}
 	directory, err := slaposAuthority(f)
 	if err != nil {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	}
 	view := slaposCertificateView{Of: of, Name: name, Revoked: o.revoke}
 	if !o.revoke && !o.token {
 		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
 		for _, file := range []string{view.Certificate, view.Key} {
 			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-				return conflict("move it away, or give another --directory", "%s is there already", file)
+				return term.Conflict("move it away, or give another --directory", "%s is there already", file)
 			}
 		}
 	}
@@ -115,8 +116,8 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	if err := s.certify(ctx, m, &view, o); err != nil {
 		return err
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(view)
+	if s.a.JSON {
+		return s.a.PrintJSON(view)
 	}
 	return nil
 }
@@ -145,7 +146,7 @@ func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 	}
 	if err != nil {
 		if errors.As(err, new(*master.Refusal)) {
-			return invalid("", "%w", err)
+			return term.Invalid("", "%w", err)
 		}
 		return err
 	}
@@ -166,16 +167,16 @@ func (s *slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	}
 	token, until, err := m.NewToken(ctx, master.Anybody, t)
 	if errors.As(err, new(*master.Refusal)) {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	} else if err != nil {
 		return err
 	}
 	view.Token, view.Until = token, until.Format(time.RFC3339)
-	if s.a.flags.json {
+	if s.a.JSON {
 		return nil
 	}
 	s.say("A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of, view.Name, until.Local().Format(time.DateTime), view.Authority)
-	return fprintf(s.a.out, "%s\n", token)
+	return term.Printf(s.a.Out, "%s\n", token)
 }
 
 // newFile writes a file that is not there yet, for its owner alone.

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
 )
 
@@ -28,7 +29,7 @@ titles, releases and computers that the master knows at that moment. Those of ho
 				shell = shells[0]
 			}
 			if !slices.Contains(shells, shell) {
-				return invalid("", "--shell %s: bash, zsh or fish", shell)
+				return term.Invalid("", "--shell %s: bash, zsh or fish", shell)
 			}
 			return s.a.completionScript(newSlaposRoot(s.a), shell)
 		},

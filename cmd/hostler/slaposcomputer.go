@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -128,14 +129,14 @@ func (s *slapos) computerList(ctx context.Context) error {
 	for i, c := range all {
 		views[i] = computerView{field(c, "reference"), field(c, "title")}
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(views)
+	if s.a.JSON {
+		return s.a.PrintJSON(views)
 	}
-	if err := fprintf(s.a.out, "List of Computers:\n"); err != nil {
+	if err := term.Printf(s.a.Out, "List of Computers:\n"); err != nil {
 		return err
 	}
 	for _, v := range views {
-		if err := fprintf(s.a.out, "%s %s\n", printable(v.Computer), printable(v.Title)); err != nil {
+		if err := term.Printf(s.a.Out, "%s %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
 			return err
 		}
 	}
@@ -157,7 +158,7 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		if err := s.client.Call(ctx, name, of, to); ctx.Err() != nil {
 			return err
 		} else if err != nil {
-			s.note("%s", plain(err)) // a master without the method
+			s.note("%s", term.ErrorText(err)) // a master without the method
 		}
 	}
 	for _, r := range software.Results {
@@ -169,33 +170,33 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	if err := s.computerRuns(ctx, &v); err != nil {
 		return err
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
-	if err := fprintf(s.a.out, "Reference: %s\nTitle: %s\n", printable(v.Computer), printable(v.Title)); err != nil {
+	if err := term.Printf(s.a.Out, "Reference: %s\nTitle: %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
 		return err
 	}
 	for _, r := range v.Software {
-		if err := fprintf(s.a.out, "Software: %s %s%s\n", printable(r.Release), r.State, failing(r.Error)); err != nil {
+		if err := term.Printf(s.a.Out, "Software: %s %s%s\n", term.Line(r.Release), r.State, failing(r.Error)); err != nil {
 			return err
 		}
 	}
 	for _, i := range v.Instances {
-		if err := fprintf(s.a.out, "Partition: %s %s %s %s%s\n", printable(i.Partition), i.State, printable(i.Release), printable(i.Title), failing(i.Error)); err != nil {
+		if err := term.Printf(s.a.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release), term.Line(i.Title), failing(i.Error)); err != nil {
 			return err
 		}
 	}
 	for _, p := range v.Programs {
-		if err := fprintf(s.a.out, "Program: %s %s %s\n", printable(p.Partition), printable(p.Name), printable(p.State)); err != nil {
+		if err := term.Printf(s.a.Out, "Program: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), term.Line(p.State)); err != nil {
 			return err
 		}
 	}
 	for _, p := range v.Promises {
 		how := "kept"
 		if p.Failed {
-			how = "failed: " + printable(p.Text)
+			how = "failed: " + term.Line(p.Text)
 		}
-		if err := fprintf(s.a.out, "Promise: %s %s %s\n", printable(p.Partition), printable(p.Name), how); err != nil {
+		if err := term.Printf(s.a.Out, "Promise: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), how); err != nil {
 			return err
 		}
 	}
@@ -212,7 +213,7 @@ func (s *slapos) computerFailures(ctx context.Context, v *computerDetailView) er
 		if ctx.Err() != nil {
 			return err
 		} else if err != nil {
-			s.note("%s", plain(err)) // a master without the method
+			s.note("%s", term.ErrorText(err)) // a master without the method
 			return nil
 		}
 		text, _ := told["text"].(string)
@@ -228,7 +229,7 @@ func failing(err string) string {
 	if err == "" {
 		return ""
 	}
-	return ", failed: " + printable(strings.Join(strings.Fields(err), " "))
+	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
 }
 
 // computerRuns adds what the node told last of what runs on it, where the master is one of ours and lets us see it.
@@ -237,7 +238,7 @@ func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error 
 	if ctx.Err() != nil {
 		return err
 	} else if err != nil {
-		s.note("%s", plain(err))
+		s.note("%s", term.ErrorText(err))
 		return s.computerFailures(ctx, v)
 	}
 	v.Told = at
@@ -266,8 +267,8 @@ func (s *slapos) computerToken(ctx context.Context, of []string) error {
 	} else if err != nil {
 		return err
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(slaposTokenView{token})
+	if s.a.JSON {
+		return s.a.PrintJSON(slaposTokenView{token})
 	}
-	return fprintf(s.a.out, "%s\n", printable(token))
+	return term.Printf(s.a.Out, "%s\n", term.Line(token))
 }

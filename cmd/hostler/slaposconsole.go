@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/console"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -71,13 +72,13 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 			c.Names[a.Name] = a.URL
 		}
 	}
-	in, name, asks := s.a.in, "standard input", isTerminal(s.a.in)
+	in, name, asks := s.a.In, "standard input", term.IsTerminal(s.a.In)
 	if len(args) > 0 && args[0] == "-" {
 		asks = false
 	} else if len(args) > 0 {
 		f, err := os.Open(args[0])
 		if err != nil {
-			return invalid("", "%w", err)
+			return term.Invalid("", "%w", err)
 		}
 		defer f.Close()
 		in, name, asks = f, args[0], false
@@ -86,7 +87,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	text, n := "", 0
 	for {
 		if asks {
-			_ = fprintf(s.a.errs, "%s", map[bool]string{true: ">>> ", false: "... "}[text == ""])
+			_ = term.Printf(s.a.Err, "%s", map[bool]string{true: ">>> ", false: "... "}[text == ""])
 		}
 		var line string
 		var more bool
@@ -128,7 +129,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case asks:
-			s.a.tell(s.hinted(err))
+			s.a.Tell(s.hinted(err))
 		default:
 			return fmt.Errorf("%s, line %d: %w", name, n, err)
 		}
@@ -158,7 +159,7 @@ func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan erro
 
 // consoleHelp says what there is.
 func (s *slapos) consoleHelp(context.Context, console.Arguments) (any, error) {
-	return nil, fprintf(s.a.out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
+	return nil, term.Printf(s.a.Out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
 request(software_release, partition_reference, partition_parameter_kw={}, software_type="default", filter_kw={}, state="started", shared=False)
     of what it gives: getState(), getId(), getComputerId(), getInstanceGuid(), getConnectionParameterDict(), getConnectionParameter(key), getInstanceParameterDict()
 getInformation(partition_reference)
@@ -176,19 +177,19 @@ func (s *slapos) consolePrint(_ context.Context, a console.Arguments) (any, erro
 	for i, v := range a.List {
 		var err error
 		if text, ok := v.(string); ok {
-			words[i] = printable(text)
+			words[i] = term.Line(text)
 		} else if words[i], err = consoleText(v); err != nil {
 			return nil, err
 		}
 	}
-	return nil, fprintf(s.a.out, "%s\n", strings.Join(words, " "))
+	return nil, term.Printf(s.a.Out, "%s\n", strings.Join(words, " "))
 }
 
 // consoleShow prints a value as Python does.
 func (s *slapos) consoleShow(v any) error {
 	text, err := consoleText(v)
 	if err == nil {
-		_, err = io.WriteString(s.a.out, text+"\n")
+		_, err = io.WriteString(s.a.Out, text+"\n")
 	}
 	return err
 }
@@ -197,7 +198,7 @@ func (s *slapos) consoleShow(v any) error {
 func consoleText(v any) (string, error) {
 	switch o := v.(type) {
 	case fmt.Stringer:
-		return printable(o.String()), nil
+		return term.Line(o.String()), nil
 	case console.Func:
 		return "<function>", nil
 	}

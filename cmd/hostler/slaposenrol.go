@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -81,14 +82,14 @@ func (s *slapos) configureClient(ctx context.Context, master, ca string, web *en
 	dir := filepath.Dir(path)
 	v := slaposConfiguredView{path, filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")}
 	if err := oneLine(master); err != nil {
-		return invalid("", "--master-url: %w", err)
+		return term.Invalid("", "--master-url: %w", err)
 	}
 	if ca, web.HTTP, err = trusting(ca); err != nil {
 		return err
 	}
 	for _, file := range []string{v.Config, v.Certificate, v.Key} {
 		if _, err := os.Lstat(file); err == nil {
-			return conflict("move it away first; --cfg FILE names another", "%s is there already", file)
+			return term.Conflict("move it away first; --cfg FILE names another", "%s is there already", file)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -118,8 +119,8 @@ func (s *slapos) configureClient(ctx context.Context, master, ca string, web *en
 		}
 	}
 	s.say("%s is written, with the certificate %s and its key %s.", v.Config, v.Certificate, v.Key)
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func trusting(ca string) (string, *http.Client, error) {
 		return "", nil, nil
 	}
 	if err := oneLine(ca); err != nil {
-		return "", nil, invalid("", "--master-ca-file: %w", err)
+		return "", nil, term.Invalid("", "--master-ca-file: %w", err)
 	}
 	ca, err := filepath.Abs(ca)
 	if err != nil {
@@ -142,7 +143,7 @@ func trusting(ca string) (string, *http.Client, error) {
 		err = errors.New("there is no certificate in PEM in it")
 	}
 	if err != nil {
-		return "", nil, invalid("ca.crt in the master's ca_directory is one", "--master-ca-file %s: %w", ca, err)
+		return "", nil, term.Invalid("ca.crt in the master's ca_directory is one", "--master-ca-file %s: %w", ca, err)
 	}
 	return ca, enrol.Client(&tls.Config{RootCAs: roots}), nil
 }
@@ -262,11 +263,11 @@ const slaposNodeFile = "/etc/opt/slapos/slapos.cfg"
 func (s *slapos) register(ctx context.Context, name string, o *registering) error {
 	for option, text := range map[string]string{"--interface-name": o.nic + ".", "--master-url": o.master, "--ipv4-local-network": o.network, "--software-root": o.software, "--instance-root": o.instances} {
 		if err := oneLine(text); err != nil {
-			return invalid("", "%s: %w", option, err)
+			return term.Invalid("", "%s: %w", option, err)
 		}
 	}
 	if o.partitions < 1 {
-		return invalid("", "--partition-number %d: at least 1", o.partitions)
+		return term.Invalid("", "--partition-number %d: at least 1", o.partitions)
 	}
 	var err error
 	if o.ca, o.web.HTTP, err = trusting(o.ca); err != nil {
@@ -280,10 +281,10 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		return err
 	}
 	if o.dry {
-		return fprintf(s.a.out, "%s", visible.Block(o.config(filepath.Dir(path), "COMP-…")))
+		return term.Printf(s.a.Out, "%s", visible.Block(o.config(filepath.Dir(path), "COMP-…")))
 	}
 	if o.web.URL == "" {
-		return invalid("", "--master-url-web: say where the master's web side is")
+		return term.Invalid("", "--master-url-web: say where the master's web side is")
 	}
 	if err := s.credentials(o); err != nil {
 		return err
@@ -300,8 +301,8 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		s.warn("What was in %s is in %s.", filepath.Dir(path), v.Moved)
 	}
 	s.say("This machine is %s. %s is written.", id, path)
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	return nil
 }
@@ -310,7 +311,7 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 func (s *slapos) credentials(o *registering) (err error) {
 	switch {
 	case o.byLogin && o.web.Login == "":
-		return invalid("", "--login: say the name with which you sign in")
+		return term.Invalid("", "--login: say the name with which you sign in")
 	case o.web.Login != "":
 		if o.web.Password == "" {
 			o.web.Password, err = s.a.readToken()

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/format"
 	partition "github.com/hostler-project/hostler/slapos/node/home"
@@ -95,25 +96,25 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 		c, err = n.format(ctx, f, o)
 	}
 	if err != nil && !errors.Is(err, format.ErrNotPosted) {
-		var told status
+		var told term.Exit
 		if ctx.Err() != nil || errors.As(err, &told) {
 			return err
 		}
 		n.fail(n.hinted(err))
-		return status(1)
+		return term.Exit(1)
 	}
-	if n.a.flags.json {
+	if n.a.JSON {
 		v := slaposFormattedView{Computer: c.Reference, Partitions: []string{}, Steps: append([]string{}, o.steps...), Dry: o.dry, Posted: err == nil && !o.dry}
 		for i := range c.Partitions {
 			v.Partitions = append(v.Partitions, c.Partitions[i].Reference)
 		}
-		if err := n.a.printJSON(v); err != nil {
+		if err := n.a.PrintJSON(v); err != nil {
 			return err
 		}
 	}
 	if err != nil {
 		n.fail(n.hinted(err))
-		return status(slaposNotPosted)
+		return term.Exit(slaposNotPosted)
 	}
 	return nil
 }
@@ -122,11 +123,11 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	opt, err := format.ReadOptions(n.file)
 	if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	in, err := format.Input(n.file)
 	if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	opt.Computer, opt.InstanceRoot, opt.SoftwareRoot, opt.Certificates = n.node.Computer, n.node.InstanceRoot, n.node.SoftwareRoot, n.node.Certificates
 	for from, to := range map[*string]*string{&o.state: &opt.State, &o.json: &opt.JSON, &o.in: &in, &o.out: &opt.DefinitionOut} {
@@ -145,7 +146,7 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 			continue
 		}
 		if *of.to, err = format.ParseBool(of.text); err != nil {
-			return nil, invalid("", "--%s %w", name, err)
+			return nil, term.Invalid("", "--%s %w", name, err)
 		}
 	}
 	opt.Version, opt.Platform = slaposRelease+" (hostler "+thisVersion().Version+")", slaposPlatform()
@@ -158,13 +159,13 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	f := &format.Formatter{Options: *opt, Dry: o.dry}
 	if in != "" {
 		if f.Definition, err = format.ReadDefinition(in); err != nil {
-			return nil, invalid("", "%w", err)
+			return nil, term.Invalid("", "%w", err)
 		}
 	}
 	f.Say = func(step string) {
 		o.steps = append(o.steps, step)
-		if (o.dry || o.console) && !n.a.flags.json {
-			_ = fprintf(n.a.out, "%s\n", printable(step))
+		if (o.dry || o.console) && !n.a.JSON {
+			_ = term.Printf(n.a.Out, "%s\n", term.Line(step))
 		} else {
 			n.say("%s", step)
 		}
@@ -208,7 +209,7 @@ func (n *nodeCommand) post(ctx context.Context, c *format.Computer) error {
 // asked is the client of the node's master.
 func (n *nodeCommand) asked() (_ *slap.Client, err error) {
 	if n.node.Master == "" || n.node.Computer == "" {
-		return nil, invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.path)
+		return nil, term.Invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.path)
 	}
 	if n.client == nil {
 		n.client, err = n.newClient()

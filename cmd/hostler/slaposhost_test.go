@@ -152,7 +152,7 @@ func TestSlaposUserRevoke(t *testing.T) {
 	revoke := func(as, whose string) (string, error) {
 		var out bytes.Buffer
 		a := newApp(strings.NewReader(""), &out, io.Discard)
-		a.flags.json = true
+		a.JSON = true
 		err := (&slapos{a: a, client: g.as(as)}).userRevoke(t.Context(), whose)
 		return out.String(), err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -69,14 +70,14 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	}
 	if o.computer == "" {
 		if o.computer, err = f.First("computer_id", "slapos", "slapproxy"); err != nil {
-			return invalid("", "%w", err)
+			return term.Invalid("", "%w", err)
 		}
 	}
 	if o.database, err = slaposStore(f, o.database); err != nil {
 		return err
 	}
 	if isFile(path, o.database) {
-		return invalid("--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps", "%s would be imported into itself", path)
+		return term.Invalid("--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps", "%s would be imported into itself", path)
 	}
 	content, err := slapproxy.Read(ctx, path, slapproxy.Options{Computer: o.computer, Owner: o.owner})
 	if err != nil {
@@ -96,7 +97,7 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	}
 	s.say("%s is of schema version %d: computers: %d, partitions: %d, instances: %d, shared instances: %d, releases: %d, forwarded requests: %d", path, view.Version, view.Computers,
 		view.Partitions, view.Instances, view.Shared, view.Releases, view.Forwarded)
-	if !s.a.flags.json {
+	if !s.a.JSON {
 		for _, note := range content.Notes {
 			s.warn("%s", note)
 		}
@@ -127,8 +128,8 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	} else {
 		s.say("Imported into %s", view.To)
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(view)
+	if s.a.JSON {
+		return s.a.PrintJSON(view)
 	}
 	return nil
 }

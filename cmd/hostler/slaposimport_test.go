@@ -48,7 +48,7 @@ func TestSlaposProxyImport(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		a := newApp(strings.NewReader(""), &stdout, &stderr)
-		a.flags.json = asJSON
+		a.JSON = asJSON
 		err = (&slapos{a: a, file: file}).proxyImport(t.Context(), old, o)
 		return stdout.String(), stderr.String(), err
 	}

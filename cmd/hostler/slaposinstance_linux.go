@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hostler-project/hostler/cli/term"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	slaponce "github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
@@ -36,7 +37,7 @@ func (n *nodeCommand) instances(ctx context.Context, o instancePass) error {
 		n.tell(ctx, sv, nil)
 	}
 	if code := out.Status(); code != 0 {
-		return status(code)
+		return term.Exit(code)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -84,25 +85,25 @@ func (o *localNode) check() error {
 	ip, err := netip.ParseAddr(o.ip)
 	switch {
 	case err != nil || !ip.IsLoopback():
-		return invalid("hostler slapos proxy start can listen elsewhere, with certificates", "--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip)
+		return term.Invalid("hostler slapos proxy start can listen elsewhere, with certificates", "--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip)
 	case o.port < 1 || o.port > 65535:
-		return invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
+		return term.Invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
 	case o.partitions < 1:
-		return invalid("", "--partition-number %d: at least 1", o.partitions)
+		return term.Invalid("", "--partition-number %d: at least 1", o.partitions)
 	}
 	if _, err := netip.ParsePrefix(o.network); err != nil {
-		return invalid("", "--ipv4-local-network: %w", err)
+		return term.Invalid("", "--ipv4-local-network: %w", err)
 	}
 	for option, text := range map[string]*string{"--slapos-instance-root": &o.instances, "--slapos-software-root": &o.software, "--slapos-buildout-directory": &o.buildout, "--slapos-configuration-directory": &o.config} {
 		if *text, err = filepath.Abs(*text); err != nil {
 			return err
 		}
 		if err := oneLine(*text); err != nil {
-			return invalid("", "%s: %w", option, err)
+			return term.Invalid("", "%s: %w", option, err)
 		}
 	}
 	if err := oneLine(o.nic + "."); err != nil {
-		return invalid("", "--interface-name: %w", err)
+		return term.Invalid("", "--interface-name: %w", err)
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func (o *localNode) network6() (defined bool, err error) {
 	}
 	nic, err := net.InterfaceByName(o.nic)
 	if err != nil {
-		return false, invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
+		return false, term.Invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
 	}
 	for _, path := range []string{o.definition(), filepath.Join(o.config, "slapos.cfg")} {
 		if _, err := os.Stat(path); err == nil {
@@ -140,7 +141,7 @@ func (o *localNode) network6() (defined bool, err error) {
 		}
 	}
 	if off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + o.nic + "/disable_ipv6"); err != nil || strings.TrimSpace(string(off)) != "0" {
-		return false, conflict("sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it", "IPv6 is off on the interface %s, and each partition has an address of it", o.nic)
+		return false, term.Conflict("sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it", "IPv6 is off on the interface %s, and each partition has an address of it", o.nic)
 	}
 	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are anybody's own
 	_, _ = rand.Read(ip[1:6])
@@ -240,8 +241,8 @@ func (s *slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *loca
 		return err
 	}
 	s.say("This machine is %s of %s, which runs; %s is written. hostler slapos node format --now makes its partitions.", v.Computer, v.Master, v.Config)
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	return nil
 }
@@ -252,7 +253,7 @@ func settle(path, text string, mode fs.FileMode) error {
 	if err == nil && string(was) == text {
 		return nil
 	} else if err == nil {
-		return conflict("move it away first", "%s is there already, and says something else", path)
+		return term.Conflict("move it away first", "%s is there already, and says something else", path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
@@ -19,22 +20,22 @@ const slaposName = "slapos"
 
 // runSlapos runs a command line of that name.
 func runSlapos(ctx context.Context, a *app, args []string) int {
-	a.program, a.compat = slaposName, true
+	a.Program, a.compat = slaposName, true
 	root := newSlaposRoot(a)
 	root.SetArgs(spreadWords(args))
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.errs)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	err = a.interrupted(err, "")
-	if err != nil && !isTold(err) {
+	err = a.Interrupted(err, "")
+	if err != nil && !term.Ours(err) {
 		err = a.usageError(cmd, err)
 	}
 	if errors.Is(err, compute.ErrInvalid) { // the option may stand behind the one that is wrong
-		a.flags.json = a.flags.json || slices.Contains(args, "--json")
+		a.JSON = a.JSON || slices.Contains(args, "--json")
 	}
-	a.tell(err)
-	return exitStatus(err)
+	a.Tell(err)
+	return term.ExitStatus(err)
 }
 
 // newSlaposRoot is the tree of commands below hostler slapos, as one of its own.
@@ -45,14 +46,14 @@ func newSlaposRoot(a *app) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	p := root.PersistentFlags()
-	p.BoolVar(&a.flags.json, "json", false, "print JSON; see hostler's docs/json.md")
-	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print only results and errors")
-	p.BoolVar(&a.flags.debug, "debug", false, "say on standard error what is done")
+	p.BoolVar(&a.JSON, "json", false, "print JSON; see hostler's docs/json.md")
+	p.BoolVarP(&a.Quiet, "quiet", "q", false, "print only results and errors")
+	p.BoolVar(&a.Debug, "debug", false, "say on standard error what is done")
 	root.Flags().Bool("version", false, "print the version")
 	run := root.RunE
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if asked, _ := cmd.Flags().GetBool("version"); asked {
-			return fprintf(a.out, "%s of hostler %s\n", slaposName, thisVersion().Version)
+			return term.Printf(a.Out, "%s of hostler %s\n", slaposName, thisVersion().Version)
 		}
 		return run(cmd, args)
 	}

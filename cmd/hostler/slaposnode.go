@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
@@ -147,7 +148,7 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 		return err
 	}
 	if n.node, err = n.file.Node(); err != nil {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	}
 	for name, to := range map[string]*string{"instance-root": &n.node.InstanceRoot, "software-root": &n.node.SoftwareRoot, "master-url": &n.node.Master, "computer-id": &n.node.Computer,
 		"key-file": &n.node.KeyFile, "cert-file": &n.node.CertFile, "master-ca-file": &n.node.CAFile, "certificate-repository-path": &n.node.Certificates, "supervisord-socket": &n.socket,
@@ -173,13 +174,13 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 		}
 		seconds := *o.seconds[name]
 		if math.IsNaN(seconds) || math.Abs(seconds) > 1e9 || seconds < 0 && name != "maximum-periodicity" {
-			return invalid("", "--%s %v: a number of seconds", name, seconds)
+			return term.Invalid("", "--%s %v: a number of seconds", name, seconds)
 		}
 		*to = time.Duration(seconds * float64(time.Second))
 	}
 	n.now = o.now
 	if n.of == passNone && n.node.InstanceRoot == "" {
-		return invalid("", "the section [slapos] of %s lacks instance_root", n.path)
+		return term.Invalid("", "the section [slapos] of %s lacks instance_root", n.path)
 	}
 	n.socket = cmp.Or(n.socket, filepath.Join(n.node.InstanceRoot, "sv.sock"))
 	if n.slapos.logFile == "" && n.of != passNone {
@@ -205,7 +206,7 @@ func (l slaposLog) Write(text []byte) (int, error) {
 // begin sees to what a pass must have before it may do anything. end is to be called when it is over.
 func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if text := n.node.Missing(); text != "" {
-		return nil, invalid("", "%s: %s", n.path, text)
+		return nil, term.Invalid("", "%s: %s", n.path, text)
 	}
 	if err := n.isNode(); err != nil {
 		return nil, err
@@ -215,7 +216,7 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 			continue
 		}
 		if _, err := os.Stat(path); err != nil {
-			return nil, invalid("", "%s: %w", key, err)
+			return nil, term.Invalid("", "%s: %w", key, err)
 		}
 	}
 	if n.node.RootCheck && os.Geteuid() != 0 {
@@ -269,7 +270,7 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 func (n *nodeCommand) newClient() (*slap.Client, error) {
 	c, err := slap.NewClient(slap.Options{URL: n.node.Master, CertFile: n.node.CertFile, KeyFile: n.node.KeyFile, CAFile: n.node.CAFile, Insecure: n.insecure})
 	if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	return c, nil
 }

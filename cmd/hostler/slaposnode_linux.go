@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
@@ -30,12 +31,12 @@ func (n *nodeCommand) isNode() error { return nil }
 // alone writes who runs to a file, which others of the kind respect as long as that process lives; end takes it away. One that another has ends the command: exit status 10.
 func (n *nodeCommand) alone(path string) (end func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+		return nil, term.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
 	}
 	for range 10 {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
-			return nil, invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+			return nil, term.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
 		}
 		busy := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
 		text, _ := io.ReadAll(io.LimitReader(f, 100))
@@ -43,7 +44,7 @@ func (n *nodeCommand) alone(path string) (end func(), err error) {
 		if busy || pid != os.Getpid() && isSlapos(pid) {
 			_ = f.Close()
 			n.warn("A process of this kind runs already: %s of process %d", path, pid)
-			return nil, status(slaposBusy)
+			return nil, term.Exit(slaposBusy)
 		}
 		mine, _ := f.Stat()
 		there, err := os.Stat(path)
@@ -99,7 +100,7 @@ func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 		return &compute.Error{Op: "supervisor", Kind: compute.ErrUnavailable, Err: err, Hint: "its log is " + filepath.Join(n.node.InstanceRoot, supervisorLog)}
 	}
 	if _, err := os.Stat(n.node.InstanceRoot); err != nil {
-		return invalid("hostler slapos node format makes it", "instance_root: %w", err)
+		return term.Invalid("hostler slapos node format makes it", "instance_root: %w", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -169,9 +170,9 @@ func (n *nodeCommand) openSupervisorLog() (*os.File, error) {
 func (n *nodeCommand) supervise(ctx context.Context) error {
 	root := n.node.InstanceRoot
 	if _, err := os.Stat(root); err != nil {
-		return invalid("", "instance_root: %w", err)
+		return term.Invalid("", "instance_root: %w", err)
 	}
-	out := n.a.errs
+	out := n.a.Err
 	if out == os.Stderr { // its log, when a pass started it
 		out = supervise.Turning(os.Stderr, filepath.Join(root, supervisorLog), supervisorMaxLog)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
@@ -30,7 +31,7 @@ func (n *nodeCommand) useCache(b *software.Builder) {
 	b.Fetch = func(ctx context.Context, url, root string, as software.As) (bool, error) {
 		r, end, err := open(ctx, as)
 		if err != nil && ctx.Err() == nil {
-			n.warn("The binary cache is not used: %s", plain(err))
+			n.warn("The binary cache is not used: %s", term.ErrorText(err))
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -82,7 +83,7 @@ func (u *uploader) later(url string, send func(ctx context.Context) error) {
 	u.all.Go(func() {
 		defer cancel()
 		if err := send(ctx); err != nil && ctx.Err() == nil {
-			u.n.warn("The release was not given to the binary cache: %s", plain(err))
+			u.n.warn("The release was not given to the binary cache: %s", term.ErrorText(err))
 		}
 	})
 }

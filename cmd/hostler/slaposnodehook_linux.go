@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/firewall"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
@@ -75,7 +76,7 @@ func (n *nodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 		},
 	})
 	if err != nil {
-		return nil, invalid("", "%s: %w", n.path, err)
+		return nil, term.Invalid("", "%s: %w", n.path, err)
 	}
 	return h, nil
 }
@@ -90,13 +91,13 @@ func (n *nodeCommand) firewall() (*firewall.Firewall, []supervise.Group, error) 
 	for _, key := range []string{"firewall_cmd", "reload_config_cmd", "dbus_executable", "dbus_log_file", "firewall_executable", "log_file"} {
 		text, err := n.file.Text(section, key)
 		if err != nil {
-			return nil, nil, invalid("", "%w", err)
+			return nil, nil, term.Invalid("", "%w", err)
 		}
 		values[key] = text
 	}
 	authorized, err := n.file.Lines(section, "authorized_sources")
 	if err != nil {
-		return nil, nil, invalid("", "%w", err)
+		return nil, nil, term.Invalid("", "%w", err)
 	}
 	f := &firewall.Firewall{Master: n.client, Command: strings.Fields(values["firewall_cmd"]), Reload: strings.Fields(values["reload_config_cmd"]), Authorized: authorized, Log: func(line string) { n.say("%s", line) }}
 	var groups []supervise.Group

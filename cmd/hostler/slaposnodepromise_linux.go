@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/promise"
@@ -18,7 +19,7 @@ import (
 // promiseNode is what this node knows for the promises of its partitions.
 func (n *nodeCommand) promiseNode() *promise.Node {
 	return &promise.Node{Computer: n.node.Computer, MasterURL: n.node.Master, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates,
-		Release: (&software.Builder{Root: n.node.SoftwareRoot}).Dir, Version: thisVersion().Version, Timeout: n.node.PromiseTimeout, Debug: n.a.flags.debug,
+		Release: (&software.Builder{Root: n.node.SoftwareRoot}).Dir, Version: thisVersion().Version, Timeout: n.node.PromiseTimeout, Debug: n.a.Debug,
 		Log: func(line string) { n.say("%s", line) }}
 }
 
@@ -33,7 +34,7 @@ func (n *nodeCommand) promise(ctx context.Context, only []string) error {
 	for _, one := range found {
 		n.say("  %s[%s]: %s", one.Partition.ID, one.Partition.Type, one.Err)
 	}
-	return status(2)
+	return term.Exit(2)
 }
 
 // promiseHistory prints what the promises of partitions have said.
@@ -54,12 +55,12 @@ func (n *nodeCommand) promiseHistory(only []string) error {
 		}
 		of, err := promisesOf(filepath.Join(n.node.InstanceRoot, id), id, until)
 		if err != nil {
-			n.warn("%s: what its promises have said cannot be read: %s", id, plain(err))
+			n.warn("%s: what its promises have said cannot be read: %s", id, term.ErrorText(err))
 		}
 		views = append(views, of...)
 	}
-	if n.a.flags.json {
-		return n.a.printJSON(views)
+	if n.a.JSON {
+		return n.a.PrintJSON(views)
 	}
 	rows := make([][]string, len(views))
 	for i, v := range views {
@@ -68,11 +69,11 @@ func (n *nodeCommand) promiseHistory(only []string) error {
 			if r.Failed {
 				failed++
 			}
-			last = short(time.Since(r.At)) + " ago"
+			last = term.ShortDuration(time.Since(r.At)) + " ago"
 		}
-		rows[i] = []string{v.Partition, printable(v.Promise), strconv.Itoa(len(v.Results)), strconv.Itoa(failed), last, v.Hours}
+		rows[i] = []string{v.Partition, term.Line(v.Promise), strconv.Itoa(len(v.Results)), strconv.Itoa(failed), last, v.Hours}
 	}
-	return n.a.table([]string{"partition", "promise", "asked", "failed", "last", "hours until " + until.Local().Format("15:04")}, rows)
+	return n.a.Table([]string{"partition", "promise", "asked", "failed", "last", "hours until " + until.Local().Format("15:04")}, rows)
 }
 
 func promisesOf(dir, id string, until time.Time) (views []promiseHistoryView, err error) {

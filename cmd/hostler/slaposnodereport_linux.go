@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/node/collect"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	nodeseen "github.com/hostler-project/hostler/slapos/node/seen"
@@ -27,7 +28,7 @@ func (n *nodeCommand) report(ctx context.Context) error {
 	}
 	n.tell(ctx, sup, out.Partitions)
 	if n.say("Finished reporting."); out.Failed > 0 {
-		return status(1)
+		return term.Exit(1)
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func (n *nodeCommand) reportPass(sup *supervise.Client) (*report.Pass, error) {
 func (n *nodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
 	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot}
 	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
-		n.note("The master could not be told what runs here: %s", plain(err))
+		n.note("The master could not be told what runs here: %s", term.ErrorText(err))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
 )
 
@@ -101,7 +102,7 @@ func (n *nodeCommand) networkCache() (out []string, err error) {
 	for _, key := range []string{"signature-private-key-file", "upload-cache-url", "upload-dir-url", "shacache-ca-file", "shacache-cert-file", "shacache-key-file", "shadir-ca-file", "shadir-cert-file", "shadir-key-file"} {
 		value, err := n.file.Text("networkcache", key)
 		if err != nil {
-			return nil, invalid("", "%w", err)
+			return nil, term.Invalid("", "%w", err)
 		}
 		if key == "signature-private-key-file" && n.signatureKey != "" {
 			value = n.signatureKey

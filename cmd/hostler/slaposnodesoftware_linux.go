@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/slapos/node/software"
@@ -47,7 +48,7 @@ func (n *nodeCommand) softwarePass(ctx context.Context, o softwarePass) error {
 		return err
 	}
 	failed, err := b.Pass(ctx, n.client, c, software.PassOptions{Only: o.only, Collect: o.collect})
-	if n.a.flags.json {
+	if n.a.JSON {
 		views := make([]slaposReleaseView, 0, len(c.Releases))
 		for _, r := range c.Releases {
 			v := slaposReleaseView{Release: r.URL, State: r.State, Directory: b.Dir(r.URL), Completed: b.Done(r.URL)}
@@ -59,7 +60,7 @@ func (n *nodeCommand) softwarePass(ctx context.Context, o softwarePass) error {
 			}
 			views = append(views, v)
 		}
-		if err := n.a.printJSON(views); err != nil {
+		if err := n.a.PrintJSON(views); err != nil {
 			return err
 		}
 	}
@@ -70,10 +71,10 @@ func (n *nodeCommand) softwarePass(ctx context.Context, o softwarePass) error {
 	for _, f := range failed {
 		n.warn("  %s: %s", f.URL, software.Brief(f.Err))
 		if e, ok := errors.AsType[*compute.Error](n.hinted(f.Err)); ok && e.Hint != "" {
-			n.warn("    %s", asCalled(n.a.program, e.Hint))
+			n.warn("    %s", asCalled(n.a.Program, e.Hint))
 		}
 	}
-	return status(1)
+	return term.Exit(1)
 }
 
 // prune takes shared parts away that no release uses.
@@ -88,8 +89,8 @@ func (n *nodeCommand) prune(ctx context.Context, o pruning) error {
 	}
 	p := &software.Pruner{Software: roots, Shared: n.node.SharedParts, Instance: n.node.InstanceRoot, DryRun: o.dry, Log: func(line string) { n.say("%s", line) }}
 	parts, err := p.Prune(ctx)
-	if err == nil && n.a.flags.json {
-		return n.a.printJSON(slaposPrunedView{append([]string{}, parts...), !o.dry})
+	if err == nil && n.a.JSON {
+		return n.a.PrintJSON(slaposPrunedView{append([]string{}, parts...), !o.dry})
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -83,15 +84,15 @@ func (s *slapos) programCommand(verb, short, done string, f func(*supervise.Clie
 		if err != nil {
 			return err
 		}
-		if s.a.flags.json {
-			return s.a.printJSON(programViews(programs))
+		if s.a.JSON {
+			return s.a.PrintJSON(programViews(programs))
 		}
 		for _, p := range programs {
 			what := done
 			if p.Error != "" && done == "started" {
 				what = "ERROR (" + p.Error + ")"
 			}
-			if err := fprintf(s.a.out, "%s: %s\n", printable(p.FullName()), printable(what)); err != nil {
+			if err := term.Printf(s.a.Out, "%s: %s\n", term.Line(p.FullName()), term.Line(what)); err != nil {
 				return err
 			}
 		}
@@ -111,7 +112,7 @@ func (s *slapos) nodeTailCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.Tail(ctx, s.a.out, args[0], bytes, follow)
+		return c.Tail(ctx, s.a.Out, args[0], bytes, follow)
 	})
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what it writes")
 	cmd.Flags().IntVar(&bytes, "bytes", bytes, "print the last `N` bytes")
@@ -138,14 +139,14 @@ func (n *nodeCommand) status(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	if n.a.flags.json {
-		err = n.a.printJSON(programViews(programs))
+	if n.a.JSON {
+		err = n.a.PrintJSON(programViews(programs))
 	} else {
-		err = printPrograms(n.a.out, programs, time.Now())
+		err = printPrograms(n.a.Out, programs, time.Now())
 	}
 	for _, p := range programs {
 		if err == nil && p.State != supervise.Running {
-			return status(slaposNotRunning)
+			return term.Exit(slaposNotRunning)
 		}
 	}
 	return err
@@ -163,7 +164,7 @@ func programViews(programs []supervise.Status) []slaposProgramView {
 func printPrograms(w io.Writer, programs []supervise.Status, now time.Time) error {
 	width := 32
 	for _, p := range programs {
-		width = max(width, len(printable(p.FullName())))
+		width = max(width, len(term.Line(p.FullName())))
 	}
 	for _, p := range programs {
 		about := p.Since.Local().Format("Jan 02 03:04 PM")
@@ -179,7 +180,7 @@ func printPrograms(w io.Writer, programs []supervise.Status, now time.Time) erro
 		case supervise.Fatal:
 			about = p.Error
 		}
-		if err := fprintf(w, "%-*s %-9s %s\n", width, printable(p.FullName()), p.State, printable(about)); err != nil {
+		if err := term.Printf(w, "%-*s %-9s %s\n", width, term.Line(p.FullName()), p.State, term.Line(about)); err != nil {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 	who := o.tls.who(m)
 	return panel.Handler(panel.Options{
 		Public: o.public,
-		Log:    s.a.log,
+		Log:    s.a.Log,
 		May: func(r *http.Request) error {
 			if who == nil {
 				return nil
@@ -78,7 +78,7 @@ func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 			_, err := who(r)
 			return err
 		},
-		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: newRefusals(s.a.log).add}),
+		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: newRefusals(s.a.Log).add}),
 		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Asker, ok bool, err error) {
 			as := master.Anybody
 			if who != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
@@ -86,9 +87,9 @@ func (s *slapos) nodeFile(hint string) (*cfg.File, error) {
 	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid(hint, "there is no %s", path)
+		return nil, term.Invalid(hint, "there is no %s", path)
 	} else if err != nil {
-		return nil, invalid("", "%w", err)
+		return nil, term.Invalid("", "%w", err)
 	}
 	for _, note := range f.Unknown() {
 		s.note("%s", note)
@@ -102,25 +103,25 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 		return err
 	}
 	if err := o.read(f); err != nil {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	}
 	if s.logFile == "" {
 		if s.logFile, err = f.First("log_file", "slapproxy", "slapos"); err != nil {
-			return invalid("", "%w", err)
+			return term.Invalid("", "%w", err)
 		}
 		s.logFile = cfg.Home(s.logFile)
 	}
 	opt, err := masterOptions(f)
 	if err != nil {
-		return invalid("", "%w", err)
+		return term.Invalid("", "%w", err)
 	}
 	store, end, err := s.openProxyStore(ctx, o.database)
 	if err != nil {
 		return err
 	}
 	defer end()
-	s.a.log = slog.New(slog.NewTextHandler(s, nil)) // which writes one line at a time
-	opt.Store, opt.Log = store, s.a.log
+	s.a.Log = slog.New(slog.NewTextHandler(s, nil)) // which writes one line at a time
+	opt.Store, opt.Log = store, s.a.Log
 	for _, x := range opt.Masters {
 		if text := unfit(x); text != "" {
 			s.warn("%s: [%s%s] %s", f.Path, multimaster, x.URL, text)
@@ -143,10 +144,10 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	o.depot.Log = s.a.log
+	o.depot.Log = s.a.Log
 	depot := cache.Handler(o.depot)
 	defer depot.Close()
-	srv := &http.Server{Handler: eitherHandler(o.names.guard(withDepot(depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(o.names.guard(withDepot(depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.Log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -217,7 +218,7 @@ func slaposStore(f *cfg.File, said string) (string, error) {
 	}
 	named, err := f.First("database_uri", "slapproxy", "slapos")
 	if err != nil {
-		return "", invalid("", "%w", err)
+		return "", term.Invalid("", "%w", err)
 	}
 	if named != "" {
 		return named, nil
@@ -243,7 +244,7 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
-			return nil, nil, conflict("hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file", "%s is a database of slapproxy", address)
+			return nil, nil, term.Conflict("hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file", "%s is a database of slapproxy", address)
 		}
 		if errors.Is(err, compute.ErrDenied) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) { // the hint of the state directory would lead astray
 			return nil, nil, &compute.Error{ID: "database_uri", Kind: compute.ErrInvalid, Err: err, Hint: "it names the file in which the master keeps its state, which must be yours and writable; --database-uri FILE names another"}
@@ -255,13 +256,13 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if config.IsReference(address) {
 		secret, err := config.Secret(ctx, address)
 		if err != nil {
-			return nil, nil, invalid(addressHint, "database_uri: %w", err)
+			return nil, nil, term.Invalid(addressHint, "database_uri: %w", err)
 		}
 		address = secret
 	} else if hasPassword(address) {
-		return nil, nil, invalid(addressHint, "database_uri: a password does not belong in this file")
+		return nil, nil, term.Invalid(addressHint, "database_uri: a password does not belong in this file")
 	}
-	store, err := postgres.Open(ctx, address, postgres.Options{Log: s.a.log})
+	store, err := postgres.Open(ctx, address, postgres.Options{Log: s.a.Log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -196,7 +197,7 @@ func TestSlaposProxyPort(t *testing.T) {
 func TestSlaposProxyNoDatabase(t *testing.T) {
 	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard)}
 	_, _, err := s.openProxyStore(t.Context(), "/proc/nosuch/master.db")
-	if !errors.Is(err, compute.ErrInvalid) || !strings.HasPrefix(plain(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
+	if !errors.Is(err, compute.ErrInvalid) || !strings.HasPrefix(term.ErrorText(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
 		t.Errorf("%v, %s", err, compute.Hint(err))
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -98,15 +99,15 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 // request asks for an instance and says what came of it.
 func (s *slapos) request(ctx context.Context, title, url string, o *slaposAsking) error {
 	if o.state != "" && !slices.Contains([]string{slap.Started, slap.Stopped, slap.Destroyed}, o.state) {
-		return invalid("", "--state %s: started, stopped or destroyed", o.state)
+		return term.Invalid("", "--state %s: started, stopped or destroyed", o.state)
 	}
 	if o.form != "" && o.form != parameter.XML && o.form != parameter.JSON {
-		return invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
+		return term.Invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
 	}
 	q := &slap.Request{Title: title, Type: o.kind, State: o.state, Shared: o.shared}
 	var err error
 	if q.Filter, err = parameter.Pairs(o.node); err != nil {
-		return invalid("", "--node: %w", err)
+		return term.Invalid("", "--node: %w", err)
 	}
 	master, err := s.master()
 	if err != nil {
@@ -124,12 +125,12 @@ func (s *slapos) request(ctx context.Context, title, url string, o *slaposAsking
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		s.warn("The instance is requested and not ready yet. Give the same command again in a while.")
-		if s.a.flags.json {
-			if err := s.a.printJSON(v); err != nil {
+		if s.a.JSON {
+			if err := s.a.PrintJSON(v); err != nil {
 				return err
 			}
 		}
-		return status(slaposNotYet)
+		return term.Exit(slaposNotYet)
 	case errors.Is(err, slap.ErrNotFound):
 		return s.noPlace(err)
 	case err != nil:
@@ -148,8 +149,8 @@ func (s *slapos) request(ctx context.Context, title, url string, o *slaposAsking
 	if v.Connection, err = texts(n.Connection); err != nil {
 		return err
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	s.say("Instance requested.\nState is : %s.", v.State)
 	s.say("Connection parameters of instance are:")
@@ -170,7 +171,7 @@ func (s *slapos) noPlace(err error) error {
 // prepare puts parameters into a request, and looks whether the software wants them so.
 func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) (err error) {
 	if q.Parameters, err = parameter.Pairs(o.pairs); err != nil {
-		return invalid("", "--parameters: %w", err)
+		return term.Invalid("", "--parameters: %w", err)
 	}
 	about := len(o.pairs) > 0 || o.file != "" || o.state == "" // a state alone changes no parameters
 	check := about && o.state != slap.Destroyed && !o.uncheckable
@@ -187,7 +188,7 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			s.warn("The parameters are not validated: %s", plain(err))
+			s.warn("The parameters are not validated: %s", term.ErrorText(err))
 		}
 	}
 	if o.file != "" {
@@ -196,7 +197,7 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 			form = release.Form(q.Type, q.Shared)
 		}
 		if q.Parameters, err = parameter.File(o.file, cmp.Or(form, parameter.JSON)); err != nil {
-			return invalid("", "--parameters-file: %w", err)
+			return term.Invalid("", "--parameters-file: %w", err)
 		}
 	}
 	if release == nil || !check {
@@ -219,18 +220,18 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		s.warn("The parameters are not validated: %s", plain(err))
+		s.warn("The parameters are not validated: %s", term.ErrorText(err))
 		return nil
 	case len(faults) == 0:
 		return nil
 	}
 	var all []error
 	for _, f := range faults {
-		all = append(all, invalid("", "parameters: %s", f))
+		all = append(all, term.Invalid("", "parameters: %s", f))
 	}
-	all = append(all, invalid("--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them", kind.Request))
+	all = append(all, term.Invalid("--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them", kind.Request))
 	s.fail(errors.Join(all...))
-	return status(1) // 2 would say that it is not ready yet
+	return term.Exit(1) // 2 would say that it is not ready yet
 }
 
 // variants are the types that a release says it has.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
@@ -61,7 +62,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	section, there := cfg.Sections["slap"]
 	for _, key := range slices.Sorted(maps.Keys(section)) {
 		if instead, ok := slaposElsewhere[key]; ok {
-			return opt, said, there, invalid("instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]", section[key].File, section[key].Line, key)
+			return opt, said, there, term.Invalid("instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]", section[key].File, section[key].Line, key)
 		}
 	}
 	if err := decodeSection(section, &said); err != nil {
@@ -72,13 +73,13 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	for _, line := range said.Products {
 		if !addProduct(&opt, line) {
 			at := section["software_products"]
-			return opt, said, there, invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
+			return opt, said, there, term.Invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
 		}
 	}
 	var bad string
 	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" { // none, unless they are said: here they would hide real ones
 		at := section["frontends"]
-		return opt, said, there, invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
+		return opt, said, there, term.Invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
 	}
 	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
 		url, ok := strings.CutPrefix(title, "multimaster ")
@@ -93,7 +94,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
 			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert), CAFile: beside(section["ca"], other.CA)}
 		if text := unfit(x); text != "" {
-			return opt, said, there, invalid("", "%s[%s] %s", sectionAt(section), title, text)
+			return opt, said, there, term.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
 		}
 		opt.Masters = append(opt.Masters, x)
 	}
@@ -143,11 +144,11 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	opt.Store, opt.Log, opt.Limits = k.app.store, k.app.log, k.slaposLimits
+	opt.Store, opt.Log, opt.Limits = k.app.store, k.app.Log, k.slaposLimits
 	var ca *authority.Authority
 	if directory != "" {
 		if k.files == nil {
-			return nil, invalid("give --tls-cert and --tls-key, or take it out", "ca-directory in [slap]: nodes show certificates by TLS alone")
+			return nil, term.Invalid("give --tls-cert and --tls-key, or take it out", "ca-directory in [slap]: nodes show certificates by TLS alone")
 		}
 		if ca, err = authority.Open(directory); err != nil {
 			return nil, err
@@ -158,7 +159,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	if err := moveReleases(ctx, logTeller{k.app.log}, m, k.app.store, said.Root, k.app.at); err != nil {
+	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.store, said.Root, k.app.at); err != nil {
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m, Loader: &parameter.Loader{HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })}}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
@@ -173,7 +174,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		Base:   func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
 		Ending: ctx.Done(),
 	})
-	depot.Log = k.app.log
+	depot.Log = k.app.Log
 	kept := cache.Handler(depot)
 	k.app.closers = append(k.app.closers, kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -89,8 +90,8 @@ func (s *slapos) group(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	s.a.tell(unknownCommand(cmd, args[0]))
-	return status(slaposUnknown)
+	s.a.Tell(unknownCommand(cmd, args[0]))
+	return term.Exit(slaposUnknown)
 }
 
 // notKnown says that the master knows no such thing.
@@ -101,7 +102,7 @@ func (s *slapos) notKnown(what, name, hint string) error {
 // notThere says that there is none of what was asked for.
 func (s *slapos) notThere(hint, format string, args ...any) error {
 	s.fail(&compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf(format, args...), Hint: hint})
-	return status(slaposNotYet)
+	return term.Exit(slaposNotYet)
 }
 
 // The kinds of things in the hypermedia API.
@@ -124,10 +125,10 @@ func (s *slapos) serviceList(ctx context.Context) error {
 		views[i] = serviceListedView{field(tree, "title"), field(tree, "url_string")}
 		old[views[i].Title] = views[i].Release
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(views)
+	if s.a.JSON {
+		return s.a.PrintJSON(views)
 	}
-	return s.a.printJSON(old)
+	return s.a.PrintJSON(old)
 }
 
 // form is the one thing that a search by a field finds; nil: there is none.
@@ -192,8 +193,8 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	if news && told != "" {
 		v.News = []string{told}
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	old := oldServiceView{v.Release, v.Type, v.Shared, v.State, v.Parameters, v.Connection, v.Status, v.Reason, v.Error, nil}
 	if news {
@@ -201,7 +202,7 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 			old.News = &[]string{}
 		}
 	}
-	return s.a.printJSON(old)
+	return s.a.PrintJSON(old)
 }
 
 // connectionOf reads connection parameters as a form has them: the document <instance>, or a list of keys and values.
@@ -234,7 +235,7 @@ func (s *slapos) serviceStatus(ctx context.Context, title string) (word, told st
 		if ctx.Err() != nil {
 			return "", "", err
 		}
-		s.note("the status of %s: %s", title, plain(err)) // a master without the method
+		s.note("the status of %s: %s", title, term.ErrorText(err)) // a master without the method
 		return "unsupported", "", nil
 	}
 	switch told = tree.AccessStatus; {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -127,8 +128,8 @@ func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 	if err != nil {
 		return err
 	}
-	if s.a.flags.json {
-		return s.a.printJSON(v)
+	if s.a.JSON {
+		return s.a.PrintJSON(v)
 	}
 	var b bytes.Buffer
 	if err := v.tables(&b, o); err != nil {
@@ -277,7 +278,7 @@ func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
 		if len(t.rows) == 0 {
 			continue
 		}
-		if err := table(b, t.header, t.rows); err != nil {
+		if err := term.Table(b, t.header, t.rows); err != nil {
 			return err
 		}
 	}
@@ -286,14 +287,14 @@ func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
 
 // paged prints a text: on a terminal by $PAGER, where that is set.
 func (s *slapos) paged(ctx context.Context, text []byte) error {
-	out, ok := s.a.out.(*os.File)
+	out, ok := s.a.Out.(*os.File)
 	pager := os.Getenv("PAGER")
-	if !ok || !isTerminal(out) || pager == "" {
-		_, err := s.a.out.Write(text)
+	if !ok || !term.IsTerminal(out) || pager == "" {
+		_, err := s.a.Out.Write(text)
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", pager)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), out, s.a.errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), out, s.a.Err
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("$PAGER: %w", err)
 	}

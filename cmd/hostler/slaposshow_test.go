@@ -25,7 +25,7 @@ func TestSlaposProxyShow(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		a := newApp(strings.NewReader(""), &out, io.Discard)
-		a.flags.json = asJSON
+		a.JSON = asJSON
 		if err := (&slapos{a: a, file: file}).proxyShow(t.Context(), &o); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
@@ -52,7 +53,7 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 				o.words = args[at:]
 				args = args[:at]
 				if len(o.words) == 0 {
-					return invalid("", "there is no command after --")
+					return term.Invalid("", "there is no command after --")
 				}
 			}
 			return cobra.ExactArgs(1)(cmd, args)
@@ -87,7 +88,7 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 // standalone does what `slapos standalone` does.
 func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said func(name string) bool) error {
 	if s.file != "" {
-		return invalid("", "--cfg: the settings are written to %s", filepath.Join(dir, standalone.Config))
+		return term.Invalid("", "--cfg: the settings are written to %s", filepath.Join(dir, standalone.Config))
 	}
 	if err := (&nodeCommand{slapos: s}).isNode(); err != nil {
 		return err
@@ -102,7 +103,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 	}
 	if said("software-root") {
 		if o.Software == "" {
-			return invalid("soft in the directory is used where it was never said", "--software-root: there is no name")
+			return term.Invalid("soft in the directory is used where it was never said", "--software-root: there is no name")
 		}
 		if o.Software, err = filepath.Abs(o.Software); err != nil {
 			return err
@@ -113,7 +114,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 			o.Buildout, err = filepath.Abs(o.Buildout)
 		}
 		if err != nil {
-			return invalid("", "--buildout: %w", err)
+			return term.Invalid("", "--buildout: %w", err)
 		}
 	}
 	// What the options do not say may be as it was.
@@ -121,13 +122,13 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		if !said(name) {
 			*to = ""
 		} else if *to == "" {
-			return invalid("", "--%s: there is no name", name)
+			return term.Invalid("", "--%s: there is no name", name)
 		}
 	}
 	if !said("partitions") {
 		o.Partitions = 0
 	} else if o.Partitions < 1 {
-		return invalid("", "--partitions %d: 1 at least", o.Partitions)
+		return term.Invalid("", "--partitions %d: 1 at least", o.Partitions)
 	}
 	for _, one := range []struct {
 		name, text string
@@ -142,7 +143,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		if at, err := netip.ParseAddr(one.text); err == nil {
 			*one.to = netip.PrefixFrom(at, at.BitLen())
 		} else if *one.to, err = netip.ParsePrefix(one.text); err != nil {
-			return invalid("", "--%s %s: neither an address nor ADDRESS/LENGTH", one.name, one.text)
+			return term.Invalid("", "--%s %s: neither an address nor ADDRESS/LENGTH", one.name, one.text)
 		}
 	}
 	return s.stand(ctx, o)

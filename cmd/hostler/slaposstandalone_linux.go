@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
@@ -18,8 +19,8 @@ func (s *slapos) stand(ctx context.Context, o *standing) error {
 	all, err := standalone.Start(ctx, o.StartOptions)
 	switch {
 	case errors.Is(err, standalone.ErrRuns):
-		s.warn("%s", plain(err))
-		return status(slaposBusy)
+		s.warn("%s", term.ErrorText(err))
+		return term.Exit(slaposBusy)
 	case err != nil && ctx.Err() != nil && len(o.words) == 0:
 		return nil // that is how it ends
 	case err != nil:
@@ -27,15 +28,15 @@ func (s *slapos) stand(ctx context.Context, o *standing) error {
 	}
 	defer func() {
 		if err := all.Stop(0); err != nil {
-			s.warn("%s", plain(err))
+			s.warn("%s", term.ErrorText(err))
 		}
 	}()
 	s.say("SlapOS master on %s, and its node %s with %d partitions in %s; %s speaks to it", all.Master, all.Computer(), len(all.Names()), all.Dir, all.At(standalone.Wrapper))
 	if len(o.words) > 0 {
 		err = s.standFor(ctx, o, all)
 	} else {
-		if s.a.flags.json {
-			if err := s.a.printJSON(standView(all)); err != nil {
+		if s.a.JSON {
+			if err := s.a.PrintJSON(standView(all)); err != nil {
 				return err
 			}
 		}
@@ -72,20 +73,20 @@ func (s *slapos) standFor(ctx context.Context, o *standing, all *standalone.Stan
 	}
 	cmd := exec.CommandContext(ctx, program, o.words[1:]...)
 	cmd.Env = all.Environ(os.Environ())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.a.in, s.a.out, s.a.errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.a.In, s.a.Out, s.a.Err
 	err := standalone.RunTied(cmd)
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
 		return nil
 	case ok && exit.Sys().(syscall.WaitStatus).Signaled():
-		return status(128 + int(exit.Sys().(syscall.WaitStatus).Signal()))
+		return term.Exit(128 + int(exit.Sys().(syscall.WaitStatus).Signal()))
 	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() >= 0:
-		return status(cmd.ProcessState.ExitCode())
+		return term.Exit(cmd.ProcessState.ExitCode())
 	}
 	s.warn("%s: %v", o.words[0], err)
 	if errors.Is(err, fs.ErrPermission) {
-		return status(exitNotExec)
+		return term.Exit(term.ExitNotExec)
 	}
-	return status(exitNotFound)
+	return term.Exit(term.ExitNotFound)
 }

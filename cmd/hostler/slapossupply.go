@@ -46,8 +46,8 @@ func (s *slapos) supplying(use, short, long, example, state, words string) *cobr
 				return err
 			}
 			s.say("Done.")
-			if s.a.flags.json {
-				return s.a.printJSON(supplyView{release, args[1], state})
+			if s.a.JSON {
+				return s.a.PrintJSON(supplyView{release, args[1], state})
 			}
 			return nil
 		}),

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cfg"
@@ -112,7 +113,7 @@ func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (master.Who, err
 		serial, shown, err := t.authority.Client(r.TLS)
 		switch {
 		case err != nil:
-			return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: plain(err)}
+			return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: term.ErrorText(err)}
 		case shown:
 			return m.Certified(r.Context(), serial)
 		case t.mode == "optional":

@@ -191,7 +191,7 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		a := newApp(strings.NewReader(""), &out, io.Discard)
-		a.flags.json = true
+		a.JSON = true
 		o.directory = dir
 		err := (&slapos{a: a, file: file}).proxyCertificate(t.Context(), of, name, &o)
 		var view slaposCertificateView

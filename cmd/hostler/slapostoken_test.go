@@ -195,7 +195,7 @@ func TestSlaposServiceWithoutPlace(t *testing.T) {
 	for _, json := range []bool{false, true} {
 		var out bytes.Buffer
 		a := newApp(strings.NewReader(""), &out, io.Discard)
-		a.flags.json = json
+		a.JSON = json
 		if err := (&slapos{a: a, file: file}).serviceInfo(t.Context(), "late", false); err != nil {
 			t.Fatal(err)
 		}

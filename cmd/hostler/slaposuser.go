@@ -50,8 +50,8 @@ func (s *slapos) userRevoke(ctx context.Context, name string) error {
 		return err
 	}
 	s.say("No certificate of the user %s counts any more", name)
-	if s.a.flags.json {
-		return s.a.printJSON(slaposRevokedView{name})
+	if s.a.JSON {
+		return s.a.PrintJSON(slaposRevokedView{name})
 	}
 	return nil
 }

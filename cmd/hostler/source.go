@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/hook"
@@ -80,7 +81,7 @@ func (a *app) sourceList(ctx context.Context) error {
 		}
 		for _, s := range all {
 			views = append(views, configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)})
-			rows = append(rows, []string{s.Name, s.Type, "controller", printable(text(s.Broken))})
+			rows = append(rows, []string{s.Name, s.Type, "controller", term.Line(text(s.Broken))})
 		}
 		return a.listSources(views, rows)
 	}
@@ -92,11 +93,11 @@ func (a *app) sourceList(ctx context.Context) error {
 		wrong := text(faultOf(s))
 		if _, known := kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
 			if _, err := exec.Find("", s.Type); err != nil {
-				wrong = plain(err)
+				wrong = term.ErrorText(err)
 			}
 		}
 		views = append(views, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), wrong})
-		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), printable(wrong)})
+		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), term.Line(wrong)})
 	}
 	return a.listSources(views, rows)
 }
@@ -113,10 +114,10 @@ func comesFrom(s *config.Source) string {
 }
 
 func (a *app) listSources(views []configuredView, rows [][]string) error {
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return table(a.out, []string{"source", "type", "from", "error"}, rows)
+	return term.Table(a.Out, []string{"source", "type", "from", "error"}, rows)
 }
 
 func (a *app) configured(name string) (*config.Source, error) {
@@ -153,28 +154,28 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 	for key, value := range s.Values {
 		v.Keys[key] = config.Shown(key, value.Text)
 	}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	for _, line := range oddities(s) {
-		if err := fprintf(a.errs, "%s: warning: %s\n", a.program, line); err != nil {
+		if err := term.Printf(a.Err, "%s: warning: %s\n", a.Program, line); err != nil {
 			return err
 		}
 	}
-	w := a.out
+	w := a.Out
 	file := s.File
 	if s.Applied {
 		file = "applied, and shown in " + s.File
 	}
 	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", file}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
 		if line[1] != "" {
-			if err := fprintf(w, "%-9s %s\n", line[0]+":", printable(line[1])); err != nil {
+			if err := term.Printf(w, "%-9s %s\n", line[0]+":", term.Line(line[1])); err != nil {
 				return err
 			}
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(v.Keys)) {
-		if err := fprintf(w, "  %s = %s\n", s.Values[key].Key, printable(v.Keys[key])); err != nil {
+		if err := term.Printf(w, "  %s = %s\n", s.Values[key].Key, term.Line(v.Keys[key])); err != nil {
 			return err
 		}
 	}
@@ -193,14 +194,14 @@ func (a *app) showHooks(event, dir string) error {
 	}
 	names, skipped, err := hook.List(dir)
 	if err != nil {
-		return fprintf(a.out, "%s: %s\n", event, printable(err.Error()))
+		return term.Printf(a.Out, "%s: %s\n", event, term.Line(err.Error()))
 	}
-	if err := fprintf(a.out, "%-9s %s\n", event+":", printable(strings.Join(names, " "))); err != nil {
+	if err := term.Printf(a.Out, "%-9s %s\n", event+":", term.Line(strings.Join(names, " "))); err != nil {
 		return err
 	}
 	for _, s := range skipped {
 		if s.Warn {
-			if err := fprintf(a.out, "          %s is not run: %s\n", printable(s.Name), s.Why); err != nil {
+			if err := term.Printf(a.Out, "          %s is not run: %s\n", term.Line(s.Name), s.Why); err != nil {
 				return err
 			}
 		}
@@ -223,28 +224,28 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	if s, err := a.configured(name); err == nil && !far && !a.flags.quiet {
+	if s, err := a.configured(name); err == nil && !far && !a.Quiet {
 		a.warnOfHooks(name)
 		for _, line := range oddities(s) {
-			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
+			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, line)
 		}
 	}
 	res, err := engine.Test(ctx, name)
 	if err == nil {
 		err = a.atRest(ctx, engine, slices.Compact([]compute.ID{res.Instance, res.Leaf}))
 	}
-	err = a.interrupted(err, "what was made for it is discarded")
+	err = a.Interrupted(err, "what was made for it is discarded")
 	v := testView{
 		Source: name, Instance: string(res.Instance), OK: err == nil,
 		Create: res.Create.Seconds(), Connect: res.Connect.Seconds(), Run: res.Run.Seconds(), Discard: res.Destroy.Seconds(),
 	}
 	if err != nil {
-		v.Error = plain(err)
+		v.Error = term.ErrorText(err)
 	}
-	if a.flags.json {
-		if e := a.printJSON(v); e != nil {
+	if a.JSON {
+		if e := a.PrintJSON(v); e != nil {
 			return e
 		}
 		return err
@@ -259,7 +260,7 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	}{{"create", res.Create}, {"connect", res.Connect}, {"run", res.Run}, {"discard", res.Destroy}} {
 		rows = append(rows, []string{p.name, fmt.Sprintf("%.3f", p.took.Seconds())})
 	}
-	if e := table(a.out, []string{"phase", "seconds"}, rows); e != nil {
+	if e := term.Table(a.Out, []string{"phase", "seconds"}, rows); e != nil {
 		return e
 	}
 	return err

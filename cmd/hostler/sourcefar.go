@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -46,15 +47,15 @@ func (a *app) showFar(ctx context.Context, name string) error {
 		configuredView: configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)},
 		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Sources: s.Children, Keys: map[string]string{}, Hooks: map[string]string{},
 	}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	lines := [][2]string{{"source:", s.Name}, {"type:", s.Type}, {"file:", "the controller's"}}
 	if v.Error != "" {
 		lines = append(lines, [2]string{"error:", v.Error})
 	}
 	for _, line := range lines {
-		if err := fprintf(a.out, "%-9s %s\n", line[0], printable(line[1])); err != nil {
+		if err := term.Printf(a.Out, "%-9s %s\n", line[0], term.Line(line[1])); err != nil {
 			return err
 		}
 	}
@@ -65,7 +66,7 @@ func (a *app) showFar(ctx context.Context, name string) error {
 		if n.value == 0 {
 			continue
 		}
-		if err := fprintf(a.out, "  %s = %s\n", n.key, fmt.Sprint(n.value)); err != nil {
+		if err := term.Printf(a.Out, "  %s = %s\n", n.key, fmt.Sprint(n.value)); err != nil {
 			return err
 		}
 	}

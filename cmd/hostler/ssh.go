@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/sshserve"
 	"github.com/hostler-project/hostler/text/visible"
@@ -132,7 +133,7 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 		defer close(watched)
 		r.watch(life, cancel)
 	}()
-	err = sshserve.Serve(life, newStdio(a.in, a.out), sshserve.Options{Conn: conn, Key: key, User: sshUser, Env: env, Log: a.log})
+	err = sshserve.Serve(life, newStdio(a.In, a.Out), sshserve.Options{Conn: conn, Key: key, User: sshUser, Env: env, Log: a.Log})
 	ended := context.Cause(life)
 	cancel(nil)
 	<-watched
@@ -212,8 +213,8 @@ func (a *app) sshConfig(ctx context.Context, names []string, all bool) error {
 		views[i] = sshView{Name: string(l.Instance), Source: l.Source, Hosts: hostNames(l), User: sshUser, ProxyCommand: w.command(string(l.Instance)), HostKey: w.key,
 			KnownHosts: w.known, Alias: sshUser}
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	var b strings.Builder
 	for _, v := range views {
@@ -221,7 +222,7 @@ func (a *app) sshConfig(ctx context.Context, names []string, all bool) error {
 	}
 	w.any = false
 	b.WriteString("Host *" + sshSuffix + "\n" + w.lines("%n"))
-	return fprintf(a.out, "%s", visible.Block(b.String()))
+	return term.Printf(a.Out, "%s", visible.Block(b.String()))
 }
 
 // hostNames are what ssh calls a lease's instance. Names that mean something else in its configuration are left out.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -41,7 +42,7 @@ var queries = []string{"available", "cached", "in-use", "max"}
 
 func (a *app) status(ctx context.Context, names []string, verbose bool, query string) error {
 	if query != "" && !slices.Contains(queries, query) {
-		return invalid("one of "+strings.Join(queries, ", "), "--query %s: no such number", query)
+		return term.Invalid("one of "+strings.Join(queries, ", "), "--query %s: no such number", query)
 	}
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -55,14 +56,14 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if query != "" {
 		n := ask(sources, query)
 		switch {
-		case a.flags.json:
-			return a.printJSON(n)
+		case a.JSON:
+			return a.PrintJSON(n)
 		case n == nil:
-			return fprintf(a.out, "unlimited\n")
+			return term.Printf(a.Out, "unlimited\n")
 		}
-		return fprintf(a.out, "%d\n", *n)
+		return term.Printf(a.Out, "%d\n", *n)
 	}
-	if a.flags.json {
+	if a.JSON {
 		return a.statusJSON(ctx, engine, sources, verbose)
 	}
 	var instances []compute.Instance
@@ -76,17 +77,17 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	for i, s := range sources {
 		rows[i] = append(crcacheRow(s), s.Type, note(s, time.Now()))
 	}
-	if err := a.table([]string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
+	if err := a.Table([]string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
 		return err
 	}
 	rows = rows[:0]
 	for _, i := range instances {
 		rows = append(rows, instanceRows(i, leases[i.ID], time.Now())...)
 	}
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	if err := a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows); err != nil {
+	if err := a.Table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows); err != nil {
 		return err
 	}
 	if err := a.statusQueue(ctx, engine, sources); err != nil {
@@ -100,7 +101,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if a.storeShown() == "" {
 		return nil
 	}
-	return fprintf(a.out, "\nstore: %s\n", printable(a.storeShown()))
+	return term.Printf(a.Out, "\nstore: %s\n", term.Line(a.storeShown()))
 }
 
 // storeShown is where the state is, as far as one is told: "" where it is another's controller's.
@@ -128,10 +129,10 @@ func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.S
 			return err
 		}
 	}
-	if a.stream {
-		return a.printLine(v)
+	if a.Stream {
+		return a.PrintLine(v)
 	}
-	return a.printJSON(v)
+	return a.PrintJSON(v)
 }
 
 // selected returns the status of the named sources, sorted by name; of all without names.
@@ -161,7 +162,7 @@ func choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus,
 }
 
 func unknownSource(name string, known []string) error {
-	hint := nearestHint(name, known, "")
+	hint := term.DidYouMean(name, known, "")
 	if hint == "" {
 		hint = "hostler source list"
 	}
@@ -206,7 +207,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 		}
 	}
 	if s.Broken != nil {
-		notes = append(notes, "broken: "+printable(plain(s.Broken)))
+		notes = append(notes, "broken: "+term.Line(term.ErrorText(s.Broken)))
 	}
 	if s.Orphaned {
 		notes = append(notes, "orphaned")
@@ -219,16 +220,16 @@ func note(s compute.SourceStatus, now time.Time) string {
 	add(s.Counts.Held, "%d held")
 	add(s.Waiting, "%d waiting")
 	if s.Unready != nil {
-		notes = append(notes, printable(s.Unready.String()))
+		notes = append(notes, term.Line(s.Unready.String()))
 	}
 	if why, ok := strings.CutPrefix(s.LastError, compute.Unreached); ok {
-		notes = append(notes, "cannot be reached"+printable(why))
+		notes = append(notes, "cannot be reached"+term.Line(why))
 	} else if s.Paused.After(now) {
-		why := ": " + printable(s.LastError)
+		why := ": " + term.Line(s.LastError)
 		if s.Unready != nil && s.Unready.Why == s.LastError {
 			why = ""
 		}
-		notes = append(notes, fmt.Sprintf("paused for %s%s", short(s.Paused.Sub(now)), why))
+		notes = append(notes, fmt.Sprintf("paused for %s%s", term.ShortDuration(s.Paused.Sub(now)), why))
 	}
 	return strings.Join(notes, ", ")
 }
@@ -277,42 +278,28 @@ func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]st
 	rows := [][]string{row}
 	for _, l := range ls {
 		part := instanceRow(i, l, now)
-		part[1], part[2], part[6] = "", short(now.Sub(l.Given)), l.Share.String()
+		part[1], part[2], part[6] = "", term.ShortDuration(now.Sub(l.Given)), l.Share.String()
 		rows = append(rows, part)
 	}
 	return rows
 }
 
 func instanceRow(i compute.Instance, l *compute.Lease, now time.Time) []string {
-	row := []string{string(i.ID), string(i.State), short(now.Sub(i.Since)), "", "", "", printable(i.Reason)}
+	row := []string{string(i.ID), string(i.State), term.ShortDuration(now.Sub(i.Since)), "", "", "", term.Line(i.Reason)}
 	if i.Cold && row[6] == "" {
 		row[6] = "cold"
 	}
 	if l != nil {
-		row[3], row[4] = l.Name, printable(l.Owner)
+		row[3], row[4] = l.Name, term.Line(l.Owner)
 		if l.Name == "" {
 			row[3] = l.ID
 		}
 		if d := l.Deadline(); !d.IsZero() {
-			row[5] = "in " + short(d.Sub(now))
+			row[5] = "in " + term.ShortDuration(d.Sub(now))
 		}
 		if l.Pool != "" && row[6] == "" {
 			row[6] = "by " + string(l.Pool)
 		}
 	}
 	return row
-}
-
-// short is a duration for people, in its two largest units at most.
-func short(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }

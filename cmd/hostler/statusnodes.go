@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // nodesShown is how many computers of a SlapOS master are asked for: each is asked for by itself.
@@ -76,24 +77,24 @@ func (a *app) statusNodes(ctx context.Context) error {
 	for i, v := range views {
 		told := "never"
 		if v.Told != nil {
-			told = short(time.Since(*v.Told)) + " ago"
+			told = term.ShortDuration(time.Since(*v.Told)) + " ago"
 		}
-		rows[i] = []string{printable(v.Computer), fmt.Sprintf("%d of %d", v.Busy, v.Partitions), fmt.Sprintf("%d of %d", v.Running, v.Programs), strconv.Itoa(v.Failed) + " of " + strconv.Itoa(v.Promises), told}
+		rows[i] = []string{term.Line(v.Computer), fmt.Sprintf("%d of %d", v.Busy, v.Partitions), fmt.Sprintf("%d of %d", v.Running, v.Programs), strconv.Itoa(v.Failed) + " of " + strconv.Itoa(v.Promises), told}
 		for _, p := range v.Problems {
-			problems = append(problems, printable(v.Computer+" "+p))
+			problems = append(problems, term.Line(v.Computer+" "+p))
 		}
 	}
-	if err := fprintf(a.out, "\n"); err != nil {
+	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
 	}
-	if err := a.table([]string{"computer", "in-use", "running", "failed-promises", "told"}, rows); err != nil {
+	if err := a.Table([]string{"computer", "in-use", "running", "failed-promises", "told"}, rows); err != nil {
 		return err
 	}
 	if more {
 		problems = append(problems, "there are more computers: the page has them all")
 	}
 	for _, p := range problems {
-		if err := fprintf(a.out, "%s\n", p); err != nil {
+		if err := term.Printf(a.Out, "%s\n", p); err != nil {
 			return err
 		}
 	}

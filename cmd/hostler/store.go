@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -42,7 +43,7 @@ func sameStore(was, now *config.Config) error {
 	old, _ := readStoring(was) // it was opened by this one
 	next, err := readStoring(now)
 	if err == nil && old != next {
-		err = conflict("start the controller anew, or put [store] back as it was", "[store] is not as it was when the controller began, and it has the old one open")
+		err = term.Conflict("start the controller anew, or put [store] back as it was", "[store] is not as it was when the controller began, and it has the old one open")
 	}
 	return err
 }
@@ -85,10 +86,10 @@ func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return "", invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
+			return "", term.Invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
 		}
 	case address == "" || hasPassword(address):
-		return "", invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
+		return "", term.Invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
 	}
 	return address, nil
 }
@@ -112,7 +113,7 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (
 		})
 		return store, nil
 	}
-	store, err := postgres.Open(ctx, address, postgres.Options{Log: a.log})
+	store, err := postgres.Open(ctx, address, postgres.Options{Log: a.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -49,7 +50,7 @@ func (a *app) storeMove(ctx context.Context) error {
 		return err
 	}
 	if address == "" {
-		return invalid(addressHint, "hostler.conf names no database to move to: section [store]")
+		return term.Invalid(addressHint, "hostler.conf names no database to move to: section [store]")
 	}
 	state, err := stateDir()
 	if err != nil {
@@ -57,16 +58,16 @@ func (a *app) storeMove(ctx context.Context) error {
 	}
 	from, to := filepath.Join(state, "state.db"), "PostgreSQL"
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) { // opening it would make it
-		return invalid("", "there is no state to move: %s", from)
+		return term.Invalid("", "there is no state to move: %s", from)
 	}
 	if name, err := postgres.Name(address); err == nil {
 		to += " at " + name
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	v := storeMoveView{From: from, To: to}
 	err = sqlite.Move(ctx, from, to, sqlite.Options{}, func(installation string, rows sqlite.Rows) (err error) {
-		v.Records, err = postgres.Fill(ctx, address, installation, whereabouts(), postgres.Options{Log: a.log}, postgres.Rows(rows))
+		v.Records, err = postgres.Fill(ctx, address, installation, whereabouts(), postgres.Options{Log: a.Log}, postgres.Rows(rows))
 		return err
 	})
 	if err != nil {
@@ -74,20 +75,20 @@ func (a *app) storeMove(ctx context.Context) error {
 	}
 	if v.Records == nil { // by a move that was cut off
 		v.Records = map[string]int64{}
-		a.say("they were there already")
+		a.Say("they were there already")
 	}
-	if a.flags.json {
-		return a.printJSON(v)
+	if a.JSON {
+		return a.PrintJSON(v)
 	}
 	rows := [][]string{}
 	for _, name := range slices.Sorted(maps.Keys(v.Records)) {
 		rows = append(rows, []string{name, strconv.FormatInt(v.Records[name], 10)})
 	}
 	if len(rows) > 0 {
-		if err := a.table([]string{"records", "moved"}, rows); err != nil {
+		if err := a.Table([]string{"records", "moved"}, rows); err != nil {
 			return err
 		}
 	}
-	a.say("moved to %s; %s is not used any more", v.To, v.From)
+	a.Say("moved to %s; %s is not used any more", v.To, v.From)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
@@ -139,8 +140,8 @@ func TestAgentKilled(t *testing.T) {
 	if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); exitOf(err) != exitLost {
-		t.Errorf("exit status %d, want %d", exitOf(err), exitLost)
+	if err := cmd.Wait(); exitOf(err) != term.ExitLost {
+		t.Errorf("exit status %d, want %d", exitOf(err), term.ExitLost)
 	}
 	nobody(t, "KILLED="+mark)
 	if got := m.must("run", "far", "--sync", "--", "cat", "f"); got != mark {

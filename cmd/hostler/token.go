@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -29,7 +30,7 @@ func presented() (string, error) {
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", invalid("", "$HOSTLER_TOKEN_FILE: %w", err)
+		return "", term.Invalid("", "$HOSTLER_TOKEN_FILE: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }
@@ -65,7 +66,7 @@ func (a *app) theController(ctx context.Context, what string) (*client.Client, e
 		return nil, err
 	}
 	if c == nil {
-		return nil, invalid("hostler serve starts one; --controller names one elsewhere", "%s needs a controller, and none runs here", what)
+		return nil, term.Invalid("hostler serve starts one; --controller names one elsewhere", "%s needs a controller, and none runs here", what)
 	}
 	a.closers = append(a.closers, func() { _ = c.Close() })
 	a.self = self
@@ -88,7 +89,7 @@ permissions or for one source alone. It is shown once, and the controller keeps 
 
 func newTokenCreate(a *app) *cobra.Command {
 	var req api.TokenRequest
-	var life durationFlag
+	var life term.DurationFlag
 	var output string
 	cmd := &cobra.Command{
 		Use:   "create",
@@ -97,15 +98,15 @@ func newTokenCreate(a *app) *cobra.Command {
 			"  HOSTLER_TOKEN_FILE=~/ci.token hostler --controller https://hostler.example.org:7070 status",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			req.Life, req.Project = life.d.Seconds(), a.project()
-			if life.set && life.d <= 0 {
-				return invalid("", "--life %v: a token ends some time", life.d)
+			req.Life, req.Project = life.Value.Seconds(), a.project()
+			if life.Given && life.Value <= 0 {
+				return term.Invalid("", "--life %v: a token ends some time", life.Value)
 			}
 			if _, err := auth.ParseRole(req.Role); req.Role != "" && err != nil {
-				return invalid("", "--role %w", err)
+				return term.Invalid("", "--role %w", err)
 			}
 			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
-				return invalid("", "--permission %w", err)
+				return term.Invalid("", "--permission %w", err)
 			}
 			c, err := a.theController(cmd.Context(), "a token")
 			if err != nil {
@@ -118,17 +119,17 @@ func newTokenCreate(a *app) *cobra.Command {
 			if err := a.tellSecret(t.Secret, output); err != nil {
 				return errors.Join(err, c.RevokeToken(cmd.Context(), t.ID))
 			}
-			if a.flags.json {
+			if a.JSON {
 				if output != "" {
 					t.Secret = ""
 				}
-				return a.printJSON(t)
+				return a.PrintJSON(t)
 			}
 			if output == "" {
-				err = fprintf(a.out, "%s\n", t.Secret)
+				err = term.Printf(a.Out, "%s\n", t.Secret)
 			}
-			if t.Expires != nil && !a.flags.quiet {
-				err = errors.Join(err, fprintf(a.errs, "token %s of %s, until %s\n", t.ID, t.Owner, t.Expires.Local().Format(time.DateTime)))
+			if t.Expires != nil && !a.Quiet {
+				err = errors.Join(err, term.Printf(a.Err, "token %s of %s, until %s\n", t.ID, t.Owner, t.Expires.Local().Format(time.DateTime)))
 			}
 			return err
 		},
@@ -156,7 +157,7 @@ func (a *app) tellSecret(secret, file string) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
 	if err != nil {
-		return invalid("", "--output: %w", err)
+		return term.Invalid("", "--output: %w", err)
 	}
 	_, err = f.WriteString(secret + "\n")
 	err = errors.Join(err, f.Close())
@@ -164,7 +165,7 @@ func (a *app) tellSecret(secret, file string) error {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
-		return invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
+		return term.Invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
@@ -184,14 +185,14 @@ func newTokenList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return a.printJSON(append([]api.Token{}, all...))
+			if a.JSON {
+				return a.PrintJSON(append([]api.Token{}, all...))
 			}
 			var rows [][]string
 			for _, t := range all {
-				rows = append(rows, []string{t.ID, t.Kind, t.Owner, tokenReach(t), untilWhen(t.Expires), lastUse(t), printable(t.Name)})
+				rows = append(rows, []string{t.ID, t.Kind, t.Owner, tokenReach(t), untilWhen(t.Expires), lastUse(t), term.Line(t.Name)})
 			}
-			return a.table([]string{"token", "kind", "owner", "for", "expires", "used", "name"}, rows)
+			return a.Table([]string{"token", "kind", "owner", "for", "expires", "used", "name"}, rows)
 		},
 	}
 }
@@ -251,7 +252,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 			}
 			for _, id := range args {
 				if strings.HasPrefix(id, auth.Prefix) {
-					return invalid("hostler token list has the IDs", "that is a token, and not its ID")
+					return term.Invalid("hostler token list has the IDs", "that is a token, and not its ID")
 				}
 				if err := c.RevokeToken(cmd.Context(), id); err != nil {
 					return err

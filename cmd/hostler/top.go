@@ -13,8 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -26,7 +27,7 @@ const (
 
 func newTop(a *app) *cobra.Command {
 	var once bool
-	every := durationFlag{d: time.Second}
+	every := term.DurationFlag{Value: time.Second}
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch sources, instances, leases and events on the whole terminal",
@@ -35,10 +36,10 @@ Keys: q ends it, the space bar pauses, s sorts the leases otherwise, / filters b
 		Example: "  hostler top\n  hostler top --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if every.d < 100*time.Millisecond {
-				return invalid("", "--interval %v: less than 100ms", every.d)
+			if every.Value < 100*time.Millisecond {
+				return term.Invalid("", "--interval %v: less than 100ms", every.Value)
 			}
-			return a.top(cmd.Context(), once, every.d)
+			return a.top(cmd.Context(), once, every.Value)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "show it once, as plain text")
@@ -65,24 +66,24 @@ func (a *app) top(ctx context.Context, once bool, every time.Duration) error {
 		w.where = "controller"
 	}
 	a.due(ctx)
-	in, inOK := a.in.(*os.File)
-	out, outOK := a.out.(*os.File)
-	if a.flags.json {
+	in, inOK := a.In.(*os.File)
+	out, outOK := a.Out.(*os.File)
+	if a.JSON {
 		v, err := w.look(ctx, time.Now())
 		if err != nil {
 			return err
 		}
-		return a.printJSON(viewTop(v))
+		return a.PrintJSON(viewTop(v))
 	}
-	if once || !inOK || !outOK || !isTerminal(in) || !isTerminal(out) {
+	if once || !inOK || !outOK || !term.IsTerminal(in) || !term.IsTerminal(out) {
 		v, err := w.look(ctx, time.Now())
 		if err != nil {
 			return err
 		}
 		v.events = v.events[max(0, len(v.events)-10):]
-		return fprintf(a.out, "%s\n", visible.Block(strings.Join(v.picture(topWish{}, 0, 0), "\n")))
+		return term.Printf(a.Out, "%s\n", visible.Block(strings.Join(v.picture(topWish{}, 0, 0), "\n")))
 	}
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	return w.screen(ctx, in, out, every)
 }
@@ -162,13 +163,13 @@ const (
 
 // screen shows what there is until q or the end of ctx, and leaves the terminal as it was.
 func (w *watcher) screen(ctx context.Context, in, out *os.File, every time.Duration) (err error) {
-	old, err := term.MakeRaw(int(in.Fd()))
+	old, err := xterm.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return err
 	}
 	defer func() {
 		_, _ = out.WriteString(leaveScreen)
-		_ = term.Restore(int(in.Fd()), old)
+		_ = xterm.Restore(int(in.Fd()), old)
 	}()
 	if _, err := out.WriteString(enterScreen); err != nil {
 		return err
@@ -222,7 +223,7 @@ func (w *watcher) screen(ctx context.Context, in, out *os.File, every time.Durat
 			}
 		case s := <-sizes:
 			if s == syscall.SIGCONT { // the shell had the terminal meanwhile
-				_, _ = term.MakeRaw(int(in.Fd()))
+				_, _ = xterm.MakeRaw(int(in.Fd()))
 				_, _ = out.WriteString(enterScreen)
 			}
 		case k, ok := <-keys:
@@ -276,7 +277,7 @@ func (w *topWish) press(key string) (quit bool) {
 
 // show draws a picture over the last one.
 func show(out *os.File, v *topView, wish topWish) error {
-	width, height, err := term.GetSize(int(out.Fd()))
+	width, height, err := xterm.GetSize(int(out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
 		width, height = 80, 24
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -90,7 +91,7 @@ func (v *topView) picture(w topWish, height, width int) []string {
 		lines = append(lines, v.footer(w))
 	}
 	for i, l := range lines {
-		lines[i] = cut(strings.TrimRight(printable(l), " "), width)
+		lines[i] = cut(strings.TrimRight(term.Line(l), " "), width)
 	}
 	return lines
 }
@@ -113,7 +114,7 @@ func (v *topView) headline(w topWish) string {
 			broken++
 		}
 	}
-	line := fmt.Sprintf("hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back", v.at.Local().Format(time.TimeOnly), printable(v.where), used, cached, waiting, v.given, v.ended)
+	line := fmt.Sprintf("hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back", v.at.Local().Format(time.TimeOnly), term.Line(v.where), used, cached, waiting, v.given, v.ended)
 	if v.failed > 0 {
 		line += fmt.Sprintf(", %d failed", v.failed)
 	}
@@ -129,15 +130,15 @@ func (v *topView) headline(w topWish) string {
 func (v *topView) footer(w topWish) string {
 	switch {
 	case w.typing:
-		return "filter: " + printable(w.filter) + "_"
+		return "filter: " + term.Line(w.filter) + "_"
 	case v.err != nil:
-		return "as of " + v.at.Local().Format(time.TimeOnly) + ": " + printable(plain(v.err))
+		return "as of " + v.at.Local().Format(time.TimeOnly) + ": " + term.Line(term.ErrorText(v.err))
 	case w.help:
 		return topHelp
 	}
 	line := "leases by " + topSorts[w.sort].name
 	if w.filter != "" {
-		line += "   filter: " + printable(w.filter)
+		line += "   filter: " + term.Line(w.filter)
 	}
 	return line + "   h help"
 }
@@ -154,7 +155,7 @@ func (v *topView) blocks(w topWish) []topBlock {
 	}
 	moving := topBlock{title: "in motion", header: []string{"instance", "state", "for", "note"}, share: 15}
 	for _, i := range filtered(v.moving, w.filter, func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) }) {
-		moving.rows = append(moving.rows, []string{string(i.ID), string(i.State), short(v.at.Sub(i.Since)), printable(i.Reason)})
+		moving.rows = append(moving.rows, []string{string(i.ID), string(i.State), term.ShortDuration(v.at.Sub(i.Since)), term.Line(i.Reason)})
 	}
 	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 25}
 	all := filtered(v.leases, w.filter, func(l compute.Lease) string {
@@ -167,27 +168,27 @@ func (v *topView) blocks(w topWish) []topBlock {
 	for _, l := range all {
 		ends := ""
 		if d := l.Deadline(); !d.IsZero() {
-			ends = "in " + short(d.Sub(v.at))
+			ends = "in " + term.ShortDuration(d.Sub(v.at))
 		}
-		leases.rows = append(leases.rows, []string{string(l.Instance), printable(l.Owner), short(v.at.Sub(l.Used)) + " ago", short(v.at.Sub(l.Given)), ends, printable(cmp.Or(l.Name, l.Purpose))})
+		leases.rows = append(leases.rows, []string{string(l.Instance), term.Line(l.Owner), term.ShortDuration(v.at.Sub(l.Used)) + " ago", term.ShortDuration(v.at.Sub(l.Given)), ends, term.Line(cmp.Or(l.Name, l.Purpose))})
 	}
 	if v.more {
 		leases.title += " (of more)"
 	}
 	queue := topBlock{title: "queue", header: []string{"source", "place", "count", "owner", "for", "in about", "why"}, share: 15}
 	for _, r := range filtered(v.queue, w.filter, func(r compute.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
-		about := unknownYet
+		about := term.UnknownYet
 		if r.Estimate > 0 {
-			about = short(r.Estimate)
+			about = term.ShortDuration(r.Estimate)
 		}
-		queue.rows = append(queue.rows, []string{r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), printable(r.Owner), short(v.at.Sub(r.Since)), about, printable(r.Reason)})
+		queue.rows = append(queue.rows, []string{r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), term.Line(r.Owner), term.ShortDuration(v.at.Sub(r.Since)), about, term.Line(r.Reason)})
 	}
 	events := topBlock{title: "events", share: 20}
 	for _, e := range slices.Backward(filtered(v.events, w.filter, func(e compute.Event) string {
 		return e.Kind + " " + string(e.Instance) + " " + e.Source + " " + e.Owner + " " + e.Text
 	})) {
 		about := cmp.Or(string(e.Instance), e.Source)
-		events.rows = append(events.rows, []string{e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(e.Kind+"  "+about+"  "+printable(e.Owner)+"  "+printable(e.Text))})
+		events.rows = append(events.rows, []string{e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(e.Kind+"  "+about+"  "+term.Line(e.Owner)+"  "+term.Line(e.Text))})
 	}
 	return []topBlock{sources, queue, moving, leases, events}
 }

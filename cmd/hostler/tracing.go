@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/observe/trace/otlp"
 )
@@ -27,13 +28,13 @@ type tracing struct {
 func (a *app) follow(cmd *cobra.Command) {
 	opt, ok, err := otlp.FromEnv(os.Getenv)
 	if err != nil {
-		_ = fprintf(a.errs, "%s: warning: no traces: %s\n", a.program, printable(err.Error()))
+		_ = term.Printf(a.Err, "%s: warning: no traces: %s\n", a.Program, term.Line(err.Error()))
 	}
 	if err != nil || !ok {
 		return
 	}
 	serves := cmd.Name() == "serve"
-	opt.Version, opt.Log = thisVersion().Version, a.log
+	opt.Version, opt.Log = thisVersion().Version, a.Log
 	opt.Resource["service.name"] = cmp.Or(opt.Resource["service.name"], "hostler")
 	opt.Resource["service.version"] = cmp.Or(opt.Resource["service.version"], opt.Version)
 	if host, err := os.Hostname(); err == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/run/workspace"
@@ -97,10 +98,10 @@ var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
 // scanOptions are what a scan of the tree around the current directory is told, and how much of its repository goes along.
 func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {
-		return opt, "", invalid("", "--sync=%s: not dir", o.sync)
+		return opt, "", term.Invalid("", "--sync=%s: not dir", o.sync)
 	}
 	if !slices.Contains(histories, o.git) {
-		return opt, "", invalid("", "--git=%s: neither head nor full", o.git)
+		return opt, "", term.Invalid("", "--git=%s: neither head nor full", o.git)
 	}
 	opt = scan.Options{Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include, FullModes: s.Modes == "full"}
 	if dir, err := cacheDir(); err == nil {
@@ -168,8 +169,8 @@ func (a *app) planTree(ctx context.Context, o *runOptions, name string) error {
 		}
 	}
 	p.changes(tree, last, o)
-	if a.flags.json {
-		return a.printJSON(p)
+	if a.JSON {
+		return a.PrintJSON(p)
 	}
 	return a.printPlan(&p)
 }
@@ -213,7 +214,7 @@ func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 		err = scan.CheckDeletes(len(last), gone, o.sync.delete)
 	}
 	if err != nil {
-		p.Refused, p.Hint = plain(err), compute.Hint(err)
+		p.Refused, p.Hint = term.ErrorText(err), compute.Hint(err)
 	}
 }
 
@@ -285,7 +286,7 @@ func (a *app) printPlan(p *treePlan) error {
 	}
 	rows = append(rows, []string{"computer", target})
 	for _, r := range rows {
-		if err := fprintf(a.out, "%-9s  %s\n", r[0], printable(r[1])); err != nil {
+		if err := term.Printf(a.Out, "%-9s  %s\n", r[0], term.Line(r[1])); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/watch"
@@ -53,10 +54,10 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 // watchTree runs a command again and again.
 func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words []string) error {
 	if len(words) == 0 && !o.shell {
-		return invalid("", "watch wants a COMMAND")
+		return term.Invalid("", "watch wants a COMMAND")
 	}
 	if o.sync.no && o.tree.sync != "" {
-		return invalid("", "--sync and --no-sync: one of them")
+		return term.Invalid("", "--sync and --no-sync: one of them")
 	}
 	if !o.sync.no && o.tree.sync == "" {
 		o.tree.sync = "yes"
@@ -75,10 +76,10 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	hold := &claim{app: a, ask: o.claim()}
 	defer hold.closeEarly()
 	base := ctx
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	if err := hold.obtain(ctx, name); err != nil {
-		return a.interrupted(err, "the command has not begun")
+		return a.Interrupted(err, "the command has not begun")
 	}
 	defer hold.giveBack(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -104,8 +105,8 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errLeaseEnded) {
 		err = cause
 	}
-	if by := a.signal.Load(); by != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		return status(128 + compute.SignalNumber(*by))
+	if by := a.Signal(); by != "" && (err == nil || errors.Is(err, context.Canceled)) {
+		return term.Exit(128 + compute.SignalNumber(by))
 	}
 	return err
 }
@@ -132,14 +133,14 @@ func (a *app) watchAnd(ctx context.Context, opt scan.Options, restart bool, agai
 // told says how a run ended, and that there will be another.
 func (a *app) told(err error, began time.Time) {
 	took := time.Since(began).Round(10 * time.Millisecond)
-	var s status
+	var s term.Exit
 	switch {
 	case err != nil && !errors.As(err, &s):
-		a.tell(err)
-	case a.flags.quiet:
+		a.Tell(err)
+	case a.Quiet:
 	case err == nil:
-		_ = fprintf(a.errs, "%s: done in %v; again at the next change\n", a.program, took)
+		_ = term.Printf(a.Err, "%s: done in %v; again at the next change\n", a.Program, took)
 	default:
-		_ = fprintf(a.errs, "%s: exit status %d after %v; again at the next change\n", a.program, int(s), took)
+		_ = term.Printf(a.Err, "%s: exit status %d after %v; again at the next change\n", a.Program, int(s), took)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -118,7 +119,7 @@ func (a *app) sayUnjudged(cfg *config.Config, root string) error {
 	var out error
 	for _, s := range cfg.Sources {
 		if s.Tree && s.Err != nil && !errors.Is(s.Err, config.ErrUntrusted) && (root == "" || s.Root == root) {
-			out = errors.Join(out, fprintf(a.errs, "%s: not judged, as it is broken and cannot be used: %s\n", a.program, printable(plain(s.Err))))
+			out = errors.Join(out, term.Printf(a.Err, "%s: not judged, as it is broken and cannot be used: %s\n", a.Program, term.Line(term.ErrorText(s.Err))))
 		}
 	}
 	return out
@@ -141,16 +142,16 @@ func (a *app) trustShow(dangers []config.Danger, root string) error {
 	for _, d := range dangers {
 		views = append(views, viewTrust(d))
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
 	for _, v := range views {
-		if err := fprintf(a.out, "%s", visible.Shown(v.text())); err != nil {
+		if err := term.Printf(a.Out, "%s", visible.Shown(v.text())); err != nil {
 			return err
 		}
 	}
-	if len(views) == 0 && !a.flags.quiet {
-		return fprintf(a.out, "nothing here needs approval\n")
+	if len(views) == 0 && !a.Quiet {
+		return term.Printf(a.Out, "nothing here needs approval\n")
 	}
 	return nil
 }
@@ -161,14 +162,14 @@ func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error
 		return err
 	}
 	if !yes && !d.Trusted {
-		if !isTerminal(a.in) {
-			return invalid("hostler trust shows what it would do; if you agree: hostler trust approve --yes", "%s: nobody is there to be asked", printable(d.Root))
+		if !term.IsTerminal(a.In) {
+			return term.Invalid("hostler trust shows what it would do; if you agree: hostler trust approve --yes", "%s: nobody is there to be asked", term.Line(d.Root))
 		}
-		if err := fprintf(a.out, "%s", visible.Shown(viewTrust(d).text())); err != nil {
+		if err := term.Printf(a.Out, "%s", visible.Shown(viewTrust(d).text())); err != nil {
 			return err
 		}
 		if !a.agrees("Approve this as it is now? [y/N] ") {
-			return status(1)
+			return term.Exit(1)
 		}
 	}
 	store, err := trustStore()
@@ -178,18 +179,18 @@ func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error
 	if err := store.Approve(d); err != nil {
 		return configError(err)
 	}
-	if a.flags.quiet {
+	if a.Quiet {
 		return nil
 	}
-	return fprintf(a.out, "%s: approved as it is now (%s)\n", printable(d.Root), time.Now().Format(time.DateTime))
+	return term.Printf(a.Out, "%s: approved as it is now (%s)\n", term.Line(d.Root), time.Now().Format(time.DateTime))
 }
 
 // agrees asks the user at the terminal; only a yes is one.
 func (a *app) agrees(question string) bool {
-	if err := fprintf(a.errs, "%s", question); err != nil {
+	if err := term.Printf(a.Err, "%s", question); err != nil {
 		return false
 	}
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes"
 }
@@ -207,15 +208,15 @@ func (a *app) trustRevoke(dangers []config.Danger, root string) error {
 		root = d.Root
 	}
 	all, _ := store.List() // of one that cannot be read nothing is approved
-	if err := store.Revoke(root); err != nil || a.flags.quiet {
+	if err := store.Revoke(root); err != nil || a.Quiet {
 		return configError(err)
 	}
 	for _, was := range all {
 		if was.Root == filepath.Clean(root) {
-			return fprintf(a.out, "%s: approved no more\n", printable(root))
+			return term.Printf(a.Out, "%s: approved no more\n", term.Line(root))
 		}
 	}
-	return fprintf(a.out, "%s: was not approved, and is not\n", printable(root))
+	return term.Printf(a.Out, "%s: was not approved, and is not\n", term.Line(root))
 }
 
 func (a *app) trustList() error {
@@ -225,7 +226,7 @@ func (a *app) trustList() error {
 	}
 	all, err := store.List()
 	if err != nil {
-		a.log.Warn("an approval", "err", err)
+		a.Log.Warn("an approval", "err", err)
 	}
 	views, rows := []approvalView{}, [][]string{}
 	for _, was := range all {
@@ -234,10 +235,10 @@ func (a *app) trustList() error {
 			v.Items = append(v.Items, it.Name)
 		}
 		views = append(views, v)
-		rows = append(rows, []string{printable(v.Root), v.Time.Local().Format(time.DateTime), printable(strings.Join(v.Items, ", "))})
+		rows = append(rows, []string{term.Line(v.Root), v.Time.Local().Format(time.DateTime), term.Line(strings.Join(v.Items, ", "))})
 	}
-	if a.flags.json {
-		return a.printJSON(views)
+	if a.JSON {
+		return a.PrintJSON(views)
 	}
-	return a.table([]string{"root", "approved", "what"}, rows)
+	return a.Table([]string{"root", "approved", "what"}, rows)
 }

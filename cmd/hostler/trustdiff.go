@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/text/unified"
 	"github.com/hostler-project/hostler/text/visible"
@@ -73,12 +74,12 @@ func (v trustView) text() string {
 	if v.Trusted {
 		word = "approved"
 	}
-	fmt.Fprintf(&b, "%s: %s\n", printable(v.Root), word)
+	fmt.Fprintf(&b, "%s: %s\n", term.Line(v.Root), word)
 	for _, it := range v.Items {
 		it.write(&b)
 	}
 	for _, name := range v.Gone {
-		fmt.Fprintf(&b, "  %s: was approved, and is not there any more\n", printable(name))
+		fmt.Fprintf(&b, "  %s: was approved, and is not there any more\n", term.Line(name))
 	}
 	return b.String()
 }
@@ -88,7 +89,7 @@ func (it trustItem) write(b *strings.Builder) {
 	if it.State == string(config.ItemNew) && len(it.Before) == 0 {
 		state = "is new: "
 	}
-	fmt.Fprintf(b, "  %s: %s%s\n", printable(it.Name), state, printable(it.Effect))
+	fmt.Fprintf(b, "  %s: %s%s\n", term.Line(it.Name), state, term.Line(it.Effect))
 	if it.State == string(config.ItemApproved) {
 		return
 	}
@@ -97,11 +98,11 @@ func (it trustItem) write(b *strings.Builder) {
 		if r.Line > 0 {
 			place = fmt.Sprintf("%s:%d", r.File, r.Line)
 		}
-		fmt.Fprintf(b, "    %s: %s\n", printable(place), printable(r.Why))
+		fmt.Fprintf(b, "    %s: %s\n", term.Line(place), term.Line(r.Why))
 	}
 	for _, line := range it.Before {
 		if !slices.Contains(it.Says, line) {
-			fmt.Fprintf(b, "    - %s\n", printable(line))
+			fmt.Fprintf(b, "    - %s\n", term.Line(line))
 		}
 	}
 	for _, line := range it.Says {
@@ -109,7 +110,7 @@ func (it trustItem) write(b *strings.Builder) {
 		if slices.Contains(it.Before, line) {
 			sign = " "
 		}
-		fmt.Fprintf(b, "    %s %s\n", sign, printable(line))
+		fmt.Fprintf(b, "    %s %s\n", sign, term.Line(line))
 	}
 	for _, f := range it.Files {
 		f.write(b)
@@ -121,7 +122,7 @@ func (f trustFile) write(b *strings.Builder) {
 	if f.Lines > 0 {
 		lines += fmt.Sprintf(", %d lines", f.Lines)
 	}
-	fmt.Fprintf(b, "    file %s (%s)\n", printable(f.Path), lines)
+	fmt.Fprintf(b, "    file %s (%s)\n", term.Line(f.Path), lines)
 	for line := range strings.Lines(f.Diff) {
 		b.WriteString("      " + string(visible.Block(line)))
 	}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
 )
 
@@ -49,7 +50,7 @@ that they were packed with and with the program's own modules. The exit status i
 			case verify:
 				return a.verifyVersion(sums)
 			case sums != "":
-				return invalid("", "--sums is for --verify")
+				return term.Invalid("", "--sums is for --verify")
 			}
 			return a.printVersion()
 		},
@@ -61,8 +62,8 @@ that they were packed with and with the program's own modules. The exit status i
 }
 
 func (a *app) printVersion() error {
-	if a.flags.json {
-		return a.printJSON(thisVersion())
+	if a.JSON {
+		return a.PrintJSON(thisVersion())
 	}
-	return fprintf(a.out, "%s\n", versionLine())
+	return term.Printf(a.Out, "%s\n", versionLine())
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler"
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // verifiedView is what `version --verify --json` prints.
@@ -50,13 +51,13 @@ type verifiedPart struct {
 func (a *app) verifyVersion(sums string) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return invalid("take one that was released, or made by make build", "this program does not say what it is made of")
+		return term.Invalid("take one that was released, or made by make build", "this program does not say what it is made of")
 	}
 	known := hostler.Sums
 	if sums != "" {
 		text, err := os.ReadFile(sums)
 		if err != nil {
-			return invalid("", "--sums: %w", err)
+			return term.Invalid("", "--sums: %w", err)
 		}
 		known = string(text)
 	}
@@ -76,24 +77,24 @@ func (a *app) verifyVersion(sums string) error {
 		}
 	}
 	v.Verified = wrong == 0
-	if a.flags.json {
-		err = a.printJSON(v)
+	if a.JSON {
+		err = a.PrintJSON(v)
 	} else {
 		err = a.showVerified(v)
 	}
 	if wrong > 0 {
-		err = errors.Join(err, conflict("take one that was released, or made by make build", "not as it should be: %s of this program", counted(wrong, "part")))
+		err = errors.Join(err, term.Conflict("take one that was released, or made by make build", "not as it should be: %s of this program", counted(wrong, "part")))
 	}
 	return err
 }
 
 // showVerified prints it for people.
 func (a *app) showVerified(v verifiedView) error {
-	if err := fprintf(a.out, "%s\nsha256 %s\n", versionLine(), v.SHA256); err != nil {
+	if err := term.Printf(a.Out, "%s\nsha256 %s\n", versionLine(), v.SHA256); err != nil {
 		return err
 	}
 	for _, s := range v.Settings {
-		if err := fprintf(a.out, "%s=%s\n", s.Key, s.Value); err != nil {
+		if err := term.Printf(a.Out, "%s=%s\n", s.Key, s.Value); err != nil {
 			return err
 		}
 	}
@@ -105,10 +106,10 @@ func (a *app) showVerified(v verifiedView) error {
 		}
 		rows = append(rows, []string{p.Name, p.Version, p.Sum, state})
 	}
-	if err := table(a.out, []string{"part", "version", "sum", "state"}, rows); err != nil || !v.Verified {
+	if err := term.Table(a.Out, []string{"part", "version", "sum", "state"}, rows); err != nil || !v.Verified {
 		return err // the error that follows says how many are not
 	}
-	return fprintf(a.out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"), counted(len(v.Agents), "agent"))
+	return term.Printf(a.Out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"), counted(len(v.Agents), "agent"))
 }
 
 // sumsOf reads a go.sum: the sums of modules by path and version.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -94,7 +95,7 @@ func (w *waiting) notify(p compute.Progress) {
 	if !w.start.IsZero() && w.turn.IsZero() {
 		w.turn = time.Now()
 	}
-	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.flags.quiet && !w.app.compat && isTerminal(w.app.errs) {
+	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.Quiet && !w.app.compat && term.IsTerminal(w.app.Err) {
 		w.say(text)
 	}
 }
@@ -116,7 +117,7 @@ func (w *waiting) say(text string) {
 	defer w.mu.Unlock()
 	if text != "" && text != w.said {
 		w.said = text
-		_ = fprintf(w.app.errs, "%s: %s\n", w.app.program, text)
+		_ = term.Printf(w.app.Err, "%s: %s\n", w.app.Program, text)
 	}
 }
 
@@ -137,7 +138,7 @@ func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		case <-time.After(sayAfter):
 		}
-		if !w.app.flags.quiet && !w.app.compat && (first || isTerminal(w.app.errs)) {
+		if !w.app.Quiet && !w.app.compat && (first || term.IsTerminal(w.app.Err)) {
 			w.say(w.text(ctx))
 		}
 	}
@@ -145,7 +146,7 @@ func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 
 // overdue says once, when the time that a request may wait is over, that what is made for it goes on: that takes as long as it takes.
 func (w *waiting) overdue(ctx context.Context) {
-	if w.req.Wait <= 0 || w.app.flags.quiet || w.app.compat {
+	if w.req.Wait <= 0 || w.app.Quiet || w.app.compat {
 		return
 	}
 	select {
@@ -157,7 +158,7 @@ func (w *waiting) overdue(ctx context.Context) {
 	making := w.making
 	w.mu.Unlock()
 	if text := progressText(making); text != "" {
-		w.say(fmt.Sprintf("%s: the %s for which it may wait are over, and what is made for it goes on: %s", w.req.Source, span(w.req.Wait), text))
+		w.say(fmt.Sprintf("%s: the %s for which it may wait are over, and what is made for it goes on: %s", w.req.Source, term.TypedDuration(w.req.Wait), text))
 	}
 }
 
@@ -172,21 +173,21 @@ func (w *waiting) text(ctx context.Context) string {
 		text += fmt.Sprintf(" for %d", w.req.Count)
 	}
 	if w.req.Wait > 0 {
-		text += " up to " + span(w.req.Wait)
+		text += " up to " + term.TypedDuration(w.req.Wait)
 	}
 	at := ""
 	if place.Position > 1 {
 		at = fmt.Sprintf("position %d", place.Position)
 	}
 	away := strings.Contains(place.Reason, compute.Unreached) // when it is back nobody knows
-	switch s := about(place.Estimate); {
+	switch s := term.AboutDuration(place.Estimate); {
 	case mine != "" || place.Position == 0 || away:
 	case s != "":
 		at = strings.TrimPrefix(at+", about "+s, ", ")
 	default:
-		at = strings.TrimPrefix(at+", for how long is "+unknownYet, ", ")
+		at = strings.TrimPrefix(at+", for how long is "+term.UnknownYet, ", ")
 	}
-	for _, s := range []string{printable(place.Reason), at} {
+	for _, s := range []string{term.Line(place.Reason), at} {
 		switch {
 		case s == "":
 		case away && s != at:
@@ -199,7 +200,7 @@ func (w *waiting) text(ctx context.Context) string {
 		text += ": " + strings.Join(users, ", ")
 	}
 	if mine != "" && place.Reason == "" { // else others may end what it waits for: a quota elsewhere, a cluster that is away
-		text += ": all of them yours, and waiting gives none back; `hostler release " + printable(mine) + "` does"
+		text += ": all of them yours, and waiting gives none back; `hostler release " + term.Line(mine) + "` does"
 	}
 	return text
 }
@@ -239,7 +240,7 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 		if n > namedUsers {
 			ids, more = ids[:namedUsers], " ..."
 		}
-		lines = append(lines, fmt.Sprintf("%d in use by %s (%s%s)", n, printable(o), strings.Join(ids, " "), more))
+		lines = append(lines, fmt.Sprintf("%d in use by %s (%s%s)", n, term.Line(o), strings.Join(ids, " "), more))
 	}
 	if len(owners) == 1 && owners[0] == w.req.Owner {
 		mine = handles[owners[0]]
@@ -364,16 +365,4 @@ func (w *waiting) vain(ctx context.Context) bool {
 		can += n
 	}
 	return can < w.req.Count
-}
-
-// span is a duration that somebody gave, as he would write it.
-func span(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

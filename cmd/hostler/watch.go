@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -15,12 +16,12 @@ const (
 
 // watchStatus shows the status again whenever it has changed: on a terminal in place of the last one, else below it.
 func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, query string) error {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	out := a.out
-	defer func() { a.out = out }()
-	clear := isTerminal(out) && !a.flags.json
-	a.stream = true
+	out := a.Out
+	defer func() { a.Out = out }()
+	clear := term.IsTerminal(out) && !a.JSON
+	a.Stream = true
 	var last []byte
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, que
 	defer end()
 	for {
 		var now bytes.Buffer
-		a.out = &now
+		a.Out = &now
 		if err := a.status(ctx, names, verbose, query); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -42,7 +43,7 @@ func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, que
 			switch {
 			case clear:
 				text = append([]byte("\x1b[H\x1b[2J"), text...)
-			case last != nil && !a.flags.json && query == "":
+			case last != nil && !a.JSON && query == "":
 				text = append([]byte("\n"), text...)
 			}
 			if _, err := out.Write(text); err != nil {

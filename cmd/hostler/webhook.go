@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/webhook"
@@ -67,7 +68,7 @@ func (a *app) webhooks(ctx context.Context) (server.Webhooks, error) {
 		return nil, err
 	}
 	j := &hookJournal{a.pool, a.store}
-	return &hooked{hooks, j, webhook.New(webhook.Options{Hooks: hooks, Journal: j, Installation: a.store.Installation(), Version: thisVersion().Version, Log: a.log})}, nil
+	return &hooked{hooks, j, webhook.New(webhook.Options{Hooks: hooks, Journal: j, Installation: a.store.Installation(), Version: thisVersion().Version, Log: a.Log})}, nil
 }
 
 func (a *app) listWebhooks(ctx context.Context) error {
@@ -79,14 +80,14 @@ func (a *app) listWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
-		return a.printJSON(append([]api.Webhook{}, all...))
+	if a.JSON {
+		return a.PrintJSON(append([]api.Webhook{}, all...))
 	}
 	rows := make([][]string, len(all))
 	for i, h := range all {
-		rows[i] = []string{h.Name, printable(h.URL), strconv.FormatInt(h.Delivered, 10), lastTold(h.Last), hookNote(h, time.Now())}
+		rows[i] = []string{h.Name, term.Line(h.URL), strconv.FormatInt(h.Delivered, 10), lastTold(h.Last), hookNote(h, time.Now())}
 	}
-	return a.table([]string{"webhook", "url", "told", "last", "note"}, rows)
+	return a.Table([]string{"webhook", "url", "told", "last", "note"}, rows)
 }
 
 // lastTold is how long it is since a time, for people.
@@ -94,7 +95,7 @@ func lastTold(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return short(time.Since(t)) + " ago"
+	return term.ShortDuration(time.Since(t)) + " ago"
 }
 
 // hookNote says what is out of the ordinary.
@@ -102,9 +103,9 @@ func hookNote(h api.Webhook, now time.Time) string {
 	if h.Failures == 0 {
 		return ""
 	}
-	note := fmt.Sprintf("not taken for %s, %d times: %s", short(now.Sub(h.Since)), h.Failures, printable(h.Error))
+	note := fmt.Sprintf("not taken for %s, %d times: %s", term.ShortDuration(now.Sub(h.Since)), h.Failures, term.Line(h.Error))
 	if h.Retry.After(now) {
-		note += "; again in " + short(h.Retry.Sub(now))
+		note += "; again in " + term.ShortDuration(h.Retry.Sub(now))
 	}
 	return note
 }
@@ -118,10 +119,10 @@ func (a *app) testWebhook(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if a.flags.json {
-		err = a.printJSON(t)
+	if a.JSON {
+		err = a.PrintJSON(t)
 	} else if t.Error == "" {
-		err = fprintf(a.out, "%s took it with status %d in %s\n", name, t.Status, time.Duration(t.Took*float64(time.Second)).Round(time.Millisecond))
+		err = term.Printf(a.Out, "%s took it with status %d in %s\n", name, t.Status, time.Duration(t.Took*float64(time.Second)).Round(time.Millisecond))
 	}
 	if t.Error != "" {
 		hint := "is the address right, and does it answer?"

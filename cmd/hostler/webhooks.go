@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
@@ -47,7 +48,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			return nil, configError(fmt.Errorf("[%s]: %w", title, err))
 		}
 		if !config.IsReference(h.Secret) {
-			return nil, invalid("secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read", "[%s]: secret: it is to be said where it stands, and not what it is", title)
+			return nil, term.Invalid("secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read", "[%s]: secret: it is to be said where it stands, and not what it is", title)
 		}
 		hidden := config.IsReference(h.URL)
 		if hidden {
@@ -70,7 +71,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 					hint = "did you mean " + meant + "?"
 				}
 			}
-			return nil, invalid(hint, "[%s]: %w", title, err)
+			return nil, term.Invalid(hint, "[%s]: %w", title, err)
 		}
 		for _, project := range made.Projects {
 			if _, err := cfg.Project(project); err != nil {
@@ -173,7 +174,7 @@ func (t *turn) end() {
 // sender delivers to the hooks of a configuration.
 func (k *controller) sender(now *served, t *turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
-		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(), Version: thisVersion().Version, Log: k.app.log,
+		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(), Version: thisVersion().Version, Log: k.app.Log,
 		Observe: k.app.meters.told, Guard: now.guard,
 		Leads: func() bool { return k.leadsBy(t) },
 	})
@@ -247,7 +248,7 @@ func (h *hooked) find(name string) (webhook.Hook, error) {
 		}
 		names = append(names, one.Name)
 	}
-	hint := cmp.Or(nearestHint(name, names, ""), "hostler webhook list; a section [webhook "+name+"] of hostler.conf makes one")
+	hint := cmp.Or(term.DidYouMean(name, names, ""), "hostler webhook list; a section [webhook "+name+"] of hostler.conf makes one")
 	return webhook.Hook{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such webhook"), Hint: hint}
 }
 
@@ -259,7 +260,7 @@ func (h *hooked) TestWebhook(ctx context.Context, name string) (api.WebhookTest,
 	status, took, err := h.sender.Test(ctx, one)
 	out := api.WebhookTest{Name: name, Status: status, Took: took.Seconds()}
 	if err != nil {
-		out.Error = plain(err)
+		out.Error = term.ErrorText(err)
 	}
 	return out, nil
 }

@@ -61,7 +61,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.closers = append(a.closers, ends.close)
 	a.open = a.opener(cfg, state, ends)
 	opt := pool.Options{
-		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID, Log: a.Log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Uptime: uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
@@ -221,9 +221,9 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 			return nil, err
 		}
 		if k, ok := kinds()[typ]; ok {
-			p, err = k.open(ctx, a.log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
+			p, err = k.open(ctx, a.Log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
 		} else {
-			p, err = openExternal(ctx, a.log, s, def.Settings)
+			p, err = openExternal(ctx, a.Log, s, def.Settings)
 		}
 		if err != nil {
 			return nil, placed(err, name, position(cfg, name, typ))
@@ -232,7 +232,7 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 		if def.Build {
 			p = &prebuilt{Provider: p, build: &building{app: a, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}
-		o := guard.Options{Source: name, Log: a.log, Observe: a.meters.provider(name)}
+		o := guard.Options{Source: name, Log: a.Log, Observe: a.meters.provider(name)}
 		if s, err := cfg.Source(name); err == nil { // not of the definition: it says nothing of what is made
 			o.Creates = s.Parallel
 		}
@@ -292,7 +292,7 @@ func (a *app) due(ctx context.Context, names ...string) {
 	short, cancel := context.WithTimeout(ctx, dueTime)
 	defer cancel()
 	if err := a.work(short, known...); err != nil {
-		a.log.Warn("what was due", "err", err)
+		a.Log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {
 		a.left.Store(true) // it goes on in the keeper

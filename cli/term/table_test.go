@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"strings"
@@ -26,10 +26,11 @@ func TestFit(t *testing.T) {
 // TestTableEscapes: what comes from elsewhere drives no terminal, and breaks no line.
 func TestTableEscapes(t *testing.T) {
 	var out strings.Builder
-	if err := table(&out, []string{"name", "note"}, [][]string{{"a\x1b[2J", "one\ntwo\u202e"}, {"größe", "plain 'words'"}}); err != nil {
+	if err := Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[2J", "one\ntwo\u202e"}, {"größe", "plain 'words'"}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 4 || !strings.Contains(got, `one\ntwo\u202e`) || !strings.Contains(got, "plain 'words'") {
+	if got := out.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 4 ||
+		!strings.Contains(got, `one\ntwo\u202e`) || !strings.Contains(got, "plain 'words'") {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"errors"
@@ -8,14 +8,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// table prints rows under a header and a rule: columns as wide as their widest cell, two spaces between, nothing after the last word of a line.
-// It is crcache's table, byte for byte, which scripts cut apart.
-func table(w io.Writer, header []string, rows [][]string) error {
+// Table prints rows below a header and a rule. Columns are as wide as their widest cell, with two
+// spaces between, and no line ends in a space. It is crcache's table, byte for byte, since scripts
+// cut it apart.
+func Table(w io.Writer, header []string, rows [][]string) error {
 	widths := make([]int, len(header))
 	rule := make([]string, len(header))
 	for i, h := range header {
@@ -25,7 +26,7 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	for n, row := range rows {
 		shown[n] = make([]string, len(row))
 		for i, cell := range row {
-			shown[n][i] = printable(cell)
+			shown[n][i] = Line(cell)
 		}
 	}
 	rows = shown
@@ -51,20 +52,20 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	return err
 }
 
-// table prints to standard output; on a terminal the last column, a note, is cut to what is left of the line.
-func (a *app) table(header []string, rows [][]string) error {
-	if out, ok := a.out.(*os.File); ok && isTerminal(out) {
-		if cols, _, err := term.GetSize(int(out.Fd())); err == nil {
+// Table prints to standard output. On a terminal the last column is cut to the rest of the line.
+func (t *Terminal) Table(header []string, rows [][]string) error {
+	if out, ok := t.Out.(*os.File); ok && IsTerminal(out) {
+		if cols, _, err := xterm.GetSize(int(out.Fd())); err == nil {
 			rows = fit(header, rows, cols)
 		}
 	}
-	return table(a.out, header, rows)
+	return Table(t.Out, header, rows)
 }
 
-// noteLeast is what is left of a note, however narrow the terminal.
+// noteLeast is the least width of the last column, however narrow the terminal.
 const noteLeast = 24
 
-// fit cuts the last column so that lines are no longer than cols, as far as that can be.
+// fit cuts the last column so that lines are at most cols wide, as far as that is possible.
 func fit(header []string, rows [][]string, cols int) [][]string {
 	last, left := len(header)-1, cols
 	for i := range last {
@@ -84,27 +85,29 @@ func fit(header []string, rows [][]string, cols int) [][]string {
 	return out
 }
 
-// printable shows text that comes from elsewhere on one line, and nothing of it drives a terminal.
-func printable(s string) string { return visible.Line(s) }
+// Line returns text from elsewhere as one line that does not drive a terminal.
+func Line(s string) string { return visible.Line(s) }
 
-// fprintf writes a message for people. What stands in the places of its format is shown as printable does; visible.Block has several lines.
-func fprintf(w io.Writer, format string, args ...any) error {
+// Printf writes a message for people. Arguments are shown as Line shows them; a visible.Block may
+// have several lines.
+func Printf(w io.Writer, format string, args ...any) error {
 	return visible.Fprintf(w, format, args...)
 }
 
-// displayed is a stream for output that came from elsewhere: a terminal is shown it, with its colours, and a file or a program has each byte as it was. end
-// shows what was held back.
-func displayed(w io.Writer) (out io.Writer, end func() error) {
-	if !isTerminal(w) {
+// Displayed returns a stream for output that came from elsewhere. A terminal gets the text with its
+// colours and nothing else that would drive it; a file or a program gets each byte. end writes what
+// was held back.
+func Displayed(w io.Writer) (out io.Writer, end func() error) {
+	if !IsTerminal(w) {
 		return w, func() error { return nil }
 	}
 	shown := visible.NewWriter(w)
 	return shown, shown.Close
 }
 
-// writeContent prints such output.
-func (a *app) writeContent(text string) error {
-	out, end := displayed(a.out)
+// WriteContent prints output that came from elsewhere, as Displayed does.
+func (t *Terminal) WriteContent(text string) error {
+	out, end := Displayed(t.Out)
 	_, err := io.WriteString(out, text)
 	return errors.Join(err, end())
 }

@@ -1,0 +1,103 @@
+package term
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+)
+
+// DurationFlag is an option with a duration as configuration files have it: Go's form, and days.
+type DurationFlag struct {
+	Value time.Duration
+	Given bool
+}
+
+func (f *DurationFlag) String() string {
+	if !f.Given {
+		return ""
+	}
+	return f.Value.String()
+}
+
+func (f *DurationFlag) Set(s string) error {
+	d, err := config.ParseDuration(s)
+	if err != nil {
+		return err
+	}
+	if d < 0 {
+		return Invalid("", "%s: less than none", s)
+	}
+	f.Value, f.Given = d, true
+	return nil
+}
+
+func (f *DurationFlag) Type() string { return "D" }
+
+// OrNone is the duration as a request has it: 0 if the option was not given, negative if it is 0.
+func (f *DurationFlag) OrNone() time.Duration {
+	if f.Given && f.Value == 0 {
+		return -1
+	}
+	return f.Value
+}
+
+// SizeFlag is an option with a number of bytes: 512M, 4G.
+type SizeFlag struct{ Bytes int64 }
+
+func (f *SizeFlag) String() string {
+	if f.Bytes == 0 {
+		return ""
+	}
+	return config.FormatSize(f.Bytes)
+}
+
+func (f *SizeFlag) Set(s string) error {
+	n, err := config.ParseSize(s)
+	if err != nil {
+		return err
+	}
+	if n < 0 {
+		return Invalid("", "%s: less than none", s)
+	}
+	f.Bytes = n
+	return nil
+}
+
+func (f *SizeFlag) Type() string { return "SIZE" }
+
+// CoresFlag is an option with a number of processors; parts of one are allowed.
+type CoresFlag struct {
+	Cores float64
+	Given bool
+}
+
+func (f *CoresFlag) String() string {
+	if !f.Given {
+		return ""
+	}
+	return strconv.FormatFloat(f.Cores, 'f', -1, 64)
+}
+
+func (f *CoresFlag) Set(s string) error {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return err // which is said in the words that all numbers have
+	}
+	if err := (compute.Amount{Cores: n}).Check(); err != nil {
+		return Invalid("", "%s: not a number of processors", s)
+	}
+	f.Cores, f.Given = n, true
+	return nil
+}
+
+func (f *CoresFlag) Type() string { return "N" }
+
+// OrNone is the number as a request has it: 0 if the option was not given, negative if it is 0.
+func (f *CoresFlag) OrNone() float64 {
+	if f.Given && f.Cores == 0 {
+		return -1
+	}
+	return f.Cores
+}
