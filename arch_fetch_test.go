@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// unguarded are the rooms and files that dial by themselves, each with the reason for which nobody else than its own user says where to. Everything else goes out by package
-// fetch. What dials no more is to be taken out.
+// unguarded are the rooms and files that dial by themselves, each with the reason for which nobody
+// else than its own user says where to. Everything else goes out by package fetch. What dials no
+// more is to be taken out.
 var unguarded = map[string]string{
 	"policy/fetch":                  "it is the guard",
 	"image/registry.go":             "a registry is asked by the guard where a request names it, else as the owner says",
@@ -61,7 +62,8 @@ var dialers = map[string][]string{
 	"github.com/google/go-containerregistry/pkg/v1/remote": {"DefaultTransport"},
 }
 
-// TestFetchesAreGuarded: whatever a controller could be made to fetch goes out by package fetch. What dials without it has a reason.
+// TestFetchesAreGuarded: whatever a controller could be made to fetch goes out by package fetch.
+// What dials without it has a reason.
 func TestFetchesAreGuarded(t *testing.T) {
 	complaints, used := dialing(".")
 	for _, c := range complaints {
@@ -74,7 +76,8 @@ func TestFetchesAreGuarded(t *testing.T) {
 	}
 }
 
-// dialing returns where the tree at root dials without the guard and without a reason, and what does dial.
+// dialing returns where the tree at root dials without the guard and without a reason, and what
+// does dial.
 func dialing(root string) (complaints []string, used map[string]bool) {
 	used = map[string]bool{}
 	_ = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
@@ -84,7 +87,8 @@ func dialing(root string) (complaints []string, used map[string]bool) {
 		}
 		rel, _ := filepath.Rel(root, file)
 		if d.IsDir() {
-			if name := d.Name(); rel == "tools" || name == "testdata" || rel != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+			if name := d.Name(); rel == "tools" || name == "testdata" ||
+				rel != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -102,7 +106,13 @@ func dialing(root string) (complaints []string, used map[string]bool) {
 		for _, what := range dials(f) {
 			used[room], used[name] = true, true
 			if unguarded[room]+unguarded[name] == "" {
-				complaints = append(complaints, fmt.Sprintf("%s: %s reaches other machines without the guard: use package fetch, or say in arch_fetch_test.go why it need not", name, what))
+				complaints = append(
+					complaints,
+					fmt.Sprintf(
+						"%s: %s reaches other machines without the guard: use package fetch, or say in arch_fetch_test.go why it need not",
+						name, what,
+					),
+				)
 			}
 		}
 		return nil
@@ -110,7 +120,8 @@ func dialing(root string) (complaints []string, used map[string]bool) {
 	return complaints, used
 }
 
-// dials are the uses of what reaches other machines in a file that does not go by the guard. Types that are only named, as of a parameter, are none.
+// dials are the uses of what reaches other machines in a file that does not go by the guard. Types
+// that are only named, as of a parameter, are none.
 func dials(f *ast.File) (out []string) {
 	as := map[string]string{} // packages by the names that the file has for them
 	for _, imp := range f.Imports {
@@ -160,8 +171,10 @@ func dials(f *ast.File) (out []string) {
 func TestDialsAreSeen(t *testing.T) {
 	const head = "package x\nimport (\n\t\"crypto/tls\"\n\t\"net\"\n\tweb \"net/http\"\n)\n"
 	for text, want := range map[string]int{
-		"func f() { web.Get(\"\") }": 1, "var c = web.DefaultClient": 1, "func f() { c := &web.Client{}; _ = c }": 1, "func f() { var d net.Dialer; _ = d }": 1, "func f() { tls.Dial(\"\", \"\", nil) }": 1,
-		"var d = new(net.Dialer)": 1, "func f() { g := net.Dial; _ = g }": 1, "type t struct{ c *web.Client }": 0, "func f(c *web.Client) {}": 0, "var t = web.DefaultTransport.(*web.Transport).Clone()": 1,
+		"func f() { web.Get(\"\") }": 1, "var c = web.DefaultClient": 1, "func f() { c := &web.Client{}; _ = c }": 1,
+		"func f() { var d net.Dialer; _ = d }": 1, "func f() { tls.Dial(\"\", \"\", nil) }": 1,
+		"var d = new(net.Dialer)": 1, "func f() { g := net.Dial; _ = g }": 1, "type t struct{ c *web.Client }": 0,
+		"func f(c *web.Client) {}": 0, "var t = web.DefaultTransport.(*web.Transport).Clone()": 1,
 	} {
 		f, err := parser.ParseFile(token.NewFileSet(), "x.go", head+text, parser.SkipObjectResolution)
 		if err != nil {
@@ -171,7 +184,11 @@ func TestDialsAreSeen(t *testing.T) {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	guarded, err := parser.ParseFile(token.NewFileSet(), "x.go", strings.Replace(head, "(\n", "(\n\t\""+module+"/policy/fetch\"\n", 1)+"var c = web.DefaultClient", parser.SkipObjectResolution)
+	guarded, err := parser.ParseFile(
+		token.NewFileSet(), "x.go",
+		strings.Replace(head, "(\n", "(\n\t\""+module+"/policy/fetch\"\n", 1)+"var c = web.DefaultClient",
+		parser.SkipObjectResolution,
+	)
 	if err != nil || len(dials(guarded)) != 0 {
 		t.Error("a file that goes by the guard", err)
 	}

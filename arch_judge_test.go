@@ -18,7 +18,14 @@ func TestJudge(t *testing.T) {
 		files     map[string]string
 		want      string // in the one complaint; "": none
 	}{
-		{"good", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n", "b/b.go": imports("b", "a"), "cmd/x/x.go": imports("x", "b")}, ""},
+		{
+			"good", law,
+			map[string]string{
+				"a/a.go": "// Package a is a room.\npackage a\n", "b/b.go": imports("b", "a"),
+				"cmd/x/x.go": imports("x", "b"),
+			},
+			"",
+		},
 		{"pattern", law, map[string]string{"lib/y/y.go": imports("y", "a"), "lib/own/own.go": imports("own", "b")}, ""},
 		{"own line wins", law, map[string]string{"lib/own/own.go": imports("own", "a")}, "lib/own may not import a"},
 		{"upward", law, map[string]string{"a/a.go": imports("a", "b")}, "a may not import b"},
@@ -26,12 +33,34 @@ func TestJudge(t *testing.T) {
 		{"no line", law, map[string]string{"c/c.go": "// Package c is a room.\npackage c\n"}, "c: no line in IMPORTS"},
 		{"no comment", law, map[string]string{"a/a.go": "package a\n"}, "a: no package comment"},
 		{"long", law, map[string]string{"a/a_test.go": "package a\n" + strings.Repeat("// x\n", maxLines)}, "601 lines"},
-		{"fat", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\n// I is.\ntype I interface{ A(); B(); C(); D(); E(); F(); G(); H() }\n"}, "I has 8"},
-		{"embedded", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\n// I is.\ntype I interface{ A(); B(); C(); D(); E(); F(); G(); error }\n"}, ""},
+		{
+			"fat", law,
+			map[string]string{
+				"a/a.go": "// Package a is a room.\npackage a\n\n// I is.\ntype I interface{ A(); B(); C(); D(); E(); F(); G(); H() }\n",
+			},
+			"I has 8",
+		},
+		{
+			"embedded", law,
+			map[string]string{
+				"a/a.go": "// Package a is a room.\npackage a\n\n// I is.\ntype I interface{ A(); B(); C(); D(); E(); F(); G(); error }\n",
+			},
+			"",
+		},
 		{"drawer", law, map[string]string{"a/util_linux.go": "// Package a is a room.\npackage a\n"}, "drawer"},
 		{"drawer package", law, map[string]string{"a/a.go": "// Package common is a room.\npackage common\n"}, "drawer"},
-		{"early pattern", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\nvar x = regexp.MustCompile(`x`)\n"}, "compiled at every start"},
-		{"late pattern", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\nvar x = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`x`) })\n"}, ""},
+		{
+			"early pattern", law,
+			map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\nvar x = regexp.MustCompile(`x`)\n"},
+			"compiled at every start",
+		},
+		{
+			"late pattern", law,
+			map[string]string{
+				"a/a.go": "// Package a is a room.\npackage a\n\nvar x = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`x`) })\n",
+			},
+			"",
+		},
 		{"circle", "a: b\nb: lib/...\nlib/...: a\n", nil, "a circle: a > b > lib/... > a"},
 		{"other module", law, map[string]string{"t/go.mod": "module t\n", "t/t.go": "package t\n"}, ""},
 	} {

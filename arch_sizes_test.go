@@ -42,7 +42,8 @@ const (
 	codeColumns    = 140
 )
 
-// TestArchitectureSizes holds the tree to the law of sizes. The file SIZES lists what is beyond it today, with how much of it there may be.
+// TestArchitectureSizes holds the tree to the law of sizes. The file SIZES lists what is beyond it
+// today, with how much of it there may be.
 func TestArchitectureSizes(t *testing.T) {
 	got := measure(t, ".")
 	allowed := readSizes(t, "SIZES")
@@ -227,7 +228,8 @@ func textDecisions(s *source) (n int) {
 	return n
 }
 
-// The kinds of computers, by their names. Some are words of other things too: those count only where they are compared with a type.
+// The kinds of computers, by their names. Some are words of other things too: those count only
+// where they are compared with a type.
 var (
 	kinds     = strings.Fields("chroot container ec2 ironic kubernetes openstack sandbox vm")
 	ambiguous = strings.Fields("exec fake local ssh")
@@ -330,7 +332,9 @@ func types(all []*source, c counts) {
 		seen[t] = true
 		for _, e := range t.embeds {
 			dir, name := t.dir, e
-			if pkg, sel, ok := strings.Cut(e, "."); ok { // a package goes by its last element, and compute is the one whose interfaces others embed
+			// a package goes by its last element, and compute is the one whose interfaces others
+			// embed
+			if pkg, sel, ok := strings.Cut(e, "."); ok {
 				dir, name = pkg, sel
 			}
 			if other := found[dir+"."+name]; other != nil {
@@ -347,7 +351,8 @@ func types(all []*source, c counts) {
 		case t.is != "interface":
 			c.add("type-methods", t.dir+"."+t.name, n)
 		}
-		if lower := strings.ToLower(t.name); t.is == "struct" && !strings.HasSuffix(lower, "options") && !strings.HasSuffix(lower, "config") {
+		if lower := strings.ToLower(t.name); t.is == "struct" && !strings.HasSuffix(lower, "options") &&
+			!strings.HasSuffix(lower, "config") {
 			c.add("struct-fields", t.dir+"."+t.name, t.fields)
 		}
 	}
@@ -500,7 +505,9 @@ func TestSizesAreSeen(t *testing.T) {
 		want    int
 	}{
 		"package-lines": {map[string]string{"a/a.go": head, "a/b.go": head, "a/a_test.go": head}, "a", 6},
-		"type-methods": {map[string]string{"a/a.go": head + "type T struct{ *u }\ntype u struct{}\n" + repeat("func (T) A%d() {}", 2) + repeat("func (*u) B%d() {}", 3)},
+		"type-methods": {map[string]string{
+			"a/a.go": head + "type T struct{ *u }\ntype u struct{}\n" + repeat("func (T) A%d() {}", 2) + repeat("func (*u) B%d() {}", 3),
+		},
 			"a.T", 5},
 		"interface-methods": {map[string]string{"a/a.go": head + "type I interface { A(); j }\ntype j interface { B(); C() }\n"}, "a.I", 3},
 		"package-names":     {map[string]string{"a/a.go": head + "type T int\nconst C, d = 1, 2\nfunc F() {}\nfunc (T) M() {}\n"}, "a", 3},
@@ -509,8 +516,11 @@ func TestSizesAreSeen(t *testing.T) {
 			"{ return strings.HasPrefix(i.Reason, `x`) || strings.HasPrefix(i.Name, `x`) }\n"}, "a", 1},
 		"kind-names": {map[string]string{"a/a.go": head + "func f(s struct{ Type string }) bool { return s.Type == `ssh` || s.Type == `ec2` || `ssh` == `x` }\n",
 			"provider/vm/a.go": head + "const Name = `vm`\n"}, "a", 2},
-		"long-comments": {map[string]string{"a/a.go": head + "// " + strings.Repeat("x", 97) + "\n// " + strings.Repeat("x", 98) + "\n"}, "tree", 1},
-		"long-lines":    {map[string]string{"a/a.go": head + "var x = `" + strings.Repeat("x", 140) + "`\n"}, "tree", 1},
+		"long-comments": {
+			map[string]string{"a/a.go": head + "// " + strings.Repeat("x", 97) + "\n// " + strings.Repeat("x", 98) + "\n"},
+			"tree", 1,
+		},
+		"long-lines": {map[string]string{"a/a.go": head + "var x = `" + strings.Repeat("x", 140) + "`\n"}, "tree", 1},
 		"unused-names": {map[string]string{"a/a.go": head + "const Used, Left = 1, 2\n", "b/b.go": "// Package b is a package.\npackage b\n\nimport \"" + module +
 			"/a\"\n\nvar _ = a.Used\n"}, "tree", 1},
 		"top-folders": {map[string]string{"a/a.go": head, "b/c/c.go": head}, "tree", 2},

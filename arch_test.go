@@ -24,8 +24,8 @@ const (
 	wordsBanned = "util utils common helper helpers misc shared types base manager"
 )
 
-// TestArchitecture holds the tree to IMPORTS and to the sizes of ARCHITECTURE.md. It reads the files itself, so that the test cache sees every
-// change that could break the law.
+// TestArchitecture holds the tree to IMPORTS and to the sizes of ARCHITECTURE.md. It reads the
+// files itself, so that the test cache sees every change that could break the law.
 func TestArchitecture(t *testing.T) {
 	for _, complaint := range judge(".") {
 		t.Error(complaint)
@@ -128,14 +128,18 @@ func fatInterfaces(name string, f *ast.File) (complaints []string) {
 				methods += len(m.Names)
 			}
 			if methods > maxMethods {
-				complaints = append(complaints, fmt.Sprintf("%s: %s has %d methods, more than %d", name, typ.Name.Name, methods, maxMethods))
+				complaints = append(
+					complaints,
+					fmt.Sprintf("%s: %s has %d methods, more than %d", name, typ.Name.Name, methods, maxMethods),
+				)
 			}
 		}
 	}
 	return complaints
 }
 
-// earlyPatterns complains of regular expressions that are compiled at every start of the program, whether they are needed or not.
+// earlyPatterns complains of regular expressions that are compiled at every start of the program,
+// whether they are needed or not.
 func earlyPatterns(name string, f *ast.File) (complaints []string) {
 	for _, decl := range f.Decls {
 		gen, ok := decl.(*ast.GenDecl)
@@ -148,7 +152,10 @@ func earlyPatterns(name string, f *ast.File) (complaints []string) {
 			}
 			sel, ok := n.(*ast.SelectorExpr)
 			if ok && sel.Sel.Name == "MustCompile" {
-				complaints = append(complaints, fmt.Sprintf("%s: a regular expression of the package's own is compiled at every start; use sync.OnceValue", name))
+				complaints = append(
+					complaints,
+					fmt.Sprintf("%s: a regular expression of the package's own is compiled at every start; use sync.OnceValue", name),
+				)
 			}
 			return true
 		})
@@ -202,7 +209,8 @@ func (l law) line(room string) (best string, ok bool) {
 	return best, ok
 }
 
-// allows reports whether a room's code may import another room. A room's parts may import each other only where a line says so.
+// allows reports whether a room's code may import another room. A room's parts may import each
+// other only where a line says so.
 func (l law) allows(from, to string) bool {
 	pattern, ok := l.line(from)
 	return ok && slices.ContainsFunc(l[pattern], func(p string) bool { return fits(p, to) })

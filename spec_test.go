@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestSpecification makes sure that the commands which SPECIFICATION.md names check something: in each package that they name there is a test that
-// they run.
+// TestSpecification makes sure that the commands which SPECIFICATION.md names check something: in
+// each package that they name there is a test that they run.
 func TestSpecification(t *testing.T) {
 	text, err := os.ReadFile("SPECIFICATION.md")
 	if err != nil {
@@ -20,7 +20,8 @@ func TestSpecification(t *testing.T) {
 	if len(promises) == 0 || len(promises) > 12 {
 		t.Errorf("%d promises; a dozen at most", len(promises))
 	}
-	promises = append(promises, regexp.MustCompile(`(?m)^ +\* .*$`).FindAllString(string(text), -1)...) // their parts
+	// their parts
+	promises = append(promises, regexp.MustCompile(`(?m)^ +\* .*$`).FindAllString(string(text), -1)...)
 	goTest := regexp.MustCompile("`go test ([^`]+?) -run '?([^'`]+)'?`")
 	for _, p := range promises {
 		m := goTest.FindStringSubmatch(p)

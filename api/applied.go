@@ -2,7 +2,8 @@ package api
 
 import "time"
 
-// WantedThing is a thing as somebody wants it: a source, a bundle, or a project with its quotas, in the files that a directory of configuration has for it.
+// WantedThing is a thing as somebody wants it: a source, a bundle, or a project with its quotas, in
+// the files that a directory of configuration has for it.
 type WantedThing struct {
 	Kind  string      `json:"kind" enum:"source,bundle,project"`
 	Name  string      `json:"name" maxLength:"63" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
@@ -17,7 +18,8 @@ type ThingFile struct {
 	Base64 []byte `json:"base64,omitempty" doc:"in place of text, of a file that is no text in UTF-8"`
 }
 
-// AppliedThing is a thing that was applied, in its normal form: files by their paths, text wherever it is text.
+// AppliedThing is a thing that was applied, in its normal form: files by their paths, text wherever
+// it is text.
 type AppliedThing struct {
 	Kind     string            `json:"kind" enum:"source,bundle,project"`
 	Name     string            `json:"name"`

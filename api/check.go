@@ -22,7 +22,8 @@ const (
 	mostWords  = 1000     // bytes of a purpose
 )
 
-// CheckRequest says what is wrong with the words of a request for leases: too many, too long, or with letters that nobody can see and that could drive a terminal.
+// CheckRequest says what is wrong with the words of a request for leases: too many, too long, or
+// with letters that nobody can see and that could drive a terminal.
 func CheckRequest(r compute.Request) error {
 	bad := func(format string, args ...any) error {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
@@ -57,11 +58,12 @@ func CheckRequest(r compute.Request) error {
 
 // unseen reports whether a text has letters that cannot be seen.
 func unseen(s string) bool {
-	return strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) // a byte that is no letter is U+FFFD, which is seen
+	// a byte that is no letter is U+FFFD, which is seen
+	return strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
 }
 
-// nameLetters are those that a lease's name may have. They are ASCII's alone: two names that look the same are the same,
-// and none has a letter that cannot be seen.
+// nameLetters are those that a lease's name may have. They are ASCII's alone: two names that look
+// the same are the same, and none has a letter that cannot be seen.
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 // CheckName says what is wrong with the letters of a lease's name; "" is none.
@@ -74,11 +76,18 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckFree says whether a lease's name could be taken for something else: a source, an instance, or one that a source may
-// make later. That no other lease of the project has it is seen when it is given.
-func CheckFree(ctx context.Context, name string, isSource func(name string) bool, resolve func(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)) error {
+// CheckFree says whether a lease's name could be taken for something else: a source, an instance,
+// or one that a source may make later. That no other lease of the project has it is seen when it is
+// given.
+func CheckFree(
+	ctx context.Context, name string, isSource func(name string) bool,
+	resolve func(ctx context.Context, name string) (compute.Instance, *compute.Lease, error),
+) error {
 	taken := func(text string) error {
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(text), Hint: "take another name for the lease"}
+		return &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(text),
+			Hint: "take another name for the lease",
+		}
 	}
 	if name == "" {
 		return nil
@@ -99,8 +108,8 @@ func CheckFree(ctx context.Context, name string, isSource func(name string) bool
 	return err
 }
 
-// namesInstance tells of which source an instance could have a name: SOURCE-NUMBER, or of a pool POOL- and the name of an
-// instance behind it. "": of none.
+// namesInstance tells of which source an instance could have a name: SOURCE-NUMBER, or of a pool
+// POOL- and the name of an instance behind it. "": of none.
 func namesInstance(name string, isSource func(name string) bool) string {
 	for i, c := range name {
 		if c != '-' || !isSource(name[:i]) {

@@ -26,7 +26,14 @@ func TestCheckRequest(t *testing.T) {
 		bad  string
 	}{
 		{"nothing", compute.Request{}, ""},
-		{"words", compute.Request{Name: "Size_1.2-x", Purpose: "für später", Owner: "ann@example.org", Labels: map[string]string{"a.b/c": "a value", "none": ""}}, ""},
+		{
+			"words",
+			compute.Request{
+				Name: "Size_1.2-x", Purpose: "für später", Owner: "ann@example.org",
+				Labels: map[string]string{"a.b/c": "a value", "none": ""},
+			},
+			"",
+		},
 		{"many small labels", compute.Request{Labels: many(64, 100)}, ""},
 		{"too many labels", compute.Request{Labels: many(65, 1)}, "65 labels"},
 		{"a label too long", compute.Request{Labels: many(1, 4097)}, "4097 bytes"},
@@ -49,7 +56,9 @@ func TestCheckRequest(t *testing.T) {
 		switch err := api.CheckRequest(c.req); {
 		case c.bad == "" && err != nil:
 			t.Errorf("%s: %v", c.what, err)
-		case c.bad != "" && (!errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.bad) || strings.ContainsFunc(err.Error(), func(c rune) bool { return c < ' ' })):
+		case c.bad != "" &&
+			(!errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.bad) ||
+				strings.ContainsFunc(err.Error(), func(c rune) bool { return c < ' ' })):
 			t.Errorf("%s: %v, want %s", c.what, err, c.bad)
 		}
 	}
@@ -70,7 +79,8 @@ func TestCheckFree(t *testing.T) {
 		}
 		return compute.Instance{}, nil, compute.ErrNotFound
 	}
-	for name, want := range map[string]error{"": nil, "new": nil, "build": nil, "web": compute.ErrConflict, "web-1": compute.ErrConflict, "web-99": compute.ErrConflict, "front-web-7": compute.ErrConflict,
+	for name, want := range map[string]error{"": nil, "new": nil, "build": nil, "web": compute.ErrConflict,
+		"web-1": compute.ErrConflict, "web-99": compute.ErrConflict, "front-web-7": compute.ErrConflict,
 		"web-": nil, "web-a": nil, "web-9-a": nil, "other-9": nil, "front-other-7": nil, "broken": broken} {
 		if err := api.CheckFree(t.Context(), name, isSource, resolve); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", name, err, want)

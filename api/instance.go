@@ -40,7 +40,8 @@ type Phases struct {
 // NewInstance is the document of an instance and the lease that it is under; nil: none.
 func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	v := Instance{
-		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
+		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created,
+		Address: i.Address, ProviderID: i.ProviderID,
 		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: NewPhases(i.Phases),
 		Attempts: i.Attempts, Retry: when(i.Retry), Cold: i.Cold,
 	}
@@ -73,8 +74,12 @@ func NewPhases(p compute.Phases) Phases {
 func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	i := compute.Instance{
 		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
-		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason, Attempts: v.Attempts, Cold: v.Cold,
-		Phases: compute.Phases{Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect), SetUp: span(v.Phases.SetUp)},
+		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind),
+		Reason: v.Reason, Attempts: v.Attempts, Cold: v.Cold,
+		Phases: compute.Phases{
+			Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect),
+			SetUp: span(v.Phases.SetUp),
+		},
 	}
 	if v.Retry != nil {
 		i.Retry = *v.Retry

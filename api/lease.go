@@ -32,8 +32,8 @@ type Lease struct {
 	Cost       float64           `json:"cost_per_hour,omitempty" doc:"in whatever money the source's price is in; left out: it has none"`
 }
 
-// KeyHeader is the header by which a request that makes something has a key of its asker's choice: the same request again is answered the same, and another
-// one with that key is a conflict.
+// KeyHeader is the header by which a request that makes something has a key of its asker's choice:
+// the same request again is answered the same, and another one with that key is a conflict.
 const KeyHeader = "Idempotency-Key"
 
 // KeyLabel is the label of leases that were given to a request with a key. It is not shown.
@@ -55,7 +55,8 @@ func ShownLabels(labels map[string]string) map[string]string {
 // NewLease is the document of a lease.
 func NewLease(l compute.Lease) Lease {
 	return Lease{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project,
+		Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 		Share: l.Share, Cost: l.Holds.Cost,
@@ -65,8 +66,10 @@ func NewLease(l compute.Lease) Lease {
 // Compute is the lease of a document. When its process began is not told.
 func (l Lease) Compute() compute.Lease {
 	out := compute.Lease{
-		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: l.Labels,
-		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle), For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
+		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project,
+		Purpose: l.Purpose, Labels: l.Labels,
+		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle),
+		For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
 		Share: l.Share, Holds: compute.Capacity{Cost: l.Cost},
 	}
 	if l.Expires != nil {
@@ -75,7 +78,8 @@ func (l Lease) Compute() compute.Lease {
 	return out
 }
 
-// AcquireRequest asks for instances: all of them are given, or none. What is left out is as the source has it.
+// AcquireRequest asks for instances: all of them are given, or none. What is left out is as the
+// source has it.
 type AcquireRequest struct {
 	Source   string            `json:"source" minLength:"1" doc:"the source's name"`
 	Count    *int              `json:"count,omitempty" minimum:"1" maximum:"100000" doc:"how many; 1 unless it is said"`
@@ -116,7 +120,8 @@ const WaitDefault = 10 * time.Minute
 func NewAcquireRequest(r compute.Request) AcquireRequest {
 	wait := r.Wait.Seconds()
 	out := AcquireRequest{
-		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
+		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose,
+		Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
 		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, MaxPrice: r.MaxPrice, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
 		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
@@ -133,7 +138,8 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 // Compute is the request of a document.
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
-		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
+		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose,
+		Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
 		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, MaxPrice: r.MaxPrice, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
 		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
@@ -156,7 +162,8 @@ func (r AcquireRequest) Compute() compute.Request {
 	return out
 }
 
-// Acquired is what a request gave: the first lease, and where more or none were asked for, or fewer given, all of them.
+// Acquired is what a request gave: the first lease, and where more or none were asked for, or fewer
+// given, all of them.
 type Acquired struct {
 	Lease
 	Leases []Lease `json:"leases,omitempty" doc:"all of them, sorted by instance, where a count was given"`
@@ -220,7 +227,8 @@ type ReleaseRequest struct {
 	Ended   string   `json:"ended,omitempty" maxLength:"1000" doc:"why the computers have ended by themselves: they are discarded, and the journal says so"`
 }
 
-// NewReleaseRequest is the document of giving back as compute.Leaser's Release has it. A reason that is too long is cut.
+// NewReleaseRequest is the document of giving back as compute.Leaser's Release has it. A reason
+// that is too long is cut.
 func NewReleaseRequest(opt compute.ReleaseOptions, names ...compute.ID) ReleaseRequest {
 	out := ReleaseRequest{Names: make([]string, len(names)), Force: opt.Force, Discard: opt.Discard, Ended: opt.Ended}
 	if len(out.Ended) > endedMost {
@@ -250,7 +258,8 @@ type Progress struct {
 	Reason   string  `json:"reason,omitempty" doc:"why it waits"`
 }
 
-// The events of a request for leases whose answer is a stream: as often as there is something to say the first, then one of the others, and the end.
+// The events of a request for leases whose answer is a stream: as often as there is something to
+// say the first, then one of the others, and the end.
 const (
 	EventProgress = "progress" // Progress
 	EventAcquired = "acquired" // Acquired
@@ -267,5 +276,8 @@ func NewProgress(p compute.Progress) Progress {
 
 // Compute is the progress of a document.
 func (p Progress) Compute() compute.Progress {
-	return compute.Progress{Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position, Estimate: span(p.Estimate), Reason: p.Reason}
+	return compute.Progress{
+		Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position, Estimate: span(p.Estimate),
+		Reason: p.Reason,
+	}
 }

@@ -2,7 +2,8 @@ package api
 
 import "time"
 
-// PageHeader is a header that requests which change something need when they come with a browser's session: no other site's page can have it sent.
+// PageHeader is a header that requests which change something need when they come with a browser's
+// session: no other site's page can have it sent.
 const PageHeader = "Hostler-Page"
 
 // SignIn is how people sign in to a controller.

@@ -48,7 +48,10 @@ type Directed struct {
 
 // NewDirected is the document of a directive's event in the journal.
 func NewDirected(e compute.Event) Directed {
-	d := Directed{ID: e.ID, Time: e.Time, Source: e.Source, Directive: Directive{Do: e.Data["do"], Instance: string(e.Instance), Reason: e.Text}}
+	d := Directed{
+		ID: e.ID, Time: e.Time, Source: e.Source,
+		Directive: Directive{Do: e.Data["do"], Instance: string(e.Instance), Reason: e.Text},
+	}
 	number := func(key string) *int {
 		n, err := strconv.Atoi(e.Data[key])
 		if err != nil {

@@ -52,7 +52,8 @@ var kinds = []kind{
 	{compute.ErrFailed, "failed", http.StatusInternalServerError},
 }
 
-// NewProblem is the document of an error of ours. What has no kind is not told to strangers: it is an internal one, and its text stays here.
+// NewProblem is the document of an error of ours. What has no kind is not told to strangers: it is
+// an internal one, and its text stays here.
 func NewProblem(err error) Problem {
 	p := PlainProblem(err)
 	if !known(err) {
@@ -61,12 +62,14 @@ func NewProblem(err error) Problem {
 	return p
 }
 
-// PlainProblem is the document of any error, with its whole text: for those who may read the controller's log too.
+// PlainProblem is the document of any error, with its whole text: for those who may read the
+// controller's log too.
 func PlainProblem(err error) Problem {
 	if late(err) {
 		err = &compute.Error{Kind: compute.ErrTimeout, Err: err}
 	}
-	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: Text(err), Hint: compute.Hint(err),
+	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed",
+		Detail: Text(err), Hint: compute.Hint(err),
 		Ended: errors.Is(err, compute.ErrEnded)}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
@@ -84,7 +87,8 @@ func PlainProblem(err error) Problem {
 	return p
 }
 
-// lines has each of several errors of ours by itself, where they are of one kind; nil: it is one, or they are not.
+// lines has each of several errors of ours by itself, where they are of one kind; nil: it is one,
+// or they are not.
 func lines(err error, kind error) (out []string) {
 	all := Apart(err)
 	for _, e := range all {
@@ -105,7 +109,8 @@ func late(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout)
 }
 
-// Err is the error of a document: errors.Is finds its kind, and the mark of an ended computer, and its Text is the one that it was made of.
+// Err is the error of a document: errors.Is finds its kind, and the mark of an ended computer, and
+// its Text is the one that it was made of.
 func (p Problem) Err() error {
 	if len(p.Lines) > 0 {
 		var all []error

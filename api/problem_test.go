@@ -35,15 +35,30 @@ func TestProblem(t *testing.T) {
 		kind error
 		text string
 	}{
-		{&compute.Error{ID: "web", Kind: compute.ErrNoCapacity, Err: errors.New("2 in use")}, compute.ErrNoCapacity, "web: no capacity: 2 in use"},
-		{&compute.Error{Op: "pool.Acquire", ID: "web", Kind: compute.ErrNoCapacity, Err: inner}, compute.ErrTooLarge, "web: web-1: no capacity: 8 cores"},
+		{
+			&compute.Error{ID: "web", Kind: compute.ErrNoCapacity, Err: errors.New("2 in use")}, compute.ErrNoCapacity,
+			"web: no capacity: 2 in use",
+		},
+		{
+			&compute.Error{Op: "pool.Acquire", ID: "web", Kind: compute.ErrNoCapacity, Err: inner}, compute.ErrTooLarge,
+			"web: web-1: no capacity: 8 cores",
+		},
 		{&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("odd"), Hint: "even"}, compute.ErrInvalid, "odd"},
 		{&compute.Error{ID: "web-1", Kind: compute.ErrNotLeased}, compute.ErrNotLeased, "web-1: not acquired"},
 		{fmt.Errorf("create: %w", inner), compute.ErrTooLarge, "create: web-1: no capacity: 8 cores"},
-		{fmt.Errorf("read: %w", &compute.Error{ID: "a", Kind: compute.ErrFailed, Err: &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist}}), compute.ErrFailed, "read: a: /x: file does not exist"},
+		{
+			fmt.Errorf(
+				"read: %w",
+				&compute.Error{ID: "a", Kind: compute.ErrFailed, Err: &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist}},
+			),
+			compute.ErrFailed, "read: a: /x: file does not exist",
+		},
 		{compute.ErrStale, compute.ErrStale, "stale"},
 		{fmt.Errorf("look: %w", context.DeadlineExceeded), compute.ErrTimeout, "timed out: look: context deadline exceeded"},
-		{&compute.Error{ID: "web-1", Kind: compute.ErrNotLeased, Err: compute.Ended(errors.New("the lease has ended: evicted"))}, compute.ErrNotLeased, "web-1: not acquired: the lease has ended: evicted"},
+		{
+			&compute.Error{ID: "web-1", Kind: compute.ErrNotLeased, Err: compute.Ended(errors.New("the lease has ended: evicted"))},
+			compute.ErrNotLeased, "web-1: not acquired: the lease has ended: evicted",
+		},
 		{errors.Join(compute.ErrDenied, errors.New("a line")), compute.ErrDenied, "permission denied; a line"},
 	} {
 		for _, p := range []api.Problem{api.NewProblem(test.err), api.PlainProblem(test.err)} {
@@ -51,7 +66,8 @@ func TestProblem(t *testing.T) {
 			if got := api.Text(back); got != test.text {
 				t.Errorf("%v\n got %q\nwant %q", test.err, got, test.text)
 			}
-			if !errors.Is(back, test.kind) || compute.Hint(back) != compute.Hint(test.err) || errors.Is(back, compute.ErrEnded) != errors.Is(test.err, compute.ErrEnded) {
+			if !errors.Is(back, test.kind) || compute.Hint(back) != compute.Hint(test.err) ||
+				errors.Is(back, compute.ErrEnded) != errors.Is(test.err, compute.ErrEnded) {
 				t.Errorf("%v came over as %v with the hint %q", test.err, back, compute.Hint(back))
 			}
 		}
@@ -75,7 +91,8 @@ func TestProblemOfSeveral(t *testing.T) {
 	two := &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a:3: no number"), Hint: "mend it"}
 	err := over(t, api.NewProblem(errors.Join(one, two)))
 	all := api.Apart(err)
-	if len(all) != 2 || api.Text(all[0]) != api.Text(one) || api.Text(all[1]) != api.Text(two) || compute.Hint(all[1]) != "mend it" || !errors.Is(err, compute.ErrInvalid) || api.Text(err) != "a:1: no such key; a:3: no number" {
+	if len(all) != 2 || api.Text(all[0]) != api.Text(one) || api.Text(all[1]) != api.Text(two) ||
+		compute.Hint(all[1]) != "mend it" || !errors.Is(err, compute.ErrInvalid) || api.Text(err) != "a:1: no such key; a:3: no number" {
 		t.Errorf("%d errors: %q, hint %q", len(all), api.Text(err), compute.Hint(err))
 	}
 	if all := api.Apart(over(t, api.NewProblem(errors.Join(one, errors.New("b"))))); len(all) != 1 {

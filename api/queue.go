@@ -26,7 +26,8 @@ type Waiter struct {
 
 // NewWaiter is the document of a request that waits.
 func NewWaiter(q compute.Queued) Waiter {
-	w := Waiter{ID: q.ID, Source: q.Source, Position: q.Position, Count: q.Count, Owner: q.Owner, Project: q.Project, Priority: q.Priority, Purpose: q.Purpose,
+	w := Waiter{ID: q.ID, Source: q.Source, Position: q.Position, Count: q.Count, Owner: q.Owner, Project: q.Project,
+		Priority: q.Priority, Purpose: q.Purpose,
 		Since: q.Since, Reason: q.Reason, Cores: q.Cores, Memory: q.Memory, Disk: q.Disk}
 	if q.Estimate > 0 {
 		s := q.Estimate.Seconds()
@@ -37,7 +38,8 @@ func NewWaiter(q compute.Queued) Waiter {
 
 // Compute is the request of a document.
 func (w Waiter) Compute() compute.Queued {
-	q := compute.Queued{Position: w.Position, Waiter: compute.Waiter{ID: w.ID, Source: w.Source, Count: w.Count, Owner: w.Owner, Project: w.Project, Priority: w.Priority,
+	q := compute.Queued{Position: w.Position, Waiter: compute.Waiter{ID: w.ID, Source: w.Source, Count: w.Count,
+		Owner: w.Owner, Project: w.Project, Priority: w.Priority,
 		Purpose: w.Purpose, Since: w.Since, Reason: w.Reason, Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}}
 	if w.Estimate != nil {
 		q.Estimate = span(*w.Estimate)

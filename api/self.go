@@ -5,8 +5,8 @@ import "time"
 // ReasonHeader is the header by which a request says why it is made. It is kept in the audit log.
 const ReasonHeader = "Hostler-Reason"
 
-// ProjectHeader is the header by which a request names the project that it is about. Without it the request is about all that its asker is in; and where it
-// makes something, about the only one.
+// ProjectHeader is the header by which a request names the project that it is about. Without it the
+// request is about all that its asker is in; and where it makes something, about the only one.
 const ProjectHeader = "Hostler-Project"
 
 // Self is who asks, and whom he asks.

@@ -34,7 +34,8 @@ type Source struct {
 	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
 }
 
-// Unready says that nothing has become ready of what a source's instances are made of since that was changed.
+// Unready says that nothing has become ready of what a source's instances are made of since that
+// was changed.
 type Unready struct {
 	Since    time.Time `json:"since" doc:"it was changed"`
 	Changed  string    `json:"changed,omitempty" doc:"configuration or template; left out: nothing was made before"`
@@ -65,18 +66,23 @@ type States struct {
 // NewSource is the document of a source. broken says why it cannot be used; "": it can.
 func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
-		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum,
+		Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: NewUnready(s.Unready), Sources: s.Children, TTL: s.TTL.Seconds(),
+		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused),
+		Unready: NewUnready(s.Unready), Sources: s.Children, TTL: s.TTL.Seconds(),
 		LeaseIdle: s.LeaseIdle.Seconds(), Fixed: s.Fixed, Image: s.Image,
 	}
 }
 
-// Compute is the source of a document. Why it cannot be used is said as an error of kind compute.ErrInvalid.
+// Compute is the source of a document. Why it cannot be used is said as an error of kind
+// compute.ErrInvalid.
 func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
-		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Cold: v.Cold, Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
-		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL),
+		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Cold: v.Cold, Maximum: v.Max,
+		Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
+		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures,
+		LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL),
 		LeaseIdle: span(v.LeaseIdle), Fixed: v.Fixed, Image: v.Image,
 	}
 	if v.PausedUntil != nil {
@@ -104,12 +110,16 @@ type TestResult struct {
 
 // NewTestResult is the document of a result.
 func NewTestResult(r compute.TestResult) TestResult {
-	return TestResult{r.Source, string(r.Instance), string(r.Leaf), r.Create.Seconds(), r.Connect.Seconds(), r.Run.Seconds(), r.Destroy.Seconds()}
+	return TestResult{
+		r.Source, string(r.Instance), string(r.Leaf), r.Create.Seconds(), r.Connect.Seconds(), r.Run.Seconds(),
+		r.Destroy.Seconds(),
+	}
 }
 
 // Compute is the result of a document.
 func (r TestResult) Compute() compute.TestResult {
 	return compute.TestResult{
-		Source: r.Source, Instance: compute.ID(r.Instance), Leaf: compute.ID(r.Leaf), Create: span(r.Create), Connect: span(r.Connect), Run: span(r.Run), Destroy: span(r.Destroy),
+		Source: r.Source, Instance: compute.ID(r.Instance), Leaf: compute.ID(r.Leaf), Create: span(r.Create),
+		Connect: span(r.Connect), Run: span(r.Run), Destroy: span(r.Destroy),
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Text is an error's text for people, on one line: without our rooms' operation names, and without the kind's name where the cause says more. A command
-// prints it, and a controller answers with it.
+// Text is an error's text for people, on one line: without our rooms' operation names, and without
+// the kind's name where the cause says more. A command prints it, and a controller answers with it.
 func Text(err error) string {
 	if err == nil {
 		return ""
@@ -41,7 +41,8 @@ func Text(err error) string {
 	return oneLine(strings.Join(parts, ": "))
 }
 
-// Apart takes apart what errors.Join put together, so that each is told by itself, with its own hint.
+// Apart takes apart what errors.Join put together, so that each is told by itself, with its own
+// hint.
 func Apart(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if _, ours := err.(*compute.Error); !ok || ours || strings.Contains(fmt.Sprintf("%T", err), "wrapErrors") {
@@ -72,7 +73,8 @@ func wrapped(err error) string {
 	return text
 }
 
-// tellsKind reports whether a kind's name says something to people. "invalid" and "failed" before a reason do not.
+// tellsKind reports whether a kind's name says something to people. "invalid" and "failed" before a
+// reason do not.
 func tellsKind(kind error) bool {
 	return kind != nil && kind != compute.ErrInvalid && kind != compute.ErrFailed && kind != compute.ErrUnavailable
 }

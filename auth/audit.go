@@ -27,8 +27,10 @@ type Act struct {
 	Outcome string    `json:"outcome"`           // "done", or a problem's code
 	Detail  string    `json:"detail,omitempty"`  // what went wrong
 	Reason  string    `json:"reason,omitempty"`  // why, as he said
-	Request string    `json:"request,omitempty"` // the request's id, which the controller's log has too
-	Missed  int       `json:"missed,omitempty"`  // so many refusals before it are not here, as there were too many
+	// the request's id, which the controller's log has too
+	Request string `json:"request,omitempty"`
+	// so many refusals before it are not here, as there were too many
+	Missed int `json:"missed,omitempty"`
 }
 
 // AuditOptions say how a Log works.
@@ -37,8 +39,8 @@ type AuditOptions struct {
 	Log  *slog.Logger
 }
 
-// Log is the audit log. Entries are written a moment after they came, many at a time, so that nobody waits for that; those of the last moment before the
-// process is killed are lost.
+// Log is the audit log. Entries are written a moment after they came, many at a time, so that
+// nobody waits for that; those of the last moment before the process is killed are lost.
 type Log struct {
 	store Store
 	opt   AuditOptions
@@ -66,7 +68,8 @@ func NewLog(store Store, opt AuditOptions) *Log {
 	return &Log{store: store, opt: opt, bell: make(chan struct{}, 1)}
 }
 
-// Add adds an entry. It does not wait. Where the store takes none for long, entries are counted that are not kept.
+// Add adds an entry. It does not wait. Where the store takes none for long, entries are counted
+// that are not kept.
 func (l *Log) Add(a Act) {
 	l.mu.Lock()
 	if len(l.pending) >= auditMost {
@@ -102,7 +105,8 @@ func (l *Log) Run(ctx context.Context) {
 			case <-ctx.Done():
 			case <-time.After(auditGather):
 			}
-			if l.flush(context.WithoutCancel(ctx)) != nil { // what is being written when it ends is not written twice
+			// what is being written when it ends is not written twice
+			if l.flush(context.WithoutCancel(ctx)) != nil {
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Second):
@@ -187,7 +191,8 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 			if !ok {
 				return errNoAudit
 			}
-			pages, err = at.Audit(before, q.Since, auditPages) // a page's time is its newest entry's
+			// a page's time is its newest entry's
+			pages, err = at.Audit(before, q.Since, auditPages)
 			return err
 		})
 		if err != nil || len(pages) == 0 {
@@ -225,6 +230,7 @@ func (p AuditPage) acts() (out []Act, err error) {
 }
 
 func (q *AuditQuery) selects(a *Act) bool {
-	return (q.Before == 0 || a.ID < q.Before) && !a.Time.Before(q.Since) && (q.Projects == nil || slices.Contains(q.Projects, a.Project) && a.Who != "") &&
+	return (q.Before == 0 || a.ID < q.Before) && !a.Time.Before(q.Since) &&
+		(q.Projects == nil || slices.Contains(q.Projects, a.Project) && a.Who != "") &&
 		(q.Who == "" || q.Who == a.Who) && (q.Act == "" || q.Act == a.Act)
 }

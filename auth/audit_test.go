@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestLog: what was added is there when the file is opened again, the newest first, selected and page by page, until it is old.
+// TestLog: what was added is there when the file is opened again, the newest first, selected and
+// page by page, until it is old.
 func TestLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	open := func() *sqlite.Store {
@@ -30,7 +31,11 @@ func TestLog(t *testing.T) {
 	begin := time.Now()
 	const n = 10000
 	for i := range n {
-		l.Add(auth.Act{Time: begin.Add(time.Duration(i) * time.Second), Who: []string{"ann", "bob", ""}[i%3], Project: fmt.Sprintf("p%d", i%2), Act: "release", Thing: fmt.Sprint("web-", i), Outcome: "done", Detail: "a\nb"})
+		l.Add(auth.Act{
+			Time: begin.Add(time.Duration(i) * time.Second), Who: []string{"ann", "bob", ""}[i%3],
+			Project: fmt.Sprintf("p%d", i%2), Act: "release", Thing: fmt.Sprint("web-", i), Outcome: "done",
+			Detail: "a\nb",
+		})
 	}
 	cancel()
 	<-done
@@ -63,8 +68,11 @@ func TestLog(t *testing.T) {
 		q    auth.AuditQuery
 		want int
 	}{
-		{auth.AuditQuery{Who: "ann", Limit: n}, 3334}, {auth.AuditQuery{Projects: []string{"p0"}, Who: "ann", Limit: n}, 1667}, {auth.AuditQuery{Projects: []string{"p0", "p1"}, Limit: n}, 6667},
-		{auth.AuditQuery{Projects: []string{}, Limit: n}, 0}, {auth.AuditQuery{Act: "hold", Limit: n}, 0}, {auth.AuditQuery{Since: begin.Add(9990 * time.Second), Limit: n}, 10},
+		{auth.AuditQuery{Who: "ann", Limit: n}, 3334},
+		{auth.AuditQuery{Projects: []string{"p0"}, Who: "ann", Limit: n}, 1667},
+		{auth.AuditQuery{Projects: []string{"p0", "p1"}, Limit: n}, 6667},
+		{auth.AuditQuery{Projects: []string{}, Limit: n}, 0}, {auth.AuditQuery{Act: "hold", Limit: n}, 0},
+		{auth.AuditQuery{Since: begin.Add(9990 * time.Second), Limit: n}, 10},
 	} {
 		if some, err := l.List(t.Context(), test.q); err != nil || len(some) != test.want {
 			t.Errorf("%+v: %d, %v", test.q, len(some), err)

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// TestRoles: each role may do what the one before it may, the first nothing, and the table has all permissions but those that are nobody's or everybody's.
+// TestRoles: each role may do what the one before it may, the first nothing, and the table has all
+// permissions but those that are nobody's or everybody's.
 func TestRoles(t *testing.T) {
 	for r := auth.Viewer; r <= auth.Administrator; r++ {
 		below, mine := (r - 1).Permissions(), r.Permissions()
@@ -49,7 +50,8 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// TestPrincipal: what somebody may is what he is in the thing's project, cut to what his token says and to the project that he has chosen.
+// TestPrincipal: what somebody may is what he is in the thing's project, cut to what his token says
+// and to the project that he has chosen.
 func TestPrincipal(t *testing.T) {
 	in := func(p auth.Principal, project string) auth.Principal {
 		p, _ = p.Choose(project)
@@ -115,7 +117,8 @@ func TestPrincipal(t *testing.T) {
 		home    string
 		hasHome bool
 	}{
-		{"two projects", ann, []string{"a", "b"}, false, "a", true}, // he may take in one of them alone
+		// he may take in one of them alone
+		{"two projects", ann, []string{"a", "b"}, false, "a", true},
 		{"one", one, []string{"a"}, false, "a", true},
 		{"all", root, nil, true, "", true},
 		{"all, and one chosen", in(root, "a"), []string{"a"}, false, "a", true},

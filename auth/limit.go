@@ -14,14 +14,17 @@ import (
 type LimitOptions struct {
 	Requests     float64 // of a principal, a second; 1000
 	RequestBurst int     // so many at once; 2000
-	Failures     float64 // requests of an address that come with nothing that the controller knows, a second; 1
-	FailureBurst int     // so many at once; 30
-	AtOnce       int     // requests of a principal that are being served, streams and those that wait among them; 2000
-	Remember     int     // so many principals, and addresses; 10000
-	now          func() time.Time
+	// requests of an address that come with nothing that the controller knows, a second; 1
+	Failures     float64
+	FailureBurst int // so many at once; 30
+	// requests of a principal that are being served, streams and those that wait among them; 2000
+	AtOnce   int
+	Remember int // so many principals, and addresses; 10000
+	now      func() time.Time
 }
 
-// Limits counts who asks how often. It remembers a bounded number: where there are more, those are forgotten that have asked little.
+// Limits counts who asks how often. It remembers a bounded number: where there are more, those are
+// forgotten that have asked little.
 type Limits struct {
 	opt      LimitOptions
 	requests buckets
@@ -40,7 +43,10 @@ func NewLimits(opt LimitOptions) *Limits {
 	if opt.now == nil {
 		opt.now = time.Now
 	}
-	return &Limits{opt: opt, requests: buckets{rate: opt.Requests, burst: opt.RequestBurst, most: most}, failures: buckets{rate: opt.Failures, burst: opt.FailureBurst, most: most}}
+	return &Limits{
+		opt: opt, requests: buckets{rate: opt.Requests, burst: opt.RequestBurst, most: most},
+		failures: buckets{rate: opt.Failures, burst: opt.FailureBurst, most: most},
+	}
 }
 
 // Request counts a request of a principal's. ok: he may make it; else when he may.
@@ -51,7 +57,8 @@ func (l *Limits) Request(p Principal) (wait time.Duration, ok bool) {
 	return l.requests.take(p.Name, l.opt.now(), 1)
 }
 
-// Enter counts a request of a principal's that is being served, until leave is called. ok: there may be one more.
+// Enter counts a request of a principal's that is being served, until leave is called. ok: there
+// may be one more.
 func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
 	if p.Own || l.opt.AtOnce < 0 {
 		return func() {}, true // the controller's own user
@@ -89,7 +96,8 @@ func (l *Limits) Failed(address string) {
 	}
 }
 
-// network is the network that one customer has of IPv6, which may be any of its addresses, or the address itself.
+// network is the network that one customer has of IPv6, which may be any of its addresses, or the
+// address itself.
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {

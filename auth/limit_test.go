@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// TestLimits: who asks too often has to wait, and nobody else; who may wait is told how long, and then may again. The controller's own user never waits.
+// TestLimits: who asks too often has to wait, and nobody else; who may wait is told how long, and
+// then may again. The controller's own user never waits.
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := auth.NewLimits(auth.LimitOptions{Requests: 10, RequestBurst: 20, Failures: 1, FailureBurst: 3, Remember: 100})

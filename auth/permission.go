@@ -6,26 +6,30 @@ import (
 	"strings"
 )
 
-// Permission is one kind of thing that may be done through a controller; Permissions are several. Each route of the API needs one.
+// Permission is one kind of thing that may be done through a controller; Permissions are several.
+// Each route of the API needs one.
 type (
 	Permission  uint32
 	Permissions = Permission // any of them, joined by |
 )
 
-// The permissions. All but the first three are somebody's in a project, and reach as far as that project's leases, queue and events.
+// The permissions. All but the first three are somebody's in a project, and reach as far as that
+// project's leases, queue and events.
 const (
-	Anyone  Permission = 1 << iota // needs nobody: the route is open to strangers
-	Known                          // needs somebody whom the controller knows, whatever he may do
-	Manage                         // act on the controller and on what all projects have: fill and test sources, have work done, reload
-	Meter                          // read figures of the whole controller, such as metrics
-	See                            // look at sources, instances, leases, the queue and events
-	Take                           // take leases, and give up one's own requests for them
-	Use                            // work on an instance under one's own lease
-	Extend                         // keep one's own lease longer
-	Release                        // give one's own lease back, or have its instance held
-	Tokens                         // make, list and revoke tokens of one's own
-	Others                         // do all that with what others have; and hold and discard
-	Audit                          // read the audit log
+	Anyone Permission = 1 << iota // needs nobody: the route is open to strangers
+	Known                         // needs somebody whom the controller knows, whatever he may do
+	// act on the controller and on what all projects have: fill and test sources, have work done,
+	// reload
+	Manage
+	Meter   // read figures of the whole controller, such as metrics
+	See     // look at sources, instances, leases, the queue and events
+	Take    // take leases, and give up one's own requests for them
+	Use     // work on an instance under one's own lease
+	Extend  // keep one's own lease longer
+	Release // give one's own lease back, or have its instance held
+	Tokens  // make, list and revoke tokens of one's own
+	Others  // do all that with what others have; and hold and discard
+	Audit   // read the audit log
 	all     = 1<<iota - 1
 )
 
@@ -50,7 +54,8 @@ func AllPermissions() Permissions { return all &^ (Anyone | Known) }
 // Single reports whether p is one permission that there is.
 func (p Permission) Single() bool { return bits.OnesCount32(uint32(p)) == 1 && p&all == p }
 
-// ParsePermissions reads names of permissions. Those that are nobody's to give, such as anyone, are none.
+// ParsePermissions reads names of permissions. Those that are nobody's to give, such as anyone, are
+// none.
 func ParsePermissions(names ...string) (out Permissions, err error) {
 next:
 	for _, given := range names {
@@ -65,7 +70,8 @@ next:
 	return out, nil
 }
 
-// Role is what somebody is, in a project or in all of them. Each may do what the ones before it may, and more.
+// Role is what somebody is, in a project or in all of them. Each may do what the ones before it
+// may, and more.
 type Role int
 
 // The roles.

@@ -18,8 +18,11 @@ type RingOptions struct {
 	Members Members       // what people are now
 	Life    time.Duration // of a token that asks for none; 0: 90 days
 	MaxLife time.Duration // the longest that may be asked for; 0: a year
-	Fresh   time.Duration // how long a token is taken for good without asking the store again, so that what another controller revoked ends; 0: 2 s
-	// Reserved tells the names of those who are somebody by being the machine's, such as the controller's own user. nil: none.
+	// how long a token is taken for good without asking the store again, so that what another
+	// controller revoked ends; 0: 2 s
+	Fresh time.Duration
+	// Reserved tells the names of those who are somebody by being the machine's, such as the
+	// controller's own user. nil: none.
 	Reserved func(name string) bool
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -92,8 +95,9 @@ func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
 	})
 }
 
-// Make keeps a token as it is described, and returns it: the only time that it can be seen. Whoever calls has checked that its maker may have it made (see
-// Check). Its ID, its hash and its times are set here.
+// Make keeps a token as it is described, and returns it: the only time that it can be seen. Whoever
+// calls has checked that its maker may have it made (see Check). Its ID, its hash and its times are
+// set here.
 func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
 	secret = newSecret()
 	now := k.opt.Now()
@@ -102,7 +106,11 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 	if t.Kind != TokenLease {
 		life = cmp.Or(life, min(k.opt.Life, k.opt.MaxLife))
 		if life < 0 || life > k.opt.MaxLife {
-			return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a token ends after " + days(k.opt.MaxLife) + " at the latest"), Hint: "ask for less, or see token-max-life of [auth] in hostler.conf"}
+			return "", &compute.Error{
+				Kind: compute.ErrInvalid,
+				Err:  errors.New("a token ends after " + days(k.opt.MaxLife) + " at the latest"),
+				Hint: "ask for less, or see token-max-life of [auth] in hostler.conf",
+			}
 		}
 		t.Expires = now.Add(life)
 	}
@@ -123,10 +131,16 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 	return secret, err
 }
 
-// within gives a token the limits of the one that it is made with, whatever its maker is now: he may be more tomorrow, and his token is not.
+// within gives a token the limits of the one that it is made with, whatever its maker is now: he
+// may be more tomorrow, and his token is not.
 func (t *Token) within(parent *Token) error {
-	if parent.Bound && t.Bound && t.Project != parent.Project || parent.Source != "" && t.Source != "" && t.Source != parent.Source || parent.Lease != "" && t.Lease != parent.Lease {
-		return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("the token that you come with is for something else than the one that you make"), Hint: "`hostler token list` shows what it is for"}
+	if parent.Bound && t.Bound && t.Project != parent.Project ||
+		parent.Source != "" && t.Source != "" && t.Source != parent.Source || parent.Lease != "" && t.Lease != parent.Lease {
+		return &compute.Error{
+			Kind: compute.ErrDenied,
+			Err:  errors.New("the token that you come with is for something else than the one that you make"),
+			Hint: "`hostler token list` shows what it is for",
+		}
 	}
 	if parent.Bound {
 		t.Bound, t.Project = true, parent.Project
@@ -141,7 +155,13 @@ func (t *Token) within(parent *Token) error {
 			only &= t.Only
 		}
 		if only == 0 {
-			return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("the token that you come with has the permissions %v alone, and the one that you make would have others", parent.Only)}
+			return &compute.Error{
+				Kind: compute.ErrDenied,
+				Err: fmt.Errorf(
+					"the token that you come with has the permissions %v alone, and the one that you make would have others",
+					parent.Only,
+				),
+			}
 		}
 		t.Only = only
 	}
@@ -163,7 +183,10 @@ func byID(tx TokenTx, id string) (*Token, error) {
 }
 
 // errUnknown is said of every token that is not good, whatever is wrong with it.
-var errUnknown = &compute.Error{Kind: compute.ErrDenied, Err: errors.New("the token is not known, or has expired or been revoked"), Hint: "hostler token create, or hostler login, makes another"}
+var errUnknown = &compute.Error{
+	Kind: compute.ErrDenied, Err: errors.New("the token is not known, or has expired or been revoked"),
+	Hint: "hostler token create, or hostler login, makes another",
+}
 
 // Who is who comes with a token, from an address. What is wrong with a token is compute.ErrDenied.
 func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) {
@@ -266,8 +289,8 @@ func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
 	return out, err
 }
 
-// Revoke ends a token at once, with all that were made with it, if may agrees. Here it is good for nothing any more when this returns; on other controllers
-// it is so within 2 seconds.
+// Revoke ends a token at once, with all that were made with it, if may agrees. Here it is good for
+// nothing any more when this returns; on other controllers it is so within 2 seconds.
 func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
 	err = k.update(ctx, func(tx TokenTx) error {
 		gone = nil
@@ -345,7 +368,8 @@ func (k *Ring) record(ctx context.Context) {
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		k.opt.Log.Warn("when tokens were used is not recorded", "err", err) // it is when they are used again
+		// it is when they are used again
+		k.opt.Log.Warn("when tokens were used is not recorded", "err", err)
 	}
 }
 

@@ -40,7 +40,13 @@ func newRig(t testing.TB) *rig {
 
 // another is a ring of another controller on the same store.
 func (r *rig) another() *auth.Ring {
-	return auth.NewRing(r.store, auth.RingOptions{Members: r.members, Reserved: func(name string) bool { return name == "root" }, Now: func() time.Time { return *r.now.Load() }})
+	return auth.NewRing(
+		r.store,
+		auth.RingOptions{
+			Members: r.members, Reserved: func(name string) bool { return name == "root" },
+			Now: func() time.Time { return *r.now.Load() },
+		},
+	)
 }
 
 func (r *rig) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
@@ -99,24 +105,32 @@ func TestRing(t *testing.T) {
 			return !p.Admin() && p.May(auth.See, "x") && !p.May(auth.Take, "x") && p.Wide(auth.Meter)
 		}},
 		{"one project", auth.Token{Owner: "root", Bound: true, Project: "a", Role: auth.User}, func(p auth.Principal) bool {
-			return p.May(auth.Take, "a") && !p.May(auth.Others, "a") && !p.May(auth.See, "b") && !p.May(auth.See, "") && !p.Wide(auth.Manage)
+			return p.May(auth.Take, "a") && !p.May(auth.Others, "a") && !p.May(auth.See, "b") && !p.May(auth.See, "") &&
+				!p.Wide(auth.Manage)
 		}},
 		{"more than he is", auth.Token{Owner: "bob", Role: auth.Administrator}, func(p auth.Principal) bool {
 			return p.Role("a") == auth.User && !p.Wide(auth.Manage)
 		}},
-		{"another's project", auth.Token{Owner: "bob", Bound: true, Project: "b"}, func(p auth.Principal) bool { return p.Permissions() == 0 }},
+		{
+			"another's project", auth.Token{Owner: "bob", Bound: true, Project: "b"},
+			func(p auth.Principal) bool { return p.Permissions() == 0 },
+		},
 		{"some permissions", auth.Token{Owner: "ann", Only: auth.See | auth.Take}, func(p auth.Principal) bool {
 			return p.May(auth.Take, "a") && !p.May(auth.Use, "a") && !p.May(auth.Take, "b")
 		}},
 		{"figures", auth.Token{Owner: "root", Only: auth.Meter}, func(p auth.Principal) bool { return p.Permissions() == auth.Meter }},
 		{"one source", auth.Token{Owner: "bob", Source: "web"}, func(p auth.Principal) bool { return p.Source == "web" && !p.Admin() }},
-		{"groups", auth.Token{Owner: "new", Groups: []string{"x", "devs"}}, func(p auth.Principal) bool { return p.May(auth.Take, "devs") }},
+		{
+			"groups", auth.Token{Owner: "new", Groups: []string{"x", "devs"}},
+			func(p auth.Principal) bool { return p.May(auth.Take, "devs") },
+		},
 		{"who is nobody", auth.Token{Owner: "eve"}, func(p auth.Principal) bool { return p.Permissions() == 0 && p.Somewhere(auth.Known) }},
 	} {
 		secret, id := r.make(t, test.token)
 		for _, k := range []*auth.Ring{r.Ring, r.another()} {
 			p, err := k.Who(t.Context(), secret, "192.0.2.1")
-			if err != nil || !test.is(p) || p.Token != id || p.From != "192.0.2.1" || !strings.Contains(p.Via, id) || strings.Contains(p.Via, secret[4:]) {
+			if err != nil || !test.is(p) || p.Token != id || p.From != "192.0.2.1" || !strings.Contains(p.Via, id) ||
+				strings.Contains(p.Via, secret[4:]) {
 				t.Errorf("%s: %+v, %v", test.name, p, err)
 			}
 		}
@@ -134,7 +148,8 @@ func TestRing(t *testing.T) {
 	}
 }
 
-// TestRevoke: a token that is revoked is good for nothing from that moment on, on another controller soon; so are those that were made with it.
+// TestRevoke: a token that is revoked is good for nothing from that moment on, on another
+// controller soon; so are those that were made with it.
 func TestRevoke(t *testing.T) {
 	r := newRig(t)
 	there := r.another()
@@ -172,7 +187,8 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestExpiry: tokens end, at the latest when they may, and never after what they were made with; then they are forgotten.
+// TestExpiry: tokens end, at the latest when they may, and never after what they were made with;
+// then they are forgotten.
 func TestExpiry(t *testing.T) {
 	r := newRig(t)
 	tok := auth.Token{Owner: "ann"}
@@ -234,10 +250,14 @@ func TestLeaseToken(t *testing.T) {
 		}
 	}
 	save(func(tx compute.Tx) error { return tx.InsertLease(l) })
-	secret, _ := r.make(t, auth.Token{Kind: auth.TokenLease, Owner: "bob", Bound: true, Project: "a", Lease: "l-1", Only: auth.LeasePermissions(false)})
+	secret, _ := r.make(
+		t,
+		auth.Token{Kind: auth.TokenLease, Owner: "bob", Bound: true, Project: "a", Lease: "l-1", Only: auth.LeasePermissions(false)},
+	)
 	r.pass(1000 * 24 * time.Hour)
 	p, err := r.Who(t.Context(), secret, "")
-	if err != nil || p.Lease != "l-1" || !p.May(auth.Use, "a") || p.May(auth.Extend, "a") || p.May(auth.Take, "a") || p.May(auth.Tokens, "a") || p.May(auth.Use, "b") {
+	if err != nil || p.Lease != "l-1" || !p.May(auth.Use, "a") || p.May(auth.Extend, "a") || p.May(auth.Take, "a") ||
+		p.May(auth.Tokens, "a") || p.May(auth.Use, "b") {
 		t.Errorf("%+v, %v", p, err)
 	}
 	save(func(tx compute.Tx) error {
@@ -308,8 +328,14 @@ func TestGivesNoMore(t *testing.T) {
 		{"nothing", ann, auth.Token{Owner: "ann", Bound: true, Project: "c"}, compute.ErrInvalid},
 		{"nothing that he may there", ann, auth.Token{Owner: "ann", Bound: true, Project: "b", Only: auth.Take}, compute.ErrInvalid},
 		{"an administrator for another", root, auth.Token{Owner: "bob"}, nil},
-		{"an administrator for root", auth.Principal{Name: "adam", Everywhere: auth.Administrator}, auth.Token{Owner: "root"}, compute.ErrDenied},
-		{"the controller's own user for root", auth.Principal{Name: "svc", Own: true, Everywhere: auth.Administrator}, auth.Token{Owner: "root"}, nil},
+		{
+			"an administrator for root", auth.Principal{Name: "adam", Everywhere: auth.Administrator},
+			auth.Token{Owner: "root"}, compute.ErrDenied,
+		},
+		{
+			"the controller's own user for root", auth.Principal{Name: "svc", Own: true, Everywhere: auth.Administrator},
+			auth.Token{Owner: "root"}, nil,
+		},
 		{"a weak token's more", weak, auth.Token{Owner: "ann"}, compute.ErrDenied},
 		{"a weak token's same", weak, auth.Token{Owner: "ann", Role: auth.User}, nil},
 		{"beyond permissions", seer, auth.Token{Owner: "ann", Only: auth.See | auth.Use}, compute.ErrDenied},
@@ -349,7 +375,8 @@ func BenchmarkWho(b *testing.B) {
 	})
 }
 
-// TestWithin: what is made with a token goes no further than that, whatever its owner becomes later.
+// TestWithin: what is made with a token goes no further than that, whatever its owner becomes
+// later.
 func TestWithin(t *testing.T) {
 	r := newRig(t)
 	narrow := auth.Token{Owner: "bob", Bound: true, Project: "a", Role: auth.Viewer, Source: "web", Only: auth.See | auth.Tokens}
@@ -361,7 +388,10 @@ func TestWithin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lease := auth.Token{Kind: auth.TokenLease, Owner: "bob", Parent: narrow.ID, Bound: true, Project: "a", Role: auth.User, Only: auth.LeasePermissions(false), Lease: "l"}
+	lease := auth.Token{
+		Kind: auth.TokenLease, Owner: "bob", Parent: narrow.ID, Bound: true, Project: "a", Role: auth.User,
+		Only: auth.LeasePermissions(false), Lease: "l",
+	}
 	if _, err := r.Make(t.Context(), &lease, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +400,8 @@ func TestWithin(t *testing.T) {
 	}
 	r.wide["bob"], r.in["bob"] = auth.Administrator, map[string]auth.Role{"a": auth.Operator, "b": auth.Operator}
 	p, err := r.Who(t.Context(), secret, "")
-	if err != nil || p.Everywhere != auth.Nobody || p.Role("a") != auth.Viewer || p.Role("b") != auth.Nobody || p.Source != "web" || p.Only != auth.See|auth.Tokens || !child.Expires.Equal(narrow.Expires) {
+	if err != nil || p.Everywhere != auth.Nobody || p.Role("a") != auth.Viewer || p.Role("b") != auth.Nobody ||
+		p.Source != "web" || p.Only != auth.See|auth.Tokens || !child.Expires.Equal(narrow.Expires) {
 		t.Errorf("when he is an administrator: %+v, %v", p, err)
 	}
 	for what, other := range map[string]auth.Token{

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Store is what keeps tokens and the audit log. The transactions that it gives are a TokenTx and an AuditTx too.
+// Store is what keeps tokens and the audit log. The transactions that it gives are a TokenTx and an
+// AuditTx too.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
@@ -25,11 +26,13 @@ type TokenTx interface {
 	DropToken(id string) error
 }
 
-// AuditTx is a compute.Tx that keeps an audit log too: entries that were written together lie together.
+// AuditTx is a compute.Tx that keeps an audit log too: entries that were written together lie
+// together.
 type AuditTx interface {
 	// SaveAudit adds some, and returns their number, which grows.
 	SaveAudit(at time.Time, some []byte) (int64, error)
-	// Audit returns up to limit of those with a number below before, and from newer times than since, the newest first.
+	// Audit returns up to limit of those with a number below before, and from newer times than
+	// since, the newest first.
 	Audit(before int64, since time.Time, limit int) ([]AuditPage, error)
 	// DropAudit forgets those older than a time.
 	DropAudit(before time.Time) error

@@ -14,13 +14,16 @@ import (
 
 // Token is what is kept of a token: all but the token itself, of which there is only a hash.
 type Token struct {
-	ID     string   `json:"id"`
-	Hash   Hash     `json:"-"`
-	Kind   string   `json:"kind"`             // TokenOf a person or program, a Session that a sign-in opened, or a TokenLease
-	Name   string   `json:"name,omitempty"`   // what it is for, for people to read
-	Owner  string   `json:"owner"`            // who comes with it is this one
-	Groups []string `json:"groups,omitempty"` // in which he was, by his identity provider, when it was made
-	Parent string   `json:"parent,omitempty"` // the ID of the token that it was made with; it ends with that
+	ID   string `json:"id"`
+	Hash Hash   `json:"-"`
+	// TokenOf a person or program, a Session that a sign-in opened, or a TokenLease
+	Kind  string `json:"kind"`
+	Name  string `json:"name,omitempty"` // what it is for, for people to read
+	Owner string `json:"owner"`          // who comes with it is this one
+	// in which he was, by his identity provider, when it was made
+	Groups []string `json:"groups,omitempty"`
+	// the ID of the token that it was made with; it ends with that
+	Parent string `json:"parent,omitempty"`
 
 	// What it lets through of what its owner may.
 	Bound   bool        `json:"bound,omitempty"` // in Project alone
@@ -43,8 +46,10 @@ const (
 	TokenLease = "lease"
 )
 
-// Hash is what is kept of a token. SHA-256 is enough, and no slow hash is needed: those are for passwords, which can be guessed one by one, while a token has
-// 256 random bits, which cannot, however fast the hash. It is looked up by the hash, so no comparison of secrets takes time by what is in them.
+// Hash is what is kept of a token. SHA-256 is enough, and no slow hash is needed: those are for
+// passwords, which can be guessed one by one, while a token has 256 random bits, which cannot,
+// however fast the hash. It is looked up by the hash, so no comparison of secrets takes time by
+// what is in them.
 type Hash [sha256.Size]byte
 
 // HashOf hashes a token.
@@ -56,14 +61,16 @@ const Prefix = "hst_"
 // newSecret makes a token.
 func newSecret() string {
 	var b [32]byte
-	_, _ = rand.Read(b[:]) // it never fails, and ends the program rather than being less than random
+	// it never fails, and ends the program rather than being less than random
+	_, _ = rand.Read(b[:])
 	return Prefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // newID makes a name for a token, which tells nothing of it.
 func newID() string { return strings.ToLower(rand.Text()[:12]) }
 
-// LeasePermissions are what a lease's own token may do with its lease; extend too, if that is allowed.
+// LeasePermissions are what a lease's own token may do with its lease; extend too, if that is
+// allowed.
 func LeasePermissions(extend bool) Permissions {
 	if extend {
 		return See | Use | Release | Extend
@@ -71,12 +78,16 @@ func LeasePermissions(extend bool) Permissions {
 	return See | Use | Release
 }
 
-// Members says what somebody is, as it is configured now: in all projects, and in which. The map may be shared and is not to be changed.
+// Members says what somebody is, as it is configured now: in all projects, and in which. The map
+// may be shared and is not to be changed.
 type Members func(name string, groups []string) (everywhere Role, roles map[string]Role)
 
 // principal is who comes with a token: its owner, as far as the token goes.
 func (t *Token) principal(members Members) Principal {
-	p := Principal{Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Until: t.Expires, Groups: t.Groups, Only: t.Only, Bound: t.Bound, Source: t.Source, Lease: t.Lease}
+	p := Principal{
+		Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Until: t.Expires, Groups: t.Groups, Only: t.Only,
+		Bound: t.Bound, Source: t.Source, Lease: t.Lease,
+	}
 	if t.Kind == TokenLease {
 		p.Via = "lease token " + t.ID
 	}
@@ -100,7 +111,10 @@ func (t *Token) principal(members Members) Principal {
 func (k *Ring) Check(maker Principal, t *Token) error {
 	members := k.opt.Members
 	wrong := func(text string, args ...any) error {
-		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(text, args...), Hint: "`hostler token list` shows what the token that you come with may"}
+		return &compute.Error{
+			Kind: compute.ErrDenied, Err: fmt.Errorf(text, args...),
+			Hint: "`hostler token list` shows what the token that you come with may",
+		}
 	}
 	if t.Owner != maker.Name && !maker.Admin() {
 		return wrong("only administrators make tokens for others")
@@ -121,13 +135,20 @@ func (k *Ring) Check(maker Principal, t *Token) error {
 		}
 		for project, r := range p.Roles {
 			if r > maker.Role(project) {
-				return wrong("you come with a token that is %v in the project %q, so one that you make is not %v", maker.Role(project), project, r)
+				return wrong(
+					"you come with a token that is %v in the project %q, so one that you make is not %v",
+					maker.Role(project), project, r,
+				)
 			}
 		}
 	}
 	p := t.principal(members)
 	if !slices.ContainsFunc(permissionsOf(p), func(what Permission) bool { return what != 0 }) {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there is nothing that %q may do and that the token would let through", t.Owner), Hint: "see the project, the role and the permissions that it was to have"}
+		return &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("there is nothing that %q may do and that the token would let through", t.Owner),
+			Hint: "see the project, the role and the permissions that it was to have",
+		}
 	}
 	return nil
 }

@@ -53,32 +53,43 @@ const kept = 64 << 10
 
 // ApplyOptions say how a plan is applied. The zero value applies it as root.
 type ApplyOptions struct {
-	Facts    Facts         // what the source knows of the computer; what it says of itself comes by itself
-	As       string        // "root": as root, by sudo if need be; "self": as the user that the connection is
-	State    string        // the record's directory there; "": /var/lib/hostler/bundle, or below the home of who is no root
+	// what the source knows of the computer; what it says of itself comes by itself
+	Facts Facts
+	// "root": as root, by sudo if need be; "self": as the user that the connection is
+	As string
+	// the record's directory there; "": /var/lib/hostler/bundle, or below the home of who is no
+	// root
+	State    string
 	DryRun   bool          // only say what is to be done
 	Diff     bool          // and what would change in files
 	Continue bool          // a script that fails does not keep the later ones from being run
 	LockWait time.Duration // for another Apply there to end; 0: one minute; negative: not at all
 
-	Due bool // much is to be done, as on a computer that was just made: there is no look at it before the lock is taken
+	// much is to be done, as on a computer that was just made: there is no look at it before the
+	// lock is taken
+	Due bool
 
-	// Reconnect opens another connection when contact was lost; nil: that ends it. A script that went on there is waited for, one that ended is not
-	// run again. Tries bounds how often; 0: 3.
+	// Reconnect opens another connection when contact was lost; nil: that ends it. A script that
+	// went on there is waited for, one that ended is not run again. Tries bounds how often; 0: 3.
 	Reconnect func(ctx context.Context) (compute.Conn, error)
 	Tries     int
 
-	// Output returns where a script's output goes as it comes, secrets masked; nil: nowhere. Either may be nil.
+	// Output returns where a script's output goes as it comes, secrets masked; nil: nowhere. Either
+	// may be nil.
 	Output func(*Step) (stdout, stderr io.Writer)
-	// Notify hears of each step that is begun (Running) and ended, one after the other; nil: nobody does.
+	// Notify hears of each step that is begun (Running) and ended, one after the other; nil: nobody
+	// does.
 	Notify func(Outcome)
 }
 
-// Apply brings a computer to a plan: keys, files and then scripts, in order, only what is not as it should be. What was done is recorded there, so that
-// an Apply after one that failed goes on where that stopped. Where all is done it costs one command. Of two at a time on one computer the second waits.
+// Apply brings a computer to a plan: keys, files and then scripts, in order, only what is not as it
+// should be. What was done is recorded there, so that an Apply after one that failed goes on where
+// that stopped. Where all is done it costs one command. Of two at a time on one computer the second
+// waits.
 //
-// The Result is there with an error too. The error is about the first step that failed; it is of kind ErrFailed, ErrTimeout, ErrLost, ErrDenied (no way
-// to become root), ErrConflict (another Apply is at it) or what the connection says. When ctx ends, the script that runs is ended.
+// The Result is there with an error too. The error is about the first step that failed; it is of
+// kind ErrFailed, ErrTimeout, ErrLost, ErrDenied (no way to become root), ErrConflict (another
+// Apply is at it) or what the connection says. When ctx ends, the script that runs is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
 	a := &applying{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
 	if c, ok := compute.As[compute.Pretender](conn); ok && c.Pretends() {
@@ -121,7 +132,10 @@ func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, err
 		if o.Step.Kind == KindScript {
 			stdout, stderr := a.streams(o.Step, r)
 			limited, cancel := context.WithTimeout(ctx, o.Step.Timeout)
-			exit, err := conn.Run(limited, &compute.Command{Args: []string{"/" + o.Step.Name}, Stdin: strings.NewReader(o.Step.Text), Stdout: stdout, Stderr: stderr})
+			exit, err := conn.Run(
+				limited,
+				&compute.Command{Args: []string{"/" + o.Step.Name}, Stdin: strings.NewReader(o.Step.Text), Stdout: stdout, Stderr: stderr},
+			)
 			cancel()
 			r.flush()
 			switch {
@@ -251,7 +265,8 @@ func (a *applying) decide(s *seen) error {
 	return nil
 }
 
-// stepName tells a step from the others of its plan, also where the facts have changed meanwhile, and with them which steps there are.
+// stepName tells a step from the others of its plan, also where the facts have changed meanwhile,
+// and with them which steps there are.
 type stepName struct{ kind, bundle, name, key string }
 
 func nameOf(st *Step) stepName { return stepName{st.Kind, st.Bundle, st.Name, st.Key} }

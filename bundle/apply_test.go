@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// place is a computer that is a directory of this one: the record in it, and the files that bundles write. Commands run as who runs the test.
+// place is a computer that is a directory of this one: the record in it, and the files that bundles
+// write. Commands run as who runs the test.
 type place struct {
 	*process.Conn
 	dir string
@@ -81,7 +82,8 @@ func (p *place) apply(t *testing.T, pl *bundle.Plan, opt bundle.ApplyOptions) (*
 	return bundle.Apply(t.Context(), p, pl, opt)
 }
 
-// conf makes a set of bundles of the texts of their bundle.conf, as simple as these tests write them, and of their files.
+// conf makes a set of bundles of the texts of their bundle.conf, as simple as these tests write
+// them, and of their files.
 func conf(t testing.TB, files map[string]string) bundle.Set {
 	t.Helper()
 	set := bundle.Set{}
@@ -100,7 +102,13 @@ func conf(t testing.TB, files map[string]string) bundle.Set {
 			if line = strings.TrimSpace(line); strings.HasPrefix(line, "[") {
 				section = strings.Trim(line, "[]")
 			} else if k, v, ok := strings.Cut(line, "="); ok {
-				entries = append(entries, bundle.Entry{Section: section, Key: strings.TrimSpace(k), Text: strings.TrimSpace(v), File: b + "/bundle.conf", Line: i + 1})
+				entries = append(
+					entries,
+					bundle.Entry{
+						Section: section, Key: strings.TrimSpace(k), Text: strings.TrimSpace(v),
+						File: b + "/bundle.conf", Line: i + 1,
+					},
+				)
 			}
 		}
 		set[b] = bundle.Parse(b, b+"/bundle.conf", entries, fsys)
@@ -185,7 +193,8 @@ func TestApply(t *testing.T) {
 	if want := "@@ -1,1 +1,1 @@\n-mine\n+base\n"; !strings.HasSuffix(r.Outcomes[1].Diff, want) {
 		t.Errorf("the diff of what was done is %q", r.Outcomes[1].Diff)
 	}
-	if got, want := actions(r), "me@here unchanged, base.conf done, a done, empty unchanged, one.sh done, two.sh done"; err != nil || got != want {
+	if got, want := actions(r), "me@here unchanged, base.conf done, a done, empty unchanged, one.sh done, two.sh done"; err != nil ||
+		got != want {
 		t.Errorf("other port: %s, want %s; %v", got, want, err)
 	}
 	if p.read(t, "etc/base.conf") != "base\n" || p.read(t, "ones") != "x\nx\n" || p.read(t, "twos") != "x\nx\n" {

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// BenchmarkApplyUnchanged looks at 100 files that are as they should be: one command, beside one that does nothing.
+// BenchmarkApplyUnchanged looks at 100 files that are as they should be: one command, beside one
+// that does nothing.
 func BenchmarkApplyUnchanged(b *testing.B) {
 	p := newPlace(b)
 	files, list := map[string]string{}, []string{}

@@ -80,7 +80,8 @@ func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
 	return readSeen(&out.text, token)
 }
 
-// mostSeen is how long an answer may be, whoever is on that computer: some hundred bytes for each of 100,000 files.
+// mostSeen is how long an answer may be, whoever is on that computer: some hundred bytes for each
+// of 100,000 files.
 const mostSeen = 64 << 20
 
 // answer keeps what a computer says, and no more than mostSeen of it.
@@ -95,14 +96,18 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // readSeen reads the answer.
 func readSeen(r io.Reader, token string) (*seen, error) {
-	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{}, odd: map[string]string{}, keys: map[string]bool{},
+	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{},
+		odd: map[string]string{}, keys: map[string]bool{},
 		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]string{}, begun: map[string]bool{}}
 	lines := bufio.NewReader(io.LimitReader(r, mostSeen))
 	section, head := "", false
 	for {
 		line, err := lines.ReadString('\n')
 		if line = strings.TrimSuffix(line, "\n"); err != nil {
-			return nil, &compute.Error{Kind: compute.ErrFailed, Err: errors.New("look at what is there: the answer breaks off; is there a POSIX shell?")}
+			return nil, &compute.Error{
+				Kind: compute.ErrFailed,
+				Err:  errors.New("look at what is there: the answer breaks off; is there a POSIX shell?"),
+			}
 		}
 		switch {
 		case line == "hostler-bundle "+token:
@@ -179,7 +184,9 @@ func (s *seen) finish() {
 	if s.facts["os"] != "" {
 		s.facts["os"] = strings.ToLower(s.facts["os"])
 	}
-	if a, ok := map[string]string{"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386", "armv7l": "arm", "armv6l": "arm"}[s.facts["arch"]]; ok {
+	if a, ok := map[string]string{
+		"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386", "armv7l": "arm", "armv6l": "arm",
+	}[s.facts["arch"]]; ok {
 		s.facts["arch"] = a
 	}
 	if d := s.facts["distribution"]; d != "" {
@@ -205,7 +212,8 @@ func permissions(s string) (m uint32) {
 	return m
 }
 
-// wants says why a file's step is to be done: "new", "content", "mode", "owner", ...; "": it is as it should be.
+// wants says why a file's step is to be done: "new", "content", "mode", "owner", ...; "": it is as
+// it should be.
 func (s *seen) wants(st *Step) string {
 	sha, have := s.sha[st.Name]
 	crc, weak := s.crc[st.Name]
@@ -240,7 +248,8 @@ func differs(want, have string) bool {
 	return err == nil && want != have
 }
 
-// sum is what the record says of something: nobody can find out from it what that was, secrets in it included, without the salt, which is root's.
+// sum is what the record says of something: nobody can find out from it what that was, secrets in
+// it included, without the salt, which is root's.
 func (s *seen) sum(parts ...string) string {
 	key, _ := hex.DecodeString(s.salt)
 	h := hmac.New(sha256.New, key)

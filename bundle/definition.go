@@ -48,7 +48,8 @@ type Include struct {
 	at   string
 }
 
-// Arg is a variable of a bundle: a default, or with Required none. A value that is a reference to a secret is looked up by whoever plans.
+// Arg is a variable of a bundle: a default, or with Required none. A value that is a reference to a
+// secret is looked up by whoever plans.
 type Arg struct {
 	Name, Value string
 	Required    bool
@@ -59,10 +60,12 @@ type Arg struct {
 type Script struct {
 	Name    string        // the file in scripts/
 	Timeout time.Duration // 0: DefaultTimeout
-	Run     string        // "changed": when it has not run as it is now; "once": never again once it has run well; "always": at every Apply
-	When    []Condition
-	Watch   []string // target paths: it runs again when one of them has changed
-	at      string
+	// "changed": when it has not run as it is now; "once": never again once it has run well;
+	// "always": at every Apply
+	Run   string
+	When  []Condition
+	Watch []string // target paths: it runs again when one of them has changed
+	at    string
 }
 
 // File is a file that a bundle puts in place.
@@ -82,7 +85,8 @@ var (
 	fileKeys   = []string{"source", "mode", "owner", "template", "when"}
 )
 
-// Parse makes a definition of the keys of a bundle.conf and the directory that it stands in. It reads no file but for the list of pubkeys/.
+// Parse makes a definition of the keys of a bundle.conf and the directory that it stands in. It
+// reads no file but for the list of pubkeys/.
 func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
 	d := &Definition{Name: name, File: file, Content: content, Pubkeys: []string{"*"}}
 	p := parsing{Definition: d, timeout: DefaultTimeout}
@@ -163,7 +167,10 @@ func (p *parsing) take(e Entry) error {
 		}
 		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, near(rest, names))
 	}
-	return fmt.Errorf("is in the unknown section [%s]%s", e.Section, near("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}))
+	return fmt.Errorf(
+		"is in the unknown section [%s]%s", e.Section,
+		near("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}),
+	)
 }
 
 func (p *parsing) top(key string, e Entry, place string) (err error) {

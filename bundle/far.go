@@ -1,11 +1,13 @@
 package bundle
 
-// What runs on the computer: a POSIX shell, and the utilities of POSIX. The texts are the same for all, so that the list of processes shows nothing
-// of a bundle; what they are about comes by standard input.
+// What runs on the computer: a POSIX shell, and the utilities of POSIX. The texts are the same for
+// all, so that the list of processes shows nothing of a bundle; what they are about comes by
+// standard input.
 
-// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "" (then $HOSTLER_BUNDLES,
-// if that is set), a word that nobody can guess, and what the text wants. A text with ": apart" gets a session of its own, as a way in may end the process group that it
-// began when contact is lost.
+// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or
+// "self", the directory of the record or "" (then $HOSTLER_BUNDLES, if that is set), a word that
+// nobody can guess, and what the text wants. A text with ": apart" gets a session of its own, as a
+// way in may end the process group that it began when contact is lost.
 const farBoot = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
 shift 3
 u= own=
@@ -32,7 +34,8 @@ set -- "" "$h" "$s" "$@"
 eval "$t"
 `
 
-// farCommon begins every text. A process of ours is known by its number together with the word that stands among its arguments.
+// farCommon begins every text. A process of ours is known by its number together with the word that
+// stands among its arguments.
 const farCommon = `login=$1 home=$2 S=$3 tok=$4
 shift 4
 umask 077
@@ -75,7 +78,8 @@ guard() {
 }
 `
 
-// farLock takes the lock, or waits for it, and for what user data wants at the first boot, so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
+// farLock takes the lock, or waits for it, and for what user data wants at the first boot, so many
+// seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
 // away by one alone: who makes the directory that is named for the dead one.
 const farLock = `: apart
 [ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
@@ -125,7 +129,8 @@ first-boot-*) ;;
 esac
 `
 
-// farCheck says what there is. Lines of standard input ask: "p PATH", "t TOOL", "facts", "keys", until ".".
+// farCheck says what there is. Lines of standard input ask: "p PATH", "t TOOL", "facts", "keys",
+// until ".".
 const farCheck = `LC_ALL=C QUOTING_STYLE=literal
 export LC_ALL QUOTING_STYLE
 echo "hostler-bundle $tok"
@@ -189,16 +194,17 @@ fi
 echo "end $tok"
 `
 
-// farHold keeps the lock until standard input ends. Scripts that still run then are those of whom contact is lost: it stays to end them when their time
-// is up.
+// farHold keeps the lock until standard input ends. Scripts that still run then are those of whom
+// contact is lost: it stays to end them when their time is up.
 const farHold = `while read -r l; do :; done
 for d in "$S"/run/*; do
 	[ ! -e "$d/pid" ] || ! running "$d" || guard "$d" </dev/null >/dev/null 2>&1 &
 done
 `
 
-// farPut writes what standard input brings: lines that say what, until ".", and then all contents, each from a multiple of 512 bytes on. Of a line
-// "f OFFSET SIZE MODE OWNER PATH", OFFSET counts such blocks; -1 is a file whose content is all the rest.
+// farPut writes what standard input brings: lines that say what, until ".", and then all contents,
+// each from a multiple of 512 bytes on. Of a line "f OFFSET SIZE MODE OWNER PATH", OFFSET counts
+// such blocks; -1 is a file whose content is all the rest.
 const farPut = `mkdir -p "$S/run" "$S/scripts" || exit 1
 tmp=
 trap 'rm -f "$S/blob.$tok" "$S/list.$tok"; [ -z "$tmp" ] || rm -f "$tmp"' 0

@@ -1,21 +1,28 @@
 package bundle
 
-// farSession runs scripts, one after the other as standard input brings them, each in a session of its own, so that it goes on when contact is lost, and
-// writes down how each ended. Between two of them nothing is begun unless we say so: when contact is lost the next is not run.
+// farSession runs scripts, one after the other as standard input brings them, each in a session of
+// its own, so that it goes on when contact is lost, and writes down how each ended. Between two of
+// them nothing is begun unless we say so: when contact is lost the next is not run.
 //
-// Lines of input: the salt of a new record, or "-"; the names of the scripts' files; then for each script
+// Lines of input: the salt of a new record, or "-"; the names of the scripts' files; then for each
+// script
 //
 //	run FILE STEP LIMIT SUM LINES REST STDOUT STDERR ONERROR TITLE
 //
-// with its time-out in seconds, what the record is to say of it, how many lines its text has and whether there is a rest without an end of line ("-" lines: it
-// is there already, by farStage), how much of our output and errors was read before it, and "stop" or "go" for what becomes of the next one when it fails; a
-// line that sets its environment; and its text. "end" ends all. Behind each script's output, and behind its errors, a line says how it ended.
+// with its time-out in seconds, what the record is to say of it, how many lines its text has and
+// whether there is a rest without an end of line ("-" lines: it is there already, by farStage), how
+// much of our output and errors was read before it, and "stop" or "go" for what becomes of the next
+// one when it fails; a line that sets its environment; and its text. "end" ends all. Behind each
+// script's output, and behind its errors, a line says how it ended.
 //
-// All that is printed goes through two tees to us and into files. With the argument "alone" nobody else looks that the scripts keep to their time.
+// All that is printed goes through two tees to us and into files. With the argument "alone" nobody
+// else looks that the scripts keep to their time.
 //
-// How a script ended is written over a line that was written before it began, so that there is room for it also when the script has filled the disk.
+// How a script ended is written over a line that was written before it began, so that there is room
+// for it also when the script has filled the disk.
 //
-// after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
+// after has a command done later, by two children that never undoes: a signal that can be caught is
+// lost on a shell that has just been forked.
 const farSession = `: apart
 D=$S/run/$tok alone=$1
 hl_n='
@@ -151,8 +158,9 @@ const farStop = `d=$S/run/$1
 [ ! -d "$d" ] || finish "$d" "$3" "$2"
 `
 
-// farWait waits for the session of a script that went on when contact was lost. Its arguments: the session, the step, and how much of its output and of its
-// errors is known; "-": what came before the script. The script's end, by the record, is a line behind its output.
+// farWait waits for the session of a script that went on when contact was lost. Its arguments: the
+// session, the step, and how much of its output and of its errors is known; "-": what came before
+// the script. The script's end, by the record, is a line behind its output.
 const farWait = `d=$S/run/$1 out=$3 err=$4
 if [ "$out" = - ]; then
 	out=0 err=0

@@ -100,7 +100,10 @@ func TestCutShort(t *testing.T) {
 		"b/scripts/1.sh": "echo x >>" + p.path("ones") + "\nkill -s KILL $PPID\n",
 	})
 	tries := 0
-	r, err := p.apply(t, plan(t, set, bundle.PlanOptions{}, "b"), bundle.ApplyOptions{Reconnect: func(context.Context) (compute.Conn, error) { tries++; return p, nil }})
+	r, err := p.apply(
+		t, plan(t, set, bundle.PlanOptions{}, "b"),
+		bundle.ApplyOptions{Reconnect: func(context.Context) (compute.Conn, error) { tries++; return p, nil }},
+	)
 	if err == nil || actions(r) != "1.sh pending" && actions(r) != "1.sh failed" {
 		t.Errorf("%s, %v", actions(r), err)
 	}
@@ -111,7 +114,10 @@ func TestCutShort(t *testing.T) {
 
 func TestVanished(t *testing.T) {
 	p := newPlace(t)
-	set := conf(t, map[string]string{"b/bundle.conf": "scripts = 1.sh\nfiles = " + p.path("f"), "b/files/f": "x", "b/scripts/1.sh": "exit 0"})
+	set := conf(
+		t,
+		map[string]string{"b/bundle.conf": "scripts = 1.sh\nfiles = " + p.path("f"), "b/files/f": "x", "b/scripts/1.sh": "exit 0"},
+	)
 	pl := plan(t, set, bundle.PlanOptions{}, "b")
 	for n := 1; n <= 4; n++ { // look, lock, write, run
 		_ = os.RemoveAll(p.path("state"))
@@ -159,7 +165,8 @@ func TestLock(t *testing.T) {
 		first <- err
 	}()
 	<-begun
-	if r, err := p.apply(t, pl, bundle.ApplyOptions{LockWait: -1}); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "another apply is at work") {
+	if r, err := p.apply(t, pl, bundle.ApplyOptions{LockWait: -1}); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), "another apply is at work") {
 		t.Errorf("beside another: %s, %v", actions(r), err)
 	}
 	second := make(chan string, 1)
@@ -182,10 +189,12 @@ func TestLock(t *testing.T) {
 }
 
 // utilities are those of POSIX that we use, and no other programs.
-var utilities = []string{"sh", "id", "cat", "chmod", "chown", "cksum", "dd", "df", "getconf", "kill", "ln", "ls", "mkdir", "mkfifo", "mv", "rm", "rmdir", "ps", "sed", "sleep", "tail", "tee", "tr",
+var utilities = []string{"sh", "id", "cat", "chmod", "chown", "cksum", "dd", "df", "getconf", "kill", "ln", "ls",
+	"mkdir", "mkfifo", "mv", "rm", "rmdir", "ps", "sed", "sleep", "tail", "tee", "tr",
 	"uname", "wc", "touch"}
 
-// TestPlain applies to a computer with nothing but POSIX, files of all sizes; and to one whose utilities are busybox.
+// TestPlain applies to a computer with nothing but POSIX, files of all sizes; and to one whose
+// utilities are busybox.
 func TestPlain(t *testing.T) {
 	t.Run("posix", func(t *testing.T) { plainly(t, "") })
 	t.Run("busybox", func(t *testing.T) {
@@ -262,11 +271,13 @@ func TestCannotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := conf(t, map[string]string{
-		"b/bundle.conf": "scripts = 1.sh\nfiles = " + p.path("link") + ", " + p.path("file/below"), "b/files/link": "new", "b/files/below": "x", "b/scripts/1.sh": "exit 0",
+		"b/bundle.conf": "scripts = 1.sh\nfiles = " + p.path("link") + ", " + p.path("file/below"),
+		"b/files/link":  "new", "b/files/below": "x", "b/scripts/1.sh": "exit 0",
 		"d/bundle.conf": "files = " + p.path("home"), "d/files/home": "x",
 	})
 	r, err := p.apply(t, plan(t, set, bundle.PlanOptions{}, "b"), bundle.ApplyOptions{})
-	if want := "bundle b: file " + p.path("file/below") + ": failed: write: "; !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), want) {
+	if want := "bundle b: file " + p.path("file/below") + ": failed: write: "; !errors.Is(err, compute.ErrFailed) ||
+		!strings.Contains(err.Error(), want) {
 		t.Errorf("%v\nwant %s", err, want)
 	}
 	if got := actions(r); got != "link done, below failed, 1.sh pending" {
@@ -275,7 +286,9 @@ func TestCannotWrite(t *testing.T) {
 	if p.read(t, "link") != "new" || p.read(t, "file") != "" {
 		t.Error("a link was written through, and not replaced")
 	}
-	if _, err := p.apply(t, plan(t, set, bundle.PlanOptions{}, "d"), bundle.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := p.apply(
+		t, plan(t, set, bundle.PlanOptions{}, "d"), bundle.ApplyOptions{},
+	); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("%v", err)
 	}
 }
@@ -322,22 +335,34 @@ func TestPlanErrors(t *testing.T) {
 		"round/bundle.conf": "include = back", "back/bundle.conf": "\ninclude = round",
 		"arg/bundle.conf": "include = web\n[include web]\nprot = 1", "web/bundle.conf": "[args]\nport = 80", "web/pubkeys/x~": "no key",
 		"two/bundle.conf": "include = web, one\n[include web]\nport = 1", "one/bundle.conf": "include = web\n[include web]\nport = 2",
-		"needs/bundle.conf": "[args]\nname = required", "file/bundle.conf": "files = /etc/x", "rel/bundle.conf": "files = etc/x", "up/bundle.conf": "files = /etc/../x",
-		"key/bundle.conf": "", "key/pubkeys/k": "-----BEGIN OPENSSH PRIVATE KEY-----", "when/bundle.conf": "when = oss == linux", "mode/bundle.conf": "files = /x\n[file /x]\nmode = 999",
-		"section/bundle.conf": "[arg]\nx = 1", "script/bundle.conf": "scripts = a.sh\n[script b.sh]\ntimeout = 1s", "time/bundle.conf": "timeout = 5",
-		"watch/bundle.conf": "scripts = a.sh\nfiles = /etc/x\n[script a.sh]\nwatch = /etc/y", "tmpl/bundle.conf": "scripts = a.sh", "tmpl/scripts/a.sh": formatMarker + "\n{x}",
+		"needs/bundle.conf": "[args]\nname = required", "file/bundle.conf": "files = /etc/x",
+		"rel/bundle.conf": "files = etc/x", "up/bundle.conf": "files = /etc/../x",
+		"key/bundle.conf": "", "key/pubkeys/k": "-----BEGIN OPENSSH PRIVATE KEY-----",
+		"when/bundle.conf": "when = oss == linux", "mode/bundle.conf": "files = /x\n[file /x]\nmode = 999",
+		"section/bundle.conf": "[arg]\nx = 1", "script/bundle.conf": "scripts = a.sh\n[script b.sh]\ntimeout = 1s",
+		"time/bundle.conf":  "timeout = 5",
+		"watch/bundle.conf": "scripts = a.sh\nfiles = /etc/x\n[script a.sh]\nwatch = /etc/y",
+		"tmpl/bundle.conf":  "scripts = a.sh", "tmpl/scripts/a.sh": formatMarker + "\n{x}",
 		"secret/bundle.conf": "[args]\nx = env:X", "owner/bundle.conf": "files = /x\n[file /x]\nowner = a b",
 	}
 	set := conf(t, files)
 	for name, want := range map[string]string{
-		"non": `there is no bundle "non"; the nearest known is one`, "round": "back/bundle.conf:2: include: the bundles include each other in a circle: round > back > round",
-		"arg": "arg/bundle.conf:3: prot: bundle web has no argument of that name; the nearest known is port", "two": "one/bundle.conf:3: port: bundle web got another value of it at two/bundle.conf:3, and is there once",
-		"needs": "needs/bundle.conf:2: bundle needs needs a value for its argument name", "file": "file/bundle.conf:1: bundle file: files/x: file does not exist",
-		"rel": `rel/bundle.conf:1: bundle rel: files: "etc/x" is not an absolute path`, "up": "is not an absolute path without . and ..", "key": "pubkeys/k: is a private key",
-		"when": `when: "oss == linux": there is no fact "oss"; the nearest known is os`, "mode": `mode/bundle.conf:3: bundle mode: mode: "999" is no mode`,
-		"section": "section/bundle.conf:2: bundle section: x: is in the unknown section [arg]; the nearest known is [args]", "script": "scripts does not name b.sh before it; the nearest known is a.sh",
-		"time": `timeout: "5" is no time`, "watch": "watch: script a.sh: files does not name /etc/y; the nearest known is /etc/x", "tmpl": `tmpl/scripts/a.sh: bundle tmpl: line 3: missing variable: "x"`,
-		"secret": "secret/bundle.conf:2: bundle secret: x: X is not set", "owner": `"a b" is no owner`,
+		"non":   `there is no bundle "non"; the nearest known is one`,
+		"round": "back/bundle.conf:2: include: the bundles include each other in a circle: round > back > round",
+		"arg":   "arg/bundle.conf:3: prot: bundle web has no argument of that name; the nearest known is port",
+		"two":   "one/bundle.conf:3: port: bundle web got another value of it at two/bundle.conf:3, and is there once",
+		"needs": "needs/bundle.conf:2: bundle needs needs a value for its argument name",
+		"file":  "file/bundle.conf:1: bundle file: files/x: file does not exist",
+		"rel":   `rel/bundle.conf:1: bundle rel: files: "etc/x" is not an absolute path`,
+		"up":    "is not an absolute path without . and ..", "key": "pubkeys/k: is a private key",
+		"when":    `when: "oss == linux": there is no fact "oss"; the nearest known is os`,
+		"mode":    `mode/bundle.conf:3: bundle mode: mode: "999" is no mode`,
+		"section": "section/bundle.conf:2: bundle section: x: is in the unknown section [arg]; the nearest known is [args]",
+		"script":  "scripts does not name b.sh before it; the nearest known is a.sh",
+		"time":    `timeout: "5" is no time`,
+		"watch":   "watch: script a.sh: files does not name /etc/y; the nearest known is /etc/x",
+		"tmpl":    `tmpl/scripts/a.sh: bundle tmpl: line 3: missing variable: "x"`,
+		"secret":  "secret/bundle.conf:2: bundle secret: x: X is not set", "owner": `"a b" is no owner`,
 	} {
 		opt := bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) {
 			if v == "env:X" {
@@ -350,10 +375,17 @@ func TestPlanErrors(t *testing.T) {
 		}
 	}
 	_, err := set.Plan(t.Context(), []string{"web"}, bundle.PlanOptions{Vars: []bundle.Var{{Name: "prot", Value: "1"}}})
-	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), `variable "prot" is used by none of the bundles; the nearest known is port`) {
+	if !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), `variable "prot" is used by none of the bundles; the nearest known is port`) {
 		t.Errorf("a variable for nobody: %v", err)
 	}
-	both := conf(t, map[string]string{"a/bundle.conf": "files = /x", "a/files/x": "a", "b/bundle.conf": "files = /y, /x", "b/files/x": "b", "b/files/y": "y"})
+	both := conf(
+		t,
+		map[string]string{
+			"a/bundle.conf": "files = /x", "a/files/x": "a", "b/bundle.conf": "files = /y, /x", "b/files/x": "b",
+			"b/files/y": "y",
+		},
+	)
 	p := plan(t, both, bundle.PlanOptions{Vars: []bundle.Var{{Name: "nobody", Value: "1", Standing: true}}}, "a", "b")
 	if got := strings.Join(p.Warnings, "\n"); got != "/x: bundle a has it, and bundle b after it, which counts" {
 		t.Errorf("warnings %s", got)

@@ -10,7 +10,8 @@ import (
 // maxWidth bounds what a width in a template can ask for.
 const maxWidth = 1 << 20
 
-// formatString is Python's str.format with arguments by name: {x}, {x!r}, {x[0]}, {x:>10.3}, {x:{width}}, {{ and }}.
+// formatString is Python's str.format with arguments by name: {x}, {x!r}, {x[0]}, {x:>10.3},
+// {x:{width}}, {{ and }}.
 func formatString(text string, vars map[string]string) (string, error) {
 	f := formatting{text: text, vars: vars}
 	return f.expand(0, len(text), 2)

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestFullDisk applies to a computer whose disk has no room for a file, and with scripts that fill it: what failed is named, what ended well is not run again when there is
-// room.
+// TestFullDisk applies to a computer whose disk has no room for a file, and with scripts that fill
+// it: what failed is named, what ended well is not run again when there is room.
 func TestFullDisk(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	p := newPlace(t)
@@ -30,20 +30,26 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	set := conf(t, map[string]string{
-		"large/bundle.conf": "files = " + disk + "/small, " + disk + "/large", "large/files/small": "x", "large/files/large": strings.Repeat("0123456789abcdef", 3<<16),
+		"large/bundle.conf": "files = " + disk + "/small, " + disk + "/large", "large/files/small": "x",
+		"large/files/large": strings.Repeat("0123456789abcdef", 3<<16),
 		"fill/bundle.conf":  "scripts = 1.sh, 2.sh, 3.sh",
 		"fill/scripts/1.sh": "echo x >>" + p.path("ones") + "\ncat /dev/zero >" + disk + "/fill 2>/dev/null\necho full\n",
 		"fill/scripts/2.sh": "echo x >>" + p.path("twos") + "\necho more >" + disk + "/more\n",
 		"fill/scripts/3.sh": "echo x >>" + p.path("threes") + "\n",
 	})
 	apply := func(name string) (*bundle.Result, error) {
-		return bundle.Apply(t.Context(), p, plan(t, set, bundle.PlanOptions{}, name), bundle.ApplyOptions{As: "self", State: disk + "/state"})
+		return bundle.Apply(
+			t.Context(), p, plan(t, set, bundle.PlanOptions{}, name),
+			bundle.ApplyOptions{As: "self", State: disk + "/state"},
+		)
 	}
 	r, err := apply("large")
-	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "No space left on device") || !strings.Contains(err.Error(), "bundle large: file "+disk) {
+	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "No space left on device") ||
+		!strings.Contains(err.Error(), "bundle large: file "+disk) {
 		t.Errorf("a file that is too large: %s, %v", actions(r), err)
 	}
-	if left, err := os.ReadDir(disk + "/state"); err != nil || len(left) > 3 { // the salt, run, scripts
+	// the salt, run, scripts
+	if left, err := os.ReadDir(disk + "/state"); err != nil || len(left) > 3 {
 		t.Errorf("it has left %v, %v", left, err)
 	}
 

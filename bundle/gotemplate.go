@@ -26,7 +26,8 @@ var quotes = template.FuncMap{
 // numeric are the facts that are numbers to templates.
 var numeric = []string{"cores", "memory", "disk"}
 
-// goTemplate is Go's text/template: variables by name, facts below .facts, and the filters of quotes.
+// goTemplate is Go's text/template: variables by name, facts below .facts, and the filters of
+// quotes.
 func goTemplate(text string, vars map[string]string, facts Facts) (string, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(quotes).Parse(text)
 	if err != nil {
@@ -77,7 +78,8 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 	return out.String(), nil
 }
 
-// goError finds the line in an error of text/template, and takes the words off it that say nothing here.
+// goError finds the line in an error of text/template, and takes the words off it that say nothing
+// here.
 func goError(err error, class error, near string) error {
 	text := strings.TrimPrefix(err.Error(), "template: ")
 	text = strings.TrimPrefix(text, ":")

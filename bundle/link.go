@@ -34,7 +34,10 @@ func (l *link) command(token, text string, stdin io.Reader, stdout, stderr io.Wr
 	if as == "" {
 		as = "root"
 	}
-	return &compute.Command{Args: append([]string{"sh", "-c", farBoot, "hostler-bundle", farCommon + text, as, l.state, token}, args...), Stdin: stdin, Stdout: stdout, Stderr: stderr, Stay: true}
+	return &compute.Command{
+		Args:  append([]string{"sh", "-c", farBoot, "hostler-bundle", farCommon + text, as, l.state, token}, args...),
+		Stdin: stdin, Stdout: stdout, Stderr: stderr, Stay: true,
+	}
 }
 
 // call runs a text to its end. What it says when it fails is in the error.
@@ -55,10 +58,16 @@ func refused(what string, exit compute.Exit, err error, said string) error {
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
 		if why, ok := strings.CutPrefix(line, "hostler-bundle: denied: "); ok {
-			return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("%s: %s", what, why), Hint: "let that user become root by sudo without a password, or apply what needs no root with --as self"}
+			return &compute.Error{
+				Kind: compute.ErrDenied, Err: fmt.Errorf("%s: %s", what, why),
+				Hint: "let that user become root by sudo without a password, or apply what needs no root with --as self",
+			}
 		}
 		if why, ok := strings.CutPrefix(line, "hostler-bundle: busy: "); ok {
-			return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("%s: another apply is at work on it: %s there", what, why), Hint: "wait for it, or look at what it does"}
+			return &compute.Error{
+				Kind: compute.ErrConflict, Err: fmt.Errorf("%s: another apply is at work on it: %s there", what, why),
+				Hint: "wait for it, or look at what it does",
+			}
 		}
 	}
 	return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: %s", what, lastWords(said, exit))}
@@ -111,7 +120,8 @@ func (t *tail) String() string {
 	return string(t.kept)
 }
 
-// framed takes the lines that say how scripts ended out of a session's output, and hands on the rest as it comes. It is safe for use by several goroutines.
+// framed takes the lines that say how scripts ended out of a session's output, and hands on the
+// rest as it comes. It is safe for use by several goroutines.
 type framed struct {
 	mark  []byte
 	ended chan string // how a script ended; it holds one
@@ -190,7 +200,8 @@ func (f *framed) came() int64 {
 	return f.all
 }
 
-// lostContact reports whether an error is about the way to the computer, so that another way may do.
+// lostContact reports whether an error is about the way to the computer, so that another way may
+// do.
 func lostContact(err error) bool {
 	return errors.Is(err, compute.ErrLost) || errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrDenied)
 }

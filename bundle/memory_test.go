@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 )
 
-// TestMemory: what an apply allocates here does not grow with the files that it sends, be they looked at, written or unchanged.
+// TestMemory: what an apply allocates here does not grow with the files that it sends, be they
+// looked at, written or unchanged.
 func TestMemory(t *testing.T) {
 	p := newPlace(t)
 	dir := p.path("bundle")
@@ -22,7 +23,10 @@ func TestMemory(t *testing.T) {
 		if err := os.Truncate(dir+"/files/image", size); err != nil { // it is all holes
 			t.Fatal(err)
 		}
-		set := bundle.Set{"b": bundle.Parse("b", "b/bundle.conf", []bundle.Entry{{Key: "files", Text: p.path("image"), File: "b/bundle.conf", Line: 1}}, os.DirFS(dir))}
+		set := bundle.Set{"b": bundle.Parse(
+			"b", "b/bundle.conf", []bundle.Entry{{Key: "files", Text: p.path("image"), File: "b/bundle.conf", Line: 1}},
+			os.DirFS(dir),
+		)}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for _, want := range []string{"image done", "image unchanged"} {

@@ -25,18 +25,21 @@ type Set map[string]*Definition
 type Var struct {
 	Name, Value string
 	Literal     bool // the value is what it says, and no reference to a secret
-	Standing    bool // it is for whatever bundles there are, so that it is no error when none uses it
+	// it is for whatever bundles there are, so that it is no error when none uses it
+	Standing bool
 }
 
 // PlanOptions say for what a plan is made. The zero value is good.
 type PlanOptions struct {
 	Vars []Var    // go before what bundles and their includes say; of two with one name, the later
 	Keys []string // lines for authorized_keys beside those of the bundles, before them
-	// Secret returns what a value that is a reference stands for, ok false for a value that is none. nil: none is.
+	// Secret returns what a value that is a reference stands for, ok false for a value that is
+	// none. nil: none is.
 	Secret func(ctx context.Context, value string) (secret string, ok bool, err error)
 }
 
-// Plan is bundles joined with all that they include, in order, with their variables: what Apply brings a computer to.
+// Plan is bundles joined with all that they include, in order, with their variables: what Apply
+// brings a computer to.
 type Plan struct {
 	Warnings []string // what is odd and breaks nothing
 
@@ -72,7 +75,8 @@ type content struct {
 	err  error
 }
 
-// Bundles returns the names of what is in the plan, in order, each with the digest of its definition where that is known.
+// Bundles returns the names of what is in the plan, in order, each with the digest of its
+// definition where that is known.
 func (p *Plan) Bundles() (out []Part) {
 	for _, b := range p.parts {
 		out = append(out, Part{b.Name, b.Digest})
@@ -80,7 +84,8 @@ func (p *Plan) Bundles() (out []Part) {
 	return out
 }
 
-// Secret reports whether the plan has values that are shown nowhere, so that a computer that it was applied to may hold some.
+// Secret reports whether the plan has values that are shown nowhere, so that a computer that it was
+// applied to may hold some.
 func (p *Plan) Secret() bool { return len(p.secrets) > 0 }
 
 // Wants returns the names of those variables of PlanOptions that bundles use.
@@ -92,8 +97,9 @@ type Part struct {
 	Digest string `json:"digest,omitempty"`
 }
 
-// Plan joins the bundles of those names. All that can be wrong is found here, before a computer is made: names and variables that are not known,
-// includes in a circle, files that cannot be read, templates that do not come out. Facts stand in by examples.
+// Plan joins the bundles of those names. All that can be wrong is found here, before a computer is
+// made: names and variables that are not known, includes in a circle, files that cannot be read,
+// templates that do not come out. Facts stand in by examples.
 func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, error) {
 	p := &Plan{}
 	g := joining{set: s, plan: p, byName: map[string]*part{}}
@@ -142,7 +148,8 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 	return p, nil
 }
 
-// unused is the error about a variable that no bundle wants: its name was mistyped, or its bundle is missing.
+// unused is the error about a variable that no bundle wants: its name was mistyped, or its bundle
+// is missing.
 func (p *Plan) unused(name string) error {
 	known := []string{"node_name", "node_shortname"}
 	for _, b := range p.parts {
@@ -150,7 +157,11 @@ func (p *Plan) unused(name string) error {
 			known = append(known, a.Name)
 		}
 	}
-	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("variable %q is used by none of the bundles%s", name, near(name, known)), Hint: "hostler bundle show BUNDLE lists its arguments"}
+	return &compute.Error{
+		Kind: compute.ErrInvalid,
+		Err:  fmt.Errorf("variable %q is used by none of the bundles%s", name, near(name, known)),
+		Hint: "hostler bundle show BUNDLE lists its arguments",
+	}
 }
 
 // example is a computer that has all facts.
@@ -186,7 +197,10 @@ func (g *joining) add(name, place string, args []Arg) error {
 		return d.Err
 	}
 	if i := slices.Index(g.chain, name); i >= 0 {
-		return at(place, "", "include", fmt.Errorf("the bundles include each other in a circle: %s", strings.Join(append(slices.Clone(g.chain[i:]), name), " > ")))
+		return at(
+			place, "", "include",
+			fmt.Errorf("the bundles include each other in a circle: %s", strings.Join(append(slices.Clone(g.chain[i:]), name), " > ")),
+		)
 	}
 	for _, a := range args {
 		if !slices.ContainsFunc(d.Args, func(o Arg) bool { return o.Name == a.Name }) {
@@ -213,13 +227,17 @@ func (g *joining) add(name, place string, args []Arg) error {
 		}
 	}
 	g.chain = g.chain[:len(g.chain)-1]
-	b := &part{Definition: d, vars: map[string]string{}, secret: map[string]bool{}, scripts: map[string]string{}, files: map[string]*content{}}
+	b := &part{
+		Definition: d, vars: map[string]string{}, secret: map[string]bool{}, scripts: map[string]string{},
+		files: map[string]*content{},
+	}
 	g.byName[name] = b
 	g.plan.parts = append(g.plan.parts, b)
 	return nil
 }
 
-// variables gives a bundle what its templates see, but for those that stand for the computer's names.
+// variables gives a bundle what its templates see, but for those that stand for the computer's
+// names.
 func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error {
 	set := func(name, value, place string, literal bool) error {
 		b.vars[name] = value
@@ -251,7 +269,8 @@ func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error
 	literal := map[string]bool{}
 	texts := b.texts()
 	for _, v := range opt.Vars {
-		if _, arg := values[v.Name]; v.Standing && !arg && !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, v.Name) }) {
+		if _, arg := values[v.Name]; v.Standing && !arg &&
+			!slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, v.Name) }) {
 			continue // nor is a secret looked up that nobody wants
 		}
 		values[v.Name] = Arg{Name: v.Name, Value: v.Value}
@@ -260,7 +279,11 @@ func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		a := values[name]
 		if a.Required {
-			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: bundle %s needs a value for its argument %s", a.at, b.Name, name), Hint: "give it with -t " + name + "=VALUE"}
+			return &compute.Error{
+				Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("%s: bundle %s needs a value for its argument %s", a.at, b.Name, name),
+				Hint: "give it with -t " + name + "=VALUE",
+			}
 		}
 		if err := set(name, a.Value, a.at, literal[name]); err != nil {
 			return err
@@ -348,7 +371,10 @@ func (p *Plan) clashes() {
 	for _, b := range p.parts {
 		for _, f := range b.Files {
 			if first, ok := by[f.Path]; ok {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("%s: bundle %s has it, and bundle %s after it, which counts", f.Path, first, b.Name))
+				p.Warnings = append(
+					p.Warnings,
+					fmt.Sprintf("%s: bundle %s has it, and bundle %s after it, which counts", f.Path, first, b.Name),
+				)
 			}
 			by[f.Path] = b.Name
 		}

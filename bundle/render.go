@@ -26,8 +26,9 @@ type Step struct {
 	Name   string // the script's name, the file's path, the key's comment
 	Skip   string // the condition that does not hold; "": it is to be done
 
-	Key     string            // the line for authorized_keys
-	Text    string            // of a script, and of a file that is a template, with its variables in place
+	Key string // the line for authorized_keys
+	// of a script, and of a file that is a template, with its variables in place
+	Text    string
 	Secret  bool              // secrets may be in Text
 	Mode    uint32            // of a file
 	Owner   string            // of a file; "": whoever writes it
@@ -66,8 +67,9 @@ func (s *Step) Open() (io.ReadCloser, error) {
 	return s.content.open()
 }
 
-// Render returns the steps for a computer of which the facts are known: the keys, the files, the scripts, each in the order of the bundles. Of
-// several files with one path there is the last, in the place of the first. Steps whose conditions do not hold are there, and have Skip.
+// Render returns the steps for a computer of which the facts are known: the keys, the files, the
+// scripts, each in the order of the bundles. Of several files with one path there is the last, in
+// the place of the first. Steps whose conditions do not hold are there, and have Skip.
 func (p *Plan) Render(facts Facts) ([]*Step, error) {
 	var keys, files, scripts []*Step
 	key := func(bundle, line, skip string) {
@@ -101,7 +103,10 @@ func (p *Plan) Render(facts Facts) ([]*Step, error) {
 			}
 		}
 		for _, sc := range b.Scripts {
-			s := &Step{Kind: KindScript, Bundle: b.Name, Name: sc.Name, Skip: none, Timeout: sc.Timeout, Run: sc.Run, watch: sc.Watch, carryOn: b.OnError == "continue", Env: map[string]string{}}
+			s := &Step{
+				Kind: KindScript, Bundle: b.Name, Name: sc.Name, Skip: none, Timeout: sc.Timeout, Run: sc.Run,
+				watch: sc.Watch, carryOn: b.OnError == "continue", Env: map[string]string{},
+			}
 			if s.Skip == "" {
 				s.Skip = firstFalse(sc.When, facts)
 			}

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/run/redact"
 )
 
-// inline is how long a script's text may be that goes through the session: a shell reads it byte by byte.
+// inline is how long a script's text may be that goes through the session: a shell reads it byte by
+// byte.
 const inline = 16 << 10
 
 // grace is how much longer than its time-out a script is waited for, as its end comes from there.
@@ -35,7 +36,8 @@ func newRun() *run {
 	return &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}, flush: func() {}}
 }
 
-// streams returns the ends of a script's output: to the caller, masked, and into what a Result has of it.
+// streams returns the ends of a script's output: to the caller, masked, and into what a Result has
+// of it.
 func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 	var live [2]io.Writer
 	if a.opt.Output != nil {
@@ -80,7 +82,10 @@ func (a *applying) open(ctx context.Context, l *link, s *seen) *session {
 	token := newToken()
 	stdin, feed := io.Pipe()
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	se := &session{token: token, stdin: feed, out: newFramed(token, nil), err: newFramed(token, nil), cancel: cancel, done: make(chan struct{})}
+	se := &session{
+		token: token, stdin: feed, out: newFramed(token, nil), err: newFramed(token, nil), cancel: cancel,
+		done: make(chan struct{}),
+	}
 	go func() { // ends with the command, which ends with its input
 		defer close(se.done)
 		se.exit, se.fault = l.conn.Run(own, l.command(token, farSession, stdin, se.out, se.err, "beside"))
@@ -146,7 +151,8 @@ func (se *session) end() {
 		_, _ = io.WriteString(se.stdin, "end\n")
 		_ = se.stdin.Close()
 	}()
-	t := time.AfterFunc(10*time.Second, func() { se.cancel(compute.ErrLost) }) // contact may be lost
+	// contact may be lost
+	t := time.AfterFunc(10*time.Second, func() { se.cancel(compute.ErrLost) })
 	<-se.done
 	t.Stop()
 	se.cancel(nil)
@@ -227,7 +233,8 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 			}
 		})
 	}
-	go func() { _, _ = io.WriteString(se.stdin, input) }() // ends when it is read, or the session has ended
+	// ends when it is read, or the session has ended
+	go func() { _, _ = io.WriteString(se.stdin, input) }()
 	limit, last, asked := time.NewTimer(st.Timeout), time.NewTimer(st.Timeout+grace), ctx.Done()
 	defer limit.Stop()
 	defer last.Stop()
@@ -259,7 +266,8 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	r.flush()
 	if status == "" {
 		err := refused("run it", se.exit, se.fault, r.stderr.String())
-		if se.fault == nil && se.exit.Signal != "" { // who killed it cut us off: the script may run on
+		// who killed it cut us off: the script may run on
+		if se.fault == nil && se.exit.Signal != "" {
 			err = &compute.Error{Kind: compute.ErrLost, Err: err}
 		}
 		if err == nil {
@@ -277,7 +285,8 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	return ctx.Err()
 }
 
-// await waits for a script that runs there without us, or ended without us. session is that which runs it, where it is not known.
+// await waits for a script that runs there without us, or ended without us. session is that which
+// runs it, where it is not known.
 func (a *applying) await(ctx context.Context, l *link, o *Outcome, session string) error {
 	st, token := o.Step, newToken()
 	r := a.begun[st.ID()]

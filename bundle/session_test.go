@@ -22,10 +22,16 @@ func TestTexts(t *testing.T) {
 	p := newPlace(t)
 	long := strings.Repeat("# "+strings.Repeat("x", 78)+"\n", 400)
 	texts := []string{
-		"echo plain", "printf '%s\\n' 'a\\tb  c'\n\n  echo \" $HOSTLER_ARG_LINES \"\n", "#!/bin/sh -e\nfalse\necho not reached\n", "", "\n", "cat <<'x'\n%s %d \\\nx", "echo n\xc3\xa9\xff\r\n", "exit 7\n# no end",
-		long + "echo long", "echo nul\nexit 0\n\x00\x01", "case $0 in */11-10.sh) echo named;; *) echo $0;; esac", "#!/no/such/interpreter\n", "echo end >&2",
+		"echo plain", "printf '%s\\n' 'a\\tb  c'\n\n  echo \" $HOSTLER_ARG_LINES \"\n",
+		"#!/bin/sh -e\nfalse\necho not reached\n", "", "\n", "cat <<'x'\n%s %d \\\nx", "echo n\xc3\xa9\xff\r\n",
+		"exit 7\n# no end",
+		long + "echo long", "echo nul\nexit 0\n\x00\x01", "case $0 in */11-10.sh) echo named;; *) echo $0;; esac",
+		"#!/no/such/interpreter\n", "echo end >&2",
 	}
-	want := []string{"plain\n", "a\\tb  c\n one\n'two' \n", "", "", "", "%s %d \\\n", "n\xc3\xa9\xff\r\n", "", "long\n", "nul\n", "named\n", "", ""}
+	want := []string{
+		"plain\n", "a\\tb  c\n one\n'two' \n", "", "", "", "%s %d \\\n", "n\xc3\xa9\xff\r\n", "", "long\n", "nul\n",
+		"named\n", "", "",
+	}
 	files, names := map[string]string{}, []string{}
 	for i, text := range texts {
 		names = append(names, fmt.Sprintf("%d.sh", i))
@@ -86,7 +92,8 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// A script of which contact is lost, and that nobody comes back for, is ended there when its time is up, and no other one is begun.
+// A script of which contact is lost, and that nobody comes back for, is ended there when its time
+// is up, and no other one is begun.
 func TestOrphan(t *testing.T) {
 	p := newPlace(t)
 	set := conf(t, map[string]string{
@@ -110,7 +117,8 @@ func TestOrphan(t *testing.T) {
 	}
 }
 
-// Another process finds a script at work that the first one left, waits for it and has its output, and nothing of those before.
+// Another process finds a script at work that the first one left, waits for it and has its output,
+// and nothing of those before.
 func TestTakeOver(t *testing.T) {
 	p := newPlace(t)
 	set := conf(t, map[string]string{
@@ -121,7 +129,9 @@ func TestTakeOver(t *testing.T) {
 	})
 	pl := plan(t, set, bundle.PlanOptions{}, "b")
 	b := &breaking{place: p, word: "begun\n", ended: make(chan struct{})}
-	if _, err := bundle.Apply(t.Context(), b, pl, bundle.ApplyOptions{As: "self", State: p.path("state")}); !errors.Is(err, compute.ErrLost) {
+	if _, err := bundle.Apply(
+		t.Context(), b, pl, bundle.ApplyOptions{As: "self", State: p.path("state")},
+	); !errors.Is(err, compute.ErrLost) {
 		t.Fatal(err)
 	}
 	r, err := p.apply(t, pl, bundle.ApplyOptions{Notify: func(o bundle.Outcome) {
@@ -174,7 +184,10 @@ func TestLargeFile(t *testing.T) {
 		p := newPlace(t)
 		set := bundle.Set{}
 		content := zeros{fstest.MapFS{"files/big": &fstest.MapFile{Mode: 0o600}}, size}
-		set["b"] = bundle.Parse("b", "bundle.conf", []bundle.Entry{{Key: "files", Text: p.path("big"), File: "bundle.conf", Line: 1}}, content)
+		set["b"] = bundle.Parse(
+			"b", "bundle.conf", []bundle.Entry{{Key: "files", Text: p.path("big"), File: "bundle.conf", Line: 1}},
+			content,
+		)
 		pl := plan(t, set, bundle.PlanOptions{}, "b")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -34,13 +34,15 @@ func wrong(text string, offset int, class error, format string, args ...any) err
 	return &TemplateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
 }
 
-// marker finds what makes a script a template. Greedy as it is, the last marker of the first line that has one counts.
+// marker finds what makes a script a template. Greedy as it is, the last marker of the first line
+// that has one counts.
 var marker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`#.+provision-template-type:\W*([\w-]+)`) })
 
 // templateTypes are the types of templates that there are.
 var templateTypes = []string{"format-string", "template-string", "go-template"}
 
-// TemplateType returns the type that a text's marker names, "" where it has none and is no template. The line is the marker's.
+// TemplateType returns the type that a text's marker names, "" where it has none and is no
+// template. The line is the marker's.
 func TemplateType(text string) (typ string, line int) {
 	if !strings.Contains(text, "provision-template-type:") {
 		return "", 0
@@ -52,8 +54,9 @@ func TemplateType(text string) (typ string, line int) {
 	return text[m[2]:m[3]], 1 + strings.Count(text[:m[2]], "\n")
 }
 
-// Expand returns a text with its variables in place, by the rules of the type that its marker names. What has no marker stays as it is. Values are
-// not expanded again. Only templates of type go-template see the facts. The error is a *TemplateError.
+// Expand returns a text with its variables in place, by the rules of the type that its marker
+// names. What has no marker stays as it is. Values are not expanded again. Only templates of type
+// go-template see the facts. The error is a *TemplateError.
 func Expand(text string, vars map[string]string, facts Facts) (string, error) {
 	switch typ, line := TemplateType(text); typ {
 	case "":
@@ -69,7 +72,8 @@ func Expand(text string, vars map[string]string, facts Facts) (string, error) {
 	}
 }
 
-// templateString is safe_substitute of Python's string.Template: $name, ${name} and $$; all else stays.
+// templateString is safe_substitute of Python's string.Template: $name, ${name} and $$; all else
+// stays.
 func templateString(text string, vars map[string]string) string {
 	var b strings.Builder
 	for {

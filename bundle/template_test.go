@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 )
 
-// TestExpand holds templates to what the tools that had them first made of them, with Python's own str.format and string.Template.
+// TestExpand holds templates to what the tools that had them first made of them, with Python's own
+// str.format and string.Template.
 func TestExpand(t *testing.T) {
 	data, err := os.ReadFile("testdata/templates.json")
 	if err != nil {
@@ -28,7 +29,10 @@ func TestExpand(t *testing.T) {
 	if len(cases) < 30 {
 		t.Fatalf("only %d cases", len(cases))
 	}
-	classes := map[string]error{"missing variable": bundle.ErrMissing, "unsupported type": bundle.ErrUnsupported, "bad template": bundle.ErrTemplate}
+	classes := map[string]error{
+		"missing variable": bundle.ErrMissing, "unsupported type": bundle.ErrUnsupported,
+		"bad template": bundle.ErrTemplate,
+	}
 	for _, c := range cases {
 		got, err := bundle.Expand(c.Text, c.Vars, nil)
 		if want := classes[c.Err]; !errors.Is(err, want) || c.Err != "" && want == nil {
@@ -44,7 +48,8 @@ const formatMarker, goMarker = "# provision-template-type: format-string\n", "# 
 func TestFormatString(t *testing.T) {
 	vars := map[string]string{"x": "abc", "w": "6", "q": "it's", "u": "äö"}
 	for in, want := range map[string]string{
-		"{x!s}": "abc", "{x!r}": "'abc'", "{q!r}": `"it's"`, "{x[1]}": "b", "{x:{w}}|": "abc   |", "{x:>{w}.2}": "    ab", "{u:_^6}": "__äö__", "{x:s}": "abc",
+		"{x!s}": "abc", "{x!r}": "'abc'", "{q!r}": `"it's"`, "{x[1]}": "b", "{x:{w}}|": "abc   |",
+		"{x:>{w}.2}": "    ab", "{u:_^6}": "__äö__", "{x:s}": "abc",
 		"{{{x}}}": "{abc}", "{x:<3}": "abc", "{x:.0}|": "|", "{x:}": "abc", "{x:.^9}": "...abc...",
 	} {
 		got, err := bundle.Expand(formatMarker+in, vars, nil)
@@ -59,10 +64,14 @@ func TestFormatString(t *testing.T) {
 		}
 	}
 	for in, class := range map[string]error{
-		"{0}": bundle.ErrTemplate, "{:>3}": bundle.ErrTemplate, "{x": bundle.ErrTemplate, "{x!": bundle.ErrTemplate, "{x!}": bundle.ErrTemplate, "{x!z}": bundle.ErrTemplate,
-		"{x!sx}": bundle.ErrTemplate, "{x:d}": bundle.ErrTemplate, "{x:=5}": bundle.ErrTemplate, "{x:05}": bundle.ErrTemplate, "{x:+}": bundle.ErrTemplate,
-		"{x:.}": bundle.ErrTemplate, "{x.upper}": bundle.ErrTemplate, "{x[9]}": bundle.ErrTemplate, "{x[a]}": bundle.ErrTemplate, "{x:{w:{w}}}": bundle.ErrTemplate,
-		"{x:99999999999}": bundle.ErrTemplate, "{}": bundle.ErrTemplate, "{y}": bundle.ErrMissing, "{x:{y}}": bundle.ErrMissing, "{ x }": bundle.ErrMissing,
+		"{0}": bundle.ErrTemplate, "{:>3}": bundle.ErrTemplate, "{x": bundle.ErrTemplate, "{x!": bundle.ErrTemplate,
+		"{x!}": bundle.ErrTemplate, "{x!z}": bundle.ErrTemplate,
+		"{x!sx}": bundle.ErrTemplate, "{x:d}": bundle.ErrTemplate, "{x:=5}": bundle.ErrTemplate,
+		"{x:05}": bundle.ErrTemplate, "{x:+}": bundle.ErrTemplate,
+		"{x:.}": bundle.ErrTemplate, "{x.upper}": bundle.ErrTemplate, "{x[9]}": bundle.ErrTemplate,
+		"{x[a]}": bundle.ErrTemplate, "{x:{w:{w}}}": bundle.ErrTemplate,
+		"{x:99999999999}": bundle.ErrTemplate, "{}": bundle.ErrTemplate, "{y}": bundle.ErrMissing,
+		"{x:{y}}": bundle.ErrMissing, "{ x }": bundle.ErrMissing,
 	} {
 		if got, err := bundle.Expand(formatMarker+in, vars, nil); !errors.Is(err, class) {
 			t.Errorf("%s: %q, %v; want %v", in, got, err, class)

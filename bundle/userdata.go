@@ -17,11 +17,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// UserData writes the steps of a plan as a configuration for cloud-init: a computer that boots with it comes to the same as by Apply as root, and has the same record,
-// so that an Apply later on finds what is done; one that comes before the first boot is over waits for it. It is to be made anew for each computer.
+// UserData writes the steps of a plan as a configuration for cloud-init: a computer that boots with
+// it comes to the same as by Apply as root, and has the same record, so that an Apply later on
+// finds what is done; one that comes before the first boot is over waits for it. It is to be made
+// anew for each computer.
 //
-// What it cannot have is an error of kind ErrInvalid: conditions and templates that ask for what only the computer itself can say; and of kind ErrDenied: secrets, since
-// whoever is on the computer, and whoever may look at it in the cloud, can read user data. With secrets they are let in.
+// What it cannot have is an error of kind ErrInvalid: conditions and templates that ask for what
+// only the computer itself can say; and of kind ErrDenied: secrets, since whoever is on the
+// computer, and whoever may look at it in the cloud, can read user data. With secrets they are let
+// in.
 func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 	for _, b := range p.parts {
 		if err := b.bootable(facts, secrets); err != nil {
@@ -85,7 +89,8 @@ func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 // cloudDir is the directory of the record where root applies.
 const cloudDir = "/var/lib/hostler/bundle"
 
-// cloudRun runs the bundles' scripts at the first boot, by the same text as Apply and under the same lock.
+// cloudRun runs the bundles' scripts at the first boot, by the same text as Apply and under the
+// same lock.
 var cloudRun = "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\nS=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\n" +
 	"umask 077\nchmod 700 \"$S\"\nsh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
 
@@ -112,7 +117,10 @@ const cloudLarge = 1 << 20
 func cloudFileOf(path, mode string, st *Step) (cloudFile, error) {
 	f := cloudFile{Path: path, Permissions: mode, Encoding: "gz+b64"}
 	if st.size > cloudLarge {
-		return f, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: it is too large for user data: %d bytes", st.Title(), st.size), Hint: "--via ssh"}
+		return f, &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("%s: it is too large for user data: %d bytes", st.Title(), st.size), Hint: "--via ssh",
+		}
 	}
 	r, err := st.Open()
 	if err != nil {
@@ -146,20 +154,29 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 		}
 		for _, m := range factNames().FindAllStringSubmatch(text, -1) {
 			if facts[m[1]] == "" && m[1] != "os" {
-				return unborn(b.File, b.Name, "", fmt.Errorf("a template wants the fact %s, which is not known before the computer boots", m[1]))
+				return unborn(
+					b.File, b.Name, "",
+					fmt.Errorf("a template wants the fact %s, which is not known before the computer boots", m[1]),
+				)
 			}
 		}
 	}
 	if len(b.secret) > 0 && !secrets {
 		return &compute.Error{Kind: compute.ErrDenied, Hint: "--via ssh",
-			Err: fmt.Errorf("bundle %s: %s is a secret, and user data can be read by all who are on the computer, or may look at it in the cloud", b.Name, strings.Join(slices.Sorted(maps.Keys(b.secret)), ", "))}
+			Err: fmt.Errorf(
+				"bundle %s: %s is a secret, and user data can be read by all who are on the computer, or may look at it in the cloud",
+				b.Name, strings.Join(slices.Sorted(maps.Keys(b.secret)), ", "),
+			)}
 	}
 	return nil
 }
 
 // unborn is the error of what asks a computer that there is not yet.
 func unborn(place, bundle, key string, err error) error {
-	return &compute.Error{Kind: compute.ErrInvalid, Err: at(place, bundle, key, err), Hint: "deploy it by --via ssh, or render it with --fact NAME=VALUE"}
+	return &compute.Error{
+		Kind: compute.ErrInvalid, Err: at(place, bundle, key, err),
+		Hint: "deploy it by --via ssh, or render it with --fact NAME=VALUE",
+	}
 }
 
 // conditions are all that a bundle has.

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestUserData has cloud-init check what we write, does by hand what cloud-init would, and then has nothing left to apply.
+// TestUserData has cloud-init check what we write, does by hand what cloud-init would, and then has
+// nothing left to apply.
 func TestUserData(t *testing.T) {
 	p := newPlace(t)
 	set := conf(t, map[string]string{
@@ -44,7 +45,8 @@ func TestUserData(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(program, "schema", "--config-file", file).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("Valid")) {
+		if out, err := exec.Command(program, "schema", "--config-file", file).CombinedOutput(); err != nil ||
+			!bytes.Contains(out, []byte("Valid")) {
 			t.Errorf("%v: %s\n%s", err, out, data)
 		}
 	})
@@ -54,7 +56,9 @@ func TestUserData(t *testing.T) {
 		Run   [][]string                                              `json:"runcmd"`
 	}
 	state := p.path("state")
-	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("#cloud-config\n")), &said); err != nil || len(said.Keys) != 1 || len(said.Run) != 1 {
+	if err := json.Unmarshal(
+		bytes.TrimPrefix(data, []byte("#cloud-config\n")), &said,
+	); err != nil || len(said.Keys) != 1 || len(said.Run) != 1 {
 		t.Fatalf("%+v, %v", said, err)
 	}
 	there := func(s string) string { return strings.ReplaceAll(s, "/var/lib/hostler/bundle", state) }
@@ -87,7 +91,8 @@ func TestUserData(t *testing.T) {
 		}
 	}
 	out, err := exec.Command(said.Run[0][0], there(said.Run[0][1])).CombinedOutput()
-	if want := "hostler: bundle script b/1.sh ended with status 0\nhostler: bundle script b/2.sh ended with status 3\n"; err == nil || string(out) != want {
+	if want := "hostler: bundle script b/1.sh ended with status 0\nhostler: bundle script b/2.sh ended with status 3\n"; err == nil ||
+		string(out) != want {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if got := p.read(t, "ones"); got != "web-1 80\n" {
@@ -104,21 +109,27 @@ func TestUserData(t *testing.T) {
 
 func TestUserDataRefused(t *testing.T) {
 	set := conf(t, map[string]string{
-		"s/bundle.conf": "[args]\ntoken = env:X", "w/bundle.conf": "when = tool.git", "f/bundle.conf": "scripts = 1.sh", "f/scripts/1.sh": goMarker + "{{.facts.address}}",
+		"s/bundle.conf": "[args]\ntoken = env:X", "w/bundle.conf": "when = tool.git", "f/bundle.conf": "scripts = 1.sh",
+		"f/scripts/1.sh": goMarker + "{{.facts.address}}",
 	})
 	secret := bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) { return "x", v == "env:X", nil }}
-	if _, err := plan(t, set, secret, "s").UserData(nil, false); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "token is a secret") {
+	if _, err := plan(t, set, secret, "s").UserData(nil, false); !errors.Is(err, compute.ErrDenied) ||
+		!strings.Contains(err.Error(), "token is a secret") {
 		t.Errorf("%v", err)
 	}
 	if _, err := plan(t, set, secret, "s").UserData(nil, true); err != nil {
 		t.Errorf("%v", err)
 	}
-	for name, want := range map[string]string{"w": "tool.git: what the computer says of itself is not known", "f": "a template wants the fact address"} {
-		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(nil, false); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), want) {
+	for name, want := range map[string]string{
+		"w": "tool.git: what the computer says of itself is not known", "f": "a template wants the fact address",
+	} {
+		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(nil, false); !errors.Is(err, compute.ErrInvalid) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	known := bundle.Facts{"tool.git": "", "address": "10.0.0.7"} // who says it beforehand is believed
+	// who says it beforehand is believed
+	known := bundle.Facts{"tool.git": "", "address": "10.0.0.7"}
 	for _, name := range []string{"w", "f"} {
 		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(known, false); err != nil {
 			t.Errorf("%s: %v", name, err)

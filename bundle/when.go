@@ -8,16 +8,18 @@ import (
 	"strings"
 )
 
-// Condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git", "!tool.rpm". All of a list must hold.
+// Condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git",
+// "!tool.rpm". All of a list must hold.
 type Condition struct {
 	Fact, Op, Value string // Op "": the fact is there and not empty; "!": it is not
 }
 
-// Facts are what is known of a computer, by name. Beside those of FactNames there are tool.NAME, the path of a program there, and fact.NAME, what
-// its provider says.
+// Facts are what is known of a computer, by name. Beside those of FactNames there are tool.NAME,
+// the path of a program there, and fact.NAME, what its provider says.
 type Facts map[string]string
 
-// FactNames are the facts that a computer has, or may have: what its source knows, and what it says of itself.
+// FactNames are the facts that a computer has, or may have: what its source knows, and what it says
+// of itself.
 var FactNames = []string{
 	"id", "name", "source", "provider_id", "address", "region", "image", "flavor",
 	"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user",
@@ -61,7 +63,10 @@ func ParseConditions(text string) ([]Condition, error) {
 			}
 		}
 		if !knownFact(c.Fact) {
-			return nil, fmt.Errorf("%q: there is no fact %q%s", s, c.Fact, near(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)))
+			return nil, fmt.Errorf(
+				"%q: there is no fact %q%s", s, c.Fact,
+				near(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)),
+			)
 		}
 		out = append(out, c)
 	}

@@ -19,7 +19,8 @@ func (c *Client) Applied(ctx context.Context, labels map[string]string) (out api
 	return out, err
 }
 
-// AppliedThing is one thing that was applied, with its files. What is not there is compute.ErrNotFound.
+// AppliedThing is one thing that was applied, with its files. What is not there is
+// compute.ErrNotFound.
 func (c *Client) AppliedThing(ctx context.Context, kind, name string) (out api.AppliedThing, err error) {
 	err = c.do(ctx, http.MethodGet, thing(kind, name), nil, nil, &out)
 	return out, err

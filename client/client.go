@@ -21,13 +21,18 @@ import (
 
 // Options say which controller, and who asks. One of URL, Socket and Dial is required.
 type Options struct {
-	URL     string                                      // https://HOST[:PORT], or http:// on loopback
-	Socket  string                                      // path of a unix socket on this machine; the controller sees by itself who we are
-	Dial    func(ctx context.Context) (net.Conn, error) // in place of both: a way to one in this process
-	Token   string                                      // presented with each request; "": none
-	Reason  string                                      // why all requests are made, for the audit log; "": they do not say
-	Project *string                                     // that all requests are about; nil: they do not say
-	TLS     *tls.Config                                 // for URL; nil: the system's
+	// https://HOST[:PORT], or http:// on loopback
+	URL string
+	// path of a unix socket on this machine; the controller sees by itself who we are
+	Socket string
+	// in place of both: a way to one in this process
+	Dial  func(ctx context.Context) (net.Conn, error)
+	Token string // presented with each request; "": none
+	// why all requests are made, for the audit log; "": they do not say
+	Reason string
+	// that all requests are about; nil: they do not say
+	Project *string
+	TLS     *tls.Config // for URL; nil: the system's
 }
 
 // Client speaks to one controller. It may be used from many goroutines.
@@ -47,8 +52,14 @@ const maxAnswer = 256 << 20
 
 // New makes a client. It connects to nothing yet.
 func New(opt Options) (*Client, error) {
-	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment}
-	c := &Client{token: opt.Token, project: opt.Project, reason: opt.Reason, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	t := &http.Transport{
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS,
+		ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment,
+	}
+	c := &Client{
+		token: opt.Token, project: opt.Project, reason: opt.Reason,
+		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
 	if opt.Dial != nil {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return opt.Dial(ctx) }
@@ -201,7 +212,8 @@ func refusal(answer *http.Response) error {
 	var p api.Problem
 	if !strings.HasPrefix(answer.Header.Get("Content-Type"), api.ProblemType) || json.Unmarshal(text, &p) != nil {
 		p = api.Problem{Detail: "the controller answers " + answer.Status, Hint: "is it a controller of hostler that listens there?"}
-		if strings.Contains(string(text), "HTTP request to an HTTPS server") { // in the words of package net/http
+		// in the words of package net/http
+		if strings.Contains(string(text), "HTTP request to an HTTPS server") {
 			p = api.Problem{Detail: "the controller speaks TLS there, and was asked without", Hint: "https:// in its address"}
 		}
 	}

@@ -14,13 +14,15 @@ import (
 // subprotocol is what is spoken on the WebSocket into an instance.
 const subprotocol = "hostler-agent"
 
-// Connect opens a way into an instance under who's lease, through the controller. It ends with the lease.
+// Connect opens a way into an instance under who's lease, through the controller. It ends with the
+// lease.
 func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	r, err := c.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
 	if err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.WithoutCancel(ctx)) // of the connection; ctx is of the opening alone
+	// of the connection; ctx is of the opening alone
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	socket, answer, err := websocket.Dial(life, r.URL.String(), &websocket.DialOptions{
 		HTTPClient: c.http, HTTPHeader: r.Header, Subprotocols: []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,

@@ -1,5 +1,6 @@
-// Package client is the Go SDK of a controller: it takes leases, uses instances and gives them back through its HTTP API, by the same interface as the
-// engine in one's own process (compute.Leaser). It imports no part of the controller.
+// Package client is the Go SDK of a controller: it takes leases, uses instances and gives them back
+// through its HTTP API, by the same interface as the engine in one's own process (compute.Leaser).
+// It imports no part of the controller.
 //
 //	c, err := client.New(client.Options{URL: "https://hostler.example.org", Token: token})
 //	leases, err := c.Acquire(ctx, compute.Request{Source: "web", Count: 1})

@@ -26,7 +26,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// controller is one for the examples, with a source web of at most two computers: its URL, and how it ends.
+// controller is one for the examples, with a source web of at most two computers: its URL, and how
+// it ends.
 func controller() (url string, end func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -47,7 +48,8 @@ func controller() (url string, end func()) {
 		log.Fatal(err)
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "example", Ready: func(context.Context) error { return nil }, Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		Engine: func() server.Engine { return p }, Version: "example", Ready: func(context.Context) error { return nil },
+		Reload:   func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		Identity: func() api.Identity { return api.Identity{} },
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			if r.Header.Get("Authorization") != "Bearer secret" {
@@ -79,7 +81,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	l := leases[0]
-	exit, err := c.Run(ctx, compute.Who{Lease: l.ID}, l.Instance, &compute.Command{Args: []string{"echo", "hello from", string(l.Instance)}, Stdout: os.Stdout})
+	exit, err := c.Run(
+		ctx, compute.Who{Lease: l.ID}, l.Instance,
+		&compute.Command{Args: []string{"echo", "hello from", string(l.Instance)}, Stdout: os.Stdout},
+	)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -135,10 +140,15 @@ func ExampleClient_Copy() {
 		log.Fatal(err)
 	}
 	who := compute.Who{Lease: l.ID}
-	if err := c.Copy(ctx, who, client.Place{Path: here}, client.Place{Instance: l.Instance, Path: there}, remote.CopyOptions{}); err != nil {
+	if err := c.Copy(
+		ctx, who, client.Place{Path: here}, client.Place{Instance: l.Instance, Path: there}, remote.CopyOptions{},
+	); err != nil {
 		log.Fatal(err)
 	}
-	if err := c.Copy(ctx, who, client.Place{Instance: l.Instance, Path: there}, client.Place{Path: "-"}, remote.CopyOptions{Stdout: os.Stdout}); err != nil {
+	if err := c.Copy(
+		ctx, who, client.Place{Instance: l.Instance, Path: there}, client.Place{Path: "-"},
+		remote.CopyOptions{Stdout: os.Stdout},
+	); err != nil {
 		log.Fatal(err)
 	}
 	// Output: a line

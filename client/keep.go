@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Fill brings sources up to what is wanted, once. No names: all sources. It returns the names of what was made.
+// Fill brings sources up to what is wanted, once. No names: all sources. It returns the names of
+// what was made.
 func (c *Client) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
 	var out struct {
 		Made []string `json:"made"`
@@ -36,7 +37,8 @@ func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names
 	return c.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
 }
 
-// Reload has the controller read its configuration anew, and tells which sources are broken. After an error it goes on with the one that it had.
+// Reload has the controller read its configuration anew, and tells which sources are broken. After
+// an error it goes on with the one that it had.
 func (c *Client) Reload(ctx context.Context) (out api.Reloaded, err error) {
 	err = c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, &out)
 	return out, err

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends the request is given up.
+// Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends
+// the request is given up.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	if req.Count == 0 { // which asks for nothing, of a source that there is
 		return nil, c.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
@@ -30,8 +31,10 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	return leasesOf(&out), nil
 }
 
-// AcquireOnce is Acquire with a key of the caller's: the same request with the same key again is given the same leases, also when these have ended, until a
-// day after that. ErrConflict: another request had the key. One that was ended by its maker may have been given what the same one is told then.
+// AcquireOnce is Acquire with a key of the caller's: the same request with the same key again is
+// given the same leases, also when these have ended, until a day after that. ErrConflict: another
+// request had the key. One that was ended by its maker may have been given what the same one is
+// told then.
 func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
 	if err := c.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
@@ -48,7 +51,8 @@ func leasesOf(out *api.Acquired) []compute.Lease {
 	return leases
 }
 
-// giveUpPatience is how long a request is given up for that was ended by its maker. One that comes to no end has its leases end by their own times.
+// giveUpPatience is how long a request is given up for that was ended by its maker. One that comes
+// to no end has its leases end by their own times.
 const giveUpPatience = 5 * time.Second
 
 // giveUp has given back what a request may have given whose answer was on its way when ctx ended.
@@ -58,12 +62,14 @@ func (c *Client) giveUp(ctx context.Context, key string) {
 	_ = c.GiveUp(ctx, key) // a controller that has gone tells nobody of anything
 }
 
-// GiveUp ends a request of ours that has this key, if it is still being served, and has given back what it was given; the same that comes later is a conflict.
+// GiveUp ends a request of ours that has this key, if it is still being served, and has given back
+// what it was given; the same that comes later is a conflict.
 func (c *Client) GiveUp(ctx context.Context, key string) error {
 	return c.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil)
 }
 
-// ask makes a request for leases once. The answer is a document at once, or a stream of events that ends with it.
+// ask makes a request for leases once. The answer is a document at once, or a stream of events that
+// ends with it.
 func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *api.Acquired) error {
 	r, err := c.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// HowToSignIn asks how people sign in. It needs no token. compute.ErrNotFound: whoever answers there is no controller.
+// HowToSignIn asks how people sign in. It needs no token. compute.ErrNotFound: whoever answers
+// there is no controller.
 func (c *Client) HowToSignIn(ctx context.Context) (api.SignIn, error) {
 	r, err := c.request(ctx, http.MethodGet, "/v1/login", nil, nil)
 	if err != nil {
@@ -33,13 +34,17 @@ func (c *Client) HowToSignIn(ctx context.Context) (api.SignIn, error) {
 		Issuer *string `json:"issuer"`
 	}
 	if answer.StatusCode != http.StatusOK || json.Unmarshal(text, &out) != nil || out.Issuer == nil {
-		return api.SignIn{}, &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: what answers there (%s) is no controller, or one of an older hostler", c.base, answer.Status)}
+		return api.SignIn{}, &compute.Error{
+			Kind: compute.ErrNotFound,
+			Err:  fmt.Errorf("%s: what answers there (%s) is no controller, or one of an older hostler", c.base, answer.Status),
+		}
 	}
 	out.SignIn.Issuer = *out.Issuer
 	return out.SignIn, nil
 }
 
-// Exchange shows what a provider says of somebody, and returns his token. It is not repeated where the answer is lost: a proof is good once.
+// Exchange shows what a provider says of somebody, and returns his token. It is not repeated where
+// the answer is lost: a proof is good once.
 func (c *Client) Exchange(ctx context.Context, proof api.Proof) (out api.Session, err error) {
 	err = c.do(ctx, http.MethodPost, "/v1/login", nil, proof, &out)
 	if err == nil && out.Token == "" {
@@ -48,7 +53,8 @@ func (c *Client) Exchange(ctx context.Context, proof api.Proof) (out api.Session
 	return out, err
 }
 
-// SignOut ends the session of the token that c presents, if signing in has made it; revoked says so.
+// SignOut ends the session of the token that c presents, if signing in has made it; revoked says
+// so.
 func (c *Client) SignOut(ctx context.Context) (revoked bool, err error) {
 	var out api.SignedOut
 	err = c.do(ctx, http.MethodDelete, "/v1/session", nil, nil, &out)

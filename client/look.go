@@ -14,7 +14,8 @@ import (
 // pageSize is how many are asked for at once.
 const pageSize = 10000
 
-// Resolve finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none.
+// Resolve finds an instance by its name, or by the name or id of a living lease; the lease is nil
+// when it has none.
 func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var out api.Instance
 	if err := c.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(name), nil, nil, &out); err != nil {
@@ -32,7 +33,8 @@ func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, err
 	return i, err
 }
 
-// Instances returns those that a query selects: by states, source and owner, as the rest is the engine's own.
+// Instances returns those that a query selects: by states, source and owner, as the rest is the
+// engine's own.
 func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error) {
 	query := pages(q.After, q.Limit)
 	for key, value := range map[string]string{"source": q.Source, "owner": q.Owner} {
@@ -67,7 +69,8 @@ func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]comp
 	}
 }
 
-// pages asks for a list page by page, those after a row first; with a limit for no more than that, which is less work for both.
+// pages asks for a list page by page, those after a row first; with a limit for no more than that,
+// which is less work for both.
 func pages(after int64, limit int) url.Values {
 	size := pageSize
 	if limit > 0 {

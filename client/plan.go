@@ -9,14 +9,16 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Plan tells what the controller would make, start, stop and discard now, and why, of these sources or all; and what it did lately. Nothing is done.
+// Plan tells what the controller would make, start, stop and discard now, and why, of these sources
+// or all; and what it did lately. Nothing is done.
 func (c *Client) Plan(ctx context.Context, sources ...string) (api.Plans, error) {
 	var out api.Plans
 	err := c.do(ctx, http.MethodGet, "/v1/plan", named(sources, url.Values{"fresh": {"true"}}), nil, &out)
 	return out, err
 }
 
-// History tells how these sources, or all, were used in the last hour by the minute, or in the last day by the quarter of an hour.
+// History tells how these sources, or all, were used in the last hour by the minute, or in the last
+// day by the quarter of an hour.
 func (c *Client) History(ctx context.Context, day bool, sources ...string) (api.History, error) {
 	span := "hour"
 	if day {

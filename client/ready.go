@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// Ready reports whether the controller can serve requests now: whether it reaches its state. The error says that it cannot.
+// Ready reports whether the controller can serve requests now: whether it reaches its state. The
+// error says that it cannot.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/readyz", nil, nil, nil)
 }

@@ -16,11 +16,13 @@ type lost struct{ error }
 // Unwrap gives the reason itself.
 func (l *lost) Unwrap() error { return l.error }
 
-// pauses are those before a request whose answer was lost is made again. A controller that was killed is there again by then, or is not for long.
+// pauses are those before a request whose answer was lost is made again. A controller that was
+// killed is there again by then, or is not for long.
 var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
-// repeat makes a request that makes something, and makes it again with the same key where the answer was lost: then the answer is the first one's, or nothing
-// was made. One that could not be sent at all is not repeated.
+// repeat makes a request that makes something, and makes it again with the same key where the
+// answer was lost: then the answer is the first one's, or nothing was made. One that could not be
+// sent at all is not repeated.
 func (c *Client) repeat(ctx context.Context, ask func(key string) error) error {
 	return c.repeatAs(ctx, rand.Text(), ask)
 }

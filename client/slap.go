@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// SlapComputers returns a page of the computers of the controller's SlapOS master: those with a text in reference or title.
+// SlapComputers returns a page of the computers of the controller's SlapOS master: those with a
+// text in reference or title.
 func (c *Client) SlapComputers(ctx context.Context, match string, page api.SlapPage) (out api.SlapComputerPage, err error) {
 	query := slapPage(page)
 	set(query, "match", match)
@@ -45,7 +46,8 @@ func (c *Client) SlapInstances(ctx context.Context, q api.SlapQuery, page api.Sl
 	return out, err
 }
 
-// AllSlapInstances are all of the instances that are asked for, page by page. It ends with the first error.
+// AllSlapInstances are all of the instances that are asked for, page by page. It ends with the
+// first error.
 func (c *Client) AllSlapInstances(ctx context.Context, q api.SlapQuery) iter.Seq2[api.SlapInstance, error] {
 	return func(yield func(api.SlapInstance, error) bool) {
 		page := api.SlapPage{Limit: 1000}
@@ -85,7 +87,8 @@ func (c *Client) SlapSoftware(ctx context.Context, release string) (out api.Slap
 	return out, err
 }
 
-// SlapRequest asks for an instance tree. The same again changes nothing; where there is no place, the answer has the reason.
+// SlapRequest asks for an instance tree. The same again changes nothing; where there is no place,
+// the answer has the reason.
 func (c *Client) SlapRequest(ctx context.Context, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
 	err = c.do(ctx, http.MethodPost, "/v1/slap/instances", nil, q, &out)
 	return out, err

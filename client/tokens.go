@@ -8,14 +8,16 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// CreateToken makes a token. The answer is the only time that it can be seen; where it is lost the token is there all the same, and can be revoked.
+// CreateToken makes a token. The answer is the only time that it can be seen; where it is lost the
+// token is there all the same, and can be revoked.
 func (c *Client) CreateToken(ctx context.Context, req api.TokenRequest) (api.NewToken, error) {
 	var out api.NewToken
 	err := c.do(ctx, http.MethodPost, "/v1/tokens", nil, req, &out)
 	return out, err
 }
 
-// LeaseToken makes a token of a lease of ours, for that lease alone; with extend it may keep the lease longer, too.
+// LeaseToken makes a token of a lease of ours, for that lease alone; with extend it may keep the
+// lease longer, too.
 func (c *Client) LeaseToken(ctx context.Context, lease string, extend bool) (api.NewToken, error) {
 	var out api.NewToken
 	err := c.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(lease)+"/token", nil, api.LeaseTokenRequest{Extend: extend}, &out)

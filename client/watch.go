@@ -19,15 +19,18 @@ import (
 )
 
 const (
-	maxEvent   = 4 << 20          // bytes of one event
-	silence    = 45 * time.Second // without a word a stream is dead: a controller says every 15 s that it lives
+	maxEvent = 4 << 20 // bytes of one event
+	// without a word a stream is dead: a controller says every 15 s that it lives
+	silence    = 45 * time.Second
 	againFirst = 100 * time.Millisecond
 	againMost  = 5 * time.Second
 )
 
-// Watch calls f for each event of the journal that a query selects, those after q.After first and then each as it happens, until ctx ends or f returns an
-// error, which Watch returns. Where the connection breaks, or the controller is another one for a while, it goes on after the last event that f had:
-// none is lost and none comes twice. An error of the controller's own ends it, unless that is unavailable.
+// Watch calls f for each event of the journal that a query selects, those after q.After first and
+// then each as it happens, until ctx ends or f returns an error, which Watch returns. Where the
+// connection breaks, or the controller is another one for a while, it goes on after the last event
+// that f had: none is lost and none comes twice. An error of the controller's own ends it, unless
+// that is unavailable.
 func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute.Event) error) error {
 	pause := againFirst
 	for {

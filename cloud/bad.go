@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// health is whether a server is bad, as this process knows it. What is recorded counts, and of that what was recorded last: other processes may say so too.
+// health is whether a server is bad, as this process knows it. What is recorded counts, and of that
+// what was recorded last: other processes may say so too.
 type health struct {
 	bad      time.Time   // since when, by this process' clock; zero: it is not
 	reason   string      // why it is bad for ever
@@ -26,8 +27,10 @@ type badness struct {
 	Why   string `json:"why,omitempty"` // for ever; "": it may heal
 }
 
-// GoneBad has nothing more booked on the server until NotBad; with a reason for ever. That is recorded: it counts for all processes, and for those that come later. With Options.AutoConfirmDead
-// the server is destroyed when it has been bad for so long, by the process that has it or said so, or by the one that takes it over.
+// GoneBad has nothing more booked on the server until NotBad; with a reason for ever. That is
+// recorded: it counts for all processes, and for those that come later. With
+// Options.AutoConfirmDead the server is destroyed when it has been bad for so long, by the process
+// that has it or said so, or by the one that takes it over.
 func (s *Server) GoneBad(permanently ...string) {
 	s.mu.Lock()
 	why := ""
@@ -48,7 +51,8 @@ func (s *Server) GoneBad(permanently ...string) {
 	s.record()
 }
 
-// NotBad heals a server that is bad. It returns false where that is not so any more: it is bad for ever, or destroyed.
+// NotBad heals a server that is bad. It returns false where that is not so any more: it is bad for
+// ever, or destroyed.
 func (s *Server) NotBad() bool {
 	s.mu.Lock()
 	if s.reason != "" || s.stage != living {
@@ -91,7 +95,8 @@ func (s *Server) PermanentProblem() string {
 	return s.reason
 }
 
-// record writes down whether the server is bad. When the store fails it goes on by what this process knows, and the next change is written.
+// record writes down whether the server is bad. When the store fails it goes on by what this
+// process knows, and the next change is written.
 func (s *Server) record() {
 	if s.c == nil {
 		return
@@ -104,7 +109,8 @@ func (s *Server) record() {
 		defer s.mu.Unlock()
 		changes, s.unsaved = s.changes, true
 		switch {
-		case s.bad.IsZero() && r.Bad != nil && r.Bad.Why != "": // what another process said of it does not heal
+		case s.bad.IsZero() && r.Bad != nil && r.Bad.Why != "":
+			// what another process said of it does not heal
 		case s.bad.IsZero():
 			r.Bad = nil
 		case r.Bad == nil:
@@ -130,7 +136,8 @@ func (s *Server) record() {
 	}
 }
 
-// learn takes what is recorded of the server's health, where that is newer than what this process knows.
+// learn takes what is recorded of the server's health, where that is newer than what this process
+// knows.
 func (s *Server) learn(r record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +167,8 @@ func (s *Server) take(r record) {
 	s.spell, s.reason = r.Bad.Since, r.Bad.Why
 }
 
-// mourn has a server that is bad be taken for dead when it has been so for long enough. The caller holds mu.
+// mourn has a server that is bad be taken for dead when it has been so for long enough. The caller
+// holds mu.
 func (s *Server) mourn() {
 	if s.c == nil || s.mourning != nil || s.bad.IsZero() || s.stage != living || s.c.opt.AutoConfirmDead <= 0 {
 		return
@@ -176,7 +184,8 @@ func (s *Server) unmourn() {
 	}
 }
 
-// confirmDead destroys the server that has been bad for long, unless it has healed, here or for another process.
+// confirmDead destroys the server that has been bad for long, unless it has healed, here or for
+// another process.
 func (s *Server) confirmDead(ctx context.Context) {
 	for n := 1; ; n++ {
 		r, err := s.c.recorded(ctx, s.Name)

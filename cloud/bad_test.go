@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The bubble's clock is the wall clock here. A machine's own clock, which nobody sets, is what a test says: to let an hour pass of which the machine knows nothing is to have its wall clock set
+// The bubble's clock is the wall clock here. A machine's own clock, which nobody sets, is what a
+// test says: to let an hour pass of which the machine knows nothing is to have its wall clock set
 // forward by one.
 
 // machine has run for as long as the bubble, but for what its wall clock was set.
@@ -26,8 +27,9 @@ func (m *machine) uptime() (string, time.Duration, error) {
 	return m.run, time.Since(m.began) - m.set, nil
 }
 
-// TestBadIsRemembered: that a server is bad outlives the process that said so, with the reason and since when, and whoever takes the server over destroys it when its time has come, however the wall
-// clock was set meanwhile.
+// TestBadIsRemembered: that a server is bad outlives the process that said so, with the reason and
+// since when, and whoever takes the server over destroys it when its time has come, however the
+// wall clock was set meanwhile.
 func TestBadIsRemembered(t *testing.T) {
 	const confirm, passed, skipped = 30 * time.Minute, 10 * time.Minute, 5 * time.Hour
 	for _, c := range []struct {
@@ -83,7 +85,8 @@ func TestBadIsRemembered(t *testing.T) {
 						t.Errorf("the next process has it be bad: %v, for %v, want %v", srv.IsBad(), srv.BadDuration(), c.bad)
 					}
 				}
-				if named(two, burnt).PermanentProblem() != "burnt" || named(two, burnt).NotBad() || named(two, silent).PermanentProblem() != "" || named(two, healed).IsBad() {
+				if named(two, burnt).PermanentProblem() != "burnt" || named(two, burnt).NotBad() ||
+					named(two, silent).PermanentProblem() != "" || named(two, healed).IsBad() {
 					t.Error("the reasons are others now")
 				}
 				if err := two.Recover(ctx); err != nil {
@@ -137,7 +140,8 @@ func ahead(t *testing.T, p process, name string, by time.Duration) {
 	}
 }
 
-// TestBadForAll: what one process says of a server's health counts for another one that is there at the same time, and what is bad for ever for the one heals for none.
+// TestBadForAll: what one process says of a server's health counts for another one that is there at
+// the same time, and what is bad for ever for the one heals for none.
 func TestBadForAll(t *testing.T) {
 	s, file := newSky(), state(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +178,8 @@ func TestBadForAll(t *testing.T) {
 	})
 }
 
-// TestBadIsNotRecorded: where the store fails, a process goes on by what it knows, and writes that when it can.
+// TestBadIsNotRecorded: where the store fails, a process goes on by what it knows, and writes that
+// when it can.
 func TestBadIsNotRecorded(t *testing.T) {
 	s, file := newSky(), state(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"time"
 )
 
-// moment is when something was recorded: by the wall clock, which somebody may set, and by how long the machine had run, which nobody can. What a cloud says of the time counts for nothing.
+// moment is when something was recorded: by the wall clock, which somebody may set, and by how long
+// the machine had run, which nobody can. What a cloud says of the time counts for nothing.
 type moment struct {
-	Wall time.Time     `json:"wall"`
-	Run  string        `json:"run,omitempty"` // of which machine, and which run of it; "": there is no such clock
-	Up   time.Duration `json:"up,omitempty"`
+	Wall time.Time `json:"wall"`
+	// of which machine, and which run of it; "": there is no such clock
+	Run string        `json:"run,omitempty"`
+	Up  time.Duration `json:"up,omitempty"`
 }
 
 // now is this moment.
@@ -22,8 +24,9 @@ func (c *Cloud) now() moment {
 	return m
 }
 
-// since is how much time has passed since a moment, however the wall clock was set meanwhile. Where the machine was started anew since, or it was another machine, the wall clock has to do:
-// a moment that lies ahead of it is now.
+// since is how much time has passed since a moment, however the wall clock was set meanwhile. Where
+// the machine was started anew since, or it was another machine, the wall clock has to do: a moment
+// that lies ahead of it is now.
 func (c *Cloud) since(then moment) time.Duration {
 	now := c.now()
 	if then.Run != "" && then.Run == now.Run {

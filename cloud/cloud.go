@@ -15,15 +15,18 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Cloud is one project of a cloud, and what was made there under one name. Its methods may be called at once from many goroutines, and other processes may
-// have the same one open on the same store.
+// Cloud is one project of a cloud, and what was made there under one name. Its methods may be
+// called at once from many goroutines, and other processes may have the same one open on the same
+// store.
 type Cloud struct {
-	opt    Options
-	t      Timers
-	log    *slog.Logger
-	door   Door
-	book   book
-	ctx    context.Context // ends with Close: what was begun on our own account, such as the end of an idle server, goes no further
+	opt  Options
+	t    Timers
+	log  *slog.Logger
+	door Door
+	book book
+	// ends with Close: what was begun on our own account, such as the end of an idle server, goes
+	// no further
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	own    sync.WaitGroup // what runs on our own account
 	uptime func() (run string, up time.Duration, err error)
@@ -62,8 +65,9 @@ func (a average) plus(d time.Duration) average {
 // resources are the names that a resource may have.
 var resources = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w -]+$`) })
 
-// New opens a cloud. It asks the store, and the cloud for no more than logging in; servers that a process left that has died are taken over by Deploy or Recover. A resource's name that is
-// not allowed, a provider that is not known, or missing credentials are ErrInvalid.
+// New opens a cloud. It asks the store, and the cloud for no more than logging in; servers that a
+// process left that has died are taken over by Deploy or Recover. A resource's name that is not
+// allowed, a provider that is not known, or missing credentials are ErrInvalid.
 func New(ctx context.Context, o Options) (*Cloud, error) {
 	invalid := func(format string, a ...any) (*Cloud, error) {
 		return nil, &compute.Error{Op: "cloud.New", ID: compute.ID(o.Resource), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
@@ -86,7 +90,8 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Open = open
 	}
 	t := o.Timers.complete()
-	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{}, uptime: proc.Uptime,
+	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{},
+		spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{}, uptime: proc.Uptime,
 		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
 	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
 	if err != nil {
@@ -100,8 +105,9 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 // errClosed is why what runs ends when a Cloud is closed.
 var errClosed = errors.New("the cloud was closed")
 
-// Close ends what this process does with the cloud: countdowns and connections, with the commands that run over them. Servers stay, and whoever opens the
-// cloud next has them by Recover. It comes before the store's Close.
+// Close ends what this process does with the cloud: countdowns and connections, with the commands
+// that run over them. Servers stay, and whoever opens the cloud next has them by Recover. It comes
+// before the store's Close.
 func (c *Cloud) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -192,7 +198,8 @@ func (c *Cloud) forgetProviders() {
 	clear(c.providers)
 }
 
-// ErrIsNoHardware tells whether an error of Spawn says that the cloud had no room for a server of that flavor.
+// ErrIsNoHardware tells whether an error of Spawn says that the cloud had no room for a server of
+// that flavor.
 func (c *Cloud) ErrIsNoHardware(err error) bool { return err != nil && c.door.NoHardware(err) }
 
 // sleep waits, or returns why ctx ended.

@@ -36,7 +36,8 @@ type sky struct {
 
 func newSky() *sky {
 	return &sky{computers: fake.NewCloud(), project: "p", flavors: []cloud.Flavor{
-		{ID: "1", Name: "small", Cores: 1, RAM: 2048, Disk: 10}, {ID: "2", Name: "large", Cores: 4, RAM: 8000, Disk: 20}, {ID: "3", Name: "other.large", Cores: 4, RAM: 8000, Disk: 30},
+		{ID: "1", Name: "small", Cores: 1, RAM: 2048, Disk: 10}, {ID: "2", Name: "large", Cores: 4, RAM: 8000, Disk: 20},
+		{ID: "3", Name: "other.large", Cores: 4, RAM: 8000, Disk: 30},
 	}}
 }
 
@@ -58,7 +59,10 @@ func (c choosy) Lingers() time.Duration { return time.Minute }
 
 func (c choosy) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if c.full[spec.Flavor] {
-		return compute.Instance{}, &compute.Error{Op: "sky.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: errors.New("No valid host was found. There are not enough hosts available.")}
+		return compute.Instance{}, &compute.Error{
+			Op: "sky.Create", ID: spec.ID, Kind: compute.ErrNoCapacity,
+			Err: errors.New("No valid host was found. There are not enough hosts available."),
+		}
 	}
 	return c.Provider.Create(ctx, spec)
 }
@@ -127,7 +131,11 @@ func start(t testing.TB, s *sky, file string, change func(*cloud.Options)) proce
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := cloud.Options{Resource: "test", Store: store, Open: func(_ context.Context, setup cloud.Setup) (cloud.Door, error) { return door{s, setup}, nil }, Log: slog.New(slog.DiscardHandler)}
+	o := cloud.Options{
+		Resource: "test", Store: store,
+		Open: func(_ context.Context, setup cloud.Setup) (cloud.Door, error) { return door{s, setup}, nil },
+		Log:  slog.New(slog.DiscardHandler),
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -314,7 +322,8 @@ func TestUsingQuota(t *testing.T) {
 	}
 }
 
-// TestSpawnWaits: a slow boot is waited for, one that never ends is not, and the next spawn waits a little.
+// TestSpawnWaits: a slow boot is waited for, one that never ends is not, and the next spawn waits a
+// little.
 func TestSpawnWaits(t *testing.T) {
 	s := newSky()
 	s.options.Boot = 5 * time.Minute
@@ -342,7 +351,8 @@ func TestSpawnWaits(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		defer cancel()
-		if _, err := p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}); !errors.Is(err, context.DeadlineExceeded) || s.computers.Made() != 1 {
+		if _, err := p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}); !errors.Is(err, context.DeadlineExceeded) ||
+			s.computers.Made() != 1 {
 			t.Errorf("it did not wait after a failure: %v", err)
 		}
 	})
@@ -352,7 +362,10 @@ func TestSpawnWaits(t *testing.T) {
 func TestFlavors(t *testing.T) {
 	s := newSky()
 	s.full = map[string]bool{"2": true}
-	s.quota = cloud.Quota{Max: flavor.Resources{Cores: 20, RAM: 64000, Instances: 10}, Used: flavor.Resources{Cores: 12, RAM: 32000, Instances: 4}}
+	s.quota = cloud.Quota{
+		Max:  flavor.Resources{Cores: 20, RAM: 64000, Instances: 10},
+		Used: flavor.Resources{Cores: 12, RAM: 32000, Instances: 4},
+	}
 	bubble(t, s, nil, func(t *testing.T, p process) {
 		ctx := t.Context()
 		if f, err := p.CheapestServerFlavor(ctx, 2, 100, ""); err != nil || f.Name != "large" {

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Deploy makes what servers need, such as a network and a key, as far as it is not there; it may be repeated. Then it recovers, see Recover.
+// Deploy makes what servers need, such as a network and a key, as far as it is not there; it may be
+// repeated. Then it recovers, see Recover.
 func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
 	if _, err := c.verified(ctx); err != nil {
 		return Deployment{}, err
@@ -38,7 +39,8 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	return d, c.Recover(ctx)
 }
 
-// verified returns where we are, and refuses credentials of another project than the one that was deployed in: what is there would look as if it were gone.
+// verified returns where we are, and refuses credentials of another project than the one that was
+// deployed in: what is there would look as if it were gone.
 func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	place, err := c.door.Place(ctx)
 	if err != nil {
@@ -50,20 +52,24 @@ func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	}
 	if ok && d.Project != "" && d.Project != place.Project {
 		return place, &compute.Error{Op: "cloud.Open", ID: compute.ID(c.opt.Resource), Kind: compute.ErrConflict,
-			Err: fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, place.Project), Hint: "use the credentials that it was deployed with, or another resource name"}
+			Err:  fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, place.Project),
+			Hint: "use the credentials that it was deployed with, or another resource name"}
 	}
 	return place, nil
 }
 
-// PrivateKey returns the private key by which servers are logged in to, in PEM; "": the provider keeps it to itself, or nothing was deployed by this process.
+// PrivateKey returns the private key by which servers are logged in to, in PEM; "": the provider
+// keeps it to itself, or nothing was deployed by this process.
 func (c *Cloud) PrivateKey() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.key
 }
 
-// Recover takes over what processes left that have died: servers that they had are ours, and those of them that nobody uses count down to their end; what was half made or
-// half destroyed is destroyed, and what this process could not destroy is tried again. What other living processes have is left alone.
+// Recover takes over what processes left that have died: servers that they had are ours, and those
+// of them that nobody uses count down to their end; what was half made or half destroyed is
+// destroyed, and what this process could not destroy is tried again. What other living processes
+// have is left alone.
 func (c *Cloud) Recover(ctx context.Context) error {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -120,9 +126,10 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	return nil
 }
 
-// TearDown destroys all servers of this cloud's resource, in parallel, except the one that we run on, and then all that Deploy made and what servers left behind. What is gone already is
-// fine; what fails does not keep the rest from being tried, and it may be repeated. It returns what was deleted, and with dryRun what would be.
-// ErrNotFound: there is nothing to tear down.
+// TearDown destroys all servers of this cloud's resource, in parallel, except the one that we run
+// on, and then all that Deploy made and what servers left behind. What is gone already is fine;
+// what fails does not keep the rest from being tried, and it may be repeated. It returns what was
+// deleted, and with dryRun what would be. ErrNotFound: there is nothing to tear down.
 func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, err error) {
 	place, err := c.verified(ctx)
 	if err != nil {
@@ -170,7 +177,8 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	}
 	more, err := c.door.TearDown(ctx, dryRun)
 	for _, what := range more {
-		if !slices.Contains(deleted, what) { // a dry run finds the servers twice: as recorded, and in the cloud
+		// a dry run finds the servers twice: as recorded, and in the cloud
+		if !slices.Contains(deleted, what) {
 			deleted = append(deleted, what)
 		}
 	}

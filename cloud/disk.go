@@ -12,7 +12,8 @@ import (
 // SharedDir is where the shared disk is, on all servers that have it.
 const SharedDir = "/shared"
 
-// install installs the packages of NFS by whatever the distribution has: $1 is what Debian and its kin call them, $2 the Red Hats, $3 SUSE, $4 Alpine and Arch. $5 is a program that comes with
+// install installs the packages of NFS by whatever the distribution has: $1 is what Debian and its
+// kin call them, $2 the Red Hats, $3 SUSE, $4 Alpine and Arch. $5 is a program that comes with
 // them: where it is, nothing is installed. become is sudo where we are not root.
 const install = `PATH=$PATH:/usr/sbin:/sbin; export PATH; become=; [ "$(id -u)" = 0 ] || become="sudo -n"
 install() {
@@ -46,7 +47,8 @@ else
 fi
 $become exportfs -ra >&2`
 
-// mount mounts the directory $1 of the server $2 there, unless that is so already. A server that stays silent gives errors after a while, and not for ever nothing.
+// mount mounts the directory $1 of the server $2 there, unless that is so already. A server that
+// stays silent gives errors after a while, and not for ever nothing.
 const mount = install + `set -e
 m=$(awk -v d="$1" '$2 == d && $3 ~ /^nfs/ {print $1}' /proc/mounts)
 [ "$m" = "$2:$1" ] && exit 0
@@ -60,8 +62,9 @@ const unmount = `PATH=$PATH:/usr/sbin:/sbin; become=; [ "$(id -u)" = 0 ] || beco
 awk -v d="` + SharedDir + `" '$2 == d && $3 ~ /^nfs/ {f=1} END {exit !f}' /proc/mounts || exit 0
 sync; $become umount "` + SharedDir + `" 2>/dev/null || $become umount -l "` + SharedDir + `"`
 
-// CreateSharedDisk has the server export the directory SharedDir over NFS, version 4, to the network that servers are in and to nobody else. It may be repeated. The distribution's own NFS server is installed where
-// it is missing.
+// CreateSharedDisk has the server export the directory SharedDir over NFS, version 4, to the
+// network that servers are in and to nobody else. It may be repeated. The distribution's own NFS
+// server is installed where it is missing.
 func (s *Server) CreateSharedDisk(ctx context.Context) error {
 	cidr, err := s.subnet(ctx)
 	if err != nil {
@@ -73,7 +76,8 @@ func (s *Server) CreateSharedDisk(ctx context.Context) error {
 	return s.setShared(ctx)
 }
 
-// MountSharedDisk mounts the shared disk of a server, by its address, on this one. It may be repeated. It is unmounted before the server is destroyed.
+// MountSharedDisk mounts the shared disk of a server, by its address, on this one. It may be
+// repeated. It is unmounted before the server is destroyed.
 func (s *Server) MountSharedDisk(ctx context.Context, ip string) error {
 	if _, err := netip.ParseAddr(ip); err != nil {
 		return s.fail("MountSharedDisk", compute.ErrInvalid, err)
@@ -108,13 +112,23 @@ func (s *Server) subnet(ctx context.Context) (string, error) {
 		}
 	}
 	// What the server itself says of its address.
-	out, _, err := s.run(ctx, "CreateSharedDisk", &compute.Command{Args: []string{"sh", "-c", `PATH=$PATH:/usr/sbin:/sbin; ip -o -4 addr show | awk -v a="$1" '{split($4, x, "/"); if (x[1] == a) {print $4; exit}}'`, "sh", s.IP}})
+	out, _, err := s.run(
+		ctx, "CreateSharedDisk",
+		&compute.Command{Args: []string{
+			"sh", "-c",
+			`PATH=$PATH:/usr/sbin:/sbin; ip -o -4 addr show | awk -v a="$1" '{split($4, x, "/"); if (x[1] == a) {print $4; exit}}'`,
+			"sh", s.IP,
+		}},
+	)
 	if err != nil {
 		return "", err
 	}
 	net, err := netip.ParsePrefix(cmp.Or(firstLine(out), "none"))
 	if err != nil {
-		return "", s.fail("CreateSharedDisk", compute.ErrInvalid, errors.New("nobody knows which network to export to: the server has no address "+s.IP))
+		return "", s.fail(
+			"CreateSharedDisk", compute.ErrInvalid,
+			errors.New("nobody knows which network to export to: the server has no address "+s.IP),
+		)
 	}
 	return net.Masked().String(), nil
 }

@@ -20,17 +20,22 @@ type Resources = flavor.Resources
 // Unlimited is the limit of Quota.Spawnable for who has none beside the quota.
 const Unlimited = flavor.Unlimited
 
-// Door is what this package asks of a kind of cloud. All methods may be called at once from many goroutines.
+// Door is what this package asks of a kind of cloud. All methods may be called at once from many
+// goroutines.
 type Door interface {
-	// Servers opens the provider of servers that are logged in to in a way. All of them see the same servers. Its instances' ids are the servers' names.
+	// Servers opens the provider of servers that are logged in to in a way. All of them see the
+	// same servers. Its instances' ids are the servers' names.
 	Servers(ctx context.Context, login Login) (compute.Provider, error)
-	// Deploy makes what servers need, as far as it is not there, and repairs what is half made. It is recorded in the store before it is done.
+	// Deploy makes what servers need, as far as it is not there, and repairs what is half made. It
+	// is recorded in the store before it is done.
 	Deploy(ctx context.Context, config DeployConfig) (Deployment, error)
-	// TearDown unmakes what Deploy made and what servers left behind, and verifies that. The servers have gone before. ErrNotFound: there was nothing.
+	// TearDown unmakes what Deploy made and what servers left behind, and verifies that. The
+	// servers have gone before. ErrNotFound: there was nothing.
 	TearDown(ctx context.Context, dryRun bool) (deleted []string, err error)
 	// Flavors are those that there are. The answer may be some minutes old; fresh: it may not.
 	Flavors(ctx context.Context, fresh bool) (*flavor.Table, error)
-	// Quota asks how much the project may have, and has with what others made. The answer may be some seconds old.
+	// Quota asks how much the project may have, and has with what others made. The answer may be
+	// some seconds old.
 	Quota(ctx context.Context) (Quota, error)
 	// Place is where we are, for this cloud. It may remember the answer.
 	Place(ctx context.Context) (Place, error)
@@ -71,8 +76,10 @@ type DeployConfig struct {
 
 // Deployment is what there is for servers.
 type Deployment struct {
-	Details    map[string]string `json:"details"` // ids, by kind: "keypair", "secgroup", "network", "subnet", "router"
-	Project    string            `json:"project,omitempty"`
-	CIDR       string            `json:"cidr,omitempty"` // that servers' addresses lie in; "": not known
-	PrivateKey string            `json:"-"`              // PEM; "": the provider keeps it to itself
+	// ids, by kind: "keypair", "secgroup", "network", "subnet", "router"
+	Details map[string]string `json:"details"`
+	Project string            `json:"project,omitempty"`
+	// that servers' addresses lie in; "": not known
+	CIDR       string `json:"cidr,omitempty"`
+	PrivateKey string `json:"-"` // PEM; "": the provider keeps it to itself
 }

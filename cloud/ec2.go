@@ -15,14 +15,20 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// EC2 opens EC2 regions for Options.Open: which, and how servers are there beside what an Order says, is said by base, as for a source of type ec2. Its zero value takes the credentials and the region
-// that Amazon's own client would take. Base's User, PublicIP, Source, Installation, Deployment, Pair and Dir are not looked at.
+// EC2 opens EC2 regions for Options.Open: which, and how servers are there beside what an Order
+// says, is said by base, as for a source of type ec2. Its zero value takes the credentials and the
+// region that Amazon's own client would take. Base's User, PublicIP, Source, Installation,
+// Deployment, Pair and Dir are not looked at.
 //
-// A key pair and, with ports, a security group are deployed; servers come into these and the security groups that base names, in the subnets that base names or the region's own.
+// A key pair and, with ports, a security group are deployed; servers come into these and the
+// security groups that base names, in the subnets that base names or the region's own.
 func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
 	return func(_ context.Context, setup Setup) (Door, error) {
 		if setup.Dir == "" {
-			return nil, &compute.Error{Op: "cloud.EC2", ID: compute.ID(setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir"}
+			return nil, &compute.Error{
+				Op: "cloud.EC2", ID: compute.ID(setup.Resource), Kind: compute.ErrInvalid,
+				Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir",
+			}
 		}
 		return &region{base: base, setup: setup}, nil
 	}
@@ -44,7 +50,8 @@ type deployed struct {
 	Project string `json:"project"`
 	Pair    string `json:"pair,omitempty"`
 	Group   string `json:"group,omitempty"`
-	Default string `json:"default,omitempty"` // the security group that servers have where nobody names one
+	// the security group that servers have where nobody names one
+	Default string `json:"default,omitempty"`
 }
 
 func (r *region) key() string { return "cloud:" + r.setup.Resource + ":ec2" }
@@ -110,7 +117,8 @@ func (r *region) Servers(ctx context.Context, login Login) (compute.Provider, er
 // Deploy makes a key pair and a security group. Networks are not made.
 func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
 	if len(config.DNSNameServers) > 0 || config.Network+config.CIDR+config.GatewayIP != "" {
-		return Deployment{}, &compute.Error{Op: "cloud.Deploy", ID: compute.ID(r.setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("networks are not made on EC2"),
+		return Deployment{}, &compute.Error{Op: "cloud.Deploy", ID: compute.ID(r.setup.Resource),
+			Kind: compute.ErrInvalid, Err: errors.New("networks are not made on EC2"),
 			Hint: "name what there is in the ec2.Options: Subnets, or nothing for the region's own network"}
 	}
 	place, d, err := r.same(ctx)
@@ -151,7 +159,8 @@ func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, e
 	return out, nil
 }
 
-// same returns where we are and what was deployed, and refuses an account or a region other than the one that it was deployed in.
+// same returns where we are and what was deployed, and refuses an account or a region other than
+// the one that it was deployed in.
 func (r *region) same(ctx context.Context) (Place, deployed, error) {
 	place, err := r.Place(ctx)
 	if err != nil {
@@ -159,7 +168,11 @@ func (r *region) same(ctx context.Context) (Place, deployed, error) {
 	}
 	d, err := r.known(ctx)
 	if err == nil && d.Project != "" && d.Project != place.Project {
-		err = &compute.Error{Op: "cloud.EC2", ID: compute.ID(r.setup.Resource), Kind: compute.ErrConflict, Err: fmt.Errorf("it was deployed in %s, and the credentials are for %s", d.Project, cmp.Or(place.Project, "an account that they may not look at")),
+		err = &compute.Error{Op: "cloud.EC2", ID: compute.ID(r.setup.Resource), Kind: compute.ErrConflict,
+			Err: fmt.Errorf(
+				"it was deployed in %s, and the credentials are for %s", d.Project,
+				cmp.Or(place.Project, "an account that they may not look at"),
+			),
 			Hint: "use the credentials and the region that it was deployed with, or another resource name"}
 	}
 	return place, d, err
@@ -215,7 +228,8 @@ func (r *region) Quota(ctx context.Context) (q Quota, err error) {
 	return q, nil
 }
 
-// Place is an account in a region, and the instance there that we run on, as the metadata service tells.
+// Place is an account in a region, and the instance there that we run on, as the metadata service
+// tells.
 func (r *region) Place(ctx context.Context) (Place, error) {
 	r.mu.Lock()
 	known := r.place

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
-// TestEC2 spawns, uses and destroys an instance of an EC2 that follows Amazon's wire format, whose instances are real ssh servers.
+// TestEC2 spawns, uses and destroys an instance of an EC2 that follows Amazon's wire format, whose
+// instances are real ssh servers.
 func TestEC2(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
@@ -28,10 +29,15 @@ func TestEC2(t *testing.T) {
 	server := httptest.NewServer(there)
 	defer there.Close()
 	defer server.Close()
-	there.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Owner: "136693071363", Alias: "amazon", Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+	there.AddImage(ec2test.Image{
+		ID: "ami-debian", Name: "debian-12-amd64", Owner: "136693071363", Alias: "amazon",
+		Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+	})
 	before := strings.Join(there.Things(), ", ")
 	p := start(t, newSky(), state(t), func(o *cloud.Options) {
-		o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{Endpoint: server.URL, Port: guests.Port, Poll: 50 * time.Millisecond})
+		o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{
+			Endpoint: server.URL, Port: guests.Port, Poll: 50 * time.Millisecond,
+		})
 	})
 	defer p.stop(t)
 	ctx := t.Context()
@@ -39,7 +45,8 @@ func TestEC2(t *testing.T) {
 		t.Errorf("what cannot be made is not refused: %v", err)
 	}
 	d := must(p.Deploy(ctx, cloud.DeployConfig{RequiredPorts: []int{22}, From: []string{"203.0.113.0/24"}}))(t)
-	if got := strings.Join(there.Rules("test"), ", "); got != "icmp -1--1 203.0.113.0/24, tcp 22-22 203.0.113.0/24" || d.Details["secgroup"] == "" || d.Details["keypair"] != "test" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
+	if got := strings.Join(there.Rules("test"), ", "); got != "icmp -1--1 203.0.113.0/24, tcp 22-22 203.0.113.0/24" ||
+		d.Details["secgroup"] == "" || d.Details["keypair"] != "test" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
 		t.Errorf("deployed %q, with the rules %q", d.Details, got)
 	}
 	f := must(p.CheapestServerFlavor(ctx, 1, 512, `^t3\.`))(t)
@@ -68,13 +75,15 @@ func TestEC2(t *testing.T) {
 
 // amazon has the credentials of a test, and no others.
 func amazon(t *testing.T) {
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+		"AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": "", "AWS_SESSION_TOKEN": ""} {
 		t.Setenv(name, value)
 	}
 }
 
-// TestEC2AnotherAccount tears down with the credentials of another region than the one that was deployed in: nothing is looked at, and nothing forgotten.
+// TestEC2AnotherAccount tears down with the credentials of another region than the one that was
+// deployed in: nothing is looked at, and nothing forgotten.
 func TestEC2AnotherAccount(t *testing.T) {
 	amazon(t)
 	there := ec2test.New(ec2test.Options{})
@@ -91,7 +100,8 @@ func TestEC2AnotherAccount(t *testing.T) {
 	must(here.Deploy(t.Context(), cloud.DeployConfig{RequiredPorts: []int{22}}))(t)
 	here.stop(t)
 	elsewhere := in("eu-north-1")
-	if _, err := elsewhere.TearDown(t.Context(), false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), ec2test.Account+" in eu-west-1") || compute.Hint(err) == "" {
+	if _, err := elsewhere.TearDown(t.Context(), false); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), ec2test.Account+" in eu-west-1") || compute.Hint(err) == "" {
 		t.Errorf("a teardown elsewhere: %v", err)
 	}
 	if _, err := elsewhere.Deploy(t.Context(), cloud.DeployConfig{}); !errors.Is(err, compute.ErrConflict) {
@@ -111,14 +121,18 @@ func TestEC2AnotherAccount(t *testing.T) {
 	}
 }
 
-// TestEC2QuotaDenied has credentials that may not ask how many instances there may be: what runs is counted, there is no limit that is known, and the log says why.
+// TestEC2QuotaDenied has credentials that may not ask how many instances there may be: what runs is
+// counted, there is no limit that is known, and the log says why.
 func TestEC2QuotaDenied(t *testing.T) {
 	amazon(t)
 	there := ec2test.New(ec2test.Options{Instances: 5})
 	server := httptest.NewServer(there)
 	defer there.Close()
 	defer server.Close()
-	there.Fail("DescribeAccountAttributes", -1, ec2test.Fault{Code: "UnauthorizedOperation", Status: 403, Message: "You are not authorized to perform this operation."})
+	there.Fail(
+		"DescribeAccountAttributes", -1,
+		ec2test.Fault{Code: "UnauthorizedOperation", Status: 403, Message: "You are not authorized to perform this operation."},
+	)
 	var said strings.Builder
 	p := start(t, newSky(), state(t), func(o *cloud.Options) {
 		o.Log = slog.New(slog.NewTextHandler(&said, nil))
@@ -137,7 +151,9 @@ func TestEC2QuotaDenied(t *testing.T) {
 	}
 }
 
-// TestEC2SkewedClock has a cloud whose clock is hours before or behind ours: of two idle servers the one goes whose time is over, and the other stays, whatever the cloud says of when they were made.
+// TestEC2SkewedClock has a cloud whose clock is hours before or behind ours: of two idle servers
+// the one goes whose time is over, and the other stays, whatever the cloud says of when they were
+// made.
 func TestEC2SkewedClock(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
@@ -147,9 +163,14 @@ func TestEC2SkewedClock(t *testing.T) {
 		guests := must(ec2test.NewGuests(t.TempDir()))(t)
 		there := ec2test.New(ec2test.Options{Guest: guests.Start, Skew: skew})
 		server := httptest.NewServer(there)
-		there.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Owner: "136693071363", Alias: "amazon", Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+		there.AddImage(ec2test.Image{
+			ID: "ami-debian", Name: "debian-12-amd64", Owner: "136693071363", Alias: "amazon",
+			Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		})
 		p := start(t, newSky(), state(t), func(o *cloud.Options) {
-			o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{Endpoint: server.URL, Port: guests.Port, Poll: 50 * time.Millisecond})
+			o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{
+				Endpoint: server.URL, Port: guests.Port, Poll: 50 * time.Millisecond,
+			})
 		})
 		order := cloud.Order{OS: "ami-debian", Flavor: "t3.micro", TTD: 3 * time.Hour}
 		stays := must(p.Spawn(t.Context(), order))(t)

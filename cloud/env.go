@@ -9,11 +9,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// variables are the environment variables that the programs of a cloud read: those it cannot do without, and those it may need.
+// variables are the environment variables that the programs of a cloud read: those it cannot do
+// without, and those it may need.
 var variables = map[string][2][]string{
 	"openstack": {
 		{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_REGION_NAME"},
-		{"OS_USERID", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID", "OS_DOMAIN_NAME", "OS_USER_DOMAIN_NAME", "OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_POOL_NAME"},
+		{
+			"OS_USERID", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID", "OS_DOMAIN_NAME",
+			"OS_USER_DOMAIN_NAME", "OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_POOL_NAME",
+		},
 	},
 	"ec2": {
 		{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"},
@@ -21,7 +25,8 @@ var variables = map[string][2][]string{
 	},
 }
 
-// RequiredEnv lists the environment variables that a provider needs where nothing else tells it the credentials, such as a clouds.yaml or an application credential.
+// RequiredEnv lists the environment variables that a provider needs where nothing else tells it the
+// credentials, such as a clouds.yaml or an application credential.
 func RequiredEnv(provider string) ([]string, error) {
 	v, err := variablesOf(provider)
 	return slices.Clone(v[0]), err
@@ -49,14 +54,18 @@ func MissingEnv(provider string, getenv func(string) string) error {
 	if len(required) == 0 {
 		return nil
 	}
-	return &compute.Error{Op: "cloud.New", ID: compute.ID(provider), Kind: compute.ErrInvalid, Err: errors.New("missing environment variables: " + strings.Join(required, ", ")),
+	return &compute.Error{Op: "cloud.New", ID: compute.ID(provider), Kind: compute.ErrInvalid,
+		Err:  errors.New("missing environment variables: " + strings.Join(required, ", ")),
 		Hint: "source the rc file that the cloud offers, or name a cloud of clouds.yaml"}
 }
 
 func variablesOf(provider string) ([2][]string, error) {
 	v, ok := variables[provider]
 	if !ok {
-		return v, &compute.Error{Op: "cloud.New", ID: compute.ID(provider), Kind: compute.ErrInvalid, Err: fmt.Errorf("unknown provider name %q", provider), Hint: "say openstack or ec2"}
+		return v, &compute.Error{
+			Op: "cloud.New", ID: compute.ID(provider), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("unknown provider name %q", provider), Hint: "say openstack or ec2",
+		}
 	}
 	return v, nil
 }

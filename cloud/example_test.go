@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// work is a session on a cloud: what servers need is deployed, the cheapest server that fits is spawned, set up, used, and left to itself until it is gone for being idle.
+// work is a session on a cloud: what servers need is deployed, the cheapest server that fits is
+// spawned, set up, used, and left to itself until it is gone for being idle.
 func work(ctx context.Context, c *cloud.Cloud, deploy cloud.DeployConfig, order cloud.Order, out io.Writer) error {
 	if _, err := c.Deploy(ctx, deploy); err != nil {
 		return err
@@ -78,12 +79,20 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	c, err := cloud.New(ctx, cloud.Options{Resource: "my-program-" + os.Getenv("USER"), Store: store, Dir: filepath.Join(dir, "keys"), Open: cloud.OpenStack(openstack.Options{})})
+	c, err := cloud.New(
+		ctx,
+		cloud.Options{
+			Resource: "my-program-" + os.Getenv("USER"), Store: store, Dir: filepath.Join(dir, "keys"),
+			Open: cloud.OpenStack(openstack.Options{}),
+		},
+	)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	if err := work(ctx, c, cloud.DeployConfig{RequiredPorts: []int{22}}, cloud.Order{OS: "debian-12", User: "debian"}, os.Stdout); err != nil {
+	if err := work(
+		ctx, c, cloud.DeployConfig{RequiredPorts: []int{22}}, cloud.Order{OS: "debian-12", User: "debian"}, os.Stdout,
+	); err != nil {
 		log.Print(err)
 	}
 	if _, err := c.TearDown(ctx, false); err != nil {

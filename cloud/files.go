@@ -17,14 +17,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// File is a file of this machine that is copied to a server. "~/" at the beginning is the home directory, here and there.
+// File is a file of this machine that is copied to a server. "~/" at the beginning is the home
+// directory, here and there.
 type File struct {
 	Local    string `json:"local"`
 	Remote   string `json:"remote,omitempty"`   // "": as Local
 	Optional bool   `json:"optional,omitempty"` // passed over where there is none here
 }
 
-// ParseFiles reads a list as wr's users wrote it: LOCAL or LOCAL:REMOTE between commas. Files that are missing are passed over, as there.
+// ParseFiles reads a list as wr's users wrote it: LOCAL or LOCAL:REMOTE between commas. Files that
+// are missing are passed over, as there.
 func ParseFiles(list string) (out []File) {
 	for _, one := range strings.Split(list, ",") {
 		if one = strings.TrimSpace(one); one == "" {
@@ -56,7 +58,8 @@ func (s *Server) CopyOver(ctx context.Context, files []File) error {
 	return nil
 }
 
-// UploadFile copies a file to the server, with its mode and time. The directory is made where there is none. The file appears at once and whole.
+// UploadFile copies a file to the server, with its mode and time. The directory is made where there
+// is none. The file appears at once and whole.
 func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
 	f, err := os.Open(local)
 	if err != nil {
@@ -75,7 +78,10 @@ func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
 
 // CreateFile makes a file of a text on the server, that its user alone may read.
 func (s *Server) CreateFile(ctx context.Context, content, remote string) error {
-	return s.put(ctx, "CreateFile", remote, tar.Header{Size: int64(len(content)), Mode: 0o600, ModTime: time.Now()}, strings.NewReader(content))
+	return s.put(
+		ctx, "CreateFile", remote, tar.Header{Size: int64(len(content)), Mode: 0o600, ModTime: time.Now()},
+		strings.NewReader(content),
+	)
 }
 
 func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, content io.Reader) error {
@@ -124,7 +130,8 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 	return nil
 }
 
-// DownloadFile copies a file of the server here, readable by us alone. The directory must be there; the file appears at once and whole.
+// DownloadFile copies a file of the server here, readable by us alone. The directory must be there;
+// the file appears at once and whole.
 func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 	if err := s.begin("DownloadFile"); err != nil {
 		return err
@@ -190,7 +197,8 @@ func only(r io.Reader, w io.Writer, name string) error {
 	return err
 }
 
-// MkDir makes a directory on the server and those above it; where our user may not, with sudo, and then the directory is our user's.
+// MkDir makes a directory on the server and those above it; where our user may not, with sudo, and
+// then the directory is our user's.
 func (s *Server) MkDir(ctx context.Context, dir string) error {
 	dir, err := s.absolute(ctx, dir)
 	if err != nil {

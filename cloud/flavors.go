@@ -27,8 +27,9 @@ func (c *Cloud) flavors(ctx context.Context, fresh bool) (*flavor.Table, error) 
 	return t, nil
 }
 
-// CheapestServerFlavor returns the flavor with the fewest cores, then the least memory, then the least disk, that has so many cores and so much memory (MiB) and a name that the
-// regular expression matches somewhere. Errors are flavor.ErrNone and flavor.ErrRegex, or the cloud's.
+// CheapestServerFlavor returns the flavor with the fewest cores, then the least memory, then the
+// least disk, that has so many cores and so much memory (MiB) and a name that the regular
+// expression matches somewhere. Errors are flavor.ErrNone and flavor.ErrRegex, or the cloud's.
 func (c *Cloud) CheapestServerFlavor(ctx context.Context, cores, ram int, regex string) (Flavor, error) {
 	t, err := c.flavors(ctx, false)
 	if err != nil {
@@ -38,7 +39,9 @@ func (c *Cloud) CheapestServerFlavor(ctx context.Context, cores, ram int, regex 
 }
 
 // CheapestServerFlavors returns flavors of classes of hardware, as flavor.Table.Choose does.
-func (c *Cloud) CheapestServerFlavors(ctx context.Context, cores, ram int, regex string, sets [][]string, order flavor.Order) ([]Flavor, error) {
+func (c *Cloud) CheapestServerFlavors(
+	ctx context.Context, cores, ram int, regex string, sets [][]string, order flavor.Order,
+) ([]Flavor, error) {
 	t, err := c.flavors(ctx, false)
 	if err != nil {
 		return nil, err
@@ -46,8 +49,8 @@ func (c *Cloud) CheapestServerFlavors(ctx context.Context, cores, ram int, regex
 	return t.Choose(flavor.Need{Cores: cores, RAM: ram, Regex: regex}, sets, order)
 }
 
-// PickServerFlavor chooses of CheapestServerFlavors the first that has not lately failed for lack of hardware, and of all that have, the first. The same request gets
-// the same for a while.
+// PickServerFlavor chooses of CheapestServerFlavors the first that has not lately failed for lack
+// of hardware, and of all that have, the first. The same request gets the same for a while.
 func (c *Cloud) PickServerFlavor(ctx context.Context, cores, ram int, regex string, sets [][]string, order flavor.Order) (Flavor, error) {
 	all, err := c.CheapestServerFlavors(ctx, cores, ram, regex, sets, order)
 	if err != nil {
@@ -57,12 +60,14 @@ func (c *Cloud) PickServerFlavor(ctx context.Context, cores, ram int, regex stri
 	f, ok, err := c.memory.Pick(kindOf(cores, ram, regex, sets, order), time.Now(), func() ([]Flavor, error) { return all, nil })
 	c.mu.Unlock()
 	if err == nil && !ok {
-		return c.CheapestServerFlavor(ctx, cores, ram, regex) // which says why there is none, or finds one that is of no set
+		// which says why there is none, or finds one that is of no set
+		return c.CheapestServerFlavor(ctx, cores, ram, regex)
 	}
 	return f, err
 }
 
-// GetServerFlavor returns the flavor of exactly an id, else of exactly a name. One that is not known is looked for anew.
+// GetServerFlavor returns the flavor of exactly an id, else of exactly a name. One that is not
+// known is looked for anew.
 func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, error) {
 	t, err := c.flavors(ctx, false)
 	if err != nil {
@@ -81,7 +86,8 @@ func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, e
 // GetQuota returns how much the project may have, and has with what others made in it.
 func (c *Cloud) GetQuota(ctx context.Context) (Quota, error) { return c.door.Quota(ctx) }
 
-// Spawnable is how many more servers of a flavor with a disk (GiB) there can be now, beside those that any process on the store is asking for; where there can be none, why, for people.
+// Spawnable is how many more servers of a flavor with a disk (GiB) there can be now, beside those
+// that any process on the store is asking for; where there can be none, why, for people.
 func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why string, err error) {
 	q, err := c.door.Quota(ctx)
 	if err != nil {

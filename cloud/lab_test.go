@@ -35,7 +35,9 @@ func stub(t *testing.T, root, name, body string) {
 	t.Helper()
 	file := filepath.Join(root, name)
 	text := "#!/bin/sh\n[ $# = 0 ] && set -- ''\necho \"${0##*/} $*\" >>/log\n" + body + "\n"
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o755), os.Chmod(file, 0o755)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o755), os.Chmod(file, 0o755),
+	); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,7 +52,8 @@ func logged(t *testing.T, root string) []string {
 	return strings.Split(strings.TrimSpace(string(b)), "\n")
 }
 
-// TestSSHHost works with real hosts over ssh: commands, files, directories that need sudo, and the exact commands of the shared disk. The programs of NFS and the package manager are stubs there
+// TestSSHHost works with real hosts over ssh: commands, files, directories that need sudo, and the
+// exact commands of the shared disk. The programs of NFS and the package manager are stubs there
 // that note how they are called: this kernel has no NFS.
 func TestSSHHost(t *testing.T) {
 	kv := sshLab(t)
@@ -63,7 +66,8 @@ func TestSSHHost(t *testing.T) {
 	if out != "user it's\n" || err != nil {
 		t.Fatalf("%q, %v", out, err)
 	}
-	if err := srv.CreateFile(ctx, "text", "/srv/deep/er/file"); err != nil { // only root may make /srv/deep
+	// only root may make /srv/deep
+	if err := srv.CreateFile(ctx, "text", "/srv/deep/er/file"); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(root, "srv/deep/er/file")); string(b) != "text" || err != nil {
@@ -89,7 +93,10 @@ func TestSSHHost(t *testing.T) {
 	}
 
 	t.Run("create", func(t *testing.T) {
-		stub(t, root, "usr/local/bin/apt-get", `case " $* " in *" install "*) printf '#!/bin/sh\necho "exportfs $*" >>/log\n' >/usr/local/bin/exportfs; chmod 755 /usr/local/bin/exportfs;; esac`)
+		stub(
+			t, root, "usr/local/bin/apt-get",
+			`case " $* " in *" install "*) printf '#!/bin/sh\necho "exportfs $*" >>/log\n' >/usr/local/bin/exportfs; chmod 755 /usr/local/bin/exportfs;; esac`,
+		)
 		stub(t, root, "etc/init.d/nfs-kernel-server", "")
 		if err := os.WriteFile(filepath.Join(root, "log"), nil, 0o666); err != nil {
 			t.Fatal(err)
@@ -97,7 +104,8 @@ func TestSSHHost(t *testing.T) {
 		if err := os.Chmod(filepath.Join(root, "log"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		// The host's address is one of the loopback's, of which nobody says in which network it is but the host itself.
+		// The host's address is one of the loopback's, of which nobody says in which network it is
+		// but the host itself.
 		stub(t, root, "usr/local/bin/ip", `echo "2: eth0    inet `+kv["host1"]+`/24 brd 127.77.255.255 scope global eth0"`)
 		config := filepath.Join(t.TempDir(), "config")
 		if err := os.WriteFile(config, []byte("Host *\n  UserKnownHostsFile "+kv["known_hosts"]+"\n"), 0o600); err != nil {
@@ -112,7 +120,8 @@ func TestSSHHost(t *testing.T) {
 		}
 		want := []string{
 			"ip -o -4 addr show",
-			"apt-get -qq -o DPkg::Lock::Timeout=60 update", "apt-get -qq -y -o DPkg::Lock::Timeout=60 --no-install-recommends install nfs-kernel-server",
+			"apt-get -qq -o DPkg::Lock::Timeout=60 update",
+			"apt-get -qq -y -o DPkg::Lock::Timeout=60 --no-install-recommends install nfs-kernel-server",
 			"nfs-kernel-server start", "exportfs -ra",
 			"ip -o -4 addr show", "nfs-kernel-server start", "exportfs -ra",
 		}
@@ -120,7 +129,10 @@ func TestSSHHost(t *testing.T) {
 			t.Errorf("%q\nwant %q", got, want)
 		}
 		net := kv["host1"][:strings.LastIndexByte(kv["host1"], '.')] + ".0/24"
-		if b, err := os.ReadFile(filepath.Join(root, "etc/exports.d/hostler.exports")); string(b) != "/shared "+net+"(rw,sync,no_subtree_check,no_root_squash)\n" || err != nil {
+		if b, err := os.ReadFile(
+			filepath.Join(root, "etc/exports.d/hostler.exports"),
+		); string(b) != "/shared "+net+"(rw,sync,no_subtree_check,no_root_squash)\n" ||
+			err != nil {
 			t.Errorf("exported: %q, %v", b, err)
 		}
 		if info, err := os.Stat(filepath.Join(root, "shared")); err != nil || !info.IsDir() {
@@ -135,13 +147,17 @@ func TestSSHHost(t *testing.T) {
 		root := kv["root2"]
 		two := labServer(kv, "name2", "root")
 		defer two.Destroy(ctx)
-		stub(t, root, "usr/local/bin/apt-get", `case " $* " in *" install "*) : >/usr/local/bin/mount.nfs; chmod 755 /usr/local/bin/mount.nfs;; esac`)
+		stub(
+			t, root, "usr/local/bin/apt-get",
+			`case " $* " in *" install "*) : >/usr/local/bin/mount.nfs; chmod 755 /usr/local/bin/mount.nfs;; esac`,
+		)
 		stub(t, root, "usr/local/bin/mount", "")
 		if err := two.MountSharedDisk(ctx, "10.0.0.9"); err != nil {
 			t.Fatal(err)
 		}
 		want := []string{
-			"apt-get -qq -o DPkg::Lock::Timeout=60 update", "apt-get -qq -y -o DPkg::Lock::Timeout=60 --no-install-recommends install nfs-common",
+			"apt-get -qq -o DPkg::Lock::Timeout=60 update",
+			"apt-get -qq -y -o DPkg::Lock::Timeout=60 --no-install-recommends install nfs-common",
 			"mount -t nfs -o nfsvers=4,proto=tcp,hard,timeo=150,retrans=3,noatime 10.0.0.9:/shared /shared",
 		}
 		if got := logged(t, root); !slices.Equal(got, want) {
@@ -207,7 +223,11 @@ func TestSSHHost(t *testing.T) {
 		if err := two.CreateFile(ctx, cloud.Mount, "/script"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := two.RunCmd(ctx, "mkdir /bare; for p in sh id awk; do ln -s $(command -v $p) /bare/; done; PATH=/bare exec sh /script /shared 10.1.0.0/16", false); err == nil || !strings.Contains(err.Error(), "no package manager that is known") {
+		if _, _, err := two.RunCmd(
+			ctx,
+			"mkdir /bare; for p in sh id awk; do ln -s $(command -v $p) /bare/; done; PATH=/bare exec sh /script /shared 10.1.0.0/16",
+			false,
+		); err == nil || !strings.Contains(err.Error(), "no package manager that is known") {
 			t.Errorf("without any: %v", err)
 		}
 	})

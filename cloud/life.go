@@ -13,9 +13,11 @@ import (
 
 func reader(text string) io.Reader { return strings.NewReader(text) }
 
-// Destroy destroys the server: commands that run on it end with an error, its own script of destruction is run, the shared disk is unmounted, what is in memory is
-// written to disk, and the cloud is asked until the server is gone. All of that takes bounded time. It may be called again, and at once from several places: one does it, the others wait; after an error
-// the next one tries again. A server that is none of a cloud's is only disconnected.
+// Destroy destroys the server: commands that run on it end with an error, its own script of
+// destruction is run, the shared disk is unmounted, what is in memory is written to disk, and the
+// cloud is asked until the server is gone. All of that takes bounded time. It may be called again,
+// and at once from several places: one does it, the others wait; after an error the next one tries
+// again. A server that is none of a cloud's is only disconnected.
 func (s *Server) Destroy(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -66,7 +68,9 @@ func (s *Server) destroy(ctx context.Context) error {
 	if s.c == nil {
 		return s.disconnect()
 	}
-	if _, err := s.c.book.change(ctx, s.Name, func(r *record) error { r.State = destroying; return nil }); err != nil && !errors.Is(err, compute.ErrNotFound) {
+	if _, err := s.c.book.change(
+		ctx, s.Name, func(r *record) error { r.State = destroying; return nil },
+	); err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return s.fail("Destroy", nil, err)
 	}
 	p, err := s.c.provider(ctx, s.r.Login)
@@ -81,12 +85,14 @@ func (s *Server) destroy(ctx context.Context) error {
 	return s.c.book.drop(ctx, s.Name)
 }
 
-// farewell is what is done on the server before it goes, if it was ever reached. What fails is logged: it does not keep the server.
+// farewell is what is done on the server before it goes, if it was ever reached. What fails is
+// logged: it does not keep the server.
 func (s *Server) farewell(ctx context.Context) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
-	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) { // another process was there
+	// another process was there
+	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) {
 		try, stop := context.WithTimeout(ctx, s.t.Dial)
 		conn, _ = s.open(try)
 		stop()
@@ -100,12 +106,18 @@ func (s *Server) farewell(ctx context.Context) {
 	do := func(what string, limit time.Duration, script, stdin string) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if _, _, err := s.runBare(ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)}); err != nil {
+		if _, _, err := s.runBare(
+			ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)},
+		); err != nil {
 			s.c.log.Warn(what+" failed", "server", s.Name, "err", err)
 		}
 	}
 	if s.DestroyScript != "" {
-		do("the script of destruction", s.t.Script, `umask 077; f=$(mktemp) && cat >"$f" && chmod 700 "$f" || exit 1; "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`, s.DestroyScript)
+		do(
+			"the script of destruction", s.t.Script,
+			`umask 077; f=$(mktemp) && cat >"$f" && chmod 700 "$f" || exit 1; "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`,
+			s.DestroyScript,
+		)
 	}
 	if s.SharedDisk() && !s.IsHeadNode {
 		do("unmounting the shared disk", s.t.Flush, unmount, "")
@@ -117,7 +129,8 @@ func (s *Server) farewell(ctx context.Context) {
 	do("flushing the disks", s.t.Flush, flush, "")
 }
 
-// destroyUntilGone asks the cloud until it says that there is no such server. lost: the request for it was never answered, so it may still take effect.
+// destroyUntilGone asks the cloud until it says that there is no such server. lost: the request for
+// it was never answered, so it may still take effect.
 func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record, lost bool) error {
 	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
 	defer cancel()
@@ -145,12 +158,16 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 			if last == nil {
 				last = errors.New("the cloud was asked, and the server is still there")
 			}
-			return &compute.Error{Kind: compute.ErrTimeout, Err: fmt.Errorf("not gone within %v: %w", c.t.Destroy, last), Hint: "it stays recorded: Destroy, TearDown or Recover try again"}
+			return &compute.Error{
+				Kind: compute.ErrTimeout, Err: fmt.Errorf("not gone within %v: %w", c.t.Destroy, last),
+				Hint: "it stays recorded: Destroy, TearDown or Recover try again",
+			}
 		}
 	}
 }
 
-// Alive tells whether the server is there and in order: it is not destroyed, the cloud says that it runs, and with session a session opens on it.
+// Alive tells whether the server is there and in order: it is not destroyed, the cloud says that it
+// runs, and with session a session opens on it.
 func (s *Server) Alive(ctx context.Context, session bool) bool {
 	if s.Destroyed() {
 		return false
@@ -167,7 +184,8 @@ func (s *Server) Alive(ctx context.Context, session bool) bool {
 	return true
 }
 
-// Known tells whether the cloud knows the server. With the credentials of another project it is an error.
+// Known tells whether the cloud knows the server. With the credentials of another project it is an
+// error.
 func (s *Server) Known(ctx context.Context) (bool, error) {
 	if s.c == nil {
 		return false, nil

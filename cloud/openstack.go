@@ -16,16 +16,24 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// OpenStack opens OpenStack clouds for Options.Open: whose, and how servers are there beside what an Order says, is said by base, as for a source of type openstack. Its zero value takes the
-// credentials that OpenStack's own client would take. Base's User, FloatingIP, Source, Installation and Dir are not looked at, and neither are its network, security groups and key, once something was deployed.
+// OpenStack opens OpenStack clouds for Options.Open: whose, and how servers are there beside what
+// an Order says, is said by base, as for a source of type openstack. Its zero value takes the
+// credentials that OpenStack's own client would take. Base's User, FloatingIP, Source, Installation
+// and Dir are not looked at, and neither are its network, security groups and key, once something
+// was deployed.
 func OpenStack(base openstack.Options) func(context.Context, Setup) (Door, error) {
 	return func(_ context.Context, setup Setup) (Door, error) {
 		if setup.Dir == "" {
-			return nil, &compute.Error{Op: "cloud.OpenStack", ID: compute.ID(setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir"}
+			return nil, &compute.Error{
+				Op: "cloud.OpenStack", ID: compute.ID(setup.Resource), Kind: compute.ErrInvalid,
+				Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir",
+			}
 		}
 		s := &stack{base: base, setup: setup}
 		if s.session = base.Session; s.session == nil {
-			cred, err := openstack.FindCredentials(openstack.Where{Cloud: base.Cloud, File: base.CloudsFile, Region: base.Region, Getenv: base.Getenv})
+			cred, err := openstack.FindCredentials(openstack.Where{
+				Cloud: base.Cloud, File: base.CloudsFile, Region: base.Region, Getenv: base.Getenv,
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -90,7 +98,10 @@ func (s *stack) serversOptions(ctx context.Context, login Login) (o openstack.Op
 
 // options are those of the deployment.
 func (s *stack) options() deployment.Options {
-	return deployment.Options{Name: s.setup.Resource, Installation: s.setup.Store.Installation(), Keys: s.setup.Dir, Store: s, Log: s.setup.Log}
+	return deployment.Options{
+		Name: s.setup.Resource, Installation: s.setup.Store.Installation(), Keys: s.setup.Dir, Store: s,
+		Log: s.setup.Log,
+	}
 }
 
 // cloud logs in for the deployment.
@@ -104,7 +115,10 @@ func (s *stack) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	if err != nil {
 		return Deployment{}, err
 	}
-	settings := deployment.Settings{From: config.From, Network: config.Network, CIDR: config.CIDR, Gateway: config.GatewayIP, DNS: config.DNSNameServers, ConfigDrive: config.UseConfigDrive}
+	settings := deployment.Settings{
+		From: config.From, Network: config.Network, CIDR: config.CIDR, Gateway: config.GatewayIP,
+		DNS: config.DNSNameServers, ConfigDrive: config.UseConfigDrive,
+	}
 	for _, port := range config.RequiredPorts {
 		settings.Ports = append(settings.Ports, strconv.Itoa(port))
 	}
@@ -116,7 +130,10 @@ func (s *stack) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	if config.Network != "" {
 		d.CIDR = "" // it is there already, with subnets of its own
 	}
-	for word, kind := range map[string]string{"keypair": deployment.KeyPair, "secgroup": deployment.Group, "network": deployment.Network, "subnet": deployment.Subnet, "router": deployment.Router} {
+	for word, kind := range map[string]string{
+		"keypair": deployment.KeyPair, "secgroup": deployment.Group, "network": deployment.Network,
+		"subnet": deployment.Subnet, "router": deployment.Router,
+	} {
 		if id := rec.ID(kind); id != "" {
 			d.Details[word] = id
 		}
@@ -147,7 +164,10 @@ func (s *stack) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	}
 	err = deployment.Teardown(ctx, c, o)
 	if err == nil && !dryRun { // servers of before the first Deploy had a key of their own
-		err = openstack.DropKey(ctx, openstack.Options{Session: s.session, Source: s.setup.Resource, Installation: s.setup.Store.Installation(), Dir: s.setup.Dir})
+		err = openstack.DropKey(
+			ctx,
+			openstack.Options{Session: s.session, Source: s.setup.Resource, Installation: s.setup.Store.Installation(), Dir: s.setup.Dir},
+		)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -173,12 +193,19 @@ func (s *stack) Quota(ctx context.Context) (Quota, error) {
 	}
 	most := func(l openstack.Limit, unit int64) int { return int(max(0, l.Max) / unit) }
 	return Quota{
-		Max:  flavor.Resources{Cores: most(q.Cores, 1), RAM: most(q.Memory, 1<<20), Instances: most(q.Instances, 1), Volume: most(q.VolumeBytes, 1<<30)},
-		Used: flavor.Resources{Cores: int(q.Cores.Used), RAM: int(q.Memory.Used >> 20), Instances: int(q.Instances.Used), Volume: int(q.VolumeBytes.Used >> 30)},
+		Max: flavor.Resources{
+			Cores: most(q.Cores, 1), RAM: most(q.Memory, 1<<20), Instances: most(q.Instances, 1),
+			Volume: most(q.VolumeBytes, 1<<30),
+		},
+		Used: flavor.Resources{
+			Cores: int(q.Cores.Used), RAM: int(q.Memory.Used >> 20), Instances: int(q.Instances.Used),
+			Volume: int(q.VolumeBytes.Used >> 30),
+		},
 	}, nil
 }
 
-// Place asks whose the credentials are, and looks for the server that we run on. That does not change.
+// Place asks whose the credentials are, and looks for the server that we run on. That does not
+// change.
 func (s *stack) Place(ctx context.Context) (Place, error) {
 	s.mu.Lock()
 	known := s.place

@@ -25,7 +25,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// openLab opens a cloud on the lab's real OpenStack, under a name of its own. At the test's end it is torn down, and then the project is asked for whatever may be left of it.
+// openLab opens a cloud on the lab's real OpenStack, under a name of its own. At the test's end it
+// is torn down, and then the project is asked for whatever may be left of it.
 func openLab(t *testing.T, change func(*openstack.Options)) (*cloud.Cloud, string) {
 	t.Helper()
 	if os.Geteuid() != 0 && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
@@ -49,7 +50,13 @@ func openLab(t *testing.T, change func(*openstack.Options)) (*cloud.Cloud, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cloud.New(t.Context(), cloud.Options{Resource: name, Store: store, Dir: filepath.Join(dir, "keys"), Open: cloud.OpenStack(base), Log: slog.New(slog.DiscardHandler)})
+	c, err := cloud.New(
+		t.Context(),
+		cloud.Options{
+			Resource: name, Store: store, Dir: filepath.Join(dir, "keys"), Open: cloud.OpenStack(base),
+			Log: slog.New(slog.DiscardHandler),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,12 +137,17 @@ func TestOpenStackExample(t *testing.T) {
 	}
 	var out strings.Builder
 	deploy := cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"}
-	err := work(t.Context(), c, deploy, cloud.Order{OS: "debian-12", User: "debian", ConfigFiles: []cloud.File{{Local: file, Remote: "~/carried"}}}, &out)
+	err := work(
+		t.Context(), c, deploy,
+		cloud.Order{OS: "debian-12", User: "debian", ConfigFiles: []cloud.File{{Local: file, Remote: "~/carried"}}},
+		&out,
+	)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], "spawned lab.tiny at 127.78.") || lines[1] != "ready" || !strings.HasPrefix(lines[2], name) || lines[3] != "idle and gone" {
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "spawned lab.tiny at 127.78.") || lines[1] != "ready" ||
+		!strings.HasPrefix(lines[2], name) || lines[3] != "idle and gone" {
 		t.Errorf("%q", lines)
 	}
 	deleted, err := c.TearDown(t.Context(), true)
@@ -144,7 +156,8 @@ func TestOpenStackExample(t *testing.T) {
 	}
 }
 
-// TestOpenStackHead: a head node that is reached from outside, found again by another process, which takes it over when the first is gone.
+// TestOpenStackHead: a head node that is reached from outside, found again by another process,
+// which takes it over when the first is gone.
 func TestOpenStackHead(t *testing.T) {
 	t.Parallel()
 	c, _ := openLab(t, nil)
@@ -153,7 +166,9 @@ func TestOpenStackHead(t *testing.T) {
 	if !strings.Contains(c.PrivateKey(), "PRIVATE KEY") || d.Details["keypair"] == "" || d.Project == "" {
 		t.Errorf("%+v", d)
 	}
-	if again := must(c.Deploy(ctx, cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"}))(t); fmt.Sprint(again) != fmt.Sprint(d) {
+	if again := must(c.Deploy(
+		ctx, cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"},
+	))(t); fmt.Sprint(again) != fmt.Sprint(d) {
 		t.Errorf("deployed again it is %v, and was %v", again, d)
 	}
 	head := must(c.Spawn(ctx, cloud.Order{OS: "debian-12", User: "root", Flavor: "lab.tiny", ExternalIP: true}))(t)
@@ -171,7 +186,8 @@ func TestOpenStackHead(t *testing.T) {
 	if !c.ErrIsNoHardware(err) || signals != 1 {
 		t.Errorf("no hardware: %v, signalled %d times", err, signals)
 	}
-	if _, err := c.Spawn(ctx, cloud.Order{OS: "no-such-image", Flavor: "lab.tiny"}); !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "no-such-image") {
+	if _, err := c.Spawn(ctx, cloud.Order{OS: "no-such-image", Flavor: "lab.tiny"}); !errors.Is(err, compute.ErrNotFound) ||
+		!strings.Contains(err.Error(), "no-such-image") {
 		t.Errorf("no image: %v", err)
 	}
 	if all := must(c.Servers(ctx))(t); len(all) != 1 {
@@ -179,7 +195,8 @@ func TestOpenStackHead(t *testing.T) {
 	}
 }
 
-// TestOpenStackBeforeDeploy spawns first and deploys then: the key of the first server goes in the end, too.
+// TestOpenStackBeforeDeploy spawns first and deploys then: the key of the first server goes in the
+// end, too.
 func TestOpenStackBeforeDeploy(t *testing.T) {
 	t.Parallel()
 	c, _ := openLab(t, nil)

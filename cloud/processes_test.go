@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestProcesses: two processes see the same servers, and one takes over what the other left, in order or dead, with flavor, user, disk and time.
+// TestProcesses: two processes see the same servers, and one takes over what the other left, in
+// order or dead, with flavor, user, disk and time.
 func TestProcesses(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closed", true: "died"}[dead], func(t *testing.T) {
@@ -24,7 +25,10 @@ func TestProcesses(t *testing.T) {
 				one, two := start(t, s, file, nil), start(t, s, file, nil)
 				defer two.stop(t)
 				must(one.Deploy(ctx, cloud.DeployConfig{}))(t)
-				order := cloud.Order{OS: "img", User: "me", Flavor: "large", Disk: 50, TTD: time.Minute, ExternalIP: true, Script: "s", ConfigFiles: []cloud.File{{Local: "a"}}}
+				order := cloud.Order{
+					OS: "img", User: "me", Flavor: "large", Disk: 50, TTD: time.Minute, ExternalIP: true, Script: "s",
+					ConfigFiles: []cloud.File{{Local: "a"}},
+				}
 				made := must(one.Spawn(ctx, order))(t)
 				order.Flavor = "small"
 				second := must(two.Spawn(ctx, order))(t)
@@ -40,7 +44,8 @@ func TestProcesses(t *testing.T) {
 					t.Fatal("a process destroyed what another one uses")
 				}
 				seen := must(two.GetServerByName(ctx, made.Name))(t)
-				if seen.Flavor != made.Flavor || seen.UserName != "me" || seen.Disk != 50 || seen.TTD != time.Minute || !seen.Matches("img", "s", order.ConfigFiles, &made.Flavor, false) {
+				if seen.Flavor != made.Flavor || seen.UserName != "me" || seen.Disk != 50 || seen.TTD != time.Minute ||
+					!seen.Matches("img", "s", order.ConfigFiles, &made.Flavor, false) {
 					t.Errorf("another process sees %+v", seen)
 				}
 				if head := must(two.HeadNode(ctx))(t); head == nil || head.Name != made.Name {
@@ -67,7 +72,8 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// TestDiesWhileSpawning: a process that dies between the recording of a server and the answer leaves nothing behind.
+// TestDiesWhileSpawning: a process that dies between the recording of a server and the answer
+// leaves nothing behind.
 func TestDiesWhileSpawning(t *testing.T) {
 	for _, op := range []string{"create", "create-answer", "connect"} {
 		t.Run(op, func(t *testing.T) {
@@ -120,7 +126,8 @@ func TestDiesWhileSpawning(t *testing.T) {
 	}
 }
 
-// TestNoLockOverCalls: while the cloud does not answer, what is known of a server can be asked, and other servers can be worked with.
+// TestNoLockOverCalls: while the cloud does not answer, what is known of a server can be asked, and
+// other servers can be worked with.
 func TestNoLockOverCalls(t *testing.T) {
 	s, file := newSky(), state(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -135,12 +142,15 @@ func TestNoLockOverCalls(t *testing.T) {
 		}
 		p := start(t, s, file, nil)
 		defer p.stop(t)
-		srv, other := must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
+		srv, other := must(p.Spawn(
+			ctx, cloud.Order{OS: "img", Flavor: "small"},
+		))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 		gone := make(chan error, 2)
 		go func() { gone <- srv.Destroy(ctx) }()
 		<-asked
 		began := time.Now()
-		if !srv.Destroyed() || srv.Allocate(1, 1, 1) || srv.IsBad() || srv.Alive(ctx, false) || srv.HasSpaceFor(1, 0, 0) != 0 || srv.PermanentProblem() != "" {
+		if !srv.Destroyed() || srv.Allocate(1, 1, 1) || srv.IsBad() || srv.Alive(ctx, false) ||
+			srv.HasSpaceFor(1, 0, 0) != 0 || srv.PermanentProblem() != "" {
 			t.Error("a server that is being destroyed is said to be something else")
 		}
 		if _, _, err := srv.RunCmd(ctx, "true", false); !errors.Is(err, compute.ErrNotFound) {
@@ -170,7 +180,8 @@ func TestNoLockOverCalls(t *testing.T) {
 	})
 }
 
-// TestDestroyIsBounded: a cloud that says yes and does nothing is believed for two minutes; the server stays recorded, and TearDown tries again.
+// TestDestroyIsBounded: a cloud that says yes and does nothing is believed for two minutes; the
+// server stays recorded, and TearDown tries again.
 func TestDestroyIsBounded(t *testing.T) {
 	s := newSky()
 	s.options.DestroyTime = time.Hour
@@ -179,7 +190,8 @@ func TestDestroyIsBounded(t *testing.T) {
 		srv := must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 		began := time.Now()
 		err := srv.Destroy(ctx)
-		if took := time.Since(began); !errors.Is(err, compute.ErrTimeout) || took < 2*time.Minute || took > 3*time.Minute || compute.Hint(err) == "" {
+		if took := time.Since(began); !errors.Is(err, compute.ErrTimeout) || took < 2*time.Minute ||
+			took > 3*time.Minute || compute.Hint(err) == "" {
 			t.Errorf("after %v: %v", took, err)
 		}
 		if !srv.Destroyed() || srv.Allocate(1, 1, 1) {
@@ -207,14 +219,18 @@ func TestFailingDestroys(t *testing.T) {
 	})
 }
 
-// TestTearDown: all goes, but the server that we run on, and what others made; a dry run changes nothing; credentials of another project change nothing either.
+// TestTearDown: all goes, but the server that we run on, and what others made; a dry run changes
+// nothing; credentials of another project change nothing either.
 func TestTearDown(t *testing.T) {
 	s := newSky()
 	bubble(t, s, nil, func(t *testing.T, p process) {
 		ctx := t.Context()
-		own, other := must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
+		own, other := must(p.Spawn(
+			ctx, cloud.Order{OS: "img", Flavor: "small"},
+		))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 		file := state(t)
-		foreign := start(t, s, file, func(o *cloud.Options) { o.Resource = "test-2" }) // whose name begins as ours
+		// whose name begins as ours
+		foreign := start(t, s, file, func(o *cloud.Options) { o.Resource = "test-2" })
 		defer foreign.stop(t)
 		must(foreign.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 
@@ -234,7 +250,8 @@ func TestTearDown(t *testing.T) {
 		if err != nil || len(deleted) != 2 || len(s.computers.IDs()) != 3 || other.Destroyed() {
 			t.Errorf("dry: %v, %v, there are %v", deleted, err, s.computers.IDs())
 		}
-		if deleted, err = p.TearDown(ctx, false); err != nil || len(deleted) != 2 || len(s.computers.IDs()) != 2 || own.Destroyed() || !other.Destroyed() {
+		if deleted, err = p.TearDown(ctx, false); err != nil || len(deleted) != 2 || len(s.computers.IDs()) != 2 ||
+			own.Destroyed() || !other.Destroyed() {
 			t.Errorf("%v, %v, there are %v", deleted, err, s.computers.IDs())
 		}
 		if _, err := p.TearDown(ctx, false); !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "did you deploy") {
@@ -248,7 +265,9 @@ func TestTornDownByHand(t *testing.T) {
 	s := newSky()
 	bubble(t, s, nil, func(t *testing.T, p process) {
 		ctx := t.Context()
-		srv, other := must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
+		srv, other := must(p.Spawn(
+			ctx, cloud.Order{OS: "img", Flavor: "small"},
+		))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 		if ok, err := p.CheckServer(ctx, srv.ID); !ok || err != nil || !srv.Alive(ctx, true) {
 			t.Errorf("%v, %v", ok, err)
 		}
@@ -281,7 +300,8 @@ func TestBad(t *testing.T) {
 		srv.GoneBad()
 		time.Sleep(time.Minute)
 		srv.GoneBad()
-		if !srv.IsBad() || srv.BadDuration() != time.Minute || srv.Allocate(1, 1, 1) || srv.HasSpaceFor(1, 1, 1) != 0 || srv.PermanentProblem() != "" {
+		if !srv.IsBad() || srv.BadDuration() != time.Minute || srv.Allocate(1, 1, 1) || srv.HasSpaceFor(1, 1, 1) != 0 ||
+			srv.PermanentProblem() != "" {
 			t.Error("a bad server is as good as any")
 		}
 		if !srv.NotBad() || srv.IsBad() || srv.BadDuration() != 0 || !srv.Allocate(1, 1, 1) {
@@ -295,7 +315,8 @@ func TestBad(t *testing.T) {
 	})
 }
 
-// TestAutoConfirmDead: a server that is bad for so long is destroyed, though it has work, and one that heals in time is not.
+// TestAutoConfirmDead: a server that is bad for so long is destroyed, though it has work, and one
+// that heals in time is not.
 func TestAutoConfirmDead(t *testing.T) {
 	s := newSky()
 	bubble(t, s, func(o *cloud.Options) { o.AutoConfirmDead = 30 * time.Minute }, func(t *testing.T, p process) {
@@ -337,7 +358,9 @@ func TestMaxServers(t *testing.T) {
 		var going sync.WaitGroup
 		for range 10 {
 			going.Go(func() {
-				if _, err := p.Spawn(t.Context(), cloud.Order{OS: "img", Flavor: "small"}); err != nil && !errors.Is(err, compute.ErrNoCapacity) {
+				if _, err := p.Spawn(
+					t.Context(), cloud.Order{OS: "img", Flavor: "small"},
+				); err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 					t.Error(err)
 				}
 			})

@@ -12,7 +12,9 @@ import (
 // sentinel is the sign that a server has booted.
 const sentinel = "/tmp/.hostler-booted"
 
-// userData is what a new server is told. It lets our user run commands with sudo and without a terminal, lets users share what they mount, lets the kernel be told to flush its disks, and at its end leaves the sign.
+// userData is what a new server is told. It lets our user run commands with sudo and without a
+// terminal, lets users share what they mount, lets the kernel be told to flush its disks, and at
+// its end leaves the sign.
 const userData = `#!/bin/sh
 [ -f /etc/sudoers ] && sed -i -e 's/^\(Defaults.*requiretty\)/# \1/' /etc/sudoers
 if [ -f /etc/fuse.conf ]; then
@@ -26,14 +28,17 @@ chmod 666 ` + sentinel + `
 exit 0
 `
 
-// booted is what is asked until it succeeds: the sign is there, or cloud-init says that it has ended.
+// booted is what is asked until it succeeds: the sign is there, or cloud-init says that it has
+// ended.
 const booted = `[ -e ` + sentinel + ` ] && exit 0
 command -v cloud-init >/dev/null 2>&1 || exit 1
 case $(cloud-init status 2>/dev/null) in *done*|*disabled*|*error*|*degraded*) exit 0;; esac
 exit 1`
 
-// WaitUntilReady waits until the server lets us in and has booted, copies files over, and runs a script, if it is not "", as our user. Then connections are opened anew: the script may
-// have changed what a log-in finds. On an error the server stays as it is, to be looked at; destroying it is the caller's.
+// WaitUntilReady waits until the server lets us in and has booted, copies files over, and runs a
+// script, if it is not "", as our user. Then connections are opened anew: the script may have
+// changed what a log-in finds. On an error the server stays as it is, to be looked at; destroying
+// it is the caller's.
 func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string) error {
 	if err := s.begin("WaitUntilReady"); err != nil {
 		return err
@@ -81,13 +86,19 @@ func (s *Server) waitBooted(ctx context.Context) error {
 			return err
 		}
 		if time.Since(began) >= s.t.Boot {
-			return s.fail("WaitUntilReady", compute.ErrTimeout, fmt.Errorf("never became ready to use: it did not finish booting within %v: %w", s.t.Boot, err))
+			return s.fail(
+				"WaitUntilReady", compute.ErrTimeout,
+				fmt.Errorf("never became ready to use: it did not finish booting within %v: %w", s.t.Boot, err),
+			)
 		}
 		if err := sleep(ctx, s.t.Poll); err != nil {
 			return err
 		}
 	}
-	_, _, _ = s.run(ctx, "WaitUntilReady", &compute.Command{Args: []string{"sh", "-c", "rm -f " + sentinel + " 2>/dev/null || sudo -n rm -f " + sentinel}})
+	_, _, _ = s.run(
+		ctx, "WaitUntilReady",
+		&compute.Command{Args: []string{"sh", "-c", "rm -f " + sentinel + " 2>/dev/null || sudo -n rm -f " + sentinel}},
+	)
 	return nil
 }
 
@@ -106,7 +117,10 @@ func (s *Server) runScript(ctx context.Context, script string) error {
 	case ctx.Err() == nil && limited.Err() != nil:
 		return s.fail("Script", compute.ErrTimeout, fmt.Errorf("failed to complete within %v\nSTDERR:\n%s", s.t.Script, tail(stderr)))
 	case errors.As(err, &exit):
-		return s.fail("Script", compute.ErrFailed, fmt.Errorf("it ended with status %d\nSTDERR:\n%s: %w", exit.Exit.Status(), tail(stderr), exit))
+		return s.fail(
+			"Script", compute.ErrFailed,
+			fmt.Errorf("it ended with status %d\nSTDERR:\n%s: %w", exit.Exit.Status(), tail(stderr), exit),
+		)
 	}
 	return err
 }

@@ -20,7 +20,8 @@ const (
 	destroying = "destroying" // it is to go
 )
 
-// record is what the store knows of a server, from before the cloud is asked for it until it is proved to be gone. There are no secrets in it.
+// record is what the store knows of a server, from before the cloud is asked for it until it is
+// proved to be gone. There are no secrets in it.
 type record struct {
 	State  string        `json:"state"`
 	Owner  int64         `json:"owner"` // the worker that has it; 0: nobody
@@ -36,7 +37,8 @@ type record struct {
 	Head   bool          `json:"head,omitempty"`
 	Told   bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
 
-	Answered bool `json:"answered,omitempty"` // the cloud has: from then on its own count has the server, and nothing is reserved for it
+	// the cloud has: from then on its own count has the server, and nothing is reserved for it
+	Answered bool `json:"answered,omitempty"`
 
 	Bad   *badness `json:"bad,omitempty"`
 	Marks int      `json:"marks,omitempty"` // how often it was said whether it is bad
@@ -62,7 +64,10 @@ func (b book) tearingDownKey() string { return "cloud:" + b.resource + ":tearing
 func notes(tx compute.Tx) (compute.NotesTx, error) {
 	n, ok := tx.(compute.NotesTx)
 	if !ok {
-		return nil, &compute.Error{Op: "cloud.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"), Hint: "use store/sqlite or store/postgres"}
+		return nil, &compute.Error{
+			Op: "cloud.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"),
+			Hint: "use store/sqlite or store/postgres",
+		}
 	}
 	return n, nil
 }
@@ -105,7 +110,8 @@ func (b book) read(tx compute.NotesTx) (map[string]record, error) {
 	return out, nil
 }
 
-// add records a server that is about to be asked for. The first one that is reached from outside is the head.
+// add records a server that is about to be asked for. The first one that is reached from outside is
+// the head.
 func (b book) add(ctx context.Context, r *record, most int) error {
 	return b.update(ctx, func(tx compute.NotesTx) error {
 		all, err := b.read(tx)
@@ -113,17 +119,29 @@ func (b book) add(ctx context.Context, r *record, most int) error {
 			return err
 		}
 		if _, err := tx.Note(b.tearingDownKey()); !errors.Is(err, compute.ErrNotFound) {
-			return errors.Join(err, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("what was deployed is being torn down"), Hint: "deploy again when that is done"})
+			return errors.Join(
+				err,
+				&compute.Error{
+					Kind: compute.ErrConflict, Err: errors.New("what was deployed is being torn down"),
+					Hint: "deploy again when that is done",
+				},
+			)
 		}
 		if most > 0 && len(all) >= most {
-			return &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there are %d servers, and %d are the most", len(all), most), Hint: "wait until one is destroyed, or raise MaxServers"}
+			return &compute.Error{
+				Kind: compute.ErrNoCapacity,
+				Err:  fmt.Errorf("there are %d servers, and %d are the most", len(all), most),
+				Hint: "wait until one is destroyed, or raise MaxServers",
+			}
 		}
-		r.Head = r.Login.External && !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(o record) bool { return o.Head && o.State != destroying })
+		r.Head = r.Login.External &&
+			!slices.ContainsFunc(slices.Collect(maps.Values(all)), func(o record) bool { return o.Head && o.State != destroying })
 		return b.put(tx, *r)
 	})
 }
 
-// reserved is what the cloud does not count yet: for servers that living processes ask for at this moment.
+// reserved is what the cloud does not count yet: for servers that living processes ask for at this
+// moment.
 func (b book) reserved(all map[string]record) (sum flavor.Resources) {
 	for _, r := range all {
 		if r.State == creating && !r.Answered && b.store.Alive(r.Owner) {

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// TestReservedByAnother: what a process asks for is reserved in all, until the cloud has answered, or the process died.
+// TestReservedByAnother: what a process asks for is reserved in all, until the cloud has answered,
+// or the process died.
 func TestReservedByAnother(t *testing.T) {
 	s, file := newSky(), state(t)
 	s.quota = cloud.Quota{Max: flavor.Resources{Cores: 12, Volume: 100}}

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Host is a computer that ssh reaches. What is left out is as OpenSSH is configured, and host keys are verified as it does.
+// Host is a computer that ssh reaches. What is left out is as OpenSSH is configured, and host keys
+// are verified as it does.
 type Host struct {
 	Address    string // a name or alias as one gives it to ssh; required
 	User       string
@@ -23,7 +24,8 @@ type Host struct {
 	Timers     Timers
 }
 
-// NewServer wraps any host that ssh reaches. It is none of a cloud's: Destroy only disconnects from it.
+// NewServer wraps any host that ssh reaches. It is none of a cloud's: Destroy only disconnects from
+// it.
 func NewServer(h Host) *Server {
 	s := newServer(h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
 	s.open = func(ctx context.Context) (compute.Conn, error) {
@@ -40,8 +42,9 @@ func NewServer(h Host) *Server {
 	return s
 }
 
-// SSHClient returns the connection to the server, which is opened if there is none. It is the server's, and is not to be closed. A new server is tried until it lets us in, for
-// at most Timers.SSH; one that was reached before must answer at once.
+// SSHClient returns the connection to the server, which is opened if there is none. It is the
+// server's, and is not to be closed. A new server is tried until it lets us in, for at most
+// Timers.SSH; one that was reached before must answer at once.
 func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
 	ctx, cancel := s.while(ctx)
 	defer cancel(nil)
@@ -100,7 +103,8 @@ func kindOr(err error, otherwise error) error {
 	return otherwise
 }
 
-// SSHSession shows that a session opens on the connection, within Timers.Dial, and returns the connection.
+// SSHSession shows that a session opens on the connection, within Timers.Dial, and returns the
+// connection.
 func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
 	conn, err := s.SSHClient(ctx)
 	if err != nil {
@@ -193,17 +197,20 @@ func (e *ExitError) Error() string {
 	return text
 }
 
-// launch starts what is $1 so that it outlives the session, and watches it for a moment: what fails at once is told.
+// launch starts what is $1 so that it outlives the session, and watches it for a moment: what fails
+// at once is told.
 const launch = `s=; command -v setsid >/dev/null 2>&1 && s=setsid
 nohup $s sh -c "$1" >/dev/null 2>&1 </dev/null & p=$!
 sleep 1
 if kill -0 $p 2>/dev/null; then echo $p; exit 0; fi
 wait $p`
 
-// RunCmd runs a line for the server's shell and returns all that it wrote. The error is an ExitError when it ended with another status than 0. When ctx ends, or the server is destroyed, the
-// command is ended, and the error says so.
+// RunCmd runs a line for the server's shell and returns all that it wrote. The error is an
+// ExitError when it ended with another status than 0. When ctx ends, or the server is destroyed,
+// the command is ended, and the error says so.
 //
-// In the background it goes on when RunCmd has returned, its output is dropped, and stdout is its process id; one that fails within its first second is an error.
+// In the background it goes on when RunCmd has returned, its output is dropped, and stdout is its
+// process id; one that fails within its first second is an error.
 func (s *Server) RunCmd(ctx context.Context, cmd string, background bool) (stdout, stderr string, err error) {
 	args := []string{"sh", "-c", cmd}
 	if background {

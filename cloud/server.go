@@ -12,20 +12,22 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Server is a computer that is worked with. The fields do not change. Its methods may be called at once from many goroutines, and none of them waits for another's
-// conversation with the cloud: what is known can be asked at any time.
+// Server is a computer that is worked with. The fields do not change. Its methods may be called at
+// once from many goroutines, and none of them waits for another's conversation with the cloud: what
+// is known can be asked at any time.
 type Server struct {
-	ID            string // the provider's
-	Name          string
-	IP            string
-	OS            string // the image
-	UserName      string // "": what the image is known for
-	Flavor        Flavor
-	Disk          int           // GiB
-	TTD           time.Duration // it is destroyed when it was used and then idle for so long; 0: never
-	Script        string        // that set it up
-	DestroyScript string        // run on it before it is destroyed
-	ConfigFiles   []File        // that were copied over
+	ID       string // the provider's
+	Name     string
+	IP       string
+	OS       string // the image
+	UserName string // "": what the image is known for
+	Flavor   Flavor
+	Disk     int // GiB
+	// it is destroyed when it was used and then idle for so long; 0: never
+	TTD           time.Duration
+	Script        string // that set it up
+	DestroyScript string // run on it before it is destroyed
+	ConfigFiles   []File // that were copied over
 	IsHeadNode    bool
 
 	c     *Cloud // nil: it is none of a cloud's
@@ -68,7 +70,8 @@ var errDestroyed = errors.New("the server was destroyed")
 
 func newServer(t Timers, r record) *Server {
 	s := &Server{
-		ID: r.ID, Name: r.Name, IP: r.IP, OS: r.OS, UserName: r.Login.User, Flavor: r.Flavor, Disk: r.Disk, TTD: r.TTD, Script: r.Script, DestroyScript: r.DestroyScript,
+		ID: r.ID, Name: r.Name, IP: r.IP, OS: r.OS, UserName: r.Login.User, Flavor: r.Flavor, Disk: r.Disk, TTD: r.TTD,
+		Script: r.Script, DestroyScript: r.DestroyScript,
 		ConfigFiles: r.Files, IsHeadNode: r.Head, r: r, again: make(chan struct{}, 1), t: t, shared: r.SharedDisk,
 	}
 	s.gone, s.end = context.WithCancelCause(context.Background())
@@ -96,8 +99,8 @@ func (s *Server) fail(op string, kind, err error) error {
 	return &compute.Error{Op: "cloud." + op, ID: compute.ID(s.Name), Kind: kind, Err: err}
 }
 
-// Allocate books a part of the server: cores, MiB of memory, GiB of disk. It returns false, and books nothing, where that does not fit, or the server is bad or destroyed.
-// It ends a countdown.
+// Allocate books a part of the server: cores, MiB of memory, GiB of disk. It returns false, and
+// books nothing, where that does not fit, or the server is bad or destroyed. It ends a countdown.
 func (s *Server) Allocate(cores float64, ram, disk int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +113,8 @@ func (s *Server) Allocate(cores float64, ram, disk int) bool {
 	return true
 }
 
-// Release gives back what was booked. When nothing is booked any more the server counts down to its end.
+// Release gives back what was booked. When nothing is booked any more the server counts down to its
+// end.
 func (s *Server) Release(cores float64, ram, disk int) {
 	s.mu.Lock()
 	if s.parts > 0 {
@@ -121,7 +125,8 @@ func (s *Server) Release(cores float64, ram, disk int) {
 	s.idle()
 }
 
-// HasSpaceFor is how many jobs of a size fit beside what is booked; 0 on a server that is bad or destroyed.
+// HasSpaceFor is how many jobs of a size fit beside what is booked; 0 on a server that is bad or
+// destroyed.
 func (s *Server) HasSpaceFor(cores float64, ram, disk int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,9 +143,11 @@ func (s *Server) Used() bool {
 	return s.used
 }
 
-// Matches tells whether the server is of an image, set up by a script and files, of a flavor (nil: any), and has the shared disk or not.
+// Matches tells whether the server is of an image, set up by a script and files, of a flavor (nil:
+// any), and has the shared disk or not.
 func (s *Server) Matches(os, script string, files []File, f *Flavor, sharedDisk bool) bool {
-	return s.OS == os && s.Script == script && slices.Equal(s.ConfigFiles, files) && (f == nil || f.ID == s.Flavor.ID) && s.SharedDisk() == sharedDisk
+	return s.OS == os && s.Script == script && slices.Equal(s.ConfigFiles, files) &&
+		(f == nil || f.ID == s.Flavor.ID) && s.SharedDisk() == sharedDisk
 }
 
 // SharedDisk tells whether the server has the shared disk, its own or mounted.
@@ -150,7 +157,8 @@ func (s *Server) SharedDisk() bool {
 	return s.shared
 }
 
-// StartCountdown has a server that was never used count down to its end too, as Release does. Only the process that spawned it, or took it over, counts.
+// StartCountdown has a server that was never used count down to its end too, as Release does. Only
+// the process that spawned it, or took it over, counts.
 func (s *Server) StartCountdown() { s.idle() }
 
 // idle begins the countdown, unless something is booked or runs.

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// serverNamed is the Server of a record: the one that this process has, else one that is made for it now.
+// serverNamed is the Server of a record: the one that this process has, else one that is made for
+// it now.
 func (c *Cloud) serverNamed(r record) *Server {
 	c.mu.Lock()
 	s, ok := c.servers[r.Name]
@@ -33,7 +34,8 @@ func (c *Cloud) serverNamed(r record) *Server {
 	return s
 }
 
-// Servers returns the servers of this resource that were made and are not being destroyed, by name, whichever process spawned them.
+// Servers returns the servers of this resource that were made and are not being destroyed, by name,
+// whichever process spawned them.
 func (c *Cloud) Servers(ctx context.Context) (map[string]*Server, error) {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -48,7 +50,8 @@ func (c *Cloud) Servers(ctx context.Context) (map[string]*Server, error) {
 	return out, nil
 }
 
-// GetServerByName returns the server of a name, or of the host name that it has itself. ErrNotFound: there is none.
+// GetServerByName returns the server of a name, or of the host name that it has itself.
+// ErrNotFound: there is none.
 func (c *Cloud) GetServerByName(ctx context.Context, name string) (*Server, error) {
 	all, err := c.Servers(ctx)
 	if err != nil {
@@ -66,7 +69,10 @@ func (c *Cloud) GetServerByName(ctx context.Context, name string) (*Server, erro
 }
 
 func (c *Cloud) unknown(name string) error {
-	return &compute.Error{Op: "cloud.GetServer", ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no server of %s has this name", c.opt.Resource)}
+	return &compute.Error{
+		Op: "cloud.GetServer", ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err: fmt.Errorf("no server of %s has this name", c.opt.Resource),
+	}
 }
 
 // HeadNode returns the first server that is reached from outside; nil: there is none.
@@ -126,7 +132,8 @@ func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known b
 	return list[at], true, err
 }
 
-// CheckServer tells whether a server, by name or the provider's id, runs. One that the cloud does not know any more is forgotten. The error is that nobody could tell.
+// CheckServer tells whether a server, by name or the provider's id, runs. One that the cloud does
+// not know any more is forgotten. The error is that nobody could tell.
 func (c *Cloud) CheckServer(ctx context.Context, nameOrID string) (bool, error) {
 	r, err := c.recorded(ctx, nameOrID)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -150,7 +157,8 @@ func (c *Cloud) CheckServer(ctx context.Context, nameOrID string) (bool, error) 
 	return false, nil
 }
 
-// ServerIsKnown tells whether the cloud knows a server, by its name or the provider's id, in whatever state.
+// ServerIsKnown tells whether the cloud knows a server, by its name or the provider's id, in
+// whatever state.
 func (c *Cloud) ServerIsKnown(ctx context.Context, nameOrID string) (bool, error) {
 	r, err := c.recorded(ctx, nameOrID)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -166,7 +174,8 @@ func (c *Cloud) ServerIsKnown(ctx context.Context, nameOrID string) (bool, error
 	return false, err
 }
 
-// DestroyServer destroys a server by its name or the provider's id, as Server.Destroy does. ErrNotFound: it is none of ours.
+// DestroyServer destroys a server by its name or the provider's id, as Server.Destroy does.
+// ErrNotFound: it is none of ours.
 func (c *Cloud) DestroyServer(ctx context.Context, nameOrID string) error {
 	r, err := c.recorded(ctx, nameOrID)
 	if err != nil {
@@ -175,8 +184,9 @@ func (c *Cloud) DestroyServer(ctx context.Context, nameOrID string) error {
 	return c.serverNamed(r).Destroy(ctx)
 }
 
-// LocalhostServer describes the machine that we run on, with the name localhost: all its processors and memory, the disk of the working directory, and its address in
-// cidr; "": any that is not the loopback's. No cloud is asked. It is never destroyed.
+// LocalhostServer describes the machine that we run on, with the name localhost: all its processors
+// and memory, the disk of the working directory, and its address in cidr; "": any that is not the
+// loopback's. No cloud is asked. It is never destroyed.
 func LocalhostServer(os, script string, files []File, cidr string) (*Server, error) {
 	ip, err := localAddress(cidr)
 	if err != nil {
@@ -188,7 +198,10 @@ func LocalhostServer(os, script string, files []File, cidr string) (*Server, err
 	}
 	disk := int(fs.Blocks * uint64(fs.Bsize) >> 30)
 	f := Flavor{ID: "localhost", Name: "localhost", Cores: runtime.NumCPU(), RAM: memory(), Disk: disk}
-	s := newServer(Timers{}.complete(), record{Name: "localhost", IP: ip, OS: os, Script: script, Files: files, Flavor: f, Disk: disk, State: made})
+	s := newServer(
+		Timers{}.complete(),
+		record{Name: "localhost", IP: ip, OS: os, Script: script, Files: files, Flavor: f, Disk: disk, State: made},
+	)
 	s.open = func(context.Context) (compute.Conn, error) { return process.New(process.Options{KeepEnv: true}), nil }
 	return s, nil
 }

@@ -16,28 +16,33 @@ import (
 
 // Order is a server to spawn.
 type Order struct {
-	OS         string        // an image: its id or name, or what its name begins with
-	User       string        // who logs in; "": whom the image is known for
-	Flavor     string        // an id or a name; required
-	Disk       int           // GiB, at least; more than the flavor has: it boots from a volume
-	TTD        time.Duration // it is destroyed when it was used and then idle for so long; 0: never
-	ExternalIP bool          // it is reached from outside of the cloud; the first such server is the head node
+	OS     string        // an image: its id or name, or what its name begins with
+	User   string        // who logs in; "": whom the image is known for
+	Flavor string        // an id or a name; required
+	Disk   int           // GiB, at least; more than the flavor has: it boots from a volume
+	TTD    time.Duration // it is destroyed when it was used and then idle for so long; 0: never
+	// it is reached from outside of the cloud; the first such server is the head node
+	ExternalIP bool
 
 	Script        string // that WaitUntilReady is to run; for Matches
 	ConfigFiles   []File // that it is to copy; for Matches
 	DestroyScript string // run on the server before it is destroyed
 
-	// UsingQuota is called exactly once, from within Spawn: as soon as the cloud has answered, so that its own count of what is used has the server or never will, or else when
-	// Spawn gives up before it asks. It is the moment to drop one's own reservation. It may be nil.
+	// UsingQuota is called exactly once, from within Spawn: as soon as the cloud has answered, so
+	// that its own count of what is used has the server or never will, or else when Spawn gives up
+	// before it asks. It is the moment to drop one's own reservation. It may be nil.
 	UsingQuota func()
 }
 
 func kindOf(parts ...any) string { return fmt.Sprintf("%q", parts) }
 
-// Spawn makes a server and waits until the cloud says that it runs. It is recorded before the cloud is asked; when Spawn fails it is destroyed again, and the error says what the cloud
-// said, with the end of the server's console. After a failure the next Spawn waits a little first, and longer after each further one.
+// Spawn makes a server and waits until the cloud says that it runs. It is recorded before the cloud
+// is asked; when Spawn fails it is destroyed again, and the error says what the cloud said, with
+// the end of the server's console. After a failure the next Spawn waits a little first, and longer
+// after each further one.
 //
-// The server may still be booting: see WaitUntilReady. It counts down to its end once it was used, or when StartCountdown is called.
+// The server may still be booting: see WaitUntilReady. It counts down to its end once it was used,
+// or when StartCountdown is called.
 func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	signalled := false
 	signal := func() {
@@ -62,9 +67,13 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if err := c.backOff(ctx); err != nil {
 		return nil, err
 	}
-	r := record{State: creating, Owner: c.opt.Store.Worker(), Begun: c.now(), Name: c.opt.Resource + "-" + uuid.NewString(), OS: o.OS, Login: login, Flavor: f,
+	r := record{State: creating, Owner: c.opt.Store.Worker(), Begun: c.now(),
+		Name: c.opt.Resource + "-" + uuid.NewString(), OS: o.OS, Login: login, Flavor: f,
 		Disk: max(o.Disk, f.Disk), TTD: o.TTD, Script: o.Script, DestroyScript: o.DestroyScript, Files: o.ConfigFiles}
-	spec := compute.Spec{ID: compute.ID(r.Name), Source: c.opt.Resource, Installation: c.opt.Store.Installation(), Image: o.OS, Flavor: f.ID}
+	spec := compute.Spec{
+		ID: compute.ID(r.Name), Source: c.opt.Resource, Installation: c.opt.Store.Installation(), Image: o.OS,
+		Flavor: f.ID,
+	}
 	if o.Disk > f.Disk {
 		spec.Disk = int64(o.Disk) << 30
 	}
@@ -150,8 +159,10 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		// Where nothing answers it is either the cloud or the server itself, which runs then and cannot be reached.
-		silent := errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrNotReady) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
+		// Where nothing answers it is either the cloud or the server itself, which runs then and
+		// cannot be reached.
+		silent := errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrNotReady) ||
+			errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 		if silent && since.IsZero() {
 			since = time.Now()
 		}
@@ -167,7 +178,10 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 			if usual > 0 {
 				typical = fmt.Sprintf("usually it takes %v", usual.Round(time.Second))
 			}
-			return nil, &compute.Error{Kind: compute.ErrTimeout, Err: fmt.Errorf("not running after %v (%s): %w", limit, typical, err), Hint: "see whether the cloud has trouble, or try another flavor"}
+			return nil, &compute.Error{
+				Kind: compute.ErrTimeout, Err: fmt.Errorf("not running after %v (%s): %w", limit, typical, err),
+				Hint: "see whether the cloud has trouble, or try another flavor",
+			}
 		}
 		if err := sleep(ctx, c.t.Poll); err != nil {
 			return nil, err
@@ -234,7 +248,9 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	var asked error
 	if !compute.WasUnasked(err) {
 		err = c.explained(ctx, r, err)
-		if _, e := c.book.change(ctx, r.Name, func(r *record) error { r.State = destroying; return nil }); e != nil && !errors.Is(e, compute.ErrNotFound) {
+		if _, e := c.book.change(
+			ctx, r.Name, func(r *record) error { r.State = destroying; return nil },
+		); e != nil && !errors.Is(e, compute.ErrNotFound) {
 			asked = e
 		} else {
 			asked = c.destroyUntilGone(ctx, p, r, r.ID == "" && !refused(err))
@@ -249,7 +265,8 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	return &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err, Hint: compute.Hint(err)}
 }
 
-// refused tells whether an error of Create is the cloud's answer that it does not make the server, so that none can come later.
+// refused tells whether an error of Create is the cloud's answer that it does not make the server,
+// so that none can come later.
 func refused(err error) bool {
 	for _, kind := range []error{compute.ErrNoCapacity, compute.ErrDenied, compute.ErrInvalid, compute.ErrNotFound, compute.ErrConflict} {
 		if errors.Is(err, kind) {
@@ -259,7 +276,8 @@ func refused(err error) bool {
 	return false
 }
 
-// explained adds the end of a server's console to an error, where the cloud keeps one and the error does not tell it yet.
+// explained adds the end of a server's console to an error, where the cloud keeps one and the error
+// does not tell it yet.
 func (c *Cloud) explained(ctx context.Context, r record, err error) error {
 	p, e := c.provider(ctx, r.Login)
 	if e != nil {

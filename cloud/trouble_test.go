@@ -24,7 +24,8 @@ func (s *sky) indestructible() *atomic.Bool {
 	return flag
 }
 
-// TestIdleWhileTheCloudIsDown: an idle server goes when the cloud is back, though nobody asks for it again.
+// TestIdleWhileTheCloudIsDown: an idle server goes when the cloud is back, though nobody asks for
+// it again.
 func TestIdleWhileTheCloudIsDown(t *testing.T) {
 	s := newSky()
 	down := s.indestructible()
@@ -47,7 +48,8 @@ func TestIdleWhileTheCloudIsDown(t *testing.T) {
 	})
 }
 
-// TestRecoverDestroysAgain: what Destroy could not destroy, Recover does, also in the process that failed.
+// TestRecoverDestroysAgain: what Destroy could not destroy, Recover does, also in the process that
+// failed.
 func TestRecoverDestroysAgain(t *testing.T) {
 	s := newSky()
 	down := s.indestructible()
@@ -91,7 +93,8 @@ func TestRecoverWhileSpawning(t *testing.T) {
 	}
 }
 
-// TestAbandonedSpawn: who gives up waiting for a server leaves none, and it is no failure after which the next one waits.
+// TestAbandonedSpawn: who gives up waiting for a server leaves none, and it is no failure after
+// which the next one waits.
 func TestAbandonedSpawn(t *testing.T) {
 	s := newSky()
 	s.options.Boot = time.Hour
@@ -111,7 +114,8 @@ func TestAbandonedSpawn(t *testing.T) {
 	})
 }
 
-// TestOpenedByAnother: who waits for a provider that another caller opens has it, though that one gives up.
+// TestOpenedByAnother: who waits for a provider that another caller opens has it, though that one
+// gives up.
 func TestOpenedByAnother(t *testing.T) {
 	s, file := newSky(), state(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -142,12 +146,16 @@ func TestOpenedByAnother(t *testing.T) {
 	})
 }
 
-// TestRefused: who is refused is told at once; where the answer was lost it is waited for what may still come.
+// TestRefused: who is refused is told at once; where the answer was lost it is waited for what may
+// still come.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		kind  error
 		waits bool
-	}{{compute.ErrNoCapacity, false}, {compute.ErrTooLarge, false}, {compute.ErrInvalid, false}, {compute.ErrUnavailable, true}, {compute.ErrTimeout, true}, {compute.ErrFailed, true}} {
+	}{
+		{compute.ErrNoCapacity, false}, {compute.ErrTooLarge, false}, {compute.ErrInvalid, false},
+		{compute.ErrUnavailable, true}, {compute.ErrTimeout, true}, {compute.ErrFailed, true},
+	} {
 		t.Run(c.kind.Error(), func(t *testing.T) {
 			s := newSky()
 			s.options.Fail = func(op string, id compute.ID) error {
@@ -159,7 +167,8 @@ func TestRefused(t *testing.T) {
 			bubble(t, s, nil, func(t *testing.T, p process) {
 				began := time.Now()
 				_, err := p.Spawn(t.Context(), cloud.Order{OS: "img", Flavor: "small"})
-				if took := time.Since(began); !errors.Is(err, c.kind) || c.waits != (took >= time.Minute) || !c.waits && took > time.Second {
+				if took := time.Since(began); !errors.Is(err, c.kind) || c.waits != (took >= time.Minute) ||
+					!c.waits && took > time.Second {
 					t.Errorf("after %v: %v", took, err)
 				}
 			})

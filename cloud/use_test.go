@@ -24,11 +24,15 @@ func real(t *testing.T, change func(*sky, *cloud.Options)) (process, *cloud.Serv
 		}
 	})
 	t.Cleanup(func() { p.stop(t) })
-	srv := must(p.Spawn(t.Context(), cloud.Order{OS: "img", Flavor: "large", DestroyScript: "#!/bin/sh\necho bye >\"" + dir + "/bye\"\n"}))(t)
+	srv := must(p.Spawn(
+		t.Context(),
+		cloud.Order{OS: "img", Flavor: "large", DestroyScript: "#!/bin/sh\necho bye >\"" + dir + "/bye\"\n"},
+	))(t)
 	return p, srv, dir
 }
 
-// TestFiles: files go over with their modes and times, and come back; odd names and quotes break nothing.
+// TestFiles: files go over with their modes and times, and come back; odd names and quotes break
+// nothing.
 func TestFiles(t *testing.T) {
 	_, srv, _ := real(t, nil)
 	ctx := t.Context()
@@ -39,7 +43,10 @@ func TestFiles(t *testing.T) {
 	if err := errors.Join(os.WriteFile(odd, []byte("content"), 0o754), os.Chmod(odd, 0o754), os.Chtimes(odd, when, when)); err != nil {
 		t.Fatal(err)
 	}
-	err := srv.CopyOver(ctx, []cloud.File{{Local: odd, Remote: "~/a/b c/it's"}, {Local: filepath.Join(dir, "none"), Remote: "x", Optional: true}})
+	err := srv.CopyOver(
+		ctx,
+		[]cloud.File{{Local: odd, Remote: "~/a/b c/it's"}, {Local: filepath.Join(dir, "none"), Remote: "x", Optional: true}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +102,8 @@ func TestParseFiles(t *testing.T) {
 	}
 }
 
-// TestRunCmd: outputs are kept apart, a status is an error, quotes and signals are what they are, and what runs ends with its context.
+// TestRunCmd: outputs are kept apart, a status is an error, quotes and signals are what they are,
+// and what runs ends with its context.
 func TestRunCmd(t *testing.T) {
 	_, srv, _ := real(t, nil)
 	ctx := t.Context()
@@ -128,7 +136,8 @@ func TestRunCmd(t *testing.T) {
 	}
 }
 
-// TestBackground: a background command goes on, whatever is quoted in it, and one that fails at once is no success.
+// TestBackground: a background command goes on, whatever is quoted in it, and one that fails at
+// once is no success.
 func TestBackground(t *testing.T) {
 	_, srv, _ := real(t, nil)
 	ctx := t.Context()
@@ -170,7 +179,8 @@ func TestReady(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "script failed: ") || !strings.Contains(err.Error(), "STDERR:\nwrong") {
 		t.Errorf("%v", err)
 	}
-	if err := srv.WaitUntilReady(ctx, []cloud.File{{Local: "/does/not/exist", Remote: "x"}}, ""); err == nil || !strings.Contains(err.Error(), "files failed to upload: ") {
+	if err := srv.WaitUntilReady(ctx, []cloud.File{{Local: "/does/not/exist", Remote: "x"}}, ""); err == nil ||
+		!strings.Contains(err.Error(), "files failed to upload: ") {
 		t.Errorf("%v", err)
 	}
 	if srv.Destroyed() {
@@ -185,7 +195,8 @@ func TestReady(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
-	// A command that runs when the server is destroyed ends with an error, and the script of destruction is run.
+	// A command that runs when the server is destroyed ends with an error, and the script of
+	// destruction is run.
 	go func() {
 		_, _, err := srv.RunCmd(ctx, ": >busy; exec sleep 1000", false)
 		ended <- err
@@ -230,7 +241,8 @@ func TestDenied(t *testing.T) {
 	})
 }
 
-// TestReconnects: a new server that is not reached yet is waited for, and one that was reached before is not.
+// TestReconnects: a new server that is not reached yet is waited for, and one that was reached
+// before is not.
 func TestReconnects(t *testing.T) {
 	s := newSky()
 	down := true
@@ -284,7 +296,8 @@ func TestLocalhost(t *testing.T) {
 	if srv.HasSpaceFor(1, 1, 0) != srv.Flavor.Cores || !srv.Allocate(1, 1, 0) {
 		t.Error("nothing fits")
 	}
-	if _, err := cloud.LocalhostServer("linux", "", nil, "203.0.113.0/24"); err == nil || !strings.Contains(err.Error(), "no subnet matches your supplied CIDR") {
+	if _, err := cloud.LocalhostServer("linux", "", nil, "203.0.113.0/24"); err == nil ||
+		!strings.Contains(err.Error(), "no subnet matches your supplied CIDR") {
 		t.Error(err)
 	}
 	if err := srv.Destroy(t.Context()); err != nil || !srv.Destroyed() {
@@ -294,14 +307,16 @@ func TestLocalhost(t *testing.T) {
 
 func TestEnv(t *testing.T) {
 	required, maybe, all := must(cloud.RequiredEnv("openstack"))(t), must(cloud.MaybeEnv("openstack"))(t), must(cloud.AllEnv("openstack"))(t)
-	if strings.Join(required, " ") != "OS_AUTH_URL OS_USERNAME OS_PASSWORD OS_REGION_NAME" || len(maybe) != 10 || !slices.Equal(all, slices.Concat(required, maybe)) {
+	if strings.Join(required, " ") != "OS_AUTH_URL OS_USERNAME OS_PASSWORD OS_REGION_NAME" || len(maybe) != 10 ||
+		!slices.Equal(all, slices.Concat(required, maybe)) {
 		t.Errorf("%q, %q, %q", required, maybe, all)
 	}
 	if _, err := cloud.AllEnv("cloudy"); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "unknown provider name") {
 		t.Error(err)
 	}
 	err := cloud.MissingEnv("openstack", func(name string) string { return map[string]string{"OS_USERNAME": "me"}[name] })
-	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "missing environment variables: OS_AUTH_URL, OS_PASSWORD, OS_REGION_NAME") {
+	if !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "missing environment variables: OS_AUTH_URL, OS_PASSWORD, OS_REGION_NAME") {
 		t.Error(err)
 	}
 }

@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// Reserver is a provider whose place can keep computers standing, of which Create takes one, so that it is sooner there. They stand ahead of the instances and are nobody's: List does not
-// tell of them, and no lease counts them.
+// Reserver is a provider whose place can keep computers standing, of which Create takes one, so
+// that it is sooner there. They stand ahead of the instances and are nobody's: List does not tell
+// of them, and no lease counts them.
 type Reserver interface {
-	// Reserves tells how it is configured for that. ok is false when the source has none of them. It does no I/O.
+	// Reserves tells how it is configured for that. ok is false when the source has none of them.
+	// It does no I/O.
 	Reserves() (a Ahead, ok bool)
-	// Reserve has n of them there from now on; 0: none, and what is there for them goes too, unless an instance needs it. It may be repeated, and changes nothing where all is so. What
-	// stands there of another definition of the source, in the same place, goes.
+	// Reserve has n of them there from now on; 0: none, and what is there for them goes too, unless
+	// an instance needs it. It may be repeated, and changes nothing where all is so. What stands
+	// there of another definition of the source, in the same place, goes.
 	Reserve(ctx context.Context, n int) error
 }
 

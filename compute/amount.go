@@ -9,13 +9,15 @@ import (
 
 // Amount is how much of a computer: all that it has, or the part that a lease books.
 type Amount struct {
-	Cores  float64 `json:"cores"`            // of processor time; parts of one are counted to a millionth
+	// of processor time; parts of one are counted to a millionth
+	Cores  float64 `json:"cores"`
 	Memory int64   `json:"memory,omitempty"` // bytes
 	Disk   int64   `json:"disk,omitempty"`   // bytes
 	GPUs   int     `json:"gpus,omitempty"`
 }
 
-// Micro is Cores in millionths of one, rounded, so that sums and comparisons are exact: ten tenths are one.
+// Micro is Cores in millionths of one, rounded, so that sums and comparisons are exact: ten tenths
+// are one.
 func (a Amount) Micro() int64 { return int64(math.Round(a.Cores * 1e6)) }
 
 // Check says what is wrong with a size that somebody asks for, or nil.
@@ -48,8 +50,8 @@ func Booked(leases []*Lease) (sum Amount) {
 	return sum
 }
 
-// AmountOf reads an instance's size from its facts "cores", "memory", "disk" and "gpus". What they do not tell is none. ok is false when they do not
-// tell the cores: then its size is not known.
+// AmountOf reads an instance's size from its facts "cores", "memory", "disk" and "gpus". What they
+// do not tell is none. ok is false when they do not tell the cores: then its size is not known.
 func AmountOf(facts map[string]string) (a Amount, ok bool) {
 	cores, err := strconv.ParseFloat(facts["cores"], 64)
 	whole := func(name string) int64 {

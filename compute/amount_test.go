@@ -11,7 +11,10 @@ func TestAmount(t *testing.T) {
 		facts map[string]string
 		want  string // "": not known
 	}{
-		{map[string]string{"cores": "4", "memory": "8589934592", "disk": "1610612736", "gpus": "1"}, "4 cores, 8G memory, 1.5G disk, 1 GPU"},
+		{
+			map[string]string{"cores": "4", "memory": "8589934592", "disk": "1610612736", "gpus": "1"},
+			"4 cores, 8G memory, 1.5G disk, 1 GPU",
+		},
 		{map[string]string{"cores": "0.5", "memory": "much"}, "0.5 cores"},
 		{map[string]string{"cores": "1"}, "1 core"},
 		{map[string]string{"memory": "1024"}, ""},

@@ -15,8 +15,10 @@ type Named struct {
 	Name string
 }
 
-// ChooseImage returns the index of the image that a user means by a name: one of that id; else the last one of exactly that name; else of those whose names begin with
-// it the one with the largest number, by the first number in its name and then the next ones. Names without a number are passed over. ErrNotFound tells what there is.
+// ChooseImage returns the index of the image that a user means by a name: one of that id; else the
+// last one of exactly that name; else of those whose names begin with it the one with the largest
+// number, by the first number in its name and then the next ones. Names without a number are passed
+// over. ErrNotFound tells what there is.
 func ChooseImage(images []Named, want string) (int, error) {
 	if i := slices.IndexFunc(images, func(n Named) bool { return n.ID == want && want != "" }); i >= 0 {
 		return i, nil
@@ -50,8 +52,9 @@ func ChooseImage(images []Named, want string) (int, error) {
 	return -1, &Error{ID: ID(want), Kind: ErrNotFound, Err: errors.New(why), Hint: near("images", images, want)}
 }
 
-// Choose returns the index of the thing that a user means: by its id, by its name where one alone has it, or by a beginning that one name alone has.
-// what names such things, in the plural. The errors, ErrNotFound and ErrConflict, tell what there is.
+// Choose returns the index of the thing that a user means: by its id, by its name where one alone
+// has it, or by a beginning that one name alone has. what names such things, in the plural. The
+// errors, ErrNotFound and ErrConflict, tell what there is.
 func Choose(things []Named, what, want string) (int, error) {
 	if i := slices.IndexFunc(things, func(n Named) bool { return n.ID == want && want != "" }); i >= 0 {
 		return i, nil
@@ -74,7 +77,10 @@ func Choose(things []Named, what, want string) (int, error) {
 			for _, i := range found {
 				names = append(names, things[i].String())
 			}
-			return -1, &Error{ID: ID(want), Kind: ErrConflict, Err: fmt.Errorf("%d %s could be meant", len(found), what), Hint: "say which: " + strings.Join(names, ", ")}
+			return -1, &Error{
+				ID: ID(want), Kind: ErrConflict, Err: fmt.Errorf("%d %s could be meant", len(found), what),
+				Hint: "say which: " + strings.Join(names, ", "),
+			}
 		}
 	}
 	return -1, &Error{ID: ID(want), Kind: ErrNotFound, Err: fmt.Errorf("none of the %s", what), Hint: near(what, things, want)}

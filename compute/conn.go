@@ -6,16 +6,21 @@ import (
 	"net"
 )
 
-// A Conn is a way into one computer. Its methods may be called at once from many goroutines; 64 commands at a time must work.
+// A Conn is a way into one computer. Its methods may be called at once from many goroutines; 64
+// commands at a time must work.
 type Conn interface {
-	// Run starts a command and waits for its end. The error is nil whenever the command ran and ended, whatever its exit status; otherwise it
-	// is ErrNoCommand, ErrNotExecutable, ErrCannotStart, ErrLost or the context's own error. When ctx ends, the command's whole process group
-	// (a session, with a terminal) is killed and Run returns after that, or after a few seconds when contact is lost.
+	// Run starts a command and waits for its end. The error is nil whenever the command ran and
+	// ended, whatever its exit status; otherwise it is ErrNoCommand, ErrNotExecutable,
+	// ErrCannotStart, ErrLost or the context's own error. When ctx ends, the command's whole
+	// process group (a session, with a terminal) is killed and Run returns after that, or after a
+	// few seconds when contact is lost.
 	Run(ctx context.Context, cmd *Command) (Exit, error)
-	// Put unpacks a tar stream into the directory dir, which exists or is made. Modes, times, links and holes are kept; owners where permitted
-	// and Owner is asked for. An entry that would land outside of dir is an error and is not written. Each file appears by atomic rename.
+	// Put unpacks a tar stream into the directory dir, which exists or is made. Modes, times, links
+	// and holes are kept; owners where permitted and Owner is asked for. An entry that would land
+	// outside of dir is an error and is not written. Each file appears by atomic rename.
 	Put(ctx context.Context, dir string, tar io.Reader) error
-	// Get writes path as a tar stream to w: the entry's name is path's base name, and below it, the tree. Links are not followed.
+	// Get writes path as a tar stream to w: the entry's name is path's base name, and below it, the
+	// tree. Links are not followed.
 	Get(ctx context.Context, path string, w io.Writer) error
 	// Close ends the connection, and what runs through it. It may be called again.
 	Close() error
@@ -27,12 +32,16 @@ type Command struct {
 	Dir  string            // working directory; "": the connection's default
 	Env  map[string]string // added to the environment that the connection gives
 	User string            // run as this user; "": the connection's own
-	Stay bool              // what it leaves running when it ends may stay, where a connection ends the descendants of a run
-	// Aside says that it is no work of its own, but looks or copies: it waits for no turn where commands wait for theirs.
+	// what it leaves running when it ends may stay, where a connection ends the descendants of a
+	// run
+	Stay bool
+	// Aside says that it is no work of its own, but looks or copies: it waits for no turn where
+	// commands wait for theirs.
 	Aside bool
 
-	// Workspace is the token of a conversation that Workspacer.Workspace began, or is about to begin, on the same connection: the command waits
-	// until the workspace is complete and starts in it, Dir being a directory below it. It is not started when the conversation ends before
+	// Workspace is the token of a conversation that Workspacer.Workspace began, or is about to
+	// begin, on the same connection: the command waits until the workspace is complete and starts
+	// in it, Dir being a directory below it. It is not started when the conversation ends before
 	// that. "": no workspace. Only for a Conn that is a Workspacer.
 	Workspace string
 
@@ -40,12 +49,15 @@ type Command struct {
 	Stdout io.Writer // nil: discarded
 	Stderr io.Writer // nil: discarded; unused with a terminal
 
-	TTY     *Size         // not nil: run in a terminal of this size
-	Term    string        // the terminal's type; "": xterm
-	Resize  <-chan Size   // sizes that the terminal changes to; may be nil
-	Signals <-chan string // signals for the command's process group, without "SIG": "INT", "TERM"; may be nil
+	TTY    *Size       // not nil: run in a terminal of this size
+	Term   string      // the terminal's type; "": xterm
+	Resize <-chan Size // sizes that the terminal changes to; may be nil
+	// signals for the command's process group, without "SIG": "INT", "TERM"; may be nil
+	Signals <-chan string
 
-	Hold *Hold // what becomes of it when contact is lost; nil: it ends. Where nobody is a Holder it ends too, unless Hold.Keep refuses that
+	// what becomes of it when contact is lost; nil: it ends. Where nobody is a Holder it ends too,
+	// unless Hold.Keep refuses that
+	Hold *Hold
 }
 
 // Size is a terminal's, in characters.
@@ -86,7 +98,8 @@ func SignalName(n int) string {
 	return ""
 }
 
-// Dialer is a Conn that can open network connections from the computer: forwarding of local ports and sockets.
+// Dialer is a Conn that can open network connections from the computer: forwarding of local ports
+// and sockets.
 type Dialer interface {
 	// Dial connects, as seen from the computer. Networks: "tcp" with HOST:PORT, "unix" with a path.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
@@ -94,7 +107,8 @@ type Dialer interface {
 
 // Listener is a Conn that can listen on the computer: forwarding of remote ports and sockets.
 type Listener interface {
-	// Listen announces on the computer. The same networks as Dial. Closing the listener or the Conn ends it.
+	// Listen announces on the computer. The same networks as Dial. Closing the listener or the Conn
+	// ends it.
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
 
@@ -105,9 +119,10 @@ type Pretender interface {
 
 // Workspacer is a Conn with a far side that keeps workspaces: copies of working trees.
 type Workspacer interface {
-	// Workspace begins a conversation about one, which package workspace knows the words of. What is written goes out at once, without waiting for
-	// an answer; where the other side keeps no workspaces, reading says so with ErrInvalid. The token is the caller's, and unique; by it commands
-	// say which workspace they want (Command.Workspace). As long as the conversation lasts the workspace is the caller's alone; closing it, or
-	// losing contact, ends that.
+	// Workspace begins a conversation about one, which package workspace knows the words of. What
+	// is written goes out at once, without waiting for an answer; where the other side keeps no
+	// workspaces, reading says so with ErrInvalid. The token is the caller's, and unique; by it
+	// commands say which workspace they want (Command.Workspace). As long as the conversation lasts
+	// the workspace is the caller's alone; closing it, or losing contact, ends that.
 	Workspace(ctx context.Context, token string) (net.Conn, error)
 }

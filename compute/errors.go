@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// A Kind says what sort of thing went wrong. Each top kind has one exit status and one HTTP status; a finer kind is also its parent.
+// A Kind says what sort of thing went wrong. Each top kind has one exit status and one HTTP status;
+// a finer kind is also its parent.
 type Kind struct {
 	name   string
 	parent *Kind
@@ -37,8 +38,10 @@ var (
 	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
 	ErrGiven       = &Kind{"given already", ErrConflict} // to this request, by another controller
 	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but not to be reached yet
-	ErrNoPlace     = &Kind{"not ready", ErrNotReady}     // not made yet, as there is no room for it: it waits for some
-	ErrTooLarge    = &Kind{"no capacity", ErrNoCapacity} // more than there can ever be, so that it does not help to wait
+	// not made yet, as there is no room for it: it waits for some
+	ErrNoPlace = &Kind{"not ready", ErrNotReady}
+	// more than there can ever be, so that it does not help to wait
+	ErrTooLarge = &Kind{"no capacity", ErrNoCapacity}
 )
 
 // The ways in which a command can fail before it has an exit status of its own, or without one.
@@ -49,7 +52,8 @@ var (
 	ErrNoCommand     = &Kind{"command not found", ErrCannotStart} // 127
 )
 
-// Error is an operation that failed: what was done, to which thing, the kind, the cause, and what to do about it.
+// Error is an operation that failed: what was done, to which thing, the kind, the cause, and what
+// to do about it.
 type Error struct {
 	Op   string // the room and the verb, "ssh.Connect"; may be empty
 	ID   ID     // the instance, or the name of the source; may be empty
@@ -58,7 +62,8 @@ type Error struct {
 	Hint string // what the user may do, a sentence without a full stop; may be empty
 }
 
-// Error returns "op: id: kind: cause", leaving out what is empty, and what the cause says again. The hint is not part of it.
+// Error returns "op: id: kind: cause", leaving out what is empty, and what the cause says again.
+// The hint is not part of it.
 func (e *Error) Error() string { return e.text(e.Op, error.Error) }
 
 // text is an error's with a cause as something says it.
@@ -87,8 +92,9 @@ func (e *Error) text(op string, of func(error) string) string {
 	return strings.Join(parts, ": ")
 }
 
-// Said is an error's text for records and events, which people read: without the names of our rooms and calls, as "kubernetes.Connect", and else as Error has it.
-// A plain word that says what was done, as "connect", stays.
+// Said is an error's text for records and events, which people read: without the names of our rooms
+// and calls, as "kubernetes.Connect", and else as Error has it. A plain word that says what was
+// done, as "connect", stays.
 func Said(err error) string {
 	switch e := err.(type) {
 	case nil:
@@ -130,7 +136,8 @@ func (e *Error) Unwrap() []error {
 	return out
 }
 
-// KeyError is what is wrong with a key of a source: who has read the file that the key is in can say where. Its text is its cause's, which names the key.
+// KeyError is what is wrong with a key of a source: who has read the file that the key is in can
+// say where. Its text is its cause's, which names the key.
 type KeyError struct {
 	Key string // as it is written in a source.conf
 	Err error
@@ -142,12 +149,14 @@ func (e *KeyError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// WrongKey makes an ErrInvalid of a key, with a hint or without, and a text as fmt.Errorf makes it, which should begin with the key.
+// WrongKey makes an ErrInvalid of a key, with a hint or without, and a text as fmt.Errorf makes it,
+// which should begin with the key.
 func WrongKey(key, hint, format string, args ...any) error {
 	return &Error{Kind: ErrInvalid, Err: &KeyError{Key: key, Err: fmt.Errorf(format, args...)}, Hint: hint}
 }
 
-// ErrEnded marks the cause of errors, whatever their kind: the computer itself has ended, so that nothing of it comes back.
+// ErrEnded marks the cause of errors, whatever their kind: the computer itself has ended, so that
+// nothing of it comes back.
 var ErrEnded = errors.New("the computer has ended")
 
 // ended is a cause with that mark.
@@ -156,7 +165,8 @@ type ended struct{ error }
 func (e *ended) Is(target error) bool { return target == ErrEnded }
 func (e *ended) Unwrap() error        { return e.error }
 
-// Ended marks err, which says why, as the end of the computer itself: errors.Is finds ErrEnded. The text stays.
+// Ended marks err, which says why, as the end of the computer itself: errors.Is finds ErrEnded. The
+// text stays.
 func Ended(err error) error { return &ended{err} }
 
 // asking says whether a Create that failed may have begun to make something.
@@ -167,7 +177,8 @@ type asking struct {
 
 func (a *asking) Unwrap() error { return a.error }
 
-// Unasked marks an error of Create: it came before anybody was asked for anything, so nothing was made and there is nothing to destroy.
+// Unasked marks an error of Create: it came before anybody was asked for anything, so nothing was
+// made and there is nothing to destroy.
 func Unasked(err error) error { return &asking{err, false} }
 
 // Asked takes such a mark away, for who knows of an earlier call.

@@ -7,20 +7,26 @@ import (
 
 // Facts are what a computer is, as it sees itself from inside.
 type Facts struct {
-	OS       string            `json:"os"`                 // as Go names it: "linux"
-	Arch     string            `json:"arch"`               // as Go names it: "amd64"
-	Kernel   string            `json:"kernel,omitempty"`   // its release
-	System   string            `json:"system,omitempty"`   // the distribution and its version, "debian 12"; "": unknown
-	Hostname string            `json:"hostname,omitempty"` // its own
-	Cores    int               `json:"cores,omitempty"`    // that may be used, limits counted; 0: unknown
-	Memory   int64             `json:"memory,omitempty"`   // bytes that may be used, limits counted; 0: unknown
-	Disk     int64             `json:"disk,omitempty"`     // bytes of the file system of /; 0: unknown
-	Tools    map[string]string `json:"tools,omitempty"`    // paths of the well-known programs that are there, by name: "git", "python3"
+	OS     string `json:"os"`               // as Go names it: "linux"
+	Arch   string `json:"arch"`             // as Go names it: "amd64"
+	Kernel string `json:"kernel,omitempty"` // its release
+	// the distribution and its version, "debian 12"; "": unknown
+	System   string `json:"system,omitempty"`
+	Hostname string `json:"hostname,omitempty"` // its own
+	// that may be used, limits counted; 0: unknown
+	Cores int `json:"cores,omitempty"`
+	// bytes that may be used, limits counted; 0: unknown
+	Memory int64 `json:"memory,omitempty"`
+	// bytes of the file system of /; 0: unknown
+	Disk int64 `json:"disk,omitempty"`
+	// paths of the well-known programs that are there, by name: "git", "python3"
+	Tools map[string]string `json:"tools,omitempty"`
 }
 
 // Usage is what a computer uses now.
 type Usage struct {
-	CPU       time.Duration `json:"cpu"`                 // of all processes since the computer began
+	// of all processes since the computer began
+	CPU       time.Duration `json:"cpu"`
 	Memory    int64         `json:"memory"`              // bytes in use
 	Disk      int64         `json:"disk"`                // bytes in use on the file system of /
 	Processes int           `json:"processes"`           // how many there are
@@ -35,7 +41,8 @@ type Informer interface {
 
 // Finding is what was found out about one ability of this machine, for `hostler doctor`.
 type Finding struct {
-	Result string `json:"result"` // ok, warn (works in part), skip (not here, and nobody asked for it) or fail
+	// ok, warn (works in part), skip (not here, and nobody asked for it) or fail
+	Result string `json:"result"`
 	What   string `json:"what"`   // the ability: "sandbox: limits"
 	Detail string `json:"detail"` // what works; or what does not, and why
 	Hint   string `json:"hint,omitempty"`

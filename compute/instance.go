@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as "debian-3" or "web-HOST". It is looked up,
-// never split.
+// ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as
+// "debian-3" or "web-HOST". It is looked up, never split.
 type ID string
 
 // State is where an instance is in its life.
@@ -39,7 +39,8 @@ var Steps = map[State][]State{
 // Allowed reports whether an instance may change from one state to another.
 func Allowed(from, to State) bool { return slices.Contains(Steps[from], to) }
 
-// Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts; the rest is the lease engine's.
+// Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
+// the rest is the lease engine's.
 type Instance struct {
 	ID         ID                // the name
 	Source     string            // the source's name
@@ -60,12 +61,15 @@ type Instance struct {
 	Booked     Booking   // what that lease will count, and for whom
 	Child      ID        // of a pool's instance: the child's instance behind it
 	Attempts   int       // failed tries to discard it
-	Retry      time.Time // not before this is discarding tried again; of one that is held: when it is discarded by itself, zero: never; of one that is ready: it is given to nobody before, as it is elsewhere
-	Reason     string    // why it is failed or held, or given to nobody though it is ready
-	Resume     int       // hooks done of the step that it is in, so that a repeated step goes on after them
-	Basis      int64     // the event, of making or of cleaning, that the next hand-out rests on
-	Phases     Phases    // how long each phase of making it took
-	Cold       bool      // it is stopped: ready, and to be started before it is handed out
+	// not before this is discarding tried again; of one that is held: when it is discarded by
+	// itself, zero: never; of one that is ready: it is given to nobody before, as it is elsewhere
+	Retry  time.Time
+	Reason string // why it is failed or held, or given to nobody though it is ready
+	// hooks done of the step that it is in, so that a repeated step goes on after them
+	Resume int
+	Basis  int64  // the event, of making or of cleaning, that the next hand-out rests on
+	Phases Phases // how long each phase of making it took
+	Cold   bool   // it is stopped: ready, and to be started before it is handed out
 }
 
 // Phases are the timed parts of a cold start.

@@ -1,6 +1,7 @@
 package compute
 
-// NoteTx is a Tx that keeps small texts of parts of hostler too, such as how far a webhook has come. What is not there is ErrNotFound.
+// NoteTx is a Tx that keeps small texts of parts of hostler too, such as how far a webhook has
+// come. What is not there is ErrNotFound.
 type NoteTx interface {
 	Note(name string) (string, error)
 	// SaveNote adds one, in place of an older one of its name; "" forgets it.

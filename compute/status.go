@@ -12,22 +12,26 @@ type SourceStatus struct {
 	Spare       int
 	Wanted      int
 	Concurrency int
-	Available   *int      // how many more may be in use; nil: no limit
-	Orphaned    bool      // not configured any more, or otherwise than when these instances were made
-	Broken      error     // why it cannot be used
-	Paused      time.Time // nothing is made before
-	LastError   string    // of the last failure to create, or Unreached
-	Failures    int
-	Unready     *Unready // nil: something of what it makes now has become ready, or nothing has failed
-	Waiting     int
-	Children    []string
-	TTL         time.Duration // of leases that ask for none; 0: none
-	LeaseIdle   time.Duration // of leases that ask for no limit on how long they are unused; 0: the caller's default
-	Image       string        // "": the type's own
-	Fixed       int           // computers that it has, where it makes none; 0: it makes them
+	Available   *int // how many more may be in use; nil: no limit
+	// not configured any more, or otherwise than when these instances were made
+	Orphaned  bool
+	Broken    error     // why it cannot be used
+	Paused    time.Time // nothing is made before
+	LastError string    // of the last failure to create, or Unreached
+	Failures  int
+	// nil: something of what it makes now has become ready, or nothing has failed
+	Unready  *Unready
+	Waiting  int
+	Children []string
+	TTL      time.Duration // of leases that ask for none; 0: none
+	// of leases that ask for no limit on how long they are unused; 0: the caller's default
+	LeaseIdle time.Duration
+	Image     string // "": the type's own
+	Fixed     int    // computers that it has, where it makes none; 0: it makes them
 }
 
-// Unready says that nothing has become ready of what a source's instances are made of since it was changed.
+// Unready says that nothing has become ready of what a source's instances are made of since it was
+// changed.
 type Unready struct {
 	Since    time.Time // it was
 	Changed  string    // ChangedKeys or ChangedTemplate; "": nothing was made before
@@ -50,7 +54,8 @@ func (u Unready) String() string {
 	return what + " has become ready since " + u.Since.Local().Format(time.DateTime) + ": " + u.Why
 }
 
-// Unreached begins the LastError of a source whose place does not answer now. Since when, and why, follow.
+// Unreached begins the LastError of a source whose place does not answer now. Since when, and why,
+// follow.
 const Unreached = "it cannot be reached"
 
 // TestResult is what `hostler source test` found.

@@ -2,17 +2,22 @@ package compute
 
 import "time"
 
-// SourceRecord is one definition of a source as the store knows it. A name that was given another definition has another record.
+// SourceRecord is one definition of a source as the store knows it. A name that was given another
+// definition has another record.
 type SourceRecord struct {
-	Key        int64
-	Name       string
-	Digest     string // of what determines how its computers are made
-	Type       string
-	Place      string // the root of configuration that defines it
-	Definition []byte // enough to open its provider when the configuration is gone; no secrets, only references to them
+	Key    int64
+	Name   string
+	Digest string // of what determines how its computers are made
+	Type   string
+	Place  string // the root of configuration that defines it
+	// enough to open its provider when the configuration is gone; no secrets, only references to
+	// them
+	Definition []byte
 	Counts     Counts // kept by the store in the same transaction as the instances
 
-	Failures  int       // to create, in a row; below 0: so often in a row the answer was that there is no room, which is no failure
+	// to create, in a row; below 0: so often in a row the answer was that there is no room, which
+	// is no failure
+	Failures  int
 	Paused    time.Time // no create before; zero: not paused
 	LastError string    // of the last failure to create
 	Aim       Aim       // what the director wants of it
@@ -29,7 +34,8 @@ func (c Counts) InUse() int { return c.Leased }
 // Cached counts what is made, or being made, and not in use.
 func (c Counts) Cached() int { return c.Creating + c.SettingUp + c.Ready + c.Cleaning }
 
-// Present counts what takes a place under the maximum: cached, in use, and what is not yet proved to be gone.
+// Present counts what takes a place under the maximum: cached, in use, and what is not yet proved
+// to be gone.
 func (c Counts) Present() int { return c.Cached() + c.InUse() + c.Discarding + c.Failed }
 
 // Waiter is a request that waits in the queue. It dies with its worker.
@@ -48,9 +54,11 @@ type Waiter struct {
 	Cores    float64 // each instance's at least, as asked for
 	Memory   int64   // bytes
 	Disk     int64   // bytes
-	Passed   int     // so many that came later went before it, since it is the one that has waited longest
-	Reason   string  // why it waits, for people; "": its turn has not come
-	Asks     string  // what it asks for, in the engine's own words, where that is more than the sizes above
+	// so many that came later went before it, since it is the one that has waited longest
+	Passed int
+	Reason string // why it waits, for people; "": its turn has not come
+	// what it asks for, in the engine's own words, where that is more than the sizes above
+	Asks string
 }
 
 // InstanceQuery selects instances; zero fields select all.
@@ -59,10 +67,12 @@ type InstanceQuery struct {
 	Source    string // of the source of this name, whatever its definition
 	Owner     string // under a living lease of this owner's
 	States    []State
-	Child     ID    // the pool's instance in front of this one
-	Busy      bool  // only those that are being worked on, or wait for it: Creating, SettingUp, Cleaning, Discarding
-	After     int64 // rows after this one
-	Limit     int   // at most; 0: all
+	Child     ID // the pool's instance in front of this one
+	// only those that are being worked on, or wait for it: Creating, SettingUp, Cleaning,
+	// Discarding
+	Busy  bool
+	After int64 // rows after this one
+	Limit int   // at most; 0: all
 }
 
 // LeaseQuery selects leases, oldest first; zero fields select all that live.
@@ -72,12 +82,16 @@ type LeaseQuery struct {
 	Source    string
 	Owner     string
 	Name      string
-	Projects  []string  // only of these; nil: of all
-	Due       time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
-	Soonest   bool      // of those with a deadline the one that comes first, of those bound to a process or worker any one
-	Ended     bool      // those that ended, newest first, in place of those that live
-	After     int64     // rows after this one; of those that live
-	Limit     int       // at most; 0: all
+	Projects  []string // only of these; nil: of all
+	// only those that may have to end: deadline passed at this time, or bound to a process or
+	// worker
+	Due time.Time
+	// of those with a deadline the one that comes first, of those bound to a process or worker any
+	// one
+	Soonest bool
+	Ended   bool  // those that ended, newest first, in place of those that live
+	After   int64 // rows after this one; of those that live
+	Limit   int   // at most; 0: all
 }
 
 // EventQuery selects events, oldest first; zero fields select all.
@@ -87,13 +101,14 @@ type EventQuery struct {
 	Source   string
 	Lease    string
 	Projects []string // only of these; nil: of all
-	Common   bool     // with Projects: also those that are nobody's, such as that an instance was made ahead of need
-	Newest   int      // only the newest so many
-	Limit    int      // at most, the oldest of them; 0: all
+	// with Projects: also those that are nobody's, such as that an instance was made ahead of need
+	Common bool
+	Newest int // only the newest so many
+	Limit  int // at most, the oldest of them; 0: all
 }
 
-// A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was given it, and not after. Records returned
-// are the caller's own copies.
+// A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was
+// given it, and not after. Records returned are the caller's own copies.
 type Tx interface {
 	InstanceTx
 	LeaseTx
@@ -106,11 +121,12 @@ type Tx interface {
 // InstanceTx reads and writes instances. What is not there is ErrNotFound.
 type InstanceTx interface {
 	Instance(id ID) (*Instance, error)
-	// Pick returns up to n ready instances of a source, oldest record first, that no other transaction can pick too.
+	// Pick returns up to n ready instances of a source, oldest record first, that no other
+	// transaction can pick too.
 	Pick(sourceKey int64, n int) ([]*Instance, error)
 	Instances(q InstanceQuery) ([]*Instance, error)
-	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it, but for what it was born with: ID, Source, SourceKey, Child and
-	// Created. A name that exists is ErrConflict.
+	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it, but for what it was
+	// born with: ID, Source, SourceKey, Child and Created. A name that exists is ErrConflict.
 	SaveInstance(i *Instance) error
 	DropInstance(i *Instance) error
 }
@@ -119,22 +135,26 @@ type InstanceTx interface {
 type LeaseTx interface {
 	// Lease returns a lease by its id, ended or not.
 	Lease(id string) (*Lease, error)
-	// LeaseOf returns the lease that has all of an instance now. Leases of parts are no answer to it: those are asked for by Leases.
+	// LeaseOf returns the lease that has all of an instance now. Leases of parts are no answer to
+	// it: those are asked for by Leases.
 	LeaseOf(id ID) (*Lease, error)
 	Leases(q LeaseQuery) ([]*Lease, error)
-	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict, and so is one of the same instance, unless both are of parts.
+	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict, and so is
+	// one of the same instance, unless both are of parts.
 	InsertLease(l *Lease) error
 	SaveLease(l *Lease) error
-	// Held sums what living leases count, of a project and one of its users; owner "": of all of them. Those that pools hold do not count.
+	// Held sums what living leases count, of a project and one of its users; owner "": of all of
+	// them. Those that pools hold do not count.
 	Held(project, owner string) (Capacity, error)
 }
 
-// ShareTx keeps what is free on instances that leases have parts of, so that one with room is found among many. It is for finding alone: whether a
-// part fits is decided by the leases that live.
+// ShareTx keeps what is free on instances that leases have parts of, so that one with room is found
+// among many. It is for finding alone: whether a part fits is decided by the leases that live.
 type ShareTx interface {
 	// SetRoom notes what is free on an instance; nil: it is not looked for any more.
 	SetRoom(i *Instance, free *Amount) error
-	// Rooms returns up to n (0: all) instances of a source with at least so much free, those first that have the least free: fewest cores, then least memory.
+	// Rooms returns up to n (0: all) instances of a source with at least so much free, those first
+	// that have the least free: fewest cores, then least memory.
 	Rooms(sourceKey int64, least Amount, n int) ([]*Instance, error)
 }
 
@@ -147,7 +167,8 @@ type SourceTx interface {
 	Sources() ([]*SourceRecord, error)
 	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its counts.
 	SaveSource(s *SourceRecord) error
-	// NextNumber returns a number that no instance of a source of this name had or will have, from 1.
+	// NextNumber returns a number that no instance of a source of this name had or will have, from
+	// 1.
 	NextNumber(name string) (int64, error)
 }
 

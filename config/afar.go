@@ -10,25 +10,35 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// What a source of a type may set that somebody applies from afar: what its computers are, and nothing that runs, is read or is shown on the controller's machine,
-// or has it speak to, or sign in at, what it was not told of by its own user. A type that is not here works on that machine.
+// What a source of a type may set that somebody applies from afar: what its computers are, and
+// nothing that runs, is read or is shown on the controller's machine, or has it speak to, or sign
+// in at, what it was not told of by its own user. A type that is not here works on that machine.
 var fromAfar = map[string][]string{
 	"pool": {},
-	"fake": {"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect", "fail-clean", "capacity", "reply", "state", "cores", "memory", "disk", "gpus",
+	"fake": {"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect",
+		"fail-clean", "capacity", "reply", "state", "cores", "memory", "disk", "gpus",
 		"images", "flavors", "locations", "user-data", "seed"}, // with run its commands run there
 	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only"},
 	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
-	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
-		"server-group", "config-drive", "metadata", "network", "security-groups", "floating-ip", "floating-ip-pool", "user", "key", "stop", "build-timeout", "poll"},
-	"ironic": {"cloud", "region", "rate-limit", "image", "resource-class", "traits", "properties", "capabilities", "conductor-group", "shard", "user", "deploy-timeout"},
-	"ec2": {"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets", "flavor-order", "spot", "max-price", "spot-price", "prices", "subnets",
-		"zones", "security-groups", "public-ip", "address", "tags", "key", "user", "ssh-port", "volume-size", "volume-type", "volume-encrypted", "stop", "attempts", "poll", "deployment"},
-	"kubernetes": {"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu", "node-selector", "tolerations", "runtime-class", "priority-class",
+	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk",
+		"flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
+		"server-group", "config-drive", "metadata", "network", "security-groups", "floating-ip", "floating-ip-pool",
+		"user", "key", "stop", "build-timeout", "poll"},
+	"ironic": {
+		"cloud", "region", "rate-limit", "image", "resource-class", "traits", "properties", "capabilities",
+		"conductor-group", "shard", "user", "deploy-timeout",
+	},
+	"ec2": {"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets",
+		"flavor-order", "spot", "max-price", "spot-price", "prices", "subnets",
+		"zones", "security-groups", "public-ip", "address", "tags", "key", "user", "ssh-port", "volume-size",
+		"volume-type", "volume-encrypted", "stop", "attempts", "poll", "deployment"},
+	"kubernetes": {"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu",
+		"node-selector", "tolerations", "runtime-class", "priority-class",
 		"pull", "env", "labels", "annotations", "user", "security", "network", "egress", "way", "agent-image", "grace", "schedule-wait"},
 }
 
-// FromAfar lists what a source would do on this machine that nobody may have it do from afar. Secrets may be referred to in files below the directory secrets; "":
-// there is none.
+// FromAfar lists what a source would do on this machine that nobody may have it do from afar.
+// Secrets may be referred to in files below the directory secrets; "": there is none.
 func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	note := func(v Value, why string) {
 		risks = append(risks, Risk{File: v.File, Line: v.Line, Source: s.Name, Why: why})
@@ -67,7 +77,8 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	return risks
 }
 
-// BundleFromAfar is FromAfar of a bundle: its files and scripts go to instances, and its variables may refer to secrets.
+// BundleFromAfar is FromAfar of a bundle: its files and scripts go to instances, and its variables
+// may refer to secrets.
 func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
 	for _, e := range b.Entries {
 		if why := refers(e.Text, secrets); why != "" {
@@ -77,7 +88,8 @@ func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
 	return risks
 }
 
-// refers says what a value would have the controller read or run; "": nothing but files below secrets.
+// refers says what a value would have the controller read or run; "": nothing but files below
+// secrets.
 func refers(text, secrets string) string {
 	for _, one := range append(list(text), text) {
 		kind, rest, ok := reference(one)
@@ -96,7 +108,8 @@ func refers(text, secrets string) string {
 	return ""
 }
 
-// Exposed returns the first value that sounds like a secret and is no reference to one, so that nobody may see where it stands.
+// Exposed returns the first value that sounds like a secret and is no reference to one, so that
+// nobody may see where it stands.
 func (s *Source) Exposed() (Value, bool) {
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		if v := s.Values[key]; exposed(v) {
@@ -117,13 +130,14 @@ func (b *Bundle) Exposed() (Value, bool) {
 
 func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
 
-// redirects reports whether a source takes a name by which users mean this machine, and is something else: commands and their input would go
-// there unasked.
+// redirects reports whether a source takes a name by which users mean this machine, and is
+// something else: commands and their input would go there unasked.
 func redirects(s *Source) bool {
 	return s.Name == "sandbox" || s.Name == "local" && s.Type != "local"
 }
 
-// localImage reports whether an image is files of this machine: whoever names a directory names what commands see of it, with nothing hidden.
+// localImage reports whether an image is files of this machine: whoever names a directory names
+// what commands see of it, with nothing hidden.
 func localImage(typ, image string) bool {
 	if typ == "vm" || typ == "chroot" {
 		return true

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// TestFromAfar: what somebody elsewhere may have a source do, and what not; and that what stands in files counts before what was applied.
+// TestFromAfar: what somebody elsewhere may have a source do, and what not; and that what stands in
+// files counts before what was applied.
 func TestFromAfar(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
 	write := func(name, text string) {
@@ -72,8 +73,12 @@ func TestFromAfar(t *testing.T) {
 		t.Fatal(err)
 	}
 	none := func(string) string { return "" }
-	c, err := config.Load(config.LoadOptions{Dir: home, Home: home, System: home + "/none", Env: none, Applied: func(*config.Config) string { return dir },
-		TypeKeys: map[string][]string{"local": nil, "sandbox": {"*"}, "fake": {"*"}, "openstack": {"*"}, "ec2": {"*"}, "kubernetes": {"*"}, "vm": {"*"}, "ssh": nil, "chroot": {"*"}}})
+	c, err := config.Load(config.LoadOptions{Dir: home, Home: home, System: home + "/none", Env: none,
+		Applied: func(*config.Config) string { return dir },
+		TypeKeys: map[string][]string{
+			"local": nil, "sandbox": {"*"}, "fake": {"*"}, "openstack": {"*"}, "ec2": {"*"}, "kubernetes": {"*"},
+			"vm": {"*"}, "ssh": nil, "chroot": {"*"},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 // Decision says whether a tree may set a key of a source without the user's approval, and why.
 // A key that no decision allows waits for approval, whatever it is.
 type Decision struct {
-	Type   string // of the source; "*": any type
-	Key    string // at the top or in the type's section; "*": all keys of the type, and the type itself
+	Type string // of the source; "*": any type
+	// at the top or in the type's section; "*": all keys of the type, and the type itself
+	Key    string
 	Free   bool   // a tree may set it unasked; else it waits for approval
 	Values string // the values that are free, in words; "": all
 	Why    string // why it is safe, or what it does
@@ -64,8 +65,14 @@ var decisions = slices.Concat([]Decision{
 	{Type: "*", Key: "window", Why: "has a controller make computers ahead of need"},
 	{Type: "*", Key: "cold", Why: "has a controller keep stopped computers"},
 	{Type: "*", Key: "projects", Why: "says whose the source is at a controller"},
-}, waits("*", "says what requests may choose", "images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus"), []Decision{
-	{Type: "pool", Key: "sources", Free: true, Values: "sources of the same tree that need no approval", Why: "is but another name for them"},
+}, waits(
+	"*", "says what requests may choose", "images", "flavors", "locations", "user-data", "max-cores", "max-memory",
+	"max-disk", "max-gpus",
+), []Decision{
+	{
+		Type: "pool", Key: "sources", Free: true, Values: "sources of the same tree that need no approval",
+		Why: "is but another name for them",
+	},
 	{Type: "pool", Key: "image", Why: "gives its sources another image"},
 }, onlyFrom("sandbox", []Decision{
 	{Key: "image", Free: true, Values: "`host`, or a name of a public registry", free: publicImage,
@@ -74,9 +81,15 @@ var decisions = slices.Concat([]Decision{
 	{Key: "cores", Free: true, inert: true, Why: "is a limit"},
 	{Key: "memory", Free: true, inert: true, Why: "is a limit"},
 	{Key: "disk", Free: true, inert: true, Values: "up to 16G", free: sizeUpTo(mostDisk), Why: "is a limit"},
-	{Key: "pids", Free: true, inert: true, Values: "up to 16384", free: numberUpTo(16384), Why: "is a limit, and that is what a sandbox has without it"},
+	{
+		Key: "pids", Free: true, inert: true, Values: "up to 16384", free: numberUpTo(16384),
+		Why: "is a limit, and that is what a sandbox has without it",
+	},
 	{Key: "network", Free: true, Values: "`none`, `nat`", free: anyOf("none", "nat"), Why: "is no more than the built-in source has"},
-	{Key: "egress", Free: true, Values: "`none`, `internet`, names that are not of an inner network", free: publicEgress, Why: "is no more than the internet, which a sandbox reaches without it"},
+	{
+		Key: "egress", Free: true, Values: "`none`, `internet`, names that are not of an inner network",
+		free: publicEgress, Why: "is no more than the internet, which a sandbox reaches without it",
+	},
 	{Key: "hide", Free: true, Why: "takes paths away"},
 	{Key: "user", Free: true, Why: "chooses among the users of the sandbox"},
 	{Key: "entrypoint", Free: true, Why: "runs a program of the image in the sandbox"},
@@ -85,13 +98,19 @@ var decisions = slices.Concat([]Decision{
 	{Key: "tree", Why: "shows directories of this machine to what runs there"},
 	{Key: "show", Why: "shows what sandboxes hide: your keys and secrets"},
 	{Key: "writable", Why: "lets what runs there write what programs of this machine run"},
-	{Key: "ptys", Free: true, inert: true, Values: "up to 64", free: numberUpTo(64), Why: "is a limit, and that is what a sandbox has without it"},
+	{
+		Key: "ptys", Free: true, inert: true, Values: "up to 64", free: numberUpTo(64),
+		Why: "is a limit, and that is what a sandbox has without it",
+	},
 	{Key: "aio", Why: "takes of what the machine's kernel has once"},
 	{Key: "nesting", Why: "takes away a part of the sandbox's wall"},
 }), onlyFrom("fake", []Decision{
 	{Key: "image", Free: true, Why: "names nothing real"},
 	{Key: "flavor", Free: true, Why: "names nothing real"},
-	{Key: "run", Free: true, Values: "`reply`", free: anyOf("", "reply"), Why: "runs nothing; `exec` and `home` run commands on this machine"},
+	{
+		Key: "run", Free: true, Values: "`reply`", free: anyOf("", "reply"),
+		Why: "runs nothing; `exec` and `home` run commands on this machine",
+	},
 }, free("is pretended", "boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect", "fail-clean",
 	"capacity", "reply", "cores", "memory", "disk", "gpus", "images", "flavors", "locations", "user-data", "seed", "state")),
 	onlyFrom("pool", kept()), onlyFrom("sandbox", kept()), onlyFrom("fake", kept()))
@@ -106,7 +125,8 @@ func kept() []Decision {
 	}
 }
 
-// bound are the types of which every key counts once a source of theirs is approved: each can cost money.
+// bound are the types of which every key counts once a source of theirs is approved: each can cost
+// money.
 var bound = []string{"openstack", "ironic", "ec2", "kubernetes"}
 
 func onlyFrom(typ string, lists ...[]Decision) []Decision {
@@ -134,7 +154,8 @@ func free(why string, keys ...string) (out []Decision) {
 // Decisions returns the table of what a tree may set in a source.
 func Decisions() []Decision { return slices.Clone(decisions) }
 
-// DecisionOn returns what is decided on a key of a type of source: its own word goes before one on all of the type, and that before one on any type.
+// DecisionOn returns what is decided on a key of a type of source: its own word goes before one on
+// all of the type, and that before one on any type.
 func DecisionOn(typ, key string) (Decision, bool) {
 	for _, at := range [][2]string{{typ, key}, {typ, "*"}, {"*", key}} {
 		for _, d := range decisions {
@@ -146,13 +167,15 @@ func DecisionOn(typ, key string) (Decision, bool) {
 	return Decision{}, false
 }
 
-// MayChange reports whether another free value of the key asks nothing again where other keys of the source were approved.
+// MayChange reports whether another free value of the key asks nothing again where other keys of
+// the source were approved.
 func (d Decision) MayChange() bool { return d.inert }
 
 // TopKeys returns what may stand at the top of a source of a type.
 func TopKeys(typ string) []string { return slices.Clone(topKeys(typ)) }
 
-// freeType reports whether a tree may have sources of a type unasked: where something of its own is free.
+// freeType reports whether a tree may have sources of a type unasked: where something of its own is
+// free.
 func freeType(typ string) bool {
 	return slices.ContainsFunc(decisions, func(d Decision) bool { return d.Type == typ && d.Free })
 }
@@ -197,9 +220,12 @@ func sizeUpTo(most int64) func(string) bool {
 	}
 }
 
-// imageName is HOST/NAME:TAG@DIGEST of a registry, the host left away or with a dot in it, and no port.
+// imageName is HOST/NAME:TAG@DIGEST of a registry, the host left away or with a dot in it, and no
+// port.
 var imageName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:docker://)?(?:([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@sha256:[0-9a-f]{64})?$`)
+	return regexp.MustCompile(
+		`^(?:docker://)?(?:([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@sha256:[0-9a-f]{64})?$`,
+	)
 })
 
 // imageSchemes begin names that lead to files or to a daemon of this machine.
@@ -228,10 +254,13 @@ func innerName(host string) bool {
 }
 
 // inner are ends of host names that mean this machine or its own network.
-var inner = []string{".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".private", ".arpa", ".test"}
+var inner = []string{
+	".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".private", ".arpa",
+	".test",
+}
 
-// publicImage reports whether an image is this machine's own root as every sandbox has it, or of a registry outside: no file of this machine
-// and no address of its own network.
+// publicImage reports whether an image is this machine's own root as every sandbox has it, or of a
+// registry outside: no file of this machine and no address of its own network.
 func publicImage(image string) bool {
 	if image == "" || image == "host" {
 		return true

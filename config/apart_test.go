@@ -2,10 +2,14 @@ package config
 
 import "testing"
 
-// TestDigestApart: of a type that tells what its computers were made like few keys make another source of it.
+// TestDigestApart: of a type that tells what its computers were made like few keys make another
+// source of it.
 func TestDigestApart(t *testing.T) {
 	of := func(typ, key, value string) string {
-		s := &Source{Name: "s", Type: typ, Root: "/etc/hostler", Settings: map[string]string{"image": "debian:13", "context": "c", "cores": "1"}}
+		s := &Source{
+			Name: "s", Type: typ, Root: "/etc/hostler",
+			Settings: map[string]string{"image": "debian:13", "context": "c", "cores": "1"},
+		}
 		if key != "" {
 			s.Settings[key] = value
 		}
@@ -15,8 +19,10 @@ func TestDigestApart(t *testing.T) {
 		typ, key string
 		same     bool
 	}{
-		{"kubernetes", "image", true}, {"kubernetes", "cores", true}, {"kubernetes", "env", true}, {"kubernetes", "schedule-wait", true}, {"kubernetes", "agent-image", true},
-		{"kubernetes", "context", false}, {"kubernetes", "namespace", false}, {"kubernetes", "container", false}, {"kubernetes", "network", false}, {"kubernetes", "security", false}, {"kubernetes", "volumes", false},
+		{"kubernetes", "image", true}, {"kubernetes", "cores", true}, {"kubernetes", "env", true},
+		{"kubernetes", "schedule-wait", true}, {"kubernetes", "agent-image", true},
+		{"kubernetes", "context", false}, {"kubernetes", "namespace", false}, {"kubernetes", "container", false},
+		{"kubernetes", "network", false}, {"kubernetes", "security", false}, {"kubernetes", "volumes", false},
 		{"vm", "image", false}, {"vm", "cores", false},
 	} {
 		if same := of(c.typ, "", "") == of(c.typ, c.key, "another"); same != c.same {

@@ -18,7 +18,8 @@ import (
 // binding gathers the content that an approval is bound to.
 type binding struct {
 	place *place
-	files map[string]string // by name: what it is, whether it may be executed, and the hash of its content
+	// by name: what it is, whether it may be executed, and the hash of its content
+	files map[string]string
 	texts map[string]string // of those that are short, what they hold; nil: nobody wants that
 }
 
@@ -45,18 +46,24 @@ func (b *binding) source(s *Source) {
 		if key != s.Type+".kubeconfig" {
 			continue
 		}
-		for _, path := range named { // it names programs that are run, and files of tokens and certificates, as seen from where it is
+		// it names programs that are run, and files of tokens and certificates, as seen from where
+		// it is
+		for _, path := range named {
 			if info, err := os.Stat(path); err != nil || info.Size() > maxBound {
 				continue
 			}
 			if text, err := os.ReadFile(path); err == nil {
-				b.named(strings.FieldsFunc(string(text), func(c rune) bool { return strings.ContainsRune(" \t\r\n'\"[]{},", c) }), filepath.Dir(path))
+				b.named(
+					strings.FieldsFunc(string(text), func(c rune) bool { return strings.ContainsRune(" \t\r\n'\"[]{},", c) }),
+					filepath.Dir(path),
+				)
 			}
 		}
 	}
 }
 
-// named binds the files in reach that words name, as seen from a directory, the tree or the current one, and returns their paths.
+// named binds the files in reach that words name, as seen from a directory, the tree or the current
+// one, and returns their paths.
 func (b *binding) named(words []string, dir string) (paths []string) {
 	tree := filepath.Dir(b.place.path)
 	for _, w := range words {
@@ -95,7 +102,8 @@ func (b *binding) join(other *binding) {
 // file binds a file of the root.
 func (b *binding) file(name string) { b.outside(filepath.Join(b.place.path, name)) }
 
-// tree binds all that is in a directory of the root, and below. Links are bound with what they lead to.
+// tree binds all that is in a directory of the root, and below. Links are bound with what they lead
+// to.
 func (b *binding) tree(name string) {
 	entries, err := b.place.list(name)
 	if err != nil {

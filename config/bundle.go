@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf, with the directories files, scripts and pubkeys beside it. What the
-// keys say is read by package bundle.
+// Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf, with the directories
+// files, scripts and pubkeys beside it. What the keys say is read by package bundle.
 type Bundle struct {
 	Name     string
 	Root     string // the root's path
@@ -70,8 +70,8 @@ func (c *Config) Bundle(name string) (*Bundle, error) {
 	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: nearest.Near(name, names)}
 }
 
-// BundleDigest covers all that a bundle and those it includes hold, so that it is another one when any of that is: 16 hexadecimal digits. It reads
-// the files the first time that it is asked.
+// BundleDigest covers all that a bundle and those it includes hold, so that it is another one when
+// any of that is: 16 hexadecimal digits. It reads the files the first time that it is asked.
 func (c *Config) BundleDigest(name string) string {
 	h := sha256.New()
 	for _, n := range c.included(name, nil) {
@@ -117,7 +117,8 @@ func (b *Bundle) sum() string {
 		if err != nil || !filepath.IsAbs(path) {
 			name = path
 		}
-		_, what, _ := strings.Cut(bound.files[path], "\" ") // where a link leads is not what it holds
+		// where a link leads is not what it holds
+		_, what, _ := strings.Cut(bound.files[path], "\" ")
 		fmt.Fprintf(h, "%q %s\n", name, cmp.Or(what, bound.files[path]))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
@@ -138,7 +139,8 @@ func (g *gathering) readBundles(r *Root, p *place) {
 		}
 		b := readBundle(r, p, e.Name())
 		if r.Tree {
-			g.trees[r.Path].bundles = append(g.trees[r.Path].bundles, b) // what is approved does not depend on what shadows it
+			// what is approved does not depend on what shadows it
+			g.trees[r.Path].bundles = append(g.trees[r.Path].bundles, b)
 		}
 		if i := slices.IndexFunc(g.Bundles, func(o *Bundle) bool { return o.Name == e.Name() }); i >= 0 {
 			g.Bundles[i].Shadowed = append(g.Bundles[i].Shadowed, b.File)
@@ -150,7 +152,10 @@ func (g *gathering) readBundles(r *Root, p *place) {
 
 func readBundle(r *Root, p *place, name string) *Bundle {
 	rel := filepath.Join("bundles", name)
-	b := &Bundle{Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel), File: filepath.Join(r.Path, rel, "bundle.conf")}
+	b := &Bundle{
+		Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel),
+		File: filepath.Join(r.Path, rel, "bundle.conf"),
+	}
 	if strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(c rune) bool {
 		return unicode.IsSpace(c) || !unicode.IsPrint(c) || strings.ContainsRune(":,/", c)
 	}) {
@@ -179,7 +184,8 @@ func readBundle(r *Root, p *place, name string) *Bundle {
 	return b
 }
 
-// checkBundles looks for bundles of sources that are not there or broken, and makes what a source's bundles hold part of what the source is.
+// checkBundles looks for bundles of sources that are not there or broken, and makes what a source's
+// bundles hold part of what the source is.
 func (g *gathering) checkBundles() {
 	for _, s := range g.Sources {
 		if len(s.Bundles) == 0 || s.Err != nil {

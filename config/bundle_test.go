@@ -41,7 +41,10 @@ func TestBundles(t *testing.T) {
 	if _, err := c.Bundle("wbe"); err == nil || !strings.Contains(err.Error(), "nearest known is web") {
 		t.Errorf("%v", err)
 	}
-	for name, want := range map[string]string{"typo": "typo/source.conf:2: source typo: bundles: there is no bundle webb; the nearest known is web", "bad": "broken/bundle.conf:1: is not KEY = VALUE"} {
+	for name, want := range map[string]string{
+		"typo": "typo/source.conf:2: source typo: bundles: there is no bundle webb; the nearest known is web",
+		"bad":  "broken/bundle.conf:1: is not KEY = VALUE",
+	} {
 		if s, _ := c.Source(name); s.Err == nil || !strings.Contains(s.Err.Error(), want) {
 			t.Errorf("%s: %v", name, s.Err)
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// LoadOptions say where to look. The zero value looks where a user's command does, and takes any key in a type's section.
+// LoadOptions say where to look. The zero value looks where a user's command does, and takes any
+// key in a type's section.
 type LoadOptions struct {
 	Dir       string              // the tree's directory, -C; "": the current one
 	ConfigDir string              // --config; "": none. It must exist
@@ -22,19 +23,22 @@ type LoadOptions struct {
 	Home      string              // the user's home directory; "": as Env has HOME
 	System    string              // "": /etc/hostler
 
-	// Compat reads crcache's two roots alone, as crcache did: DIR/.crcache is not searched upward, and an unknown key is but a warning.
+	// Compat reads crcache's two roots alone, as crcache did: DIR/.crcache is not searched upward,
+	// and an unknown key is but a warning.
 	Compat bool
-	// Lenient takes an unknown key of a source for but a warning, and has no sandbox unless one is configured: for the other old programs, which find their sources in ours.
+	// Lenient takes an unknown key of a source for but a warning, and has no sandbox unless one is
+	// configured: for the other old programs, which find their sources in ours.
 	Lenient bool
 	// Dirs are read before all other roots, in their order. They exist.
 	Dirs []string
-	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key pass. nil: all types, all keys.
-	// "pool" is known without being in it.
+	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key
+	// pass. nil: all types, all keys. "pool" is known without being in it.
 	TypeKeys map[string][]string
-	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil: nothing ever is.
+	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil:
+	// nothing ever is.
 	CheckWindow func(begin, end string) error
-	// Applied names the directory of what was applied, by what the other roots say; it is read after them, so what stands in files counts. "": there is none.
-	// nil: there never is.
+	// Applied names the directory of what was applied, by what the other roots say; it is read
+	// after them, so what stands in files counts. "": there is none. nil: there never is.
 	Applied func(*Config) string
 	// Trust has what the user has approved; without Dir, that is nothing.
 	Trust TrustStore
@@ -48,9 +52,12 @@ type Config struct {
 	Bundles  []*Bundle  // sorted by name
 	Jobs     []*Job     // the first of each name
 	Defaults Defaults
-	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"), such without a key too: each part decodes its own
-	Settings []Setting                   // all of hostler.conf, [defaults] too, with where each comes from; by section and key
-	Warnings []error                     // what is odd and breaks nothing
+	// the further sections of hostler.conf, by name and key ("-" as "_"), such without a key too:
+	// each part decodes its own
+	Sections map[string]map[string]Value
+	// all of hostler.conf, [defaults] too, with where each comes from; by section and key
+	Settings []Setting
+	Warnings []error // what is odd and breaks nothing
 
 	opt     LoadOptions
 	dangers []Danger
@@ -65,12 +72,15 @@ type Defaults struct {
 
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
-	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "images": nil, "director.metal": nil, "director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "controller": nil, "run": nil, "results": nil, "env": nil, "sync": nil, "slap": nil, "resources": nil, "fetch": nil,
+	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "images": nil, "director.metal": nil,
+	"director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "controller": nil, "run": nil,
+	"results": nil, "env": nil, "sync": nil, "slap": nil, "resources": nil, "fetch": nil,
 	"cloud": nil, "cloud.prices": nil, "deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
-// Load reads the configuration. A source that is broken has its Err and breaks nothing else. The error, an *Error, is about a directory asked
-// for that is not there, or about hostler.conf; in the second case the Config is there too, with all that could be read.
+// Load reads the configuration. A source that is broken has its Err and breaks nothing else. The
+// error, an *Error, is about a directory asked for that is not there, or about hostler.conf; in the
+// second case the Config is there too, with all that could be read.
 func Load(opt LoadOptions) (*Config, error) {
 	if opt.Env == nil {
 		opt.Env = os.Getenv
@@ -115,7 +125,8 @@ func Load(opt LoadOptions) (*Config, error) {
 	return c, err
 }
 
-// implicit names the sources that are there without configuration. crcache had no sandboxes, and only Linux makes them.
+// implicit names the sources that are there without configuration. crcache had no sandboxes, and
+// only Linux makes them.
 func (o *LoadOptions) implicit() []string {
 	if _, known := o.TypeKeys["sandbox"]; !known || o.Compat || o.Lenient || runtime.GOOS != "linux" {
 		return []string{"local"}
@@ -135,7 +146,8 @@ func (c *Config) Source(name string) (*Source, error) {
 	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Near(name, names)}
 }
 
-// Lacks tells whether a source was taken out: its place was read, and has none of that name, not one that another root's shadows either.
+// Lacks tells whether a source was taken out: its place was read, and has none of that name, not
+// one that another root's shadows either.
 func (c *Config) Lacks(name, place string) bool {
 	i := slices.IndexFunc(c.Roots, func(r Root) bool {
 		return r.Kind == AppliedKind && place == AppliedKind || r.Kind != AppliedKind && r.Path == place
@@ -152,7 +164,9 @@ func (c *Config) Lacks(name, place string) bool {
 // KnownType reports whether sources of that type can be made without an outside executable.
 func (c *Config) KnownType(name string) bool {
 	_, ok := c.opt.TypeKeys[name]
-	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake", "openstack", "ironic"}, name)
+	return ok || name == "pool" ||
+		c.opt.TypeKeys == nil &&
+			slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake", "openstack", "ironic"}, name)
 }
 
 // gathering is the state of one Load.
@@ -227,7 +241,8 @@ func (g *gathering) sources(r *Root, p *place) {
 		}
 		s, warnings := readSource(r, p, e.Name(), &g.opt)
 		if r.Tree {
-			g.trees[r.Path].sources = append(g.trees[r.Path].sources, s) // what is approved does not depend on what shadows it
+			// what is approved does not depend on what shadows it
+			g.trees[r.Path].sources = append(g.trees[r.Path].sources, s)
 		}
 		if first == nil {
 			g.add(s)
@@ -243,7 +258,8 @@ func (g *gathering) behind(first *Source, r *Root, p *place) {
 	}
 }
 
-// lookBehindTrees finds what was applied under names that trees have too. What the trees say of where that is does not count here.
+// lookBehindTrees finds what was applied under names that trees have too. What the trees say of
+// where that is does not count here.
 func (g *gathering) lookBehindTrees() {
 	if len(g.trees) == 0 || g.opt.Applied == nil {
 		return
@@ -354,7 +370,8 @@ func named(section string) bool {
 	return ok && slices.Contains(kinds, kind) && strings.TrimSpace(name) != ""
 }
 
-// limit reads a duration that bounds something: not negative, or "none" for no bound, which is then negative.
+// limit reads a duration that bounds something: not negative, or "none" for no bound, which is then
+// negative.
 func limit(s string) (time.Duration, error) {
 	if s == "none" || s == "never" || s == "unlimited" {
 		return -1, nil

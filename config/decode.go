@@ -13,16 +13,19 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`. Fields may be string, bool ("yes", "no"), any
-// integer, float64, time.Duration, []string (commas between), or a struct of such fields that is embedded. Options after the name:
+// Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`.
+// Fields may be string, bool ("yes", "no"), any integer, float64, time.Duration, []string (commas
+// between), or a struct of such fields that is embedded. Options after the name:
 //
 //	conf:"memory,size"    an int64 of bytes, written "512M"
 //	conf:"base,required"  not giving it is an error
 //	conf:"pids,some"      0 is an error, as not giving it means something else
 //	conf:",rest"          a map[string]string that gets all keys without a field
 //
-// In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given, stay as they are. A key that has no field, or a
-// value that does not fit, is an *Error with the place that position returns; several are joined, and errors.As finds the first. position may be nil. A struct that Decode cannot fill panics.
+// In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given,
+// stay as they are. A key that has no field, or a value that does not fit, is an *Error with the
+// place that position returns; several are joined, and errors.As finds the first. position may be
+// nil. A struct that Decode cannot fill panics.
 func Decode(settings map[string]string, position func(key string) (file string, line int), out any) error {
 	var wrong errorList
 	for _, e := range decode(settings, position, out) {
@@ -79,7 +82,8 @@ func decode(settings map[string]string, position func(key string) (file string, 
 	return wrong
 }
 
-// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one, for LoadOptions.TypeKeys.
+// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one, for
+// LoadOptions.TypeKeys.
 func Keys(options any) []string {
 	v := reflect.ValueOf(options)
 	if v.Kind() == reflect.Pointer {

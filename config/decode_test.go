@@ -34,7 +34,8 @@ type options struct {
 func TestDecode(t *testing.T) {
 	o := options{Kept: "as it was"}
 	err := config.Decode(map[string]string{
-		"base": "/srv", "count": "-3", "small": "255", "ratio": "0.5", "memory": "2G", "wait_long": "1d", "fast": "on", "hosts": "a, b\nc", "user": "me",
+		"base": "/srv", "count": "-3", "small": "255", "ratio": "0.5", "memory": "2G", "wait_long": "1d", "fast": "on",
+		"hosts": "a, b\nc", "user": "me",
 	}, nil, &o)
 	want := options{common{"me"}, "/srv", -3, 255, 0.5, 2 << 30, 24 * time.Hour, true, []string{"a", "b", "c"}, "as it was", 0, nil}
 	if d := cmp.Diff(want, o, cmp.AllowUnexported(options{})); err != nil || d != "" {
@@ -74,7 +75,8 @@ func TestDecodeRest(t *testing.T) {
 		A    string            `conf:"a"`
 		Rest map[string]string `conf:",rest"`
 	}
-	if err := config.Decode(map[string]string{"a": "1", "b": "2"}, nil, &o); err != nil || o.A != "1" || len(o.Rest) != 1 || o.Rest["b"] != "2" {
+	if err := config.Decode(map[string]string{"a": "1", "b": "2"}, nil, &o); err != nil || o.A != "1" ||
+		len(o.Rest) != 1 || o.Rest["b"] != "2" {
 		t.Errorf("%v %+v", err, o)
 	}
 	if got := config.Keys(o); !slices.Equal(got, []string{"a", "*"}) {

@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// Direction is what a source's keys say to the director, which keeps it filled where there is a controller.
+// Direction is what a source's keys say to the director, which keeps it filled where there is a
+// controller.
 type Direction struct {
-	Strategy string         // "reserve", "schedule" or "demand"
-	HitRate  float64        // of strategy demand: the share of requests that shall find one ready; 0: not set
+	Strategy string // "reserve", "schedule" or "demand"
+	// of strategy demand: the share of requests that shall find one ready; 0: not set
+	HitRate  float64
 	Window   *time.Duration // of strategy demand: so far back it looks; nil: not set
 	Cold     int            // so many surplus instances may be kept stopped
 	Price    float64        // of an instance for an hour; 0: not known
@@ -34,7 +36,8 @@ type Window struct {
 const (
 	scheduleSection = "schedule"
 	zoneKey         = "time_zone"
-	// DemandIdle is how long surplus instances stay under strategy demand where the source says nothing: the load that it follows comes and goes.
+	// DemandIdle is how long surplus instances stay under strategy demand where the source says
+	// nothing: the load that it follows comes and goes.
 	DemandIdle = 10 * time.Minute
 )
 

@@ -30,7 +30,8 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 		t.Fatal(s.Err)
 	}
 	want := []config.Window{{"work", "0 9 * * 1-5", "0 17 * * 1-5", 2, 5}, {"night", "0 22 * * *", "0 6 * * *", 0, 1}}
-	if !slices.Equal(s.Schedule, want) || s.TimeZone != time.UTC || s.Strategy != "demand" || s.HitRate != 0.99 || *s.Window != 30*time.Minute ||
+	if !slices.Equal(s.Schedule, want) || s.TimeZone != time.UTC || s.Strategy != "demand" || s.HitRate != 0.99 ||
+		*s.Window != 30*time.Minute ||
 		s.Cold != 2 || s.Price != 0.25 || s.Budget != 10 || !s.DryRun || *s.Idle != 10*time.Minute {
 		t.Errorf("%+v", s.Direction)
 	}
@@ -51,7 +52,10 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 	// What a source wants is not how its computers are made.
 	w = newWorld(t)
 	w.file("~/.config/hostler/sources/a/source.conf", "type = fake")
-	w.file("~/.config/hostler/sources/b/source.conf", "type = fake\nstrategy = demand\ncold = 1\n[schedule]\nx = @daily .. 0 6 * * *: spare 1")
+	w.file(
+		"~/.config/hostler/sources/b/source.conf",
+		"type = fake\nstrategy = demand\ncold = 1\n[schedule]\nx = @daily .. 0 6 * * *: spare 1",
+	)
 	if w.source("a").Digest != w.source("b").Digest {
 		t.Error("the digest covers the strategy")
 	}

@@ -46,12 +46,15 @@ func (l *errorList) err() error {
 		return l.told[0]
 	case l.more > 0:
 		first, _ := errors.AsType[*Error](l.told[0])
-		return errors.Join(append(l.told, &Error{File: first.File, Source: first.Source, Msg: fmt.Sprintf("and %d mistakes more", l.more)})...)
+		return errors.Join(append(
+			l.told, &Error{File: first.File, Source: first.Source, Msg: fmt.Sprintf("and %d mistakes more", l.more)},
+		)...)
 	}
 	return errors.Join(l.told...)
 }
 
-// Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" without what is empty, in one line.
+// Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" without
+// what is empty, in one line.
 func (e *Error) Error() string {
 	var parts []string
 	switch {

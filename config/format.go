@@ -30,7 +30,8 @@ const maxFile = 1 << 20
 
 var bom = []byte("\ufeff")
 
-// titles are the sections of an INI file, each as an entry without a key: also such as have none. The file is one that parse reads.
+// titles are the sections of an INI file, each as an entry without a key: also such as have none.
+// The file is one that parse reads.
 func titles(file string, data []byte) []entry {
 	text, _, _ := tidy(file, bytes.TrimPrefix(data, bom))
 	var all []entry
@@ -43,15 +44,17 @@ func titles(file string, data []byte) []entry {
 	return all
 }
 
-// parse reads the text of a file. yamlToo: flat YAML is told from INI by its first line. Keys given twice are an error, or with lenient the last
-// one counts, as in the tools that took these files before.
+// parse reads the text of a file. yamlToo: flat YAML is told from INI by its first line. Keys given
+// twice are an error, or with lenient the last one counts, as in the tools that took these files
+// before.
 func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 	data = bytes.TrimPrefix(data, bom)
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, &Error{File: file, Msg: "is not text in UTF-8"}
 	}
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	if i := bytes.IndexAny(data, "\r\u0085\u2028\u2029"); i >= 0 { // line ends to some readers, and not to others
+	// line ends to some readers, and not to others
+	if i := bytes.IndexAny(data, "\r\u0085\u2028\u2029"); i >= 0 {
 		return nil, &Error{File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")), Msg: "has a line end that is not one everywhere"}
 	}
 	var entries []entry
@@ -62,13 +65,15 @@ func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 		entries, err = parseINI(file, data)
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
-		e.Line = min(e.Line, 1+bytes.Count(data, []byte("\n"))) // YAML finds the end to be a line below the last
+		// YAML finds the end to be a line below the last
+		e.Line = min(e.Line, 1+bytes.Count(data, []byte("\n")))
 		return nil, e
 	}
 	return unique(entries, lenient)
 }
 
-// looksLikeYAML looks at the first line that says something: an INI file has a section or "=" there.
+// looksLikeYAML looks at the first line that says something: an INI file has a section or "="
+// there.
 func looksLikeYAML(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSpace(line)
@@ -92,7 +97,10 @@ func unique(entries []entry, lenient bool) ([]entry, error) {
 		k := e.section + "\x00" + foldKey(e.Key)
 		if i, ok := at[k]; ok {
 			if !lenient {
-				return nil, &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("given a second time; the first is in line %d", out[i].Line)}
+				return nil, &Error{
+					File: e.File, Line: e.Line, Key: e.Key,
+					Msg: fmt.Sprintf("given a second time; the first is in line %d", out[i].Line),
+				}
 			}
 			out[i] = e
 			continue
@@ -106,7 +114,8 @@ func unique(entries []entry, lenient bool) ([]entry, error) {
 // foldKey makes "-" and "_" one, and leaves capital letters alone: keys are lower case.
 func foldKey(key string) string { return strings.ReplaceAll(key, "-", "_") }
 
-// parseINI takes a file apart with ini.v1, which keeps no line numbers: tidy finds these, and brings the text to a form that has one reading.
+// parseINI takes a file apart with ini.v1, which keeps no line numbers: tidy finds these, and
+// brings the text to a form that has one reading.
 func parseINI(file string, data []byte) ([]entry, error) {
 	text, entries, err := tidy(file, data)
 	if err != nil {
@@ -116,7 +125,8 @@ func parseINI(file string, data []byte) ([]entry, error) {
 		IgnoreContinuation:         true, // a path may end in a backslash
 		IgnoreInlineComment:        true, // tidy has taken them away
 		AllowPythonMultilineValues: true,
-		ReaderBufferSize:           len(text) + 4096, // a value of several lines is only found within the buffer
+		// a value of several lines is only found within the buffer
+		ReaderBufferSize: len(text) + 4096,
 	}, text)
 	if err != nil {
 		return nil, &Error{File: file, Err: err}
@@ -130,14 +140,16 @@ func parseINI(file string, data []byte) ([]entry, error) {
 		if err != nil {
 			return nil, &Error{File: file, Line: e.Line, Key: e.Key, Msg: "cannot be read as a key"}
 		}
-		entries[i].Text = strings.TrimSpace(key.Value()) // of a key given twice, the last; unique sees to that
+		// of a key given twice, the last; unique sees to that
+		entries[i].Text = strings.TrimSpace(key.Value())
 	}
 	return entries, nil
 }
 
-// tidy returns the text with comments, blank lines and meaningless indentation taken away, and its keys with their lines. A line that is
-// indented deeper than the key above it goes on with that key's value, as in Python's ConfigParser; ";" or "#" begins a comment at the start of a line
-// and after white space, so not inside a URL, nor inside quotes around the whole value.
+// tidy returns the text with comments, blank lines and meaningless indentation taken away, and its
+// keys with their lines. A line that is indented deeper than the key above it goes on with that
+// key's value, as in Python's ConfigParser; ";" or "#" begins a comment at the start of a line and
+// after white space, so not inside a URL, nor inside quotes around the whole value.
 func tidy(file string, data []byte) ([]byte, []entry, error) {
 	var out bytes.Buffer
 	var entries []entry
@@ -193,7 +205,8 @@ func tidy(file string, data []byte) ([]byte, []entry, error) {
 	return out.Bytes(), entries, nil
 }
 
-// header takes the name off the begin of a line with a section, and returns what stands behind it. Brackets in a name go in pairs, as around the address in [multimaster http://[::1]:5000/].
+// header takes the name off the begin of a line with a section, and returns what stands behind it.
+// Brackets in a name go in pairs, as around the address in [multimaster http://[::1]:5000/].
 func header(line string) (name, rest string, ok bool) {
 	deep := 0
 	for i := range len(line) {

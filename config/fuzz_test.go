@@ -10,12 +10,16 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// Whatever the files say: no panic, one line of error with the file's name, nothing read from outside of the roots, no trust by itself.
+// Whatever the files say: no panic, one line of error with the file's name, nothing read from
+// outside of the roots, no trust by itself.
 func FuzzLoad(f *testing.F) {
 	for _, s := range []string{
-		"", "type = fake", "[DEFAULT]\ntype: pool\nsources = a,\n  b\n", "type: pool\nsources: [a, *b]\n", "type: ssh\nssh_host: h\n", "{type: fake, reserve: 1}",
-		"type = `x\ny`", "type = \"\"\"x", "[a]\n[b\n", "- = x", "\ufeff[DEFAULT]", "&a [*a]", "? a\n: b", "<<: {a: b}", "type: exec\nimage: command:x 'y\n", "\t=\n", "a\r=b",
-		"type = chroot\n[chroot]\nbase = ../../../../secret\n", "%YAML 1.2\n---\na: !!binary x\n", "type=fake\nimage=a ; b\nbundles=x", "sources:\n- - x\n", "key\\\n=1",
+		"", "type = fake", "[DEFAULT]\ntype: pool\nsources = a,\n  b\n", "type: pool\nsources: [a, *b]\n",
+		"type: ssh\nssh_host: h\n", "{type: fake, reserve: 1}",
+		"type = `x\ny`", "type = \"\"\"x", "[a]\n[b\n", "- = x", "\ufeff[DEFAULT]", "&a [*a]", "? a\n: b", "<<: {a: b}",
+		"type: exec\nimage: command:x 'y\n", "\t=\n", "a\r=b",
+		"type = chroot\n[chroot]\nbase = ../../../../secret\n", "%YAML 1.2\n---\na: !!binary x\n",
+		"type=fake\nimage=a ; b\nbundles=x", "sources:\n- - x\n", "key\\\n=1",
 	} {
 		f.Add(s, true)
 		f.Add(s, false)
@@ -23,7 +27,10 @@ func FuzzLoad(f *testing.F) {
 	home, dir := f.TempDir(), f.TempDir()
 	const canary = "CANARY-OUTSIDE"
 	os.WriteFile(filepath.Join(dir, "secret"), []byte(canary), 0o644)
-	opt := config.LoadOptions{Dir: filepath.Join(dir, "tree"), Home: home, Env: func(string) string { return "" }, System: filepath.Join(home, "etc"), TypeKeys: typeKeys}
+	opt := config.LoadOptions{
+		Dir: filepath.Join(dir, "tree"), Home: home, Env: func(string) string { return "" },
+		System: filepath.Join(home, "etc"), TypeKeys: typeKeys,
+	}
 	ours := filepath.Join(opt.Dir, ".hostler/sources/s")
 	theirs := filepath.Join(opt.Dir, ".crcache/sources/t")
 	os.MkdirAll(ours, 0o755)

@@ -64,7 +64,8 @@ func (x *examination) asks(s *Source) []Risk {
 	if risks, ok := x.asked[s]; ok {
 		return risks
 	}
-	x.asked[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}} // as long as it is looked at
+	// as long as it is looked at
+	x.asked[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}}
 	var risks []Risk
 	note := func(r Risk) {
 		r.Source = s.Name
@@ -95,7 +96,8 @@ func (x *examination) taken(name string) string {
 	return x.meant(name)
 }
 
-// meant says what outside of trees leads to a name that nothing there has, and so would lead to the tree's; "": nothing.
+// meant says what outside of trees leads to a name that nothing there has, and so would lead to the
+// tree's; "": nothing.
 func (x *examination) meant(name string) string {
 	for _, s := range x.Sources {
 		if !s.Tree && slices.Contains(s.Sources, name) {
@@ -161,7 +163,8 @@ func (x *examination) values(s *Source, note func(Risk)) {
 			at("runs a program on this machine")
 		case ref:
 			at("reads a secret of yours and uses it")
-		case (own == "ssh_host" || own == "hosts") && slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
+		case (own == "ssh_host" || own == "hosts") &&
+			slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
 			at("looks like an option of ssh")
 		case s.Type == "pool" && own == "sources":
 			x.children(s, at)
@@ -176,7 +179,8 @@ func (x *examination) values(s *Source, note func(Risk)) {
 	}
 }
 
-// referred returns the kind of the first reference to a secret in a value, or in one of several with commas between.
+// referred returns the kind of the first reference to a secret in a value, or in one of several
+// with commas between.
 func referred(text string) (kind string, ok bool) {
 	for _, one := range append([]string{text}, list(text)...) {
 		if kind, _, ok = reference(strings.TrimSpace(one)); ok {
@@ -244,7 +248,8 @@ func keysOf(s *Source) []string {
 	return lines
 }
 
-// leads are the lines of the tree's own sources that a pool leads to and that do not wait themselves: what is approved of the pool holds for them.
+// leads are the lines of the tree's own sources that a pool leads to and that do not wait
+// themselves: what is approved of the pool holds for them.
 func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
 	for _, name := range s.Sources {
 		child := x.byName[name]
@@ -330,7 +335,10 @@ func (x *examination) settings() {
 		x.compare(th, e.section, e.Value)
 		bound := newBinding(x.tree.place)
 		_, words, _ := reference(e.Text)
-		bound.named(append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), list(e.Text)...), x.tree.place.path)
+		bound.named(
+			append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), list(e.Text)...),
+			x.tree.place.path,
+		)
 		x.add(th, bound)
 	}
 }

@@ -104,7 +104,10 @@ func (j *Job) read(data []byte) error {
 		case "sync":
 			sync[e.Key] = e.Text
 		default:
-			return &Error{File: j.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("unknown section [%s]; a job has keys at the top, and [sync]", e.section)}
+			return &Error{
+				File: j.File, Line: e.Line, Key: e.Key,
+				Msg: fmt.Sprintf("unknown section [%s]; a job has keys at the top, and [sync]", e.section),
+			}
 		}
 		lines[e.section+"\x00"+foldKey(e.Key)] = e.Line
 	}
@@ -160,8 +163,9 @@ func (c *Config) Job(name string) (*Job, error) {
 	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Near(name, names), Err: fs.ErrNotExist}
 }
 
-// SplitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else: no variable, no pattern, no command is put in place.
-// What a shell would do something with outside of quotes is an error, so that nobody thinks that it is done.
+// SplitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else:
+// no variable, no pattern, no command is put in place. What a shell would do something with outside
+// of quotes is an error, so that nobody thinks that it is done.
 func SplitWords(line string) (words []string, err error) {
 	var b strings.Builder
 	in := false // a word
@@ -191,7 +195,10 @@ func SplitWords(line string) (words []string, err error) {
 				if line[i] == '\\' && i+1 < len(line) && strings.IndexByte("$`\"\\", line[i+1]) >= 0 {
 					i++
 				} else if line[i] == '$' || line[i] == '`' {
-					return nil, fmt.Errorf("no shell reads it, so %c in it does nothing: quote it by ', or use shell in place of run", line[i])
+					return nil, fmt.Errorf(
+						"no shell reads it, so %c in it does nothing: quote it by ', or use shell in place of run",
+						line[i],
+					)
 				}
 				b.WriteByte(line[i])
 			}

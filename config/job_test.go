@@ -52,7 +52,10 @@ func TestJobs(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755),
+			os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +92,8 @@ func TestJobs(t *testing.T) {
 	approve()
 	c = load()
 	j, err := c.Job("unit")
-	if err != nil || !slices.Equal(j.Words, []string{"go", "test", "./..."}) || !slices.Equal(j.Env, []string{"CI", "A=b"}) || j.Sync != "yes" {
+	if err != nil || !slices.Equal(j.Words, []string{"go", "test", "./..."}) ||
+		!slices.Equal(j.Env, []string{"CI", "A=b"}) || j.Sync != "yes" {
 		t.Errorf("unit: %+v %v", j, err)
 	}
 	if _, err := c.Job("bad"); err == nil || !strings.Contains(err.Error(), "bad.conf:3") || !strings.Contains(err.Error(), "artifacts") {

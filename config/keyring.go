@@ -11,7 +11,8 @@ import (
 // keyringService is under what service our secrets are in a keyring.
 const keyringService = "hostler"
 
-// keyringProgram is the line that asks this machine's keyring for a name, and the one that puts a secret there, for people.
+// keyringProgram is the line that asks this machine's keyring for a name, and the one that puts a
+// secret there, for people.
 func keyringProgram(system, name string) (words []string, put string) {
 	if system == "darwin" {
 		return []string{"security", "find-generic-password", "-s", keyringService, "-a", name, "-w"},
@@ -28,7 +29,10 @@ func fromKeyring(ctx context.Context, name string) ([]byte, error) {
 	}
 	words, put := keyringProgram(runtime.GOOS, name)
 	if _, err := exec.LookPath(words[0]); err != nil {
-		return nil, fmt.Errorf("the program %s, which asks the keyring, is not here; say file:PATH or command:WORDS where there is no keyring", words[0])
+		return nil, fmt.Errorf(
+			"the program %s, which asks the keyring, is not here; say file:PATH or command:WORDS where there is no keyring",
+			words[0],
+		)
 	}
 	out, err := output(ctx, words)
 	if ctx.Err() != nil {

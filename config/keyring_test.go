@@ -25,13 +25,16 @@ func keyring(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
-// TestKeyring: what the user's keyring has is told, and what it has not with what would put it there.
+// TestKeyring: what the user's keyring has is told, and what it has not with what would put it
+// there.
 func TestKeyring(t *testing.T) {
 	keyring(t)
 	if got, err := config.Secret(t.Context(), "keyring:db"); got != "a pass word" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	for ref, want := range map[string]string{"keyring:other": "hostler", "keyring:": "names nothing", "keyring:-x": "nothing under that name"} {
+	for ref, want := range map[string]string{
+		"keyring:other": "hostler", "keyring:": "names nothing", "keyring:-x": "nothing under that name",
+	} {
 		if got, err := config.Secret(t.Context(), ref); got != "" || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v", ref, got, err)
 		}

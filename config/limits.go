@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// limitKeys are the keys that say what requests may choose. A source has them at the top, and so has a project, which narrows what the source allows.
+// limitKeys are the keys that say what requests may choose. A source has them at the top, and so
+// has a project, which narrows what the source allows.
 var limitKeys = []string{"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus"}
 
 // takeLimit sets one of limitKeys.

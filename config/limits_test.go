@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestNarrowerThanItHas: a source whose requests may ask for less than each of its instances has is wrong, and says where.
+// TestNarrowerThanItHas: a source whose requests may ask for less than each of its instances has is
+// wrong, and says where.
 func TestNarrowerThanItHas(t *testing.T) {
 	for text, want := range map[string]string{
 		"type = vm\nmax-memory = 1G\n[vm]\nmemory = 2G\n":              "source.conf:2: source s: max-memory: 1G is less than memory = 2G of line 4, which each instance has",

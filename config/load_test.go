@@ -24,7 +24,8 @@ type world struct {
 	opt       config.LoadOptions
 }
 
-var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"}, "fake": {"delay", "fail"}, "exec": {"*"}, "vm": {"*"}, "container": {"*"},
+var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"},
+	"fake": {"delay", "fail"}, "exec": {"*"}, "vm": {"*"}, "container": {"*"},
 	"odd": {"size"}, "kubernetes": {"*"}}
 
 func newWorld(t *testing.T) *world {
@@ -89,7 +90,8 @@ func names(c *config.Config) (out []string) {
 
 func TestNothing(t *testing.T) {
 	c := newWorld(t).load()
-	if len(c.Sources) != 1 || c.Sources[0].Name != "local" || c.Sources[0].Type != "local" || c.Sources[0].Err != nil || c.Sources[0].Digest == "" {
+	if len(c.Sources) != 1 || c.Sources[0].Name != "local" || c.Sources[0].Type != "local" || c.Sources[0].Err != nil ||
+		c.Sources[0].Digest == "" {
 		t.Errorf("sources = %+v", c.Sources)
 	}
 	if len(c.Warnings) > 0 || len(c.NeedsTrust()) > 0 {
@@ -97,14 +99,16 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// Each root in its order hides all the later ones, source by source.
-// A sandbox is there without configuration too, where sandboxes can be made; not for crcache, which had none.
+// Each root in its order hides all the later ones, source by source. A sandbox is there without
+// configuration too, where sandboxes can be made; not for crcache, which had none.
 func TestImplicitSandbox(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("sandbox: only Linux makes them")
 	}
 	keys := map[string][]string{"sandbox": {"memory"}, "local": {}}
-	opt := config.LoadOptions{Home: t.TempDir(), Dir: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }, TypeKeys: keys}
+	opt := config.LoadOptions{
+		Home: t.TempDir(), Dir: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }, TypeKeys: keys,
+	}
 	c, err := config.Load(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +193,8 @@ func TestCompatReadsItsRootsAlone(t *testing.T) {
 	if got := names(c); !slices.Equal(got, []string{"d", "e", "local"}) || c.Defaults.Source != "" {
 		t.Errorf("sources %q, default %q", got, c.Defaults.Source)
 	}
-	if s, _ := c.Source("d"); s.Type != "fake" || s.Err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), "unheard") {
+	if s, _ := c.Source("d"); s.Type != "fake" || s.Err != nil || len(c.Warnings) != 1 ||
+		!strings.Contains(c.Warnings[0].Error(), "unheard") {
 		t.Errorf("%+v, warnings %v", s, c.Warnings)
 	}
 	w.opt.Dir = filepath.Join(w.dir, "below")
@@ -236,7 +241,8 @@ func TestCrcacheVectors(t *testing.T) {
 					t.Error(err)
 					continue
 				}
-				if s.Err != nil || s.Type != want.Type || s.Reserve != want.Reserve || s.Root != roots[want.Root] || s.Settings["ssh_host"] != want.SSHHost ||
+				if s.Err != nil || s.Type != want.Type || s.Reserve != want.Reserve || s.Root != roots[want.Root] ||
+					s.Settings["ssh_host"] != want.SSHHost ||
 					!slices.Equal(s.Sources, want.Sources) || len(s.Shadowed) != want.Shadowed {
 					t.Errorf("%s = %+v\nwant %+v", name, s, want)
 				}
@@ -340,7 +346,8 @@ fail = create#2   # the second
 	}
 }
 
-// Whatever is wrong in a source is told with file, line, key and value, and hurts that source alone.
+// Whatever is wrong in a source is told with file, line, key and value, and hurts that source
+// alone.
 func TestBrokenSources(t *testing.T) {
 	for _, c := range []struct{ text, line, want string }{
 		{"type = fake\nmaxium = 3", ":2: ", "maxium: unknown key; the nearest known is maximum"},
@@ -382,7 +389,8 @@ func TestBrokenSources(t *testing.T) {
 		conf := w.load()
 		s, _ := conf.Source("s")
 		e, ok := errors.AsType[*config.Error](s.Err)
-		if !ok || !strings.HasPrefix(e.Error(), file+c.line) || !strings.Contains(e.Error(), c.want) || e.Source != "s" || strings.Contains(e.Error(), "\n") {
+		if !ok || !strings.HasPrefix(e.Error(), file+c.line) || !strings.Contains(e.Error(), c.want) ||
+			e.Source != "s" || strings.Contains(e.Error(), "\n") {
 			t.Errorf("%q: %v", c.text, s.Err)
 		}
 		if g, _ := conf.Source("good"); g.Err != nil {
@@ -424,7 +432,8 @@ func TestUnknownSource(t *testing.T) {
 	w := newWorld(t)
 	w.file(".hostler/sources/debian/source.conf", "type = fake")
 	_, err := w.load().Source("debain")
-	if e, ok := errors.AsType[*config.Error](err); !ok || e.Nearest != "debian" || !strings.Contains(err.Error(), "debain: there is no such source") {
+	if e, ok := errors.AsType[*config.Error](err); !ok || e.Nearest != "debian" ||
+		!strings.Contains(err.Error(), "debain: there is no such source") {
 		t.Error(err)
 	}
 }
@@ -439,7 +448,8 @@ func TestHostlerConf(t *testing.T) {
 		t.Errorf("defaults = %+v", c.Defaults)
 	}
 	store := c.Sections["store"]
-	if store["path"].Text != "/x" || store["sync_mode"].Text != "full" || store["sync_mode"].Line != 5 || store["sync_mode"].Key != "sync-mode" {
+	if store["path"].Text != "/x" || store["sync_mode"].Text != "full" || store["sync_mode"].Line != 5 ||
+		store["sync_mode"].Key != "sync-mode" {
 		t.Errorf("sections = %v", c.Sections)
 	}
 	if len(c.Sections["auth"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
@@ -452,7 +462,8 @@ func TestHostlerConf(t *testing.T) {
 	if got := strings.Join(said, ", "); got != "defaults.source=mine 1, defaults.wait=1h 1, store.path=/x 1, store.sync_mode=full 0" {
 		t.Errorf("settings = %s", got)
 	}
-	// What a tree says goes before what the system says, though it is heard later, when it is trusted.
+	// What a tree says goes before what the system says, though it is heard later, when it is
+	// trusted.
 	w.file(".hostler/hostler.conf", "[store]\nsync-mode = the-tree's\npath = /z\n")
 	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
 	for _, d := range w.load().NeedsTrust() {
@@ -518,70 +529,33 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%q has another digest", same)
 		}
 	}
-	for _, other := range []string{strings.Replace(base, "1s", "2s", 1), strings.Replace(base, "= a", "= b", 1), base + "[DEFAULT]\nflavor = x", "bundles = x\n" + base} {
+	for _, other := range []string{
+		strings.Replace(base, "1s", "2s", 1), strings.Replace(base, "= a", "= b", 1), base + "[DEFAULT]\nflavor = x",
+		"bundles = x\n" + base,
+	} {
 		if digest("a", other) == want {
 			t.Errorf("%q has the same digest", other)
 		}
 	}
 }
 
-// A section is there without a key too, where it is one that there is; in a tree once that is trusted.
+// A section is there without a key too, where it is one that there is; in a tree once that is
+// trusted.
 func TestEmptySection(t *testing.T) {
 	w := newWorld(t)
 	w.file("~/.config/hostler/hostler.conf", "[slap]\n# nothing more\n[DEFAULT]\n[store]\nurl = a\n  [results]\n[defaults]\n")
 	w.file(".hostler/hostler.conf", "[sync]\n")
 	c := w.load()
-	if keys, there := c.Sections["slap"]; !there || len(keys) != 0 || len(c.Sections) != 2 || strings.Join(strings.Fields(c.Sections["store"]["url"].Text), " ") != "a [results]" {
+	if keys, there := c.Sections["slap"]; !there || len(keys) != 0 || len(c.Sections) != 2 ||
+		strings.Join(strings.Fields(c.Sections["store"]["url"].Text), " ") != "a [results]" {
 		t.Errorf("%v", c.Sections)
 	}
 	if all := c.NeedsTrust(); len(all) != 1 || all[0].Risks[0].Why != "has the section [sync]" {
 		t.Errorf("%+v", all)
 	}
 	w.file("~/.config/hostler/hostler.conf", "[slpa]\n")
-	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "unknown section [slpa]") || !strings.Contains(err.Error(), "[slap]") {
+	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "unknown section [slpa]") ||
+		!strings.Contains(err.Error(), "[slap]") {
 		t.Error(err)
-	}
-}
-
-// Brackets in a section's name go in pairs: so a URL with an address of IPv6 is one.
-func TestBracketsInSections(t *testing.T) {
-	const master, bare = "multimaster http://[2001:db8::1]:5000/", "multimaster http://[::1]"
-	w := newWorld(t)
-	w.file("~/.config/hostler/hostler.conf", "["+master+"]  # the other one [x]\nkey = a\n[ "+bare+" ]\nkey = b\n[slap] ; ours [y]\ncomputer = C\n["+strings.Replace(bare, "::1", "::2", 1)+"]\n")
-	c := w.load()
-	if c.Sections[master]["key"].Text != "a" || c.Sections[bare]["key"].Text != "b" || c.Sections["slap"]["computer"].Text != "C" || len(c.Sections) != 4 {
-		t.Errorf("%v", c.Sections)
-	}
-	for _, bad := range []string{"[slap", "[multimaster http://[::1]:5000/", "[slap]]", "[slap] [x]", "[]", "slap]"} {
-		w.file("~/.config/hostler/hostler.conf", bad+"\n")
-		if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "hostler.conf:1: is not ") {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-}
-
-// TestLacks: a source was taken out where its root is read and has it no more; not where it is shadowed, or where nobody can know.
-func TestLacks(t *testing.T) {
-	w := newWorld(t)
-	user, system := filepath.Join(w.home, ".config", "hostler"), filepath.Join(w.home, "etc")
-	w.file("~/.config/hostler/sources/web/source.conf", "type = fake\n")
-	w.file("~/etc/sources/web/source.conf", "type = fake\n")
-	w.file("~/etc/sources/broken/source.conf", "type =\n")
-	c := w.load()
-	for _, is := range []struct {
-		name, root string
-		lacks      bool
-	}{
-		{"web", user, false}, {"web", system, false}, {"broken", system, false}, {"broken", user, true}, {"none", user, true}, {"none", "/no/such/root", false}, {"none", "", false}, {"local", "", false},
-	} {
-		if got := c.Lacks(is.name, is.root); got != is.lacks {
-			t.Errorf("%s in %q: %v, want %v", is.name, is.root, got, is.lacks)
-		}
-	}
-	if err := os.Rename(system, system+".away"); err != nil {
-		t.Fatal(err)
-	}
-	if w.load().Lacks("broken", system) {
-		t.Error("a root that is not there is taken for one that was emptied")
 	}
 }

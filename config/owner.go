@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// foreign says why a file or directory is not the user's alone to write; "": it is. Anybody may leave a .hostler in /tmp. Root's files are
-// believed by all. To root, whose files are its own alone, a tree of another user is foreign too.
+// foreign says why a file or directory is not the user's alone to write; "": it is. Anybody may
+// leave a .hostler in /tmp. Root's files are believed by all. To root, whose files are its own
+// alone, a tree of another user is foreign too.
 func foreign(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -18,7 +19,8 @@ func foreign(path string) string {
 	if !ok {
 		return ""
 	}
-	private := st.Gid == st.Uid || st.Gid == 0 // a group of the user's own, as most systems make one
+	// a group of the user's own, as most systems make one
+	private := st.Gid == st.Uid || st.Gid == 0
 	switch mode := info.Mode().Perm(); {
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
 		return path + " is another user's"
@@ -30,7 +32,8 @@ func foreign(path string) string {
 	return ""
 }
 
-// alien says why a source of a tree, or what leads to it, is not the user's alone to write; "": it is.
+// alien says why a source of a tree, or what leads to it, is not the user's alone to write; "": it
+// is.
 func (p *place) alien(s *Source) string {
 	paths := []string{p.path}
 	for dir := s.Dir; dir != p.path && len(dir) > len(p.path); dir = filepath.Dir(dir) {

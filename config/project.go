@@ -51,7 +51,8 @@ var MemberRoles = []string{"viewer", "user", "operator"}
 
 // what stands in a project.conf: keys by section; nil: any.
 var projectKeys = map[string][]string{
-	"": append([]string{"weight", "highest-priority"}, limitKeys...), "members": nil, "groups": nil, "quota": quotaKeys, "user-quota": quotaKeys,
+	"": append([]string{"weight", "highest-priority"}, limitKeys...), "members": nil, "groups": nil, "quota": quotaKeys,
+	"user-quota": quotaKeys,
 }
 
 var quotaKeys = []string{"count", "cores", "memory", "cost", "partitions", "shared-instances"}
@@ -68,7 +69,8 @@ func (c *Config) Project(name string) (*Project, error) {
 	return nil, &Error{Key: "project " + name, Msg: "there is no such project", Nearest: nearest.Near(name, names)}
 }
 
-// projects reads those of one root. A tree's say nothing: whoever wrote the tree would let himself in.
+// projects reads those of one root. A tree's say nothing: whoever wrote the tree would let himself
+// in.
 func (g *gathering) projects(r *Root, p *place) {
 	entries, err := p.list("projects")
 	if err != nil {
@@ -95,14 +97,23 @@ func (g *gathering) projects(r *Root, p *place) {
 }
 
 func readProject(r *Root, p *place, name, file string) *Project {
-	out := &Project{Name: name, Root: r.Path, File: file, Applied: r.Kind == AppliedKind, Members: map[string]string{}, Groups: map[string]string{}, Weight: 1}
+	out := &Project{
+		Name: name, Root: r.Path, File: file, Applied: r.Kind == AppliedKind, Members: map[string]string{},
+		Groups: map[string]string{}, Weight: 1,
+	}
 	fail := func(e *Error) {
 		if out.Err == nil {
 			out.Err, out.Members, out.Groups = e, nil, nil
 		}
 	}
 	if !ProjectName(name) {
-		fail(&Error{File: filepath.Dir(file), Msg: fmt.Sprintf("%q cannot be a project's name: letters, digits and . _ - that begin with a letter or a digit, 63 at most", name)})
+		fail(&Error{
+			File: filepath.Dir(file),
+			Msg: fmt.Sprintf(
+				"%q cannot be a project's name: letters, digits and . _ - that begin with a letter or a digit, 63 at most",
+				name,
+			),
+		})
 		return out
 	}
 	data, err := p.read(filepath.Join("projects", name, "project.conf"), maxFile)
@@ -133,7 +144,8 @@ func ProjectName(name string) bool {
 	plain := func(c rune) bool {
 		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("._-", c)
 	}
-	return name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "._-") && !strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
+	return name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "._-") &&
+		!strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
 }
 
 // take puts one key in its place.
@@ -232,15 +244,20 @@ func positive(text, what string) (float64, error) {
 	return n, nil
 }
 
-// checkProjects looks for sources that are for projects which are not there, and tells projects of their sources.
+// checkProjects looks for sources that are for projects which are not there, and tells projects of
+// their sources.
 func (g *gathering) checkProjects() {
 	for _, s := range g.Sources {
 		at := s.Values["projects"]
 		for _, name := range s.Projects {
 			p, err := g.Project(name)
 			if near, ok := errors.AsType[*Error](err); ok {
-				// Who shares the configuration may have no projects of his own: the source is then for nobody, and works for him alone.
-				g.warn(&Error{File: at.File, Line: at.Line, Source: s.Name, Key: "projects", Msg: fmt.Sprintf("there is no project %s", name), Nearest: near.Nearest})
+				// Who shares the configuration may have no projects of his own: the source is then
+				// for nobody, and works for him alone.
+				g.warn(&Error{
+					File: at.File, Line: at.Line, Source: s.Name, Key: "projects",
+					Msg: fmt.Sprintf("there is no project %s", name), Nearest: near.Nearest,
+				})
 				continue
 			}
 			p.Sources = append(p.Sources, s.Name)

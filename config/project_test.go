@@ -26,7 +26,9 @@ func projects(t *testing.T, files map[string]string) *config.Config {
 			t.Fatal(err)
 		}
 	}
-	c, err := config.Load(config.LoadOptions{Dir: work, ConfigDir: dir, Home: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }})
+	c, err := config.Load(config.LoadOptions{
+		Dir: work, ConfigDir: dir, Home: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,8 @@ func TestProjects(t *testing.T) {
 		"sources/all/source.conf":             "type = fake\n",
 		".hostler/projects/mine/project.conf": "[members]\neve = operator\n",
 	})
-	if len(c.Projects) != 2 || c.Projects[0].Name != "db" || c.Projects[0].Weight != 1 || c.Projects[0].Priority != nil || len(c.Projects[0].Members) != 0 {
+	if len(c.Projects) != 2 || c.Projects[0].Name != "db" || c.Projects[0].Weight != 1 ||
+		c.Projects[0].Priority != nil || len(c.Projects[0].Members) != 0 {
 		t.Fatalf("%+v", c.Projects)
 	}
 	web, err := c.Project("web")
@@ -54,8 +57,11 @@ func TestProjects(t *testing.T) {
 	}
 	web.Root, web.File = "", ""
 	want := fmt.Sprint(&config.Project{
-		Name: "web", Weight: 2.5, Priority: web.Priority, Members: map[string]string{"ann@example.org": "operator", "bob-b": "user"}, Groups: map[string]string{"all staff": "viewer"},
-		Quota: config.Quota{Count: 20, Cores: 64, Memory: 1 << 40, Cost: 12.5}, UserQuota: config.Quota{Count: 3}, Sources: []string{"one"},
+		Name: "web", Weight: 2.5, Priority: web.Priority,
+		Members: map[string]string{"ann@example.org": "operator", "bob-b": "user"},
+		Groups:  map[string]string{"all staff": "viewer"},
+		Quota:   config.Quota{Count: 20, Cores: 64, Memory: 1 << 40, Cost: 12.5}, UserQuota: config.Quota{Count: 3},
+		Sources: []string{"one"},
 	})
 	if got := fmt.Sprint(web); got != want || *web.Priority != 10 {
 		t.Errorf("%s\nis not\n%s", got, want)
@@ -72,12 +78,14 @@ func TestProjects(t *testing.T) {
 	for _, w := range c.Warnings {
 		warnings += w.Error() + "\n"
 	}
-	if !strings.Contains(warnings, "two/source.conf:2: source two: projects: there is no project wbe; the nearest known is web") || !strings.Contains(warnings, "not read from trees") {
+	if !strings.Contains(warnings, "two/source.conf:2: source two: projects: there is no project wbe; the nearest known is web") ||
+		!strings.Contains(warnings, "not read from trees") {
 		t.Errorf("%s", warnings)
 	}
 }
 
-// TestBadProjects: what is wrong with a project is said with file and line, and then nobody is in it.
+// TestBadProjects: what is wrong with a project is said with file and line, and then nobody is in
+// it.
 func TestBadProjects(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"web", "wieght = 2", ":1: wieght: unknown key; the nearest known is weight"},
@@ -105,13 +113,15 @@ func TestBadProjects(t *testing.T) {
 			}
 			continue
 		}
-		if len(c.Projects) != 1 || c.Projects[0].Err == nil || !strings.Contains(c.Projects[0].Err.Error(), test.want) || !strings.Contains(c.Projects[0].Err.Error(), "projects/"+test.name) {
+		if len(c.Projects) != 1 || c.Projects[0].Err == nil ||
+			!strings.Contains(c.Projects[0].Err.Error(), test.want) || !strings.Contains(c.Projects[0].Err.Error(), "projects/"+test.name) {
 			t.Errorf("%q: %v", test.text, c.Projects[0].Err)
 		} else if len(c.Projects[0].Members)+len(c.Projects[0].Groups) > 0 {
 			t.Errorf("%q: members %v", test.text, c.Projects[0].Members)
 		}
 	}
-	if c := projects(t, map[string]string{"projects/file": "x"}); len(c.Projects) != 1 || c.Projects[0].Err == nil || !strings.Contains(c.Projects[0].Err.Error(), "is not a directory with a project.conf") {
+	if c := projects(t, map[string]string{"projects/file": "x"}); len(c.Projects) != 1 || c.Projects[0].Err == nil ||
+		!strings.Contains(c.Projects[0].Err.Error(), "is not a directory with a project.conf") {
 		t.Errorf("%+v", c.Projects)
 	}
 	if c := projects(t, map[string]string{"sources/x/source.conf": "type = fake\nprojects =\n"}); c.Sources[len(c.Sources)-1].Err == nil {

@@ -12,8 +12,9 @@ import (
 
 // Root is a directory that configuration is read from.
 type Root struct {
-	Path   string
-	Kind   string // "flag", "env", "user", "tree", "system", "crcache-user", "crcache-tree" or AppliedKind
+	Path string
+	// "flag", "env", "user", "tree", "system", "crcache-user", "crcache-tree" or AppliedKind
+	Kind   string
 	Exists bool
 	Tree   bool  // it came with a tree of files, and is not trusted with everything
 	Err    error // it is there and cannot be read; nil
@@ -68,7 +69,8 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 		if d := opt.Env("HOSTLER_CONFIG"); d != "" {
 			add("env", d)
 		}
-		if d := opt.Env("XDG_CONFIG_HOME"); filepath.IsAbs(d) { // a relative one is to be ignored, says its specification
+		// a relative one is to be ignored, says its specification
+		if d := opt.Env("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
 			add("user", filepath.Join(d, "hostler"))
 		} else if opt.Home != "" {
 			add("user", filepath.Join(opt.Home, ".config", "hostler"))

@@ -14,7 +14,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// the kinds of reference, also those that this program cannot resolve: they are never values in themselves.
+// the kinds of reference, also those that this program cannot resolve: they are never values in
+// themselves.
 var references = []string{"env", "file", "command", "keyring"}
 
 // reference takes "KIND:REST" apart.
@@ -32,9 +33,10 @@ func IsReference(s string) bool {
 // secretTimeout is how long a command may take to tell a secret: long enough to type a passphrase.
 const secretTimeout = time.Minute
 
-// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content, command:WORDS a program's output, keyring:NAME what the
-// user's keyring has for the service hostler under that name; of the last three without the line end. WORDS are split as a shell splits them, quotes included,
-// but no shell runs. The secret is in no error; nor is it kept.
+// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content,
+// command:WORDS a program's output, keyring:NAME what the user's keyring has for the service
+// hostler under that name; of the last three without the line end. WORDS are split as a shell
+// splits them, quotes included, but no shell runs. The secret is in no error; nor is it kept.
 func Secret(ctx context.Context, ref string) (string, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	switch kind {
@@ -81,7 +83,8 @@ func Secret(ctx context.Context, ref string) (string, error) {
 
 func chomp(b []byte) string { return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r") }
 
-// split takes words apart as a shell does. What a shell would expand is an error: nothing does it here.
+// split takes words apart as a shell does. What a shell would expand is an error: nothing does it
+// here.
 func split(s string) ([]string, error) {
 	var words []string
 	var odd error
@@ -144,7 +147,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// unescapeQuoted does so within double quotes, where a backslash stands for itself before most letters.
+// unescapeQuoted does so within double quotes, where a backslash stands for itself before most
+// letters.
 func unescapeQuoted(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -156,7 +160,8 @@ func unescapeQuoted(s string) string {
 	return b.String()
 }
 
-// output runs a program and returns what it prints. What it says on standard error is the user's to see when it fails.
+// output runs a program and returns what it prints. What it says on standard error is the user's to
+// see when it fails.
 func output(ctx context.Context, words []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
@@ -181,7 +186,8 @@ func output(ctx context.Context, words []string) ([]byte, error) {
 	return out.kept, nil
 }
 
-// bounded keeps the first bytes that are written to it. It is no bytes.Buffer, which io.Copy would fill past the bound.
+// bounded keeps the first bytes that are written to it. It is no bytes.Buffer, which io.Copy would
+// fill past the bound.
 type bounded struct {
 	kept []byte
 	max  int
@@ -197,11 +203,14 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Shown returns what may be printed of a setting: its value, unless the key sounds as if it were a secret; then the reference, or "(hidden)" for
-// a value that should have been one.
+// Shown returns what may be printed of a setting: its value, unless the key sounds as if it were a
+// secret; then the reference, or "(hidden)" for a value that should have been one.
 func Shown(key, value string) string {
 	k := foldKey(strings.ToLower(key))
-	for _, w := range []string{"password", "passwd", "passphrase", "token", "secret", "credential", "private", "api_key", "access_key", "key_data"} {
+	for _, w := range []string{
+		"password", "passwd", "passphrase", "token", "secret", "credential", "private", "api_key", "access_key",
+		"key_data",
+	} {
 		if strings.Contains(k, w) {
 			if _, _, ok := reference(value); !ok && value != "" {
 				return "(hidden)"

@@ -60,7 +60,8 @@ func TestSecretErrors(t *testing.T) {
 		if err == nil || got != "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %.100q, %v", ref, got, err)
 		}
-		if err != nil && ref != "command:sh -c 'echo hush; echo why >&2; exit 3'" && (strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), "hunter2")) {
+		if err != nil && ref != "command:sh -c 'echo hush; echo why >&2; exit 3'" &&
+			(strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("%s shows the secret: %v", ref, err)
 		}
 	}
@@ -100,7 +101,8 @@ func TestSecretCommandIsKilled(t *testing.T) {
 func TestShown(t *testing.T) {
 	for _, c := range [][3]string{
 		{"password", "hunter2", "(hidden)"}, {"password", "env:PW", "env:PW"}, {"auth-token", "x", "(hidden)"}, {"token", "", ""},
-		{"base", "/srv", "/srv"}, {"key", "-----BEGIN PRIVATE KEY-----", "(hidden)"}, {"Client_Secret", "x", "(hidden)"}, {"ssh_host", "h1", "h1"},
+		{"base", "/srv", "/srv"}, {"key", "-----BEGIN PRIVATE KEY-----", "(hidden)"}, {"Client_Secret", "x", "(hidden)"},
+		{"ssh_host", "h1", "h1"},
 	} {
 		if got := config.Shown(c[0], c[1]); got != c[2] {
 			t.Errorf("%s = %s is shown as %q", c[0], c[1], got)

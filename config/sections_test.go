@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestSectionsOfATree has each section that there is wait in a tree's hostler.conf, with a key and without, and each key of [defaults] decided on.
+// TestSectionsOfATree has each section that there is wait in a tree's hostler.conf, with a key and
+// without, and each key of [defaults] decided on.
 func TestSectionsOfATree(t *testing.T) {
 	var text strings.Builder
 	names := map[string]bool{}
@@ -40,7 +41,10 @@ func TestSectionsOfATree(t *testing.T) {
 			t.Errorf("these count: %v; these wait: %+v", c.Sections, c.NeedsTrust())
 		}
 	}
-	decided := map[string]string{"wait": "it only says how long a command waits", "source": "it leads elsewhere, and waits: TestDefaultSourceOfATree"}
+	decided := map[string]string{
+		"wait":   "it only says how long a command waits",
+		"source": "it leads elsewhere, and waits: TestDefaultSourceOfATree",
+	}
 	for _, key := range sections["defaults"] {
 		if decided[key] == "" {
 			t.Errorf("nobody has decided whether a tree may set %s of [defaults]", key)

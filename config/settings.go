@@ -26,7 +26,8 @@ func (g *gathering) say(r *Root, e entry) {
 	g.said = append(g.said, said{slices.IndexFunc(g.Roots, func(o Root) bool { return o.Path == r.Path }), e})
 }
 
-// settle has the first root that says a key count, whenever it was read: a tree's wait until they are trusted.
+// settle has the first root that says a key count, whenever it was read: a tree's wait until they
+// are trusted.
 func (g *gathering) settle() {
 	g.Settings, g.Sections = nil, map[string]map[string]Value{}
 	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })

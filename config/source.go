@@ -41,15 +41,17 @@ type Source struct {
 	Reuse       string // "clean", "as-is", "rebuild", "no"; "": the type's default
 	OnFailure   string // "discard" or "hold"
 
-	ConfirmDead *time.Duration // after which an instance that failed and is held is discarded; negative: never; nil: not set
+	// after which an instance that failed and is held is discarded; negative: never; nil: not set
+	ConfirmDead *time.Duration
 
 	// Durations are nil when not set. "none" is negative: no limit at all.
 	TTL, MaxTTL, LeaseIdle, Idle, MaxAge, HookTimeout *time.Duration
 
-	Image    string
-	Flavor   string
-	Bundles  []string
-	Build    bool     // instances are made from an image with the bundles on it, which is built when it is not there
+	Image   string
+	Flavor  string
+	Bundles []string
+	// instances are made from an image with the bundles on it, which is built when it is not there
+	Build    bool
 	Sources  []string // of a pool: its children, in order of preference
 	Projects []string // it is for these alone; none: for all
 
@@ -57,23 +59,33 @@ type Source struct {
 
 	Limits policy.Limits // what requests may choose
 
-	Settings map[string]string // the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
-	Values   map[string]Value  // all keys with their places, "-" as "_"; the section's as SECTION.KEY
-	Hooks    map[string]string // the hook directories that exist, by event: "provision", "discard", "acquire", "release", "check"
+	// the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
+	Settings map[string]string
+	// all keys with their places, "-" as "_"; the section's as SECTION.KEY
+	Values map[string]Value
+	// the hook directories that exist, by event: "provision", "discard", "acquire", "release",
+	// "check"
+	Hooks map[string]string
 
-	Digest   string   // over what determines how computers are made, the source's name not included; 16 hexadecimal digits
+	// over what determines how computers are made, the source's name not included; 16 hexadecimal
+	// digits
+	Digest   string
 	Shadowed []string // files that define the same name and do not count
 	Err      error    // why it cannot be used, *Errors joined where it is several; nil
 }
 
-// Events are the events that a source may have hooks for: the directories EVENT.d beside its source.conf.
+// Events are the events that a source may have hooks for: the directories EVENT.d beside its
+// source.conf.
 var Events = []string{"provision", "discard", "acquire", "release", "check"}
 
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
-	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
-	"image", "flavor", "bundles", "build", "on-failure", "auto-confirm-dead", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
-	"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus", // limitKeys
+	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle",
+	"idle", "max-age", "max-uses",
+	"image", "flavor", "bundles", "build", "on-failure", "auto-confirm-dead", "hook-timeout", "strategy", "hit-rate",
+	"window", "cold", "price", "budget", "dry-run", "projects",
+	// limitKeys
+	"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus",
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -89,7 +101,10 @@ func topKeys(kind string) []string {
 
 // implicit is a source that is there without configuration; its name is its type's too.
 func implicit(name string) *Source {
-	s := &Source{Name: name, Type: name, OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{}}
+	s := &Source{
+		Name: name, Type: name, OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{},
+		Hooks: map[string]string{},
+	}
 	s.Digest = s.digest()
 	return s
 }
@@ -98,7 +113,8 @@ func sourceFile(r *Root, name string) string {
 	return filepath.Join(r.Path, "sources", name, "source.conf")
 }
 
-// Place tells sources of one name apart that are of different roots: the root's path, or a word for all that was applied, which each machine shows in a root of its own.
+// Place tells sources of one name apart that are of different roots: the root's path, or a word for
+// all that was applied, which each machine shows in a root of its own.
 func (s *Source) Place() string {
 	if s.Applied {
 		return AppliedKind
@@ -260,8 +276,12 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 
 // set sets a field from a key at the top.
 func (s *Source) set(key, text string) error {
-	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "parallel": &s.Parallel, "max_uses": &s.MaxUses, "cold": &s.Cold}
-	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle, "idle": &s.Idle, "max_age": &s.MaxAge,
+	integers := map[string]*int{
+		"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency,
+		"parallel": &s.Parallel, "max_uses": &s.MaxUses, "cold": &s.Cold,
+	}
+	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle,
+		"idle": &s.Idle, "max_age": &s.MaxAge,
 		"hook_timeout": &s.HookTimeout, "auto_confirm_dead": &s.ConfirmDead, "window": &s.Window}
 	if p, ok := integers[key]; ok {
 		n, err := strconv.Atoi(text)
@@ -323,11 +343,17 @@ func (s *Source) require(fail func(*Error)) {
 		fail(&Error{File: s.File, Line: s.Values["build"].Line, Key: "build", Msg: "needs bundles, of which the image is built"})
 	}
 	if s.ConfirmDead != nil && *s.ConfirmDead > 0 && s.OnFailure != "hold" {
-		fail(&Error{File: s.File, Line: s.Values["auto_confirm_dead"].Line, Key: "auto-confirm-dead", Msg: "needs on-failure = hold: else what failed is discarded at once"})
+		fail(&Error{
+			File: s.File, Line: s.Values["auto_confirm_dead"].Line, Key: "auto-confirm-dead",
+			Msg: "needs on-failure = hold: else what failed is discarded at once",
+		})
 	}
 	s.requireDirection(fail)
 	if otherwise, ok := map[string]string{"local": "as-is", "ssh": "as-is", "ec2": "no"}[s.Type]; ok && s.Reuse == "rebuild" {
-		fail(&Error{File: s.File, Line: s.Values["reuse"].Line, Key: "reuse", Msg: fmt.Sprintf("rebuild: hostler cannot make a computer of type %s anew in its place; say %s", s.Type, otherwise)})
+		fail(&Error{
+			File: s.File, Line: s.Values["reuse"].Line, Key: "reuse",
+			Msg: fmt.Sprintf("rebuild: hostler cannot make a computer of type %s anew in its place; say %s", s.Type, otherwise),
+		})
 	}
 	switch s.Type {
 	case "pool":
@@ -342,7 +368,10 @@ func (s *Source) require(fail func(*Error)) {
 		}
 	case "ssh":
 		if len(list(s.Settings["ssh_host"])) == 0 && len(list(s.Settings["hosts"])) == 0 {
-			fail(&Error{File: s.File, Line: s.Values["ssh_host"].Line, Key: "ssh_host", Msg: "is required (or hosts, several with commas between)"})
+			fail(&Error{
+				File: s.File, Line: s.Values["ssh_host"].Line, Key: "ssh_host",
+				Msg: "is required (or hosts, several with commas between)",
+			})
 		}
 	}
 }
@@ -367,7 +396,10 @@ func (g *gathering) checkPools() {
 			if g.byName[child] == nil {
 				_, err := g.Source(child)
 				near, _ := errors.AsType[*Error](err)
-				s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: fmt.Sprintf("there is no source %s%s", child, apart(child)), Nearest: near.Nearest}
+				s.Err = &Error{
+					File: at.File, Line: at.Line, Source: s.Name, Key: "sources",
+					Msg: fmt.Sprintf("there is no source %s%s", child, apart(child)), Nearest: near.Nearest,
+				}
 			}
 		}
 		if s.Err == nil && reaches(s.Name, s.Name, map[string]bool{}) {
@@ -376,7 +408,8 @@ func (g *gathering) checkPools() {
 	}
 }
 
-// With is a source of another name that is as this one, with a key of its type's section set otherwise and nothing kept ready.
+// With is a source of another name that is as this one, with a key of its type's section set
+// otherwise and nothing kept ready.
 func (s *Source) With(name, key, value string) *Source {
 	out := *s
 	out.Name, out.Reserve, out.Spare, out.Cold, out.Share, out.Direction = name, 0, 0, 0, false, Direction{Price: s.Price}
@@ -388,15 +421,21 @@ func (s *Source) With(name, key, value string) *Source {
 	return &out
 }
 
-// apartBy are the keys of types that tell by themselves what a computer of theirs was made like, by which computers of the source are of another one all the same: where they are, where in
-// them commands run, what shuts them in, and what they may reach. What was made before one of these was changed is given to nobody; what was made before any other was is replaced bit by bit.
+// apartBy are the keys of types that tell by themselves what a computer of theirs was made like, by
+// which computers of the source are of another one all the same: where they are, where in them
+// commands run, what shuts them in, and what they may reach. What was made before one of these was
+// changed is given to nobody; what was made before any other was is replaced bit by bit.
 var apartBy = map[string][]string{
-	"kubernetes": {"kubeconfig", "context", "namespace", "kind", "warm-pool", "container", "security", "user", "network", "egress", "service-account", "runtime-class", "volumes"},
+	"kubernetes": {
+		"kubeconfig", "context", "namespace", "kind", "warm-pool", "container", "security", "user", "network", "egress",
+		"service-account", "runtime-class", "volumes",
+	},
 }
 
 // digest covers what determines how computers are made, in one form however it was written.
 func (s *Source) digest() string {
-	parts := []any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings} // maps are sorted by key
+	// maps are sorted by key
+	parts := []any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings}
 	if keys, ok := apartBy[s.Type]; ok {
 		few := map[string]string{}
 		for _, key := range keys {
@@ -404,7 +443,8 @@ func (s *Source) digest() string {
 				few[key] = value
 			}
 		}
-		parts = []any{s.Type, s.Place(), s.Bundles, few} // two roots' sources of one name are two sources
+		// two roots' sources of one name are two sources
+		parts = []any{s.Type, s.Place(), s.Bundles, few}
 	}
 	if s.Build {
 		parts = append(parts, "build")

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Danger is what in a tree's root waits for the user's approval, or has it: what runs code on this machine, spends or sends something of the
-// user's, or leads a name of this machine elsewhere.
+// Danger is what in a tree's root waits for the user's approval, or has it: what runs code on this
+// machine, spends or sends something of the user's, or leads a name of this machine elsewhere.
 type Danger struct {
 	Root    string // the root's path
 	Digest  string // over all items
@@ -18,15 +18,17 @@ type Danger struct {
 	Risks   []Risk         // of all items
 }
 
-// Item is one thing that waits for approval, as a whole: a source with its hooks, a bundle, a job, a key of hostler.conf.
+// Item is one thing that waits for approval, as a whole: a source with its hooks, a bundle, a job,
+// a key of hostler.conf.
 type Item struct {
 	ApprovedItem
-	State   ItemState
-	File    string        // where it stands
-	Line    int           // 0: the whole file
-	Effect  string        // what it would do, next to what the machine has without the tree
-	Risks   []Risk        // why it waits
-	Machine []string      // what the machine says in its stead without the tree, as Says; nil: nothing
+	State  ItemState
+	File   string // where it stands
+	Line   int    // 0: the whole file
+	Effect string // what it would do, next to what the machine has without the tree
+	Risks  []Risk // why it waits
+	// what the machine says in its stead without the tree, as Says; nil: nothing
+	Machine []string
 	Was     *ApprovedItem // as it was approved, where State is Changed
 }
 
@@ -47,8 +49,8 @@ type Risk struct {
 	Why    string
 }
 
-// NeedsTrust lists, for each root that came with a tree, what in it needs approval, approved or not. Roots without anything are not in it.
-// It speaks of the files as they were at Load.
+// NeedsTrust lists, for each root that came with a tree, what in it needs approval, approved or
+// not. Roots without anything are not in it. It speaks of the files as they were at Load.
 func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
 
 // tree is a root that came with a tree, while it is looked at.
@@ -69,7 +71,8 @@ func (g *gathering) closeTrees() {
 	}
 }
 
-// applyTrust finds what waits for approval in each tree, asks what is approved, and breaks what is not.
+// applyTrust finds what waits for approval in each tree, asks what is approved, and breaks what is
+// not.
 func (g *gathering) applyTrust() {
 	for i := range g.Roots {
 		r := &g.Roots[i]
@@ -131,8 +134,8 @@ func (x *examination) judge(root string, given Approval) Danger {
 	return d
 }
 
-// holds reports whether an approval of before items were kept says the same as one of today: it bound the very files of all that waits, and
-// nothing waits for a reason that was not told then.
+// holds reports whether an approval of before items were kept says the same as one of today: it
+// bound the very files of all that waits, and nothing waits for a reason that was not told then.
 func (x *examination) holds(digest string) bool {
 	if slices.ContainsFunc(x.things, func(th *thing) bool { return th.unheard }) {
 		return false
@@ -140,7 +143,8 @@ func (x *examination) holds(digest string) bool {
 	if x.legacy.digest() == digest {
 		return true
 	}
-	for _, s := range x.tree.sources { // where a name led elsewhere, all sources of the tree were bound
+	// where a name led elsewhere, all sources of the tree were bound
+	for _, s := range x.tree.sources {
 		x.legacy.source(s)
 	}
 	return x.legacy.digest() == digest
@@ -169,7 +173,8 @@ func (th *thing) hold(g *gathering, it Item) {
 		e := th.settings[0]
 		g.warn(&Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "is left out", Err: ErrUntrusted})
 	case th.chosen != nil:
-		// What names no source must not go elsewhere than the user thinks: neither to the tree's choice, nor past it.
+		// What names no source must not go elsewhere than the user thinks: neither to the tree's
+		// choice, nor past it.
 		e := th.chosen
 		g.Defaults.Source, g.Defaults.Err = "", &Error{File: e.File, Line: e.Line, Key: e.Key, Err: ErrUntrusted}
 		g.warn(g.Defaults.Err)

@@ -23,7 +23,8 @@ func (w *world) hook(name, text string) string {
 }
 
 // treeKeys are those of the types that a tree may have, and of some that it may not.
-var treeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config-file"}, "fake": {"*"}, "sandbox": {"*"}, "exec": {"*"},
+var treeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config-file"},
+	"fake": {"*"}, "sandbox": {"*"}, "exec": {"*"},
 	"vm": {"*"}, "container": {"*"}, "odd": {"size"}, "kubernetes": {"*"}, "openstack": {"*"}, "ironic": {"*"}, "ec2": {"*"}}
 
 // What a tree may do unasked, and what not.
@@ -103,7 +104,8 @@ func TestWhatNeedsTrust(t *testing.T) {
 				t.Errorf("%s in %s: %v", c.name, root, s.Err)
 			}
 			d := conf.NeedsTrust()
-			if len(d) != 1 || len(d[0].Items) != 2 || d[0].Items[1].Name != "source s" || d[0].Trusted || d[0].Root != filepath.Join(w.dir, root) {
+			if len(d) != 1 || len(d[0].Items) != 2 || d[0].Items[1].Name != "source s" || d[0].Trusted ||
+				d[0].Root != filepath.Join(w.dir, root) {
 				t.Errorf("%s in %s: %+v", c.name, root, d)
 			}
 		}
@@ -192,10 +194,12 @@ func TestSettingsBindTheirFiles(t *testing.T) {
 	}
 }
 
-// TestKubeconfigBindsItsFiles has what a tree's kubeconfig runs and reads, as seen from where it is, not change unseen.
+// TestKubeconfigBindsItsFiles has what a tree's kubeconfig runs and reads, as seen from where it
+// is, not change unseen.
 func TestKubeconfigBindsItsFiles(t *testing.T) {
 	for _, user := range []string{
-		"exec:\n      command: ./plugin.sh", `{exec: {"command":"./plugin.sh"}}`, "exec: {command: sh, args: [./plugin.sh]}", "tokenFile: 'plugin.sh'",
+		"exec:\n      command: ./plugin.sh", `{exec: {"command":"./plugin.sh"}}`,
+		"exec: {command: sh, args: [./plugin.sh]}", "tokenFile: 'plugin.sh'",
 	} {
 		w := newWorld(t)
 		w.file(".hostler/sources/s/source.conf", "type = kubernetes\nimage = x\n[kubernetes]\nkubeconfig = "+w.dir+"/deploy/kubeconfig\n")
@@ -234,16 +238,38 @@ func TestBundlesOfATree(t *testing.T) {
 	}
 }
 
-// Names that mean something without the tree do not lead elsewhere unasked: neither those that are built in, nor what stands in other roots, nor what was applied.
+// Names that mean something without the tree do not lead elsewhere unasked: neither those that are
+// built in, nor what stands in other roots, nor what was applied.
 func TestNamesStay(t *testing.T) {
 	for _, c := range []struct{ name, text, want, effect string }{
-		{"local", "type = ssh\nssh_host = theirs", "takes the place of the built-in source local", "would lead to theirs by ssh instead of this machine itself (built in)"},
-		{"local", "type = pool\nsources = theirs", "takes the place of the built-in source local", "would lead to the sources theirs instead of"},
-		{"local", "type = local\nconcurrency = 2", "takes the place of the built-in source local", "would lead to this machine itself instead of this machine itself"},
-		{"sandbox", "type = ssh\nssh_host = theirs", "takes the place of the built-in source sandbox", "would lead to theirs by ssh instead of a sandbox of this machine"},
-		{"sandbox", "type = fake", "takes the place of the built-in source sandbox", "would lead to nothing real (fake) instead of a sandbox of this machine"},
-		{"shared", "type = ssh\nssh_host = theirs", "takes the place of this machine's own shared", "would lead to theirs by ssh instead of build1 by ssh (/"},
-		{"shared", "type = fake", "takes the place of this machine's own shared", "would lead to nothing real (fake) instead of build1 by ssh"},
+		{
+			"local", "type = ssh\nssh_host = theirs", "takes the place of the built-in source local",
+			"would lead to theirs by ssh instead of this machine itself (built in)",
+		},
+		{
+			"local", "type = pool\nsources = theirs", "takes the place of the built-in source local",
+			"would lead to the sources theirs instead of",
+		},
+		{
+			"local", "type = local\nconcurrency = 2", "takes the place of the built-in source local",
+			"would lead to this machine itself instead of this machine itself",
+		},
+		{
+			"sandbox", "type = ssh\nssh_host = theirs", "takes the place of the built-in source sandbox",
+			"would lead to theirs by ssh instead of a sandbox of this machine",
+		},
+		{
+			"sandbox", "type = fake", "takes the place of the built-in source sandbox",
+			"would lead to nothing real (fake) instead of a sandbox of this machine",
+		},
+		{
+			"shared", "type = ssh\nssh_host = theirs", "takes the place of this machine's own shared",
+			"would lead to theirs by ssh instead of build1 by ssh (/",
+		},
+		{
+			"shared", "type = fake", "takes the place of this machine's own shared",
+			"would lead to nothing real (fake) instead of build1 by ssh",
+		},
 		{"old", "type = fake", "takes the place of this machine's own old", "instead of old1 by ssh"},
 		{"applied", "type = fake", "takes the place of what was applied as applied", "instead of applied1 by ssh"},
 		{"child", "type = fake", "takes the place of child of your own pool mine", "leads to nothing real"},
@@ -286,7 +312,8 @@ func TestNamesStay(t *testing.T) {
 	}
 }
 
-// What was approved as a name of the tree's own is asked about again when the machine has that name too.
+// What was approved as a name of the tree's own is asked about again when the machine has that name
+// too.
 func TestNameThatComes(t *testing.T) {
 	w := newWorld(t)
 	w.file(".hostler/sources/x/source.conf", "type = ssh\nssh_host = theirs")
@@ -307,7 +334,8 @@ func TestDefaultSourceOfATree(t *testing.T) {
 	file := w.file(".hostler/hostler.conf", "[defaults]\nwait = 1m\nsource = web\n")
 	w.file("~/etc/hostler.conf", "[defaults]\nsource = build\n")
 	c := w.load()
-	if d := c.Defaults; d.Source != "" || !errors.Is(d.Err, config.ErrUntrusted) || !strings.HasPrefix(d.Err.Error(), file+":3") || d.Wait == nil {
+	if d := c.Defaults; d.Source != "" || !errors.Is(d.Err, config.ErrUntrusted) ||
+		!strings.HasPrefix(d.Err.Error(), file+":3") || d.Wait == nil {
 		t.Errorf("%+v", d)
 	}
 	if s := w.source("web"); s.Err != nil {
@@ -339,7 +367,10 @@ func TestDefaultSourceOfATree(t *testing.T) {
 func TestSettingsOfATree(t *testing.T) {
 	w := newWorld(t)
 	w.file("~/etc/hostler.conf", "[auth]\nadmins = root\n")
-	w.file(".hostler/hostler.conf", "[defaults]\nwait = 1m\n[auth]\nadmins = eve\n[store]\nurl = postgres://evil\n[run]\nsync = yes\n[sync]\nexclude = x\n[env]\nallow = *\n[webhook w]\nurl = https://evil\nsecret = x\n[slap]\n")
+	w.file(
+		".hostler/hostler.conf",
+		"[defaults]\nwait = 1m\n[auth]\nadmins = eve\n[store]\nurl = postgres://evil\n[run]\nsync = yes\n[sync]\nexclude = x\n[env]\nallow = *\n[webhook w]\nurl = https://evil\nsecret = x\n[slap]\n",
+	)
 	c := w.load()
 	if c.Sections["auth"]["admins"].Text != "root" || len(c.Sections) != 1 || c.Defaults.Wait == nil {
 		t.Errorf("%+v", c.Sections)
@@ -360,18 +391,34 @@ func TestSettingsOfATree(t *testing.T) {
 	}
 }
 
-// What another user owns, or others can write, is not believed without approval, by root no more than by anybody.
+// What another user owns, or others can write, is not believed without approval, by root no more
+// than by anybody.
 func TestForeignTree(t *testing.T) {
 	conf := ".hostler/sources/s/source.conf"
 	for name, c := range map[string]struct {
 		change func(dir string) error
 		want   string
 	}{
-		"the root is another user's":      {func(dir string) error { return os.Chown(filepath.Join(dir, ".hostler"), 12345, 12345) }, ".hostler is another user's"},
-		"the file is another user's":      {func(dir string) error { return os.Chown(filepath.Join(dir, conf), 12345, 12345) }, "source.conf is another user's"},
-		"everybody can write the root":    {func(dir string) error { return os.Chmod(filepath.Join(dir, ".hostler"), 0o777) }, "can be written by everybody"},
-		"everybody can write the sources": {func(dir string) error { return os.Chmod(filepath.Join(dir, ".hostler/sources"), os.ModeSticky|0o777) }, "sources can be written by everybody"},
-		"everybody can write the file":    {func(dir string) error { return os.Chmod(filepath.Join(dir, conf), 0o666) }, "source.conf can be written by everybody"},
+		"the root is another user's": {
+			func(dir string) error { return os.Chown(filepath.Join(dir, ".hostler"), 12345, 12345) },
+			".hostler is another user's",
+		},
+		"the file is another user's": {
+			func(dir string) error { return os.Chown(filepath.Join(dir, conf), 12345, 12345) },
+			"source.conf is another user's",
+		},
+		"everybody can write the root": {
+			func(dir string) error { return os.Chmod(filepath.Join(dir, ".hostler"), 0o777) },
+			"can be written by everybody",
+		},
+		"everybody can write the sources": {
+			func(dir string) error { return os.Chmod(filepath.Join(dir, ".hostler/sources"), os.ModeSticky|0o777) },
+			"sources can be written by everybody",
+		},
+		"everybody can write the file": {
+			func(dir string) error { return os.Chmod(filepath.Join(dir, conf), 0o666) },
+			"source.conf can be written by everybody",
+		},
 		"a group can write it": {func(dir string) error {
 			return errors.Join(os.Chown(filepath.Join(dir, conf), -1, 12345), os.Chmod(filepath.Join(dir, conf), 0o664))
 		}, "source.conf can be written by others of its group"},
@@ -416,7 +463,8 @@ func TestEditsOfWhatIsApproved(t *testing.T) {
 		{"build", "type = sandbox\nimage = debian:13\n[sandbox]\nmounts = /srv:rw\n", "source build"},
 		{"build", "type = sandbox\nimage = evil/image\n[sandbox]\nmounts = /srv\n", "source build"},
 		{"build", "type = sandbox\nimage = debian:13\nreserve = 1000\n[sandbox]\nmounts = /srv\n", "source build"},
-		{"build", "type = sandbox\nimage = debian:13\n", ""}, // nothing is left that would have to wait
+		// nothing is left that would have to wait
+		{"build", "type = sandbox\nimage = debian:13\n", ""},
 		{"build", "type = sandbox\nimage = debian:13\n[sandbox]\nmounts = /srv\n", ""},
 		{"far", "type = ssh\nssh_host = h\nttl = 3h\nconcurrency = 2", ""},
 		{"far", "type = ssh\nssh_host = other\n", "source far"},
@@ -451,13 +499,27 @@ func TestOldApprovals(t *testing.T) {
 		bound         []string // what an approval of then was bound to
 		holds         bool
 	}{
-		"a key":               {files{"sources/s/source.conf": "type = vm\n[vm]\nqemu = q\n"}, nil, []string{"sources/s/source.conf"}, true},
-		"a hook":              {files{"sources/s/source.conf": "type = fake\n", "sources/s/acquire.d/x": "#!/bin/sh\n"}, nil, []string{"sources/s/source.conf", "sources/s/acquire.d/x"}, true},
-		"a job":               {files{"jobs/j.conf": "run = true\n"}, nil, []string{"jobs/j.conf"}, true},
-		"a setting":           {files{"hostler.conf": "[env]\nallow = A\n"}, nil, []string{"hostler.conf"}, true},
-		"sandbox":             {files{"sources/sandbox/source.conf": "type = local", "sources/a/source.conf": "type = fake"}, nil, []string{"sources/sandbox/source.conf", "sources/a/source.conf"}, true},
-		"what was not told":   {files{"sources/s/source.conf": "type = ssh\nssh_host = h", "jobs/j.conf": "run = true\n"}, nil, []string{"jobs/j.conf"}, false},
-		"a name of another's": {files{"sources/s/source.conf": "type = vm\n[vm]\nqemu = q\n"}, files{"sources/s/source.conf": "type = fake"}, []string{"sources/s/source.conf"}, false},
+		"a key": {
+			files{"sources/s/source.conf": "type = vm\n[vm]\nqemu = q\n"}, nil, []string{"sources/s/source.conf"}, true,
+		},
+		"a hook": {
+			files{"sources/s/source.conf": "type = fake\n", "sources/s/acquire.d/x": "#!/bin/sh\n"}, nil,
+			[]string{"sources/s/source.conf", "sources/s/acquire.d/x"}, true,
+		},
+		"a job":     {files{"jobs/j.conf": "run = true\n"}, nil, []string{"jobs/j.conf"}, true},
+		"a setting": {files{"hostler.conf": "[env]\nallow = A\n"}, nil, []string{"hostler.conf"}, true},
+		"sandbox": {
+			files{"sources/sandbox/source.conf": "type = local", "sources/a/source.conf": "type = fake"}, nil,
+			[]string{"sources/sandbox/source.conf", "sources/a/source.conf"}, true,
+		},
+		"what was not told": {
+			files{"sources/s/source.conf": "type = ssh\nssh_host = h", "jobs/j.conf": "run = true\n"}, nil,
+			[]string{"jobs/j.conf"}, false,
+		},
+		"a name of another's": {
+			files{"sources/s/source.conf": "type = vm\n[vm]\nqemu = q\n"}, files{"sources/s/source.conf": "type = fake"},
+			[]string{"sources/s/source.conf"}, false,
+		},
 	} {
 		w := newWorld(t)
 		w.opt.TypeKeys = treeKeys
@@ -491,7 +553,8 @@ func TestOldApprovals(t *testing.T) {
 	}
 }
 
-// oldDigest is what an approval said before items were kept: over the paths of files, where they lead, whether they may be executed, and their contents' hashes.
+// oldDigest is what an approval said before items were kept: over the paths of files, where they
+// lead, whether they may be executed, and their contents' hashes.
 func oldDigest(t *testing.T, root string, files []string) string {
 	h := sha256.New()
 	slices.Sort(files)
@@ -506,54 +569,4 @@ func oldDigest(t *testing.T, root string, files []string) string {
 		fmt.Fprintf(h, "%q %q %v %x\n", path, target, info.Mode()&0o111 != 0, sha256.Sum256(data))
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func TestTreesStayInside(t *testing.T) {
-	w := newWorld(t)
-	outside := w.file("~/elsewhere/source.conf", "type = fake")
-	for _, root := range []string{".hostler", "~/.config/hostler"} {
-		dir := filepath.Dir(w.file(root+"/sources/x/README", ""))
-		os.Symlink(outside, filepath.Join(dir, "source.conf"))
-	}
-	if s := w.source("x"); s.Err != nil || s.Tree {
-		t.Errorf("the user's own link: %v", s.Err)
-	}
-	os.RemoveAll(filepath.Join(w.home, ".config/hostler"))
-	if s := w.source("x"); s.Err == nil || s.Type != "" {
-		t.Errorf("a tree reads %s: %+v", outside, s)
-	}
-}
-
-func TestTrustStore(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a/trust")
-	s := config.TrustStore{Dir: dir}
-	if l, err := s.List(); len(l) > 0 || err != nil {
-		t.Errorf("%v %v", l, err)
-	}
-	for _, root := range []string{"/x", "/b/"} {
-		if err := s.Approve(config.Danger{Root: root, Digest: "1", Items: []config.Item{{ApprovedItem: config.ApprovedItem{Name: "source a"}}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, _ := filepath.Glob(dir + "/*")
-	for _, f := range append(files, dir) {
-		if info, _ := os.Stat(f); info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s is open to others: %v", f, info.Mode())
-		}
-	}
-	if l, err := s.List(); len(l) != 2 || l[0].Root != "/b" || l[1].Time.IsZero() || l[1].Items[0].Name != "source a" || err != nil {
-		t.Errorf("%+v %v", l, err)
-	}
-	os.WriteFile(files[0], []byte("{"), 0o600)
-	if l, err := s.List(); len(l) != 1 || err == nil {
-		t.Errorf("a torn file: %v %v", l, err)
-	}
-	for range 2 { // twice is as good as once
-		if err := s.Revoke("/x"); err != nil {
-			t.Error(err)
-		}
-	}
-	if (config.TrustStore{}).Approve(config.Danger{Root: "/x", Digest: "1"}) == nil {
-		t.Error("an approval went nowhere")
-	}
 }

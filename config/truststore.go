@@ -15,17 +15,19 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// TrustStore keeps the user's approvals, a small file each. Its methods may be called at once by many processes.
+// TrustStore keeps the user's approvals, a small file each. Its methods may be called at once by
+// many processes.
 type TrustStore struct {
 	Dir string // $XDG_STATE_HOME/hostler/trust; made at the first approval. "": nothing is approved
 }
 
 // Approval is what the user said about a root.
 type Approval struct {
-	Root   string         `json:"root"`
-	Digest string         `json:"digest"` // of all that the user saw
-	Time   time.Time      `json:"time"`
-	Items  []ApprovedItem `json:"items,omitempty"` // none: it was given before items were kept, and Digest is over files
+	Root   string    `json:"root"`
+	Digest string    `json:"digest"` // of all that the user saw
+	Time   time.Time `json:"time"`
+	// none: it was given before items were kept, and Digest is over files
+	Items []ApprovedItem `json:"items,omitempty"`
 }
 
 // ApprovedItem is an item as the user saw it.
@@ -39,8 +41,9 @@ type ApprovedItem struct {
 
 // BoundFile is a file that an approval holds for.
 type BoundFile struct {
-	Path   string `json:"path"`
-	Digest string `json:"digest"`         // where it leads, whether it may be executed, and its content's hash
+	Path string `json:"path"`
+	// where it leads, whether it may be executed, and its content's hash
+	Digest string `json:"digest"`
 	Text   string `json:"text,omitempty"` // what it holds, if that is a short text
 }
 
@@ -48,7 +51,8 @@ func (t TrustStore) file(root string) string {
 	return filepath.Join(t.Dir, fmt.Sprintf("%x.json", sha256.Sum256([]byte(filepath.Clean(root)))))
 }
 
-// approval is what was approved of a root; the zero one: nothing. A file that cannot be read approves nothing, and is an error.
+// approval is what was approved of a root; the zero one: nothing. A file that cannot be read
+// approves nothing, and is an error.
 func (t TrustStore) approval(root string) (Approval, error) {
 	if t.Dir == "" {
 		return Approval{}, nil

@@ -11,7 +11,8 @@ import (
 
 const day = 24 * time.Hour
 
-// ParseDuration reads Go's durations and days, also together: "90s", "1h30m", "2d", "1d12h". "0" needs no unit.
+// ParseDuration reads Go's durations and days, also together: "90s", "1h30m", "2d", "1d12h". "0"
+// needs no unit.
 func ParseDuration(s string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration such as 90s, 1h30m or 2d", s)
 	rest, negative := strings.CutPrefix(s, "-")
@@ -69,8 +70,8 @@ func days(s string) (time.Duration, error) {
 
 const sizeUnits = "KMGTPE"
 
-// ParseSize reads a number of bytes: "512M", "4G", "1.5T", "4096". The letters K, M, G, T, P and E are powers of 1024; "B" or "iB" after them
-// and small letters mean the same.
+// ParseSize reads a number of bytes: "512M", "4G", "1.5T", "4096". The letters K, M, G, T, P and E
+// are powers of 1024; "B" or "iB" after them and small letters mean the same.
 func ParseSize(s string) (int64, error) {
 	bad := fmt.Errorf("%q is not a size such as 512M or 4G", s)
 	num := strings.ToUpper(s)
@@ -109,7 +110,8 @@ func ParseSize(s string) (int64, error) {
 	return int64(math.Round(f * float64(int64(1)<<shift))), nil
 }
 
-// FormatSize writes a number of bytes for people, and for ParseSize to read: "512M", "4G", "1.5T"; exact when a unit divides it, else to a tenth.
+// FormatSize writes a number of bytes for people, and for ParseSize to read: "512M", "4G", "1.5T";
+// exact when a unit divides it, else to a tenth.
 func FormatSize(n int64) string {
 	if n < 0 {
 		return "-" + FormatSize(-max(n, -math.MaxInt64))

@@ -19,7 +19,10 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("%q = %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "1", "d", "1 d", "1d 2h", "1x", "1d-2h", "--1s", "106752d", "99999999999999999999d", "106751d24h", "1.2.3d", "NaNd", "1e3d", "-"} {
+	for _, s := range []string{
+		"", "1", "d", "1 d", "1d 2h", "1x", "1d-2h", "--1s", "106752d", "99999999999999999999d", "106751d24h", "1.2.3d",
+		"NaNd", "1e3d", "-",
+	} {
 		if got, err := config.ParseDuration(s); err == nil {
 			t.Errorf("%q = %v, no error", s, got)
 		}
@@ -28,14 +31,18 @@ func TestParseDuration(t *testing.T) {
 
 func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{
-		"0": 0, "4096": 4096, "512M": 512 << 20, "4G": 4 << 30, "1.5T": 3 << 39, "1k": 1024, "1KiB": 1024, "2mb": 2 << 20, "7E": 7 << 60, "10B": 10,
+		"0": 0, "4096": 4096, "512M": 512 << 20, "4G": 4 << 30, "1.5T": 3 << 39, "1k": 1024, "1KiB": 1024,
+		"2mb": 2 << 20, "7E": 7 << 60, "10B": 10,
 		"9223372036854775807": math.MaxInt64,
 	} {
 		if got, err := config.ParseSize(s); err != nil || got != want {
 			t.Errorf("%q = %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "M", "-1", "+1", "1X", "8E", "9223372036854775808", "1iB", "iB", "B", "1e3", "0x10", "1 G", "inf", "1..5G", "99999999999999999999E"} {
+	for _, s := range []string{
+		"", "M", "-1", "+1", "1X", "8E", "9223372036854775808", "1iB", "iB", "B", "1e3", "0x10", "1 G", "inf", "1..5G",
+		"99999999999999999999E",
+	} {
 		if got, err := config.ParseSize(s); err == nil {
 			t.Errorf("%q = %v, no error", s, got)
 		}
@@ -43,7 +50,8 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestFormatSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 1023: "1023", 1024: "1K", 512 << 20: "512M", 1536: "1.5K", 4 << 30: "4G", -1024: "-1K", math.MaxInt64: "8.0E",
+	for n, want := range map[int64]string{0: "0", 1023: "1023", 1024: "1K", 512 << 20: "512M", 1536: "1.5K",
+		4 << 30: "4G", -1024: "-1K", math.MaxInt64: "8.0E",
 		math.MinInt64: "-8.0E"} {
 		if got := config.FormatSize(n); got != want {
 			t.Errorf("%d = %q, want %q", n, got, want)

@@ -25,15 +25,16 @@ type Description struct {
 	ImageID   string   `json:"image_id"`
 	ImageName string   `json:"image_name"`
 
-	Provider    string     `json:"provider"` // the source
-	Region      string     `json:"region"`
-	Size        string     `json:"size"`
-	CreatedAt   *time.Time `json:"created_at"` // null: it was not made
-	SSH         *SSH       `json:"ssh"`
-	Bundles     []Bundle   `json:"bundles"`
-	Scripts     []Script   `json:"scripts"`
-	CostPerHour *float64   `json:"cost_per_hour"` // in whatever money the source's price is in; null: it has none
-	Lease       string     `json:"lease"`
+	Provider  string     `json:"provider"` // the source
+	Region    string     `json:"region"`
+	Size      string     `json:"size"`
+	CreatedAt *time.Time `json:"created_at"` // null: it was not made
+	SSH       *SSH       `json:"ssh"`
+	Bundles   []Bundle   `json:"bundles"`
+	Scripts   []Script   `json:"scripts"`
+	// in whatever money the source's price is in; null: it has none
+	CostPerHour *float64 `json:"cost_per_hour"`
+	Lease       string   `json:"lease"`
 }
 
 // SSH is how a node is reached by ssh.
@@ -59,7 +60,8 @@ type Script struct {
 	Log        string  `json:"log"` // the file that has its output
 }
 
-// Addresses sorts a node's addresses into public and private ones. A host's name counts as public. Neither list is nil.
+// Addresses sorts a node's addresses into public and private ones. A host's name counts as public.
+// Neither list is nil.
 func Addresses(all ...string) (public, private []string) {
 	public, private = []string{}, []string{}
 	for _, a := range all {

@@ -21,8 +21,9 @@ import (
 
 // Gate lets nodes go only when tests have passed.
 type Gate struct {
-	Files      []string // files, or patterns of filepath.Match that each find one at least
-	AllowEmpty bool     // no test at all is fine, and so is a suite that does not say how many failed
+	Files []string // files, or patterns of filepath.Match that each find one at least
+	// no test at all is fine, and so is a suite that does not say how many failed
+	AllowEmpty bool
 }
 
 // Tally is what test results say. Failed has the first tests that failed, by name.
@@ -42,7 +43,8 @@ func (t *Tally) fail(name string) {
 	}
 }
 
-// Check reads all files. It returns nil when there were tests and all passed; else an error that is ErrUnreadable (kind ErrInvalid) or ErrTests (kind ErrConflict).
+// Check reads all files. It returns nil when there were tests and all passed; else an error that is
+// ErrUnreadable (kind ErrInvalid) or ErrTests (kind ErrConflict).
 func (g Gate) Check() error {
 	var all Tally
 	for _, pattern := range g.Files {
@@ -58,7 +60,10 @@ func (g Gate) Check() error {
 			all.Tests, all.Bad, all.Skipped = all.Tests+t.Tests, all.Bad+t.Bad, all.Skipped+t.Skipped
 			all.Failed = append(all.Failed, t.Failed...)
 			if t.Silent != "" && !g.AllowEmpty {
-				return refused(fmt.Errorf("%s: the suite %q does not say how many tests failed", file, t.Silent), "--allow-empty takes that for none")
+				return refused(
+					fmt.Errorf("%s: the suite %q does not say how many tests failed", file, t.Silent),
+					"--allow-empty takes that for none",
+				)
 			}
 			if t.Tests == 0 && t.Bad == 0 && !g.AllowEmpty {
 				return refused(fmt.Errorf("%s: it has no tests", file), "--allow-empty takes that for passed")
@@ -79,7 +84,10 @@ func (g Gate) Check() error {
 }
 
 func unreadable(file string, err error) error {
-	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w: %w", file, ErrUnreadable, err), Hint: "JUnit's XML, TAP and what go test -json prints can be read"}
+	return &compute.Error{
+		Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w: %w", file, ErrUnreadable, err),
+		Hint: "JUnit's XML, TAP and what go test -json prints can be read",
+	}
 }
 
 func refused(err error, hint string) error {
@@ -99,7 +107,8 @@ func expand(pattern string) ([]string, error) {
 }
 
 func readFile(name string) (Tally, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // which does not wait for the other end of a pipe
+	// which does not wait for the other end of a pipe
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if bare := (*fs.PathError)(nil); errors.As(err, &bare) {
 			err = bare.Err
@@ -113,7 +122,8 @@ func readFile(name string) (Tally, error) {
 	return ReadResults(f)
 }
 
-// ReadResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP, and what `go test -json` prints.
+// ReadResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP,
+// and what `go test -json` prints.
 func ReadResults(r io.Reader) (Tally, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, _ := in.Peek(4096)
@@ -147,7 +157,8 @@ func readJUnit(in io.Reader) (t Tally, err error) {
 	return t, nil
 }
 
-// silent finds a suite that neither counts its failures nor lists its tests. Of files that are not in UTF-8 it finds none.
+// silent finds a suite that neither counts its failures nor lists its tests. Of files that are not
+// in UTF-8 it finds none.
 func silent(data []byte) string {
 	type suite struct {
 		name  string

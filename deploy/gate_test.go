@@ -35,7 +35,10 @@ func TestGate(t *testing.T) {
 		{"no suites", "<testsuites/>", deploy.ErrTests, true},
 		{"a number that is none", "<testsuite tests='4' errors='x' failures='0'/>", deploy.ErrUnreadable, false},
 		{"skipped ones", "<testsuite tests='4' errors='0' failures='0' skipped='4'/>", nil, true},
-		{"entities", "<!DOCTYPE a [<!ENTITY x 'y'>]><testsuite tests='1' errors='0' failures='0' name='&x;'/>", deploy.ErrUnreadable, false},
+		{
+			"entities", "<!DOCTYPE a [<!ENTITY x 'y'>]><testsuite tests='1' errors='0' failures='0' name='&x;'/>",
+			deploy.ErrUnreadable, false,
+		},
 
 		{"TAP", "TAP version 13\n1..2\nok 1 - a\nok 2 # SKIP x\n", nil, true},
 		{"TAP, plan last", "ok 1\nok 2\n1..2\n", nil, true},
@@ -48,11 +51,19 @@ func TestGate(t *testing.T) {
 		{"TAP subtests", "1..1\n    1..2\n    not ok 1\n    ok 2\nok 1 - outer # comment\n", nil, true},
 		{"TAP of no test", "1..0 # SKIP all\n", deploy.ErrTests, true},
 
-		{"go", `{"Action":"start","Package":"p"}` + "\n" + `{"Action":"run","Package":"p","Test":"A"}` + "\nnoise\n" + `{"Action":"pass","Package":"p","Test":"A"}` + "\n" + `{"Action":"pass","Package":"p"}` + "\n", nil, true},
+		{
+			"go",
+			`{"Action":"start","Package":"p"}` + "\n" + `{"Action":"run","Package":"p","Test":"A"}` + "\nnoise\n" + `{"Action":"pass","Package":"p","Test":"A"}` + "\n" + `{"Action":"pass","Package":"p"}` + "\n",
+			nil, true,
+		},
 		{"go fails", `{"Action":"fail","Package":"p","Test":"A"}` + "\n" + `{"Action":"fail","Package":"p"}`, deploy.ErrTests, false},
 		{"go build fails", `{"ImportPath":"p","Action":"build-fail"}` + "\n" + `{"Action":"fail","Package":"p"}`, deploy.ErrTests, false},
 		{"go panics", `{"Action":"run","Package":"p","Test":"A"}` + "\n" + `{"Action":"fail","Package":"p"}`, deploy.ErrTests, false},
-		{"go cut short", `{"Action":"start","Package":"p"}` + "\n" + `{"Action":"run","Package":"p","Test":"A"}` + "\n" + `{"Action":"pass","Package":"p","Test":"A"}`, deploy.ErrTests, false},
+		{
+			"go cut short",
+			`{"Action":"start","Package":"p"}` + "\n" + `{"Action":"run","Package":"p","Test":"A"}` + "\n" + `{"Action":"pass","Package":"p","Test":"A"}`,
+			deploy.ErrTests, false,
+		},
 		{"go cut within a line", `{"Action":"pass","Package":"p","Test":"A"}` + "\n" + `{"Act`, deploy.ErrUnreadable, false},
 		{"go without tests", `{"Action":"skip","Package":"p"}`, deploy.ErrTests, true},
 		{"other JSON", `{"a": 1}`, deploy.ErrUnreadable, false},
@@ -93,8 +104,10 @@ func TestGateFiles(t *testing.T) {
 		files []string
 		want  error
 	}{
-		{[]string{green}, nil}, {[]string{green, green}, nil}, {[]string{odd}, nil}, {[]string{dir + "/*.xml"}, deploy.ErrTests}, {[]string{dir + "/a*"}, nil},
-		{[]string{green, dir + "/none"}, deploy.ErrUnreadable}, {[]string{dir + "/none*"}, deploy.ErrUnreadable}, {[]string{dir}, deploy.ErrUnreadable},
+		{[]string{green}, nil}, {[]string{green, green}, nil}, {[]string{odd}, nil},
+		{[]string{dir + "/*.xml"}, deploy.ErrTests}, {[]string{dir + "/a*"}, nil},
+		{[]string{green, dir + "/none"}, deploy.ErrUnreadable}, {[]string{dir + "/none*"}, deploy.ErrUnreadable},
+		{[]string{dir}, deploy.ErrUnreadable},
 		{[]string{pipe}, deploy.ErrUnreadable},
 	} {
 		err := deploy.Gate{Files: c.files}.Check()
@@ -126,7 +139,10 @@ func TestGateLarge(t *testing.T) {
 }
 
 func FuzzResults(f *testing.F) {
-	for _, s := range []string{"1..1\nok 1\n", `{"Action":"pass","Package":"p","Test":"A"}`, "<testsuite tests='1' errors='0' failures='0'/>", "\ufeff<a>"} {
+	for _, s := range []string{
+		"1..1\nok 1\n", `{"Action":"pass","Package":"p","Test":"A"}`, "<testsuite tests='1' errors='0' failures='0'/>",
+		"\ufeff<a>",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -15,7 +15,8 @@ const (
 	maxName  = 253
 )
 
-// MadeUp returns a name of the prefix and six letters or digits, none of them twice. intn returns a number from 0 to below n; nil: a random one.
+// MadeUp returns a name of the prefix and six letters or digits, none of them twice. intn returns a
+// number from 0 to below n; nil: a random one.
 func MadeUp(prefix string, intn func(n int) int) string {
 	if intn == nil {
 		intn = rand.IntN
@@ -28,10 +29,12 @@ func MadeUp(prefix string, intn func(n int) int) string {
 	return prefix + string(pool[:made])
 }
 
-// CheckName refuses what cannot be a host's name (RFC 1123): labels of letters, digits and -, that begin and end with a letter or digit, with dots between.
+// CheckName refuses what cannot be a host's name (RFC 1123): labels of letters, digits and -, that
+// begin and end with a letter or digit, with dots between.
 func CheckName(name string) error {
 	bad := func(format string, args ...any) error {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q cannot be a node's name: %s", name, fmt.Sprintf(format, args...)),
+		return &compute.Error{Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("%q cannot be a node's name: %s", name, fmt.Sprintf(format, args...)),
 			Hint: "letters, digits and -, with dots between the parts: web-1 or web-1.example.com"}
 	}
 	if len(name) > maxName {
@@ -46,14 +49,17 @@ func CheckName(name string) error {
 		case strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-"):
 			return bad("%q begins or ends with -", label)
 		}
-		if i := strings.IndexFunc(label, func(c rune) bool { return !strings.ContainsRune(letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-", c) }); i >= 0 {
+		if i := strings.IndexFunc(
+			label, func(c rune) bool { return !strings.ContainsRune(letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-", c) },
+		); i >= 0 {
 			return bad("%q is not allowed in it", string([]rune(label[i:])[0]))
 		}
 	}
 	return nil
 }
 
-// Numbered returns n names made of one: itself for one node, else with -1, -2, ... behind its first part.
+// Numbered returns n names made of one: itself for one node, else with -1, -2, ... behind its first
+// part.
 func Numbered(name string, n int) []string {
 	if n == 1 {
 		return []string{name}
@@ -69,8 +75,9 @@ func Numbered(name string, n int) []string {
 	return out
 }
 
-// Combined returns a name for each combination of values: the name's first part with the values behind it, of which what a name cannot have is -.
-// Those that would be alike have their number behind them too. ErrInvalid: a value has no letter and no digit.
+// Combined returns a name for each combination of values: the name's first part with the values
+// behind it, of which what a name cannot have is -. Those that would be alike have their number
+// behind them too. ErrInvalid: a value has no letter and no digit.
 func Combined(name string, combinations [][]string) ([]string, error) {
 	head, tail, dot := strings.Cut(name, ".")
 	if dot {
@@ -82,7 +89,10 @@ func Combined(name string, combinations [][]string) ([]string, error) {
 		for _, v := range values {
 			word := part(v)
 			if word == "" {
-				return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q cannot be part of a node's name: it has no letter and no digit", v)}
+				return nil, &compute.Error{
+					Kind: compute.ErrInvalid,
+					Err:  fmt.Errorf("%q cannot be part of a node's name: it has no letter and no digit", v),
+				}
 			}
 			out[i] += "-" + word
 		}

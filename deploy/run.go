@@ -55,7 +55,8 @@ type Step struct {
 	Same   bool   // it was done before, and is not done again
 }
 
-// Node is one node on its way. Run alone changes it while it runs; what Tell gets may be read within that call.
+// Node is one node on its way. Run alone changes it while it runs; what Tell gets may be read
+// within that call.
 type Node struct {
 	Name     string
 	State    State
@@ -71,10 +72,11 @@ type Node struct {
 
 // Options say what to deploy, and by whom the parts of it are done.
 type Options struct {
-	Names        []string        // a node each
-	Request      compute.Request // for each node; its Count and Name are set for each, and the label Label
-	Parallel     int             // nodes at a time; 0: 64
-	AllOrNothing bool            // when one fails the others are destroyed too
+	Names []string // a node each
+	// for each node; its Count and Name are set for each, and the label Label
+	Request      compute.Request
+	Parallel     int  // nodes at a time; 0: 64
+	AllOrNothing bool // when one fails the others are destroyed too
 	OnFailure    OnFailure
 
 	// Prepare fills in what a node's request has alone; nil: nothing.
@@ -85,7 +87,8 @@ type Options struct {
 	Look func(ctx context.Context, l compute.Lease) (compute.Instance, error)
 	// Connect opens a way into it.
 	Connect func(ctx context.Context, n *Node) (compute.Conn, error)
-	// Apply sets a node up: it fills Steps and Bundles. An error is a failure of the node. nil: there is nothing to do, and no way in is opened.
+	// Apply sets a node up: it fills Steps and Bundles. An error is a failure of the node. nil:
+	// there is nothing to do, and no way in is opened.
 	Apply func(ctx context.Context, conn compute.Conn, n *Node) error
 	// Release ends a node's lease and has its instance unmade.
 	Release func(ctx context.Context, n *Node) error
@@ -95,8 +98,9 @@ type Options struct {
 	Tell func(n *Node)
 }
 
-// Run deploys, and returns the nodes in the order of their names with how each ended. The error joins those of all nodes that are not as they should be; where ctx ended
-// it is the context's. What was made and failed is kept or destroyed as OnFailure says, also when ctx ends.
+// Run deploys, and returns the nodes in the order of their names with how each ended. The error
+// joins those of all nodes that are not as they should be; where ctx ended it is the context's.
+// What was made and failed is kept or destroyed as OnFailure says, also when ctx ends.
 func Run(ctx context.Context, opt Options) ([]*Node, error) {
 	r := &run{Options: opt}
 	if r.Parallel <= 0 {
@@ -195,7 +199,8 @@ func (r *run) node(ctx context.Context, n *Node) {
 	r.set(n, Done)
 }
 
-// because names the node in its error; a node that was stopped for another one's sake has that for its reason.
+// because names the node in its error; a node that was stopped for another one's sake has that for
+// its reason.
 func because(ctx context.Context, n *Node, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errOther) {
 		return fmt.Errorf("%s: %w", n.Name, errOther)
@@ -236,7 +241,10 @@ func (r *run) make(ctx context.Context, n *Node) error {
 		return err
 	}
 	if len(leases) != 1 {
-		return &compute.Error{ID: compute.ID(n.Name), Kind: compute.ErrFailed, Err: fmt.Errorf("one lease was asked for, and %d came", len(leases))}
+		return &compute.Error{
+			ID: compute.ID(n.Name), Kind: compute.ErrFailed,
+			Err: fmt.Errorf("one lease was asked for, and %d came", len(leases)),
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

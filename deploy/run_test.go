@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// world is an engine and its computers for tests of Run: making takes a second, setting up a minute.
+// world is an engine and its computers for tests of Run: making takes a second, setting up a
+// minute.
 type world struct {
 	deploy.Options
 	makes, applies func(name string) error
@@ -110,7 +111,8 @@ func TestRun(t *testing.T) {
 		if took := time.Since(start); took != 3*61*time.Second || w.most.Load() != 2 {
 			t.Errorf("took %v, %d at once", took, w.most.Load())
 		}
-		if i, j := slices.Index(w.told, "a making i-a"), slices.Index(w.told, "a setting-up i-a"); i < 0 || j < i || w.told[len(w.told)-1] != "e ready i-e" {
+		if i, j := slices.Index(w.told, "a making i-a"), slices.Index(w.told, "a setting-up i-a"); i < 0 || j < i ||
+			w.told[len(w.told)-1] != "e ready i-e" {
 			t.Errorf("%q", w.told)
 		}
 	})
@@ -126,8 +128,15 @@ func TestRunFails(t *testing.T) {
 	}{
 		{"kept", func(*world) {}, "a ready, b failed, c ready", 3},
 		{"destroyed", func(w *world) { w.OnFailure = deploy.Destroy }, "a ready, b destroyed, c ready", 2},
-		{"asked, no", func(w *world) { w.OnFailure, w.Ask = deploy.Ask, func(*deploy.Node) bool { return false } }, "a ready, b failed, c ready", 3},
-		{"asked, yes", func(w *world) { w.OnFailure, w.Ask = deploy.Ask, func(n *deploy.Node) bool { return n.Name == "b" } }, "a ready, b destroyed, c ready", 2},
+		{
+			"asked, no", func(w *world) { w.OnFailure, w.Ask = deploy.Ask, func(*deploy.Node) bool { return false } },
+			"a ready, b failed, c ready", 3,
+		},
+		{
+			"asked, yes",
+			func(w *world) { w.OnFailure, w.Ask = deploy.Ask, func(n *deploy.Node) bool { return n.Name == "b" } },
+			"a ready, b destroyed, c ready", 2,
+		},
 		{"all or nothing", func(w *world) { w.AllOrNothing = true }, "a destroyed, b destroyed, c destroyed", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -183,7 +192,8 @@ func TestRunInterrupted(t *testing.T) {
 		{500 * time.Millisecond, deploy.Keep, "a not-made, b not-made", 0},
 		{30 * time.Second, deploy.Keep, "a failed, b not-made", 1},
 		{30 * time.Second, deploy.Destroy, "a destroyed, b not-made", 0},
-		{30 * time.Second, deploy.Ask, "a failed, b not-made", 1}, // nobody is asked who wants to leave
+		// nobody is asked who wants to leave
+		{30 * time.Second, deploy.Ask, "a failed, b not-made", 1},
 		{90 * time.Second, deploy.Destroy, "a ready, b destroyed", 1},
 	} {
 		t.Run(fmt.Sprint(c.after, c.policy), func(t *testing.T) {
@@ -208,7 +218,8 @@ func TestRunLeft(t *testing.T) {
 		w.applies = func(string) error { return errors.New("boom") }
 		w.Release = func(context.Context, *deploy.Node) error { return errors.New("the cloud is away") }
 		nodes, err := deploy.Run(t.Context(), w.Options)
-		if nodes[0].State != deploy.Failed || nodes[0].Left == nil || !strings.Contains(err.Error(), "the cloud is away") || !strings.Contains(err.Error(), "boom") {
+		if nodes[0].State != deploy.Failed || nodes[0].Left == nil ||
+			!strings.Contains(err.Error(), "the cloud is away") || !strings.Contains(err.Error(), "boom") {
 			t.Errorf("%s: %v", states(nodes), err)
 		}
 	})

@@ -18,7 +18,8 @@ const (
 	StatusUnavailable = 13 // a provider is out of service
 	StatusDeploy      = 14 // a node was made, and setting it up failed
 	StatusSFTP        = 15 // and that because it could not be reached in time
-	mostOfScripts     = 9  // what scripts return together is at most this, as 256 would look like success
+	// what scripts return together is at most this, as 256 would look like success
+	mostOfScripts = 9
 )
 
 // The ways in which the gate keeps a node.
@@ -27,7 +28,8 @@ var (
 	ErrTests      = errors.New("not all tests passed")
 )
 
-// ScriptStatus is the old commands' exit status for what scripts returned: their sum, and 9 at most.
+// ScriptStatus is the old commands' exit status for what scripts returned: their sum, and 9 at
+// most.
 func ScriptStatus(statuses []int) int {
 	sum := 0
 	for _, n := range statuses {

@@ -15,7 +15,10 @@ func TestScriptStatus(t *testing.T) {
 	for _, c := range []struct {
 		statuses []int
 		want     int
-	}{{nil, 0}, {[]int{0, 0}, 0}, {[]int{1, 0, 2}, 3}, {[]int{256}, 9}, {[]int{128, 128}, 9}, {[]int{-1, 1}, 1}, {[]int{4, 5}, 9}, {[]int{4, 6}, 9}} {
+	}{
+		{nil, 0}, {[]int{0, 0}, 0}, {[]int{1, 0, 2}, 3}, {[]int{256}, 9}, {[]int{128, 128}, 9}, {[]int{-1, 1}, 1},
+		{[]int{4, 5}, 9}, {[]int{4, 6}, 9},
+	} {
 		if got := deploy.ScriptStatus(c.statuses); got != c.want {
 			t.Errorf("ScriptStatus(%v) = %d, want %d", c.statuses, got, c.want)
 		}
@@ -30,9 +33,12 @@ func TestOldStatus(t *testing.T) {
 		err  error
 		want int
 	}{
-		{nil, 0}, {errors.New("x"), 11}, {kind(compute.ErrFailed), 11}, {kind(compute.ErrNoCapacity), 11}, {fmt.Errorf("x: %w", syntax), 12}, {typ, 12},
-		{kind(compute.ErrUnavailable), 13}, {&deploy.SetupError{Err: kind(compute.ErrFailed)}, 14}, {&deploy.SetupError{Err: kind(compute.ErrLost)}, 14},
-		{&deploy.SetupError{Err: kind(compute.ErrTimeout)}, 15}, {fmt.Errorf("f: %w", deploy.ErrUnreadable), 2}, {fmt.Errorf("f: %w", deploy.ErrTests), 3},
+		{nil, 0}, {errors.New("x"), 11}, {kind(compute.ErrFailed), 11}, {kind(compute.ErrNoCapacity), 11},
+		{fmt.Errorf("x: %w", syntax), 12}, {typ, 12},
+		{kind(compute.ErrUnavailable), 13}, {&deploy.SetupError{Err: kind(compute.ErrFailed)}, 14},
+		{&deploy.SetupError{Err: kind(compute.ErrLost)}, 14},
+		{&deploy.SetupError{Err: kind(compute.ErrTimeout)}, 15}, {fmt.Errorf("f: %w", deploy.ErrUnreadable), 2},
+		{fmt.Errorf("f: %w", deploy.ErrTests), 3},
 		{kind(compute.ErrInvalid), 2},
 	} {
 		if got := deploy.OldStatus(c.err); got != c.want {
@@ -43,7 +49,8 @@ func TestOldStatus(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	public, private := deploy.Addresses("", "10.0.0.1", "198.51.100.7", "fe80::1", "2001:db8::1", "host.example", "127.0.0.1")
-	if !slices.Equal(public, []string{"198.51.100.7", "2001:db8::1", "host.example"}) || !slices.Equal(private, []string{"10.0.0.1", "fe80::1", "127.0.0.1"}) {
+	if !slices.Equal(public, []string{"198.51.100.7", "2001:db8::1", "host.example"}) ||
+		!slices.Equal(private, []string{"10.0.0.1", "fe80::1", "127.0.0.1"}) {
 		t.Error(public, private)
 	}
 	data, err := json.Marshal(deploy.Description{PublicIP: public, PrivateIP: private})
@@ -54,7 +61,8 @@ func TestAddresses(t *testing.T) {
 	if err := json.Unmarshal(data, &keys); err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []string{"id", "name", "state", "public_ip", "private_ip", "image_id", "image_name", "provider", "region", "size", "created_at", "ssh", "bundles",
+	for _, k := range []string{"id", "name", "state", "public_ip", "private_ip", "image_id", "image_name", "provider",
+		"region", "size", "created_at", "ssh", "bundles",
 		"scripts", "cost_per_hour", "lease"} {
 		if _, ok := keys[k]; !ok {
 			t.Errorf("the description has no %s", k)

@@ -134,7 +134,9 @@ func TestNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "-a", "a-", "a..b", "a.", ".a", "a_b", "a b", "ä", "a\n", long + "a", strings.Repeat("a.", 127) + "a", "a/b"} {
+	for _, bad := range []string{
+		"", "-a", "a-", "a..b", "a.", ".a", "a_b", "a b", "ä", "a\n", long + "a", strings.Repeat("a.", 127) + "a", "a/b",
+	} {
 		if err := deploy.CheckName(bad); err == nil || compute.Hint(err) == "" {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -143,13 +145,18 @@ func TestNames(t *testing.T) {
 		name string
 		n    int
 		want []string
-	}{{"web", 1, []string{"web"}}, {"web", 2, []string{"web-1", "web-2"}}, {"web.example.com", 2, []string{"web-1.example.com", "web-2.example.com"}}} {
+	}{
+		{"web", 1, []string{"web"}}, {"web", 2, []string{"web-1", "web-2"}},
+		{"web.example.com", 2, []string{"web-1.example.com", "web-2.example.com"}},
+	} {
 		if got := deploy.Numbered(c.name, c.n); !slices.Equal(got, c.want) {
 			t.Errorf("Numbered(%q, %d) = %q", c.name, c.n, got)
 		}
 	}
 	got, err := deploy.Combined("web.example.com", [][]string{{"Debian 12", "a.b"}, {"debian-12", "A_B"}, {"__x--y__", "80"}})
-	if want := []string{"web-debian-12-a-b-1.example.com", "web-debian-12-a-b-2.example.com", "web-x-y-80.example.com"}; err != nil || !slices.Equal(got, want) {
+	if want := []string{
+		"web-debian-12-a-b-1.example.com", "web-debian-12-a-b-2.example.com", "web-x-y-80.example.com",
+	}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("Combined: %q, %v", got, err)
 	}
 	if got, err := deploy.Combined("web", [][]string{{"a"}, {"--"}}); err == nil {

@@ -7,17 +7,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What a provider keeps standing ahead of a source's instances (compute.Reserver) is a second stock behind the first: each lease takes a ready instance, whose replacement takes one that
-// stands ahead, which is replaced by one that takes the lead time. Since from the one stock to the other it takes next to nothing, both together are to be the base stock of the lead time,
-// as Demand has it, and ahead is what the spare ones lack of it: none where they are enough by themselves, and none where nothing is asked for.
+// What a provider keeps standing ahead of a source's instances (compute.Reserver) is a second stock
+// behind the first: each lease takes a ready instance, whose replacement takes one that stands
+// ahead, which is replaced by one that takes the lead time. Since from the one stock to the other
+// it takes next to nothing, both together are to be the base stock of the lead time, as Demand has
+// it, and ahead is what the spare ones lack of it: none where they are enough by themselves, and
+// none where nothing is asked for.
 
 const (
 	// usualLead is taken for the lead time as long as none was seen.
 	usualLead = 10 * time.Second
-	// aheadCalm is for how long after a change none follows that demand alone asks for; less, and then by a quarter at least, only after aheadLess.
+	// aheadCalm is for how long after a change none follows that demand alone asks for; less, and
+	// then by a quarter at least, only after aheadLess.
 	aheadCalm = 10 * time.Second
 	aheadLess = time.Minute
-	// aheadLasts is after how long what is so is said again: somebody may have changed it at the provider's place.
+	// aheadLasts is after how long what is so is said again: somebody may have changed it at the
+	// provider's place.
 	aheadLasts = 10 * time.Minute
 )
 
@@ -40,7 +45,8 @@ func hitRate(s Strategy) float64 {
 	return hit
 }
 
-// arrivals are the rate of leases, one two standard deviations above it, in leases a second, and the variance of their number over its mean.
+// arrivals are the rate of leases, one two standard deviations above it, in leases a second, and
+// the variance of their number over its mean.
 func arrivals(m compute.Demand) (rate, upper, spread float64) {
 	window := m.Window.Seconds()
 	late := float64(m.Late) * lateShare / window
@@ -63,11 +69,14 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 		spare := max(0, n.wanted-n.busy-s.Waiting)
 		base := func(rate float64) int { return 1 + quantile(hitRate(p.Strategy), rate*lead.Seconds(), spread) - spare }
 		if base(rate) > want {
-			want, why = base(rate), fmt.Sprintf("%s come and one takes %v to stand there, beside %d spare", perHour(rate), roughly(lead), spare)
+			want, why = base(rate), fmt.Sprintf(
+				"%s come and one takes %v to stand there, beside %d spare", perHour(rate), roughly(lead), spare,
+			)
 		}
 		keep = max(keep, want, base(upper))
 	}
-	most := max(0, n.most-max(s.Present, n.wanted)) // all that the source has together is bounded by its maximum, and by its budget
+	// all that the source has together is bounded by its maximum, and by its budget
+	most := max(0, n.most-max(s.Present, n.wanted))
 	if want > most {
 		want, why = most, fmt.Sprintf("%s; there is room for %d", why, most)
 	}
@@ -78,7 +87,8 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 		d.Count = want
 	case a.Count < want && calm >= aheadCalm:
 		d.Count = want
-	case 4*keep <= 3*a.Count && keep < a.Count && calm >= aheadLess: // smaller steps wait until it is said again anyway
+	case 4*keep <= 3*a.Count && keep < a.Count && calm >= aheadLess:
+		// smaller steps wait until it is said again anyway
 		d.Count = keep
 	case a.Failed, calm >= aheadLasts:
 		d.Count = min(a.Count, keep)
@@ -94,7 +104,13 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 func leave(snap compute.Snapshot) (plans []Plan) {
 	for _, l := range snap.Left {
 		why := "its definition is not in force any more"
-		plans = append(plans, Plan{Source: l.Source, Reason: why, Directives: []compute.Directive{{Verb: compute.VerbAhead, Source: l.Source, Key: l.Key, Reason: why}}})
+		plans = append(
+			plans,
+			Plan{
+				Source: l.Source, Reason: why,
+				Directives: []compute.Directive{{Verb: compute.VerbAhead, Source: l.Source, Key: l.Key, Reason: why}},
+			},
+		)
 	}
 	return plans
 }

@@ -30,7 +30,8 @@ func aheads(plans []director.Plan) string {
 	return strings.Join(out, " ")
 }
 
-// TestAhead says how many stand ahead of a source: what the rate of its leases needs beside its spare ones, within the maximum; more soon, less late, and nothing twice.
+// TestAhead says how many stand ahead of a source: what the rate of its leases needs beside its
+// spare ones, within the maximum; more soon, less late, and nothing twice.
 func TestAhead(t *testing.T) {
 	busy := func(n int) compute.Demand { return compute.Demand{Given: n, Window: 10 * time.Minute, Late: n / 10} }
 	for _, c := range []struct {
@@ -42,27 +43,86 @@ func TestAhead(t *testing.T) {
 	}{
 		{"at first", compute.SourceState{}, compute.AheadState{}, director.Policy{}, "0"},
 		{"nothing asked for", compute.SourceState{}, compute.AheadState{Said: noon.Add(-time.Minute)}, director.Policy{}, ""},
-		{"the least", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Minute)}, director.Policy{}, "3"},
-		{"by the rate", compute.SourceState{Demand: busy(600)}, compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)}, director.Policy{}, "10"},
-		{"with another hit rate", compute.SourceState{Spare: 10, Demand: compute.Demand{Given: 600, Late: 60, Window: 10 * time.Minute, Made: time.Millisecond}}, compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)}, director.Policy{Strategy: director.Larger{director.Demand{HitRate: 0.999}}}, "4"},
-		{"beside the spare ones", compute.SourceState{Demand: busy(600), Spare: 4}, compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)}, director.Policy{}, "6"},
-		{"enough spare ones", compute.SourceState{Demand: busy(600), Spare: 40}, compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)}, director.Policy{}, ""},
-		{"within the maximum", compute.SourceState{Demand: busy(600), Spare: 4, Maximum: 10, Counts: compute.Counts{Leased: 3, Ready: 4}, Present: 8}, compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second, Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{}, "2"},
-		{"within the budget", compute.SourceState{Spare: 4, Counts: compute.Counts{Ready: 4}, Present: 4}, compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{Price: 1, Budget: 5}, "1"},
-		{"no more than what is wanted leaves", compute.SourceState{Spare: 9, Maximum: 10}, compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{}, "1"},
-		{"too many for the maximum, at once", compute.SourceState{Maximum: 10, Counts: compute.Counts{Leased: 8}, Present: 8}, compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 5, Said: noon}, director.Policy{}, "2"},
-		{"more, but a moment ago there was a change", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 4, Said: noon.Add(-9 * time.Second)}, director.Policy{}, ""},
+		{
+			"the least", compute.SourceState{},
+			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Minute)}, director.Policy{}, "3",
+		},
+		{
+			"by the rate", compute.SourceState{Demand: busy(600)},
+			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			director.Policy{}, "10",
+		},
+		{
+			"with another hit rate",
+			compute.SourceState{Spare: 10, Demand: compute.Demand{Given: 600, Late: 60, Window: 10 * time.Minute, Made: time.Millisecond}},
+			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			director.Policy{Strategy: director.Larger{director.Demand{HitRate: 0.999}}}, "4",
+		},
+		{
+			"beside the spare ones", compute.SourceState{Demand: busy(600), Spare: 4},
+			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			director.Policy{}, "6",
+		},
+		{
+			"enough spare ones", compute.SourceState{Demand: busy(600), Spare: 40},
+			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			director.Policy{}, "",
+		},
+		{
+			"within the maximum",
+			compute.SourceState{Demand: busy(600), Spare: 4, Maximum: 10, Counts: compute.Counts{Leased: 3, Ready: 4}, Present: 8},
+			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second, Least: 9}, Said: noon.Add(-time.Minute)},
+			director.Policy{}, "2",
+		},
+		{
+			"within the budget", compute.SourceState{Spare: 4, Counts: compute.Counts{Ready: 4}, Present: 4},
+			compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)},
+			director.Policy{Price: 1, Budget: 5}, "1",
+		},
+		{
+			"no more than what is wanted leaves", compute.SourceState{Spare: 9, Maximum: 10},
+			compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{}, "1",
+		},
+		{
+			"too many for the maximum, at once",
+			compute.SourceState{Maximum: 10, Counts: compute.Counts{Leased: 8}, Present: 8},
+			compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 5, Said: noon}, director.Policy{}, "2",
+		},
+		{
+			"more, but a moment ago there was a change", compute.SourceState{},
+			compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 4, Said: noon.Add(-9 * time.Second)},
+			director.Policy{}, "",
+		},
 		{"less, not yet", compute.SourceState{}, compute.AheadState{Count: 4, Said: noon.Add(-59 * time.Second)}, director.Policy{}, ""},
 		{"less", compute.SourceState{}, compute.AheadState{Count: 4, Said: noon.Add(-time.Minute)}, director.Policy{}, "0"},
-		{"less, but within the noise", compute.SourceState{Demand: busy(60)}, compute.AheadState{Ahead: compute.Ahead{Lead: time.Minute}, Count: 13, Said: noon.Add(-9 * time.Minute)}, director.Policy{}, ""},
-		{"said long ago", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-10 * time.Minute)}, director.Policy{}, "3"},
+		{
+			"less, but within the noise", compute.SourceState{Demand: busy(60)},
+			compute.AheadState{Ahead: compute.Ahead{Lead: time.Minute}, Count: 13, Said: noon.Add(-9 * time.Minute)},
+			director.Policy{}, "",
+		},
+		{
+			"said long ago", compute.SourceState{},
+			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-10 * time.Minute)},
+			director.Policy{}, "3",
+		},
 		{"being said", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Busy: true}, director.Policy{}, ""},
-		{"failed this moment", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-9 * time.Second)}, director.Policy{}, ""},
-		{"failed", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-10 * time.Second)}, director.Policy{}, "3"},
+		{
+			"failed this moment", compute.SourceState{},
+			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-9 * time.Second)},
+			director.Policy{}, "",
+		},
+		{
+			"failed", compute.SourceState{},
+			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-10 * time.Second)},
+			director.Policy{}, "3",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.Name, c.s.Ahead = "web", &c.a
-			got := aheads(director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}}))
+			got := aheads(director.Decide(
+				map[string]director.Policy{"web": c.policy}, director.Limits{},
+				compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}},
+			))
 			if got != c.want {
 				t.Errorf("it says %q, not %q", got, c.want)
 			}
@@ -83,30 +143,54 @@ func TestSaidAgain(t *testing.T) {
 		again  bool
 	}{
 		{"nothing ahead, at first", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{}}, true},
-		{"ahead, said long ago", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-time.Hour)}}, true},
-		{"ahead, and it failed", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Count: 0, Failed: true, Said: noon.Add(-time.Hour)}}, false},
-		{"more ahead", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Hour)}}, false},
+		{
+			"ahead, said long ago", director.Policy{},
+			compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-time.Hour)}},
+			true,
+		},
+		{
+			"ahead, and it failed", director.Policy{},
+			compute.SourceState{Ahead: &compute.AheadState{Count: 0, Failed: true, Said: noon.Add(-time.Hour)}}, false,
+		},
+		{
+			"more ahead", director.Policy{},
+			compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Hour)}},
+			false,
+		},
 		{"an aim that is soon over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, time.Minute)}, true},
 		{"an aim that is over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, -time.Minute)}, false},
 		{"another aim", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(1, time.Minute)}, false},
 	} {
 		c.s.Name = "web"
-		ds := director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}})[0].Directives
+		ds := director.Decide(
+			map[string]director.Policy{"web": c.policy}, director.Limits{},
+			compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}},
+		)[0].Directives
 		if len(ds) != 1 || ds[0].Again != c.again {
 			t.Errorf("%s: %+v", c.name, ds)
 		}
 	}
 }
 
-// TestAheadBounds: whatever is asked for and stands there, what is said never is more than the maximum leaves, nor less than nothing.
+// TestAheadBounds: whatever is asked for and stands there, what is said never is more than the
+// maximum leaves, nor less than nothing.
 func TestAheadBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
 		s := compute.SourceState{
 			Name: "web", Spare: n("spare", 20), Reserve: n("reserve", 20), Waiting: n("waiting", 20), Maximum: 1 + n("maximum", 50),
-			Counts: compute.Counts{Ready: n("ready", 20), Leased: n("leased", 20), Creating: n("creating", 5), Discarding: n("discarding", 5)},
-			Demand: compute.Demand{Given: n("given", 5000), Late: n("late", 1000), Window: 10 * time.Minute, Spread: float64(n("spread", 30))},
-			Ahead:  &compute.AheadState{Ahead: compute.Ahead{Least: n("least", 60), Lead: time.Duration(n("lead", 100)) * time.Second}, Count: n("count", 60), Said: noon.Add(-time.Duration(n("said", 1000)) * time.Second)},
+			Counts: compute.Counts{
+				Ready: n("ready", 20), Leased: n("leased", 20), Creating: n("creating", 5),
+				Discarding: n("discarding", 5),
+			},
+			Demand: compute.Demand{
+				Given: n("given", 5000), Late: n("late", 1000), Window: 10 * time.Minute,
+				Spread: float64(n("spread", 30)),
+			},
+			Ahead: &compute.AheadState{
+				Ahead: compute.Ahead{Least: n("least", 60), Lead: time.Duration(n("lead", 100)) * time.Second},
+				Count: n("count", 60), Said: noon.Add(-time.Duration(n("said", 1000)) * time.Second),
+			},
 		}
 		s.Present = s.Counts.Present()
 		plans := director.Decide(nil, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{s}})
@@ -156,10 +240,14 @@ func (p *ground) want(t *testing.T, what string, want ...int) {
 	}
 }
 
-// TestAheadIsSaid has what stands ahead follow what is asked for, be said once, and again after a failure and to whoever directs next.
+// TestAheadIsSaid has what stands ahead follow what is asked for, be said once, and again after a
+// failure and to whoever directs next.
 func TestAheadIsSaid(t *testing.T) {
 	p := &ground{least: 1}
-	directed(t, setting{source: pool.Source{Spare: 1, Ahead: true}, wrap: func(of compute.Provider) compute.Provider { p.Provider = of; return p }}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Spare: 1, Ahead: true},
+		wrap:   func(of compute.Provider) compute.Provider { p.Provider = of; return p },
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(5 * time.Second)
 		p.want(t, "at first", 1)
 		time.Sleep(9 * time.Minute)
@@ -198,7 +286,8 @@ func TestAheadIsSaid(t *testing.T) {
 				said = append(said, e.Data["count"])
 			}
 		}
-		if len(said) != len(told)+len(less)+1 || said[0] != "1" || said[len(said)-1] != "2" { // what is said again is no news
+		// what is said again is no news
+		if len(said) != len(told)+len(less)+1 || said[0] != "1" || said[len(said)-1] != "2" {
 			t.Errorf("the journal has %v", said)
 		}
 
@@ -212,7 +301,10 @@ func TestAheadIsSaid(t *testing.T) {
 			want    []int
 		}{
 			{"another directs", false, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Spare: 1, Ahead: true}}, []int{2}},
-			{"its definition changes, and the place does not", false, []pool.Source{{Name: "web", Type: "fake", Digest: "e", Spare: 1, Ahead: true}}, []int{2}},
+			{
+				"its definition changes, and the place does not", false,
+				[]pool.Source{{Name: "web", Type: "fake", Digest: "e", Spare: 1, Ahead: true}}, []int{2},
+			},
 			{"it has none of them any more", true, []pool.Source{{Name: "web", Type: "fake", Digest: "e", Spare: 1, Ahead: true}}, nil},
 			{"it has them again", false, []pool.Source{{Name: "web", Type: "fake", Digest: "e", Spare: 1, Ahead: true}}, []int{2}},
 			{"it is there no more", false, []pool.Source{{Name: "other", Type: "fake", Digest: "d"}}, []int{0}},
@@ -220,8 +312,9 @@ func TestAheadIsSaid(t *testing.T) {
 			p.mu.Lock()
 			p.told, p.off = nil, c.off
 			p.mu.Unlock()
-			q, err := pool.New(pool.Options{Store: r.store, Sources: c.sources, NewID: func() string { return fmt.Sprint(time.Now().UnixNano()) },
-				Open: func(context.Context, string, string, []byte) (compute.Provider, error) { return p, nil }})
+			q, err := pool.New(pool.Options{Store: r.store, Sources: c.sources,
+				NewID: func() string { return fmt.Sprint(time.Now().UnixNano()) },
+				Open:  func(context.Context, string, string, []byte) (compute.Provider, error) { return p, nil }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,10 +333,13 @@ func TestAheadIsSaid(t *testing.T) {
 	})
 }
 
-// TestAheadIsNotTheCallers: whoever takes and gives back waits for nothing that stands ahead, and without a director nothing is said.
+// TestAheadIsNotTheCallers: whoever takes and gives back waits for nothing that stands ahead, and
+// without a director nothing is said.
 func TestAheadIsNotTheCallers(t *testing.T) {
 	p := &ground{}
-	directed(t, setting{source: pool.Source{Maximum: 3}, wrap: func(of compute.Provider) compute.Provider { p.Provider = of; return p }}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Maximum: 3}, wrap: func(of compute.Provider) compute.Provider { p.Provider = of; return p },
+	}, func(ctx context.Context, r *rig) {
 		r.follows.Store(true)
 		time.Sleep(time.Minute)
 		p.mu.Lock()

@@ -17,8 +17,9 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// BenchmarkRound is a director's look and decision over 100,000 instances, 10,000 of them leased, and 1,000 requests that wait, in a store on disk;
-// 50 ms is promised. floor is what reading the records of the sources alone takes.
+// BenchmarkRound is a director's look and decision over 100,000 instances, 10,000 of them leased,
+// and 1,000 requests that wait, in a store on disk; 50 ms is promised. floor is what reading the
+// records of the sources alone takes.
 func BenchmarkRound(b *testing.B) {
 	for _, c := range []struct {
 		name    string
@@ -110,7 +111,8 @@ func stock(b *testing.B, st *sqlite.Store, sources, waiting int) {
 				return err
 			}
 			for k := range all / sources {
-				i := compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", rec.Name, k)), Source: rec.Name, SourceKey: rec.Key, State: compute.Ready, Created: now,
+				i := compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", rec.Name, k)), Source: rec.Name,
+					SourceKey: rec.Key, State: compute.Ready, Created: now,
 					Since: now.Add(-time.Duration(k+60) * time.Second)}
 				if k%10 == 0 {
 					i.State = compute.Leased
@@ -123,13 +125,17 @@ func stock(b *testing.B, st *sqlite.Store, sources, waiting int) {
 					if err := tx.InsertLease(l); err != nil {
 						return err
 					}
-					if _, err := tx.Append(&compute.Event{Time: now, Kind: "leased", Source: rec.Name, Instance: i.ID, Lease: l.ID}); err != nil {
+					if _, err := tx.Append(&compute.Event{
+						Time: now, Kind: "leased", Source: rec.Name, Instance: i.ID, Lease: l.ID,
+					}); err != nil {
 						return err
 					}
 				}
 			}
 			for range waiting / sources {
-				if err := tx.Join(&compute.Waiter{Source: rec.Name, Wants: []int64{rec.Key}, Count: 1, Owner: "bob", Worker: st.Worker(), Since: now}); err != nil {
+				if err := tx.Join(&compute.Waiter{
+					Source: rec.Name, Wants: []int64{rec.Key}, Count: 1, Owner: "bob", Worker: st.Worker(), Since: now,
+				}); err != nil {
 					return err
 				}
 			}

@@ -25,8 +25,9 @@ type Limits struct {
 const (
 	usualPerSource   = 8
 	usualPerProvider = 32
-	// aimLasts is how long an aim counts without being said again: longer than another controller needs to take over, shorter than an instance that
-	// nobody needs should cost money after the last controller was switched off.
+	// aimLasts is how long an aim counts without being said again: longer than another controller
+	// needs to take over, shorter than an instance that nobody needs should cost money after the
+	// last controller was switched off.
 	aimLasts = 10 * time.Minute
 )
 
@@ -106,7 +107,10 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	}
 	l := strategy.Level(now, *s)
 	l.Keep = max(l.Keep, l.Spare)
-	n := sums{level: l, asked: s.Asked, busy: s.Counts.InUse() + s.Booked + s.Asked, have: s.Counts.InUse() + s.Counts.Cached() - s.Cold + s.Asked, why: l.Reason}
+	n := sums{
+		level: l, asked: s.Asked, busy: s.Counts.InUse() + s.Booked + s.Asked,
+		have: s.Counts.InUse() + s.Counts.Cached() - s.Cold + s.Asked, why: l.Reason,
+	}
 	asked := n.busy + s.Waiting
 	n.wanted, n.kept, n.room, n.most = max(l.Reserve, asked+l.Spare), max(l.Reserve, asked+l.Keep), math.MaxInt32, math.MaxInt32
 	if s.Waiting > 0 {
@@ -126,13 +130,15 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 		limit(s.Maximum, "maximum")
 		n.room = max(0, s.Maximum-s.Present-s.Asked)
 	}
-	if p.Budget > 0 && p.Price > 0 { // who has an instance keeps it, whatever it costs; nothing is made beside
+	// who has an instance keeps it, whatever it costs; nothing is made beside
+	if p.Budget > 0 && p.Price > 0 {
 		limit(max(n.busy, int(math.Floor(p.Budget/p.Price+1e-9))), "the budget")
 	}
 	return n
 }
 
-// Surplus tells whether ready instances of a source may be too many, or cold ones be of use, so that the snapshot must say which there are.
+// Surplus tells whether ready instances of a source may be too many, or cold ones be of use, so
+// that the snapshot must say which there are.
 func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 	if s.Counts.Ready == 0 || s.Broken != nil {
 		return false
@@ -143,7 +149,10 @@ func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 
 func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
 	n := weigh(p, now, s)
-	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why, DryRun: p.DryRun}
+	plan := Plan{
+		Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why,
+		DryRun: p.DryRun,
+	}
 	if s.Broken != nil {
 		plan.Broken = true
 		plan.Reason = "it cannot be used: " + compute.Said(s.Broken)
@@ -176,7 +185,10 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 		if i := s.Idlers[k]; i.Cold {
 			left--
 			under.leaving++
-			do(compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost)})
+			do(compute.Directive{
+				Verb: compute.VerbDiscard, Instance: i.ID,
+				Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost),
+			})
 		}
 	}
 	return plan
@@ -193,7 +205,8 @@ func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, cha
 	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
 }
 
-// room is how many more directives may be under way, with so many at the source and so many at its provider.
+// room is how many more directives may be under way, with so many at the source and so many at its
+// provider.
 func room(limits Limits, source, provider int) int {
 	return max(0, min(limits.perSource()-source, limits.perProvider()-provider))
 }
@@ -203,7 +216,8 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 	missing := n.wanted - n.have
 	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
 	making := s.Counts.Creating + s.Counts.SettingUp
-	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- { // what was stopped last is the most like what is asked for now
+	// what was stopped last is the most like what is asked for now
+	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- {
 		if i := s.Idlers[k]; i.Cold {
 			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
 			missing--
@@ -232,10 +246,13 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 
 // shrink takes away ready instances that have been idle for long enough, the longest first.
 func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
-	// What is being made or cleaned may fail: nothing that stands ready goes for it before it does too. What a request waits for is as good as in use.
+	// What is being made or cleaned may fail: nothing that stands ready goes for it before it does
+	// too. What a request waits for is as good as in use.
 	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
 	surplus, cold, leaving := min(n.there(), firm)-n.kept, s.Cold, s.Counts.Discarding
-	if s.Idle > 0 { // how many are in use at this moment says little: only what nobody wanted for so long, beside the spare ones, is too much
+	// how many are in use at this moment says little: only what nobody wanted for so long, beside
+	// the spare ones, is too much
+	if s.Idle > 0 {
 		surplus = min(surplus, s.Tired-min(n.level.Keep, max(0, n.kept-n.busy)))
 	}
 	for _, i := range s.Idlers {
@@ -247,7 +264,10 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 			continue
 		}
 		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
-			Reason: fmt.Sprintf("%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second), n.why)}
+			Reason: fmt.Sprintf(
+				"%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second),
+				n.why,
+			)}
 		if cold < s.ColdMost {
 			d.Verb = compute.VerbStop
 			cold++

@@ -16,10 +16,17 @@ import (
 
 var noon = time.Date(2031, 5, 14, 12, 0, 0, 0, time.UTC)
 
-// idlers are ready instances that stand idle for so many minutes, the longest first; a minus sign marks a cold one.
+// idlers are ready instances that stand idle for so many minutes, the longest first; a minus sign
+// marks a cold one.
 func idlers(minutes ...int) (out []compute.Idler) {
 	for _, m := range minutes {
-		out = append(out, compute.Idler{ID: compute.ID(fmt.Sprintf("web-%d", max(m, -m))), Since: noon.Add(-time.Duration(max(m, -m)) * time.Minute), Cold: m < 0})
+		out = append(
+			out,
+			compute.Idler{
+				ID:    compute.ID(fmt.Sprintf("web-%d", max(m, -m))),
+				Since: noon.Add(-time.Duration(max(m, -m)) * time.Minute), Cold: m < 0,
+			},
+		)
 	}
 	return out
 }
@@ -65,51 +72,169 @@ func TestDecide(t *testing.T) {
 		reason string // is in the plan's reason, or in the first directive's
 	}{
 		{"nothing is wanted", director.Policy{}, compute.SourceState{}, "", ""},
-		{"one short", director.Policy{}, compute.SourceState{Reserve: 2, Counts: counts(1, 0)}, "create 1", "1 there and 2 wanted: reserve 2"},
-		{"spare ones beside those in use", director.Policy{}, compute.SourceState{Reserve: 2, Spare: 2, Counts: counts(1, 4)}, "create 1", "spare 2"},
-		{"maximum holds", director.Policy{}, compute.SourceState{Reserve: 9, Maximum: 3, Present: 2, Counts: counts(0, 2)}, "create 1", "maximum allows 3"},
-		{"those on the way out take places", director.Policy{}, compute.SourceState{Reserve: 3, Maximum: 3, Present: 3, Counts: compute.Counts{Discarding: 3}}, "", "no place under the maximum"},
-		{"what is being made counts", director.Policy{}, compute.SourceState{Reserve: 3, Counts: compute.Counts{Creating: 2, SettingUp: 1}}, "", ""},
-		{"what is made for a request is as good as in use", director.Policy{}, compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2}}, "create 1", ""},
+		{
+			"one short", director.Policy{}, compute.SourceState{Reserve: 2, Counts: counts(1, 0)}, "create 1",
+			"1 there and 2 wanted: reserve 2",
+		},
+		{
+			"spare ones beside those in use", director.Policy{},
+			compute.SourceState{Reserve: 2, Spare: 2, Counts: counts(1, 4)}, "create 1", "spare 2",
+		},
+		{
+			"maximum holds", director.Policy{},
+			compute.SourceState{Reserve: 9, Maximum: 3, Present: 2, Counts: counts(0, 2)}, "create 1",
+			"maximum allows 3",
+		},
+		{
+			"those on the way out take places", director.Policy{},
+			compute.SourceState{Reserve: 3, Maximum: 3, Present: 3, Counts: compute.Counts{Discarding: 3}}, "",
+			"no place under the maximum",
+		},
+		{
+			"what is being made counts", director.Policy{},
+			compute.SourceState{Reserve: 3, Counts: compute.Counts{Creating: 2, SettingUp: 1}}, "", "",
+		},
+		{
+			"what is made for a request is as good as in use", director.Policy{},
+			compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2}}, "create 1", "",
+		},
 		{"what is waited for", director.Policy{}, compute.SourceState{Spare: 1, Waiting: 3}, "create 4", "3 are waited for"},
-		{"no storm", director.Policy{}, compute.SourceState{Reserve: 100}, "create 8", "0 there and 100 wanted: reserve 100; 8 more may be under way now, and the others follow"},
+		{
+			"no storm", director.Policy{}, compute.SourceState{Reserve: 100}, "create 8",
+			"0 there and 100 wanted: reserve 100; 8 more may be under way now, and the others follow",
+		},
 		{"a storm under way", director.Policy{}, compute.SourceState{Reserve: 100, Counts: compute.Counts{Creating: 5}}, "create 3", ""},
-		{"paused", director.Policy{}, compute.SourceState{Reserve: 2, Paused: noon.Add(time.Minute), LastError: "quota"}, "", "nothing is made for 1m0s, as it failed: quota"},
+		{
+			"paused", director.Policy{},
+			compute.SourceState{Reserve: 2, Paused: noon.Add(time.Minute), LastError: "quota"}, "",
+			"nothing is made for 1m0s, as it failed: quota",
+		},
 		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4}, "create 1", ""},
 		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4, Counts: compute.Counts{Creating: 1}}, "", ""},
 		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Broken: errors.New("no such key")}, "", "no such key"},
 
-		{"nothing of what was changed becomes ready", director.Policy{}, compute.SourceState{Spare: 1, Counts: counts(1, 0), Unready: &compute.Unready{Since: noon, Changed: compute.ChangedKeys, Failures: 2, Why: "no node"}}, "", "; nothing by the changed configuration has become ready since " + noon.Local().Format(time.DateTime) + ": no node"},
-		{"surplus, the longest idle first", director.Policy{}, compute.SourceState{Reserve: 1, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30, discard web-20", "stood idle for 30m0s"},
-		{"not before idle", director.Policy{}, compute.SourceState{Reserve: 1, Idle: 25 * time.Minute, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30", ""},
-		{"booting ones are no surplus to kill", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "", ""},
-		{"what stands ready does not go for what is being made", director.Policy{}, compute.SourceState{Spare: 2, Counts: compute.Counts{Creating: 1, SettingUp: 1, Cleaning: 1, Ready: 3, Leased: 1}, Idlers: idlers(9, 8, 7)}, "discard web-9", ""},
-		{"what a request waits for is as good as in use", director.Policy{}, compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2, Ready: 2}, Idlers: idlers(9, 8)}, "discard web-9", ""},
-		{"only booting ones", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, SettingUp: 3}}, "", ""},
+		{
+			"nothing of what was changed becomes ready", director.Policy{},
+			compute.SourceState{
+				Spare: 1, Counts: counts(1, 0),
+				Unready: &compute.Unready{Since: noon, Changed: compute.ChangedKeys, Failures: 2, Why: "no node"},
+			},
+			"",
+			"; nothing by the changed configuration has become ready since " + noon.Local().Format(time.DateTime) + ": no node",
+		},
+		{
+			"surplus, the longest idle first", director.Policy{},
+			compute.SourceState{Reserve: 1, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)},
+			"discard web-30, discard web-20", "stood idle for 30m0s",
+		},
+		{
+			"not before idle", director.Policy{},
+			compute.SourceState{Reserve: 1, Idle: 25 * time.Minute, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)},
+			"discard web-30", "",
+		},
+		{
+			"booting ones are no surplus to kill", director.Policy{},
+			compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "", "",
+		},
+		{
+			"what stands ready does not go for what is being made", director.Policy{},
+			compute.SourceState{
+				Spare: 2, Counts: compute.Counts{Creating: 1, SettingUp: 1, Cleaning: 1, Ready: 3, Leased: 1},
+				Idlers: idlers(9, 8, 7),
+			},
+			"discard web-9", "",
+		},
+		{
+			"what a request waits for is as good as in use", director.Policy{},
+			compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2, Ready: 2}, Idlers: idlers(9, 8)},
+			"discard web-9", "",
+		},
+		{
+			"only booting ones", director.Policy{},
+			compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, SettingUp: 3}}, "", "",
+		},
 		{"never what is in use", director.Policy{}, compute.SourceState{Counts: counts(0, 5)}, "", ""},
-		{"what waits for a request is not surplus", director.Policy{}, compute.SourceState{Waiting: 2, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "", ""},
-		{"keep is above spare", director.Policy{Strategy: level{Spare: 1, Keep: 3}}, compute.SourceState{Aim: compute.Aim{Spare: 3, Until: noon.Add(9 * time.Minute)}, Counts: counts(4, 0), Idlers: idlers(9, 8, 7, 6)}, "discard web-9", ""},
+		{
+			"what waits for a request is not surplus", director.Policy{},
+			compute.SourceState{Waiting: 2, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "", "",
+		},
+		{
+			"keep is above spare", director.Policy{Strategy: level{Spare: 1, Keep: 3}},
+			compute.SourceState{
+				Aim: compute.Aim{Spare: 3, Until: noon.Add(9 * time.Minute)}, Counts: counts(4, 0),
+				Idlers: idlers(9, 8, 7, 6),
+			},
+			"discard web-9", "",
+		},
 
-		{"stopped before discarded", director.Policy{}, compute.SourceState{ColdMost: 1, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "stop web-9, discard web-8", ""},
-		{"cold ones are no surplus", director.Policy{}, compute.SourceState{Reserve: 1, ColdMost: 2, Cold: 2, Counts: counts(3, 0), Idlers: idlers(-9, -8, 7)}, "", ""},
-		{"started before made", director.Policy{}, compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "start web-8, start web-9, create 1", ""},
-		{"started though it is paused", director.Policy{}, compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Paused: noon.Add(time.Hour)}, "start web-9", ""},
-		{"too many cold ones", director.Policy{}, compute.SourceState{ColdMost: 1, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "discard web-9", "2 are stopped, and 1 may be"},
+		{
+			"stopped before discarded", director.Policy{},
+			compute.SourceState{ColdMost: 1, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "stop web-9, discard web-8",
+			"",
+		},
+		{
+			"cold ones are no surplus", director.Policy{},
+			compute.SourceState{Reserve: 1, ColdMost: 2, Cold: 2, Counts: counts(3, 0), Idlers: idlers(-9, -8, 7)}, "",
+			"",
+		},
+		{
+			"started before made", director.Policy{},
+			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)},
+			"start web-8, start web-9, create 1", "",
+		},
+		{
+			"started though it is paused", director.Policy{},
+			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Paused: noon.Add(time.Hour)},
+			"start web-9", "",
+		},
+		{
+			"too many cold ones", director.Policy{},
+			compute.SourceState{ColdMost: 1, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "discard web-9",
+			"2 are stopped, and 1 may be",
+		},
 
-		{"budget", director.Policy{Price: 0.5, Budget: 2}, compute.SourceState{Reserve: 10, Counts: counts(1, 1)}, "create 2", "the budget allows 4"},
-		{"a budget that is spent", director.Policy{Price: 1, Budget: 2}, compute.SourceState{Spare: 3, Counts: counts(1, 5), Idlers: idlers(9)}, "discard web-9", ""},
+		{
+			"budget", director.Policy{Price: 0.5, Budget: 2}, compute.SourceState{Reserve: 10, Counts: counts(1, 1)},
+			"create 2", "the budget allows 4",
+		},
+		{
+			"a budget that is spent", director.Policy{Price: 1, Budget: 2},
+			compute.SourceState{Spare: 3, Counts: counts(1, 5), Idlers: idlers(9)}, "discard web-9", "",
+		},
 		{"an exact budget", director.Policy{Price: 0.1, Budget: 0.3}, compute.SourceState{Reserve: 10}, "create 3", ""},
 		{"a price alone", director.Policy{Price: 1}, compute.SourceState{Reserve: 3}, "create 3", ""},
 
-		{"an aim is said", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Counts: counts(2, 0)}, "aim 2 1", ""},
-		{"an aim stands", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(6 * time.Minute)}, Counts: counts(2, 0)}, "", ""},
-		{"an aim ends soon", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(4 * time.Minute)}, Counts: counts(2, 0)}, "aim 2 1", ""},
-		{"an aim is over", director.Policy{}, compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(9 * time.Minute)}, Counts: counts(1, 0)}, "aim 1 0", ""},
-		{"an old aim does no harm", director.Policy{}, compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(-time.Minute)}, Counts: counts(1, 0)}, "", ""},
+		{
+			"an aim is said", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}},
+			compute.SourceState{Counts: counts(2, 0)}, "aim 2 1", "",
+		},
+		{
+			"an aim stands", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}},
+			compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(6 * time.Minute)}, Counts: counts(2, 0)},
+			"", "",
+		},
+		{
+			"an aim ends soon", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}},
+			compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(4 * time.Minute)}, Counts: counts(2, 0)},
+			"aim 2 1", "",
+		},
+		{
+			"an aim is over", director.Policy{},
+			compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(9 * time.Minute)}, Counts: counts(1, 0)},
+			"aim 1 0", "",
+		},
+		{
+			"an old aim does no harm", director.Policy{},
+			compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(-time.Minute)}, Counts: counts(1, 0)},
+			"", "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.state.Name, c.state.Tired = "web", tired(c.state, noon)
-			plans := director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.state}})
+			plans := director.Decide(
+				map[string]director.Policy{"web": c.policy}, director.Limits{},
+				compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.state}},
+			)
 			if len(plans) != 1 || words(plans[0].Directives) != c.want {
 				t.Fatalf("got %s, want %s", words(plans[0].Directives), c.want)
 			}
@@ -156,7 +281,8 @@ func TestLimitOfAProvider(t *testing.T) {
 	}
 }
 
-// place is a source with instances that boot, for properties: it does at once what a director says, and at random what users do.
+// place is a source with instances that boot, for properties: it does at once what a director says,
+// and at random what users do.
 type place struct {
 	state   compute.SourceState
 	booting []int // rounds that each needs
@@ -227,7 +353,8 @@ func (p *place) round(t interface{ Fatalf(string, ...any) }, policy director.Pol
 	p.booting = still
 }
 
-// TestDryRunTakesNoPlace: what is only said keeps nothing from being made at the other sources of a type.
+// TestDryRunTakesNoPlace: what is only said keeps nothing from being made at the other sources of a
+// type.
 func TestDryRunTakesNoPlace(t *testing.T) {
 	plans := director.Decide(map[string]director.Policy{"said": {DryRun: true}}, director.Limits{PerSource: 8, PerProvider: 8}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{
 		{Name: "said", Type: "fake", Spare: 8}, {Name: "web", Type: "fake", Spare: 8},
@@ -239,12 +366,13 @@ func TestDryRunTakesNoPlace(t *testing.T) {
 	}
 }
 
-// TestProperties: whatever users do, there are never more than the maximum, what is in use stays, and when they rest the source comes to what is
-// wanted and then nothing moves any more.
+// TestProperties: whatever users do, there are never more than the maximum, what is in use stays,
+// and when they rest the source comes to what is wanted and then nothing moves any more.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		number := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
-		p := &place{now: noon, state: compute.SourceState{Name: "web", Reserve: number("reserve", 12), Spare: number("spare", 6), Maximum: number("maximum", 15),
+		p := &place{now: noon, state: compute.SourceState{Name: "web", Reserve: number("reserve", 12),
+			Spare: number("spare", 6), Maximum: number("maximum", 15),
 			ColdMost: number("cold", 3), Idle: time.Duration(number("idle", 5)) * time.Minute}}
 		policy := director.Policy{Price: float64(number("price", 3)), Budget: float64(number("budget", 30))}
 		boot := 1 + number("boot", 4)
@@ -268,7 +396,10 @@ func TestProperties(t *testing.T) {
 			}
 			if back := min(number("back", 3), c.Leased); back > 0 {
 				for k := range back {
-					p.state.Idlers = append(p.state.Idlers, compute.Idler{ID: compute.ID(fmt.Sprint("web-back-", p.now.Unix(), "-", k)), Since: p.now})
+					p.state.Idlers = append(
+						p.state.Idlers,
+						compute.Idler{ID: compute.ID(fmt.Sprint("web-back-", p.now.Unix(), "-", k)), Since: p.now},
+					)
 				}
 				c.Ready += back
 				c.Leased -= back
@@ -300,7 +431,8 @@ func TestProperties(t *testing.T) {
 		if policy.Price > 0 && policy.Budget > 0 {
 			wanted = min(wanted, max(s.Counts.Leased, int(policy.Budget/policy.Price)))
 		}
-		if have := s.Counts.Ready + s.Counts.Leased - s.Cold; have != wanted && !(s.Maximum > 0 && s.Counts.Present() == s.Maximum && s.Cold > 0) {
+		if have := s.Counts.Ready + s.Counts.Leased - s.Cold; have != wanted &&
+			!(s.Maximum > 0 && s.Counts.Present() == s.Maximum && s.Cold > 0) {
 			t.Fatalf("%d are there and %d are wanted: %+v", have, wanted, plans[0])
 		}
 	})

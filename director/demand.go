@@ -8,22 +8,28 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Demand is the strategy that keeps as many spare ones as the next requests will take before a new one can stand in their place.
+// Demand is the strategy that keeps as many spare ones as the next requests will take before a new
+// one can stand in their place.
 //
-// It is the base-stock policy with one-for-one replenishment, (S-1, S), of inventory theory. Each lease that is given takes one instance away and
-// orders another, which is there after the time t: that of making one, or the time until the leased one comes back, where it is used again and that is
-// shorter. With arrivals of a Poisson process at the rate r, the number of orders under way has the Poisson distribution with the mean r*t, whatever
-// the distribution of t (Palm's theorem; it is the queue M/G/∞). A request finds an instance ready if fewer than S are under way, so for the share
-// HitRate of requests
+// It is the base-stock policy with one-for-one replenishment, (S-1, S), of inventory theory. Each
+// lease that is given takes one instance away and orders another, which is there after the time t:
+// that of making one, or the time until the leased one comes back, where it is used again and that
+// is shorter. With arrivals of a Poisson process at the rate r, the number of orders under way has
+// the Poisson distribution with the mean r*t, whatever the distribution of t (Palm's theorem; it is
+// the queue M/G/∞). A request finds an instance ready if fewer than S are under way, so for the
+// share HitRate of requests
 //
 //	S = 1 + min { n : P(Poisson(r*t) <= n) >= HitRate }
 //
-// G. J. Feeney and C. C. Sherbrooke, The (s-1, s) Inventory Policy under Compound Poisson Demand, Management Science 12 (5), 1966. Requests that come
-// in bursts have a variance over the mean above 1; then the negative binomial distribution with that ratio stands for Poisson's, as in C. C. Sherbrooke,
-// VARI-METRIC: Improved Approximations for Multi-Indenture, Multi-Echelon Availability Models, Operations Research 34 (2), 1986.
+// G. J. Feeney and C. C. Sherbrooke, The (s-1, s) Inventory Policy under Compound Poisson Demand,
+// Management Science 12 (5), 1966. Requests that come in bursts have a variance over the mean above
+// 1; then the negative binomial distribution with that ratio stands for Poisson's, as in C. C.
+// Sherbrooke, VARI-METRIC: Improved Approximations for Multi-Indenture, Multi-Echelon Availability
+// Models, Operations Research 34 (2), 1986.
 //
-// The rate is the larger of that in the whole window and that in its last tenth: it grows at once and shrinks slowly. What is there is kept up to the
-// S of a rate two standard deviations above, so that the noise of counting makes nothing come and go. Without requests in the window S is 0.
+// The rate is the larger of that in the whole window and that in its last tenth: it grows at once
+// and shrinks slowly. What is there is kept up to the S of a rate two standard deviations above, so
+// that the noise of counting makes nothing come and go. Without requests in the window S is 0.
 type Demand struct {
 	HitRate float64 // the share of requests that shall find one ready, between 0 and 1; 0: 0.95
 }

@@ -27,15 +27,16 @@ const (
 	plotBottom  = 28 // for the times
 )
 
-// The colours are told apart by people who see few, on white and on black; the areas differ in lightness too.
+// The colours are told apart by people who see few, on white and on black; the areas differ in
+// lightness too.
 const plotStyle = `text{font:13px system-ui,sans-serif;fill:#1f2933}.t{font-weight:600;font-size:15px}.m{fill:#52606d;font-size:12px}.b{fill:#fff}
 .g{stroke:#d5dbe1;stroke-width:1;fill:none}.used{fill:#2b6cb0}.idle{fill:#9fc9ea}.cold{fill:#dbe3ea}.wanted{stroke:#1f2933;stroke-width:1.5;fill:none;stroke-dasharray:5 3}
 .waiting{stroke:#c2410c;stroke-width:2;fill:none}
 @media (prefers-color-scheme:dark){text{fill:#e4e7eb}.m{fill:#9aa5b1}.b{fill:#14181d}.g{stroke:#323f4b}.used{fill:#4a90d9}.idle{fill:#27557f}.cold{fill:#2b343d}.wanted{stroke:#e4e7eb}.waiting{stroke:#fb923c}}
 `
 
-// Plot draws charts below each other as an SVG, for light and dark screens: instances in use, idle and stopped on top of each other, what was wanted,
-// and how many requests waited.
+// Plot draws charts below each other as an SVG, for light and dark screens: instances in use, idle
+// and stopped on top of each other, what was wanted, and how many requests waited.
 func Plot(w io.Writer, charts []Chart) error {
 	var b bytes.Buffer
 	height := chartHeight * len(charts)
@@ -154,8 +155,10 @@ func timeTicks(span time.Duration) (every time.Duration, form string) {
 		every time.Duration
 		form  string
 	}{
-		{time.Second, "15:04:05"}, {10 * time.Second, "15:04:05"}, {time.Minute, "15:04"}, {5 * time.Minute, "15:04"}, {15 * time.Minute, "15:04"}, {time.Hour, "15:04"},
-		{3 * time.Hour, "15:04"}, {6 * time.Hour, "Jan 2 15:04"}, {12 * time.Hour, "Jan 2 15:04"}, {day, "Jan 2"}, {2 * day, "Jan 2"}, {7 * day, "Jan 2"}, {28 * day, "Jan 2006"},
+		{time.Second, "15:04:05"}, {10 * time.Second, "15:04:05"}, {time.Minute, "15:04"}, {5 * time.Minute, "15:04"},
+		{15 * time.Minute, "15:04"}, {time.Hour, "15:04"},
+		{3 * time.Hour, "15:04"}, {6 * time.Hour, "Jan 2 15:04"}, {12 * time.Hour, "Jan 2 15:04"}, {day, "Jan 2"},
+		{2 * day, "Jan 2"}, {7 * day, "Jan 2"}, {28 * day, "Jan 2006"},
 	} {
 		if span/t.every <= 10 {
 			return t.every, t.form

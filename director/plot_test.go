@@ -13,13 +13,17 @@ import (
 	"github.com/hostler-project/hostler/director"
 )
 
-// TestPlot: the picture is well-formed, of bounded size however long the trace, readable on both backgrounds, and says what it shows.
+// TestPlot: the picture is well-formed, of bounded size however long the trace, readable on both
+// backgrounds, and says what it shows.
 func TestPlot(t *testing.T) {
 	for _, hours := range []float64{0.1, 5, 24 * 30} {
-		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 2, Maximum: 4, ColdMost: 1, Idle: time.Minute}, Tick: time.Minute,
+		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 2, Maximum: 4, ColdMost: 1, Idle: time.Minute},
+			Tick:  time.Minute,
 			Model: director.Model{Create: time.Minute}}, poisson(7, hours, 40, 5*time.Minute))
 		var b bytes.Buffer
-		if err := director.Plot(&b, []director.Chart{{Title: "web <b> & co", Caption: "reserve", Outcome: o}, {Title: "nothing"}}); err != nil {
+		if err := director.Plot(
+			&b, []director.Chart{{Title: "web <b> & co", Caption: "reserve", Outcome: o}, {Title: "nothing"}},
+		); err != nil {
 			t.Fatal(err)
 		}
 		d := xml.NewDecoder(bytes.NewReader(b.Bytes()))
@@ -30,7 +34,10 @@ func TestPlot(t *testing.T) {
 				t.Fatalf("it is not well-formed: %v", err)
 			}
 		}
-		for _, want := range []string{"web &lt;b&gt; &amp; co", "prefers-color-scheme:dark", ">in use<", ">waiting<", ">no requests<", `class="used"`} {
+		for _, want := range []string{
+			"web &lt;b&gt; &amp; co", "prefers-color-scheme:dark", ">in use<", ">waiting<", ">no requests<",
+			`class="used"`,
+		} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("it has no %s", want)
 			}

@@ -2,8 +2,9 @@ package director
 
 import "math"
 
-// quantile returns the smallest n such that a count with that mean, and that variance over its mean, is at most n with probability p. The count has
-// the Poisson distribution, or with a spread above 1 the negative binomial one. Above a mean of 300 the normal distribution is near enough.
+// quantile returns the smallest n such that a count with that mean, and that variance over its
+// mean, is at most n with probability p. The count has the Poisson distribution, or with a spread
+// above 1 the negative binomial one. Above a mean of 300 the normal distribution is near enough.
 func quantile(p, mean, spread float64) int {
 	if !(mean > 0) || !(p > 0) {
 		return 0

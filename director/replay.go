@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
-// Arrival is a request of a trace: when it came, of which source, and for how long it used its instance.
+// Arrival is a request of a trace: when it came, of which source, and for how long it used its
+// instance.
 type Arrival struct {
 	Time   time.Time
 	Source string
@@ -86,12 +87,16 @@ func (o *Outcome) HitRate() float64 {
 	return float64(o.Hits) / float64(o.Requests)
 }
 
-// Replay runs a trace through the decisions that Run would take, with the model for computers and without waiting. It is a pure function: the same
-// arguments give the same outcome. The arrivals are of this source and need no order.
+// Replay runs a trace through the decisions that Run would take, with the model for computers and
+// without waiting. It is a pure function: the same arguments give the same outcome. The arrivals
+// are of this source and need no order.
 func Replay(setup Setup, arrivals []Arrival) Outcome {
 	setup.Window = cmp.Or(setup.Window, time.Hour)
 	setup.Tick = cmp.Or(setup.Tick, usualTick)
-	r := &replay{Setup: setup, gauge: gauge.New(setup.Window), dice: rand.New(rand.NewPCG(setup.Model.Seed, 1)), boxes: map[compute.ID]*box{}}
+	r := &replay{
+		Setup: setup, gauge: gauge.New(setup.Window), dice: rand.New(rand.NewPCG(setup.Model.Seed, 1)),
+		boxes: map[compute.ID]*box{},
+	}
 	r.state = setup.Source
 	arrivals = slices.Clone(arrivals)
 	slices.SortStableFunc(arrivals, func(a, b Arrival) int { return a.Time.Compare(b.Time) })
@@ -176,7 +181,8 @@ type replay struct {
 }
 
 func (r *replay) begin(arrivals []Arrival) {
-	r.now = arrivals[0].Time.Add(-2*r.Model.Create - 2*r.Tick) // what a director had time to make is there when the first request comes
+	// what a director had time to make is there when the first request comes
+	r.now = arrivals[0].Time.Add(-2*r.Model.Create - 2*r.Tick)
 	r.out.Begin, r.from = r.now, r.now
 	end := r.now
 	for _, a := range arrivals {
@@ -258,7 +264,8 @@ func (r *replay) in(b *box, counts *int) {
 	r.out.Peak = max(r.out.Peak, r.state.Counts.Cached()+r.state.Counts.Leased)
 }
 
-// arrive serves a request as the engine does: a running one, one that is stopped, a new one, or the queue.
+// arrive serves a request as the engine does: a running one, one that is stopped, a new one, or the
+// queue.
 func (r *replay) arrive(a Arrival) {
 	if b := r.pick(false); b != nil && len(r.queue) == 0 {
 		r.out.Hits++

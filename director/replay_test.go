@@ -39,13 +39,23 @@ func TestReplayByHand(t *testing.T) {
 		made    int
 		checked func(o director.Outcome) bool
 	}{
-		{"nothing ahead of need", compute.SourceState{}, model, []time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}, 0, 0, 3, nil},
-		{"one of each is enough", compute.SourceState{Reserve: 2}, model, []time.Duration{0, 0, 0}, 3, 0, 2, func(o director.Outcome) bool { return o.Peak == 2 && o.Used == 21*time.Minute }},
+		{
+			"nothing ahead of need", compute.SourceState{}, model,
+			[]time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}, 0, 0, 3, nil,
+		},
+		{
+			"one of each is enough", compute.SourceState{Reserve: 2}, model, []time.Duration{0, 0, 0}, 3, 0, 2,
+			func(o director.Outcome) bool { return o.Peak == 2 && o.Used == 21*time.Minute },
+		},
 		{"a maximum of one", compute.SourceState{Reserve: 1, Maximum: 1}, model, []time.Duration{0, 0, 9 * time.Minute}, 2, 0, 1, nil},
 		{"idle keeps", compute.SourceState{Idle: time.Hour}, model, []time.Duration{0, 2 * time.Minute, 2 * time.Minute}, 1, 0, 2, nil},
 		{"cold ones are started", compute.SourceState{ColdMost: 1}, director.Model{Create: 2 * time.Minute, Start: 10 * time.Second},
-			[]time.Duration{10 * time.Second, 2 * time.Minute, 2 * time.Minute}, 0, 1, 2, func(o director.Outcome) bool { return o.Stopped > 10*time.Minute }},
-		{"of one use", compute.SourceState{Reserve: 2}, director.Model{Create: 2 * time.Minute, OneUse: true}, []time.Duration{0, 0, 0}, 3, 0, 5, nil},
+			[]time.Duration{10 * time.Second, 2 * time.Minute, 2 * time.Minute}, 0, 1, 2,
+			func(o director.Outcome) bool { return o.Stopped > 10*time.Minute }},
+		{
+			"of one use", compute.SourceState{Reserve: 2}, director.Model{Create: 2 * time.Minute, OneUse: true},
+			[]time.Duration{0, 0, 0}, 3, 0, 5, nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.source.Name = "web"
@@ -60,16 +70,22 @@ func TestReplayByHand(t *testing.T) {
 	}
 }
 
-// TestReplaySums: whatever the trace and the setting, each request is served once, nothing is above the maximum, the sums of the plot are the sums of the
-// outcome, and the same arguments give the same outcome.
+// TestReplaySums: whatever the trace and the setting, each request is served once, nothing is above
+// the maximum, the sums of the plot are the sums of the outcome, and the same arguments give the
+// same outcome.
 func TestReplaySums(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		number := func(name string, least, most int) int { return rapid.IntRange(least, most).Draw(t, name) }
-		trace := poisson(uint64(number("seed", 0, 1<<30)), 3, float64(number("rate", 1, 60)), time.Duration(number("lasts", 1, 40))*time.Minute)
+		trace := poisson(
+			uint64(number("seed", 0, 1<<30)), 3, float64(number("rate", 1, 60)),
+			time.Duration(number("lasts", 1, 40))*time.Minute,
+		)
 		setup := director.Setup{
-			Source: compute.SourceState{Name: "web", Reserve: number("reserve", 0, 5), Spare: number("spare", 0, 4), Maximum: number("maximum", 0, 12),
+			Source: compute.SourceState{Name: "web", Reserve: number("reserve", 0, 5), Spare: number("spare", 0, 4),
+				Maximum:  number("maximum", 0, 12),
 				ColdMost: number("cold", 0, 3), Idle: time.Duration(number("idle", 0, 20)) * time.Minute},
-			Model: director.Model{Create: time.Duration(number("create", 0, 300)) * time.Second, Jitter: 0.5, Clean: time.Duration(number("clean", 0, 60)) * time.Second,
+			Model: director.Model{Create: time.Duration(number("create", 0, 300)) * time.Second, Jitter: 0.5,
+				Clean: time.Duration(number("clean", 0, 60)) * time.Second,
 				Start: 5 * time.Second, Stop: time.Second, OneUse: rapid.Bool().Draw(t, "one use"), Seed: 3},
 		}
 		if rapid.Bool().Draw(t, "demand") {
@@ -96,7 +112,10 @@ func TestReplaySums(t *testing.T) {
 		}
 		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-6*math.Max(1, math.Max(a, b)) }
 		if !near(used, o.Used.Seconds()) || !near(lasted, o.Used.Seconds()) || !near(idle, o.Idle.Seconds()) {
-			t.Fatalf("in use for %v s, by the plot %v, by the trace %v; idle for %v, by the plot %v", o.Used.Seconds(), used, lasted, o.Idle.Seconds(), idle)
+			t.Fatalf(
+				"in use for %v s, by the plot %v, by the trace %v; idle for %v, by the plot %v", o.Used.Seconds(), used,
+				lasted, o.Idle.Seconds(), idle,
+			)
 		}
 		if again := director.Replay(setup, trace); !reflect.DeepEqual(again, o) {
 			t.Fatal("the second time it is another outcome")
@@ -104,20 +123,27 @@ func TestReplaySums(t *testing.T) {
 	})
 }
 
-// TestDemandInReplay: under a steady load strategy demand meets the share that is asked for where nothing is used again, is cheaper than a stock for
-// the worst hour when the load comes and goes, and does not flap.
+// TestDemandInReplay: under a steady load strategy demand meets the share that is asked for where
+// nothing is used again, is cheaper than a stock for the worst hour when the load comes and goes,
+// and does not flap.
 func TestDemandInReplay(t *testing.T) {
 	demand := director.Policy{Strategy: director.Demand{HitRate: 0.95}}
 	source := compute.SourceState{Name: "web", Idle: 10 * time.Minute}
 	for seed := range uint64(2) {
-		steady := director.Replay(director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, OneUse: true}}, poisson(seed, 24, 60, 5*time.Minute))
+		steady := director.Replay(
+			director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, OneUse: true}},
+			poisson(seed, 24, 60, 5*time.Minute),
+		)
 		if r := steady.HitRate(); r < 0.93 {
 			t.Errorf("%.3f found one ready", r)
 		}
 		if steady.Made > steady.Requests*11/10+20 {
 			t.Errorf("%d were made for %d requests", steady.Made, steady.Requests)
 		}
-		again := director.Replay(director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, Clean: 5 * time.Second}}, poisson(seed, 24, 60, 5*time.Minute))
+		again := director.Replay(
+			director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, Clean: 5 * time.Second}},
+			poisson(seed, 24, 60, 5*time.Minute),
+		)
 		if r := again.HitRate(); r < 0.97 || again.Made > again.Requests/6 {
 			t.Errorf("used again: %.3f found one ready, and %d were made for %d", r, again.Made, again.Requests)
 		}
@@ -128,7 +154,10 @@ func TestDemandInReplay(t *testing.T) {
 				days = append(days, a)
 			}
 		}
-		follows := director.Replay(director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, Clean: 5 * time.Second}}, days)
+		follows := director.Replay(
+			director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, Clean: 5 * time.Second}},
+			days,
+		)
 		stock := source
 		stock.Spare = 8
 		stands := director.Replay(director.Setup{Source: stock, Model: director.Model{Create: time.Minute, Clean: 5 * time.Second}}, days)
@@ -145,8 +174,9 @@ func TestNoOscillation(t *testing.T) {
 		trace = append(trace, director.Arrival{Time: noon.Add(time.Duration(n) * time.Minute), Source: "web", Lasts: 150 * time.Second})
 	}
 	for _, strategy := range []director.Strategy{director.Reserve{}, director.Demand{}} {
-		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 1, Idle: 10 * time.Minute}, Policy: director.Policy{Strategy: strategy},
-			Model: director.Model{Create: 100 * time.Second, Clean: time.Second}}, trace)
+		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 1, Idle: 10 * time.Minute},
+			Policy: director.Policy{Strategy: strategy},
+			Model:  director.Model{Create: 100 * time.Second, Clean: time.Second}}, trace)
 		if o.Made > 10 || o.Discarded > 1 || o.HitRate() < 0.99 {
 			t.Errorf("%T: %d made, %d discarded, %.3f ready", strategy, o.Made, o.Discarded, o.HitRate())
 		}

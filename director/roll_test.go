@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// edited is a provider that makes computers of a text which somebody edits; of "broken" none becomes ready.
+// edited is a provider that makes computers of a text which somebody edits; of "broken" none
+// becomes ready.
 type edited struct {
 	compute.Provider
 	mu   *sync.Mutex
@@ -37,7 +38,8 @@ func (e edited) Create(ctx context.Context, spec compute.Spec) (compute.Instance
 	return i, err
 }
 
-// TestRollsWithoutAHole: while a director keeps a source filled, what is replaced since it was changed leaves never fewer ready than are wanted, whether or not what is made now becomes ready.
+// TestRollsWithoutAHole: while a director keeps a source filled, what is replaced since it was
+// changed leaves never fewer ready than are wanted, whether or not what is made now becomes ready.
 func TestRollsWithoutAHole(t *testing.T) {
 	var mu sync.Mutex
 	text := "one"
@@ -46,7 +48,10 @@ func TestRollsWithoutAHole(t *testing.T) {
 		defer mu.Unlock()
 		text = now
 	}
-	set := setting{source: pool.Source{Spare: 4, Maximum: 9}, wrap: func(p compute.Provider) compute.Provider { return edited{p, &mu, &text} }}
+	set := setting{
+		source: pool.Source{Spare: 4, Maximum: 9},
+		wrap:   func(p compute.Provider) compute.Provider { return edited{p, &mu, &text} },
+	}
 	directed(t, set, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
 		r.want("at first", compute.Counts{Ready: 4})

@@ -15,9 +15,11 @@ import (
 
 // Pool is what a director works on. A pool.Pool is one.
 type Pool interface {
-	// Snapshot copies the sources as they stand, with the ready instances of those for which idlers says yes.
+	// Snapshot copies the sources as they stand, with the ready instances of those for which idlers
+	// says yes.
 	Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error)
-	// Do records a directive and its reason, and returns what is left to do, which is then called once; nil: nothing is left.
+	// Do records a directive and its reason, and returns what is left to do, which is then called
+	// once; nil: nothing is left.
 	Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error)
 }
 
@@ -26,12 +28,16 @@ type Options struct {
 	Pool     Pool
 	Policies map[string]Policy // by source; one that is not in it has the strategy Reserve
 	Limits   Limits
-	Tick     time.Duration   // between two looks where no bell rings; 0: 10 s
-	Bell     <-chan struct{} // a look is due now; of size 1, so that who rings never waits; nil: there is none
-	Leads    func() bool     // tells whether it is to look and decide now, as of several on a store one does; nil: it is
-	DryRun   bool            // say what would be done, and do nothing
-	Told     func([]Plan)    // is called with each round's plans, also a dry run's; nil: not. It must not keep the director waiting
-	Log      *slog.Logger    // nil: none
+	Tick     time.Duration // between two looks where no bell rings; 0: 10 s
+	// a look is due now; of size 1, so that who rings never waits; nil: there is none
+	Bell <-chan struct{}
+	// tells whether it is to look and decide now, as of several on a store one does; nil: it is
+	Leads  func() bool
+	DryRun bool // say what would be done, and do nothing
+	// is called with each round's plans, also a dry run's; nil: not. It must not keep the director
+	// waiting
+	Told func([]Plan)
+	Log  *slog.Logger // nil: none
 }
 
 const (
@@ -40,7 +46,8 @@ const (
 	shortest = 100 * time.Millisecond
 )
 
-// Director keeps sources at what is wanted of them. Only one is to run on a store at a time: more would do no harm, and the same work twice.
+// Director keeps sources at what is wanted of them. Only one is to run on a store at a time: more
+// would do no harm, and the same work twice.
 type Director struct {
 	done chan struct{} // a directive has been carried out
 
@@ -62,8 +69,8 @@ func New(opt Options) (*Director, error) {
 	return &Director{opt: opt, done: make(chan struct{}, 1)}, nil
 }
 
-// Change has the director go on, from its next look on, with another configuration and the pool by that; what is under way is carried out. Bell, Told,
-// Leads and Log stay what they were.
+// Change has the director go on, from its next look on, with another configuration and the pool by
+// that; what is under way is carried out. Bell, Told, Leads and Log stay what they were.
 func (d *Director) Change(opt Options) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,8 +112,9 @@ func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	return plans, nil
 }
 
-// Run looks, decides and has it done, at each tick and bell, until ctx ends; then it waits for what is under way to be put down. What goes wrong is
-// logged, and repaired by the next look. It returns nil.
+// Run looks, decides and has it done, at each tick and bell, until ctx ends; then it waits for what
+// is under way to be put down. What goes wrong is logged, and repaired by the next look. It returns
+// nil.
 func (d *Director) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	defer under.Wait()
@@ -125,7 +133,9 @@ func (d *Director) Run(ctx context.Context) error {
 			return nil
 		}
 		d.round(ctx, &under)
-		select { // a bell that rings all the time is one look after the other, and not all that the machine does
+		// a bell that rings all the time is one look after the other, and not all that the machine
+		// does
+		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(shortest):
@@ -134,7 +144,8 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 }
 
-// round looks once. Directives are recorded one after the other and carried out beside each other, as many as Limits let the plans have.
+// round looks once. Directives are recorded one after the other and carried out beside each other,
+// as many as Limits let the plans have.
 func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 	opt := d.options()
 	if opt.Leads != nil && !opt.Leads() {
@@ -149,7 +160,10 @@ func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 	}
 	for _, plan := range plans {
 		for _, what := range plan.Directives {
-			log := opt.Log.With("source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason", what.Reason)
+			log := opt.Log.With(
+				"source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason",
+				what.Reason,
+			)
 			if opt.DryRun || plan.DryRun {
 				log.Info("would be done")
 				continue

@@ -25,7 +25,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a director at work on an engine with a store and fake computers, in a bubble with a clock of its own.
+// rig is a director at work on an engine with a store and fake computers, in a bubble with a clock
+// of its own.
 type rig struct {
 	*pool.Pool
 	t        *testing.T
@@ -39,7 +40,8 @@ type rig struct {
 }
 
 type setting struct {
-	fails  func(op string, id compute.ID) error // of the fake, from before the director's first look; nil: nothing
+	// of the fake, from before the director's first look; nil: nothing
+	fails  func(op string, id compute.ID) error
 	source pool.Source
 	fake   fake.Options
 	policy director.Policy
@@ -85,7 +87,10 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.director, err = director.New(director.Options{Pool: r.Pool, Policies: map[string]director.Policy{"web": set.policy}, Limits: set.limits, Bell: r.bell, DryRun: set.dry, Leads: func() bool { return !r.follows.Load() }})
+		r.director, err = director.New(director.Options{
+			Pool: r.Pool, Policies: map[string]director.Policy{"web": set.policy}, Limits: set.limits, Bell: r.bell,
+			DryRun: set.dry, Leads: func() bool { return !r.follows.Load() },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,9 +168,12 @@ func (r *rig) events(kind string) (out []compute.Event) {
 	return out
 }
 
-// TestFills: the reserve stands ready before anyone asks, a warm acquire takes no time, and what was taken is made anew beside what is in use.
+// TestFills: the reserve stands ready before anyone asks, a warm acquire takes no time, and what
+// was taken is made anew beside what is in use.
 func TestFills(t *testing.T) {
-	directed(t, setting{source: pool.Source{Reserve: 1, Spare: 2, Maximum: 5}, fake: fake.Options{Boot: 2 * time.Minute}}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Reserve: 1, Spare: 2, Maximum: 5}, fake: fake.Options{Boot: 2 * time.Minute},
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Second)
 		r.want("at first", compute.Counts{SettingUp: 2})
 		time.Sleep(3 * time.Minute)
@@ -202,8 +210,12 @@ func TestFills(t *testing.T) {
 // TestStorm: never more are made at a time than the limits allow.
 func TestStorm(t *testing.T) {
 	var mu sync.Mutex
-	now, most := map[compute.ID]bool{}, 0 // by name: the first may have been asked for before anybody looked
-	directed(t, setting{source: pool.Source{Reserve: 40}, fake: fake.Options{CreateTime: time.Minute}, limits: director.Limits{PerSource: 3}}, func(ctx context.Context, r *rig) {
+	// by name: the first may have been asked for before anybody looked
+	now, most := map[compute.ID]bool{}, 0
+	directed(t, setting{
+		source: pool.Source{Reserve: 40}, fake: fake.Options{CreateTime: time.Minute},
+		limits: director.Limits{PerSource: 3},
+	}, func(ctx context.Context, r *rig) {
 		r.fails(func(op string, id compute.ID) error {
 			mu.Lock()
 			defer mu.Unlock()
@@ -224,7 +236,8 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// TestFailing: a source that fails is paused and tried seldom, and comes to what is wanted when it works again.
+// TestFailing: a source that fails is paused and tried seldom, and comes to what is wanted when it
+// works again.
 func TestFailing(t *testing.T) {
 	var broken atomic.Bool
 	var tries atomic.Int32
@@ -257,7 +270,8 @@ func TestFailing(t *testing.T) {
 	})
 }
 
-// TestSurplus: what is too many goes after idle, the one that stood the longest first, and looking keeps nothing alive.
+// TestSurplus: what is too many goes after idle, the one that stood the longest first, and looking
+// keeps nothing alive.
 func TestSurplus(t *testing.T) {
 	directed(t, setting{source: pool.Source{Idle: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
 		a, b := r.take(ctx, 1), r.take(ctx, 1)
@@ -276,10 +290,14 @@ func TestSurplus(t *testing.T) {
 	})
 }
 
-// TestSchedules: a window opens at its time and closes, and what it wanted goes then; a release while it is open keeps what it wants.
+// TestSchedules: a window opens at its time and closes, and what it wanted goes then; a release
+// while it is open keeps what it wants.
 func TestSchedules(t *testing.T) {
 	w := window(t, "night", "0 1 * * *", "0 3 * * *", 0, 2)
-	directed(t, setting{policy: director.Policy{Strategy: director.Schedule{Windows: []director.Window{w}}}}, func(ctx context.Context, r *rig) { // it is midnight there
+	// it is midnight there
+	directed(t, setting{
+		policy: director.Policy{Strategy: director.Schedule{Windows: []director.Window{w}}},
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(59 * time.Minute)
 		r.want("before", compute.Counts{})
 		time.Sleep(2 * time.Minute)
@@ -296,9 +314,13 @@ func TestSchedules(t *testing.T) {
 	})
 }
 
-// TestColdOnes: what is beyond what is wanted is stopped, started before new ones are made, and also by an acquire itself.
+// TestColdOnes: what is beyond what is wanted is stopped, started before new ones are made, and
+// also by an acquire itself.
 func TestColdOnes(t *testing.T) {
-	directed(t, setting{source: pool.Source{Spare: 1, Cold: 2, Idle: time.Minute}, fake: fake.Options{CreateTime: 3 * time.Minute, Boot: 10 * time.Second}}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Spare: 1, Cold: 2, Idle: time.Minute},
+		fake:   fake.Options{CreateTime: 3 * time.Minute, Boot: 10 * time.Second},
+	}, func(ctx context.Context, r *rig) {
 		ids := r.take(ctx, 4)
 		time.Sleep(10 * time.Minute)
 		r.give(ctx, ids...)
@@ -327,7 +349,10 @@ func TestColdOnes(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if cold() != 1 || r.fake.Made() != made {
-			t.Errorf("%d are cold and %d were made, want 1 and none: a cold one takes the place of the warm one", cold(), r.fake.Made()-made)
+			t.Errorf(
+				"%d are cold and %d were made, want 1 and none: a cold one takes the place of the warm one", cold(),
+				r.fake.Made()-made,
+			)
 		}
 		start = time.Now()
 		second := r.take(ctx, 2) // a warm one and a cold one
@@ -368,9 +393,13 @@ func TestStopFails(t *testing.T) {
 	})
 }
 
-// TestDemandOfAStore: a constant load finds instances ready after a while, nothing comes and goes any more, and without load all goes.
+// TestDemandOfAStore: a constant load finds instances ready after a while, nothing comes and goes
+// any more, and without load all goes.
 func TestDemandOfAStore(t *testing.T) {
-	set := setting{source: pool.Source{Idle: 10 * time.Minute, Window: time.Hour}, fake: fake.Options{CreateTime: 90 * time.Second}, policy: director.Policy{Strategy: director.Demand{}}}
+	set := setting{
+		source: pool.Source{Idle: 10 * time.Minute, Window: time.Hour}, fake: fake.Options{CreateTime: 90 * time.Second},
+		policy: director.Policy{Strategy: director.Demand{}},
+	}
 	directed(t, set, func(ctx context.Context, r *rig) {
 		waited, asked := 0, 0
 		load := func(minutes int) {
@@ -394,7 +423,10 @@ func TestDemandOfAStore(t *testing.T) {
 		waited = 0
 		load(120)
 		if waited > 0 || r.fake.Made() != made || r.fake.Destroyed() != gone {
-			t.Errorf("in two hours of constant load %d waited, %d were made and %d discarded", waited, r.fake.Made()-made, r.fake.Destroyed()-gone)
+			t.Errorf(
+				"in two hours of constant load %d waited, %d were made and %d discarded", waited, r.fake.Made()-made,
+				r.fake.Destroyed()-gone,
+			)
 		}
 		plans, _ := r.director.Last()
 		t.Logf("%+v: %+v", plans[0].Level, r.counts())
@@ -421,7 +453,10 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("%d directives are recorded", n)
 		}
 	})
-	directed(t, setting{source: pool.Source{Reserve: 3}, policy: director.Policy{DryRun: true}, more: []pool.Source{{Name: "other", Type: "fake", Digest: "d", Reserve: 1}}},
+	directed(t, setting{
+		source: pool.Source{Reserve: 3}, policy: director.Policy{DryRun: true},
+		more: []pool.Source{{Name: "other", Type: "fake", Digest: "d", Reserve: 1}},
+	},
 		func(ctx context.Context, r *rig) {
 			time.Sleep(time.Minute)
 			r.want("of the one source", compute.Counts{})
@@ -432,18 +467,27 @@ func TestDryRun(t *testing.T) {
 		})
 }
 
-// TestChange: another configuration counts from the next look on, and what was under way is carried out.
+// TestChange: another configuration counts from the next look on, and what was under way is carried
+// out.
 func TestChange(t *testing.T) {
-	directed(t, setting{source: pool.Source{Reserve: 2}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Reserve: 2}, fake: fake.Options{CreateTime: 10 * time.Minute},
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
 		r.want("under way", compute.Counts{Creating: 2})
 		always := window(t, "always", "* * * * *", "0 0 1 7 *", 3, 0)
-		r.director.Change(director.Options{Pool: r.Pool, Policies: map[string]director.Policy{"web": {Strategy: director.Schedule{Windows: []director.Window{always}}}}})
+		r.director.Change(director.Options{
+			Pool:     r.Pool,
+			Policies: map[string]director.Policy{"web": {Strategy: director.Schedule{Windows: []director.Window{always}}}},
+		})
 		time.Sleep(30 * time.Second)
 		r.want("with another reserve", compute.Counts{Creating: 3})
 		time.Sleep(9 * time.Minute)
 		r.want("what was under way", compute.Counts{Ready: 2, Creating: 1})
-		r.director.Change(director.Options{Pool: r.Pool, DryRun: true, Policies: map[string]director.Policy{"web": {Strategy: level{Reserve: 9, Reason: "more"}}}})
+		r.director.Change(director.Options{
+			Pool: r.Pool, DryRun: true,
+			Policies: map[string]director.Policy{"web": {Strategy: level{Reserve: 9, Reason: "more"}}},
+		})
 		time.Sleep(30 * time.Minute)
 		r.want("of a dry run", compute.Counts{Ready: 3})
 	})
@@ -451,7 +495,9 @@ func TestChange(t *testing.T) {
 
 // TestEnds: Run ends soon and puts down what it was at; the next director goes on.
 func TestEnds(t *testing.T) {
-	directed(t, setting{source: pool.Source{Reserve: 3}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Reserve: 3}, fake: fake.Options{CreateTime: 10 * time.Minute},
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
 		r.want("under way", compute.Counts{Creating: 3})
 		start := time.Now()
@@ -524,7 +570,9 @@ func TestWaiting(t *testing.T) {
 
 // TestLeads: who does not lead does nothing, though the bell rings; what he had begun he ends.
 func TestLeads(t *testing.T) {
-	directed(t, setting{source: pool.Source{Spare: 1}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: pool.Source{Spare: 1}, fake: fake.Options{CreateTime: 10 * time.Minute},
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
 		r.want("while it leads", compute.Counts{Creating: 1})
 		r.follows.Store(true)

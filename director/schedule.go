@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Window is a time that comes again and again, and what a source is to have then beyond what is configured.
+// Window is a time that comes again and again, and what a source is to have then beyond what is
+// configured.
 type Window struct {
 	Name    string
 	Reserve int
@@ -23,7 +24,8 @@ type Window struct {
 // moments are the times of a cron expression.
 type moments struct{ cron.Schedule }
 
-// NewWindow makes a window of two cron expressions of five fields (minute, hour, day of the month, month, day of the week) or @daily and its kin.
+// NewWindow makes a window of two cron expressions of five fields (minute, hour, day of the month,
+// month, day of the week) or @daily and its kin.
 func NewWindow(name, begin, end string) (Window, error) {
 	w := Window{Name: name}
 	var err error
@@ -54,7 +56,8 @@ func parse(expr string) (moments, error) {
 	return moments{s}, nil
 }
 
-// last returns the newest moment that is not after t, or zero when there was none within five years.
+// last returns the newest moment that is not after t, or zero when there was none within five
+// years.
 func (m moments) last(t time.Time) time.Time {
 	const day = 24 * time.Hour
 	for _, back := range []time.Duration{2 * time.Hour, day, 8 * day, 63 * day, 367 * day, 5 * 366 * day} {
@@ -73,14 +76,15 @@ func (m moments) last(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// open tells whether the window is open at a time on the wall's clock: it began later than it ended.
+// open tells whether the window is open at a time on the wall's clock: it began later than it
+// ended.
 func (w Window) open(wall time.Time) bool {
 	began := w.begin.last(wall)
 	return !began.IsZero() && began.After(w.end.last(wall))
 }
 
-// Schedule is the strategy of windows in a time zone. Outside of all of them a source has what is configured; where several are open, the larger
-// number counts.
+// Schedule is the strategy of windows in a time zone. Outside of all of them a source has what is
+// configured; where several are open, the larger number counts.
 type Schedule struct {
 	Windows []Window
 	Zone    *time.Location // nil: UTC
@@ -94,7 +98,10 @@ func (c Schedule) Level(now time.Time, s compute.SourceState) Level {
 	for _, w := range c.Windows {
 		if w.open(wall) {
 			open = true
-			l = l.larger(Level{w.Reserve, w.Spare, w.Spare, fmt.Sprintf("window %s is open: reserve %d and spare %d", w.Name, w.Reserve, w.Spare)})
+			l = l.larger(Level{
+				w.Reserve, w.Spare, w.Spare,
+				fmt.Sprintf("window %s is open: reserve %d and spare %d", w.Name, w.Reserve, w.Spare),
+			})
 		}
 	}
 	if !open {
@@ -103,8 +110,9 @@ func (c Schedule) Level(now time.Time, s compute.SourceState) Level {
 	return l
 }
 
-// wallClock is what a clock on the wall shows, as a time in UTC that only grows: a moment that the clocks jump over in spring has come when they
-// have jumped, and in the hour that comes twice in autumn nothing that came in it the first time comes again.
+// wallClock is what a clock on the wall shows, as a time in UTC that only grows: a moment that the
+// clocks jump over in spring has come when they have jumped, and in the hour that comes twice in
+// autumn nothing that came in it the first time comes again.
 func wallClock(now time.Time, zone *time.Location) time.Time {
 	if zone == nil {
 		zone = time.UTC

@@ -8,13 +8,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A Strategy says what a source is to have. It is a pure function of the time and of the source's state.
+// A Strategy says what a source is to have. It is a pure function of the time and of the source's
+// state.
 type Strategy interface {
 	Level(now time.Time, s compute.SourceState) Level
 }
 
-// Level is what a source is to have before maximum and budget: max(Reserve, in use + Spare) instances. What is there beyond is kept up to
-// max(Reserve, in use + Keep): the gap between Spare and Keep is what a strategy that measures something needs so as not to make and discard in turn.
+// Level is what a source is to have before maximum and budget: max(Reserve, in use + Spare)
+// instances. What is there beyond is kept up to max(Reserve, in use + Keep): the gap between Spare
+// and Keep is what a strategy that measures something needs so as not to make and discard in turn.
 type Level struct {
 	Reserve int
 	Spare   int
@@ -33,7 +35,8 @@ func (l Level) larger(o Level) Level {
 	return Level{max(l.Reserve, o.Reserve), max(l.Spare, o.Spare), max(l.Keep, o.Keep), l.Reason + ", and " + o.Reason}
 }
 
-// Reserve is the strategy of a source that has no other: its reserve and its spare ones, as they are configured.
+// Reserve is the strategy of a source that has no other: its reserve and its spare ones, as they
+// are configured.
 type Reserve struct{}
 
 // Level is as configured.

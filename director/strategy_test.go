@@ -63,12 +63,14 @@ func TestSchedule(t *testing.T) {
 		{"2031-05-15T03:00:00", nil, []director.Window{weekly}, 0, 1}, // a Thursday's night
 		{"2031-05-17T03:00:00", nil, []director.Window{weekly}, 0, 0},
 		{"2031-05-14T00:30:00", nil, []director.Window{daily}, 0, 9},
-		// In spring of 2031 the clocks there go from 2:00 to 3:00, at 1:00 UTC on 30 March: 2:30 is not shown, and has come all the same.
+		// In spring of 2031 the clocks there go from 2:00 to 3:00, at 1:00 UTC on 30 March: 2:30 is
+		// not shown, and has come all the same.
 		{"2031-03-30T00:59:00", berlin, []director.Window{early}, 0, 0},
 		{"2031-03-30T01:00:00", berlin, []director.Window{early}, 0, 3},
 		{"2031-03-30T01:59:00", berlin, []director.Window{early}, 0, 3},
 		{"2031-03-30T02:00:00", berlin, []director.Window{early}, 0, 0},
-		// In autumn from 3:00 back to 2:00, at 1:00 UTC on 26 October: 2:30 is shown twice, and the window opens once and stays open.
+		// In autumn from 3:00 back to 2:00, at 1:00 UTC on 26 October: 2:30 is shown twice, and the
+		// window opens once and stays open.
 		{"2031-10-26T00:29:00", berlin, []director.Window{early}, 0, 0},
 		{"2031-10-26T00:30:00", berlin, []director.Window{early}, 0, 3},
 		{"2031-10-26T01:10:00", berlin, []director.Window{early}, 0, 3}, // 2:10 for the second time
@@ -91,7 +93,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestScheduleYear: over a year of minutes in a place with summer time a window opens and closes once a day.
+// TestScheduleYear: over a year of minutes in a place with summer time a window opens and closes
+// once a day.
 func TestScheduleYear(t *testing.T) {
 	c := director.Schedule{Windows: []director.Window{window(t, "w", "30 2 * * *", "15 3 * * *", 0, 1)}, Zone: zone(t, "America/New_York")}
 	opened, was := 0, 0
@@ -133,20 +136,58 @@ func TestDemand(t *testing.T) {
 		spare, keep int
 	}{
 		{"nobody comes", director.Demand{}, compute.SourceState{Demand: compute.Demand{Window: h, Made: time.Minute}}, 0, 0},
-		{"nobody comes, and some are configured", director.Demand{}, compute.SourceState{Spare: 2, Demand: compute.Demand{Window: h}}, 2, 2},
-		// 60 an hour and a minute: mean 1. P(<=2) = 0.920, P(<=3) = 0.981. Above: (60+15.5)/60 = 1.26; P(<=3) = 0.962.
+		{
+			"nobody comes, and some are configured", director.Demand{},
+			compute.SourceState{Spare: 2, Demand: compute.Demand{Window: h}}, 2, 2,
+		},
+		// 60 an hour and a minute: mean 1. P(<=2) = 0.920, P(<=3) = 0.981. Above: (60+15.5)/60 =
+		// 1.26; P(<=3) = 0.962.
 		{"mean 1", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 4, 4},
-		{"mean 1, seldom met", director.Demand{HitRate: 0.5}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 2, 2},
-		{"mean 1, always met", director.Demand{HitRate: 0.999}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 6, 7},
+		{
+			"mean 1, seldom met", director.Demand{HitRate: 0.5},
+			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 2, 2,
+		},
+		{
+			"mean 1, always met", director.Demand{HitRate: 0.999},
+			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 6, 7,
+		},
 		// mean 5: P(<=8) = 0.932, P(<=9) = 0.968
-		{"mean 5", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute}}, 10, 11},
-		{"it grows at once", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 30, Late: 30, Window: h, Made: time.Minute}}, 10, 10},
-		{"and shrinks slowly", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 300, Late: 0, Window: h, Made: time.Minute}}, 10, 11},
-		{"used ones come back sooner than new ones", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Hour, Held: 12 * time.Second}}, 4, 4},
-		{"later than new ones", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute, Held: time.Hour}}, 4, 4},
-		{"how long it takes is not known yet", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h}}, 4, 4},
-		{"in bursts", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute, Spread: 5}}, 16, 17},
-		{"more is configured", director.Demand{}, compute.SourceState{Spare: 7, Reserve: 2, Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 7, 7},
+		{
+			"mean 5", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute}}, 10, 11,
+		},
+		{
+			"it grows at once", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 30, Late: 30, Window: h, Made: time.Minute}}, 10, 10,
+		},
+		{
+			"and shrinks slowly", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 0, Window: h, Made: time.Minute}}, 10, 11,
+		},
+		{
+			"used ones come back sooner than new ones", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Hour, Held: 12 * time.Second}},
+			4, 4,
+		},
+		{
+			"later than new ones", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute, Held: time.Hour}},
+			4, 4,
+		},
+		{
+			"how long it takes is not known yet", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h}}, 4, 4,
+		},
+		{
+			"in bursts", director.Demand{},
+			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute, Spread: 5}},
+			16, 17,
+		},
+		{
+			"more is configured", director.Demand{},
+			compute.SourceState{Spare: 7, Reserve: 2, Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}},
+			7, 7,
+		},
 	} {
 		l := c.d.Level(noon, c.state)
 		if l.Spare != c.spare || l.Keep != c.keep || l.Reserve != c.state.Reserve || l.Reason == "" {
@@ -155,8 +196,9 @@ func TestDemand(t *testing.T) {
 	}
 }
 
-// TestDemandHits: with the spare ones that it asks for, so many of the requests of a Poisson process find one ready, by simulation of the theory's own
-// model, an inventory with orders one for one.
+// TestDemandHits: with the spare ones that it asks for, so many of the requests of a Poisson
+// process find one ready, by simulation of the theory's own model, an inventory with orders one for
+// one.
 func TestDemandHits(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct{ rate, lead, hit float64 }{{60, 60, 0.95}, {600, 30, 0.9}, {10, 300, 0.99}, {3000, 45, 0.95}} {
@@ -176,7 +218,10 @@ func TestDemandHits(t *testing.T) {
 			due = append(due, at+c.lead)
 		}
 		if got := float64(hits) / float64(n); got < c.hit-0.01 || got > c.hit+(1-c.hit)*0.99+0.001 || math.IsNaN(got) {
-			t.Errorf("%v an hour, %v s each: %.4f of them find one ready among %d, and %v was asked for", c.rate, c.lead, got, l.Spare, c.hit)
+			t.Errorf(
+				"%v an hour, %v s each: %.4f of them find one ready among %d, and %v was asked for", c.rate, c.lead, got,
+				l.Spare, c.hit,
+			)
 		}
 	}
 }
@@ -186,7 +231,9 @@ func TestLarger(t *testing.T) {
 	if l := both.Level(noon, compute.SourceState{}); l != (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"}) {
 		t.Errorf("%+v", l)
 	}
-	if l := (director.Larger{level{Spare: 1, Keep: 1, Reason: "a"}, level{Spare: 2, Keep: 2, Reason: "b"}}).Level(noon, compute.SourceState{}); l.Reason != "b" {
+	if l := (director.Larger{
+		level{Spare: 1, Keep: 1, Reason: "a"}, level{Spare: 2, Keep: 2, Reason: "b"},
+	}).Level(noon, compute.SourceState{}); l.Reason != "b" {
 		t.Errorf("%+v", l)
 	}
 }

@@ -19,8 +19,8 @@ const (
 	gib = int64(1) << 30
 )
 
-// hall makes computers of the size that they are asked for, 256 MiB unless a request says, as a cluster does whose largest node has 64 GiB: that nobody takes one is known
-// after half a minute.
+// hall makes computers of the size that they are asked for, 256 MiB unless a request says, as a
+// cluster does whose largest node has 64 GiB: that nobody takes one is known after half a minute.
 type hall struct {
 	compute.Provider
 	mu   *sync.Mutex
@@ -35,7 +35,8 @@ func (h hall) Create(ctx context.Context, spec compute.Spec) (compute.Instance, 
 	h.mu.Unlock()
 	if spec.Memory > 64*gib {
 		time.Sleep(30 * time.Second)
-		return compute.Instance{}, compute.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it: 2 Insufficient memory")})
+		return compute.Instance{},
+			compute.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it: 2 Insufficient memory")})
 	}
 	time.Sleep(time.Second)
 	i, err := h.Provider.Create(ctx, spec)
@@ -49,7 +50,9 @@ func (h hall) Choices(context.Context, string) ([]compute.Named, bool, error) { 
 func inHall(t *testing.T, source pool.Source, f func(ctx context.Context, r *rig, made func(int64) int)) {
 	h := hall{mu: &sync.Mutex{}, made: map[int64]int{}}
 	source.Reuse, source.Size.Memory = cmp.Or(source.Reuse, "no"), 256*mib
-	directed(t, setting{source: source, wrap: func(p compute.Provider) compute.Provider { return hall{p, h.mu, h.made} }}, func(ctx context.Context, r *rig) {
+	directed(t, setting{
+		source: source, wrap: func(p compute.Provider) compute.Provider { return hall{p, h.mu, h.made} },
+	}, func(ctx context.Context, r *rig) {
 		time.Sleep(20 * time.Second)
 		f(ctx, r, func(memory int64) int {
 			h.mu.Lock()
@@ -92,7 +95,8 @@ func (a *asked) within(t *testing.T, what string, most time.Duration) []compute.
 	return a.ids
 }
 
-// TestImpossibleWants: who wants what no node has keeps nobody from what can be had, nothing plain is made in place of what he wants, and he is told the reason.
+// TestImpossibleWants: who wants what no node has keeps nobody from what can be had, nothing plain
+// is made in place of what he wants, and he is told the reason.
 func TestImpossibleWants(t *testing.T) {
 	for _, many := range []int{4, 6, 12} {
 		inHall(t, pool.Source{Spare: 2, Maximum: 6}, func(ctx context.Context, r *rig, made func(int64) int) {
@@ -117,7 +121,8 @@ func TestImpossibleWants(t *testing.T) {
 			}
 			for _, v := range vain {
 				<-v.done
-				if !errors.Is(v.err, compute.ErrTimeout) || !strings.Contains(v.err.Error(), "2 Insufficient memory") || v.took > 131*time.Second || compute.Hint(v.err) != "ask for less, or another source" {
+				if !errors.Is(v.err, compute.ErrTimeout) || !strings.Contains(v.err.Error(), "2 Insufficient memory") ||
+					v.took > 131*time.Second || compute.Hint(v.err) != "ask for less, or another source" {
 					t.Errorf("after %v: %v (%s)", v.took, v.err, compute.Hint(v.err))
 				}
 			}
@@ -130,7 +135,8 @@ func TestImpossibleWants(t *testing.T) {
 	}
 }
 
-// TestSmallOnesMakeRoom: what stands ready and is too small for all who wait goes, one for each of them, and the director fills up no place that they wait for.
+// TestSmallOnesMakeRoom: what stands ready and is too small for all who wait goes, one for each of
+// them, and the director fills up no place that they wait for.
 func TestSmallOnesMakeRoom(t *testing.T) {
 	inHall(t, pool.Source{Spare: 2, Maximum: 6}, func(ctx context.Context, r *rig, made func(int64) int) {
 		var all []*asked
@@ -156,7 +162,8 @@ func TestSmallOnesMakeRoom(t *testing.T) {
 	})
 }
 
-// TestOneMakesRoomForEach: no more goes than is waited for, nothing that somebody may use, and nothing for what is paused.
+// TestOneMakesRoomForEach: no more goes than is waited for, nothing that somebody may use, and
+// nothing for what is paused.
 func TestOneMakesRoomForEach(t *testing.T) {
 	inHall(t, pool.Source{Reserve: 6, Maximum: 6}, func(ctx context.Context, r *rig, made func(int64) int) {
 		r.ask(ctx, compute.Request{Memory: gib, Wait: time.Minute}).within(t, "1 GiB", 4*time.Second)
@@ -187,7 +194,8 @@ func TestOneMakesRoomForEach(t *testing.T) {
 	})
 }
 
-// TestAnotherImageKeepsNothingReady: who waits for another image, for which there is no room, keeps nobody from what stands ready, and has his turn.
+// TestAnotherImageKeepsNothingReady: who waits for another image, for which there is no room, keeps
+// nobody from what stands ready, and has his turn.
 func TestAnotherImageKeepsNothingReady(t *testing.T) {
 	inHall(t, pool.Source{Maximum: 2, Reserve: 2}, func(ctx context.Context, r *rig, _ func(int64) int) {
 		had := r.take(ctx, 2)
@@ -215,7 +223,8 @@ func TestAnotherImageKeepsNothingReady(t *testing.T) {
 	})
 }
 
-// TestNobodyStarvesForRoom: where what is given back is used again at once by others who always wait, it makes room in the end for who needs another.
+// TestNobodyStarvesForRoom: where what is given back is used again at once by others who always
+// wait, it makes room in the end for who needs another.
 func TestNobodyStarvesForRoom(t *testing.T) {
 	inHall(t, pool.Source{Maximum: 2, Reserve: 2, Reuse: "clean"}, func(ctx context.Context, r *rig, _ func(int64) int) {
 		ctx, stop := context.WithCancel(ctx)
@@ -227,7 +236,9 @@ func TestNobodyStarvesForRoom(t *testing.T) {
 				for ctx.Err() == nil {
 					if ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "bob", Wait: time.Hour}); err == nil {
 						time.Sleep(10 * time.Second)
-						if err := r.Release(context.Background(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
+						if err := r.Release(
+							context.Background(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, ls[0].Instance,
+						); err != nil {
 							t.Error(err)
 						}
 					}

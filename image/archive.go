@@ -66,7 +66,8 @@ func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o
 	return contentf("the archive holds no image: neither manifest.json nor index.json is in it")
 }
 
-// isOfImage reports whether an archive with an entry of this name may be an image rather than a root file system.
+// isOfImage reports whether an archive with an entry of this name may be an image rather than a
+// root file system.
 func isOfImage(entry string) bool {
 	entry = path.Clean(entry)
 	top, _, _ := strings.Cut(entry, "/")
@@ -150,10 +151,12 @@ type piece struct{ at, size int64 }
 // mostFiles bounds the index: an image has a few for each layer. It is smaller in tests alone.
 var mostFiles = 100_000
 
-// longestName bounds the names in it, in bytes. Those of an image's parts are digests and what is put around them.
+// longestName bounds the names in it, in bytes. Those of an image's parts are digests and what is
+// put around them.
 const longestName = 1 << 10
 
-// indexTar indexes an image's archive. With sniff it returns nil at the first entry that no image's archive has.
+// indexTar indexes an image's archive. With sniff it returns nil at the first entry that no image's
+// archive has.
 func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 	x := &tarIndex{f, map[string]piece{}, map[string]string{}}
 	tr := tar.NewReader(f) // which seeks over what it passes by
@@ -254,7 +257,8 @@ func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 		return contentf("manifest.json is of more than %d bytes", biggestManifest)
 	}
 	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
-		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil // it looks for the file itself
+		// it looks for the file itself
+		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil
 	})
 	if err != nil {
 		return contentf("manifest.json cannot be read: %w", err)
@@ -300,7 +304,10 @@ func pick(r reference, all tarball.Manifest) (tarball.Descriptor, error) {
 		if len(all) == 1 {
 			return all[0], nil
 		}
-		return tarball.Descriptor{}, failed("Pull", r.name, compute.ErrInvalid, fmt.Errorf("the archive holds %d images: %s", len(all), join(names)), "name one: "+r.name+":NAME:TAG")
+		return tarball.Descriptor{}, failed(
+			"Pull", r.name, compute.ErrInvalid, fmt.Errorf("the archive holds %d images: %s", len(all), join(names)),
+			"name one: "+r.name+":NAME:TAG",
+		)
 	}
 	want := fullTag(r.tag)
 	for _, d := range all {
@@ -311,7 +318,9 @@ func pick(r reference, all tarball.Manifest) (tarball.Descriptor, error) {
 	if r.kind == fromDaemon && len(all) == 1 { // asked for by its digest, it comes without a name
 		return all[0], nil
 	}
-	return tarball.Descriptor{}, failed("Pull", r.name, compute.ErrNotFound, fmt.Errorf("the archive has no %q; it has %s", r.tag, join(names)), "")
+	return tarball.Descriptor{}, failed(
+		"Pull", r.name, compute.ErrNotFound, fmt.Errorf("the archive has no %q; it has %s", r.tag, join(names)), "",
+	)
 }
 
 func fullTag(s string) string {
@@ -321,7 +330,8 @@ func fullTag(s string) string {
 	return s
 }
 
-// openRoot makes an image of one layer of a root file system's archive. Its digest is known once it is unpacked.
+// openRoot makes an image of one layer of a root file system's archive. Its digest is known once it
+// is unpacked.
 func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	b := blob{size: -1, open: func(context.Context) (io.ReadCloser, error) { return os.Open(r.path) }}
 	if info, err := os.Stat(r.path); err == nil {

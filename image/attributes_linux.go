@@ -88,8 +88,8 @@ func writeAt(fd int, b []byte, at int64, seek bool) error {
 	return nil
 }
 
-// attributes gives an open file or directory its owner, mode and extended attributes, in this order: a new owner takes the setuid bit and capabilities
-// away.
+// attributes gives an open file or directory its owner, mode and extended attributes, in this
+// order: a new owner takes the setuid bit and capabilities away.
 func (u *unpacker) attributes(fd int, h *tar.Header) error {
 	if u.owners {
 		if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
@@ -117,8 +117,8 @@ func (u *unpacker) attributes(fd int, h *tar.Header) error {
 	return nil
 }
 
-// wantedAttr says which attributes an image may bring. Those of overlay itself would let it lead a mount astray, those of the host's security modules
-// are not its to say.
+// wantedAttr says which attributes an image may bring. Those of overlay itself would let it lead a
+// mount astray, those of the host's security modules are not its to say.
 func wantedAttr(attr string, owners bool) bool {
 	if strings.HasPrefix(attr, "user.overlay.") {
 		return false
@@ -126,7 +126,8 @@ func wantedAttr(attr string, owners bool) bool {
 	return strings.HasPrefix(attr, "user.") || attr == "security.capability" || owners && strings.HasPrefix(attr, "system.posix_acl_")
 }
 
-// notMapped reports whether an owner could not be given because this process may not, or its user name space does not know it.
+// notMapped reports whether an owner could not be given because this process may not, or its user
+// name space does not know it.
 func notMapped(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) }
 
 // own gives what is not open its owner.
@@ -152,7 +153,8 @@ func (u *unpacker) setTime(at int, base string, h *tar.Header) error {
 
 func setxattrFd(fd int, name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }
 
-// finish gives directories what would have been in the way, or would have changed, while they were filled: inner ones first.
+// finish gives directories what would have been in the way, or would have changed, while they were
+// filled: inner ones first.
 func (u *unpacker) finish() error {
 	u.forget()
 	for _, name := range slices.Backward(u.order) {
@@ -209,7 +211,8 @@ func removeTree(name string) error {
 	return nil
 }
 
-// removeAt removes what is called base, a tree too. Directories without permissions are in no one's way: they are ours.
+// removeAt removes what is called base, a tree too. Directories without permissions are in no one's
+// way: they are ours.
 func removeAt(at int, base string) error {
 	err := unix.Unlinkat(at, base, 0)
 	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
@@ -220,7 +223,8 @@ func removeAt(at int, base string) error {
 	}
 	fd, err := unix.Openat(at, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EACCES) {
-		if err := unix.Fchmodat(at, base, 0o700, 0); err != nil { // not a link: those were removed above
+		// not a link: those were removed above
+		if err := unix.Fchmodat(at, base, 0o700, 0); err != nil {
 			return err
 		}
 		fd, err = unix.Openat(at, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

@@ -40,8 +40,9 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
-// BenchmarkUnpack sets pulling an image of a Debian root in a layout beside `tar -x` of its layers, one after the other in turn in one run, and prints
-// the ratio. Its first loop is the measurement; b.N is not used. Neither side waits for the disk.
+// BenchmarkUnpack sets pulling an image of a Debian root in a layout beside `tar -x` of its layers,
+// one after the other in turn in one run, and prints the ratio. Its first loop is the measurement;
+// b.N is not used. Neither side waits for the disk.
 func BenchmarkUnpack(b *testing.B) {
 	root := computetest.Lab{Set: "image", Net: 66}.Run(b, "base-rootfs", "small")["tarball"]
 	parts := split(b, root, 4)
@@ -103,7 +104,10 @@ func BenchmarkUnpack(b *testing.B) {
 		slices.Sort(theirs)
 		o, t := ours[len(ours)/2], theirs[len(theirs)/2]
 		ratio := float64(o) / float64(t)
-		fmt.Printf("image: pull, %-26s %6.0f ms, tar -x %6.0f ms: %5.2f x   (promised: 1.30)\n", c.name, o.Seconds()*1000, t.Seconds()*1000, ratio)
+		fmt.Printf(
+			"image: pull, %-26s %6.0f ms, tar -x %6.0f ms: %5.2f x   (promised: 1.30)\n", c.name, o.Seconds()*1000,
+			t.Seconds()*1000, ratio,
+		)
 		b.ReportMetric(ratio, "x_tar")
 	}
 }

@@ -46,7 +46,8 @@ func sparse(t testing.TB, size int64) []byte {
 // repeated is a file of so many bytes that compress well and are no holes.
 func repeated(name string, size int) entry { return file(name, strings.Repeat("bomb", size/4)) }
 
-// TestBombs: what unpacks to more than an image may have ends while it is unpacked, however it is packed, and nothing of it stays.
+// TestBombs: what unpacks to more than an image may have ends while it is unpacked, however it is
+// packed, and nothing of it stays.
 func TestBombs(t *testing.T) {
 	image.RatioFrom(t, 1<<20)
 	small := image.Limits{Size: 4 << 20, Entries: 100}
@@ -67,21 +68,41 @@ func TestBombs(t *testing.T) {
 		layers []v1.Layer
 		want   string // in the error; "": it is no bomb
 	}{
-		"gzip of what repeats":   {image.Limits{Ratio: 50}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.GZip)}, "bytes that were read became more than"},
-		"zstd of what repeats":   {image.Limits{}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.ZStd)}, "bytes that were read became more than"},
-		"gzip of zeros":          {image.Limits{}, []v1.Layer{layerOf(t, archive(t, file("f", string(make([]byte, 8<<20)))), compression.GZip)}, "bytes that were read became more than"},
-		"zeros after the end":    {image.Limits{}, []v1.Layer{layerOf(t, append(archive(t), make([]byte, 8<<20)...), compression.GZip)}, "bytes that were read became more than"},
-		"holes":                  {image.Limits{}, []v1.Layer{layerOf(t, sparse(t, 64<<20), compression.None)}, "bytes that were read became more than"},
+		"gzip of what repeats": {
+			image.Limits{Ratio: 50}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.GZip)},
+			"bytes that were read became more than",
+		},
+		"zstd of what repeats": {
+			image.Limits{}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.ZStd)},
+			"bytes that were read became more than",
+		},
+		"gzip of zeros": {
+			image.Limits{}, []v1.Layer{layerOf(t, archive(t, file("f", string(make([]byte, 8<<20)))), compression.GZip)},
+			"bytes that were read became more than",
+		},
+		"zeros after the end": {
+			image.Limits{}, []v1.Layer{layerOf(t, append(archive(t), make([]byte, 8<<20)...), compression.GZip)},
+			"bytes that were read became more than",
+		},
+		"holes": {
+			image.Limits{}, []v1.Layer{layerOf(t, sparse(t, 64<<20), compression.None)},
+			"bytes that were read became more than",
+		},
 		"holes beyond the limit": {small, []v1.Layer{layerOf(t, sparse(t, 64<<20), compression.None)}, "more than 4194304 bytes"},
 		"a large file":           {small, []v1.Layer{layer(t, file("f", random(t, 5<<20)))}, "more than 4194304 bytes"},
 		"many layers":            {small, layers(6), "more than 4194304 bytes"},
 		"many names":             {small, []v1.Layer{layer(t, names...)}, "more than 100 files"},
 		"many names in two":      {small, []v1.Layer{layer(t, names[:70]...), layer(t, names[70:]...)}, "more than 100 files"},
 		"large attributes":       {image.Limits{Size: 512 << 10}, []v1.Layer{layer(t, attributes)}, "more than 524288 bytes"},
-		"a long name":            {image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat(strings.Repeat("n", 200)+"/", 25)+"f", ""))}, "its name has 5026 bytes"},
-		"a deep one":             {image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat("d/", 300)+"f", ""))}, "300 directories deep"},
-		"no bomb":                {small, layers(3), ""},
-		"one that may be":        {image.Limits{Ratio: 100_000}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.GZip)}, ""},
+		"a long name": {
+			image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat(strings.Repeat("n", 200)+"/", 25)+"f", ""))},
+			"its name has 5026 bytes",
+		},
+		"a deep one": {image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat("d/", 300)+"f", ""))}, "300 directories deep"},
+		"no bomb":    {small, layers(3), ""},
+		"one that may be": {
+			image.Limits{Ratio: 100_000}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.GZip)}, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := serve(t)
@@ -97,7 +118,8 @@ func TestBombs(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("%v, want %q", err, c.want)
 			}
-			if strings.Contains(c.want, "more") && (!errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "in [images]")) {
+			if strings.Contains(c.want, "more") &&
+				(!errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "in [images]")) {
 				t.Errorf("no word of the key: %v, hint %q", err, compute.Hint(err))
 			}
 			if left := leftovers(t, s); len(left) > 0 {
@@ -110,7 +132,8 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// TestNestedBomb: an archive of an image that is itself compressed is bounded too, before it is looked into.
+// TestNestedBomb: an archive of an image that is itself compressed is bounded too, before it is
+// looked into.
 func TestNestedBomb(t *testing.T) {
 	image.RatioFrom(t, 1<<20)
 	var b bytes.Buffer

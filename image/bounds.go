@@ -13,7 +13,8 @@ import (
 type Limits struct {
 	Size    int64 // bytes of all its files, holes in them too; 0: 32 GiB
 	Entries int   // files, directories and links; 0: a million
-	Ratio   int   // how many times as large as what was read it may become, beyond the first 256 MiB; 0: 100
+	// how many times as large as what was read it may become, beyond the first 256 MiB; 0: 100
+	Ratio int
 }
 
 const (
@@ -25,7 +26,8 @@ const (
 	perEntry       = 2 << 10 // bytes of an archive that are counted for an entry beside its content
 )
 
-// ratioFrom is the size from which the ratio counts: small files compress as they like. It is smaller in tests alone.
+// ratioFrom is the size from which the ratio counts: small files compress as they like. It is
+// smaller in tests alone.
 var ratioFrom int64 = 256 << 20
 
 // budget is what one image, all its layers together, has left of its limits.
@@ -36,7 +38,10 @@ type budget struct {
 }
 
 func newBudget(l Limits) *budget {
-	return &budget{limits: Limits{Size: cmp.Or(l.Size, defaultSize), Entries: cmp.Or(l.Entries, defaultEntries), Ratio: cmp.Or(l.Ratio, defaultRatio)}}
+	return &budget{limits: Limits{
+		Size: cmp.Or(l.Size, defaultSize), Entries: cmp.Or(l.Entries, defaultEntries),
+		Ratio: cmp.Or(l.Ratio, defaultRatio),
+	}}
 }
 
 // take counts so much more of an image.
@@ -109,7 +114,8 @@ func (m *meter) grow(n int) error {
 	return m.of.grows(m.made, m.read())
 }
 
-// bounded reads a stream that unpacks to more than was read, and ends it when that is out of proportion or too much.
+// bounded reads a stream that unpacks to more than was read, and ends it when that is out of
+// proportion or too much.
 func (b *budget) bounded(r io.Reader, read func() int64) io.Reader {
 	made, most := int64(0), b.limits.Size+int64(b.limits.Entries)*perEntry
 	return readerFunc(func(p []byte) (int, error) {

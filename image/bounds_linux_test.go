@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// TestMemoryOfDirectories: what an archive says of its directories, which waits in memory until they are filled, is bounded, whether it is names, attributes or
-// directories that are only implied. What is of no use later is not kept, and what is said twice counts once.
+// TestMemoryOfDirectories: what an archive says of its directories, which waits in memory until
+// they are filled, is bounded, whether it is names, attributes or directories that are only
+// implied. What is of no use later is not kept, and what is said twice counts once.
 func TestMemoryOfDirectories(t *testing.T) {
 	image.KeepAtMost(t, 64<<10, 0)
 	with := func(name, key string, size int) entry {
@@ -52,7 +53,8 @@ func TestMemoryOfDirectories(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := image.Unpack(t.Context(), t.TempDir(), &buf, false)
-			if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), "the directories up to here are more than 65536 bytes") {
+			if (err != nil) != c.refused ||
+				err != nil && !strings.Contains(err.Error(), "the directories up to here are more than 65536 bytes") {
 				t.Errorf("%v; to be refused: %v", err, c.refused)
 			}
 		})
@@ -72,16 +74,21 @@ func TestMemoryOfArchives(t *testing.T) {
 		}
 		return out
 	}
-	list, _ := json.Marshal([]any{map[string]any{"Config": "x.json", "Layers": []string{}, "RepoTags": []string{strings.Repeat("t", 17<<20)}}})
+	list, _ := json.Marshal([]any{map[string]any{
+		"Config": "x.json", "Layers": []string{}, "RepoTags": []string{strings.Repeat("t", 17<<20)},
+	}})
 	for name, c := range map[string]struct {
 		entries []entry
 		said    string
 	}{
-		"list":      {[]entry{{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(list)}}, "manifest.json is of more than"},
-		"links":     {many(true), "more than 100 files"},
-		"files":     {many(false), "more than 100 files"},
-		"name":      {[]entry{{tar.Header{Name: "blobs/" + strings.Repeat("n", 2000), Typeflag: tar.TypeReg}, ""}}, "a name of 2006 bytes"},
-		"link name": {[]entry{{tar.Header{Name: "blobs/x", Typeflag: tar.TypeSymlink, Linkname: strings.Repeat("n", 2000)}, ""}}, "a name of 2000 bytes"},
+		"list":  {[]entry{{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(list)}}, "manifest.json is of more than"},
+		"links": {many(true), "more than 100 files"},
+		"files": {many(false), "more than 100 files"},
+		"name":  {[]entry{{tar.Header{Name: "blobs/" + strings.Repeat("n", 2000), Typeflag: tar.TypeReg}, ""}}, "a name of 2006 bytes"},
+		"link name": {
+			[]entry{{tar.Header{Name: "blobs/x", Typeflag: tar.TypeSymlink, Linkname: strings.Repeat("n", 2000)}, ""}},
+			"a name of 2000 bytes",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tmp := t.TempDir()

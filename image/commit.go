@@ -14,18 +14,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Change is what was written over an image: the upper layer of an overlay mount, with nobody writing to it any more. Or it is a whole tree.
+// Change is what was written over an image: the upper layer of an overlay mount, with nobody
+// writing to it any more. Or it is a whole tree.
 type Change struct {
-	Base   string            // the digest of the image that it lies over, which is here; "": nothing is below it
-	Dir    string            // a directory in the form of overlay with the option userxattr
-	Owners bool              // files keep their owners; else all are root's
-	Users  int               // with Owners: the host's user that is root in the image, where the computer had users of its own
-	Skip   func(string) bool // names below Dir, such as "etc/machine-id", that stay behind, directories with all that is in them; nil: none
+	// the digest of the image that it lies over, which is here; "": nothing is below it
+	Base   string
+	Dir    string // a directory in the form of overlay with the option userxattr
+	Owners bool   // files keep their owners; else all are root's
+	// with Owners: the host's user that is root in the image, where the computer had users of its
+	// own
+	Users int
+	// names below Dir, such as "etc/machine-id", that stay behind, directories with all that is in
+	// them; nil: none
+	Skip   func(string) bool
 	Labels map[string]string // for the image, beside its base's
 }
 
-// Commit makes an image of one that is here and of what was written over it, and gives it a name as Tag does. Of what the base has nothing is copied: the new
-// one has its layers and one more. Sockets and device nodes are left out. The error is compute.ErrNotFound where the base is not here.
+// Commit makes an image of one that is here and of what was written over it, and gives it a name as
+// Tag does. Of what the base has nothing is copied: the new one has its layers and one more.
+// Sockets and device nodes are left out. The error is compute.ErrNotFound where the base is not
+// here.
 func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error) {
 	r, err := tagOf(name, s.opt.Insecure)
 	if err != nil {
@@ -92,7 +100,8 @@ func (c Change) read(ctx context.Context) io.ReadCloser {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = w.CloseWithError(packAs(ctx, c.Dir, packing{owners: c.Owners, users: c.Users, skip: c.Skip}, w)) // never fails
+		// never fails
+		_ = w.CloseWithError(packAs(ctx, c.Dir, packing{owners: c.Owners, users: c.Users, skip: c.Skip}, w))
 	}()
 	return &packedStream{r, func() {
 		cancel()

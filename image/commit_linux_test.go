@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// based is a store with one image, and an upper layer over it as overlay leaves one: a file more, one less, a directory made anew.
+// based is a store with one image, and an upper layer over it as overlay leaves one: a file more,
+// one less, a directory made anew.
 func based(t *testing.T) (s *image.Store, base image.Image, upper string) {
 	t.Helper()
 	s, tarball := open(t), filepath.Join(t.TempDir(), "base.tar")
@@ -48,7 +49,8 @@ func TestCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if img.Name != "localhost/built:1" || img.Config.Labels["k"] != "v" || len(img.Layers) < 2 || img.Layers[0].DiffID != base.Layers[0].DiffID {
+	if img.Name != "localhost/built:1" || img.Config.Labels["k"] != "v" || len(img.Layers) < 2 ||
+		img.Layers[0].DiffID != base.Layers[0].DiffID {
 		t.Errorf("made %+v", img)
 	}
 	for name, want := range map[string]string{"etc/low": "low", "etc/new": "new", "old/mine": "new", "one": "linked", "two": "linked"} {
@@ -77,7 +79,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// TestCommitUsers: what users of the computer own is theirs in the image, whatever their numbers on the host are.
+// TestCommitUsers: what users of the computer own is theirs in the image, whatever their numbers on
+// the host are.
 func TestCommitUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("users: only root gives files away")
@@ -118,7 +121,8 @@ func TestCommitUsers(t *testing.T) {
 	if n, err := unix.Getxattr(there, "security.capability", got); err != nil || n != 20 || binary.LittleEndian.Uint32(got) != 0x02000001 {
 		t.Errorf("capabilities: %x, %v", got[:max(n, 0)], err)
 	}
-	if n, err := unix.Getxattr(there, "system.posix_acl_access", got); hasACL && (err != nil || n != len(acl) || binary.LittleEndian.Uint32(got[16:]) != 7) {
+	if n, err := unix.Getxattr(there, "system.posix_acl_access", got); hasACL &&
+		(err != nil || n != len(acl) || binary.LittleEndian.Uint32(got[16:]) != 7) {
 		t.Errorf("access list: %x, %v", got[:max(n, 0)], err)
 	}
 }
@@ -195,7 +199,11 @@ func TestAlone(t *testing.T) {
 // TestCommitWhole: a tree over nothing is an image of one layer.
 func TestCommitWhole(t *testing.T) {
 	s, _, upper := based(t)
-	img, err := s.Commit(t.Context(), image.Change{Dir: upper, Owners: os.Geteuid() == 0, Skip: compute.MachineOwn, Labels: map[string]string{"k": "v"}}, "localhost/built:1")
+	img, err := s.Commit(
+		t.Context(),
+		image.Change{Dir: upper, Owners: os.Geteuid() == 0, Skip: compute.MachineOwn, Labels: map[string]string{"k": "v"}},
+		"localhost/built:1",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,9 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return nil, failed("Pull", r.name, compute.ErrUnavailable, fmt.Errorf("the docker daemon at %s does not answer: %w", socket, innermost(err)),
+			return nil, failed("Pull", r.name, compute.ErrUnavailable, fmt.Errorf(
+				"the docker daemon at %s does not answer: %w", socket, innermost(err),
+			),
 				"is dockerd running, and may this user use its socket? DOCKER_HOST=unix://... names another one")
 		}
 		return resp, daemonAnswer(r, resp)

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// startDocker starts a docker daemon with all that it keeps in a directory and a network of its own, and returns its socket.
+// startDocker starts a docker daemon with all that it keeps in a directory and a network of its
+// own, and returns its socket.
 func startDocker(t *testing.T) (socket string, client *http.Client) {
 	t.Helper()
 	no := func(why string) {
@@ -115,12 +116,14 @@ func TestRealDaemon(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s = openIn(t, s.Dir(), image.Options{DockerSocket: socket + "-none"})
-	if _, err := s.Pull(t.Context(), "docker-daemon:tiny:v1", image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) || compute.Hint(err) == "" {
+	if _, err := s.Pull(t.Context(), "docker-daemon:tiny:v1", image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) ||
+		compute.Hint(err) == "" {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestLabImage makes an image of the lab's root, by way of a registry, and runs its shell over the unpacked layers.
+// TestLabImage makes an image of the lab's root, by way of a registry, and runs its shell over the
+// unpacked layers.
 func TestLabImage(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("lab image: only root may chroot")

@@ -1,5 +1,6 @@
-// Package image is the store of images: root file systems that come from a registry, an OCI layout, an archive, the local docker daemon, a tarball or
-// a directory, verified by digest and unpacked once each layer, for all who make computers on this machine from them.
+// Package image is the store of images: root file systems that come from a registry, an OCI layout,
+// an archive, the local docker daemon, a tarball or a directory, verified by digest and unpacked
+// once each layer, for all who make computers on this machine from them.
 //
 //	s, err := image.Open(dir, image.Options{})
 //	img, err := s.Take(ctx, "debian:12", instanceDir, image.PullOptions{}) // what is here, else pulled; kept until instanceDir is gone
@@ -7,13 +8,15 @@
 //	user, err := image.LookupUser(img.Dirs(), img.Config.User)
 //	err = s.Release(img.Digest, instanceDir)
 //
-// A layer is a directory in the form that overlay mounts with the option userxattr take: what a layer removes is a character device 0:0, and a
-// directory that hides what is below it has the attribute user.overlay.opaque. Unpacked by root, files have the owners that the image says, which an
-// id-mapped mount brings into a user name space; unpacked by an ordinary user, all are that user's. Device nodes are left out. Whoever mounts layers
-// must not write into them.
+// A layer is a directory in the form that overlay mounts with the option userxattr take: what a
+// layer removes is a character device 0:0, and a directory that hides what is below it has the
+// attribute user.overlay.opaque. Unpacked by root, files have the owners that the image says, which
+// an id-mapped mount brings into a user name space; unpacked by an ordinary user, all are that
+// user's. Device nodes are left out. Whoever mounts layers must not write into them.
 //
-// Nothing half-made counts: a layer and a record of an image appear by rename, when all of it is here and its digest is right. Any number of processes
-// may use one store at once. What a killed process left behind is removed by the next one that meets it, known by a lock that nobody holds.
+// Nothing half-made counts: a layer and a record of an image appear by rename, when all of it is
+// here and its digest is right. Any number of processes may use one store at once. What a killed
+// process left behind is removed by the next one that meets it, known by a lock that nobody holds.
 //
 // The files of a store:
 //

@@ -63,7 +63,8 @@ func gzipFile(t testing.TB, file string) string {
 	return file + ".gz"
 }
 
-// plainDockerArchive writes what docker save wrote for years: layers that are not compressed, one of which is a link to another.
+// plainDockerArchive writes what docker save wrote for years: layers that are not compressed, one
+// of which is a link to another.
 func plainDockerArchive(t testing.TB, file string, img v1.Image) {
 	t.Helper()
 	layers, err := img.Layers()
@@ -84,20 +85,27 @@ func plainDockerArchive(t testing.TB, file string, img v1.Image) {
 			t.Fatal(err)
 		}
 		d, _ := l.DiffID()
-		entries = append(entries, entry{tar.Header{Name: d.Hex + "/layer.tar", Typeflag: tar.TypeReg}, string(b)}, entry{tar.Header{Name: d.Hex + "/json", Typeflag: tar.TypeReg}, "{}"})
+		entries = append(
+			entries, entry{tar.Header{Name: d.Hex + "/layer.tar", Typeflag: tar.TypeReg}, string(b)},
+			entry{tar.Header{Name: d.Hex + "/json", Typeflag: tar.TypeReg}, "{}"},
+		)
 		names = append(names, d.Hex+"/layer.tar")
 	}
 	other := strings.Repeat("0123456789abcdef", 4)
 	entries = append(entries, symlink(other+"/layer.tar", "../"+names[0]))
 	names[0] = other + "/layer.tar"
 	manifest, _ := json.Marshal([]any{map[string]any{"Config": id.Hex + ".json", "RepoTags": []string{"two:v1"}, "Layers": names}})
-	entries = append(entries, entry{tar.Header{Name: id.Hex + ".json", Typeflag: tar.TypeReg}, string(config)}, entry{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(manifest)})
+	entries = append(
+		entries, entry{tar.Header{Name: id.Hex + ".json", Typeflag: tar.TypeReg}, string(config)},
+		entry{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(manifest)},
+	)
 	if err := os.WriteFile(file, archive(t, entries...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// serveDaemon answers as the docker daemon does for the images whose archives are given, on a unix socket.
+// serveDaemon answers as the docker daemon does for the images whose archives are given, on a unix
+// socket.
 func serveDaemon(t testing.TB, archives map[string]string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sock")
@@ -148,7 +156,10 @@ func lyingArchive(t testing.TB, file string, img v1.Image, cf *v1.ConfigFile) {
 		entries = append(entries, entry{tar.Header{Name: names[i], Typeflag: tar.TypeReg}, string(b)})
 	}
 	manifest, _ := json.Marshal([]any{map[string]any{"Config": id + ".json", "Layers": names}})
-	entries = append(entries, entry{tar.Header{Name: id + ".json", Typeflag: tar.TypeReg}, string(config)}, entry{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(manifest)})
+	entries = append(
+		entries, entry{tar.Header{Name: id + ".json", Typeflag: tar.TypeReg}, string(config)},
+		entry{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(manifest)},
+	)
 	if err := os.WriteFile(file, archive(t, entries...), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,8 @@ func (s *Store) classify(ref reference, err error) error {
 		kind = compute.ErrDenied
 	case errors.As(err, &answer):
 		hint, kind = kindOfAnswer(ref, answer)
-		if errors.Is(kind, compute.ErrNotFound) || errors.Is(kind, compute.ErrDenied) { // registries say either of what they do not have
+		// registries say either of what they do not have
+		if errors.Is(kind, compute.ErrNotFound) || errors.Is(kind, compute.ErrDenied) {
 			hint = s.near(ref.name, hint)
 		}
 	case ref.kind == fromRegistry, ref.kind == fromDaemon:
@@ -99,7 +100,8 @@ func kindOfAnswer(ref reference, answer *transport.Error) (hint string, kind err
 	case code == http.StatusNotFound:
 		return "no such image or tag there, or one that needs a login", compute.ErrNotFound
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return "docker login " + ref.host() + " (or podman login): its file of credentials is read; or there is no such image", compute.ErrDenied
+		return "docker login " + ref.host() + " (or podman login): its file of credentials is read; or there is no such image",
+			compute.ErrDenied
 	case code == http.StatusTooManyRequests:
 		return "the registry limits how much one may fetch: try later, or log in", compute.ErrUnavailable
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Examine tells whether images can be kept in dir, a store that need not exist yet: it makes there what layers are made of, and takes it away again.
+// Examine tells whether images can be kept in dir, a store that need not exist yet: it makes there
+// what layers are made of, and takes it away again.
 func Examine(_ context.Context, dir string) []compute.Finding {
 	const what = "images"
 	const hint = "set XDG_CACHE_HOME to a directory on a file system of this machine: ext4, xfs, btrfs, or tmpfs of Linux 6.6"
@@ -25,7 +26,10 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 	}
 	tmp, err := os.MkdirTemp(place, ".hostler-examine-")
 	if err != nil {
-		return []compute.Finding{{Result: "fail", What: what, Detail: fmt.Sprintf("nothing can be written in %s: %v", place, err), Hint: "set XDG_CACHE_HOME to a directory of your own"}}
+		return []compute.Finding{{
+			Result: "fail", What: what, Detail: fmt.Sprintf("nothing can be written in %s: %v", place, err),
+			Hint: "set XDG_CACHE_HOME to a directory of your own",
+		}}
 	}
 	defer func() { _ = removeTree(tmp) }()
 	for _, try := range []func(int) error{
@@ -46,7 +50,9 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 		err = try(int(d.Fd()))
 		_ = d.Close()
 		if err != nil {
-			return []compute.Finding{{Result: "fail", What: what, Detail: fmt.Sprintf("layers cannot be kept in %s: %v", dir, err), Hint: hint}}
+			return []compute.Finding{{
+				Result: "fail", What: what, Detail: fmt.Sprintf("layers cannot be kept in %s: %v", dir, err), Hint: hint,
+			}}
 		}
 	}
 	var st unix.Statfs_t
@@ -55,7 +61,10 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 	}
 	free := st.Bavail * uint64(st.Bsize) >> 20
 	if free < leastFree {
-		return []compute.Finding{{Result: "warn", What: what, Detail: fmt.Sprintf("only %d MiB are free in %s", free, dir), Hint: "hostler image gc --older-than 7d"}}
+		return []compute.Finding{{
+			Result: "warn", What: what, Detail: fmt.Sprintf("only %d MiB are free in %s", free, dir),
+			Hint: "hostler image gc --older-than 7d",
+		}}
 	}
 	return []compute.Finding{{Result: "ok", What: what, Detail: fmt.Sprintf("%s, %d MiB free", dir, free)}}
 }
@@ -76,7 +85,10 @@ func setOpaque(fd int) error {
 func makeWhiteout(at int, name string) error {
 	err := unix.Mknodat(at, name, unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some file systems nobody: %w", err)
+		return fmt.Errorf(
+			"a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some file systems nobody: %w",
+			err,
+		)
 	}
 	return err
 }

@@ -30,15 +30,17 @@ type ExportOptions struct {
 	Progress *Progress // of the layers as they are packed; nil: nobody looks
 }
 
-// Export writes an image of the store, or a plain directory, to where others find it, and returns the digest of its manifest there. The destination is one of
+// Export writes an image of the store, or a plain directory, to where others find it, and returns
+// the digest of its manifest there. The destination is one of
 //
 //	NAME[:TAG], docker://NAME           a registry; credentials are docker's or podman's
 //	oci:DIR[:TAG]                       an OCI layout, made where it is missing; an image of that tag is replaced
 //	oci-archive:FILE[:TAG], FILE.tar    one in a tar file
 //	docker-archive:FILE[:NAME:TAG]      what docker load reads
 //
-// Layers are packed anew from what was unpacked of them, so the digests are others than those that the image came with; exported twice they are the same.
-// What an ordinary user pulled has no owners, and goes out as root's. A file appears whole or not at all.
+// Layers are packed anew from what was unpacked of them, so the digests are others than those that
+// the image came with; exported twice they are the same. What an ordinary user pulled has no
+// owners, and goes out as root's. A file appears whole or not at all.
 func (s *Store) Export(ctx context.Context, ref, dest string, opt ExportOptions) (digest string, err error) {
 	img, err := s.Find(ref)
 	if err != nil {
@@ -50,12 +52,21 @@ func (s *Store) Export(ctx context.Context, ref, dest string, opt ExportOptions)
 	}
 	switch {
 	case to.kind == fromDir:
-		return "", failed("Export", dest, compute.ErrInvalid, errors.New("a directory is not written to as it is"), "oci:"+to.path+" makes an OCI layout there")
+		return "", failed(
+			"Export", dest, compute.ErrInvalid, errors.New("a directory is not written to as it is"),
+			"oci:"+to.path+" makes an OCI layout there",
+		)
 	case to.kind == fromDaemon:
-		return "", failed("Export", dest, compute.ErrInvalid, errors.New("the docker daemon is not written to"), "docker-archive:FILE, and docker load -i FILE")
+		return "", failed(
+			"Export", dest, compute.ErrInvalid, errors.New("the docker daemon is not written to"),
+			"docker-archive:FILE, and docker load -i FILE",
+		)
 	case to.kind == fromArchive && !opt.Replace:
 		if _, err := os.Lstat(to.path); err == nil {
-			return "", failed("Export", dest, compute.ErrConflict, errors.New("there is such a file already"), "--force writes over it, or name another")
+			return "", failed(
+				"Export", dest, compute.ErrConflict, errors.New("there is such a file already"),
+				"--force writes over it, or name another",
+			)
 		}
 	}
 	if to.kind == fromArchive { // before all is packed for nothing
@@ -111,10 +122,14 @@ func (s *Store) send(ctx context.Context, img v1.Image, to reference, tmp string
 	}
 	base := remote.DefaultTransport.(*http.Transport).Clone()
 	defer base.CloseIdleConnections()
-	return remote.Write(to.reg, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("hostler"), remote.WithTransport(base))
+	return remote.Write(
+		to.reg, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithUserAgent("hostler"), remote.WithTransport(base),
+	)
 }
 
-// tagFor is the name that docker is to know an image by where none is said: its own, if docker could have it.
+// tagFor is the name that docker is to know an image by where none is said: its own, if docker
+// could have it.
 func (s *Store) tagFor(own string) string {
 	if r, err := parse(own, s.opt.Insecure); err == nil {
 		if t, ok := r.reg.(name.Tag); ok {
@@ -223,7 +238,10 @@ func packLayer(ctx context.Context, dir string, owners bool, file string, p *Pro
 	if err != nil {
 		return nil, err
 	}
-	return &packedLayer{file: file, size: info.Size(), digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(small.Sum(nil))}, diffID: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(plain.Sum(nil))}}, nil
+	return &packedLayer{
+		file: file, size: info.Size(), digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(small.Sum(nil))},
+		diffID: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(plain.Sum(nil))},
+	}, nil
 }
 
 // counted adds what is written to a progress.
@@ -262,7 +280,8 @@ func (l *packedLayer) Uncompressed() (io.ReadCloser, error) {
 	}{z, f}, nil
 }
 
-// tempDir makes a directory that is removed when done is called, or by gc when this process is gone.
+// tempDir makes a directory that is removed when done is called, or by gc when this process is
+// gone.
 func (s *Store) tempDir() (dir string, done func(), err error) {
 	if dir, err = os.MkdirTemp(filepath.Join(s.dir, "tmp"), "new-"); err != nil {
 		return "", nil, err
@@ -277,8 +296,9 @@ func (s *Store) tempDir() (dir string, done func(), err error) {
 	}, err
 }
 
-// Tag gives an image that is here another name, one as registries have them, and takes that name from the image that had it. The name is asked for like
-// any other; nobody is asked whether a registry has it too.
+// Tag gives an image that is here another name, one as registries have them, and takes that name
+// from the image that had it. The name is asked for like any other; nobody is asked whether a
+// registry has it too.
 func (s *Store) Tag(ctx context.Context, ref, as string) (Image, error) {
 	to, err := tagOf(as, s.opt.Insecure)
 	if err != nil {
@@ -294,7 +314,10 @@ func (s *Store) Tag(ctx context.Context, ref, as string) (Image, error) {
 		return Image{}, err
 	}
 	if img.Digest == "" {
-		return Image{}, failed("Tag", ref, compute.ErrInvalid, errors.New("it is a directory of yours, not one of the store's"), "hostler image export "+ref+" FILE.tar, and import that")
+		return Image{}, failed(
+			"Tag", ref, compute.ErrInvalid, errors.New("it is a directory of yours, not one of the store's"),
+			"hostler image export "+ref+" FILE.tar, and import that",
+		)
 	}
 	if err := s.writeJSON(s.nameFile(to.name), nameRecord{Name: to.name, Digest: img.Digest}); err != nil {
 		return Image{}, failed("Tag", ref, compute.ErrFailed, err, "")

@@ -40,7 +40,8 @@ func packed(t *testing.T, dir string, owners bool) (names []string, all map[stri
 	}
 }
 
-// TestPack unpacks a layer with one of each kind, packs it, and unpacks that: what comes of it packs to the same bytes.
+// TestPack unpacks a layer with one of each kind, packs it, and unpacks that: what comes of it
+// packs to the same bytes.
 func TestPack(t *testing.T) {
 	owners := os.Geteuid() == 0
 	first, second := filepath.Join(t.TempDir(), "1"), filepath.Join(t.TempDir(), "2")
@@ -74,7 +75,10 @@ func TestPackAs(t *testing.T) {
 		t.Skip("whiteouts: only root makes them outside of a user name space")
 	}
 	d := t.TempDir()
-	layer := archive(t, dir("o"), file("o/.wh..wh..opq", ""), file("o/in", "x"), file(".wh.gone", ""), file("a", "text"), hardlink("b", "a"), file("mine", "x"))
+	layer := archive(
+		t, dir("o"), file("o/.wh..wh..opq", ""), file("o/in", "x"), file(".wh.gone", ""), file("a", "text"),
+		hardlink("b", "a"), file("mine", "x"),
+	)
 	if err := image.Unpack(t.Context(), d, bytes.NewReader(layer), true); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +100,8 @@ func TestPackAs(t *testing.T) {
 	}
 }
 
-// TestExport takes an image out by each door and in again elsewhere: it shows the same files and says the same of itself.
+// TestExport takes an image out by each door and in again elsewhere: it shows the same files and
+// says the same of itself.
 func TestExport(t *testing.T) {
 	tars, want := overlaid(t)
 	w, s := serve(t), open(t)
@@ -107,7 +112,10 @@ func TestExport(t *testing.T) {
 	}
 	out := t.TempDir()
 	digests := map[string]bool{}
-	for _, dest := range []string{w.host + "/other:1", "oci:" + out + "/layout:one", "oci:" + out + "/layout:two", "oci-archive:" + out + "/a.tar:t", out + "/b.tar"} {
+	for _, dest := range []string{
+		w.host + "/other:1", "oci:" + out + "/layout:one", "oci:" + out + "/layout:two",
+		"oci-archive:" + out + "/a.tar:t", out + "/b.tar",
+	} {
 		t.Run(dest, func(t *testing.T) {
 			digest, err := s.Export(t.Context(), ref, dest, image.ExportOptions{})
 			if err != nil {
@@ -121,7 +129,8 @@ func TestExport(t *testing.T) {
 			if got.Manifest != digest {
 				t.Errorf("it is there as %s, and was said to be %s", got.Manifest, digest)
 			}
-			if got.Config.User != img.Config.User || !slices.Equal(got.Config.Entrypoint, img.Config.Entrypoint) || !slices.Equal(got.Config.ExposedPorts, img.Config.ExposedPorts) || !got.Built.Equal(img.Built) {
+			if got.Config.User != img.Config.User || !slices.Equal(got.Config.Entrypoint, img.Config.Entrypoint) ||
+				!slices.Equal(got.Config.ExposedPorts, img.Config.ExposedPorts) || !got.Built.Equal(img.Built) {
 				t.Errorf("it says %+v of itself, and said %+v", got.Config, img.Config)
 			}
 			for _, line := range want {
@@ -148,7 +157,9 @@ func TestExport(t *testing.T) {
 		if err != nil || len(m) != 1 || !slices.Equal(m[0].RepoTags, []string{"mine:2"}) {
 			t.Errorf("%+v %v", m, err)
 		}
-		if got, err := open(t).Pull(t.Context(), "docker-archive:"+out+"/d.tar:mine:2", image.PullOptions{}); err != nil || read(t, got, "d/a") != "3" {
+		if got, err := open(t).Pull(
+			t.Context(), "docker-archive:"+out+"/d.tar:mine:2", image.PullOptions{},
+		); err != nil || read(t, got, "d/a") != "3" {
 			t.Error(err)
 		}
 	})
@@ -160,7 +171,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// TestLayoutDiskFull exports to a layout on a disk that is full at one step after the other: what was there stays, and with room it goes on.
+// TestLayoutDiskFull exports to a layout on a disk that is full at one step after the other: what
+// was there stays, and with room it goes on.
 func TestLayoutDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("disk full: only root may mount a small disk")

@@ -68,7 +68,8 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("without: %v; hint %q", err, compute.Hint(err))
 	}
 	login("wr0ng")
-	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrDenied) || strings.Contains(fmt.Sprint(err, compute.Hint(err)), "wr0ng") {
+	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrDenied) ||
+		strings.Contains(fmt.Sprint(err, compute.Hint(err)), "wr0ng") {
 		t.Errorf("wrong: %v", err)
 	}
 	login("s3cret")
@@ -93,7 +94,8 @@ func (c *cutting) Write(b []byte) (int, error) {
 	return c.ResponseWriter.Write(b)
 }
 
-// TestCutConnections puts a proxy between that cuts each answer in the middle: pulling goes on where it was.
+// TestCutConnections puts a proxy between that cuts each answer in the middle: pulling goes on
+// where it was.
 func TestCutConnections(t *testing.T) {
 	for _, ranges := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ranges %v", ranges), func(t *testing.T) {
@@ -148,8 +150,8 @@ func TestCutConnections(t *testing.T) {
 	}
 }
 
-// TestRegistryGoesDown takes the registry away in the middle of a layer: an error that says so, nothing half-made, and the next pull fetches only what
-// was missing.
+// TestRegistryGoesDown takes the registry away in the middle of a layer: an error that says so,
+// nothing half-made, and the next pull fetches only what was missing.
 func TestRegistryGoesDown(t *testing.T) {
 	w, s := serve(t), open(t, image.Options{Stall: 2 * time.Second})
 	img := imageOf(t, "", layer(t, file("a", noise(100<<10))), layer(t, file("b", noise(400<<10))))
@@ -233,7 +235,8 @@ func TestStalledRegistry(t *testing.T) {
 		asked.Store(0)
 		return stall(rw, r)
 	})
-	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "sends nothing") {
+	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "sends nothing") {
 		t.Errorf("%v", err)
 	}
 }
@@ -269,7 +272,8 @@ func TestCorruption(t *testing.T) {
 				}
 				s := open(t)
 				_, err = s.Pull(t.Context(), "oci:"+dir, image.PullOptions{})
-				if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "corrupt") && !strings.Contains(err.Error(), "ended after") {
+				if !errors.Is(err, compute.ErrFailed) ||
+					!strings.Contains(err.Error(), "corrupt") && !strings.Contains(err.Error(), "ended after") {
 					t.Errorf("%v", err)
 				}
 				if all, err := s.List(); err != nil || len(all) > 0 {
@@ -306,7 +310,8 @@ func TestCorruption(t *testing.T) {
 				_, _ = rw.Write(b)
 				return true
 			})
-			if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrFailed) || errors.Is(err, compute.ErrUnavailable) {
+			if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrFailed) ||
+				errors.Is(err, compute.ErrUnavailable) {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
@@ -315,7 +320,8 @@ func TestCorruption(t *testing.T) {
 		}
 	})
 	t.Run("another layer's name", func(t *testing.T) {
-		// The configuration says that a layer holds something else than it does: both are whole, and they do not belong together.
+		// The configuration says that a layer holds something else than it does: both are whole,
+		// and they do not belong together.
 		other := imageOf(t, "", layer(t, file("a", "one")))
 		cf, _ := other.ConfigFile()
 		cf = cf.DeepCopy()
@@ -333,7 +339,8 @@ func TestCorruption(t *testing.T) {
 	})
 }
 
-// TestDiskFull pulls onto a disk that is too small: an error that says so, and nothing half-made; with room it goes on.
+// TestDiskFull pulls onto a disk that is too small: an error that says so, and nothing half-made;
+// with room it goes on.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("disk full: only root may mount a small disk")

@@ -68,13 +68,17 @@ func TestFidelity(t *testing.T) {
 			return st
 		}
 		for name, mode := range map[string]uint32{
-			".": 0o751, "plain": 0o644, "owned": 0o640, "suid": 0o4755, "sgid": 0o2755, "sticky": 0o1777, "shut": 0o500, "fifo": 0o620, "implicit": 0o755, "implicit/dirs": 0o755,
+			".": 0o751, "plain": 0o644, "owned": 0o640, "suid": 0o4755, "sgid": 0o2755, "sticky": 0o1777, "shut": 0o500,
+			"fifo": 0o620, "implicit": 0o755, "implicit/dirs": 0o755,
 		} {
 			if got := stat(name).Mode & 0o7777; got != mode {
 				t.Errorf("%s: mode %o, want %o", name, got, mode)
 			}
 		}
-		for name, owner := range map[string][2]uint32{"owned": {33, 44}, "sgid": {0, 44}, "shut": {33, 0}, "link-owned": {33, 44}, "plain": {0, 0}, "implicit": {0, 0}} {
+		for name, owner := range map[string][2]uint32{
+			"owned": {33, 44}, "sgid": {0, 44}, "shut": {33, 0}, "link-owned": {33, 44}, "plain": {0, 0},
+			"implicit": {0, 0},
+		} {
 			st := stat(name)
 			if !root {
 				owner = [2]uint32{stat("plain").Uid, stat("plain").Gid}
@@ -103,7 +107,10 @@ func TestFidelity(t *testing.T) {
 		if zeros := stat("zeros"); zeros.Size != 1<<20 {
 			t.Errorf("zeros: %d", zeros.Size)
 		}
-		for name, text := range map[string]string{"replaced": "second", "was-dir": "now a file", "was-file/x": "x", "implicit/by-link": "x", "odd name \n\x01\xff": "x", "plain": "text"} {
+		for name, text := range map[string]string{
+			"replaced": "second", "was-dir": "now a file", "was-file/x": "x", "implicit/by-link": "x",
+			"odd name \n\x01\xff": "x", "plain": "text",
+		} {
 			if got, err := os.ReadFile(filepath.Join(fs, name)); err != nil || string(got) != text {
 				t.Errorf("%q: %q %v", name, got, err)
 			}
@@ -234,7 +241,8 @@ func openAnyones(t testing.TB, dir string) *image.Store {
 	return s
 }
 
-// overlaid are three layers in which names are hidden in each way that there is, and what is seen in the end.
+// overlaid are three layers in which names are hidden in each way that there is, and what is seen
+// in the end.
 func overlaid(t testing.TB) (layers [][]byte, want []string) {
 	return [][]byte{
 			archive(t, dir("d"), file("d/a", "1"), file("d/b", "1"), dir("o"), file("o/a", "1"), file("f", "1"), dir("r"), file("r/a", "1"), dir("gone"), file("gone/x", "1"),
@@ -270,7 +278,8 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 		if user {
 			cmd.SysProcAttr = &syscall.SysProcAttr{
 				Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
-				UidMappings: []syscall.SysProcIDMap{{HostID: somebody, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: somebody, Size: 1}},
+				UidMappings: []syscall.SysProcIDMap{{HostID: somebody, Size: 1}},
+				GidMappings: []syscall.SysProcIDMap{{HostID: somebody, Size: 1}},
 			}
 		} else {
 			cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // which makes mounts private
@@ -310,7 +319,8 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 	})
 }
 
-// TestLeftOutDirectories has layers that do not say what the directories of their files are: they are as the layers below have them.
+// TestLeftOutDirectories has layers that do not say what the directories of their files are: they
+// are as the layers below have them.
 func TestLeftOutDirectories(t *testing.T) {
 	with := func(e entry, mode int64, uid int) entry { e.Mode, e.Uid, e.Gid = mode, uid, uid; return e }
 	base := layer(t, with(dir("."), 0o555, 0), with(dir("tmp"), 0o1777, 0), with(dir("home/me"), 0o750, 33), with(dir("home/me/.cache"), 0o700, 33), with(dir("root"), 0o700, 0), dir("usr"),
@@ -328,7 +338,10 @@ func TestLeftOutDirectories(t *testing.T) {
 	if len(img.Layers) != 4 || img.Layers[3].DiffID != "" {
 		t.Fatalf("%+v", img.Layers)
 	}
-	for name, want := range map[string]string{".": "555 0", "tmp": "1777 0", "home": "755 0", "home/me": "750 33", "home/me/.cache": "700 33", "root": "700 0", "usr": "", "usr/lib": "", "changed": "", "emptied": "", "replaced": "", "tmp/x": ""} {
+	for name, want := range map[string]string{
+		".": "555 0", "tmp": "1777 0", "home": "755 0", "home/me": "750 33", "home/me/.cache": "700 33", "root": "700 0",
+		"usr": "", "usr/lib": "", "changed": "", "emptied": "", "replaced": "", "tmp/x": "",
+	} {
 		var st unix.Stat_t
 		got := ""
 		if err := unix.Lstat(filepath.Join(patch, name), &st); err == nil {

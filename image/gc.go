@@ -15,7 +15,8 @@ import (
 
 // GCOptions say what may go. What is in use never does.
 type GCOptions struct {
-	OlderThan time.Duration    // also images that nobody took for so long; 0: only those that lost their name
+	// also images that nobody took for so long; 0: only those that lost their name
+	OlderThan time.Duration
 	Unused    bool             // all images, whatever their age
 	Keep      func(Image) bool // images that stay whatever their age; nil: none
 	DryRun    bool             // only say what would go
@@ -28,7 +29,8 @@ type Collected struct {
 	Size   int64   // bytes of their files
 }
 
-// GC removes images that are of no use, the layers that no image needs any more, and what killed processes left.
+// GC removes images that are of no use, the layers that no image needs any more, and what killed
+// processes left.
 func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	var out Collected
 	if !opt.DryRun {
@@ -112,15 +114,18 @@ func (s *Store) forget(digest string) error {
 	return err
 }
 
-// Remove takes a name away, and with the last name the image and the layers that nobody else needs. The error is compute.ErrConflict while it is in
-// use, and names the user.
+// Remove takes a name away, and with the last name the image and the layers that nobody else needs.
+// The error is compute.ErrConflict while it is in use, and names the user.
 func (s *Store) Remove(ctx context.Context, ref string) error {
 	img, err := s.Find(ref)
 	if err != nil {
 		return err
 	}
 	if img.Digest == "" {
-		return failed("Remove", img.Name, compute.ErrInvalid, errors.New("it is a directory of yours, not one of the store's"), "rm removes it")
+		return failed(
+			"Remove", img.Name, compute.ErrInvalid, errors.New("it is a directory of yours, not one of the store's"),
+			"rm removes it",
+		)
 	}
 	if err := s.removeName(ctx, ref, img); err != nil {
 		return failed("Remove", ref, compute.ErrFailed, err, "")
@@ -150,18 +155,23 @@ func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 		return err
 	}
 	if len(users) > 0 {
-		return failed("Remove", img.Name, compute.ErrConflict, errors.New("it is in use: "+strings.Join(users, ", ")), "discard these instances first")
+		return failed(
+			"Remove", img.Name, compute.ErrConflict, errors.New("it is in use: "+strings.Join(users, ", ")),
+			"discard these instances first",
+		)
 	}
 	return s.forget(img.Digest)
 }
 
-// dropLayers removes the layers that no image needs. With dry it only counts. The images in without are counted as gone.
+// dropLayers removes the layers that no image needs. With dry it only counts. The images in without
+// are counted as gone.
 func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, "layers"))
 	if err != nil {
 		return 0, 0, err
 	}
-	// Whoever pulls has his layers' locks until they are in a record. So first the locks, then the records.
+	// Whoever pulls has his layers' locks until they are in a record. So first the locks, then the
+	// records.
 	locks := map[string]*lock{}
 	defer func() {
 		for _, l := range locks {
@@ -223,7 +233,8 @@ func (s *Store) needed(without []Image) (map[string]bool, error) {
 	return needed, nil
 }
 
-// sweep removes what killed processes left: half-made layers whose lock nobody holds, half-removed ones, and files on their way that nobody works on.
+// sweep removes what killed processes left: half-made layers whose lock nobody holds, half-removed
+// ones, and files on their way that nobody works on.
 func (s *Store) sweep() {
 	layers := filepath.Join(s.dir, "layers")
 	files, _ := os.ReadDir(layers)
@@ -261,7 +272,8 @@ func (s *Store) sweep() {
 	}
 }
 
-// sweepRecords removes records of what is not here: lost with the power, or deleted by hand. The caller has storeLock alone.
+// sweepRecords removes records of what is not here: lost with the power, or deleted by hand. The
+// caller has storeLock alone.
 func (s *Store) sweepRecords() {
 	here := func(digest string) bool {
 		_, err := s.image(digest)
@@ -289,5 +301,6 @@ func (s *Store) sweepRecords() {
 	}
 }
 
-// staleAfter is the age from which a temporary file that nobody has locked is nobody's: the time between making and locking one.
+// staleAfter is the age from which a temporary file that nobody has locked is nobody's: the time
+// between making and locking one.
 const staleAfter = time.Minute

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// outside makes a directory beside the layer's with a file in it, and returns what checks that nobody touched either.
+// outside makes a directory beside the layer's with a file in it, and returns what checks that
+// nobody touched either.
 func outside(t testing.TB) (layer string, check func()) {
 	t.Helper()
 	tmp := t.TempDir()
@@ -42,7 +43,8 @@ func outside(t testing.TB) (layer string, check func()) {
 func tree(t testing.TB, dir, except string) string {
 	t.Helper()
 	var b strings.Builder
-	read := map[[2]uint64]string{} // by device and number: a root of busybox has one program under hundreds of names
+	// by device and number: a root of busybox has one program under hundreds of names
+	read := map[[2]uint64]string{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -80,7 +82,8 @@ func tree(t testing.TB, dir, except string) string {
 	return b.String()
 }
 
-// TestHostileArchives unpacks what is meant to write elsewhere. refused says that it must be an error; otherwise it must land inside.
+// TestHostileArchives unpacks what is meant to write elsewhere. refused says that it must be an
+// error; otherwise it must land inside.
 func TestHostileArchives(t *testing.T) {
 	for name, c := range map[string]struct {
 		refused bool
@@ -101,30 +104,45 @@ func TestHostileArchives(t *testing.T) {
 		"link of links": {false, func(string) []entry {
 			return []entry{symlink("a", "b"), symlink("b", "../../.."), file("a/witness", "bad")}
 		}, "witness"},
-		"hard link out":        {true, func(w string) []entry { return []entry{hardlink("h", w), file("h", "bad")} }, ""},
-		"hard link up":         {true, func(string) []entry { return []entry{hardlink("h", "../../../witness")} }, ""},
-		"hard link by link":    {true, func(w string) []entry { return []entry{symlink("l", filepath.Dir(w)), hardlink("h", "l/witness")} }, ""},
-		"hard link to link":    {false, func(w string) []entry { return []entry{symlink("l", w), hardlink("h", "l"), file("h", "bad")} }, "h"},
+		"hard link out": {true, func(w string) []entry { return []entry{hardlink("h", w), file("h", "bad")} }, ""},
+		"hard link up":  {true, func(string) []entry { return []entry{hardlink("h", "../../../witness")} }, ""},
+		"hard link by link": {
+			true, func(w string) []entry { return []entry{symlink("l", filepath.Dir(w)), hardlink("h", "l/witness")} },
+			"",
+		},
+		"hard link to link": {
+			false, func(w string) []entry { return []entry{symlink("l", w), hardlink("h", "l"), file("h", "bad")} }, "h",
+		},
 		"mode by link":         {false, func(w string) []entry { return []entry{dir("d"), file("d", ""), symlink("d", w)} }, ""},
 		"directory, then link": {false, func(w string) []entry { return []entry{dir("d/e"), symlink("d", filepath.Dir(w)), dir("f")} }, ""},
 		"whiteout by link": {true, func(w string) []entry {
 			return []entry{symlink("l", filepath.Dir(w)), file("l/.wh.witness", "")}
 		}, ""},
-		"whiteout of dots":   {true, func(string) []entry { return []entry{file(".wh...", "")} }, ""},
-		"whiteout of dot":    {true, func(string) []entry { return []entry{file("x/.wh..", "")} }, ""},
-		"whiteout of none":   {true, func(string) []entry { return []entry{file("x/.wh.", "")} }, ""},
-		"opaque by link":     {true, func(w string) []entry { return []entry{symlink("l", filepath.Dir(w)), file("l/.wh..wh..opq", "")} }, ""},
+		"whiteout of dots": {true, func(string) []entry { return []entry{file(".wh...", "")} }, ""},
+		"whiteout of dot":  {true, func(string) []entry { return []entry{file("x/.wh..", "")} }, ""},
+		"whiteout of none": {true, func(string) []entry { return []entry{file("x/.wh.", "")} }, ""},
+		"opaque by link": {
+			true, func(w string) []entry { return []entry{symlink("l", filepath.Dir(w)), file("l/.wh..wh..opq", "")} },
+			"",
+		},
 		"the root is a file": {true, func(string) []entry { return []entry{file("./", "bad"), file(".", "bad")} }, ""},
 		"huge": {true, func(string) []entry {
 			return []entry{{tar.Header{Name: "huge", Typeflag: tar.TypeReg, Size: 1 << 41}, ""}}
 		}, ""},
-		"loop":                     {true, func(string) []entry { return []entry{symlink("a", "b"), symlink("b", "a"), file("a/x", "")} }, ""},
-		"deep loop":                {false, func(string) []entry { return []entry{dir("a"), symlink("a/l", ".."), file("a/l/a/l/x", "in")} }, "x"},
+		"loop": {
+			true, func(string) []entry { return []entry{symlink("a", "b"), symlink("b", "a"), file("a/x", "")} }, "",
+		},
+		"deep loop": {
+			false, func(string) []entry { return []entry{dir("a"), symlink("a/l", ".."), file("a/l/a/l/x", "in")} }, "x",
+		},
 		"below a file":             {true, func(string) []entry { return []entry{file("a", ""), file("a/x", "")} }, ""},
 		"a link to nothing, below": {true, func(string) []entry { return []entry{symlink("a", "nowhere/at/all"), file("a/x", "")} }, ""},
 		"own attributes of overlay": {false, func(w string) []entry {
 			f := file("f", "x")
-			f.PAXRecords = map[string]string{"SCHILY.xattr.user.overlay.redirect": w, "SCHILY.xattr.trusted.overlay.redirect": w, "SCHILY.xattr.user.mine": "kept"}
+			f.PAXRecords = map[string]string{
+				"SCHILY.xattr.user.overlay.redirect": w, "SCHILY.xattr.trusted.overlay.redirect": w,
+				"SCHILY.xattr.user.mine": "kept",
+			}
 			return []entry{f}
 		}, "f"},
 	} {
@@ -167,11 +185,18 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-// FuzzUnpack unpacks archives that nobody made on purpose. Nothing may land outside, and nothing may panic.
+// FuzzUnpack unpacks archives that nobody made on purpose. Nothing may land outside, and nothing
+// may panic.
 func FuzzUnpack(f *testing.F) {
-	f.Add(archive(f, dir("etc"), file("etc/a", "one"), symlink("l", "../.."), hardlink("h", "etc/a"), file("l/x", "x"), file(".wh.gone", ""), file("etc/.wh..wh..opq", "")))
+	f.Add(archive(
+		f, dir("etc"), file("etc/a", "one"), symlink("l", "../.."), hardlink("h", "etc/a"), file("l/x", "x"),
+		file(".wh.gone", ""), file("etc/.wh..wh..opq", ""),
+	))
 	f.Add(archive(f, symlink("a", "/"), symlink("b", "a/.."), file("b/../../x", "x")))
-	f.Add(archive(f, symlink("a", ".."), dir("a"), symlink("a/b", "../../.."), file("a/b/witness", "bad"), hardlink("a/b/c", "a/b/witness")))
+	f.Add(archive(
+		f, symlink("a", ".."), dir("a"), symlink("a/b", "../../.."), file("a/b/witness", "bad"),
+		hardlink("a/b/c", "a/b/witness"),
+	))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<20 {
 			return
@@ -182,7 +207,8 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// FuzzEntries lets the fuzzer choose names and targets rather than the bytes of an archive, so that it gets past their checksums.
+// FuzzEntries lets the fuzzer choose names and targets rather than the bytes of an archive, so that
+// it gets past their checksums.
 func FuzzEntries(f *testing.F) {
 	f.Add("a", "../..", "a/witness", uint8(2), uint8(0))
 	f.Add("a/b", "/", ".wh.a", uint8(2), uint8(0))
@@ -208,14 +234,17 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-// FuzzManifests reads an image whose index, manifest and configuration come from somebody who means harm. Nothing may panic, and nothing may come of it
-// outside of the store.
+// FuzzManifests reads an image whose index, manifest and configuration come from somebody who means
+// harm. Nothing may panic, and nothing may come of it outside of the store.
 func FuzzManifests(f *testing.F) {
 	const none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	f.Add(`{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:MANIFEST"}]}`, `{"config":{"digest":"sha256:CONFIG"},"layers":[{"digest":"sha256:`+none+`"}]}`,
 		`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["sha256:`+none+`"]}}`)
 	f.Add(`{"manifests":[null]}`, `null`, `{}`)
-	f.Add(`{"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:MANIFEST"}]}`, `{"manifests":[{"platform":null,"digest":"sha256:CONFIG"}]}`, `{"config":null,"layers":[null]}`)
+	f.Add(
+		`{"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:MANIFEST"}]}`,
+		`{"manifests":[{"platform":null,"digest":"sha256:CONFIG"}]}`, `{"config":null,"layers":[null]}`,
+	)
 	f.Add(`[{"Config":"x.json","Layers":["../../x"]}]`, `x`, `{"rootfs":{"type":"layers","diff_ids":["sha256:../../../../x"]}}`)
 	f.Fuzz(func(t *testing.T, index, manifest, config string) {
 		sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
@@ -227,7 +256,14 @@ func FuzzManifests(f *testing.F) {
 		reg := func(name, s string) entry { return entry{tar.Header{Name: name, Typeflag: tar.TypeReg}, s} }
 		layer, check := outside(t)
 		file := filepath.Join(layer, "image.tar")
-		if err := os.WriteFile(file, archive(t, blob(manifest), blob(config), blob(""), reg("x.json", config), reg("index.json", index), reg("manifest.json", index)), 0o600); err != nil {
+		if err := os.WriteFile(
+			file,
+			archive(
+				t, blob(manifest), blob(config), blob(""), reg("x.json", config), reg("index.json", index),
+				reg("manifest.json", index),
+			),
+			0o600,
+		); err != nil {
 			t.Fatal(err)
 		}
 		s := openIn(t, filepath.Join(layer, "store"))

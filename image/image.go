@@ -9,8 +9,10 @@ import (
 
 // An Image is a root file system that is here, and what its maker says of how it is to be used.
 type Image struct {
-	Name     string   // as it was asked for, in full; "": an image that lost its name to a newer one
-	Digest   string   // of its configuration, "sha256:..."; "": a plain directory, which the store does not keep
+	// as it was asked for, in full; "": an image that lost its name to a newer one
+	Name string
+	// of its configuration, "sha256:..."; "": a plain directory, which the store does not keep
+	Digest   string
 	Manifest string   // the digest that a registry knows it by; "": came without
 	Platform Platform // that it was made for; zero: unknown, as of a directory
 	Layers   []Layer  // bottom first
@@ -19,12 +21,15 @@ type Image struct {
 	Built    time.Time // by its maker; zero: unknown
 	Created  time.Time // when it came here
 	Used     time.Time // last taken or touched
-	Owners   bool      // files have the owners that the image says; else all belong to the user who unpacked it
+	// files have the owners that the image says; else all belong to the user who unpacked it
+	Owners bool
 }
 
 // A Layer is one directory of an image.
 type Layer struct {
-	DiffID string // the digest of its uncompressed archive; "": a plain directory, or one that the store made, with the modes of others' directories
+	// the digest of its uncompressed archive; "": a plain directory, or one that the store made,
+	// with the modes of others' directories
+	DiffID string
 	Dir    string // an absolute path; read only
 	Size   int64  // bytes of its files
 }
@@ -51,7 +56,8 @@ func (i Image) Dirs() []string {
 	return out
 }
 
-// A Platform is what an image runs on, in the words of OCI, which for Arch are Go's. The zero Platform is this machine's.
+// A Platform is what an image runs on, in the words of OCI, which for Arch are Go's. The zero
+// Platform is this machine's.
 type Platform struct {
 	OS      string // "linux"
 	Arch    string // "amd64"

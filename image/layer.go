@@ -21,10 +21,12 @@ type unpacked struct {
 	Size    int64 `json:"size"`              // bytes of its files
 	Files   int   `json:"files"`             // entries made
 	Devices int   `json:"devices,omitempty"` // device nodes left out
-	Foreign int   `json:"foreign,omitempty"` // files that did not get the owner that the archive gives them
-	Refused int   `json:"refused,omitempty"` // extended attributes that this user may not set
+	// files that did not get the owner that the archive gives them
+	Foreign int `json:"foreign,omitempty"`
+	Refused int `json:"refused,omitempty"` // extended attributes that this user may not set
 
-	Implied []string `json:"implied,omitempty"` // directories that were made without an entry of their own
+	// directories that were made without an entry of their own
+	Implied []string `json:"implied,omitempty"`
 }
 
 // layerRecord is a layer as its file has it.
@@ -37,8 +39,9 @@ type layerRecord struct {
 
 // blob is a layer's archive where it comes from.
 type blob struct {
-	diffID string                                       // of what it holds; "": not known yet
-	digest string                                       // of what is read, which may be compressed; "": not known
+	diffID string // of what it holds; "": not known yet
+	// of what is read, which may be compressed; "": not known
+	digest string
 	size   int64                                        // of what is read; -1: not known
 	open   func(context.Context) (io.ReadCloser, error) // a Read of it ends with the context
 	of     *budget                                      // of its image; nil: it is the only layer
@@ -48,14 +51,16 @@ func layerLock(diffID string) string { return "layer-" + fileOf(diffID) }
 
 func randomName() string { return strings.ToLower(rand.Text()[:12]) }
 
-// readLayer returns the record of a layer that is here, whole, and would be here after a loss of power.
+// readLayer returns the record of a layer that is here, whole, and would be here after a loss of
+// power.
 func (s *Store) readLayer(diffID string) (layerRecord, bool) {
 	var rec layerRecord
 	err := readJSON(filepath.Join(s.layerDir(diffID), "record.json"), &rec)
 	return rec, err == nil && rec.DiffID == diffID && rec.counts(s.boot)
 }
 
-// layer makes sure that a layer is here, and returns its record with a lock on it: it stays until the lock is dropped.
+// layer makes sure that a layer is here, and returns its record with a lock on it: it stays until
+// the lock is dropped.
 func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRecord, error) {
 	fetched := false // and counted
 	for {
@@ -88,7 +93,8 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 	}
 }
 
-// fetchLayer unpacks a layer, whose lock, called key, the caller has alone, and puts it in its place. It returns the digest.
+// fetchLayer unpacks a layer, whose lock, called key, the caller has alone, and puts it in its
+// place. It returns the digest.
 func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress) (diffID string, err error) {
 	prefix := filepath.Join(s.dir, "layers", "new-"+strings.TrimPrefix(key, "layer-")+"-")
 	left, _ := filepath.Glob(prefix + "*") // by whoever had the lock before us, and died
@@ -209,7 +215,8 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	return res, got, nil
 }
 
-// ours reports whether err came about where files are made, and not where they come from: then reading on would tell nothing.
+// ours reports whether err came about where files are made, and not where they come from: then
+// reading on would tell nothing.
 func ours(source, err error) bool {
 	var no syscall.Errno
 	return (source == nil || source == io.EOF) && errors.As(err, &no)

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// content is where manifests, configurations and layers are found by digest. A digest's bytes may be wrong: whoever reads checks them.
+// content is where manifests, configurations and layers are found by digest. A digest's bytes may
+// be wrong: whoever reads checks them.
 type content interface {
 	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 }
@@ -40,7 +41,8 @@ func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]b
 	}
 	defer func() { _ = r.Close() }()
 	b, err := io.ReadAll(io.LimitReader(r, biggestManifest+1))
-	if err != nil && int64(len(b)) < d.Size { // one that was checked on its way and is not right is looked at below
+	// one that was checked on its way and is not right is looked at below
+	if err != nil && int64(len(b)) < d.Size {
 		return nil, err
 	}
 	if len(b) > biggestManifest {
@@ -179,13 +181,17 @@ func tagged(r reference, manifests []v1.Descriptor) (out []v1.Descriptor, _ erro
 			names[d.Annotations[annotationRef]] = true
 		}
 		if len(names) > 1 {
-			return nil, failed("Pull", r.name, compute.ErrInvalid, fmt.Errorf("the layout holds several images: %s", tags(manifests)), "name one: "+r.name+":TAG")
+			return nil, failed(
+				"Pull", r.name, compute.ErrInvalid, fmt.Errorf("the layout holds several images: %s", tags(manifests)),
+				"name one: "+r.name+":TAG",
+			)
 		}
 		return manifests, nil
 	}
 	for _, d := range manifests {
 		a := d.Annotations
-		if a[annotationRef] == r.tag || a[annotationName] == r.tag || strings.HasSuffix(a[annotationRef], ":"+r.tag) || d.Digest.String() == r.tag {
+		if a[annotationRef] == r.tag || a[annotationName] == r.tag || strings.HasSuffix(a[annotationRef], ":"+r.tag) ||
+			d.Digest.String() == r.tag {
 			out = append(out, d)
 		}
 	}

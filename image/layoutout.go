@@ -22,8 +22,9 @@ import (
 // layoutVersion is what the file oci-layout says.
 const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`
 
-// writeLayout adds an image to an OCI layout, in the place of one that has its tag. One at a time writes to a layout, and each file appears whole: whatever
-// happens, the images that were there before still are.
+// writeLayout adds an image to an OCI layout, in the place of one that has its tag. One at a time
+// writes to a layout, and each file appears whole: whatever happens, the images that were there
+// before still are.
 func writeLayout(ctx context.Context, img v1.Image, dir, tag string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return err
@@ -47,18 +48,24 @@ func writeLayout(ctx context.Context, img v1.Image, dir, tag string) error {
 	if tag != "" {
 		desc.Annotations = map[string]string{annotationRef: tag}
 	}
-	index.Manifests = append(slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[annotationRef] == tag }), *desc)
+	index.Manifests = append(
+		slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[annotationRef] == tag }),
+		*desc,
+	)
 	data, err := json.MarshalIndent(index, "", "   ")
 	if err != nil {
 		return err
 	}
-	if err := putFile(ctx, filepath.Join(dir, "oci-layout"), int64(len(layoutVersion)), bytes.NewReader([]byte(layoutVersion))); err != nil {
+	if err := putFile(
+		ctx, filepath.Join(dir, "oci-layout"), int64(len(layoutVersion)), bytes.NewReader([]byte(layoutVersion)),
+	); err != nil {
 		return err
 	}
 	return putFile(ctx, filepath.Join(dir, "index.json"), -1, bytes.NewReader(data))
 }
 
-// lockDir keeps other exports from a directory. Where the file system has no locks they are not kept.
+// lockDir keeps other exports from a directory. Where the file system has no locks they are not
+// kept.
 func lockDir(ctx context.Context, dir string) (free func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -123,7 +130,8 @@ func writeBlobs(ctx context.Context, img v1.Image, dir string) error {
 	return putFile(ctx, file(digest), int64(len(manifest)), bytes.NewReader(manifest))
 }
 
-// putFile writes a file, which appears whole, or replaces what is there. One of that size is taken for it; -1: none is.
+// putFile writes a file, which appears whole, or replaces what is there. One of that size is taken
+// for it; -1: none is.
 func putFile(ctx context.Context, file string, size int64, from io.Reader) (err error) {
 	if info, err := os.Stat(file); err == nil && info.Size() == size {
 		return nil

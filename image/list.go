@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// List returns all images that are here, by name: one with several names comes several times, one that lost its name once, without.
+// List returns all images that are here, by name: one with several names comes several times, one
+// that lost its name once, without.
 func (s *Store) List() ([]Image, error) {
 	images, names, err := s.read()
 	if err != nil {

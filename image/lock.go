@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A lock is held on a file of the store, by this or another process; the kernel drops it when its holder dies.
+// A lock is held on a file of the store, by this or another process; the kernel drops it when its
+// holder dies.
 type lock struct{ f *os.File }
 
 // lock modes.
@@ -62,7 +63,8 @@ func (s *Store) tryLock(name string, mode int) (*lock, error) {
 	}
 }
 
-// Alone waits until nobody else, in this or another process, is at something of that name, and keeps others from it until free is called or this process ends.
+// Alone waits until nobody else, in this or another process, is at something of that name, and
+// keeps others from it until free is called or this process ends.
 func (s *Store) Alone(ctx context.Context, what string) (free func(), err error) {
 	l, err := s.lock(ctx, "alone-"+short(what), exclusive)
 	if err != nil {

@@ -119,8 +119,10 @@ func imageOf(t testing.TB, arch string, layers ...v1.Layer) v1.Image {
 	cf.OS, cf.Architecture = "linux", arch
 	cf.Created = v1.Time{Time: day.Truncate(time.Second)}
 	cf.Config = v1.Config{
-		User: "web:data", Env: []string{"A=1", "PATH=/bin"}, Entrypoint: []string{"/bin/sh", "-c"}, Cmd: []string{"echo hi"}, WorkingDir: "/srv",
-		Labels: map[string]string{"k": "v"}, ExposedPorts: map[string]struct{}{"80/tcp": {}, "443/tcp": {}}, Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT",
+		User: "web:data", Env: []string{"A=1", "PATH=/bin"}, Entrypoint: []string{"/bin/sh", "-c"},
+		Cmd: []string{"echo hi"}, WorkingDir: "/srv",
+		Labels: map[string]string{"k": "v"}, ExposedPorts: map[string]struct{}{"80/tcp": {}, "443/tcp": {}},
+		Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT",
 	}
 	if img, err = mutate.ConfigFile(img, cf); err != nil {
 		t.Fatal(err)

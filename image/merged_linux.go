@@ -38,7 +38,8 @@ func readIn(dirs []string, name string) ([]byte, error) {
 	return nil, &fs.PathError{Op: "open", Path: "/" + name, Err: unix.ELOOP}
 }
 
-// walk opens the file name, or returns the name, from the root, that it stands for where a link is on the way.
+// walk opens the file name, or returns the name, from the root, that it stands for where a link is
+// on the way.
 func walk(dirs []string, name string) (file int, link string, err error) {
 	var at []int // the directories that are merged here, top first
 	closeAll := func(fds []int) {
@@ -81,7 +82,8 @@ func walk(dirs []string, name string) (file int, link string, err error) {
 				}
 				continue
 			}
-			if len(next) > 0 || isWhiteout(&st) { // hidden by a directory above it, or hiding what is below
+			// hidden by a directory above it, or hiding what is below
+			if len(next) > 0 || isWhiteout(&st) {
 				_ = unix.Close(fd)
 				break
 			}

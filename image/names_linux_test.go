@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// TestBadNames says what is wrong with what cannot be pulled, and asks nobody for what is a file's name.
+// TestBadNames says what is wrong with what cannot be pulled, and asks nobody for what is a file's
+// name.
 func TestBadNames(t *testing.T) {
 	s, err := image.Open(filepath.Join(t.TempDir(), "images"), image.Options{})
 	if err != nil {

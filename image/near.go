@@ -11,8 +11,9 @@ import (
 // offered is how many names an error offers at most.
 const offered = 3
 
-// Meant puts before a hint which of some names of images somebody may have meant who typed another: those whose repository is written most like it, with
-// the tags most like it first. Where none is like it the hint is returned as it is.
+// Meant puts before a hint which of some names of images somebody may have meant who typed another:
+// those whose repository is written most like it, with the tags most like it first. Where none is
+// like it the hint is returned as it is.
 func Meant(typed string, names []string, hint string) string {
 	repo, tag := apart(typed)
 	type candidate struct {
@@ -64,7 +65,8 @@ func apart(name string) (repo, tag string) {
 	return name, digest
 }
 
-// unlike leaves out the parts in front that two repositories have in common, but for the last: who types a registry wants one of its images.
+// unlike leaves out the parts in front that two repositories have in common, but for the last: who
+// types a registry wants one of its images.
 func unlike(a, b string) (string, string) {
 	for {
 		x, restA, ok := strings.Cut(a, "/")

@@ -19,12 +19,15 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// Others say how images are fetched that somebody else has named than the owner of this machine: a user of a controller, in a request. Such an image is of a registry,
-// never of this machine's files, and the registry is reached by the guard. Nothing of what it answers is in an error; the log has it. A nil Others is none.
+// Others say how images are fetched that somebody else has named than the owner of this machine: a
+// user of a controller, in a request. Such an image is of a registry, never of this machine's
+// files, and the registry is reached by the guard. Nothing of what it answers is in an error; the
+// log has it. A nil Others is none.
 type Others struct {
 	Guard *fetch.Guard
-	Own   []string     // names of images that the owner's configuration has: they are fetched as ever
-	Log   *slog.Logger // what went wrong, with what was answered
+	// names of images that the owner's configuration has: they are fetched as ever
+	Own []string
+	Log *slog.Logger // what went wrong, with what was answered
 }
 
 // Named reports whether somebody else has named an image.
@@ -38,7 +41,8 @@ func (o *Others) Named(ctx context.Context, ref string) bool {
 	return !who.Operator && !slices.ContainsFunc(o.Own, own) && !strings.HasPrefix(ref, "sha256:")
 }
 
-// Check judges where a program of this machine would go that pulls an image by itself, such as a container engine. nil: it may.
+// Check judges where a program of this machine would go that pulls an image by itself, such as a
+// container engine. nil: it may.
 func (o *Others) Check(ctx context.Context, ref string) error {
 	if !o.Named(ctx, ref) {
 		return nil
@@ -75,17 +79,20 @@ func (r reference) endpoint() string {
 	return host + map[bool]string{true: ":80", false: ":443"}[reg.Scheme() == "http"]
 }
 
-// errOwners is for names of this machine's files. It is the same whether they are there or not, because nobody looked.
+// errOwners is for names of this machine's files. It is the same whether they are there or not,
+// because nobody looked.
 var errOwners = errors.New("an image of this machine's files or engine is for its owner alone")
 
-// parseOthers takes a reference apart that somebody else gave: it is of a registry, and no file is looked at to tell.
+// parseOthers takes a reference apart that somebody else gave: it is of a registry, and no file is
+// looked at to tell.
 func parseOthers(ref string, insecure []string) (reference, error) {
 	bad := func(kind, err error, hint string) (reference, error) {
 		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
 	}
 	scheme, rest, _ := strings.Cut(ref, ":")
 	switch {
-	case slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir", "docker-daemon"}, scheme), strings.HasPrefix(ref, "/"), strings.HasPrefix(ref, "."), strings.HasPrefix(ref, "~"):
+	case slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir", "docker-daemon"}, scheme),
+		strings.HasPrefix(ref, "/"), strings.HasPrefix(ref, "."), strings.HasPrefix(ref, "~"):
 		return bad(compute.ErrDenied, errOwners, "NAME[:TAG|@DIGEST] names one of a registry")
 	case scheme == "docker":
 		ref = strings.TrimPrefix(rest, "//")
@@ -100,14 +107,16 @@ func parseOthers(ref string, insecure []string) (reference, error) {
 	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
 }
 
-// told is what the one who asked is told of an error: what kind it is, and nothing that a remote has said.
+// told is what the one who asked is told of an error: what kind it is, and nothing that a remote
+// has said.
 func (o *Others) told(r reference, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	out := o.words(r, err)
 	out.Op, out.ID = "image.Pull", compute.ID(r.name)
-	if o.Log != nil && !errors.As(err, new(*fetch.Refused)) { // a refusal is logged where it is made
+	// a refusal is logged where it is made
+	if o.Log != nil && !errors.As(err, new(*fetch.Refused)) {
 		o.Log.Warn("an image that was asked for is not fetched", "image", logged(r.name), "err", logged(err.Error()))
 	}
 	return out
@@ -130,9 +139,15 @@ func (o *Others) words(r reference, err error) *compute.Error {
 		return &compute.Error{Kind: compute.ErrUnavailable, Err: unknown}
 	case errors.As(err, &answer):
 		hint, kind := kindOfAnswer(r, answer)
-		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)), Hint: hint}
+		return &compute.Error{
+			Kind: kind, Err: fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)),
+			Hint: hint,
+		}
 	case errors.As(err, &corrupt), errors.As(err, &content):
-		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what %s has under this name is no image that can be used here", host)}
+		return &compute.Error{
+			Kind: compute.ErrFailed,
+			Err:  fmt.Errorf("what %s has under this name is no image that can be used here", host),
+		}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("there is no room for it")}
 	case errors.As(err, &ours) && (errors.Is(ours, compute.ErrNotFound) || errors.Is(ours, compute.ErrDenied)):
@@ -140,7 +155,10 @@ func (o *Others) words(r reference, err error) *compute.Error {
 	case errors.As(err, &ours) && errors.Is(ours, compute.ErrInvalid):
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("what %s has under this name does not run here", host)}
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s does not answer as a registry of images does", host), Hint: again}
+	return &compute.Error{
+		Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s does not answer as a registry of images does", host),
+		Hint: again,
+	}
 }
 
 // logged is a text from elsewhere, short and on one line.

@@ -23,34 +23,45 @@ func guarded(log *slog.Logger, allow ...string) *image.Others {
 	return &image.Others{Guard: fetch.New(fetch.Options{Allow: fetch.Named(allow...)}), Log: log}
 }
 
-// TestOthersAreGuarded: an image that somebody else names is not fetched from this machine, whatever way leads there, and the registry never hears of it. What the
-// configuration names, and what the operator asks for, is fetched as ever.
+// TestOthersAreGuarded: an image that somebody else names is not fetched from this machine,
+// whatever way leads there, and the registry never hears of it. What the configuration names, and
+// what the operator asks for, is fetched as ever.
 func TestOthersAreGuarded(t *testing.T) {
 	var asked atomic.Int32
 	w := serve(t)
 	at := w.push(t, "app:1", two(t))
 	w.intercept(func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return false })
 	port := w.host[strings.LastIndexByte(w.host, ':'):]
-	for _, name := range []string{at, "docker://" + at, "localhost" + port + "/app:1", "[::1]" + port + "/app:1", "169.254.169.254/latest/meta-data", "10.255.255.1:5000/app", "127.1" + port + "/app:1"} {
+	for _, name := range []string{
+		at, "docker://" + at, "localhost" + port + "/app:1", "[::1]" + port + "/app:1",
+		"169.254.169.254/latest/meta-data", "10.255.255.1:5000/app", "127.1" + port + "/app:1",
+	} {
 		_, err := open(t, image.Options{Others: guarded(nil)}).Pull(t.Context(), name, image.PullOptions{})
-		if err == nil || !errors.Is(err, compute.ErrDenied) && !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrInvalid) {
+		if err == nil ||
+			!errors.Is(err, compute.ErrDenied) && !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if n := asked.Load(); n != 0 {
 		t.Fatalf("the registry was asked %d times", n)
 	}
-	for what, o := range map[string]*image.Others{"allowed": guarded(nil, "http://"+w.host), "of the configuration": {Guard: fetch.New(fetch.Options{}), Own: []string{at}}} {
+	for what, o := range map[string]*image.Others{
+		"allowed":              guarded(nil, "http://"+w.host),
+		"of the configuration": {Guard: fetch.New(fetch.Options{}), Own: []string{at}},
+	} {
 		if _, err := open(t, image.Options{Others: o}).Take(t.Context(), at, t.TempDir(), image.PullOptions{}); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := open(t, image.Options{Others: guarded(nil)}).Pull(fetch.For(t.Context(), fetch.Asker{Operator: true}), at, image.PullOptions{}); err != nil {
+	if _, err := open(t, image.Options{Others: guarded(nil)}).Pull(
+		fetch.For(t.Context(), fetch.Asker{Operator: true}), at, image.PullOptions{},
+	); err != nil {
 		t.Errorf("for the operator: %v", err)
 	}
 }
 
-// TestOthersAreLedNowhere: a registry that may be asked leads to none that may not, by a redirect of a layer or by the place where tokens are.
+// TestOthersAreLedNowhere: a registry that may be asked leads to none that may not, by a redirect
+// of a layer or by the place where tokens are.
 func TestOthersAreLedNowhere(t *testing.T) {
 	var reached atomic.Int32
 	secret := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
@@ -88,7 +99,8 @@ func TestOthersAreLedNowhere(t *testing.T) {
 	}
 }
 
-// TestOthersAreToldLittle: what a registry answers is in the log, short and on one line, and not in the error.
+// TestOthersAreToldLittle: what a registry answers is in the log, short and on one line, and not in
+// the error.
 func TestOthersAreToldLittle(t *testing.T) {
 	const canary = "canary-of-the-inner-host"
 	for what, answer := range map[string]struct {
@@ -96,11 +108,19 @@ func TestOthersAreToldLittle(t *testing.T) {
 		body   string
 		want   string
 	}{
-		"an error as registries say it": {http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"` + canary + `"}]}`, "answers 403 Forbidden"},
-		"a page":                        {http.StatusNotImplemented, canary + "\x1b[2J" + strings.Repeat("x", 5000), "answers 501 Not Implemented"},
-		"none":                          {http.StatusNotFound, canary, "answers 404 Not Found"},
-		"something else":                {http.StatusOK, canary, ""},
-		"an index of it":                {http.StatusOK, `{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"platform":{"os":"` + canary + `","architecture":"x"}}]}`, ""},
+		"an error as registries say it": {
+			http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"` + canary + `"}]}`, "answers 403 Forbidden",
+		},
+		"a page": {
+			http.StatusNotImplemented, canary + "\x1b[2J" + strings.Repeat("x", 5000), "answers 501 Not Implemented",
+		},
+		"none":           {http.StatusNotFound, canary, "answers 404 Not Found"},
+		"something else": {http.StatusOK, canary, ""},
+		"an index of it": {
+			http.StatusOK,
+			`{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"platform":{"os":"` + canary + `","architecture":"x"}}]}`,
+			"",
+		},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/v2/" {
@@ -113,10 +133,13 @@ func TestOthersAreToldLittle(t *testing.T) {
 			_, _ = io.WriteString(w, answer.body)
 		}))
 		var log bytes.Buffer
-		_, err := open(t, image.Options{Others: guarded(slog.New(slog.NewTextHandler(&log, nil)), srv.URL)}).Pull(t.Context(), strings.TrimPrefix(srv.URL, "http://")+"/app:1", image.PullOptions{})
+		_, err := open(
+			t, image.Options{Others: guarded(slog.New(slog.NewTextHandler(&log, nil)), srv.URL)},
+		).Pull(t.Context(), strings.TrimPrefix(srv.URL, "http://")+"/app:1", image.PullOptions{})
 		srv.Close()
 		var e *compute.Error
-		if err == nil || strings.Contains(err.Error(), canary) || errors.As(err, &e) && strings.Contains(e.Hint, canary) || !strings.Contains(err.Error(), answer.want) {
+		if err == nil || strings.Contains(err.Error(), canary) ||
+			errors.As(err, &e) && strings.Contains(e.Hint, canary) || !strings.Contains(err.Error(), answer.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if log.Len() == 0 || log.Len() > 1500 || strings.ContainsRune(log.String(), 0x1b) {
@@ -134,7 +157,9 @@ func TestOthersSeeNoFiles(t *testing.T) {
 	s := open(t, image.Options{Others: guarded(nil)})
 	for _, form := range []string{"oci:", "oci-archive:", "docker-archive:", "dir:", "", "docker-daemon:"} {
 		var told []string
-		for _, path := range []string{dir, filepath.Join(dir, "there.tar"), filepath.Join(dir, "missing"), filepath.Join(dir, "missing.tar")} {
+		for _, path := range []string{
+			dir, filepath.Join(dir, "there.tar"), filepath.Join(dir, "missing"), filepath.Join(dir, "missing.tar"),
+		} {
 			for _, try := range []func() error{
 				func() error { _, err := s.Pull(t.Context(), form+path, image.PullOptions{}); return err },
 				func() error { _, err := s.Take(t.Context(), form+path, t.TempDir(), image.PullOptions{}); return err },

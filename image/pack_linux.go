@@ -17,18 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pack writes a layer's directory, in the form that overlay takes, as the archive of a layer: what it removes and hides goes by the names that OCI gives
-// these. Without owners all files are root's. Sockets and device nodes are left out; so is what another file system has mounted below, and its directory stays.
-// The same tree gives the same bytes. It is an error if a file changes meanwhile.
+// pack writes a layer's directory, in the form that overlay takes, as the archive of a layer: what
+// it removes and hides goes by the names that OCI gives these. Without owners all files are root's.
+// Sockets and device nodes are left out; so is what another file system has mounted below, and its
+// directory stays. The same tree gives the same bytes. It is an error if a file changes meanwhile.
 func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
 	return packAs(ctx, dir, packing{owners: owners}, w)
 }
 
 // packing says how a directory becomes an archive.
 type packing struct {
-	owners bool              // files keep their owners; else all are root's
-	users  int               // the host's user, and group, that is root in the archive; those after it are the ones after root
-	skip   func(string) bool // names that stay behind, directories with all that is in them; nil: none
+	owners bool // files keep their owners; else all are root's
+	// the host's user, and group, that is root in the archive; those after it are the ones after
+	// root
+	users int
+	// names that stay behind, directories with all that is in them; nil: none
+	skip func(string) bool
 }
 
 // packAs is pack with more to say.
@@ -76,7 +80,9 @@ func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
 		return nil
 	}
 	if isOpaque(fd) {
-		if err := p.tar.WriteHeader(&tar.Header{Name: path.Join(name, whiteoutOpaque), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}); err != nil {
+		if err := p.tar.WriteHeader(&tar.Header{
+			Name: path.Join(name, whiteoutOpaque), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX,
+		}); err != nil {
 			return inPacking(name, err)
 		}
 	}
@@ -138,7 +144,13 @@ func (p *packer) entry(at int, base, name string) error {
 		return inPacking(name, p.tar.WriteHeader(p.header(name, tar.TypeFifo, &st)))
 	}
 	if isWhiteout(&st) {
-		return inPacking(name, p.tar.WriteHeader(&tar.Header{Name: path.Join(path.Dir(name), whiteoutPrefix+base), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}))
+		return inPacking(
+			name,
+			p.tar.WriteHeader(&tar.Header{
+				Name: path.Join(path.Dir(name), whiteoutPrefix+base), Typeflag: tar.TypeReg, Mode: 0o600,
+				Format: tar.FormatPAX,
+			}),
+		)
 	}
 	return nil
 }
@@ -170,7 +182,8 @@ func (p *packer) header(name string, kind byte, st *unix.Stat_t) *tar.Header {
 	return h
 }
 
-// attributes puts the extended attributes of an open file into its header: those that unpack would take.
+// attributes puts the extended attributes of an open file into its header: those that unpack would
+// take.
 func (p *packer) attributes(fd int, h *tar.Header) error {
 	list := make([]byte, 64<<10) // the most that the kernel has
 	n, err := unix.Flistxattr(fd, list)
@@ -208,8 +221,9 @@ func (p packing) inside(host uint32) int {
 	return nobody
 }
 
-// translate makes of an extended attribute that names users of the host one that names the archive's: file capabilities that count for one user name space
-// alone become everyone's, and who is in an access list gets his number.
+// translate makes of an extended attribute that names users of the host one that names the
+// archive's: file capabilities that count for one user name space alone become everyone's, and who
+// is in an access list gets his number.
 func (p packing) translate(attr string, value []byte) []byte {
 	const revision3, revision2, rest = 0x03000000, 0x02000000, 0x00ffffff
 	switch {

@@ -12,12 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A layer's archive may leave out the directories that its files are in, as those are in a layer below: there /tmp is open to all, and /root to nobody. A
-// layer by itself cannot know, and overlay shows a directory as the topmost layer has it. So where that would be wrong, an image has one more
-// layer on top, with nothing but these directories as they should be.
+// A layer's archive may leave out the directories that its files are in, as those are in a layer
+// below: there /tmp is open to all, and /root to nobody. A layer by itself cannot know, and overlay
+// shows a directory as the topmost layer has it. So where that would be wrong, an image has one
+// more layer on top, with nothing but these directories as they should be.
 
-// patchOf returns the directories that a stack of layers, bottom first, shows with the wrong owner or mode, and those that lead to them, as they should be.
-// implied are the names that the layer of the same place made without having been told of them.
+// patchOf returns the directories that a stack of layers, bottom first, shows with the wrong owner
+// or mode, and those that lead to them, as they should be. implied are the names that the layer of
+// the same place made without having been told of them.
 func patchOf(dirs []string, implied []map[string]bool) (map[string]unix.Stat_t, error) {
 	patch := map[string]unix.Stat_t{}
 	names := map[string]bool{}
@@ -55,7 +57,8 @@ func patchOf(dirs []string, implied []map[string]bool) (map[string]unix.Stat_t, 
 	return patch, nil
 }
 
-// metadata returns a directory as overlay shows it, and as the topmost layer has it that was told of it; nil: there is none.
+// metadata returns a directory as overlay shows it, and as the topmost layer has it that was told
+// of it; nil: there is none.
 func metadata(dirs []string, implied []map[string]bool, name string) (shown, told *unix.Stat_t, err error) {
 	for i, dir := range slices.Backward(dirs) {
 		st, last, err := dirIn(dir, name)
@@ -77,7 +80,8 @@ func metadata(dirs []string, implied []map[string]bool, name string) (shown, tol
 	return shown, nil, nil
 }
 
-// dirIn looks for a directory in one layer. last says that this layer hides what the ones below have of that name.
+// dirIn looks for a directory in one layer. last says that this layer hides what the ones below
+// have of that name.
 func dirIn(layer, name string) (_ *unix.Stat_t, last bool, err error) {
 	fd, err := unix.Open(layer, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

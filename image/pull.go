@@ -24,7 +24,9 @@ import (
 type PullOptions struct {
 	Platform Platform  // zero: this machine's
 	Progress *Progress // nil: nobody looks
-	Unsynced bool      // do not wait for the disk: the image is forgotten if the power fails before Release or GC, which do
+	// do not wait for the disk: the image is forgotten if the power fails before Release or GC,
+	// which do
+	Unsynced bool
 
 	user string // the directory that uses it from the moment that it is here; "": none
 }
@@ -40,10 +42,12 @@ type PullOptions struct {
 //	dir:DIR or /DIR                      a plain directory with a root file system: nothing is copied
 //	/FILE or FILE.tar[.gz|.zst|.bz2]     an archive with an image or a root file system in it
 //
-// All that comes is checked against its digest. Layers that are here already are not fetched; several calls, of several processes too, fetch a layer
-// once. After an error or the end of ctx nothing half-made counts, and the next call goes on with the layers that were whole.
+// All that comes is checked against its digest. Layers that are here already are not fetched;
+// several calls, of several processes too, fetch a layer once. After an error or the end of ctx
+// nothing half-made counts, and the next call goes on with the layers that were whole.
 func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, error) {
-	if strings.HasPrefix(ref, "sha256:") { // of what is here alone: a registry's image has a name too
+	// of what is here alone: a registry's image has a name too
+	if strings.HasPrefix(ref, "sha256:") {
 		return s.findDigest(ref)
 	}
 	others, parsed := s.opt.Others.Named(ctx, ref), parse
@@ -94,7 +98,10 @@ func (s *Store) pull(ctx context.Context, r reference, opt PullOptions) (Image, 
 	stamp, err := stampOf(r)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, there := os.Stat(r.path); there == nil {
-			return Image{}, failed("Pull", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"), "dir:"+r.path+" for a root file system as it is")
+			return Image{}, failed(
+				"Pull", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"),
+				"dir:"+r.path+" for a root file system as it is",
+			)
 		}
 		return Image{}, failed("Pull", r.name, compute.ErrNotFound, errors.New("no such file"), "")
 	}
@@ -154,7 +161,8 @@ func wrongPlatform(r reference, want Platform, have []Platform) error {
 	return failed("Pull", r.name, compute.ErrInvalid, err, "take another image, or run this one where it fits")
 }
 
-// fetchAll brings all layers, each once, and returns their records, bottom first. Their locks are o's.
+// fetchAll brings all layers, each once, and returns their records, bottom first. Their locks are
+// o's.
 func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRecord, error) {
 	if p == nil {
 		p = &Progress{}
@@ -226,7 +234,8 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 	}
 	rec.Layers = slices.Clone(layers)
 	for i := range rec.Layers {
-		rec.Layers[i].Implied = nil // of use to whoever makes a patch, who reads the layer's own record
+		// of use to whoever makes a patch, who reads the layer's own record
+		rec.Layers[i].Implied = nil
 	}
 	if err := s.writeJSON(s.imageFile(o.digest), rec); err != nil {
 		return Image{}, err

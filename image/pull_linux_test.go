@@ -44,11 +44,15 @@ func TestPullFromARegistry(t *testing.T) {
 	}
 	want, _ := img.ConfigName()
 	digest, _ := img.Digest()
-	if got.Name != ref || got.Digest != want.String() || got.Manifest != digest.String() || len(got.Layers) != 2 || got.Size != 10 || got.Platform.OS != "linux" {
+	if got.Name != ref || got.Digest != want.String() || got.Manifest != digest.String() || len(got.Layers) != 2 ||
+		got.Size != 10 || got.Platform.OS != "linux" {
 		t.Errorf("%+v", got)
 	}
-	if c := got.Config; c.User != "web:data" || c.WorkingDir != "/srv" || c.StopSignal != "SIGINT" || !reflect.DeepEqual(c.ExposedPorts, []string{"443/tcp", "80/tcp"}) ||
-		!reflect.DeepEqual(c.Entrypoint, []string{"/bin/sh", "-c"}) || c.Labels["k"] != "v" || !reflect.DeepEqual(c.Volumes, []string{"/data"}) || len(c.Env) != 2 {
+	if c := got.Config; c.User != "web:data" || c.WorkingDir != "/srv" || c.StopSignal != "SIGINT" ||
+		!reflect.DeepEqual(c.ExposedPorts, []string{"443/tcp", "80/tcp"}) ||
+		!reflect.DeepEqual(
+			c.Entrypoint, []string{"/bin/sh", "-c"},
+		) || c.Labels["k"] != "v" || !reflect.DeepEqual(c.Volumes, []string{"/data"}) || len(c.Env) != 2 {
 		t.Errorf("%+v", c)
 	}
 	if a, b := read(t, got, "etc/a"), read(t, got, "etc/b"); a != "ONE" || b != "two" {
@@ -114,7 +118,8 @@ func TestEveryDoor(t *testing.T) {
 	plainDockerArchive(t, plain, img)
 	socket := serveDaemon(t, map[string]string{"two:v1": plain})
 	for _, ref := range []string{
-		w.push(t, "two:v1", img), "oci:" + tmp + "/layout", "oci:" + tmp + "/layout:v1", tmp + "/layout", "docker-archive:" + saved, "docker-archive:" + saved + ":two:v1",
+		w.push(t, "two:v1", img), "oci:" + tmp + "/layout", "oci:" + tmp + "/layout:v1", tmp + "/layout",
+		"docker-archive:" + saved, "docker-archive:" + saved + ":two:v1",
 		saved, gz, plain, "oci-archive:" + packed, packed, gzipFile(t, packed), "docker-daemon:two:v1",
 	} {
 		t.Run(strings.ReplaceAll(strings.TrimPrefix(ref, tmp), "/", "_"), func(t *testing.T) {
@@ -186,7 +191,10 @@ func TestRootFileSystems(t *testing.T) {
 	if err != nil || read(t, got, "etc/a") != "other" {
 		t.Errorf("%v", err)
 	}
-	for name, text := range map[string]string{"cut.tar.gz": "\x1f\x8b\x08\x00\x00", "cut.tar.xz": "\xfd7zXZ\x00\x00", "cut.tar.zst": "\x28\xb5\x2f\xfd\x00", "text.tar": strings.Repeat("text", 1000)} {
+	for name, text := range map[string]string{
+		"cut.tar.gz": "\x1f\x8b\x08\x00\x00", "cut.tar.xz": "\xfd7zXZ\x00\x00", "cut.tar.zst": "\x28\xb5\x2f\xfd\x00",
+		"text.tar": strings.Repeat("text", 1000),
+	} {
 		file := filepath.Join(tmp, name)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -215,8 +223,10 @@ func TestRootFileSystems(t *testing.T) {
 		t.Errorf("a directory of the user's was removed: %v", err)
 	}
 	for ref, kind := range map[string]error{
-		root + "/none": compute.ErrNotFound, tmp + "/none.tar": compute.ErrNotFound, "oci:": compute.ErrInvalid, "UPPER": compute.ErrInvalid,
-		"": compute.ErrInvalid, "a b": compute.ErrInvalid, "dir:" + tarred: compute.ErrInvalid, "docker-archive:" + tarred: compute.ErrFailed, "oci:" + root: compute.ErrInvalid,
+		root + "/none": compute.ErrNotFound, tmp + "/none.tar": compute.ErrNotFound, "oci:": compute.ErrInvalid,
+		"UPPER": compute.ErrInvalid,
+		"":      compute.ErrInvalid, "a b": compute.ErrInvalid, "dir:" + tarred: compute.ErrInvalid,
+		"docker-archive:" + tarred: compute.ErrFailed, "oci:" + root: compute.ErrInvalid,
 	} {
 		if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, kind) {
 			t.Errorf("%q: %v, want %v", ref, err, kind)
@@ -240,7 +250,10 @@ func TestPlatforms(t *testing.T) {
 	index := v1.ImageIndex(empty.Index)
 	for _, arch := range []string{"s390x", "arm64", "amd64", "riscv64"} {
 		img := imageOf(t, arch, layer(t, file("arch", arch)))
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+		index = mutate.AppendManifests(
+			index,
+			mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}},
+		)
 	}
 	ref, _ := name.ParseReference(w.host + "/many")
 	if err := remote.WriteIndex(ref, index); err != nil {
@@ -257,7 +270,8 @@ func TestPlatforms(t *testing.T) {
 		t.Errorf("the name stood for another platform's image, which Take gave out: %+v %v", here, err)
 	}
 	_, err = s.Pull(t.Context(), ref.Name(), image.PullOptions{Platform: image.Platform{OS: "linux", Arch: "mips"}})
-	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "it is for linux/amd64, linux/arm64, linux/riscv64, linux/s390x, and not for linux/mips") {
+	if !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "it is for linux/amd64, linux/arm64, linux/riscv64, linux/s390x, and not for linux/mips") {
 		t.Errorf("%v", err)
 	}
 	// One image without an index says in its configuration what it is for.

@@ -115,7 +115,8 @@ func parse(ref string, insecure []string) (reference, error) {
 	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
 }
 
-// InHome writes a name of files that begin with "~/" out in full; others are left as they are, and so are all where home is "".
+// InHome writes a name of files that begin with "~/" out in full; others are left as they are, and
+// so are all where home is "".
 func InHome(ref, home string) string {
 	scheme, path := "", ref
 	if s, rest, ok := strings.Cut(ref, ":"); ok && slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir"}, s) {
@@ -143,7 +144,8 @@ func parsePath(ref string) (reference, bool, error) {
 	case err != nil && !isPath && ofRegistry(ref): // the name of a repository may end so too
 		return reference{}, false, nil
 	case errors.Is(err, fs.ErrNotExist) && isTar:
-		return reference{kind: fromArchive, path: abs, name: abs}, true, nil // one that was here may be asked for by its name
+		// one that was here may be asked for by its name
+		return reference{kind: fromArchive, path: abs, name: abs}, true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return reference{kind: fromDir, path: abs, name: "dir:" + abs}, true, nil
 	case err != nil:
@@ -176,7 +178,8 @@ func cutTag(s string) (path, tag string) {
 	return path, tag
 }
 
-// familiar writes a registry's reference as people do: without the host and the directory that are understood.
+// familiar writes a registry's reference as people do: without the host and the directory that are
+// understood.
 func familiar(n name.Reference) string {
 	full := n.Name()
 	if rest, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
@@ -189,7 +192,9 @@ func familiar(n name.Reference) string {
 func plainName(ref string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "could not parse reference: ")
 	if text == ref {
-		return errors.New("not the name of an image: of small letters, digits, dots, dashes and slashes, with a host before it and a tag behind")
+		return errors.New(
+			"not the name of an image: of small letters, digits, dots, dashes and slashes, with a host before it and a tag behind",
+		)
 	}
 	return errors.New(text)
 }

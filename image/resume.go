@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// resuming is a transport whose answers outlive their connection: where one breaks off, or nothing comes for a while, the rest is asked for anew. What
-// comes is checked by its digest, so that no wrong piece is taken for the right one.
+// resuming is a transport whose answers outlive their connection: where one breaks off, or nothing
+// comes for a while, the rest is asked for anew. What comes is checked by its digest, so that no
+// wrong piece is taken for the right one.
 type resuming struct {
 	inner http.RoundTripper
 	stall time.Duration
@@ -102,7 +103,8 @@ func (b *resumedBody) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// again makes another connection after one that ended with err, which it returns when that is not to be.
+// again makes another connection after one that ended with err, which it returns when that is not
+// to be.
 func (b *resumedBody) again(err error) error {
 	if b.size < 0 {
 		return err
@@ -124,10 +126,12 @@ func (b *resumedBody) again(err error) error {
 		if b.at == 0 && resp.StatusCode == http.StatusOK {
 			return nil
 		}
-		if resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", b.at)) {
+		if resp.StatusCode == http.StatusPartialContent &&
+			strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", b.at)) {
 			return nil
 		}
-		if resp.StatusCode == http.StatusOK { // it knows no ranges: what was read already comes again
+		// it knows no ranges: what was read already comes again
+		if resp.StatusCode == http.StatusOK {
 			if _, e := io.CopyN(io.Discard, watched{b}, b.at); e == nil {
 				return nil
 			}

@@ -25,7 +25,8 @@ func (m *meter) room(fd int, written int) error {
 	}
 	left, all := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
 	if margin := min(diskMargin, all/20); left < margin {
-		return &compute.Error{Op: "image.Pull", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the disk of the images has %d bytes left, and %d of them stay free", left, margin),
+		return &compute.Error{Op: "image.Pull", Kind: compute.ErrUnavailable,
+			Err:  fmt.Errorf("the disk of the images has %d bytes left, and %d of them stay free", left, margin),
 			Hint: "hostler image gc --older-than 1h makes room"}
 	}
 	return nil

@@ -19,18 +19,22 @@ import (
 
 // Options are what a Store may be told; the zero value will do.
 type Options struct {
-	Insecure     []string // registries, host[:port], that are spoken to without TLS; this machine's own are anyway
-	DockerSocket string   // of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
-	Limits       Limits   // of an image
-	Jobs         int      // layers fetched and unpacked at once; 0: one a core, two at least
+	// registries, host[:port], that are spoken to without TLS; this machine's own are anyway
+	Insecure     []string
+	DockerSocket string // of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
+	Limits       Limits // of an image
+	Jobs         int    // layers fetched and unpacked at once; 0: one a core, two at least
 	Stall        time.Duration
-	// how long a registry may send nothing before the connection is given up and made anew; 0: a minute
+	// how long a registry may send nothing before the connection is given up and made anew; 0: a
+	// minute
 	Others *Others // nil: all images are the owner's to name
 	Guard  *fetch.Guard
-	// judges the way to registries for images that are the owner's to name; nil: they are asked wherever they are
+	// judges the way to registries for images that are the owner's to name; nil: they are asked
+	// wherever they are
 }
 
-// A Store holds images in a directory. Its methods may be called by several goroutines, and by several processes on one directory.
+// A Store holds images in a directory. Its methods may be called by several goroutines, and by
+// several processes on one directory.
 type Store struct {
 	dir  string
 	opt  Options
@@ -38,8 +42,8 @@ type Store struct {
 	own  bool // this process may give files to other users
 }
 
-// Open opens the store in dir, an absolute path, and makes it where it is missing. Only its owner may use it: a store holds set-uid programs of
-// strangers.
+// Open opens the store in dir, an absolute path, and makes it where it is missing. Only its owner
+// may use it: a store holds set-uid programs of strangers.
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{dir: filepath.Clean(dir), opt: opt, boot: bootID(), own: os.Geteuid() == 0}
 	if !filepath.IsAbs(dir) {
@@ -55,7 +59,10 @@ func Open(dir string, opt Options) (*Store, error) {
 		return nil, failed("Open", "", compute.ErrFailed, err, "")
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return nil, failed("Open", "", compute.ErrDenied, fmt.Errorf("%s belongs to another user", s.dir), "set XDG_CACHE_HOME to a directory of your own")
+		return nil, failed(
+			"Open", "", compute.ErrDenied, fmt.Errorf("%s belongs to another user", s.dir),
+			"set XDG_CACHE_HOME to a directory of your own",
+		)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(s.dir, 0o700); err != nil {
@@ -94,8 +101,8 @@ type record struct {
 	durability
 }
 
-// durability says whether a record, and what it speaks of, would outlive a loss of power. What was not yet written to the disk when the machine was
-// last started is not believed.
+// durability says whether a record, and what it speaks of, would outlive a loss of power. What was
+// not yet written to the disk when the machine was last started is not believed.
 type durability struct {
 	Boot   string `json:"boot,omitempty"`
 	Synced bool   `json:"synced,omitempty"`
@@ -129,7 +136,8 @@ func short(text string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// readJSON reads a file of the store. One that is missing, or was cut off by a loss of power, is fs.ErrNotExist.
+// readJSON reads a file of the store. One that is missing, or was cut off by a loss of power, is
+// fs.ErrNotExist.
 func readJSON(file string, v any) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -179,7 +187,8 @@ func (s *Store) image(digest string) (Image, error) {
 		return Image{}, err
 	}
 	img := Image{
-		Digest: r.Digest, Manifest: r.Manifest, Platform: r.Platform, Config: r.Config, Built: r.Built, Created: r.Created, Used: info.ModTime(), Owners: true,
+		Digest: r.Digest, Manifest: r.Manifest, Platform: r.Platform, Config: r.Config, Built: r.Built,
+		Created: r.Created, Used: info.ModTime(), Owners: true,
 	}
 	for _, l := range r.Layers {
 		dir := filepath.Join(s.layerDir(l.DiffID), "fs")
@@ -196,8 +205,9 @@ func (s *Store) image(digest string) (Image, error) {
 	return img, nil
 }
 
-// Find returns the image that a name stands for here, without asking anybody else: a name as for Pull, or "sha256:" and a digest or the unique
-// beginning of one. An archive or a layout that was changed since is not found. The error is compute.ErrNotFound.
+// Find returns the image that a name stands for here, without asking anybody else: a name as for
+// Pull, or "sha256:" and a digest or the unique beginning of one. An archive or a layout that was
+// changed since is not found. The error is compute.ErrNotFound.
 func (s *Store) Find(ref string) (Image, error) {
 	if strings.HasPrefix(ref, "sha256:") {
 		return s.findDigest(ref)
@@ -217,7 +227,10 @@ func (s *Store) find(r reference) (Image, error) {
 	err := readJSON(s.nameFile(r.name), &n)
 	if err == nil && n.Stamp != "" {
 		if now, e := stampOf(r); e == nil && now != n.Stamp {
-			return Image{}, failed("Find", r.name, compute.ErrNotFound, errors.New("it was changed since it was unpacked"), "hostler image pull "+r.name)
+			return Image{}, failed(
+				"Find", r.name, compute.ErrNotFound, errors.New("it was changed since it was unpacked"),
+				"hostler image pull "+r.name,
+			)
 		}
 	}
 	var img Image
@@ -226,7 +239,10 @@ func (s *Store) find(r reference) (Image, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Image{}, failed("Find", r.name, compute.ErrNotFound, errors.New("no image of this name here"), s.near(r.name, "hostler image pull "+r.name))
+		return Image{}, failed(
+			"Find", r.name, compute.ErrNotFound, errors.New("no image of this name here"),
+			s.near(r.name, "hostler image pull "+r.name),
+		)
 	case err != nil:
 		return Image{}, failed("Find", r.name, compute.ErrFailed, err, "")
 	}
@@ -244,7 +260,8 @@ func (s *Store) findDigest(digest string) (Image, error) {
 	}
 	var found []Image
 	for _, img := range all {
-		if img.Digest == digest || img.Manifest == digest || len(digest) >= len("sha256:")+shortestDigest && strings.HasPrefix(img.Digest, digest) {
+		if img.Digest == digest || img.Manifest == digest ||
+			len(digest) >= len("sha256:")+shortestDigest && strings.HasPrefix(img.Digest, digest) {
 			if len(found) == 0 || found[0].Digest != img.Digest {
 				found = append(found, img)
 			}
@@ -278,7 +295,8 @@ func (s *Store) directory(r reference) (Image, error) {
 	return Image{Name: r.name, Layers: []Layer{{Dir: real}}, Created: info.ModTime(), Owners: true}, nil
 }
 
-// stampOf tells one state of the file that an image comes from, or of its layout's index, from another; "": not from a file.
+// stampOf tells one state of the file that an image comes from, or of its layout's index, from
+// another; "": not from a file.
 func stampOf(r reference) (string, error) {
 	file := r.path
 	switch r.kind {

@@ -16,7 +16,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decompress looks at how a stream begins and returns what it holds. close gives back what reading took; it does not close r.
+// decompress looks at how a stream begins and returns what it holds. close gives back what reading
+// took; it does not close r.
 func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
 	b := bufio.NewReaderSize(r, 256<<10)
 	head, err := b.Peek(6)
@@ -30,7 +31,8 @@ func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
 			return nil, nil, contentf("not a whole gzip stream: %w", err)
 		}
 		return z, func() { _ = z.Close() }, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(head) > 3 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}),
+		len(head) > 3 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nil, err
@@ -105,8 +107,9 @@ func (h *hashing) Read(b []byte) (int, error) {
 
 func digestOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
-// ahead reads a stream in a goroutine of its own, a few pieces ahead of its reader, and hashes what it read: the archive is decompressed and summed
-// up on one core while its files are made on another. It must be stopped; that waits for the goroutine, which waits for r.
+// ahead reads a stream in a goroutine of its own, a few pieces ahead of its reader, and hashes what
+// it read: the archive is decompressed and summed up on one core while its files are made on
+// another. It must be stopped; that waits for the goroutine, which waits for r.
 type ahead struct {
 	full, free chan []byte
 	stop       chan struct{}

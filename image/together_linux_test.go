@@ -30,7 +30,8 @@ func again(t testing.TB, args ...string) *exec.Cmd {
 	return exec.Command(exe, args...)
 }
 
-// TestTogether pulls one image by several processes and goroutines at once: each layer is fetched once.
+// TestTogether pulls one image by several processes and goroutines at once: each layer is fetched
+// once.
 func TestTogether(t *testing.T) {
 	w, s := serve(t), open(t)
 	var layers []v1.Layer
@@ -76,7 +77,8 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestKilled kills a process that pulls after each number of milliseconds: what is found then is whole, and the next pull ends well and leaves nothing.
+// TestKilled kills a process that pulls after each number of milliseconds: what is found then is
+// whole, and the next pull ends well and leaves nothing.
 func TestKilled(t *testing.T) {
 	w := serve(t)
 	img := imageOf(t, "", layer(t, file("a", noise(300<<10))), layer(t, file("b", noise(300<<10)), file("c", "c")))
@@ -185,7 +187,9 @@ func TestUse(t *testing.T) {
 			t.Errorf("%+v %v", got, err)
 		}
 	}
-	if got, err := s.GC(t.Context(), image.GCOptions{Unused: true, Keep: func(i image.Image) bool { return i.Name == other }}); err != nil || len(got.Images) > 0 {
+	if got, err := s.GC(
+		t.Context(), image.GCOptions{Unused: true, Keep: func(i image.Image) bool { return i.Name == other }},
+	); err != nil || len(got.Images) > 0 {
 		t.Errorf("kept ones went: %+v %v", got, err)
 	}
 	got, err := s.GC(t.Context(), image.GCOptions{Unused: true})
@@ -268,7 +272,10 @@ func TestGCMeanwhile(t *testing.T) {
 	w, s := serve(t), open(t)
 	var refs []string
 	for i := range 3 {
-		refs = append(refs, w.push(t, fmt.Sprint("i", i), imageOf(t, "", layer(t, file("common", "x")), layer(t, file(fmt.Sprint(i), "y")))))
+		refs = append(
+			refs,
+			w.push(t, fmt.Sprint("i", i), imageOf(t, "", layer(t, file("common", "x")), layer(t, file(fmt.Sprint(i), "y")))),
+		)
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -383,7 +390,8 @@ func TestSweep(t *testing.T) {
 	s := open(t)
 	old := time.Now().Add(-time.Hour)
 	for _, name := range []string{
-		"layers/new-sha256-aa-bb/fs/shut/x", "layers/old-sha256-aa-bb/fs/x", "tmp/new-1", "tmp/new-2/fs/x", "images/sha256-aa.top/fs/x", "tmp/new-young",
+		"layers/new-sha256-aa-bb/fs/shut/x", "layers/old-sha256-aa-bb/fs/x", "tmp/new-1", "tmp/new-2/fs/x",
+		"images/sha256-aa.top/fs/x", "tmp/new-young",
 	} {
 		file := filepath.Join(s.Dir(), name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

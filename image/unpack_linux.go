@@ -23,18 +23,23 @@ const (
 	opaqueXattr    = "user.overlay.opaque"
 )
 
-// biggestFile bounds what an entry may claim to hold: a hole costs its maker nothing and us the time to walk through it.
+// biggestFile bounds what an entry may claim to hold: a hole costs its maker nothing and us the
+// time to walk through it.
 const biggestFile = 1 << 40
 
-// unpack makes the files of a layer's archive in dir, which must be ours alone. Names are taken as within it, whatever links they lead through; ".."
-// is refused. What cannot be made ends it with an error: a layer is whole or not at all.
+// unpack makes the files of a layer's archive in dir, which must be ours alone. Names are taken as
+// within it, whatever links they lead through; ".." is refused. What cannot be made ends it with an
+// error: a layer is whole or not at all.
 func unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *meter) (unpacked, error) {
 	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return unpacked{}, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer func() { _ = unix.Close(root) }()
-	u := &unpacker{meter: m, root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header), implied: map[string]bool{".": true}, buf: make([]byte, 256<<10)}
+	u := &unpacker{
+		meter: m, root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header),
+		implied: map[string]bool{".": true}, buf: make([]byte, 256<<10),
+	}
 	defer u.forget()
 	tr := tar.NewReader(stream)
 	for {
@@ -67,18 +72,20 @@ type unpacker struct {
 	meter   *meter
 	root    int
 	owners  bool
-	implied map[string]bool        // directories of which the archive has said nothing
-	dirs    map[string]*tar.Header // by name, as remembered makes them; their attributes are set when nothing more comes into them
-	order   []string
-	kept    int // bytes of implied, dirs and order
-	buf     []byte
-	out     unpacked
+	implied map[string]bool // directories of which the archive has said nothing
+	// by name, as remembered makes them; their attributes are set when nothing more comes into them
+	dirs  map[string]*tar.Header
+	order []string
+	kept  int // bytes of implied, dirs and order
+	buf   []byte
+	out   unpacked
 
 	lastDir string // the directory that last is open on
 	last    int    // -1: none
 }
 
-// inside is how names are resolved: links lead where they would with the layer as the root, and never out of it.
+// inside is how names are resolved: links lead where they would with the layer as the root, and
+// never out of it.
 const inside = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
 func (u *unpacker) forget() {
@@ -88,7 +95,8 @@ func (u *unpacker) forget() {
 	}
 }
 
-// parent returns the directory called dir, kept open until the next one is asked for: entries come a directory at a time.
+// parent returns the directory called dir, kept open until the next one is asked for: entries come
+// a directory at a time.
 func (u *unpacker) parent(dir string) (int, error) {
 	if u.last >= 0 && u.lastDir == dir {
 		return u.last, nil
@@ -113,7 +121,8 @@ func (u *unpacker) openDir(dir string) (int, error) {
 	return fd, err
 }
 
-// makeDirs makes a directory of which the archive has not said anything, as some makers of images leave them out.
+// makeDirs makes a directory of which the archive has not said anything, as some makers of images
+// leave them out.
 func (u *unpacker) makeDirs(dir string) (int, error) {
 	done := "."
 	for _, part := range strings.Split(dir, "/") {
@@ -132,7 +141,8 @@ func (u *unpacker) makeDirs(dir string) (int, error) {
 	return u.openDir(dir)
 }
 
-// mkdirIn makes one directory; h is its entry, or nil. One that is there already stays, with what is in it.
+// mkdirIn makes one directory; h is its entry, or nil. One that is there already stays, with what
+// is in it.
 func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 	name := path.Join(dir, base)
 	at, err := u.parent(dir)
@@ -179,7 +189,8 @@ func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 	return u.remember(name, h)
 }
 
-// mostKept bounds what is kept in memory of a layer's directories until it is whole, in bytes: a million of them have less. It is smaller in tests alone.
+// mostKept bounds what is kept in memory of a layer's directories until it is whole, in bytes: a
+// million of them have less. It is smaller in tests alone.
 var mostKept = 256 << 20
 
 // perName is counted for a name beside its own bytes.
@@ -298,7 +309,8 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 	return contentf("an entry of the unknown kind %q", h.Typeflag)
 }
 
-// within cleans the name of an entry. As the archives of images are made for the root of a file system, a leading slash means that root.
+// within cleans the name of an entry. As the archives of images are made for the root of a file
+// system, a leading slash means that root.
 func within(name string) (string, error) {
 	if strings.ContainsRune(name, 0) {
 		return "", contentf("a name with a NUL in it")
@@ -388,7 +400,8 @@ func (u *unpacker) link(at int, name, base string, h *tar.Header) error {
 	return u.afresh(at, name, base, func() error { return unix.Linkat(from, path.Base(old), at, base, 0) })
 }
 
-// whiteout makes what hides a name, or all names of a directory, of the layers below. It says nothing of what this layer itself has there.
+// whiteout makes what hides a name, or all names of a directory, of the layers below. It says
+// nothing of what this layer itself has there.
 func (u *unpacker) whiteout(dir, base string) error {
 	at, err := u.parent(dir)
 	if err != nil {

@@ -23,8 +23,9 @@ type User struct {
 	Shell  string // "": not said
 }
 
-// LookupUser finds the account that a Config's User names, "" (root), "name", "uid", "name:group", "uid:gid", in /etc/passwd and /etc/group as they
-// are in a stack of layers, bottom first, which is read as overlay would show it: no link leads out of it. A number needs no account. The error is
+// LookupUser finds the account that a Config's User names, "" (root), "name", "uid", "name:group",
+// "uid:gid", in /etc/passwd and /etc/group as they are in a stack of layers, bottom first, which is
+// read as overlay would show it: no link leads out of it. A number needs no account. The error is
 // compute.ErrNotFound when there is no account of the name.
 func LookupUser(dirs []string, spec string) (User, error) {
 	who, group, grouped := strings.Cut(spec, ":")

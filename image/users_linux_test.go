@@ -30,7 +30,8 @@ more:x:60:other,web
 users:x:100:web
 `
 
-// stack makes layers of directories by hand: a map a layer, bottom first, from names to text, "-> target" for a link, "gone" for a whiteout.
+// stack makes layers of directories by hand: a map a layer, bottom first, from names to text, "->
+// target" for a link, "gone" for a whiteout.
 func stack(t testing.TB, layers ...map[string]string) (dirs []string) {
 	t.Helper()
 	for _, files := range layers {

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use does, before anybody could remove it.
+// Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use
+// does, before anybody could remove it.
 func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
 	opt.user = dir
 	if s.opt.Others.Named(ctx, ref) { // before anything is looked at
@@ -20,7 +21,8 @@ func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Ima
 			return Image{}, err
 		}
 	}
-	for range 3 { // what is found may be removed before it is marked; what is pulled is marked at once
+	// what is found may be removed before it is marked; what is pulled is marked at once
+	for range 3 {
 		img, err := s.Find(ref)
 		if errors.Is(err, compute.ErrNotFound) || err == nil && !opt.Platform.accepts(img.Platform) {
 			img, err = s.Pull(ctx, ref, opt)
@@ -39,8 +41,9 @@ func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Ima
 // accepts reports whether what is here under a name will do where p is asked for.
 func (p Platform) accepts(have Platform) bool { return have == (Platform{}) || have.suits(p.here()) }
 
-// Use marks an image as used by dir, the directory of an instance, which must exist. Nothing of the image is removed until Release, or until dir is
-// gone: so a mark needs no cleaning after a crash. Marking twice is marking once. The error is compute.ErrNotFound when the image is not here.
+// Use marks an image as used by dir, the directory of an instance, which must exist. Nothing of the
+// image is removed until Release, or until dir is gone: so a mark needs no cleaning after a crash.
+// Marking twice is marking once. The error is compute.ErrNotFound when the image is not here.
 func (s *Store) Use(ctx context.Context, digest, dir string) error {
 	if digest == "" { // a plain directory, which is not ours to keep or to remove
 		return nil
@@ -73,8 +76,8 @@ func (s *Store) mark(digest, dir string) error {
 	return s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir)
 }
 
-// Release takes the mark of Use away. It is not an error if there is none. It may write what is in memory to the disk, so it belongs into the
-// background.
+// Release takes the mark of Use away. It is not an error if there is none. It may write what is in
+// memory to the disk, so it belongs into the background.
 func (s *Store) Release(digest, dir string) error {
 	if digest == "" {
 		return nil
@@ -117,7 +120,8 @@ func (s *Store) usesDir(digest string) string { return filepath.Join(s.dir, "use
 // storeLock is held for moments: shared by who adds a mark or a record, alone by who removes one.
 const storeLock = "store"
 
-// settle writes an image to the disk for good if that was not done yet: until then it would not be believed after the next start of the machine.
+// settle writes an image to the disk for good if that was not done yet: until then it would not be
+// believed after the next start of the machine.
 func (s *Store) settle(digest string) error {
 	var r record
 	file := s.imageFile(digest)
@@ -129,7 +133,8 @@ func (s *Store) settle(digest string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
 	defer cancel()
-	for _, layer := range r.Layers { // all of them first: a layer that does not count is fetched anew, whoever uses it
+	// all of them first: a layer that does not count is fetched anew, whoever uses it
+	for _, layer := range r.Layers {
 		if err := s.settleLayer(ctx, layer.DiffID); errors.Is(err, context.DeadlineExceeded) {
 			return nil // another time
 		} else if err != nil {
@@ -155,7 +160,8 @@ func (s *Store) settle(digest string) error {
 	return os.Chtimes(file, info.ModTime(), info.ModTime())
 }
 
-// settlePatience is how long settle waits for a lock that is held for moments, unless its holder was stopped.
+// settlePatience is how long settle waits for a lock that is held for moments, unless its holder
+// was stopped.
 const settlePatience = 5 * time.Second
 
 func (s *Store) settleLayer(ctx context.Context, diffID string) error {

@@ -126,19 +126,49 @@ func TestRoles(t *testing.T) {
 		values string
 		want   map[string][]string // by kind and namespace
 	}{
-		"pod":         {"", map[string][]string{"Role hostler-pods": plain}},
-		"sandbox":     {"pods: {kinds: [sandbox]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox"})}},
-		"claim":       {"pods: {kinds: [claim]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", WarmPool: "warm"})}},
-		"force":       {"pods: {kinds: [sandbox], forceDelete: true}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox", Force: time.Minute})}},
-		"force claim": {"pods: {kinds: [warm-pool], forceDelete: true}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", Force: time.Minute})}},
-		"warm pool":   {"pods: {kinds: [warm-pool]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})}},
-		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
-		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": leases, "Role team-b": leases}},
-		"no secrets":  {"customResources: {namespaces: [team-a], secrets: never}", map[string][]string{"Role hostler-pods": plain, "Role team-a": blind}},
-		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind, "Role team-a": {secrets}}},
-		"all secrets": {"customResources: {namespaces: ['*', team-a], secrets: always}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": leases}},
-		"none at all": {"customResources: {namespaces: ['*', team-a], secrets: never}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind}},
-		"sets":        {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": written(t, 2)}},
+		"pod": {"", map[string][]string{"Role hostler-pods": plain}},
+		"sandbox": {
+			"pods: {kinds: [sandbox]}",
+			map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox"})},
+		},
+		"claim": {
+			"pods: {kinds: [claim]}",
+			map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", WarmPool: "warm"})},
+		},
+		"force": {
+			"pods: {kinds: [sandbox], forceDelete: true}",
+			map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox", Force: time.Minute})},
+		},
+		"force claim": {
+			"pods: {kinds: [warm-pool], forceDelete: true}",
+			map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", Force: time.Minute})},
+		},
+		"warm pool": {
+			"pods: {kinds: [warm-pool]}",
+			map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})},
+		},
+		"open": {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
+		"objects": {
+			"customResources: {namespaces: [team-a=ci, team-a, team-b=]}",
+			map[string][]string{"Role hostler-pods": plain, "Role team-a": leases, "Role team-b": leases},
+		},
+		"no secrets": {
+			"customResources: {namespaces: [team-a], secrets: never}",
+			map[string][]string{"Role hostler-pods": plain, "Role team-a": blind},
+		},
+		"all objects": {
+			"customResources: {namespaces: ['*=ci', team-a]}",
+			map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind, "Role team-a": {secrets}},
+		},
+		"all secrets": {
+			"customResources: {namespaces: ['*', team-a], secrets: always}",
+			map[string][]string{"Role hostler-pods": plain, "ClusterRole ": leases},
+		},
+		"none at all": {
+			"customResources: {namespaces: ['*', team-a], secrets: never}",
+			map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind},
+		},
+		"sets": {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": written(t, 2)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, bound := map[string][]string{}, map[string]bool{}
@@ -158,7 +188,10 @@ func TestRoles(t *testing.T) {
 			}
 			for where := range c.want {
 				if !slices.Equal(got[where], c.want[where]) || !bound[where] {
-					t.Errorf("%s is bound: %v, and has the rules\n%s\nand what is needed is\n%s", where, bound[where], strings.Join(got[where], "\n"), strings.Join(c.want[where], "\n"))
+					t.Errorf(
+						"%s is bound: %v, and has the rules\n%s\nand what is needed is\n%s", where, bound[where],
+						strings.Join(got[where], "\n"), strings.Join(c.want[where], "\n"),
+					)
 				}
 				delete(got, where)
 				delete(bound, where)
@@ -179,7 +212,8 @@ func provided(o kubernetes.Options) (out []string) {
 	return out
 }
 
-// written are the rules that docs/kubernetes-resources.md has for reading objects: the first of them for those that ask for leases, the second for those that are applied.
+// written are the rules that docs/kubernetes-resources.md has for reading objects: the first of
+// them for those that ask for leases, the second for those that are applied.
 func written(t *testing.T, nth int) (out []string) {
 	t.Helper()
 	text, err := os.ReadFile("../docs/kubernetes-resources.md")
@@ -204,7 +238,8 @@ func written(t *testing.T, nth int) (out []string) {
 	return out
 }
 
-// TestValues has what is wrong be refused with a word that leads to it, and files arrive as they are.
+// TestValues has what is wrong be refused with a word that leads to it, and files arrive as they
+// are.
 func TestValues(t *testing.T) {
 	for values, want := range map[string]string{
 		"replica: 3":                                   "replica",
@@ -237,12 +272,17 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s: want %q, got %v %s", values, want, err, text)
 		}
 	}
-	for _, good := range []string{"replicas: 3\ndisruption: {minAvailable: 2}", "replicas: 3\ndisruption: {minAvailable: 66%}", "disruption: {minAvailable: 50%}", "{replicas: 1, disruption: {minAvailable: 1}}", "disruption: {minAvailable: 0}",
+	for _, good := range []string{"replicas: 3\ndisruption: {minAvailable: 2}",
+		"replicas: 3\ndisruption: {minAvailable: 66%}", "disruption: {minAvailable: 50%}",
+		"{replicas: 1, disruption: {minAvailable: 1}}", "disruption: {minAvailable: 0}",
 		"ingress: {host: '*.example.org'}", "data: {size: 1.5Gi}", "{resources: null, files: null, podLabels: null, affinity: null}"} {
 		mustRender(t, "hostler", good)
 	}
 	const none = "pods: {namespaces: []}"
-	for values, token := range map[string]bool{"": true, none: false, none + "\ncustomResources: {apply: [conf]}": true, none + "\ncustomResources: {namespaces: ['*']}": true, none + "\nserviceAccount: {make: false}": true} {
+	for values, token := range map[string]bool{
+		"": true, none: false, none + "\ncustomResources: {apply: [conf]}": true,
+		none + "\ncustomResources: {namespaces: ['*']}": true, none + "\nserviceAccount: {make: false}": true,
+	} {
 		if got := strings.Contains(mustRender(t, "hostler", values), "automountServiceAccountToken: true"); got != token {
 			t.Errorf("%q: the controllers have a token: %v", values, got)
 		}
@@ -273,7 +313,8 @@ func TestValues(t *testing.T) {
 	if !strings.Contains(text, "path: sources/web/provision.d/10-a, mode: 0555}") || strings.Count(text, "mode: 0555") != 1 {
 		t.Error("the hook is not to be executable, or something else is")
 	}
-	if a, b := mustRender(t, "hostler", "config: a"), mustRender(t, "hostler", "config: b"); annotation(a) == annotation(b) || annotation(a) == "" {
+	if a, b := mustRender(t, "hostler", "config: a"), mustRender(t, "hostler", "config: b"); annotation(a) == annotation(b) ||
+		annotation(a) == "" {
 		t.Error("pods are not made anew with another configuration")
 	}
 }

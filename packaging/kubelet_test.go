@@ -60,8 +60,9 @@ type item struct {
 	Mode      os.FileMode
 }
 
-// kubelet runs the controllers' pods on this machine as a node would, from what the API server has of them: their images' file system, read-only, with the volumes
-// that they name and nothing else; their user, without a privilege; their service account's token. The network is the machine's.
+// kubelet runs the controllers' pods on this machine as a node would, from what the API server has
+// of them: their images' file system, read-only, with the volumes that they name and nothing else;
+// their user, without a privilege; their service account's token. The network is the machine's.
 type kubelet struct {
 	program string // stands for the image
 	share   string // a directory that is at /postgres there
@@ -86,9 +87,13 @@ func (k kubelet) volume(t testing.TB, p pod, n int) string {
 	dir := t.TempDir()
 	group := p.Spec.SecurityContext.FSGroup
 	put := func(files map[string]string, mode func(string) os.FileMode) {
-		for path, text := range files { // in a directory that a link leads to, so that all change at once
+		// in a directory that a link leads to, so that all change at once
+		for path, text := range files {
 			file := filepath.Join(dir, "..1", path)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o600), os.Chown(file, 0, group), os.Chmod(file, mode(path))); err != nil {
+			if err := errors.Join(
+				os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o600),
+				os.Chown(file, 0, group), os.Chmod(file, mode(path)),
+			); err != nil {
 				t.Fatal(err)
 			}
 			top, _, _ := strings.Cut(path, "/")
@@ -116,9 +121,15 @@ func (k kubelet) volume(t testing.TB, p pod, n int) string {
 	case v.Secret != nil:
 		put(k.of(t, "Secret/"+v.Secret.SecretName), func(string) os.FileMode { return v.Secret.DefaultMode })
 	case v.Projected != nil:
-		token := lab.Ctl(t, "", "create", "token", p.Spec.ServiceAccountName, "-n", p.Metadata.Namespace, "--bound-object-kind=Pod", "--bound-object-name="+p.Metadata.Name)
+		token := lab.Ctl(
+			t, "", "create", "token", p.Spec.ServiceAccountName, "-n", p.Metadata.Namespace, "--bound-object-kind=Pod",
+			"--bound-object-name="+p.Metadata.Name,
+		)
 		ca := k.of(t, "ConfigMap/kube-root-ca.crt")["ca.crt"]
-		put(map[string]string{"token": strings.TrimSpace(token), "ca.crt": ca, "namespace": p.Metadata.Namespace}, func(string) os.FileMode { return 0o640 })
+		put(
+			map[string]string{"token": strings.TrimSpace(token), "ca.crt": ca, "namespace": p.Metadata.Namespace},
+			func(string) os.FileMode { return 0o640 },
+		)
 	default:
 		t.Fatalf("a kubelet would know the volume %s, this one does not", v.Name)
 	}
@@ -194,10 +205,14 @@ func (k kubelet) run(t testing.TB, p pod) *running {
 	}
 	say(`hostname %q`, p.Metadata.Name)
 	u := p.Spec.SecurityContext.RunAsUser
-	say(`exec setpriv --no-new-privs chroot --userspec=%d:%[1]d --groups=%[2]d "$R" /usr/local/bin/hostler "$@"`, u, p.Spec.SecurityContext.FSGroup)
+	say(
+		`exec setpriv --no-new-privs chroot --userspec=%d:%[1]d --groups=%[2]d "$R" /usr/local/bin/hostler "$@"`, u,
+		p.Spec.SecurityContext.FSGroup,
+	)
 	args := slices.Clone(c.Args)
 	for i, a := range args {
-		args[i] = strings.Replace(a, "--listen=:7070", "--listen=127.0.0.1:0", 1) // they share the machine's network
+		// they share the machine's network
+		args[i] = strings.Replace(a, "--listen=:7070", "--listen=127.0.0.1:0", 1)
 	}
 	r := &running{pod: p, root: root, log: filepath.Join(t.TempDir(), "log")}
 	log, err := os.Create(r.log)
@@ -207,7 +222,10 @@ func (k kubelet) run(t testing.TB, p pod) *running {
 	defer log.Close()
 	r.cmd = exec.Command("unshare", slices.Concat([]string{"--mount", "--uts", "sh", "-c", script.String(), "sh"}, args)...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
-	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "KUBERNETES_SERVICE_HOST=" + k.server.Hostname(), "KUBERNETES_SERVICE_PORT=" + k.server.Port()}
+	r.cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "KUBERNETES_SERVICE_HOST=" + k.server.Hostname(),
+		"KUBERNETES_SERVICE_PORT=" + k.server.Port(),
+	}
 	for _, e := range c.Env {
 		r.cmd.Env = append(r.cmd.Env, e.Name+"="+e.Value)
 	}
@@ -254,7 +272,16 @@ func (r *running) kill() {
 func (r *running) exec(t testing.TB, args ...string) string {
 	t.Helper()
 	u := r.pod.Spec.SecurityContext.RunAsUser
-	cmd := exec.Command("nsenter", slices.Concat([]string{"--target", fmt.Sprint(r.cmd.Process.Pid), "--mount", "--uts", "chroot", fmt.Sprintf("--userspec=%d:%[1]d", u), r.root}, args)...)
+	cmd := exec.Command(
+		"nsenter",
+		slices.Concat(
+			[]string{
+				"--target", fmt.Sprint(r.cmd.Process.Pid), "--mount", "--uts", "chroot",
+				fmt.Sprintf("--userspec=%d:%[1]d", u), r.root,
+			},
+			args,
+		)...,
+	)
 	cmd.Env = r.cmd.Env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -290,7 +317,10 @@ func pods(t testing.TB, namespace, label string, n int) []pod {
 			break
 		}
 		if time.Now().After(limit) {
-			t.Fatalf("%d pods %s in %s, not %d\n%s", len(all), label, namespace, n, lab.Ctl(t, "", "get", "events,rs,pods", "-n", namespace))
+			t.Fatalf(
+				"%d pods %s in %s, not %d\n%s", len(all), label, namespace, n,
+				lab.Ctl(t, "", "get", "events,rs,pods", "-n", namespace),
+			)
 		}
 	}
 	out := make([]pod, 0, n)

@@ -34,7 +34,8 @@ func certificate(t testing.TB) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "hostler"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "hostler"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, private.Public(), private)
 	if err != nil {
@@ -44,10 +45,12 @@ func certificate(t testing.TB) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
-// namespace makes one of the test's own for controllers, which takes restricted pods alone, and names another, that the chart makes for the pods of sources.
+// namespace makes one of the test's own for controllers, which takes restricted pods alone, and
+// names another, that the chart makes for the pods of sources.
 func namespace(t testing.TB) (controllers, sources string) {
 	t.Helper()
 	controllers = lab.Namespace(t, "pod-security.kubernetes.io/enforce=restricted")
@@ -56,7 +59,8 @@ func namespace(t testing.TB) (controllers, sources string) {
 	return controllers, sources
 }
 
-// definitions are those of others' objects that the chart may make: no more of them than what it writes, so that a slip in a name is seen.
+// definitions are those of others' objects that the chart may make: no more of them than what it
+// writes, so that a slip in a name is seen.
 const definitions = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -85,10 +89,12 @@ spec:
     schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}
 `
 
-// TestValidated has the API server look at what comes of all values: every field is one that it knows, and admission takes it.
+// TestValidated has the API server look at what comes of all values: every field is one that it
+// knows, and admission takes it.
 func TestValidated(t *testing.T) {
 	home, away := namespace(t)
-	lab.Ctl(t, "", "create", "namespace", away) // so that there is one when what is in it is looked at
+	// so that there is one when what is in it is looked at
+	lab.Ctl(t, "", "create", "namespace", away)
 	lab.Ctl(t, definitions, "apply", "-f", "-")
 	lab.Ctl(t, "", "wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com", "crd/certificates.cert-manager.io")
 	if got, want := objects(t, lab.Ctl(t, "", "kustomize", "kubernetes")), objects(t, mustRender(t, "hostler", "")); len(got) != len(want) {
@@ -132,20 +138,26 @@ files: {sources/web/source.conf: "type = fake\n", sources/web/provision.d/10: "#
 			}
 			text := mustRender(t, home, values, "-f", file, "-api", "monitoring.coreos.com/v1/ServiceMonitor")
 			said := lab.Ctl(t, text, "apply", "--dry-run=server", "--validate=strict", "-f", "-")
-			for _, want := range strings.Fields(map[string]string{"plain": "poddisruptionbudget networkpolicy namespace", "all": "servicemonitor certificate ingress poddisruptionbudget", "one": "deployment"}[name]) {
+			for _, want := range strings.Fields(map[string]string{
+				"plain": "poddisruptionbudget networkpolicy namespace",
+				"all":   "servicemonitor certificate ingress poddisruptionbudget", "one": "deployment",
+			}[name]) {
 				if !strings.Contains(said, want) {
 					t.Errorf("no %s: %s", want, said)
 				}
 			}
-			if name == "one" && (strings.Contains(said, "disruption") || strings.Contains(said, "serviceaccount") || strings.Contains(said, "networkpolicy")) {
+			if name == "one" &&
+				(strings.Contains(said, "disruption") || strings.Contains(said, "serviceaccount") ||
+					strings.Contains(said, "networkpolicy")) {
 				t.Errorf("too much: %s", said)
 			}
 		})
 	}
 }
 
-// TestControllers installs the chart, and is the node that runs its two controllers: with their service account's rights they make pods and let people into them; the
-// one that directs is killed, the other one directs, leases stay, also that of an object, and what is given back is replaced.
+// TestControllers installs the chart, and is the node that runs its two controllers: with their
+// service account's rights they make pods and let people into them; the one that directs is killed,
+// the other one directs, leases stay, also that of an object, and what is given back is replaced.
 func TestControllers(t *testing.T) {
 	for _, tool := range []string{"unshare", "setpriv", "chroot"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -164,8 +176,14 @@ func TestControllers(t *testing.T) {
 	cert, key := certificate(t)
 	const token = "a-token-of-the-controllers-own-user-0123456789"
 	var secrets []any
-	for name, data := range map[string]map[string]string{"hostler-database": {"url": dsn}, "hostler-tls": {"tls.crt": cert, "tls.key": key}, "hostler-token": {"token": token}} {
-		secrets = append(secrets, map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name}, "stringData": data})
+	for name, data := range map[string]map[string]string{
+		"hostler-database": {"url": dsn}, "hostler-tls": {"tls.crt": cert, "tls.key": key},
+		"hostler-token": {"token": token},
+	} {
+		secrets = append(
+			secrets,
+			map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name}, "stringData": data},
+		)
 	}
 	lab.Ctl(t, listed(t, secrets), "create", "-f", "-", "-n", home)
 	values := fmt.Sprintf(`
@@ -193,7 +211,10 @@ files:
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := kubelet{program: lab.Program(t, "hostler", "-ldflags", "-s -w", "../cmd/hostler"), share: server.Dir(), server: address, content: contents(t, home)}
+	node := kubelet{
+		program: lab.Program(t, "hostler", "-ldflags", "-s -w", "../cmd/hostler"), share: server.Dir(), server: address,
+		content: contents(t, home),
+	}
 	var all []*running
 	for _, p := range pods(t, home, "app.kubernetes.io/name=hostler", 2) {
 		all = append(all, node.run(t, p))
@@ -220,7 +241,10 @@ files:
 	ask := func(r *running, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), node.program, args...)
-		cmd.Env = []string{"HOME=" + filepath.Dir(trusted), "PATH=" + os.Getenv("PATH"), "HOSTLER_CONTROLLER=https://" + r.at, "HOSTLER_TOKEN=" + token, "SSL_CERT_FILE=" + trusted}
+		cmd.Env = []string{
+			"HOME=" + filepath.Dir(trusted), "PATH=" + os.Getenv("PATH"), "HOSTLER_CONTROLLER=https://" + r.at,
+			"HOSTLER_TOKEN=" + token, "SSL_CERT_FILE=" + trusted,
+		}
 		cmd.Dir = filepath.Dir(trusted)
 		var said strings.Builder
 		cmd.Stderr = &said
@@ -287,7 +311,8 @@ files:
 	again := node.run(t, leader.pod)
 	computetest.Eventually(t, "the killed one is ready again", func() error { return ready(again) })
 	ask(again, "release", mine, second)
-	lab.Ctl(t, "", "delete", "hl/build", "-n", away, "--timeout=60s") // it returns when the lease is given back
+	// it returns when the lease is given back
+	lab.Ctl(t, "", "delete", "hl/build", "-n", away, "--timeout=60s")
 	left := made(2)
 	for _, p := range left {
 		if got := p.Metadata.Annotations["hostler-project.github.io/instance"]; got == mine || got == second || got == byObject {
@@ -318,18 +343,27 @@ func rights(t *testing.T, home, away string) {
 	t.Helper()
 	type right struct{ verb, group, resource, sub, namespace string }
 	all := []right{
-		{"create", "", "pods", "", away}, {"create", "", "secrets", "", away}, // it may: the question is asked rightly
-		{"get", "", "secrets", "", home}, {"get", "", "secrets", "", away}, {"create", "", "secrets", "", home}, {"get", "", "configmaps", "", home}, {"create", "", "pods", "", home},
-		{"create", "", "pods", "exec", home}, {"create", "", "pods", "", "default"}, {"list", "", "pods", "", ""}, {"deletecollection", "", "pods", "", away}, {"patch", "", "pods", "", away},
-		{"deletecollection", "networking.k8s.io", "networkpolicies", "", away}, {"delete", "networking.k8s.io", "networkpolicies", "", home}, {"create", "", "serviceaccounts", "token", home}, {"create", "", "namespaces", "", ""},
-		{"create", "rbac.authorization.k8s.io", "rolebindings", "", away}, {"list", "", "nodes", "", ""}, {"list", "hostler-project.github.io", "leases", "", home},
+		// it may: the question is asked rightly
+		{"create", "", "pods", "", away}, {"create", "", "secrets", "", away},
+		{"get", "", "secrets", "", home}, {"get", "", "secrets", "", away}, {"create", "", "secrets", "", home},
+		{"get", "", "configmaps", "", home}, {"create", "", "pods", "", home},
+		{"create", "", "pods", "exec", home}, {"create", "", "pods", "", "default"}, {"list", "", "pods", "", ""},
+		{"deletecollection", "", "pods", "", away}, {"patch", "", "pods", "", away},
+		{"deletecollection", "networking.k8s.io", "networkpolicies", "", away},
+		{"delete", "networking.k8s.io", "networkpolicies", "", home},
+		{"create", "", "serviceaccounts", "token", home}, {"create", "", "namespaces", "", ""},
+		{"create", "rbac.authorization.k8s.io", "rolebindings", "", away}, {"list", "", "nodes", "", ""},
+		{"list", "hostler-project.github.io", "leases", "", home},
 	}
 	const allowed = 2
 	var reviews []any
 	for _, r := range all {
 		reviews = append(reviews, map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": map[string]any{
-			"user": "system:serviceaccount:" + home + ":hostler", "groups": []string{"system:serviceaccounts", "system:serviceaccounts:" + home, "system:authenticated"},
-			"resourceAttributes": map[string]any{"verb": r.verb, "group": r.group, "resource": r.resource, "subresource": r.sub, "namespace": r.namespace},
+			"user":   "system:serviceaccount:" + home + ":hostler",
+			"groups": []string{"system:serviceaccounts", "system:serviceaccounts:" + home, "system:authenticated"},
+			"resourceAttributes": map[string]any{
+				"verb": r.verb, "group": r.group, "resource": r.resource, "subresource": r.sub, "namespace": r.namespace,
+			},
 		}})
 	}
 	may := strings.Fields(lab.Ctl(t, listed(t, reviews), "create", "-f", "-", "-o", `jsonpath={.status.allowed}{"\n"}`))

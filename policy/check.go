@@ -9,8 +9,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Check says why a request may not have what it asks for of a source, or nil. project is what its project's keys allow.
-// The errors are ErrDenied, for what a key would have to allow, and ErrTooLarge, for what is more than there may be.
+// Check says why a request may not have what it asks for of a source, or nil. project is what its
+// project's keys allow. The errors are ErrDenied, for what a key would have to allow, and
+// ErrTooLarge, for what is more than there may be.
 func Check(req compute.Request, s Source, project Limits) error {
 	for _, f := range Fields {
 		if f.check == nil {
@@ -35,7 +36,10 @@ func named(key string, value func(compute.Request) string, keys func(Limits) []s
 			return nil
 		}
 		if keys(s.Limits) == nil {
-			return denied(s, fmt.Errorf("requests may choose no %s", what), fmt.Sprintf("`%s = PATTERN, ...` in its source.conf says which they may choose", key))
+			return denied(
+				s, fmt.Errorf("requests may choose no %s", what),
+				fmt.Sprintf("`%s = PATTERN, ...` in its source.conf says which they may choose", key),
+			)
 		}
 		if !allowed(keys(s.Limits), name, match) {
 			return denied(s, fmt.Errorf("requests may not choose the %s %q", what, name), may(keys(s.Limits)))
@@ -92,12 +96,21 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 		most, has := part(s.Most), part(s.Has)
 		switch {
 		case most > 0 && asked > most:
-			return large(s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, key, say(most)), "ask for less, or raise `"+key+"` in its source.conf")
+			return large(
+				s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, key, say(most)),
+				"ask for less, or raise `"+key+"` in its source.conf",
+			)
 		case most > 0 || has > 0 && asked <= has:
 		case has > 0 && (s.Binds || !req.Own):
-			return large(s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, what, say(has)), "`"+key+"` in its source.conf lets requests ask for more")
+			return large(
+				s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, what, say(has)),
+				"`"+key+"` in its source.conf lets requests ask for more",
+			)
 		case s.Grows && !req.Own:
-			return denied(s, fmt.Errorf("%s%s asked for, and requests may not choose that", say(asked), of), "`"+key+"` in its source.conf lets them, up to what it says")
+			return denied(
+				s, fmt.Errorf("%s%s asked for, and requests may not choose that", say(asked), of),
+				"`"+key+"` in its source.conf lets them, up to what it says",
+			)
 		}
 		if narrow := part(project.Most); narrow > 0 && asked > narrow && !req.Own {
 			return large(s, fmt.Errorf("%s%s asked for, and the project's %s is %s", say(asked), of, key, say(narrow)), "ask for less")
@@ -106,7 +119,8 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 	}
 }
 
-// How many instances one request may ask for, or name: all of it is one transaction, in which nobody else has a turn.
+// How many instances one request may ask for, or name: all of it is one transaction, in which
+// nobody else has a turn.
 const (
 	mostOfOthers = 1000
 	mostOfOwner  = 100_000
@@ -124,8 +138,8 @@ func several(req compute.Request, s Source, _ Limits) error {
 	return nil
 }
 
-// Names says why a request may not name so many leases or instances at once, or nil: all are given back, or held, in one
-// transaction. own: the owner asks.
+// Names says why a request may not name so many leases or instances at once, or nil: all are given
+// back, or held, in one transaction. own: the owner asks.
 func Names(own bool, n int) error {
 	most := mostOfOthers
 	if own {
@@ -134,7 +148,10 @@ func Names(own bool, n int) error {
 	if n <= most {
 		return nil
 	}
-	return &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("%d names, and one request may have %d", n, most), Hint: "ask several times"}
+	return &compute.Error{
+		Kind: compute.ErrTooLarge, Err: fmt.Errorf("%d names, and one request may have %d", n, most),
+		Hint: "ask several times",
+	}
 }
 
 func denied(s Source, err error, hint string) error {

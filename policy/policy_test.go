@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// TestEveryFieldHasARule fails for a field of a request that nobody has decided about, and for a rule of a field that is gone.
+// TestEveryFieldHasARule fails for a field of a request that nobody has decided about, and for a
+// rule of a field that is gone.
 func TestEveryFieldHasARule(t *testing.T) {
 	rules, keys := map[string]policy.Field{}, map[string]bool{}
 	for _, f := range policy.Fields {
@@ -43,7 +44,8 @@ func TestEveryFieldHasARule(t *testing.T) {
 	doc := reflect.TypeFor[api.AcquireRequest]()
 	for i := range doc.NumField() {
 		key, _, _ := strings.Cut(doc.Field(i).Tag.Get("json"), ",")
-		if !keys[key] && key != "token" { // the answer's, not the request's: a token for the caller's own lease
+		// the answer's, not the request's: a token for the caller's own lease
+		if !keys[key] && key != "token" {
 			t.Errorf("api.AcquireRequest has %q, which no rule in policy.Fields is for", key)
 		}
 		delete(keys, key)
@@ -53,7 +55,8 @@ func TestEveryFieldHasARule(t *testing.T) {
 	}
 }
 
-// TestEveryFieldOfCommands is the same of commands on an instance, and of the objects of a cluster that ask for leases.
+// TestEveryFieldOfCommands is the same of commands on an instance, and of the objects of a cluster
+// that ask for leases.
 func TestEveryFieldOfCommands(t *testing.T) {
 	rules := map[string]bool{}
 	for _, f := range policy.Commands {
@@ -69,7 +72,8 @@ func TestEveryFieldOfCommands(t *testing.T) {
 	for name := range rules {
 		t.Errorf("policy.Commands has a rule for %s, which compute.Command does not have", name)
 	}
-	known := map[string]bool{"Token": true} // for the lease that is given, in a Secret of the object's own namespace
+	// for the lease that is given, in a Secret of the object's own namespace
+	known := map[string]bool{"Token": true}
 	for _, f := range policy.Fields {
 		known[f.Name] = true
 	}
@@ -117,7 +121,8 @@ const gib = 1 << 30
 
 func TestCheck(t *testing.T) {
 	yes, no := true, false
-	some := policy.Limits{Images: []string{"debian:*", "registry.example/team/*", "dir:/srv/root", "*"}, Flavors: []string{"m1.*"}, Locations: []string{"north"}, UserData: &yes,
+	some := policy.Limits{Images: []string{"debian:*", "registry.example/team/*", "dir:/srv/root", "*"},
+		Flavors: []string{"m1.*"}, Locations: []string{"north"}, UserData: &yes,
 		Most: compute.Amount{Cores: 4, Memory: 8 * gib, Disk: 100 * gib, GPUs: 1}}
 	narrow := policy.Limits{Images: []string{"debian:12"}, Flavors: []string{}, UserData: &no, Most: compute.Amount{Memory: gib}}
 	none := policy.Source{Name: "web", Grows: true}
@@ -138,7 +143,11 @@ func TestCheck(t *testing.T) {
 		{"image of another team", compute.Request{Image: "registry.example/team/../other/a"}, open, policy.Limits{}, compute.ErrDenied},
 		{"image one level down", compute.Request{Image: "registry.example/team/a/b"}, open, policy.Limits{}, compute.ErrDenied},
 		{"root by a pattern", compute.Request{Image: "host"}, open, policy.Limits{}, compute.ErrDenied},
-		{"root with a tree by its words", compute.Request{Image: "host:/srv"}, policy.Source{Limits: policy.Limits{Images: []string{"host:/srv", "host"}}}, policy.Limits{}, compute.ErrDenied},
+		{
+			"root with a tree by its words", compute.Request{Image: "host:/srv"},
+			policy.Source{Limits: policy.Limits{Images: []string{"host:/srv", "host"}}}, policy.Limits{},
+			compute.ErrDenied,
+		},
 		{"directory by a pattern", compute.Request{Image: "dir:."}, open, policy.Limits{}, compute.ErrDenied},
 		{"engine's image by a pattern", compute.Request{Image: "docker-daemon:x"}, open, policy.Limits{}, compute.ErrDenied},
 		{"archive by a pattern", compute.Request{Image: "x.tar"}, open, policy.Limits{}, compute.ErrDenied},
@@ -160,14 +169,29 @@ func TestCheck(t *testing.T) {
 		{"memory beyond", compute.Request{Memory: 8*gib + 1}, open, policy.Limits{}, compute.ErrTooLarge},
 		{"memory beyond, of the owner's", compute.Request{Memory: 8*gib + 1, Own: true}, open, policy.Limits{}, compute.ErrTooLarge},
 		{"memory beyond the project's", compute.Request{Memory: 2 * gib}, open, narrow, compute.ErrTooLarge},
-		{"memory of its own key", compute.Request{Memory: gib}, policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil},
-		{"memory beyond its own key", compute.Request{Memory: gib + 1}, policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, compute.ErrTooLarge},
-		{"the same of the owner's", compute.Request{Memory: gib + 1, Own: true}, policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil},
-		{"the same where it binds", compute.Request{Memory: gib + 1, Own: true}, policy.Source{Has: compute.Amount{Memory: gib}, Binds: true}, policy.Limits{}, compute.ErrTooLarge},
+		{
+			"memory of its own key", compute.Request{Memory: gib},
+			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil,
+		},
+		{
+			"memory beyond its own key", compute.Request{Memory: gib + 1},
+			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, compute.ErrTooLarge,
+		},
+		{
+			"the same of the owner's", compute.Request{Memory: gib + 1, Own: true},
+			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil,
+		},
+		{
+			"the same where it binds", compute.Request{Memory: gib + 1, Own: true},
+			policy.Source{Has: compute.Amount{Memory: gib}, Binds: true}, policy.Limits{}, compute.ErrTooLarge,
+		},
 		{"cores", compute.Request{Cores: 4.5}, open, policy.Limits{}, compute.ErrTooLarge},
 		{"disk", compute.Request{Disk: 1 << 50}, open, policy.Limits{}, compute.ErrTooLarge},
 		{"GPUs", compute.Request{GPUs: 2}, open, policy.Limits{}, compute.ErrTooLarge},
-		{"GPUs where there are none", compute.Request{GPUs: 1, Own: true}, policy.Source{NoGPUs: true}, policy.Limits{}, compute.ErrTooLarge},
+		{
+			"GPUs where there are none", compute.Request{GPUs: 1, Own: true}, policy.Source{NoGPUs: true},
+			policy.Limits{}, compute.ErrTooLarge,
+		},
 	} {
 		err := policy.Check(c.req, c.source, c.project)
 		if c.want == nil && err != nil || c.want != nil && !errors.Is(err, c.want) {
@@ -179,9 +203,13 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// FuzzLocal looks that no pattern but the same words lets a name of the machine's own files through.
+// FuzzLocal looks that no pattern but the same words lets a name of the machine's own files
+// through.
 func FuzzLocal(f *testing.F) {
-	for _, name := range []string{"host", "HOST", "dir:/", "DIR:/", " /etc", "~/x", "./x", "../x", "oci:x", "x.tar", "a/b.qcow2", "docker-daemon:x", "debian:12", "a//b", "a/./b"} {
+	for _, name := range []string{
+		"host", "HOST", "dir:/", "DIR:/", " /etc", "~/x", "./x", "../x", "oci:x", "x.tar", "a/b.qcow2",
+		"docker-daemon:x", "debian:12", "a//b", "a/./b",
+	} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

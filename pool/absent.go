@@ -8,16 +8,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// absent ends the use of what is recorded as ready or in use, and of which its provider says that it is no more: it ended while nobody looked, as when no controller ran, so that
-// no Overseer tells of it. Only what is not on the provider's list is asked for one by one. found tells that there was some.
+// absent ends the use of what is recorded as ready or in use, and of which its provider says that
+// it is no more: it ended while nobody looked, as when no controller ran, so that no Overseer tells
+// of it. Only what is not on the provider's list is asked for one by one. found tells that there
+// was some.
 func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.ready(rec.Key)
-	if o == nil || o.overseer == nil || len(o.names) > 0 { // of others nobody promises that they know, or that what is not there has ended
+	// of others nobody promises that they know, or that what is not there has ended
+	if o == nil || o.overseer == nil || len(o.names) > 0 {
 		return false, nil
 	}
-	var ours []*compute.Instance // from before the list: what is made while that is on its way is not on it
+	// from before the list: what is made while that is on its way is not on it
+	var ours []*compute.Instance
 	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
 		ours, err = tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
 		return err

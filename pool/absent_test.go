@@ -42,8 +42,12 @@ func (l looked) Same(_ context.Context, id compute.ID, _ string) error {
 	return nil
 }
 
-// overseenOften runs a test on the source web, in a place, with what is due done as a controller does it after start was called.
-func overseenOften(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, others reborn, start func())) {
+// overseenOften runs a test on the source web, in a place, with what is due done as a controller
+// does it after start was called.
+func overseenOften(
+	t *testing.T,
+	f func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, others reborn, start func()),
+) {
 	at, asked, others := &venue{}, &atomic.Int64{}, reborn{}
 	change := func(o *pool.Options) {
 		o.Inventory = true
@@ -74,7 +78,8 @@ func overseenOften(t *testing.T, f func(t *testing.T, ctx context.Context, r *ri
 	})
 }
 
-// TestAbsent: what has ended while nobody looked is no lease any more, and stands ready no more, from the first look at what the provider lists. What that says it has stays.
+// TestAbsent: what has ended while nobody looked is no lease any more, and stands ready no more,
+// from the first look at what the provider lists. What that says it has stays.
 func TestAbsent(t *testing.T) {
 	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, at *venue, _ *atomic.Int64, others reborn, start func()) {
 		mine, stays, replaced := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
@@ -100,7 +105,10 @@ func TestAbsent(t *testing.T) {
 		at.mu.Unlock()
 		start()
 		time.Sleep(15 * time.Second)
-		for id, why := range map[compute.ID]string{mine.Instance: "its computer has ended: it was gone", replaced.Instance: "its computer has ended: another has its name"} {
+		for id, why := range map[compute.ID]string{
+			mine.Instance:     "its computer has ended: it was gone",
+			replaced.Instance: "its computer has ended: another has its name",
+		} {
 			ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: id, Ended: true})
 			must(t, err)
 			if len(ls) != 1 || !strings.Contains(ls[0].Why, why) {
@@ -118,7 +126,8 @@ func TestAbsent(t *testing.T) {
 	})
 }
 
-// TestOverseenWithoutAny: a provider is asked also when its source has no instances any more, as it may have other things to put away; that its place does not answer then is no news.
+// TestOverseenWithoutAny: a provider is asked also when its source has no instances any more, as it
+// may have other things to put away; that its place does not answer then is no news.
 func TestOverseenWithoutAny(t *testing.T) {
 	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, _ reborn, start func()) {
 		l := r.take(t, ctx, compute.Request{})

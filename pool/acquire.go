@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// errShort says that nothing is free now, but may be later. Its kind is ErrNoCapacity for who does not wait.
+// errShort says that nothing is free now, but may be later. Its kind is ErrNoCapacity for who does
+// not wait.
 type errShort struct {
 	source *source
 	text   string
@@ -69,7 +70,8 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	return p.queue(ctx, s, req, short, start)
 }
 
-// look does what is due for a source before it is used, at most once a second in a process that lives on.
+// look does what is due for a source before it is used, at most once a second in a process that
+// lives on.
 func (p *Pool) look(ctx context.Context, s *source) error {
 	p.mu.Lock()
 	recent := time.Since(s.looked) < time.Second
@@ -122,9 +124,12 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 	return nil
 }
 
-// attempt takes what a request needs, in one transaction, and makes what is missing. A child of a pool that cannot make its part is passed over
-// by the next attempt. waiter is the request's place in the queue, which it leaves in the same transaction.
-func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration) ([]compute.Lease, error) {
+// attempt takes what a request needs, in one transaction, and makes what is missing. A child of a
+// pool that cannot make its part is passed over by the next attempt. waiter is the request's place
+// in the queue, which it leaves in the same transaction.
+func (p *Pool) attempt(
+	ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration,
+) ([]compute.Lease, error) {
 	skip, err := p.barred(s, req)
 	if err != nil {
 		return nil, err
@@ -162,7 +167,8 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		case !again && small(err) != nil:
 			return nil, small(err)
 		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || isAway(err) != nil):
-			return nil, &errShort{source: s, text: compute.Said(errors.Join(append(failures, err)...))} // full now, but maybe not later
+			// full now, but maybe not later
+			return nil, &errShort{source: s, text: compute.Said(errors.Join(append(failures, err)...))}
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
 		case len(skip)-barred > len(failures): // another child may do
@@ -180,12 +186,14 @@ func leases(units []*unit) []compute.Lease {
 	return out
 }
 
-// unfinished tells whether something must be made or looked at before the units may be told to their user.
+// unfinished tells whether something must be made or looked at before the units may be told to
+// their user.
 func unfinished(units []*unit) bool {
 	return slices.ContainsFunc(units, func(u *unit) bool { return u.fresh || u.look })
 }
 
-// looksAt tells whether hooks run when instances of a source are handed out, and whether cached ones can be looked at before, and by hooks.
+// looksAt tells whether hooks run when instances of a source are handed out, and whether cached
+// ones can be looked at before, and by hooks.
 func (p *Pool) looksAt(s *source) (hooked, checked, byHooks bool) {
 	for _, c := range s.all() {
 		p.mu.Lock()
@@ -208,7 +216,12 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, ended: ctx.Err, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req), asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{
+			p: p, tx: tx, now: now, ended: ctx.Err, skip: skip, cached: req.CachedOnly,
+			fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req),
+			asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks,
+			records: map[*source]*compute.SourceRecord{},
+		}
 		defer func() { worn = d.worn }()
 		r, err := d.record(s)
 		if err != nil {
@@ -220,7 +233,9 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err := d.turn(s, req, waiter); err != nil {
 			return err
 		}
-		nth := 0 // those of a request are told in two transactions where some of them are made first, and are the same ones in both
+		// those of a request are told in two transactions where some of them are made first, and
+		// are the same ones in both
+		nth := 0
 		lend := func(i *compute.Instance) *compute.Lease {
 			nth++
 			l := p.newLease(req, i, now)
@@ -271,7 +286,9 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 }
 
 // whole takes instances that their leases have all of.
-func (d *draw) whole(s *source, r *compute.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+func (d *draw) whole(
+	s *source, r *compute.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease,
+) ([]*unit, error) {
 	if n, err := d.available(s); err != nil {
 		return nil, err
 	} else if n < req.Count {
@@ -299,7 +316,8 @@ func tell(tx compute.Tx, units []*unit) error {
 }
 
 func (p *Pool) newLease(req compute.Request, i *compute.Instance, now time.Time) *compute.Lease {
-	l := &compute.Lease{ID: p.opt.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner, Project: req.Project, Purpose: req.Purpose, Labels: req.Labels,
+	l := &compute.Lease{ID: p.opt.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner,
+		Project: req.Project, Purpose: req.Purpose, Labels: req.Labels,
 		Given: now, Used: now, TTL: req.TTL, Idle: req.Idle, For: req.For}
 	if l.For.PID > 0 {
 		l.For.Host = p.opt.Host
@@ -348,8 +366,10 @@ func (d *draw) short(s *source, asked, can int) error {
 			e.causes = append(e.causes, cause)
 		}
 	}
-	// A source that is paused after failures is not short of room: waiting in the queue is not what helps.
-	if s.Type != poolType && !away(r, d.now) && len(e.causes) > 0 && !errors.Is(e.causes[0], compute.ErrNoCapacity) && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
+	// A source that is paused after failures is not short of room: waiting in the queue is not what
+	// helps.
+	if s.Type != poolType && !away(r, d.now) && len(e.causes) > 0 && !errors.Is(e.causes[0], compute.ErrNoCapacity) &&
+		(d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
 		return e.causes[0]
 	}
 	return e

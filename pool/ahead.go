@@ -10,12 +10,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What stands ahead of a source at its provider's place is no instance, so no record is of it. How many are to stand there is noted with the store, by the source's record, before
-// the provider is told: whatever becomes of the process, the next director says it again, and what is of a definition that is not in force any more is taken away.
+// What stands ahead of a source at its provider's place is no instance, so no record is of it. How
+// many are to stand there is noted with the store, by the source's record, before the provider is
+// told: whatever becomes of the process, the next director says it again, and what is of a
+// definition that is not in force any more is taken away.
 
 const (
-	aheadNote   = "ahead"
-	aheadWindow = 10 * time.Minute // so far back leases are looked at for it, where the source's strategy looks at none
+	aheadNote = "ahead"
+	// so far back leases are looked at for it, where the source's strategy looks at none
+	aheadWindow = 10 * time.Minute
 	// aheadPatience is how long a provider may take for it.
 	aheadPatience = time.Minute
 	// aheadAgain is after how long what is left is asked to go again, as long as instances need it.
@@ -67,7 +70,8 @@ func saveAhead(tx compute.Tx, all map[int64]standing) error {
 	return nt.SaveNote(aheadNote, string(text))
 }
 
-// reserver is the provider of a source's record, where something can stand ahead of it as it is configured; nil: it cannot, or is not open.
+// reserver is the provider of a source's record, where something can stand ahead of it as it is
+// configured; nil: it cannot, or is not open.
 func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
 	if o := p.ready(key); o != nil && o.reserver != nil {
 		if a, ok := o.reserver.Reserves(); ok {
@@ -89,7 +93,8 @@ func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState 
 	return &compute.AheadState{Ahead: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
 }
 
-// left lists what stands ahead of definitions that are not in force, and is to be taken away now. Where the one that is in force has its own in the same place it goes with that.
+// left lists what stands ahead of definitions that are not in force, and is to be taken away now.
+// Where the one that is in force has its own in the same place it goes with that.
 func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
@@ -123,7 +128,10 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
 	if r == nil {
-		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its type has nothing stand ahead of need")}
+		return nil, &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+			Err: errors.New("its type has nothing stand ahead of need"),
+		}
 	}
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		all, err := readAhead(tx)
@@ -133,7 +141,8 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 		changed := all[key].Count != d.Count
 		before := len(all)
 		for k, n := range all {
-			if k != key && n.Source == s.Name && n.Place == a.Place { // this one's provider takes that away
+			// this one's provider takes that away
+			if k != key && n.Source == s.Name && n.Place == a.Place {
 				if rec, err := tx.SourceByKey(k); err == nil && p.redefined(rec) {
 					delete(all, k)
 				}
@@ -156,7 +165,8 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 	return p.say(key, s.Name, func(ctx context.Context) error { return r.Reserve(ctx, d.Count) }), nil
 }
 
-// fillAhead has as many stand ahead of a source as it says at least, where there is room. What a director wants beyond stays.
+// fillAhead has as many stand ahead of a source as it says at least, where there is room. What a
+// director wants beyond stays.
 func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
@@ -179,7 +189,10 @@ func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 	if err != nil {
 		return err
 	}
-	finish, err := p.doAhead(ctx, s, compute.Directive{Verb: compute.VerbAhead, Source: s.Name, Count: n, Reason: fmt.Sprintf("%d at least", a.Least)})
+	finish, err := p.doAhead(
+		ctx, s,
+		compute.Directive{Verb: compute.VerbAhead, Source: s.Name, Count: n, Reason: fmt.Sprintf("%d at least", a.Least)},
+	)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func (a ahead) Reserve(_ context.Context, n int) error {
 	return nil
 }
 
-// TestFillAhead: without a director nothing stands ahead but by fill, and no more than the maximum leaves.
+// TestFillAhead: without a director nothing stands ahead but by fill, and no more than the maximum
+// leaves.
 func TestFillAhead(t *testing.T) {
 	var told []int
 	inBubble(t, func(o *pool.Options) {

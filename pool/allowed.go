@@ -7,8 +7,9 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// barred returns the sources below s, by name, of which a request may not have what it asks for: they make nothing for it. The error says why where
-// that is all of them, or where s itself does not allow it.
+// barred returns the sources below s, by name, of which a request may not have what it asks for:
+// they make nothing for it. The error says why where that is all of them, or where s itself does
+// not allow it.
 func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 	project := p.project(req.Project).Limits
 	out := map[string]bool{}
@@ -16,7 +17,8 @@ func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 	for _, c := range s.all() {
 		rules := c.Policy
 		rules.Name = c.Name
-		if c.Type == poolType { // its sources say what may be chosen; what it says itself counts too
+		// its sources say what may be chosen; what it says itself counts too
+		if c.Type == poolType {
 			rules = rules.OfPool()
 		}
 		err := policy.Check(req, rules, project)

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestOthersChoose: what others than the owner choose is judged by the keys of the source that makes it, also behind a pool, and by the names that they give alone.
+// TestOthersChoose: what others than the owner choose is judged by the keys of the source that
+// makes it, also behind a pool, and by the names that they give alone.
 func TestOthersChoose(t *testing.T) {
 	c := &chooser{specs: map[compute.ID]compute.Spec{}, mu: &sync.Mutex{}}
 	change := func(o *pool.Options) {
@@ -33,7 +34,10 @@ func TestOthersChoose(t *testing.T) {
 	}
 	sources := append(web(func(s *pool.Source) { s.Policy.Images = []string{"debian-*", "base"} }),
 		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"plain", "web"}},
-		pool.Source{Name: "strict", Type: "pool", Digest: "f", Children: []string{"web"}, Policy: policy.Source{Limits: policy.Limits{Images: []string{"base"}}}},
+		pool.Source{
+			Name: "strict", Type: "pool", Digest: "f", Children: []string{"web"},
+			Policy: policy.Source{Limits: policy.Limits{Images: []string{"base"}}},
+		},
 		pool.Source{Name: "outer", Type: "pool", Digest: "h", Children: []string{"strict"}},
 		pool.Source{Name: "bare", Type: "pool", Digest: "g", Children: []string{"plain"}},
 		pool.Source{Name: "plain", Type: "fake", Digest: "e"})
@@ -45,14 +49,18 @@ func TestOthersChoose(t *testing.T) {
 		}{
 			{compute.Request{Source: "web", Image: "debian-12"}, nil, "web-"},
 			{compute.Request{Source: "web", Image: "debian"}, compute.ErrDenied, `may not choose the image "debian"`},
-			{compute.Request{Source: "web", Image: "debian-1"}, compute.ErrNotFound, "no image of this name"}, // which begins one
-			{compute.Request{Source: "web", Image: "i-12"}, compute.ErrDenied, `"i-12"`},                      // which is the id of one
+			// which begins one
+			{compute.Request{Source: "web", Image: "debian-1"}, compute.ErrNotFound, "no image of this name"},
+			// which is the id of one
+			{compute.Request{Source: "web", Image: "i-12"}, compute.ErrDenied, `"i-12"`},
 			{compute.Request{Source: "web", Image: "base", Project: "narrow"}, nil, "web-"},
 			{compute.Request{Source: "web", Image: "debian-12", Project: "narrow"}, compute.ErrDenied, "of the project"},
-			{compute.Request{Source: "front", Image: "debian-12"}, nil, "front-web-"}, // and plain, which comes first, lets nobody choose
+			// and plain, which comes first, lets nobody choose
+			{compute.Request{Source: "front", Image: "debian-12"}, nil, "front-web-"},
 			{compute.Request{Source: "strict", Image: "debian-12"}, compute.ErrDenied, "strict"},
 			{compute.Request{Source: "strict", Image: "base"}, nil, "strict-web-"},
-			{compute.Request{Source: "outer", Image: "debian-12"}, compute.ErrDenied, "strict"}, // a pool between narrows, too
+			// a pool between narrows, too
+			{compute.Request{Source: "outer", Image: "debian-12"}, compute.ErrDenied, "strict"},
 			{compute.Request{Source: "outer", Image: "base"}, nil, "outer-strict-web-"},
 			{compute.Request{Source: "bare", Image: "base"}, compute.ErrDenied, "no image"},
 			{compute.Request{Source: "plain"}, nil, "plain-"},

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// recognized is a provider in a place that tells which computer an instance is, by asking that place.
+// recognized is a provider in a place that tells which computer an instance is, by asking that
+// place.
 type recognized struct{ overseen }
 
 func (r recognized) Identity(context.Context, compute.ID) (string, error) {
@@ -21,7 +22,8 @@ func (r recognized) Identity(context.Context, compute.ID) (string, error) {
 func (r recognized) Same(context.Context, compute.ID, string) error { return r.at.error() }
 func (r recognized) Leads(context.Context, string) error            { return r.at.error() }
 
-// TestAwayAlone: who waits for a source alone whose place does not answer waits on, is told why, and gets one when it answers again; who does not wait is refused at once.
+// TestAwayAlone: who waits for a source alone whose place does not answer waits on, is told why,
+// and gets one when it answers again; who does not wait is refused at once.
 func TestAwayAlone(t *testing.T) {
 	at := &venue{away: true}
 	change := func(o *pool.Options) {
@@ -33,12 +35,14 @@ func TestAwayAlone(t *testing.T) {
 	}
 	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d", Maximum: 4}}, func(t *testing.T, ctx context.Context, r *rig) {
 		began := time.Now()
-		if _, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1}); !errors.Is(err, compute.ErrUnavailable) || time.Since(began) > time.Minute {
+		if _, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1}); !errors.Is(err, compute.ErrUnavailable) ||
+			time.Since(began) > time.Minute {
 			t.Errorf("without waiting: %v after %v, want ErrUnavailable at once", err, time.Since(began))
 		}
 		began = time.Now()
 		_, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1, Wait: 3 * time.Second})
-		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second || !strings.Contains(err.Error(), "no route to host") {
+		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second ||
+			!strings.Contains(err.Error(), "no route to host") {
 			t.Errorf("with a wait of 3 s: %v after %v, want ErrTimeout with the reason after 3 s", err, waited)
 		}
 		defer time.AfterFunc(2*time.Minute, func() { at.set(false, nil) }).Stop()
@@ -50,8 +54,9 @@ func TestAwayAlone(t *testing.T) {
 	})
 }
 
-// TestAwayPartly: a request for more than stand ready, of which the others cannot be made as the place does not answer, waits, and what stood ready is there still; who cannot
-// enter what he has is the first who finds that out for all.
+// TestAwayPartly: a request for more than stand ready, of which the others cannot be made as the
+// place does not answer, waits, and what stood ready is there still; who cannot enter what he has
+// is the first who finds that out for all.
 func TestAwayPartly(t *testing.T) {
 	at := &venue{}
 	change := func(o *pool.Options) {
@@ -61,14 +66,17 @@ func TestAwayPartly(t *testing.T) {
 			return locked{overseen{p, at}}, err
 		}
 	}
-	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d", Reserve: 3, Maximum: 4, Reuse: "no"}}, func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, change, []pool.Source{{
+		Name: "a", Type: "fake", Digest: "d", Reserve: 3, Maximum: 4, Reuse: "no",
+	}}, func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "a")
 		must(t, err)
 		mine := r.take(t, ctx, compute.Request{Source: "a"})
 		at.set(true, nil)
 		began := time.Now()
 		_, err = r.Acquire(ctx, compute.Request{Source: "a", Owner: "ann", Count: 3, Wait: 3 * time.Second})
-		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second || !strings.Contains(err.Error(), "no route to host") {
+		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second ||
+			!strings.Contains(err.Error(), "no route to host") {
 			t.Errorf("3 of 2 that stand ready: %v after %v, want ErrTimeout with the reason after 3 s", err, waited)
 		}
 		if c := r.status(t, ctx, "a").Counts; c.Ready != 2 || c.Discarding != 0 {
@@ -81,13 +89,15 @@ func TestAwayPartly(t *testing.T) {
 		if _, err := r.Connect(ctx, ann, mine.Instance); !errors.Is(err, compute.ErrUnavailable) {
 			t.Errorf("the way into %s: %v", mine.Instance, err)
 		}
-		if s := r.status(t, ctx, "a"); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 || !strings.Contains(s.LastError, "no route to host") {
+		if s := r.status(t, ctx, "a"); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 ||
+			!strings.Contains(s.LastError, "no route to host") {
 			t.Errorf("after that, with %s in use too: %+v", one.Instance, s)
 		}
 	})
 }
 
-// TestAwayBesideOthers: where one child of a pool does not answer, what the pool drew of another for the same request stands ready there as before.
+// TestAwayBesideOthers: where one child of a pool does not answer, what the pool drew of another
+// for the same request stands ready there as before.
 func TestAwayBesideOthers(t *testing.T) {
 	for name, hooks := range map[string][]string{"ready": nil, "used": {"acquire"}} {
 		t.Run(name, func(t *testing.T) {
@@ -103,8 +113,10 @@ func TestAwayBesideOthers(t *testing.T) {
 				}
 			}
 			inBubble(t, change, []pool.Source{
-				{Name: "a", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no"}, {Name: "b", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no", Hooks: hooks},
-				{Name: "inner", Type: "pool", Digest: "d", Children: []string{"b"}}, {Name: "both", Type: "pool", Digest: "d", Children: []string{"inner", "a"}},
+				{Name: "a", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no"},
+				{Name: "b", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no", Hooks: hooks},
+				{Name: "inner", Type: "pool", Digest: "d", Children: []string{"b"}},
+				{Name: "both", Type: "pool", Digest: "d", Children: []string{"inner", "a"}},
 			}, func(t *testing.T, ctx context.Context, r *rig) {
 				must(t, second(r.Fill(ctx, "a")))
 				must(t, second(r.Fill(ctx, "b")))
@@ -141,7 +153,8 @@ func (l locked) Connect(ctx context.Context, id compute.ID) (compute.Conn, error
 	return l.Provider.Connect(ctx, id)
 }
 
-// TestPastIsQuiet: a definition that counts no more and has nothing warns nobody at a controller's start of what cannot be looked at by it; one that counts does.
+// TestPastIsQuiet: a definition that counts no more and has nothing warns nobody at a controller's
+// start of what cannot be looked at by it; one that counts does.
 func TestPastIsQuiet(t *testing.T) {
 	at := &venue{away: true}
 	change := func(o *pool.Options) {

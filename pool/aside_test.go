@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// lingering is a provider of which what is asked to end does not until something is so, as pods whose node does not answer.
+// lingering is a provider of which what is asked to end does not until something is so, as pods
+// whose node does not answer.
 type lingering struct {
 	compute.Provider
 	over  func(compute.ID) bool
@@ -28,7 +29,8 @@ func (l lingering) Destroy(ctx context.Context, id compute.ID) error {
 	return l.Provider.Destroy(ctx, id)
 }
 
-// TestLongEndsHoldUpNobody: where many computers of a source do not end though they were asked to, the others of it do.
+// TestLongEndsHoldUpNobody: where many computers of a source do not end though they were asked to,
+// the others of it do.
 func TestLongEndsHoldUpNobody(t *testing.T) {
 	const many, stay = 60, 40
 	var asked atomic.Int64

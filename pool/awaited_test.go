@@ -19,7 +19,8 @@ func (s slowClean) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return s.Provider.(compute.Cleaner).Clean(ctx, id)
 }
 
-// TestAwaited: what is given back while somebody waits for it is cleaned for him, though nothing is to be kept; else it goes.
+// TestAwaited: what is given back while somebody waits for it is cleaned for him, though nothing is
+// to be kept; else it goes.
 func TestAwaited(t *testing.T) {
 	change := func(o *pool.Options) {
 		open := o.Open
@@ -28,7 +29,10 @@ func TestAwaited(t *testing.T) {
 			return slowClean{p}, err
 		}
 	}
-	sources := append(web(func(s *pool.Source) { s.Maximum = 2 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
+	sources := append(
+		web(func(s *pool.Source) { s.Maximum = 2 }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}},
+	)
 	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
 		for _, source := range []string{"web", "front"} {
 			had, err := r.Acquire(ctx, compute.Request{Source: source, Count: 2, Owner: "ann"})
@@ -54,7 +58,8 @@ func TestAwaited(t *testing.T) {
 				kind(t, err, compute.ErrTimeout)
 			}()
 			time.Sleep(10 * time.Second)
-			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, had[0].Instance)) // it takes until nobody waits
+			// it takes until nobody waits
+			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, had[0].Instance))
 			time.Sleep(time.Minute)
 			is, err := r.Instances(ctx, compute.InstanceQuery{})
 			must(t, err)

@@ -22,10 +22,13 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// openFloor is the least that a durable hand-out and return cost: two transactions on a bare store, each changing one indexed row. It makes the
-// file with so many rows, if there are to be any.
+// openFloor is the least that a durable hand-out and return cost: two transactions on a bare store,
+// each changing one indexed row. It makes the file with so many rows, if there are to be any.
 func openFloor(path string, rows int) (pair func() error, closeDB func() error, err error) {
-	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(30000)")
+	db, err := sql.Open(
+		"sqlite",
+		"file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(30000)",
+	)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,14 +37,19 @@ func openFloor(path string, rows int) (pair func() error, closeDB func() error, 
 		for _, q := range []string{
 			"CREATE TABLE inst (id INTEGER PRIMARY KEY, pool TEXT NOT NULL, state TEXT NOT NULL, owner TEXT NOT NULL DEFAULT '')",
 			"CREATE INDEX ready ON inst (pool, id) WHERE state = 'ready'",
-			fmt.Sprintf("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %d) INSERT INTO inst (id, pool, state) SELECT x, 'p', 'ready' FROM c", rows),
+			fmt.Sprintf(
+				"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %d) INSERT INTO inst (id, pool, state) SELECT x, 'p', 'ready' FROM c",
+				rows,
+			),
 		} {
 			if _, err := db.Exec(q); err != nil {
 				return nil, nil, errors.Join(err, db.Close())
 			}
 		}
 	}
-	take, err := db.Prepare("UPDATE inst SET state = 'leased', owner = ? WHERE id = (SELECT id FROM inst WHERE pool = 'p' AND state = 'ready' ORDER BY id LIMIT 1) RETURNING id")
+	take, err := db.Prepare(
+		"UPDATE inst SET state = 'leased', owner = ? WHERE id = (SELECT id FROM inst WHERE pool = 'p' AND state = 'ready' ORDER BY id LIMIT 1) RETURNING id",
+	)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
@@ -67,10 +75,14 @@ func floor(b testing.TB, rows int) func() error {
 	return pair
 }
 
-// warm is an engine with n ready instances, most of them as records that were made without asking a provider.
+// warm is an engine with n ready instances, most of them as records that were made without asking a
+// provider.
 func warm(b testing.TB, n int) *rig {
 	b.Helper()
-	r := newRig(b, b.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: n, Reuse: "as-is"}}, nil)
+	r := newRig(
+		b, b.TempDir(), map[string]*fake.Cloud{},
+		[]pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: n, Reuse: "as-is"}}, nil,
+	)
 	ctx := context.Background()
 	ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
 	must(b, err)
@@ -81,7 +93,10 @@ func warm(b testing.TB, n int) *rig {
 			return err
 		}
 		for k := range n - 1 {
-			i := compute.Instance{ID: compute.ID(fmt.Sprintf("web-made-%d", k)), Source: "web", SourceKey: rec.Key, State: compute.Ready, Created: time.Now(), Since: time.Now()}
+			i := compute.Instance{
+				ID: compute.ID(fmt.Sprintf("web-made-%d", k)), Source: "web", SourceKey: rec.Key, State: compute.Ready,
+				Created: time.Now(), Since: time.Now(),
+			}
 			if err := tx.SaveInstance(&i); err != nil {
 				return err
 			}
@@ -118,7 +133,8 @@ func each(b testing.TB, w, n int, f func() error) time.Duration {
 	return time.Since(start) / time.Duration(n)
 }
 
-// best is the least of several measurements taken in turns, so that a busy machine disturbs both sides alike.
+// best is the least of several measurements taken in turns, so that a busy machine disturbs both
+// sides alike.
 func best(rounds int, fs ...func() time.Duration) []time.Duration {
 	out := make([]time.Duration, len(fs))
 	for range rounds {
@@ -131,8 +147,8 @@ func best(rounds int, fs ...func() time.Duration) []time.Duration {
 	return out
 }
 
-// BenchmarkPair is one warm instance taken and given back, durable on return, against the floor; at 100 and at 100,000 instances; and by 64
-// callers at once.
+// BenchmarkPair is one warm instance taken and given back, durable on return, against the floor; at
+// 100 and at 100,000 instances; and by 64 callers at once.
 func BenchmarkPair(b *testing.B) {
 	ctx := context.Background()
 	bare, small, large := floor(b, 100), warm(b, 100), warm(b, 100_000)
@@ -184,7 +200,10 @@ var pairSources = []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve
 
 func openNull(st *sqlite.Store) func(context.Context, string, string, []byte) (compute.Provider, error) {
 	return func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-		return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: fake.NewCloud()})
+		return fake.Open(
+			ctx, slog.New(slog.DiscardHandler),
+			fake.Options{Source: name, Installation: st.Installation(), Cloud: fake.NewCloud()},
+		)
 	}
 }
 
@@ -204,7 +223,8 @@ func bareChild(dir string, args []string) error {
 	return err
 }
 
-// BenchmarkProcesses is 32 processes that take and give back 50 times each on one state, against as many bare transactions.
+// BenchmarkProcesses is 32 processes that take and give back 50 times each on one state, against as
+// many bare transactions.
 func BenchmarkProcesses(b *testing.B) {
 	const processes, rounds = 32, 50
 	dir := b.TempDir()

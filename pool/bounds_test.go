@@ -8,9 +8,12 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestBounds: within bounds nobody acts on leases of other projects or sources, nor by a lease's id on another's, nor on what is not in use.
+// TestBounds: within bounds nobody acts on leases of other projects or sources, nor by a lease's id
+// on another's, nor on what is not in use.
 func TestBounds(t *testing.T) {
-	inBubble(t, nil, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: 3}, {Name: "db", Type: "fake", Digest: "d"}}, func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, nil, []pool.Source{
+		{Name: "web", Type: "fake", Digest: "d", Reserve: 3}, {Name: "db", Type: "fake", Digest: "d"},
+	}, func(t *testing.T, ctx context.Context, r *rig) {
 		in := func(who compute.Who, source string, projects ...string) compute.Who {
 			who.Within = &compute.Bounds{Projects: projects, Source: source}
 			return who
@@ -23,7 +26,8 @@ func TestBounds(t *testing.T) {
 		byID := compute.Who{Owner: "bob", Lease: a.ID}
 		own := compute.Who{Owner: "ann", Lease: a.ID}
 		idle := r.take(t, ctx, compute.Request{})
-		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, idle.Instance)) // the reserve keeps it
+		// the reserve keeps it
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, idle.Instance))
 		for _, test := range []struct {
 			name string
 			who  compute.Who

@@ -9,21 +9,24 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as long each time up to pauseMost. Three: one
-// failure is chance, two may be; a paused source costs its users a wait, an unpaused one its owner a bill.
+// After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as
+// long each time up to pauseMost. Three: one failure is chance, two may be; a paused source costs
+// its users a wait, an unpaused one its owner a bill.
 const (
 	breakAt    = 3
 	pauseFirst = 10 * time.Second
 	pauseMost  = 10 * time.Minute
-	// Between two tries whether a place that was full has room, twice as long each time. A try may be a computer that is made in vain, and who waits waits for no
-	// longer than this after there is room that nobody tells us of; what we free ourselves ends the pause.
+	// Between two tries whether a place that was full has room, twice as long each time. A try may
+	// be a computer that is made in vain, and who waits waits for no longer than this after there
+	// is room that nobody tells us of; what we free ourselves ends the pause.
 	pauseFull     = 5 * time.Second
 	pauseFullMost = time.Minute
 	// A try that has taken so long keeps others from theirs no longer: it boots.
 	tryPatience = time.Minute
 )
 
-// pauseOf is how long nothing is made after so many failures in a row; below 0: after so many answers in a row that there is no room.
+// pauseOf is how long nothing is made after so many failures in a row; below 0: after so many
+// answers in a row that there is no room.
 func pauseOf(failures int) time.Duration {
 	n := failures - breakAt
 	switch {
@@ -37,7 +40,8 @@ func pauseOf(failures int) time.Duration {
 	return min(pauseMost, pauseFirst<<n)
 }
 
-// failed counts a failure to create or set up against the source, or against what was wanted of it, unless it is of what the source's instances were made of before.
+// failed counts a failure to create or set up against the source, or against what was wanted of it,
+// unless it is of what the source's instances were made of before.
 func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 	w, cause := u.asks, u.err
 	if e := isAway(cause); e != nil {
@@ -57,8 +61,10 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 		return p.hitched(tx, rec, w, cause)
 	}
 	now := time.Now()
-	if errors.Is(cause, compute.ErrNoCapacity) { // full is not broken: those who wait look again after a while
-		if rec.Paused.After(now) && rec.Failures != 0 { // of several that were asked for at once one is enough
+	// full is not broken: those who wait look again after a while
+	if errors.Is(cause, compute.ErrNoCapacity) {
+		// of several that were asked for at once one is enough
+		if rec.Paused.After(now) && rec.Failures != 0 {
 			return nil
 		}
 		rec.LastError, rec.Failures = compute.Said(cause), min(rec.Failures, 0)-1
@@ -76,7 +82,9 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 }
 
 func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
-	_, err := tx.Append(&compute.Event{Kind: "paused", Source: source, Text: why, Data: map[string]string{"until": until.Format(time.RFC3339)}})
+	_, err := tx.Append(&compute.Event{
+		Kind: "paused", Source: source, Text: why, Data: map[string]string{"until": until.Format(time.RFC3339)},
+	})
 	return err
 }
 
@@ -101,7 +109,8 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
 	return tx.SaveSource(rec)
 }
 
-// freed ends the pause of a source whose place was full, as what it had of it is gone. What was never ready had no place.
+// freed ends the pause of a source whose place was full, as what it had of it is gone. What was
+// never ready had no place.
 func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
 		return nil
@@ -167,16 +176,18 @@ func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 	return nil
 }
 
-// stages is more than the hooks of one kind that a source can have: Resume counts them for each of the sources of a chain in turn.
+// stages is more than the hooks of one kind that a source can have: Resume counts them for each of
+// the sources of a chain in turn.
 const stages = 1 << 16
 
-// hooks runs a source's hooks of one kind for an instance, recording each that is done, so that a repetition goes on after it.
+// hooks runs a source's hooks of one kind for an instance, recording each that is done, so that a
+// repetition goes on after it.
 func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event, lease string) error {
 	return p.hooksFor(ctx, s, i, i, 0, event, lease)
 }
 
-// hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own source; what is done is recorded with the
-// outermost, which is the one that is worked on.
+// hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own
+// source; what is done is recorded with the outermost, which is the one that is worked on.
 func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instance, stage int, event, lease string) error {
 	if p.opt.Hooks == nil || i.Resume/stages > stage {
 		return nil

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestCancelledInTheMidst: a request for many whose caller goes away while they are recorded goes no further.
+// TestCancelledInTheMidst: a request for many whose caller goes away while they are recorded goes
+// no further.
 func TestCancelledInTheMidst(t *testing.T) {
 	named := 0
 	var cancel context.CancelFunc

@@ -23,7 +23,8 @@ type choice struct {
 
 func choiceOf(req compute.Request) choice {
 	c := choice{image: req.Image, flavor: req.Flavor, location: req.Location, userData: string(req.UserData)}
-	c.exact = c != choice{} && !req.Own // what others may choose was judged by the name that they gave
+	// what others may choose was judged by the name that they gave
+	c.exact = c != choice{} && !req.Own
 	return c
 }
 
@@ -62,7 +63,9 @@ func (c choice) resolve(ctx context.Context, source string, p compute.Provider) 
 		*part.name = id
 	}
 	if err := c.fit(p); err != nil {
-		return c, &errChoice{&compute.Error{ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh"}}
+		return c, &errChoice{&compute.Error{
+			ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh",
+		}}
 	}
 	return c, nil
 }
@@ -95,11 +98,15 @@ func (c *choice) fit(p compute.Provider) error {
 	return nil
 }
 
-// pick returns the id of what a name means, or the name where any may be tried. exact: it is all of the name, or the id.
+// pick returns the id of what a name means, or the name where any may be tried. exact: it is all of
+// the name, or the id.
 func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
 	chooser, ok := compute.As[compute.Chooser](p)
 	if !ok {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind), Hint: "its source.conf says what its computers are"}
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind),
+			Hint: "its source.conf says what its computers are",
+		}
 	}
 	all, open, err := chooser.Choices(ctx, kind)
 	if err != nil {
@@ -127,14 +134,18 @@ func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool
 	return "", err
 }
 
-// checkChoice refuses a choice that cannot be had, before anything is recorded. Of a pool it is found out as its sources are asked.
+// checkChoice refuses a choice that cannot be had, before anything is recorded. Of a pool it is
+// found out as its sources are asked.
 func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request) error {
 	c := choiceOf(*req)
 	if c == (choice{}) {
 		return nil
 	}
 	if s.Share {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its instances are shared, so nobody can choose their image, flavor, location or user data")}
+		return &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+			Err: errors.New("its instances are shared, so nobody can choose their image, flavor, location or user data"),
+		}
 	}
 	if s.Type == poolType {
 		return nil
@@ -143,7 +154,8 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 	if err != nil || o == nil || o.provider == nil {
 		return err
 	}
-	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil && !c.exact { // one of another is judged by its name again, while it waits
+	// one of another is judged by its name again, while it waits
+	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil && !c.exact {
 		req.Image, req.Flavor, req.Location, req.UserData = c.image, c.flavor, c.location, []byte(c.userData)
 	}
 	return err

@@ -53,7 +53,9 @@ func TestChoice(t *testing.T) {
 		}
 	}
 	sources := append(web(func(s *pool.Source) { s.Reserve, s.Image = 2, "base" }),
-		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Reserve: 5}, pool.Source{Name: "plain", Type: "fake", Digest: "e"})
+		pool.Source{
+			Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Reserve: 5,
+		}, pool.Source{Name: "plain", Type: "fake", Digest: "e"})
 	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "web") // web-1 and web-2
 		must(t, err)
@@ -70,7 +72,8 @@ func TestChoice(t *testing.T) {
 		if f := i.Facts; f["image"] != "i-12" || f["flavor"] != "large" || f[compute.FactChosen] != "image i-12, flavor large" {
 			t.Errorf("facts %v", f)
 		}
-		// What is not as the source says goes when it comes back, though the source wants more than there are.
+		// What is not as the source says goes when it comes back, though the source wants more than
+		// there are.
 		must(t, r.Release(ctx, compute.Who{Owner: l.Owner}, compute.ReleaseOptions{}, l.Instance))
 		time.Sleep(time.Minute)
 		if s := r.state(t, ctx, l.Instance); s != "gone" {

@@ -9,18 +9,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Leases end by the clock of the machine, which somebody may set, or NTP after a bad start. So that nobody's lease ends early by that, the clock is compared with
-// another one that nobody sets and that goes on while the machine sleeps: how long the machine has run. When both were read together stands in the
-// store, as each command is a process of its own. Where the two differ by more than they drift apart, the clock was set, and leases are given what it
-// skipped; so are instances that go when they are idle or held for long enough. A store that several machines share has no such note: there each process goes by its clock as it was when it began.
+// Leases end by the clock of the machine, which somebody may set, or NTP after a bad start. So that
+// nobody's lease ends early by that, the clock is compared with another one that nobody sets and
+// that goes on while the machine sleeps: how long the machine has run. When both were read together
+// stands in the store, as each command is a process of its own. Where the two differ by more than
+// they drift apart, the clock was set, and leases are given what it skipped; so are instances that
+// go when they are idle or held for long enough. A store that several machines share has no such
+// note: there each process goes by its clock as it was when it began.
 
 const (
-	clockBound = 5 * time.Second  // clocks that are kept by NTP stay well within it between two notes, and the shortest leases last several times as long
+	// clocks that are kept by NTP stay well within it between two notes, and the shortest leases
+	// last several times as long
+	clockBound = 5 * time.Second
 	clockEvery = 10 * time.Minute // how often the note is written anew
 	clockNote  = "clock"
 )
 
-// Uptime is how long a machine has run, and which run of it that is: of another one nothing is known.
+// Uptime is how long a machine has run, and which run of it that is: of another one nothing is
+// known.
 type Uptime struct {
 	Run string // without spaces
 	For time.Duration
@@ -38,7 +44,8 @@ func (p *Pool) reading() (r reading, known bool) {
 	}
 	for range 10 { // this process may stand still between the two
 		before, err := p.opt.Uptime()
-		wall := time.Now().Round(0) // without the monotonic clock, which differences would be taken by
+		// without the monotonic clock, which differences would be taken by
+		wall := time.Now().Round(0)
 		after, e := p.opt.Uptime()
 		if err != nil || e != nil || after.Run == "" {
 			return r, false
@@ -61,8 +68,8 @@ func readingOf(text string) (r reading, err error) {
 	return r, err
 }
 
-// drift is by how much the clock was set forward since it was last noted, where that is beyond what clocks drift; below 0: back. stale tells that it is to be
-// noted anew.
+// drift is by how much the clock was set forward since it was last noted, where that is beyond what
+// clocks drift; below 0: back. stale tells that it is to be noted anew.
 func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 	now, known := p.reading()
 	if !known {
@@ -88,7 +95,8 @@ func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 			return 0, false, err
 		}
 		if was, err = readingOf(text); err != nil || was.up.Run != now.up.Run {
-			return 0, true, nil // the machine was started anew, and what its clock did meanwhile nobody knows
+			// the machine was started anew, and what its clock did meanwhile nobody knows
+			return 0, true, nil
 		}
 	}
 	by = now.wall.Sub(was.wall) - (now.up.For - was.up.For)
@@ -114,7 +122,8 @@ func (p *Pool) overBy(tx compute.Tx, l *compute.Lease, now time.Time) (string, e
 	return why, err
 }
 
-// inTime returns the time by which leases are judged. Where the clock was set they are given what it skipped before.
+// inTime returns the time by which leases are judged. Where the clock was set they are given what
+// it skipped before.
 func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	if p.opt.Uptime == nil {
 		return now, nil
@@ -122,7 +131,10 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	if p.opt.Host != "" {
 		by, _, err := p.drift(nil)
 		if said := fmt.Sprint(by.Round(clockBound)); by != 0 && p.desk.says(said) {
-			p.log.Warn("the clock of this machine was set while this process ran, which goes on by the old one: start it anew when the clock goes right", "by", by.Round(time.Second))
+			p.log.Warn(
+				"the clock of this machine was set while this process ran, which goes on by the old one: start it anew when the clock goes right",
+				"by", by.Round(time.Second),
+			)
 		}
 		return now.Add(-max(0, by)), err
 	}
@@ -178,7 +190,8 @@ func (p *Pool) keepTime(ctx context.Context) error {
 	return err
 }
 
-// giveTime moves what a clock that was set stands in relation to: no lease and no instance is to end early by it, nor anything to wait for much longer than it was to.
+// giveTime moves what a clock that was set stands in relation to: no lease and no instance is to
+// end early by it, nor anything to wait for much longer than it was to.
 func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 	ls, err := tx.Leases(compute.LeaseQuery{})
 	if err != nil {
@@ -191,7 +204,9 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 			if !l.Expires.IsZero() {
 				l.Expires = l.Expires.Add(by)
 			}
-		} else { // which of them were given since nobody can tell: they may last longer, but no longer than if they were given now
+		} else {
+			// which of them were given since nobody can tell: they may last longer, but no longer
+			// than if they were given now
 			l.Used = earlier(l.Used, now)
 			if l.TTL > 0 {
 				l.Expires = earlier(l.Expires, now.Add(l.TTL))
@@ -213,11 +228,15 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 		}
 	}
 	way := map[bool]string{true: "forward", false: "back"}[by > 0]
-	_, err = tx.Append(&compute.Event{Time: now, Kind: "clock", Text: fmt.Sprintf("the clock of the machine was set %s by %v: no lease ends early by that", way, by.Abs().Round(time.Second))})
+	_, err = tx.Append(&compute.Event{
+		Time: now, Kind: "clock",
+		Text: fmt.Sprintf("the clock of the machine was set %s by %v: no lease ends early by that", way, by.Abs().Round(time.Second)),
+	})
 	return err
 }
 
-// ageAnew has instances be for as long in their state as they were before a clock was set. When they were recorded stays: one that is too old by a clock that was set is made anew.
+// ageAnew has instances be for as long in their state as they were before a clock was set. When
+// they were recorded stays: one that is too old by a clock that was set is made anew.
 func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{})
 	if err != nil {
@@ -245,8 +264,10 @@ func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
 	return nil
 }
 
-// inOrder is the time as it would be if nobody had set the clock forward since that was last noticed: by it is judged whether an instance is idle or held for long enough. Where machines
-// share a store it is what the clock says: an instance that goes early is made again, and one that stayed for the hours of a clock that went wrong costs something.
+// inOrder is the time as it would be if nobody had set the clock forward since that was last
+// noticed: by it is judged whether an instance is idle or held for long enough. Where machines
+// share a store it is what the clock says: an instance that goes early is made again, and one that
+// stayed for the hours of a clock that went wrong costs something.
 func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
 	if p.opt.Host != "" {
 		return now, nil

@@ -12,8 +12,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// The bubble's clock is the machine's wall clock here. How long the machine has run is what a test says: to let an hour pass of which the machine knows nothing is to
-// have its clock set forward by one.
+// The bubble's clock is the machine's wall clock here. How long the machine has run is what a test
+// says: to let an hour pass of which the machine knows nothing is to have its clock set forward by
+// one.
 
 // machine runs for as long as the bubble, but for what its clock was set.
 type machine struct {
@@ -43,7 +44,8 @@ func onMachine(t *testing.T, host string, f func(t *testing.T, ctx context.Conte
 	})
 }
 
-// TestClockForward: a clock that is set forward ends no lease, for whoever looks first and however often it is set; time that passes does.
+// TestClockForward: a clock that is set forward ends no lease, for whoever looks first and however
+// often it is set; time that passes does.
 func TestClockForward(t *testing.T) {
 	for _, c := range []struct {
 		name, host string
@@ -61,7 +63,8 @@ func TestClockForward(t *testing.T) {
 						r = anew()
 					}
 					for _, id := range []compute.ID{l.Instance, idle.Instance} {
-						if _, err := r.Authorize(ctx, ann, id); (err == nil) != is { // before anybody has noticed
+						// before anybody has noticed
+						if _, err := r.Authorize(ctx, ann, id); (err == nil) != is {
 							t.Errorf("%s lives: %v, %v", id, err == nil, err)
 						}
 					}
@@ -99,7 +102,8 @@ func TestClockForward(t *testing.T) {
 	}
 }
 
-// TestClockBack: a clock that is set back ends no lease, and keeps nothing for much longer than it was to be kept.
+// TestClockBack: a clock that is set back ends no lease, and keeps nothing for much longer than it
+// was to be kept.
 func TestClockBack(t *testing.T) {
 	onMachine(t, "", func(t *testing.T, ctx context.Context, r *rig, m *machine, anew func() *rig) {
 		m.forward(24 * time.Hour) // somebody sets it wrong before anybody looks
@@ -119,7 +123,8 @@ func TestClockBack(t *testing.T) {
 		r.fail = nil
 		time.Sleep(time.Hour)
 		l := r.take(t, ctx, compute.Request{TTL: 30 * time.Minute, Idle: 20 * time.Minute})
-		must(t, r.store.Update(ctx, func(tx compute.Tx) error { // what is recorded lies a day ahead of a clock that is set back by one
+		// what is recorded lies a day ahead of a clock that is set back by one
+		must(t, r.store.Update(ctx, func(tx compute.Tx) error {
 			le, err := tx.Lease(l.ID)
 			if err != nil {
 				return err
@@ -148,7 +153,8 @@ func TestClockBack(t *testing.T) {
 	})
 }
 
-// TestClockAndSleep: a machine that was started anew, or whose clocks drift apart a little each day, or that was asleep, is not one whose clock was set.
+// TestClockAndSleep: a machine that was started anew, or whose clocks drift apart a little each
+// day, or that was asleep, is not one whose clock was set.
 func TestClockAndSleep(t *testing.T) {
 	onMachine(t, "", func(t *testing.T, ctx context.Context, r *rig, m *machine, anew func() *rig) {
 		l := r.take(t, ctx, compute.Request{TTL: 30 * time.Hour})
@@ -172,7 +178,8 @@ func TestClockAndSleep(t *testing.T) {
 	})
 }
 
-// TestClockAndInstances: a clock that is set, forward or back, has no instance be idle or held for longer: neither for who notices it first, nor afterwards. Time that passes does, and what was
+// TestClockAndInstances: a clock that is set, forward or back, has no instance be idle or held for
+// longer: neither for who notices it first, nor afterwards. Time that passes does, and what was
 // recorded by a clock that was set back is not kept for the hours that it lies ahead.
 func TestClockAndInstances(t *testing.T) {
 	for _, c := range []struct {
@@ -200,7 +207,8 @@ func TestClockAndInstances(t *testing.T) {
 						first := r.take(t, ctx, compute.Request{})
 						_, err := r.Work(ctx)
 						must(t, err)
-						_ = r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance) // whose cleaning may fail
+						// whose cleaning may fail
+						_ = r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance)
 						there := func(is bool, when string) {
 							t.Helper()
 							if anew {
@@ -217,7 +225,8 @@ func TestClockAndInstances(t *testing.T) {
 						if forward {
 							m.forward(5 * time.Hour)
 						} else {
-							must(t, r.store.Update(ctx, func(tx compute.Tx) error { // what is recorded lies hours ahead of a clock that is set back by them
+							// what is recorded lies hours ahead of a clock that is set back by them
+							must(t, r.store.Update(ctx, func(tx compute.Tx) error {
 								i, err := tx.Instance(first.Instance)
 								if err != nil {
 									return err
@@ -234,7 +243,8 @@ func TestClockAndInstances(t *testing.T) {
 						there(true, "when the clock was set")
 						time.Sleep(19 * time.Minute)
 						there(true, "before its time")
-						time.Sleep(12 * time.Minute) // set back, nobody can tell how long it was before
+						// set back, nobody can tell how long it was before
+						time.Sleep(12 * time.Minute)
 						there(false, "after its time")
 					})
 				})

@@ -24,7 +24,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// children are the programs that this test binary can be in place of running tests: other processes on the same state.
+// children are the programs that this test binary can be in place of running tests: other processes
+// on the same state.
 var children = map[string]func(dir string, args []string) error{}
 
 func init() { children["crash"] = crashChild }
@@ -37,7 +38,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if c := flag.Lookup("rapid.checks"); c != nil && raced { // -rapid.checks still has the last word
+	// -rapid.checks still has the last word
+	if c := flag.Lookup("rapid.checks"); c != nil && raced {
 		_ = c.Value.Set("40")
 	}
 	os.Exit(m.Run())
@@ -50,14 +52,19 @@ func child(ctx context.Context, name, dir string, args ...string) *exec.Cmd {
 	return c
 }
 
-// crashSources have everything that has steps: hooks of all kinds, cleaning, a reserve, a pool in front and a pool over that.
+// crashSources have everything that has steps: hooks of all kinds, cleaning, a reserve, a pool in
+// front and a pool over that.
 var crashSources = []pool.Source{
-	{Name: "leaf", Type: "fake", Digest: "d", Reserve: 1, Maximum: 4, Hooks: []string{"provision", "discard", "acquire", "release", "check"}},
+	{
+		Name: "leaf", Type: "fake", Digest: "d", Reserve: 1, Maximum: 4,
+		Hooks: []string{"provision", "discard", "acquire", "release", "check"},
+	},
 	{Name: "mid", Type: "pool", Digest: "d", Children: []string{"leaf"}, Hooks: []string{"provision", "discard"}},
 	{Name: "top", Type: "pool", Digest: "d", Children: []string{"mid"}},
 }
 
-// onDisk opens an engine whose fakes live on the disk, so that they outlive processes as real computers do.
+// onDisk opens an engine whose fakes live on the disk, so that they outlive processes as real
+// computers do.
 func onDisk(dir string, sources []pool.Source, step func(string)) (*pool.Pool, *sqlite.Store, error) {
 	st, err := sqlite.Open(context.Background(), filepath.Join(dir, "state.db"), sqlite.Options{})
 	if err != nil {
@@ -145,7 +152,8 @@ var crashOps = map[string]func(ctx context.Context, p *pool.Pool) error{
 	},
 }
 
-// crashChild does an operation and kills itself at the n-th step; -1: never, and it tells the number of steps.
+// crashChild does an operation and kills itself at the n-th step; -1: never, and it tells the
+// number of steps.
 func crashChild(dir string, args []string) error {
 	at, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -170,8 +178,9 @@ func crashChild(dir string, args []string) error {
 	return st.Close()
 }
 
-// TestKilled kills a process at every recorded step of every operation. The next one must find nothing doubled and nothing leaked, what was told
-// to the user must hold, and a computer of somebody else's must not be touched.
+// TestKilled kills a process at every recorded step of every operation. The next one must find
+// nothing doubled and nothing leaked, what was told to the user must hold, and a computer of
+// somebody else's must not be touched.
 func TestKilled(t *testing.T) {
 	for op := range crashOps {
 		t.Run(op, func(t *testing.T) {
@@ -248,7 +257,8 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 		if i.Source == "leaf" {
 			records[i.ID] = true
 		}
-		if i.Child != "" && !slices.ContainsFunc(is, func(j compute.Instance) bool { return j.ID == i.Child && j.State == compute.Leased }) {
+		if i.Child != "" &&
+			!slices.ContainsFunc(is, func(j compute.Instance) bool { return j.ID == i.Child && j.State == compute.Leased }) {
 			t.Fatalf("%s: nothing in use is behind %s", what, i.ID)
 		}
 	}
@@ -263,7 +273,8 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 			t.Fatalf("%s: %s is leased to %s, which does not hold it", what, l.Instance, l.Pool)
 		}
 	}
-	// A test, and filling, may be asked for again, as nobody was answered: what the dead process had for it is given back, and as much is made as is wanted.
+	// A test, and filling, may be asked for again, as nobody was answered: what the dead process
+	// had for it is given back, and as much is made as is wanted.
 	if op == "test" || op == "fill" {
 		if leased > 0 {
 			t.Fatalf("%s: %d are in use, and nobody was told", what, leased)
@@ -301,11 +312,15 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 	return died, out
 }
 
-// prepare brings a state to where an operation begins, and puts a computer of another installation beside ours.
+// prepare brings a state to where an operation begins, and puts a computer of another installation
+// beside ours.
 func prepare(t *testing.T, dir, op string) {
 	t.Helper()
 	ctx := t.Context()
-	foreign, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: "leaf", Installation: "somebody-else", Dir: filepath.Join(dir, "fakes", "leaf"), State: "disk"})
+	foreign, err := fake.Open(
+		ctx, slog.New(slog.DiscardHandler),
+		fake.Options{Source: "leaf", Installation: "somebody-else", Dir: filepath.Join(dir, "fakes", "leaf"), State: "disk"},
+	)
 	must(t, err)
 	_, err = foreign.Create(ctx, compute.Spec{ID: "leaf-99", Source: "leaf", Installation: "somebody-else"})
 	must(t, err)
@@ -326,7 +341,8 @@ func prepare(t *testing.T, dir, op string) {
 	}
 }
 
-// inventory compares what is at the provider's with the records, and somebody else's with what it was.
+// inventory compares what is at the provider's with the records, and somebody else's with what it
+// was.
 func inventory(t *testing.T, what, dir string, st *sqlite.Store, records map[compute.ID]bool) {
 	t.Helper()
 	stock(t, what, dir, "leaf", st, records)

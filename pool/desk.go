@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Desk is what a process is at work on now: instances that are being made, cleaned or discarded, leases not told yet, and
-// requests in the queue. What is recorded as a
-// worker's and does not lie on its desk was put down without a word, because the store could not take it: it is free for the next to look. Engines
-// on one handle of a store, which have one worker's number, share a desk. The zero value is ready.
+// Desk is what a process is at work on now: instances that are being made, cleaned or discarded,
+// leases not told yet, and requests in the queue. What is recorded as a worker's and does not lie
+// on its desk was put down without a word, because the store could not take it: it is free for the
+// next to look. Engines on one handle of a store, which have one worker's number, share a desk. The
+// zero value is ready.
 type Desk struct {
 	mu        sync.Mutex
 	at        map[string]int
@@ -47,7 +48,8 @@ func (d *Desk) has(key string) bool {
 	return d.at[key] > 0
 }
 
-// atWork tells whether somebody is at work on what is recorded as a worker's: an instance, by its name, or a lease, by its id.
+// atWork tells whether somebody is at work on what is recorded as a worker's: an instance, by its
+// name, or a lease, by its id.
 func (p *Pool) atWork(worker int64, what string) bool {
 	switch worker {
 	case 0:
@@ -72,7 +74,8 @@ func keysOf(units []*unit) (keys []string) {
 	return keys
 }
 
-// mend is the context to record with what has been done, though its asker has gone: what is done and not recorded would have to be found out anew.
+// mend is the context to record with what has been done, though its asker has gone: what is done
+// and not recorded would have to be found out anew.
 func mend(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
 }

@@ -6,21 +6,23 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
-// unit is one instance on its way to a request, with the child's behind it where a pool drew a new one.
+// unit is one instance on its way to a request, with the child's behind it where a pool drew a new
+// one.
 type unit struct {
-	src    *source
-	inst   *compute.Instance
-	lease  *compute.Lease // the user's, or at a child the pool's
-	child  *unit
-	fresh  bool // recorded, and to be made
-	look   bool // to be looked at before it is handed out
-	joins  bool // it has a part of an instance that others have parts of, or will have: host, where that is not in use yet
+	src   *source
+	inst  *compute.Instance
+	lease *compute.Lease // the user's, or at a child the pool's
+	child *unit
+	fresh bool // recorded, and to be made
+	look  bool // to be looked at before it is handed out
+	// it has a part of an instance that others have parts of, or will have: host, where that is not
+	// in use yet
+	joins  bool
 	host   *unit
 	least  size    // that it must have
 	most   float64 // that it may cost for an hour; 0: anything
@@ -51,35 +53,45 @@ type draw struct {
 	p       *Pool
 	tx      compute.Tx
 	now     time.Time
-	cached  bool                           // take what stands ready only
-	skip    map[string]bool                // sources that failed this request already
-	pending bool                           // leases are not told yet: they end with this worker
-	hooked  bool                           // hooks run at each hand-out
-	checked bool                           // what was not found fit for some time is looked at
-	byHooks bool                           // so, too
-	wrote   bool                           // counts read before are not true any more
-	fresh   bool                           // take nothing that stands ready
-	least   size                           // that each must have
-	most    float64                        // that each may cost for an hour; 0: anything
-	choice  choice                         // of what each is to be made
-	asks    want                           // the same
-	waited  time.Duration                  // in the queue
-	wanted  map[int64][]need               // what those ask for who come before, by the records of sources
-	claimed map[int64]bool                 // records of sources of which they come first for what can be made
-	tries   map[int64][]want               // what those ask for of whom it is being found out whether they can have it: they come first for that, and for more
-	spoken  map[int64]int                  // so many places of a source are for requests that have what they want made, and not for what is made ahead
-	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
-	jumped  []*compute.Waiter              // who waits for longer and comes before, and may be left for what he has no use for
-	booked  map[[2]string]compute.Capacity // what is being made for requests, by project and user, and with the user "" by project; nil: not known
-	failed  error                          // of a look in the midst of sorting
-	fronts  []string                       // the names of the pools that draw, the outermost first
+	cached  bool            // take what stands ready only
+	skip    map[string]bool // sources that failed this request already
+	pending bool            // leases are not told yet: they end with this worker
+	hooked  bool            // hooks run at each hand-out
+	checked bool            // what was not found fit for some time is looked at
+	byHooks bool            // so, too
+	wrote   bool            // counts read before are not true any more
+	fresh   bool            // take nothing that stands ready
+	least   size            // that each must have
+	most    float64         // that each may cost for an hour; 0: anything
+	choice  choice          // of what each is to be made
+	asks    want            // the same
+	waited  time.Duration   // in the queue
+	// what those ask for who come before, by the records of sources
+	wanted map[int64][]need
+	// records of sources of which they come first for what can be made
+	claimed map[int64]bool
+	// what those ask for of whom it is being found out whether they can have it: they come first
+	// for that, and for more
+	tries map[int64][]want
+	// so many places of a source are for requests that have what they want made, and not for what
+	// is made ahead
+	spoken map[int64]int
+	passed []*compute.Waiter // who waits for longer, and comes after all the same
+	// who waits for longer and comes before, and may be left for what he has no use for
+	jumped []*compute.Waiter
+	// what is being made for requests, by project and user, and with the user "" by project; nil:
+	// not known
+	booked  map[[2]string]compute.Capacity
+	failed  error    // of a look in the midst of sorting
+	fronts  []string // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
 	paused  []error         // why sources were passed over
 	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
 	others  map[*source]int // present instances of older definitions
 	ahead   bool            // for nobody who waits
 	queued  bool            // for somebody who waits in the queue
-	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
+	// what there was no room for, and another request tries whether there is now
+	tried   map[trial]bool
 	hitches map[int64][]hitch
 	of      *made        // only what is of it is picked; nil: anything
 	passes  bool         // it has passed over a ready instance that is elsewhere
@@ -87,7 +99,8 @@ type draw struct {
 	ended   func() error // why nobody waits for this any more, or nil; nil itself: somebody does
 }
 
-// trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
+// trial is whether somebody finds out if there is room again for what a source gives, since a time,
+// for a want.
 type trial struct {
 	source *source
 	since  int64 // -1: whenever it began
@@ -96,8 +109,9 @@ type trial struct {
 
 const unlimited = math.MaxInt32
 
-// proofLasts is how long an instance that was made, cleaned or found fit is taken to be so without another look. Longer than a burst of short
-// leases lasts, shorter than a person waits before he asks why.
+// proofLasts is how long an instance that was made, cleaned or found fit is taken to be so without
+// another look. Longer than a burst of short leases lasts, shorter than a person waits before he
+// asks why.
 const proofLasts = 10 * time.Second
 
 func (d *draw) record(s *source) (*compute.SourceRecord, error) {
@@ -118,7 +132,10 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	case d.skip[s.Name], d.isClaimed(r.Key, d.asks.of(s)), !d.p.affords(s, d.most):
 		return 0
 	case o == nil:
-		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
+		d.paused = append(
+			d.paused,
+			&compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")},
+		)
 		return 0
 	case r.Paused.After(d.now):
 		d.paused = append(d.paused, d.pausedBy(s, r))
@@ -141,7 +158,8 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		if full.Failures >= 0 {
 			continue
 		}
-		tried, err := d.isTried(s, r, full.Paused, asks) // it was full when it was tried last: one finds out for all
+		// it was full when it was tried last: one finds out for all
+		tried, err := d.isTried(s, r, full.Paused, asks)
 		if err != nil || tried {
 			d.paused = append(d.paused, cmp.Or(err, d.pausedBy(s, full)))
 			return 0
@@ -158,13 +176,15 @@ func (d *draw) left(s *source, r *compute.SourceRecord) int {
 	return max(0, d.below(s, r)-d.spoken[r.Key])
 }
 
-// isClaimed tells whether somebody who comes before has what can be made of a source, or what can be of that which is asked for.
+// isClaimed tells whether somebody who comes before has what can be made of a source, or what can
+// be of that which is asked for.
 func (d *draw) isClaimed(key int64, asks want) bool {
 	return d.claimed[key] || slices.ContainsFunc(d.tries[key], func(w want) bool { return w.within(asks) })
 }
 
-// isTried tells whether something is being made already, since the pause of a source that was full has ended, that would be had where what is asked for is. Of one draw
-// the answer stays the same, as what it records itself does not count.
+// isTried tells whether something is being made already, since the pause of a source that was full
+// has ended, that would be had where what is asked for is. Of one draw the answer stays the same,
+// as what it records itself does not count.
 func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks want) (bool, error) {
 	key := trial{s, since.UnixNano(), asks}
 	if tried, known := d.tried[key]; known {
@@ -190,7 +210,10 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 // pausedBy says why a source makes nothing now.
 func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 	if doubted(r) {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.LastError), Hint: "its leases stay; `hostler source test " + s.Name + "` tries it now"}
+		return &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.LastError),
+			Hint: "its leases stay; `hostler source test " + s.Name + "` tries it now",
+		}
 	}
 	if r.Failures < breakAt { // its place is full; that is nobody's failure
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New(r.LastError)}
@@ -200,8 +223,8 @@ func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 		Hint: "`hostler source test " + s.Name + "` tries it now"}
 }
 
-// below is how many more instances a source may have under its maximum. What older definitions of it, configured at the same place, still have
-// takes places too.
+// below is how many more instances a source may have under its maximum. What older definitions of
+// it, configured at the same place, still have takes places too.
 func (d *draw) below(s *source, r *compute.SourceRecord) int {
 	m := d.p.maximum(s)
 	if m == 0 {
@@ -227,7 +250,8 @@ func (d *draw) below(s *source, r *compute.SourceRecord) int {
 	return max(0, m-r.Counts.Present()-n)
 }
 
-// available is how many instances a source can give now, cached or made. Children that two pools share are counted twice; take finds that out.
+// available is how many instances a source can give now, cached or made. Children that two pools
+// share are counted twice; take finds that out.
 func (d *draw) available(s *source) (int, error) {
 	r, err := d.record(s)
 	if err != nil {
@@ -262,7 +286,8 @@ func (d *draw) available(s *source) (int, error) {
 	return min(unlimited, r.Counts.Ready+more), nil
 }
 
-// take gives up to n instances of a source: cached ones, then new ones. lend makes the lease of each.
+// take gives up to n instances of a source: cached ones, then new ones. lend makes the lease of
+// each.
 func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	if n == 0 {
 		return nil, nil
@@ -295,10 +320,12 @@ func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*comp
 	var units []*unit
 	lacking := map[compute.ID]bool{}
 	defer func() { d.small += len(lacking) }()
-	small := 0            // of those picked last; they stay where they are
-	warm, cold := true, 0 // cold ones are left, as long as there are warm ones; so many of those picked last
+	small := 0 // of those picked last; they stay where they are
+	// cold ones are left, as long as there are warm ones; so many of those picked last
+	warm, cold := true, 0
 	for len(units) < n {
-		picks, err := d.pick(r.Key, n-len(units)+2*small+cold) // twice, as there may be many of them
+		// twice, as there may be many of them
+		picks, err := d.pick(r.Key, n-len(units)+2*small+cold)
 		if err == nil && len(picks) <= small+cold && cold > 0 {
 			warm, small, cold = false, 0, 0
 			continue
@@ -350,7 +377,8 @@ func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*comp
 	return units, nil
 }
 
-// hidden tells whether a ready instance is elsewhere, or a pool's one is of a source that cannot be reached now.
+// hidden tells whether a ready instance is elsewhere, or a pool's one is of a source that cannot be
+// reached now.
 func (d *draw) hidden(s *source, i *compute.Instance) (bool, error) {
 	if d.passOver(i) {
 		return true, nil
@@ -402,7 +430,9 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		i.Wanted = u.lease.ID
 		d.book(u)
 		i.Booked.Asks = u.asks.text()
-		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project}); err != nil {
+		if _, err := d.p.set(
+			d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project},
+		); err != nil {
 			return nil, err
 		}
 		units = append(units, u)
@@ -410,7 +440,8 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 	return units, nil
 }
 
-// standing hands out a machine that stands there anyway, with nothing to make or set up, or returns nil: then it is made as others are.
+// standing hands out a machine that stands there anyway, with nothing to make or set up, or returns
+// nil: then it is made as others are.
 func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
 	o := d.p.ready(i.SourceKey)
 	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) || d.choice != (choice{}) {
@@ -430,7 +461,8 @@ func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Insta
 	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 
-// newID names a new instance: by the provider's own names where they are fixed, else by the next number. "" when all names are taken.
+// newID names a new instance: by the provider's own names where they are fixed, else by the next
+// number. "" when all names are taken.
 func (d *draw) newID(s *source) (compute.ID, error) {
 	names := d.p.ready(d.records[s].Key).names
 	for _, n := range names {
@@ -456,7 +488,8 @@ func (d *draw) newID(s *source) (compute.ID, error) {
 	}
 }
 
-// free tells whether nobody has a name, nor those that the pools in front will make of it: pool web over 3 and a source web-3 can meet in one.
+// free tells whether nobody has a name, nor those that the pools in front will make of it: pool web
+// over 3 and a source web-3 can meet in one.
 func (d *draw) free(id compute.ID) (bool, error) {
 	for n := len(d.fronts); ; n-- {
 		if _, err := d.tx.Instance(id); err == nil {
@@ -471,7 +504,8 @@ func (d *draw) free(id compute.ID) (bool, error) {
 	}
 }
 
-// fromChildren draws for a pool: in the configured order first what the children have cached, then what they can make.
+// fromChildren draws for a pool: in the configured order first what the children have cached, then
+// what they can make.
 func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	r := d.records[s]
 	if n = min(n, d.below(s, r)); d.isClaimed(r.Key, d.asks) {
@@ -491,8 +525,9 @@ func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *comp
 				}
 			}
 			got, err := d.take(c, want, cached, func(i *compute.Instance) *compute.Lease {
-				return &compute.Lease{ID: d.p.opt.NewID(), Instance: i.ID, Source: c.Name, Owner: poolOwner(s.Name), Purpose: "drawn by pool " + s.Name,
-					Pool: poolID(s.Name, i.ID), Given: d.now, Used: d.now}
+				return &compute.Lease{ID: d.p.opt.NewID(), Instance: i.ID, Source: c.Name, Owner: poolOwner(s.Name),
+					Purpose: "drawn by pool " + s.Name,
+					Pool:    poolID(s.Name, i.ID), Given: d.now, Used: d.now}
 			})
 			if err != nil {
 				return nil, err
@@ -523,67 +558,16 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 	if u.fresh {
 		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
 		d.book(u)
-		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project, Data: map[string]string{"child": string(i.Child)}})
+		_, err := d.p.set(
+			d.tx, i, compute.Creating,
+			compute.Event{
+				Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project,
+				Data: map[string]string{"child": string(i.Child)},
+			},
+		)
 		return u, err
 	}
 	i.Basis, i.ReadyAt = child.inst.Basis, child.inst.ReadyAt
 	u.look = d.hooked || child.look
 	return u, d.p.hand(d.tx, u, d.pending || u.look)
-}
-
-// hand gives an instance to its lease: one row changed and one made.
-func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
-	i, l := u.inst, u.lease
-	if err := p.advance(tx, u); err != nil {
-		return err
-	}
-	i.Uses++
-	i.Worker, i.Wanted, i.Resume, i.Booked = 0, "", 0, compute.Booking{}
-	if i.State == compute.Ready && !u.look { // else the look says whether what was said of it is over
-		i.Reason, i.Retry = "", time.Time{}
-	}
-	l.Generation = i.Generation
-	if !strings.HasPrefix(l.Owner, "pool:") {
-		var err error
-		if l.Holds, err = p.count(tx, u, l); err != nil {
-			return err
-		}
-	}
-	if pending {
-		l.Worker = p.store.Worker()
-	}
-	e := compute.Event{Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: u.told()}
-	if _, err := p.set(tx, i, compute.Leased, e); err != nil {
-		return err
-	}
-	return tx.InsertLease(l)
-}
-
-// told is what the journal says of a hand-out: what it rests on, and how long its request waited where it did not get what stood ready at once.
-func (u *unit) told() map[string]string {
-	data := make(map[string]string, 2)
-	if u.inst.Basis != 0 {
-		data["rests_on"] = fmt.Sprint(u.inst.Basis)
-	}
-	waited := u.waited
-	if u.fresh { // its phases have the time in the queue too
-		ph := u.inst.Phases
-		waited = max(waited, ph.Wait+ph.Create+ph.Connect+ph.SetUp)
-	}
-	if waited > 0 {
-		data["waited"] = waited.Round(time.Microsecond).String()
-	}
-	return data
-}
-
-// advance raises an instance's generation. Machines that stay, and what pools put in front of them, are recorded anew under their old names: there
-// the generation is counted by the name, so that it grows all the same.
-func (p *Pool) advance(tx compute.Tx, u *unit) error {
-	if o := p.ready(u.inst.SourceKey); u.src.Type != poolType && (o == nil || len(o.names) == 0) {
-		u.inst.Generation++
-		return nil
-	}
-	n, err := tx.NextNumber("generation of " + string(u.inst.ID))
-	u.inst.Generation = n
-	return err
 }

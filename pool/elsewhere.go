@@ -9,8 +9,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source's configuration may come to lead to another place than where some of its instances are: another cluster, by a kubeconfig whose current context was changed.
-// Those that stand ready there are given to nobody, as nothing can be done with them from here, and others serve. Now and then one of them is looked at again.
+// A source's configuration may come to lead to another place than where some of its instances are:
+// another cluster, by a kubeconfig whose current context was changed. Those that stand ready there
+// are given to nobody, as nothing can be done with them from here, and others serve. Now and then
+// one of them is looked at again.
 
 const (
 	elsewherePause = time.Minute // until one is looked at again, if somebody asks
@@ -29,9 +31,11 @@ func isElsewhere(err error) bool {
 	return errors.As(err, &e)
 }
 
-// passOver tells whether a ready instance is elsewhere, as far as was found lately. Who gets none is told why.
+// passOver tells whether a ready instance is elsewhere, as far as was found lately. Who gets none
+// is told why.
 func (d *draw) passOver(i *compute.Instance) bool {
-	if !i.Retry.After(d.now) || i.Retry.Sub(d.now) > elsewherePause { // a clock may have been set back
+	// a clock may have been set back
+	if !i.Retry.After(d.now) || i.Retry.Sub(d.now) > elsewherePause {
 		return false
 	}
 	if !d.passes {
@@ -41,14 +45,17 @@ func (d *draw) passOver(i *compute.Instance) bool {
 	return true
 }
 
-// setElsewhere notes with a ready instance that it is passed over; the caller saves it. The journal has one event of it for all that are in that place. Those others are
-// passed over once spreadElsewhere has been called.
+// setElsewhere notes with a ready instance that it is passed over; the caller saves it. The journal
+// has one event of it for all that are in that place. Those others are passed over once
+// spreadElsewhere has been called.
 func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
 	i.Reason, i.Retry = why, time.Now().Add(elsewherePause)
 	if !told {
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch})
+		is, err := tx.Instances(compute.InstanceQuery{
+			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch,
+		})
 		if err != nil {
 			return err
 		}
@@ -61,8 +68,9 @@ func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) err
 	return err
 }
 
-// spreadElsewhere has all instances of a source be passed over that are known to be in the same place as one that setElsewhere was called with, a few in each transaction, so
-// that hand-outs of other sources do not wait for all of them.
+// spreadElsewhere has all instances of a source be passed over that are known to be in the same
+// place as one that setElsewhere was called with, a few in each transaction, so that hand-outs of
+// other sources do not wait for all of them.
 func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) error {
 	identity := from.Facts[compute.FactIdentity]
 	if identity == "" {
@@ -72,12 +80,15 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 		last := int64(0)
 		err := p.store.Update(ctx, func(tx compute.Tx) error {
 			last = 0
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: elsewhereBatch})
+			is, err := tx.Instances(compute.InstanceQuery{
+				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: elsewhereBatch,
+			})
 			if err != nil {
 				return err
 			}
 			for _, o := range is {
-				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) { // else another has told of it
+				// else another has told of it
+				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) {
 					o.Reason, o.Retry = from.Reason, from.Retry
 					if err := tx.SaveInstance(o); err != nil {
 						return err

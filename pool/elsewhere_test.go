@@ -11,14 +11,18 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestElsewhere: ready instances of a place to which the configuration does not lead any more are passed over, alone and in a pool, while others of the source serve.
-// That is said once, and once it leads there again they serve as before.
+// TestElsewhere: ready instances of a place to which the configuration does not lead any more are
+// passed over, alone and in a pool, while others of the source serve. That is said once, and once
+// it leads there again they serve as before.
 func TestElsewhere(t *testing.T) {
 	for _, source := range []string{"web", "front"} {
 		t.Run(source, func(t *testing.T) {
 			at, life := "here", map[compute.ID]int{}
 			change := placed(&at, life)
-			sources := append(web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 2, 4 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Spare: 2})
+			sources := append(
+				web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 2, 4 }),
+				pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Spare: 2},
+			)
 			if source == "front" {
 				sources[0].Spare = 0
 			}
@@ -46,7 +50,8 @@ func TestElsewhere(t *testing.T) {
 					t.Errorf("of the source it is said: %+v", s)
 				}
 				for _, id := range old {
-					if i, _, err := r.Resolve(ctx, string(id)); err != nil || i.State != compute.Ready || !strings.Contains(i.Reason, "it leads elsewhere") {
+					if i, _, err := r.Resolve(ctx, string(id)); err != nil || i.State != compute.Ready ||
+						!strings.Contains(i.Reason, "it leads elsewhere") {
 						t.Errorf("%s is %s: %q, %v", id, i.State, i.Reason, err)
 					}
 				}
@@ -85,7 +90,8 @@ func (k knowing) Fit(_ compute.ID, identity string) bool {
 	return k.Leads(context.Background(), identity) == nil
 }
 
-// TestElsewhereIsOver: what was said of an instance that was elsewhere is said no more once it is given, though nobody had to look at it for that.
+// TestElsewhereIsOver: what was said of an instance that was elsewhere is said no more once it is
+// given, though nobody had to look at it for that.
 func TestElsewhereIsOver(t *testing.T) {
 	at := "here"
 	change := func(o *pool.Options) {
@@ -99,7 +105,9 @@ func TestElsewhereIsOver(t *testing.T) {
 			return knowing{&places{Provider: here, other: there, at: &at, life: map[compute.ID]int{}}}, err
 		}
 	}
-	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 1, 4 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 1, 4 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		must(t, second(r.Fill(ctx, "web")))
 		time.Sleep(time.Minute)
 		at = "there"
@@ -143,7 +151,8 @@ func (s saving) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	})
 }
 
-// TestElsewhereInBatches: of many that stand ready in another place all are passed over once one was found to be there, and no transaction writes all of them.
+// TestElsewhereInBatches: of many that stand ready in another place all are passed over once one
+// was found to be there, and no transaction writes all of them.
 func TestElsewhereInBatches(t *testing.T) {
 	const all = 230
 	at, life, most := "here", map[compute.ID]int{}, new(atomic.Int64)

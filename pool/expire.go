@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns what then waits for
-// work.
+// expire ends the leases whose time is over, or whose process or worker is dead, and takes their
+// instances back. It returns what then waits for work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
 	if err := p.exorcise(ctx); err != nil {
 		return nil, err
@@ -75,8 +75,8 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	return due, nil
 }
 
-// leaveTo leaves what a dead process had drawn for a pool to the pool's instance in front of it: the one comes back with the other's end, and
-// not before, as the pool's hooks may have been at it.
+// leaveTo leaves what a dead process had drawn for a pool to the pool's instance in front of it:
+// the one comes back with the other's end, and not before, as the pool's hooks may have been at it.
 func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
 	l.Worker = 0
 	if err := tx.SaveLease(l); err != nil {
@@ -105,7 +105,8 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 	return ""
 }
 
-// recover claims and ends what dead workers left half-made or half-unmade of a source and what is below it, and what waits for its time.
+// recover claims and ends what dead workers left half-made or half-unmade of a source and what is
+// below it, and what waits for its time.
 func (p *Pool) recover(ctx context.Context, s *source) error {
 	var due []compute.ID
 	for _, c := range s.all() {
@@ -122,7 +123,8 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 	return p.after(ctx, due)
 }
 
-// due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.
+// due lists the instances of a source (0: of all) that wait for work that nobody does, and when the
+// next one comes due.
 func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		out, next = nil, time.Time{}
@@ -174,7 +176,8 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// redefined tells whether a record is of an older definition of a source that is configured at the same place: its instances fit nobody any more.
+// redefined tells whether a record is of an older definition of a source that is configured at the
+// same place: its instances fit nobody any more.
 func (p *Pool) redefined(rec *compute.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
@@ -212,7 +215,8 @@ func readyOf(tx compute.Tx, recs []*compute.SourceRecord, some func(*compute.Sou
 	return out, nil
 }
 
-// outdated lists the ready instances of older definitions of a source (0: of all), and with those of all the ones whose source is configured no more.
+// outdated lists the ready instances of older definitions of a source (0: of all), and with those
+// of all the ones whose source is configured no more.
 func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
 	if key == 0 {
 		if out, err = p.deserted(tx); err != nil {
@@ -238,13 +242,14 @@ func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err 
 }
 
 const (
-	many      = 1000            // ready instances of a source: they are not all read whenever something happens, but
+	// ready instances of a source: they are not all read whenever something happens, but
+	many      = 1000
 	manyEvery = 5 * time.Second // so often
 )
 
-// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what is wanted for longer than their source's idle; for what is
-// being made, and may fail, none goes. seldom: sources that have many and were
-// looked at a moment ago come later.
+// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what
+// is wanted for longer than their source's idle; for what is being made, and may fail, none goes.
+// seldom: sources that have many and were looked at a moment ago come later.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
 		k := p.keyOf(s)
@@ -273,7 +278,9 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 		}
 		extra := rec.Counts.Ready + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		tired := p.tired(s, rec, ready)
-		slices.Reverse(ready) // of those that stand idle equally long the youngest go first: the oldest are handed out first
+		// of those that stand idle equally long the youngest go first: the oldest are handed out
+		// first
+		slices.Reverse(ready)
 		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
 		for _, i := range ready {
 			at, err := p.wornAt(tx, s, i, now)
@@ -297,8 +304,9 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 	return out, next, nil
 }
 
-// tired returns the times at which one more of the ready instances of a source may go: when so many more than its spare ones have stood idle for
-// long enough. How many are in use at this moment says little: the next one may be taken in a second, and what goes now would be made anew.
+// tired returns the times at which one more of the ready instances of a source may go: when so many
+// more than its spare ones have stood idle for long enough. How many are in use at this moment says
+// little: the next one may be taken in a second, and what goes now would be made anew.
 func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {

@@ -10,11 +10,13 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestFallen: who is given a computer that has ended, and nobody knew, is told that by the way in; who gives it back as that says why. Then it goes, with what a pool has
-// it from, and whoever had it is told that too.
+// TestFallen: who is given a computer that has ended, and nobody knew, is told that by the way in;
+// who gives it back as that says why. Then it goes, with what a pool has it from, and whoever had
+// it is told that too.
 func TestFallen(t *testing.T) {
 	sources := []pool.Source{
-		{Name: "a", Type: "fake", Digest: "d", Reserve: 2, Maximum: 4, Reuse: "as-is"}, // so that what only comes back is given again
+		// so that what only comes back is given again
+		{Name: "a", Type: "fake", Digest: "d", Reserve: 2, Maximum: 4, Reuse: "as-is"},
 		{Name: "both", Type: "pool", Digest: "d", Children: []string{"a"}},
 	}
 	inBubble(t, nil, sources, func(t *testing.T, ctx context.Context, r *rig) {
@@ -29,7 +31,13 @@ func TestFallen(t *testing.T) {
 			if kind(t, err, compute.ErrNotFound); !errors.Is(err, compute.ErrEnded) {
 				t.Errorf("%s: the way in says %v", l.Instance, err)
 			}
-			must(t, r.Release(ctx, compute.Who{Owner: "ann", Lease: l.ID}, compute.ReleaseOptions{Ended: "there is no such computer\n"}, l.Instance))
+			must(
+				t,
+				r.Release(
+					ctx, compute.Who{Owner: "ann", Lease: l.ID},
+					compute.ReleaseOptions{Ended: "there is no such computer\n"}, l.Instance,
+				),
+			)
 			for _, id := range []compute.ID{l.Instance, leaf.ID} {
 				if s := r.state(t, ctx, id); s != "gone" {
 					t.Errorf("%s is %s", id, s)
@@ -52,7 +60,8 @@ func TestFallen(t *testing.T) {
 	})
 }
 
-// TestFallenShare: who has a part of a computer gives that back alone, whatever he says of it: others have theirs.
+// TestFallenShare: who has a part of a computer gives that back alone, whatever he says of it:
+// others have theirs.
 func TestFallenShare(t *testing.T) {
 	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		one, other := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})

@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, and what is to stand ahead at least, within the maximum. No names: all sources. It
-// returns the names of what it made. A source that fails does not stop the others.
+// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, and
+// what is to stand ahead at least, within the maximum. No names: all sources. It returns the names
+// of what it made. A source that fails does not stop the others.
 func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
 	var sources []*source
 	var errs []error
@@ -77,9 +78,11 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 // forCache begins the token of an instance that is made for nobody yet.
 const forCache = "cache:"
 
-// order records instances for the cache, as many as missing says and as there is room for. They are to be raised before leave is called, which
-// then must be.
-func (p *Pool) order(ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error)) (units []*unit, leave func(), err error) {
+// order records instances for the cache, as many as missing says and as there is room for. They are
+// to be raised before leave is called, which then must be.
+func (p *Pool) order(
+	ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error),
+) (units []*unit, leave func(), err error) {
 	var taken []string
 	err = p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
 		p.desk.leave(taken...)
@@ -203,7 +206,8 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 		return err
 	}
 	i := *u.inst
-	if !u.fresh { // a pool's without hooks of its own, over a cached child: it was recorded as in use
+	// a pool's without hooks of its own, over a cached child: it was recorded as in use
+	if !u.fresh {
 		l, err := tx.LeaseOf(i.ID)
 		if err != nil {
 			return err
@@ -221,8 +225,9 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 	return p.succeeded(tx, &i, u.asks)
 }
 
-// Hold keeps instances aside for a person to look at: leased ones of the caller's, whose leases end, cached and failed ones. They are handed to
-// nobody and counted nowhere, until they are discarded.
+// Hold keeps instances aside for a person to look at: leased ones of the caller's, whose leases
+// end, cached and failed ones. They are handed to nobody and counted nowhere, until they are
+// discarded.
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		for _, name := range names {
@@ -255,7 +260,10 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				}
 			}
 			if l == nil && who.Within != nil {
-				return &compute.Error{ID: i.ID, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s, and only administrators hold what is not in use", i.State)}
+				return &compute.Error{
+					ID: i.ID, Kind: compute.ErrDenied,
+					Err: fmt.Errorf("it is %s, and only administrators hold what is not in use", i.State),
+				}
 			}
 			if i.State == compute.Held {
 				if i.Retry.IsZero() {
@@ -268,7 +276,10 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				continue
 			}
 			if !compute.Allowed(i.State, compute.Held) {
-				return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "only what is in use, ready or failed can be held"}
+				return &compute.Error{
+					ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State),
+					Hint: "only what is in use, ready or failed can be held",
+				}
 			}
 			i.Worker, i.Wanted, i.Reason, i.Retry = 0, "", reason, time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}

@@ -48,7 +48,8 @@ func TestFullIsNotBroken(t *testing.T) {
 		roomy.Store(true)
 		start := time.Now()
 		must(t, <-done)
-		if d := time.Since(start); d > time.Minute+time.Second { // the longest pause between two looks
+		// the longest pause between two looks
+		if d := time.Since(start); d > time.Minute+time.Second {
 			t.Errorf("it had it %v after there was room", d)
 		}
 	})
@@ -75,12 +76,15 @@ func TestWaiterForOneChild(t *testing.T) {
 	})
 }
 
-// TestBreakerOfPool: a pool whose own set-up fails is paused too, and its children are not made in vain for ever.
+// TestBreakerOfPool: a pool whose own set-up fails is paused too, and its children are not made in
+// vain for ever.
 func TestBreakerOfPool(t *testing.T) {
 	inBubble(t, func(o *pool.Options) {
 		o.Hooks = func(context.Context, pool.HookCall) error { return errors.New("no such package") }
 	}, []pool.Source{
-		{Name: "web", Type: "fake", Digest: "d"}, {Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Hooks: []string{"provision"}},
+		{Name: "web", Type: "fake", Digest: "d"}, {
+			Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Hooks: []string{"provision"},
+		},
 	}, func(t *testing.T, ctx context.Context, r *rig) {
 		var last error
 		for range 20 {
@@ -120,12 +124,16 @@ func TestHooksAtEachHandOut(t *testing.T) {
 	})
 }
 
-// TestRedefined: an edited source keeps to its maximum, and what was cached by the older definition goes.
+// TestRedefined: an edited source keeps to its maximum, and what was cached by the older definition
+// goes.
 func TestRedefined(t *testing.T) {
 	dir := t.TempDir()
 	ctx := t.Context()
 	source := func(digest string) []pool.Source {
-		return []pool.Source{{Name: "web", Type: "fake", Digest: digest, Place: "/home/ann", Maximum: 2, Reserve: 2, Hooks: []string{"discard"}, Definition: []byte(digest)}}
+		return []pool.Source{{
+			Name: "web", Type: "fake", Digest: digest, Place: "/home/ann", Maximum: 2, Reserve: 2,
+			Hooks: []string{"discard"}, Definition: []byte(digest),
+		}}
 	}
 	var ran []string
 	hooks := func(o *pool.Options) {
@@ -170,7 +178,8 @@ func TestNamesMeet(t *testing.T) {
 // TestExtendAllOrNone: one refusal leaves the others as they were.
 func TestExtendAllOrNone(t *testing.T) {
 	inBubble(t, nil, []pool.Source{
-		{Name: "long", Type: "fake", Digest: "d", MaxTTL: 10 * time.Hour}, {Name: "short", Type: "fake", Digest: "d", MaxTTL: 2 * time.Hour},
+		{Name: "long", Type: "fake", Digest: "d", MaxTTL: 10 * time.Hour},
+		{Name: "short", Type: "fake", Digest: "d", MaxTTL: 2 * time.Hour},
 	}, func(t *testing.T, ctx context.Context, r *rig) {
 		a := r.take(t, ctx, compute.Request{Source: "long", TTL: time.Hour})
 		b := r.take(t, ctx, compute.Request{Source: "short", TTL: time.Hour})
@@ -228,7 +237,8 @@ type slowly struct{ compute.Provider }
 
 func (slowly) Lingers() time.Duration { return time.Minute }
 
-// TestLostCreation: a computer that comes to be after the death of who asked for it is found and unmade, whether its record is still there or not.
+// TestLostCreation: a computer that comes to be after the death of who asked for it is found and
+// unmade, whether its record is still there or not.
 func TestLostCreation(t *testing.T) {
 	wrap := func(o *pool.Options) {
 		o.Inventory = true
@@ -245,7 +255,8 @@ func TestLostCreation(t *testing.T) {
 				return err
 			}
 			_, err := tx.NextNumber("web")
-			return errors.Join(err, tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: rec.Key, State: compute.Creating, Worker: 12345,
+			return errors.Join(err, tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: rec.Key,
+				State: compute.Creating, Worker: 12345,
 				Created: time.Now(), Since: time.Now()}))
 		}))
 		_, err := r.Work(ctx)
@@ -290,7 +301,8 @@ func TestSlotsBehindPools(t *testing.T) {
 	free()
 }
 
-// TestPutDown: what this process was at work on and could not record the end of is not lost for as long as it lives.
+// TestPutDown: what this process was at work on and could not record the end of is not lost for as
+// long as it lives.
 func TestPutDown(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		l := r.take(t, ctx, compute.Request{})

@@ -18,7 +18,8 @@ import (
 
 var errHall = &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("the hall is full")}
 
-// TestFullIsTriedEverMoreSeldom: who waits for a place without room is told why, in the queue, on its way and at its end, and few computers are made in vain for him.
+// TestFullIsTriedEverMoreSeldom: who waits for a place without room is told why, in the queue, on
+// its way and at its end, and few computers are made in vain for him.
 func TestFullIsTriedEverMoreSeldom(t *testing.T) {
 	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
 		var tries []time.Time
@@ -68,7 +69,8 @@ func TestFullIsTriedEverMoreSeldom(t *testing.T) {
 	})
 }
 
-// TestFullIsTriedByOne: of many who wait one finds out for all whether there is room again, and then all have it.
+// TestFullIsTriedByOne: of many who wait one finds out for all whether there is room again, and
+// then all have it.
 func TestFullIsTriedByOne(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 30 }), func(t *testing.T, ctx context.Context, r *rig) {
 		var roomy atomic.Bool
@@ -139,7 +141,8 @@ func TestFullUntilFreed(t *testing.T) {
 	})
 }
 
-// TestFullMakesLittleAhead: what is kept ready is not made many at a time where it is not known whether there is room.
+// TestFullMakesLittleAhead: what is kept ready is not made many at a time where it is not known
+// whether there is room.
 func TestFullMakesLittleAhead(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 10 }), func(t *testing.T, ctx context.Context, r *rig) {
 		var n atomic.Int64

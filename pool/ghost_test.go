@@ -43,12 +43,17 @@ func (s *seeing) Join(w *compute.Waiter) error { s.op = "join"; return s.Tx.Join
 
 func (s *seeing) Leave(id int64) error { s.op = "leave"; return s.Tx.Leave(id) }
 
-// TestGhost: a request of which the store did not say whether it came into the queue, or left it, keeps nobody waiting.
+// TestGhost: a request of which the store did not say whether it came into the queue, or left it,
+// keeps nobody waiting.
 func TestGhost(t *testing.T) {
 	for _, op := range []string{"join", "leave"} {
 		t.Run(op, func(t *testing.T) {
 			st := &unsure{}
-			inBubble(t, func(o *pool.Options) { st.Store = o.Store; o.Store = st }, web(func(s *pool.Source) { s.Maximum, s.Reserve = 1, 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+			inBubble(t, func(o *pool.Options) { st.Store = o.Store; o.Store = st }, web(
+				func(s *pool.Source) { s.Maximum, s.Reserve = 1, 1 },
+			), func(
+				t *testing.T, ctx context.Context, r *rig,
+			) {
 				had := r.take(t, ctx, compute.Request{})
 				st.lose.Store(&op)
 				_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "bob", Wait: time.Minute})

@@ -9,8 +9,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Requests that want what nothing that is kept ready is, as more memory or another image, have it made when their turn comes; nothing is made ahead in their stead. Where
-// a source has all that it may have, what stands ready of it and would do for nobody who waits goes, and makes room: one for each instance that is waited for.
+// Requests that want what nothing that is kept ready is, as more memory or another image, have it
+// made when their turn comes; nothing is made ahead in their stead. Where a source has all that it
+// may have, what stands ready of it and would do for nobody who waits goes, and makes room: one for
+// each instance that is waited for.
 
 // demand is what those who wait need, beside what stands ready for them.
 type demand struct {
@@ -53,7 +55,8 @@ func (d *draw) demands(l *line, ways bool) (*demand, error) {
 		}
 		asked, stuck := wantOfWaiter(w), d.stuck(w)
 		own := !d.serves(s, asked)
-		hope := stuck == nil || slices.ContainsFunc(s.all(), func(c *source) bool { return c.Type != poolType && stuck[d.p.keyOf(c)] == hopeful })
+		hope := stuck == nil ||
+			slices.ContainsFunc(s.all(), func(c *source) bool { return c.Type != poolType && stuck[d.p.keyOf(c)] == hopeful })
 		if !own {
 			m.plain[w.Source] += w.Count
 		} else if hope {
@@ -123,11 +126,13 @@ func (d *draw) serves(s *source, asked want) bool {
 		w := asked.of(c)
 		w.Price = 0 // whom it is too dear does not wait for it
 		has, known := d.p.learnt(d.p.keyOf(c))
-		return w == want{} || known && has.Micro() >= compute.Amount(w.size()).Micro() && has.Memory >= w.Memory && has.Disk >= w.Disk && has.GPUs >= w.GPUs
+		return w == want{} ||
+			known && has.Micro() >= compute.Amount(w.size()).Micro() && has.Memory >= w.Memory && has.Disk >= w.Disk && has.GPUs >= w.GPUs
 	})
 }
 
-// gives tells whether a source, or one below a pool, makes other instances in place of those that go.
+// gives tells whether a source, or one below a pool, makes other instances in place of those that
+// go.
 func (d *draw) gives(key int64) bool {
 	for _, s := range d.p.ordered {
 		if d.p.keyOf(s) != key {
@@ -141,7 +146,8 @@ func (d *draw) gives(key int64) bool {
 	return false
 }
 
-// mayGive tells whether something of a source may go for a want: another would be made in its place, and nothing is known by which that would be in vain.
+// mayGive tells whether something of a source may go for a want: another would be made in its
+// place, and nothing is known by which that would be in vain.
 func (d *draw) mayGive(s *source, asked want) (bool, error) {
 	r, err := d.record(s)
 	if err != nil || !d.gives(r.Key) || r.Paused.After(d.now) || !d.p.affords(s, asked.Price) {
@@ -155,7 +161,8 @@ func (d *draw) mayGive(s *source, asked want) (bool, error) {
 	return h == nil || h.Failures > -breakAt || d.now.Sub(h.Paused) > pauseMost, err
 }
 
-// inVainFor notes that what was made for a want did not do for it, so that nothing that stands ready goes for that for a while. Who asks is told at once, each time.
+// inVainFor notes that what was made for a want did not do for it, so that nothing that stands
+// ready goes for that for a while. Who asks is told at once, each time.
 func (p *Pool) inVainFor(tx compute.Tx, key int64, u *unit) error {
 	if !u.fresh || u.child != nil || u.asks == (want{}) || u.asks.Price != 0 {
 		return nil
@@ -185,7 +192,8 @@ func (st *stand) idle(s *source) ([]*compute.Instance, error) {
 		return nil, err
 	}
 	is, known := st.ready[r.Key]
-	if known || r.Counts.Ready == 0 || r.Counts.Ready > many || away(r, d.now) { // of so many some will do
+	// of so many some will do
+	if known || r.Counts.Ready == 0 || r.Counts.Ready > many || away(r, d.now) {
 		return is, nil
 	}
 	all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
@@ -265,11 +273,13 @@ func (st *stand) room(s *source, n int) (int, error) {
 	return got, nil
 }
 
-// jamMost is how many instances that were to make room may be there still after their discarding has failed, before no more go. With the first others may stand on the
-// same lost node, but need not.
+// jamMost is how many instances that were to make room may be there still after their discarding
+// has failed, before no more go. With the first others may stand on the same lost node, but need
+// not.
 const jamMost = 2
 
-// jammed tells whether so many instances of a source, or of those below a pool, were to make room and could not be discarded that another would be lost in vain too.
+// jammed tells whether so many instances of a source, or of those below a pool, were to make room
+// and could not be discarded that another would be lost in vain too.
 func (st *stand) jammed(s *source) (bool, error) {
 	n := 0
 	for _, c := range s.all() {
@@ -351,7 +361,8 @@ func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ws, err = d.living(ws, false); err != nil || !slices.ContainsFunc(ws, func(w *compute.Waiter) bool { return wantOfWaiter(w) != want{} }) {
+	if ws, err = d.living(ws, false); err != nil ||
+		!slices.ContainsFunc(ws, func(w *compute.Waiter) bool { return wantOfWaiter(w) != want{} }) {
 		return nil, err
 	}
 	l, err := d.line(ws)
@@ -365,8 +376,8 @@ func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
 	return m.ways, nil
 }
 
-// makeWay sends what stands ready and would do for nobody who waits to its end, as far as somebody waits for room; done tells that there was some. What it is at is for
-// who works on what is due.
+// makeWay sends what stands ready and would do for nobody who waits to its end, as far as somebody
+// waits for room; done tells that there was some. What it is at is for who works on what is due.
 func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
 	look := func(tx compute.Tx) ([]way, error) { return p.inTheWay(tx, p.newDraw(tx)) }
 	err = p.store.View(ctx, func(tx compute.Tx) error {

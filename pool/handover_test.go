@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/provider/fake"
 )
 
-// crowd is an engine with one instance, which somebody has, and n requests that wait for it. Who gets it says so on got; another takes his place.
+// crowd is an engine with one instance, which somebody has, and n requests that wait for it. Who
+// gets it says so on got; another takes his place.
 type crowd struct {
 	*rig
 	ctx context.Context
@@ -25,7 +26,10 @@ type crowd struct {
 func newCrowd(b testing.TB, n int) (c *crowd, first compute.Lease) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := newRig(b, b.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "as-is"}}, nil)
+	r := newRig(
+		b, b.TempDir(), map[string]*fake.Cloud{},
+		[]pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "as-is"}}, nil,
+	)
 	c = &crowd{rig: r, ctx: ctx, got: make(chan compute.Lease, 1)}
 	b.Cleanup(func() {
 		cancel()
@@ -61,8 +65,9 @@ func busy(b testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkHandover is from the call of a release until the next who waits has the instance, nothing to clean: two durable transactions at least, which are
-// the floor. Idle is what those who wait cost meanwhile, of one processor.
+// BenchmarkHandover is from the call of a release until the next who waits has the instance,
+// nothing to clean: two durable transactions at least, which are the floor. Idle is what those who
+// wait cost meanwhile, of one processor.
 func BenchmarkHandover(b *testing.B) {
 	for _, n := range []int{200, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

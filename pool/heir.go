@@ -9,8 +9,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// HandOver has those who wait in p wait in next from now on, each at his place in the queue: an engine by another configuration, on the same handle of the
-// store. Who waits for a source that next does not have, or cannot use, is told so. What p is at goes on, and rings in next.
+// HandOver has those who wait in p wait in next from now on, each at his place in the queue: an
+// engine by another configuration, on the same handle of the store. Who waits for a source that
+// next does not have, or cannot use, is told so. What p is at goes on, and rings in next.
 func (p *Pool) HandOver(next *Pool) {
 	h := &p.hall
 	h.mu.Lock()
@@ -59,7 +60,8 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	if !slices.Equal(wants, w.Wants) {
 		err := p.store.Update(ctx, func(tx compute.Tx) error {
 			ws, err := tx.Waiters()
-			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 { // else it finds out when it looks
+			// else it finds out when it looks
+			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 {
 				ws[n].Wants = wants
 				err = tx.SaveWaiter(ws[n])
 			}
@@ -96,7 +98,8 @@ func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys 
 func (p *Pool) fits(s *source, req compute.Request) error {
 	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
-			Err: fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m), Hint: "ask for fewer, or raise `maximum` in its source.conf"}
+			Err:  fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m),
+			Hint: "ask for fewer, or raise `maximum` in its source.conf"}
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestHandOver: who waits when another configuration comes keeps his place before those who come after, is served by the new one at once, and for no longer
-// than he wanted to wait.
+// TestHandOver: who waits when another configuration comes keeps his place before those who come
+// after, is served by the new one at once, and for no longer than he wanted to wait.
 func TestHandOver(t *testing.T) {
 	for name, digest := range map[string]string{"defined as before": "d", "defined otherwise": "e"} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,8 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// TestHandOverOfWhatIsGone: who waits for a source that is configured no more is told so, and waits for nothing.
+// TestHandOverOfWhatIsGone: who waits for a source that is configured no more is told so, and waits
+// for nothing.
 func TestHandOverOfWhatIsGone(t *testing.T) {
 	desk := &pool.Desk{}
 	share := func(o *pool.Options) { o.Desk = desk }

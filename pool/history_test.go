@@ -30,7 +30,8 @@ import (
 
 func init() { children["history"] = historyChild }
 
-// historySources: fewer computers than processes, cleaned at each return, reached directly and through a pool.
+// historySources: fewer computers than processes, cleaned at each return, reached directly and
+// through a pool.
 var historySources = []pool.Source{
 	{Name: "few", Type: "fake", Digest: "d", Reserve: 2, Maximum: 3},
 	{Name: "front", Type: "pool", Digest: "d", Children: []string{"few"}},
@@ -45,7 +46,8 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
-// onAny opens an engine on the store that a directory is for: a database where it has an address, else a file.
+// onAny opens an engine on the store that a directory is for: a database where it has an address,
+// else a file.
 func onAny(dir string, sources []pool.Source) (*pool.Pool, storetest.Handle, error) {
 	dsn, err := os.ReadFile(filepath.Join(dir, "postgres"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +56,8 @@ func onAny(dir string, sources []pool.Source) (*pool.Pool, storetest.Handle, err
 		return nil, nil, err
 	}
 	st, err := postgres.Open(context.Background(), string(dsn), postgres.Options{})
-	for tries := 0; errors.Is(err, compute.ErrUnavailable) && tries < 20; tries++ { // its connection was cut as it began
+	// its connection was cut as it began
+	for tries := 0; errors.Is(err, compute.ErrUnavailable) && tries < 20; tries++ {
 		time.Sleep(50 * time.Millisecond)
 		st, err = postgres.Open(context.Background(), string(dsn), postgres.Options{})
 	}
@@ -65,8 +68,8 @@ func onAny(dir string, sources []pool.Source) (*pool.Pool, storetest.Handle, err
 	return p, st, err
 }
 
-// cutOff is the status of a child that does not know what became of what it asked for, as its connection was cut in the midst of that. It is as good as
-// killed.
+// cutOff is the status of a child that does not know what became of what it asked for, as its
+// connection was cut in the midst of that. It is as good as killed.
 const cutOff = 7
 
 // historyChild takes and gives back, and prints when.
@@ -107,12 +110,14 @@ func historyChild(dir string, args []string) error {
 	return nil
 }
 
-// unlessCut ends the process if its connection to a database was cut. On a machine so busy that it has no other within the store's grace it was taken for dead:
-// then what it was making is gone, or another's.
+// unlessCut ends the process if its connection to a database was cut. On a machine so busy that it
+// has no other within the store's grace it was taken for dead: then what it was making is gone, or
+// another's.
 func unlessCut(dir string, err error) error {
 	_, e := os.Stat(filepath.Join(dir, "postgres"))
 	lost := func(kind error) bool { return errors.Is(err, kind) }
-	if lost(compute.ErrUnavailable) || e == nil && slices.ContainsFunc([]error{compute.ErrNotFound, compute.ErrStale, compute.ErrNotLeased}, lost) {
+	if lost(compute.ErrUnavailable) ||
+		e == nil && slices.ContainsFunc([]error{compute.ErrNotFound, compute.ErrStale, compute.ErrNotLeased}, lost) {
 		os.Exit(cutOff)
 	}
 	return err
@@ -123,7 +128,8 @@ type leaseOp struct {
 	id   string
 }
 
-// leaseModel: a computer is free or taken; only a free one can be taken, only a taken one given back. Computers do not matter to each other.
+// leaseModel: a computer is free or taken; only a free one can be taken, only a taken one given
+// back. Computers do not matter to each other.
 var leaseModel = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		by := map[string][]porcupine.Operation{}
@@ -145,7 +151,8 @@ var leaseModel = porcupine.Model{
 	DescribeOperation: func(input, _ any) string { return fmt.Sprint(input) },
 }
 
-// TestHistory lets processes compete, kills some at any moment, and checks that what all of them saw can have happened one after the other.
+// TestHistory lets processes compete, kills some at any moment, and checks that what all of them
+// saw can have happened one after the other.
 func TestHistory(t *testing.T) { history(t, t.TempDir(), 10, 25, nil) }
 
 // TestHistoryPostgres has the processes share a database, whose connections are cut too.
@@ -154,13 +161,15 @@ func TestHistoryPostgres(t *testing.T) {
 	dir := t.TempDir()
 	dsn := server.Database(t)
 	must(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte(dsn), 0o600))
-	st, err := postgres.Open(t.Context(), dsn, postgres.Options{}) // its tables are made before connections are cut
+	// its tables are made before connections are cut
+	st, err := postgres.Open(t.Context(), dsn, postgres.Options{})
 	must(t, err)
 	must(t, st.Close())
 	history(t, dir, 6, 25, func() error { return server.Cut(t.Context()) })
 }
 
-// history has so many processes, at any time, take and give back so many times; disturb, if there is one, is called now and then.
+// history has so many processes, at any time, take and give back so many times; disturb, if there
+// is one, is called now and then.
 func history(t *testing.T, dir string, processes, rounds int, disturb func() error) {
 	quiet := func() {}
 	if disturb != nil {
@@ -187,7 +196,8 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	given := 0
 	for client := range processes {
 		wg.Go(func() {
-			// Each of the killed ones is followed by another, so that there is competition to the end.
+			// Each of the killed ones is followed by another, so that there is competition to the
+			// end.
 			for generation := range 3 {
 				c := child(t.Context(), "history", dir, strconv.Itoa(rounds))
 				out, err := c.StdoutPipe()
@@ -246,7 +256,8 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	p, st, err := onAny(dir, historySources)
 	must(t, err)
 	defer st.Close()
-	// Where a worker whose connection is cut may come back, what the killed have left is theirs for some seconds.
+	// Where a worker whose connection is cut may come back, what the killed have left is theirs for
+	// some seconds.
 	var is []compute.Instance
 	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		_, err = p.Work(t.Context())

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestOtherHosts: a lease that ends with a process is ended by an engine that can see that process, and by no other.
+// TestOtherHosts: a lease that ends with a process is ended by an engine that can see that process,
+// and by no other.
 func TestOtherHosts(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	must(t, err)
@@ -24,7 +25,10 @@ func TestOtherHosts(t *testing.T) {
 		p, err := pool.New(pool.Options{
 			Store: st, NewID: uuid.NewString, Host: host, Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}},
 			Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-				return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: cloud})
+				return fake.Open(
+					ctx, slog.New(slog.DiscardHandler),
+					fake.Options{Source: name, Installation: st.Installation(), Cloud: cloud},
+				)
 			},
 		})
 		must(t, err)

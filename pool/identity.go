@@ -7,8 +7,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// identify has the identity of an instance's computer be known, where its provider says one: before it is made that is recorded at once, as it is what tells a
-// worker of later, under another configuration, that it does not look where the instance is.
+// identify has the identity of an instance's computer be known, where its provider says one: before
+// it is made that is recorded at once, as it is what tells a worker of later, under another
+// configuration, that it does not look where the instance is.
 func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if !ok {
@@ -49,7 +50,8 @@ func known(i *compute.Instance, identity string) {
 	}
 }
 
-// leads says why an instance's provider does not look where its computer is; nil: it does, or nobody knows.
+// leads says why an instance's provider does not look where its computer is; nil: it does, or
+// nobody knows.
 func (o *opened) leads(ctx context.Context, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if identity := i.Facts[compute.FactIdentity]; ok && identity != "" {

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// places is a provider whose configuration leads to one of several places, as a kubeconfig's current context does, and where computers may be replaced under their name.
+// places is a provider whose configuration leads to one of several places, as a kubeconfig's
+// current context does, and where computers may be replaced under their name.
 type places struct {
 	compute.Provider // of the place where all begins
 	other            compute.Provider
@@ -74,7 +75,8 @@ func placed(at *string, life map[compute.ID]int) func(*pool.Options) {
 	}
 }
 
-// TestPlaces has nothing be said of an instance where it is not: a name that nobody has in another place is not gone, and what has it there is not entered.
+// TestPlaces has nothing be said of an instance where it is not: a name that nobody has in another
+// place is not gone, and what has it there is not entered.
 func TestPlaces(t *testing.T) {
 	at, life := "here", map[compute.ID]int{}
 	change := placed(&at, life)
@@ -92,7 +94,8 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("there are %v", made)
 		}
 
-		// The answer to a creation is lost, and when it is asked for the configuration leads elsewhere.
+		// The answer to a creation is lost, and when it is asked for the configuration leads
+		// elsewhere.
 		at = "here"
 		r.fail = func(_, op string, _ compute.ID) error {
 			if op != "create" {

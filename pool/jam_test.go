@@ -11,8 +11,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestJam: of what stands ready not all goes for one who waits where it cannot be discarded, as on a node that is lost; the first that fails has another go in its
-// stead, and when it can be discarded again he has his.
+// TestJam: of what stands ready not all goes for one who waits where it cannot be discarded, as on
+// a node that is lost; the first that fails has another go in its stead, and when it can be
+// discarded again he has his.
 func TestJam(t *testing.T) {
 	small := map[compute.ID]string{"web-1": "2", "web-2": "2", "web-3": "2", "web-4": "2", "web-5": "2", "web-6": "2"}
 	sources := web(func(s *pool.Source) { s.Reserve, s.Maximum = 6, 6 })

@@ -112,7 +112,8 @@ func TestLeaseEnds(t *testing.T) {
 				if c.ends == 0 {
 					return
 				}
-				// It was refused though nobody has taken it back yet; now somebody does, and releasing it is no error.
+				// It was refused though nobody has taken it back yet; now somebody does, and
+				// releasing it is no error.
 				if s := r.state(t, ctx, l.Instance); s != compute.Leased {
 					t.Errorf("it is %s", s)
 				}
@@ -326,7 +327,9 @@ func TestWornAndIdle(t *testing.T) {
 		})
 	})
 	t.Run("max-age", func(t *testing.T) {
-		inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 1; s.MaxAge = time.Hour }), func(t *testing.T, ctx context.Context, r *rig) {
+		inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 1; s.MaxAge = time.Hour }), func(
+			t *testing.T, ctx context.Context, r *rig,
+		) {
 			_, err := r.Fill(ctx, "web")
 			must(t, err)
 			time.Sleep(time.Hour)
@@ -350,7 +353,9 @@ func TestWornAndIdle(t *testing.T) {
 			time.Sleep(time.Hour)
 			_, err = r.Work(ctx)
 			must(t, err)
-			if got := []compute.State{r.state(t, ctx, a.Instance), r.state(t, ctx, b.Instance)}; !slices.Equal(got, []compute.State{"ready", "gone"}) {
+			if got := []compute.State{
+				r.state(t, ctx, a.Instance), r.state(t, ctx, b.Instance),
+			}; !slices.Equal(got, []compute.State{"ready", "gone"}) {
 				t.Errorf("they are %v", got)
 			}
 		})
@@ -391,18 +396,23 @@ func TestHoldAndDiscard(t *testing.T) {
 		if s := r.state(t, ctx, l.Instance); s != "gone" {
 			t.Errorf("it is %s", s)
 		}
-		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Force: true}, other.Instance)) // in spite of the reserve
+		// in spite of the reserve
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Force: true}, other.Instance))
 		if s := r.state(t, ctx, other.Instance); s != "gone" {
 			t.Errorf("it is %s", s)
 		}
 	})
 }
 
-// TestOrphans: a source is deleted from the configuration; what it made can still be given back and discarded, by the definition kept with it.
+// TestOrphans: a source is deleted from the configuration; what it made can still be given back and
+// discarded, by the definition kept with it.
 func TestOrphans(t *testing.T) {
 	dir := t.TempDir()
 	ctx := t.Context()
-	old := newRig(t, dir, map[string]*fake.Cloud{}, []pool.Source{{Name: "old", Type: "fake", Digest: "1", Reserve: 2, Definition: []byte(`{"x":1}`)}}, nil)
+	old := newRig(
+		t, dir, map[string]*fake.Cloud{},
+		[]pool.Source{{Name: "old", Type: "fake", Digest: "1", Reserve: 2, Definition: []byte(`{"x":1}`)}}, nil,
+	)
 	l := old.take(t, ctx, compute.Request{Source: "old"})
 	_, err := old.Fill(ctx, "old")
 	must(t, err)
@@ -424,7 +434,8 @@ func TestOrphans(t *testing.T) {
 	_, err = later.Acquire(ctx, compute.Request{Source: "old", Count: 1, Owner: "ann"})
 	kind(t, err, compute.ErrNotFound)
 	must(t, later.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-	if s := later.state(t, ctx, l.Instance); s != "gone" { // in spite of the reserve: nobody can want it
+	// in spite of the reserve: nobody can want it
+	if s := later.state(t, ctx, l.Instance); s != "gone" {
 		t.Errorf("it is %s", s)
 	}
 	must(t, later.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, "old-2"))
@@ -436,16 +447,22 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// TestConfirmDead: what failed is kept aside for a person for so long and then discarded, unless he holds it; without a time it stays.
+// TestConfirmDead: what failed is kept aside for a person for so long and then discarded, unless he
+// holds it; without a time it stays.
 func TestConfirmDead(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		confirm time.Duration
 		held    bool // by a person
 		want    compute.State
-	}{{"in time", 30 * time.Minute, false, "gone"}, {"never", 0, false, compute.Held}, {"a person's", 30 * time.Minute, true, compute.Held}} {
+	}{
+		{"in time", 30 * time.Minute, false, "gone"}, {"never", 0, false, compute.Held},
+		{"a person's", 30 * time.Minute, true, compute.Held},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.OnFailure, s.ConfirmDead = 1, 1, "hold", c.confirm }), func(t *testing.T, ctx context.Context, r *rig) {
+			inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.OnFailure, s.ConfirmDead = 1, 1, "hold", c.confirm }), func(
+				t *testing.T, ctx context.Context, r *rig,
+			) {
 				r.fail = func(_ string, op string, _ compute.ID) error {
 					if op == "clean" {
 						return errors.New("the disk is gone")
@@ -453,7 +470,8 @@ func TestConfirmDead(t *testing.T) {
 					return nil
 				}
 				l := r.take(t, ctx, compute.Request{})
-				_ = r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance) // whose cleaning fails
+				// whose cleaning fails
+				_ = r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance)
 				if s := r.state(t, ctx, l.Instance); s != compute.Held {
 					t.Fatalf("it failed, and is %s", s)
 				}

@@ -25,9 +25,13 @@ func TestLeaserPostgres(t *testing.T) {
 			st, err := postgres.Open(t.Context(), server.Database(t), postgres.Options{})
 			must(t, err)
 			t.Cleanup(func() { st.Close() })
-			p, err := pool.New(pool.Options{Store: st, Sources: append(web(func(s *pool.Source) { s.Maximum = maximum }), big), NewID: uuid.NewString,
+			p, err := pool.New(pool.Options{Store: st,
+				Sources: append(web(func(s *pool.Source) { s.Maximum = maximum }), big), NewID: uuid.NewString,
 				Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-					return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cores: 4, Memory: 1 << 20})
+					return fake.Open(
+						ctx, slog.New(slog.DiscardHandler),
+						fake.Options{Source: name, Installation: st.Installation(), Cores: 4, Memory: 1 << 20},
+					)
 				}})
 			must(t, err)
 			return p
@@ -35,7 +39,8 @@ func TestLeaserPostgres(t *testing.T) {
 	})
 }
 
-// TestKeyedPostgres: a request with a key gets all that it asks for, part of it ready and part of it made, and another controller gives nothing to it.
+// TestKeyedPostgres: a request with a key gets all that it asks for, part of it ready and part of
+// it made, and another controller gives nothing to it.
 func TestKeyedPostgres(t *testing.T) {
 	dsn := pgtest.Start(t).Database(t)
 	engine := func() *pool.Pool {

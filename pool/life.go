@@ -7,14 +7,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// step tells a test where we are. Every name stands for a point at which the process may end without harm.
+// step tells a test where we are. Every name stands for a point at which the process may end
+// without harm.
 func (p *Pool) step(name string) {
 	if p.opt.Step != nil {
 		p.opt.Step(name)
 	}
 }
 
-// set changes an instance's state and writes the event of it, whose kind is the state's name unless the event says otherwise.
+// set changes an instance's state and writes the event of it, whose kind is the state's name unless
+// the event says otherwise.
 func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
 	if i.Row != 0 && !compute.Allowed(i.State, to) {
 		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
@@ -54,8 +56,8 @@ func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) erro
 	return err
 }
 
-// unfront forgets the pools' instances before one that was never finished: their own part was not begun, and a machine that stays may soon be
-// made again under the same name.
+// unfront forgets the pools' instances before one that was never finished: their own part was not
+// begun, and a machine that stays may soon be made again under the same name.
 func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
 	if err != nil {
@@ -75,7 +77,8 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 	return nil
 }
 
-// toFailed takes an instance out of use, or aside, for a time or for good, if its source says so; s nil: there is nothing to look at.
+// toFailed takes an instance out of use, or aside, for a time or for good, if its source says so; s
+// nil: there is nothing to look at.
 func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why string) error {
 	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, why
 	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || s == nil || s.OnFailure != "hold" {
@@ -99,7 +102,8 @@ func endLease(tx compute.Tx, l *compute.Lease, why string) error {
 // ring wakes those of this process that wait for something to come free.
 func (p *Pool) ring() { p.Ring() }
 
-// Ring has all who wait look again: something may have come free, also by another handle of the store.
+// Ring has all who wait look again: something may have come free, also by another handle of the
+// store.
 func (p *Pool) Ring() {
 	p.mu.Lock()
 	close(p.bell)

@@ -51,8 +51,9 @@ type need struct {
 type line struct {
 	d       *draw
 	ordered []*compute.Waiter
-	full    map[string]error // projects, and users of them, that have no more of their quota for somebody who is before
-	chosen  int64            // the request that is known to have a choice of its own, if any
+	// projects, and users of them, that have no more of their quota for somebody who is before
+	full   map[string]error
+	chosen int64 // the request that is known to have a choice of its own, if any
 }
 
 func (d *draw) line(ws []*compute.Waiter) (*line, error) {
@@ -60,8 +61,8 @@ func (d *draw) line(ws []*compute.Waiter) (*line, error) {
 	return l, d.failed
 }
 
-// over tells why a request may not be served by its quotas: nil when it may. Who comes later in its project, or of its user, may then not either, as it
-// would never have its turn else.
+// over tells why a request may not be served by its quotas: nil when it may. Who comes later in its
+// project, or of its user, may then not either, as it would never have its turn else.
 func (l *line) over(w *compute.Waiter) error {
 	pr := l.d.p.project(w.Project)
 	if !pr.limited() {
@@ -80,8 +81,8 @@ func (l *line) over(w *compute.Waiter) error {
 	return err
 }
 
-// keep notes that what a request wants is not for those behind it, but for what will not do for it; and what can be made of a source, unless that which it wants
-// cannot.
+// keep notes that what a request wants is not for those behind it, but for what will not do for it;
+// and what can be made of a source, unless that which it wants cannot.
 func (l *line) keep(w *compute.Waiter) {
 	d := l.d
 	if d.wanted == nil {
@@ -90,7 +91,8 @@ func (l *line) keep(w *compute.Waiter) {
 	asked, stuck := wantOfWaiter(w), d.stuck(w)
 	for _, key := range w.Wants {
 		switch {
-		case stuck[key] == hopeful && w.Passed >= patience && d.gives(key): // whatever stands ready gives way to it
+		case stuck[key] == hopeful && w.Passed >= patience && d.gives(key):
+			// whatever stands ready gives way to it
 			d.wanted[key] = append(d.wanted[key], need{})
 		case asked.chosen(): // nothing that stands ready does for it
 		default:
@@ -115,8 +117,8 @@ func (d *draw) ofKey(w want, key int64) want {
 	return w
 }
 
-// turn judges whether it is a request's turn: *errShort when others come before, or its quota is used up. waiter is its place in the queue, nil where
-// it has none yet.
+// turn judges whether it is a request's turn: *errShort when others come before, or its quota is
+// used up. waiter is its place in the queue, nil where it has none yet.
 func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) error {
 	ws, err := d.tx.Waiters()
 	if err != nil {
@@ -174,7 +176,8 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 		d.passed = passes(l.ordered, self.ID)
 	}
 	r, err := d.record(s)
-	if err == nil && (d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0) && !req.CachedOnly { // room that comes free for a large part would never last else
+	// room that comes free for a large part would never last else
+	if err == nil && (d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0) && !req.CachedOnly {
 		short := &errShort{source: s, text: "others wait for it"}
 		short.causes, err = d.unreached(s)
 		if err == nil {
@@ -221,7 +224,8 @@ func (d *draw) kept(i *compute.Instance) (bool, error) {
 	return false, nil
 }
 
-// passedBy returns who of the jumped has waited longest for what something was taken of that stood ready, and would have made room for him else.
+// passedBy returns who of the jumped has waited longest for what something was taken of that stood
+// ready, and would have made room for him else.
 func (d *draw) passedBy(units []*unit) []*compute.Waiter {
 	slices.SortFunc(d.jumped, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	for _, w := range d.jumped {
@@ -229,14 +233,16 @@ func (d *draw) passedBy(units []*unit) []*compute.Waiter {
 			continue
 		}
 		stuck := d.stuck(w)
-		if slices.ContainsFunc(units, func(u *unit) bool { return stuck[u.inst.SourceKey] == hopeful && d.gives(u.inst.SourceKey) }) && w.Passed < patience {
+		if slices.ContainsFunc(units, func(u *unit) bool { return stuck[u.inst.SourceKey] == hopeful && d.gives(u.inst.SourceKey) }) &&
+			w.Passed < patience {
 			return []*compute.Waiter{w}
 		}
 	}
 	return nil
 }
 
-// settleTurn judges what was drawn, whose sizes are known now, by the quotas, and notes who was passed.
+// settleTurn judges what was drawn, whose sizes are known now, by the quotas, and notes who was
+// passed.
 func (d *draw) settleTurn(req compute.Request, units []*unit) error {
 	if d.p.opt.Projects != nil && d.p.project(req.Project).limited() {
 		var took, all compute.Capacity

@@ -17,7 +17,8 @@ import (
 // poolType is the type of sources that draw from others.
 const poolType = "pool"
 
-// link joins pools to their children. A pool whose child is missing, or that contains itself, is broken; the others work on.
+// link joins pools to their children. A pool whose child is missing, or that contains itself, is
+// broken; the others work on.
 func (p *Pool) link() {
 	for _, s := range p.ordered {
 		if s.Type != poolType || s.Err != nil {
@@ -26,7 +27,10 @@ func (p *Pool) link() {
 		for _, name := range s.Children {
 			c, ok := p.sources[name]
 			if !ok {
-				s.Err = &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("its source %q is not configured", name)}
+				s.Err = &compute.Error{
+					ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+					Err: fmt.Errorf("its source %q is not configured", name),
+				}
 				break
 			}
 			s.children = append(s.children, c)
@@ -61,7 +65,10 @@ func (s *source) circle(path []string) []string {
 func (p *Pool) find(name string) (*source, error) {
 	s, ok := p.sources[name]
 	if !ok {
-		return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no source of this name"), Hint: p.nearest(name)}
+		return nil, &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no source of this name"),
+			Hint: p.nearest(name),
+		}
 	}
 	return s, s.Err
 }
@@ -91,7 +98,8 @@ func (s *source) all() []*source {
 	return out
 }
 
-// maxTTL is how long leases of it may last: of a pool the shortest of its own and of all below it, which it lends. 0: there is no limit.
+// maxTTL is how long leases of it may last: of a pool the shortest of its own and of all below it,
+// which it lends. 0: there is no limit.
 func (s *source) maxTTL() time.Duration {
 	var most time.Duration
 	for _, c := range s.all() {
@@ -109,7 +117,9 @@ type opened struct {
 	names    []string
 	reuse    string // what it can: "clean", "as-is" or "no"
 	stops    bool   // it can stop and start a computer
-	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
+	// a machine that stays: its Clean takes away what hostler put there and the lease's processes,
+	// and no more
+	stays    bool
 	checks   bool
 	witness  compute.Witness  // may know at once what its check would say; nil: it is none
 	overseer compute.Overseer // nil: it is none
@@ -118,7 +128,8 @@ type opened struct {
 	lingers  time.Duration    // a Create may take effect so long after it was asked for
 }
 
-// rebuilds tells whether its Clean makes a computer as if newly made, in the same place: reuse = rebuild.
+// rebuilds tells whether its Clean makes a computer as if newly made, in the same place: reuse =
+// rebuild.
 func (o *opened) rebuilds() bool { return o.reuse == "clean" && !o.stays }
 
 // open returns the provider of a source's record, opening it at first use.
@@ -185,7 +196,8 @@ func (p *Pool) isShut(key int64) bool {
 	return p.shut[key] > 0
 }
 
-// configured returns the configured source that a record belongs to, or nil when its definition is not the one of today.
+// configured returns the configured source that a record belongs to, or nil when its definition is
+// not the one of today.
 func (p *Pool) configured(rec *compute.SourceRecord) *source {
 	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {
 		return s
@@ -193,8 +205,8 @@ func (p *Pool) configured(rec *compute.SourceRecord) *source {
 	return nil
 }
 
-// sourceOf is the source that a record's instances end by: the configured one, or what was kept of it. Of the latter only hooks and what becomes
-// of failed instances are known.
+// sourceOf is the source that a record's instances end by: the configured one, or what was kept of
+// it. Of the latter only hooks and what becomes of failed instances are known.
 func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
 	if s := p.configured(rec); s != nil {
 		return s
@@ -250,7 +262,8 @@ func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *o
 	return rec, p.open(ctx, rec), nil
 }
 
-// prepare makes everything below s known and open before a transaction makes or gives something of it. Children that cannot be opened are left to be passed over.
+// prepare makes everything below s known and open before a transaction makes or gives something of
+// it. Children that cannot be opened are left to be passed over.
 func (p *Pool) prepare(ctx context.Context, s *source) error {
 	if err := p.learn(ctx, s); err != nil {
 		return err
@@ -273,7 +286,8 @@ func (p *Pool) prepare(ctx context.Context, s *source) error {
 	return nil
 }
 
-// learn opens what a source rests on, as its maximum does: the providers below it. Nothing is written but their records.
+// learn opens what a source rests on, as its maximum does: the providers below it. Nothing is
+// written but their records.
 func (p *Pool) learn(ctx context.Context, s *source) error {
 	for _, c := range s.all() {
 		_, o, err := p.record(ctx, c)
@@ -287,7 +301,8 @@ func (p *Pool) learn(ctx context.Context, s *source) error {
 	return nil
 }
 
-// maximum is a source's effective maximum: the smaller of its own and of what its type can have at all; 0: no limit.
+// maximum is a source's effective maximum: the smaller of its own and of what its type can have at
+// all; 0: no limit.
 func (p *Pool) maximum(s *source) int {
 	intrinsic := 0
 	if s.Type == poolType {
@@ -308,7 +323,8 @@ func (p *Pool) maximum(s *source) int {
 	return s.Maximum
 }
 
-// fixed is how many computers a source has that makes none, as far as its provider was opened; 0: it makes them.
+// fixed is how many computers a source has that makes none, as far as its provider was opened; 0:
+// it makes them.
 func (p *Pool) fixed(s *source) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -318,7 +334,8 @@ func (p *Pool) fixed(s *source) int {
 	return 0
 }
 
-// wanted is how many instances a source should have, cached and in use together, when so many are in use: as configured, or as the director aims.
+// wanted is how many instances a source should have, cached and in use together, when so many are
+// in use: as configured, or as the director aims.
 func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
 	if rec != nil && rec.Aim.Until.After(time.Now()) {
@@ -330,7 +347,8 @@ func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 	return w
 }
 
-// keeps is how many instances of a source are not too many when so many are in use: the wanted ones, and those that may be stopped.
+// keeps is how many instances of a source are not too many when so many are in use: the wanted
+// ones, and those that may be stopped.
 func (p *Pool) keeps(s *source, rec *compute.SourceRecord, inUse int) int {
 	w := p.wanted(s, rec, inUse)
 	if s.Cold == 0 {

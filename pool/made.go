@@ -14,19 +14,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What instances are made of may change while their source's record stays: a template's file that somebody edits, and keys of a source whose provider tells by itself what its
-// computers were made of. The store has a note of it, by the source's record: since when it is so, whether one of it has become ready, and if not, why not.
+// What instances are made of may change while their source's record stays: a template's file that
+// somebody edits, and keys of a source whose provider tells by itself what its computers were made
+// of. The store has a note of it, by the source's record: since when it is so, whether one of it
+// has become ready, and if not, why not.
 
 // made is that note.
 type made struct {
-	Template string    `json:"template"`          // as compute.Templated tells it
-	Keys     string    `json:"keys"`              // a digest of the definition that was read with it
-	Changed  string    `json:"changed,omitempty"` // what was changed by then; "": nothing was made before
-	Since    time.Time `json:"since"`
-	First    int64     `json:"first,omitempty"`  // the row of the first instance of it that became ready; 0: none has
-	Failed   int       `json:"failed,omitempty"` // so many did not, before the first that did
-	Why      string    `json:"why,omitempty"`
-	Rolled   bool      `json:"rolled,omitempty"` // nothing that is of before stands ready
+	Template string `json:"template"` // as compute.Templated tells it
+	// a digest of the definition that was read with it
+	Keys string `json:"keys"`
+	// what was changed by then; "": nothing was made before
+	Changed string    `json:"changed,omitempty"`
+	Since   time.Time `json:"since"`
+	// the row of the first instance of it that became ready; 0: none has
+	First  int64  `json:"first,omitempty"`
+	Failed int    `json:"failed,omitempty"` // so many did not, before the first that did
+	Why    string `json:"why,omitempty"`
+	Rolled bool   `json:"rolled,omitempty"` // nothing that is of before stands ready
 }
 
 const madeNotes = "made/" // and a record's key
@@ -61,8 +66,9 @@ func saveMade(tx compute.Tx, key int64, m made) error {
 	return nt.SaveNote(madeNote(key), string(text))
 }
 
-// notice is template, and when that is other than this engine knew it notes that it has changed. Two engines by different configurations tell it once each, when they
-// learn of theirs, and not in turn for ever. It is not called in a transaction.
+// notice is template, and when that is other than this engine knew it notes that it has changed.
+// Two engines by different configurations tell it once each, when they learn of theirs, and not in
+// turn for ever. It is not called in a transaction.
 func (p *Pool) notice(ctx context.Context, s *source) string { return p.noticeOf(ctx, s, p.read(s)) }
 
 // noticeOf is notice by a read that was begun before.
@@ -75,7 +81,8 @@ func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
 	if now == "" || known || key == 0 {
 		return now
 	}
-	if err := p.noteMade(ctx, s, key, now); err != nil && ctx.Err() == nil { // the next look tries again
+	// the next look tries again
+	if err := p.noteMade(ctx, s, key, now); err != nil && ctx.Err() == nil {
 		p.log.Warn("what instances are made of has changed, and that cannot be noted", "source", s.Name, "err", err)
 	}
 	return now
@@ -134,8 +141,9 @@ func (p *Pool) remember(s *source, m made) {
 	s.made = m
 }
 
-// forgive ends the pauses, and the counts of failures, that come of what a source's instances were made of before. Where there was no room one finds out whether there
-// is for the new; a place that does not answer does not for the new either.
+// forgive ends the pauses, and the counts of failures, that come of what a source's instances were
+// made of before. Where there was no room one finds out whether there is for the new; a place that
+// does not answer does not for the new either.
 func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 	all, err := readHitches(tx, rec.Key)
 	if err != nil {
@@ -165,8 +173,9 @@ func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 	return tx.SaveSource(rec)
 }
 
-// overtaken tells whether a template is not what a source's instances are made of any more, as this engine knows or the one by another configuration that has its place: that
-// something of it fails says nothing of the source.
+// overtaken tells whether a template is not what a source's instances are made of any more, as this
+// engine knows or the one by another configuration that has its place: that something of it fails
+// says nothing of the source.
 func (p *Pool) overtaken(name, template string) bool {
 	for next := p.heir(); next != nil; next = p.heir() {
 		p = next
@@ -194,7 +203,8 @@ func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause e
 	return saveMade(tx, key, m)
 }
 
-// unmakeable notes why nothing can be made of a template, as its provider told without making anything: no instance has failed by that.
+// unmakeable notes why nothing can be made of a template, as its provider told without making
+// anything: no instance has failed by that.
 func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error) error {
 	m, err := readMade(tx, key)
 	why := compute.Said(cause)
@@ -242,8 +252,8 @@ func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 	return err
 }
 
-// unready tells, by their records, of the sources of which nothing has become ready since what their instances are made of was changed, and why: something
-// has failed, or nothing can be made.
+// unready tells, by their records, of the sources of which nothing has become ready since what
+// their instances are made of was changed, and why: something has failed, or nothing can be made.
 func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 	nt, ok := tx.(compute.NotesTx)
 	if !ok {
@@ -270,10 +280,12 @@ func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 	return out, nil
 }
 
-// newerRows is how far back instances of now may stand before the first that became ready: they are made beside each other.
+// newerRows is how far back instances of now may stand before the first that became ready: they are
+// made beside each other.
 const newerRows = 64
 
-// newer is what hand-outs of a source prefer, as long as something of before stands ready; ok is false when all are alike.
+// newer is what hand-outs of a source prefer, as long as something of before stands ready; ok is
+// false when all are alike.
 func (p *Pool) newer(s *source) (m made, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -281,7 +293,9 @@ func (p *Pool) newer(s *source) (m made, ok bool) {
 }
 
 // fromCache takes ready instances, those first that are of what the source's are made of now.
-func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) (units []*unit, err error) {
+func (d *draw) fromCache(
+	s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease,
+) (units []*unit, err error) {
 	if m, ok := d.p.newer(s); ok {
 		small := d.small
 		d.of = &m
@@ -295,12 +309,16 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 	return append(units, more...), err
 }
 
-// pick reads up to n ready instances of a source, the oldest first; where only those of now are wanted these alone.
+// pick reads up to n ready instances of a source, the oldest first; where only those of now are
+// wanted these alone.
 func (d *draw) pick(key int64, n int) ([]*compute.Instance, error) {
 	if d.of == nil {
 		return d.tx.Pick(key, n)
 	}
-	is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Ready}, After: max(0, d.of.First-newerRows-1), Limit: n + 2*newerRows})
+	is, err := d.tx.Instances(compute.InstanceQuery{
+		SourceKey: key, States: []compute.State{compute.Ready}, After: max(0, d.of.First-newerRows-1),
+		Limit: n + 2*newerRows,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// ofFile runs a test on a source web whose instances are made like a file; what is made of a text that begins with "broken" fails.
+// ofFile runs a test on a source web whose instances are made like a file; what is made of a text
+// that begins with "broken" fails.
 func ofFile(t *testing.T, source func(*pool.Source), f func(t *testing.T, ctx context.Context, r *rig, of *file)) {
 	of := &file{text: "one", made: map[compute.ID]string{}}
 	inBubble(t, of.whole, web(source), func(t *testing.T, ctx context.Context, r *rig) { f(t, ctx, r, of) })
@@ -74,8 +75,9 @@ func (r *rig) kept(t *testing.T, ctx context.Context, f func()) {
 	all.Wait()
 }
 
-// TestChangeThatDoesNotBecomeReady: of a source whose changed template, or configuration, makes nothing that becomes ready, that is said, since when and why, until one
-// does or it is changed again; what stands ready stays. What is replaced says which of the two was changed.
+// TestChangeThatDoesNotBecomeReady: of a source whose changed template, or configuration, makes
+// nothing that becomes ready, that is said, since when and why, until one does or it is changed
+// again; what stands ready stays. What is replaced says which of the two was changed.
 func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 	source := func(s *pool.Source) { s.Reserve, s.Maximum = 3, 5 }
 	for _, how := range []string{compute.ChangedTemplate, compute.ChangedKeys} {
@@ -106,14 +108,18 @@ func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 					r.kept(t, ctx, func() {
 						time.Sleep(time.Minute)
 						u := said()
-						if u == nil || u.Changed != how || u.Failures == 0 || u.Since.Before(at) || u.Since.Sub(at) > 2*time.Second || !strings.Contains(u.Why, map[string]string{"broken": "no such image", "large": "no node takes it"}[text]) {
+						if u == nil || u.Changed != how || u.Failures == 0 || u.Since.Before(at) ||
+							u.Since.Sub(at) > 2*time.Second || !strings.Contains(
+							u.Why, map[string]string{"broken": "no such image", "large": "no node takes it"}[text],
+						) {
 							t.Fatalf("%s: %+v", text, u)
 						}
 						if want := "nothing by the changed " + how + " has become ready since "; !strings.HasPrefix(u.String(), want) {
 							t.Errorf("for people: %s", u)
 						}
 					})
-					if ids := r.ready(t, ctx); len(ids) != 3 || slices.ContainsFunc(ids, func(id compute.ID) bool { return of.of(id) != "one" }) {
+					if ids := r.ready(t, ctx); len(ids) != 3 ||
+						slices.ContainsFunc(ids, func(id compute.ID) bool { return of.of(id) != "one" }) {
 						t.Errorf("%s: ready are %v", text, ids)
 					}
 				}
@@ -125,7 +131,8 @@ func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 					}
 					time.Sleep(time.Minute)
 				})
-				if ids := r.ready(t, ctx); len(ids) < 3 || slices.ContainsFunc(ids, func(id compute.ID) bool { return of.of(id) != "two" }) {
+				if ids := r.ready(t, ctx); len(ids) < 3 ||
+					slices.ContainsFunc(ids, func(id compute.ID) bool { return of.of(id) != "two" }) {
 					t.Errorf("ready are %v in the end", ids)
 				}
 				es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
@@ -146,7 +153,8 @@ func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 	}
 }
 
-// TestChangeEndsPauses: a change of what instances are made of ends the pauses that what they were made of before has caused, and not that of a place that cannot be reached.
+// TestChangeEndsPauses: a change of what instances are made of ends the pauses that what they were
+// made of before has caused, and not that of a place that cannot be reached.
 func TestChangeEndsPauses(t *testing.T) {
 	for _, c := range []struct {
 		before string
@@ -214,7 +222,8 @@ func TestChangeEndsPauses(t *testing.T) {
 	})
 }
 
-// TestFailureOfBefore: what was begun by the configuration before, and fails after it was changed, is no failure of the new one, nor pauses it.
+// TestFailureOfBefore: what was begun by the configuration before, and fails after it was changed,
+// is no failure of the new one, nor pauses it.
 func TestFailureOfBefore(t *testing.T) {
 	ofFile(t, func(*pool.Source) {}, func(t *testing.T, ctx context.Context, r *rig, of *file) {
 		of.edit("broken")
@@ -238,7 +247,8 @@ func TestFailureOfBefore(t *testing.T) {
 	})
 }
 
-// TestNewFirst: while instances are replaced, those of now are given before those of before, and these when there are no others.
+// TestNewFirst: while instances are replaced, those of now are given before those of before, and
+// these when there are no others.
 func TestNewFirst(t *testing.T) {
 	for _, how := range []string{compute.ChangedTemplate, compute.ChangedKeys} {
 		t.Run(how, func(t *testing.T) {
@@ -259,7 +269,8 @@ func TestNewFirst(t *testing.T) {
 						time.Sleep(100 * time.Millisecond)
 					}
 				})
-				must(t, r.Rolling(ctx, pool.Tending{Go: func(func()) {}})) // which looks, and begins nothing
+				// which looks, and begins nothing
+				must(t, r.Rolling(ctx, pool.Tending{Go: func(func()) {}}))
 				news := 0
 				for _, id := range r.ready(t, ctx) {
 					if of.of(id) == "two" {

@@ -19,9 +19,12 @@ const (
 	mendPatience = time.Minute      // for giving back what an interrupted request took
 )
 
-// finish makes and checks units and tells them to their user, or gives all of them back. again says that another attempt may succeed: a cached
-// instance was found unfit, or a child of a pool, now in skip, could not make its part.
-func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool) (again bool, err error) {
+// finish makes and checks units and tells them to their user, or gives all of them back. again says
+// that another attempt may succeed: a cached instance was found unfit, or a child of a pool, now in
+// skip, could not make its part.
+func (p *Pool) finish(
+	ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool,
+) (again bool, err error) {
 	notify := req.Notify
 	if notify != nil && len(units) > 1 {
 		var mu sync.Mutex
@@ -70,7 +73,8 @@ func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, w
 	return again || cachedFailed, errors.Join(errs...)
 }
 
-// raise brings a unit to where it may be handed out: what is fresh is made and set up from the inside out, what was cached is checked.
+// raise brings a unit to where it may be handed out: what is fresh is made and set up from the
+// inside out, what was cached is checked.
 func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress), waited time.Duration) error {
 	if u.joins {
 		return nil // it has what the others on it have
@@ -120,7 +124,8 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
 	if u.src.Reuse == "rebuild" && !o.rebuilds() {
-		return compute.Unasked(&compute.Error{ID: u.inst.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.src.Type),
+		return compute.Unasked(&compute.Error{ID: u.inst.ID, Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.src.Type),
 			Hint: "say reuse = no: it is discarded, and another one made"})
 	}
 	what, err := u.choice.resolve(ctx, u.src.Name, o.provider)
@@ -144,7 +149,9 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	p.step("create:before")
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
-	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: cmp.Or(image, u.src.Image), Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location, UserData: []byte(what.userData),
+	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name,
+		Installation: p.store.Installation(), Image: cmp.Or(image, u.src.Image),
+		Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location, UserData: []byte(what.userData),
 		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs, MaxPrice: u.most})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
@@ -249,7 +256,10 @@ func (p *Pool) mine(tx compute.Tx, i *compute.Instance) error {
 		return err
 	}
 	if now.Row != i.Row || now.State != i.State || now.Worker != i.Worker || now.Generation != i.Generation {
-		return &compute.Error{ID: i.ID, Kind: compute.ErrStale, Err: fmt.Errorf("it was taken over while it was worked on: it is %s now", now.State)}
+		return &compute.Error{
+			ID: i.ID, Kind: compute.ErrStale,
+			Err: fmt.Errorf("it was taken over while it was worked on: it is %s now", now.State),
+		}
 	}
 	return nil
 }
@@ -280,7 +290,10 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					return err
 				}
 				if u.fresh {
-					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: madeData(u.inst), Project: u.project()})
+					basis, err := tx.Append(&compute.Event{
+						Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: madeData(u.inst),
+						Project: u.project(),
+					})
 					if err != nil {
 						return err
 					}
@@ -326,7 +339,8 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 	return err
 }
 
-// undo gives back everything of a request that failed: what is in order is cached or discarded as a release would, what failed goes.
+// undo gives back everything of a request that failed: what is in order is cached or discarded as a
+// release would, what failed goes.
 func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	var due []compute.ID
 	var elsewhere []*compute.Instance
@@ -355,19 +369,23 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				} else if err != nil {
 					return err
 				} else if i.Row != x.inst.Row || i.Generation != x.inst.Generation || !x.fresh && i.State != compute.Leased {
-					break // its lease ran out meanwhile; it was taken back with all that is behind it
+					// its lease ran out meanwhile; it was taken back with all that is behind it
+					break
 				}
 				if x.fresh || x.err != nil {
 					due = append(due, i.ID)
 				}
-				behind := x.child != nil && x.child.err == nil // it stays the pool's, or comes back with the pool's
+				// it stays the pool's, or comes back with the pool's
+				behind := x.child != nil && x.child.err == nil
 				switch {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
 				case x.err != nil && x.child != nil && x.child.err != nil:
-					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit") // the pool's own part was not begun
+					// the pool's own part was not begun
+					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit")
 				case x.fresh && x.child != nil:
-					// The pool may have done something to its child, so the child stays behind it until it is discarded, and is then cleaned.
+					// The pool may have done something to its child, so the child stays behind it
+					// until it is discarded, and is then cleaned.
 					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
 						err = nil // somebody discarded the child
 					}
@@ -390,7 +408,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 						back = append(back, *t)
 					}
 				case i.State == compute.Leased && gone != nil && x.untouched() && x.child != nil:
-					err, behind = p.forgo(tx, i, "not needed any more"), false // what it drew goes back by itself
+					// what it drew goes back by itself
+					err, behind = p.forgo(tx, i, "not needed any more"), false
 				case i.State == compute.Leased && gone != nil && x.untouched():
 					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
@@ -419,7 +438,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	return p.workOn(ctx, due)
 }
 
-// untouched tells whether nothing was done to an instance that was taken for a request and told to nobody yet, nor to what is behind it: it is as it stood there.
+// untouched tells whether nothing was done to an instance that was taken for a request and told to
+// nobody yet, nor to what is behind it: it is as it stood there.
 func (u *unit) untouched() bool {
 	if u.fresh || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil || u.child != nil && !u.child.untouched() {
 		return false
@@ -435,7 +455,8 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 	return p.gone(tx, i, why)
 }
 
-// spoil records that making or checking an instance failed, and counts failures to create against its source.
+// spoil records that making or checking an instance failed, and counts failures to create against
+// its source.
 func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	why := compute.Said(u.err)
 	if i.State == compute.Leased {
@@ -484,7 +505,8 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 	return p.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
 }
 
-// madeData is what the journal says of an instance that was made: how long its phases took and, where an image may have stood ready for it, what came of that.
+// madeData is what the journal says of an instance that was made: how long its phases took and,
+// where an image may have stood ready for it, what came of that.
 func madeData(i *compute.Instance) map[string]string {
 	data := phaseData(i.Phases)
 	if i.Facts[compute.FactCached] == "" {
@@ -508,7 +530,8 @@ func phaseData(ph compute.Phases) map[string]string {
 	return data
 }
 
-// errLate says that what was made for a request had no place yet when the time was over for which it may wait. Its kind is ErrNoCapacity.
+// errLate says that what was made for a request had no place yet when the time was over for which
+// it may wait. Its kind is ErrNoCapacity.
 type errLate struct{ err error }
 
 func (e *errLate) Error() string { return causeOf(e.err) }
@@ -519,7 +542,8 @@ func isLate(err error) bool {
 	return errors.As(err, &e)
 }
 
-// await repeats f while it says not ready, with growing pauses, and also when a time has come, unless that is zero.
+// await repeats f while it says not ready, with growing pauses, and also when a time has come,
+// unless that is zero.
 func await(ctx context.Context, patience time.Duration, at time.Time, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestPoolLiftsNoMaxTTL has leases through a pool last no longer than its sources allow, asked for, left out, by the pool's own ttl, and extended.
+// TestPoolLiftsNoMaxTTL has leases through a pool last no longer than its sources allow, asked for,
+// left out, by the pool's own ttl, and extended.
 func TestPoolLiftsNoMaxTTL(t *testing.T) {
 	inBubble(t, nil, []pool.Source{
 		{Name: "short", Type: "fake", Digest: "d", MaxTTL: 2 * time.Hour}, {Name: "long", Type: "fake", Digest: "d"},
@@ -18,7 +19,9 @@ func TestPoolLiftsNoMaxTTL(t *testing.T) {
 		{Name: "outer", Type: "pool", Digest: "e", Children: []string{"front"}, TTL: 10 * time.Hour},
 	}, func(t *testing.T, ctx context.Context, r *rig) {
 		for _, source := range []string{"short", "front", "outer"} {
-			if _, err := r.Acquire(ctx, compute.Request{Source: source, Count: 1, Owner: "ann", TTL: 100 * time.Hour}); !errors.Is(err, compute.ErrInvalid) {
+			if _, err := r.Acquire(
+				ctx, compute.Request{Source: source, Count: 1, Owner: "ann", TTL: 100 * time.Hour},
+			); !errors.Is(err, compute.ErrInvalid) {
 				t.Errorf("%s for 100 hours: %v", source, err)
 			}
 			ls, err := r.Acquire(ctx, compute.Request{Source: source, Count: 1, Owner: "ann"})

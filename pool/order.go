@@ -7,9 +7,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// patience is how many that came later may go before the request that has waited longest for something. Then nobody does: so an eighth of what comes free
-// goes by time alone, whatever the priorities and projects, and everybody is served at last. More would let low priorities starve for longer, less would
-// make people wait behind batch work.
+// patience is how many that came later may go before the request that has waited longest for
+// something. Then nobody does: so an eighth of what comes free goes by time alone, whatever the
+// priorities and projects, and everybody is served at last. More would let low priorities starve
+// for longer, less would make people wait behind batch work.
 const patience = 7
 
 // claim is what a project has and may have beside others.
@@ -31,12 +32,14 @@ func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores)
 //  3. of the projects with requests of that priority, the one that has least for its weight, what it would be given before counted;
 //  4. who came first.
 //
-// It is one order for all sources, so that of several who keep others from what they want there is always a first. It has no clock and changes nothing.
+// It is one order for all sources, so that of several who keep others from what they want there is
+// always a first. It has no clock and changes nothing.
 func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.Waiter {
 	ws = slices.Clone(ws)
 	slices.SortFunc(ws, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	due := passedOver(ws)
-	lines := map[int]map[string][]*compute.Waiter{} // by priority and project, in the order of their coming
+	// by priority and project, in the order of their coming
+	lines := map[int]map[string][]*compute.Waiter{}
 	out := make([]*compute.Waiter, 0, len(ws))
 	var priorities []int
 	known := map[string]*claim{}
@@ -90,7 +93,8 @@ func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.W
 	return out
 }
 
-// passedOver tells of requests, which are in the order of their coming, who has waited longest for something and was passed often enough.
+// passedOver tells of requests, which are in the order of their coming, who has waited longest for
+// something and was passed often enough.
 func passedOver(ws []*compute.Waiter) map[int64]bool {
 	due, seen := map[int64]bool{}, map[int64]bool{}
 	for _, w := range ws {
@@ -104,8 +108,8 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 	return due
 }
 
-// passes returns those who are passed when a request of an order is served: who has waited longer than it for something that it wants, longest of all, and
-// stands behind it.
+// passes returns those who are passed when a request of an order is served: who has waited longer
+// than it for something that it wants, longest of all, and stands behind it.
 func passes(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
 	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })
 	if at < 0 {

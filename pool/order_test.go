@@ -37,8 +37,14 @@ func TestOrder(t *testing.T) {
 		{"priority before fairness", []*compute.Waiter{w(1, "a", 0), w(2, "b", 1)}, map[string]float64{"b": 99}, nil, "2 1"},
 		{"who has least", []*compute.Waiter{w(1, "a", 0), w(2, "b", 0)}, map[string]float64{"a": 2, "b": 1}, nil, "2 1"},
 		{"as much: in turns", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 2 4"},
-		{"by weight", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0), w(5, "b", 0)}, nil, map[string]float64{"a": 1, "b": 2}, "1 3 4 2 5"},
-		{"a large one counts as such", []*compute.Waiter{big(w(1, "a", 0), 4, 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
+		{
+			"by weight", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0), w(5, "b", 0)}, nil,
+			map[string]float64{"a": 1, "b": 2}, "1 3 4 2 5",
+		},
+		{
+			"a large one counts as such",
+			[]*compute.Waiter{big(w(1, "a", 0), 4, 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2",
+		},
 		{"cores count", []*compute.Waiter{big(w(1, "a", 0), 1, 8), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
 		{"passed too often", []*compute.Waiter{passed(w(1, "", -5), 7), w(2, "", 10)}, nil, nil, "1 2"},
 		{"passed often", []*compute.Waiter{passed(w(1, "", -5), 6), w(2, "", 10)}, nil, nil, "2 1"},
@@ -66,7 +72,8 @@ func values(ws []*compute.Waiter) (out []compute.Waiter) {
 	return out
 }
 
-// queueModel is a queue for some sources, of which one computer at a time comes free, with leases that end in any order.
+// queueModel is a queue for some sources, of which one computer at a time comes free, with leases
+// that end in any order.
 type queueModel struct {
 	next   int64
 	ws     []*compute.Waiter
@@ -105,18 +112,27 @@ func (m *queueModel) release(n int) {
 	m.out = slices.Delete(m.out, n, n+1)
 }
 
-// TestOrderProperties: whatever comes, nobody is passed by one of equal priority and project that came later and wants what he wants, and whoever waits is
-// served after at most eight hand-outs of what he wants for each who was there before him, and himself.
+// TestOrderProperties: whatever comes, nobody is passed by one of equal priority and project that
+// came later and wants what he wants, and whoever waits is served after at most eight hand-outs of
+// what he wants for each who was there before him, and himself.
 func TestOrderProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &queueModel{held: map[string]float64{}, weight: map[string]float64{"a": rapid.Float64Range(0.1, 10).Draw(t, "a"), "b": 1, "c": rapid.Float64Range(0.1, 10).Draw(t, "c")}}
+		m := &queueModel{
+			held: map[string]float64{},
+			weight: map[string]float64{
+				"a": rapid.Float64Range(0.1, 10).Draw(t, "a"), "b": 1, "c": rapid.Float64Range(0.1, 10).Draw(t, "c"),
+			},
+		}
 		type wait struct{ older, served int }
 		waits := map[int64]*wait{}
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			switch rapid.IntRange(0, 4).Draw(t, "do") {
 			case 0, 1:
 				wants := rapid.SampledFrom([][]int64{{1}, {2}, {1, 2}}).Draw(t, "wants")
-				w := m.join(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "project"), rapid.SampledFrom([]int{-5, 0, 0, 10}).Draw(t, "priority"), wants...)
+				w := m.join(
+					rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "project"),
+					rapid.SampledFrom([]int{-5, 0, 0, 10}).Draw(t, "priority"), wants...,
+				)
 				n := 0
 				for _, o := range m.ws {
 					if o != w {
@@ -153,10 +169,14 @@ func subset(a, b []int64) bool {
 	return !slices.ContainsFunc(a, func(k int64) bool { return !slices.Contains(b, k) })
 }
 
-// TestOrderFair: while all projects want more, what they have is as their weights, but for one instance and the eighth that goes by time alone.
+// TestOrderFair: while all projects want more, what they have is as their weights, but for one
+// instance and the eighth that goes by time alone.
 func TestOrderFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &queueModel{held: map[string]float64{}, weight: map[string]float64{"a": float64(rapid.IntRange(1, 3).Draw(t, "a")), "b": float64(rapid.IntRange(1, 3).Draw(t, "b"))}}
+		m := &queueModel{
+			held:   map[string]float64{},
+			weight: map[string]float64{"a": float64(rapid.IntRange(1, 3).Draw(t, "a")), "b": float64(rapid.IntRange(1, 3).Draw(t, "b"))},
+		}
 		for range 60 { // the first project's flood came before
 			m.join("a", 0, 1)
 		}
@@ -197,11 +217,13 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestPaceAfterAQuietTime: who begins to wait after much has happened reads the end of the journal and no more, and takes nobody for one who still has what
-// he had before.
+// TestPaceAfterAQuietTime: who begins to wait after much has happened reads the end of the journal
+// and no more, and takes nobody for one who still has what he had before.
 func TestPaceAfterAQuietTime(t *testing.T) {
 	const many = 50
-	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = many, many, "as-is" }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = many, many, "as-is" }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		first := r.take(t, ctx, compute.Request{})
 		_, err := r.Queue(ctx)
 		must(t, err)

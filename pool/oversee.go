@@ -11,19 +11,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A place may not answer for a while: a cluster whose API server is being replaced, or the network to it. Then nothing is known of what it has, so nothing of
-// it is given up: its leases live on, and what stands ready there is given to nobody until the place answers again, while others of a pool serve. Who can
-// tell that is a compute.Overseer; a controller asks all of them now and then.
+// A place may not answer for a while: a cluster whose API server is being replaced, or the network
+// to it. Then nothing is known of what it has, so nothing of it is given up: its leases live on,
+// and what stands ready there is given to nobody until the place answers again, while others of a
+// pool serve. Who can tell that is a compute.Overseer; a controller asks all of them now and then.
 
 const (
-	overseeEvery    = 10 * time.Second
-	overseeSoon     = time.Second      // where a provider says that it has news
-	overseeIdle     = time.Minute      // where a source has no instances: what its provider has beside them, it puts away when it is overseen
+	overseeEvery = 10 * time.Second
+	overseeSoon  = time.Second // where a provider says that it has news
+	// where a source has no instances: what its provider has beside them, it puts away when it is
+	// overseen
+	overseeIdle     = time.Minute
 	overseePatience = 10 * time.Second // for it to answer, and for a look at one computer of it
-	awayPause       = 30 * time.Second // until a request finds out whether it answers again, where nobody asks before
+	// until a request finds out whether it answers again, where nobody asks before
+	awayPause = 30 * time.Second
 )
 
-// errAway is for what failed because the place behind a source did not answer: it says nothing about the instance.
+// errAway is for what failed because the place behind a source did not answer: it says nothing
+// about the instance.
 type errAway struct {
 	key int64 // the source's record
 	err error
@@ -40,14 +45,17 @@ func isAway(err error) *errAway {
 	return nil
 }
 
-// doubted tells whether a source did not answer when it was asked last, and away whether it is not to be asked again yet.
-// The record of one says since when and why as its last error. Once its pause is over what stands ready is looked at.
+// doubted tells whether a source did not answer when it was asked last, and away whether it is not
+// to be asked again yet. The record of one says since when and why as its last error. Once its
+// pause is over what stands ready is looked at.
 func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, compute.Unreached) }
 func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
-// reaches asks whether the place behind a provider answers, after an error that may come of that it does not: then that is an errAway. Other errors stay.
+// reaches asks whether the place behind a provider answers, after an error that may come of that it
+// does not: then that is an errAway. Other errors stay.
 func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) error {
-	if o.overseer == nil || ctx.Err() != nil || !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+	if o.overseer == nil || ctx.Err() != nil ||
+		!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, overseePatience)
@@ -114,7 +122,8 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 	return err
 }
 
-// setReached records that a source answers again. What of it waits to be discarded does not wait any longer.
+// setReached records that a source answers again. What of it waits to be discarded does not wait
+// any longer.
 func (p *Pool) setReached(tx compute.Tx, key int64) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil || !doubted(rec) {
@@ -149,8 +158,8 @@ func (p *Pool) seen(tx compute.Tx, key int64) error {
 	return p.setReached(tx, key)
 }
 
-// unhand puts an instance back that was taken for a request and told to nobody, because the place where it is did not answer when it was to be looked at, or as it is
-// in another.
+// unhand puts an instance back that was taken for a request and told to nobody, because the place
+// where it is did not answer when it was to be looked at, or as it is in another.
 func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
 	if e := isAway(cause); e != nil {
@@ -179,9 +188,11 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	return err
 }
 
-// Oversee has the providers of all sources asked what has become of their instances, and returns when they are to be asked again; zero: none is, as far as is known. It is for a
-// process that calls Tend with Apart, as that lives on for what Tend does and not for this. with.Done is called when something has changed, so that there may be more for Tend to do,
-// and news when a provider says that it has something to tell; they must not block. What it began ends with ctx.
+// Oversee has the providers of all sources asked what has become of their instances, and returns
+// when they are to be asked again; zero: none is, as far as is known. It is for a process that
+// calls Tend with Apart, as that lives on for what Tend does and not for this. with.Done is called
+// when something has changed, so that there may be more for Tend to do, and news when a provider
+// says that it has something to tell; they must not block. What it began ends with ctx.
 func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next time.Time, err error) {
 	l := &p.desk.lanes
 	l.mu.Lock()
@@ -193,8 +204,10 @@ func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next tim
 	return p.overseeAll(ctx, l, with, news)
 }
 
-// overseeAll has the providers of sources asked what has become of their instances, each by itself, and returns when that is to be done again. Those of sources without any are asked seldom.
-// again is called when a provider had something to tell while it was asked; nil: only those that are open are asked, and with.Done is called then.
+// overseeAll has the providers of sources asked what has become of their instances, each by itself,
+// and returns when that is to be done again. Those of sources without any are asked seldom. again
+// is called when a provider had something to tell while it was asked; nil: only those that are open
+// are asked, and with.Done is called then.
 func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again func()) (next time.Time, err error) {
 	opens := again != nil
 	if again == nil {
@@ -275,7 +288,8 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 	return next, err
 }
 
-// hasNone tells whether there is nothing of a source that could be given or is in use, and no doubt about that either.
+// hasNone tells whether there is nothing of a source that could be given or is in use, and no doubt
+// about that either.
 func hasNone(rec *compute.SourceRecord) bool {
 	return rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec)
 }
@@ -303,7 +317,8 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	if ctx.Err() != nil {
 		return false, nil
 	}
-	if cause != nil && hasNone(rec) { // nothing is there that could not be reached, and who wants something made finds out
+	// nothing is there that could not be reached, and who wants something made finds out
+	if cause != nil && hasNone(rec) {
 		return false, nil
 	}
 	if cause != nil {
@@ -346,8 +361,9 @@ const perished = "its computer has ended: "
 
 func hasPerished(why string) bool { return strings.HasPrefix(why, perished) }
 
-// fallen marks an error of a way into a computer that was ready once, where it says that there is no such computer any more. Machines that stay do not end: one that is not found may only
-// not be named any more.
+// fallen marks an error of a way into a computer that was ready once, where it says that there is
+// no such computer any more. Machines that stay do not end: one that is not found may only not be
+// named any more.
 func fallen(o *opened, err error) error {
 	if o == nil || o.stays || errors.Is(err, compute.ErrEnded) || !errors.Is(err, compute.ErrNotFound) {
 		return err
@@ -359,7 +375,8 @@ func fallen(o *opened, err error) error {
 	return out
 }
 
-// lamented says in place of an error that an instance is nobody's, or not there, why it is not who's any more, where its computer has ended under his lease.
+// lamented says in place of an error that an instance is nobody's, or not there, why it is not
+// who's any more, where its computer has ended under his lease.
 func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
@@ -368,10 +385,14 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 	if e != nil || len(ls) == 0 || !hasPerished(ls[0].Why) {
 		return err
 	}
-	return &compute.Error{ID: id, Kind: compute.ErrNotLeased, Err: compute.Ended(fmt.Errorf("the lease has ended: %s", ls[0].Why)), Hint: "`hostler acquire -s " + ls[0].Source + "` gets another"}
+	return &compute.Error{
+		ID: id, Kind: compute.ErrNotLeased, Err: compute.Ended(fmt.Errorf("the lease has ended: %s", ls[0].Why)),
+		Hint: "`hostler acquire -s " + ls[0].Source + "` gets another",
+	}
 }
 
-// bury ends the use of an instance whose computer is no more. What is still being handed out is left to who hands it out.
+// bury ends the use of an instance whose computer is no more. What is still being handed out is
+// left to who hands it out.
 func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -388,7 +409,8 @@ func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
 			if err := p.bury(tx, l.Pool, why); err != nil {
 				return err
 			}
-			if i, err = tx.Instance(id); errors.Is(err, compute.ErrNotFound) { // it came back with that, and went
+			// it came back with that, and went
+			if i, err = tx.Instance(id); errors.Is(err, compute.ErrNotFound) {
 				return nil
 			} else if err != nil {
 				return err

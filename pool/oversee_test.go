@@ -73,7 +73,8 @@ func (o overseen) Destroy(ctx context.Context, id compute.ID) error {
 	return o.Provider.Destroy(ctx, id)
 }
 
-// inPlaces runs a test on sources a and b, each in a place, and a pool over both, with what is due done as a controller does it.
+// inPlaces runs a test on sources a and b, each in a place, and a pool over both, with what is due
+// done as a controller does it.
 func inPlaces(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a *venue)) {
 	places := map[string]*venue{"a": {}, "b": {}}
 	change := func(o *pool.Options) {
@@ -121,8 +122,8 @@ func (r *rig) status(t *testing.T, ctx context.Context, name string) compute.Sou
 	return compute.SourceStatus{}
 }
 
-// TestAway: a place that does not answer for ten minutes loses nothing. Its leases stay, what stands ready there is given to nobody, others of a pool serve; then
-// all is as before.
+// TestAway: a place that does not answer for ten minutes loses nothing. Its leases stay, what
+// stands ready there is given to nobody, others of a pool serve; then all is as before.
 func TestAway(t *testing.T) {
 	inPlaces(t, func(t *testing.T, ctx context.Context, r *rig, a *venue) {
 		mine := r.take(t, ctx, compute.Request{Source: "a"})
@@ -139,14 +140,17 @@ func TestAway(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		a.set(true, nil)
-		if got := r.take(t, ctx, compute.Request{Source: "both"}); got.Instance != "both-b-1" { // nobody has found out yet
+		// nobody has found out yet
+		if got := r.take(t, ctx, compute.Request{Source: "both"}); got.Instance != "both-b-1" {
 			t.Errorf("got %s", got.Instance)
 		}
-		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, mine.Instance)) // it cannot be told now
+		// it cannot be told now
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, mine.Instance))
 		for range 10 {
 			time.Sleep(time.Minute)
 			s := r.status(t, ctx, "a")
-			if s.Available == nil || *s.Available != 0 || s.Counts.Ready != ready || !strings.Contains(s.LastError, "no route to host") || !s.Paused.After(time.Now()) {
+			if s.Available == nil || *s.Available != 0 || s.Counts.Ready != ready ||
+				!strings.Contains(s.LastError, "no route to host") || !s.Paused.After(time.Now()) {
 				t.Fatalf("%+v", s)
 			}
 			_, err := r.Acquire(ctx, compute.Request{Source: "a", Count: 1, Owner: "ann"})
@@ -157,7 +161,8 @@ func TestAway(t *testing.T) {
 		}
 		a.set(false, nil)
 		time.Sleep(12 * time.Second)
-		if s := r.status(t, ctx, "a"); s.Counts.Ready != ready || s.Counts.Discarding != 0 || s.LastError != "" || s.Available == nil || *s.Available == 0 {
+		if s := r.status(t, ctx, "a"); s.Counts.Ready != ready || s.Counts.Discarding != 0 || s.LastError != "" ||
+			s.Available == nil || *s.Available == 0 {
 			t.Errorf("afterwards %+v", s)
 		}
 		if got := r.take(t, ctx, compute.Request{Source: "both"}); !strings.HasPrefix(string(got.Instance), "both-a-") {

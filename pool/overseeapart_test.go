@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestOverseenApart: a process that tends what is due without overseeing asks for that by itself. It has nothing open yet of what others have leased, and opens it; where there is nothing to
+// TestOverseenApart: a process that tends what is due without overseeing asks for that by itself.
+// It has nothing open yet of what others have leased, and opens it; where there is nothing to
 // oversee, nothing is to be done again.
 func TestOverseenApart(t *testing.T) {
 	at, opened := &venue{}, 0

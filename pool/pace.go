@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	paceEvents = 2000 // of the journal that is read at once, the newest: some milliseconds' work, also after a time in which nobody waited
-	paceLast   = 100  // so many durations count, as with a gauge
+	// of the journal that is read at once, the newest: some milliseconds' work, also after a time
+	// in which nobody waited
+	paceEvents = 2000
+	paceLast   = 100 // so many durations count, as with a gauge
 )
 
 // pace is how fast sources come free and are made, by the journal. The zero value has read nothing.
@@ -66,7 +68,8 @@ func (pc *pace) take(events []*compute.Event) {
 	if pc.sources == nil {
 		pc.sources = map[string]*tempo{}
 	}
-	if len(events) >= paceEvents && events[0].ID > pc.last+1 { // there was more, of which nothing is known: also not what of it has ended
+	// there was more, of which nothing is known: also not what of it has ended
+	if len(events) >= paceEvents && events[0].ID > pc.last+1 {
 		for _, t := range pc.sources {
 			t.out, t.given = map[compute.ID]int64{}, 0
 		}
@@ -106,7 +109,8 @@ func (t *tempo) began(id compute.ID, at time.Time) {
 	t.out[id] = since
 }
 
-// ended counts a lease that lasted for so long. One that ended before it began, as the clock was set back meanwhile, lasted for no time.
+// ended counts a lease that lasted for so long. One that ended before it began, as the clock was
+// set back meanwhile, lasted for no time.
 func (t *tempo) ended(d time.Duration) {
 	d = max(0, d)
 	t.total += d
@@ -119,9 +123,10 @@ func (t *tempo) ended(d time.Duration) {
 	t.next = (t.next + 1) % paceLast
 }
 
-// hold is how long a lease lasts: the most likely mean where some have ended and others have not, which is the time that all of them lasted so far
-// divided by how many ended (of durations that are exponential, which those of many users nearly are). 0: it is not known, as none has ended.
-// It costs the same however many there are: it is asked for each request that waits.
+// hold is how long a lease lasts: the most likely mean where some have ended and others have not,
+// which is the time that all of them lasted so far divided by how many ended (of durations that are
+// exponential, which those of many users nearly are). 0: it is not known, as none has ended. It
+// costs the same however many there are: it is asked for each request that waits.
 func (t *tempo) hold(now time.Time) time.Duration {
 	if len(t.held) == 0 {
 		return 0
@@ -131,10 +136,12 @@ func (t *tempo) hold(now time.Time) time.Duration {
 	return time.Duration(sum / float64(len(t.held)))
 }
 
-// estimate is until so many instances, those for the people ahead and for the request itself, have come free or are made; 0: not known.
+// estimate is until so many instances, those for the people ahead and for the request itself, have
+// come free or are made; 0: not known.
 //
-// c leases that last H each end at a rate of c/H (Little's law), so n of them take n·H/c. Where there is room for m more, each takes as long to make as
-// the last one did, m at a time. What is faster counts; behind a quota only the leases do.
+// c leases that last H each end at a rate of c/H (Little's law), so n of them take n·H/c. Where
+// there is room for m more, each takes as long to make as the last one did, m at a time. What is
+// faster counts; behind a quota only the leases do.
 func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 	pc := &d.p.hall.pace
 	best := time.Duration(0)
@@ -154,7 +161,8 @@ func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 		}
 		hold, made := t.hold(d.now), t.made
 		pc.mu.Unlock()
-		// What is ready while somebody waits is on its way to him, and what is being cleaned soon will be.
+		// What is ready while somebody waits is on its way to him, and what is being cleaned soon
+		// will be.
 		if among := r.Counts.InUse() + r.Counts.Ready + r.Counts.Cleaning; among > 0 && hold > 0 {
 			best = shorter(best, scale(hold, n, among))
 		}

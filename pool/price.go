@@ -9,13 +9,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// checkPrice refuses a request whose price is below that of all that its source could give it, or where nobody knows a price.
+// checkPrice refuses a request whose price is below that of all that its source could give it, or
+// where nobody knows a price.
 func (p *Pool) checkPrice(ctx context.Context, s *source, req compute.Request) error {
 	switch {
 	case req.MaxPrice == 0:
 		return nil
 	case !(req.MaxPrice > 0):
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("a price of %v for an hour: it must be more than nothing", req.MaxPrice)}
+		return &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("a price of %v for an hour: it must be more than nothing", req.MaxPrice),
+		}
 	}
 	least := 0.0
 	for _, c := range s.all() {
@@ -36,11 +40,13 @@ func (p *Pool) checkPrice(ctx context.Context, s *source, req compute.Request) e
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Hint: "ask for a higher price, or another source",
 			Err: &errSmall{fmt.Sprintf("an instance costs %v for an hour, and at most %v is asked for", least, req.MaxPrice)}}
 	}
-	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("nobody knows what an instance costs, so none can be had for at most a price"),
+	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+		Err:  errors.New("nobody knows what an instance costs, so none can be had for at most a price"),
 		Hint: "`price` in its source.conf is what one costs for an hour"}
 }
 
-// affords tells whether a source may make an instance for at most a price; 0: any. A provider that has prices itself keeps to it.
+// affords tells whether a source may make an instance for at most a price; 0: any. A provider that
+// has prices itself keeps to it.
 func (p *Pool) affords(s *source, most float64) bool {
 	if most == 0 || s.Type == poolType {
 		return true
@@ -53,8 +59,8 @@ func (p *Pool) affords(s *source, most float64) bool {
 	return s.Price > 0 && s.Price <= most
 }
 
-// dear tells whether an instance that stands ready, or the real one behind it, costs more than most (0: anything will do), as far as anybody knows: as it says itself, or
-// else its source.
+// dear tells whether an instance that stands ready, or the real one behind it, costs more than most
+// (0: anything will do), as far as anybody knows: as it says itself, or else its source.
 func (d *draw) dear(i *compute.Instance, most float64) (bool, error) {
 	if most == 0 {
 		return false, nil

@@ -9,8 +9,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestKeptForAPrice: who asks for nothing but a price, and for whom nothing can be made now, has what comes to stand ready for that, and not who comes after him. What
-// is dearer is not kept for him.
+// TestKeptForAPrice: who asks for nothing but a price, and for whom nothing can be made now, has
+// what comes to stand ready for that, and not who comes after him. What is dearer is not kept for
+// him.
 func TestKeptForAPrice(t *testing.T) {
 	for name, price := range map[string]float64{"his": 2, "dearer": 0.5} {
 		t.Run(name, func(t *testing.T) {
@@ -27,12 +28,15 @@ func TestKeptForAPrice(t *testing.T) {
 				given := make(chan compute.ID, 1)
 				go func() {
 					defer close(given)
-					if ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "eve", MaxPrice: price, Wait: time.Hour}); err == nil {
+					if ls, err := r.Acquire(
+						ctx, compute.Request{Source: "web", Count: 1, Owner: "eve", MaxPrice: price, Wait: time.Hour},
+					); err == nil {
 						given <- ls[0].Instance
 					}
 				}()
 				time.Sleep(10 * time.Second)
-				must(t, r.store.Update(ctx, func(tx compute.Tx) error { // so that nobody is woken by it
+				// so that nobody is woken by it
+				must(t, r.store.Update(ctx, func(tx compute.Tx) error {
 					l, err := tx.LeaseOf(first.Instance)
 					must(t, err)
 					l.Ended = time.Now()

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// ProcessOf returns what tells a living process from a later one with its number. ErrNotFound: there is none.
+// ProcessOf returns what tells a living process from a later one with its number. ErrNotFound:
+// there is none.
 func ProcessOf(pid int) (compute.Process, error) {
 	s, err := proc.Look(pid)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.Ended() {

@@ -13,17 +13,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Promotion says which image a source's instances come from in place of its own. It is recorded with the store, and counts for as long as the source names the
-// image in its definition that it named then.
+// Promotion says which image a source's instances come from in place of its own. It is recorded
+// with the store, and counts for as long as the source names the image in its definition that it
+// named then.
 type Promotion struct {
 	Source string     `json:"source"`
 	Image  string     `json:"image"`            // as a Spec asks for it; "": the source's own again
 	Name   string     `json:"name"`             // as it was called
 	Since  time.Time  `json:"since"`            // it was promoted, or gone back to
 	Before []Promoted `json:"before,omitempty"` // what counted before, the last one at the end
-	Proved bool       `json:"proved"`           // there was a time when all ready instances came from it
-	Failed string     `json:"failed,omitempty"` // the name of the image that was gone back from, since its instances did not become ready
-	Why    string     `json:"why,omitempty"`    // they did not
+	// there was a time when all ready instances came from it
+	Proved bool `json:"proved"`
+	// the name of the image that was gone back from, since its instances did not become ready
+	Failed string `json:"failed,omitempty"`
+	Why    string `json:"why,omitempty"` // they did not
 
 	Place string `json:"place"` // of the definition
 	Own   string `json:"own"`   // its image
@@ -40,7 +43,8 @@ const (
 	mostBefore = 10           // images of a source that can be gone back to
 )
 
-// factPromoted is the fact of an instance that came from a promoted image: which one, as a Spec asks for it.
+// factPromoted is the fact of an instance that came from a promoted image: which one, as a Spec
+// asks for it.
 const factPromoted = "promoted"
 
 // readPromotions reads all of them, by source.
@@ -85,7 +89,8 @@ func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
 	return all, err
 }
 
-// RecordedPromotions returns all that a store has, by source, also those that count no more since their source was changed.
+// RecordedPromotions returns all that a store has, by source, also those that count no more since
+// their source was changed.
 func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promotion, err error) {
 	err = store.View(ctx, func(tx compute.Tx) error {
 		all, err = readPromotions(tx)
@@ -103,7 +108,8 @@ func (p *Pool) promoted(tx compute.Tx, s *source) (Promotion, error) {
 	return Promotion{}, err
 }
 
-// Promote has a source's instances come from an image from now on. What stands ready is replaced by RollOut.
+// Promote has a source's instances come from an image from now on. What stands ready is replaced by
+// RollOut.
 func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, error) {
 	s, id, err := p.promotable(ctx, name, image)
 	if err != nil {
@@ -118,7 +124,8 @@ func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, erro
 	}, "promoted")
 }
 
-// PromoteBack has a source's instances come from the image that they came from before the one that is promoted.
+// PromoteBack has a source's instances come from the image that they came from before the one that
+// is promoted.
 func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) {
 	s, err := p.find(name)
 	if err != nil {
@@ -126,7 +133,10 @@ func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) 
 	}
 	return p.promote(ctx, s, func(now Promotion) (Promotion, error) {
 		if len(now.Before) == 0 {
-			return now, &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("there is no image to go back to: none was promoted before")}
+			return now, &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrConflict,
+				Err: errors.New("there is no image to go back to: none was promoted before"),
+			}
 		}
 		return now.back(), nil
 	}, "promotion taken back")
@@ -184,13 +194,17 @@ func (pr Promotion) title() string {
 	return pr.Name
 }
 
-// promotable finds which content an image's name stands for, where the source's provider makes computers from images.
+// promotable finds which content an image's name stands for, where the source's provider makes
+// computers from images.
 func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, id string, err error) {
 	if s, err = p.find(name); err != nil {
 		return nil, "", err
 	}
 	if s.Type == poolType {
-		return nil, "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"), Hint: "promote it for its sources"}
+		return nil, "", &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
+			Hint: "promote it for its sources",
+		}
 	}
 	provider, err := p.Provider(ctx, name)
 	if err != nil {
@@ -229,7 +243,8 @@ func mark(i *compute.Instance, image string) {
 	i.Facts = facts
 }
 
-// MadeOf is the image that an instance was made of in place of its source's own, as it was chosen or promoted; "": none.
+// MadeOf is the image that an instance was made of in place of its source's own, as it was chosen
+// or promoted; "": none.
 func MadeOf(i compute.Instance) string {
 	if i.Facts[compute.FactChosen] != "" && i.Facts["image"] != "" {
 		return i.Facts["image"]
@@ -237,9 +252,11 @@ func MadeOf(i compute.Instance) string {
 	return i.Facts[factPromoted]
 }
 
-// retreat goes back from a promoted image of which an instance did not become ready, as long as it has not proved good.
+// retreat goes back from a promoted image of which an instance did not become ready, as long as it
+// has not proved good.
 func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) error {
-	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) || errors.Is(cause, context.Canceled) {
+	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||
+		errors.Is(cause, context.Canceled) {
 		return nil
 	}
 	all, err := readPromotions(tx)
@@ -252,7 +269,10 @@ func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) erro
 	}
 	next := now.back()
 	next.Failed, next.Why = now.Name, compute.Said(cause)
-	_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: "promotion failed", Source: s.Name, Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.title(), compute.Said(cause))})
+	_, err = tx.Append(&compute.Event{
+		Time: time.Now(), Kind: "promotion failed", Source: s.Name,
+		Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.title(), compute.Said(cause)),
+	})
 	if err != nil {
 		return err
 	}

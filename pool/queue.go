@@ -12,28 +12,34 @@ import (
 )
 
 const (
-	// tick is how often it is looked for those who wait whether another process has written; that look reads a counter in shared memory. Where nothing has happened
-	// for long it is done less often.
+	// tick is how often it is looked for those who wait whether another process has written; that
+	// look reads a counter in shared memory. Where nothing has happened for long it is done less
+	// often.
 	tick     = 10 * time.Millisecond
 	tickMost = 100 * time.Millisecond
-	// chores is how often it is looked for them for leases that are over and for work that a dead process left, unless it is known that some will be over before.
+	// chores is how often it is looked for them for leases that are over and for work that a dead
+	// process left, unless it is known that some will be over before.
 	chores     = time.Second
 	choresMost = 5 * time.Second
 )
 
-// unhurried is the time until the next look where nothing has happened for so long: a twentieth of that, within bounds. So nobody waits noticeably longer for it,
-// and many who wait for hours cost next to nothing.
+// unhurried is the time until the next look where nothing has happened for so long: a twentieth of
+// that, within bounds. So nobody waits noticeably longer for it, and many who wait for hours cost
+// next to nothing.
 func unhurried(quiet, least, most time.Duration) time.Duration {
 	return min(max(least, quiet/20), most)
 }
 
-// queue waits until a request can be served. First comes what is due: it may be all that is missing. A request that may not wait is still let
-// wait for what is on its way into or out of the cache, as that ends by itself.
+// queue waits until a request can be served. First comes what is due: it may be all that is
+// missing. A request that may not wait is still let wait for what is on its way into or out of the
+// cache, as that ends by itself.
 func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort, start time.Time) ([]compute.Lease, error) {
-	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait { // while something was made for it, in vain
+	// while something was made for it, in vain
+	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait {
 		return nil, p.timedOut(ctx, s, req, start, "", short)
 	}
-	if req.Wait == 0 || short.worn || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
+	// of many who come at once one is enough, if they wait: the usher goes on with it
+	if req.Wait == 0 || short.worn || p.tended(s) {
 		bounded, cancel := ctx, func() {}
 		if req.Wait > 0 { // a provider that hangs keeps nobody for longer
 			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
@@ -48,14 +54,16 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		return leases, err
 	}
 	if req.Wait == 0 && (len(short.causes) > 0 || !p.moving(ctx, s)) {
-		if !slices.ContainsFunc(short.causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) && len(short.causes) > 0 {
+		if !slices.ContainsFunc(short.causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) &&
+			len(short.causes) > 0 {
 			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.causes...)}
 		}
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
 			Hint: p.wayOut(ctx, s, len(short.causes) > 0, true)}
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
+		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose,
+		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
 	if w.Wants, err = p.wants(ctx, s, req); err != nil {
 		return nil, err
 	}
@@ -73,7 +81,8 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	return leases, err
 }
 
-// tended tells whether it is time to do what is due for a source that is to be waited for, and notes that it is done.
+// tended tells whether it is time to do what is due for a source that is to be waited for, and
+// notes that it is done.
 func (p *Pool) tended(s *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +96,8 @@ func (p *Pool) tended(s *source) bool {
 // seatKey is how a request in the queue lies on the desk.
 func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
 
-// join puts a request into the queue. Whether it is there is not known when the store could not say so: then it is a ghost.
+// join puts a request into the queue. Whether it is there is not known when the store could not say
+// so: then it is a ghost.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
 	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
@@ -120,8 +130,9 @@ func (p *Pool) leave(ctx context.Context, id int64) error {
 	return err
 }
 
-// haunt notes that there may be ghosts: requests in the queue for which nobody waits, though this process lives. They would keep all others waiting for as
-// long as it does, so they go before the next thing that is done.
+// haunt notes that there may be ghosts: requests in the queue for which nobody waits, though this
+// process lives. They would keep all others waiting for as long as it does, so they go before the
+// next thing that is done.
 func (p *Pool) haunt() {
 	p.mu.Lock()
 	p.haunted = true
@@ -171,7 +182,9 @@ func (p *Pool) version(ctx context.Context) int64 {
 }
 
 // wait tries again whenever its turn may have come. short is why it waits, if that is known.
-func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, short *errShort, start time.Time) ([]compute.Lease, error) {
+func (p *Pool) wait(
+	ctx context.Context, s *source, req compute.Request, w *compute.Waiter, short *errShort, start time.Time,
+) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
 		t := time.NewTimer(max(0, req.Wait-time.Since(start)))
@@ -194,7 +207,8 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 			p.attend(st)
 			continue
 		}
-		// Of several reasons to wake select takes any; from here on their order is ours, so that a simulation replays.
+		// Of several reasons to wake select takes any; from here on their order is ours, so that a
+		// simulation replays.
 		p.step("queue:woken")
 		late := false
 		if over != nil {
@@ -237,7 +251,8 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 			return nil, short
 		}
 		p.missed(st)
-		if w.ID == 0 { // what it got was not fit, and there is no more now: it waits as if it had just come
+		// what it got was not fit, and there is no more now: it waits as if it had just come
+		if w.ID == 0 {
 			if err := p.join(ctx, w); err != nil {
 				return nil, err
 			}
@@ -246,10 +261,15 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 	}
 }
 
-// timedOut is the error of a request that has waited for as long as it wanted to. reason is why it was not its turn, and short why it could not be served then.
+// timedOut is the error of a request that has waited for as long as it wanted to. reason is why it
+// was not its turn, and short why it could not be served then.
 func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
-		Err:  fmt.Errorf("%s free within %v", map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1], time.Since(start).Round(100*time.Millisecond)),
+		Err: fmt.Errorf(
+			"%s free within %v",
+			map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1],
+			time.Since(start).Round(100*time.Millisecond),
+		),
 		Hint: p.wayOut(ctx, s, reason != "" || short != nil && len(short.causes) > 0, false)}
 	if reason == "" && short != nil {
 		reason = strings.TrimPrefix(short.Error(), s.Name+": no capacity: ")
@@ -260,8 +280,9 @@ func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, sta
 	return e
 }
 
-// wayOut is what somebody may do who had nothing of a source: where its place cannot be reached, where what was asked for cannot be made, as a reason says, and where others
-// have what there is. zero: he did not wait.
+// wayOut is what somebody may do who had nothing of a source: where its place cannot be reached,
+// where what was asked for cannot be made, as a reason says, and where others have what there is.
+// zero: he did not wait.
 func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string {
 	inUse, unreachable := false, ""
 	err := p.store.View(ctx, func(tx compute.Tx) error {
@@ -295,13 +316,16 @@ func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string 
 	return ""
 }
 
-// moving tells whether instances of a source are being cleaned or discarded, so that there will be room without anybody's release.
+// moving tells whether instances of a source are being cleaned or discarded, so that there will be
+// room without anybody's release.
 func (p *Pool) moving(ctx context.Context, s *source) bool {
 	moving := false
 	err := p.store.View(ctx, func(tx compute.Tx) error {
 		moving = false
 		for _, c := range s.all() {
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: p.keyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding}})
+			is, err := tx.Instances(compute.InstanceQuery{
+				SourceKey: p.keyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding},
+			})
 			if err != nil {
 				return err
 			}

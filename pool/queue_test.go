@@ -90,7 +90,8 @@ func TestQueueCancelled(t *testing.T) {
 	})
 }
 
-// TestCreateFailsOnTheWay: a request for several is all or nothing, and what was made of it goes back.
+// TestCreateFailsOnTheWay: a request for several is all or nothing, and what was made of it goes
+// back.
 func TestCreateFailsOnTheWay(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "web")
@@ -171,7 +172,8 @@ func TestChecked(t *testing.T) {
 	})
 }
 
-// noSlot waits in vain for a place of an instance. On a busy machine the time may be over before it begins to wait: then there is more of it.
+// noSlot waits in vain for a place of an instance. On a busy machine the time may be over before it
+// begins to wait: then there is more of it.
 func (r *rig) noSlot(t *testing.T, ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) {
 	t.Helper()
 	for limit := 50 * time.Millisecond; ; limit *= 4 {
@@ -246,7 +248,8 @@ func TestSlotsDetached(t *testing.T) {
 	_, err := r.Slot(ctx, r.take(t, ctx, compute.Request{}).Instance, detached)
 	kind(t, err, compute.ErrLost)
 
-	// Two who both find one place taken by a detached command, where three are: they do not wait for each other.
+	// Two who both find one place taken by a detached command, where three are: they do not wait
+	// for each other.
 	other := r.take(t, ctx, compute.Request{})
 	var all sync.WaitGroup
 	single := func(context.Context) (int, error) { return 1, nil }
@@ -285,8 +288,8 @@ func TestRestsOn(t *testing.T) {
 	})
 }
 
-// TestTwoComeFree: of several instances that come free at once each waiter has his at once, also where it is known only when the first has his whether
-// the second fits.
+// TestTwoComeFree: of several instances that come free at once each waiter has his at once, also
+// where it is known only when the first has his whether the second fits.
 func TestTwoComeFree(t *testing.T) {
 	big := pool.Source{Name: "big", Type: "fake", Digest: "d", Reserve: 2, Maximum: 2, Reuse: "as-is"}
 	front := pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"big"}, Reserve: 2}

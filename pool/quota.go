@@ -52,7 +52,8 @@ func (e *errQuota) Error() string { return e.text }
 // errTaken says that a request is not in the queue any more, though it waits.
 var errTaken = errors.New("was taken out of the queue")
 
-// count is what an instance counts under quotas: its own size, or the part of it that is leased. Where cores are not known they count one.
+// count is what an instance counts under quotas: its own size, or the part of it that is leased.
+// Where cores are not known they count one.
 func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity, error) {
 	leaf := u
 	for leaf.child != nil {
@@ -96,8 +97,9 @@ func times(n int, size int64) int64 {
 	return int64(n) * size
 }
 
-// asked is what a request counts before it is known what it gets: its own sizes or, without a choice of its own, what its source is likely to give if that is
-// more; and the least that this can cost.
+// asked is what a request counts before it is known what it gets: its own sizes or, without a
+// choice of its own, what its source is likely to give if that is more; and the least that this can
+// cost.
 func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen bool) compute.Capacity {
 	cost, known := 0.0, false
 	s := p.sources[source]
@@ -125,7 +127,10 @@ func (d *draw) book(u *unit) {
 		if l.Share != nil && cores == 0 {
 			cores = -1 // none, and not the one that is booked where nothing is said
 		}
-		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, cores, d.least.Memory, d.choice != choice{})}
+		u.inst.Booked = compute.Booking{
+			Project: l.Project, Owner: l.Owner,
+			Holds: d.p.asked(u.src.Name, 1, cores, d.least.Memory, d.choice != choice{}),
+		}
 	}
 }
 
@@ -176,7 +181,8 @@ func (d *draw) bookings() error {
 	return nil
 }
 
-// within judges whether a project and one of its users may have so much more: *errQuota when not now, ErrTooLarge when never.
+// within judges whether a project and one of its users may have so much more: *errQuota when not
+// now, ErrTooLarge when never.
 func (d *draw) within(project, owner string, more compute.Capacity) error {
 	pr := d.p.project(project)
 	for _, l := range []struct {
@@ -190,7 +196,8 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 			continue
 		}
 		if what := beyond(more, l.limit); what != "" {
-			return &compute.Error{Kind: compute.ErrTooLarge, Err: &errSmall{fmt.Sprintf("%s may have %s, and %s asked for", l.whose, limited(what, l.limit), amount(what, more))},
+			return &compute.Error{Kind: compute.ErrTooLarge,
+				Err:  &errSmall{fmt.Sprintf("%s may have %s, and %s asked for", l.whose, limited(what, l.limit), amount(what, more))},
 				Hint: "ask for less, or have the quota raised in its project.conf"}
 		}
 		has, err := d.held(project, l.owner)
@@ -198,14 +205,18 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 			return err
 		}
 		if what := beyond(has.Add(more), l.limit); what != "" {
-			return &errQuota{l.key, fmt.Sprintf("%s has %s of %s, and %s asked for", l.whose, plain(what, has), limited(what, l.limit), amount(what, more))}
+			return &errQuota{
+				l.key,
+				fmt.Sprintf("%s has %s of %s, and %s asked for", l.whose, plain(what, has), limited(what, l.limit), amount(what, more)),
+			}
 		}
 	}
 	return nil
 }
 
-// keepQuota judges new instances that turned out larger than they were counted while they were made, in the transaction that hands them out: what several
-// requests at once were let begin may be more than all of them may have. booked is what they were counted.
+// keepQuota judges new instances that turned out larger than they were counted while they were
+// made, in the transaction that hands them out: what several requests at once were let begin may be
+// more than all of them may have. booked is what they were counted.
 func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) error {
 	l := units[0].lease
 	if pr := p.project(l.Project); !pr.limited() || strings.HasPrefix(l.Owner, "pool:") {
@@ -225,7 +236,8 @@ func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) 
 	if err := d.bookings(); err != nil {
 		return err
 	}
-	for _, key := range [][2]string{{l.Project, l.Owner}, {l.Project, ""}} { // they are in the sums of the leases by now
+	// they are in the sums of the leases by now
+	for _, key := range [][2]string{{l.Project, l.Owner}, {l.Project, ""}} {
 		d.booked[key] = d.booked[key].Less(all)
 	}
 	err := d.within(l.Project, l.Owner, all)

@@ -23,7 +23,8 @@ func limits(all map[string]pool.Project) func(*pool.Options) {
 	return func(o *pool.Options) { o.Projects = func(name string) pool.Project { return all[name] } }
 }
 
-// TestQuota: a project has no more than its quota; who asks for more waits behind nobody else, and is told why.
+// TestQuota: a project has no more than its quota; who asks for more waits behind nobody else, and
+// is told why.
 func TestQuota(t *testing.T) {
 	inBubble(t, limits(map[string]pool.Project{
 		"red":  {Quota: compute.Capacity{Count: 2}},
@@ -85,7 +86,8 @@ func TestQuota(t *testing.T) {
 		must(t, err)
 		q, err := r.Queue(ctx)
 		must(t, err)
-		if len(q) != 1 || q[0].Owner != "joe" || q[0].Project != "red" || q[0].Position != 1 || !strings.Contains(q[0].Reason, "project red has 2 of 2") {
+		if len(q) != 1 || q[0].Owner != "joe" || q[0].Project != "red" || q[0].Position != 1 ||
+			!strings.Contains(q[0].Reason, "project red has 2 of 2") {
 			t.Errorf("the queue is %+v", q)
 		}
 		mu.Lock()
@@ -98,7 +100,8 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// TestQuotaHolds: however many ask at once, in however many processes, for what has still to be made, a project has no more than its quota.
+// TestQuotaHolds: however many ask at once, in however many processes, for what has still to be
+// made, a project has no more than its quota.
 func TestQuotaHolds(t *testing.T) {
 	dir := t.TempDir()
 	sources := []pool.Source{{Name: "web", Type: "fake", Digest: "d"}}
@@ -119,7 +122,9 @@ func TestQuotaHolds(t *testing.T) {
 		for n := range 48 {
 			wg.Go(func() {
 				who := fmt.Sprint("u", n%4)
-				ls, err := engines[n%len(engines)].Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: who, Project: "red"})
+				ls, err := engines[n%len(engines)].Acquire(
+					t.Context(), compute.Request{Source: "web", Count: 1, Owner: who, Project: "red"},
+				)
 				if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 					t.Error(err)
 				}
@@ -144,16 +149,20 @@ func TestQuotaHolds(t *testing.T) {
 	}
 }
 
-// TestTurns: priority first, then the project that has least, then time; and a project's highest priority counts.
+// TestTurns: priority first, then the project that has least, then time; and a project's highest
+// priority counts.
 func TestTurns(t *testing.T) {
 	low := 0
-	inBubble(t, limits(map[string]pool.Project{"capped": {Highest: &low}}), web(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, limits(map[string]pool.Project{"capped": {Highest: &low}}), web(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 1 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		l := r.take(t, ctx, compute.Request{})
 		var mu sync.Mutex
 		var served []string
 		var wg sync.WaitGroup
 		for _, req := range []compute.Request{
-			{Purpose: "batch 1"}, {Purpose: "batch 2"}, {Purpose: "person 1", Priority: 10}, {Purpose: "other's batch", Project: "other"}, {Purpose: "capped", Project: "capped", Priority: 99},
+			{Purpose: "batch 1"}, {Purpose: "batch 2"}, {Purpose: "person 1", Priority: 10},
+			{Purpose: "other's batch", Project: "other"}, {Purpose: "capped", Project: "capped", Priority: 99},
 			{Purpose: "person 2", Priority: 10}, {Purpose: "least", Priority: -10},
 		} {
 			req.Source, req.Count, req.Owner, req.Wait = "web", 1, "ann", -1
@@ -178,7 +187,8 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// TestCancel: a request is taken out of the queue from another process, by its owner or an administrator, and hears by whom.
+// TestCancel: a request is taken out of the queue from another process, by its owner or an
+// administrator, and hears by whom.
 func TestCancel(t *testing.T) {
 	dir := t.TempDir()
 	sources := web(func(s *pool.Source) { s.Maximum = 1 })
@@ -213,7 +223,11 @@ func TestCancel(t *testing.T) {
 
 // TestQuotaOfHeld: what somebody holds aside counts as what he has, until it is discarded.
 func TestQuotaOfHeld(t *testing.T) {
-	inBubble(t, limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}}), web(func(s *pool.Source) { s.Maximum = 6 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, limits(
+		map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}},
+	), web(func(s *pool.Source) { s.Maximum = 6 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		req := compute.Request{Source: "web", Count: 1, Owner: "ann", Project: "red"}
 		ls, err := r.Acquire(ctx, req)
 		must(t, err)
@@ -226,9 +240,14 @@ func TestQuotaOfHeld(t *testing.T) {
 	})
 }
 
-// TestQuotaAndTheDirector: a director is not told of requests that a quota holds back, as they may not have what it would make for them.
+// TestQuotaAndTheDirector: a director is not told of requests that a quota holds back, as they may
+// not have what it would make for them.
 func TestQuotaAndTheDirector(t *testing.T) {
-	inBubble(t, limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}}), web(func(s *pool.Source) { s.Maximum = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, limits(
+		map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}},
+	), web(func(s *pool.Source) { s.Maximum = 2 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		ask := func(project, owner string, wait time.Duration) ([]compute.Lease, error) {
 			return r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: owner, Project: project, Wait: wait})
 		}
@@ -252,11 +271,14 @@ func TestQuotaAndTheDirector(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: 500 requests, 100 at once, for fewer instances than are asked for: none fails, each is told its place and, once anything is known of how
-// long leases last, an estimate; and those of one user are served in the order in which they came.
+// TestManyAtOnce: 500 requests, 100 at once, for fewer instances than are asked for: none fails,
+// each is told its place and, once anything is known of how long leases last, an estimate; and
+// those of one user are served in the order in which they came.
 func TestManyAtOnce(t *testing.T) {
 	const requests, atOnce, ready = 500, 100, 10
-	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = ready, ready, "as-is" }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = ready, ready, "as-is" }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		_, err := r.Fill(ctx, "web")
 		must(t, err)
 		for range 20 { // so that it is known
@@ -323,8 +345,9 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// TestQuotaOfUnknownSize: instances of which nobody knows the size before they are there never put anybody above his quota, however many are asked for at once;
-// what was learnt of the first counts for those who come later, who wait, and are not made something in vain again and again.
+// TestQuotaOfUnknownSize: instances of which nobody knows the size before they are there never put
+// anybody above his quota, however many are asked for at once; what was learnt of the first counts
+// for those who come later, who wait, and are not made something in vain again and again.
 func TestQuotaOfUnknownSize(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -337,7 +360,9 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var made atomic.Int64
 			change := func(o *pool.Options) {
-				limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Cores: 8}}, "tiny": {Quota: compute.Capacity{Memory: 7000}}})(o)
+				limits(map[string]pool.Project{
+					"red": {Quota: compute.Capacity{Cores: 8}}, "tiny": {Quota: compute.Capacity{Memory: 7000}},
+				})(o)
 				withFacts(four)(o)
 				open := o.Open
 				o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {

@@ -8,15 +8,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What instances are made of is in files as a rule, and a file server that is away holds up who reads one for as long as it likes, whatever context there is. So each read is in a
-// goroutine of its own, one at a time for a source, and nobody waits for it longer than some seconds: a source whose file hangs is no reason to leave the others alone.
+// What instances are made of is in files as a rule, and a file server that is away holds up who
+// reads one for as long as it likes, whatever context there is. So each read is in a goroutine of
+// its own, one at a time for a source, and nobody waits for it longer than some seconds: a source
+// whose file hangs is no reason to leave the others alone.
 
 const (
 	readPatience = 2 * time.Second
-	readFresh    = time.Minute // so long what was read after that is taken, as who asked for it has gone
+	// so long what was read after that is taken, as who asked for it has gone
+	readFresh = time.Minute
 )
 
-// inquiry is a read that is under way, or that ended when nobody waited for it any more. Its goroutine ends with the read: nothing can end one that hangs, but the end of the process.
+// inquiry is a read that is under way, or that ended when nobody waited for it any more. Its
+// goroutine ends with the read: nothing can end one that hangs, but the end of the process.
 type inquiry struct {
 	until time.Time     // nobody waits longer
 	done  chan struct{} // closed at its end
@@ -26,7 +30,8 @@ type inquiry struct {
 	said  bool          // that it takes long; guarded by Pool.mu
 }
 
-// templated is a source's provider as one that tells what instances would be made from; nil: it does not tell, or is not open.
+// templated is a source's provider as one that tells what instances would be made from; nil: it
+// does not tell, or is not open.
 func (p *Pool) templated(s *source) compute.Templated {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.err != nil {
@@ -36,8 +41,9 @@ func (p *Pool) templated(s *source) compute.Templated {
 	return t
 }
 
-// read begins to read what instances of a source would be made from now, unless that is under way. nil: its provider does not tell, or is not open. Who wants to
-// know of several sources begins with all, so as to wait for all at once.
+// read begins to read what instances of a source would be made from now, unless that is under way.
+// nil: its provider does not tell, or is not open. Who wants to know of several sources begins with
+// all, so as to wait for all at once.
 func (p *Pool) read(s *source) *inquiry {
 	t := p.templated(s)
 	if t == nil {
@@ -66,8 +72,9 @@ func (p *Pool) read(s *source) *inquiry {
 	return r
 }
 
-// template says what instances of a source would be made from now, as a read of it has found; "": its provider does not tell. told is false where that is not known now, as
-// the read failed or hangs. It may wait, so it is not called in a transaction, which holds up all others.
+// template says what instances of a source would be made from now, as a read of it has found; "":
+// its provider does not tell. told is false where that is not known now, as the read failed or
+// hangs. It may wait, so it is not called in a transaction, which holds up all others.
 func (p *Pool) template(ctx context.Context, s *source, r *inquiry) (now string, told bool) {
 	if r == nil {
 		return "", true
@@ -91,7 +98,10 @@ func (p *Pool) template(ctx context.Context, s *source, r *inquiry) (now string,
 	r.said = true
 	p.mu.Unlock()
 	if !said {
-		p.log.Warn("what instances are made of is not read yet, as if a file server hangs: what stands ready is not replaced until it is", "source", s.Name, "waited", readPatience)
+		p.log.Warn(
+			"what instances are made of is not read yet, as if a file server hangs: what stands ready is not replaced until it is",
+			"source", s.Name, "waited", readPatience,
+		)
 	}
 	return "", false
 }
@@ -103,7 +113,8 @@ type templateRead struct {
 	many int // such transactions
 }
 
-// errUnread asks for a source's template to be read outside of the transaction, and for another try.
+// errUnread asks for a source's template to be read outside of the transaction, and for another
+// try.
 type errUnread struct{ source *source }
 
 func (e *errUnread) Error() string { return "template of " + e.source.Name + " is not read" }
@@ -127,9 +138,9 @@ func (p *Pool) forgetTemplate(key int64) {
 	}
 }
 
-// ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has changed since: no cleaning makes it as one that is made now.
-// Where that of now is not known, it goes by what was noted last.
-// The transaction is one of withOpen.
+// ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has
+// changed since: no cleaning makes it as one that is made now. Where that of now is not known, it
+// goes by what was noted last. The transaction is one of withOpen.
 func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
 	for {
 		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {

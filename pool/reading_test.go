@@ -33,7 +33,8 @@ func (v *server) reads(source string) int {
 	return v.asked[source]
 }
 
-// remoteFile is a provider whose template is on such a server. What it makes it makes of it all the same.
+// remoteFile is a provider whose template is on such a server. What it makes it makes of it all the
+// same.
 type remoteFile struct {
 	likeFile
 	v      *server
@@ -65,7 +66,8 @@ func (v *server) wrap(o *pool.Options) {
 	}
 }
 
-// onServer runs a test on sources near, whose template is at hand, and web and other, whose are on a server.
+// onServer runs a test on sources near, whose template is at hand, and web and other, whose are on
+// a server.
 func onServer(t *testing.T, also func(*pool.Options), f func(t *testing.T, ctx context.Context, r *rig, v *server, sources []pool.Source)) {
 	v := &server{asked: map[string]int{}, files: map[string]*file{}}
 	var sources []pool.Source
@@ -107,8 +109,10 @@ func (v *server) all(t *testing.T, ctx context.Context, r *rig, source, text str
 	return len(rs) > 0 && !slices.ContainsFunc(rs, func(i compute.Instance) bool { return v.files[source].of(i.ID) != text })
 }
 
-// TestTemplateHangs: while the server of templates hangs, who looks what is due waits for it some seconds once, for all sources together, and one read of each is under way; others are rolled
-// meanwhile. What was known to be of an old one does not stand ready again, by another process neither; what is not, does. When it goes on, what was edited meanwhile is found.
+// TestTemplateHangs: while the server of templates hangs, who looks what is due waits for it some
+// seconds once, for all sources together, and one read of each is under way; others are rolled
+// meanwhile. What was known to be of an old one does not stand ready again, by another process
+// neither; what is not, does. When it goes on, what was edited meanwhile is found.
 func TestTemplateHangs(t *testing.T) {
 	onServer(t, nil, func(t *testing.T, ctx context.Context, r *rig, v *server, sources []pool.Source) {
 		old := []compute.Lease{r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})}
@@ -171,7 +175,8 @@ func TestTemplateHangs(t *testing.T) {
 	})
 }
 
-// TestTemplateSlow: of a server that takes longer than one waits, what it said is known by the next look.
+// TestTemplateSlow: of a server that takes longer than one waits, what it said is known by the next
+// look.
 func TestTemplateSlow(t *testing.T) {
 	onServer(t, nil, func(t *testing.T, ctx context.Context, r *rig, v *server, _ []pool.Source) {
 		v.set(nil, 7*time.Second)
@@ -186,7 +191,8 @@ func TestTemplateSlow(t *testing.T) {
 	})
 }
 
-// TestPromotedWhileTemplateHangs: instances of another image than the promoted one are known by that, whatever their template.
+// TestPromotedWhileTemplateHangs: instances of another image than the promoted one are known by
+// that, whatever their template.
 func TestPromotedWhileTemplateHangs(t *testing.T) {
 	c := &chooser{specs: map[compute.ID]compute.Spec{}, mu: &sync.Mutex{}}
 	onServer(t, choosing(c), func(t *testing.T, ctx context.Context, r *rig, v *server, _ []pool.Source) {

@@ -9,9 +9,12 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestRebuild: with reuse = rebuild a computer is made anew in its place, by the provider's cleaning, and comes back under its name.
+// TestRebuild: with reuse = rebuild a computer is made anew in its place, by the provider's
+// cleaning, and comes back under its name.
 func TestRebuild(t *testing.T) {
-	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = 1, 1, "rebuild" }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = 1, 1, "rebuild" }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		for range 3 {
 			l := r.take(t, ctx, compute.Request{})
 			if l.Instance != "web-1" {

@@ -9,11 +9,13 @@ import (
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
-// recentEvents is how much of the journal a process reads that has just begun: a second of it at the fastest, and what a source of people's has in a day.
+// recentEvents is how much of the journal a process reads that has just begun: a second of it at
+// the fastest, and what a source of people's has in a day.
 const recentEvents = 20000
 
-// recent is what the journal says of the leases of the last time. It is gathered from the events as they come, so it costs what has happened, and is
-// the same for all processes on one store. The zero value has read nothing.
+// recent is what the journal says of the leases of the last time. It is gathered from the events as
+// they come, so it costs what has happened, and is the same for all processes on one store. The
+// zero value has read nothing.
 type recent struct {
 	mu      sync.Mutex
 	last    int64 // up to this event
@@ -21,14 +23,16 @@ type recent struct {
 	out     map[compute.ID]time.Time // when instances were handed out that have not come back
 }
 
-// take reads events, in their order. Those that were read before are passed over: two may have looked at once.
+// take reads events, in their order. Those that were read before are passed over: two may have
+// looked at once.
 func (r *recent) take(windows map[string]time.Duration, events []*compute.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.out == nil {
 		r.out, r.sources = map[compute.ID]time.Time{}, map[string]*gauge.Gauge{}
 	}
-	if len(events) >= recentEvents && events[0].ID > r.last+1 { // what came between is not known, nor what of it ended
+	// what came between is not known, nor what of it ended
+	if len(events) >= recentEvents && events[0].ID > r.last+1 {
 		clear(r.out)
 	}
 	for _, e := range events {

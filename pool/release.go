@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Release takes instances back: kept and cleaned as far as they are wanted, the first named first, else discarded. Either all names are good
-// or nothing changes.
+// Release takes instances back: kept and cleaned as far as they are wanted, the first named first,
+// else discarded. Either all names are good or nothing changes.
 func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
 	var due []compute.ID
 	var jobs []job
@@ -90,7 +90,8 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	return p.carry(ctx, jobs)
 }
 
-// ours tells whether an instance that waits for work is to be worked on here and now, and nobody else will.
+// ours tells whether an instance that waits for work is to be worked on here and now, and nobody
+// else will.
 func (p *Pool) ours(tx compute.Tx, id compute.ID) (bool, error) {
 	if p.opt.Later == nil {
 		return true, nil
@@ -108,7 +109,8 @@ type errNotOpen struct{ rec *compute.SourceRecord }
 
 func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is not open" }
 
-// withOpen runs a transaction, opening the providers and reading the templates that it turns out to need.
+// withOpen runs a transaction, opening the providers and reading the templates that it turns out to
+// need.
 func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 	var shut, read []int64
 	defer func() { // the next may find it open again, and another template
@@ -141,7 +143,8 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 		if o.err == nil {
 			continue
 		}
-		// What cannot be opened cannot be cleaned either; it can still be taken back, to be discarded when it opens again.
+		// What cannot be opened cannot be cleaned either; it can still be taken back, to be
+		// discarded when it opens again.
 		shut = append(shut, need.rec.Key)
 		p.mu.Lock()
 		p.shut[need.rec.Key]++
@@ -149,14 +152,18 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 	}
 }
 
-// releasable returns the instance to take back, nil where that has happened already, or the reason why not.
-func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID) (*compute.Instance, *compute.Lease, error) {
+// releasable returns the instance to take back, nil where that has happened already, or the reason
+// why not.
+func (p *Pool) releasable(
+	tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID,
+) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		if had, e := p.hadLease(tx, who, name); e != nil || had {
 			return nil, nil, e
 		}
-		if l, e := tx.Lease(string(name)); e == nil && (who.Lease == l.ID || who.Lease == "" && who.Owner == l.Owner) { // that it has ended is why it was not found
+		// that it has ended is why it was not found
+		if l, e := tx.Lease(string(name)); e == nil && (who.Lease == l.ID || who.Lease == "" && who.Owner == l.Owner) {
 			return nil, nil, nil
 		} else if e != nil && !errors.Is(e, compute.ErrNotFound) {
 			return nil, nil, e
@@ -173,9 +180,15 @@ func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOpt
 			return nil, nil, e
 		}
 		if opt.Discard {
-			return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s, and only administrators discard what is not in use", i.State)}
+			return nil, nil, &compute.Error{
+				ID: i.ID, Kind: compute.ErrDenied,
+				Err: fmt.Errorf("it is %s, and only administrators discard what is not in use", i.State),
+			}
 		}
-		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
+		return nil, nil, &compute.Error{
+			ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
+			Hint: "`hostler discard` takes also what is not in use",
+		}
 	}
 	err = allowed(who, l)
 	if err != nil && l.Share != nil {
@@ -194,7 +207,8 @@ func what(i *compute.Instance, l *compute.Lease) string {
 	return string(i.ID)
 }
 
-// hadLease tells whether the newest lease that the instance was under was the caller's, and has ended.
+// hadLease tells whether the newest lease that the instance was under was the caller's, and has
+// ended.
 func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
 	if err != nil || len(ls) == 0 {
@@ -206,8 +220,9 @@ func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 	return who.Owner == ls[0].Owner, nil
 }
 
-// allowed tells whether somebody may act under a lease. Who presents a lease's id acts under that one alone: a process that slept through the end
-// of its lease must not go on under another's, be it the same user's.
+// allowed tells whether somebody may act under a lease. Who presents a lease's id acts under that
+// one alone: a process that slept through the end of its lease must not go on under another's, be
+// it the same user's.
 func allowed(who compute.Who, l *compute.Lease) error {
 	if b := who.Within; b != nil {
 		if b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source {
@@ -234,7 +249,10 @@ func allowed(who compute.Who, l *compute.Lease) error {
 // discardable tells whether an instance that is not in use may be discarded.
 func (p *Pool) discardable(i *compute.Instance) error {
 	if i.State != compute.Discarding && p.atWork(i.Worker, string(i.ID)) {
-		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "try again when that has ended"}
+		return &compute.Error{
+			ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State),
+			Hint: "try again when that has ended",
+		}
 	}
 	return nil
 }
@@ -264,8 +282,8 @@ type taken struct {
 	lease *compute.Lease
 }
 
-// giveBack ends the leases of instances in use and decides about each: of every source so many are kept as are wanted, the first ones first.
-// What then waits for work is added to due.
+// giveBack ends the leases of instances in use and decides about each: of every source so many are
+// kept as are wanted, the first ones first. What then waits for work is added to due.
 func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
 	back, err := p.endShares(tx, back, why, force && !hasPerished(why))
 	if err != nil {
@@ -329,7 +347,8 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 // awaited is why an instance is cleaned that is wanted by nobody but somebody in the queue.
 const awaited = "somebody waits for it"
 
-// kept is how many of k instances in use that come back their source keeps, and how many more are for those who wait.
+// kept is how many of k instances in use that come back their source keeps, and how many more are
+// for those who wait.
 func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error) {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
@@ -361,7 +380,8 @@ func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 	return n, err
 }
 
-// inVain tells whether an instance was cleaned for somebody who waited, and nobody wants it any more.
+// inVain tells whether an instance was cleaned for somebody who waited, and nobody wants it any
+// more.
 func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
 	if i.Reason != awaited {
 		return false, nil
@@ -396,7 +416,8 @@ func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, due 
 	return err
 }
 
-// toReadyAsIs caches an instance with nothing done to it; the release is then what the next hand-out rests on.
+// toReadyAsIs caches an instance with nothing done to it; the release is then what the next
+// hand-out rests on.
 func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) error {
 	i.Since = time.Now() // but ReadyAt stays: nobody has looked at it
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
@@ -409,7 +430,8 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 	return tx.SaveInstance(i)
 }
 
-// cleaning says what has to happen before an instance can be used again: "clean", "as-is", or "no" where it cannot.
+// cleaning says what has to happen before an instance can be used again: "clean", "as-is", or "no"
+// where it cannot.
 func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 	if i.Facts[compute.FactChosen] != "" {
 		return "no", nil // it is not what the source's are
@@ -457,7 +479,8 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 	return how, nil
 }
 
-// letGo sends an instance that was in use to its end. A pool's that has no discard hooks goes at once, and its child back to its source.
+// letGo sends an instance that was in use to its end. A pool's that has no discard hooks goes at
+// once, and its child back to its source.
 func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance = time.Now(), i.Source, i.ID
 	if _, err := tx.Append(&e); err != nil {
@@ -513,7 +536,8 @@ func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 	return p.freed(tx, i)
 }
 
-// after does what is due here and now, and leaves the rest to who does such things in the background.
+// after does what is due here and now, and leaves the rest to who does such things in the
+// background.
 func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 	if p.opt.Later != nil {
 		var mine []compute.ID

@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestRemoved: what stands ready of a source that was taken out of the configuration is discarded by who is told so, the first time that he looks, and by nobody else. What somebody has
-// stays until he gives it back, and its hooks are run by the definition that it was made by.
+// TestRemoved: what stands ready of a source that was taken out of the configuration is discarded
+// by who is told so, the first time that he looks, and by nobody else. What somebody has stays
+// until he gives it back, and its hooks are run by the definition that it was made by.
 func TestRemoved(t *testing.T) {
 	here := func(name, place string) bool { return place == "/etc/hostler" }
 	var ran []string
@@ -25,7 +26,10 @@ func TestRemoved(t *testing.T) {
 			}
 		}
 	}
-	inBubble(t, change(here), []pool.Source{{Name: "web", Type: "fake", Digest: "d", Place: "/etc/hostler", Reserve: 3, Hooks: []string{"discard"}}, {Name: "tree", Type: "fake", Digest: "d", Place: "/work/.hostler", Reserve: 1}},
+	inBubble(t, change(here), []pool.Source{
+		{Name: "web", Type: "fake", Digest: "d", Place: "/etc/hostler", Reserve: 3, Hooks: []string{"discard"}},
+		{Name: "tree", Type: "fake", Digest: "d", Place: "/work/.hostler", Reserve: 1},
+	},
 		func(t *testing.T, ctx context.Context, r *rig) {
 			l := r.take(t, ctx, compute.Request{Source: "web"})
 			for _, name := range []string{"web", "tree"} {

@@ -21,7 +21,8 @@ type heralding struct {
 
 func (h heralding) Heed(f func()) { *h.heed = f }
 
-// atDoor runs a test on a source whose place says when there is news, with what is due done as a controller does it: when more is known to be due, and when it is told.
+// atDoor runs a test on a source whose place says when there is news, with what is due done as a
+// controller does it: when more is known to be due, and when it is told.
 func atDoor(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a *venue, tell func())) {
 	a, heed := &venue{}, func() {}
 	change := func(o *pool.Options) {
@@ -31,7 +32,9 @@ func atDoor(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a *v
 			return heralding{overseen{p, a}, &heed}, err
 		}
 	}
-	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d", Reserve: 2, Maximum: 4, Reuse: "no"}}, func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, change, []pool.Source{{
+		Name: "a", Type: "fake", Digest: "d", Reserve: 2, Maximum: 4, Reuse: "no",
+	}}, func(t *testing.T, ctx context.Context, r *rig) {
 		ctx, stop := context.WithCancel(ctx)
 		var all sync.WaitGroup
 		bell := make(chan struct{}, 1)
@@ -62,8 +65,10 @@ func atDoor(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a *v
 	})
 }
 
-// TestReturn: a place that says at once that it does not answer is known not to from then until it is back, since when and why; who asks then is told that, and not who
-// has what, nor how long it will be. When it is back what failed meanwhile is done at once, and nothing is left of why it failed.
+// TestReturn: a place that says at once that it does not answer is known not to from then until it
+// is back, since when and why; who asks then is told that, and not who has what, nor how long it
+// will be. When it is back what failed meanwhile is done at once, and nothing is left of why it
+// failed.
 func TestReturn(t *testing.T) {
 	atDoor(t, func(t *testing.T, ctx context.Context, r *rig, a *venue, tell func()) {
 		for range 3 { // so that there is something to guess from
@@ -80,7 +85,8 @@ func TestReturn(t *testing.T) {
 		tell()
 		since := time.Now()
 		time.Sleep(2 * time.Second)
-		_ = r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, mine.Instance) // which fails, as it is to
+		// which fails, as it is to
+		_ = r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, mine.Instance)
 		waits, give := context.WithCancel(ctx)
 		var all sync.WaitGroup
 		all.Go(func() {
@@ -104,12 +110,14 @@ func TestReturn(t *testing.T) {
 			t.Errorf("the queue: %+v, %v", q, err)
 		}
 		_, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "ann", Count: 1})
-		if kind(t, err, compute.ErrUnavailable); !strings.Contains(err.Error(), compute.Unreached) || strings.Contains(err.Error(), "others wait") {
+		if kind(t, err, compute.ErrUnavailable); !strings.Contains(err.Error(), compute.Unreached) ||
+			strings.Contains(err.Error(), "others wait") {
 			t.Errorf("who does not wait is told %v", err)
 		}
 		give()
 		all.Wait()
-		if i, _, err := r.Resolve(ctx, string(mine.Instance)); err != nil || i.State != compute.Discarding || !strings.Contains(i.Reason, "no route to host") {
+		if i, _, err := r.Resolve(ctx, string(mine.Instance)); err != nil || i.State != compute.Discarding ||
+			!strings.Contains(i.Reason, "no route to host") {
 			t.Errorf("what was given back: %+v, %v", i, err)
 		}
 		a.set(false, nil)
@@ -136,7 +144,8 @@ func TestEndedTold(t *testing.T) {
 		tell()
 		time.Sleep(overseeSoon)
 		synctest.Wait()
-		if _, err := r.Connect(ctx, ann, mine.Instance); !errors.Is(err, compute.ErrNotLeased) || !strings.Contains(err.Error(), "evicted: no memory") {
+		if _, err := r.Connect(ctx, ann, mine.Instance); !errors.Is(err, compute.ErrNotLeased) ||
+			!strings.Contains(err.Error(), "evicted: no memory") {
 			t.Errorf("whose it was is told %v", err)
 		}
 	})

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestIdleWaitsForWhatIsMade: what stands ready does not go, however long it stood idle, for what is still being made.
+// TestIdleWaitsForWhatIsMade: what stands ready does not go, however long it stood idle, for what
+// is still being made.
 func TestIdleWaitsForWhatIsMade(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Idle = 2, time.Minute }), func(t *testing.T, ctx context.Context, r *rig) {
 		must(t, second(r.Fill(ctx, "web")))
@@ -51,8 +52,9 @@ func (l foretold) Probe(context.Context, compute.Spec) (string, error) {
 	return "", nil
 }
 
-// TestNoRoomAndHopeless: where the maximum leaves no room and the provider can tell that nothing comes of what was changed, nothing that stands ready goes for it, and
-// that is said; where all that it can tell is that there is no room, or what was changed becomes ready, one goes at a time.
+// TestNoRoomAndHopeless: where the maximum leaves no room and the provider can tell that nothing
+// comes of what was changed, nothing that stands ready goes for it, and that is said; where all
+// that it can tell is that there is no room, or what was changed becomes ready, one goes at a time.
 func TestNoRoomAndHopeless(t *testing.T) {
 	for _, c := range []struct {
 		kind  error
@@ -93,14 +95,16 @@ func TestNoRoomAndHopeless(t *testing.T) {
 			}
 			if u := r.status(t, ctx, "web").Unready; (u == nil) != c.all {
 				t.Errorf("%s, %v: it is said: %v", c.text, c.kind, u)
-			} else if u != nil && errors.Is(c.kind, compute.ErrDenied) && (u.Failures != 0 || !strings.Contains(u.Why, "a policy refuses it")) {
+			} else if u != nil && errors.Is(c.kind, compute.ErrDenied) &&
+				(u.Failures != 0 || !strings.Contains(u.Why, "a policy refuses it")) {
 				t.Errorf("%s, %v: where none was made %d instances have failed, of %q", c.text, c.kind, u.Failures, u.Why)
 			}
 		})
 	}
 }
 
-// TestDiscardLeavesEnough: what a director has decided to discard stays when, since it looked, others of the source have gone.
+// TestDiscardLeavesEnough: what a director has decided to discard stays when, since it looked,
+// others of the source have gone.
 func TestDiscardLeavesEnough(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 4 }), func(t *testing.T, ctx context.Context, r *rig) {
 		must(t, second(r.Fill(ctx, "web")))

@@ -9,12 +9,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// RollOut replaces the ready instances of a source that came from another image than the promoted one, or are of what it made before its template or its keys were changed, in waves: of the first, one instance, and of each that follows,
-// twice as many are made, and as many of the old ones are discarded when they have become ready. There are never fewer than the source wants, ready and in use
-// together; what is in use stays, and is replaced when it has come back. It returns when none is left to be replaced. Several may be at it at once.
+// RollOut replaces the ready instances of a source that came from another image than the promoted
+// one, or are of what it made before its template or its keys were changed, in waves: of the first,
+// one instance, and of each that follows, twice as many are made, and as many of the old ones are
+// discarded when they have become ready. There are never fewer than the source wants, ready and in
+// use together; what is in use stays, and is replaced when it has come back. It returns when none
+// is left to be replaced. Several may be at it at once.
 //
-// When an instance does not become ready the source goes back to the image before, and the error says so; of a changed template or key the old ones stay. ErrNoCapacity: there is no
-// room for new ones beside the old; then those are replaced one by one as they come back from use and go, and of a changed template or key Rolling discards one at a time: see yield.
+// When an instance does not become ready the source goes back to the image before, and the error
+// says so; of a changed template or key the old ones stay. ErrNoCapacity: there is no room for new
+// ones beside the old; then those are replaced one by one as they come back from use and go, and of
+// a changed template or key Rolling discards one at a time: see yield.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
 	s, err := p.find(name)
 	if err != nil {
@@ -37,7 +42,8 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 			return err
 		}
 		if spare <= 0 {
-			if err := p.surge(ctx, s, by, min(wave, len(old))-spare, tell); err != nil { // and what is missing anyway
+			// and what is missing anyway
+			if err := p.surge(ctx, s, by, min(wave, len(old))-spare, tell); err != nil {
 				return err
 			}
 			if spare, err = p.beyond(ctx, s); err != nil {
@@ -50,7 +56,11 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 		}
 		if n == 0 { // others took what was made, or the old ones
 			if vain++; vain > rollTries {
-				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("what is made of %s is taken or discarded by others, so the old instances are not replaced", by.kind()),
+				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict,
+					Err: fmt.Errorf(
+						"what is made of %s is taken or discarded by others, so the old instances are not replaced",
+						by.kind(),
+					),
 					Hint: "hostler fill " + s.Name + " goes on with it"}
 			}
 			select {
@@ -71,14 +81,17 @@ const (
 	rollPause = 100 * time.Millisecond // after one
 )
 
-// renewal is by what instances of before are replaced: a promoted image, or else what was changed of what they are made of.
+// renewal is by what instances of before are replaced: a promoted image, or else what was changed
+// of what they are made of.
 type renewal struct {
 	Promotion
 	now made
 }
 
-// others lists the ready instances of a source that are not of its promoted image, or not of what its instances are made of now, the oldest first. Where an engine by
-// another configuration has this one's place, or somebody has changed it since this engine looked, nothing is to be replaced by what this one makes.
+// others lists the ready instances of a source that are not of its promoted image, or not of what
+// its instances are made of now, the oldest first. Where an engine by another configuration has
+// this one's place, or somebody has changed it since this engine looked, nothing is to be replaced
+// by what this one makes.
 func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, by renewal, err error) {
 	template, key := p.notice(ctx, s), p.keyOf(s)
 	err = p.store.View(ctx, func(tx compute.Tx) error {
@@ -134,11 +147,13 @@ func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
 	return rec.Counts.Ready + inUse - p.wanted(s, rec, inUse), nil
 }
 
-// surge makes n more instances than the source wants, from the promoted image, as far as there is room.
+// surge makes n more instances than the source wants, from the promoted image, as far as there is
+// room.
 func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell func(string)) error {
 	units, leave, err := p.order(ctx, s, func(compute.Tx, *compute.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
+			Err:  fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
 			Hint: "raise `maximum` in its source.conf, or discard a ready one; those in use are replaced when they come back"}
 	}
 	if err != nil {
@@ -160,7 +175,10 @@ func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell fun
 	if e != nil || now[s.Name].Failed != by.Name {
 		return errors.Join(err, e)
 	}
-	return &compute.Error{ID: compute.ID(s.Name), Kind: kindOf(err), Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", by.title(), now[s.Name].title(), err)}
+	return &compute.Error{
+		ID: compute.ID(s.Name), Kind: kindOf(err),
+		Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", by.title(), now[s.Name].title(), err),
+	}
 }
 
 // replace discards up to n old ready instances, as long as that leaves what the source wants.
@@ -179,7 +197,8 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 				return nil
 			}
 			i, err := tx.Instance(o.ID)
-			if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
+			if errors.Is(err, compute.ErrNotFound) ||
+				err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
 				continue // taken meanwhile
 			} else if err != nil {
 				return err
@@ -201,7 +220,8 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 	return len(gone), p.after(ctx, gone)
 }
 
-// proved records that all that stands ready came from the promoted image: from now on a failure is one of the source, not of the image.
+// proved records that all that stands ready came from the promoted image: from now on a failure is
+// one of the source, not of the image.
 func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 	if pr.Source == "" || pr.Proved {
 		return nil
@@ -241,8 +261,10 @@ func (by renewal) from() string {
 	return by.title()
 }
 
-// yield discards one ready instance of before where the maximum leaves no room for a new one beside it. It does so only while all places are taken by what is ready or
-// in use, so that there is one fewer at most; and of what has not shown yet that it becomes ready only the first, unless the provider can tell that nothing would come of it.
+// yield discards one ready instance of before where the maximum leaves no room for a new one beside
+// it. It does so only while all places are taken by what is ready or in use, so that there is one
+// fewer at most; and of what has not shown yet that it becomes ready only the first, unless the
+// provider can tell that nothing would come of it.
 func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.Instance) error {
 	may := func(tx compute.Tx) (bool, error) {
 		rec, err := tx.Source(s.Name, s.Digest)
@@ -276,13 +298,17 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 		}
 		for _, o := range old {
 			i, err := tx.Instance(o.ID)
-			if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
+			if errors.Is(err, compute.ErrNotFound) ||
+				err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
 				continue // taken meanwhile
 			} else if err != nil {
 				return err
 			}
 			gone = []compute.ID{i.ID}
-			return p.toDiscarding(tx, i, "replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it")
+			return p.toDiscarding(
+				tx, i,
+				"replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it",
+			)
 		}
 		return nil
 	})
@@ -293,11 +319,13 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 }
 
 const (
-	probeEvery    = time.Minute // so often a provider is asked whether it could make what it could not
+	// so often a provider is asked whether it could make what it could not
+	probeEvery    = time.Minute
 	probePatience = 20 * time.Second
 )
 
-// hopeless asks a provider, where it can tell, whether it could make nothing of what a source's instances are made of now, for another reason than that there is no room.
+// hopeless asks a provider, where it can tell, whether it could make nothing of what a source's
+// instances are made of now, for another reason than that there is no room.
 func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error) {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.provider == nil {
@@ -320,11 +348,13 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 	defer cancel()
 	_, err := prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 	switch {
-	case err == nil, errors.Is(err, compute.ErrNoCapacity): // one has to go before that can be known
+	case err == nil, errors.Is(err, compute.ErrNoCapacity):
+		// one has to go before that can be known
 		return false, nil
 	case ctx.Err() != nil:
 		return true, ctx.Err()
-	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded): // which says nothing of the change
+	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		// which says nothing of the change
 		return true, nil
 	}
 	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
@@ -372,7 +402,8 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	return out, err
 }
 
-// lookAgain reports whether it is time to look at all the ready instances of a source that has many.
+// lookAgain reports whether it is time to look at all the ready instances of a source that has
+// many.
 func (p *Pool) lookAgain(s *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -384,7 +415,8 @@ func (p *Pool) lookAgain(s *source) bool {
 	return true
 }
 
-// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it is under way.
+// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it
+// is under way.
 func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 	all, err := p.rollable(ctx)
 	if err != nil {

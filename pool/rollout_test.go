@@ -59,8 +59,9 @@ func (r *rig) ready(t *testing.T, ctx context.Context) (ids []compute.ID) {
 	return ids
 }
 
-// TestRollOut promotes images while others take instances and give them back: there are never fewer than the reserve, nobody loses what he has, an image whose
-// instances do not become ready is gone back from, and in the end all that stands ready came from the image that counts.
+// TestRollOut promotes images while others take instances and give them back: there are never fewer
+// than the reserve, nobody loses what he has, an image whose instances do not become ready is gone
+// back from, and in the end all that stands ready came from the image that counts.
 func TestRollOut(t *testing.T) {
 	for seed := range uint64(8) {
 		dice := rand.New(rand.NewPCG(seed, 1))
@@ -128,7 +129,8 @@ func TestRollOut(t *testing.T) {
 					if err == nil {
 						return
 					}
-					if failures++; !bad || failures > 1 || !strings.Contains(err.Error(), "debian-9 did not become ready, and it is back to debian-12") {
+					if failures++; !bad || failures > 1 ||
+						!strings.Contains(err.Error(), "debian-9 did not become ready, and it is back to debian-12") {
 						t.Fatalf("seed %d: %v", seed, err)
 					}
 				}
@@ -163,7 +165,8 @@ func TestRollOut(t *testing.T) {
 	}
 }
 
-// roll replaces until nothing is left, over and over as long as there is no room since others use what there is.
+// roll replaces until nothing is left, over and over as long as there is no room since others use
+// what there is.
 func (r *rig) roll(ctx context.Context) error {
 	for {
 		err := r.RollOut(ctx, "web", nil)
@@ -178,7 +181,9 @@ func (r *rig) roll(ctx context.Context) error {
 func TestPromoteBack(t *testing.T) {
 	c := &chooser{specs: map[compute.ID]compute.Spec{}, mu: &sync.Mutex{}}
 	sources := append(web(func(s *pool.Source) { s.Reserve, s.Image = 2, "base" }),
-		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}}, pool.Source{Name: "plain", Type: "fake", Digest: "e"})
+		pool.Source{
+			Name: "front", Type: "pool", Digest: "d", Children: []string{"web"},
+		}, pool.Source{Name: "plain", Type: "fake", Digest: "e"})
 	inBubble(t, choosing(c), sources, func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "web")
 		must(t, err)
@@ -211,7 +216,8 @@ func TestPromoteBack(t *testing.T) {
 			t.Errorf("ready are %v", ids)
 		}
 		for name, image := range map[string]string{"web": "ubuntu", "plain": "debian", "front": "debian-9", "none": "x"} {
-			if _, err := r.Promote(ctx, name, image); err == nil || !errors.Is(err, compute.ErrInvalid) && !errors.Is(err, compute.ErrNotFound) {
+			if _, err := r.Promote(ctx, name, image); err == nil ||
+				!errors.Is(err, compute.ErrInvalid) && !errors.Is(err, compute.ErrNotFound) {
 				t.Errorf("%s of %s: %v", image, name, err)
 			}
 		}

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestSaid: what status, events and who waits show of a failure speaks of the instance, and not of what our code calls what it did.
+// TestSaid: what status, events and who waits show of a failure speaks of the instance, and not of
+// what our code calls what it did.
 func TestSaid(t *testing.T) {
 	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
 		r.fail = func(_, op string, id compute.ID) error {
@@ -29,7 +30,8 @@ func TestSaid(t *testing.T) {
 		for _, e := range es {
 			said = append(said, e.Text)
 		}
-		if all := strings.Join(said, "\n"); strings.Contains(all, "cloud.Boot") || strings.Contains(all, "fake.") || !strings.Contains(said[0], "no node takes it") {
+		if all := strings.Join(said, "\n"); strings.Contains(all, "cloud.Boot") || strings.Contains(all, "fake.") ||
+			!strings.Contains(said[0], "no node takes it") {
 			t.Errorf("said is %q", said)
 		}
 	})

@@ -10,12 +10,15 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// Of a source with `share` several leases have parts of an instance. What is booked of it is what its living leases say, and nothing else: so no
-// booking can outlive its lease, and whether one more fits is decided by the transaction that gives it.
+// Of a source with `share` several leases have parts of an instance. What is booked of it is what
+// its living leases say, and nothing else: so no booking can outlive its lease, and whether one
+// more fits is decided by the transaction that gives it.
 //
-// The instance is in use from its first lease to the end of its last. Its generation counts these times, so the leases of one time have the same: what
-// compares generations refuses those of earlier times and none of a neighbour's, and within one time the lease's id tells who comes too late. Hooks
-// of acquire and release, checks and cleaning belong to the instance: they have their turn before the first and after the last.
+// The instance is in use from its first lease to the end of its last. Its generation counts these
+// times, so the leases of one time have the same: what compares generations refuses those of
+// earlier times and none of a neighbour's, and within one time the lease's id tells who comes too
+// late. Hooks of acquire and release, checks and cleaning belong to the instance: they have their
+// turn before the first and after the last.
 
 // part is what a lease books for a request: a core, unless it says.
 func part(req compute.Request) compute.Amount {
@@ -34,8 +37,8 @@ type spot struct {
 	look   bool // to be looked at before it is handed out
 }
 
-// seats places the leases of a request: on instances that others have parts of, the fullest first, so that the others may run empty and go; then on
-// those that are ready, then on new ones.
+// seats places the leases of a request: on instances that others have parts of, the fullest first,
+// so that the others may run empty and go; then on those that are ready, then on new ones.
 func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	p := part(req)
 	d.least = size(p)
@@ -95,8 +98,9 @@ func (d *draw) looked(i *compute.Instance) bool {
 	return d.checked && !fit && (told || d.now.Sub(i.ReadyAt) > proofLasts)
 }
 
-// vouched tells whether an instance is known to be fit without a look: then its hand-out is one transaction, however long it has stood there. told is whether anybody would know:
-// of what he does not vouch for he may have heard its end a moment ago.
+// vouched tells whether an instance is known to be fit without a look: then its hand-out is one
+// transaction, however long it has stood there. told is whether anybody would know: of what he does
+// not vouch for he may have heard its end a moment ago.
 func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 	if d.byHooks {
 		return false, false
@@ -115,8 +119,8 @@ func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 	return o.witness.Fit(i.ID, i.Facts[compute.FactIdentity]), true
 }
 
-// glances is how many instances with room are looked at before all of them are. What is noted of them leaves out little: the places for parts
-// without cores, and what is worn.
+// glances is how many instances with room are looked at before all of them are. What is noted of
+// them leaves out little: the places for parts without cores, and what is worn.
 const glances = 16
 
 // seatsBeside chooses among instances that others have parts of.
@@ -160,7 +164,8 @@ func books(space *share.Space, p compute.Amount, n int) (k int) {
 	return k
 }
 
-// seatsReady chooses among ready instances, the oldest first, those that run before those that are stopped. Those too old or too often used go.
+// seatsReady chooses among ready instances, the oldest first, those that run before those that are
+// stopped. Those too old or too often used go.
 func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
 	if n == 0 {
 		return nil, 0, nil
@@ -211,7 +216,8 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 }
 
 func errNoSize(id compute.ID) error {
-	return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: errors.New("its source has `share`, and it does not tell how many cores it has"),
+	return &compute.Error{ID: id, Kind: compute.ErrInvalid,
+		Err:  errors.New("its source has `share`, and it does not tell how many cores it has"),
 		Hint: "leave `share` out of its source.conf: leases then have whole instances"}
 }
 
@@ -239,8 +245,11 @@ func (d *draw) settleOn(s *source, c spot, give func(*compute.Instance) *compute
 	return units, nil
 }
 
-// seatsNew records new instances for the leases that found no room, each for as many as those before it had room for.
-func (d *draw) seatsNew(s *source, req compute.Request, p compute.Amount, left int, give func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+// seatsNew records new instances for the leases that found no room, each for as many as those
+// before it had room for.
+func (d *draw) seatsNew(
+	s *source, req compute.Request, p compute.Amount, left int, give func(*compute.Instance) *compute.Lease,
+) ([]*unit, error) {
 	usual, err := d.usual(s, p, left)
 	if err != nil {
 		return nil, err
@@ -319,7 +328,8 @@ func (d *draw) seatsNew(s *source, req compute.Request, p compute.Amount, left i
 	return units, nil
 }
 
-// mayFit tells, cheaply and without changing anything, whether a request that waits may find room now; it finds out when it tries.
+// mayFit tells, cheaply and without changing anything, whether a request that waits may find room
+// now; it finds out when it tries.
 func (d *draw) mayFit(s *source, w *compute.Waiter) (bool, error) {
 	n, err := d.available(s)
 	if err != nil || n > 0 {
@@ -333,7 +343,8 @@ func (d *draw) mayFit(s *source, w *compute.Waiter) (bool, error) {
 	return left == 0, err
 }
 
-// usual is how many of up to n parts of a size fit on an instance of a source, as far as those that it has tell; 0 where there is none to tell.
+// usual is how many of up to n parts of a size fit on an instance of a source, as far as those that
+// it has tell; 0 where there is none to tell.
 func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 	if n == 1 {
 		return 1, nil
@@ -362,7 +373,8 @@ func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 	return 0, nil
 }
 
-// amount is the size of an instance, or of the real one behind it. known is false where it does not tell its cores.
+// amount is the size of an instance, or of the real one behind it. known is false where it does not
+// tell its cores.
 func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, known bool, err error) {
 	for i.Child != "" {
 		child, err := tx.Instance(i.Child)
@@ -377,8 +389,8 @@ func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, k
 	return has, known, nil
 }
 
-// space is what is booked of an instance, and the leases that have booked it. It is nil where nobody may have a part: its size is not known, or somebody
-// has all of it.
+// space is what is booked of an instance, and the leases that have booked it. It is nil where
+// nobody may have a part: its size is not known, or somebody has all of it.
 func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil {
@@ -415,14 +427,18 @@ func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
 	}
 	data := u.told()
 	data[beside] = "yes"
-	e := compute.Event{Time: time.Now(), Kind: string(compute.Leased), Source: i.Source, Instance: i.ID, Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: data}
+	e := compute.Event{
+		Time: time.Now(), Kind: string(compute.Leased), Source: i.Source, Instance: i.ID, Lease: l.ID, Owner: l.Owner,
+		Project: l.Project, Text: l.Purpose, Data: data,
+	}
 	if _, err := tx.Append(&e); err != nil {
 		return err
 	}
 	return tx.InsertLease(l)
 }
 
-// beside marks events of leases that began or ended while others had parts of the instance: it did not change hands.
+// beside marks events of leases that began or ended while others had parts of the instance: it did
+// not change hands.
 const beside = "beside"
 
 // reroom notes anew what is free on the instances of units that book parts.
@@ -440,8 +456,8 @@ func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
 	return nil
 }
 
-// reroomOf notes what is free on an instance, if others may be put there: when somebody was told that he has a part of it. Before that it may turn out
-// not to be fit.
+// reroomOf notes what is free on an instance, if others may be put there: when somebody was told
+// that he has a part of it. Before that it may turn out not to be fit.
 func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
 	if i.Row == 0 {
 		return nil // not recorded yet
@@ -461,7 +477,8 @@ func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
 	return tx.SetRoom(i, &free)
 }
 
-// confirmShare tells a lease that lies beside others. What was made for it and its like has turned out to have the size that it has only now.
+// confirmShare tells a lease that lies beside others. What was made for it and its like has turned
+// out to have the size that it has only now.
 func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
 	if u.host == nil || !u.host.fresh {
 		l, err := tx.Lease(u.lease.ID)
@@ -479,7 +496,10 @@ func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
 		return err
 	}
 	if space == nil || !space.Has(*u.lease.Share) {
-		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: errors.New("it has less than those before it had, so not all that was asked for fits on it")}
+		return &compute.Error{
+			ID: u.inst.ID, Kind: compute.ErrNoCapacity,
+			Err: errors.New("it has less than those before it had, so not all that was asked for fits on it"),
+		}
 	}
 	begin(u.lease, now)
 	return p.handPart(tx, u, false)
@@ -493,7 +513,8 @@ func begin(l *compute.Lease, now time.Time) {
 	}
 }
 
-// measure completes what is known of the size of a new instance whose source shares its instances, by asking the computer itself.
+// measure completes what is known of the size of a new instance whose source shares its instances,
+// by asking the computer itself.
 func (p *Pool) measure(ctx context.Context, u *unit) error {
 	facts := u.inst.Facts
 	var err error
@@ -513,10 +534,14 @@ func (p *Pool) measure(ctx context.Context, u *unit) error {
 
 // errLess says that an instance is smaller than a part that was to be booked of it.
 func errLess(id compute.ID, has, part compute.Amount) error {
-	return &compute.Error{ID: id, Kind: compute.ErrNoCapacity, Err: &errSmall{fmt.Sprintf("it has %v, and %v is asked for", has, part)}, Hint: "ask for less, or another source"}
+	return &compute.Error{
+		ID: id, Kind: compute.ErrNoCapacity, Err: &errSmall{fmt.Sprintf("it has %v, and %v is asked for", has, part)},
+		Hint: "ask for less, or another source",
+	}
 }
 
-// holds judges the first part of a new instance, whose size is known by now: it may be of something that stood ready behind a pool and was never asked.
+// holds judges the first part of a new instance, whose size is known by now: it may be of something
+// that stood ready behind a pool and was never asked.
 func (p *Pool) holds(tx compute.Tx, u *unit) error {
 	if u.lease.Share == nil {
 		return nil

@@ -77,9 +77,12 @@ func (r *rig) free(t *testing.T, ctx context.Context, ls ...compute.Lease) {
 	}
 }
 
-// TestSharesPack: leases lie beside each other as long as there is room, on the fullest instance that has it.
+// TestSharesPack: leases lie beside each other as long as there is room, on the fullest instance
+// that has it.
 func TestSharesPack(t *testing.T) {
-	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 3 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 3 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		one := r.shares(t, ctx, 1, compute.Request{})
 		if l := one[0]; l.Instance != "web-1" || l.Share == nil || l.Share.Cores != 1 || l.Share.Memory != 0 {
 			t.Fatalf("without sizes: %+v, share %+v", l, l.Share)
@@ -135,7 +138,8 @@ func TestSharesNone(t *testing.T) {
 	})
 }
 
-// TestSharesEnd: the instance goes back when the last of its leases has ended, however they end; and is cleaned then, not before.
+// TestSharesEnd: the instance goes back when the last of its leases has ended, however they end;
+// and is cleaned then, not before.
 func TestSharesEnd(t *testing.T) {
 	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Reserve = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		must(t, second(r.Fill(ctx)))
@@ -191,7 +195,8 @@ func (r *rig) events(t *testing.T, ctx context.Context, id compute.ID, kind stri
 	return n
 }
 
-// TestSharesWhose: an instance's name stands for one's own lease on it; where one has several they are named.
+// TestSharesWhose: an instance's name stands for one's own lease on it; where one has several they
+// are named.
 func TestSharesWhose(t *testing.T) {
 	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Reserve = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		bob := compute.Who{Owner: "bob"}
@@ -201,7 +206,10 @@ func TestSharesWhose(t *testing.T) {
 			who  compute.Who
 			name compute.ID
 			want string
-		}{{ann, "web-1", a.ID}, {bob, "web-1", b.ID}, {ann, "build", a.ID}, {ann, compute.ID(a.ID), a.ID}, {compute.Who{Lease: b.ID}, "web-1", b.ID}} {
+		}{
+			{ann, "web-1", a.ID}, {bob, "web-1", b.ID}, {ann, "build", a.ID}, {ann, compute.ID(a.ID), a.ID},
+			{compute.Who{Lease: b.ID}, "web-1", b.ID},
+		} {
 			l, err := r.Use(ctx, c.who, c.name)
 			if err != nil || l.ID != c.want {
 				t.Errorf("%+v, %s: %v %v", c.who, c.name, l.ID, err)
@@ -214,7 +222,8 @@ func TestSharesWhose(t *testing.T) {
 		c := r.shares(t, ctx, 1, compute.Request{})[0]
 		for what, err := range map[string]error{
 			"use": second(r.Use(ctx, ann, "web-1")), "release": r.Release(ctx, ann, compute.ReleaseOptions{}, "web-1"),
-			"extend": second(r.Extend(ctx, ann, time.Hour, "web-1")), "connect": second(r.Connect(ctx, ann, "web-1")), "hold": r.Hold(ctx, ann, "", "web-1"),
+			"extend": second(r.Extend(ctx, ann, time.Hour, "web-1")), "connect": second(r.Connect(ctx, ann, "web-1")),
+			"hold":                       r.Hold(ctx, ann, "", "web-1"),
 			"an administrator's release": r.Release(ctx, compute.Who{Owner: "eve", Admin: true}, compute.ReleaseOptions{}, "web-1"),
 		} {
 			if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), a.ID) || !strings.Contains(err.Error(), c.ID) {
@@ -231,7 +240,11 @@ func TestSharesWhose(t *testing.T) {
 		// What would take it from the others is refused.
 		kind(t, r.Hold(ctx, ann, "", "build"), compute.ErrConflict)
 		kind(t, r.Release(ctx, bob, compute.ReleaseOptions{Force: true}, "web-1"), compute.ErrConflict)
-		kind(t, r.Release(ctx, compute.Who{Owner: "eve", Admin: true}, compute.ReleaseOptions{Discard: true}, compute.ID(b.ID)), compute.ErrConflict)
+		kind(
+			t,
+			r.Release(ctx, compute.Who{Owner: "eve", Admin: true}, compute.ReleaseOptions{Discard: true}, compute.ID(b.ID)),
+			compute.ErrConflict,
+		)
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, "build", compute.ID(c.ID), compute.ID(c.ID)))
 		kind(t, r.Release(ctx, compute.Who{Owner: "eve"}, compute.ReleaseOptions{}, "web-1"), compute.ErrDenied)
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, "web-1")) // released already
@@ -266,7 +279,8 @@ func TestSharesWait(t *testing.T) {
 	})
 }
 
-// TestSharesIdle: the countdown of an instance that is not wanted begins when its last share ends, and a new one stops it.
+// TestSharesIdle: the countdown of an instance that is not wanted begins when its last share ends,
+// and a new one stops it.
 func TestSharesIdle(t *testing.T) {
 	const idle = 2 * time.Second
 	work := func(t *testing.T, ctx context.Context, r *rig, d time.Duration) {
@@ -314,7 +328,9 @@ func TestSharesIdle(t *testing.T) {
 		})
 	}
 	// One that was made because it is wanted, and never used, stays.
-	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Idle, s.Reserve = idle, 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, withFacts(four), sharing(func(s *pool.Source) { s.Idle, s.Reserve = idle, 1 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		must(t, second(r.Fill(ctx)))
 		work(t, ctx, r, time.Minute)
 		if s := r.state(t, ctx, "web-1"); s != compute.Ready {
@@ -332,16 +348,22 @@ func TestSharesUnknown(t *testing.T) {
 			t.Errorf("it says %v", err)
 		}
 	})
-	inBubble(t, withFacts(map[string]string{"cores": "4"}), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, withFacts(map[string]string{"cores": "4"}), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		r.shares(t, ctx, 1, compute.Request{Cores: 1})
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 1, Memory: 1, Wait: time.Hour})
 		kind(t, err, compute.ErrNoCapacity)
 	})
 }
 
-// TestSharesOfPools: a pool that shares puts leases beside each other on what it drew; one that does not draws whole instances of a source that does.
+// TestSharesOfPools: a pool that shares puts leases beside each other on what it drew; one that
+// does not draws whole instances of a source that does.
 func TestSharesOfPools(t *testing.T) {
-	sources := append(web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 2 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Share: true})
+	sources := append(
+		web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 2 }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Share: true},
+	)
 	inBubble(t, withFacts(four), sources, func(t *testing.T, ctx context.Context, r *rig) {
 		must(t, second(r.Fill(ctx)))
 		a := r.shares(t, ctx, 3, compute.Request{Source: "front"})
@@ -362,7 +384,10 @@ func TestSharesOfPools(t *testing.T) {
 			}
 		}
 	})
-	sources = append(sharing(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 2 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
+	sources = append(
+		sharing(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 2 }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}},
+	)
 	inBubble(t, withFacts(four), sources, func(t *testing.T, ctx context.Context, r *rig) {
 		must(t, second(r.Fill(ctx)))
 		r.shares(t, ctx, 1, compute.Request{})
@@ -419,11 +444,15 @@ func telling(has compute.Facts, made *atomic.Int32) func(*pool.Options) {
 	}
 }
 
-// TestSharesMeasured: where the size of an instance is known only when it is there, the first part of it is booked only if it fits, however it came: made for
-// it, or ready behind a pool that sets it up.
+// TestSharesMeasured: where the size of an instance is known only when it is there, the first part
+// of it is booked only if it fits, however it came: made for it, or ready behind a pool that sets
+// it up.
 func TestSharesMeasured(t *testing.T) {
 	small := compute.Facts{Cores: 2, Memory: 4000, Disk: 100}
-	fronts := append(web(func(s *pool.Source) { s.Reserve = 1 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Share: true, Hooks: []string{"provision"}})
+	fronts := append(
+		web(func(s *pool.Source) { s.Reserve = 1 }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Share: true, Hooks: []string{"provision"}},
+	)
 	for _, c := range []struct {
 		name    string
 		sources []pool.Source
@@ -502,10 +531,13 @@ func (r *rig) neverOver(t *testing.T, ctx context.Context) {
 	}))
 }
 
-// TestSharesLearn: a request for more parts than fit is not made the same instances again and again.
+// TestSharesLearn: a request for more parts than fit is not made the same instances again and
+// again.
 func TestSharesLearn(t *testing.T) {
 	var made atomic.Int32
-	inBubble(t, telling(compute.Facts{Cores: 2, Memory: 4000, Disk: 100}, &made), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, telling(
+		compute.Facts{Cores: 2, Memory: 4000, Disk: 100}, &made,
+	), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 3, Owner: "ann", Wait: 10 * time.Minute})
 		kind(t, err, compute.ErrTimeout)
 		if n := made.Load(); n != 1 {

@@ -24,7 +24,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// mortal is a store in the hands of a process that may be killed: from then on nothing of it gets any further.
+// mortal is a store in the hands of a process that may be killed: from then on nothing of it gets
+// any further.
 type mortal struct {
 	*sqlite.Store
 	dead atomic.Bool
@@ -62,7 +63,10 @@ type shareWorld struct {
 	told  map[string]compute.Lease // leases that somebody was given and has not given back
 }
 
-var shareSource = pool.Source{Name: "big", Type: "fake", Digest: "d", Share: true, Maximum: 3, Reserve: 1, Idle: 10 * time.Millisecond, MaxUses: 40}
+var shareSource = pool.Source{
+	Name: "big", Type: "fake", Digest: "d", Share: true, Maximum: 3, Reserve: 1, Idle: 10 * time.Millisecond,
+	MaxUses: 40,
+}
 
 func (w *shareWorld) open() *sharer {
 	st, err := sqlite.Open(w.ctx, w.path, sqlite.Options{Unsafe: true})
@@ -74,7 +78,13 @@ func (w *shareWorld) open() *sharer {
 	p.Pool, err = pool.New(pool.Options{
 		Store: p.st, Sources: []pool.Source{shareSource}, NewID: func() string { n++; return fmt.Sprintf("%d.%d", st.Worker(), n) },
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: w.cloud, Cores: w.size.Cores, Memory: w.size.Memory, GPUs: w.size.GPUs})
+			f, err := fake.Open(
+				ctx, slog.New(slog.DiscardHandler),
+				fake.Options{
+					Source: name, Installation: st.Installation(), Cloud: w.cloud, Cores: w.size.Cores,
+					Memory: w.size.Memory, GPUs: w.size.GPUs,
+				},
+			)
 			return f, err
 		},
 		Step: func(string) {
@@ -108,7 +118,8 @@ func (w *shareWorld) do(n int, f func(p *sharer)) (lived bool) {
 	return lived
 }
 
-// judge looks at the store: nothing is over-committed, nothing booked without a lease, nothing told is lost.
+// judge looks at the store: nothing is over-committed, nothing booked without a lease, nothing told
+// is lost.
 func (w *shareWorld) judge() {
 	now := time.Now()
 	err := w.procs[0].st.Store.View(w.ctx, func(tx compute.Tx) error {
@@ -173,7 +184,10 @@ func (w *shareWorld) judge() {
 			for _, c := range []struct {
 				least compute.Amount
 				want  bool
-			}{{free, true}, {compute.Amount{Cores: free.Cores + 1e-6}, false}, {compute.Amount{Memory: free.Memory + 1}, false}, {compute.Amount{GPUs: free.GPUs + 1}, false}} {
+			}{
+				{free, true}, {compute.Amount{Cores: free.Cores + 1e-6}, false},
+				{compute.Amount{Memory: free.Memory + 1}, false}, {compute.Amount{GPUs: free.GPUs + 1}, false},
+			} {
 				found, err := tx.Rooms(recs[0].Key, c.least, 0)
 				if err != nil {
 					return err
@@ -193,8 +207,9 @@ func (w *shareWorld) judge() {
 	}
 }
 
-// TestSharesNeverOver runs random histories of several processes on one store, some of them killed at some step: never is more booked than there is, what
-// was told is kept, what was not ends, and at the end nothing is left.
+// TestSharesNeverOver runs random histories of several processes on one store, some of them killed
+// at some step: never is more booked than there is, what was told is kept, what was not ends, and
+// at the end nothing is left.
 func TestSharesNeverOver(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -202,7 +217,8 @@ func TestSharesNeverOver(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		w := &shareWorld{t: rt, ctx: context.Background(), path: filepath.Join(home, "state.db"), cloud: fake.NewCloud(), told: map[string]compute.Lease{},
+		w := &shareWorld{t: rt, ctx: context.Background(), path: filepath.Join(home, "state.db"), cloud: fake.NewCloud(),
+			told: map[string]compute.Lease{},
 			size: compute.Amount{Cores: rapid.SampledFrom([]float64{0, 1, 2.5, 4}).Draw(rt, "cores"), Memory: 100, GPUs: 1}}
 		if w.size.Cores == 0 {
 			w.size.Cores = 3
@@ -221,14 +237,18 @@ func TestSharesNeverOver(t *testing.T) {
 			"acquire": func(rt *rapid.T) {
 				n := rapid.IntRange(0, 1).Draw(rt, "process")
 				req := compute.Request{Source: "big", Owner: "ann", Count: rapid.IntRange(1, 4).Draw(rt, "count"),
-					Cores: rapid.SampledFrom([]float64{0, -1, 0.1, 0.3, 1.0 / 3, 0.5, 1, 2}).Draw(rt, "cores"), Memory: rapid.SampledFrom([]int64{0, 0, 10, 33, 100}).Draw(rt, "memory"),
-					GPUs: rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(rt, "gpus"), TTL: rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Millisecond, time.Minute}).Draw(rt, "ttl"),
-					New: rapid.SampledFrom([]bool{false, false, false, true}).Draw(rt, "new"), CachedOnly: rapid.SampledFrom([]bool{false, false, true}).Draw(rt, "cached")}
+					Cores:      rapid.SampledFrom([]float64{0, -1, 0.1, 0.3, 1.0 / 3, 0.5, 1, 2}).Draw(rt, "cores"),
+					Memory:     rapid.SampledFrom([]int64{0, 0, 10, 33, 100}).Draw(rt, "memory"),
+					GPUs:       rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(rt, "gpus"),
+					TTL:        rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Millisecond, time.Minute}).Draw(rt, "ttl"),
+					New:        rapid.SampledFrom([]bool{false, false, false, true}).Draw(rt, "new"),
+					CachedOnly: rapid.SampledFrom([]bool{false, false, true}).Draw(rt, "cached")}
 				w.procs[n].left.Store(rapid.SampledFrom([]int64{0, 0, 0, 1, 2, 3, 4, 5, 7, 9}).Draw(rt, "killed at step"))
 				var ls []compute.Lease
 				var err error
 				if w.do(n, func(p *sharer) { ls, err = p.Acquire(w.ctx, req) }) {
-					if err != nil && !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrStale) {
+					if err != nil && !errors.Is(err, compute.ErrNoCapacity) &&
+						!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrStale) {
 						rt.Fatalf("%+v: %v", req, err)
 					}
 					if err == nil && len(ls) != req.Count && !req.CachedOnly {
@@ -262,13 +282,17 @@ func TestSharesNeverOver(t *testing.T) {
 				if w.do(n, func(p *sharer) { _, err = p.Work(w.ctx) }) && err != nil && !errors.Is(err, compute.ErrNotFound) {
 					rt.Fatalf("work: %v", err)
 				}
-				maps.DeleteFunc(w.told, func(_ string, l compute.Lease) bool { return !l.Expires.IsZero() && !time.Now().Before(l.Expires) })
+				maps.DeleteFunc(
+					w.told,
+					func(_ string, l compute.Lease) bool { return !l.Expires.IsZero() && !time.Now().Before(l.Expires) },
+				)
 			},
 			"": func(*rapid.T) { w.judge() },
 		})
 		// All goes, and nothing is left.
 		p := w.procs[0]
-		ls, err := p.Leases(w.ctx, compute.LeaseQuery{}) // those too whose user was killed just before he heard
+		// those too whose user was killed just before he heard
+		ls, err := p.Leases(w.ctx, compute.LeaseQuery{})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -286,7 +310,8 @@ func TestSharesNeverOver(t *testing.T) {
 			if _, err := p.Work(w.ctx); err != nil {
 				rt.Fatal(err)
 			}
-			if is, err := p.Instances(w.ctx, compute.InstanceQuery{}); err != nil || len(is) <= 1 && len(w.cloud.IDs()) == len(is) || time.Now().After(limit) {
+			if is, err := p.Instances(w.ctx, compute.InstanceQuery{}); err != nil ||
+				len(is) <= 1 && len(w.cloud.IDs()) == len(is) || time.Now().After(limit) {
 				break
 			}
 		}

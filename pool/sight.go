@@ -17,7 +17,8 @@ import (
 
 // Sight is something that the engine has done, for who measures it.
 type Sight struct {
-	What   string         // "acquire": a request was answered; "make": an instance was made, or could not be
+	// "acquire": a request was answered; "make": an instance was made, or could not be
+	What   string
 	Source string         // whose
 	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
 	Took   time.Duration  // altogether
@@ -27,9 +28,13 @@ type Sight struct {
 	Phases compute.Phases // of make
 }
 
-// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs one durable transaction.
+// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs
+// one durable transaction.
 func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
-	ctx, span := trace.Start(ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source}, trace.Attr{Key: "hostler.count", Value: req.Count})
+	ctx, span := trace.Start(
+		ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source},
+		trace.Attr{Key: "hostler.count", Value: req.Count},
+	)
 	if p.opt.Observe == nil && span == nil {
 		return p.tallied(ctx, req)
 	}
@@ -47,12 +52,16 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		if _, ok := p.sources[source]; !ok {
 			source = "" // whoever asks may make names up
 		}
-		p.opt.Observe(Sight{What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited, Hit: err == nil && hit, Count: len(leases)})
+		p.opt.Observe(Sight{
+			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
+			Hit: err == nil && hit, Count: len(leases),
+		})
 	}
 	return leases, err
 }
 
-// tallied is acquire, with what it could not give written down for the sources that want that. What cannot be written is not: the request's own error says more.
+// tallied is acquire, with what it could not give written down for the sources that want that. What
+// cannot be written is not: the request's own error says more.
 func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	leases, err := p.acquire(ctx, req)
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
@@ -68,7 +77,8 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 			if !c.Tally || image == "" {
 				continue
 			}
-			if _, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "unserved", Source: c.Name, Owner: req.Owner, Project: req.Project, Text: fmt.Sprintf("%d asked for, and none to be had", req.Count),
+			if _, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "unserved", Source: c.Name, Owner: req.Owner,
+				Project: req.Project, Text: fmt.Sprintf("%d asked for, and none to be had", req.Count),
 				Data: map[string]string{compute.FactImage: image, "count": strconv.Itoa(req.Count)}}); err != nil {
 				return err
 			}

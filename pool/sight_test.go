@@ -36,8 +36,8 @@ func TestNotifyAlone(t *testing.T) {
 	})
 }
 
-// TestSights: whoever measures hears of each request whether all stood ready, how long it took and waited, and why it failed; and of each instance the
-// phases of making it. A trace has the same.
+// TestSights: whoever measures hears of each request whether all stood ready, how long it took and
+// waited, and why it failed; and of each instance the phases of making it. A trace has the same.
 func TestSights(t *testing.T) {
 	var mu sync.Mutex
 	var sights []pool.Sight
@@ -103,7 +103,10 @@ func TestSights(t *testing.T) {
 	if len(asked) != 6 {
 		t.Fatalf("asked: %+v", asked)
 	}
-	want := []pool.Sight{{Source: "web", Class: "failed"}, {Source: "web", Count: 1}, {Source: "web", Class: "timed-out"}, {Source: "web", Count: 1}, {Source: "web", Count: 1, Hit: true}, {Class: "not-found"}}
+	want := []pool.Sight{
+		{Source: "web", Class: "failed"}, {Source: "web", Count: 1}, {Source: "web", Class: "timed-out"},
+		{Source: "web", Count: 1}, {Source: "web", Count: 1, Hit: true}, {Class: "not-found"},
+	}
 	for i, s := range asked {
 		if s.Source != want[i].Source || s.Class != want[i].Class || s.Count != want[i].Count || s.Hit != want[i].Hit {
 			t.Errorf("%d: %+v", i, s)
@@ -117,7 +120,8 @@ func TestSights(t *testing.T) {
 	names := map[string]int{}
 	for _, s := range spans {
 		names[s.Name]++
-		if s.Name == "wait" && !slices.ContainsFunc(spans, func(up trace.Done) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
+		if s.Name == "wait" &&
+			!slices.ContainsFunc(spans, func(up trace.Done) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
 			t.Errorf("it waits by itself: %+v", s)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/provider/fake"
 )
 
-// simProvider is a process's way to a cloud: a fake provider whose calls take time, fail, and lose their answers, by the seed.
+// simProvider is a process's way to a cloud: a fake provider whose calls take time, fail, and lose
+// their answers, by the seed.
 type simProvider struct {
 	p *process
 	s *simSource
@@ -174,7 +175,8 @@ func (c simFixed) source() *simSource {
 func (c simFixed) Names() []string { return c.source().names }
 func (c simFixed) AsIs() bool      { return c.source().asIs }
 
-// hook is the engine's Hooks: two of each kind, which may fail, take time, and use the instance by their token.
+// hook is the engine's Hooks: two of each kind, which may fail, take time, and use the instance by
+// their token.
 func (p *process) hook(ctx context.Context, call pool.HookCall) error {
 	w := p.w
 	for n := call.Resume + 1; n <= 2; n++ {

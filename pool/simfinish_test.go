@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// finish ends all processes, has a last one do what is due until nothing is, and looks at what is left.
+// finish ends all processes, has a last one do what is due until nothing is, and looks at what is
+// left.
 func (w *world) finish() {
 	w.calm = true
 	for _, p := range w.procs {
@@ -53,7 +54,8 @@ func (w *world) tidy(p *process, more func(n int) bool) {
 	w.sched.fail("tidying does not end")
 }
 
-// again shows that the world is in order: each source gives, and all can be given back and discarded.
+// again shows that the world is in order: each source gives, and all can be given back and
+// discarded.
 func (w *world) again(p *process) {
 	ctx := context.Background()
 	for _, i := range w.insts {
@@ -141,7 +143,8 @@ func (w *world) compare(p *process) {
 				counts[i.SourceKey] = map[compute.State]int{}
 			}
 			counts[i.SourceKey][i.State]++
-			if k := w.insts[i.ID]; k == nil || k.State != i.State || k.Generation != i.Generation || k.Worker != i.Worker || k.Uses != i.Uses {
+			if k := w.insts[i.ID]; k == nil || k.State != i.State || k.Generation != i.Generation ||
+				k.Worker != i.Worker || k.Uses != i.Uses {
 				w.sched.fail("the store says of %s %+v, and was told %+v", i.ID, i, k)
 			}
 		}
@@ -166,7 +169,8 @@ func (w *world) compare(p *process) {
 		}
 		for _, r := range recs {
 			n, c := counts[r.Key], r.Counts
-			if c != (compute.Counts{Creating: n[compute.Creating], SettingUp: n[compute.SettingUp], Ready: n[compute.Ready], Leased: n[compute.Leased],
+			if c != (compute.Counts{Creating: n[compute.Creating], SettingUp: n[compute.SettingUp],
+				Ready: n[compute.Ready], Leased: n[compute.Leased],
 				Cleaning: n[compute.Cleaning], Failed: n[compute.Failed], Discarding: n[compute.Discarding], Held: n[compute.Held]}) {
 				w.sched.fail("%s counts %+v, and has %v", r.Name, c, n)
 			}

@@ -32,7 +32,9 @@ func (s again2) Update(ctx context.Context, fn func(compute.Tx) error) error {
 
 // TestFoundRunAgain makes an instance on a store that runs each transaction twice.
 func TestFoundRunAgain(t *testing.T) {
-	r := newRig(t, t.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: 1, Hooks: []string{"provision", "release"}}},
+	r := newRig(t, t.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{
+		Name: "web", Type: "fake", Digest: "d", Reserve: 1, Hooks: []string{"provision", "release"},
+	}},
 		func(o *pool.Options) {
 			o.Store = again2{o.Store}
 			o.Hooks = func(_ context.Context, call pool.HookCall) error { return call.Done(1, "1-x") }
@@ -44,7 +46,8 @@ func TestFoundRunAgain(t *testing.T) {
 	}
 }
 
-// TestFoundInnerHooks releases a pool's instance whose inner source has release hooks too: each runs once, and its token opens what it is told.
+// TestFoundInnerHooks releases a pool's instance whose inner source has release hooks too: each
+// runs once, and its token opens what it is told.
 func TestFoundInnerHooks(t *testing.T) {
 	var r *rig
 	var ran []string
@@ -76,8 +79,9 @@ func TestFoundInnerHooks(t *testing.T) {
 	}
 }
 
-// TestFoundChildStays lets the provision hook of a pool fail: its discard hook must not meet a computer that somebody else could have, and what
-// the pool did to it is cleaned before the next has it.
+// TestFoundChildStays lets the provision hook of a pool fail: its discard hook must not meet a
+// computer that somebody else could have, and what the pool did to it is cleaned before the next
+// has it.
 func TestFoundChildStays(t *testing.T) {
 	var r *rig
 	var state compute.State
@@ -144,7 +148,9 @@ func (f fixed) Names() []string          { return []string{"a"} }
 func TestFoundFixedToken(t *testing.T) {
 	var r *rig
 	ran := 0
-	r = newRig(t, t.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Hooks: []string{"acquire"}}},
+	r = newRig(t, t.TempDir(), map[string]*fake.Cloud{}, []pool.Source{{
+		Name: "web", Type: "fake", Digest: "d", Hooks: []string{"acquire"},
+	}},
 		func(o *pool.Options) {
 			open := o.Open
 			o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {

@@ -10,18 +10,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ledger is what the store was told and has acknowledged, and what users were told; the judges look here, so that what the store forgets is
-// seen too.
+// ledger is what the store was told and has acknowledged, and what users were told; the judges look
+// here, so that what the store forgets is seen too.
 type ledger struct {
 	w       *world
 	insts   map[compute.ID]*compute.Instance
 	leases  map[string]*compute.Lease // living
 	waiters map[int64]*compute.Waiter
 	recs    map[int64]*compute.SourceRecord
-	owners  map[int64]*process       // of waiters
-	bases   map[int64]compute.Event  // events that a hand-out may rest on
-	handed  map[compute.ID]int64     // the event of a computer's last hand-out to a user
-	dirty   map[compute.ID]string    // computers that a user had since they were made or cleaned, with the lease
+	owners  map[int64]*process      // of waiters
+	bases   map[int64]compute.Event // events that a hand-out may rest on
+	handed  map[compute.ID]int64    // the event of a computer's last hand-out to a user
+	// computers that a user had since they were made or cleaned, with the lease
+	dirty   map[compute.ID]string
 	grants  map[string]*grant        // by lease: what users were told
 	slots   map[place]int            // places taken
 	foreign []*simSource             // where a computer of somebody else's stands
@@ -63,9 +64,11 @@ type grant struct {
 }
 
 func newLedger(w *world) ledger {
-	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{}, waiters: map[int64]*compute.Waiter{},
-		recs: map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{}, handed: map[compute.ID]int64{},
-		dirty: map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
+	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{},
+		waiters: map[int64]*compute.Waiter{},
+		recs:    map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{},
+		handed: map[compute.ID]int64{},
+		dirty:  map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
 		names: map[compute.ID]int64{}, gens: map[int64]int64{}, notes: map[string]string{}, hungry: map[int64]time.Time{}}
 }
 
@@ -102,7 +105,8 @@ func (l *ledger) commit(p *process, did []any) {
 			was := l.insts[i.ID]
 			switch {
 			case was == nil:
-				if row, ok := l.names[i.ID]; ok && row != i.Row && !l.fixed(i.Source) && i.State != compute.Discarding { // a list may tell of one that has gone meanwhile
+				// a list may tell of one that has gone meanwhile
+				if row, ok := l.names[i.ID]; ok && row != i.Row && !l.fixed(i.Source) && i.State != compute.Discarding {
 					fail("the name %s was used before", i.ID)
 				}
 				l.names[i.ID] = i.Row
@@ -206,7 +210,10 @@ func (l *ledger) commit(p *process, did []any) {
 		e := events[le.ID]
 		basis, _ := strconv.ParseInt(e.Data["rests_on"], 10, 64)
 		if b, ok := l.bases[basis]; !ok || basis <= l.handed[leaf.ID] {
-			fail("the hand-out of %s to %s rests on event %d (%s), which is no making or cleaning since event %d", le.Instance, le.ID, basis, b.Kind, l.handed[leaf.ID])
+			fail(
+				"the hand-out of %s to %s rests on event %d (%s), which is no making or cleaning since event %d",
+				le.Instance, le.ID, basis, b.Kind, l.handed[leaf.ID],
+			)
 		}
 		l.handed[leaf.ID] = e.ID
 	}
@@ -310,14 +317,18 @@ func (l *ledger) judge(now time.Time) {
 		}
 		le := l.leases[id]
 		if le == nil {
-			fail("%s was told of lease %s until %v, and it ended: %s", g.user.name, id, g.lease.Deadline().Sub(l.w.sched.start), l.ended[id].Why)
+			fail(
+				"%s was told of lease %s until %v, and it ended: %s", g.user.name, id,
+				g.lease.Deadline().Sub(l.w.sched.start), l.ended[id].Why,
+			)
 		} else if i := l.insts[le.Instance]; i == nil || i.State != compute.Leased || i.Generation != g.lease.Generation {
 			fail("%s was told of lease %s, and %s is not in use by it", g.user.name, id, le.Instance)
 		}
 	}
 }
 
-// mayCreate judges a create before its effect: the intent is recorded, and the place is not over-full.
+// mayCreate judges a create before its effect: the intent is recorded, and the place is not
+// over-full.
 func (l *ledger) mayCreate(s *simSource, spec compute.Spec) {
 	i := l.insts[spec.ID]
 	if i == nil || i.State != compute.Creating {
@@ -348,7 +359,8 @@ func (l *ledger) mayClean(id compute.ID) {
 	}
 }
 
-// clouds judges what is at the providers: each computer has its record, and those of others are left alone.
+// clouds judges what is at the providers: each computer has its record, and those of others are
+// left alone.
 func (l *ledger) clouds(exactly bool) {
 	for _, s := range l.w.sources {
 		if s.cloud == nil {
@@ -377,8 +389,8 @@ func (l *ledger) clouds(exactly bool) {
 	}
 }
 
-// outages judges that a source whose every create failed was asked seldom: three times, and once more after each pause, by all requests that
-// were under way at once.
+// outages judges that a source whose every create failed was asked seldom: three times, and once
+// more after each pause, by all requests that were under way at once.
 func (l *ledger) outages() {
 	for _, s := range l.w.sources {
 		if s.cloud == nil {
@@ -418,7 +430,10 @@ func (l *ledger) told(u *user, ls []compute.Lease) {
 func describe(d any) string {
 	switch d := d.(type) {
 	case saved:
-		return fmt.Sprintf("%s %s worker %t child %s wanted %s resume %d", d.i.ID, d.i.State, d.i.Worker != 0, d.i.Child, d.i.Wanted, d.i.Resume)
+		return fmt.Sprintf(
+			"%s %s worker %t child %s wanted %s resume %d", d.i.ID, d.i.State, d.i.Worker != 0, d.i.Child, d.i.Wanted,
+			d.i.Resume,
+		)
 	case dropped:
 		return fmt.Sprintf("%s gone", d.i.ID)
 	case lent:

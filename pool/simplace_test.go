@@ -13,13 +13,15 @@ import (
 	"github.com/hostler-project/hostler/provider/fake"
 )
 
-// TestFoundPlace lets the instance that a waiter is given be unfit: he must then wait in the queue again, where those who come later are
-// behind it.
+// TestFoundPlace lets the instance that a waiter is given be unfit: he must then wait in the queue
+// again, where those who come later are behind it.
 func TestFoundPlace(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		unfit := false
-		r := newRig(t, dir, map[string]*fake.Cloud{}, []pool.Source{{Name: "web", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Hooks: []string{"acquire"}}},
+		r := newRig(t, dir, map[string]*fake.Cloud{}, []pool.Source{{
+			Name: "web", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Hooks: []string{"acquire"},
+		}},
 			func(o *pool.Options) {
 				o.Hooks = func(context.Context, pool.HookCall) error {
 					if unfit {

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// scheduler lets one goroutine of a simulation go on at a time. Each stops at its yields: before and after every call of a store, a provider
-// or a hook, and at every step of the engine. The seed chooses who goes on, and which process dies where it stands. Time moves only when
-// nobody stands at a yield.
+// scheduler lets one goroutine of a simulation go on at a time. Each stops at its yields: before
+// and after every call of a store, a provider or a hook, and at every step of the engine. The seed
+// chooses who goes on, and which process dies where it stands. Time moves only when nobody stands
+// at a yield.
 type scheduler struct {
 	dice  *rand.Rand
 	start time.Time
@@ -51,8 +52,9 @@ func newScheduler(dice *rand.Rand) *scheduler {
 	return &scheduler{dice: dice, start: time.Now(), wake: make(chan struct{}, 1)}
 }
 
-// yield stands still until the seed lets this goroutine go on. That of a process that died meanwhile ends here, with all that it had deferred;
-// a call that it makes on its way out ends it again.
+// yield stands still until the seed lets this goroutine go on. That of a process that died
+// meanwhile ends here, with all that it had deferred; a call that it makes on its way out ends it
+// again.
 func (s *scheduler) yield(p *process, what string) {
 	if p.dead.Load() {
 		runtime.Goexit()
@@ -106,7 +108,8 @@ func (s *scheduler) failed() bool {
 	return s.broken != ""
 }
 
-// run lets goroutines go on until done says so, something is broken, or patience of the bubble's time is over.
+// run lets goroutines go on until done says so, something is broken, or patience of the bubble's
+// time is over.
 func (s *scheduler) run(patience time.Duration, done func() bool) {
 	end := time.Now().Add(patience)
 	for !s.failed() {

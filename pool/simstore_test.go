@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// simStore is a process's handle on the store: the real one, with a yield before and after each transaction. What was committed goes to the
-// ledger too, from which the invariants are judged.
+// simStore is a process's handle on the store: the real one, with a yield before and after each
+// transaction. What was committed goes to the ledger too, from which the invariants are judged.
 type simStore struct {
 	*sqlite.Store
 	w    *world
@@ -29,7 +29,8 @@ type simStore struct {
 
 var errFull = errors.New("the disk is full")
 
-// errAgain makes the store take back a transaction that is then run once more, as it does when a batch fails.
+// errAgain makes the store take back a transaction that is then run once more, as it does when a
+// batch fails.
 var errAgain = errors.New("run again")
 
 func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
@@ -105,7 +106,8 @@ func (s *simStore) View(ctx context.Context, fn func(compute.Tx) error) error {
 	return s.Store.View(ctx, fn)
 }
 
-// Version asks the store only when it should have changed: waiters ask a hundred times in each second of the bubble.
+// Version asks the store only when it should have changed: waiters ask a hundred times in each
+// second of the bubble.
 func (s *simStore) Version(ctx context.Context) (int64, error) {
 	if s.proc.dead.Load() {
 		runtime.Goexit()

@@ -10,15 +10,18 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// Whose turn it is, judged from what the store was told, by the rules of docs/queue.md written down a second time.
+// Whose turn it is, judged from what the store was told, by the rules of docs/queue.md written down
+// a second time.
 
-// turns is the queue as it stands before a transaction: those who wait, and what projects have and are being given.
+// turns is the queue as it stands before a transaction: those who wait, and what projects have and
+// are being given.
 type turns struct {
 	waiting []compute.Waiter
 	held    map[[2]string]compute.Capacity // by project and owner, and with the owner "" by project
 }
 
-// turns copies the queue. Of those who do not wait any more, or whose process died, nobody knows when they are out of it.
+// turns copies the queue. Of those who do not wait any more, or whose process died, nobody knows
+// when they are out of it.
 func (l *ledger) turns() (t turns) {
 	for _, id := range slices.Sorted(idsOfWaiters(l.waiters)) {
 		if l.waits(l.waiters[id]) {
@@ -61,8 +64,9 @@ func (l *ledger) waits(w *compute.Waiter) bool {
 	return !p.dead.Load() && p.desk.Waits(w.ID)
 }
 
-// before returns those whose turn comes before a request's, and who are not kept from it by a quota, in their order; and whether one of the others keeps the request
-// from its turn, as the quota that he waits for is the request's too.
+// before returns those whose turn comes before a request's, and who are not kept from it by a
+// quota, in their order; and whether one of the others keeps the request from its turn, as the
+// quota that he waits for is the request's too.
 func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out []compute.Waiter, kept bool) {
 	all := slices.DeleteFunc(slices.Clone(t.waiting), func(o compute.Waiter) bool { return o.ID == w.ID })
 	all = append(all, w)
@@ -119,8 +123,8 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 	return out, false
 }
 
-// turnOf judges that a request took nothing that somebody waits for whose turn comes before. What was cached is taken when its lease is made, what was
-// not when its record is.
+// turnOf judges that a request took nothing that somebody waits for whose turn comes before. What
+// was cached is taken when its lease is made, what was not when its record is.
 func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*compute.Waiter, t turns) {
 	took := map[int64]compute.ID{} // by the record of the source
 	cached := map[int64]bool{}
@@ -145,7 +149,10 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 	if by == nil || by.asks == nil || len(took) == 0 {
 		return
 	}
-	own := compute.Waiter{ID: 1<<63 - 1, Source: by.asks.Source, Count: by.asks.Count, Owner: by.name, Project: by.asks.Project, Priority: by.asks.Priority}
+	own := compute.Waiter{
+		ID: 1<<63 - 1, Source: by.asks.Source, Count: by.asks.Count, Owner: by.name, Project: by.asks.Project,
+		Priority: by.asks.Priority,
+	}
 	for _, w := range leaves {
 		if w != nil && w.Owner == by.name && l.owners[w.ID] == p {
 			own = *w
@@ -160,8 +167,15 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 			continue
 		}
 		for _, key := range w.Wants {
-			if id, ok := took[key]; ok && (cached[key] || !l.stuck(key, wishOf(w.Asks, w.Memory), time.Now()) && !l.tried(key, wishOf(w.Asks, w.Memory), wish{by.asks.Memory, by.asks.GPUs}, before, time.Now())) { // who cannot have a new one leaves it to others
-				l.w.sched.fail("%s took %s for %s (request %d), for which request %d of %s in %q waits before it", by.name, id, own.Source, own.ID, w.ID, w.Owner, w.Project)
+			// who cannot have a new one leaves it to others
+			if id, ok := took[key]; ok &&
+				(cached[key] ||
+					!l.stuck(key, wishOf(w.Asks, w.Memory), time.Now()) &&
+						!l.tried(key, wishOf(w.Asks, w.Memory), wish{by.asks.Memory, by.asks.GPUs}, before, time.Now())) {
+				l.w.sched.fail(
+					"%s took %s for %s (request %d), for which request %d of %s in %q waits before it", by.name, id,
+					own.Source, own.ID, w.ID, w.Owner, w.Project,
+				)
 			}
 		}
 	}
@@ -205,7 +219,8 @@ func (l *ledger) quotas() {
 	}
 }
 
-// starving judges that a request for which there is enough, and before which nobody comes who wants the same, does not wait on.
+// starving judges that a request for which there is enough, and before which nobody comes who wants
+// the same, does not wait on.
 func (l *ledger) starving() {
 	if len(l.waiters) == 0 {
 		return

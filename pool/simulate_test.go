@@ -122,7 +122,8 @@ func memory(t *testing.T) string {
 	return dir
 }
 
-// oneP makes the ids of goroutines grow in the order in which they were begun, so that a seed replays.
+// oneP makes the ids of goroutines grow in the order in which they were begun, so that a seed
+// replays.
 func oneP(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip(runtime.GOOS + ": the workers of one process cannot be told apart by their locks here")
@@ -131,14 +132,17 @@ func oneP(t *testing.T) {
 	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 }
 
-// part is the environment variable that makes a test process simulate a part of the seeds: "PART PARTS SEEDS LIMIT".
+// part is the environment variable that makes a test process simulate a part of the seeds: "PART
+// PARTS SEEDS LIMIT".
 const part = "HOSTLER_SIMULATE_PART"
 
-// TestSimulate runs the engine with several processes, crashes, failures and lost answers, all by a seed. The seeds are shared out among as many
-// processes as there are processors, so that a panic in one of the engine's goroutines can be told with its seed too.
+// TestSimulate runs the engine with several processes, crashes, failures and lost answers, all by a
+// seed. The seeds are shared out among as many processes as there are processors, so that a panic
+// in one of the engine's goroutines can be told with its seed too.
 //
-// -seed N replays one with its trace; -seeds N, or HOSTLER_SEEDS, simulates so many. Otherwise it is 200 in short mode, 2,000 where
-// HOSTLER_REQUIRE_LAB is set, and elsewhere what can be done in 20 seconds.
+// -seed N replays one with its trace; -seeds N, or HOSTLER_SEEDS, simulates so many. Otherwise it
+// is 200 in short mode, 2,000 where HOSTLER_REQUIRE_LAB is set, and elsewhere what can be done in
+// 20 seconds.
 func TestSimulate(t *testing.T) {
 	if *seedFlag != 0 {
 		oneP(t)
@@ -170,7 +174,8 @@ func TestSimulate(t *testing.T) {
 	self, err := os.Executable()
 	must(t, err)
 	simulateParts(t, self, n, limit)
-	if strict && raced && !t.Failed() { // the race detector saw some; all of them are for a program without it
+	// the race detector saw some; all of them are for a program without it
+	if strict && raced && !t.Failed() {
 		plain := filepath.Join(t.TempDir(), "plain.test")
 		build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

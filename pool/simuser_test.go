@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// user runs a program of random operations, through one process after the other. What it was told it knows for ever.
+// user runs a program of random operations, through one process after the other. What it was told
+// it knows for ever.
 type user struct {
 	w    *world
 	slot int
@@ -49,7 +50,8 @@ func (u *user) mine() (out []compute.ID) {
 	return out
 }
 
-// grant is what the user was last told of an instance: one that is always there may have been his before.
+// grant is what the user was last told of an instance: one that is always there may have been his
+// before.
 func (u *user) grant(inst compute.ID) (last *grant) {
 	for _, g := range u.w.grants {
 		if g.user == u && g.lease.Instance == inst && (last == nil || g.lease.Given.After(last.lease.Given)) {
@@ -148,7 +150,8 @@ func (u *user) act(p *process) {
 	case n < 94 && len(mine) > 0:
 		id := pick(u.dice, mine...)
 		var wg sync.WaitGroup
-		for range 1 + u.dice.IntN(3) { // their draws do not come in the order of their beginning, but in the scheduler's
+		// their draws do not come in the order of their beginning, but in the scheduler's
+		for range 1 + u.dice.IntN(3) {
 			wg.Go(func() {
 				w.sched.yield(p, u.name+" runs")
 				u.runs(ctx, p, id)
@@ -162,7 +165,8 @@ func (u *user) act(p *process) {
 	}
 }
 
-// tend does what a controller does all the time, for a while: it looks, begins what is due, and looks again when something of it is done.
+// tend does what a controller does all the time, for a while: it looks, begins what is due, and
+// looks again when something of it is done.
 func (u *user) tend(ctx context.Context, p *process) {
 	ctx, cancel := context.WithTimeout(ctx, u.upTo(10*time.Second))
 	defer cancel()
@@ -203,7 +207,8 @@ func (u *user) tend(ctx context.Context, p *process) {
 	u.tell(p, nil, "tended")
 }
 
-// direct does what a director would: it looks, and has something done that may not fit any more when it is.
+// direct does what a director would: it looks, and has something done that may not fit any more
+// when it is.
 func (u *user) direct(ctx context.Context, p *process) {
 	snap, err := p.pool.Snapshot(ctx, func(compute.SourceState) bool { return true })
 	u.tell(p, err, "looked at %d sources", len(snap.Sources))
@@ -211,7 +216,11 @@ func (u *user) direct(ctx context.Context, p *process) {
 		return
 	}
 	s := pick(u.dice, snap.Sources...)
-	d := compute.Directive{Source: s.Name, Verb: pick(u.dice, compute.VerbCreate, compute.VerbDiscard, compute.VerbStop, compute.VerbStart, compute.VerbAim), Reason: "to see"}
+	d := compute.Directive{
+		Source: s.Name,
+		Verb:   pick(u.dice, compute.VerbCreate, compute.VerbDiscard, compute.VerbStop, compute.VerbStart, compute.VerbAim),
+		Reason: "to see",
+	}
 	switch {
 	case d.Verb == compute.VerbCreate:
 		d.Count, d.Total = 1+u.dice.IntN(3), 1+u.dice.IntN(5)
@@ -230,7 +239,10 @@ func (u *user) direct(ctx context.Context, p *process) {
 }
 
 func (u *user) acquire(ctx context.Context, p *process) {
-	req := compute.Request{Source: pick(u.dice, u.w.sources...).Name, Count: pick(u.dice, 1, 1, 1, 2, 3), Owner: u.name, Purpose: "acquire " + u.name}
+	req := compute.Request{
+		Source: pick(u.dice, u.w.sources...).Name, Count: pick(u.dice, 1, 1, 1, 2, 3), Owner: u.name,
+		Purpose: "acquire " + u.name,
+	}
 	if u.dice.IntN(2) == 0 {
 		req.Project = "red"
 	}
@@ -268,7 +280,8 @@ func (u *user) acquire(ctx context.Context, p *process) {
 	began := time.Now()
 	u.asks = &req
 	ls, err := p.pool.Acquire(ctx, req)
-	if !p.dead.Load() { // where time ended the call of one that died, the user may ask elsewhere by now
+	// where time ended the call of one that died, the user may ask elsewhere by now
+	if !p.dead.Load() {
 		u.asks = nil
 	}
 	u.tell(p, err, "asked for %d of %s, wait %v: %d", req.Count, req.Source, req.Wait, len(ls))
@@ -277,7 +290,8 @@ func (u *user) acquire(ctx context.Context, p *process) {
 		u.w.sched.fail("leases and an error: %v", err)
 	case err == nil && (len(ls) > req.Count || len(ls) < req.Count && !req.CachedOnly):
 		u.w.sched.fail("%d leases for %d asked for", len(ls), req.Count)
-	case err != nil && errors.Is(err, compute.ErrTimeout) && req.Wait > 0 && time.Since(began) < req.Wait && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
+	case err != nil && errors.Is(err, compute.ErrTimeout) && req.Wait > 0 && time.Since(began) < req.Wait &&
+		ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
 		u.w.sched.fail("timed out after %v of %v: %v", time.Since(began), req.Wait, err)
 	}
 	if dead { // then its leases are over already
@@ -342,7 +356,8 @@ func (u *user) use(ctx context.Context, p *process, id compute.ID) {
 		if l.ID == g.lease.ID {
 			g.lease = l
 		}
-	} else if d := g.lease.Deadline(); !errors.Is(err, errFull) && u.w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
+	} else if d := g.lease.Deadline(); !errors.Is(err, errFull) && u.w.grants[g.lease.ID] == g && g.calls == 0 &&
+		ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
 		u.w.sched.fail("%s may not use %s, which it has: %v", u.name, id, err)
 	}
 }
@@ -386,7 +401,8 @@ func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 		return
 	}
 	_, err = c.Run(ctx, &compute.Command{Args: []string{"true"}})
-	if d := g.lease.Deadline(); err != nil && w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
+	if d := g.lease.Deadline(); err != nil && w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil &&
+		(d.IsZero() || time.Now().Before(d)) {
 		w.sched.fail("%s cannot run on %s: %v", u.name, id, err)
 	}
 	w.sched.yield(p, "ran")

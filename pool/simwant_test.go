@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Some users want what no place has: much memory, or a GPU. What is judged is that nothing is made for such a want while that is paused, and that it keeps nobody else
-// from what can be made.
+// Some users want what no place has: much memory, or a GPU. What is judged is that nothing is made
+// for such a want while that is paused, and that it keeps nobody else from what can be made.
 
 // wish is what a simulated request asks of a computer.
 type wish struct {
@@ -61,7 +61,8 @@ func (l *ledger) stuck(key int64, w wish, now time.Time) bool {
 	if w == (wish{}) {
 		return false
 	}
-	if r := l.recs[key]; r != nil && l.w.source(r.Name).cloud == nil { // a pool is where all below it are
+	// a pool is where all below it are
+	if r := l.recs[key]; r != nil && l.w.source(r.Name).cloud == nil {
 		for _, c := range l.w.source(r.Name).Children {
 			for k, o := range l.recs {
 				if o.Name == c && !l.stuck(k, w, now) {
@@ -90,12 +91,14 @@ func (l *ledger) stuck(key int64, w wish, now time.Time) bool {
 	return false
 }
 
-// tried tells whether it is being found out for somebody else whether a want can be had at the source of a record, other than for who asks for as much or more.
+// tried tells whether it is being found out for somebody else whether a want can be had at the
+// source of a record, other than for who asks for as much or more.
 func (l *ledger) tried(key int64, w, asks wish, before map[compute.ID]compute.State, now time.Time) bool {
 	if w == (wish{}) || w.within(asks) {
 		return false
 	}
-	if r := l.recs[key]; r != nil && l.w.source(r.Name).cloud == nil { // a pool is where all below it are
+	// a pool is where all below it are
+	if r := l.recs[key]; r != nil && l.w.source(r.Name).cloud == nil {
 		for _, c := range l.w.source(r.Name).Children {
 			for k, o := range l.recs {
 				if o.Name == c && !l.stuck(k, w, now) && !l.tried(k, w, asks, before, now) {

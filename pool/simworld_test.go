@@ -35,12 +35,14 @@ type bend struct {
 	oldGeneration bool // the store forgets to count an instance's hand-outs
 }
 
-// forgets tells whether the store is bent: then it is the engine's doing that must give it away, not the comparison of what the store has.
+// forgets tells whether the store is bent: then it is the engine's doing that must give it away,
+// not the comparison of what the store has.
 func (b bend) forgets() bool {
 	return b.noWorker || b.noDue || b.noPause || b.undead || b.oldGeneration || b.loses != nil
 }
 
-// world is all that one seed makes: sources and their clouds, processes and their users, and the ledger of what the store was told.
+// world is all that one seed makes: sources and their clouds, processes and their users, and the
+// ledger of what the store was told.
 type world struct {
 	sched   *scheduler
 	dice    *rand.Rand // for all but the scheduler's choices and the users' programs
@@ -59,8 +61,9 @@ type world struct {
 	later   bool    // a release leaves the work to others
 	stocks  bool    // the providers' lists are compared with the records
 	red     pool.Project
-	greedy  time.Duration // until when there is no room for what asks for more than a source gives; 0: nobody does
-	lost    string        // the source that is not configured any more in the end; "": none
+	// until when there is no room for what asks for more than a source gives; 0: nobody does
+	greedy time.Duration
+	lost   string // the source that is not configured any more in the end; "": none
 	ledger
 }
 
@@ -106,7 +109,10 @@ func newWorld(seed uint64, dir string, b bend) *world {
 	w.twice, w.slow = pick(dice, 0, 0.1), pick(dice, 0, 0.05, 0.3)
 	w.sick = pick(dice, 0, 0, 0, 0.01)
 	w.later, w.stocks = dice.IntN(3) == 0, dice.IntN(3) == 0
-	w.red = pool.Project{Weight: pick[float64](dice, 0, 1, 3), Quota: compute.Capacity{Count: pick(dice, 0, 0, 0, 2, 4)}, Users: compute.Capacity{Count: pick(dice, 0, 0, 0, 2)}}
+	w.red = pool.Project{
+		Weight: pick[float64](dice, 0, 1, 3), Quota: compute.Capacity{Count: pick(dice, 0, 0, 0, 2, 4)},
+		Users: compute.Capacity{Count: pick(dice, 0, 0, 0, 2)},
+	}
 	if dice.IntN(3) == 0 {
 		w.greedy = w.upTo(2 * time.Minute)
 	}
@@ -171,7 +177,10 @@ func (w *world) draw() {
 			s.Reuse = pick(d, "", "", "", "as-is", "clean", "no")
 		}
 		s.checks = d.IntN(2) == 0
-		for _, op := range []string{"create", "create-answer", "destroy", "destroy-answer", "connect", "clean", "clean-answer", "check", "hook", "open", "stop", "start", "start-answer"} {
+		for _, op := range []string{
+			"create", "create-answer", "destroy", "destroy-answer", "connect", "clean", "clean-answer", "check", "hook",
+			"open", "stop", "start", "start-answer",
+		} {
 			if d.IntN(3) == 0 {
 				s.fails[op] = pick(d, 0.02, 0.1, 0.3)
 			}
@@ -181,9 +190,15 @@ func (w *world) draw() {
 			s.outage = [2]time.Duration{from, from + w.upTo(60*time.Second)}
 		}
 		for range d.IntN(2) {
-			f, err := fake.Open(context.Background(), slog.New(slog.DiscardHandler), fake.Options{Source: s.Name, Installation: others, Cloud: s.cloud})
+			f, err := fake.Open(
+				context.Background(), slog.New(slog.DiscardHandler),
+				fake.Options{Source: s.Name, Installation: others, Cloud: s.cloud},
+			)
 			if err == nil {
-				_, err = f.Create(context.Background(), compute.Spec{ID: compute.ID("foreign-" + s.Name), Source: s.Name, Installation: others})
+				_, err = f.Create(
+					context.Background(),
+					compute.Spec{ID: compute.ID("foreign-" + s.Name), Source: s.Name, Installation: others},
+				)
 			}
 			if err != nil {
 				w.sched.fail("%v", err)
@@ -237,7 +252,8 @@ func (w *world) start(slot int) *process {
 		return p
 	}
 	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Desk{}
-	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) }, LeaseIdle: 45 * time.Second, Desk: p.desk, Inventory: w.stocks,
+	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) },
+		LeaseIdle: 45 * time.Second, Desk: p.desk, Inventory: w.stocks,
 		Projects: w.project,
 		NewID:    func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
 	if w.later {
@@ -276,7 +292,8 @@ func (w *world) project(name string) pool.Project {
 	return pool.Project{}
 }
 
-// reload gives a process an engine by another configuration, in which those wait from then on who wait in the old one.
+// reload gives a process an engine by another configuration, in which those wait from then on who
+// wait in the old one.
 func (p *process) reload() {
 	opt := p.opt
 	opt.Sources = slices.Clone(opt.Sources)
@@ -294,7 +311,8 @@ func (p *process) reload() {
 	was.HandOver(next)
 }
 
-// kill ends a process as kill -9 does: nothing that it does from now on has an effect. Its users try again with another one later.
+// kill ends a process as kill -9 does: nothing that it does from now on has an effect. Its users
+// try again with another one later.
 func (p *process) kill() {
 	if p.dead.Swap(true) {
 		return
@@ -335,7 +353,10 @@ func (w *world) judge(err error) {
 	if err == nil {
 		return
 	}
-	for _, bad := range []string{"no step leads", "constraint", "SQL", "the store is closed", "it has a lease", "is not open", "an instance of this name"} {
+	for _, bad := range []string{
+		"no step leads", "constraint", "SQL", "the store is closed", "it has a lease", "is not open",
+		"an instance of this name",
+	} {
 		if strings.Contains(err.Error(), bad) {
 			w.sched.fail("an error that should not be: %v", err)
 		}

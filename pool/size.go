@@ -16,7 +16,8 @@ func sizeOf(req compute.Request) size {
 	return size{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
 }
 
-// lacks says of what an instance is known to have too little, or "". What a provider does not tell may be enough.
+// lacks says of what an instance is known to have too little, or "". What a provider does not tell
+// may be enough.
 func (z size) lacks(facts map[string]string) string {
 	if has, ok := compute.AmountOf(facts); ok && has.Micro() < compute.Amount(z).Micro() {
 		return fmt.Sprintf("it has %v cores, and %v are asked for", has.Cores, z.Cores)
@@ -54,12 +55,14 @@ func (z size) lackedBy(tx compute.Tx, i *compute.Instance) (bool, error) {
 	return z.lacks(i.Facts) != "", nil
 }
 
-// errSmall says that an instance cannot be what was asked for, now or later. Its kind is ErrNoCapacity.
+// errSmall says that an instance cannot be what was asked for, now or later. Its kind is
+// ErrNoCapacity.
 type errSmall struct{ why string }
 
 func (e *errSmall) Error() string { return e.why }
 
-// small returns the first error that has an errSmall in it, or a provider's word for the same, or nil.
+// small returns the first error that has an errSmall in it, or a provider's word for the same, or
+// nil.
 func small(errs ...error) error {
 	for _, err := range errs {
 		var e *errSmall
@@ -83,8 +86,9 @@ func (d *draw) mayDo(s *source, i *compute.Instance) bool {
 	return known && share.Of(has).Has(compute.Amount(d.least))
 }
 
-// outgrown returns an error when a source can make no more instances, all that it has are known to be too small, and no others come in their place: those of machines
-// that stay, or that are shared. Then it does not help to wait.
+// outgrown returns an error when a source can make no more instances, all that it has are known to
+// be too small, and no others come in their place: those of machines that stay, or that are shared.
+// Then it does not help to wait.
 func (d *draw) outgrown(s *source) error {
 	if d.least == (size{}) && !s.Share {
 		return nil
@@ -122,7 +126,8 @@ func (d *draw) outgrown(s *source) error {
 		Err: &errSmall{fmt.Sprintf("all of the %d instances that it may have are smaller than what is asked for", seen)}}
 }
 
-// learnSize notes the size of an instance that was made as its source says: the next one is taken to be like it, until it tells itself.
+// learnSize notes the size of an instance that was made as its source says: the next one is taken
+// to be like it, until it tells itself.
 func (p *Pool) learnSize(u *unit) {
 	has, known := compute.AmountOf(u.inst.Facts)
 	if !known || u.choice != (choice{}) {
@@ -144,7 +149,8 @@ func (p *Pool) learnt(key int64) (has compute.Amount, known bool) {
 	return has, known
 }
 
-// likely is the size that a new instance of a source has at least, as far as what it made last or its configuration tells.
+// likely is the size that a new instance of a source has at least, as far as what it made last or
+// its configuration tells.
 func (p *Pool) likely(s *source) (z compute.Amount) {
 	if s.Type != poolType {
 		p.mu.Lock()

@@ -41,7 +41,10 @@ func TestSizes(t *testing.T) {
 			return s, err
 		}
 	}
-	sources := append(web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 3 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
+	sources := append(
+		web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 3 }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}},
+	)
 	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "web") // web-1 and web-2
 		must(t, err)
@@ -52,7 +55,8 @@ func TestSizes(t *testing.T) {
 		if s := r.state(t, ctx, "web-1"); s != compute.Ready {
 			t.Errorf("what was passed over is %s", s)
 		}
-		// A new one that turns out to be too small is not handed out, and is no failure of the source.
+		// A new one that turns out to be too small is not handed out, and is no failure of the
+		// source.
 		_, err = r.Acquire(ctx, compute.Request{Source: "front", Count: 1, Owner: "ann", Cores: 6, Memory: 7, Disk: 8, Wait: time.Hour})
 		kind(t, err, compute.ErrNoCapacity)
 		if s.specs["web-3"].Cores != 6 || s.specs["web-3"].Memory != 7 || s.specs["web-3"].Disk != 8 {
@@ -79,7 +83,8 @@ func TestSizes(t *testing.T) {
 	})
 }
 
-// TestTooSmallForGood asks for more than anything has or can have: what stands ready makes room for it once, and then it is said at once, whoever has what there is.
+// TestTooSmallForGood asks for more than anything has or can have: what stands ready makes room for
+// it once, and then it is said at once, whoever has what there is.
 func TestTooSmallForGood(t *testing.T) {
 	s := &sized{cores: map[compute.ID]string{"web-1": "2", "web-2": "4", "web-3": "4", "web-4": "4"}, specs: map[compute.ID]compute.Spec{}}
 	change := func(o *pool.Options) {

@@ -14,21 +14,25 @@ import (
 
 const (
 	stopGrace = time.Minute
-	// openPatience is how long a look waits for providers to open, all at once: one that hangs is no reason to leave the others alone.
+	// openPatience is how long a look waits for providers to open, all at once: one that hangs is
+	// no reason to leave the others alone.
 	openPatience = 5 * time.Second
-	// openLong is how long one waits for it who takes instances back, and then has them discarded when it opens again.
+	// openLong is how long one waits for it who takes instances back, and then has them discarded
+	// when it opens again.
 	openLong = 30 * time.Second
 )
 
-// The reasons of instances that are being stopped and started, which both pass through the state of those being cleaned: whoever takes up the work of a
-// dead process cleans them, and what cannot be cleaned is discarded.
+// The reasons of instances that are being stopped and started, which both pass through the state of
+// those being cleaned: whoever takes up the work of a dead process cleans them, and what cannot be
+// cleaned is discarded.
 const (
 	stopping = "it is being stopped"
 	starting = "it is being started"
 )
 
-// Snapshot copies the configured sources as they stand. Those for which idlers says yes are told with their ready instances; idlers may be nil, is called
-// inside of a transaction, and must be quick. Looking changes nothing, and nothing lives longer for it.
+// Snapshot copies the configured sources as they stand. Those for which idlers says yes are told
+// with their ready instances; idlers may be nil, is called inside of a transaction, and must be
+// quick. Looking changes nothing, and nothing lives longer for it.
 func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
 	windows := map[string]time.Duration{}
 	for _, s := range p.ordered {
@@ -82,7 +86,8 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 		}
 		for _, s := range p.ordered {
-			st := compute.SourceState{Name: s.Name, Type: s.Type, Broken: cmp.Or(s.Err, opened[s.Name]), Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
+			st := compute.SourceState{Name: s.Name, Type: s.Type, Broken: cmp.Or(s.Err, opened[s.Name]),
+				Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
 				Waiting: m.plain[s.Name], Asked: m.own[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
 				st.Maximum = p.maximum(s)
@@ -100,7 +105,8 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			st.Present += r.Counts.Present()
 			st.Ahead = p.aheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
-			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 { // how many of the ready ones run must be known always
+			// how many of the ready ones run must be known always
+			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 {
 				st.ColdMost = s.Cold
 				if err := p.seeAll(tx, r, &st, snap.Time); err != nil {
 					return err
@@ -116,8 +122,9 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	return snap, err
 }
 
-// acquaint opens the providers of sources that have instances or are to have some, as their maximum and what they can do is known only then. Those
-// that do not open are put into failed; the error is the store's.
+// acquaint opens the providers of sources that have instances or are to have some, as their maximum
+// and what they can do is known only then. Those that do not open are put into failed; the error is
+// the store's.
 func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	busy := map[string]bool{}
 	err := p.store.View(ctx, func(tx compute.Tx) error {
@@ -170,7 +177,8 @@ func (p *Pool) isOpen(s *source) bool {
 	return true
 }
 
-// underWay returns what those who wait need, how many of those being made a request waits for, and how many cold ones are on their way there, by record.
+// underWay returns what those who wait need, how many of those being made a request waits for, and
+// how many cold ones are on their way there, by record.
 func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (m *demand, booked, stirring map[int64]int, err error) {
 	booked, stirring = map[int64]int{}, map[int64]int{}
 	if m, err = p.demandNow(tx); err != nil {
@@ -204,8 +212,9 @@ func isForCache(token string) bool {
 	return len(token) > len(forCache) && token[:len(forCache)] == forCache
 }
 
-// Do records a directive, with the event that says why, and returns what is left to be done: finish takes as long as that takes and must be called once,
-// also with a context that has ended. It is nil where nothing is left, or things are not any more as the directive took them to be.
+// Do records a directive, with the event that says why, and returns what is left to be done: finish
+// takes as long as that takes and must be called once, also with a context that has ended. It is
+// nil where nothing is left, or things are not any more as the directive took them to be.
 func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
 	if d.Verb == compute.VerbAhead && d.Key != 0 {
 		return p.doLeft(ctx, d)
@@ -228,7 +237,8 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 			if err != nil {
 				return err
 			}
-			if alive := r.Aim.Until.After(time.Now()); !alive || r.Aim.Reserve != d.Aim.Reserve || r.Aim.Spare != d.Aim.Spare { // else it is but said again
+			// else it is but said again
+			if alive := r.Aim.Until.After(time.Now()); !alive || r.Aim.Reserve != d.Aim.Reserve || r.Aim.Spare != d.Aim.Spare {
 				if err := note(tx, d); err != nil {
 					return err
 				}
@@ -259,7 +269,9 @@ func note(tx compute.Tx, d compute.Directive) error {
 	case compute.VerbAim:
 		data["reserve"], data["spare"] = strconv.Itoa(d.Aim.Reserve), strconv.Itoa(d.Aim.Spare)
 	}
-	_, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "directive", Source: d.Source, Instance: d.Instance, Text: d.Reason, Data: data})
+	_, err := tx.Append(&compute.Event{
+		Time: time.Now(), Kind: "directive", Source: d.Source, Instance: d.Instance, Text: d.Reason, Data: data,
+	})
 	return err
 }
 
@@ -308,14 +320,16 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 		i, err := tx.Instance(d.Instance)
 		if errors.Is(err, compute.ErrNotFound) {
 			return nil
-		} else if err != nil || i.State != compute.Ready || i.Source != s.Name || i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
+		} else if err != nil || i.State != compute.Ready || i.Source != s.Name ||
+			i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
 			return err
 		}
 		now, err := p.inOrder(tx, time.Now())
 		if err != nil || d.Verb != compute.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
 			return err // it was used meanwhile
 		}
-		if d.Least > 0 && d.Verb != compute.VerbStart { // a roll-out, or another director, may have taken one away since this was decided
+		// a roll-out, or another director, may have taken one away since this was decided
+		if d.Least > 0 && d.Verb != compute.VerbStart {
 			if rec, err := tx.SourceByKey(i.SourceKey); err != nil || rec.Counts.Ready+rec.Counts.InUse() <= d.Least {
 				return err
 			}
@@ -385,7 +399,8 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+compute.Said(err))
 		}
 		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
-		_, e := p.set(tx, &i, compute.Ready, compute.Event{}) // what the next hand-out rests on is as it was
+		// what the next hand-out rests on is as it was
+		_, e := p.set(tx, &i, compute.Ready, compute.Event{})
 		return e
 	})
 	if errors.Is(e, compute.ErrStale) {

@@ -42,7 +42,8 @@ func TestSnapshot(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) {
 		s.Reserve, s.Spare, s.Maximum, s.Idle, s.Window = 1, 2, 9, time.Minute, time.Hour
 	}), func(t *testing.T, ctx context.Context, r *rig) {
-		if s := r.state1(t, ctx, all); s.Reserve != 1 || s.Spare != 2 || s.Maximum != 9 || s.Idle != time.Minute || s.Counts != (compute.Counts{}) || s.Idlers != nil {
+		if s := r.state1(t, ctx, all); s.Reserve != 1 || s.Spare != 2 || s.Maximum != 9 || s.Idle != time.Minute ||
+			s.Counts != (compute.Counts{}) || s.Idlers != nil {
 			t.Errorf("at first %+v", s)
 		}
 		a, b, c := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
@@ -52,7 +53,8 @@ func TestSnapshot(t *testing.T) {
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, a.Instance))
 		time.Sleep(30 * time.Second)
 		s := r.state1(t, ctx, all)
-		if s.Counts != (compute.Counts{Ready: 2, Leased: 1}) || s.Present != 3 || len(s.Idlers) != 2 || s.Idlers[0].ID != b.Instance || s.Idlers[1].ID != a.Instance || s.Tired != 1 {
+		if s.Counts != (compute.Counts{Ready: 2, Leased: 1}) || s.Present != 3 || len(s.Idlers) != 2 ||
+			s.Idlers[0].ID != b.Instance || s.Idlers[1].ID != a.Instance || s.Tired != 1 {
 			t.Errorf("%+v", s)
 		}
 		if s.Demand.Given != 3 || s.Demand.Held < 10*time.Minute || s.Demand.Held > 11*time.Minute || s.Demand.Window != time.Hour {
@@ -73,7 +75,8 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-// TestSnapshotCountsTheOthers: what an older definition of a source has takes places, requests that wait are counted, and so is what is made for them.
+// TestSnapshotCountsTheOthers: what an older definition of a source has takes places, requests that
+// wait are counted, and so is what is made for them.
 func TestSnapshotCountsTheOthers(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 3 }), func(t *testing.T, ctx context.Context, r *rig) {
 		r.take(t, ctx, compute.Request{})
@@ -160,7 +163,8 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// TestAim: what a director aims at counts at release, for all processes on the store, until it is over.
+// TestAim: what a director aims at counts at release, for all processes on the store, until it is
+// over.
 func TestAim(t *testing.T) {
 	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
 		r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 1, Total: 1})
@@ -185,11 +189,13 @@ func TestAim(t *testing.T) {
 	})
 }
 
-// TestStopped: one that is stopped is started for who asks when nothing runs, and what is stopped and fails to start is not handed out.
+// TestStopped: one that is stopped is started for who asks when nothing runs, and what is stopped
+// and fails to start is not handed out.
 func TestStopped(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Cold = 2, 2 }), func(t *testing.T, ctx context.Context, r *rig) {
 		r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 2, Total: 2})
-		if !r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) || r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) {
+		if !r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) ||
+			r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) {
 			t.Error("it is stopped once")
 		}
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 2 || s.Cold != 1 || s.ColdMost != 2 {
@@ -228,7 +234,8 @@ func TestStopped(t *testing.T) {
 	})
 }
 
-// TestHangingProvider: one source whose provider does not open is told as broken, and keeps the others waiting for a moment only.
+// TestHangingProvider: one source whose provider does not open is told as broken, and keeps the
+// others waiting for a moment only.
 func TestHangingProvider(t *testing.T) {
 	sources := append(web(func(s *pool.Source) { s.Reserve = 1 }), pool.Source{Name: "bad", Type: "fake", Digest: "d", Reserve: 1})
 	change := func(o *pool.Options) {
@@ -251,7 +258,8 @@ func TestHangingProvider(t *testing.T) {
 	})
 }
 
-// TestSweep: of many ready instances each look reads some, and in the end those that stood idle the longest are told, once all were seen.
+// TestSweep: of many ready instances each look reads some, and in the end those that stood idle the
+// longest are told, once all were seen.
 func TestSweep(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Idle = time.Minute }), func(t *testing.T, ctx context.Context, r *rig) {
 		r.state1(t, ctx, all)
@@ -262,7 +270,8 @@ func TestSweep(t *testing.T) {
 				return err
 			}
 			for k := range 2500 {
-				i := compute.Instance{ID: compute.ID(fmt.Sprintf("web-%d", k)), Source: "web", SourceKey: rec.Key, State: compute.Ready, Created: start,
+				i := compute.Instance{ID: compute.ID(fmt.Sprintf("web-%d", k)), Source: "web", SourceKey: rec.Key,
+					State: compute.Ready, Created: start,
 					Since: start.Add(-time.Duration(k) * time.Second)}
 				if err := tx.SaveInstance(&i); err != nil {
 					return err

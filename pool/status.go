@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Status tells of every configured source, and of every older definition that has instances, by name.
+// Status tells of every configured source, and of every older definition that has instances, by
+// name.
 func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*compute.SourceRecord
 	var vain map[int64]*compute.Unready
@@ -66,7 +67,8 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		}
 	}
 	for _, s := range p.ordered {
-		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
+		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
+			Concurrency: s.Concurrency, Broken: s.Err,
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
 			st.Cold, st.Unready = cold[r.Key], vain[r.Key]
@@ -137,10 +139,12 @@ func values[T any](in []*T) []T {
 	return out
 }
 
-// testTTL is how long a test's lease lasts where nobody sees that the process that tests has died: on another machine.
+// testTTL is how long a test's lease lasts where nobody sees that the process that tests has died:
+// on another machine.
 const testTTL = time.Hour
 
-// Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the breaker says.
+// Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the
+// breaker says.
 func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	res := compute.TestResult{Source: name}
 	s, err := p.find(name)
@@ -170,7 +174,8 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if most := s.maxTTL(); most > 0 {
 		req.TTL = min(req.TTL, most)
 	}
-	if req.For, err = ProcessOf(os.Getpid()); err != nil { // killed in the midst of it, this process leaves nothing: nobody else knows of the lease
+	// killed in the midst of it, this process leaves nothing: nobody else knows of the lease
+	if req.For, err = ProcessOf(os.Getpid()); err != nil {
 		return res, err
 	}
 	ls, err := p.Acquire(ctx, req)
@@ -202,7 +207,8 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	return res, err
 }
 
-// allowed asks a source's provider, where that can tell, what it is not allowed: all at once, and not the first that is tried.
+// allowed asks a source's provider, where that can tell, what it is not allowed: all at once, and
+// not the first that is tried.
 func (p *Pool) allowed(ctx context.Context, s *source) error {
 	if s.Type == poolType {
 		return nil

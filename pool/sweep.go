@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	// sweepRows is how many ready instances one look reads, of all sources that may have too many. Of those that have more it reads on the next time,
-	// so that a look is quick however many there are; what is surplus can wait for a few looks.
+	// sweepRows is how many ready instances one look reads, of all sources that may have too many.
+	// Of those that have more it reads on the next time, so that a look is quick however many there
+	// are; what is surplus can wait for a few looks.
 	sweepRows = 1000
-	// idlersMost is how many of them it tells of, beside the cold ones: more than one look can want to go.
+	// idlersMost is how many of them it tells of, beside the cold ones: more than one look can want
+	// to go.
 	idlersMost = 256
 )
 
@@ -62,8 +64,11 @@ func (p *Pool) seeAll(tx compute.Tx, r *compute.SourceRecord, st *compute.Source
 	return nil
 }
 
-// see reads ready instances of the sources for which idlers says yes, those first whose turn was the longest ago.
-func (p *Pool) see(tx compute.Tx, own map[string]*compute.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool) error {
+// see reads ready instances of the sources for which idlers says yes, those first whose turn was
+// the longest ago.
+func (p *Pool) see(
+	tx compute.Tx, own map[string]*compute.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
+) error {
 	p.mu.Lock()
 	if p.sweeps == nil {
 		p.sweeps = map[int64]*sweep{}
@@ -92,7 +97,9 @@ func (p *Pool) see(tx compute.Tx, own map[string]*compute.SourceRecord, snap com
 			w.after, w.tired, w.idlers = old.after, old.tired, slices.Clone(old.idlers)
 		}
 		p.mu.Unlock()
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}, After: w.after, Limit: left})
+		is, err := tx.Instances(compute.InstanceQuery{
+			SourceKey: r.Key, States: []compute.State{compute.Ready}, After: w.after, Limit: left,
+		})
 		if err != nil {
 			return err
 		}

@@ -77,7 +77,8 @@ func (r *rig) rounds(t *testing.T, ctx context.Context) {
 	with := pool.Tending{Go: all.Go, Done: func() {}}
 	for ctx.Err() == nil {
 		for _, err := range []error{second(r.Tend(ctx, with)), r.Rolling(ctx, with), second(r.Fill(ctx, "web"))} {
-			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrFailed) && !errors.Is(err, compute.ErrUnavailable) {
+			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) &&
+				!errors.Is(err, compute.ErrFailed) && !errors.Is(err, compute.ErrUnavailable) {
 				t.Errorf("a round: %v", err)
 			}
 		}
@@ -85,8 +86,10 @@ func (r *rig) rounds(t *testing.T, ctx context.Context) {
 	}
 }
 
-// TestTemplateEdited edits the template of a source while others take instances and give them back: what stands ready is replaced, a few at a time, and there are never
-// fewer than the reserve, where there is room; without any, never more than one fewer. Who has one keeps it. What nothing can be made of replaces nothing.
+// TestTemplateEdited edits the template of a source while others take instances and give them back:
+// what stands ready is replaced, a few at a time, and there are never fewer than the reserve, where
+// there is room; without any, never more than one fewer. Who has one keeps it. What nothing can be
+// made of replaces nothing.
 func TestTemplateEdited(t *testing.T) {
 	for seed := range uint64(8) {
 		dice := rand.New(rand.NewPCG(seed, 3))
@@ -147,7 +150,10 @@ func TestTemplateEdited(t *testing.T) {
 				t.Helper()
 				for end := time.Now().Add(time.Hour); ; time.Sleep(time.Second) {
 					ids := r.ready(t, context.Background())
-					if len(ids) > 0 && !slices.ContainsFunc(ids, func(id compute.ID) bool { return f.of(id) != text }) && (users > 0 || len(ids) == reserve) {
+					if len(ids) > 0 &&
+						!slices.ContainsFunc(
+							ids, func(id compute.ID) bool { return f.of(id) != text },
+						) && (users > 0 || len(ids) == reserve) {
 						return
 					}
 					if time.Now().After(end) {
@@ -165,7 +171,8 @@ func TestTemplateEdited(t *testing.T) {
 			if users == 0 { // with users the ready ones go, and with no room one does
 				f.edit("broken")
 				time.Sleep(5 * time.Minute)
-				if ids := r.ready(t, context.Background()); len(ids) != least || slices.ContainsFunc(ids, func(id compute.ID) bool { return f.of(id) != "two" }) {
+				if ids := r.ready(t, context.Background()); len(ids) != least ||
+					slices.ContainsFunc(ids, func(id compute.ID) bool { return f.of(id) != "two" }) {
 					t.Errorf("seed %d: of a broken template ready are %v", seed, ids)
 				}
 			}
@@ -177,10 +184,14 @@ func TestTemplateEdited(t *testing.T) {
 	}
 }
 
-// TestTemplateOfBefore has what is given back be discarded, not cleaned, when its template has changed meanwhile; behind a pool too.
+// TestTemplateOfBefore has what is given back be discarded, not cleaned, when its template has
+// changed meanwhile; behind a pool too.
 func TestTemplateOfBefore(t *testing.T) {
 	f := &file{text: "one", made: map[compute.ID]string{}}
-	sources := append(web(func(s *pool.Source) { s.Idle = time.Hour }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Idle: time.Hour})
+	sources := append(
+		web(func(s *pool.Source) { s.Idle = time.Hour }),
+		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Idle: time.Hour},
+	)
 	inBubble(t, f.wrap, sources, func(t *testing.T, ctx context.Context, r *rig) {
 		for _, name := range []string{"web", "front"} {
 			l := r.take(t, ctx, compute.Request{Source: name})
@@ -201,7 +212,8 @@ func TestTemplateOfBefore(t *testing.T) {
 	})
 }
 
-// timed is a store that fails a test where a transaction takes time: by a bubble's clock it does only by waiting for something.
+// timed is a store that fails a test where a transaction takes time: by a bubble's clock it does
+// only by waiting for something.
 type timed struct {
 	pool.Store
 	t *testing.T
@@ -219,7 +231,10 @@ func (c timed) in(tx compute.Tx, fn func(compute.Tx) error) error {
 	start := time.Now()
 	defer func() {
 		if long := time.Since(start); long > 0 {
-			c.t.Errorf("a transaction has waited for %v, as for a template that is read in it, which holds up all others while a file server hangs", long)
+			c.t.Errorf(
+				"a transaction has waited for %v, as for a template that is read in it, which holds up all others while a file server hangs",
+				long,
+			)
 		}
 	}()
 	return fn(tx)

@@ -12,21 +12,29 @@ import (
 
 // Tending is what Tend begins things with.
 type Tending struct {
-	Go     func(func()) // runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
-	Done   func()       // is called when something that was begun has come to its end, so that there may be more to do. It must not block
-	Failed func(error)  // is told what went wrong with one thing, which is recorded, and tried again; nil: the log is
-	Apart  bool         // what has become of instances is not asked: Oversee does that
+	// runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
+	Go func(func())
+	// is called when something that was begun has come to its end, so that there may be more to do.
+	// It must not block
+	Done func()
+	// is told what went wrong with one thing, which is recorded, and tried again; nil: the log is
+	Failed func(error)
+	Apart  bool // what has become of instances is not asked: Oversee does that
 }
 
-// lanes are what is done in the background: each source's by itself, so that one whose provider hangs holds up no other.
+// lanes are what is done in the background: each source's by itself, so that one whose provider
+// hangs holds up no other.
 type lanes struct {
-	mu     sync.Mutex
-	of     map[int64]*lane // by the key of the source that has the real computer
-	stocks map[int64]bool  // sources whose provider is being asked for its list; by the negative of its key, what has become of its computers
+	mu sync.Mutex
+	of map[int64]*lane // by the key of the source that has the real computer
+	// sources whose provider is being asked for its list; by the negative of its key, what has
+	// become of its computers
+	stocks map[int64]bool
 
 	overseen map[int64]time.Time // when sources' providers were last asked that
 	news     map[int64]bool      // those that have said since that they have something to tell
-	done     func()              // Done of who tends the lanes in the background; nil: nobody has yet
+	// Done of who tends the lanes in the background; nil: nobody has yet
+	done func()
 }
 
 // lane is one source's.
@@ -44,23 +52,26 @@ const (
 
 type asideKey struct{}
 
-// stepAside says that the work of a context has nothing to do for now but to wait for others, as for the end of a pod whose node does not answer: where it is in a lane, it
-// holds up nobody behind it any more.
+// stepAside says that the work of a context has nothing to do for now but to wait for others, as
+// for the end of a pod whose node does not answer: where it is in a lane, it holds up nobody behind
+// it any more.
 func stepAside(ctx context.Context) {
 	if step, ok := ctx.Value(asideKey{}).(func()); ok {
 		step()
 	}
 }
 
-// errand is an instance that waits for work, and the engine that found it: another configuration has another one.
+// errand is an instance that waits for work, and the engine that found it: another configuration
+// has another one.
 type errand struct {
 	p  *Pool
 	id compute.ID
 }
 
-// Tend begins all that is due, each source's by itself, and returns when there will be more; zero: not as far as is known. It waits for no provider.
-// What it began ends with ctx. It is for a process that lives on and looks again when Done is called; Work is the same for one that waits for the end.
-// Engines that share a desk begin nothing twice.
+// Tend begins all that is due, each source's by itself, and returns when there will be more; zero:
+// not as far as is known. It waits for no provider. What it began ends with ctx. It is for a
+// process that lives on and looks again when Done is called; Work is the same for one that waits
+// for the end. Engines that share a desk begin nothing twice.
 func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
 	l := &p.desk.lanes
 	if !with.Apart {
@@ -71,11 +82,13 @@ func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err erro
 	return p.round(ctx, l, with, nil)
 }
 
-// workRounds is how often Work looks for what its work has made to do: the end of a pool's instance makes some for its child's, and so on.
+// workRounds is how often Work looks for what its work has made to do: the end of a pool's instance
+// makes some for its child's, and so on.
 const workRounds = 8
 
-// Work does everything that is due for the named sources, or for all: leases that are over, what dead processes left half-done, cleaning,
-// discarding, surplus. It returns when there will be more to do; zero: not as far as is known.
+// Work does everything that is due for the named sources, or for all: leases that are over, what
+// dead processes left half-done, cleaning, discarding, surplus. It returns when there will be more
+// to do; zero: not as far as is known.
 func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
 	keys, err := p.keysOf(ctx, names)
 	if err != nil {
@@ -135,7 +148,8 @@ func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err er
 	return keys, nil
 }
 
-// round begins what is due for some sources, or with nil for all, in lanes that are not begun with another's context.
+// round begins what is due for some sources, or with nil for all, in lanes that are not begun with
+// another's context.
 func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) (next time.Time, err error) {
 	if with.Failed == nil {
 		with.Failed = func(err error) { p.log.Warn("what is due", "err", err) }
@@ -202,7 +216,8 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 	})
 }
 
-// past reports whether a record is of a definition that counts no more and has no instances: what is wrong with it needs nobody to mend it.
+// past reports whether a record is of a definition that counts no more and has no instances: what
+// is wrong with it needs nobody to mend it.
 func (p *Pool) past(rec *compute.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
@@ -279,8 +294,9 @@ func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, w
 	}
 }
 
-// stepAside counts a worker no longer among those at work, unless too many have stepped aside, and has the errand that waits longest be begun in its place. aside is
-// whether it has done so, guarded by mu: a pool's instance may have several behind it that end.
+// stepAside counts a worker no longer among those at work, unless too many have stepped aside, and
+// has the errand that waits longest be begun in its place. aside is whether it has done so, guarded
+// by mu: a pool's instance may have several behind it that end.
 func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool, with Tending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -298,7 +314,8 @@ func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool
 	with.Go(func() { l.workAlong(ctx, key, one, e, with) })
 }
 
-// next gives the errand that waits longest for one that is done; none is left, or to be begun, where more is false. One that had stepped aside has another in its place.
+// next gives the errand that waits longest for one that is done; none is left, or to be begun,
+// where more is false. One that had stepped aside has another in its place.
 func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand, aside *bool) (e errand, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

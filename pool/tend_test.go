@@ -73,7 +73,8 @@ func (r *rig) background(ctx context.Context) (bell chan struct{}, end func()) {
 	return bell, func() { stop(); all.Wait() }
 }
 
-// TestOneHangsAndTheOthersGoOn: whatever of a provider hangs, and however many of its instances wait for it, what other sources have to do is done.
+// TestOneHangsAndTheOthersGoOn: whatever of a provider hangs, and however many of its instances
+// wait for it, what other sources have to do is done.
 func TestOneHangsAndTheOthersGoOn(t *testing.T) {
 	const many = 50
 	for _, op := range []string{"clean", "destroy", "list", "open"} {
@@ -153,7 +154,8 @@ func TestOneHangsAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
-// TestHangingCleanEnds: an instance whose cleaning never ends is given up, and its source makes another.
+// TestHangingCleanEnds: an instance whose cleaning never ends is given up, and its source makes
+// another.
 func TestHangingCleanEnds(t *testing.T) {
 	change := func(o *pool.Options) {
 		o.Later = func(string, string) bool { return true }
@@ -174,9 +176,12 @@ func TestHangingCleanEnds(t *testing.T) {
 	})
 }
 
-// TestControllersTakeStock: what a provider lists as ours and has no record goes, also where it is looked at by Tend, and so does what is old in the journal.
+// TestControllersTakeStock: what a provider lists as ours and has no record goes, also where it is
+// looked at by Tend, and so does what is old in the journal.
 func TestControllersTakeStock(t *testing.T) {
-	inBubble(t, func(o *pool.Options) { o.Inventory = true }, web(func(s *pool.Source) { s.Reserve = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, func(o *pool.Options) { o.Inventory = true }, web(func(s *pool.Source) { s.Reserve = 1 }), func(
+		t *testing.T, ctx context.Context, r *rig,
+	) {
 		_, err := r.Fill(ctx, "web")
 		must(t, err)
 		_, err = r.fakes["web"].Create(ctx, compute.Spec{ID: "web-99", Source: "web", Installation: r.store.Installation()})
@@ -199,8 +204,9 @@ func TestControllersTakeStock(t *testing.T) {
 	})
 }
 
-// TestEnginesOnOneDesk: a process that makes its engine anew for each look, as the keeper does, begins nothing twice: where a provider hangs, no more of its
-// calls are under way than of one engine, its list is asked for once, and other sources go on.
+// TestEnginesOnOneDesk: a process that makes its engine anew for each look, as the keeper does,
+// begins nothing twice: where a provider hangs, no more of its calls are under way than of one
+// engine, its list is asked for once, and other sources go on.
 func TestEnginesOnOneDesk(t *testing.T) {
 	const many = 40
 	desk := &pool.Desk{}

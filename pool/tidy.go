@@ -13,7 +13,8 @@ const (
 	inventoryEvery = 10 * time.Minute
 )
 
-// tidy does what is due seldom: it forgets what is old in the journal, and has stock compare what the providers have with the records.
+// tidy does what is due seldom: it forgets what is old in the journal, and has stock compare what
+// the providers have with the records.
 func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) error {
 	if !p.opt.Inventory {
 		return nil
@@ -42,20 +43,23 @@ func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) erro
 	return err
 }
 
-// takeStock records what a provider lists as ours and no record is of, to be discarded: an instance is recorded before it is made and until its end
-// is proved, so such a one was made by a request whose answer, and whose asker, were lost.
+// takeStock records what a provider lists as ours and no record is of, to be discarded: an instance
+// is recorded before it is made and until its end is proved, so such a one was made by a request
+// whose answer, and whose asker, were lost.
 func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray []compute.ID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.open(ctx, rec)
 	if o.err != nil || len(o.names) > 0 {
-		return nil, nil // status tells that it does not open; machines that stay are nobody's making
+		// status tells that it does not open; machines that stay are nobody's making
+		return nil, nil
 	}
 	there, err := p.unrecorded(ctx, rec, o)
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
-	// Of one that ended while the list was on its way there is no record any more, and it was on the list: it is not on the next.
+	// Of one that ended while the list was on its way there is no record any more, and it was on
+	// the list: it is not on the next.
 	first := map[compute.ID]bool{}
 	for _, i := range there {
 		first[i.ID] = true
@@ -71,7 +75,8 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 			} else if !errors.Is(err, compute.ErrNotFound) {
 				return err
 			}
-			n := &compute.Instance{ID: i.ID, Source: rec.Name, SourceKey: rec.Key, ProviderID: i.ProviderID, Address: i.Address, Created: time.Now(),
+			n := &compute.Instance{ID: i.ID, Source: rec.Name, SourceKey: rec.Key, ProviderID: i.ProviderID,
+				Address: i.Address, Created: time.Now(),
 				Reason: "found at the provider without a record"}
 			if _, err := p.set(tx, n, compute.Discarding, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
 				return err

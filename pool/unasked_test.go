@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestUnasked: where nobody was there to be asked for a computer, nobody has to be there to say that it does not exist.
+// TestUnasked: where nobody was there to be asked for a computer, nobody has to be there to say
+// that it does not exist.
 func TestUnasked(t *testing.T) {
 	sources := append(web(func(*pool.Source) {}), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
 	inBubble(t, nil, sources, func(t *testing.T, ctx context.Context, r *rig) {

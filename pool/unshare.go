@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// endShares ends the leases of parts among those that come back, and returns what comes back whole: what had one lease alone, and each instance whose
-// last part this was, with that lease still to be ended. force asks for instances to be discarded, which others who have parts of them bear not.
+// endShares ends the leases of parts among those that come back, and returns what comes back whole:
+// what had one lease alone, and each instance whose last part this was, with that lease still to be
+// ended. force asks for instances to be discarded, which others who have parts of them bear not.
 func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
@@ -53,7 +54,8 @@ func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([
 			if err := endLease(tx, l, why); err != nil {
 				return nil, err
 			}
-			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID, Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why,
+			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID,
+				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why,
 				Data: map[string]string{beside: "yes"}}
 			if _, err := tx.Append(&e); err != nil {
 				return nil, err
@@ -85,7 +87,8 @@ func without(all, others []*compute.Lease) (left []*compute.Lease) {
 	return left
 }
 
-// errNeighbours says whose leases keep an instance from being taken away. Their ids are no business of others.
+// errNeighbours says whose leases keep an instance from being taken away. Their ids are no business
+// of others.
 func errNeighbours(ls []*compute.Lease) error {
 	var owners []string
 	for _, l := range ls {
@@ -114,7 +117,8 @@ func listed(ls []*compute.Lease) string {
 	return strings.Join(out, ", ")
 }
 
-// endAll ends the leases of an instance that turned out not to be fit: the one that has all of it, or those that have parts.
+// endAll ends the leases of an instance that turned out not to be fit: the one that has all of it,
+// or those that have parts.
 func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why string) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
@@ -149,8 +153,9 @@ func lies(tx compute.Tx, u *unit) (*taken, error) {
 	return &taken{i, l}, nil
 }
 
-// shareOf returns which of the leases that have parts of an instance somebody means who names the instance: that whose id he presents, else his own, of
-// which there must be one. Where none is his he is told of another's, which he then may not use. nil: there is none at all.
+// shareOf returns which of the leases that have parts of an instance somebody means who names the
+// instance: that whose id he presents, else his own, of which there must be one. Where none is his
+// he is told of another's, which he then may not use. nil: there is none at all.
 func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
@@ -159,8 +164,9 @@ func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*co
 	return meant(who, i.ID, ls, "several leases have parts of it", "name the lease that is meant, and not the instance")
 }
 
-// meant is which of several leases somebody means by a name that they share: that whose id he presents, else his own, of which
-// there must be one. Where none is his it is another's, which he then may not use.
+// meant is which of several leases somebody means by a name that they share: that whose id he
+// presents, else his own, of which there must be one. Where none is his it is another's, which he
+// then may not use.
 func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint string) (*compute.Lease, error) {
 	if b := who.Within; b != nil {
 		inside := slices.DeleteFunc(slices.Clone(ls), func(l *compute.Lease) bool {
@@ -192,7 +198,8 @@ func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint 
 	return own[0], nil
 }
 
-// hadShare tells whether somebody had a part of an instance, by a lease that has ended, while others have theirs.
+// hadShare tells whether somebody had a part of an instance, by a lease that has ended, while
+// others have theirs.
 func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
 	if who.Lease != "" {
 		l, err := tx.Lease(who.Lease)
@@ -215,7 +222,10 @@ func (p *Pool) alone(tx compute.Tx, i *compute.Instance, l *compute.Lease) error
 		return err
 	}
 	if left := without(all, []*compute.Lease{l}); len(left) > 0 {
-		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errNeighbours(left), Hint: "try again when they have given them back"}
+		return &compute.Error{
+			ID: i.ID, Kind: compute.ErrConflict, Err: errNeighbours(left),
+			Hint: "try again when they have given them back",
+		}
 	}
 	return nil
 }

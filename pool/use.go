@@ -19,8 +19,8 @@ func alive(pr compute.Process) bool {
 	return now.Start == pr.Start
 }
 
-// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none. Where several have parts of an instance
-// that is named, it is who's own.
+// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil
+// when it has none. Where several have parts of an instance that is named, it is who's own.
 func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
 	if name == "" { // leases without a name have this one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
@@ -65,8 +65,8 @@ func (p *Pool) unknown(name string, other error) error {
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
 }
 
-// leaseNamed finds a living lease by its name, or its id. Each project may have one of a name: it is the one that is meant.
-// nil: there is none.
+// leaseNamed finds a living lease by its name, or its id. Each project may have one of a name: it
+// is the one that is meant. nil: there is none.
 func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
 	if err != nil {
@@ -88,7 +88,8 @@ func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, er
 	return l, err
 }
 
-// Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil when it has none.
+// Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil
+// when it has none.
 func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var i *compute.Instance
 	var l *compute.Lease
@@ -102,7 +103,8 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 	return *i, l, nil
 }
 
-// authorize is the check of everything that acts under a lease: it lives, it is the caller's, and it is the newest.
+// authorize is the check of everything that acts under a lease: it lives, it is the caller's, and
+// it is the newest.
 func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
@@ -113,16 +115,19 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	}
 	if who.Lease != "" && i.Wanted == who.Lease && who.Within == nil {
 		switch i.State { // a hook's token
-		case compute.Creating, compute.SettingUp, compute.Cleaning, compute.Discarding: // a machine that stays is never set up
+		case compute.Creating, compute.SettingUp, compute.Cleaning, compute.Discarding:
+			// a machine that stays is never set up
 			return i, &compute.Lease{ID: i.Wanted, Instance: i.ID, Source: i.Source, Owner: who.Owner, Generation: i.Generation}, nil
 		}
 	}
 	if who.Lease != "" && l != nil && l.Pool != "" && l.ID != who.Lease {
-		// A hook of an inner source names its own instance, and its token is of the pool's instance in front.
+		// A hook of an inner source names its own instance, and its token is of the pool's instance
+		// in front.
 		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
-		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
+		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
+			Err:  fmt.Errorf("it is %s", i.State),
 			Hint: "`hostler acquire -s " + i.Source + "` gets one"})
 	}
 	if err := allowed(who, l); err != nil {
@@ -135,7 +140,10 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 			Hint: "`hostler acquire -s " + i.Source + "` gets another"}
 	}
 	if l.Generation != i.Generation {
-		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrStale, Err: fmt.Errorf("generation %d, and the lease has %d", i.Generation, l.Generation)}
+		return nil, nil, &compute.Error{
+			ID: i.ID, Kind: compute.ErrStale,
+			Err: fmt.Errorf("generation %d, and the lease has %d", i.Generation, l.Generation),
+		}
 	}
 	return i, l, nil
 }
@@ -153,7 +161,8 @@ func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) 
 	return *l, nil
 }
 
-// Use says that an instance is used now under who's lease. The time is written when it matters: at most at every twentieth of the idle limit.
+// Use says that an instance is used now under who's lease. The time is written when it matters: at
+// most at every twentieth of the idle limit.
 func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	l, err := p.Authorize(ctx, who, name)
 	if err != nil || !unused(&l) {
@@ -170,7 +179,9 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= l.Idle/20 }
 
 // renew counts leases as used now and changes them, all or none.
-func (p *Pool) renew(ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error) ([]compute.Lease, error) {
+func (p *Pool) renew(
+	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error,
+) ([]compute.Lease, error) {
 	var out []compute.Lease
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		out = nil
@@ -202,8 +213,8 @@ func (p *Pool) renew(ctx context.Context, who compute.Who, names []compute.ID, c
 	return out, nil
 }
 
-// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from when they were given. Either all are extended or
-// none.
+// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from
+// when they were given. Either all are extended or none.
 func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
 	return p.renew(ctx, who, names, func(l *compute.Lease, s *source) error {
 		if ttl > 0 {
@@ -220,7 +231,10 @@ func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, n
 		last := l.Given.Add(s.maxTTL())
 		if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
 			return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
-				Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.maxTTL(), last.Format(time.DateTime))}
+				Err: fmt.Errorf(
+					"its source's max-ttl is %v from when it was given: it can be extended until %s", s.maxTTL(),
+					last.Format(time.DateTime),
+				)}
 		}
 		if l.Expires.IsZero() || l.Expires.After(last) {
 			l.Expires = last
@@ -242,12 +256,14 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 	return *chain[len(chain)-1], nil
 }
 
-// Connect opens a way into an instance under who's lease. Where that has none any more because its computer has ended, the error is marked by compute.Ended.
+// Connect opens a way into an instance under who's lease. Where that has none any more because its
+// computer has ended, the error is marked by compute.Ended.
 func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	var leaf *compute.Instance
 	var rec *compute.SourceRecord
 	var stale bool
-	err := p.store.View(ctx, func(tx compute.Tx) error { // one reading of all, as a command waits for it
+	// one reading of all, as a command waits for it
+	err := p.store.View(ctx, func(tx compute.Tx) error {
 		i, l, err := p.authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
 			i, _, err = p.lookUp(tx, who, string(name))
@@ -280,7 +296,8 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 		return c, nil
 	}
 	if o := p.ready(rec.Key); o != nil {
-		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil { // so that nobody is given another one there
+		// so that nobody is given another one there
+		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil {
 			return nil, errors.Join(err, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, e) }))
 		}
 		err = fallen(o, err)
@@ -318,8 +335,9 @@ func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, err
 	return p.reach(ctx, rec, leaf)
 }
 
-// Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and takes it. It is free again when free is called
-// or this process ends. Commands that go on without a process that has a place for them count too: detached tells how many there are, now; nil: none.
+// Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and
+// takes it. It is free again when free is called or this process ends. Commands that go on without
+// a process that has a place for them count too: detached tells how many there are, now; nil: none.
 func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error) {
 	i, _, err := p.Resolve(ctx, string(name))
 	if err != nil {
@@ -335,7 +353,8 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 			f()
 		}
 	}
-	for _, i := range chain { // the outermost first, as all do, so that nobody waits for who waits for him
+	// the outermost first, as all do, so that nobody waits for who waits for him
+	for _, i := range chain {
 		s := p.sources[i.Source]
 		if s == nil || s.Concurrency <= 0 {
 			continue
@@ -350,7 +369,8 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	return free, nil
 }
 
-// How long who waits for a place pauses at most, and where it is for one that the instance itself has to be asked about.
+// How long who waits for a place pauses at most, and where it is for one that the instance itself
+// has to be asked about.
 const (
 	slotPause     = 50 * time.Millisecond
 	detachedPause = 500 * time.Millisecond
@@ -362,7 +382,8 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 		most := slotPause
 		free, ok, err := p.store.Slot(i.Row, n)
 		if ok && err == nil {
-			// Asked with the place in hand: a command is counted there before the one who detached it gives up his.
+			// Asked with the place in hand: a command is counted there before the one who detached
+			// it gives up his.
 			if ok, err = p.besides(ctx, i.Row, n, detached); ok && err == nil {
 				return free, nil
 			}
@@ -374,18 +395,23 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 		}
 		wait := pause
 		if detached != nil {
-			wait = pause/2 + rand.N(pause) // two that want more than one place each do not get into each other's way for ever
+			// two that want more than one place each do not get into each other's way for ever
+			wait = pause/2 + rand.N(pause)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n)}
+			return nil, &compute.Error{
+				ID: i.ID, Kind: compute.ErrTimeout,
+				Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n),
+			}
 		case <-time.After(wait):
 		}
 		pause = min(2*pause, most)
 	}
 }
 
-// besides reports whether there are places for all detached commands beside the one that was taken: then as many more can be had.
+// besides reports whether there are places for all detached commands beside the one that was taken:
+// then as many more can be had.
 func (p *Pool) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
 	if detached == nil {
 		return true, nil

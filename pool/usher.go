@@ -13,9 +13,11 @@ import (
 // seat is where a request of this process waits.
 type seat struct {
 	source *source
-	fresh  bool          // it wants newly made ones
-	eager  bool          // it does not wait in earnest: it looks at every change whether what it waits for is still to come
-	wake   chan struct{} // of one
+	fresh  bool // it wants newly made ones
+	// it does not wait in earnest: it looks at every change whether what it waits for is still to
+	// come
+	eager bool
+	wake  chan struct{} // of one
 
 	// Guarded by hall.mu.
 	id    int64
@@ -28,8 +30,9 @@ type seat struct {
 	ended chan struct{} // of its usher
 }
 
-// hall is where the requests of this process wait. While anybody does, an usher looks what has changed, for all of them at once, and wakes those whose turn
-// it is: a release costs one look, however many wait. The zero value is empty.
+// hall is where the requests of this process wait. While anybody does, an usher looks what has
+// changed, for all of them at once, and wakes those whose turn it is: a release costs one look,
+// however many wait. The zero value is empty.
 type hall struct {
 	mu    sync.Mutex
 	seats map[*seat]bool
@@ -41,7 +44,8 @@ type hall struct {
 
 	next   *Pool // where those who come here wait; nil: here
 	served int   // requests that had what they wanted after they waited
-	missed bool  // one that was called found that somebody before it had not taken what he wanted yet
+	// one that was called found that somebody before it had not taken what he wanted yet
+	missed bool
 }
 
 // front is somebody who is the first who waits for a source.
@@ -50,8 +54,9 @@ type front struct {
 	wants []int64
 }
 
-// hurry calls those who were first for sources of which something has come free, without another look at the queue: it is their turn if nobody has come before
-// them since. Whether it is they find out as always; else the look that follows calls who is.
+// hurry calls those who were first for sources of which something has come free, without another
+// look at the queue: it is their turn if nobody has come before them since. Whether it is they find
+// out as always; else the look that follows calls who is.
 func (p *Pool) hurry(keys []int64) {
 	h := &p.hall
 	h.mu.Lock()
@@ -67,7 +72,8 @@ func (p *Pool) hurry(keys []int64) {
 	}
 }
 
-// newsEvery is how often somebody who waits is told of a new place at most: on the way forward there are as many as there are people before him.
+// newsEvery is how often somebody who waits is told of a new place at most: on the way forward
+// there are as many as there are people before him.
 const newsEvery = time.Second
 
 // sit takes a seat for a request that is in the queue.
@@ -144,8 +150,9 @@ func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
 	return turn, gone, place
 }
 
-// served has those behind a request that has what it wanted looked at again, where it could not be said before what it would leave to them, or where
-// somebody of them was quicker and found it before him.
+// served has those behind a request that has what it wanted looked at again, where it could not be
+// said before what it would leave to them, or where somebody of them was quicker and found it
+// before him.
 func (p *Pool) served(st *seat) {
 	h := &p.hall
 	h.mu.Lock()
@@ -201,7 +208,9 @@ func (p *Pool) usher(ctx context.Context) {
 		}
 		if due {
 			worked = time.Now()
-			if !working { // what is due may take its time, and nobody is to wait for it who could be served meanwhile
+			// what is due may take its time, and nobody is to wait for it who could be served
+			// meanwhile
+			if !working {
 				working = true
 				all.Go(func() { done <- p.tend(ctx, own, all.Go) })
 			}
@@ -217,7 +226,8 @@ func (p *Pool) usher(ctx context.Context) {
 				ended = true
 			case <-timer.C:
 			}
-			// Of several reasons select takes any; so that a simulation replays, all that there are count.
+			// Of several reasons select takes any; so that a simulation replays, all that there are
+			// count.
 			select {
 			case next = <-done:
 				ended = true
@@ -237,7 +247,8 @@ func (p *Pool) usher(ctx context.Context) {
 	}
 }
 
-// tend begins what is due for the sources that are waited for, and tells when there will be more; zero: not as far as is known.
+// tend begins what is due for the sources that are waited for, and tells when there will be more;
+// zero: not as far as is known.
 func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.Time) {
 	names := map[string]bool{}
 	p.hall.mu.Lock()
@@ -258,8 +269,9 @@ func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.
 	return next
 }
 
-// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is their turn is decided when they take what they want. gone tells that
-// something of what stood ready makes room for them.
+// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is
+// their turn is decided when they take what they want. gone tells that something of what stood
+// ready makes room for them.
 func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	h := &p.hall
 	h.mu.Lock()
@@ -344,7 +356,8 @@ type found struct {
 	place compute.Progress
 }
 
-// survey goes along the queue: who may have his turn, at which place the others stand, and for how long.
+// survey goes along the queue: who may have his turn, at which place the others stand, and for how
+// long.
 func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
@@ -406,7 +419,8 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 				return nil, err
 			}
 		}
-		if f.turn && s.Type != poolType && d.asks == (want{}) { // else what is ready may be too small for it
+		// else what is ready may be too small for it
+		if f.turn && s.Type != poolType && d.asks == (want{}) {
 			promised[w.Source] += w.Count
 			f.sure = true
 		} else if over == nil {

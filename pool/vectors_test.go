@@ -64,7 +64,8 @@ func newRigOn(t testing.TB, st *sqlite.Store, clouds map[string]*fake.Cloud, sou
 			if r.clouds[name] == nil {
 				r.clouds[name] = fake.NewCloud()
 			}
-			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: r.clouds[name],
+			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name,
+				Installation: st.Installation(), Cloud: r.clouds[name],
 				Fail: func(op string, id compute.ID) error {
 					if r.fail == nil {
 						return nil
@@ -84,7 +85,8 @@ func newRigOn(t testing.TB, st *sqlite.Store, clouds map[string]*fake.Cloud, sou
 	return r
 }
 
-// TestVectors replays the sequences that the old tool and the specification agree on, and those in which the specification corrects it.
+// TestVectors replays the sequences that the old tool and the specification agree on, and those in
+// which the specification corrects it.
 func TestVectors(t *testing.T) {
 	b, err := os.ReadFile("testdata/vectors.json")
 	if err != nil {
@@ -108,7 +110,10 @@ func replay(t *testing.T, v vector) {
 	ctx := t.Context()
 	var sources []pool.Source
 	for _, s := range v.Sources {
-		sources = append(sources, pool.Source{Name: s.Name, Type: s.Type, Digest: "d", Reserve: s.Reserve, Maximum: s.Maximum, Children: s.Sources})
+		sources = append(
+			sources,
+			pool.Source{Name: s.Name, Type: s.Type, Digest: "d", Reserve: s.Reserve, Maximum: s.Maximum, Children: s.Sources},
+		)
 	}
 	r := newRig(t, t.TempDir(), map[string]*fake.Cloud{}, sources, nil)
 	held := map[string][]compute.ID{} // by "source/child", in the order in which they were given
@@ -168,7 +173,9 @@ func replay(t *testing.T, v vector) {
 				names = append(names, held[k][0])
 				held[k] = held[k][1:]
 			}
-			if err := r.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{Force: op == "release_force"}, names...); err != nil {
+			if err := r.Release(
+				ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{Force: op == "release_force"}, names...,
+			); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
 		case "fill":

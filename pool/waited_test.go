@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestWaitedIsTold: the journal says of each hand-out how long its request waited, and nothing where it took what stood ready.
+// TestWaitedIsTold: the journal says of each hand-out how long its request waited, and nothing
+// where it took what stood ready.
 func TestWaitedIsTold(t *testing.T) {
 	sources := web(func(s *pool.Source) { s.Maximum, s.Reserve = 1, 1 })
 	inBubble(t, nil, sources, func(t *testing.T, ctx context.Context, r *rig) {

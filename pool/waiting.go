@@ -15,7 +15,8 @@ import (
 // unqueued is the kind of the event of a request that was taken out of the queue.
 const unqueued = "unqueued"
 
-// Queue returns the requests that wait, of all processes, by their sources and there in the order of their turns.
+// Queue returns the requests that wait, of all processes, by their sources and there in the order
+// of their turns.
 func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	p.learnPace(ctx)
 	var out []compute.Queued
@@ -33,8 +34,8 @@ func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	return out, err
 }
 
-// Cancel takes a request out of the queue, whichever process it waits in; whoever made it gets an error, ErrConflict, that says by whom. Refused:
-// ErrNotFound, ErrDenied.
+// Cancel takes a request out of the queue, whichever process it waits in; whoever made it gets an
+// error, ErrConflict, that says by whom. Refused: ErrNotFound, ErrDenied.
 func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		ws, err := tx.Waiters()
@@ -43,12 +44,16 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 		}
 		n := slices.IndexFunc(ws, func(w *compute.Waiter) bool { return w.ID == id })
 		if n < 0 {
-			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound, Err: errors.New("no request of this number waits"),
+			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound,
+				Err:  errors.New("no request of this number waits"),
 				Hint: "`hostler status -v` lists those that do"}
 		}
 		w := ws[n]
 		if !who.Admin && who.Owner != w.Owner {
-			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrDenied, Err: fmt.Errorf("it is the request of %s", w.Owner)}
+			return &compute.Error{
+				ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrDenied,
+				Err: fmt.Errorf("it is the request of %s", w.Owner),
+			}
 		}
 		if err := tx.Leave(id); err != nil {
 			return err
@@ -64,8 +69,9 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 	return err
 }
 
-// backIn is for a request that is not in the queue any more. Either somebody took it out, which is its end; or this process was taken for dead, as its
-// connection to the store was cut for a moment: then it waits anew.
+// backIn is for a request that is not in the queue any more. Either somebody took it out, which is
+// its end; or this process was taken for dead, as its connection to the store was cut for a moment:
+// then it waits anew.
 func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waiter) error {
 	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
@@ -73,7 +79,10 @@ func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waite
 	}
 	for _, ev := range events {
 		if ev.Kind == unqueued && ev.Data["request"] == strconv.FormatInt(w.ID, 10) {
-			return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New(ev.Text), Hint: "ask again if you still want it"}
+			return &compute.Error{
+				ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New(ev.Text),
+				Hint: "ask again if you still want it",
+			}
 		}
 	}
 	p.desk.leave(seatKey(w.ID))

@@ -14,9 +14,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source may fail to make what one request wants and make what others want: a GPU that no node has, an image that is nowhere. So what is recorded of a failure belongs
-// to the want that failed. One that asks for nothing of its own is the source's, in its record, and counts for all; of the others the store keeps a note for each
-// source, and each counts for the wants that ask for as much or more.
+// A source may fail to make what one request wants and make what others want: a GPU that no node
+// has, an image that is nowhere. So what is recorded of a failure belongs to the want that failed.
+// One that asks for nothing of its own is the source's, in its record, and counts for all; of the
+// others the store keeps a note for each source, and each counts for the wants that ask for as much
+// or more.
 
 // want is what a request asks of a computer; zeros ask for nothing.
 type want struct {
@@ -32,7 +34,10 @@ type want struct {
 }
 
 func wantOf(least size, c choice, most float64) want {
-	w := want{Cores: least.Cores, Memory: least.Memory, Disk: least.Disk, GPUs: least.GPUs, Price: most, Image: c.image, Flavor: c.flavor, Location: c.location}
+	w := want{
+		Cores: least.Cores, Memory: least.Memory, Disk: least.Disk, GPUs: least.GPUs, Price: most, Image: c.image,
+		Flavor: c.flavor, Location: c.location,
+	}
 	if c.userData != "" {
 		sum := sha256.Sum256([]byte(c.userData))
 		w.Data = hex.EncodeToString(sum[:8])
@@ -66,10 +71,12 @@ func (w want) of(s *source) want {
 	return w
 }
 
-// within tells whether whoever can have o can have w too: w asks for nothing that o does not, and for no more of it. Which of two flavors is the larger nobody knows.
+// within tells whether whoever can have o can have w too: w asks for nothing that o does not, and
+// for no more of it. Which of two flavors is the larger nobody knows.
 func (w want) within(o want) bool {
 	same := func(a, b string) bool { return a == "" || a == b }
-	return w.Cores <= o.Cores && w.Memory <= o.Memory && w.Disk <= o.Disk && w.GPUs <= o.GPUs && (w.Price == 0 || o.Price != 0 && o.Price <= w.Price) &&
+	return w.Cores <= o.Cores && w.Memory <= o.Memory && w.Disk <= o.Disk && w.GPUs <= o.GPUs &&
+		(w.Price == 0 || o.Price != 0 && o.Price <= w.Price) &&
 		same(w.Image, o.Image) && w.Flavor == o.Flavor && same(w.Location, o.Location) && same(w.Data, o.Data)
 }
 
@@ -115,7 +122,8 @@ func (w want) text() string {
 	return string(text)
 }
 
-// readWant is what text has written. What cannot be read is nothing: then it counts as the source's own.
+// readWant is what text has written. What cannot be read is nothing: then it counts as the source's
+// own.
 func readWant(text string) (w want) {
 	if text != "" && json.Unmarshal([]byte(text), &w) != nil {
 		return want{}
@@ -142,15 +150,17 @@ func asksOf(req compute.Request) string {
 
 // hitch is why something is not made of a source now, as in its record.
 type hitch struct {
-	Want      want      `json:"want"`
-	Failures  int       `json:"failures"` // in a row; below 0: so often in a row there was no room for it
+	Want want `json:"want"`
+	// in a row; below 0: so often in a row there was no room for it
+	Failures  int       `json:"failures"`
 	Paused    time.Time `json:"paused"`
 	LastError string    `json:"error"`
 }
 
 const (
 	hitchesMost = 16 // of a source are remembered
-	// After so many different wants have failed for other reasons than that there is no room, it is the source that fails.
+	// After so many different wants have failed for other reasons than that there is no room, it is
+	// the source that fails.
 	hitchesBroken = 3
 )
 
@@ -172,7 +182,8 @@ func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
 	return all, err
 }
 
-// saveHitches keeps them, but for those whose time is long over, and for those that end soonest where there are too many.
+// saveHitches keeps them, but for those whose time is long over, and for those that end soonest
+// where there are too many.
 func saveHitches(tx compute.Tx, key int64, all []hitch, now time.Time) error {
 	nt, ok := tx.(compute.NoteTx)
 	if !ok {
@@ -208,7 +219,8 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 	h.LastError = compute.Said(cause)
 	switch {
 	case errors.Is(cause, compute.ErrNoCapacity):
-		if h.Paused.After(now) && h.Failures != 0 { // of several that were asked for at once one is enough
+		// of several that were asked for at once one is enough
+		if h.Paused.After(now) && h.Failures != 0 {
 			return nil
 		}
 		h.Failures = min(h.Failures, 0) - 1
@@ -272,7 +284,8 @@ func (p *Pool) roomier(tx compute.Tx, key int64) error {
 	return saveHitches(tx, key, all, now)
 }
 
-// hitch is what keeps a want from being made of a source, or may: of several that which lasts longest; nil: nothing is known.
+// hitch is what keeps a want from being made of a source, or may: of several that which lasts
+// longest; nil: nothing is known.
 func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	if w == (want{}) {
 		return nil, nil
@@ -291,7 +304,9 @@ func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	var out *hitch
 	for n := range all {
 		h := &all[n]
-		if h.Want.within(w) && (h.Failures < 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost && (out == nil || h.Paused.After(out.Paused)) { // a clock may have been set back
+		// a clock may have been set back
+		if h.Want.within(w) && (h.Failures < 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost &&
+			(out == nil || h.Paused.After(out.Paused)) {
 			out = h
 		}
 	}
@@ -307,12 +322,13 @@ const (
 	hopeless         // it could not be made, and is not tried again yet
 )
 
-// stuck tells of which sources, by the keys of their records, a request in the queue cannot have what it wants now, while others can have theirs: it does not keep
-// these from that.
+// stuck tells of which sources, by the keys of their records, a request in the queue cannot have
+// what it wants now, while others can have theirs: it does not keep these from that.
 func (d *draw) stuck(w *compute.Waiter) map[int64]outlook {
 	s := d.p.sources[w.Source]
 	asked := wantOfWaiter(w)
-	if asked == (want{}) || s == nil || s.Share { // room that comes free for a large part would never last
+	// room that comes free for a large part would never last
+	if asked == (want{}) || s == nil || s.Share {
 		return nil
 	}
 	out := map[int64]outlook{}
@@ -354,7 +370,8 @@ func (d *draw) outlook(s *source, asks want) outlook {
 	return hopeful
 }
 
-// isTrying tells whether something of its own is being made for somebody that would be had where what is asked for is, and nothing there tells that it can be had.
+// isTrying tells whether something of its own is being made for somebody that would be had where
+// what is asked for is, and nothing there tells that it can be had.
 func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 	key := trial{s, -1, asks}
 	if is, known := d.tried[key]; known {
@@ -379,7 +396,8 @@ func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 	return is
 }
 
-// hindered says why nothing is made of a source that could have more, or why that which is asked for now may not come; "": nothing is known.
+// hindered says why nothing is made of a source that could have more, or why that which is asked
+// for now may not come; "": nothing is known.
 func (d *draw) hindered(s *source) (string, error) {
 	var out []string
 	for _, c := range s.all() {
@@ -391,7 +409,8 @@ func (d *draw) hindered(s *source) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} { // what is known of the want itself is so whatever else there is
+		// what is known of the want itself is so whatever else there is
+		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} {
 			if doubted(r) { // then nothing else matters
 				by = r
 			}
@@ -408,7 +427,8 @@ func (d *draw) hindered(s *source) (string, error) {
 	return strings.Join(out, "; "), nil
 }
 
-// isProved tells whether a source has an instance that may be what is asked for: another one may be had, then.
+// isProved tells whether a source has an instance that may be what is asked for: another one may be
+// had, then.
 func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
 	if r.Counts.Ready+r.Counts.Leased > many {
 		return true // to read them all costs more than to try

@@ -44,8 +44,9 @@ func ofPicky(t *testing.T, source func(*pool.Source), refuse func(compute.Spec) 
 	inBubble(t, change, web(source), f)
 }
 
-// TestWantOfItsOwn: that what one request wants cannot be had holds up nobody who asks for less or for something else, neither in the queue nor by a pause, nor is he
-// told of it; who asks for as much is not tried again for each.
+// TestWantOfItsOwn: that what one request wants cannot be had holds up nobody who asks for less or
+// for something else, neither in the queue nor by a pause, nor is he told of it; who asks for as
+// much is not tried again for each.
 func TestWantOfItsOwn(t *testing.T) {
 	const gib = 1 << 30
 	for _, c := range []struct {
@@ -56,9 +57,13 @@ func TestWantOfItsOwn(t *testing.T) {
 	}{
 		{"GPU", compute.Request{GPUs: 1}, []compute.Request{{GPUs: 2}, {GPUs: 1, Memory: 8 * gib}, {GPUs: 1, Location: "north"}},
 			[]compute.Request{{}, {Memory: 2 * gib}, {Image: "debian"}}},
-		{"memory", compute.Request{Memory: 500 * gib}, []compute.Request{{Memory: 500 * gib}, {Memory: 600 * gib}, {Memory: 500 * gib, Image: "debian"}},
+		{"memory", compute.Request{Memory: 500 * gib},
+			[]compute.Request{{Memory: 500 * gib}, {Memory: 600 * gib}, {Memory: 500 * gib, Image: "debian"}},
 			[]compute.Request{{}, {Memory: 8 * gib, Cores: 2}, {Cores: 4}, {Image: "debian"}}},
-		{"place", compute.Request{Location: "south"}, []compute.Request{{Location: "south", Cores: 4}}, []compute.Request{{}, {Location: "north"}, {Cores: 4}}},
+		{
+			"place", compute.Request{Location: "south"}, []compute.Request{{Location: "south", Cores: 4}},
+			[]compute.Request{{}, {Location: "north"}, {Cores: 4}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var mu sync.Mutex
@@ -123,7 +128,8 @@ func TestWantOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestWantIsHad: as soon as there is room again all have theirs who waited for it, and what stands ready is kept for who waits for that much.
+// TestWantIsHad: as soon as there is room again all have theirs who waited for it, and what stands
+// ready is kept for who waits for that much.
 func TestWantIsHad(t *testing.T) {
 	var mu sync.Mutex
 	full := true
@@ -148,7 +154,8 @@ func TestWantIsHad(t *testing.T) {
 		mu.Lock()
 		full = false
 		mu.Unlock()
-		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, small.Instance)) // what goes makes room
+		// what goes makes room
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, small.Instance))
 		start := time.Now()
 		for range cap(done) {
 			must(t, <-done)
@@ -159,7 +166,8 @@ func TestWantIsHad(t *testing.T) {
 	})
 }
 
-// TestWantThatFails: an image that does not start pauses the source for who wants that image; three of them pause it for all.
+// TestWantThatFails: an image that does not start pauses the source for who wants that image; three
+// of them pause it for all.
 func TestWantThatFails(t *testing.T) {
 	refuse := func(s compute.Spec) error {
 		if strings.HasPrefix(s.Image, "bad") {
@@ -175,7 +183,8 @@ func TestWantThatFails(t *testing.T) {
 		for range 3 {
 			kind(t, try("bad1"), compute.ErrFailed)
 		}
-		if err := try("bad1"); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "paused for 10s after 3 failures to create: ") {
+		if err := try("bad1"); !errors.Is(err, compute.ErrUnavailable) ||
+			!strings.Contains(err.Error(), "paused for 10s after 3 failures to create: ") {
 			t.Errorf("the fourth time: %v", err)
 		}
 		must(t, try("good"))

@@ -64,7 +64,8 @@ func (w *testimony) attest(o *pool.Options) {
 	}
 }
 
-// TestWitnessOfTheYoung: of what was found fit a moment ago its provider may know that it has ended since: then it is looked at.
+// TestWitnessOfTheYoung: of what was found fit a moment ago its provider may know that it has ended
+// since: then it is looked at.
 func TestWitnessOfTheYoung(t *testing.T) {
 	for _, fit := range []bool{true, false} {
 		said := &testimony{}
@@ -87,8 +88,9 @@ func TestWitnessOfTheYoung(t *testing.T) {
 	}
 }
 
-// TestWitness: what has stood ready for long is handed out without a look where its provider knows that it is fit, by a pool over it too; where it does not, and where a hook is to
-// look, there is one.
+// TestWitness: what has stood ready for long is handed out without a look where its provider knows
+// that it is fit, by a pool over it too; where it does not, and where a hook is to look, there is
+// one.
 func TestWitness(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -105,7 +107,10 @@ func TestWitness(t *testing.T) {
 		for _, from := range []string{"web", "front"} {
 			t.Run(c.name+", from "+from, func(t *testing.T) {
 				said := &testimony{}
-				sources := append(web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Hooks = 1, 2, c.hooks }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
+				sources := append(
+					web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Hooks = 1, 2, c.hooks }),
+					pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}},
+				)
 				inBubble(t, said.attest, sources, func(t *testing.T, ctx context.Context, r *rig) {
 					_, err := r.Fill(ctx, "web")
 					must(t, err)

@@ -13,12 +13,14 @@ import (
 )
 
 const (
-	atOnce          = 8                // instances worked on at a time by one call
-	destroyPatience = 2 * time.Minute  // for the provider to prove the end, before it is tried again later
-	cleanPatience   = 30 * time.Minute // for it to clean, before the instance is taken for one that failed
-	listPatience    = 5 * time.Minute  // for it to list what there is
-	retryFirst      = 2 * time.Second  // pause after a failed discard, doubling
-	retryMost       = 10 * time.Minute // at most
+	atOnce = 8 // instances worked on at a time by one call
+	// for the provider to prove the end, before it is tried again later
+	destroyPatience = 2 * time.Minute
+	// for it to clean, before the instance is taken for one that failed
+	cleanPatience = 30 * time.Minute
+	listPatience  = 5 * time.Minute  // for it to list what there is
+	retryFirst    = 2 * time.Second  // pause after a failed discard, doubling
+	retryMost     = 10 * time.Minute // at most
 )
 
 // job is an instance that this worker has claimed, to carry it to its next resting place.
@@ -34,7 +36,8 @@ func keysOfJobs(jobs []job) (keys []string) {
 	return keys
 }
 
-// workOn does what each of the instances waits for. Instances that somebody else works on, or that wait for nothing, are passed over.
+// workOn does what each of the instances waits for. Instances that somebody else works on, or that
+// wait for nothing, are passed over.
 func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
 	return p.abreast(len(ids), func(n int) error { _, err := p.workOne(ctx, ids[n]); return err })
 }
@@ -64,7 +67,8 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 	return errors.Join(errs...)
 }
 
-// workOne claims an instance and carries it on. did is false where there was nothing to do, or somebody else does it.
+// workOne claims an instance and carries it on. did is false where there was nothing to do, or
+// somebody else does it.
 func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
 	var j job
 	var taken []string
@@ -102,8 +106,8 @@ func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
 	return err
 }
 
-// claim takes an instance for this worker, if there is something to do about it. What a dead worker was making is to be discarded: nobody knows
-// how far it came, and nobody waits for it any more.
+// claim takes an instance for this worker, if there is something to do about it. What a dead worker
+// was making is to be discarded: nobody knows how far it came, and nobody waits for it any more.
 func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.SourceRecord, error) {
 	i, err := tx.Instance(id)
 	if err != nil {
@@ -131,7 +135,8 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		}
 		err = p.toDiscarding(tx, i, "taken for dead: "+i.Reason)
 	case compute.Ready:
-		// Among those due, a ready one is too old or too many, or its source is defined otherwise now; it may have been taken and given back since.
+		// Among those due, a ready one is too old or too many, or its source is defined otherwise
+		// now; it may have been taken and given back since.
 		if s == nil && p.redefined(rec) {
 			err = p.toDiscarding(tx, i, "its source is defined otherwise now")
 			break
@@ -170,7 +175,8 @@ func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *
 		return why, err
 	}
 	why := fmt.Sprintf("not wanted for %v", s.Idle)
-	if rec.Counts.Ready > many { // to read them all for each that goes would take the square of their number
+	// to read them all for each that goes would take the square of their number
+	if rec.Counts.Ready > many {
 		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		if s.Idle > 0 && extra > 0 && !i.Cold && !i.Since.Add(s.Idle).After(now) {
 			return why, nil
@@ -184,7 +190,8 @@ func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *
 	return why, nil
 }
 
-// begun returns the pool's instance before one that was never finished, if the pool had begun its own part, or nil.
+// begun returns the pool's instance before one that was never finished, if the pool had begun its
+// own part, or nil.
 func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
 	if err != nil {
@@ -198,7 +205,8 @@ func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
 	return nil, nil
 }
 
-// clean makes an instance that was given back fit for the next: release hooks from the outside in, then the provider.
+// clean makes an instance that was given back fit for the next: release hooks from the outside in,
+// then the provider.
 func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
 	chain, err := p.behind(ctx, i)
 	if err != nil {
@@ -228,7 +236,8 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 			checked = append(checked, what)
 		}
 	}
-	for _, j := range slices.Backward(chain) { // what was made as new has lost what its sources put on it
+	// what was made as new has lost what its sources put on it
+	for _, j := range slices.Backward(chain) {
 		if err != nil || asIs {
 			break
 		}
@@ -272,7 +281,8 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	return e
 }
 
-// hookView is what a hook of an inner source sees, while the record that is worked on is the outer one.
+// hookView is what a hook of an inner source sees, while the record that is worked on is the outer
+// one.
 func hookView(outer, inner *compute.Instance) *compute.Instance {
 	if outer.ID == inner.ID {
 		return outer
@@ -319,7 +329,8 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 	})
 }
 
-// discard carries an instance to its proved end: discard hooks, whose failures are noted and no more, then the provider, until it says not found.
+// discard carries an instance to its proved end: discard hooks, whose failures are noted and no
+// more, then the provider, until it says not found.
 func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
 	if s := p.sourceOf(rec); s.has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
@@ -383,7 +394,8 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	return err
 }
 
-// triedInVain is between the reason to discard an instance and the error of the last try, as long as that has failed.
+// triedInVain is between the reason to discard an instance and the error of the last try, as long
+// as that has failed.
 const triedInVain = "; discard: "
 
 // lostAnswer begins the reason to discard an instance of which nobody knows whether it was made.
@@ -394,7 +406,8 @@ const (
 
 func lost(i *compute.Instance) bool { return strings.HasPrefix(i.Reason, lostAnswer) }
 
-// lingering is how long one has to look on for an instance that is not there, because its creation may still be on its way.
+// lingering is how long one has to look on for an instance that is not there, because its creation
+// may still be on its way.
 func (p *Pool) lingering(i *compute.Instance) time.Duration {
 	o := p.ready(i.SourceKey)
 	if o == nil || !lost(i) || i.ProviderID != "" {
@@ -412,7 +425,9 @@ func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error)
 		j := *i
 		j.Resume = -1
 		if failed != nil {
-			if _, err := tx.Append(&compute.Event{Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(failed)}); err != nil {
+			if _, err := tx.Append(&compute.Event{
+				Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(failed),
+			}); err != nil {
 				return err
 			}
 		}
@@ -454,7 +469,8 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 	}
 }
 
-// of is the source that an instance's life goes by: the configured one, or what its record has kept.
+// of is the source that an instance's life goes by: the configured one, or what its record has
+// kept.
 func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
 	if s := p.sources[i.Source]; s != nil {
 		if p.keyOf(s) == i.SourceKey {
@@ -480,7 +496,9 @@ func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceReco
 // behind returns the instance and those behind it, the real one last.
 func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
 	if i.Child == "" {
-		return []*compute.Instance{i}, nil // most often so, and with thousands handed out at once a look at the store for each would be what takes the time
+		// most often so, and with thousands handed out at once a look at the store for each would
+		// be what takes the time
+		return []*compute.Instance{i}, nil
 	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		inner, err := chainOf(tx, i.Child)

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// wornOut says why an instance, or one behind it, must not be handed out again, or "". The children that a pool keeps age behind it, and each
-// hand-out of the pool's instance is one of theirs.
+// wornOut says why an instance, or one behind it, must not be handed out again, or "". The children
+// that a pool keeps age behind it, and each hand-out of the pool's instance is one of theirs.
 func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
 	why := s.worn(i, now)
 	for uses := i.Uses; why == "" && i.Child != ""; {
@@ -39,7 +39,8 @@ func (s *source) worn(i *compute.Instance, now time.Time) string {
 	return ""
 }
 
-// ages tells whether instances of a source, or those behind a pool's, may wear out while they stand ready.
+// ages tells whether instances of a source, or those behind a pool's, may wear out while they stand
+// ready.
 func (s *source) ages() bool {
 	for _, c := range s.all() {
 		if c.MaxAge > 0 || c.MaxUses > 0 && s.Type == poolType {
@@ -49,7 +50,8 @@ func (s *source) ages() bool {
 	return false
 }
 
-// wornAt is when a ready instance, or one behind it, will have worn out if it goes on standing there; zero: never.
+// wornAt is when a ready instance, or one behind it, will have worn out if it goes on standing
+// there; zero: never.
 func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (at time.Time, err error) {
 	if why := s.worn(i, now); why != "" {
 		return now, nil
@@ -74,8 +76,8 @@ func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Ti
 	return at, err
 }
 
-// retire sends ready instances that are worn to their end. A transaction that finds them and cannot give what it was asked for is undone with all that it
-// found, and would find them again for ever.
+// retire sends ready instances that are worn to their end. A transaction that finds them and cannot
+// give what it was asked for is undone with all that it found, and would find them again for ever.
 func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		for _, id := range ids {

@@ -18,7 +18,8 @@ func aging() []pool.Source {
 	}
 }
 
-// TestWornBehindAPool: what a pool keeps goes when the computer behind it has reached its age, though nobody asks for it.
+// TestWornBehindAPool: what a pool keeps goes when the computer behind it has reached its age,
+// though nobody asks for it.
 func TestWornBehindAPool(t *testing.T) {
 	inBubble(t, nil, aging(), func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Fill(ctx, "outer")
@@ -45,7 +46,8 @@ func TestWornBehindAPool(t *testing.T) {
 	})
 }
 
-// TestWornBehindAPoolIsAskedFor: who asks for it gets another, also where there is no room beside it, and whether he waits or not.
+// TestWornBehindAPoolIsAskedFor: who asks for it gets another, also where there is no room beside
+// it, and whether he waits or not.
 func TestWornBehindAPoolIsAskedFor(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"waits": 5 * time.Second, "does not wait": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +63,8 @@ func TestWornBehindAPoolIsAskedFor(t *testing.T) {
 	}
 }
 
-// TestWornByAnotherConfiguration: instances that are used up by what the configuration says now make room as well, though they stood ready before.
+// TestWornByAnotherConfiguration: instances that are used up by what the configuration says now
+// make room as well, though they stood ready before.
 func TestWornByAnotherConfiguration(t *testing.T) {
 	twice := func(s *pool.Source) { s.Reserve, s.Maximum = 1, 1 }
 	inBubble(t, nil, web(twice), func(t *testing.T, ctx context.Context, r *rig) {

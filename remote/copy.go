@@ -16,8 +16,9 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// Side is one end of a copy: a path on a computer. A relative path starts in the directory that the connection's commands start in, "~" and
-// "~/x" in the user's home. On this machine "-" is standard input or output.
+// Side is one end of a copy: a path on a computer. A relative path starts in the directory that the
+// connection's commands start in, "~" and "~/x" in the user's home. On this machine "-" is standard
+// input or output.
 type Side struct {
 	Conn compute.Conn // nil: this machine
 	Path string
@@ -25,15 +26,19 @@ type Side struct {
 
 // CopyOptions say how to copy.
 type CopyOptions struct {
-	Recursive    bool              // directories too, and links as links; without it a link is followed, a directory is an error
-	DstMustBeDir bool              // the destination must be a directory, as with several sources
-	Stdin        io.Reader         // what "-" is as a source
-	Stdout       io.Writer         // what "-" is as a destination
-	Progress     func(bytes int64) // called now and then with how much of the files' contents has passed; may be nil. It must not block
+	// directories too, and links as links; without it a link is followed, a directory is an error
+	Recursive    bool
+	DstMustBeDir bool      // the destination must be a directory, as with several sources
+	Stdin        io.Reader // what "-" is as a source
+	Stdout       io.Writer // what "-" is as a destination
+	// called now and then with how much of the files' contents has passed; may be nil. It must not
+	// block
+	Progress func(bytes int64)
 }
 
-// Copy copies a file or a tree as cp does: onto the destination's name, or into it when it is a directory. Modes and times are kept, and each
-// file appears by rename. It goes on after a file that cannot be copied; the error names each. Nothing is kept on disk or in memory on the way.
+// Copy copies a file or a tree as cp does: onto the destination's name, or into it when it is a
+// directory. Modes and times are kept, and each file appears by rename. It goes on after a file
+// that cannot be copied; the error names each. Nothing is kept on disk or in memory on the way.
 func Copy(ctx context.Context, from, to Side, opt CopyOptions) error {
 	if from.Conn == nil && from.Path != "-" || to.Conn == nil && to.Path != "-" {
 		here := process.New(process.Options{KeepEnv: true})
@@ -65,13 +70,15 @@ type copier struct {
 
 // place is what is known of a path on a computer.
 type place struct {
-	kind byte // 'd' directory, 'f' something else, 'n' nothing, in a directory that exists, 'm' nothing, and no such directory either; or see special
+	// 'd' directory, 'f' something else, 'n' nothing, in a directory that exists, 'm' nothing, and
+	// no such directory either; or see special
+	kind byte
 	in   bool // path is in the directory that was asked for
 	path string
 }
 
-// The script of look. $3 says that a file is to be written there: then $2, its name, is looked for in $1, should that be a directory, and a link
-// to a file is followed.
+// The script of look. $3 says that a file is to be written there: then $2, its name, is looked for
+// in $1, should that be a directory, and a link to a file is followed.
 const placeScript = `case $1 in "~") p=$HOME;; "~/"*) p=$HOME/${1#"~/"};; *) p=$1;; esac
 w=-; i=${p%/}/$2
 [ "$2" ] && [ -d "$p" ] && [ ! -d "$i" ] && { [ -e "$i" ] || [ -h "$i" ]; } && w=i p=$i
@@ -96,14 +103,21 @@ func (p place) special() error {
 	case 's':
 		err = tree.ErrSocket
 	case 'x':
-		return &compute.Error{Op: "copy", Kind: compute.ErrInvalid, Err: errors.New(p.path + " is a symbolic link that leads nowhere"), Hint: "remove it, or name where it should lead"}
+		return &compute.Error{
+			Op: "copy", Kind: compute.ErrInvalid, Err: errors.New(p.path + " is a symbolic link that leads nowhere"),
+			Hint: "remove it, or name where it should lead",
+		}
 	default:
 		return nil
 	}
-	return &compute.Error{Op: "copy", Kind: compute.ErrInvalid, Err: &tree.FileError{Path: p.path, Err: err}, Hint: "to write into it, copy to - and send that there"}
+	return &compute.Error{
+		Op: "copy", Kind: compute.ErrInvalid, Err: &tree.FileError{Path: p.path, Err: err},
+		Hint: "to write into it, copy to - and send that there",
+	}
 }
 
-// look asks a computer about a path. With write, a file is to be written there: under the name file, should it be a directory; "": not into that.
+// look asks a computer about a path. With write, a file is to be written there: under the name
+// file, should it be a directory; "": not into that.
 func (c *copier) look(s Side, write bool, file string) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
@@ -159,7 +173,10 @@ func (c *copier) copy() error {
 	}
 	isDir := first.Typeflag == tar.TypeDir
 	if isDir && !c.opt.Recursive {
-		return &compute.Error{Op: "copy", Kind: compute.ErrInvalid, Err: errors.New(c.from.Path + " is a directory"), Hint: "give -r to copy a directory"}
+		return &compute.Error{
+			Op: "copy", Kind: compute.ErrInvalid, Err: errors.New(c.from.Path + " is a directory"),
+			Hint: "give -r to copy a directory",
+		}
 	}
 	if c.to.Conn == nil {
 		if first.Typeflag != tar.TypeReg {
@@ -177,8 +194,9 @@ func (c *copier) copy() error {
 	return c.pour(src, first, dir, base)
 }
 
-// target returns the directory to put into, and the name there; "." merges a tree into the directory itself. A file goes where a link at its
-// destination leads, as cp has it; it was asked for by name. Within a tree, and for what is no file, links are replaced.
+// target returns the directory to put into, and the name there; "." merges a tree into the
+// directory itself. A file goes where a link at its destination leads, as cp has it; it was asked
+// for by name. Within a tree, and for what is no file, links are replaced.
 func (c *copier) target(kind byte) (dir, base string, err error) {
 	name, file, isDir := path.Base(c.from.Path), "", kind == tar.TypeDir
 	if kind == tar.TypeReg {
@@ -199,10 +217,14 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 		return to.path, ".", nil
 	case to.kind == 'd':
 		return to.path, name, nil
-	case c.opt.DstMustBeDir && !to.in, to.kind == 'f' && (isDir || strings.HasSuffix(to.path, "/")), to.kind == 'n' && !isDir && strings.HasSuffix(to.path, "/"):
+	case c.opt.DstMustBeDir && !to.in, to.kind == 'f' && (isDir || strings.HasSuffix(to.path, "/")),
+		to.kind == 'n' && !isDir && strings.HasSuffix(to.path, "/"):
 		return "", "", invalid(c.to.Path + " is not a directory")
 	case to.kind == 'm':
-		return "", "", &compute.Error{Op: "copy", Kind: compute.ErrNotFound, Err: errors.New("no such directory: " + path.Dir(path.Clean(to.path)))}
+		return "", "", &compute.Error{
+			Op: "copy", Kind: compute.ErrNotFound,
+			Err: errors.New("no such directory: " + path.Dir(path.Clean(to.path))),
+		}
 	}
 	clean := strings.TrimRight(to.path, "/")
 	dir, base = path.Split(clean)
@@ -215,13 +237,16 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 // beneath reports whether a is b or below it, as far as names show.
 func beneath(a, b string) bool {
 	a, b = path.Clean(a), path.Clean(b)
-	return a == b || strings.HasPrefix(a, strings.TrimSuffix(b, "/")+"/") || b == "." && !path.IsAbs(a) && a != ".." && !strings.HasPrefix(a, "../")
+	return a == b || strings.HasPrefix(a, strings.TrimSuffix(b, "/")+"/") ||
+		b == "." && !path.IsAbs(a) && a != ".." && !strings.HasPrefix(a, "../")
 }
 
 // follow returns where a link leads.
 func (c *copier) follow() (string, error) {
 	var out shell.Answer
-	exit, err := c.from.Conn.Run(c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out, Aside: true})
+	exit, err := c.from.Conn.Run(
+		c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out, Aside: true},
+	)
 	if err == nil && out.Err != nil {
 		err = fmt.Errorf("%s: %w", c.from.Path, out.Err)
 	}
@@ -262,8 +287,9 @@ func (c *copier) pour(src *source, first *tar.Header, dir, base string) error {
 
 var errStopped = errors.New("the other side has stopped")
 
-// rename copies the archive with base in place of the first entry's name. Entries that are not below the first were not asked for: a computer
-// that sends them is up to something, and they are refused.
+// rename copies the archive with base in place of the first entry's name. Entries that are not
+// below the first were not asked for: a computer that sends them is up to something, and they are
+// refused.
 func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer) error {
 	tw := tar.NewWriter(w)
 	old := strings.TrimSuffix(first.Name, "/")
@@ -277,7 +303,8 @@ func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer
 			bad.Add(fmt.Errorf("%q: was not asked for, and is left out", h.Name))
 		} else {
 			out := &tar.Header{
-				Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime, Format: tar.FormatPAX,
+				Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode, Uid: h.Uid,
+				Gid: h.Gid, ModTime: h.ModTime, Format: tar.FormatPAX,
 			}
 			if h.Typeflag == tar.TypeGNUSparse || h.Typeflag == tar.TypeCont {
 				out.Typeflag = tar.TypeReg
@@ -343,7 +370,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive: it goes through cat.
+// fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive:
+// it goes through cat.
 func (c *copier) fromInput() error {
 	to, err := c.look(c.to, true, "")
 	if err == nil {
@@ -362,7 +390,8 @@ func (c *copier) fromInput() error {
 	}
 	dir, _ := path.Split(to.path)
 	temp := dir + ".hostler-" + rand.Text()[:12]
-	var failed error // a reader that fails looks like its end to cat, so nothing is renamed before this is known
+	// a reader that fails looks like its end to cat, so nothing is renamed before this is known
+	var failed error
 	in := c.counted(c.opt.Stdin)
 	guarded := readerFunc(func(b []byte) (int, error) {
 		n, err := in.Read(b)

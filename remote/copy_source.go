@@ -49,11 +49,12 @@ func (s *source) broken(err error) error {
 	return err
 }
 
-// mostBehind is how many bytes may come behind the end of an archive: tar fills up a block of some KiB.
+// mostBehind is how many bytes may come behind the end of an archive: tar fills up a block of some
+// KiB.
 const mostBehind = 4 << 20
 
-// rest reads what is behind the end of the archive, and returns what Get says in the end. A computer that goes on for ever is not
-// heard to its end.
+// rest reads what is behind the end of the archive, and returns what Get says in the end. A
+// computer that goes on for ever is not heard to its end.
 func (s *source) rest() error {
 	n, _ := io.Copy(io.Discard, io.LimitReader(s.pipe, mostBehind+1))
 	if n > mostBehind {

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// far returns a connection to another place, whose / is a directory of its own where that is possible, and that directory.
+// far returns a connection to another place, whose / is a directory of its own where that is
+// possible, and that directory.
 func far(t *testing.T) (compute.Conn, string) {
 	t.Helper()
 	root := t.TempDir()
@@ -109,7 +110,10 @@ func TestCopyRules(t *testing.T) {
 		{name: "missing", from: "missing", to: "x", kind: compute.ErrNotFound},
 		{name: "several to a file", from: "f", to: "old", opt: remote.CopyOptions{DstMustBeDir: true}, kind: compute.ErrInvalid},
 		{name: "several to a new name", from: "f", to: "new", opt: remote.CopyOptions{DstMustBeDir: true}, kind: compute.ErrInvalid},
-		{name: "several to a directory", from: "f", to: "dir", opt: remote.CopyOptions{DstMustBeDir: true}, want: map[string]string{"dir/f": "F"}},
+		{
+			name: "several to a directory", from: "f", to: "dir", opt: remote.CopyOptions{DstMustBeDir: true},
+			want: map[string]string{"dir/f": "F"},
+		},
 		{name: "directory without -r", from: "d", to: "dir", kind: compute.ErrInvalid},
 		{name: "directory to directory", from: "d", to: "dir", opt: remote.CopyOptions{Recursive: true},
 			want: map[string]string{"dir/d": "/", "dir/d/a": "A", "dir/d/s": "/", "dir/d/s/b": "B", "dir/d/l": "-> a", "dir/d/e": "/"}},
@@ -122,7 +126,10 @@ func TestCopyRules(t *testing.T) {
 		{name: "directory to file", from: "d", to: "old", opt: remote.CopyOptions{Recursive: true}, kind: compute.ErrInvalid},
 		{name: "link is followed", from: "link", to: "new", want: map[string]string{"new": "F"}},
 		{name: "link into directory", from: "link", to: "dir", want: map[string]string{"dir/link": "F"}},
-		{name: "link is kept with -r", from: "link", to: "new", opt: remote.CopyOptions{Recursive: true}, want: map[string]string{"new": "-> f"}},
+		{
+			name: "link is kept with -r", from: "link", to: "new", opt: remote.CopyOptions{Recursive: true},
+			want: map[string]string{"new": "-> f"},
+		},
 		{name: "link to a directory", from: "dlink", to: "dir", kind: compute.ErrInvalid},
 		{name: "broken link", from: "broken", to: "dir", kind: compute.ErrNotFound},
 		{name: "nothing", from: "f", to: "", kind: compute.ErrInvalid},
@@ -186,15 +193,21 @@ func abs(dir, name string) string {
 func TestCopyStandardStreams(t *testing.T) {
 	conn, root := far(t)
 	in := remote.Side{Path: "-"}
-	if err := remote.Copy(t.Context(), in, remote.Side{Conn: conn, Path: "f"}, remote.CopyOptions{Stdin: strings.NewReader("from here")}); err != nil {
+	if err := remote.Copy(
+		t.Context(), in, remote.Side{Conn: conn, Path: "f"}, remote.CopyOptions{Stdin: strings.NewReader("from here")},
+	); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := remote.Copy(t.Context(), remote.Side{Conn: conn, Path: "f"}, in, remote.CopyOptions{Stdout: &out}); err != nil || out.String() != "from here" {
+	if err := remote.Copy(
+		t.Context(), remote.Side{Conn: conn, Path: "f"}, in, remote.CopyOptions{Stdout: &out},
+	); err != nil || out.String() != "from here" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 	broken := io.MultiReader(strings.NewReader("half"), readFails{})
-	if err := remote.Copy(t.Context(), in, remote.Side{Conn: conn, Path: "f"}, remote.CopyOptions{Stdin: broken}); !errors.Is(err, errRead) {
+	if err := remote.Copy(
+		t.Context(), in, remote.Side{Conn: conn, Path: "f"}, remote.CopyOptions{Stdin: broken},
+	); !errors.Is(err, errRead) {
 		t.Errorf("a reader that fails: got %v", err)
 	}
 	sameTree(t, root, map[string]string{"f": "from here"})
@@ -221,7 +234,9 @@ func TestCopyHome(t *testing.T) {
 			t.Errorf("to %s: %v", to, err)
 		}
 	}
-	if err := remote.Copy(t.Context(), remote.Side{Conn: conn, Path: "~/g"}, remote.Side{Path: src + "2"}, remote.CopyOptions{}); err != nil {
+	if err := remote.Copy(
+		t.Context(), remote.Side{Conn: conn, Path: "~/g"}, remote.Side{Path: src + "2"}, remote.CopyOptions{},
+	); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, root, map[string]string{"f": "F", "g": "F"})
@@ -260,7 +275,10 @@ func TestCopyIntoItself(t *testing.T) {
 	conn, root := far(t)
 	write(t, root+"/d/f", "F", 0o600)
 	for _, to := range []string{"d", "d/new", "d/.."} {
-		err := remote.Copy(t.Context(), remote.Side{Conn: conn, Path: "d"}, remote.Side{Conn: conn, Path: to}, remote.CopyOptions{Recursive: true})
+		err := remote.Copy(
+			t.Context(), remote.Side{Conn: conn, Path: "d"}, remote.Side{Conn: conn, Path: to},
+			remote.CopyOptions{Recursive: true},
+		)
 		if to != "d/.." && !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("to %s: got %v", to, err)
 		}
@@ -289,7 +307,9 @@ func TestCopyFromLiar(t *testing.T) {
 	_ = w.Close()
 	conn, _ := far(t)
 	dst := t.TempDir()
-	if err := remote.Copy(t.Context(), remote.Side{Conn: liar{conn, b.Bytes()}, Path: "f"}, remote.Side{Path: dst}, remote.CopyOptions{}); err == nil {
+	if err := remote.Copy(
+		t.Context(), remote.Side{Conn: liar{conn, b.Bytes()}, Path: "f"}, remote.Side{Path: dst}, remote.CopyOptions{},
+	); err == nil {
 		t.Error("no error")
 	}
 	sameTree(t, dst, map[string]string{"f": "x"})

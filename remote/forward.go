@@ -17,20 +17,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ForwardSpec says what is forwarded: connections to one end point go to another, on the other side.
+// ForwardSpec says what is forwarded: connections to one end point go to another, on the other
+// side.
 type ForwardSpec struct {
-	Reverse       bool // listen on the computer and connect from here, as ssh -R; else listen here, as ssh -L
+	// listen on the computer and connect from here, as ssh -R; else listen here, as ssh -L
+	Reverse       bool
 	ListenNetwork string
 	Listen        string // HOST:PORT or a path
 	DialNetwork   string
 	Dial          string
 
-	Listening func(net.Addr) // called once it listens; may be nil. The way to learn a port that was given as 0
-	Failed    func(error)    // called for each connection that came and could not be made on the other side, at once from many goroutines; may be nil
+	// called once it listens; may be nil. The way to learn a port that was given as 0
+	Listening func(net.Addr)
+	// called for each connection that came and could not be made on the other side, at once from
+	// many goroutines; may be nil
+	Failed func(error)
 }
 
-// ParseForward reads what ssh's -L and -R take: [BIND:]PORT:HOST:PORT, where either end may be the path of a socket instead. PORT alone is the
-// same port on both sides, PORT:PORT is localhost on the other. An IPv6 address stands in brackets.
+// ParseForward reads what ssh's -L and -R take: [BIND:]PORT:HOST:PORT, where either end may be the
+// path of a socket instead. PORT alone is the same port on both sides, PORT:PORT is localhost on
+// the other. An IPv6 address stands in brackets.
 func ParseForward(s string, reverse bool) (ForwardSpec, error) {
 	bad := func(why string) (ForwardSpec, error) {
 		return ForwardSpec{}, &compute.Error{
@@ -103,8 +109,9 @@ func splitColons(s string) ([]string, bool) {
 	}
 }
 
-// Forward listens and forwards until ctx ends, whose error it returns then, or until the connection is lost or the listener fails. A connection
-// that cannot be made on the other side is logged, told to spec.Failed, and closed. All that it opened is closed when it returns.
+// Forward listens and forwards until ctx ends, whose error it returns then, or until the connection
+// is lost or the listener fails. A connection that cannot be made on the other side is logged, told
+// to spec.Failed, and closed. All that it opened is closed when it returns.
 func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog.Logger) error {
 	far, ok := compute.As[compute.Dialer](conn)
 	farListen, okListen := compute.As[compute.Listener](conn)
@@ -186,9 +193,13 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 	}
 }
 
-// passing reports whether a listener that could not accept may do so later: it was one connection's trouble, or there is too little of something.
+// passing reports whether a listener that could not accept may do so later: it was one connection's
+// trouble, or there is too little of something.
 func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN} {
+	for _, e := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR,
+		syscall.EAGAIN,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}

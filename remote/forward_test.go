@@ -102,7 +102,8 @@ func TestForward(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					ready, done := make(chan net.Addr, 1), make(chan error, 1)
 					spec := remote.ForwardSpec{
-						Reverse: reverse, ListenNetwork: from, Listen: at, DialNetwork: to, Dial: dial, Listening: func(a net.Addr) { ready <- a },
+						Reverse: reverse, ListenNetwork: from, Listen: at, DialNetwork: to, Dial: dial,
+						Listening: func(a net.Addr) { ready <- a },
 					}
 					go func() { done <- remote.Forward(ctx, conn, spec, slog.New(slog.DiscardHandler)) }()
 					var addr net.Addr
@@ -111,7 +112,8 @@ func TestForward(t *testing.T) {
 					case err := <-done:
 						t.Fatal(err)
 					}
-					open, err := net.Dial(from, addr.String()) // stays open: the end of ctx closes it
+					// stays open: the end of ctx closes it
+					open, err := net.Dial(from, addr.String())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -153,7 +155,8 @@ func TestForwardRefused(t *testing.T) {
 	if err := remote.Forward(t.Context(), liar{Conn: conn}, spec, log); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("a connection that cannot: got %v, want ErrInvalid", err)
 	}
-	// One that nobody answers on the other side is closed, and the next is tried; a lost connection ends it.
+	// One that nobody answers on the other side is closed, and the next is tried; a lost connection
+	// ends it.
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
 	spec.Listen, spec.Listening = "127.0.0.1:0", func(a net.Addr) { ready <- a }
 	refused := make(chan error, 3)
@@ -207,7 +210,8 @@ func (l *strainedListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Too many open files for a moment, or one who hung up too early, do not end a forward; what is broken does.
+// Too many open files for a moment, or one who hung up too early, do not end a forward; what is
+// broken does.
 func TestForwardGoesOn(t *testing.T) {
 	to := echo(t, "tcp", "127.0.0.1:0")
 	for _, c := range []struct {
@@ -222,7 +226,10 @@ func TestForwardGoesOn(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			addr, done := make(chan net.Addr, 1), make(chan error, 1)
-			spec := remote.ForwardSpec{Reverse: true, ListenNetwork: "tcp", Listen: "127.0.0.1:0", DialNetwork: "tcp", Dial: to, Listening: func(a net.Addr) { addr <- a }}
+			spec := remote.ForwardSpec{
+				Reverse: true, ListenNetwork: "tcp", Listen: "127.0.0.1:0", DialNetwork: "tcp", Dial: to,
+				Listening: func(a net.Addr) { addr <- a },
+			}
 			go func() { done <- remote.Forward(ctx, &strained{errs: c.errs}, spec, slog.New(slog.DiscardHandler)) }()
 			at := <-addr
 			if c.ends {

@@ -37,7 +37,8 @@ func (l *endless) Get(ctx context.Context, _ string, w io.Writer) error {
 	return nil
 }
 
-// TestEndlessArchive: a computer that goes on after the end of an archive is not heard to its end, to a file and to standard output.
+// TestEndlessArchive: a computer that goes on after the end of an archive is not heard to its end,
+// to a file and to standard output.
 func TestEndlessArchive(t *testing.T) {
 	conn, _ := far(t)
 	for _, to := range []string{filepath.Join(t.TempDir(), "answer"), "-"} {

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// TestCopyOntoSpecial copies onto what others know by its name. It stays, whichever way the copy came there.
+// TestCopyOntoSpecial copies onto what others know by its name. It stays, whichever way the copy
+// came there.
 func TestCopyOntoSpecial(t *testing.T) {
 	made := map[string]func(string) error{
 		"named pipe": func(p string) error { return syscall.Mkfifo(p, 0o600) },
@@ -29,7 +30,8 @@ func TestCopyOntoSpecial(t *testing.T) {
 		},
 	}
 	ways := map[string]struct{ from, to string }{
-		"by name": {"f", "x"}, "in a directory": {"x", "."}, "through a link": {"f", "to-x"}, "in a tree": {"d", "."}, "standard input": {"-", "x"},
+		"by name": {"f", "x"}, "in a directory": {"x", "."}, "through a link": {"f", "to-x"}, "in a tree": {"d", "."},
+		"standard input": {"-", "x"},
 	}
 	for what, special := range made {
 		for way, paths := range ways {
@@ -62,7 +64,10 @@ func TestCopyOntoSpecial(t *testing.T) {
 				}
 				conn := process.New(process.Options{Dir: dst})
 				defer func() { _ = conn.Close() }()
-				err = remote.Copy(t.Context(), from, remote.Side{Conn: conn, Path: paths.to}, remote.CopyOptions{Recursive: true, Stdin: strings.NewReader("F")})
+				err = remote.Copy(
+					t.Context(), from, remote.Side{Conn: conn, Path: paths.to},
+					remote.CopyOptions{Recursive: true, Stdin: strings.NewReader("F")},
+				)
 				if err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "x: ") {
 					t.Errorf("got %v, want that x is a %s", err, what)
 				}
@@ -79,7 +84,8 @@ func TestCopyOntoSpecial(t *testing.T) {
 	}
 }
 
-// TestCopyOntoLink writes a file where a link leads that was named, and replaces links for all else.
+// TestCopyOntoLink writes a file where a link leads that was named, and replaces links for all
+// else.
 func TestCopyOntoLink(t *testing.T) {
 	cases := []struct {
 		name, from, to string
@@ -105,7 +111,9 @@ func TestCopyOntoLink(t *testing.T) {
 			write(t, filepath.Join(src, "d/l"), "D", 0o640)
 			write(t, filepath.Join(dst, "far/t"), "old", 0o640)
 			write(t, filepath.Join(dst, "far/o\n"), "old", 0o640)
-			for l, target := range map[string]string{src + "/s": "f", dst + "/l": "far/t", dst + "/n": "far/nothing", dst + "/-o": "far/o\n"} {
+			for l, target := range map[string]string{
+				src + "/s": "f", dst + "/l": "far/t", dst + "/n": "far/nothing", dst + "/-o": "far/o\n",
+			} {
 				if err := os.Symlink(target, l); err != nil {
 					t.Fatal(err)
 				}
@@ -116,7 +124,10 @@ func TestCopyOntoLink(t *testing.T) {
 			}
 			conn := process.New(process.Options{Dir: dst})
 			defer func() { _ = conn.Close() }()
-			err := remote.Copy(t.Context(), from, remote.Side{Conn: conn, Path: c.to}, remote.CopyOptions{Recursive: c.recursive, Stdin: strings.NewReader("in")})
+			err := remote.Copy(
+				t.Context(), from, remote.Side{Conn: conn, Path: c.to},
+				remote.CopyOptions{Recursive: c.recursive, Stdin: strings.NewReader("in")},
+			)
 			if c.kind == nil && err != nil || c.kind != nil && !errors.Is(err, c.kind) {
 				t.Errorf("got %v, want %v", err, c.kind)
 			}

@@ -50,8 +50,8 @@ type Client struct {
 	until  time.Time
 }
 
-// Client returns who is at the other end of a connection. ok: he has shown a certificate, and certificates are asked for. The error, of kind compute.ErrDenied,
-// says why it does not count.
+// Client returns who is at the other end of a connection. ok: he has shown a certificate, and
+// certificates are asked for. The error, of kind compute.ErrDenied, says why it does not count.
 func (f *Files) Client(c *tls.ConnectionState) (who Client, ok bool, err error) {
 	s := f.now.Load()
 	if c == nil || len(c.PeerCertificates) == 0 || s.roots == nil {
@@ -77,7 +77,10 @@ type known struct {
 const maxKnown = 4096
 
 func refused(format string, args ...any) error {
-	return &compute.Error{Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: "ask who signs the certificates for another one"}
+	return &compute.Error{
+		Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...),
+		Hint: "ask who signs the certificates for another one",
+	}
 }
 
 // client checks a chain of certificates, and says whose it is.
@@ -111,7 +114,9 @@ func (s *state) check(chain []*x509.Certificate) (Client, error) {
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	paths, err := leaf.Verify(x509.VerifyOptions{Roots: s.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	paths, err := leaf.Verify(x509.VerifyOptions{
+		Roots: s.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 	if err != nil {
 		return Client{}, refused("the certificate: %w", err)
 	}
@@ -128,7 +133,8 @@ func (s *state) check(chain []*x509.Certificate) (Client, error) {
 	return Client{}, why
 }
 
-// unrevoked returns until when all of a path is good: from a certificate to an authority that we know.
+// unrevoked returns until when all of a path is good: from a certificate to an authority that we
+// know.
 func (s *state) unrevoked(path []*x509.Certificate) (until time.Time, err error) {
 	until = path[0].NotAfter
 	for i, c := range path {
@@ -148,7 +154,11 @@ func (s *state) unrevoked(path []*x509.Certificate) (until time.Time, err error)
 			case l.serials[c.SerialNumber.String()]:
 				return until, refused("the certificate %s is revoked", c.SerialNumber.Text(16))
 			case !l.until.IsZero() && time.Now().After(l.until):
-				return until, &compute.Error{Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf("the list of revoked certificates of %s ran out at %s", l.issuer.Subject, l.until.Format(time.RFC3339)),
+				return until, &compute.Error{Op: "certificate", Kind: compute.ErrDenied,
+					Err: fmt.Errorf(
+						"the list of revoked certificates of %s ran out at %s", l.issuer.Subject,
+						l.until.Format(time.RFC3339),
+					),
 					Hint: "an administrator puts a new one there, and: hostler reload"}
 			case !l.until.IsZero() && l.until.Before(until):
 				until = l.until

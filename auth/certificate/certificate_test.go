@@ -37,7 +37,8 @@ func newAuthority(t *testing.T, name string, by *authority) *authority {
 	t.Helper()
 	a := &authority{t: t, next: 100}
 	a.cert, a.key = a.make(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}, by)
 	return a
 }
@@ -83,7 +84,10 @@ func (a *authority) revoke(good time.Duration, some ...tls.Certificate) []byte {
 	a.t.Helper()
 	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(good)}
 	for _, c := range some {
-		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.Leaf.SerialNumber, RevocationTime: time.Now()})
+		l.RevokedCertificateEntries = append(
+			l.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: c.Leaf.SerialNumber, RevocationTime: time.Now()},
+		)
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, l, a.cert, a.key)
 	if err != nil {
@@ -118,7 +122,9 @@ func (p *place) write(name string, data []byte) string {
 // own gives the controller a new certificate of its own.
 func (p *place) own(name string) {
 	p.t.Helper()
-	cert, key := p.server.make(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, p.server)
+	cert, key := p.server.make(
+		&x509.Certificate{Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, p.server,
+	)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		p.t.Fatal(err)
@@ -206,7 +212,9 @@ func TestClient(t *testing.T) {
 	for _, bad := range []string{"", "a b", "-ann", "ann\n", "ann\u200b", strings.Repeat("a", 129)} {
 		p.want(p.browser(ca.client(name(bad))), "refused: ")
 	}
-	two := x509.Certificate{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: []int{2, 5, 4, 3}, Value: "ann"}, {Type: []int{2, 5, 4, 3}, Value: "root"}}}}
+	two := x509.Certificate{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
+		{Type: []int{2, 5, 4, 3}, Value: "ann"}, {Type: []int{2, 5, 4, 3}, Value: "root"},
+	}}}
 	p.want(p.browser(ca.client(two)), "refused: ")
 
 	deep := newAuthority(t, "below", ca)
@@ -238,7 +246,9 @@ func TestRevoked(t *testing.T) {
 	p := newPlace(t, func(p *place) {
 		p.opt.ClientCA, p.opt.Revoked = p.write("ca.pem", ca.pem()), p.write("crl.pem", ca.revoke(time.Hour))
 	})
-	ann, bob := ca.client(x509.Certificate{Subject: pkix.Name{CommonName: "ann"}}), ca.client(x509.Certificate{Subject: pkix.Name{CommonName: "bob"}})
+	ann, bob := ca.client(
+		x509.Certificate{Subject: pkix.Name{CommonName: "ann"}},
+	), ca.client(x509.Certificate{Subject: pkix.Name{CommonName: "bob"}})
 	annOpen, bobOpen := p.browser(ann), p.browser(bob)
 	p.want(annOpen, "ann ")
 	p.want(bobOpen, "bob ")
@@ -274,7 +284,9 @@ func TestRevoked(t *testing.T) {
 	cert.Certificate = append(cert.Certificate, below.cert.Raw)
 	p.want(p.browser(cert), "refused: ") // nobody says what is revoked of it
 
-	for what, text := range map[string][]byte{"signed by none": newAuthority(t, "people", nil).revoke(time.Hour), "no list": []byte("x"), "no such": nil} {
+	for what, text := range map[string][]byte{
+		"signed by none": newAuthority(t, "people", nil).revoke(time.Hour), "no list": []byte("x"), "no such": nil,
+	} {
 		if text == nil {
 			_ = os.Remove(p.opt.Revoked)
 		} else {
@@ -330,9 +342,15 @@ func TestFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := ca.client(x509.Certificate{Subject: pkix.Name{CommonName: "x"}, EmailAddresses: []string{"Ann@Example.org"}, DNSNames: []string{"ci.example.org"}, URIs: []*url.URL{u}})
+	c := ca.client(x509.Certificate{
+		Subject: pkix.Name{CommonName: "x"}, EmailAddresses: []string{"Ann@Example.org"},
+		DNSNames: []string{"ci.example.org"}, URIs: []*url.URL{u},
+	})
 	p := newPlace(t, func(p *place) { p.opt.ClientCA = p.write("ca.pem", ca.pem()) })
-	for field, name := range map[string]string{"": "x", "common-name": "x", "email": "ann@example.org", "dns": "ci.example.org", "uri": "spiffe://example.org/ci"} {
+	for field, name := range map[string]string{
+		"": "x", "common-name": "x", "email": "ann@example.org", "dns": "ci.example.org",
+		"uri": "spiffe://example.org/ci",
+	} {
 		p.opt.Field = field
 		if err := p.files.Reload(p.opt); err != nil {
 			t.Fatal(err)

@@ -16,10 +16,13 @@ import (
 // Options are files in PEM, and how clients are named. Cert and Key are required.
 type Options struct {
 	Cert, Key string // the controller's own, with what leads to its authority
-	ClientCA  string // the authorities whose certificates make a client somebody; "": certificates are not asked for
-	Revoked   string // their lists of revoked certificates, in PEM or one in DER; "": there are none
-	Ask       bool   // certificates are asked for whoever has signed them, as others too look at what a client shows
-	Field     string // of a certificate, which is the name: one of Fields; "": the first
+	// the authorities whose certificates make a client somebody; "": certificates are not asked for
+	ClientCA string
+	// their lists of revoked certificates, in PEM or one in DER; "": there are none
+	Revoked string
+	// certificates are asked for whoever has signed them, as others too look at what a client shows
+	Ask   bool
+	Field string // of a certificate, which is the name: one of Fields; "": the first
 }
 
 // Fields are where a certificate may have the name.
@@ -46,13 +49,17 @@ func read(opt Options) (*state, error) {
 	}
 	s := &state{field: opt.Field, config: &tls.Config{
 		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		SessionTicketsDisabled: true, // a session that is taken up again would show what was true when it began
+		// a session that is taken up again would show what was true when it began
+		SessionTicketsDisabled: true,
 	}}
 	if s.field == "" {
 		s.field = Fields[0]
 	}
 	if !slices.Contains(Fields, s.field) {
-		return nil, &compute.Error{Op: "certificate", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no field of a certificate that names a client: they are %q", s.field, Fields)}
+		return nil, &compute.Error{
+			Op: "certificate", Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("%q is no field of a certificate that names a client: they are %q", s.field, Fields),
+		}
 	}
 	if opt.Ask {
 		s.config.ClientAuth = tls.RequestClientCert // without a word of which authorities are known
@@ -77,7 +84,8 @@ func read(opt Options) (*state, error) {
 		}
 		s.strict = true
 	}
-	// TLS only has the client prove that the certificate is its own. Whether it counts is asked with each request, whose answer can say why not.
+	// TLS only has the client prove that the certificate is its own. Whether it counts is asked
+	// with each request, whose answer can say why not.
 	if s.config.ClientAuth = tls.RequestClientCert; !opt.Ask {
 		s.config.ClientCAs = s.roots
 	}

@@ -34,10 +34,14 @@ func newLiar(t *testing.T) *liar {
 	}
 	l := &liar{key: key}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := map[string]any{"issuer": l.URL, "jwks_uri": l.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}}
+		answer := map[string]any{
+			"issuer": l.URL, "jwks_uri": l.URL + "/keys",
+			"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
+		}
 		if r.URL.Path == "/keys" {
 			answer = map[string]any{"keys": []any{map[string]any{
-				"kty": "RSA", "alg": "RS256", "kid": "1", "use": "sig", "n": part(key.N.Bytes()), "e": part(big.NewInt(int64(key.E)).Bytes()),
+				"kty": "RSA", "alg": "RS256", "kid": "1", "use": "sig", "n": part(key.N.Bytes()),
+				"e": part(big.NewInt(int64(key.E)).Bytes()),
 			}}}
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -70,7 +74,8 @@ func TestClaims(t *testing.T) {
 	l := newLiar(t)
 	now := time.Now()
 	good := map[string]any{
-		"iss": l.URL, "sub": "1", "aud": "cli", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "email": "ann@example.org", "email_verified": true, "groups": []string{"dev"},
+		"iss": l.URL, "sub": "1", "aud": "cli", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"email": "ann@example.org", "email_verified": true, "groups": []string{"dev"},
 	}
 	p := believe(t, l.URL, func(o *signin.Options) { o.ClientID, o.LoginClientID = "page", "cli" })
 	for _, test := range []struct {
@@ -142,7 +147,9 @@ func TestClaims(t *testing.T) {
 	// The public key is no secret to sign with, whatever the provider says that it uses.
 	body := strings.Split(l.sign(t, good), ".")[1]
 	for _, head := range []string{`{"alg":"HS256","kid":"1"}`, `{"alg":"none"}`} {
-		if who, err := p.Verify(t.Context(), signin.Proof{IDToken: part([]byte(head)) + "." + body + "." + part([]byte("x"))}); !errors.Is(err, compute.ErrDenied) {
+		if who, err := p.Verify(
+			t.Context(), signin.Proof{IDToken: part([]byte(head)) + "." + body + "." + part([]byte("x"))},
+		); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %+v, %v", head, who, err)
 		}
 	}

@@ -14,16 +14,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options say which provider is believed, and whom of its people are let in. The tags are the keys of [auth] in hostler.conf.
+// Options say which provider is believed, and whom of its people are let in. The tags are the keys
+// of [auth] in hostler.conf.
 type Options struct {
-	Issuer        string   `conf:"issuer"`          // https://..., as its discovery document and its tokens have it, letter for letter
-	ClientID      string   `conf:"client-id"`       // of the page, and of hostler login unless LoginClientID is said
-	LoginClientID string   `conf:"login-client-id"` // of hostler login, where ClientID has a secret that it cannot know; "": ClientID
-	Scopes        []string `conf:"scopes"`          // that are asked for; none: openid, email, profile
-	NameClaim     string   `conf:"name-claim"`      // whose value is the name; "": email
-	GroupsClaim   string   `conf:"groups-claim"`    // whose values are the groups; "": groups
-	Domains       []string `conf:"allowed-domains"` // people with a verified address there are let in; "*": all whom the provider knows
-	Groups        []string `conf:"allowed-groups"`  // and people in one of these groups
+	// https://..., as its discovery document and its tokens have it, letter for letter
+	Issuer string `conf:"issuer"`
+	// of the page, and of hostler login unless LoginClientID is said
+	ClientID string `conf:"client-id"`
+	// of hostler login, where ClientID has a secret that it cannot know; "": ClientID
+	LoginClientID string `conf:"login-client-id"`
+	// that are asked for; none: openid, email, profile
+	Scopes      []string `conf:"scopes"`
+	NameClaim   string   `conf:"name-claim"`   // whose value is the name; "": email
+	GroupsClaim string   `conf:"groups-claim"` // whose values are the groups; "": groups
+	// people with a verified address there are let in; "*": all whom the provider knows
+	Domains []string `conf:"allowed-domains"`
+	Groups  []string `conf:"allowed-groups"` // and people in one of these groups
 
 	Secret   string   // of ClientID; "": it is public
 	Reserved []string // names that nobody gets by signing in
@@ -31,7 +37,8 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Fresh is how old an ID token may be when it is presented, and so how long one that was presented has to be remembered.
+// Fresh is how old an ID token may be when it is presented, and so how long one that was presented
+// has to be remembered.
 const Fresh = 10 * time.Minute
 
 // skew is how far the provider's clock may be ahead.
@@ -100,5 +107,8 @@ var errRedirect = errors.New("the provider sends us elsewhere")
 
 // client reaches the provider, and nothing that it sends us to.
 func (o *Options) client() *http.Client {
-	return &http.Client{Transport: bounded{o.Transport}, Timeout: 15 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect }}
+	return &http.Client{
+		Transport: bounded{o.Transport}, Timeout: 15 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
+	}
 }

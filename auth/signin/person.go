@@ -37,22 +37,31 @@ func (p *Provider) person(claims map[string]any) (Person, error) {
 	}
 	switch {
 	case name == "":
-		return Person{}, p.refused("an administrator may say another name-claim, or ask for more scopes", "the provider does not tell the claim %s", p.NameClaim)
+		return Person{}, p.refused(
+			"an administrator may say another name-claim, or ask for more scopes",
+			"the provider does not tell the claim %s", p.NameClaim,
+		)
 	case !goodName(name):
-		return Person{}, p.refused("an administrator may say another name-claim", "the claim %s is %q, which is no name here: letters, digits and .-_+@ are", p.NameClaim, short40(name))
+		return Person{}, p.refused(
+			"an administrator may say another name-claim",
+			"the claim %s is %q, which is no name here: letters, digits and .-_+@ are", p.NameClaim, short40(name),
+		)
 	case slices.ContainsFunc(p.Reserved, func(r string) bool { return strings.EqualFold(r, name) }):
 		return Person{}, p.refused("an administrator may say another name-claim", "the name %s is not to be had by signing in", name)
 	}
 	out.Name = name
 	if !p.admits(out) {
-		return Person{}, p.refused("ask the administrators of the controller", "%s is in none of the domains and groups that are let in", name)
+		return Person{}, p.refused(
+			"ask the administrators of the controller", "%s is in none of the domains and groups that are let in", name,
+		)
 	}
 	return out, nil
 }
 
 // admits reports whether somebody is of those who are let in.
 func (p *Provider) admits(who Person) bool {
-	if slices.Contains(p.Domains, everybody) || slices.ContainsFunc(p.Options.Groups, func(g string) bool { return slices.Contains(who.Groups, g) }) {
+	if slices.Contains(p.Domains, everybody) ||
+		slices.ContainsFunc(p.Options.Groups, func(g string) bool { return slices.Contains(who.Groups, g) }) {
 		return true
 	}
 	local, domain, ok := strings.Cut(who.Email, "@")
@@ -77,7 +86,8 @@ func words(claim any) (out []string) {
 	return slices.Compact(out)
 }
 
-// goodName reports whether a name looks the same to everybody: no letter that looks like another's, and nothing that a terminal or a list would take for more.
+// goodName reports whether a name looks the same to everybody: no letter that looks like another's,
+// and nothing that a terminal or a list would take for more.
 func goodName(name string) bool {
 	if name == "" || len(name) > maxName || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
 		return false

@@ -29,7 +29,8 @@ type Provider struct {
 	found *oidc.Provider // what it says of itself; nil: not asked yet
 }
 
-// New makes a provider. It asks it nothing yet: a controller starts also while its provider is down.
+// New makes a provider. It asks it nothing yet: a controller starts also while its provider is
+// down.
 func New(opt Options) (*Provider, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -65,7 +66,10 @@ func (p *Provider) unreachable(ctx context.Context, err error) error {
 	} else {
 		err = &answered{err}
 	}
-	return &compute.Error{Op: "signin", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the provider %s: %w", p.Issuer, short(err)), Hint: "try again; is the issuer written as the provider has it?"}
+	return &compute.Error{
+		Op: "signin", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the provider %s: %w", p.Issuer, short(err)),
+		Hint: "try again; is the issuer written as the provider has it?",
+	}
 }
 
 // answered is an error that has in it what the provider answered, which strangers are not told.
@@ -74,7 +78,8 @@ type answered struct{ cause error }
 func (e *answered) Error() string { return "what it answers is not what a provider says" }
 func (e *answered) Unwrap() error { return e.cause }
 
-// Cause is what a provider answered that led to an error, short, for the log; "": it is in the error itself.
+// Cause is what a provider answered that led to an error, short, for the log; "": it is in the
+// error itself.
 func Cause(err error) string {
 	if e := (*answered)(nil); errors.As(err, &e) {
 		return short(e.cause).Error()
@@ -103,20 +108,24 @@ type Proof struct {
 	IDToken string
 	// AccessToken is that which came with it, for what the ID token leaves out; "": there is none.
 	AccessToken string
-	// Verifier is of what the nonce in the ID token must be the Challenge. A token without a nonce, as those of the device flow may be, is believed without.
+	// Verifier is of what the nonce in the ID token must be the Challenge. A token without a nonce,
+	// as those of the device flow may be, is believed without.
 	Verifier string
-	// Browser says that it came through Finish, so the client is ClientID and there must be a nonce. Else it may be LoginClientID's.
+	// Browser says that it came through Finish, so the client is ClientID and there must be a
+	// nonce. Else it may be LoginClientID's.
 	Browser bool
 }
 
-// Challenge is the nonce to sign in with for a secret word: who sees the ID token does not know the word, and cannot use it.
+// Challenge is the nonce to sign in with for a secret word: who sees the ID token does not know the
+// word, and cannot use it.
 func Challenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Verify returns of whom a proof is. Kinds of error: compute.ErrDenied, it is nobody's whom we let in; compute.ErrUnavailable, the provider cannot be asked.
-// It does not know which tokens were presented before: that is the caller's to remember by Person.Proof, for Fresh.
+// Verify returns of whom a proof is. Kinds of error: compute.ErrDenied, it is nobody's whom we let
+// in; compute.ErrUnavailable, the provider cannot be asked. It does not know which tokens were
+// presented before: that is the caller's to remember by Person.Proof, for Fresh.
 func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -146,7 +155,10 @@ func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 		return Person{}, p.refused(again, "the ID token was given to %q and not to %q", party, audience)
 	}
 	if age := time.Since(token.IssuedAt); age > Fresh || age < -skew {
-		return Person{}, p.refused(again+"; are the clocks right?", "the ID token is of %s, and is taken for %s", token.IssuedAt.Format(time.RFC3339), Fresh)
+		return Person{}, p.refused(
+			again+"; are the clocks right?", "the ID token is of %s, and is taken for %s",
+			token.IssuedAt.Format(time.RFC3339), Fresh,
+		)
 	}
 	if (proof.Browser || token.Nonce != "") && (proof.Verifier == "" || token.Nonce != Challenge(proof.Verifier)) {
 		return Person{}, p.refused(again, "the ID token is another sign-in's")
@@ -163,12 +175,15 @@ func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	return out, err
 }
 
-// unasked reports whether an error is about reaching the provider, and not about what it says. The library wraps no reason why it has no keys, only its text.
+// unasked reports whether an error is about reaching the provider, and not about what it says. The
+// library wraps no reason why it has no keys, only its text.
 func unasked(err error) bool {
-	return err != nil && (errors.As(err, new(*url.Error)) || strings.Contains(err.Error(), "fetching keys") || strings.HasPrefix(err.Error(), "50"))
+	return err != nil &&
+		(errors.As(err, new(*url.Error)) || strings.Contains(err.Error(), "fetching keys") || strings.HasPrefix(err.Error(), "50"))
 }
 
-// complete asks for claims that the ID token leaves out and that matter, where the access token of the same sign-in is there to ask with.
+// complete asks for claims that the ID token leaves out and that matter, where the access token of
+// the same sign-in is there to ask with.
 func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oidc.IDToken, access string, claims map[string]any) error {
 	want := []string{p.NameClaim}
 	if len(p.Options.Groups) > 0 {

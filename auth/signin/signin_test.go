@@ -16,12 +16,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const redirect = "http://127.0.0.1:1/login/callback" // nobody is there: tests read where the browser would go
+// nobody is there: tests read where the browser would go
+const redirect = "http://127.0.0.1:1/login/callback"
 
 func start(t *testing.T) *signintest.Provider {
 	return signintest.Start(t, signintest.Settings{
 		Clients: map[string]signintest.Client{
-			"cli": {Redirect: []string{redirect}}, "other": {}, "thin": {Thin: true}, "brief": {Lives: time.Second}, "page": {Secret: "the page's own", Redirect: []string{redirect}},
+			"cli": {Redirect: []string{redirect}}, "other": {}, "thin": {Thin: true}, "brief": {Lives: time.Second},
+			"page": {Secret: "the page's own", Redirect: []string{redirect}},
 		},
 		People: map[string]signintest.Person{
 			"ann": {Email: "Ann@Example.org", Verified: true, Name: "ann", Groups: []string{"ops", "dev", "dev"}},
@@ -53,7 +55,8 @@ func proof(t *testing.T, at *signintest.Provider, client, name string) signin.Pr
 	return proofs(t, at, client+" "+name)[0]
 }
 
-// proofs signs people in, "CLIENT NAME" each, all at once: a device waits before it asks whether its code was typed.
+// proofs signs people in, "CLIENT NAME" each, all at once: a device waits before it asks whether
+// its code was typed.
 func proofs(t *testing.T, at *signintest.Provider, who ...string) []signin.Proof {
 	t.Helper()
 	all, failed := make([]signin.Proof, len(who)), make([]error, len(who))
@@ -61,7 +64,10 @@ func proofs(t *testing.T, at *signintest.Provider, who ...string) []signin.Proof
 	for i, w := range who {
 		client, name, _ := strings.Cut(w, " ")
 		wg.Go(func() {
-			f, err := device.Begin(t.Context(), device.Options{Issuer: at.URL, ClientID: client, Scopes: []string{"openid", "email", "profile"}})
+			f, err := device.Begin(
+				t.Context(),
+				device.Options{Issuer: at.URL, ClientID: client, Scopes: []string{"openid", "email", "profile"}},
+			)
 			if err != nil {
 				failed[i] = err
 				return
@@ -89,10 +95,14 @@ func refused(t *testing.T, who signin.Person, err error, text string) {
 func TestVerify(t *testing.T) {
 	at := start(t)
 	p := believe(t, at.URL, nil)
-	signed := proofs(t, at, "cli ann", "cli ann", "other ann", "cli bob", "cli bob", "cli eve", "cli sly", "cli nil", "thin ann", "thin bob")
+	signed := proofs(
+		t, at, "cli ann", "cli ann", "other ann", "cli bob", "cli bob", "cli eve", "cli sly", "cli nil", "thin ann",
+		"thin bob",
+	)
 	ann := signed[0]
 	who, err := p.Verify(t.Context(), ann)
-	if err != nil || who.Name != "ann@example.org" || who.Email != "ann@example.org" || who.Subject != "ann" || !slices.Equal(who.Groups, []string{"dev", "ops"}) || len(who.Proof) != 64 {
+	if err != nil || who.Name != "ann@example.org" || who.Email != "ann@example.org" || who.Subject != "ann" ||
+		!slices.Equal(who.Groups, []string{"dev", "ops"}) || len(who.Proof) != 64 {
 		t.Fatalf("%+v, %v", who, err)
 	}
 	another, err := p.Verify(t.Context(), signed[1])
@@ -148,8 +158,10 @@ func TestVerify(t *testing.T) {
 	t.Run("altered", func(t *testing.T) {
 		parts := strings.Split(ann.IDToken, ".")
 		for what, token := range map[string]string{
-			"no signature": parts[0] + "." + parts[1] + ".", "another payload": parts[0] + "." + strings.Split(signed[4].IDToken, ".")[1] + "." + parts[2],
-			"algorithm none": "eyJhbGciOiJub25lIn0." + parts[1] + ".", "nothing": "", "no token": "xyz", "too many parts": ann.IDToken + ".x",
+			"no signature":    parts[0] + "." + parts[1] + ".",
+			"another payload": parts[0] + "." + strings.Split(signed[4].IDToken, ".")[1] + "." + parts[2],
+			"algorithm none":  "eyJhbGciOiJub25lIn0." + parts[1] + ".", "nothing": "", "no token": "xyz",
+			"too many parts": ann.IDToken + ".x",
 		} {
 			if who, err := p.Verify(t.Context(), signin.Proof{IDToken: token}); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("%s: %+v, %v", what, who, err)
@@ -174,7 +186,8 @@ func TestVerify(t *testing.T) {
 			t.Errorf("by the new key: %+v, %v", who, err)
 		}
 		who, err := p.Verify(t.Context(), before)
-		for end := time.Now().Add(time.Minute); err == nil && time.Now().Before(end); { // the library forgets the old key a moment after it has told the new one
+		// the library forgets the old key a moment after it has told the new one
+		for end := time.Now().Add(time.Minute); err == nil && time.Now().Before(end); {
 			who, err = p.Verify(t.Context(), before)
 		}
 		refused(t, who, err, "signature")
@@ -190,7 +203,8 @@ func TestVerify(t *testing.T) {
 			}
 			at.Open()
 			_, err := p.Verify(t.Context(), token)
-			for end := time.Now().Add(time.Minute); errors.Is(err, compute.ErrUnavailable) && time.Now().Before(end); { // the library may tell once more what it was told before
+			// the library may tell once more what it was told before
+			for end := time.Now().Add(time.Minute); errors.Is(err, compute.ErrUnavailable) && time.Now().Before(end); {
 				_, err = p.Verify(t.Context(), token)
 			}
 			if err != nil {
@@ -216,7 +230,9 @@ func TestBrowser(t *testing.T) {
 				t.Fatal(err)
 			}
 			back := visit(t, at, address)
-			if _, err := p.Finish(t.Context(), signin.Trip{State: "another", Verifier: trip.Verifier, Redirect: redirect}, back); !errors.Is(err, compute.ErrDenied) {
+			if _, err := p.Finish(
+				t.Context(), signin.Trip{State: "another", Verifier: trip.Verifier, Redirect: redirect}, back,
+			); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("with another's state: %v", err)
 			}
 			if _, err := p.Finish(t.Context(), signin.Trip{}, back); !errors.Is(err, compute.ErrDenied) {
@@ -229,7 +245,9 @@ func TestBrowser(t *testing.T) {
 			if _, err := p.Finish(t.Context(), trip, back); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("a second time: %v", err)
 			}
-			if _, err := p.Finish(t.Context(), trip, url.Values{"state": {trip.State}, "error": {"access_denied"}}); !errors.Is(err, compute.ErrDenied) {
+			if _, err := p.Finish(
+				t.Context(), trip, url.Values{"state": {trip.State}, "error": {"access_denied"}},
+			); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("refused there: %v", err)
 			}
 			other, _, err := p.Begin(t.Context(), redirect)

@@ -51,7 +51,8 @@ const (
 	pause     = 5 * time.Second  // after an answer that did not come
 )
 
-// Begin asks the provider for a code. Kinds of error: compute.ErrUnavailable, it cannot be asked; compute.ErrDenied, it does not do this for the client.
+// Begin asks the provider for a code. Kinds of error: compute.ErrUnavailable, it cannot be asked;
+// compute.ErrDenied, it does not do this for the client.
 func Begin(ctx context.Context, opt Options) (*Flow, error) {
 	f := &Flow{opt: opt, verifier: rand.Text() + rand.Text(), http: &http.Client{Transport: opt.Transport, Timeout: patience}}
 	ctx = oidc.ClientContext(ctx, f.http)
@@ -62,7 +63,10 @@ func Begin(ctx context.Context, opt Options) (*Flow, error) {
 	f.client = &oauth2.Config{ClientID: opt.ClientID, Endpoint: found.Endpoint(), Scopes: opt.Scopes}
 	f.client.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	if f.client.Endpoint.DeviceAuthURL == "" {
-		return nil, &compute.Error{Op: "login", Kind: compute.ErrDenied, Err: fmt.Errorf("the provider %s has no sign-in by code", opt.Issuer), Hint: "take a token, and: hostler login --with-token URL"}
+		return nil, &compute.Error{
+			Op: "login", Kind: compute.ErrDenied, Err: fmt.Errorf("the provider %s has no sign-in by code", opt.Issuer),
+			Hint: "take a token, and: hostler login --with-token URL",
+		}
 	}
 	// The provider need not know of the nonce; where it does, the ID token is of use to us alone.
 	sum := sha256.Sum256([]byte(f.verifier))
@@ -74,8 +78,12 @@ func Begin(ctx context.Context, opt Options) (*Flow, error) {
 	if a.Expiry.IsZero() {
 		a.Expiry = time.Now().Add(usualLife)
 	}
-	if a.UserCode == "" || a.DeviceCode == "" || !page(a.VerificationURI) || a.VerificationURIComplete != "" && !page(a.VerificationURIComplete) {
-		return nil, &compute.Error{Op: "login", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the provider %s answers with no code or no address", opt.Issuer)}
+	if a.UserCode == "" || a.DeviceCode == "" || !page(a.VerificationURI) ||
+		a.VerificationURIComplete != "" && !page(a.VerificationURIComplete) {
+		return nil, &compute.Error{
+			Op: "login", Kind: compute.ErrUnavailable,
+			Err: fmt.Errorf("the provider %s answers with no code or no address", opt.Issuer),
+		}
 	}
 	f.Code, f.Address, f.Direct, f.Expires = a.UserCode, a.VerificationURI, a.VerificationURIComplete, a.Expiry
 	return f, nil
@@ -87,8 +95,9 @@ func page(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// Wait returns when the user has typed the code and agreed. Kinds of error: compute.ErrDenied, he refused; compute.ErrTimeout, the code ran out;
-// compute.ErrUnavailable, the provider could not be asked to the end. One that is away for a while does not end it.
+// Wait returns when the user has typed the code and agreed. Kinds of error: compute.ErrDenied, he
+// refused; compute.ErrTimeout, the code ran out; compute.ErrUnavailable, the provider could not be
+// asked to the end. One that is away for a while does not end it.
 func (f *Flow) Wait(ctx context.Context) (Tokens, error) {
 	var gone error
 	for {
@@ -97,7 +106,11 @@ func (f *Flow) Wait(ctx context.Context) (Tokens, error) {
 		case err == nil:
 			id, _ := token.Extra("id_token").(string)
 			if id == "" {
-				return Tokens{}, &compute.Error{Op: "login", Kind: compute.ErrDenied, Err: errors.New("the provider does not say who you are: it sent no ID token"), Hint: "the controller's [auth] scopes needs openid"}
+				return Tokens{}, &compute.Error{
+					Op: "login", Kind: compute.ErrDenied,
+					Err:  errors.New("the provider does not say who you are: it sent no ID token"),
+					Hint: "the controller's [auth] scopes needs openid",
+				}
 			}
 			return Tokens{ID: id, Access: token.AccessToken, Verifier: f.verifier}, nil
 		case ctx.Err() != nil:
@@ -107,7 +120,8 @@ func (f *Flow) Wait(ctx context.Context) (Tokens, error) {
 		case time.Now().After(f.Expires):
 			return Tokens{}, expired()
 		}
-		if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.Response.StatusCode < 500 && said.Response.StatusCode != http.StatusTooManyRequests {
+		if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.Response.StatusCode < 500 &&
+			said.Response.StatusCode != http.StatusTooManyRequests {
 			return Tokens{}, f.failed(ctx, err)
 		}
 		gone = err // it is away, or a request was lost: ask again
@@ -120,7 +134,10 @@ func (f *Flow) Wait(ctx context.Context) (Tokens, error) {
 }
 
 func expired() error {
-	return &compute.Error{Op: "login", Kind: compute.ErrTimeout, Err: errors.New("the code ran out before anybody typed it"), Hint: "hostler login gives a new one"}
+	return &compute.Error{
+		Op: "login", Kind: compute.ErrTimeout, Err: errors.New("the code ran out before anybody typed it"),
+		Hint: "hostler login gives a new one",
+	}
 }
 
 // failed is for what the provider answers.
@@ -141,7 +158,10 @@ func (f *Flow) failed(ctx context.Context, err error) error {
 	if said.ErrorDescription != "" {
 		text += ": " + said.ErrorDescription
 	}
-	return &compute.Error{Op: "login", Kind: compute.ErrDenied, Err: fmt.Errorf("the provider %s says %.200q", f.opt.Issuer, text), Hint: "is sign-in by code allowed there for the client " + f.opt.ClientID + "?"}
+	return &compute.Error{
+		Op: "login", Kind: compute.ErrDenied, Err: fmt.Errorf("the provider %s says %.200q", f.opt.Issuer, text),
+		Hint: "is sign-in by code allowed there for the client " + f.opt.ClientID + "?",
+	}
 }
 
 func (f *Flow) unreachable(ctx context.Context, err error) error {

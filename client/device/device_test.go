@@ -61,7 +61,8 @@ func TestFlow(t *testing.T) {
 	}
 }
 
-// TestAway: a provider that is away for a while does not end the sign-in; one that stays away does, and so does a code that nobody types.
+// TestAway: a provider that is away for a while does not end the sign-in; one that stays away does,
+// and so does a code that nobody types.
 func TestAway(t *testing.T) {
 	at := start(t, 5*time.Minute)
 	f := begin(t, at)

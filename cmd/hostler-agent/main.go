@@ -1,5 +1,6 @@
-// Command hostler-agent is hostler's program inside of a computer: what `hostler agent` does, without all the rest, so that it is small, starts
-// in a moment and needs little memory. See docs/agent.md.
+// Command hostler-agent is hostler's program inside of a computer: what `hostler agent` does,
+// without all the rest, so that it is small, starts in a moment and needs little memory. See
+// docs/agent.md.
 package main
 
 import (
@@ -19,5 +20,6 @@ func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
 
 // verbs are those of other packages.
 var verbs = map[string]guest.Verb{
-	"sandbox": enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain, machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,
+	"sandbox": enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain,
+	machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,
 }

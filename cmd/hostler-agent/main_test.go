@@ -60,7 +60,8 @@ func program(t testing.TB) string {
 	return name
 }
 
-// TestImports holds the program to what is in testdata/imports, package by package but for the standard library's.
+// TestImports holds the program to what is in testdata/imports, package by package but for the
+// standard library's.
 func TestImports(t *testing.T) {
 	program(t)
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Standard}} {{.Dir}}", ".").Output()
@@ -145,7 +146,8 @@ func connected(t testing.TB, name string) *agent.Client {
 	return c
 }
 
-// resident is how many bytes of memory a process has that another of the same program would not share with it: what it has written to.
+// resident is how many bytes of memory a process has that another of the same program would not
+// share with it: what it has written to.
 func resident(t testing.TB, pid int) int64 {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
@@ -207,8 +209,8 @@ func answer(t testing.TB) {
 	}
 }
 
-// BenchmarkAgent has the promises as ratios of the same run: a command beside a bare fork and exec, a start beside that of true. The two are
-// taken in turn, so that a busy machine makes both slow.
+// BenchmarkAgent has the promises as ratios of the same run: a command beside a bare fork and exec,
+// a start beside that of true. The two are taken in turn, so that a busy machine makes both slow.
 func BenchmarkAgent(b *testing.B) {
 	bare := func() {
 		if err := exec.Command("/bin/true").Run(); err != nil {
@@ -250,7 +252,8 @@ func inTurn(b *testing.B, floor, f func()) {
 	b.ReportMetric(float64(all[1][n])/float64(all[0][n]), "x-fork")
 }
 
-// TestFiles has commands find the limits of open files that were asked for, whatever the engine that started us left: here the hard one for both.
+// TestFiles has commands find the limits of open files that were asked for, whatever the engine
+// that started us left: here the hard one for both.
 func TestFiles(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip(runtime.GOOS + ": --files is for Linux")
@@ -281,7 +284,9 @@ func TestFiles(t *testing.T) {
 			io.WriteCloser
 		}{out, in})
 		var said bytes.Buffer
-		if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"}, Stdout: &said}); err != nil {
+		if _, err := c.Run(
+			t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"}, Stdout: &said},
+		); err != nil {
 			t.Error(args, err)
 		}
 		if got := strings.TrimSpace(said.String()); got != want {
@@ -298,7 +303,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestCopy puts the program somewhere by itself, as the init container of a pod does, in the place of what is there.
+// TestCopy puts the program somewhere by itself, as the init container of a pod does, in the place
+// of what is there.
 func TestCopy(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "agent")
 	if err := os.WriteFile(to, []byte("old"), 0o600); err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestServeUnderSystemd: a controller takes the socket that systemd has opened, says when it is ready, reads its configuration anew at SIGHUP, and says that
-// it stops.
+// TestServeUnderSystemd: a controller takes the socket that systemd has opened, says when it is
+// ready, reads its configuration anew at SIGHUP, and says that it stops.
 func TestServeUnderSystemd(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
 	if err != nil {

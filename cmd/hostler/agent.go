@@ -11,10 +11,12 @@ import (
 	"github.com/hostler-project/hostler/remote/guest"
 )
 
-// newAgent is the guest side, for where there is no hostler-agent. It is not for people; docs/agent.md has its words.
+// newAgent is the guest side, for where there is no hostler-agent. It is not for people;
+// docs/agent.md has its words.
 func newAgent(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true, Example: "  hostler agent serve stdio", DisableFlagParsing: true,
+		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true,
+		Example: "  hostler agent serve stdio", DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if n := runAgent(args); n != 0 {
 				return term.Exit(n)
@@ -29,5 +31,6 @@ func runAgent(args []string) int { return guest.Main(args, thisVersion().Version
 
 // agentVerbs are those of other packages; cmd/hostler-agent has the same.
 var agentVerbs = map[string]guest.Verb{
-	"sandbox": enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain, vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
+	"sandbox": enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
+	vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
 }

@@ -25,7 +25,8 @@ import (
 //go:embed agents
 var agents embed.FS
 
-// findAgent finds the guest side for an architecture: the program that is part of this one, unpacked once into the cache, or this very program.
+// findAgent finds the guest side for an architecture: the program that is part of this one,
+// unpacked once into the cache, or this very program.
 func findAgent(arch string) (agent.Program, error) {
 	return findAgentIn(agents, arch)
 }
@@ -59,7 +60,8 @@ func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
 	return agent.Program{Path: self, Args: []string{"agent"}}, nil
 }
 
-// unpackAgent returns the program that is packed in a file, unpacked into the cache by us or by anybody else of this user.
+// unpackAgent returns the program that is packed in a file, unpacked into the cache by us or by
+// anybody else of this user.
 func unpackAgent(files fs.FS, name string) (string, error) {
 	words := strings.Split(strings.TrimSuffix(name, ".gz"), "-") // linux, ARCH, SIZE, DIGEST
 	digest := words[len(words)-1]
@@ -91,7 +93,9 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	syscall.ForkLock.RLock() // a process that starts meanwhile would have it open for writing until its exec: "text file busy" for whoever runs it
+	// a process that starts meanwhile would have it open for writing until its exec: "text file
+	// busy" for whoever runs it
+	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
@@ -115,8 +119,8 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	return program, os.Rename(f.Name(), program)
 }
 
-// unpackedAgent reports whether the program is there and was put there by us. What it holds was made sure of then: to read it all at each start
-// would take longer than a sandbox does.
+// unpackedAgent reports whether the program is there and was put there by us. What it holds was
+// made sure of then: to read it all at each start would take longer than a sandbox does.
 func unpackedAgent(dir, program string, size int64) error {
 	info, err := os.Lstat(program)
 	if err != nil {

@@ -2,5 +2,6 @@
 
 package main
 
-// withCgo says that this program needs a C library, which another computer's root may lack, and has threads that Go does not know.
+// withCgo says that this program needs a C library, which another computer's root may lack, and has
+// threads that Go does not know.
 const withCgo = true

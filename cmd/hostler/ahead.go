@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// readying is a provider that can do a part of making an instance before anybody wants one, as long as its Ahead runs.
+// readying is a provider that can do a part of making an instance before anybody wants one, as long
+// as its Ahead runs.
 type readying interface {
 	Ahead(ctx context.Context) error
 }
@@ -17,7 +18,8 @@ type readying interface {
 // lookAnew is how often it is seen whether the configuration was read anew.
 const lookAnew = 2 * time.Second
 
-// keepAhead has the providers of the newest configuration do what they can ahead of need, until ctx ends.
+// keepAhead has the providers of the newest configuration do what they can ahead of need, until ctx
+// ends.
 func (k *controller) keepAhead(ctx context.Context) {
 	t := time.NewTicker(lookAnew)
 	defer t.Stop()

@@ -16,14 +16,16 @@ import (
 )
 
 const (
-	answersKept   = 24 * time.Hour        // and as long as leases live that were given, and so long after their end
-	answersOld    = 7 * 24 * time.Hour    // by commands that work by themselves, as nobody looks every hour
+	// and as long as leases live that were given, and so long after their end
+	answersKept = 24 * time.Hour
+	// by commands that work by themselves, as nobody looks every hour
+	answersOld    = 7 * 24 * time.Hour
 	answersLook   = time.Hour             // for those that are older
 	answersGather = 20 * time.Millisecond // so that many share a transaction
 )
 
-// answers keeps in the store what a controller answered to requests with a key. It writes behind their back: that leases were given is in the store before,
-// with the requests' keys.
+// answers keeps in the store what a controller answered to requests with a key. It writes behind
+// their back: that leases were given is in the store before, with the requests' keys.
 type answers struct {
 	store pool.Store
 	log   *slog.Logger
@@ -37,7 +39,8 @@ func newAnswers(store pool.Store, log *slog.Logger) *answers {
 	return &answers{store: store, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]compute.Answer{}}
 }
 
-// errForgetful is for a store that keeps no answers: then they are told from memory, and from the leases.
+// errForgetful is for a store that keeps no answers: then they are told from memory, and from the
+// leases.
 var errForgetful = &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("this store keeps no answers to requests with a key")}
 
 // Answer returns what was answered.
@@ -100,7 +103,8 @@ const turnEvery = 20 * time.Millisecond
 // Turn waits until no other process serves a request. The kernel ends a turn with its process.
 func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 	sum := sha256.Sum256([]byte(mark))
-	row := int64(1<<37 | binary.LittleEndian.Uint64(sum[:])>>27) // above all that instances have; two that meet wait for each other in vain
+	// above all that instances have; two that meet wait for each other in vain
+	row := int64(1<<37 | binary.LittleEndian.Uint64(sum[:])>>27)
 	for {
 		end, ok, err := k.store.Slot(row, 1)
 		if err != nil || ok {
@@ -132,7 +136,8 @@ func (k prompt) Remember(a compute.Answer) {
 // answersPatience is how long a command waits for the disk.
 const answersPatience = 5 * time.Second
 
-// Turn is that of turns, of a common store too: who has no room beside the first would wait for it otherwise.
+// Turn is that of turns, of a common store too: who has no room beside the first would wait for it
+// otherwise.
 func (k prompt) Turn(ctx context.Context, mark string) (end func(), err error) {
 	return turns{k.own}.Turn(ctx, mark)
 }
@@ -212,7 +217,8 @@ func (k *answers) run(ctx context.Context) {
 	}
 }
 
-// drop forgets what is older than that. Answers that tell of leases that live are dated anew, so that they are remembered for as long after their end.
+// drop forgets what is older than that. Answers that tell of leases that live are dated anew, so
+// that they are remembered for as long after their end.
 func (k *answers) drop(ctx context.Context, age time.Duration) {
 	now := time.Now()
 	var living [][2]string

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestAnswersDropped remembers answers for a day, and those that tell of a lease that lives for longer; a turn is one process's, and then another's.
+// TestAnswersDropped remembers answers for a day, and those that tell of a lease that lives for
+// longer; a turn is one process's, and then another's.
 func TestAnswersDropped(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	store := must(sqlite.Open(t.Context(), path, sqlite.Options{}))
@@ -25,8 +26,13 @@ func TestAnswersDropped(t *testing.T) {
 		for _, key := range []string{"lives &", "ended"} {
 			err = errors.Join(err, at.SaveAnswer(&compute.Answer{Owner: "ann", Key: key, Time: old, Body: []byte{}}))
 		}
-		return errors.Join(err, tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: src.Key, Created: old, State: compute.Leased}),
-			tx.InsertLease(&compute.Lease{ID: newID(), Instance: "web-1", Source: "web", Owner: "ann", Given: old, Used: old, Labels: map[string]string{api.KeyLabel: "mark digest lives+%26"}}))
+		return errors.Join(err, tx.SaveInstance(&compute.Instance{
+			ID: "web-1", Source: "web", SourceKey: src.Key, Created: old, State: compute.Leased,
+		}),
+			tx.InsertLease(&compute.Lease{
+				ID: newID(), Instance: "web-1", Source: "web", Owner: "ann", Given: old, Used: old,
+				Labels: map[string]string{api.KeyLabel: "mark digest lives+%26"},
+			}))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,20 +23,22 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// app is one command line at work: its streams and options, and what it has opened so far. Nothing is opened before it is needed. It is used by
-// one goroutine.
+// app is one command line at work: its streams and options, and what it has opened so far. Nothing
+// is opened before it is needed. It is used by one goroutine.
 type app struct {
 	term.Terminal
-	compat bool     // called by an old name
-	paths  []string // directories of configuration that an old name was told, the one that counts first at the end
-	flags  globals
+	compat bool // called by an old name
+	// directories of configuration that an old name was told, the one that counts first at the end
+	paths []string
+	flags globals
 
-	leaseIdle time.Duration // of leases where neither the request nor the source says one; set before engine
-	now       bool          // what a release leaves is done here and not by the keeper
-	serving   bool          // this is a controller
-	trial     string        // a directory in place of what was applied, to look at it; "": none
-	mark      string        // of what was applied when the configuration was read
-	tree      string        // the configuration is read as in this directory; "": the current one
+	// of leases where neither the request nor the source says one; set before engine
+	leaseIdle time.Duration
+	now       bool   // what a release leaves is done here and not by the keeper
+	serving   bool   // this is a controller
+	trial     string // a directory in place of what was applied, to look at it; "": none
+	mark      string // of what was applied when the configuration was read
+	tree      string // the configuration is read as in this directory; "": the current one
 
 	old       *oldconfig.Config    // provision's, under its names; nil: there is none
 	converted *oldconfig.Converted // the same in our words
@@ -64,12 +66,16 @@ type app struct {
 	meters *meters  // of a controller; nil: nothing is measured
 	traces *tracing // nil: nothing is followed
 
-	guard    *fetch.Guard // of a controller: judges where it goes for others; nil: for others nothing is done here
-	refusals *refusals    // of that
+	// of a controller: judges where it goes for others; nil: for others nothing is done here
+	guard    *fetch.Guard
+	refusals *refusals // of that
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	a := &app{Terminal: term.NewTerminal(in, out, errs, "hostler"), desk: &pool.Desk{}, left: new(atomic.Bool), leaseIdle: idleAcquired, bundles: &bundleCache{}}
+	a := &app{
+		Terminal: term.NewTerminal(in, out, errs, "hostler"), desk: &pool.Desk{}, left: new(atomic.Bool),
+		leaseIdle: idleAcquired, bundles: &bundleCache{},
+	}
 	a.Rename = asCalled
 	return a
 }
@@ -83,13 +89,15 @@ func (a *app) close() {
 	a.bundles.close()
 }
 
-// owner is whose the leases are that this process takes: the name of the user whose id it has. What the environment says is not asked, as it may
-// be another's, or change from one command to the next.
+// owner is whose the leases are that this process takes: the name of the user whose id it has. What
+// the environment says is not asked, as it may be another's, or change from one command to the
+// next.
 func (a *app) owner() string {
 	if a.remote != nil {
 		return a.self.Name
 	}
-	// A build without C takes $USER for the name of an id that is in no list, by whatever function of os/user it is asked. Not so without $USER.
+	// A build without C takes $USER for the name of an id that is in no list, by whatever function
+	// of os/user it is asked. Not so without $USER.
 	if name, set := os.LookupEnv("USER"); set {
 		_ = os.Unsetenv("USER")
 		defer func() { _ = os.Setenv("USER", name) }()
@@ -100,7 +108,8 @@ func (a *app) owner() string {
 	return "uid-" + strconv.Itoa(os.Getuid())
 }
 
-// newID makes the id of a lease. Those that are made one after another stand beside each other in an index.
+// newID makes the id of a lease. Those that are made one after another stand beside each other in
+// an index.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // configuration reads the files, once.
@@ -108,7 +117,10 @@ func (a *app) configuration() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
-	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.Program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: a.appliedRoot}
+	opt := config.LoadOptions{
+		Dir: a.tree, ConfigDir: a.flags.config, Compat: a.Program == "crcache", Lenient: a.compat, Dirs: a.paths,
+		TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: a.appliedRoot,
+	}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}
@@ -146,7 +158,10 @@ func configError(err error) error {
 		return err
 	}
 	if errors.Is(err, config.ErrUntrusted) {
-		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "hostler trust shows what it would do; if you agree: hostler trust approve"}
+		return &compute.Error{
+			Kind: compute.ErrDenied, Err: err,
+			Hint: "hostler trust shows what it would do; if you agree: hostler trust approve",
+		}
 	}
 	return &compute.Error{Kind: compute.ErrInvalid, Err: err}
 }
@@ -184,7 +199,8 @@ func (a *app) sourceTTL(name string) time.Duration {
 
 // limited reports whether a source limits the runs at once on an instance.
 func (a *app) limited(name string) bool {
-	if a.remote != nil { // the controller has commands wait, but for those that do not go through it
+	// the controller has commands wait, but for those that do not go through it
+	if a.remote != nil {
 		s, _ := a.remoteSource(name)
 		return s.Concurrency > 0 && s.Type == "local" && a.here() && a.same
 	}
@@ -226,5 +242,8 @@ func (a *app) unknownName(ctx context.Context, name string) error {
 	if hint == "" {
 		hint = "hostler status -v shows all; a command goes after NAME or --"
 	}
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"), Hint: hint}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"),
+		Hint: hint,
+	}
 }

@@ -28,7 +28,8 @@ func mirror(cfg *config.Config) (applied.Mirror, error) {
 	return applied.Mirror{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
 }
 
-// appliedRoot names the directory of what was applied; "": nothing was, as far as is known before the store is open.
+// appliedRoot names the directory of what was applied; "": nothing was, as far as is known before
+// the store is open.
 func (a *app) appliedRoot(cfg *config.Config) string {
 	if a.trial != "" {
 		return a.trial
@@ -61,8 +62,11 @@ func (a *app) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, e
 
 // appliedConf is the section [apply] of hostler.conf.
 type appliedConf struct {
-	MayRun  bool   `conf:"may-run"` // what administrators apply from elsewhere may run programs on the controller's machine, and read files and secrets of its user
-	Secrets string `conf:"secrets"` // a directory: what is applied from elsewhere may refer to the files in it
+	// what administrators apply from elsewhere may run programs on the controller's machine, and
+	// read files and secrets of its user
+	MayRun bool `conf:"may-run"`
+	// a directory: what is applied from elsewhere may refer to the files in it
+	Secrets string `conf:"secrets"`
 }
 
 // readApplying reads it.
@@ -82,9 +86,14 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	return s, configError(err)
 }
 
-// book applies things to the store that is open. leases tells of those that live, and changed hears of what is new.
-func (a *app) book(leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error) *applied.Book {
-	return applied.New(applied.Options{Store: a.store, Changed: changed, Check: func(ctx context.Context, c applied.Candidate) (map[string]string, []string, error) {
+// book applies things to the store that is open. leases tells of those that live, and changed hears
+// of what is new.
+func (a *app) book(
+	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
+) *applied.Book {
+	return applied.New(applied.Options{Store: a.store, Changed: changed, Check: func(
+		ctx context.Context, c applied.Candidate,
+	) (map[string]string, []string, error) {
 		cfg, warnings, err := a.tryApplied(c)
 		if err != nil {
 			return nil, nil, err
@@ -107,7 +116,8 @@ func (a *app) book(leases func(context.Context, compute.LeaseQuery) ([]compute.L
 	}})
 }
 
-// tryApplied reads the configuration as it would be with a candidate, and says what is wrong with it that was not wrong before.
+// tryApplied reads the configuration as it would be with a candidate, and says what is wrong with
+// it that was not wrong before.
 func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) {
 	was := a.afresh()
 	defer was.bundles.close()
@@ -146,7 +156,9 @@ func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) 
 		warnings[n] = t.shown.Replace(w)
 	}
 	for _, w := range after.Warnings {
-		if text := t.shown.Replace(w.Error()); !slices.ContainsFunc(before.Warnings, func(o error) bool { return t.shown.Replace(o.Error()) == text }) {
+		if text := t.shown.Replace(w.Error()); !slices.ContainsFunc(
+			before.Warnings, func(o error) bool { return t.shown.Replace(o.Error()) == text },
+		) {
 			warnings = append(warnings, text)
 		}
 	}
@@ -200,7 +212,8 @@ func (t *trying) check(c applied.Candidate) error {
 		if err == nil && faultOf(old) != nil {
 			continue // it is no better and no worse
 		}
-		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)} // the cause is of another kind
+		// the cause is of another kind
+		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)}
 	}
 	if _, err := newPeople(t.after, true); err != nil {
 		return err
@@ -209,18 +222,23 @@ func (t *trying) check(c applied.Candidate) error {
 	return err
 }
 
-// thing says what is wrong with one. afar: whoever asks may have nothing run here. same: it is as it was.
+// thing says what is wrong with one. afar: whoever asks may have nothing run here. same: it is as
+// it was.
 func (t *trying) thing(kind, name string, afar, same bool) error {
 	id := applied.ID(kind, name)
 	elsewhere := func(file string) error {
 		if file == "" {
 			file = "another place"
 		}
-		return &compute.Error{ID: compute.ID(id), Kind: compute.ErrConflict, Err: errors.New("it is defined in " + file), Hint: "files count before what is applied: take it out of one of both"}
+		return &compute.Error{
+			ID: compute.ID(id), Kind: compute.ErrConflict, Err: errors.New("it is defined in " + file),
+			Hint: "files count before what is applied: take it out of one of both",
+		}
 	}
 	var risks []config.Risk
 	var exposed func() (config.Value, bool)
-	rest := func() error { return nil } // what is looked at on this machine, for who may have that done
+	// what is looked at on this machine, for who may have that done
+	rest := func() error { return nil }
 	switch kind {
 	case applied.Source:
 		s, err := t.after.Source(name)
@@ -267,7 +285,10 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		return nil
 	}
 	if v, ok := exposed(); ok {
-		return &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: "is a secret, as it seems, and would be seen by whoever looks at what was applied: refer to it, as in file:PATH"}
+		return &config.Error{
+			File: v.File, Line: v.Line, Key: v.Key,
+			Msg: "is a secret, as it seems, and would be seen by whoever looks at what was applied: refer to it, as in file:PATH",
+		}
 	}
 	if afar && !t.said.MayRun && len(risks) > 0 {
 		r := risks[0]
@@ -281,7 +302,8 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 	return rest()
 }
 
-// fault is what is wrong with a source. Where it is the same as before, what is wrong with what it names on this machine is a warning: that has changed, and is not what is asked for.
+// fault is what is wrong with a source. Where it is the same as before, what is wrong with what it
+// names on this machine is a warning: that has changed, and is not what is asked for.
 func (t *trying) fault(s *config.Source, same bool) error {
 	odd, err := seenIn(s)
 	if same && err != nil && valuesOf(s) == nil {

@@ -21,9 +21,16 @@ func putSource(text string, files ...api.ThingFile) api.PutThing {
 	return api.PutThing{Labels: map[string]string{"app": "ci"}, Files: append([]api.ThingFile{{Path: "source.conf", Text: text}}, files...)}
 }
 
-// TestAppliedFromAfar: over HTTP each thing by itself, by its revision; and nothing that would run on the controller's machine, unless its hostler.conf says so.
+// TestAppliedFromAfar: over HTTP each thing by itself, by its revision; and nothing that would run
+// on the controller's machine, unless its hostler.conf says so.
 func TestAppliedFromAfar(t *testing.T) {
-	o := newYard(t, map[string]string{"hostler.conf": "", "sources/here/source.conf": "type = local\nbundles = tool\n", "sources/mine/source.conf": "type = fake\n"})
+	o := newYard(
+		t,
+		map[string]string{
+			"hostler.conf": "", "sources/here/source.conf": "type = local\nbundles = tool\n",
+			"sources/mine/source.conf": "type = fake\n",
+		},
+	)
 	conf, secrets := filepath.Join(o.dir, ".config/hostler/hostler.conf"), filepath.Join(o.dir, "secrets")
 	write := func(text string) {
 		t.Helper()
@@ -52,7 +59,9 @@ func TestAppliedFromAfar(t *testing.T) {
 	if got, err := c.AppliedThing(ctx, "source", "web"); err != nil || !reflect.DeepEqual(got, one) {
 		t.Errorf("what was put comes back as %+v, %v; it was %+v", got, err, one)
 	}
-	if again, err := c.PutApplied(ctx, "source", "web", putSource("type = fake\n"), one.Revision); err != nil || !reflect.DeepEqual(again, one) {
+	if again, err := c.PutApplied(
+		ctx, "source", "web", putSource("type = fake\n"), one.Revision,
+	); err != nil || !reflect.DeepEqual(again, one) {
 		t.Errorf("put again: %+v %v", again, err)
 	}
 	if all, err := c.Applied(ctx, map[string]string{"app": "ci"}); err != nil || len(all.Things) != 1 || all.Revision != 1 {
@@ -84,8 +93,11 @@ func TestAppliedFromAfar(t *testing.T) {
 	hook := api.ThingFile{Path: "provision.d/x", Mode: "0755", Text: "#!/bin/sh\ntouch " + o.dir + "/ran\n"}
 	tool := api.PutThing{Files: []api.ThingFile{{Path: "bundle.conf"}}}
 	for what, put := range map[string]api.PutThing{
-		"a hook": putSource("type = fake\n", hook), "this machine": putSource("type = local\n"), "commands there": putSource("type = fake\n[fake]\nrun = exec\n"), "a pool over it": putSource("type = pool\nsources = local\n"), "its root": putSource("type = sandbox\n"),
-		"a template": putSource("type = kubernetes\n[kubernetes]\ntemplate = /no/such/file\n"), // whether it is there he is not told
+		"a hook": putSource("type = fake\n", hook), "this machine": putSource("type = local\n"),
+		"commands there": putSource("type = fake\n[fake]\nrun = exec\n"),
+		"a pool over it": putSource("type = pool\nsources = local\n"), "its root": putSource("type = sandbox\n"),
+		// whether it is there he is not told
+		"a template": putSource("type = kubernetes\n[kubernetes]\ntemplate = /no/such/file\n"),
 		"a command":  putSource("type = fake\nimage = command:id\n"), "a file": putSource("type = fake\nimage = file:/etc/shadow\n"),
 	} {
 		_, err := c.PutApplied(ctx, "source", "odd", put, 0)
@@ -100,9 +112,14 @@ func TestAppliedFromAfar(t *testing.T) {
 		t.Error(out)
 	}
 
-	// The controller's own user may, by the socket; what he applied may be seen and taken away from afar, and applied again as it is.
+	// The controller's own user may, by the socket; what he applied may be seen and taken away from
+	// afar, and applied again as it is.
 	dir := filepath.Join(o.dir, "set/sources/hooked")
-	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "provision.d"), 0o700), os.WriteFile(filepath.Join(dir, "source.conf"), []byte("type = fake\n"), 0o600), os.WriteFile(filepath.Join(dir, "provision.d/x"), []byte(hook.Text), 0o700)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(dir, "provision.d"), 0o700),
+		os.WriteFile(filepath.Join(dir, "source.conf"), []byte("type = fake\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "provision.d/x"), []byte(hook.Text), 0o700),
+	); err != nil {
 		t.Fatal(err)
 	}
 	o.run("apply", "-f", filepath.Join(o.dir, "set"))
@@ -117,13 +134,17 @@ func TestAppliedFromAfar(t *testing.T) {
 	if _, err := c.PutApplied(ctx, "source", "hooked", api.PutThing{Files: hooked.Files}, hooked.Revision); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
-	_, err = c.PutApplied(ctx, "source", "hooked", api.PutThing{Files: append(hooked.Files, api.ThingFile{Path: "discard.d/y", Mode: "0755"})}, 0)
+	_, err = c.PutApplied(
+		ctx, "source", "hooked",
+		api.PutThing{Files: append(hooked.Files, api.ThingFile{Path: "discard.d/y", Mode: "0755"})}, 0,
+	)
 	refused("another hook", err, compute.ErrDenied, "run on")
 	if err := c.DeleteApplied(ctx, "source", "hooked", hooked.Revision); err != nil {
 		t.Error(err)
 	}
 
-	if err := os.RemoveAll(filepath.Join(o.dir, ".config/hostler/sources/here")); err != nil { // it misses its bundle
+	// it misses its bundle
+	if err := os.RemoveAll(filepath.Join(o.dir, ".config/hostler/sources/here")); err != nil {
 		t.Fatal(err)
 	}
 	write("[apply]\nmay-run = yes\n")
@@ -137,7 +158,8 @@ func TestAppliedFromAfar(t *testing.T) {
 	}
 }
 
-// TestAppliedEverywhere: what one controller applies, another on the same database has, on this machine with the same directory or on another, and after a restart.
+// TestAppliedEverywhere: what one controller applies, another on the same database has, on this
+// machine with the same directory or on another, and after a restart.
 func TestAppliedEverywhere(t *testing.T) {
 	dsn := pgtest.Start(t).Database(t)
 	here, there := newMachine(t), newMachine(t)

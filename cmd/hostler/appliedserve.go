@@ -21,7 +21,8 @@ func (k *controller) appliedBook() *applied.Book {
 	})
 }
 
-// syncApplied shows what the store has to the configuration, and tells whether that is something else than what is in force. Another controller may have shown it.
+// syncApplied shows what the store has to the configuration, and tells whether that is something
+// else than what is in force. Another controller may have shown it.
 func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := mirror(k.now.Load().cfg)
 	if err == nil {
@@ -30,7 +31,8 @@ func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) 
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
-// caller is somebody who applies something. The controller's own user, and root, have programs run there anyway; not so whoever has come by a token.
+// caller is somebody who applies something. The controller's own user, and root, have programs run
+// there anyway; not so whoever has come by a token.
 func (k *controller) caller(p auth.Principal) applied.Caller {
 	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == userName(0))}
 }
@@ -50,8 +52,11 @@ func (k *controller) Apply(ctx context.Context, p auth.Principal, set api.ApplyS
 	return k.book.Apply(ctx, k.caller(p), set)
 }
 
-// PutApplied has one thing applied. revision: only if it is at that one; 0: at any. none: only if it is not there.
-func (k *controller) PutApplied(ctx context.Context, p auth.Principal, kind, name string, put api.PutThing, revision int64, none bool) (api.AppliedThing, error) {
+// PutApplied has one thing applied. revision: only if it is at that one; 0: at any. none: only if
+// it is not there.
+func (k *controller) PutApplied(
+	ctx context.Context, p auth.Principal, kind, name string, put api.PutThing, revision int64, none bool,
+) (api.AppliedThing, error) {
 	return k.book.Put(ctx, k.caller(p), kind, name, put, applied.Match{Revision: revision, None: none})
 }
 

@@ -106,7 +106,10 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 		case s.Thing == "":
 			warn("%s/: not applied: did you mean %s/?", s.Name, s.Meant)
 		case o.prune || len(things) == 0:
-			return set, term.Invalid("call it "+s.Meant+", or put it into another directory", "%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant)
+			return set, term.Invalid(
+				"call it "+s.Meant+", or put it into another directory",
+				"%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant,
+			)
 		default:
 			warn("%s/: not applied, and %s is in it: did you mean %s/?", s.Name, s.Thing, s.Meant)
 		}

@@ -26,7 +26,8 @@ import (
 // arsenalName is the program of Arsenal's.
 const arsenalName = "arsenal-director"
 
-// runArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The exit status is 1 for all that is wrong, as it was there.
+// runArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The
+// exit status is 1 for all that is wrong, as it was there.
 func runArsenal(ctx context.Context, a *app, args []string) int {
 	a.Program, a.compat = arsenalName, true
 	f := pflag.NewFlagSet(arsenalName, pflag.ContinueOnError)
@@ -35,7 +36,10 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	var file, log string
 	var debug, help, version, once bool
 	var wait term.DurationFlag
-	f.StringVar(&file, "config-file", "", "read `FILE` (~/.arsenal/arsenal.conf, ~/arsenal.conf, /etc/arsenal/arsenal.conf or /etc/arsenal.conf)")
+	f.StringVar(
+		&file, "config-file", "",
+		"read `FILE` (~/.arsenal/arsenal.conf, ~/arsenal.conf, /etc/arsenal/arsenal.conf or /etc/arsenal.conf)",
+	)
 	f.StringVar(&log, "log-file", "", "append the log to `FILE`, not to standard error")
 	f.BoolVarP(&debug, "debug", "d", false, "log more")
 	f.BoolVar(&once, "once", false, "do one round, print it, wait until the images that are being written are there, and end")
@@ -45,7 +49,11 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	err := f.Parse(args)
 	switch {
 	case err == nil && help:
-		_ = term.Printf(a.Out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, visible.Block(f.FlagUsages()))
+		_ = term.Printf(
+			a.Out,
+			"usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s",
+			arsenalName, visible.Block(f.FlagUsages()),
+		)
 		return 0
 	case err == nil && version:
 		_ = term.Printf(a.Out, "%s of hostler %s\n", arsenalName, thisVersion().Version)
@@ -63,7 +71,8 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	return 0
 }
 
-// arsenalDirector is the loop by an arsenal.conf. What is under way is remembered in hostler's state.
+// arsenalDirector is the loop by an arsenal.conf. What is under way is remembered in hostler's
+// state.
 func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, once bool, wait term.DurationFlag) error {
 	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
@@ -130,7 +139,10 @@ func arsenalFile() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	places := []string{filepath.Join(home, ".arsenal", "arsenal.conf"), filepath.Join(home, "arsenal.conf"), "/etc/arsenal/arsenal.conf", "/etc/arsenal.conf"}
+	places := []string{
+		filepath.Join(home, ".arsenal", "arsenal.conf"), filepath.Join(home, "arsenal.conf"),
+		"/etc/arsenal/arsenal.conf", "/etc/arsenal.conf",
+	}
 	for _, p := range places {
 		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
 			return p, nil
@@ -146,10 +158,16 @@ func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.
 	}
 	preset := c.Preset()
 	if preset == "" {
-		return refuse("hostler director import prints this file as hostler's; images and flavors are found by rules there, docs/director-metal.md", "scout %s: not one that came with Arsenal", c.Scout)
+		return refuse(
+			"hostler director import prints this file as hostler's; images and flavors are found by rules there, docs/director-metal.md",
+			"scout %s: not one that came with Arsenal", c.Scout,
+		)
 	}
 	if !c.Proportional() {
-		return refuse("hostler director import prints this file as hostler's; a strategy of your own is an executable there, docs/director-metal.md", "module_class %s: not the one that came with Arsenal", c.Strategy)
+		return refuse(
+			"hostler director import prints this file as hostler's; a strategy of your own is an executable there, docs/director-metal.md",
+			"module_class %s: not the one that came with Arsenal", c.Strategy,
+		)
 	}
 	images, flavors, err := ironic.Preset(preset)
 	if err != nil {
@@ -160,7 +178,10 @@ func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.
 	}
 	env := arsenalCredentials(c)
 	if env("OS_AUTH_URL") == "" || env("OS_TOKEN") == "" && (env("OS_USERNAME") == "" || env("OS_PASSWORD") == "") {
-		return refuse("admin_username, admin_password, admin_url and admin_tenant_name of [ironic], or os_username, os_password, os_api_url and os_tenant_name of [client_wrapper]", "there are no credentials in it")
+		return refuse(
+			"admin_username, admin_password, admin_url and admin_tenant_name of [ironic], or os_username, os_password, os_api_url and os_tenant_name of [client_wrapper]",
+			"there are no credentials in it",
+		)
 	}
 	cred, err := openstack.FindCredentials(openstack.Where{Getenv: env})
 	if err != nil {
@@ -180,7 +201,8 @@ func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.
 		return opt, nil, err
 	}
 	p := caching.Proportional{Share: c.Share, Weights: caching.Weights{Default: c.DefaultWeight}, AnyNode: true}
-	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing, DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
+	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing,
+		DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
 		CacheRate: caching.Rate{N: c.CacheLimit, Period: c.CachePeriod}, EjectRate: caching.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
 	if c.WeightsFile != "" {
 		opt.Strategy = &caching.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
@@ -191,9 +213,13 @@ func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.
 	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
 }
 
-// arsenalCredentials are those of Ironic's client there, which is asked for all, as the variables that OpenStack's own client reads.
+// arsenalCredentials are those of Ironic's client there, which is asked for all, as the variables
+// that OpenStack's own client reads.
 func arsenalCredentials(c *arsenal.Conf) func(string) string {
-	of := map[string]string{"OS_AUTH_URL": "admin_url", "OS_USERNAME": "admin_username", "OS_PASSWORD": "admin_password", "OS_PROJECT_NAME": "admin_tenant_name", "OS_TOKEN": "admin_auth_token", "OS_REGION_NAME": "region_name"}
+	of := map[string]string{
+		"OS_AUTH_URL": "admin_url", "OS_USERNAME": "admin_username", "OS_PASSWORD": "admin_password",
+		"OS_PROJECT_NAME": "admin_tenant_name", "OS_TOKEN": "admin_auth_token", "OS_REGION_NAME": "region_name",
+	}
 	return func(name string) string {
 		switch name {
 		case "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME":

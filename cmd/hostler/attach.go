@@ -95,7 +95,10 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 		}
 	}
 	out, errs := tally{a.Out, new(int64)}, tally{a.Err, new(int64)}
-	cmd := &compute.Command{Stdout: out, Stderr: errs, Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.look, Take: o.take, Out: -1, Err: -1}}
+	cmd := &compute.Command{
+		Stdout: out, Stderr: errs,
+		Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.look, Take: o.take, Out: -1, Err: -1},
+	}
 	if !o.look && len(rec.Secrets) == 0 { // a secret has another length in the record
 		if err := a.catchUp(log, rec.ID, o.all, out, errs); err != nil {
 			return err
@@ -109,7 +112,8 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 // leaseOver is why a run ended that nobody ended.
 const leaseOver = "its lease has ended, and the run with it"
 
-// catchUp prints what is recorded of a run and nobody has seen yet, or all, and notes in the tallies how far that is.
+// catchUp prints what is recorded of a run and nobody has seen yet, or all, and notes in the
+// tallies how far that is.
 func (a *app) catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
 	from, fromErr, ok := log.Shown(id)
 	if !ok { // what was recorded was shown as well
@@ -152,7 +156,8 @@ func notHeld(rec runlog.Record, why string) error {
 	return &compute.Error{ID: compute.ID(rec.ID), Kind: compute.ErrNotFound, Err: errors.New(why), Hint: "hostler logs " + rec.ID}
 }
 
-// heldBy lists what is held behind a connection. The error says why nobody would hold anything there.
+// heldBy lists what is held behind a connection. The error says why nobody would hold anything
+// there.
 func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	h, ok := compute.As[compute.Holder](conn)
 	if !ok {
@@ -165,7 +170,9 @@ func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	return all, err
 }
 
-var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, which the types local, chroot and fake have not")
+var errNobody = errors.New(
+	"nobody there keeps a command when its caller has gone: that takes hostler's own agent, which the types local, chroot and fake have not",
+)
 
 // attached is with a run until it has ended, or we leave.
 func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Command, of compute.HeldRun) (err error) {
@@ -229,12 +236,16 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	case by != "" && errors.Is(err, context.Canceled):
 		return term.Exit(128 + compute.SignalNumber("KILL"))
 	case errors.Is(err, compute.ErrConflict):
-		return &compute.Error{ID: compute.ID(cmd.Hold.Run), Kind: compute.ErrConflict, Err: errors.New("somebody else is there and may type"), Hint: "--look only looks; --take takes it over"}
+		return &compute.Error{
+			ID: compute.ID(cmd.Hold.Run), Kind: compute.ErrConflict,
+			Err: errors.New("somebody else is there and may type"), Hint: "--look only looks; --take takes it over",
+		}
 	}
 	return err
 }
 
-// passOn hands signals to the command, or has us leave, until ctx ends. It returns the last that ended something.
+// passOn hands signals to the command, or has us leave, until ctx ends. It returns the last that
+// ended something.
 func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.Signal, signals chan<- string, look bool) (by string) {
 	ints := 0
 	for {
@@ -268,9 +279,11 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 	}
 }
 
-// hold has the other side keep the command for a while when we are gone, where there is somebody who does.
+// hold has the other side keep the command for a while when we are gone, where there is somebody
+// who does.
 func (r *runner) hold(conn compute.Conn, cmd *compute.Command) {
-	if cmd.Hold != nil || r.typ == "ssh" && r.sending == nil { // what needs no agent there goes without one
+	// what needs no agent there goes without one
+	if cmd.Hold != nil || r.typ == "ssh" && r.sending == nil {
 		return
 	}
 	if _, ok := compute.As[compute.Holder](conn); ok && r.recorded() != "" {
@@ -302,10 +315,15 @@ func (r *runner) checkDetach() error {
 	return nil
 }
 
-// detached starts the command and leaves it to itself, where somebody keeps it, and its record to a process of its own.
+// detached starts the command and leaves it to itself, where somebody keeps it, and its record to a
+// process of its own.
 func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	if r.recorded() == "" {
-		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("--detach: the run cannot be recorded, so it could not be found again"), Hint: "hostler doctor"}
+		return &compute.Error{
+			Kind: compute.ErrUnavailable,
+			Err:  errors.New("--detach: the run cannot be recorded, so it could not be found again"),
+			Hint: "hostler doctor",
+		}
 	}
 	refused := func(err error) error {
 		if errors.Is(err, compute.ErrInvalid) {
@@ -317,7 +335,8 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		return refused(err)
 	}
 	begun := make(chan struct{})
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, io.Discard, struct{ io.Writer }{io.Discard} // two, so that they are kept apart
+	// two, so that they are kept apart
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, io.Discard, struct{ io.Writer }{io.Discard}
 	cmd.Hold = &compute.Hold{Run: r.id(), Keep: true, Begun: sync.OnceFunc(func() { close(begun) })}
 	running, leave := context.WithCancelCause(ctx)
 	var leaving sync.WaitGroup
@@ -350,7 +369,8 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	return r.leaveRun()
 }
 
-// leaveRun gives the record of a run that goes on, and its lease where that is the run's own, to another process.
+// leaveRun gives the record of a run that goes on, and its lease where that is the run's own, to
+// another process.
 func (r *runner) leaveRun() error {
 	r.noteLease()
 	r.rec.Note(func(rec *runlog.Record) { rec.Phases, rec.GiveBack = r.phases, r.temporary })
@@ -364,7 +384,10 @@ func (r *runner) leaveRun() error {
 	}
 	switch {
 	case err != nil && r.temporary:
-		return &compute.Error{ID: r.instance.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("nobody could stay with the run, so it is ended: %w", err)}
+		return &compute.Error{
+			ID: r.instance.ID, Kind: compute.ErrFailed,
+			Err: fmt.Errorf("nobody could stay with the run, so it is ended: %w", err),
+		}
 	case err != nil:
 		_ = term.Printf(r.app.Err, "%s: nobody records the run and says that its lease is used: %v\n", r.app.Program, err)
 	}

@@ -51,7 +51,13 @@ func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []str
 		if from == "" {
 			from = "this machine"
 		}
-		rows = append(rows, []string{one.Time.Local().Format(time.DateTime), term.Line(one.Who), term.Line(one.Via), from, one.Project, one.Act, term.Line(one.Thing), one.Outcome, term.Line(note)})
+		rows = append(
+			rows,
+			[]string{
+				one.Time.Local().Format(time.DateTime), term.Line(one.Who), term.Line(one.Via), from, one.Project,
+				one.Act, term.Line(one.Thing), one.Outcome, term.Line(note),
+			},
+		)
 	}
 	if a.JSON {
 		return nil

@@ -33,7 +33,10 @@ func newMachine(t testing.TB) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir, env: append(os.Environ(), environment(t, dir)...), home: filepath.Join(dir, "home"), work: filepath.Join(dir, "work")}
+	m := &machine{
+		t: t, dir: dir, env: append(os.Environ(), environment(t, dir)...), home: filepath.Join(dir, "home"),
+		work: filepath.Join(dir, "work"),
+	}
 	t.Cleanup(func() {
 		stopKeeper(t, m.env)
 		os.RemoveAll(dir)
@@ -115,7 +118,8 @@ func (m *machine) must(args ...string) string {
 	return out
 }
 
-// TestUnreadableState takes the state directory's permissions away. Root may read everything, so as root the program is run as nobody.
+// TestUnreadableState takes the state directory's permissions away. Root may read everything, so as
+// root the program is run as nobody.
 func TestUnreadableState(t *testing.T) {
 	m := newMachine(t)
 	m.asNobody()
@@ -155,7 +159,8 @@ func TestReadOnlyState(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills the disk under the state: it is said, nothing is handed out twice, and all is well again when there is room.
+// TestFullDisk fills the disk under the state: it is said, nothing is handed out twice, and all is
+// well again when there is room.
 func TestFullDisk(t *testing.T) {
 	m := newMachine(t)
 	m.source("web", "type = fake\nmaximum = 3\n[fake]\nstate = memory\n")

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// BenchmarkDeploy sets up 100 nodes with 5 scripts of 100 ms each, and prints how long that takes against the same scripts begun by hand, all nodes at once.
+// BenchmarkDeploy sets up 100 nodes with 5 scripts of 100 ms each, and prints how long that takes
+// against the same scripts begun by hand, all nodes at once.
 func BenchmarkDeploy(b *testing.B) {
 	const nodes, scripts = 100, 5
 	hostler, _ := built(b)
@@ -36,7 +37,10 @@ func BenchmarkDeploy(b *testing.B) {
 	n := 0
 	deploy := &timed{name: "deploy", run: func() error {
 		n++
-		cmd := exec.Command(hostler, "deploy", fmt.Sprintf("run-%d", n), "-q", "-s", "many", "-b", "five", "--as", "self", "--count", fmt.Sprint(nodes), "--parallel", fmt.Sprint(nodes))
+		cmd := exec.Command(
+			hostler, "deploy", fmt.Sprintf("run-%d", n), "-q", "-s", "many", "-b", "five", "--as", "self", "--count",
+			fmt.Sprint(nodes), "--parallel", fmt.Sprint(nodes),
+		)
 		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		if lines := strings.Count(string(out), "\n"); err != nil || lines != nodes {

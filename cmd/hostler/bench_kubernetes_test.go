@@ -24,8 +24,9 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// What BenchmarkKubernetes has ready, how many of it are asked for at once, and how many pods BenchmarkKubernetesMemory has known. HOSTLER_BENCH_PODS has fewer be ready, to
-// see that it works, and as many fewer be asked for and known.
+// What BenchmarkKubernetes has ready, how many of it are asked for at once, and how many pods
+// BenchmarkKubernetesMemory has known. HOSTLER_BENCH_PODS has fewer be ready, to see that it works,
+// and as many fewer be asked for and known.
 var readyPods, burstPods, knownPods = benched(os.Getenv("HOSTLER_BENCH_PODS"))
 
 func benched(text string) (ready, burst, known int) {
@@ -51,11 +52,18 @@ func (m *machine) socketOf(b testing.TB) string {
 
 // podSource configures a source of pods.
 func (m *machine) podSource(name, config, namespace, more string) {
-	m.source(name, fmt.Sprintf("type = kubernetes\nconcurrency = 0\n%s\n[kubernetes]\nkubeconfig = %s\nnamespace = %s\nimage = debian:13\n", more, config, namespace))
+	m.source(
+		name,
+		fmt.Sprintf(
+			"type = kubernetes\nconcurrency = 0\n%s\n[kubernetes]\nkubeconfig = %s\nnamespace = %s\nimage = debian:13\n",
+			more, config, namespace,
+		),
+	)
 }
 
-// BenchmarkKubernetes measures what a lease of a warm pod costs its caller and the cluster: against the same of a source that asks nobody, and against a claim of a warm sandbox
-// through the same API server.
+// BenchmarkKubernetes measures what a lease of a warm pod costs its caller and the cluster: against
+// the same of a source that asks nobody, and against a claim of a warm sandbox through the same API
+// server.
 func BenchmarkKubernetes(b *testing.B) {
 	hostler, _ := built(b)
 	gate := kubernetesLab.Gate(b)
@@ -69,11 +77,17 @@ func BenchmarkKubernetes(b *testing.B) {
 	m := newMachine(b)
 	m.program = hostler
 	m.podSource("pods", gate.Config, "bench", fmt.Sprintf("reserve = %d\nmaximum = %d", readyPods, readyPods))
-	m.source("fake", fmt.Sprintf("type = fake\nreserve = %d\nmaximum = %d\nconcurrency = 0\nreuse = no\n[fake]\nstate = memory\n", readyPods, readyPods))
+	m.source(
+		"fake",
+		fmt.Sprintf("type = fake\nreserve = %d\nmaximum = %d\nconcurrency = 0\nreuse = no\n[fake]\nstate = memory\n", readyPods, readyPods),
+	)
 	for n := range 5 { // five sources in two namespaces
 		m.podSource(fmt.Sprint("some", n), gate.Config, []string{"bench", "other"}[n%2], "reserve = 0")
 	}
-	if err := os.WriteFile(filepath.Join(m.home, ".config", "hostler", "hostler.conf"), []byte("[director]\nper-source = 64\nper-provider = 64\n"), 0o644); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(m.home, ".config", "hostler", "hostler.conf"),
+		[]byte("[director]\nper-source = 64\nper-provider = 64\n"), 0o644,
+	); err != nil {
 		b.Fatal(err)
 	}
 	begun := time.Now()
@@ -188,7 +202,8 @@ func burst(b *testing.B, c *client.Client, source string, n int) time.Duration {
 	return time.Since(begun)
 }
 
-// claims has warm sandboxes be claimed, one after the other, and returns the median of the times until a watch tells that one is ready.
+// claims has warm sandboxes be claimed, one after the other, and returns the median of the times
+// until a watch tells that one is ready.
 func claims(b *testing.B, n int) time.Duration {
 	b.Helper()
 	const ns = "sandboxes"
@@ -224,7 +239,9 @@ func claims(b *testing.B, n int) time.Duration {
 		at++
 		name := fmt.Sprint("claim-", at)
 		answer, err := do(ctx, http.MethodPost, url, map[string]any{
-			"apiVersion": "extensions.agents.x-k8s.io/v1beta1", "kind": "SandboxClaim", "metadata": map[string]any{"name": name}, "spec": map[string]any{"warmPoolRef": map[string]any{"name": "warm"}},
+			"apiVersion": "extensions.agents.x-k8s.io/v1beta1", "kind": "SandboxClaim",
+			"metadata": map[string]any{"name": name},
+			"spec":     map[string]any{"warmPoolRef": map[string]any{"name": "warm"}},
 		})
 		if err != nil {
 			return err
@@ -253,8 +270,9 @@ func claims(b *testing.B, n int) time.Duration {
 	return t.median()
 }
 
-// BenchmarkKubernetesMemory measures a controller that knows many pods of its installation. They are copies of one that the lab's API server made, with all that it tells of
-// one, told by a server of the benchmark's own as that tells them.
+// BenchmarkKubernetesMemory measures a controller that knows many pods of its installation. They
+// are copies of one that the lab's API server made, with all that it tells of one, told by a server
+// of the benchmark's own as that tells them.
 func BenchmarkKubernetesMemory(b *testing.B) {
 	hostler, _ := built(b)
 	m := newMachine(b)
@@ -284,10 +302,12 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.Method == http.MethodPatch: // the source's policy
-			body, _ := io.ReadAll(r.Body) // all of it before an answer begins: what is left then is thrown away
+			// all of it before an answer begins: what is left then is thrown away
+			body, _ := io.ReadAll(r.Body)
 			_, _ = w.Write(body)
 			return
-		case r.Method != http.MethodGet || r.URL.Query().Get("watch") != "true": // one that is wanted is there, and waits for a node
+		case r.Method != http.MethodGet || r.URL.Query().Get("watch") != "true":
+			// one that is wanted is there, and waits for a node
 			if r.Method == http.MethodPost {
 				var posted struct{ Metadata struct{ Name string } }
 				_ = json.NewDecoder(r.Body).Decode(&posted)
@@ -295,16 +315,26 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 			}
 			name, _ := wanted.Load().(string)
 			id := name[:max(0, strings.LastIndex(name, "-"))]
-			waits := strings.NewReplacer(`"phase":"Running"`, `"phase":"Pending"`, `"running":`, `"waiting":`, `"nodeName"`, `"was"`, was, name, `"pods-1"`, strconv.Quote(id))
+			waits := strings.NewReplacer(
+				`"phase":"Running"`, `"phase":"Pending"`, `"running":`, `"waiting":`, `"nodeName"`, `"was"`, was, name,
+				`"pods-1"`, strconv.Quote(id),
+			)
 			_, _ = waits.WriteString(w, pod.String())
 			return
 		}
 		for n := range knownPods {
-			// Of another source of the installation: they are known, and nothing is done about them.
-			text := strings.NewReplacer("pods-1", fmt.Sprint("elsewhere-", n), `source":"pods"`, `source":"elsewhere"`, "10.0.0.", fmt.Sprintf("10.%d.%d.", n>>8, n&255)).Replace(pod.String())
+			// Of another source of the installation: they are known, and nothing is done about
+			// them.
+			text := strings.NewReplacer(
+				"pods-1", fmt.Sprint("elsewhere-", n), `source":"pods"`, `source":"elsewhere"`, "10.0.0.",
+				fmt.Sprintf("10.%d.%d.", n>>8, n&255),
+			).Replace(pod.String())
 			fmt.Fprintf(w, `{"type":"ADDED","object":%s}`+"\n", text)
 		}
-		fmt.Fprint(w, `{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"999999999","annotations":{"k8s.io/initial-events-end":"true"}}}}`+"\n")
+		fmt.Fprint(
+			w,
+			`{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"999999999","annotations":{"k8s.io/initial-events-end":"true"}}}}`+"\n",
+		)
 		_ = http.NewResponseController(w).Flush()
 		told.Do(func() { close(all) })
 		<-r.Context().Done()
@@ -312,7 +342,10 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 	defer server.Close()
 	defer server.CloseClientConnections()
 	config := filepath.Join(m.dir, "many")
-	text := fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: %q}}], contexts: [{name: a, context: {cluster: a}}], current-context: a}\n", server.URL)
+	text := fmt.Sprintf(
+		"{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: %q}}], contexts: [{name: a, context: {cluster: a}}], current-context: a}\n",
+		server.URL,
+	)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -321,7 +354,8 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 	answering(b, m.socketOf(b))
 	before := resident(b, cmd.Process.Pid)
 	begun := time.Now()
-	asking := m.command("acquire", "-s", "pods") // it waits for a pod that gets no node, and so for the watch
+	// it waits for a pod that gets no node, and so for the watch
+	asking := m.command("acquire", "-s", "pods")
 	if err := asking.Start(); err != nil {
 		b.Fatal(err)
 	}

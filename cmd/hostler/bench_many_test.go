@@ -4,7 +4,8 @@ import (
 	"testing"
 )
 
-// BenchmarkMany has a command on 32 fake instances at once beside the same on one after the other, which is the floor of what waits, and no more.
+// BenchmarkMany has a command on 32 fake instances at once beside the same on one after the other,
+// which is the floor of what waits, and no more.
 func BenchmarkMany(b *testing.B) {
 	m := newMachine(b)
 	m.source("farm", "type = fake\nmaximum = 40\n[fake]\nrun = exec\n")

@@ -27,7 +27,8 @@ const (
 	nodeMore       = 15 // free ones, for what is asked for then
 )
 
-// A benchNode is a node as its user has it: a master of ours, partitions of users of their own where we are root, and a release that needs no building.
+// A benchNode is a node as its user has it: a master of ours, partitions of users of their own
+// where we are root, and a release that needs no building.
 type benchNode struct {
 	*testing.B
 	*machine
@@ -52,7 +53,10 @@ chmod 700 etc/promise/well
 func newBenchNode(b *testing.B, hostler string) *benchNode {
 	m := newMachine(b)
 	m.program = hostler
-	n := &benchNode{B: b, machine: m, root: filepath.Join(m.dir, "n/i"), release: filepath.Join(m.dir, "n/rel"), config: filepath.Join(m.dir, "slapos.cfg")}
+	n := &benchNode{
+		B: b, machine: m, root: filepath.Join(m.dir, "n/i"), release: filepath.Join(m.dir, "n/rel"),
+		config: filepath.Join(m.dir, "slapos.cfg"),
+	}
 	soft := filepath.Join(m.dir, "n/s")
 	n.must(errors.Join(os.Chmod(m.dir, 0o755), os.MkdirAll(n.root, 0o755), os.MkdirAll(soft, 0o755), os.MkdirAll(n.release, 0o755),
 		os.WriteFile(filepath.Join(n.release, "instance"), fmt.Appendf(nil, nodeRelease, nodeServices), 0o755)))
@@ -68,7 +72,10 @@ func newBenchNode(b *testing.B, hostler string) *benchNode {
 			n.must(errors.Join(os.Chown(filepath.Join(n.root, id), 61700+i, 61700+i), os.Chown(soft, 61699, 61699)))
 		}
 	}
-	n.must(os.WriteFile(filepath.Join(m.dir, "master.cfg"), []byte("[slapproxy]\nport = 0\ndatabase_uri = "+filepath.Join(m.dir, "master.db")+"\n"), 0o600))
+	n.must(os.WriteFile(
+		filepath.Join(m.dir, "master.cfg"),
+		[]byte("[slapproxy]\nport = 0\ndatabase_uri = "+filepath.Join(m.dir, "master.db")+"\n"), 0o600,
+	))
 	log := filepath.Join(m.dir, "master.log")
 	n.begin("slapos", "proxy", "start", "--cfg", filepath.Join(m.dir, "master.cfg"), "--log-file", log)
 	n.until("the master listens", func() bool {
@@ -177,7 +184,8 @@ func (n *benchNode) of(name string, value float64, unit string, goal float64) {
 	row(n.B, name, value, unit, fmt.Sprintf("< %g: %.2f of it", goal, value/goal))
 }
 
-// BenchmarkNode measures a node of a SlapOS master as its user has it: 100 partitions with 500 processes, by the program itself.
+// BenchmarkNode measures a node of a SlapOS master as its user has it: 100 partitions with 500
+// processes, by the program itself.
 func BenchmarkNode(b *testing.B) {
 	hostler, _ := built(b)
 	n := newBenchNode(b, hostler)
@@ -264,7 +272,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// anonymous is how much memory a process has beside its program's pages, which others that run it share, in MiB.
+// anonymous is how much memory a process has beside its program's pages, which others that run it
+// share, in MiB.
 func anonymous(b *testing.B, pid int) float64 {
 	b.Helper()
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))

@@ -64,13 +64,15 @@ func peers(b *testing.B) func(args ...string) map[rowKey]peerRow {
 	}
 }
 
-// servedPool starts a controller with n ready instances that need no cleaning, and returns its process and its socket.
+// servedPool starts a controller with n ready instances that need no cleaning, and returns its
+// process and its socket.
 func servedPool(b testing.TB, hostler string, n int, more string) (m *machine, cmd *exec.Cmd, socket string) {
 	b.Helper()
 	m = newMachine(b)
 	m.program = hostler
 	m.source("p", fmt.Sprintf("type = fake\nreserve = %d\nreuse = as-is\n%s[fake]\nstate = memory\n", n, more))
-	m.source("one", "type = fake\nmaximum = 1\nreuse = as-is\n[fake]\nstate = memory\n") // to wait for
+	// to wait for
+	m.source("one", "type = fake\nmaximum = 1\nreuse = as-is\n[fake]\nstate = memory\n")
 	cmd = m.serving(b)
 	for _, v := range m.env {
 		if run, ok := strings.CutPrefix(v, "XDG_RUNTIME_DIR="); ok {
@@ -118,8 +120,9 @@ func answering(b testing.TB, socket string) time.Duration {
 	}
 }
 
-// BenchmarkPeers measures taking and giving back through the controller with the harness that measures our peers, in one run of it. The state is on the
-// disk before any answer (SQLite, WAL, synchronous FULL), as in the rows of `whole`; Boskos keeps nothing on a disk.
+// BenchmarkPeers measures taking and giving back through the controller with the harness that
+// measures our peers, in one run of it. The state is on the disk before any answer (SQLite, WAL,
+// synchronous FULL), as in the rows of `whole`; Boskos keeps nothing on a disk.
 func BenchmarkPeers(b *testing.B) {
 	run := peers(b)
 	hostler, _ := built(b)

@@ -20,10 +20,14 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// durablePair is the least that a durable hand-out and return cost: two transactions on a bare store, each changing one indexed row.
+// durablePair is the least that a durable hand-out and return cost: two transactions on a bare
+// store, each changing one indexed row.
 func durablePair(b *testing.B) func() error {
 	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "floor.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	db, err := sql.Open(
+		"sqlite",
+		"file:"+filepath.Join(b.TempDir(), "floor.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)",
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -38,7 +42,9 @@ func durablePair(b *testing.B) func() error {
 			b.Fatal(err)
 		}
 	}
-	take, err := db.Prepare("UPDATE inst SET state = 'leased', owner = ? WHERE id = (SELECT id FROM inst WHERE pool = 'p' AND state = 'ready' ORDER BY id LIMIT 1) RETURNING id")
+	take, err := db.Prepare(
+		"UPDATE inst SET state = 'leased', owner = ? WHERE id = (SELECT id FROM inst WHERE pool = 'p' AND state = 'ready' ORDER BY id LIMIT 1) RETURNING id",
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -56,7 +62,8 @@ func durablePair(b *testing.B) func() error {
 	}
 }
 
-// warmEngine is an engine with n sandboxes ready, none of which is cleaned while it is measured: that is for whoever comes behind.
+// warmEngine is an engine with n sandboxes ready, none of which is cleaned while it is measured:
+// that is for whoever comes behind.
 func warmEngine(b *testing.B, program string, n int) *pool.Pool {
 	b.Helper()
 	dir := b.TempDir()
@@ -95,7 +102,8 @@ func warmEngine(b *testing.B, program string, n int) *pool.Pool {
 	return engine
 }
 
-// BenchmarkSandbox measures what the user of a warm sandbox waits for: in one process with the engine, and as command lines.
+// BenchmarkSandbox measures what the user of a warm sandbox waits for: in one process with the
+// engine, and as command lines.
 func BenchmarkSandbox(b *testing.B) {
 	const rounds = 60
 	hostler, bare := built(b)

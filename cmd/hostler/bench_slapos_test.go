@@ -14,8 +14,9 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// BenchmarkSlaposStart measures what a slapos command costs of a processor, in user and in system mode: one that only says something, and one that asks a master. The floor is a Go
-// program that prints a line. Other load on the machine changes that little.
+// BenchmarkSlaposStart measures what a slapos command costs of a processor, in user and in system
+// mode: one that only says something, and one that asks a master. The floor is a Go program that
+// prints a line. Other load on the machine changes that little.
 func BenchmarkSlaposStart(b *testing.B) {
 	hostler, bare := built(b)
 	m := newMachine(b)
@@ -54,7 +55,10 @@ func BenchmarkSlaposStart(b *testing.B) {
 		slices.Sort(spent[i])
 		median[i] = ms(spent[i][len(spent[i])/2])
 	}
-	fmt.Printf("\nprocessor time, medians of 50: bare %.2f ms, slapos service --help %.2f ms, slapos service list %.2f ms\n", median[0], median[1], median[2])
+	fmt.Printf(
+		"\nprocessor time, medians of 50: bare %.2f ms, slapos service --help %.2f ms, slapos service list %.2f ms\n",
+		median[0], median[1], median[2],
+	)
 	row(b, "slapos service --help, processor", median[1], "ms", "< 10 (reference: 400)")
 	row(b, "slapos service list, processor", median[2], "ms", "< 10 (reference: 400)")
 	row(b, "slapos service --help / a program that prints a line", median[1]/median[0], "x", "")

@@ -70,7 +70,10 @@ func (s *syncBench) measure(rounds int) {
 	fmt.Printf("\n%d rounds, load %s%-46s %8s %8s %8s %8s\n", rounds, load, "", "median", "min", "p90", "CPU, ms")
 	for _, c := range s.all {
 		sorted := slices.Sorted(slices.Values(c.took))
-		fmt.Printf("%-46s %8.1f %8.1f %8.1f %8.1f\n", c.name, ms(half(c.took)), ms(sorted[0]), ms(sorted[len(sorted)*9/10]), ms(half(c.cpu)))
+		fmt.Printf(
+			"%-46s %8.1f %8.1f %8.1f %8.1f\n", c.name, ms(half(c.took)), ms(sorted[0]), ms(sorted[len(sorted)*9/10]),
+			ms(half(c.cpu)),
+		)
 	}
 	s.all = nil
 }
@@ -81,7 +84,10 @@ func plant(b *testing.B, m *machine, dir string, files int) {
 	body := bytes.Repeat([]byte("some text\n"), 60)
 	for i := range files {
 		name := filepath.Join(dir, fmt.Sprintf("d%02d", i/100), fmt.Sprintf("file%04d", i))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, fmt.Appendf(body[:len(body):len(body)], "%d\n", i), 0o644)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(name), 0o755),
+			os.WriteFile(name, fmt.Appendf(body[:len(body):len(body)], "%d\n", i), 0o644),
+		); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -92,8 +98,10 @@ func plant(b *testing.B, m *machine, dir string, files int) {
 	}
 }
 
-// BenchmarkSync measures runs that take the working tree along, on a host of the lab over ssh, beside what plain tools take for it: floor A is ssh over a master, floor B
-// rsync and ssh over one. It prints the table of what is aimed for with its ratios. With -short it goes round twice, to see that all of it works.
+// BenchmarkSync measures runs that take the working tree along, on a host of the lab over ssh,
+// beside what plain tools take for it: floor A is ssh over a master, floor B rsync and ssh over
+// one. It prints the table of what is aimed for with its ratios. With -short it goes round twice,
+// to see that all of it works.
 func BenchmarkSync(b *testing.B) {
 	rounds := 15
 	if testing.Short() {
@@ -146,7 +154,10 @@ func BenchmarkSync(b *testing.B) {
 		}
 		plant(b, m, s.tree, size.files)
 		there := fmt.Sprintf("/root/copy%d", size.files)
-		floor := []string{"sh", "-c", "git ls-files -co --exclude-standard -z | rsync -a --from0 --files-from=- -e '" + ssh + "' . " + host + ":" + there + "/ && " + ssh + " " + host + " true"}
+		floor := []string{
+			"sh", "-c",
+			"git ls-files -co --exclude-standard -z | rsync -a --from0 --files-from=- -e '" + ssh + "' . " + host + ":" + there + "/ && " + ssh + " " + host + " true",
+		}
 		ours := []string{hostler, "run", "far", "--sync", "--", "true"}
 		count := 0
 		edit := func() error {
@@ -164,9 +175,14 @@ func BenchmarkSync(b *testing.B) {
 		where := strings.TrimSpace(run(b, s, hostler, "run", "far", "--sync", "--", "sh", "-c", `echo "$HOSTLER_WORKSPACE"`))
 		gone := func() error {
 			meta := filepath.Join(filepath.Dir(where), ".hostler", filepath.Base(where))
-			return errors.Join(os.RemoveAll(kv["root"+n]+where), os.RemoveAll(kv["root"+n]+meta), os.RemoveAll(filepath.Join(m.dir, "home", ".cache", "hostler", "sync")))
+			return errors.Join(
+				os.RemoveAll(kv["root"+n]+where), os.RemoveAll(kv["root"+n]+meta),
+				os.RemoveAll(filepath.Join(m.dir, "home", ".cache", "hostler", "sync")),
+			)
 		}
-		cold, floorCold := s.add(label("first"), gone, ours...), s.add(label("first: floor B"), func() error { return os.RemoveAll(kv["root"+n] + there) }, floor...)
+		cold, floorCold := s.add(label("first"), gone, ours...), s.add(
+			label("first: floor B"), func() error { return os.RemoveAll(kv["root"+n] + there) }, floor...,
+		)
 		s.measure(min(rounds, 7))
 		row(b, label("first / floor B"), ms(half(cold.took))/ms(half(floorCold.took)), "x", "<= 1")
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// The benchmarks here measure whole processes against a floor in the same run, one after the other in turn, and print ratios. Their first loop is
-// the measurement; b.N is not used.
+// The benchmarks here measure whole processes against a floor in the same run, one after the other
+// in turn, and print ratios. Their first loop is the measurement; b.N is not used.
 
 // built builds the program, and one that prints a line, as the Makefile builds.
 func built(b *testing.B) (hostler, bare string) {
@@ -106,7 +106,8 @@ func BenchmarkProcesses(b *testing.B) {
 	row(b, "hostler release", ms(release.median()), "ms", "<= 16 (crcache: 80 to 180)")
 }
 
-// BenchmarkSSH measures commands on a host behind ssh: over a kept connection, and as processes through the keeper.
+// BenchmarkSSH measures commands on a host behind ssh: over a kept connection, and as processes
+// through the keeper.
 func BenchmarkSSH(b *testing.B) {
 	m, _ := sshMachine(b)
 	ssh, err := exec.LookPath("ssh")
@@ -151,5 +152,8 @@ func BenchmarkSSH(b *testing.B) {
 	fmt.Printf("\nmedians: ssh %.1f ms, a command over the kept connection %.2f ms, ssh through a master %.1f ms, hostler run %.1f ms\n",
 		ms(fresh.median()), ms(kept.median())/10, ms(through.median()), ms(run.median()))
 	row(b, "ssh HOST true / a command over the kept connection", ms(fresh.median())/(ms(kept.median())/10), "x", ">= 20")
-	row(b, "hostler run / (hostler version + ssh through a master)", ms(run.median())/(ms(version.median())+ms(through.median())), "x", "<= 1")
+	row(
+		b, "hostler run / (hostler version + ssh through a master)",
+		ms(run.median())/(ms(version.median())+ms(through.median())), "x", "<= 1",
+	)
 }

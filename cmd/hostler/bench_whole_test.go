@@ -27,11 +27,12 @@ const (
 	manyWatchers  = 500
 )
 
-// BenchmarkController measures a controller that has a lot to look after: its memory, what it does when nobody asks, a page of the list, and how long it takes
-// to answer again after kill -9.
+// BenchmarkController measures a controller that has a lot to look after: its memory, what it does
+// when nobody asks, a page of the list, and how long it takes to answer again after kill -9.
 func BenchmarkController(b *testing.B) {
 	hostler, _ := built(b)
-	m, cmd, socket := servedPool(b, hostler, manyInstances, fmt.Sprintf("maximum = %d\nttl = 10h\n", manyInstances)) // what is leased is not made anew
+	// what is leased is not made anew
+	m, cmd, socket := servedPool(b, hostler, manyInstances, fmt.Sprintf("maximum = %d\nttl = 10h\n", manyInstances))
 	c, err := client.New(client.Options{Socket: socket})
 	if err != nil {
 		b.Fatal(err)
@@ -55,7 +56,13 @@ func BenchmarkController(b *testing.B) {
 	for range manyWaiting {
 		all.Go(func() {
 			var once sync.Once
-			_, err := c.Acquire(ctx, compute.Request{Source: "one", Count: 1, Owner: "root", Wait: -1, Notify: func(compute.Progress) { once.Do(func() { waiting.Add(1) }) }})
+			_, err := c.Acquire(
+				ctx,
+				compute.Request{
+					Source: "one", Count: 1, Owner: "root", Wait: -1,
+					Notify: func(compute.Progress) { once.Do(func() { waiting.Add(1) }) },
+				},
+			)
 			if ctx.Err() == nil {
 				b.Errorf("a waiter: %v", err)
 			}
@@ -66,12 +73,15 @@ func BenchmarkController(b *testing.B) {
 	for range manyWatchers {
 		all.Go(func() {
 			watching.Add(1)
-			if err := c.Watch(ctx, compute.EventQuery{After: last[0].ID, Source: "one"}, func(compute.Event) error { return nil }); ctx.Err() == nil {
+			if err := c.Watch(
+				ctx, compute.EventQuery{After: last[0].ID, Source: "one"}, func(compute.Event) error { return nil },
+			); ctx.Err() == nil {
 				b.Errorf("a watcher: %v", err)
 			}
 		})
 	}
-	for end := time.Now().Add(5 * time.Minute); waiting.Load() < manyWaiting || watching.Load() < manyWatchers; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); waiting.Load() < manyWaiting ||
+		watching.Load() < manyWatchers; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatalf("%d wait and %d watch", waiting.Load(), watching.Load())
 		}
@@ -103,7 +113,9 @@ func BenchmarkController(b *testing.B) {
 		row(b, fmt.Sprintf("after kill -9 with %d leases, until it answers", leases), ms(answering(b, socket)), "ms", "< 1000")
 		status, err := c.Status(b.Context())
 		must(err)
-		if i := slices.IndexFunc(status, func(s compute.SourceStatus) bool { return s.Name == "p" }); i < 0 || status[i].Counts.InUse() != leases {
+		if i := slices.IndexFunc(
+			status, func(s compute.SourceStatus) bool { return s.Name == "p" },
+		); i < 0 || status[i].Counts.InUse() != leases {
 			b.Errorf("status after it: %+v", status)
 		}
 	}

@@ -61,7 +61,8 @@ func newBrowser(t *testing.T, url string, more ...chromedp.ExecAllocatorOption) 
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b := &browser{t: t, ctx: ctx, url: url, marks: make(chan string, 16)}
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // it lives as long as this context
+	// it lives as long as this context
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatalf("the browser does not start: %v", err)
 	}
 	said := chromedp.Console(ctx)
@@ -97,7 +98,8 @@ func (b *browser) hear(m chromedp.ConsoleMessage) {
 	}
 }
 
-// quiet fails if the console has complained since it was last asked, but for lines with one of these texts.
+// quiet fails if the console has complained since it was last asked, but for lines with one of
+// these texts.
 func (b *browser) quiet(but ...string) {
 	b.t.Helper()
 	b.said++
@@ -159,9 +161,15 @@ func evaluate[T any](b *browser, script string) T {
 func (b *browser) size(width, height int64, dark bool) chromedp.Action[chromedp.Void] {
 	scheme := map[bool]string{true: "dark", false: "light"}[dark]
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
+		_, err := cdp.Call(
+			ctx, t, emulation.SetDeviceMetricsOverride,
+			emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500},
+		)
 		if err == nil {
-			_, err = cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+			_, err = cdp.Call(
+				ctx, t, emulation.SetEmulatedMedia,
+				emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}},
+			)
 		}
 		return err
 	})
@@ -205,7 +213,8 @@ func (b *browser) press(keys string) {
 		for _, r := range keys {
 			for _, e := range kb.Encode(r) {
 				switch e.Type {
-				case kb.KeyChar: // as of a real key: there is none where the page has handled the key itself
+				case kb.KeyChar:
+					// as of a real key: there is none where the page has handled the key itself
 					continue
 				case kb.KeyDown:
 					if k := kb.Keys[r]; k != nil && k.Text != "" {
@@ -224,7 +233,10 @@ func (b *browser) press(keys string) {
 // focused is the name of what has the focus, as a screen reader says it, nearly.
 func (b *browser) focused() string {
 	b.t.Helper()
-	return strings.TrimSpace(evaluate[string](b, `(e => e.getAttribute("aria-label") || e.labels?.[0]?.innerText || e.innerText || e.tagName)(document.activeElement)`))
+	return strings.TrimSpace(evaluate[string](
+		b,
+		`(e => e.getAttribute("aria-label") || e.labels?.[0]?.innerText || e.innerText || e.tagName)(document.activeElement)`,
+	))
 }
 
 // tabTo presses Tab until something has the focus. Each stop must be seen to have it.
@@ -235,7 +247,10 @@ func (b *browser) tabTo(name string) {
 		b.press("\t")
 		now := b.focused()
 		passed = append(passed, now)
-		if !evaluate[bool](b, `(e => e === document.body || getComputedStyle(e).outlineStyle !== "none" && parseFloat(getComputedStyle(e).outlineWidth) >= 2)(document.activeElement)`) {
+		if !evaluate[bool](
+			b,
+			`(e => e === document.body || getComputedStyle(e).outlineStyle !== "none" && parseFloat(getComputedStyle(e).outlineWidth) >= 2)(document.activeElement)`,
+		) {
 			b.t.Errorf("%q has the focus, and it does not show", now)
 		}
 		if now == name {
@@ -267,8 +282,8 @@ func (b *browser) shot(name string) {
 	}
 }
 
-// legible fails where text stands out too little from what is behind it (WCAG 2.2, AA), where something is wider than the window, and where what can be
-// used has no name.
+// legible fails where text stands out too little from what is behind it (WCAG 2.2, AA), where
+// something is wider than the window, and where what can be used has no name.
 func (b *browser) legible(where string) {
 	b.t.Helper()
 	for _, w := range evaluate[[]string](b, legible) {

@@ -34,7 +34,8 @@ int x(void){return OK;}' >x.c; echo 'int x(void); int main(void){return x()-1;}'
 	{name: "a failing build", tools: "make gcc", make: `printf 'all:\n\tgcc -c bad.c\n' >Makefile; echo 'int main(' >bad.c`, build: `make`},
 	{name: "a symlinked directory", tools: "make gcc", make: `mkdir real; echo 'int main(void){return 3;}' >real/a.c; ln -s real src
 printf 'src/a: src/a.c\n\tgcc -o $@ $<\n' >Makefile`, build: `make; src/a`},
-	{name: "shell", tools: "sh awk sed", make: `printf '#!/bin/sh\nset -e\nmkdir -p out; for i in a b; do echo $i | sed s/a/c/ >out/$i; done; awk 1 out/* >all; exit 5\n' >build.sh; chmod +x build.sh`,
+	{name: "shell", tools: "sh awk sed",
+		make:  `printf '#!/bin/sh\nset -e\nmkdir -p out; for i in a b; do echo $i | sed s/a/c/ >out/$i; done; awk 1 out/* >all; exit 5\n' >build.sh; chmod +x build.sh`,
 		build: `./build.sh`},
 	{name: "git", tools: "git", make: `git init -q -b main; git config user.name n; git config user.email e@x; echo a >a; git add a`,
 		build: `export GIT_AUTHOR_DATE=@1000000000+0000 GIT_COMMITTER_DATE=@1000000000+0000
@@ -42,7 +43,8 @@ git status --short && git commit -qm one && echo b >>a && git commit -qam two &&
 		namesAlone: `\./\.git/.*`},
 	{name: "a submodule", tools: "git make", make: `mkdir in out; cd in; git init -q; git config user.name n; git config user.email e@x
 printf 'all:\n\techo built >made\n' >Makefile; git add .; git commit -qm in; cd ../out; git init -q; git -c protocol.file.allow=always submodule --quiet add ../in sub`,
-		build: `cd out && git submodule status --recursive >state && git -C sub log --format=%s >log && make -C sub`, namesAlone: `.*/\.git/.*`},
+		build:      `cd out && git submodule status --recursive >state && git -C sub log --format=%s >log && make -C sub`,
+		namesAlone: `.*/\.git/.*`},
 	{name: "Python with tests", tools: "python3", make: `mkdir p; touch p/__init__.py; echo 'def f(): return 1' >p/m.py
 printf 'import unittest\nfrom p.m import f\nclass T(unittest.TestCase):\n  def test(self): self.assertEqual(f(), 1)\n' >test_m.py`,
 		build: `python3 -B -m unittest -q`, namesAlone: `.*\.pyc`, needsOwnHome: true},
@@ -55,7 +57,8 @@ z.writestr("one-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is
 z.writestr("one-1.0.dist-info/RECORD", "one.py,,\none-1.0.dist-info/METADATA,,\none-1.0.dist-info/WHEEL,,\none-1.0.dist-info/RECORD,,\n")
 E`, build: `pip3 install -q --disable-pip-version-check --no-index --find-links w --target lib one && PYTHONPATH=lib python3 -B -c 'import one; print(one.x)' >out`,
 		namesAlone: `.*\.pyc`, needsOwnHome: true},
-	{name: "a virtual environment", tools: "python3", make: `python3 -m venv --without-pip .venv; echo 'import sys; print(sys.prefix)' >t.py`,
+	{name: "a virtual environment", tools: "python3",
+		make:  `python3 -m venv --without-pip .venv; echo 'import sys; print(sys.prefix)' >t.py`,
 		build: `.venv/bin/python t.py >out`, needsOwnHome: true},
 	{name: "node with workspaces", tools: "node npm", make: `mkdir -p a b; echo '{"name":"all","private":true,"workspaces":["a","b"]}' >package.json
 echo '{"name":"a","version":"1.0.0","scripts":{"build":"node -e \"require(\\\"fs\\\").writeFileSync(\\\"out\\\",require(\\\"b\\\"))\""},"dependencies":{"b":"1.0.0"}}' >a/package.json
@@ -77,8 +80,8 @@ printf '[package]\nname = "dep"\nversion = "1.0.0"\nedition = "2021"\n' >dep/Car
 		build: `CARGO_INCREMENTAL=0 cargo build -q --offline && target/debug/top`, namesAlone: `\./target/.*`, needsOwnHome: true},
 }
 
-// TestBuilds: what people build goes the same way in a sandbox as outside: the same exit status, and
-// the same files. The sandbox comes first, since nothing of what it writes is left.
+// TestBuilds: what people build goes the same way in a sandbox as outside: the same exit status,
+// and the same files. The sandbox comes first, since nothing of what it writes is left.
 func TestBuilds(t *testing.T) {
 	sandboxes(t)
 	m := shownMachine(t)

@@ -72,7 +72,8 @@ purpose: by this command, or by each set-up of a source that lists it (bundles =
 		Use: "list", Short: "List the bundles that are configured", Example: "  hostler bundle list", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.bundleList() },
 	}, &cobra.Command{
-		Use: "show BUNDLE", Short: "Show what a bundle holds", Example: "  hostler bundle show web", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeBundles,
+		Use: "show BUNDLE", Short: "Show what a bundle holds", Example: "  hostler bundle show web",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeBundles,
 		RunE: func(_ *cobra.Command, args []string) error { return a.bundleShow(args[0]) },
 	}, newBundleRender(a), newBundleApply(a))
 	return cmd
@@ -95,7 +96,8 @@ func (a *app) completeBundles(cmd *cobra.Command, _ []string, _ string) (candida
 
 func (a *app) viewBundle(b *config.Bundle, d *bundle.Definition) bundleView {
 	v := bundleView{
-		Name: b.Name, Description: d.Description, File: b.File, Digest: d.Digest, Include: []string{}, Args: map[string]string{}, Files: []string{}, Scripts: []string{},
+		Name: b.Name, Description: d.Description, File: b.File, Digest: d.Digest, Include: []string{},
+		Args: map[string]string{}, Files: []string{}, Scripts: []string{},
 		Pubkeys: listed(d.Pubkeys), Shadows: listed(b.Shadowed), Error: text(d.Err),
 	}
 	for _, i := range d.Include {
@@ -122,7 +124,10 @@ func (a *app) bundleList() error {
 	for _, b := range a.cfg.Bundles {
 		v := a.viewBundle(b, set[b.Name])
 		views = append(views, v)
-		rows = append(rows, []string{b.Name, fmt.Sprint(len(v.Files)), fmt.Sprint(len(v.Scripts)), term.Line(v.Description), term.Line(v.Error)})
+		rows = append(
+			rows,
+			[]string{b.Name, fmt.Sprint(len(v.Files)), fmt.Sprint(len(v.Scripts)), term.Line(v.Description), term.Line(v.Error)},
+		)
 	}
 	if a.JSON {
 		return a.PrintJSON(views)
@@ -147,7 +152,8 @@ func (a *app) bundleShow(name string) error {
 	for _, arg := range set[name].Args {
 		args = append(args, arg.Name+" = "+v.Args[arg.Name])
 	}
-	for _, line := range [][]string{{"bundle", v.Name}, {"description", v.Description}, {"file", v.File}, {"digest", v.Digest}, {"error", v.Error},
+	for _, line := range [][]string{{"bundle", v.Name}, {"description", v.Description}, {"file", v.File},
+		{"digest", v.Digest}, {"error", v.Error},
 		append([]string{"shadows"}, v.Shadows...), append([]string{"include"}, v.Include...), append([]string{"argument"}, args...),
 		append([]string{"key"}, v.Pubkeys...), append([]string{"file"}, v.Files...), append([]string{"script"}, v.Scripts...)} {
 		for _, value := range line[1:] {
@@ -221,7 +227,10 @@ With --user-data, print the bundle as user data for cloud-init: a computer that 
 			return a.bundleRender(cmd.Context(), args[0], vars, facts)
 		},
 	}
-	cmd.Flags().StringArrayVarP(&vars, "var", "t", nil, "give a variable a value: `NAME=VALUE`; VALUE may be env:NAME, file:PATH or command:WORDS")
+	cmd.Flags().StringArrayVarP(
+		&vars, "var", "t", nil,
+		"give a variable a value: `NAME=VALUE`; VALUE may be env:NAME, file:PATH or command:WORDS",
+	)
 	cmd.Flags().StringArrayVar(&facts, "fact", nil, "take this for a fact of the computer: `NAME=VALUE`")
 	cmd.Flags().BoolVar(&boot, "user-data", false, "print user data for cloud-init")
 	cmd.Flags().BoolVar(&secrets, "secrets", false, "let secrets into user data, where all on the computer can read them")
@@ -265,7 +274,10 @@ func renderFacts(facts []string) (bundle.Facts, error) {
 	for _, f := range facts {
 		k, v, ok := strings.Cut(f, "=")
 		if !ok || !slices.Contains(bundle.FactNames, k) && !strings.HasPrefix(k, "fact.") && !strings.HasPrefix(k, "tool.") {
-			return nil, term.Invalid("--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "), "--fact %s: there is no such fact", f)
+			return nil, term.Invalid(
+				"--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "),
+				"--fact %s: there is no such fact", f,
+			)
 		}
 		known[k] = v
 	}
@@ -305,7 +317,10 @@ func (a *app) bundleRender(ctx context.Context, name string, vars, facts []strin
 		}
 	}
 	if one {
-		return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("bundle %s has no script or template %q: it has %s", b, rest, strings.Join(names, ", "))}
+		return &compute.Error{
+			Kind: compute.ErrNotFound,
+			Err:  fmt.Errorf("bundle %s has no script or template %q: it has %s", b, rest, strings.Join(names, ", ")),
+		}
 	}
 	return nil
 }

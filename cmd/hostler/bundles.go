@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// bundleSet is all bundles that are configured; the caller may add to it. What is wrong with one shows when it is used.
+// bundleSet is all bundles that are configured; the caller may add to it. What is wrong with one
+// shows when it is used.
 func (a *app) bundleSet() (bundle.Set, error) {
 	cfg, err := a.configuration()
 	if err != nil {
@@ -91,7 +92,8 @@ func factsOf(i *compute.Instance) bundle.Facts {
 	return f
 }
 
-// setUp applies a source's bundles to an instance that is being made, or was cleaned. What scripts print goes to the instance's log.
+// setUp applies a source's bundles to an instance that is being made, or was cleaned. What scripts
+// print goes to the instance's log.
 func (a *app) setUp(ctx context.Context, c pool.HookCall, def definition, state string) error {
 	set, err := a.bundleSet()
 	if err != nil {

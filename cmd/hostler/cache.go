@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 )
 
-// cacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else ~/.cache/hostler. It is not made here.
+// cacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else
+// ~/.cache/hostler. It is not made here.
 func cacheDir() (string, error) {
-	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) { // a relative one is to be ignored, says its specification
+	// a relative one is to be ignored, says its specification
+	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}
 	h, err := home()

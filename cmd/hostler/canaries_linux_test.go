@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// canariesEnv tells the test in a mount name space of its own whose sandbox it is to look into, and where it is to make its world.
+// canariesEnv tells the test in a mount name space of its own whose sandbox it is to look into, and
+// where it is to make its world.
 const canariesEnv = "HOSTLER_TEST_CANARIES"
 
 // told are files that sandboxes have copies of, with lines that have to be missed.
@@ -24,8 +25,9 @@ var told = map[string]string{
 	".config/go/env":      "GOFLAGS=-mod=mod\nGOPROXY=https://you:CANARY@example.com\n",
 }
 
-// TestCanaries: of some 300 files in which some 190 programs keep what nobody else is to know, for all the machine to read, none is seen in a sandbox, by
-// whichever of three mounts of its file system and two in places that are shown. For root and for an ordinary user, through the program.
+// TestCanaries: of some 300 files in which some 190 programs keep what nobody else is to know, for
+// all the machine to read, none is seen in a sandbox, by whichever of three mounts of its file
+// system and two in places that are shown. For root and for an ordinary user, through the program.
 func TestCanaries(t *testing.T) {
 	if text := os.Getenv(canariesEnv); text != "" {
 		uid, base, _ := strings.Cut(text, ":")
@@ -72,11 +74,17 @@ chown UID:UID RUN
 		t.Fatalf("%v\n%s", err, out)
 	}
 	defer func() { // the base can be removed when nothing of it is mounted
-		_ = exec.Command("umount", "-l", "/var/lib", "/mnt/all", "/opt/go-home", "/opt/node-all", "/srv/data", "/etc", "/opt", "/srv", "/mnt").Run()
+		_ = exec.Command(
+			"umount", "-l", "/var/lib", "/mnt/all", "/opt/go-home", "/opt/node-all", "/srv/data", "/etc", "/opt", "/srv",
+			"/mnt",
+		).Run()
 	}()
 	planted := plantSecrets(t, base, home)
 	for from, to := range map[string]string{home: "/srv/data", "/": "/mnt/all"} {
-		if out, err := exec.Command("sh", "-c", "mount --bind "+from+" "+to+" && mount --bind "+from+" "+map[string]string{home: "/opt/go-home", "/": "/opt/node-all"}[from]).CombinedOutput(); err != nil {
+		if out, err := exec.Command(
+			"sh", "-c",
+			"mount --bind "+from+" "+to+" && mount --bind "+from+" "+map[string]string{home: "/opt/go-home", "/": "/opt/node-all"}[from],
+		).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
@@ -106,7 +114,10 @@ while IFS= read -r p; do if grep -qs $word "$p"; then echo "READ $p"; fi; done <
 grep -rIls $word /etc /opt /srv /mnt /media /home /var /root /run /tmp /usr/local ~ | sed 's/^/FOUND /'
 git config user.name; cat ~/.cargo/config.toml ~/.config/go/env
 `
-	err = errors.Join(os.WriteFile(filepath.Join(project, "ways"), []byte(strings.Join(ways, "\n")+"\n"), 0o644), os.WriteFile(filepath.Join(project, "look"), []byte(look), 0o644))
+	err = errors.Join(
+		os.WriteFile(filepath.Join(project, "ways"), []byte(strings.Join(ways, "\n")+"\n"), 0o644),
+		os.WriteFile(filepath.Join(project, "look"), []byte(look), 0o644),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +137,8 @@ git config user.name; cat ~/.cargo/config.toml ~/.config/go/env
 	if n := strings.Count(string(out), "READ ") + strings.Count(string(out), "FOUND "); n > 0 || strings.Contains(string(out), "CANARY") {
 		t.Errorf("of %d files at %d places %d are read:\n%s", len(planted), len(ways), n, out)
 	}
-	for _, want := range []string{"You", "jobs = 2", "GOFLAGS=-mod=mod"} { // what is no secret of these files is there
+	// what is no secret of these files is there
+	for _, want := range []string{"You", "jobs = 2", "GOFLAGS=-mod=mod"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

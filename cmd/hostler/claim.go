@@ -32,7 +32,8 @@ type claimOptions struct {
 	raw        bool // what is said goes to a terminal that is raw
 }
 
-// claim is an instance as one command of ours has it: found by a name or acquired for it, used while it lasts, and given back where it was acquired.
+// claim is an instance as one command of ours has it: found by a name or acquired for it, used
+// while it lasts, and given back where it was acquired.
 type claim struct {
 	app *app
 	ask claimOptions
@@ -41,14 +42,16 @@ type claim struct {
 	who       compute.Who
 	instance  compute.Instance
 	lease     compute.Lease
-	temporary bool                // acquired for this command alone
-	direct    string              // the source of type local that is used without a lease, as crcache did; "": none
-	given     *compute.Lease      // what was acquired for it already; nil: it acquires
-	ordered   *compute.Request    // by which it was acquired; nil: it had been there
-	orderedAt time.Time           // when it was made first
-	moved     func(compute.Lease) // told of another that was acquired in the place of one that had ended; may be nil
-	retaken   time.Duration       // that this took
-	queued    time.Duration       // that it waited for its turn
+	temporary bool // acquired for this command alone
+	// the source of type local that is used without a lease, as crcache did; "": none
+	direct    string
+	given     *compute.Lease   // what was acquired for it already; nil: it acquires
+	ordered   *compute.Request // by which it was acquired; nil: it had been there
+	orderedAt time.Time        // when it was made first
+	// told of another that was acquired in the place of one that had ended; may be nil
+	moved   func(compute.Lease)
+	retaken time.Duration // that this took
+	queued  time.Duration // that it waited for its turn
 
 	early    <-chan compute.Conn // what dialEarly found; nil: nobody asked
 	earlyFor string              // the name that it was asked for
@@ -85,7 +88,8 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		if source, err = a.sourceName(); err != nil {
 			return err
 		}
-	} else if lease, err := engine.Use(ctx, c.who, compute.ID(name)); err == nil { // one read, where Resolve and Use would be two
+	} else if lease, err := engine.Use(ctx, c.who, compute.ID(name)); err == nil {
+		// one read, where Resolve and Use would be two
 		c.lease, c.instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
 		if c.ask.describe {
 			c.instance, _, err = engine.Resolve(ctx, string(lease.Instance))
@@ -165,7 +169,8 @@ func (c *claim) take(ctx context.Context, i compute.Instance) (err error) {
 	return err
 }
 
-// giveBack releases what was acquired for this run. A problem there is a warning: the next command finishes it.
+// giveBack releases what was acquired for this run. A problem there is a warning: the next command
+// finishes it.
 func (c *claim) giveBack(ctx context.Context) {
 	if c.temporary {
 		c.release(ctx, compute.ReleaseOptions{})
@@ -183,7 +188,8 @@ func (c *claim) release(ctx context.Context, opt compute.ReleaseOptions) {
 	c.app.ring(ctx)
 }
 
-// slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.
+// slot waits for the command's turn where the source limits how many run at once. The lease may
+// have ended meanwhile, so it is asked again.
 func (c *claim) slot(ctx context.Context, conn compute.Conn) (free func(), err error) {
 	if c.direct != "" || !c.app.limited(c.instance.Source) {
 		return func() {}, nil
@@ -202,7 +208,10 @@ func (c *claim) slot(ctx context.Context, conn compute.Conn) (free func(), err e
 		}
 	}
 	if errors.Is(err, errLeaseEnded) || errors.Is(err, compute.ErrStale) {
-		err = &compute.Error{ID: c.instance.ID, Kind: compute.ErrNotLeased, Err: errors.New("the lease ended while the command waited for its turn")}
+		err = &compute.Error{
+			ID: c.instance.ID, Kind: compute.ErrNotLeased,
+			Err: errors.New("the lease ended while the command waited for its turn"),
+		}
 	}
 	return free, err
 }
@@ -233,7 +242,8 @@ func (c *claim) connect(ctx context.Context) (compute.Conn, string, error) {
 	return conn, "local", err
 }
 
-// reach connects to an instance that is leased, by its name or its lease's, for a command that uses it and gives nothing back.
+// reach connects to an instance that is leased, by its name or its lease's, for a command that uses
+// it and gives nothing back.
 func (a *app) reach(ctx context.Context, name string, anyones bool) (*claim, compute.Conn, error) {
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -252,8 +262,8 @@ func (a *app) reach(ctx context.Context, name string, anyones bool) (*claim, com
 	return c, conn, err
 }
 
-// watch renews the lease while the command runs, warns before the end of one that is not ours to renew, and ends the run when the lease
-// has ended.
+// watch renews the lease while the command runs, warns before the end of one that is not ours to
+// renew, and ends the run when the lease has ended.
 func (c *claim) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	lease := c.lease
 	if lease.ID == "" {
@@ -311,7 +321,8 @@ func isOver(err error) bool {
 	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
 }
 
-// over asks whether contact was lost because the lease has ended, as who ends it takes the computer away at once; nil: not that is known.
+// over asks whether contact was lost because the lease has ended, as who ends it takes the computer
+// away at once; nil: not that is known.
 func (c *claim) over(ctx context.Context) error {
 	if c.lease.ID == "" {
 		return nil

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// clientTLS is how a controller is spoken to: which authority its certificate is of, and which certificate we show. nil: the usual, and none.
+// clientTLS is how a controller is spoken to: which authority its certificate is of, and which
+// certificate we show. nil: the usual, and none.
 func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	if ca == "" && cert == "" && key == "" {
 		return nil, nil
@@ -31,7 +32,10 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(text) {
-			return nil, term.Invalid("it is the certificate of the authority that has signed the controller's", "--ca %s: there is no certificate in PEM in it", ca)
+			return nil, term.Invalid(
+				"it is the certificate of the authority that has signed the controller's",
+				"--ca %s: there is no certificate in PEM in it", ca,
+			)
 		}
 	}
 	if cert == "" && key == "" {
@@ -44,7 +48,8 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	if err != nil {
 		return nil, term.Invalid("", "the certificate %s and its key: %w", cert, err)
 	}
-	// Whatever authorities the controller says that it trusts: it tells better than a missing certificate does why ours is not good.
+	// Whatever authorities the controller says that it trusts: it tells better than a missing
+	// certificate does why ours is not good.
 	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return out, nil
 }
@@ -61,7 +66,8 @@ func (t *target) dial() (*client.Client, error) {
 	return client.New(client.Options{URL: t.where, Token: t.Token, TLS: config, Project: t.project, Reason: t.reason})
 }
 
-// ask finds out who we are to a controller that was named. Where we are nobody, or not any more, it says what to do.
+// ask finds out who we are to a controller that was named. Where we are nobody, or not any more, it
+// says what to do.
 func (t *target) ask(ctx context.Context) (*client.Client, api.Self, error) {
 	again := &compute.Error{Kind: compute.ErrDenied, Hint: "hostler login " + t.where}
 	if t.signed {

@@ -112,10 +112,14 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 
 // options are those of the deployment that is meant.
 func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
-	return deployment.Options{Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell, Log: w.Log}
+	return deployment.Options{
+		Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell,
+		Log: w.Log,
+	}
 }
 
-// lock keeps other processes of this machine from the same deployment until the process ends. Its file goes then, too.
+// lock keeps other processes of this machine from the same deployment until the process ends. Its
+// file goes then, too.
 func (w *cloudWork) lock(name string) error {
 	if err := os.MkdirAll(w.keys, 0o700); err != nil {
 		return err
@@ -130,7 +134,8 @@ func (w *cloudWork) lock(name string) error {
 			break
 		}
 		mine, err := file.Stat()
-		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) { // who had it has just taken it away
+		// who had it has just taken it away
+		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) {
 			_ = file.Close()
 			continue
 		}

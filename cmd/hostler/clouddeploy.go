@@ -50,26 +50,44 @@ of these at once and keeps it, under the name NAME-head.`,
 	o.flags(a, cmd, true)
 	f, s := cmd.Flags(), &o.settings
 	f.StringSliceVar(&s.Ports, "ports", []string{"22"}, "the `PORTS` that others may reach: 22,8000-8010,udp/53; \"\": no security group")
-	f.StringSliceVar(&s.From, "from", nil, "the ranges of addresses, `CIDR`, from which; 0.0.0.0/0 is everybody (the deployment's own network)")
+	f.StringSliceVar(
+		&s.From, "from", nil,
+		"the ranges of addresses, `CIDR`, from which; 0.0.0.0/0 is everybody (the deployment's own network)",
+	)
 	f.StringVar(&s.Network, "network", "", "use the network of this `NAME` or id, and make none")
 	f.StringVar(&s.CIDR, "network-cidr", deployment.DefaultCIDR, "the range of the subnet, `CIDR`; in a cloud, of the one to use")
 	f.StringVar(&s.Gateway, "network-gateway-ip", "", "the `ADDRESS` of its gateway (the first one)")
 	f.StringVar(&s.CIDR6, "network-cidr6", "", "make a subnet for IPv6 too, of the range `CIDR`")
 	f.StringSliceVar(&s.DNS, "network-dns", deployment.DefaultDNS, "the `ADDRESSES` of name servers")
 	f.BoolVar(&s.NoDHCP, "no-dhcp", false, "tell servers their address by a config drive alone")
-	f.StringVar(&s.External, "external-network", "", "the `NAME` or id of the network of floating IPs; none: no router (the only one there is)")
+	f.StringVar(
+		&s.External, "external-network", "",
+		"the `NAME` or id of the network of floating IPs; none: no router (the only one there is)",
+	)
 	f.BoolVar(&s.ConfigDrive, "config-drive", false, "tell servers of the source what they are told on a disk too")
-	f.StringVar(&o.metadata, "metadata-service", "", "ask at this `URL` whether this machine is a server of the cloud; none: do not ask (the cloud's own)")
+	f.StringVar(
+		&o.metadata, "metadata-service", "",
+		"ask at this `URL` whether this machine is a server of the cloud; none: do not ask (the cloud's own)",
+	)
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be made")
-	f.BoolVar(&o.rotate, "rotate-key", false, "have another key pair made; servers that run know only the old one, which stays beside it as FILE.old")
+	f.BoolVar(
+		&o.rotate, "rotate-key", false,
+		"have another key pair made; servers that run know only the old one, which stays beside it as FILE.old",
+	)
 	o.timeout = bareFlag{term.DurationFlag{Value: 10 * time.Minute, Given: true}, time.Second}
 	f.VarP(&o.timeout, "timeout", "t", "give up after `D`, a number alone is seconds; the same command goes on")
 	f.StringSliceVar(&o.source.subnets, "subnets", nil, "of EC2: the `SUBNETS` of the source, tried in order (the region's own)")
 	o.subnets = &o.source.subnets
 	o.source.flags(cmd)
 	f.BoolVar(&o.head, "head", false, "take one server of the source and keep it, as NAME-head")
-	f.StringVar(&o.headFlavor, "manager-flavor", "", "make that one of the flavor of this name, or of the cheapest whose name matches `REGEX`")
-	f.StringVarP(&o.success, "on-success", "x", "", "run `COMMAND` by sh here afterwards, with HOSTLER_CLOUD and HOSTLER_HEAD in its environment")
+	f.StringVar(
+		&o.headFlavor, "manager-flavor", "",
+		"make that one of the flavor of this name, or of the cheapest whose name matches `REGEX`",
+	)
+	f.StringVarP(
+		&o.success, "on-success", "x", "",
+		"run `COMMAND` by sh here afterwards, with HOSTLER_CLOUD and HOSTLER_HEAD in its environment",
+	)
 	return cmd
 }
 
@@ -122,7 +140,8 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 		}
 		return a.Interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
 	}
-	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
+	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region,
+		State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
 		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
 	if o.source.os != "" {
 		if v.SourceFile, err = w.writeSource(ctx, rec, o); err != nil {
@@ -169,12 +188,16 @@ func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloud
 		}
 	}
 	if len(o.settings.Ports) > 0 && len(o.settings.From) == 0 {
-		return term.Printf(w.Err, "%s: open to the deployment's own network alone; --from opens to others\n", cmp.Or(strings.Join(o.settings.Ports, ", "), "ports"))
+		return term.Printf(
+			w.Err, "%s: open to the deployment's own network alone; --from opens to others\n",
+			cmp.Or(strings.Join(o.settings.Ports, ", "), "ports"),
+		)
 	}
 	return nil
 }
 
-// estimate is what a server of the source costs an hour; nil: not known. ErrNotFound: no flavor is large enough.
+// estimate is what a server of the source costs an hour; nil: not known. ErrNotFound: no flavor is
+// large enough.
 func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) (*float64, error) {
 	if err := w.kind.image(ctx, s.os); err != nil {
 		return nil, err
@@ -203,18 +226,23 @@ func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) 
 	if err != nil {
 		return nil, err
 	}
-	fits = slices.DeleteFunc(fits, func(f flavor.Flavor) bool { return f.ID == "" }) // a set that has nothing
+	// a set that has nothing
+	fits = slices.DeleteFunc(fits, func(f flavor.Flavor) bool { return f.ID == "" })
 	if len(fits) == 0 {
 		if _, err := table.Cheapest(need); err != nil { // which says why
 			return nil, err
 		}
-		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("no flavor of --flavor-sets %s is large enough", s.sets), Hint: "hostler cloud flavors lists them"}
+		return nil, &compute.Error{
+			Kind: compute.ErrNoCapacity, Err: fmt.Errorf("no flavor of --flavor-sets %s is large enough", s.sets),
+			Hint: "hostler cloud flavors lists them",
+		}
 	}
 	f := fits[0]
 	return costs.of(f.Name), nil
 }
 
-// flavorOfHead is the flavor that is called exactly so; else the cheapest that is large enough and whose name the regular expression matches. "" is that of the source.
+// flavorOfHead is the flavor that is called exactly so; else the cheapest that is large enough and
+// whose name the regular expression matches. "" is that of the source.
 func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want string) (string, error) {
 	if want == "" {
 		return "", nil
@@ -246,7 +274,13 @@ func (a *app) takeHead(ctx context.Context, name, flavor string) (string, error)
 	if i, l, err := engine.Resolve(ctx, head); err == nil && l != nil && l.Name == head {
 		return string(i.ID), nil
 	}
-	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.owner(), Own: true, Name: head, TTL: -1, Idle: -1, Flavor: flavor, Purpose: "head of " + name})
+	leases, err := engine.Acquire(
+		ctx,
+		compute.Request{
+			Source: name, Count: 1, Owner: b.owner(), Own: true, Name: head, TTL: -1, Idle: -1, Flavor: flavor,
+			Purpose: "head of " + name,
+		},
+	)
 	if err != nil {
 		return "", err
 	}

@@ -25,7 +25,8 @@ const (
 	noteSubnets  = "subnets"
 )
 
-// ec2Keys is the directory of the secret of a deployment in EC2, and of the private key that is made of it.
+// ec2Keys is the directory of the secret of a deployment in EC2, and of the private key that is
+// made of it.
 func ec2Keys(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }
 
 // ec2Cloud is an account of EC2 in a region.
@@ -40,7 +41,13 @@ var _ cloudKind = (*ec2Cloud)(nil)
 
 // newEC2Cloud takes from the record what the options do not say.
 func newEC2Cloud(a *app, o *cloudOptions, rec *deployment.Record, keys string) *ec2Cloud {
-	c := &ec2Cloud{log: a.Log, keys: keys, base: ec2.Options{Region: o.region, Profile: o.profile, Endpoint: o.endpoint, Installation: "none", Source: "cloud", Dir: cmp.Or(keys, os.TempDir())}}
+	c := &ec2Cloud{
+		log: a.Log, keys: keys,
+		base: ec2.Options{
+			Region: o.region, Profile: o.profile, Endpoint: o.endpoint, Installation: "none", Source: "cloud",
+			Dir: cmp.Or(keys, os.TempDir()),
+		},
+	}
 	if a.store != nil {
 		c.base.Installation = a.store.Installation()
 	}
@@ -95,7 +102,10 @@ func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployme
 	}
 	if rec.Region != c.region || rec.Project != "" && rec.Project != c.account {
 		return nil, &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrConflict,
-			Err:  fmt.Errorf("it is deployed in account %s in %s, and these credentials are for account %s in %s", orDash(rec.Project), rec.Region, orDash(c.account), c.region),
+			Err: fmt.Errorf(
+				"it is deployed in account %s in %s, and these credentials are for account %s in %s",
+				orDash(rec.Project), rec.Region, orDash(c.account), c.region,
+			),
 			Hint: "use the credentials and the region that it was deployed with"}
 	}
 	return rec, nil
@@ -110,10 +120,16 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 		return nil, err
 	}
 	if rec != nil && rec.State == deployment.TearingDown {
-		return rec, &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrConflict, Err: errors.New("it is being torn down"), Hint: "finish that first: hostler cloud teardown"}
+		return rec, &compute.Error{
+			ID: compute.ID(opt.Name), Kind: compute.ErrConflict, Err: errors.New("it is being torn down"),
+			Hint: "finish that first: hostler cloud teardown",
+		}
 	}
 	if rec == nil {
-		rec = &deployment.Record{Name: opt.Name, Provider: "ec2", Installation: opt.Installation, Project: c.account, Region: c.region, Notes: map[string]string{}}
+		rec = &deployment.Record{
+			Name: opt.Name, Provider: "ec2", Installation: opt.Installation, Project: c.account, Region: c.region,
+			Notes: map[string]string{},
+		}
 	}
 	p, err := c.provider(ctx, opt.Name)
 	if err != nil {
@@ -133,7 +149,9 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	rec.Notes[noteEndpoint], rec.Notes[noteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
 	told := map[string]string{}
 	begin := func() error { return save(deployment.Deploying) }
-	got, err := p.Deploy(ctx, ec2.Deployment{Name: opt.Name, Ports: s.Ports, From: s.From, DryRun: opt.DryRun, Begin: begin}, func(did, kind, name string) {
+	got, err := p.Deploy(ctx, ec2.Deployment{
+		Name: opt.Name, Ports: s.Ports, From: s.From, DryRun: opt.DryRun, Begin: begin,
+	}, func(did, kind, name string) {
 		if told[kind] = did; kind == deployment.Rule {
 			opt.Tell(deployment.Step{Did: did, Kind: kind, Name: name})
 		}
@@ -151,7 +169,8 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	for _, t := range things {
 		opt.Tell(deployment.Step{Did: cmp.Or(told[t.Kind], deployment.Found), Kind: t.Kind, Name: t.Name, ID: t.ID})
 	}
-	if got.Default != "" && len(things) > 1 { // instances in no group but ours could not speak with those that are in none
+	// instances in no group but ours could not speak with those that are in none
+	if got.Default != "" && len(things) > 1 {
 		things = append(things, deployment.Thing{Kind: deployment.Group, Name: "default", ID: got.Default})
 	}
 	rec.Things = things
@@ -192,7 +211,11 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 	if errors.Is(err, compute.ErrNotFound) && rec != nil {
 		err = nil // it was deleted by hand, or by one that was killed before it could say so
 	} else if errors.Is(err, compute.ErrNotFound) {
-		return &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrNotFound, Err: errors.New("nothing to tear down; did you deploy with the current credentials?"), Hint: "hostler cloud servers -p ec2 shows what there is"}
+		return &compute.Error{
+			ID: compute.ID(opt.Name), Kind: compute.ErrNotFound,
+			Err:  errors.New("nothing to tear down; did you deploy with the current credentials?"),
+			Hint: "hostler cloud servers -p ec2 shows what there is",
+		}
 	}
 	if err != nil || opt.DryRun {
 		return err
@@ -212,7 +235,8 @@ func (c *ec2Cloud) servers(ctx context.Context, _, name string) (out []deploymen
 	for _, s := range all {
 		out = append(out, deployment.ServerInfo{
 			Mark: openstack.Mark{Installation: c.base.Installation, Source: s.Source, Instance: s.Instance, Deployment: s.Deployment},
-			ID:   s.ID, Name: string(s.Instance), Status: s.State, Addresses: s.Addresses, Flavor: s.Type, Zone: s.Zone, Created: s.Launched, Problem: s.Problem,
+			ID:   s.ID, Name: string(s.Instance), Status: s.State, Addresses: s.Addresses, Flavor: s.Type, Zone: s.Zone,
+			Created: s.Launched, Problem: s.Problem,
 		})
 	}
 	return out, err
@@ -267,7 +291,8 @@ func (c *ec2Cloud) images(ctx context.Context, prefix string) ([]cloudImageView,
 	return out, nil
 }
 
-// quota counts what runs, and has the limits that the service tells: of processors those of Service Quotas, by class of types and market.
+// quota counts what runs, and has the limits that the service tells: of processors those of Service
+// Quotas, by class of types and market.
 func (c *ec2Cloud) quota(ctx context.Context) (out []cloudQuotaView, untold string, err error) {
 	p, err := c.provider(ctx, "")
 	if err != nil {
@@ -289,7 +314,10 @@ func (c *ec2Cloud) quota(ctx context.Context) (out []cloudQuotaView, untold stri
 		}
 		return v
 	}
-	out = []cloudQuotaView{view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)), view("memory", 0, int64(sum.RAM)<<20)}
+	out = []cloudQuotaView{
+		view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)),
+		view("memory", 0, int64(sum.RAM)<<20),
+	}
 	classes, untold, err := p.Limits(ctx)
 	for _, l := range classes {
 		most, used, free := int64(l.Max), int64(l.Used), int64(max(l.Max-l.Used, 0))

@@ -35,12 +35,16 @@ type cloudKind interface {
 // cloudLists is what a cloud tells of itself.
 type cloudLists interface {
 	flavors(ctx context.Context) (*flavor.Table, error)
-	quota(ctx context.Context) (quotas []cloudQuotaView, untold string, err error) // untold: what these credentials may not know, in words
-	images(ctx context.Context, prefix string) ([]cloudImageView, error)           // the newest first
-	image(ctx context.Context, name string) error                                  // nil: there is one that a source with that image gets
+	// untold: what these credentials may not know, in words
+	quota(ctx context.Context) (quotas []cloudQuotaView, untold string, err error)
+	// the newest first
+	images(ctx context.Context, prefix string) ([]cloudImageView, error)
+	// nil: there is one that a source with that image gets
+	image(ctx context.Context, name string) error
 }
 
-// typeOf is the type of the cloud that is meant. rec is the record of the deployment; nil: there is none.
+// typeOf is the type of the cloud that is meant. rec is the record of the deployment; nil: there is
+// none.
 func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 	recorded := ""
 	if rec != nil {
@@ -73,7 +77,10 @@ func (o *cloudOptions) openKind(a *app, rec *deployment.Record, keys string) (cl
 		return nil, err
 	}
 	if typ == "ec2" {
-		if err := o.others(typ, "cloud", "clouds-file", "network", "network-cidr", "network-gateway-ip", "network-cidr6", "network-dns", "no-dhcp", "external-network", "config-drive", "rotate-key"); err != nil {
+		if err := o.others(
+			typ, "cloud", "clouds-file", "network", "network-cidr", "network-gateway-ip", "network-cidr6", "network-dns",
+			"no-dhcp", "external-network", "config-drive", "rotate-key",
+		); err != nil {
 			return nil, err
 		}
 		return newEC2Cloud(a, o, rec, keys), nil
@@ -179,7 +186,13 @@ func (c *openstackCloud) images(ctx context.Context, prefix string) ([]cloudImag
 	})
 	out := []cloudImageView{}
 	for _, i := range all {
-		out = append(out, cloudImageView{i.ID, i.Name, string(i.Visibility), i.SizeBytes, int64(i.MinDiskGigabytes) << 30, int64(i.MinRAMMegabytes) << 20, i.CreatedAt})
+		out = append(
+			out,
+			cloudImageView{
+				i.ID, i.Name, string(i.Visibility), i.SizeBytes, int64(i.MinDiskGigabytes) << 30,
+				int64(i.MinRAMMegabytes) << 20, i.CreatedAt,
+			},
+		)
 	}
 	return out, nil
 }
@@ -194,7 +207,8 @@ func (c *openstackCloud) quota(ctx context.Context) ([]cloudQuotaView, string, e
 		name  string
 		limit openstack.Limit
 	}{
-		{"instances", q.Instances}, {"cores", q.Cores}, {"memory", q.Memory}, {"volumes", q.Volumes}, {"volume-bytes", q.VolumeBytes}, {"networks", q.Networks}, {"routers", q.Routers},
+		{"instances", q.Instances}, {"cores", q.Cores}, {"memory", q.Memory}, {"volumes", q.Volumes},
+		{"volume-bytes", q.VolumeBytes}, {"networks", q.Networks}, {"routers", q.Routers},
 		{"ports", q.Ports}, {"floating-ips", q.FloatingIPs}, {"security-groups", q.Groups}, {"key-pairs", q.KeyPairs},
 	} {
 		v := cloudQuotaView{Name: l.name}

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// outsideLab finds the lab's OpenStack, which is in the network of the process that started these tests: enter are the words that run a command there. clouds is its clouds.yaml.
+// outsideLab finds the lab's OpenStack, which is in the network of the process that started these
+// tests: enter are the words that run a command there. clouds is its clouds.yaml.
 func outsideLab(t *testing.T) (clouds string, enter []string) {
 	t.Helper()
 	if os.Getuid() == 0 {
@@ -52,7 +53,8 @@ func outsideLab(t *testing.T) (clouds string, enter []string) {
 	return clouds, enter
 }
 
-// TestCloud plays the scripts of hostler cloud against the lab's OpenStack. These tests have a network of their own, so its commands run in that of the lab.
+// TestCloud plays the scripts of hostler cloud against the lab's OpenStack. These tests have a
+// network of their own, so its commands run in that of the lab.
 func TestCloud(t *testing.T) {
 	clouds, words := outsideLab(t)
 	enter := strings.Join(append(words, ""), " ")
@@ -63,7 +65,8 @@ func TestCloud(t *testing.T) {
 		for name, verb := range map[string]string{"hostler": "", "cloud": "cloud "} {
 			extra := ""
 			if verb != "" {
-				extra = `case $1 in deploy|teardown) set -- "$@" --metadata-service none;; esac; ` // nothing leaves this machine
+				// nothing leaves this machine
+				extra = `case $1 in deploy|teardown) set -- "$@" --metadata-service none;; esac; `
 			}
 			text := "#!/bin/sh\n" + extra + "exec " + enter + "hostler " + verb + `"$@"` + "\n"
 			if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o755); err != nil {

@@ -59,7 +59,10 @@ func (a *app) cloudFlavors(ctx context.Context, o *cloudOptions, need flavor.Nee
 		price := costs.of(f.Name)
 		v := cloudFlavorView{f.ID, f.Name, f.Cores, int64(f.RAM) << 20, int64(f.Disk) << 30, f.GPUs, price}
 		views = append(views, v)
-		rows = append(rows, []string{f.Name, f.ID, strconv.Itoa(f.Cores), shortSize(v.Memory), shortSize(v.Disk), strconv.Itoa(f.GPUs), costs.shown(price)})
+		rows = append(
+			rows,
+			[]string{f.Name, f.ID, strconv.Itoa(f.Cores), shortSize(v.Memory), shortSize(v.Disk), strconv.Itoa(f.GPUs), costs.shown(price)},
+		)
 	}
 	if a.JSON {
 		return a.PrintJSON(views)
@@ -162,7 +165,13 @@ func (a *app) cloudImages(ctx context.Context, o *cloudOptions, prefix string) e
 	}
 	rows := [][]string{}
 	for _, v := range views {
-		rows = append(rows, []string{v.Name, v.ID, v.Visibility, shortSize(v.Size), shortSize(v.MinDisk), shortSize(v.MinMemory), v.Created.Format("2006-01-02")})
+		rows = append(
+			rows,
+			[]string{
+				v.Name, v.ID, v.Visibility, shortSize(v.Size), shortSize(v.MinDisk), shortSize(v.MinMemory),
+				v.Created.Format("2006-01-02"),
+			},
+		)
 	}
 	if a.JSON {
 		return a.PrintJSON(views)

@@ -33,7 +33,9 @@ func (a *app) cloudPrices() (p prices, err error) {
 	for _, v := range cfg.Sections["cloud.prices"] {
 		f, err := strconv.ParseFloat(v.Text, 64)
 		if err != nil || f < 0 {
-			return p, configError(&config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is no price of an hour", v.Text)})
+			return p, configError(&config.Error{
+				File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is no price of an hour", v.Text),
+			})
 		}
 		p.hourly[v.Key] = f
 	}

@@ -86,15 +86,23 @@ func (d deployments) change(ctx context.Context, f func(map[string]*deployment.R
 	})
 }
 
-// deployed gives a source of a type that names a deployment its cloud, network, security groups and key, as far as its configuration does not say them.
+// deployed gives a source of a type that names a deployment its cloud, network, security groups and
+// key, as far as its configuration does not say them.
 func deployed(ctx context.Context, records deployments, state, typ string, settings map[string]string) (map[string]string, error) {
 	name := settings["deployment"]
 	if name == "" {
 		return settings, nil
 	}
 	rec, err := records.Deployment(ctx, name)
-	if errors.Is(err, compute.ErrNotFound) { // torn down: what is left of the source can still be looked for and unmade, and nothing be made
-		rec, err = &deployment.Record{Name: name, Things: []deployment.Thing{{Kind: deployment.Network, Name: name, ID: "of deployment " + name + ", which is not there"}, {Kind: deployment.KeyPair, Name: name, ID: name}}}, nil
+	// torn down: what is left of the source can still be looked for and unmade, and nothing be made
+	if errors.Is(err, compute.ErrNotFound) {
+		rec, err = &deployment.Record{
+			Name: name,
+			Things: []deployment.Thing{
+				{Kind: deployment.Network, Name: name, ID: "of deployment " + name + ", which is not there"},
+				{Kind: deployment.KeyPair, Name: name, ID: name},
+			},
+		}, nil
 		if typ != "openstack" {
 			rec.Provider = typ
 		}
@@ -103,7 +111,11 @@ func deployed(ctx context.Context, records deployments, state, typ string, setti
 		return nil, err
 	}
 	if of := cmp.Or(rec.Provider, "openstack"); of != typ {
-		return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: fmt.Errorf("the deployment is one of %s, and the source's type is %s", of, typ), Hint: "name another deployment, or none"}
+		return nil, &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("the deployment is one of %s, and the source's type is %s", of, typ),
+			Hint: "name another deployment, or none",
+		}
 	}
 	out := maps.Clone(settings)
 	add := func(key, value string) {

@@ -111,7 +111,10 @@ func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deploym
 			return nil, err
 		}
 		if o.confirm && s.Problem == "" {
-			return nil, term.Conflict("hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name, s.Status)
+			return nil, term.Conflict(
+				"hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name,
+				s.Status,
+			)
 		}
 		return []deployment.ServerInfo{s}, nil
 	}
@@ -128,18 +131,27 @@ func (w *cloudWork) printServers(all []deployment.ServerInfo, gone map[string]bo
 	for _, s := range all {
 		price := costs.of(s.Flavor)
 		sum = append(sum, price)
-		views = append(views, cloudServerView{ID: s.ID, Name: s.Name, Deployment: s.Deployment, Source: s.Source, Instance: string(s.Instance), Status: s.Status, Addresses: listed(s.Addresses), Flavor: s.Flavor,
+		views = append(views, cloudServerView{ID: s.ID, Name: s.Name, Deployment: s.Deployment, Source: s.Source,
+			Instance: string(s.Instance), Status: s.Status, Addresses: listed(s.Addresses), Flavor: s.Flavor,
 			Zone: s.Zone, Created: s.Created, Problem: s.Problem, Hourly: price, Destroyed: gone[s.ID]})
 		note := s.Problem
 		if gone[s.ID] {
 			note = strings.TrimPrefix(note+"; destroyed", "; ")
 		}
-		rows = append(rows, []string{s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), s.Flavor, orDash(s.Source), orDash(s.Deployment), costs.shown(price), note})
+		rows = append(
+			rows,
+			[]string{
+				s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), s.Flavor, orDash(s.Source),
+				orDash(s.Deployment), costs.shown(price), note,
+			},
+		)
 	}
 	if w.JSON {
 		return w.PrintJSON(views)
 	}
-	if err := w.Table([]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows); err != nil {
+	if err := w.Table(
+		[]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows,
+	); err != nil {
 		return err
 	}
 	if total := costs.total(sum); total != nil && !w.Quiet {

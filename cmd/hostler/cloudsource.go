@@ -28,7 +28,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// The notes of a deployment's record about what was written here: files, and what their content was.
+// The notes of a deployment's record about what was written here: files, and what their content
+// was.
 const noteSource = "source"
 
 // cloudSource says what the servers of a deployment's source are.
@@ -46,7 +47,8 @@ type cloudSource struct {
 	subnets         []string // of EC2
 }
 
-// wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know it.
+// wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know
+// it.
 type wholeFlag struct {
 	term.SizeFlag
 	unit int64
@@ -60,7 +62,8 @@ func (f *wholeFlag) Set(s string) error {
 	return f.SizeFlag.Set(s)
 }
 
-// bareFlag is a duration that, written without a unit, counts in units of its own, as wr's users know it.
+// bareFlag is a duration that, written without a unit, counts in units of its own, as wr's users
+// know it.
 type bareFlag struct {
 	term.DurationFlag
 	unit time.Duration
@@ -84,15 +87,24 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 	f.VarP(&s.ram, "os-ram", "r", "the least memory of each; a number alone is MiB")
 	f.VarP(&s.disk, "os-disk", "d", "the least disk of each; a number alone is GiB")
 	f.StringVarP(&s.flavor, "flavor", "f", "", "only flavors whose names match `REGEX`")
-	f.StringVar(&s.sets, "flavor-sets", "", "classes of hardware: `F1,F2;F3,F4`, regular expressions of flavors; where one has no room the next is tried")
+	f.StringVar(
+		&s.sets, "flavor-sets", "",
+		"classes of hardware: `F1,F2;F3,F4`, regular expressions of flavors; where one has no room the next is tried",
+	)
 	f.BoolVar(&s.listed, "flavor-order-listed", false, "try them in the order given, not the cheapest first")
 	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never; a number alone is seconds")
-	f.Var(&s.confirmDead, "auto-confirm-dead", "keep one that failed for a person to look at, and destroy it after `D`; 0: never; a number alone is minutes (destroy it at once)")
+	f.Var(
+		&s.confirmDead, "auto-confirm-dead",
+		"keep one that failed for a person to look at, and destroy it after `D`; 0: never; a number alone is minutes (destroy it at once)",
+	)
 	f.IntVarP(&s.max, "max-servers", "m", 0, "never more than `N` servers; 0: no limit")
 	f.IntVar(&s.spawns, "max-spawns", 10, "make `N` of them at a time; 0: no limit")
 	f.StringVarP(&s.script, "script", "s", "", "run this `FILE` on each when it has booted")
 	f.StringVarP(&s.goodbye, "destroy-script", "y", "", "run this `FILE` on each before it goes")
-	f.StringSliceVarP(&s.files, "config-files", "c", nil, "put `FILES` on each, for --username: LOCAL or LOCAL:REMOTE, absolute paths or below ~/")
+	f.StringSliceVarP(
+		&s.files, "config-files", "c", nil,
+		"put `FILES` on each, for --username: LOCAL or LOCAL:REMOTE, absolute paths or below ~/",
+	)
 	f.BoolVar(&s.floating, "floating-ip", false, "give each a floating IP, by which it is reached")
 	_ = cmd.MarkFlagFilename("script")
 	_ = cmd.MarkFlagFilename("destroy-script")
@@ -114,7 +126,10 @@ func (s *cloudSource) check(name string, head bool) error {
 		return term.Invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
 	}
 	if !plainSource().MatchString(name) {
-		return term.Invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
+		return term.Invalid(
+			"--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"),
+			"%s: a source cannot have this name: letters, digits, _ and -", name,
+		)
 	}
 	if _, err := flavor.ParseSets(s.sets); err != nil {
 		return term.Invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
@@ -142,7 +157,8 @@ func (s *cloudSource) check(name string, head bool) error {
 	return nil
 }
 
-// configFile takes LOCAL[:REMOTE] apart. ~/ is the home directory here, and there that of who logs in.
+// configFile takes LOCAL[:REMOTE] apart. ~/ is the home directory here, and there that of who logs
+// in.
 func (s *cloudSource) configFile(text string) (local, remote string, err error) {
 	local, remote, ok := strings.Cut(text, ":")
 	if !ok && strings.HasPrefix(local, "~/") {
@@ -273,7 +289,9 @@ func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (ma
 			return nil, err
 		}
 		out[filepath.Join("sources", rec.Name, "goodbye")] = data
-		out[filepath.Join("sources", rec.Name, "discard.d", "50-destroy-script")] = []byte("#!/bin/sh\nexec hostler run \"$1\" -- sh -s <\"${0%/*}/../goodbye\"\n")
+		out[filepath.Join(
+			"sources", rec.Name, "discard.d", "50-destroy-script",
+		)] = []byte("#!/bin/sh\nexec hostler run \"$1\" -- sh -s <\"${0%/*}/../goodbye\"\n")
 	}
 	if s.script == "" && len(s.files) == 0 {
 		return out, nil
@@ -322,7 +340,8 @@ func digestOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeSource writes the source and what belongs to it, and records that first. A file that is there and that it did not write, or that was changed since, stays and is an error.
+// writeSource writes the source and what belongs to it, and records that first. A file that is
+// there and that it did not write, or that was changed since, stays and is an error.
 func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *cloudDeployOptions) (string, error) {
 	root, err := w.userConfig()
 	if err != nil {
@@ -343,7 +362,10 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 		case err != nil:
 			return "", err
 		case digestOf(old) != rec.Notes[noteFile(path)] && digestOf(old) != digestOf(data):
-			return "", term.Conflict("move it away, or deploy without --os to leave it as it is", "%s is there, and hostler cloud deploy did not write it so", path)
+			return "", term.Conflict(
+				"move it away, or deploy without --os to leave it as it is",
+				"%s is there, and hostler cloud deploy did not write it so", path,
+			)
 		}
 	}
 	source := filepath.Join(root, "sources", rec.Name, "source.conf")
@@ -380,7 +402,8 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 	return source, w.records.SaveDeployment(ctx, rec)
 }
 
-// dropWritten removes what writeSource wrote, but what stay names, as far as it is as it was written. Directories go when they are empty.
+// dropWritten removes what writeSource wrote, but what stay names, as far as it is as it was
+// written. Directories go when they are empty.
 func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) bool) error {
 	if rec == nil {
 		return nil
@@ -405,7 +428,8 @@ func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) b
 		if err != nil {
 			return &compute.Error{Kind: compute.ErrFailed, Err: err}
 		}
-		for dir := filepath.Dir(path); filepath.Base(dir) != "sources" && filepath.Base(dir) != "bundles" && os.Remove(dir) == nil; dir = filepath.Dir(dir) {
+		for dir := filepath.Dir(path); filepath.Base(dir) != "sources" && filepath.Base(dir) != "bundles" &&
+			os.Remove(dir) == nil; dir = filepath.Dir(dir) {
 			continue
 		}
 	}

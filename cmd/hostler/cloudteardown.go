@@ -36,7 +36,10 @@ It goes on where another one was killed. Credentials of another project than the
 	o.flags(a, cmd, true)
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would be deleted")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also while instances of it are leased")
-	cmd.Flags().StringVar(&metadata, "metadata-service", "", "ask at this `URL` whether this machine is a server of the cloud, which then stays; none: do not ask (the cloud's own)")
+	cmd.Flags().StringVar(
+		&metadata, "metadata-service", "",
+		"ask at this `URL` whether this machine is a server of the cloud, which then stays; none: do not ask (the cloud's own)",
+	)
 	return cmd
 }
 
@@ -89,7 +92,10 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 			state = deployment.Deployed
 		}
 		cloud, project, region := w.kind.where()
-		return a.PrintJSON(cloudView{Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry, Steps: viewSteps(steps)})
+		return a.PrintJSON(cloudView{
+			Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry,
+			Steps: viewSteps(steps),
+		})
 	}
 	return a.printSteps(steps)
 }
@@ -107,7 +113,8 @@ func (d dropping) DropDeployment(ctx context.Context, name string) error {
 	return d.deployments.DropDeployment(ctx, name)
 }
 
-// sourcesOf are the sources whose computers are made in a deployment: the one that deploy wrote, and those that name it.
+// sourcesOf are the sources whose computers are made in a deployment: the one that deploy wrote,
+// and those that name it.
 func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string, err error) {
 	if rec == nil {
 		return nil, nil // there is nothing that a source could find
@@ -152,8 +159,9 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	return term.Conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
 }
 
-// giveUp has the engine discard the instances of a deployment's sources, with their hooks, but for the server that this runs on. It does so only where a teardown would not be refused, and for
-// some minutes at most: what it leaves the teardown deletes, and the engine finds that out later.
+// giveUp has the engine discard the instances of a deployment's sources, with their hooks, but for
+// the server that this runs on. It does so only where a teardown would not be refused, and for some
+// minutes at most: what it leaves the teardown deletes, and the engine finds that out later.
 func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources []string) error {
 	tell := opt.Tell
 	stay := map[string]bool{}
@@ -179,7 +187,10 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 		for _, i := range all {
 			if !stay[string(i.ID)] && !stay[i.ProviderID] {
 				ids = append(ids, i.ID)
-				steps = append(steps, deployment.Step{Did: deployment.Deleted, Kind: deployment.Server, Name: string(i.ID), ID: i.ProviderID})
+				steps = append(
+					steps,
+					deployment.Step{Did: deployment.Deleted, Kind: deployment.Server, Name: string(i.ID), ID: i.ProviderID},
+				)
 			}
 		}
 	}
@@ -199,7 +210,10 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 		return ctx.Err()
 	}
 	if err != nil {
-		w.Log.Warn("instances of the deployment are not discarded: their servers are deleted all the same", "deployment", opt.Name, "err", err)
+		w.Log.Warn(
+			"instances of the deployment are not discarded: their servers are deleted all the same", "deployment",
+			opt.Name, "err", err,
+		)
 		return nil
 	}
 	for _, s := range steps {

@@ -81,7 +81,8 @@ func (a *app) tellOld(c *oldconfig.Config, conv oldconfig.Converted) {
 	}
 }
 
-// compatInstall makes the links. What stands there under one of the names and is not a link to a hostler is left alone.
+// compatInstall makes the links. What stands there under one of the names and is not a link to a
+// hostler is left alone.
 func (a *app) compatInstall(dir string) error {
 	self, err := os.Executable()
 	if err != nil {

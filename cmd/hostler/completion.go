@@ -31,7 +31,8 @@ at that moment.
 	}
 }
 
-// completionScript prints the script by which a shell completes the command line of the program that a tree of commands is.
+// completionScript prints the script by which a shell completes the command line of the program
+// that a tree of commands is.
 func (a *app) completionScript(root *cobra.Command, shell string) error {
 	switch shell {
 	case "bash":
@@ -39,7 +40,13 @@ func (a *app) completionScript(root *cobra.Command, shell string) error {
 		if err := root.GenBashCompletionV2(&script, true); err != nil {
 			return err
 		}
-		return term.Printf(a.Out, "%s%s", visible.Shown(strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\"")), visible.Shown(bashWords))
+		return term.Printf(
+			a.Out, "%s%s",
+			visible.Shown(strings.ReplaceAll(
+				script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\"",
+			)),
+			visible.Shown(bashWords),
+		)
 	case "zsh":
 		return root.GenZshCompletion(a.Out)
 	case "fish":
@@ -49,7 +56,8 @@ func (a *app) completionScript(root *cobra.Command, shell string) error {
 	}
 }
 
-// bashWords finds the words of the command line where the package bash-completion, which does it better, is not installed.
+// bashWords finds the words of the command line where the package bash-completion, which does it
+// better, is not installed.
 const bashWords = `
 __hostler_words()
 {
@@ -71,8 +79,8 @@ __hostler_words()
 }
 `
 
-// What may be completed is read from configuration and state as they are. Completion changes nothing and says nothing of errors: a shell's prompt
-// is no place for them.
+// What may be completed is read from configuration and state as they are. Completion changes
+// nothing and says nothing of errors: a shell's prompt is no place for them.
 
 type candidates = []cobra.Completion
 

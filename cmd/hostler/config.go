@@ -90,16 +90,25 @@ func (a *app) configShow() error {
 	if err != nil {
 		return err
 	}
-	v := configView{Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{}, Defaults: defaultsView{defaultSource, waitDefault.Seconds()}}
+	v := configView{
+		Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{},
+		Defaults: defaultsView{defaultSource, waitDefault.Seconds()},
+	}
 	for _, r := range cfg.Roots {
 		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, text(r.Err)})
 	}
 	for _, s := range cfg.Sources {
-		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(faultOf(s))})
+		v.Sources = append(
+			v.Sources,
+			configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(faultOf(s))},
+		)
 	}
 	v.Projects = []projectView{}
 	for _, p := range cfg.Projects {
-		v.Projects = append(v.Projects, projectView{p.Name, p.File, p.Applied, p.Weight, p.Members, p.Groups, append([]string{}, p.Sources...), text(p.Err)})
+		v.Projects = append(
+			v.Projects,
+			projectView{p.Name, p.File, p.Applied, p.Weight, p.Members, p.Groups, append([]string{}, p.Sources...), text(p.Err)},
+		)
 	}
 	if cfg.Defaults.Source != "" {
 		v.Defaults.Source = cfg.Defaults.Source
@@ -172,7 +181,10 @@ func (a *app) configTables(v configView) error {
 			return err
 		}
 	}
-	if err := term.Printf(a.Out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State, v.Store); err != nil {
+	if err := term.Printf(
+		a.Out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State,
+		v.Store,
+	); err != nil {
 		return err
 	}
 	for _, w := range v.Warnings {
@@ -198,10 +210,15 @@ func danger(dangers []config.Danger, path string) (config.Danger, error) {
 		}
 	}
 	if path == "" && len(dangers) > 1 {
-		return config.Danger{}, term.Invalid("name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers))
+		return config.Danger{}, term.Invalid(
+			"name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers),
+		)
 	}
 	if path == "" {
 		return config.Danger{}, term.Invalid("", "no root of a tree here has anything that needs trust")
 	}
-	return config.Danger{}, term.Invalid("go into the tree: hostler -C DIR trust; its root is DIR/.hostler", "%s: it is no root that waits for approval and that is read from here", path)
+	return config.Danger{}, term.Invalid(
+		"go into the tree: hostler -C DIR trust; its root is DIR/.hostler",
+		"%s: it is no root that waits for approval and that is read from here", path,
+	)
 }

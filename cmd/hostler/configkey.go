@@ -22,7 +22,8 @@ type settingView struct {
 	Note     string   `json:"note,omitempty"`
 }
 
-// configKey shows the keys of hostler.conf that a name means: SECTION.KEY, a SECTION, or a KEY in any section.
+// configKey shows the keys of hostler.conf that a name means: SECTION.KEY, a SECTION, or a KEY in
+// any section.
 func (a *app) configKey(name string) error {
 	cfg, err := a.configuration()
 	if err != nil {
@@ -30,7 +31,10 @@ func (a *app) configKey(name string) error {
 	}
 	found, known := settingsNamed(cfg, name)
 	if len(found) == 0 {
-		e := &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no hostler.conf says it"), Hint: term.DidYouMean(name, known, "")}
+		e := &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no hostler.conf says it"),
+			Hint: term.DidYouMean(name, known, ""),
+		}
 		if s, err := cfg.Source(name); err == nil {
 			e.Hint = "hostler source show " + s.Name
 		}
@@ -62,7 +66,9 @@ func settingsNamed(cfg *config.Config, name string) (found []settingView, known 
 		}
 		all = append(all, v)
 	}
-	for _, v := range []settingView{{Name: "defaults.source", Value: defaultSource}, {Name: "defaults.wait", Value: term.ShortDuration(waitDefault)}} {
+	for _, v := range []settingView{
+		{Name: "defaults.source", Value: defaultSource}, {Name: "defaults.wait", Value: term.ShortDuration(waitDefault)},
+	} {
 		if !slices.ContainsFunc(all, func(o settingView) bool { return o.Name == v.Name }) {
 			v.From, v.Shadowed = "(built in)", []string{}
 			all = append(all, v)

@@ -19,12 +19,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// containerEngine starts a Docker for the test, without a network of its own, and gives it the lab's tiny root as the image tiny. It returns its socket.
+// containerEngine starts a Docker for the test, without a network of its own, and gives it the
+// lab's tiny root as the image tiny. It returns its socket.
 func containerEngine(t *testing.T) string {
 	t.Helper()
 	tiny := lab(t, "base-rootfs", "tiny")["tarball"]
 	tool(t, "dockerd")
-	dir, err := os.MkdirTemp("/var/tmp", "hostler-docker-") // on a disk: overlay on overlay is refused
+	// on a disk: overlay on overlay is refused
+	dir, err := os.MkdirTemp("/var/tmp", "hostler-docker-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,8 @@ func containerEngine(t *testing.T) string {
 	return socket
 }
 
-// TestContainerImages builds images of a container, has sources come from them, and takes one by a registry to another machine and to another engine's name.
+// TestContainerImages builds images of a container, has sources come from them, and takes one by a
+// registry to another machine and to another engine's name.
 func TestContainerImages(t *testing.T) {
 	socket := containerEngine(t)
 	hub := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -117,7 +120,8 @@ func TestContainerImages(t *testing.T) {
 		t.Errorf("in the first: %q", got)
 	}
 	logs := filepath.Join(m.state(), "instances", "auto", "log")
-	if said, err := os.ReadFile(filepath.Join(logs, "auto-1.log")); err != nil || !strings.Contains(string(said), "== image: bundle tool: script make.sh\nmade with one\n") {
+	if said, err := os.ReadFile(filepath.Join(logs, "auto-1.log")); err != nil ||
+		!strings.Contains(string(said), "== image: bundle tool: script make.sh\nmade with one\n") {
 		t.Errorf("the log of the first: %q, %v", said, err)
 	}
 	if got := m.must("run", "auto", "--", "cat", "/etc/made"); got != "one\n" {
@@ -149,17 +153,22 @@ func TestContainerImages(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tree, "file"), []byte("mine\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.must("-C", tree, "run", "warm", "--sync=dir", "--bind", "--", "sh", "-c", "cat file; pwd; echo new >made"); got != "mine\n"+tree+"\n" {
+	if got := m.must(
+		"-C", tree, "run", "warm", "--sync=dir", "--bind", "--", "sh", "-c", "cat file; pwd; echo new >made",
+	); got != "mine\n"+tree+"\n" {
 		t.Errorf("in the tree: %q", got)
 	}
 	if got, err := os.ReadFile(filepath.Join(tree, "made")); err != nil || string(got) != "new\n" {
 		t.Errorf("what was written in the tree: %q, %v", got, err)
 	}
-	if out, _, exit := m.run("-C", tree, "run", "warm", "--sync=dir", "--bind=ro", "--", "sh", "-c", "cat made; echo no >made || exit 7"); exit != 7 || out != "new\n" {
+	if out, _, exit := m.run(
+		"-C", tree, "run", "warm", "--sync=dir", "--bind=ro", "--", "sh", "-c", "cat made; echo no >made || exit 7",
+	); exit != 7 || out != "new\n" {
 		t.Errorf("in the tree, to be read: %q, %d", out, exit)
 	}
 
-	// From the engine to a registry, and from there to the sandboxes of another machine, and to the engine under the registry's name.
+	// From the engine to a registry, and from there to the sandboxes of another machine, and to the
+	// engine under the registry's name.
 	m.must("image", "pull", "docker-daemon:web:2")
 	m.must("image", "export", "docker-daemon:web:2", far)
 	if got := m.must("run", "pulled", "--", "cat", "/etc/made"); got != "two\n" {

@@ -24,8 +24,9 @@ const socketName = "controller.sock"
 // machineDir is where the machine's controller has its socket.
 const machineDir = "/run/hostler"
 
-// controller finds the controller to ask and who we are to it: that of --controller, of $HOSTLER_CONTROLLER, of hostler login, else the user's own on this
-// machine, else the machine's. nil: there is none, or --embedded wants none.
+// controller finds the controller to ask and who we are to it: that of --controller, of
+// $HOSTLER_CONTROLLER, of hostler login, else the user's own on this machine, else the machine's.
+// nil: there is none, or --embedded wants none.
 func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) {
 	if a.flags.embedded {
 		return nil, api.Self{}, nil
@@ -59,14 +60,17 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 			return nil, api.Self{}, err
 		}
-		a.Log.Debug("a controller's socket without a controller, or for others", "socket", socket, "err", err) // one that was killed
+		// one that was killed
+		a.Log.Debug("a controller's socket without a controller, or for others", "socket", socket, "err", err)
 	}
 	return nil, api.Self{}, nil
 }
 
-// fits reports whether a controller that nobody named has the configuration that this command is about, and its state. Our own may have another: then the
-// command is in a tree with sources of its own, or was told of another directory, and works by itself. The machine's has its own state and what is
-// configured for the machine; to it the same goes for trees and directories that were named.
+// fits reports whether a controller that nobody named has the configuration that this command is
+// about, and its state. Our own may have another: then the command is in a tree with sources of its
+// own, or was told of another directory, and works by itself. The machine's has its own state and
+// what is configured for the machine; to it the same goes for trees and directories that were
+// named.
 func (a *app) fits(self api.Self) (bool, error) {
 	if a.chosen {
 		return true, nil
@@ -84,7 +88,8 @@ func (a *app) fits(self api.Self) (bool, error) {
 	}), nil
 }
 
-// configurationName names the directories that a configuration was read from, and that of the state, with its store.
+// configurationName names the directories that a configuration was read from, and that of the
+// state, with its store.
 func configurationName(cfg *config.Config) string {
 	h := sha256.New()
 	state, _ := stateDir() // where there is none there is no engine either
@@ -127,11 +132,13 @@ func (a *app) remoteLeaf(ctx context.Context, i compute.Instance) (compute.Insta
 	return leaf, s, err
 }
 
-// here reports whether the machine and the user that an engine's local instance means are this process's own.
+// here reports whether the machine and the user that an engine's local instance means are this
+// process's own.
 func (a *app) here() bool { return a.remote == nil || a.self.Here && a.self.Own }
 
-// connectRemote opens a way into a controller's instance, and says which type of source it is really of. This machine itself, where the controller is our
-// own, is used from this process: with our environment, terminal and limits.
+// connectRemote opens a way into a controller's instance, and says which type of source it is
+// really of. This machine itself, where the controller is our own, is used from this process: with
+// our environment, terminal and limits.
 func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	leaf, s, err := a.remoteLeaf(ctx, i)
 	if err != nil {
@@ -158,7 +165,8 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	return conn, "local", err
 }
 
-// unread adds a hint to an error about a source that is configured here and that our own controller does not know.
+// unread adds a hint to an error about a source that is configured here and that our own controller
+// does not know.
 func (a *app) unread(name string, err error) error {
 	if a.remote == nil || !a.self.Own || !errors.Is(err, compute.ErrNotFound) {
 		return err
@@ -173,5 +181,9 @@ func (a *app) unread(name string, err error) error {
 	if _, known := a.remoteSource(name); known {
 		return err
 	}
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("the controller has not read the configuration since this source is in it"), Hint: "hostler reload"}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err:  errors.New("the controller has not read the configuration since this source is in it"),
+		Hint: "hostler reload",
+	}
 }

@@ -37,7 +37,8 @@ computer sees it; within a tree, links are replaced. Devices, named pipes and so
 	return cmd
 }
 
-// cp copies each source to the destination. A source that cannot be copied does not keep the others from it.
+// cp copies each source to the destination. A source that cannot be copied does not keep the others
+// from it.
 func (a *app) cp(ctx context.Context, sources []string, to string, recursive, anyones bool) error {
 	for _, side := range append([]string{to}, sources...) {
 		if side == "" || strings.HasPrefix(side, ":") { // a file of that name here is ./:x
@@ -77,7 +78,8 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	return errors.Join(errs...)
 }
 
-// onWhich names the instance in an error of a copy to or from it, unless it is the side here that is not there.
+// onWhich names the instance in an error of a copy to or from it, unless it is the side here that
+// is not there.
 func onWhich(from, to string, src, dst remote.Side, err error) error {
 	var e *compute.Error
 	if err == nil || errors.As(err, &e) && e.ID != "" || (src.Conn == nil) == (dst.Conn == nil) {
@@ -100,7 +102,8 @@ type copies struct {
 	engine  engine
 	anyones bool // --any
 	conns   map[string]compute.Conn
-	here    map[string]string // of sandboxes with this machine's own root: what paths there are relative to
+	// of sandboxes with this machine's own root: what paths there are relative to
+	here map[string]string
 }
 
 func (c *copies) close() {

@@ -119,8 +119,8 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 	return crcacheFailed
 }
 
-// parseCrcache finds the verb, its options and its words. Options may stand before the verb and after it; nothing after -- is one, and nothing
-// after the first word of run's command.
+// parseCrcache finds the verb, its options and its words. Options may stand before the verb and
+// after it; nothing after -- is one, and nothing after the first word of run's command.
 func parseCrcache(args []string) (*crcacheCommand, *crcacheOptions, []string, error) {
 	o := &crcacheOptions{}
 	args = slices.Clone(args)
@@ -289,7 +289,8 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 	if err != nil {
 		return err
 	}
-	// hostler's own sources have instances in the same state. Here they are not configured, so what there may be of them is not known.
+	// hostler's own sources have instances in the same state. Here they are not configured, so what
+	// there may be of them is not known.
 	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.isSource(s.Name) })
 	if sources, err = choose(sources, words); err != nil {
 		return err
@@ -367,7 +368,8 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 	return err
 }
 
-// localOf returns the source of type local whose one instance has this name, or "". Under the old name it can be used without a lease.
+// localOf returns the source of type local whose one instance has this name, or "". Under the old
+// name it can be used without a lease.
 func (a *app) localOf(name string) string {
 	cfg, err := a.configuration()
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// curls are the lines of the documents that ask a controller with curl, without what is said of them beside.
+// curls are the lines of the documents that ask a controller with curl, without what is said of
+// them beside.
 func curls(t *testing.T) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
@@ -66,7 +67,8 @@ kill $P; wait $P; cat told`
 			}
 			id = string(m[1])
 		}
-		if strings.Contains(line, `"token": true`) && !strings.Contains(string(out), `"token":"hst_`) || strings.Contains(line, "/watch") && !strings.Contains(string(out), `"kind":`) {
+		if strings.Contains(line, `"token": true`) && !strings.Contains(string(out), `"token":"hst_`) ||
+			strings.Contains(line, "/watch") && !strings.Contains(string(out), `"kind":`) {
 			t.Errorf("%s: %s", line, out)
 		}
 	}

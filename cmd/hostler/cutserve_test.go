@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestServeStopped: who runs a command by way of a controller that is told to end hears what happened, and what he can do.
+// TestServeStopped: who runs a command by way of a controller that is told to end hears what
+// happened, and what he can do.
 func TestServeStopped(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
 	if err != nil {
@@ -47,7 +48,10 @@ func TestServeStopped(t *testing.T) {
 	if line != "begun\n" || err != nil {
 		t.Fatalf("%q, %v: %s", line, err, said.String())
 	}
-	if status.ExitStatus() != 121 || !strings.Contains(said.String(), "the controller stopped, or was restarted, while it was used") || !strings.Contains(said.String(), "hint: what ran through it has ended") {
+	if status.ExitStatus() != 121 ||
+		!strings.Contains(
+			said.String(), "the controller stopped, or was restarted, while it was used",
+		) || !strings.Contains(said.String(), "hint: what ran through it has ended") {
 		t.Errorf("exit status %d: %s", status.ExitStatus(), said.String())
 	}
 }

@@ -43,7 +43,10 @@ that does not say how many failed, keeps the nodes unless --allow-empty is given
 		ValidArgsFunction: a.completeNodes,
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.gate.Files, "junit", "t", nil, "only if all tests in `FILE`, or in the files of a pattern, have passed; may be repeated")
+	f.StringArrayVarP(
+		&o.gate.Files, "junit", "t", nil,
+		"only if all tests in `FILE`, or in the files of a pattern, have passed; may be repeated",
+	)
 	f.BoolVar(&o.gate.AllowEmpty, "allow-empty", false, "take a file without tests for passed")
 	f.StringVar(&o.command, "if", "", "only if `COMMAND`, run by sh here, returns 0")
 	f.BoolVar(&o.all, "all", false, "all that a NAME can mean, where that is several")
@@ -87,7 +90,8 @@ func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) er
 	for _, n := range chosen {
 		ids = append(ids, n.lease.Instance)
 		if n.lease.Share != nil {
-			ids[len(ids)-1] = compute.ID(n.lease.ID) // a neighbour's part of the same instance stays
+			// a neighbour's part of the same instance stays
+			ids[len(ids)-1] = compute.ID(n.lease.ID)
 		}
 		done = append(done, releasedView{Name: n.name(), Instance: string(n.lease.Instance)})
 	}
@@ -101,7 +105,8 @@ func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) er
 	return a.Interrupted(err, "what was given back goes all the same")
 }
 
-// chooseNodes finds what names mean, and refuses what they do not clearly mean and what is protected.
+// chooseNodes finds what names mean, and refuses what they do not clearly mean and what is
+// protected.
 func chooseNodes(all []node, names []string, o *destroyOptions, free []string) ([]node, error) {
 	var out []node
 	var errs []error
@@ -121,7 +126,13 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 			for _, n := range all {
 				known = append(known, n.name())
 			}
-			errs = append(errs, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"), Hint: cmp.Or(term.DidYouMean(name, known, ""), "hostler list")})
+			errs = append(
+				errs,
+				&compute.Error{
+					ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"),
+					Hint: cmp.Or(term.DidYouMean(name, known, ""), "hostler list"),
+				},
+			)
 			continue
 		case len(found) > 1 && !o.all && !o.old:
 			var ids []string
@@ -133,7 +144,14 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 		}
 		for _, n := range found {
 			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
-				errs = append(errs, term.Denied("--force destroys it all the same", "%s: deploy did not make it, and its name begins with none of %s", name, strings.Join(free, ", ")))
+				errs = append(
+					errs,
+					term.Denied(
+						"--force destroys it all the same",
+						"%s: deploy did not make it, and its name begins with none of %s", name,
+						strings.Join(free, ", "),
+					),
+				)
 				continue
 			}
 			if !slices.ContainsFunc(out, func(b node) bool { return b.lease.ID == n.lease.ID }) {
@@ -153,7 +171,8 @@ func (a *app) passed(ctx context.Context, o *destroyOptions) error {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", o.command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.Err, a.Err // standard output is for what destroy says
+	// standard output is for what destroy says
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.Err, a.Err
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/director"
 )
 
-// direct has a director keep the sources of the newest configuration at what they want, until ctx ends. What is under way when the configuration
-// changes is carried out.
+// direct has a director keep the sources of the newest configuration at what they want, until ctx
+// ends. What is under way when the configuration changes is carried out.
 func (k *controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/director"
 )
 
-// usualWindow is how far back strategy demand looks where its source does not say: long enough that a quiet quarter of an hour discards nothing.
+// usualWindow is how far back strategy demand looks where its source does not say: long enough that
+// a quiet quarter of an hour discards nothing.
 const usualWindow = time.Hour
 
 // demandWindow is for how long the leases of a source are measured; 0: not at all.
@@ -40,7 +41,8 @@ func policies(cfg *config.Config) map[string]director.Policy {
 func strategyOf(name string, s *config.Source) director.Strategy {
 	schedule := director.Schedule{Zone: cmp.Or(s.TimeZone, time.Local)}
 	for _, w := range s.Schedule {
-		if made, err := director.NewWindow(w.Name, w.Begin, w.End); err == nil { // it was checked when it was read
+		// it was checked when it was read
+		if made, err := director.NewWindow(w.Name, w.Begin, w.End); err == nil {
 			made.Reserve, made.Spare = w.Reserve, w.Spare
 			schedule.Windows = append(schedule.Windows, made)
 		}
@@ -59,10 +61,12 @@ func strategyOf(name string, s *config.Source) director.Strategy {
 
 // directing is the section [director] of hostler.conf.
 type directing struct {
-	Tick        time.Duration `conf:"tick"`         // between two looks at which nothing has changed; 0: 10 s
-	PerSource   int           `conf:"per-source"`   // creations, and discards, at a time of a source; 0: 8
-	PerProvider int           `conf:"per-provider"` // and of all sources of a type; 0: 32
-	DryRun      bool          `conf:"dry-run"`      // do nothing, and say what would be done
+	// between two looks at which nothing has changed; 0: 10 s
+	Tick time.Duration `conf:"tick"`
+	// creations, and discards, at a time of a source; 0: 8
+	PerSource   int  `conf:"per-source"`
+	PerProvider int  `conf:"per-provider"` // and of all sources of a type; 0: 32
+	DryRun      bool `conf:"dry-run"`      // do nothing, and say what would be done
 }
 
 // readDirecting reads it.
@@ -76,7 +80,8 @@ func readDirecting(cfg *config.Config) (d directing, err error) {
 	return d, configError(err)
 }
 
-// directorOptions is all that the configuration says to a director; the caller puts in what it works on, its bell and whom it tells.
+// directorOptions is all that the configuration says to a director; the caller puts in what it
+// works on, its bell and whom it tells.
 func directorOptions(cfg *config.Config) (director.Options, error) {
 	d, err := readDirecting(cfg)
 	return director.Options{Policies: policies(cfg), Tick: d.Tick, DryRun: d.DryRun,

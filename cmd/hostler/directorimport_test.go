@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// TestPresetRules takes the comment signs from what an import prints of each preset: what hostler then reads are the rules of the preset.
+// TestPresetRules takes the comment signs from what an import prints of each preset: what hostler
+// then reads are the rules of the preset.
 func TestPresetRules(t *testing.T) {
 	for _, preset := range []string{"devstack", "onmetal-v1", "onmetal-v2"} {
 		text, err := presetRules(preset)
@@ -24,7 +25,9 @@ func TestPresetRules(t *testing.T) {
 		for _, name := range []string{"XDG_CONFIG_HOME", "HOSTLER_CONFIG"} {
 			t.Setenv(name, "")
 		}
-		if err := os.WriteFile(filepath.Join(root, "hostler.conf"), []byte(strings.ReplaceAll("\n"+rules, "\n# ", "\n")), 0o600); err != nil {
+		if err := os.WriteFile(
+			filepath.Join(root, "hostler.conf"), []byte(strings.ReplaceAll("\n"+rules, "\n# ", "\n")), 0o600,
+		); err != nil {
 			t.Fatal(err)
 		}
 		cfg, err := config.Load(config.LoadOptions{Dir: t.TempDir(), ConfigDir: root, TypeKeys: typeKeys()})

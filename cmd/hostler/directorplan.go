@@ -77,7 +77,10 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 	for number := 1; ; number++ {
 		line, end := readLine(r, mostPlanned)
 		if errors.Is(end, errLongLine) {
-			return term.Invalid("docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name, number, end, mostPlanned>>20)
+			return term.Invalid(
+				"docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name,
+				number, end, mostPlanned>>20,
+			)
 		}
 		if end != nil && !errors.Is(end, io.EOF) {
 			return fmt.Errorf("%s: line %d: %w", name, number, end)
@@ -101,7 +104,8 @@ const mostPlanned = 512 << 20
 
 var errLongLine = errors.New("it is too long")
 
-// readLine reads a line of at most so many bytes, its end included. What it returns is good until the next one.
+// readLine reads a line of at most so many bytes, its end included. What it returns is good until
+// the next one.
 func readLine(r *bufio.Reader, most int) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
@@ -128,7 +132,8 @@ func lineError(name string, number int, err error) error {
 		hint = "docs/director-metal.md has the form, one object a line"
 	}
 	at := &compute.Error{Hint: hint, Kind: term.KindOf(err)}
-	if e, ok := errors.AsType[*compute.Error](err); ok && e == err && e.Op == "" { // its kind is said once
+	// its kind is said once
+	if e, ok := errors.AsType[*compute.Error](err); ok && e == err && e.Op == "" {
 		err = e.Err
 	}
 	at.Err = fmt.Errorf("%s: line %d: %w", name, number, err)

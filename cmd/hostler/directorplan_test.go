@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestReadLine reads lines longer and shorter than the buffer, the last without an end, and refuses what is too long without reading all of it.
+// TestReadLine reads lines longer and shorter than the buffer, the last without an end, and refuses
+// what is too long without reading all of it.
 func TestReadLine(t *testing.T) {
 	long := strings.Repeat("x", 99)
 	r := bufio.NewReaderSize(strings.NewReader("a\n"+long+"\n\nend"), 16)

@@ -16,7 +16,10 @@ import (
 )
 
 func newDocs(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "docs", Short: "Write documentation made of the commands themselves", Hidden: true, Example: "  hostler docs man dist/man"}
+	cmd := &cobra.Command{
+		Use: "docs", Short: "Write documentation made of the commands themselves", Hidden: true,
+		Example: "  hostler docs man dist/man",
+	}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "man DIR",
 		Short:   "Write a man page for each command",
@@ -49,7 +52,8 @@ func newDocs(a *app) *cobra.Command {
 	return cmd
 }
 
-// manPages writes the pages of a command and all below it: hostler.1, hostler-run.1, hostler-source-list.1.
+// manPages writes the pages of a command and all below it: hostler.1, hostler-run.1,
+// hostler-source-list.1.
 func manPages(cmd *cobra.Command, dir string) error {
 	cmd.InitDefaultHelpFlag()
 	if cmd.Hidden {

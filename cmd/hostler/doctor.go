@@ -95,7 +95,10 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 }
 
 func (a *app) doctor(ctx context.Context) error {
-	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
+	checks := []checkView{
+		{"ok", "version", versionLine(), ""},
+		{"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""},
+	}
 	checks = append(checks, a.checkConfig()...)
 	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkGit(ctx), checkChroot())
 	checks = append(checks, checkEngines(ctx)...)
@@ -127,7 +130,8 @@ func (a *app) toldChecks(checks []checkView) error {
 	return err
 }
 
-// checkLines is what people read: a line for each check, and one below it with what to do. A table with a column for that would be as wide as the longest.
+// checkLines is what people read: a line for each check, and one below it with what to do. A table
+// with a column for that would be as wide as the longest.
 func checkLines(checks []checkView) string {
 	width := 0
 	for _, c := range checks {
@@ -214,7 +218,10 @@ func (a *app) checkKeeper(ctx context.Context) checkView {
 
 func checkSSH() checkView {
 	if open := openKeys(); len(open) > 0 {
-		return checkView{"warn", "ssh", "others may read " + strings.Join(open, ", ") + ": ssh refuses such a key", "chmod 600 " + strings.Join(open, " ")}
+		return checkView{
+			"warn", "ssh", "others may read " + strings.Join(open, ", ") + ": ssh refuses such a key",
+			"chmod 600 " + strings.Join(open, " "),
+		}
 	}
 	if os.Getenv("SSH_AUTH_SOCK") != "" {
 		return checkView{"ok", "ssh", "an agent is at hand; the program ssh is not needed", ""}
@@ -238,7 +245,8 @@ func openKeys() (out []string) {
 	}
 	keys, _ := filepath.Glob(filepath.Join(home, ".ssh", "id_*"))
 	for _, key := range keys {
-		if info, err := os.Stat(key); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && !strings.HasSuffix(key, ".pub") {
+		if info, err := os.Stat(key); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 &&
+			!strings.HasSuffix(key, ".pub") {
 			out = append(out, "~/.ssh/"+filepath.Base(key))
 		}
 	}
@@ -253,7 +261,10 @@ func checkGit(ctx context.Context) checkView {
 	cmd.WaitDelay = time.Second
 	said, err := cmd.Output()
 	if err != nil {
-		return checkView{"warn", "git", "run --sync in a git work tree wants it: " + term.ErrorText(err), "install git, or say --sync=dir to send all that is there"}
+		return checkView{
+			"warn", "git", "run --sync in a git work tree wants it: " + term.ErrorText(err),
+			"install git, or say --sync=dir to send all that is there",
+		}
 	}
 	return checkView{"ok", "git", strings.TrimSpace(string(said)), ""}
 }
@@ -272,7 +283,10 @@ func checkChroot() checkView {
 			return checkView{"ok", "chroot", "root, and overlay file systems", ""}
 		}
 	}
-	return checkView{"warn", "chroot", "no overlay file system in this kernel: each instance is a whole copy of its base", "modprobe overlay"}
+	return checkView{
+		"warn", "chroot", "no overlay file system in this kernel: each instance is a whole copy of its base",
+		"modprobe overlay",
+	}
 }
 
 // checkEngines tries what makes computers on this machine, all at once.
@@ -323,10 +337,22 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 	}
 	for _, s := range all {
 		if s.Unready != nil {
-			out = append(out, checkView{"warn", "source " + s.Name, term.Line(s.Unready.String()), "what stood ready before serves as long as it lasts; hostler events " + s.Name + ", hostler source test " + s.Name})
+			out = append(
+				out,
+				checkView{
+					"warn", "source " + s.Name, term.Line(s.Unready.String()),
+					"what stood ready before serves as long as it lasts; hostler events " + s.Name + ", hostler source test " + s.Name,
+				},
+			)
 		}
 		if s.Orphaned {
-			out = append(out, checkView{"warn", "source " + s.Name, "has instances and is not configured so any more", "hostler status -v; hostler discard"})
+			out = append(
+				out,
+				checkView{
+					"warn", "source " + s.Name, "has instances and is not configured so any more",
+					"hostler status -v; hostler discard",
+				},
+			)
 		}
 	}
 	return out
@@ -347,7 +373,8 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 		_, err = p.List(ctx)
 	}
 	note := ""
-	if prober, ok := compute.As[compute.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) { // which knows all that is denied
+	// which knows all that is denied
+	if prober, ok := compute.As[compute.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) {
 		said, wrong := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 		if note = said; err == nil || wrong != nil {
 			err = wrong

@@ -44,9 +44,11 @@ const (
 	slowStart    = 200 * time.Millisecond
 )
 
-// probe looks at one computer through a connection, and says what a run with a tree would meet there.
+// probe looks at one computer through a connection, and says what a run with a tree would meet
+// there.
 func probe(ctx context.Context, what, typ string, connect func(context.Context) (compute.Conn, error)) (out []checkView) {
-	ctx, cancel := context.WithTimeout(ctx, 3*checkTime) // connecting, looking and starting the agent
+	// connecting, looking and starting the agent
+	ctx, cancel := context.WithTimeout(ctx, 3*checkTime)
 	defer cancel()
 	add := func(result, name, detail, hint string) {
 		out = append(out, checkView{result, what + ": " + name, detail, hint})
@@ -68,7 +70,10 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	}
 	began = time.Now()
 	var said, wrong bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", probeScript, "sh", where}, Stdout: &said, Stderr: &wrong, Aside: true})
+	exit, err := conn.Run(
+		ctx,
+		&compute.Command{Args: []string{"sh", "-c", probeScript, "sh", where}, Stdout: &said, Stderr: &wrong, Aside: true},
+	)
 	took := time.Since(began)
 	if err == nil && exit.Status() != 0 {
 		err = fmt.Errorf("sh ended with %d: %s", exit.Status(), strings.TrimSpace(wrong.String()))
@@ -84,7 +89,10 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	}
 	one := func(key string) string { return first(facts[key]) }
 	add("ok", "system", fmt.Sprintf("%s, as %s", cmp.Or(one("system"), "unknown"), cmp.Or(one("user"), "nobody known")), "")
-	out = append(out, probeClock(what, one("clock"), began, took), probeDisk(what, one("place"), one("free"), one("inodes"), facts["writable"] != nil))
+	out = append(
+		out, probeClock(what, one("clock"), began, took),
+		probeDisk(what, one("place"), one("free"), one("inodes"), facts["writable"] != nil),
+	)
 	add("ok", "shell", fmt.Sprintf("%s, with PATH=%s", cmp.Or(one("shell"), "none is named"), one("path")), "")
 	switch one("root") {
 	case "root":
@@ -92,7 +100,10 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	case "sudo":
 		add("ok", "root", "by sudo, without a password", "")
 	default:
-		add("skip", "root", "sudo without a password is not to be had: bundles go there by --as self alone", "let that user become root by sudo without a password")
+		add(
+			"skip", "root", "sudo without a password is not to be had: bundles go there by --as self alone",
+			"let that user become root by sudo without a password",
+		)
 	}
 	if typ == "ssh" {
 		out = append(out, probeStart(ctx, what, conn))
@@ -117,7 +128,10 @@ func probeClock(what, said string, began time.Time, took time.Duration) checkVie
 	if off >= -clockOff && off <= clockOff+took {
 		return checkView{"ok", what + ": clock", "as here, to the second or two", ""}
 	}
-	return checkView{"warn", what + ": clock", fmt.Sprintf("it is %v off", off), "set its clock: make and others compare the times of files that go there with those that are made there"}
+	return checkView{
+		"warn", what + ": clock", fmt.Sprintf("it is %v off", off),
+		"set its clock: make and others compare the times of files that go there with those that are made there",
+	}
 }
 
 func probeDisk(what, place, kib, inodes string, writable bool) checkView {
@@ -154,16 +168,23 @@ func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	bare, err1 := measure("sh", "-c", ":")
 	login, err2 := measure("sh", "-c", `exec "${SHELL:-sh}" -lc :`)
 	if err := errors.Join(err1, err2); err != nil {
-		return checkView{"warn", what + ": start-up files", "a log-in shell does not come up: " + term.ErrorText(err), "look at ~/.profile there, and what it calls"}
+		return checkView{
+			"warn", what + ": start-up files", "a log-in shell does not come up: " + term.ErrorText(err),
+			"look at ~/.profile there, and what it calls",
+		}
 	}
 	cost := max(0, login-bare).Round(time.Millisecond)
 	if cost > slowStart {
-		return checkView{"warn", what + ": start-up files", fmt.Sprintf("they take %v at each log-in", cost), "look at ~/.profile there, and what it calls"}
+		return checkView{
+			"warn", what + ": start-up files", fmt.Sprintf("they take %v at each log-in", cost),
+			"look at ~/.profile there, and what it calls",
+		}
 	}
 	return checkView{"ok", what + ": start-up files", fmt.Sprintf("they take %v", cost), ""}
 }
 
-// probeAgent starts the computer's agent, where it is not running, and hears whether it keeps copies of trees.
+// probeAgent starts the computer's agent, where it is not running, and hears whether it keeps
+// copies of trees.
 func probeAgent(ctx context.Context, conn compute.Conn) error {
 	far, ok := compute.As[compute.Workspacer](conn)
 	if !ok {
@@ -176,7 +197,8 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 	defer talk.Close()
 	defer context.AfterFunc(ctx, func() { _ = talk.Close() })()
 	w, r := workspace.NewWriter(talk, nil), workspace.NewReader(talk)
-	// A name that no copy has: it is refused, which only somebody does who keeps copies, and nothing is made.
+	// A name that no copy has: it is refused, which only somebody does who keeps copies, and
+	// nothing is made.
 	err = errors.Join(w.Announce(&workspace.Announce{Version: workspace.Version, Key: ".", Who: "doctor"}), w.Flush())
 	if err != nil {
 		return err
@@ -194,7 +216,8 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 	return nil
 }
 
-// probeSource looks at the machines of a source that has machines of its own; what others make has to be acquired first.
+// probeSource looks at the machines of a source that has machines of its own; what others make has
+// to be acquired first.
 func (a *app) probeSource(ctx context.Context, name string) []checkView {
 	engine, err := a.embedded(ctx)
 	if err != nil {
@@ -217,7 +240,13 @@ func (a *app) probeSource(ctx context.Context, name string) []checkView {
 	}
 	fixed, ok := compute.As[compute.Fixed](p)
 	if !ok {
-		return append(out, checkView{"skip", "source " + name + ": instances", "they are made when somebody wants one", "hostler acquire -s " + name + ", then hostler doctor INSTANCE"})
+		return append(
+			out,
+			checkView{
+				"skip", "source " + name + ": instances", "they are made when somebody wants one",
+				"hostler acquire -s " + name + ", then hostler doctor INSTANCE",
+			},
+		)
 	}
 	for _, n := range fixed.Names() {
 		id := compute.ID(name + "-" + n)

@@ -34,7 +34,8 @@ type hiddenView struct {
 	Unread int          `json:"unread,omitempty"`
 }
 
-// hiddenPath is a path of this machine that a command looked for, and that its sandbox does not show.
+// hiddenPath is a path of this machine that a command looked for, and that its sandbox does not
+// show.
 type hiddenPath struct {
 	Path  string      `json:"path"`
 	Place string      `json:"place,omitempty"`
@@ -63,7 +64,10 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 	case at < 0:
 		return term.Invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
 	case at > 0:
-		return term.Invalid("hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q", words[0])
+		return term.Invalid(
+			"hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q",
+			words[0],
+		)
 	case words[0] == "":
 		return emptyName("")
 	}
@@ -86,7 +90,10 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	if _, ok := a.hostRooted(name); !ok {
-		return term.Invalid("hostler doctor --sandbox -s sandbox -- COMMAND", "the source %s makes no sandboxes of this machine's own root, so it hides nothing", name)
+		return term.Invalid(
+			"hostler doctor --sandbox -s sandbox -- COMMAND",
+			"the source %s makes no sandboxes of this machine's own root, so it hides nothing", name,
+		)
 	}
 	own := *a
 	own.closers = nil
@@ -104,7 +111,8 @@ type watching struct {
 	runner *runner
 }
 
-// begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end reads what that wrote, and tells it.
+// begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end
+// reads what that wrote, and tells it.
 func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
 	program, err := findAgent(runtime.GOARCH)
 	if err != nil {
@@ -219,7 +227,8 @@ func (w *watching) advise(view *hiddenView) {
 	}
 	before := len(all)
 	for _, h := range view.Paths {
-		if h.show != "" && !slices.Contains(all, h.show) && !view.within(&h) { // of a directory no more than what was looked for in it
+		// of a directory no more than what was looked for in it
+		if h.show != "" && !slices.Contains(all, h.show) && !view.within(&h) {
 			all = append(all, h.show)
 		}
 	}
@@ -228,7 +237,8 @@ func (w *watching) advise(view *hiddenView) {
 	}
 }
 
-// tell prints what was found: a document on standard output, or text beside what the command writes, on standard error.
+// tell prints what was found: a document on standard output, or text beside what the command
+// writes, on standard error.
 func (w *watching) tell(view *hiddenView) error {
 	a := w.app
 	if a.JSON {
@@ -262,7 +272,10 @@ func (w *watching) tell(view *hiddenView) error {
 		fmt.Fprintf(&b, "  hint      %s\n", h.Hint)
 	}
 	if view.Line != "" {
-		fmt.Fprintf(&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source), term.Line(view.Line))
+		fmt.Fprintf(
+			&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source),
+			term.Line(view.Line),
+		)
 	}
 	if view.More > 0 {
 		fmt.Fprintf(&b, "\nmore than could be kept: %d further lookups\n", view.More)
@@ -281,7 +294,8 @@ func (w *watching) sourceFile(name string) string {
 	return "a new ~/.config/hostler/sources/" + name + "/source.conf that begins with `type = sandbox`"
 }
 
-// shownAs is how a source's keys name a path, and whether they can: commas part them, and a comment or a line's end would cut it.
+// shownAs is how a source's keys name a path, and whether they can: commas part them, and a comment
+// or a line's end would cut it.
 func shownAs(p string) (string, bool) {
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
 		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))

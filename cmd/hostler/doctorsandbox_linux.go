@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// whyHidden returns what says of a path whether a sandbox hides it, why, and what to do; empty: it is an empty directory there.
+// whyHidden returns what says of a path whether a sandbox hides it, why, and what to do; empty: it
+// is an empty directory there.
 func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool) (hiddenPath, bool), error) {
 	type explains interface {
 		Reasons(id compute.ID) (*mask.Reasons, error)

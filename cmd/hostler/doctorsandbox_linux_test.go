@@ -14,7 +14,10 @@ import (
 func watchedMachine(t *testing.T) *machine {
 	m := shownMachine(t)
 	m.program = lookIn(plainPath(t), "hostler")
-	for _, name := range []string{".ssh/id_ed25519", ".aws/credentials", ".config/foo/conf", ".config/odd\x1b[31m\nname", "go/pkg/mod/shown", "project/shown", "own"} {
+	for _, name := range []string{
+		".ssh/id_ed25519", ".aws/credentials", ".config/foo/conf", ".config/odd\x1b[31m\nname", "go/pkg/mod/shown",
+		"project/shown", "own",
+	} {
 		file := filepath.Join(m.home, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -29,8 +32,8 @@ func watchedMachine(t *testing.T) *machine {
 	return m
 }
 
-// TestDoctorSandbox: which hidden paths a command looked for is told, with the program, the call, the reason and what to do. For root here, and for an
-// ordinary user by TestSandboxesOfSomebody.
+// TestDoctorSandbox: which hidden paths a command looked for is told, with the program, the call,
+// the reason and what to do. For root here, and for an ordinary user by TestSandboxesOfSomebody.
 func TestDoctorSandbox(t *testing.T) {
 	sandboxes(t)
 	m := watchedMachine(t)
@@ -64,7 +67,8 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 			t.Logf("also %+v", p)
 			continue
 		}
-		if seen[name] = true; !ok || p.Cause != w.Cause || p.At != w.At || p.Line != w.Line || p.Place != w.Place && name == "project/key" || p.Why == "" || p.Hint == "" {
+		if seen[name] = true; !ok || p.Cause != w.Cause || p.At != w.At || p.Line != w.Line ||
+			p.Place != w.Place && name == "project/key" || p.Why == "" || p.Hint == "" {
 			t.Errorf("%q: %+v", name, p)
 		}
 		if !slices.ContainsFunc(p.Uses, func(u hiddenUse) bool {
@@ -88,12 +92,14 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 		t.Errorf("with the line: %d %q %s", exit, out, errs)
 	}
 	out, errs, _ = m.run("doctor", "--sandbox", "--", "sh", "-c", look)
-	if out != "to-out\n" || strings.Contains(errs, "\x1b") || !strings.Contains(errs, `.config/odd\x1b[31m\nname`) || !strings.Contains(errs, "to show   show = ~/.config/foo/conf\n") {
+	if out != "to-out\n" || strings.Contains(errs, "\x1b") || !strings.Contains(errs, `.config/odd\x1b[31m\nname`) ||
+		!strings.Contains(errs, "to show   show = ~/.config/foo/conf\n") {
 		t.Errorf("for people: %q\n%s", out, errs)
 	}
 }
 
-// TestDoctorSandboxEnds: it ends as the command does, also when that cannot be started, and at once by Ctrl-C.
+// TestDoctorSandboxEnds: it ends as the command does, also when that cannot be started, and at once
+// by Ctrl-C.
 func TestDoctorSandboxEnds(t *testing.T) {
 	sandboxes(t)
 	m := watchedMachine(t)
@@ -124,7 +130,8 @@ func TestDoctorSandboxEnds(t *testing.T) {
 			t.Errorf("%s: %d %q %s", test.args, exit, out, errs)
 		}
 	}
-	if out, errs, exit := m.run("doctor", "--sandbox", "--", "sh", "-c", "kill -KILL $PPID"); exit != 137 || !strings.Contains(errs, "the watcher was ended") {
+	if out, errs, exit := m.run("doctor", "--sandbox", "--", "sh", "-c", "kill -KILL $PPID"); exit != 137 ||
+		!strings.Contains(errs, "the watcher was ended") {
 		t.Errorf("without a watcher: %d %q %s", exit, out, errs)
 	}
 	cmd, line, _ := m.start("doctor", "--sandbox", "--", "sh", "-c", `[ -e ~/.ssh/id_ed25519 ]; echo began; exec sleep 1000`)

@@ -39,7 +39,10 @@ func (a *app) checkController(ctx context.Context) checkView {
 		}
 		where = "by its socket, " + filepath.Join(dir, socketName)
 	}
-	out := checkView{"ok", "controller", where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, ""}
+	out := checkView{
+		"ok", "controller",
+		where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, "",
+	}
 	if self.Store != "" {
 		out.Detail += "; its store is " + self.Store
 	}

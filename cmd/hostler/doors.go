@@ -15,11 +15,12 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// door is a way in which a request may say whose it is. ok: it comes by this way; then that alone decides, also that it is nobody's.
+// door is a way in which a request may say whose it is. ok: it comes by this way; then that alone
+// decides, also that it is nobody's.
 type door func(r *http.Request) (who auth.Principal, ok bool, err error)
 
-// doors are all ways, in the order in which they are looked at: what a program presents, which may say less than what it is; what the kernel says; what TLS
-// says; what a browser keeps.
+// doors are all ways, in the order in which they are looked at: what a program presents, which may
+// say less than what it is; what the kernel says; what TLS says; what a browser keeps.
 func (k *controller) doors(file string) []door {
 	return []door{byInside, k.byToken(file), k.bySocket, k.byCertificate, k.bySession(file)}
 }
@@ -33,7 +34,9 @@ func (k *controller) authenticate(file string) func(*http.Request) (auth.Princip
 				return who, err
 			}
 		}
-		return auth.Principal{}, unknown("nobody whom this controller knows", "present a token: Authorization: Bearer TOKEN; or hostler login")
+		return auth.Principal{}, unknown(
+			"nobody whom this controller knows", "present a token: Authorization: Bearer TOKEN; or hostler login",
+		)
 	}
 }
 
@@ -56,7 +59,10 @@ func (k *controller) byCertificate(r *http.Request) (auth.Principal, bool, error
 		return auth.Principal{}, ok, err
 	}
 	if reserved(c.Name) {
-		return auth.Principal{}, true, unknown("the name "+c.Name+" is not to be had by a certificate", "ask who signs the certificates for one with another name")
+		return auth.Principal{}, true, unknown(
+			"the name "+c.Name+" is not to be had by a certificate",
+			"ask who signs the certificates for one with another name",
+		)
 	}
 	p := auth.Principal{Name: c.Name, Via: "certificate " + c.Serial, From: address(r)}
 	p.Everywhere, p.Roles = k.members(c.Name, nil)
@@ -90,19 +96,24 @@ func (k *controller) bySession(file string) door {
 // holder is who has a token: that of the token file is the controller's own user's.
 func (k *controller) holder(r *http.Request, given, file string) (auth.Principal, error) {
 	if file != "" && sameToken(given, file) {
-		return auth.Principal{Name: userName(os.Geteuid()), Own: true, Via: "token file", From: address(r), Everywhere: auth.Administrator}, nil
+		return auth.Principal{
+			Name: userName(os.Geteuid()), Own: true, Via: "token file", From: address(r), Everywhere: auth.Administrator,
+		}, nil
 	}
 	return k.tokens.Who(r.Context(), given, address(r))
 }
 
-// reserved reports whether a name is one of those who are somebody by being this machine's, or a namespace: nobody from elsewhere becomes them.
+// reserved reports whether a name is one of those who are somebody by being this machine's, or a
+// namespace: nobody from elsewhere becomes them.
 func reserved(name string) bool {
-	return strings.HasPrefix(strings.ToLower(name), resource.Owner("")) || slices.ContainsFunc(reservedNames(), func(r string) bool { return strings.EqualFold(r, name) })
+	return strings.HasPrefix(strings.ToLower(name), resource.Owner("")) ||
+		slices.ContainsFunc(reservedNames(), func(r string) bool { return strings.EqualFold(r, name) })
 }
 
 func reservedNames() []string { return []string{"root", userName(0), userName(os.Geteuid())} }
 
-// spent is whose the proofs of sign-ins are among the answers that the store keeps for a day. It is nobody's name.
+// spent is whose the proofs of sign-ins are among the answers that the store keeps for a day. It is
+// nobody's name.
 const spent = " signed in"
 
 // spend notes that a proof was shown: once, whichever controller it was shown to.
@@ -110,10 +121,16 @@ func (k *controller) spend(ctx context.Context, proof string) error {
 	return k.app.store.Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(compute.AnswerTx)
 		if !ok {
-			return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store does not remember who has signed in, so nobody can")}
+			return &compute.Error{
+				Kind: compute.ErrUnavailable,
+				Err:  errors.New("this store does not remember who has signed in, so nobody can"),
+			}
 		}
 		if _, err := at.Answer(spent, proof); err == nil {
-			return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("this sign-in was shown before, and is good once"), Hint: "sign in again: hostler login URL"}
+			return &compute.Error{
+				Kind: compute.ErrDenied, Err: errors.New("this sign-in was shown before, and is good once"),
+				Hint: "sign in again: hostler login URL",
+			}
 		} else if !errors.Is(err, compute.ErrNotFound) {
 			return err
 		}

@@ -10,20 +10,24 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// overseePause is how long the keeper waits at most before it sees whether there is anything of which a provider is to be asked what has become of it. Asking is the engine's to time.
+// overseePause is how long the keeper waits at most before it sees whether there is anything of
+// which a provider is to be asked what has become of it. Asking is the engine's to time.
 const overseePause = time.Minute
 
-// duty is the keeper's engine: the same one, with its providers open, as long as the configuration is the same, so that they hear of what becomes of their instances. It is closed when the
+// duty is the keeper's engine: the same one, with its providers open, as long as the configuration
+// is the same, so that they hear of what becomes of their instances. It is closed when the
 // configuration is another and nothing runs any more.
 type duty struct {
 	app    *app      // of which the engines are made
 	listen chan bool // of one: there may be something to oversee
 
-	mu     sync.Mutex
-	now    *app   // with the engine; nil: there is none yet
-	over   []*app // by configurations that count no more: what runs may be of theirs
-	runs   int
-	failed bool          // something did by this engine: what it was opened with, as a secret or a deployment's network, may be another now
+	mu   sync.Mutex
+	now  *app   // with the engine; nil: there is none yet
+	over []*app // by configurations that count no more: what runs may be of theirs
+	runs int
+	// something did by this engine: what it was opened with, as a secret or a deployment's network,
+	// may be another now
+	failed bool
 	again  func()        // has what is due looked for
 	engine chan struct{} // closed when there is one
 }
@@ -49,7 +53,8 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 	}})
 }
 
-// renew reads the configuration, and makes another engine if it is another. Whoever calls it has begun something.
+// renew reads the configuration, and makes another engine if it is another. Whoever calls it has
+// begun something.
 func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	next := d.app.afresh()
 	engine, err := next.embedded(ctx) // it opens no provider before one is needed
@@ -73,7 +78,8 @@ func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	return engine, nil
 }
 
-// oversee asks the providers what has become of their instances, until ctx ends. The keeper does not stay for that: it is no work.
+// oversee asks the providers what has become of their instances, until ctx ends. The keeper does
+// not stay for that: it is no work.
 func (d *duty) oversee(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -106,7 +112,14 @@ func (d *duty) look(ctx context.Context, run func(func())) time.Time {
 	d.mu.Lock()
 	engine, again := d.now.pool, d.again
 	d.mu.Unlock()
-	next, err := engine.Oversee(ctx, pool.Tending{Go: d.counted(run), Done: again, Failed: func(err error) { d.app.Log.Warn("what has become of instances", "err", err) }}, d.ring)
+	next, err := engine.Oversee(
+		ctx,
+		pool.Tending{
+			Go: d.counted(run), Done: again,
+			Failed: func(err error) { d.app.Log.Warn("what has become of instances", "err", err) },
+		},
+		d.ring,
+	)
 	if err != nil && ctx.Err() == nil {
 		d.app.Log.Warn("what has become of instances", "err", err)
 	}
@@ -138,7 +151,8 @@ func (d *duty) begin() {
 	d.mu.Unlock()
 }
 
-// end closes what is of no use any more when nothing runs: until then also what a later engine began may work with an earlier one, as they share their lanes.
+// end closes what is of no use any more when nothing runs: until then also what a later engine
+// began may work with an earlier one, as they share their lanes.
 func (d *duty) end() {
 	d.mu.Lock()
 	var over []*app
@@ -169,10 +183,17 @@ func sameConfig(a, b *config.Config) bool {
 		reflect.DeepEqual(a.Defaults, b.Defaults) && reflect.DeepEqual(a.Sections, b.Sections) && reflect.DeepEqual(bundlesOf(a), bundlesOf(b))
 }
 
-// bundlesOf are a configuration's bundles without what was found out about them since: what a source's hold is in its digest.
+// bundlesOf are a configuration's bundles without what was found out about them since: what a
+// source's hold is in its digest.
 func bundlesOf(c *config.Config) (out []config.Bundle) {
 	for _, b := range c.Bundles {
-		out = append(out, config.Bundle{Name: b.Name, Root: b.Root, File: b.File, Dir: b.Dir, Tree: b.Tree, Applied: b.Applied, Entries: b.Entries, Include: b.Include, Shadowed: b.Shadowed, Err: b.Err})
+		out = append(
+			out,
+			config.Bundle{
+				Name: b.Name, Root: b.Root, File: b.File, Dir: b.Dir, Tree: b.Tree, Applied: b.Applied,
+				Entries: b.Entries, Include: b.Include, Shadowed: b.Shadowed, Err: b.Err,
+			},
+		)
 	}
 	return out
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestDuty: the keeper has one engine as long as the configuration is the same. When that is another the earlier one is closed, and so when something has failed, but not before what runs has ended.
+// TestDuty: the keeper has one engine as long as the configuration is the same. When that is
+// another the earlier one is closed, and so when something has failed, but not before what runs has
+// ended.
 func TestDuty(t *testing.T) {
 	a, dir := keeperApp(t)
 	source := func(text string) {
@@ -52,7 +54,10 @@ func TestDuty(t *testing.T) {
 	d.counted(func(do func()) { go func() { do(); close(ended) }() })(func() { <-wait })
 	second := due()
 	if second == first || closed[first] != 0 {
-		t.Errorf("another configuration: another engine: %v; the first was closed %d times while something ran", second != first, closed[first])
+		t.Errorf(
+			"another configuration: another engine: %v; the first was closed %d times while something ran",
+			second != first, closed[first],
+		)
 	}
 	d.failed = true
 	if due() != second {

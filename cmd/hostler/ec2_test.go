@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
-// TestCloudEC2 plays the scripts of hostler cloud -p ec2 against a service in this process. At their end it has nothing that it had not before.
+// TestCloudEC2 plays the scripts of hostler cloud -p ec2 against a service in this process. At
+// their end it has nothing that it had not before.
 func TestCloudEC2(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
@@ -25,7 +26,10 @@ func TestCloudEC2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cloud := ec2test.New(ec2test.Options{Guest: guests.Start, AccessKey: "AKIDTEST", Instances: 5, Limits: map[string]int{"Standard/OnDemand": 8, "G/OnDemand": 0}})
+		cloud := ec2test.New(ec2test.Options{
+			Guest: guests.Start, AccessKey: "AKIDTEST", Instances: 5,
+			Limits: map[string]int{"Standard/OnDemand": 8, "G/OnDemand": 0},
+		})
 		service := httptest.NewServer(cloud)
 		cloud.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Alias: "amazon", Owner: "136693071363"})
 		before := fmt.Sprint(cloud.Things())
@@ -37,15 +41,18 @@ func TestCloudEC2(t *testing.T) {
 			cloud.Close()
 		})
 		for key, value := range map[string]string{
-			"ENDPOINT": service.URL, "SSHPORT": fmt.Sprint(guests.Port), "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "not-to-be-seen", "AWS_REGION": "xx-test-1", "AWS_PROFILE": "",
-			"AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "SSH_AUTH_SOCK": "", "OS_CLOUD": "", "OS_AUTH_URL": "",
+			"ENDPOINT": service.URL, "SSHPORT": fmt.Sprint(guests.Port), "AWS_ACCESS_KEY_ID": "AKIDTEST",
+			"AWS_SECRET_ACCESS_KEY": "not-to-be-seen", "AWS_REGION": "xx-test-1", "AWS_PROFILE": "",
+			"AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
+			"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "SSH_AUTH_SOCK": "", "OS_CLOUD": "", "OS_AUTH_URL": "",
 		} {
 			env.Setenv(key, value)
 		}
 	})
 }
 
-// TestEC2 is a user with a source of EC2: instances are launched, run commands, and are terminated. The service is in this process, and they are ssh servers in it.
+// TestEC2 is a user with a source of EC2: instances are launched, run commands, and are terminated.
+// The service is in this process, and they are ssh servers in it.
 func TestEC2(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
@@ -69,7 +76,10 @@ func TestEC2(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	dir := t.TempDir()
-	env := append(append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "XDG_RUNTIME_DIR="+run, "AWS_PROFILE=", "AWS_ACCESS_KEY_ID=", "AWS_EC2_METADATA_DISABLED=true")
+	env := append(
+		append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "XDG_RUNTIME_DIR="+run, "AWS_PROFILE=",
+		"AWS_ACCESS_KEY_ID=", "AWS_EC2_METADATA_DISABLED=true",
+	)
 	for name, text := range map[string]string{
 		".aws/credentials": "[default]\naws_access_key_id = AKIDTEST\naws_secret_access_key = not-to-be-seen\n",
 		".config/hostler/sources/cloud/source.conf": fmt.Sprintf("type = ec2\nmaximum = 2\n[ec2]\nregion = xx-test-1\nendpoint = %s\nimage = debian-12-*\ncores = 2\nmemory = 1G\nspot = first\nssh-port = %d\npoll = 100ms\n",
@@ -123,7 +133,8 @@ func TestEC2(t *testing.T) {
 	}
 }
 
-// TestCloudEC2Denied is a user whose credentials may not ask Service Quotas: he is told so in words, and what runs is counted.
+// TestCloudEC2Denied is a user whose credentials may not ask Service Quotas: he is told so in
+// words, and what runs is counted.
 func TestCloudEC2Denied(t *testing.T) {
 	cloud := ec2test.New(ec2test.Options{AccessKey: "AKIDTEST", Instances: 5, Limits: map[string]int{"Standard/OnDemand": 8}})
 	service := httptest.NewServer(cloud)
@@ -132,7 +143,14 @@ func TestCloudEC2Denied(t *testing.T) {
 		cloud.Close()
 	})
 	for _, action := range []string{"ListServiceQuotas", "DescribeAccountAttributes"} {
-		cloud.Fail(action, -1, ec2test.Fault{Status: 403, Code: map[bool]string{true: "AccessDeniedException", false: "UnauthorizedOperation"}[action == "ListServiceQuotas"], Message: "You are not authorized to perform this: " + action})
+		cloud.Fail(
+			action, -1,
+			ec2test.Fault{
+				Status:  403,
+				Code:    map[bool]string{true: "AccessDeniedException", false: "UnauthorizedOperation"}[action == "ListServiceQuotas"],
+				Message: "You are not authorized to perform this: " + action,
+			},
+		)
 	}
 	dir := t.TempDir()
 	env := append(append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "AWS_PROFILE=", "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=not-to-be-seen", "AWS_SESSION_TOKEN=", "AWS_REGION=xx-test-1",
@@ -143,10 +161,12 @@ func TestCloudEC2Denied(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, said.String())
 	}
-	if !strings.Contains(said.String(), "servicequotas:ListServiceQuotas") || !strings.Contains(said.String(), "You are not authorized") || strings.Contains(said.String(), "not-to-be-seen") {
+	if !strings.Contains(said.String(), "servicequotas:ListServiceQuotas") ||
+		!strings.Contains(said.String(), "You are not authorized") || strings.Contains(said.String(), "not-to-be-seen") {
 		t.Errorf("it is told as %q", said.String())
 	}
-	if fields := strings.Fields(out.String()); !strings.Contains(strings.Join(fields, " "), "instances - 0 - cores - 0 - memory - 0") || strings.Contains(out.String(), "OnDemand") {
+	if fields := strings.Fields(out.String()); !strings.Contains(strings.Join(fields, " "), "instances - 0 - cores - 0 - memory - 0") ||
+		strings.Contains(out.String(), "OnDemand") {
 		t.Errorf("what is known is %q", fields)
 	}
 }

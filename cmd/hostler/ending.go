@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// ending is how a controller comes to its end: it is told to by a signal, and ends when the time to drain is over, or at a second signal.
+// ending is how a controller comes to its end: it is told to by a signal, and ends when the time to
+// drain is over, or at a second signal.
 type ending struct {
 	ctx   context.Context // ends with it
 	begun atomic.Bool     // it has been told; what spreads requests is to see that before it ends

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestDrain: who is told to end with time to drain says first that it is not ready, and serves all the same; a second signal ends it at once.
+// TestDrain: who is told to end with time to drain says first that it is not ready, and serves all
+// the same; a second signal ends it at once.
 func TestDrain(t *testing.T) {
 	o := newYard(t, outsideSources)
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--drain", "1h")
@@ -34,8 +35,9 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestRenewedCertificate: a certificate that is replaced as kubelets and others do it, by a link that leads to another directory, is served without a word to the
-// controller; one whose key is not there yet is not taken.
+// TestRenewedCertificate: a certificate that is replaced as kubelets and others do it, by a link
+// that leads to another directory, is served without a word to the controller; one whose key is not
+// there yet is not taken.
 func TestRenewedCertificate(t *testing.T) {
 	o, dir := newYard(t, outsideSources), t.TempDir()
 	put := func(name string, files ...string) {
@@ -73,10 +75,16 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}
 	authority()
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--client-ca", people, "--tls-cert", filepath.Join(dir, "now", "tls.crt"), "--tls-key", filepath.Join(dir, "now", "tls.key"))
+	k := o.serve(
+		"--no-fill", "--listen", "127.0.0.1:0", "--client-ca", people, "--tls-cert",
+		filepath.Join(dir, "now", "tls.crt"), "--tls-key", filepath.Join(dir, "now", "tls.key"),
+	)
 	at := k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	shown := func() string {
-		web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: time.Minute}
+		web := &http.Client{
+			Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+			Timeout:   time.Minute,
+		}
 		answer, err := web.Get("https://" + at + "/healthz")
 		if err != nil {
 			t.Fatal(err)

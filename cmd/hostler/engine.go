@@ -33,7 +33,8 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 	return a.embedded(ctx)
 }
 
-// findController finds the controller to ask, if there is one: a.remote is nil where the command works by itself.
+// findController finds the controller to ask, if there is one: a.remote is nil where the command
+// works by itself.
 func (a *app) findController(ctx context.Context) error {
 	if a.remote != nil || a.pool != nil || a.compat || a.keeping {
 		return nil

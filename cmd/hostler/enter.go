@@ -11,13 +11,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A computer may end while it stands ready, and be handed out before anybody knows. Who acquired it for a command of his own has lost nothing by that: nothing has begun.
+// A computer may end while it stands ready, and be handed out before anybody knows. Who acquired it
+// for a command of his own has lost nothing by that: nothing has begun.
 
-// entersMost is how many computers in a row may turn out to have ended until the command fails for that.
+// entersMost is how many computers in a row may turn out to have ended until the command fails for
+// that.
 const entersMost = 3
 
-// enter opens the way into the instance, under this lease or none from here on, though the same user may get the instance again. Where one that was acquired for this
-// command turns out to have ended, it is given back as that, and the next one taken, all within the request's time to wait. What the user has by a name of his own is that or nothing.
+// enter opens the way into the instance, under this lease or none from here on, though the same
+// user may get the instance again. Where one that was acquired for this command turns out to have
+// ended, it is given back as that, and the next one taken, all within the request's time to wait.
+// What the user has by a name of his own is that or nothing.
 func (c *claim) enter(ctx context.Context) (compute.Conn, string, error) {
 	for n := 1; ; n++ {
 		c.who.Lease = c.lease.ID
@@ -49,7 +53,8 @@ func (c *claim) bare(err error) string {
 	return strings.TrimPrefix(term.ErrorText(err), string(c.instance.ID)+": ")
 }
 
-// again is the request by which it was acquired, with what is left of its time to wait. Nothing left is not 0, as who does not wait has what is made for him take its time.
+// again is the request by which it was acquired, with what is left of its time to wait. Nothing
+// left is not 0, as who does not wait has what is made for him take its time.
 func (c *claim) again() compute.Request {
 	req := *c.ordered
 	if req.Wait > 0 {

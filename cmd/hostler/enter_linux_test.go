@@ -48,22 +48,26 @@ func endSandbox(t *testing.T, m *machine, id string) {
 	})
 }
 
-// TestAnotherIsTaken has computers end while they stand ready, and nobody know: a run that is given one has lost nothing, and takes the next, alone and as one of several.
-// Of what it has by name it does not, and three in a row are enough.
+// TestAnotherIsTaken has computers end while they stand ready, and nobody know: a run that is given
+// one has lost nothing, and takes the next, alone and as one of several. Of what it has by name it
+// does not, and three in a row are enough.
 func TestAnotherIsTaken(t *testing.T) {
 	sandboxes(t)
 	for _, served := range []bool{false, true} {
 		t.Run(fmt.Sprint("served=", served), func(t *testing.T) {
 			m := shownMachine(t)
 			m.program = lookIn(plainPath(t), "hostler")
-			m.source("boxes", "type = sandbox\nreserve = 3\nmaximum = 8\n[sandbox]\nshow = "+m.work+"\n") // a ready one shows no other tree
+			// a ready one shows no other tree
+			m.source("boxes", "type = sandbox\nreserve = 3\nmaximum = 8\n[sandbox]\nshow = "+m.work+"\n")
 			if served {
 				m.serving(t)
 				slices.Reverse(m.env) // what stands last counts
 				answering(t, m.socketOf(t))
 				slices.Reverse(m.env)
 			}
-			ready := func(n int) (ids []string) { // the oldest of those that stand ready, once there are so many: it is they that are given
+			// the oldest of those that stand ready, once there are so many: it is they that are
+			// given
+			ready := func(n int) (ids []string) {
 				t.Helper()
 				if !served {
 					m.must("fill", "boxes")
@@ -85,12 +89,16 @@ func TestAnotherIsTaken(t *testing.T) {
 				if !strings.Contains(errs, id+" has ended (the sandbox has ended: ") {
 					t.Errorf("of %s is said %q", id, errs)
 				}
-				if got := m.must("events", id); !strings.Contains(got, "released") || !strings.Contains(got, "its computer has ended: the sandbox has ended: ") {
+				if got := m.must("events", id); !strings.Contains(got, "released") ||
+					!strings.Contains(got, "its computer has ended: the sandbox has ended: ") {
 					t.Errorf("events of %s: %s", id, got)
 				}
 			}
 			out, errs, exit := "", "", 0
-			for n, args := range [][]string{{"run", "boxes", "--wait", "0", "--", "echo", "it ran"}, {"run", "boxes", "--on", "2", "--", "echo", "it ran"}} {
+			for n, args := range [][]string{
+				{"run", "boxes", "--wait", "0", "--", "echo", "it ran"},
+				{"run", "boxes", "--on", "2", "--", "echo", "it ran"},
+			} {
 				dead := ready(2)
 				for _, id := range dead {
 					endSandbox(t, m, id)
@@ -107,7 +115,8 @@ func TestAnotherIsTaken(t *testing.T) {
 			for _, id := range dead {
 				endSandbox(t, m, id)
 			}
-			if out, errs, exit = m.run("run", "boxes", "--", "echo", "it ran"); exit != term.ExitNotBegun || !strings.Contains(errs, dead[2]+": the sandbox has ended") {
+			if out, errs, exit = m.run("run", "boxes", "--", "echo", "it ran"); exit != term.ExitNotBegun ||
+				!strings.Contains(errs, dead[2]+": the sandbox has ended") {
 				t.Errorf("of three that have ended, %v: exit status %d, %q %q\n%s", dead, exit, out, errs, m.must("events"))
 			}
 			if got := m.must("status", "boxes", "--query", "in-use"); got != "0\n" {
@@ -115,7 +124,8 @@ func TestAnotherIsTaken(t *testing.T) {
 			}
 			mine := strings.TrimSpace(m.must("acquire", "-s", "boxes"))
 			endSandbox(t, m, mine)
-			if out, errs, exit = m.run("run", mine, "--", "echo", "it ran"); exit != term.ExitNotBegun || out != "" || strings.Contains(errs, "another is taken") {
+			if out, errs, exit = m.run("run", mine, "--", "echo", "it ran"); exit != term.ExitNotBegun || out != "" ||
+				strings.Contains(errs, "another is taken") {
 				t.Errorf("by name: exit status %d, %q %q", exit, out, errs)
 			}
 			m.must("release", mine)

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// followEvery is how often --follow looks whether the journal has grown, where there is no controller. The store is a file, and nobody calls.
+// followEvery is how often --follow looks whether the journal has grown, where there is no
+// controller. The store is a file, and nobody calls.
 const followEvery = 300 * time.Millisecond
 
 func newEvents(a *app) *cobra.Command {
@@ -58,13 +59,17 @@ func newEvents(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeTargets,
 	}
-	cmd.Flags().BoolVar(&audit, "audit", false, "show who did what through the controller, and what was refused to whom: for operators that of their projects")
+	cmd.Flags().BoolVar(
+		&audit, "audit", false,
+		"show who did what through the controller, and what was refused to whom: for operators that of their projects",
+	)
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on with what happens, until interrupted")
 	cmd.Flags().IntVarP(&newest, "newest", "n", 0, "only the newest `N` (default: 100 of all, every one of an instance's or a source's)")
 	return cmd
 }
 
-// about limits a query to what a name means: an instance (which may be gone), a lease's, or a source.
+// about limits a query to what a name means: an instance (which may be gone), a lease's, or a
+// source.
 func (a *app) about(ctx context.Context, engine engine, name string, q *compute.EventQuery) error {
 	i, _, err := engine.Resolve(ctx, name)
 	switch {

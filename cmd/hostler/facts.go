@@ -81,7 +81,8 @@ func (a *app) printFacts(v factsView) error {
 	for _, line := range [][2]string{
 		{"system", f.System}, {"kernel", f.OS + " " + f.Kernel + " " + f.Arch}, {"hostname", f.Hostname}, {"cores", strconv.Itoa(f.Cores)},
 		{"memory", shortSize(u.Memory) + " of " + shortSize(f.Memory)}, {"disk", shortSize(u.Disk) + " of " + shortSize(f.Disk)},
-		{"cpu", strconv.FormatFloat(u.CPU, 'f', 3, 64) + "s"}, {"processes", strconv.Itoa(u.Processes)}, {"oom kills", strconv.Itoa(u.OOMKills)},
+		{"cpu", strconv.FormatFloat(u.CPU, 'f', 3, 64) + "s"}, {"processes", strconv.Itoa(u.Processes)},
+		{"oom kills", strconv.Itoa(u.OOMKills)},
 	} {
 		if err := term.Printf(a.Out, "%-10s %s\n", line[0], line[1]); err != nil {
 			return err

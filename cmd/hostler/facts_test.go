@@ -15,7 +15,8 @@ func TestFactsNamePorts(t *testing.T) {
 	if err := a.printFacts(v); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); !strings.Contains(text, "\nport 8080/tcp 127.0.0.1:49153\n") || strings.ContainsRune(text, 27) || strings.Contains(text, "64\n") {
+	if text := out.String(); !strings.Contains(text, "\nport 8080/tcp 127.0.0.1:49153\n") ||
+		strings.ContainsRune(text, 27) || strings.Contains(text, "64\n") {
 		t.Errorf("%q", text)
 	}
 }

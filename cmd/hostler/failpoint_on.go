@@ -12,8 +12,9 @@ import (
 
 var failsteps atomic.Int64
 
-// failpoint, in programs built for the tests of crashes, writes the name of each recorded step to the file HOSTLER_STEPS and, at the step whose
-// number or name is HOSTLER_DIE, kills the process as nothing else can.
+// failpoint, in programs built for the tests of crashes, writes the name of each recorded step to
+// the file HOSTLER_STEPS and, at the step whose number or name is HOSTLER_DIE, kills the process as
+// nothing else can.
 var failpoint = func(step string) {
 	n := failsteps.Add(1) - 1
 	if name := os.Getenv("HOSTLER_STEPS"); name != "" {

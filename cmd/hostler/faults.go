@@ -9,8 +9,10 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// faultOf is what is wrong with a source: with its file, the values of its type's keys, and what they name on this machine, such as a template; nil: nothing that can be seen without
-// anybody being asked. It is what is asked wherever a configuration is looked at: by apply, reload, serve and all that show sources.
+// faultOf is what is wrong with a source: with its file, the values of its type's keys, and what
+// they name on this machine, such as a template; nil: nothing that can be seen without anybody
+// being asked. It is what is asked wherever a configuration is looked at: by apply, reload, serve
+// and all that show sources.
 func faultOf(s *config.Source) error {
 	_, err := seenIn(s)
 	return err
@@ -29,14 +31,16 @@ func seenIn(s *config.Source) (odd []string, err error) {
 	return odd, placed(err, s.Name, s.Position)
 }
 
-// valuesOf is what is wrong with a source's file alone, and all of it where it could be read to its end.
+// valuesOf is what is wrong with a source's file alone, and all of it where it could be read to its
+// end.
 func valuesOf(s *config.Source) error {
 	k, known := kinds()[s.Type]
 	if !known {
 		return s.Err
 	}
 	for _, e := range api.Apart(s.Err) {
-		if at, ok := errors.AsType[*config.Error](e); e != nil && (!ok || at.Key == "" || at.Line == 0 || errors.Is(e, config.ErrUntrusted)) {
+		if at, ok := errors.AsType[*config.Error](e); e != nil &&
+			(!ok || at.Key == "" || at.Line == 0 || errors.Is(e, config.ErrUntrusted)) {
 			return s.Err
 		}
 	}
@@ -53,7 +57,8 @@ func valuesOf(s *config.Source) error {
 	return errors.Join(append(api.Apart(s.Err), api.Apart(err)...)...)
 }
 
-// placed says file and line of what a provider says of a key of a source. position may be nil: the source is configured no more.
+// placed says file and line of what a provider says of a key of a source. position may be nil: the
+// source is configured no more.
 func placed(err error, source string, position func(key string) (string, int)) error {
 	wrong, ok := errors.AsType[*compute.KeyError](err)
 	if !ok || position == nil {
@@ -66,10 +71,12 @@ func placed(err error, source string, position func(key string) (string, int)) e
 
 // keepsReady tells whether instances of a source are made that nobody has asked for.
 func keepsReady(s *config.Source) bool {
-	return s.Reserve > 0 || s.Spare > 0 || s.Cold > 0 || s.Strategy == "demand" || len(s.Schedule) > 0 || s.Settings["warm"] != "" && s.Settings["warm"] != "0"
+	return s.Reserve > 0 || s.Spare > 0 || s.Cold > 0 || s.Strategy == "demand" || len(s.Schedule) > 0 ||
+		s.Settings["warm"] != "" && s.Settings["warm"] != "0"
 }
 
-// oddities says what of a source cannot be meant so, or does not work yet. Nothing is opened for it, and what is broken is told elsewhere.
+// oddities says what of a source cannot be meant so, or does not work yet. Nothing is opened for
+// it, and what is broken is told elsewhere.
 func oddities(s *config.Source) []string {
 	odd, _ := seenIn(s)
 	return append(oddNumbers(s), named(s, odd)...)
@@ -89,10 +96,16 @@ func oddNumbers(s *config.Source) (lines []string) {
 		return nil
 	}
 	if s.Maximum > 0 && s.Reserve > s.Maximum {
-		lines = append(lines, fmt.Sprintf("source %s: reserve %d is more than maximum %d: so many there never are", s.Name, s.Reserve, s.Maximum))
+		lines = append(
+			lines,
+			fmt.Sprintf("source %s: reserve %d is more than maximum %d: so many there never are", s.Name, s.Reserve, s.Maximum),
+		)
 	}
 	if s.Maximum > 0 && s.Spare > s.Maximum {
-		lines = append(lines, fmt.Sprintf("source %s: spare %d is more than maximum %d: so many never stand ready", s.Name, s.Spare, s.Maximum))
+		lines = append(
+			lines,
+			fmt.Sprintf("source %s: spare %d is more than maximum %d: so many never stand ready", s.Name, s.Spare, s.Maximum),
+		)
 	}
 	if s.Type == "local" && s.Maximum > 1 {
 		lines = append(lines, fmt.Sprintf("source %s: maximum %d, and there is one of type local: this machine", s.Name, s.Maximum))

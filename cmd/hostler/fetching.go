@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the internet.
+// fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the
+// internet.
 type fetching struct {
 	Allow []string `conf:"allow"`
 	Deny  []string `conf:"deny"`
@@ -40,7 +41,8 @@ func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
 	return allow, deny, nil
 }
 
-// openGuard makes the guard of a controller by its configuration. A command by itself has none: it fetches for its own user.
+// openGuard makes the guard of a controller by its configuration. A command by itself has none: it
+// fetches for its own user.
 func (a *app) openGuard(cfg *config.Config) error {
 	if !a.serving {
 		return nil
@@ -61,7 +63,8 @@ func (a *app) others(own ...string) *image.Others {
 	return &image.Others{Guard: a.guard, Own: own, Log: a.Log}
 }
 
-// What is told of refusals: one of the same somebody for the same place in so long, and so many a second and at once.
+// What is told of refusals: one of the same somebody for the same place in so long, and so many a
+// second and at once.
 const (
 	sameRefusal                      = time.Minute
 	mostRefusals                     = 1000 // that are remembered
@@ -97,7 +100,10 @@ func (r *refusals) add(ctx context.Context, what *fetch.Refused) {
 	}
 	r.log.Warn("not fetched for others", "what", thing, "why", why, "who", who.Name, "from", who.From, "missed", missed)
 	if to := r.audit.Load(); to != nil {
-		to.Add(auth.Act{Time: time.Now(), Who: who.Name, Via: who.Via, From: who.From, Project: who.Project, Act: "fetch", Thing: thing, Outcome: "denied", Detail: why, Missed: missed})
+		to.Add(auth.Act{
+			Time: time.Now(), Who: who.Name, Via: who.Via, From: who.From, Project: who.Project, Act: "fetch",
+			Thing: thing, Outcome: "denied", Detail: why, Missed: missed,
+		})
 	}
 }
 

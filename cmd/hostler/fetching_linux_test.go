@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// guardedYard is a controller with a project's ordinary user, and a place that nobody may be led to.
+// guardedYard is a controller with a project's ordinary user, and a place that nobody may be led
+// to.
 type guardedYard struct {
 	*yard
 	k       *watchedController
@@ -91,14 +92,18 @@ func (g *guardedYard) refusals() (all []auth.Act) {
 	return all
 }
 
-// TestRequestsFetchNothingWithin: a request of an ordinary user has the controller fetch nothing from this machine, its neighbours or a metadata service. Each try is told
-// once, with who asked; many of the same are one.
+// TestRequestsFetchNothingWithin: a request of an ordinary user has the controller fetch nothing
+// from this machine, its neighbours or a metadata service. Each try is told once, with who asked;
+// many of the same are one.
 func TestRequestsFetchNothingWithin(t *testing.T) {
 	sandboxes(t)
 	g := newGuardedYard(t, "")
 	port := g.host()[strings.LastIndexByte(g.host(), ':'):]
-	for _, image := range []string{g.host() + "/a:1", "localhost" + port + "/a:1", "127.0.0.2" + port + "/a", "[::1]" + port + "/a", "[::ffff:127.0.0.1]" + port + "/a", "0.0.0.0" + port + "/a", "docker://" + g.host() + "/a:2",
-		"169.254.169.254/latest/meta-data", "169.254.169.254:80/latest", "[fd00:ec2::254]:80/latest", "10.255.255.1:5000/a", "192.168.255.1/a", "oci:/etc", "oci:/nowhere", "dir:/etc", "/etc"} {
+	for _, image := range []string{g.host() + "/a:1", "localhost" + port + "/a:1", "127.0.0.2" + port + "/a",
+		"[::1]" + port + "/a", "[::ffff:127.0.0.1]" + port + "/a", "0.0.0.0" + port + "/a",
+		"docker://" + g.host() + "/a:2",
+		"169.254.169.254/latest/meta-data", "169.254.169.254:80/latest", "[fd00:ec2::254]:80/latest",
+		"10.255.255.1:5000/a", "192.168.255.1/a", "oci:/etc", "oci:/nowhere", "dir:/etc", "/etc"} {
 		status, text := g.acquire(g.ann, image)
 		if status < 400 || status == http.StatusInternalServerError || strings.Contains(text, fetchCanary) {
 			t.Errorf("%s: %d %s", image, status, text)
@@ -132,7 +137,8 @@ func TestRequestsFetchNothingWithin(t *testing.T) {
 	}
 }
 
-// TestOwnersFetch: what the operator's configuration names or allows, and what an administrator asks for, is fetched. What a user is told of that has nothing of the answer.
+// TestOwnersFetch: what the operator's configuration names or allows, and what an administrator
+// asks for, is fetched. What a user is told of that has nothing of the answer.
 func TestOwnersFetch(t *testing.T) {
 	sandboxes(t)
 	g := newGuardedYard(t, "")
@@ -150,7 +156,8 @@ func TestOwnersFetch(t *testing.T) {
 	}
 	allow := newGuardedYard(t, "[fetch]\nallow = 10.9.0.0/16, SECRET\n")
 	status, text := allow.acquire(allow.ann, allow.host()+"/a:1")
-	if allow.reached.Load() == 0 || status < 400 || strings.Contains(text, fetchCanary) || !strings.Contains(text, "answers 403 Forbidden") {
+	if allow.reached.Load() == 0 || status < 400 || strings.Contains(text, fetchCanary) ||
+		!strings.Contains(text, "answers 403 Forbidden") {
 		t.Errorf("%d %s", status, text)
 	}
 	if len(allow.refusals()) != 0 {
@@ -159,14 +166,20 @@ func TestOwnersFetch(t *testing.T) {
 	allow.k.said(fetchCanary) // the log has it
 }
 
-// TestFetchKeys: what stands in [fetch] and is nothing that can be allowed is told with file, line and what was meant; a reload that says so changes nothing.
+// TestFetchKeys: what stands in [fetch] and is nothing that can be allowed is told with file, line
+// and what was meant; a reload that says so changes nothing.
 func TestFetchKeys(t *testing.T) {
-	o := newYard(t, map[string]string{"hostler.conf": "[fetch]\n\nallow = 10.0.0.0/8, lopback\n", "sources/web/source.conf": "type = fake\n"})
+	o := newYard(
+		t,
+		map[string]string{"hostler.conf": "[fetch]\n\nallow = 10.0.0.0/8, lopback\n", "sources/web/source.conf": "type = fake\n"},
+	)
 	if out := o.fail("serve"); !strings.Contains(out, "hostler.conf:3: allow") || !strings.Contains(out, "loopback") {
 		t.Error(out)
 	}
 	conf := filepath.Join(o.dir, ".config/hostler/hostler.conf")
-	for text, want := range map[string]string{"[fetch]\nalow = private\n": "allow", "[fetch]\ndeny = 10.1.2.3/8\n": "hostler.conf:2: deny"} {
+	for text, want := range map[string]string{
+		"[fetch]\nalow = private\n": "allow", "[fetch]\ndeny = 10.1.2.3/8\n": "hostler.conf:2: deny",
+	} {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -186,8 +199,9 @@ func TestFetchKeys(t *testing.T) {
 	}
 }
 
-// TestSignInIsLedNowhere: the issuer is where the operator says, and its documents lead the controller to nothing within, by an address or by a redirect. What is answered is
-// not told to strangers.
+// TestSignInIsLedNowhere: the issuer is where the operator says, and its documents lead the
+// controller to nothing within, by an address or by a redirect. What is answered is not told to
+// strangers.
 func TestSignInIsLedNowhere(t *testing.T) {
 	var reached, keys atomic.Int32
 	secret := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -200,7 +214,10 @@ func TestSignInIsLedNowhere(t *testing.T) {
 	issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/.well-known/openid-configuration":
-			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": issuer.URL, "jwks_uri": *lead.Load(), "authorization_endpoint": issuer.URL + "/auth", "token_endpoint": issuer.URL + "/token", "id_token_signing_alg_values_supported": []string{"RS256"}})
+			_ = json.NewEncoder(w).Encode(map[string]any{
+				"issuer": issuer.URL, "jwks_uri": *lead.Load(), "authorization_endpoint": issuer.URL + "/auth",
+				"token_endpoint": issuer.URL + "/token", "id_token_signing_alg_values_supported": []string{"RS256"},
+			})
 		case "/away":
 			http.Redirect(w, r, secret.URL, http.StatusFound)
 		default:
@@ -218,12 +235,27 @@ func TestSignInIsLedNowhere(t *testing.T) {
 		return base64.RawURLEncoding.EncodeToString(text)
 	}
 	now := time.Now().Unix()
-	token := part(map[string]string{"alg": "RS256", "kid": "k"}) + "." + part(map[string]any{"iss": issuer.URL, "aud": "cli", "sub": "x", "iat": now, "exp": now + 600}) + "." + part("signature")
-	for _, at := range []string{secret.URL, "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]:" + secret.URL[strings.LastIndexByte(secret.URL, ':')+1:], issuer.URL + "/away", issuer.URL + "/keys"} {
+	token := part(map[string]string{"alg": "RS256", "kid": "k"}) + "." + part(map[string]any{
+		"iss": issuer.URL, "aud": "cli", "sub": "x", "iat": now, "exp": now + 600,
+	}) + "." + part("signature")
+	for _, at := range []string{
+		secret.URL, "http://169.254.169.254/latest",
+		"http://[::ffff:127.0.0.1]:" + secret.URL[strings.LastIndexByte(secret.URL, ':')+1:], issuer.URL + "/away",
+		issuer.URL + "/keys",
+	} {
 		lead.Store(&at)
-		o := newYard(t, map[string]string{"hostler.conf": "[auth]\nissuer = " + issuer.URL + "\nclient-id = cli\nallowed-domains = *\n", "sources/web/source.conf": "type = fake\n"})
+		o := newYard(
+			t,
+			map[string]string{
+				"hostler.conf":            "[auth]\nissuer = " + issuer.URL + "\nclient-id = cli\nallowed-domains = *\n",
+				"sources/web/source.conf": "type = fake\n",
+			},
+		)
 		k := o.serve("--listen", "127.0.0.1:0", "--no-fill")
-		answer, err := http.Post("http://"+k.said(`tcp:(127[0-9.:]+)`)+"/v1/login", "application/json", strings.NewReader(`{"id_token":"`+token+`"}`))
+		answer, err := http.Post(
+			"http://"+k.said(`tcp:(127[0-9.:]+)`)+"/v1/login", "application/json",
+			strings.NewReader(`{"id_token":"`+token+`"}`),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -102,7 +102,10 @@ func TestAnsible(t *testing.T) {
 	ansible := tool(t, "ansible")
 	m := newMachine(t)
 	m.source("web", "type = fake\n[fake]\nrun = exec\n")
-	m.env = append(m.env, "ANSIBLE_SSH_ARGS=", "ANSIBLE_LOCAL_TEMP="+t.TempDir(), "ANSIBLE_REMOTE_TEMP="+t.TempDir(), "ANSIBLE_NOCOLOR=1", "LC_ALL=C.UTF-8", "PATH="+plainPath(t))
+	m.env = append(
+		m.env, "ANSIBLE_SSH_ARGS=", "ANSIBLE_LOCAL_TEMP="+t.TempDir(), "ANSIBLE_REMOTE_TEMP="+t.TempDir(),
+		"ANSIBLE_NOCOLOR=1", "LC_ALL=C.UTF-8", "PATH="+plainPath(t),
+	)
 	m.must("acquire", "-s", "web", "--name", "one", "-l", "role=db")
 	m.must("acquire", "-s", "web", "-l", "role=web")
 	inventory, err := filepath.Abs("../../docs/examples/hostler-inventory")

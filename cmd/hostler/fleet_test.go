@@ -158,8 +158,8 @@ func (s *ship) acquire(ctx context.Context, key, body string) (l lease, status i
 	return l, status, err
 }
 
-// events follows the journal from its first event on, at any controller that answers, until ctx ends. No event may be missing, or come twice.
-// newest is the last one that it heard so far.
+// events follows the journal from its first event on, at any controller that answers, until ctx
+// ends. No event may be missing, or come twice. newest is the last one that it heard so far.
 func (f *fleet) events(ctx context.Context, newest *atomic.Int64) (ids []int64, cuts int) {
 	last := "0"
 	for n := 0; ctx.Err() == nil; n++ {
@@ -209,7 +209,9 @@ func (f *fleet) journal() []int64 {
 	const page = 10_000
 	ids := []int64{1} // without after it would be the newest
 	for {
-		status, text, err := f.all[0].ask(f.t.Context(), http.MethodGet, fmt.Sprintf("/v1/events?limit=%d&after=%d", page, ids[len(ids)-1]), "", "")
+		status, text, err := f.all[0].ask(
+			f.t.Context(), http.MethodGet, fmt.Sprintf("/v1/events?limit=%d&after=%d", page, ids[len(ids)-1]), "", "",
+		)
 		var doc struct{ Events []compute.Event }
 		if err == nil {
 			err = json.Unmarshal(text, &doc)

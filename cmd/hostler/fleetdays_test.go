@@ -56,12 +56,15 @@ func (s *ship) must(source string) lease {
 
 func (s *ship) release(l lease) {
 	s.f.t.Helper()
-	if status, text, err := s.ask(s.f.t.Context(), http.MethodDelete, "/v1/leases/"+l.ID, "", ""); err != nil || status != http.StatusNoContent {
+	if status, text, err := s.ask(
+		s.f.t.Context(), http.MethodDelete, "/v1/leases/"+l.ID, "", "",
+	); err != nil || status != http.StatusNoContent {
 		s.f.t.Fatalf("release: %d %s %v", status, text, err)
 	}
 }
 
-// TestFleetDirector: one of several directs; another does when it is killed, and when it is paused; who wakes from a pause does no harm.
+// TestFleetDirector: one of several directs; another does when it is killed, and when it is paused;
+// who wakes from a pause does no harm.
 func TestFleetDirector(t *testing.T) {
 	f, _ := onPostgres(t, 3, map[string]string{"web": "type = fake\nreuse = no\nspare = 1\nmaximum = 3\n"})
 	awake := f.all[0] // one that is asked
@@ -115,7 +118,8 @@ func TestFleetDirector(t *testing.T) {
 	soon(t, "all is as before", func() bool { return ready(1)() && len(awake.instances()) == 1 && len(f.computers("web")) == 1 })
 }
 
-// TestFleetWaits: a request that waits at one controller gets what is given back at another, and the reserve of a source that another directs.
+// TestFleetWaits: a request that waits at one controller gets what is given back at another, and
+// the reserve of a source that another directs.
 func TestFleetWaits(t *testing.T) {
 	f, _ := onPostgres(t, 2, map[string]string{"one": "type = fake\nmaximum = 1\nreuse = as-is\n"})
 	l := f.all[0].must("one")
@@ -131,9 +135,13 @@ func TestFleetWaits(t *testing.T) {
 	}
 }
 
-// TestFleetKeys: a request with a key is answered the same by any controller, also while another still serves it, and after that was killed.
+// TestFleetKeys: a request with a key is answered the same by any controller, also while another
+// still serves it, and after that was killed.
 func TestFleetKeys(t *testing.T) {
-	f, _ := onPostgres(t, 3, map[string]string{"slow": "type = fake\n[fake]\ncreate-time = 500ms\n", "web": "type = fake\nreserve = 2\nreuse = as-is\n"})
+	f, _ := onPostgres(
+		t, 3,
+		map[string]string{"slow": "type = fake\n[fake]\ncreate-time = 500ms\n", "web": "type = fake\nreserve = 2\nreuse = as-is\n"},
+	)
 	const body = `{"source": "slow", "count": 2}`
 	same := func(what string, texts []string) {
 		t.Helper()
@@ -159,7 +167,9 @@ func TestFleetKeys(t *testing.T) {
 	if n := len(f.computers("slow")); n != 2 {
 		t.Errorf("%d computers were made", n)
 	}
-	if status, text, err := f.all[1].ask(t.Context(), http.MethodPost, "/v1/leases", "at-once", `{"source": "slow"}`); err != nil || status != http.StatusConflict {
+	if status, text, err := f.all[1].ask(
+		t.Context(), http.MethodPost, "/v1/leases", "at-once", `{"source": "slow"}`,
+	); err != nil || status != http.StatusConflict {
 		t.Errorf("another request with the key: %d %s %v", status, text, err)
 	}
 	for n := range 4 {
@@ -184,8 +194,9 @@ func TestFleetKeys(t *testing.T) {
 	}
 }
 
-// TestFleetBadDays: the database is restarted, cut off, paused and crashes while clients take and give back. Controllers answer, if they cannot serve, that they
-// cannot now and why; they go on by themselves, and nothing is lost or given twice.
+// TestFleetBadDays: the database is restarted, cut off, paused and crashes while clients take and
+// give back. Controllers answer, if they cannot serve, that they cannot now and why; they go on by
+// themselves, and nothing is lost or given twice.
 func TestFleetBadDays(t *testing.T) {
 	f, server := onPostgres(t, 2, proofSources)
 	p := proof{operations: 400, clients: 8}

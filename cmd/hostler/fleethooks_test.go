@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
-// TestFleetWebhooks: of several controllers on a database the one that directs delivers; another goes on where it ended when it is killed, and when it is
-// paused. Nothing is lost, and nothing is told the first time out of order.
+// TestFleetWebhooks: of several controllers on a database the one that directs delivers; another
+// goes on where it ended when it is killed, and when it is paused. Nothing is lost, and nothing is
+// told the first time out of order.
 func TestFleetWebhooks(t *testing.T) {
 	r := &hookReceiver{t: t}
 	srv := httptest.NewServer(r)
@@ -21,7 +22,9 @@ func TestFleetWebhooks(t *testing.T) {
 	m.onDatabase(server.Database(t))
 	m.source("web", "type = fake\nmaximum = 3\n")
 	m.env = append(m.env, "HOSTLER_TEST_SECRET="+hookSecret)
-	m.conf("[store]\nurl = env:HOSTLER_TEST_DATABASE\n[webhook hook]\nurl = " + srv.URL + "\nsecret = env:HOSTLER_TEST_SECRET\nevents = leased, released\n")
+	m.conf(
+		"[store]\nurl = env:HOSTLER_TEST_DATABASE\n[webhook hook]\nurl = " + srv.URL + "\nsecret = env:HOSTLER_TEST_SECRET\nevents = leased, released\n",
+	)
 	m.must("acquire", "-s", "web") // before the hook begins
 	m.must("release", "web-1")
 	f := newFleet(t, m, 3)

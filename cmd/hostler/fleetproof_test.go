@@ -21,8 +21,8 @@ import (
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
-// proof is how much is asked of a fleet whose controllers are killed at any moment. $HOSTLER_FLEET_OPERATIONS=100000 and $HOSTLER_FLEET_KILLS=50 ask for more
-// than CI does.
+// proof is how much is asked of a fleet whose controllers are killed at any moment.
+// $HOSTLER_FLEET_OPERATIONS=100000 and $HOSTLER_FLEET_KILLS=50 ask for more than CI does.
 type proof struct{ operations, kills, clients int }
 
 func proofSize(t *testing.T) proof {
@@ -41,7 +41,8 @@ func proofSize(t *testing.T) proof {
 	return p
 }
 
-// proofSources: many that need no cleaning, a few that are cleaned and that more ask for than there are, reached directly and through a pool.
+// proofSources: many that need no cleaning, a few that are cleaned and that more ask for than there
+// are, reached directly and through a pool.
 var proofSources = map[string]string{
 	"many":  "type = fake\nreuse = as-is\nreserve = 40\nmaximum = 60\n",
 	"few":   "type = fake\nreserve = 3\nmaximum = 5\n",
@@ -65,7 +66,8 @@ type taking struct {
 	id   string
 }
 
-// takings: a computer is free or taken; only a free one can be taken, only a taken one given back. Computers do not matter to each other.
+// takings: a computer is free or taken; only a free one can be taken, only a taken one given back.
+// Computers do not matter to each other.
 var takings = porcupine.Model{
 	Partition: func(history []porcupine.Operation) (out [][]porcupine.Operation) {
 		by := map[string][]porcupine.Operation{}
@@ -146,7 +148,8 @@ func (p proof) run(m *machine, controllers int) {
 	}
 }
 
-// killing kills one after the other, at any moment, and starts it again soon, until that was often enough and the clients are done.
+// killing kills one after the other, at any moment, and starts it again soon, until that was often
+// enough and the clients are done.
 func (v *proving) killing(over <-chan struct{}) (kills int) {
 	// Spread over the operations, however long these take.
 	for {
@@ -258,7 +261,8 @@ func (v *proving) give(dice *rand.Rand, l lease) bool {
 		case status == http.StatusServiceUnavailable:
 			first = false
 			return false, errors.New(string(text))
-		case maybe && (status == http.StatusConflict || status == http.StatusNotFound): // it was given back, and the answer was lost
+		case maybe && (status == http.StatusConflict || status == http.StatusNotFound):
+			// it was given back, and the answer was lost
 			return true, nil
 		}
 		v.t.Errorf("lease %s on %s, which was acknowledged, is not there: %d %s", l.ID, l.Instance, status, text)
@@ -293,7 +297,8 @@ func (v *proving) check() {
 	t.Logf("porcupine: %d operations are in order, found in %v", len(v.ops), time.Since(start).Round(time.Millisecond))
 }
 
-// inventory: in the end nothing is leased, nothing is under way, and there are the computers that are recorded.
+// inventory: in the end nothing is leased, nothing is under way, and there are the computers that
+// are recorded.
 func (v *proving) inventory() {
 	t := v.t
 	t.Helper()

@@ -55,7 +55,8 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 		return err
 	}
 	defer conn.Close()
-	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok { // until something is asked by it nobody hears that it ends
+	// until something is asked by it nobody hears that it ends
+	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok {
 		if err := way.Ping(ctx); err != nil {
 			return err
 		}
@@ -74,7 +75,8 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok { // a controller ends it with the lease, and nobody may come meanwhile who would see that
+		// a controller ends it with the lease, and nobody may come meanwhile who would see that
+		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok {
 			select {
 			case <-way.Done():
 				cancel(cmp.Or(c.over(ctx), c.fallen(ctx), error(&compute.Error{ID: c.instance.ID, Kind: compute.ErrLost})))
@@ -111,7 +113,8 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	return err
 }
 
-// sayListening prints what is forwarded once it is, on standard output: a script that gave port 0 reads it there.
+// sayListening prints what is forwarded once it is, on standard output: a script that gave port 0
+// reads it there.
 func (a *app) sayListening(spec remote.ForwardSpec) func(net.Addr) {
 	return func(at net.Addr) {
 		switch {
@@ -131,7 +134,10 @@ func (a *app) sayRefused(spec remote.ForwardSpec) func(error) {
 	where := map[bool]string{true: "here", false: "there"}[spec.Reverse]
 	return func(err error) {
 		if !a.Quiet {
-			_ = term.Printf(a.Err, "%s: a connection came, and %s %s cannot be reached: %s\n", a.Program, spec.Dial, where, term.ErrorText(err))
+			_ = term.Printf(
+				a.Err, "%s: a connection came, and %s %s cannot be reached: %s\n", a.Program, spec.Dial, where,
+				term.ErrorText(err),
+			)
 		}
 	}
 }

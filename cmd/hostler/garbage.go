@@ -17,8 +17,9 @@ const (
 	largeGarbage  = 25
 )
 
-// garbage is how much of it there may be, in per cent of what is in use: requests leave some each, and to collect it costs as much as what is in use is large. With
-// little in use that is done seldom; with much, memory counts for more.
+// garbage is how much of it there may be, in per cent of what is in use: requests leave some each,
+// and to collect it costs as much as what is in use is large. With little in use that is done
+// seldom; with much, memory counts for more.
 func garbage(live uint64) int {
 	switch {
 	case live < littleHeap:
@@ -29,7 +30,8 @@ func garbage(live uint64) int {
 	return usualGarbage
 }
 
-// spareCollections keeps the collector at that, from one collection to the next, until stop is called. What the user says in GOGC holds.
+// spareCollections keeps the collector at that, from one collection to the next, until stop is
+// called. What the user says in GOGC holds.
 func spareCollections() (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -47,7 +49,8 @@ func spareCollections() (stop func()) {
 					debug.SetGCPercent(want)
 				}
 			}
-			runtime.AddCleanup(&struct{ *byte }{}, func(next chan<- struct{}) { next <- struct{}{} }, collected) // at the next collection
+			// at the next collection
+			runtime.AddCleanup(&struct{ *byte }{}, func(next chan<- struct{}) { next <- struct{}{} }, collected)
 			select {
 			case <-ctx.Done():
 				return
@@ -58,11 +61,13 @@ func spareCollections() (stop func()) {
 	return func() { end(); all.Wait() }
 }
 
-// roomAtFirst is by how much of what it is anyway the heap may grow before its first collection: to 24 MiB.
+// roomAtFirst is by how much of what it is anyway the heap may grow before its first collection: to
+// 24 MiB.
 const roomAtFirst = 600
 
-// spareFirstCollection lets a look at a tree of some thousand files end before the heap is collected for the first time, which costs a
-// quarter of it. From then on all is as ever. What the user says in GOGC holds.
+// spareFirstCollection lets a look at a tree of some thousand files end before the heap is
+// collected for the first time, which costs a quarter of it. From then on all is as ever. What the
+// user says in GOGC holds.
 func spareFirstCollection() {
 	if os.Getenv("GOGC") != "" {
 		return

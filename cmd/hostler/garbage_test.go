@@ -13,14 +13,18 @@ func TestGarbage(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
-	}{{0, littleGarbage}, {littleHeap - 1, littleGarbage}, {littleHeap, usualGarbage}, {largeHeap, usualGarbage}, {largeHeap + 1, largeGarbage}, {1 << 30, largeGarbage}} {
+	}{
+		{0, littleGarbage}, {littleHeap - 1, littleGarbage}, {littleHeap, usualGarbage}, {largeHeap, usualGarbage},
+		{largeHeap + 1, largeGarbage}, {1 << 30, largeGarbage},
+	} {
 		if got := garbage(c.live); got != c.want {
 			t.Errorf("with %d bytes in use: %d%%, want %d%%", c.live, got, c.want)
 		}
 	}
 }
 
-// TestSpareCollections: the collector is told after each collection how much garbage there may be next.
+// TestSpareCollections: the collector is told after each collection how much garbage there may be
+// next.
 func TestSpareCollections(t *testing.T) {
 	if os.Getenv("GOGC") != "" {
 		t.Skip("GOGC is set")

@@ -45,7 +45,10 @@ func newGitlabConfig(a *app) *cobra.Command {
 		Example: "  hostler gitlab config --builds-dir /home/ci/builds",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.PrintJSON(gitlabView{BuildsDir: builds, CacheDir: cache, Driver: map[string]string{"name": "hostler", "version": thisVersion().Version}})
+			return a.PrintJSON(gitlabView{
+				BuildsDir: builds, CacheDir: cache,
+				Driver: map[string]string{"name": "hostler", "version": thisVersion().Version},
+			})
 		},
 	}
 	cmd.Flags().StringVar(&builds, "builds-dir", "/tmp/builds", "check projects out below `DIR` on the instance")
@@ -92,7 +95,8 @@ func newGitlabCleanup(a *app) *cobra.Command {
 	}
 }
 
-// gitlabStage ends with the statuses that the runner has given: one for what the job did wrong, the other for what we did.
+// gitlabStage ends with the statuses that the runner has given: one for what the job did wrong, the
+// other for what we did.
 func (a *app) gitlabStage(err error) error {
 	var s term.Exit
 	switch {
@@ -120,7 +124,10 @@ func gitlabJob(name string) string { return os.Getenv("CUSTOM_ENV_" + name) }
 func gitlabLease() (string, error) {
 	job := gitlabJob("CI_JOB_ID")
 	if _, err := strconv.ParseUint(job, 10, 63); err != nil {
-		return "", term.Invalid("a GitLab Runner calls it, with executor = \"custom\"", "CUSTOM_ENV_CI_JOB_ID is %q, and not a job's number", job)
+		return "", term.Invalid(
+			"a GitLab Runner calls it, with executor = \"custom\"", "CUSTOM_ENV_CI_JOB_ID is %q, and not a job's number",
+			job,
+		)
 	}
 	project := gitlabJob("CI_PROJECT_ID")
 	if _, err := strconv.ParseUint(project, 10, 63); err != nil {
@@ -152,7 +159,9 @@ func (a *app) gitlabPrepare(ctx context.Context, w *want) error {
 		w.wait = term.DurationFlag{Value: gitlabWait, Given: true}
 	}
 	w.purpose = cmp.Or(w.purpose, gitlabJob("CI_JOB_URL"), "GitLab job "+gitlabJob("CI_JOB_ID"))
-	for _, label := range [][2]string{{"gitlab_project", "CI_PROJECT_PATH"}, {"gitlab_job", "CI_JOB_NAME"}, {"gitlab_ref", "CI_COMMIT_REF_NAME"}} {
+	for _, label := range [][2]string{
+		{"gitlab_project", "CI_PROJECT_PATH"}, {"gitlab_job", "CI_JOB_NAME"}, {"gitlab_ref", "CI_COMMIT_REF_NAME"},
+	} {
 		if v := gitlabJob(label[1]); v != "" {
 			w.labels = append(w.labels, label[0]+"="+v)
 		}
@@ -161,7 +170,8 @@ func (a *app) gitlabPrepare(ctx context.Context, w *want) error {
 	if err != nil {
 		return err
 	}
-	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name { // of a prepare whose runner was restarted
+	// of a prepare whose runner was restarted
+	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
 		return term.Printf(a.Out, "The job has %s.\n", i.ID)
 	}
 	leases, err := a.acquire(ctx, w, 1, "")

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// TestDetachedTakesPlace leaves a run to itself where the source lets one run at a time: the next waits until it has ended, and its record is complete, though
-// its recorder is killed in the middle. It is the same with a controller, and by one that is started in between.
+// TestDetachedTakesPlace leaves a run to itself where the source lets one run at a time: the next
+// waits until it has ended, and its record is complete, though its recorder is killed in the
+// middle. It is the same with a controller, and by one that is started in between.
 func TestDetachedTakesPlace(t *testing.T) {
 	for _, served := range []bool{false, true} {
 		t.Run(map[bool]string{false: "embedded", true: "served"}[served], func(t *testing.T) {
@@ -21,7 +22,10 @@ func TestDetachedTakesPlace(t *testing.T) {
 			path := plainPath(t)
 			m.program = lookIn(path, "hostler") // one that has an agent
 			t.Setenv("PATH", path)
-			m.source("few", "type = ssh\nhosts = lab1\nconcurrency = 1\n[ssh]\nconfig-file = "+filepath.Join(m.dir, "ssh_config")+"\ntimeout = 5s\n")
+			m.source(
+				"few",
+				"type = ssh\nhosts = lab1\nconcurrency = 1\n[ssh]\nconfig-file = "+filepath.Join(m.dir, "ssh_config")+"\ntimeout = 5s\n",
+			)
 			var stop func()
 			serve := func() {
 				if served {
@@ -36,7 +40,8 @@ func TestDetachedTakesPlace(t *testing.T) {
 			}()
 			m.must("acquire", "-s", "few", "--name", "far")
 			word := "held-" + rand.Text()
-			touch := func(name string) { m.must("cp", "empty", "far:"+word+name) } // which needs no place
+			// which needs no place
+			touch := func(name string) { m.must("cp", "empty", "far:"+word+name) }
 			if err := os.WriteFile(filepath.Join(m.work, "empty"), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +54,8 @@ func TestDetachedTakesPlace(t *testing.T) {
 			}
 			logged("one\n")
 
-			// Its recorder is killed: the next who asks starts another, which goes on where the record ends.
+			// Its recorder is killed: the next who asks starts another, which goes on where the
+			// record ends.
 			pid := recorderOf(t, id)
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)

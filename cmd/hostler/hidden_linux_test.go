@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// TestHiddenIsDocumented holds docs/sandbox.md to what sandboxes hide. With HOSTLER_UPDATE set the page is written anew.
+// TestHiddenIsDocumented holds docs/sandbox.md to what sandboxes hide. With HOSTLER_UPDATE set the
+// page is written anew.
 func TestHiddenIsDocumented(t *testing.T) {
 	const page, begin, end = "../../docs/sandbox.md", "-run Hidden -->\n", "<!-- end of hidden -->"
 	data, err := os.ReadFile(page)

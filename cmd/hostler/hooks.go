@@ -39,8 +39,10 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		}
 		defer log.Close()
 		err = hook.Run(ctx, hook.Call{
-			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(ctx, c, def, state), StopAtFirst: c.Event != "discard",
-			Timeout: def.HookTimeout, Resume: c.Resume, Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
+			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(ctx, c, def, state),
+			StopAtFirst: c.Event != "discard",
+			Timeout:     def.HookTimeout, Resume: c.Resume,
+			Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
 		})
 		if err != nil {
 			return fmt.Errorf("%w; its output is in %s", err, log.Name())
@@ -49,8 +51,8 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 	}
 }
 
-// trusts tells whether the source of a tree that has that directory of hooks is as its user approved it. The tree may be another than the one that
-// this process is in.
+// trusts tells whether the source of a tree that has that directory of hooks is as its user
+// approved it. The tree may be another than the one that this process is in.
 func (a *app) trusts(tree, hooks string) error {
 	if tree == "" {
 		return nil
@@ -103,9 +105,11 @@ func deadHooks(s *config.Source) (lines []string) {
 	return lines
 }
 
-// leftBehind reports whether a file is what editors and packages leave, which nobody takes for a hook.
+// leftBehind reports whether a file is what editors and packages leave, which nobody takes for a
+// hook.
 func leftBehind(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.Contains(name, ".dpkg-") || strings.Contains(name, ".rpm")
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.Contains(name, ".dpkg-") ||
+		strings.Contains(name, ".rpm")
 }
 
 // warnOfHooks tells of such files of the sources that are about to be used; of all without names.
@@ -135,10 +139,14 @@ func (a *app) hookEnv(ctx context.Context, c pool.HookCall, def definition, stat
 			env["HOSTLER_CONFIG"] = dir
 		}
 	}
-	// A hook calls hostler back by its name. Where that is on nobody's PATH, the one that runs the hook is meant.
+	// A hook calls hostler back by its name. Where that is on nobody's PATH, the one that runs the
+	// hook is meant.
 	if self, err := os.Executable(); err == nil {
 		path := os.Getenv("PATH")
-		if !strings.Contains(string(os.PathListSeparator)+path+string(os.PathListSeparator), string(os.PathListSeparator)+filepath.Dir(self)+string(os.PathListSeparator)) {
+		if !strings.Contains(
+			string(os.PathListSeparator)+path+string(os.PathListSeparator),
+			string(os.PathListSeparator)+filepath.Dir(self)+string(os.PathListSeparator),
+		) {
 			env["PATH"] = path + string(os.PathListSeparator) + filepath.Dir(self)
 		}
 	}

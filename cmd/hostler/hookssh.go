@@ -17,8 +17,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// hookSSH returns the name of a file with which the program ssh reaches a hook's instance: ssh -F FILE instance. A provider may have one of its own;
-// for hosts of type ssh it is written here. "" where there is none, as where there is no program ssh to read it.
+// hookSSH returns the name of a file with which the program ssh reaches a hook's instance: ssh -F
+// FILE instance. A provider may have one of its own; for hosts of type ssh it is written here. ""
+// where there is none, as where there is no program ssh to read it.
 func (a *app) hookSSH(ctx context.Context, c pool.HookCall, def definition, state string) string {
 	leaf, settings := c.Instance, def.Settings
 	if leaf.Child != "" {
@@ -72,13 +73,15 @@ func writeWhole(file string, text []byte) error {
 
 // sshWays are the keywords that say how a host is reached and known, of those that ssh -G prints.
 var sshWays = []string{
-	"hostname", "user", "port", "addressfamily", "bindaddress", "bindinterface", "connecttimeout", "serveraliveinterval", "serveralivecountmax",
+	"hostname", "user", "port", "addressfamily", "bindaddress", "bindinterface", "connecttimeout", "serveraliveinterval",
+	"serveralivecountmax",
 	"identityfile", "identitiesonly", "identityagent", "certificatefile", "hostkeyalias", "userknownhostsfile", "globalknownhostsfile",
 	"stricthostkeychecking", "proxyjump", "proxycommand",
 }
 
-// sshConfigOf asks ssh how it reaches a host, written as one gives it to ssh, and says so for the alias "instance" and the instance's name. What
-// the user has configured for other hosts stays, as a way may lead over them.
+// sshConfigOf asks ssh how it reaches a host, written as one gives it to ssh, and says so for the
+// alias "instance" and the instance's name. What the user has configured for other hosts stays, as
+// a way may lead over them.
 func sshConfigOf(ctx context.Context, id compute.ID, host, configFile string) ([]byte, error) {
 	args, includes := []string{"-G"}, []string{}
 	if configFile != "" {

@@ -18,8 +18,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// hostileText is what somebody sends who wants the terminal: a cleared screen, a title, the clipboard, a line that hides what stands before it, text that runs
-// backwards, and C1 as a byte and as a character.
+// hostileText is what somebody sends who wants the terminal: a cleared screen, a title, the
+// clipboard, a line that hides what stands before it, text that runs backwards, and C1 as a byte
+// and as a character.
 const hostileText = "\x1b[2J\x1b]0;owned\x07\x1b]52;c;aGk=\x07ok\rfine\u202egpj\u2066\u2028\u009b31m\x9b31m\x7f"
 
 // drives finds what a terminal would obey or not show in what a command printed.
@@ -86,7 +87,8 @@ func hostileHost(c net.Conn, conf *ssh.ServerConfig) {
 	}
 }
 
-// TestHostileHost has an ssh host answer with what drives terminals: no error, name, list or document of ours hands it on.
+// TestHostileHost has an ssh host answer with what drives terminals: no error, name, list or
+// document of ours hands it on.
 func TestHostileHost(t *testing.T) {
 	m := newMachine(t)
 	host, port, _ := net.SplitHostPort(hostileSSH(t))
@@ -134,7 +136,9 @@ func TestHostileSource(t *testing.T) {
 	}
 	m.env = append(m.env, "PATH="+dir+":"+os.Getenv("PATH"))
 	m.source("web", "type = evil\n[evil]\na = b\n")
-	for _, args := range [][]string{{"acquire", "-s", "web"}, {"status", "-v"}, {"source", "list"}, {"doctor"}, {"acquire", "-s", "web", "--json"}} {
+	for _, args := range [][]string{
+		{"acquire", "-s", "web"}, {"status", "-v"}, {"source", "list"}, {"doctor"}, {"acquire", "-s", "web", "--json"},
+	} {
 		out, errs, _ := m.run(args...)
 		if bad := drives(out + errs); bad != "" {
 			t.Errorf("hostler %q hands on %q", args, bad)
@@ -142,8 +146,9 @@ func TestHostileSource(t *testing.T) {
 	}
 }
 
-// TestHostileTests has the names of tests that failed, and what was written, come from who wants the terminal: the run's own output is exact, all that
-// hostler says of it is seen, and a terminal has the record with its colours alone.
+// TestHostileTests has the names of tests that failed, and what was written, come from who wants
+// the terminal: the run's own output is exact, all that hostler says of it is seen, and a terminal
+// has the record with its colours alone.
 func TestHostileTests(t *testing.T) {
 	m := newMachine(t)
 	report := `<testsuite><testcase name="a&#x202e;gpj&#x2066;&#x9b;31m"><failure message="m&#x2028;&#x7f;&#x61c;"/></testcase></testsuite>`
@@ -167,7 +172,8 @@ func TestHostileTests(t *testing.T) {
 	if logged := m.must("logs", "last"); logged != written {
 		t.Errorf("logs into a pipe: %q", logged)
 	}
-	if got, want := onTerminal(t, m.command("logs", "last")), "\x1b[31mred\x1b[0m"+`\x1b[2J\u202eabc\x9b`; !strings.Contains(got, want) || strings.Contains(got, "\x1b[2J") {
+	if got, want := onTerminal(t, m.command("logs", "last")), "\x1b[31mred\x1b[0m"+`\x1b[2J\u202eabc\x9b`; !strings.Contains(got, want) ||
+		strings.Contains(got, "\x1b[2J") {
 		t.Errorf("logs on a terminal: %q", got)
 	}
 	if got := onTerminal(t, m.command("logs", "--raw", "last")); !strings.Contains(got, strings.TrimSpace(written)) {
@@ -190,12 +196,14 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// TestFprintfAlone: what is printed for people goes through fprintf, which has nothing of it drive a terminal.
+// TestFprintfAlone: what is printed for people goes through fprintf, which has nothing of it drive
+// a terminal.
 func TestFprintfAlone(t *testing.T) {
 	direct := regexp.MustCompile(`fmt\.Fprint\w*\((\w+\.)*(out|errs), |fmt\.Print`)
 	files, _ := filepath.Glob("*.go")
 	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") || name == "docs.go" { // docs.go prints what is part of the program
+		// docs.go prints what is part of the program
+		if strings.HasSuffix(name, "_test.go") || name == "docs.go" {
 			continue
 		}
 		text, err := os.ReadFile(name)

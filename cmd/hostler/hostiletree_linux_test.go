@@ -39,7 +39,8 @@ func (m *machine) waits(exit int, file, why string, args ...string) {
 	}
 }
 
-// TestTreeTakesNames has a tree lead names of /etc/hostler to another ssh host. Nobody connects to that.
+// TestTreeTakesNames has a tree lead names of /etc/hostler to another ssh host. Nobody connects to
+// that.
 func TestTreeTakesNames(t *testing.T) {
 	m := newMachine(t)
 	if err := withOwnEtc(m, "shared", "type = ssh\nhosts = root@127.0.0.1:1\n"); err != nil {
@@ -66,7 +67,10 @@ func TestTreeTakesNames(t *testing.T) {
 	}()
 	m.write(".hostler/sources/shared/source.conf", "type = ssh\nhosts = root@"+l.Addr().String()+"\n")
 	for _, args := range [][]string{{"run", "shared", "--", "true"}, {"run", "--sync", "shared", "--", "true"}} {
-		m.waits(term.ExitNotBegun, ".hostler/sources/shared/source.conf", "takes the place of this machine's own shared, of /etc/hostler/sources/shared/source.conf", args...)
+		m.waits(
+			term.ExitNotBegun, ".hostler/sources/shared/source.conf",
+			"takes the place of this machine's own shared, of /etc/hostler/sources/shared/source.conf", args...,
+		)
 	}
 	m.waits(7, ".hostler/sources/shared/source.conf", "takes the place of", "acquire", "-s", "shared")
 	if n := reached.Load(); n > 0 {
@@ -102,7 +106,9 @@ func withOwnEtc(m *machine, name, text string) error {
 	dir := filepath.Join(upper, "hostler", "sources", name)
 	wrapper := "#!/bin/sh\nexec unshare -m sh -c 'mount --make-rprivate / && mount -t overlay overlay -olowerdir=/etc,upperdir=" + upper + ",workdir=" + work + " /etc && exec \"$0\" \"$@\"' " + program + " \"$@\"\n"
 	m.program = filepath.Join(m.dir, "hostler-with-etc")
-	err = errors.Join(os.MkdirAll(dir, 0o755), os.MkdirAll(work, 0o755), os.WriteFile(filepath.Join(dir, "source.conf"), []byte(text), 0o644),
+	err = errors.Join(os.MkdirAll(dir, 0o755), os.MkdirAll(work, 0o755), os.WriteFile(
+		filepath.Join(dir, "source.conf"), []byte(text), 0o644,
+	),
 		os.WriteFile(m.program, []byte(wrapper), 0o755))
 	if err != nil {
 		return err
@@ -113,7 +119,8 @@ func withOwnEtc(m *machine, name, text string) error {
 	return nil
 }
 
-// TestTreeSpendsNothing has a tree's sources of clouds, with the credentials of the environment: no request is made with them.
+// TestTreeSpendsNothing has a tree's sources of clouds, with the credentials of the environment: no
+// request is made with them.
 func TestTreeSpendsNothing(t *testing.T) {
 	var asked atomic.Int32
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -125,7 +132,8 @@ func TestTreeSpendsNothing(t *testing.T) {
 	m.env = append(m.env, "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-west-3", "AWS_ENDPOINT_URL="+service.URL, "AWS_ENDPOINT_URL_EC2="+service.URL,
 		"AWS_MAX_ATTEMPTS=1", "OS_AUTH_URL="+service.URL+"/v3", "OS_USERNAME=me", "OS_PASSWORD=secret", "OS_PROJECT_NAME=p", "OS_USER_DOMAIN_NAME=d", "OS_PROJECT_DOMAIN_NAME=d")
 	for name, text := range map[string]string{
-		"amazon": "type = ec2\nimage = ami-1\n", "stack": "type = openstack\nimage = x\nflavor = y\n", "metal": "type = ironic\nimage = x\n",
+		"amazon": "type = ec2\nimage = ami-1\n", "stack": "type = openstack\nimage = x\nflavor = y\n",
+		"metal": "type = ironic\nimage = x\n",
 	} {
 		m.write(".hostler/sources/"+name+"/source.conf", text)
 		m.waits(7, ".hostler/sources/"+name+"/source.conf:1", "with your credentials", "acquire", "-s", name, "--wait", "0")
@@ -136,7 +144,8 @@ func TestTreeSpendsNothing(t *testing.T) {
 	}
 }
 
-// TestForeignTreeOfRoot has root stand in another user's directory, such as /tmp with a .hostler in it, and in one that everybody can write.
+// TestForeignTreeOfRoot has root stand in another user's directory, such as /tmp with a .hostler in
+// it, and in one that everybody can write.
 func TestForeignTreeOfRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("TestForeignTreeOfRoot: only root can give files away")
@@ -199,14 +208,17 @@ func TestTrustAsks(t *testing.T) {
 	}
 }
 
-// TestTreeSettingsWait has each key of each section of a tree's hostler.conf left out, as its parts read them.
+// TestTreeSettingsWait has each key of each section of a tree's hostler.conf left out, as its parts
+// read them.
 func TestTreeSettingsWait(t *testing.T) {
 	sections := map[string]any{
 		"auth": new(struct {
 			authorizing
 			signingIn
-		}), "store": new(storing), "run": new(runSection), "results": new(resultsSection), "env": new(envSection), "sync": new(syncing), "apply": new(appliedConf), "resources": new(resourcing), "slap": new(slapping),
-		"director": new(directing), "director.metal": new(metalDirecting), "director.metal.strategy": new(metalDeciding), "webhook w": new(hooking), "multimaster https://x": new(otherMaster),
+		}), "store": new(storing), "run": new(runSection), "results": new(resultsSection), "env": new(envSection),
+		"sync": new(syncing), "apply": new(appliedConf), "resources": new(resourcing), "slap": new(slapping),
+		"director": new(directing), "director.metal": new(metalDirecting), "director.metal.strategy": new(metalDeciding),
+		"webhook w": new(hooking), "multimaster https://x": new(otherMaster),
 	}
 	home, dir := t.TempDir(), t.TempDir()
 	var text strings.Builder
@@ -230,7 +242,9 @@ func TestTreeSettingsWait(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text.String()), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(config.LoadOptions{Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, TypeKeys: typeKeys()})
+	cfg, err := config.Load(config.LoadOptions{
+		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, TypeKeys: typeKeys(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

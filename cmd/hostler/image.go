@@ -31,7 +31,8 @@ ahead. docs/images.md says more.`,
 		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.imageList(cmd.Context()) },
 	}, newImageBuild(a), newImagePromote(a), newImagePull(a), newImageImport(a), newImageExport(a), newImageRemove(a), newImageGC(a), &cobra.Command{
-		Use: "inspect IMAGE", Short: "Show what an image is made of, and what it says of itself", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeImages,
+		Use: "inspect IMAGE", Short: "Show what an image is made of, and what it says of itself",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeImages,
 		Example: "  hostler image inspect debian:12\n  hostler image inspect --json debian:12",
 		RunE:    func(_ *cobra.Command, args []string) error { return a.imageInspect(args[0]) },
 	})
@@ -41,7 +42,9 @@ ahead. docs/images.md says more.`,
 func newImageRemove(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
+		Use: "remove IMAGE...", Aliases: []string{"delete"},
+		Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeImages,
 		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
 is an error. One that was built here and that a source's configuration names stays too, unless --force says otherwise: a registry would be asked for it instead.
 IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,
@@ -145,7 +148,14 @@ func (a *app) imageList(ctx context.Context) error {
 		v := viewImage(img, users)
 		v.KeptFor = kept[img.Digest]
 		views = append(views, v)
-		rows = append(rows, []string{term.Line(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used), term.Line(orDash(v.KeptFor))})
+		rows = append(
+			rows,
+			[]string{
+				term.Line(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()),
+				fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used),
+				term.Line(orDash(v.KeptFor)),
+			},
+		)
 	}
 	if a.JSON {
 		return a.PrintJSON(views)
@@ -234,11 +244,16 @@ func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error 
 	for _, ref := range refs {
 		if img, err := s.Find(ref); err == nil {
 			if kept[img.Digest] != "" {
-				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("instances of %s come from it, or it is what they would go back to", kept[img.Digest]),
+				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict,
+					Err:  fmt.Errorf("instances of %s come from it, or it is what they would go back to", kept[img.Digest]),
 					Hint: "promote another for " + kept[img.Digest]}
 			}
 			if src := a.namedBy(s, img); src != nil && !force {
-				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("source %s has its name, and it was built here: without it a registry would be asked for one of that name", src.Name),
+				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict,
+					Err: fmt.Errorf(
+						"source %s has its name, and it was built here: without it a registry would be asked for one of that name",
+						src.Name,
+					),
 					Hint: "give " + cmp.Or(src.File, src.Name) + " another image first, or use --force"}
 			}
 		}
@@ -249,7 +264,8 @@ func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error 
 	return nil
 }
 
-// namedBy returns a source whose configuration names an image that was built here; nil: none does, or it can be had again from where it came.
+// namedBy returns a source whose configuration names an image that was built here; nil: none does,
+// or it can be had again from where it came.
 func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
 	if img.Config.Labels[labelSource] == "" {
 		return nil
@@ -326,8 +342,10 @@ func (a *app) imageInspect(ref string) error {
 		return a.PrintJSON(v)
 	}
 	lines := [][2]string{
-		{"image", v.Name}, {"digest", v.Digest}, {"manifest", v.Manifest}, {"platform", v.Platform}, {"size", shortSize(v.Size)}, {"user", v.Config.User},
-		{"directory", v.Config.WorkingDir}, {"entrypoint", strings.Join(v.Config.Entrypoint, " ")}, {"command", strings.Join(v.Config.Cmd, " ")},
+		{"image", v.Name}, {"digest", v.Digest}, {"manifest", v.Manifest}, {"platform", v.Platform},
+		{"size", shortSize(v.Size)}, {"user", v.Config.User},
+		{"directory", v.Config.WorkingDir}, {"entrypoint", strings.Join(v.Config.Entrypoint, " ")},
+		{"command", strings.Join(v.Config.Cmd, " ")},
 		{"ports", strings.Join(v.Config.ExposedPorts, " ")}, {"in use by", strings.Join(v.Users, " ")},
 	}
 	if !v.Owners {

@@ -23,13 +23,15 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// recipe is what goes into a built image. Its digest is the image's name: who asks for the same gets the same.
+// recipe is what goes into a built image. Its digest is the image's name: who asks for the same
+// gets the same.
 type recipe struct {
 	Type    string        `json:"type"`
 	Arch    string        `json:"arch"`
 	Base    string        `json:"base"`    // the digest of the image that it starts from
 	Bundles []bundle.Part `json:"bundles"` // with what they include
-	Args    []string      `json:"args"`    // NAME=VALUE as they were given, references in place of secrets
+	// NAME=VALUE as they were given, references in place of secrets
+	Args []string `json:"args"`
 }
 
 // key is the recipe's digest, as far as a name needs it.
@@ -39,7 +41,8 @@ func (r recipe) key() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// name is what the image of the recipe is called. localhost is no registry's: nobody else can have an image of that name to give.
+// name is what the image of the recipe is called. localhost is no registry's: nobody else can have
+// an image of that name to give.
 func (r recipe) name() string { return builtPrefix + r.key() }
 
 const builtPrefix = "localhost/built:"
@@ -83,11 +86,16 @@ const (
 	buildPacks                  // the image of it
 )
 
-// engine is one for instances that become images: of the same kind as the source's own, made from the same, but for nobody else, and never kept.
+// engine is one for instances that become images: of the same kind as the source's own, made from
+// the same, but for nobody else, and never kept.
 func (b *builder) engine() (*pool.Pool, string, error) {
 	name := b.source + ".build" // a name that an instance, its directory and its host can have
 	if _, err := b.cfg.Source(name); err == nil {
-		return nil, "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("a source has this name, under which images of %s are built", b.source), Hint: "call it otherwise"}
+		return nil, "", &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("a source has this name, under which images of %s are built", b.source),
+			Hint: "call it otherwise",
+		}
 	}
 	def := definition{Settings: map[string]string{}, Image: b.def.Image}
 	maps.Copy(def.Settings, b.def.Settings)
@@ -108,7 +116,10 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	sum := sha256.Sum256(data)
 	opt := pool.Options{
 		Store: b.app.store, Open: b.open, NewID: newID, Log: b.app.Log, Desk: b.app.desk, Kept: kept,
-		Sources: []pool.Source{{Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no", Image: b.def.Image, Definition: data}},
+		Sources: []pool.Source{{
+			Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no",
+			Image: b.def.Image, Definition: data,
+		}},
 	}
 	if _, ok := b.app.store.(common); ok {
 		opt.Host = whereabouts()
@@ -117,8 +128,9 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	return engine, name, err
 }
 
-// build makes the image of the recipe, unless it is there, and returns it. However many ask, one builds, and the others wait; what one that was killed has left is ended, and
-// another takes its place. Nothing is left of a build that fails.
+// build makes the image of the recipe, unless it is there, and returns it. However many ask, one
+// builds, and the others wait; what one that was killed has left is ended, and another takes its
+// place. Nothing is left of a build that fails.
 func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 	engine, name, err := b.engine()
 	if err != nil {
@@ -132,7 +144,10 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 	b.snap = snap
 	b.tagger, _ = compute.As[compute.ImageTagger](p)
 	if !ok {
-		return r, false, &compute.Error{ID: compute.ID(b.source), Kind: compute.ErrInvalid, Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which"}
+		return r, false, &compute.Error{
+			ID: compute.ID(b.source), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which",
+		}
 	}
 	r = recipe{Type: b.typ, Arch: runtime.GOARCH, Bundles: b.plan.Bundles(), Args: append([]string{}, b.args...)}
 	if r.Base, err = snap.ImageDigest(ctx, b.def.Image, true); err != nil {
@@ -180,7 +195,10 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		return err
 	}
 	b.say(buildMakes, r.name())
-	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Own: true, Purpose: "builds " + r.name(), For: self})
+	leases, err := engine.Acquire(
+		ctx,
+		compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Own: true, Purpose: "builds " + r.name(), For: self},
+	)
 	if err != nil {
 		return err
 	}
@@ -193,7 +211,10 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		}
 	}()
 	if err := b.setUp(ctx, engine, who, id); err != nil && taken(ctx, engine, id, err) {
-		return &compute.Error{ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", api.Apart(err)[0]), Hint: "build again: nothing is left of this"}
+		return &compute.Error{
+			ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", api.Apart(err)[0]),
+			Hint: "build again: nothing is left of this",
+		}
 	} else if err != nil {
 		return err
 	}
@@ -202,7 +223,8 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 	return err
 }
 
-// taken reports whether an error came because an instance is ours no more: given back by somebody, or gone already.
+// taken reports whether an error came because an instance is ours no more: given back by somebody,
+// or gone already.
 func taken(ctx context.Context, engine *pool.Pool, id compute.ID, err error) bool {
 	if errors.Is(err, compute.ErrNotLeased) {
 		return true
@@ -258,7 +280,10 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		return nil, configError(s.Err)
 	}
 	if s.Type == "pool" {
-		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"), Hint: "build for one of its sources"}
+		return nil, &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
+			Hint: "build for one of its sources",
+		}
 	}
 	names := slices.Clone(s.Bundles)
 	for _, n := range bundles {
@@ -267,7 +292,10 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		}
 	}
 	if len(names) == 0 {
-		return nil, term.Invalid("--bundle NAME; `hostler bundle list` shows which there are", "%s lists no bundles, and none is named: there is nothing to build", s.Name)
+		return nil, term.Invalid(
+			"--bundle NAME; `hostler bundle list` shows which there are",
+			"%s lists no bundles, and none is named: there is nothing to build", s.Name,
+		)
 	}
 	plan, err := a.planBundles(ctx, names, vars)
 	if err != nil {
@@ -281,10 +309,14 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		return nil, err
 	}
 	output, _ := term.Displayed(a.Err)
-	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: output}, nil
+	return &builder{
+		building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan,
+		args: vars, output: output,
+	}, nil
 }
 
-// built finds the image of a recipe, and gives it a further name unless that is "": in the store of images, or where the source's provider has its own.
+// built finds the image of a recipe, and gives it a further name unless that is "": in the store of
+// images, or where the source's provider has its own.
 func (b *builder) built(ctx context.Context, r recipe, as string) (image.Image, error) {
 	if b.tagger != nil {
 		img := image.Image{Name: r.name()}

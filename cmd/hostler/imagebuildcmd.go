@@ -85,7 +85,8 @@ func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name strin
 	return term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest))
 }
 
-// builderNamed is a builder for the source that is named, after all was looked at that can be wrong before.
+// builderNamed is a builder for the source that is named, after all was looked at that can be wrong
+// before.
 func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name string) (*builder, error) {
 	if name != "" {
 		if err := image.CheckTag(name); err != nil {

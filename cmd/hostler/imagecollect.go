@@ -14,11 +14,14 @@ import (
 
 // imagesSection is [images].
 type imagesSection struct {
-	Keep time.Duration `conf:"keep"` // so long an image that was built is kept when nothing uses it; 0: 30 days
+	// so long an image that was built is kept when nothing uses it; 0: 30 days
+	Keep time.Duration `conf:"keep"`
 
-	MaxSize    int64 `conf:"max-size,size"` // bytes of an image's files; 0: 32 GiB
-	MaxEntries int   `conf:"max-entries"`   // files, directories and links of an image; 0: 1,048,576
-	MaxRatio   int   `conf:"max-ratio"`     // how many times as large as what came it may become; 0: 100
+	MaxSize int64 `conf:"max-size,size"` // bytes of an image's files; 0: 32 GiB
+	// files, directories and links of an image; 0: 1,048,576
+	MaxEntries int `conf:"max-entries"`
+	// how many times as large as what came it may become; 0: 100
+	MaxRatio int `conf:"max-ratio"`
 }
 
 // limits are those of an image that is unpacked.
@@ -43,8 +46,9 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 	return s, nil
 }
 
-// collect removes images that were built here and that nobody has used for long: each build makes one more. What somebody gave a name stays, what an instance uses,
-// what is promoted for a source, and what that was built on.
+// collect removes images that were built here and that nobody has used for long: each build makes
+// one more. What somebody gave a name stays, what an instance uses, what is promoted for a source,
+// and what that was built on.
 func (b *builder) collect(ctx context.Context, s *image.Store) error {
 	settings, err := readImagesSection(b.cfg)
 	if err != nil {

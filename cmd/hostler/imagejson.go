@@ -56,9 +56,13 @@ type collectedView struct {
 func viewImage(img image.Image, users []string) imageView {
 	c := img.Config
 	v := imageView{
-		Name: img.Name, Digest: img.Digest, Manifest: img.Manifest, Platform: img.Platform.String(), Size: img.Size, Built: when(img.Built), Created: img.Created,
+		Name: img.Name, Digest: img.Digest, Manifest: img.Manifest, Platform: img.Platform.String(), Size: img.Size,
+		Built: when(img.Built), Created: img.Created,
 		Used: when(img.Used), Owners: img.Owners, Users: listed(users), Layers: []imageLayerView{},
-		Config: imageConfigView{c.User, listed(c.Env), listed(c.Entrypoint), listed(c.Cmd), c.WorkingDir, c.Labels, listed(c.ExposedPorts), listed(c.Volumes), c.StopSignal},
+		Config: imageConfigView{
+			c.User, listed(c.Env), listed(c.Entrypoint), listed(c.Cmd), c.WorkingDir, c.Labels, listed(c.ExposedPorts),
+			listed(c.Volumes), c.StopSignal,
+		},
 	}
 	if v.Config.Labels == nil {
 		v.Config.Labels = map[string]string{}

@@ -51,7 +51,11 @@ func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt
 		return err
 	}
 	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[labelSecrets] != "" {
-		return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrDenied, Err: errors.New("it was built with bundles that have secrets, and may hold them"), Hint: "--with-secrets, if whoever can read it there may know them"}
+		return &compute.Error{
+			ID: compute.ID(ref), Kind: compute.ErrDenied,
+			Err:  errors.New("it was built with bundles that have secrets, and may hold them"),
+			Hint: "--with-secrets, if whoever can read it there may know them",
+		}
 	}
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -60,7 +64,10 @@ func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt
 	digest, err := s.Export(ctx, ref, to, opt)
 	quiet()
 	if err != nil {
-		return a.Interrupted(err, "nothing is there that was not there before, but for layers in a registry or layout that no image names yet")
+		return a.Interrupted(
+			err,
+			"nothing is there that was not there before, but for layers in a registry or layout that no image names yet",
+		)
 	}
 	if a.JSON {
 		return a.PrintJSON(exportedView{ref, to, digest})

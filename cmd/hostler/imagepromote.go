@@ -26,7 +26,10 @@ type promotedView struct {
 }
 
 func viewPromotion(pr pool.Promotion) promotedView {
-	v := promotedView{Source: pr.Source, Image: pr.Image, Name: pr.Name, Since: pr.Since, Before: []string{}, Proved: pr.Proved, Failed: pr.Failed, Why: pr.Why}
+	v := promotedView{
+		Source: pr.Source, Image: pr.Image, Name: pr.Name, Since: pr.Since, Before: []string{}, Proved: pr.Proved,
+		Failed: pr.Failed, Why: pr.Why,
+	}
 	for _, b := range pr.Before {
 		v.Before = append(v.Before, b.Name)
 	}
@@ -112,19 +115,23 @@ func (a *app) imagePromote(ctx context.Context, name string, later bool) error {
 	return term.Printf(a.Out, "%s: %s\n", term.Line(source), term.Line(what))
 }
 
-// besides is the engine in this process, beside a controller where that is on the same store; one elsewhere has the computers, and their images.
+// besides is the engine in this process, beside a controller where that is on the same store; one
+// elsewhere has the computers, and their images.
 func (a *app) besides(ctx context.Context) (*pool.Pool, error) {
 	if _, err := a.engine(ctx); err != nil {
 		return nil, err
 	}
 	if a.remote != nil && !a.same {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errElsewhere, Hint: "do it there, or with --embedded for a source of your own"}
+		return nil, &compute.Error{
+			Kind: compute.ErrInvalid, Err: errElsewhere,
+			Hint: "do it there, or with --embedded for a source of your own",
+		}
 	}
 	return a.embedded(ctx)
 }
 
-// keptImages are those that must stay though no instance uses them: the promoted ones, the ones before these, and those that they were built on, by digest with the
-// source that has it so.
+// keptImages are those that must stay though no instance uses them: the promoted ones, the ones
+// before these, and those that they were built on, by digest with the source that has it so.
 func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string, error) {
 	if a.remote != nil && !a.same {
 		return nil, nil // its images are not here

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestInherited: what hostler starts and leaves running has none of the descriptors that hostler was given.
+// TestInherited: what hostler starts and leaves running has none of the descriptors that hostler
+// was given.
 func TestInherited(t *testing.T) {
 	path := plainPath(t)
 	sandboxes(t)

@@ -15,7 +15,8 @@ import (
 
 const (
 	killAfter = 10 * time.Second // a command that goes on after TERM or HUP is killed
-	lastWords = 10 * time.Second // that a command which was ended has, to be over and to have written what it had to say
+	// that a command which was ended has, to be over and to have written what it had to say
+	lastWords = 10 * time.Second
 )
 
 // interrupts are what becomes of the signals that a run's process gets.
@@ -29,11 +30,12 @@ type interrupts struct {
 	ints    int
 }
 
-// listen takes the process's signals. Before the command runs they end the context it returns; after that they go to the command: the first INT
-// as INT, the second as TERM, the third kills, and so does waiting for 10 s after TERM and HUP. stop gives the signals back.
+// listen takes the process's signals. Before the command runs they end the context it returns;
+// after that they go to the command: the first INT as INT, the second as TERM, the third kills, and
+// so does waiting for 10 s after TERM and HUP. stop gives the signals back.
 //
-// SIGPIPE is taken too, so that a reader who has gone makes a write fail, after which what was acquired is still given back. It is not ignored:
-// the command would inherit that.
+// SIGPIPE is taken too, so that a reader who has gone makes a write fail, after which what was
+// acquired is still given back. It is not ignored: the command would inherit that.
 func (n *interrupts) listen(ctx context.Context) (_ context.Context, stop func()) {
 	n.signals = make(chan string, 8)
 	ctx, cancel := context.WithCancel(ctx)
@@ -80,7 +82,8 @@ func (n *interrupts) listen(ctx context.Context) (_ context.Context, stop func()
 	}
 }
 
-// on says what to send to the command for a signal that we got: "" nothing, "KILL" to end it all; soon: kill it if it does not end.
+// on says what to send to the command for a signal that we got: "" nothing, "KILL" to end it all;
+// soon: kill it if it does not end.
 func (n *interrupts) on(name string) (send string, soon bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -103,7 +106,8 @@ func (n *interrupts) on(name string) (send string, soon bool) {
 	return name, name == "TERM" || name == "HUP"
 }
 
-// bounded is run, which returns soon after ctx has ended, unless nobody takes what the command wrote: then it is left to itself, as we end too. left: so it was.
+// bounded is run, which returns soon after ctx has ended, unless nobody takes what the command
+// wrote: then it is left to itself, as we end too. left: so it was.
 func bounded(ctx context.Context, run func() (compute.Exit, error)) (exit compute.Exit, left bool, err error) {
 	type end struct {
 		exit compute.Exit

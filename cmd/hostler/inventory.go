@@ -72,13 +72,19 @@ func (a *app) inventory(ctx context.Context, host string, one, all bool) error {
 		if !ok {
 			i := slices.IndexFunc(leases, func(l compute.Lease) bool { return string(l.Instance) == host })
 			if i < 0 {
-				return &compute.Error{ID: compute.ID(host), Kind: compute.ErrNotFound, Err: errors.New("you have no lease on it"), Hint: "hostler inventory --list"}
+				return &compute.Error{
+					ID: compute.ID(host), Kind: compute.ErrNotFound, Err: errors.New("you have no lease on it"),
+					Hint: "hostler inventory --list",
+				}
 			}
 			v = hostVars(w, leases[i])
 		}
 		return a.PrintJSON(v)
 	}
-	out := map[string]any{"_meta": map[string]any{"hostvars": vars}, "all": group{Children: append([]string{"ungrouped"}, slices.Sorted(maps.Keys(groups))...)}}
+	out := map[string]any{
+		"_meta": map[string]any{"hostvars": vars},
+		"all":   group{Children: append([]string{"ungrouped"}, slices.Sorted(maps.Keys(groups))...)},
+	}
 	for name, hosts := range groups {
 		slices.Sort(hosts)
 		out[name] = group{Hosts: slices.Compact(hosts)}
@@ -104,13 +110,15 @@ func hostVars(w *way, l compute.Lease) map[string]any {
 	}
 	labels := map[string]string{}
 	for key, value := range viewLease(l).Labels {
-		if !isTemplate(key) && !isTemplate(value) { // it would be carried out by whoever runs Ansible, and with --all it is another's
+		// it would be carried out by whoever runs Ansible, and with --all it is another's
+		if !isTemplate(key) && !isTemplate(value) {
 			labels[key] = value
 		}
 	}
 	return map[string]any{
-		"ansible_connection": "ssh", "ansible_host": string(l.Instance), "ansible_user": sshUser, "ansible_ssh_common_args": unjinja(shell.Quote(args)),
-		"hostler_instance": string(l.Instance), "hostler_source": l.Source, "hostler_lease": l.Name, "hostler_labels": labels,
+		"ansible_connection": "ssh", "ansible_host": string(l.Instance), "ansible_user": sshUser,
+		"ansible_ssh_common_args": unjinja(shell.Quote(args)),
+		"hostler_instance":        string(l.Instance), "hostler_source": l.Source, "hostler_lease": l.Name, "hostler_labels": labels,
 	}
 }
 

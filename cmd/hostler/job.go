@@ -43,7 +43,8 @@ docs/jobs.md has the keys.`,
 	}
 	cmd.Flags().BoolVar(&plan, "plan", false, "show what would be sent, and to which computer; do nothing")
 	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "List the jobs: what each runs, and where its file is", Example: "  hostler job list\n  hostler job list --json", Args: cobra.NoArgs,
+		Use: "list", Short: "List the jobs: what each runs, and where its file is",
+		Example: "  hostler job list\n  hostler job list --json", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.jobList() },
 	})
 	return cmd
@@ -61,7 +62,10 @@ func (a *app) job(ctx context.Context, name string, extra []string, plan bool) e
 		for _, j := range cfg.Jobs {
 			names = append(names, j.Name)
 		}
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no job of this name"), Hint: term.DidYouMean(name, names, "hostler job ")}
+		return &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no job of this name"),
+			Hint: term.DidYouMean(name, names, "hostler job "),
+		}
 	}
 	if err != nil {
 		return configError(err)
@@ -96,7 +100,9 @@ func jobLine(j *config.Job, extra []string, plan bool) []string {
 	if j.Shards > 0 {
 		add("shards", strconv.Itoa(j.Shards))
 	}
-	for option, given := range map[string]bool{"keep": j.Keep, "large": j.Large, "sync": j.Sync == "yes", "sync=dir": j.Sync == "dir", "plan": plan} {
+	for option, given := range map[string]bool{
+		"keep": j.Keep, "large": j.Large, "sync": j.Sync == "yes", "sync=dir": j.Sync == "dir", "plan": plan,
+	} {
 		if given {
 			line = append(line, "--"+option)
 		}

@@ -8,8 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,
-// sizes bytes; null where a number has no limit or a time never comes.
+// The documents that --json prints. docs/json.md describes each field, and a test holds the two
+// together: times are RFC 3339, durations seconds, sizes bytes; null where a number has no limit or
+// a time never comes.
 
 // sourceView is a source in `status --json`.
 type sourceView struct {
@@ -129,8 +130,10 @@ type releasedView struct {
 
 func viewSource(s compute.SourceStatus) sourceView {
 	v := sourceView{
-		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
-		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum,
+		Available: s.Available, Wanted: s.Wanted,
+		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting,
+		Orphaned: s.Orphaned,
 		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: api.NewUnready(s.Unready), Sources: s.Children,
 	}
 	if s.Broken != nil {
@@ -141,8 +144,10 @@ func viewSource(s compute.SourceStatus) sourceView {
 
 func viewInstance(i compute.Instance, leases []*compute.Lease) instanceView {
 	v := instanceView{
-		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
-		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: viewPhases(i.Phases), Cold: i.Cold,
+		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created,
+		Address: i.Address, ProviderID: i.ProviderID,
+		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason,
+		Phases: viewPhases(i.Phases), Cold: i.Cold,
 	}
 	for _, l := range leases {
 		view := viewLease(*l)
@@ -167,7 +172,8 @@ func viewPhases(p compute.Phases) phasesView {
 
 func viewLease(l compute.Lease) leaseView {
 	v := leaseView{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project,
+		Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool), Cost: l.Holds.Cost,
 	}

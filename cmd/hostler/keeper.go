@@ -45,7 +45,8 @@ func newKeeper(a *app) *cobra.Command {
 		serve,
 		&cobra.Command{Use: "status", Short: "Say what the keeper has", Example: "  hostler keeper status", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.keeperStatus(cmd.Context()) }},
-		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it", Example: "  hostler keeper stop", Args: cobra.NoArgs,
+		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it",
+			Example: "  hostler keeper stop", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				socket, err := keeperSocket()
 				if err != nil {
@@ -59,7 +60,8 @@ func newKeeper(a *app) *cobra.Command {
 	return cmd
 }
 
-// keeperStatus shows the keeper and what it keeps open. None is a good answer too: it starts when it is needed.
+// keeperStatus shows the keeper and what it keeps open. None is a good answer too: it starts when
+// it is needed.
 func (a *app) keeperStatus(ctx context.Context) error {
 	socket, err := keeperSocket()
 	if err != nil {
@@ -103,7 +105,13 @@ func (a *app) keeperStatus(ctx context.Context) error {
 		if i, _, err := engine.Resolve(ctx, string(k.Instance)); err == nil {
 			source = i.Source
 		}
-		rows = append(rows, []string{source, string(k.Instance), fmt.Sprint(k.Users), term.ShortDuration(now.Sub(k.Since)), term.ShortDuration(now.Sub(k.Used))})
+		rows = append(
+			rows,
+			[]string{
+				source, string(k.Instance), fmt.Sprint(k.Users), term.ShortDuration(now.Sub(k.Since)),
+				term.ShortDuration(now.Sub(k.Used)),
+			},
+		)
 	}
 	if err := term.Printf(a.Out, "\n"); err != nil {
 		return err
@@ -140,7 +148,8 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			if err != nil && !refused(err) {
 				err = &compute.Error{Op: "keeper.Authorise", ID: id, Kind: compute.ErrUnavailable, Err: err}
 			}
-			// One read: the source need not be in the key, as no two instances of an installation have the same name.
+			// One read: the source need not be in the key, as no two instances of an installation
+			// have the same name.
 			key := keeper.Key{Instance: lease.Instance, Generation: lease.Generation}
 			if lease.Share != nil {
 				key.Lease = lease.ID
@@ -148,7 +157,8 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			return key, err
 		},
 		Open: func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
-			who.Owner, who.Admin = owner, true // it has been looked at; a hook's token is what lets it in before and after a lease
+			// it has been looked at; a hook's token is what lets it in before and after a lease
+			who.Owner, who.Admin = owner, true
 			return a.afresh().lead(ctx, key, who)
 		},
 		Due: duty.due,
@@ -159,12 +169,15 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	return err
 }
 
-// refused reports whether an error says that somebody may not use an instance, rather than that it cannot be found out.
+// refused reports whether an error says that somebody may not use an instance, rather than that it
+// cannot be found out.
 func refused(err error) bool {
-	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) || errors.Is(err, context.Canceled)
+	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) ||
+		errors.Is(err, compute.ErrDenied) || errors.Is(err, context.Canceled)
 }
 
-// lead opens a connection by the configuration as it is now. What is opened for that, as a provider and its watch, is closed with the connection; a is used for nothing else.
+// lead opens a connection by the configuration as it is now. What is opened for that, as a provider
+// and its watch, is closed with the connection; a is used for nothing else.
 func (a *app) lead(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 	engine, err := a.embedded(ctx)
 	if err != nil { // its own trouble, which the client may not have
@@ -215,7 +228,8 @@ func keeperSocket() (string, error) {
 	return filepath.Join(dir, "keeper-"+hex.EncodeToString(sum[:4])+".sock"), nil
 }
 
-// build tells this build of hostler from others, also from one of the same version that was compiled again.
+// build tells this build of hostler from others, also from one of the same version that was
+// compiled again.
 func build() string {
 	b := thisVersion().Version
 	if self, err := os.Executable(); err == nil {
@@ -251,7 +265,8 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 		}
 		opt.Args = append(opt.Args, "--config", dir)
 	}
-	opt.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool { // it may be started from within a run, and is no part of that
+	// it may be started from within a run, and is no part of that
+	opt.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
 	})
@@ -263,8 +278,8 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 	return opt, nil
 }
 
-// ring tells the keeper of work that this command left, if it left any; it is started if need be. Where there cannot be a keeper the work is
-// done here and now.
+// ring tells the keeper of work that this command left, if it left any; it is started if need be.
+// Where there cannot be a keeper the work is done here and now.
 func (a *app) ring(ctx context.Context) {
 	if !a.left.Swap(false) {
 		return
@@ -283,8 +298,9 @@ func (a *app) ring(ctx context.Context) {
 	}
 }
 
-// connect opens a way into an instance, and says which type of source it is really of. Connections that take long to open are the keeper's, which
-// has them open already or keeps them open for the next command; the others are cheap.
+// connect opens a way into an instance, and says which type of source it is really of. Connections
+// that take long to open are the keeper's, which has them open already or keeps them open for the
+// next command; the others are cheap.
 func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	id := i.ID
 	if a.remote != nil {
@@ -317,8 +333,9 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 	return conn, typ, err
 }
 
-// dialEarly asks the keeper, if one runs, for its connection to what looks like an instance that is dear to connect to, while this process still opens the
-// state; both take about as long. It is but a guess: whoever wants the connection looks first what the name means. The channel gives one
+// dialEarly asks the keeper, if one runs, for its connection to what looks like an instance that is
+// dear to connect to, while this process still opens the state; both take about as long. It is but
+// a guess: whoever wants the connection looks first what the name means. The channel gives one
 // connection, or nil.
 func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
 	cfg, err := a.configuration()
@@ -342,8 +359,8 @@ func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-cha
 	return out
 }
 
-// noKeeper reports whether an error says that there is no keeper to be had or that it is in trouble itself, rather than that it refuses or that the
-// instance does not answer.
+// noKeeper reports whether an error says that there is no keeper to be had or that it is in trouble
+// itself, rather than that it refuses or that the instance does not answer.
 func noKeeper(err error) bool {
 	var e *compute.Error
 	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
-// TestKeepersPlace starts the keeper from within a run, whose directory and configuration go away: it is no part of the run, and goes on.
+// TestKeepersPlace starts the keeper from within a run, whose directory and configuration go away:
+// it is no part of the run, and goes on.
 func TestKeepersPlace(t *testing.T) {
 	if _, err := os.Stat("/proc/self/environ"); err != nil {
 		t.Skip("TestKeepersPlace: no /proc")
@@ -31,7 +32,8 @@ func TestKeepersPlace(t *testing.T) {
 		}
 	}
 	m.must("--config", extra, "acquire", "-s", "web")
-	m.must("--config", extra, "-C", tree, "run", "local", "--", "hostler", "--config", extra, "release", "web-1") // what is left is the keeper's
+	// what is left is the keeper's
+	m.must("--config", extra, "-C", tree, "run", "local", "--", "hostler", "--config", extra, "release", "web-1")
 	var status struct{ PID int }
 	until(t, "a keeper", func() bool {
 		out, _, exit := m.run("keeper", "status", "--json")

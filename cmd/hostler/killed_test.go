@@ -53,7 +53,8 @@ func (k *killable) fakes() string {
 	return filepath.Join(k.dir, "home", ".local", "state", "hostler", "instances", "web", "computers")
 }
 
-// computers lists what is there, ours and somebody else's: a file INSTALLATION,SOURCE,NAME.computer.json each.
+// computers lists what is there, ours and somebody else's: a file
+// INSTALLATION,SOURCE,NAME.computer.json each.
 func (k *killable) computers() (ours, others []string) {
 	k.t.Helper()
 	files, err := filepath.Glob(filepath.Join(k.fakes(), "*.computer.json"))
@@ -78,7 +79,10 @@ func (k *killable) computers() (ours, others []string) {
 // foreign puts a computer of another installation beside ours.
 func (k *killable) foreign() {
 	k.t.Helper()
-	f, err := fake.Open(k.t.Context(), slog.New(slog.DiscardHandler), fake.Options{Source: "web", Installation: somebodyElse, Dir: k.fakes(), State: "disk"})
+	f, err := fake.Open(
+		k.t.Context(), slog.New(slog.DiscardHandler),
+		fake.Options{Source: "web", Installation: somebodyElse, Dir: k.fakes(), State: "disk"},
+	)
 	if err == nil {
 		_, err = f.Create(k.t.Context(), compute.Spec{ID: "web-99", Source: "web", Installation: somebodyElse})
 	}
@@ -87,7 +91,8 @@ func (k *killable) foreign() {
 	}
 }
 
-// compare sees that what is recorded is what is there, that it is at rest, and that the other installation's computer stays. It returns the names.
+// compare sees that what is recorded is what is there, that it is at rest, and that the other
+// installation's computer stays. It returns the names.
 func (k *killable) compare(what string) []string {
 	k.t.Helper()
 	var status struct {
@@ -119,14 +124,18 @@ func (k *killable) compare(what string) []string {
 	return records
 }
 
-// TestKilledProgram kills the program at every recorded step of acquire, release and discard. The next commands repair everything: nothing is
-// doubled, nothing leaks, and somebody else's computer stays.
+// TestKilledProgram kills the program at every recorded step of acquire, release and discard. The
+// next commands repair everything: nothing is doubled, nothing leaks, and somebody else's computer
+// stays.
 func TestKilledProgram(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hostler")
 	if err := goBuild("-tags", "failpoint", "-o", program, "."); err != nil {
 		t.Fatal(err)
 	}
-	for _, op := range [][]string{{"acquire", "-s", "front", "2"}, {"acquire", "--key=once", "-s", "front", "2"}, {"release", "front-web-1"}, {"discard", "front-web-1"}, {"release", "-f", "front-web-1"}} {
+	for _, op := range [][]string{
+		{"acquire", "-s", "front", "2"}, {"acquire", "--key=once", "-s", "front", "2"}, {"release", "front-web-1"},
+		{"discard", "front-web-1"}, {"release", "-f", "front-web-1"},
+	} {
 		t.Run(strings.Join(op[:2], " "), func(t *testing.T) {
 			for at := 0; ; at++ {
 				steps := killOnce(t, program, op, at)
@@ -142,8 +151,9 @@ func TestKilledProgram(t *testing.T) {
 	}
 }
 
-// killOnce runs the operation in a new home, dying at a step, and then checks what the next commands make of it. It returns how many steps there
-// were; no more than at means that it did not die.
+// killOnce runs the operation in a new home, dying at a step, and then checks what the next
+// commands make of it. It returns how many steps there were; no more than at means that it did not
+// die.
 func killOnce(t *testing.T, program string, op []string, at int) int {
 	t.Helper()
 	dir := t.TempDir()
@@ -159,7 +169,10 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 		"web":   "type = fake\nmaximum = 3\nreserve = 1\n\n[fake]\nrun = exec\n",
 		"front": "type = pool\nsources = web\n",
 	} {
-		if err := errors.Join(os.MkdirAll(filepath.Join(sources, name), 0o700), os.WriteFile(filepath.Join(sources, name, "source.conf"), []byte(conf), 0o600)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Join(sources, name), 0o700),
+			os.WriteFile(filepath.Join(sources, name, "source.conf"), []byte(conf), 0o600),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -195,7 +208,8 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 	switch names := strings.Fields(told); {
 	case op[0] == "acquire" && len(names) > 0 && len(records) < len(names):
 		t.Fatalf("%s: %v were given, and recorded are %v", what, names, records)
-	case op[1] == "front-web-1" && !slices.Equal(records, []string{"web-1"}): // of web one is wanted, whatever becomes of what was in front of it
+	case op[1] == "front-web-1" && !slices.Equal(records, []string{"web-1"}):
+		// of web one is wanted, whatever becomes of what was in front of it
 		t.Fatalf("%s: recorded are %v", what, records)
 	}
 	for _, name := range strings.Fields(told) { // what was told holds

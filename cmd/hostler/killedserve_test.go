@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TestServeKilled: a controller that is killed at once after it has answered, and the one after it, answer a request with a key the same.
+// TestServeKilled: a controller that is killed at once after it has answered, and the one after it,
+// answer a request with a key the same.
 func TestServeKilled(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
 	if err != nil {
@@ -68,7 +69,8 @@ func TestServeKilled(t *testing.T) {
 		}
 	}
 	const body = `{"source": "web"}`
-	for _, rest := range []time.Duration{0, 300 * time.Millisecond} { // before and after the answer was written behind its back, as a rule
+	// before and after the answer was written behind its back, as a rule
+	for _, rest := range []time.Duration{0, 300 * time.Millisecond} {
 		key := rest.String()
 		kill := begin()
 		status, first := post(key, body)

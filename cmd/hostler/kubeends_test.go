@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// kubernetesForwardEnds has what is forwarded from a pod end with it, and say why, though nobody uses it.
+// kubernetesForwardEnds has what is forwarded from a pod end with it, and say why, though nobody
+// uses it.
 func kubernetesForwardEnds(t *testing.T, m *machine, ns string) {
 	instance := strings.TrimSpace(m.must("acquire", "-s", "pods"))
 	cmd := m.command("forward", instance, "-L", "0:127.0.0.1:9")
@@ -37,16 +38,22 @@ func kubernetesForwardEnds(t *testing.T, m *machine, ns string) {
 	_, _, _ = m.run("release", instance) // a controller has ended the lease
 }
 
-// kubernetesEnds has runs say why their pods ended in the middle of them: on the terminal, in the report and in the record of the run.
+// kubernetesEnds has runs say why their pods ended in the middle of them: on the terminal, in the
+// report and in the record of the run.
 func kubernetesEnds(t *testing.T, m *machine, ns string) {
 	const evicted = `{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}}`
 	for _, c := range []struct {
 		how, want, patch string
-		killed           bool // as a kubelet does: the lab's nodes let commands live on, as nodes do that are cut off
+		// as a kubelet does: the lab's nodes let commands live on, as nodes do that are cut off
+		killed bool
 	}{
 		{"evicted", "evicted: The node was low on resource: memory.", evicted, true},
 		{"evicted, and cut off", "evicted: The node was low on resource: memory.", evicted, false},
-		{"out of memory", "out of memory", `{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`, true},
+		{
+			"out of memory", "out of memory",
+			`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
+			true,
+		},
 		{"deleted", "deleted, by somebody else", "", true},
 	} {
 		report := filepath.Join(m.work, "report")
@@ -72,7 +79,8 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 			kubernetesLab.Ctl(t, "", "patch", pods[i], "-n", ns, "--subresource=status", "--type=merge", "-p", c.patch)
 		}
 		if c.killed {
-			if err := syscall.Kill(agent, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) { // a controller may have been faster
+			// a controller may have been faster
+			if err := syscall.Kill(agent, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				t.Error(err)
 			}
 		}
@@ -83,7 +91,8 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 			t.Fatal(err)
 		}
 		const first = ": contact lost while the command ran: "
-		if got := cmd.ProcessState.ExitCode(); got != term.ExitLost || !strings.Contains(said.String(), instance+first) || !strings.Contains(said.String(), c.want) {
+		if got := cmd.ProcessState.ExitCode(); got != term.ExitLost ||
+			!strings.Contains(said.String(), instance+first) || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%s: exit status %d, %s", c.how, got, &said)
 		}
 		if !v.Begun || v.Exit != term.ExitLost || v.Kind != "unavailable" || !strings.Contains(v.Error, c.want) {

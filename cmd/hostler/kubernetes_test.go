@@ -35,7 +35,8 @@ func podsOf(t testing.TB, where ...string) []string {
 	return strings.Fields(kubernetesLab.Ctl(t, "", append([]string{"get", "pods,sandboxes", "-o", "name"}, where...)...))
 }
 
-// TestKubernetes has commands do with pods what they do with any computer, without a controller and with one.
+// TestKubernetes has commands do with pods what they do with any computer, without a controller and
+// with one.
 func TestKubernetes(t *testing.T) {
 	for _, served := range []bool{false, true} {
 		t.Run(fmt.Sprint("served=", served), func(t *testing.T) {
@@ -62,7 +63,9 @@ func kubernetesCommands(t *testing.T, m *machine) {
 	if got := m.must("status", "pods"); !strings.Contains(got, "pods    0       2       3    kubernetes") {
 		t.Errorf("status: %q", got)
 	}
-	if got := m.must("run", "pods-1", "-e", "A=a b", "--", "sh", "-c", `printf '%s|' "$A" "$@"`, "sh", "a  b", "*", "$HOME", ""); got != "a b|a  b|*|$HOME||" {
+	if got := m.must(
+		"run", "pods-1", "-e", "A=a b", "--", "sh", "-c", `printf '%s|' "$A" "$@"`, "sh", "a  b", "*", "$HOME", "",
+	); got != "a b|a  b|*|$HOME||" {
 		t.Errorf("arguments: %q", got)
 	}
 	for command, want := range map[string]int{"exit 7": 7, "kill -9 $$": 137, "exec no-such-command": 127} {
@@ -159,15 +162,18 @@ func kubernetesCommands(t *testing.T, m *machine) {
 	}
 }
 
-// TestKubernetesDays is a life of a controller with a hundred warm pods and twenty sandboxes: all are used, given back and replaced, held while nodes go and the API server is
-// away, and the controller is killed again and again. In the end nothing of it is left, and what others have there is as it was.
+// TestKubernetesDays is a life of a controller with a hundred warm pods and twenty sandboxes: all
+// are used, given back and replaced, held while nodes go and the API server is away, and the
+// controller is killed again and again. In the end nothing of it is left, and what others have
+// there is as it was.
 func TestKubernetesDays(t *testing.T) {
 	m, ns := podSite(t)
 	const pods, boxes = 100, 20
 	config := kubernetesLab.Config(t)
 	ctl := func(input string, args ...string) string { t.Helper(); return kubernetesLab.Ctl(t, input, args...) }
 	set := func(pods, boxes int) {
-		m.podSource("pods", config, ns, fmt.Sprintf("reserve = %d\nmaximum = 150", pods)) // what was half made when a controller was killed counts for a while
+		// what was half made when a controller was killed counts for a while
+		m.podSource("pods", config, ns, fmt.Sprintf("reserve = %d\nmaximum = 150", pods))
 		m.podSource("boxes", config, ns, fmt.Sprintf("reserve = %d\nmaximum = 40", boxes))
 		for name, lines := range map[string]string{"pods": "", "boxes": "kind = sandbox\n"} {
 			path := filepath.Join(m.home, ".config", "hostler", "sources", name, "source.conf")
@@ -230,8 +236,14 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 {apiVersion: agents.x-k8s.io/v1beta1, kind: Sandbox, metadata: {name: box}, spec: {podTemplate: {spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}}}}
 `, "apply", "-n", ns, "-f", "-")
 	others := func() string {
-		return ctl("", "get", "pods,sandboxes", "-n", ns, "-l", "!hostler-project.github.io/source", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid}{"\n"}{end}`) +
-			ctl("", "get", "pods", "-n", ns, "-l", "hostler-project.github.io/installation=another", "-o", "jsonpath={.items[*].metadata.uid}")
+		return ctl(
+			"", "get", "pods,sandboxes", "-n", ns, "-l", "!hostler-project.github.io/source", "-o",
+			`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid}{"\n"}{end}`,
+		) +
+			ctl(
+				"", "get", "pods", "-n", ns, "-l", "hostler-project.github.io/installation=another", "-o",
+				"jsonpath={.items[*].metadata.uid}",
+			)
 	}
 	wait("the others' are there", func() bool { return strings.Count(others(), "\n") == 3 })
 	theirs := others()
@@ -247,7 +259,10 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 		out, errs, exit := m.run("run", "-s", source, "--on", fmt.Sprint(n), "--", "sh", "-c", "echo is $HOSTLER_INSTANCE")
 		if exit != 0 || strings.Count(out, " is "+source+"-") != n {
 			events, _, _ := m.run("events")
-			t.Fatalf("run on %d of %s: exit status %d, %d said so: %s%s", n, source, exit, strings.Count(out, " is "+source+"-"), errs, events)
+			t.Fatalf(
+				"run on %d of %s: exit status %d, %d said so: %s%s", n, source, exit,
+				strings.Count(out, " is "+source+"-"), errs, events,
+			)
 		}
 	}
 	step("all were used")
@@ -264,9 +279,12 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	ctl("", "delete", "node", "node-going-"+ns, "--wait=false")
 	ctl("", "taint", "node", "node-bad-"+ns, "bad=yes:NoExecute")
 	kubernetesLab.Stop(t, "apiserver")
-	kubernetesLab.Stop(t, "scheduler") // one that finds a pod elsewhere than it knew, as that of a sandbox, ends itself, and here nobody would start it again
+	// one that finds a pod elsewhere than it knew, as that of a sandbox, ends itself, and here
+	// nobody would start it again
+	kubernetesLab.Stop(t, "scheduler")
 	killed()
-	if _, got := counts("pods"); got > pods || got < pods/4 { // those whose node went may be known to be gone
+	// those whose node went may be known to be gone
+	if _, got := counts("pods"); got > pods || got < pods/4 {
 		t.Errorf("%d pods are in use while the API server is away", got)
 	}
 	if err := kubernetesLab.Up(); err != nil {
@@ -274,8 +292,13 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	}
 	step("the API server is back")
 	for _, node := range []string{"node-0", "node-1"} {
-		there := strings.Fields(ctl("", "get", "pods", "-n", ns, "--field-selector", "spec.nodeName="+node, "-l", "hostler-project.github.io/source", "-o", `jsonpath={.items[*].metadata.annotations.hostler-project\.github\.io/instance}`))
-		// Others are those that were made for who lost his, and a sandbox's pod may have been made there anew.
+		there := strings.Fields(ctl(
+			"", "get", "pods", "-n", ns, "--field-selector", "spec.nodeName="+node, "-l",
+			"hostler-project.github.io/source", "-o",
+			`jsonpath={.items[*].metadata.annotations.hostler-project\.github\.io/instance}`,
+		))
+		// Others are those that were made for who lost his, and a sandbox's pod may have been made
+		// there anew.
 		i := slices.IndexFunc(there, func(name string) bool { return strings.HasPrefix(name, "pods-") && slices.Contains(held, name) })
 		if i < 0 {
 			t.Fatalf("%s has none that is held: %q", node, there)

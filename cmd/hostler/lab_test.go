@@ -37,7 +37,8 @@ func labScript(name string, args ...string) (map[string]string, error) {
 	return computetest.Lab{Set: "cmd", Net: 91}.Try(name, args...)
 }
 
-// lab brings something of the lab up, or skips the test by name; where the lab is required, it fails.
+// lab brings something of the lab up, or skips the test by name; where the lab is required, it
+// fails.
 func lab(t testing.TB, name string, args ...string) map[string]string {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -88,7 +89,8 @@ func sshMachine(t testing.TB) (*machine, map[string]string) {
 	return m, kv
 }
 
-// TestSSH uses machines behind ssh: commands, files and ports, over connections that the keeper has.
+// TestSSH uses machines behind ssh: commands, files and ports, over connections that the keeper
+// has.
 func TestSSH(t *testing.T) {
 	m, kv := sshMachine(t)
 	if got := m.must("acquire", "-s", "web", "2"); got != "web-lab1 web-lab2\n" {
@@ -97,7 +99,9 @@ func TestSSH(t *testing.T) {
 	if got := m.must("run", "web-lab1", "--", "sh", "-c", "hostname; pwd"); got != "lab1\n/root\n" {
 		t.Errorf("run: %q", got)
 	}
-	if got := m.must("run", "web-lab2", "-e", "A=a b", "--", "printf", "%s|", "a  b", "*", "$HOME", "", "it's"); got != "a  b|*|$HOME||it's|" {
+	if got := m.must(
+		"run", "web-lab2", "-e", "A=a b", "--", "printf", "%s|", "a  b", "*", "$HOME", "", "it's",
+	); got != "a  b|*|$HOME||it's|" {
 		t.Errorf("arguments: %q", got)
 	}
 	if _, _, exit := m.run("run", "web-lab1", "--", "sh", "-c", "kill -9 $$"); exit != 137 {
@@ -156,7 +160,8 @@ func TestSSH(t *testing.T) {
 	if got := m.must("source", "test", "web"); !strings.Contains(got, "connect") {
 		t.Errorf("source test: %q", got)
 	}
-	m.program = lookIn(plainPath(t), "hostler") // one with an agent; without it, doctor finds that wrong
+	// one with an agent; without it, doctor finds that wrong
+	m.program = lookIn(plainPath(t), "hostler")
 	if got := m.must("doctor"); !strings.Contains(got, "source web") {
 		t.Errorf("doctor: %q", got)
 	}
@@ -242,14 +247,18 @@ func TestChroot(t *testing.T) {
 	}
 }
 
-// TestKeeperOfAnotherTree uses a host that a project's directory defines, through a keeper that was started elsewhere and has never read that; and goes
-// on when the directory that it was started in is gone.
+// TestKeeperOfAnotherTree uses a host that a project's directory defines, through a keeper that was
+// started elsewhere and has never read that; and goes on when the directory that it was started in
+// is gone.
 func TestKeeperOfAnotherTree(t *testing.T) {
 	m, _ := sshMachine(t)
 	elsewhere, project := filepath.Join(m.dir, "elsewhere"), filepath.Join(m.dir, "project")
 	source := filepath.Join(project, ".hostler", "sources", "theirs")
 	text, err := os.ReadFile(filepath.Join(m.dir, "home", ".config", "hostler", "sources", "web", "source.conf"))
-	if err := errors.Join(err, os.Mkdir(elsewhere, 0o755), os.MkdirAll(source, 0o755), os.WriteFile(filepath.Join(source, "source.conf"), text, 0o644)); err != nil {
+	if err := errors.Join(
+		err, os.Mkdir(elsewhere, 0o755), os.MkdirAll(source, 0o755),
+		os.WriteFile(filepath.Join(source, "source.conf"), text, 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	m.must("-C", elsewhere, "acquire", "-s", "web")
@@ -296,7 +305,8 @@ func TestHooksSSH(t *testing.T) {
 	m.must("release", "--all", "--wait")
 }
 
-// TestKeeperInTrouble breaks the configuration of the tree that the keeper was started in. Commands elsewhere do without it.
+// TestKeeperInTrouble breaks the configuration of the tree that the keeper was started in. Commands
+// elsewhere do without it.
 func TestKeeperInTrouble(t *testing.T) {
 	m, _ := sshMachine(t)
 	tree := filepath.Join(m.dir, "tree", ".hostler")

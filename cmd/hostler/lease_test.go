@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a command runs on it: that is not the command's lease.
+// TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a
+// command runs on it: that is not the command's lease.
 func TestRunOfAnEndedLease(t *testing.T) {
 	m := newMachine(t)
 	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nlease-idle = 20s\n[fake]\nrun = exec\n")
@@ -37,7 +38,8 @@ func TestTurnOfAnEndedLease(t *testing.T) {
 	stop := filepath.Join(m.dir, "stop")
 	_, _, rest := m.start("run", "here-1", "--", "sh", "-c", "echo up; until test -e "+stop+"; do sleep 0.05; done; echo done")
 	mark := filepath.Join(m.dir, "mark")
-	second := m.command("run", "first", "--", "touch", mark) // by the lease's name: if it comes late it is refused too
+	// by the lease's name: if it comes late it is refused too
+	second := m.command("run", "first", "--", "touch", mark)
 	second.Stderr = os.Stderr
 	if err := second.Start(); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,8 @@ func keeperApp(t *testing.T) (a *app, home string) {
 	return a, home
 }
 
-// TestLed has the keeper open connections: what was opened for one is closed with it, and at once where there is none to be had.
+// TestLed has the keeper open connections: what was opened for one is closed with it, and at once
+// where there is none to be had.
 func TestLed(t *testing.T) {
 	a, _ := keeperApp(t)
 	engine, err := a.embedded(t.Context())
@@ -58,7 +59,8 @@ func TestLed(t *testing.T) {
 	if _, err := lead("local-nobody"); !errors.Is(err, compute.ErrNotFound) || closed != 1 {
 		t.Errorf("to nobody: %v, what was opened for it was closed %d times", err, closed)
 	}
-	if err := engine.Release(t.Context(), compute.Who{Owner: "u"}, compute.ReleaseOptions{}, leases[0].Instance); err != nil { // the store is open still
+	// the store is open still
+	if err := engine.Release(t.Context(), compute.Who{Owner: "u"}, compute.ReleaseOptions{}, leases[0].Instance); err != nil {
 		t.Error(err)
 	}
 }

@@ -13,13 +13,14 @@ import (
 // namedMost is how many instances of another installation doctor names in one line.
 const namedMost = 10
 
-// checkOthers lists the instances below a state directory that another installation made: one whose state was moved away or lost, as a rule, so
-// that nobody else remembers them.
+// checkOthers lists the instances below a state directory that another installation made: one whose
+// state was moved away or lost, as a rule, so that nobody else remembers them.
 func checkOthers(state, installation string) []checkView {
 	type place struct{ dir, installation string }
 	found := map[place][]string{}
 	dir := filepath.Join(state, "instances", "*", "computers")
-	for _, pattern := range []string{filepath.Join(dir, "instances", "*", "owner"), filepath.Join(dir, "*.computer.json")} { // chroots; fakes
+	// chroots; fakes
+	for _, pattern := range []string{filepath.Join(dir, "instances", "*", "owner"), filepath.Join(dir, "*.computer.json")} {
 		files, _ := filepath.Glob(pattern) // the pattern is in order
 		for _, file := range files {
 			var marker struct{ Installation, ID string }
@@ -46,7 +47,9 @@ func checkOthers(state, installation string) []checkView {
 		if n := len(ids) - namedMost; n > 0 {
 			ids, more = ids[:namedMost], fmt.Sprintf(" and %d more", n)
 		}
-		out = append(out, checkView{"warn", "leftovers", fmt.Sprintf("in %s another installation, %s, has %s%s", p.dir, p.installation, strings.Join(ids, " "), more),
+		out = append(out, checkView{"warn", "leftovers", fmt.Sprintf(
+			"in %s another installation, %s, has %s%s", p.dir, p.installation, strings.Join(ids, " "), more,
+		),
 			"bring its state.db back to unmake them, or end what runs there, unmount and remove them by hand"})
 	}
 	return out

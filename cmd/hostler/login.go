@@ -98,7 +98,8 @@ func completeLogins(*cobra.Command, []string, string) ([]cobra.Completion, cobra
 	return all.addresses(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// which is the address of the controller that is meant: the one that was typed, else that of --controller, else the one that commands ask.
+// which is the address of the controller that is meant: the one that was typed, else that of
+// --controller, else the one that commands ask.
 func (a *app) which(typed string, all logins) (string, error) {
 	switch where := cmp.Or(typed, a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
 	case where == "":
@@ -194,7 +195,8 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 	if transport.TLSClientConfig, err = clientTLS(t.CA, "", ""); err != nil {
 		return api.Session{}, err
 	}
-	if t.CA != "" { // the provider's authority may be the same private one, or any that this machine trusts
+	// the provider's authority may be the same private one, or any that this machine trusts
+	if t.CA != "" {
 		if err := trustAlso(transport.TLSClientConfig, t.CA); err != nil {
 			return api.Session{}, err
 		}
@@ -207,7 +209,10 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 	if a.JSON {
 		err = a.PrintLine(codeView{flow.Code, flow.Address, flow.Direct, flow.Expires})
 	} else {
-		err = term.Printf(a.Err, "To sign in to %s, open\n\n    %s\n\nin a browser, on any machine, and type the code\n\n    %s\n\n", t.where, term.Line(flow.Address), term.Line(flow.Code))
+		err = term.Printf(
+			a.Err, "To sign in to %s, open\n\n    %s\n\nin a browser, on any machine, and type the code\n\n    %s\n\n",
+			t.where, term.Line(flow.Address), term.Line(flow.Code),
+		)
 		if err == nil && flow.Direct != "" {
 			err = term.Printf(a.Err, "or open %s\n\n", term.Line(flow.Direct))
 		}
@@ -281,7 +286,10 @@ func (a *app) logout(ctx context.Context, typed string, every bool) error {
 			return err
 		}
 		if _, ok := all.Controllers[address]; !ok {
-			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: you are not signed in there", address), Hint: term.DidYouMean(address, some, "")}
+			return &compute.Error{
+				Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: you are not signed in there", address),
+				Hint: term.DidYouMean(address, some, ""),
+			}
 		}
 		some = []string{address}
 	}
@@ -301,9 +309,16 @@ func (a *app) logout(ctx context.Context, typed string, every bool) error {
 		revoked, err := a.signOut(ctx, &t)
 		switch {
 		case err != nil:
-			err = term.Printf(a.Err, "hostler: %s: what was kept here is removed; there it may go on to be good until it ends: %s\n", address, term.ErrorText(err))
+			err = term.Printf(
+				a.Err, "hostler: %s: what was kept here is removed; there it may go on to be good until it ends: %s\n",
+				address, term.ErrorText(err),
+			)
 		case !revoked && !a.Quiet:
-			err = term.Printf(a.Err, "hostler: %s: the token is removed here, and is good until it ends or is revoked there: hostler token revoke\n", address)
+			err = term.Printf(
+				a.Err,
+				"hostler: %s: the token is removed here, and is good until it ends or is revoked there: hostler token revoke\n",
+				address,
+			)
 		}
 		if err != nil {
 			return err

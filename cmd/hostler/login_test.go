@@ -32,9 +32,13 @@ func newLand(t *testing.T, auth string) *land {
 	t.Helper()
 	l := &land{t: t, dir: t.TempDir(), path: plainPath(t)}
 	l.at = signintest.Start(t, signintest.Settings{
-		Clients: map[string]signintest.Client{"cli": {}, "page": {Secret: "of the page", Redirect: []string{"http://127.0.0.1/login/callback", "http://hostler.test/login/callback"}}},
+		Clients: map[string]signintest.Client{
+			"cli":  {},
+			"page": {Secret: "of the page", Redirect: []string{"http://127.0.0.1/login/callback", "http://hostler.test/login/callback"}},
+		},
 		People: map[string]signintest.Person{
-			"ann": {Email: "ann@example.org", Verified: true, Groups: []string{"dev"}}, "bob": {Email: "bob@example.org", Groups: []string{"dev"}},
+			"ann": {Email: "ann@example.org", Verified: true, Groups: []string{"dev"}},
+			"bob": {Email: "bob@example.org", Groups: []string{"dev"}},
 			"eve": {Email: "eve@example.com", Verified: true},
 		},
 	})
@@ -43,7 +47,10 @@ func newLand(t *testing.T, auth string) *land {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
-	l.env = append(append(os.Environ(), environment(t, l.dir)...), "XDG_RUNTIME_DIR="+run, "PATH="+l.path, "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=", "PAGE_SECRET=of the page")
+	l.env = append(
+		append(os.Environ(), environment(t, l.dir)...), "XDG_RUNTIME_DIR="+run, "PATH="+l.path, "HOSTLER_CONTROLLER=",
+		"HOSTLER_TOKEN=", "PAGE_SECRET=of the page",
+	)
 	l.file("home/.config/hostler/sources/box/source.conf", "type = fake\n[fake]\nreply = mine\n")
 	l.configure(auth)
 	l.url = startController(t, l.env, l.dir, run, t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill")
@@ -52,7 +59,10 @@ func newLand(t *testing.T, auth string) *land {
 }
 
 func (l *land) configure(auth string) {
-	l.file("home/.config/hostler/hostler.conf", "[auth]\nissuer = "+l.at.URL+"\nclient-id = page\nlogin-client-id = cli\nclient-secret = env:PAGE_SECRET\naddress = http://hostler.test\n"+auth)
+	l.file(
+		"home/.config/hostler/hostler.conf",
+		"[auth]\nissuer = "+l.at.URL+"\nclient-id = page\nlogin-client-id = cli\nclient-secret = env:PAGE_SECRET\naddress = http://hostler.test\n"+auth,
+	)
 }
 
 func (l *land) file(name, text string) {
@@ -69,7 +79,10 @@ func (l *land) file(name, text string) {
 // far is another machine's user: the same program, in a home without a controller.
 func (l *land) far(name string) []string {
 	l.t.Helper()
-	return append(append(os.Environ(), environment(l.t, filepath.Join(l.dir, "far-"+name))...), "PATH="+l.path, "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=", "HOSTLER_CA=", "HOSTLER_CERT=", "HOSTLER_KEY=")
+	return append(
+		append(os.Environ(), environment(l.t, filepath.Join(l.dir, "far-"+name))...), "PATH="+l.path,
+		"HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=", "HOSTLER_CA=", "HOSTLER_CERT=", "HOSTLER_KEY=",
+	)
 }
 
 // run runs a command as somebody, and wants an exit status.
@@ -139,7 +152,8 @@ func TestLogin(t *testing.T) {
 	contains(t, errs, "signed in to no controller")
 
 	view, _ := l.login(ann, 0, "ann", true, l.url)
-	if view.Name != "ann@example.org" || view.By != "sign-in" || view.Expires == nil || time.Until(*view.Expires) > time.Hour || !view.Current {
+	if view.Name != "ann@example.org" || view.By != "sign-in" || view.Expires == nil ||
+		time.Until(*view.Expires) > time.Hour || !view.Current {
 		t.Fatalf("%+v", view)
 	}
 	file := filepath.Join(l.dir, "far-ann/home/.local/state/hostler/logins.json")
@@ -152,7 +166,8 @@ func TestLogin(t *testing.T) {
 	contains(t, out, "ann@example.org")
 	out, _ = l.run(ann, 0, "", "run", strings.TrimSpace(name), "--", "echo", "mine")
 	contains(t, out, "mine")
-	l.run(ann, 0, "", "--controller", strings.ToUpper(l.url[:4])+l.url[4:]+"/", "status") // the same, written another way
+	// the same, written another way
+	l.run(ann, 0, "", "--controller", strings.ToUpper(l.url[:4])+l.url[4:]+"/", "status")
 	out, _ = l.run(ann, 0, "", "login", "--status")
 	contains(t, out, "ann@example.org")
 	out, _ = l.run(ann, 0, "", "source", "list") // the controller's, which is not configured here
@@ -184,7 +199,8 @@ func TestLogin(t *testing.T) {
 	withToken := func(secret string) []string { return append(l.far("thief"), "HOSTLER_TOKEN="+secret) }
 	var views []loginView
 	out, _ = l.run(withToken(token(t, file)), 0, "", "--controller", l.url, "login", "--status", "--json")
-	if err := json.Unmarshal([]byte(out), &views); err != nil || len(views) != 1 || views[0].Name != "ann@example.org" || views[0].By != "token" || views[0].Expires == nil {
+	if err := json.Unmarshal([]byte(out), &views); err != nil || len(views) != 1 ||
+		views[0].Name != "ann@example.org" || views[0].By != "token" || views[0].Expires == nil {
 		t.Errorf("who one is by a token of the environment: %s, %v", out, err)
 	}
 	l.run(l.far("thief"), 7, "", "--controller", l.url, "login", "--status")
@@ -324,7 +340,8 @@ func TestLoginElsewhere(t *testing.T) {
 	contains(t, errs, "chmod 600")
 }
 
-// TestPageLogin: a browser signs in at the provider's page and keeps a session that only our page can use to change things.
+// TestPageLogin: a browser signs in at the provider's page and keeps a session that only our page
+// can use to change things.
 func TestPageLogin(t *testing.T) {
 	l := newLand(t, "allowed-domains = example.org\nsession-life = 10m\n")
 	browser := signintest.Browser(t)
@@ -356,7 +373,8 @@ func TestPageLogin(t *testing.T) {
 	contains(t, text, `content="0;url=/instances/x"`)
 	contains(t, answer.Header.Get("Content-Security-Policy"), "default-src 'none'")
 	kept := answer.Header.Values("Set-Cookie")
-	if len(kept) != 2 || !strings.Contains(kept[1], "HttpOnly") || !strings.Contains(kept[1], "SameSite=Strict") || !strings.Contains(kept[0], "Max-Age=0") {
+	if len(kept) != 2 || !strings.Contains(kept[1], "HttpOnly") || !strings.Contains(kept[1], "SameSite=Strict") ||
+		!strings.Contains(kept[0], "Max-Age=0") {
 		t.Errorf("cookies %q", kept)
 	}
 
@@ -394,7 +412,8 @@ func TestPageLogin(t *testing.T) {
 	contains(t, want(200, "DELETE", "/v1/session", "Hostler-Page", "1"), `"revoked":true`)
 	want(401, "GET", "/v1/self")
 
-	// A sign-in that this browser has not begun is none, and neither is one of somebody who is not let in.
+	// A sign-in that this browser has not begun is none, and neither is one of somebody who is not
+	// let in.
 	want(403, "GET", "/login/callback?code=x&state=y")
 	want(403, "GET", "/login/callback?state=&code=x")
 	answer = l.at.Browse(browser, "http://hostler.test/login?next=https://evil.example/", "eve", "")

@@ -25,15 +25,17 @@ type login struct {
 	Name    string     `json:"name"`              // who we are there
 	Since   time.Time  `json:"since"`             // we are
 	Expires *time.Time `json:"expires,omitempty"` // nil: not said
-	CA      string     `json:"ca,omitempty"`      // file of the authority of the controller's certificate
-	Cert    string     `json:"cert,omitempty"`    // file of our certificate
-	Key     string     `json:"key,omitempty"`     // and of its key
+	// file of the authority of the controller's certificate
+	CA   string `json:"ca,omitempty"`
+	Cert string `json:"cert,omitempty"` // file of our certificate
+	Key  string `json:"key,omitempty"`  // and of its key
 }
 
 // logins are all of a user's.
 type logins struct {
-	Current     string           `json:"current,omitempty"` // the address of the controller that is asked where none is named
-	Controllers map[string]login `json:"controllers"`       // by address
+	// the address of the controller that is asked where none is named
+	Current     string           `json:"current,omitempty"`
+	Controllers map[string]login `json:"controllers"` // by address
 }
 
 // loginsFile is where they are.
@@ -104,7 +106,8 @@ func changeLogins(change func(*logins)) error {
 // addresses are those of all controllers, sorted.
 func (l *logins) addresses() []string { return slices.Sorted(maps.Keys(l.Controllers)) }
 
-// controllerAddress writes a controller's address in one way: https:// may be left out, and so may what every address ends with.
+// controllerAddress writes a controller's address in one way: https:// may be left out, and so may
+// what every address ends with.
 func controllerAddress(typed string) (string, error) {
 	wrong := func(err error) error {
 		return term.Invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
@@ -141,7 +144,8 @@ type target struct {
 	reason  string  // why they are made; "": they do not say
 }
 
-// named is the controller that --controller, $HOSTLER_CONTROLLER or hostler login says; where is "" for none.
+// named is the controller that --controller, $HOSTLER_CONTROLLER or hostler login says; where is ""
+// for none.
 func (a *app) named() (t target, err error) {
 	t.where = cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"))
 	all, err := readLogins()

@@ -48,7 +48,10 @@ func (s *signer) sign(name string, edit func(*x509.Certificate)) *big.Int {
 	if err != nil {
 		s.l.t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	c := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+	}
 	edit(c)
 	if s.cert == nil {
 		s.cert, s.key = c, key
@@ -81,7 +84,9 @@ func (s *signer) revoke(some ...*big.Int) {
 	s.l.t.Helper()
 	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
 	for _, serial := range some {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now()})
+		list.RevokedCertificateEntries = append(
+			list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now()},
+		)
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, list, s.cert, s.key)
 	if err != nil {
@@ -92,7 +97,8 @@ func (s *signer) revoke(some ...*big.Int) {
 
 // TestLoginTLS: a private authority, clients' certificates, and both exchanged while it serves.
 func TestLoginTLS(t *testing.T) {
-	l := newLand(t, "allowed-domains = example.org\n") // its controller stays beside: this one has its own socket
+	// its controller stays beside: this one has its own socket
+	l := newLand(t, "allowed-domains = example.org\n")
 	servers := newSigner(l, "servers")
 	serve := func() {
 		servers.sign("serve", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
@@ -104,7 +110,10 @@ func TestLoginTLS(t *testing.T) {
 	people.revoke()
 	l.configure("allowed-domains = example.org\nclient-ca = ../../../people.pem\nclient-crl = people.crl\n")
 	home := filepath.Join(l.dir, "secure")
-	env := append(append(l.far("secure"), environment(t, home)...), "XDG_RUNTIME_DIR="+filepath.Join(l.dir, "r"), "XDG_CONFIG_HOME="+filepath.Join(l.dir, "home/.config"), "PAGE_SECRET=of the page")
+	env := append(
+		append(l.far("secure"), environment(t, home)...), "XDG_RUNTIME_DIR="+filepath.Join(l.dir, "r"),
+		"XDG_CONFIG_HOME="+filepath.Join(l.dir, "home/.config"), "PAGE_SECRET=of the page",
+	)
 	l.file("r/.keep", "")
 	url := startController(t, env, l.dir, filepath.Join(l.dir, "r"), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill",
 		"--tls-cert", filepath.Join(l.dir, "serve.pem"), "--tls-key", filepath.Join(l.dir, "serve.key"))
@@ -167,7 +176,8 @@ func TestLoginTLS(t *testing.T) {
 	contains(t, errs, "by TLS alone")
 }
 
-// TestProofOnce: what a provider says of somebody is good once, also for those who show it at the same time.
+// TestProofOnce: what a provider says of somebody is good once, also for those who show it at the
+// same time.
 func TestProofOnce(t *testing.T) {
 	l := newLand(t, "allowed-domains = example.org\n")
 	c, err := client.New(client.Options{URL: l.url})

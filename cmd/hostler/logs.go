@@ -71,7 +71,10 @@ func runOf(name string) (*runlog.Log, runlog.Record, error) {
 	if hint == "" {
 		hint = "hostler runs lists them"
 	}
-	return log, rec, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint}
+	return log, rec, &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint,
+	}
 }
 
 // logs prints both outputs, each to its own. lines: only so many; negative: all.
@@ -108,7 +111,8 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow, raw bool
 		}
 	}
 	for {
-		ended := rec.State != runlog.Running && rec.State != runlog.Held // before the look, so that nothing comes after it
+		// before the look, so that nothing comes after it
+		ended := rec.State != runlog.Running && rec.State != runlog.Held
 		for i := range outs {
 			if outs[i].at, err = log.Copy(outs[i].to, rec.ID, outs[i].name, outs[i].at); err != nil {
 				return err

@@ -10,10 +10,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A command may end because its computer has, because its lease has, or because contact was lost. What is known of that comes from two sides: err is what the
-// connection said, and cause what the engine says of the lease, nil where it lives or was not asked.
+// A command may end because its computer has, because its lease has, or because contact was lost.
+// What is known of that comes from two sides: err is what the connection said, and cause what the
+// engine says of the lease, nil where it lives or was not asked.
 
-// hasFallen tells whether the computer itself has ended. Where the lease was ended first, by whoever, it is the lease's end that counts.
+// hasFallen tells whether the computer itself has ended. Where the lease was ended first, by
+// whoever, it is the lease's end that counts.
 func hasFallen(err, cause error) bool {
 	if cause != nil {
 		return errors.Is(cause, compute.ErrEnded)
@@ -21,8 +23,9 @@ func hasFallen(err, cause error) bool {
 	return errors.Is(err, compute.ErrEnded)
 }
 
-// whatEnded asks, where err says that the computer has ended, whether its lease had ended before, and returns that then: who ends a lease takes the computer away, and
-// where that is another process, a provider here says only that somebody has.
+// whatEnded asks, where err says that the computer has ended, whether its lease had ended before,
+// and returns that then: who ends a lease takes the computer away, and where that is another
+// process, a provider here says only that somebody has.
 func (c *claim) whatEnded(ctx context.Context, err error) error {
 	if !errors.Is(err, compute.ErrEnded) {
 		return err
@@ -38,7 +41,8 @@ func isLeaseOver(err, cause error) bool {
 	return errors.Is(cause, errLeaseEnded) || errors.Is(err, compute.ErrLost) && errors.Is(err, compute.ErrNotLeased)
 }
 
-// lostWhile says for people that contact was lost while a command ran, and why. The connection's own words come first: a provider knows more than the lease.
+// lostWhile says for people that contact was lost while a command ran, and why. The connection's
+// own words come first: a provider knows more than the lease.
 func lostWhile(id compute.ID, err, cause error) error {
 	why := err
 	if !errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {

@@ -41,8 +41,9 @@ func (p mortal) Oversee(context.Context) (map[compute.ID]string, error) {
 	return ended, nil
 }
 
-// TestLeaseEndedFirst: a controller ends the leases of computers that end, and may do so before a run hears of its computer's end. However the run finds out then,
-// it says what the lease's end was for; and one whose lease somebody gave back says that.
+// TestLeaseEndedFirst: a controller ends the leases of computers that end, and may do so before a
+// run hears of its computer's end. However the run finds out then, it says what the lease's end was
+// for; and one whose lease somebody gave back says that.
 func TestLeaseEndedFirst(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -62,7 +63,8 @@ func TestLeaseEndedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return p }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} },
 		Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Roles: map[string]auth.Role{"": auth.User}}, nil
 		},
@@ -101,9 +103,11 @@ func TestLeaseEndedFirst(t *testing.T) {
 			exit, says = term.ExitLost, evicted
 		}
 		var said strings.Builder
-		r := &runner{claim: &claim{app: &app{Terminal: term.Terminal{Err: &said, Program: "hostler"}}, engine: c, who: compute.Who{Owner: "ann", Lease: l.ID},
+		r := &runner{claim: &claim{app: &app{Terminal: term.Terminal{Err: &said, Program: "hostler"}}, engine: c,
+			who:      compute.Who{Owner: "ann", Lease: l.ID},
 			instance: compute.Instance{ID: l.Instance, Source: l.Source}, lease: l, temporary: n%2 == 0}}
-		r.lease.TTL, r.lease.Expires = time.Millisecond, time.Now() // so that it is asked for at once
+		// so that it is asked for at once
+		r.lease.TTL, r.lease.Expires = time.Millisecond, time.Now()
 		r.ask.raw = true
 		watched, end := context.WithCancelCause(t.Context())
 		r.watch(watched, end)
@@ -116,11 +120,13 @@ func TestLeaseEndedFirst(t *testing.T) {
 			{"told by the connection, and asked then", fell, r.over(t.Context())},
 		} {
 			err := r.outcome(compute.Exit{}, found.err, found.cause, &compute.Command{}, func() {})
-			if got := runStatus(err); got != exit || !strings.Contains(err.Error(), says) || errors.Is(err, compute.ErrEnded) != (says != "") {
+			if got := runStatus(err); got != exit || !strings.Contains(err.Error(), says) ||
+				errors.Is(err, compute.ErrEnded) != (says != "") {
 				t.Errorf("%s (temporary: %t), %s: exit status %d, %v; %s", l.Instance, r.temporary, found.how, got, err, &said)
 			}
 		}
-		if err := (&recorder{claim: r.claim}).endOf(t.Context(), fell); errors.Is(err, compute.ErrEnded) != (says != "") || errors.Is(err, errLeaseEnded) != (says == "") {
+		if err := (&recorder{claim: r.claim}).endOf(t.Context(), fell); errors.Is(err, compute.ErrEnded) != (says != "") ||
+			errors.Is(err, errLeaseEnded) != (says == "") {
 			t.Errorf("%s, recorded: %v", l.Instance, err)
 		}
 		end(nil)
@@ -130,7 +136,8 @@ func TestLeaseEndedFirst(t *testing.T) {
 		}
 	}
 
-	// Another process gives the lease back while a run is recorded, and its computer goes: the provider here says that somebody deleted it.
+	// Another process gives the lease back while a run is recorded, and its computer goes: the
+	// provider here says that somebody deleted it.
 	more, err := c.Acquire(t.Context(), compute.Request{Source: "pods", Count: 2, TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -144,13 +151,17 @@ func TestLeaseEndedFirst(t *testing.T) {
 			return fell
 		}}
 		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
-		k := &recorder{claim: &claim{app: &app{Terminal: term.Terminal{Program: "hostler"}, cfg: cfg}, engine: c, lease: l, instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance)},
+		k := &recorder{claim: &claim{
+			app: &app{Terminal: term.Terminal{Program: "hostler"}, cfg: cfg}, engine: c, lease: l,
+			instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance),
+		},
 			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}
 		exit, ended := k.stay(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 && (!errors.Is(ended, compute.ErrNotLeased) || errors.Is(ended, compute.ErrLost) || exit.Signal != "KILL") || n == 1 && !errors.Is(ended, compute.ErrEnded) {
+		if n == 0 && (!errors.Is(ended, compute.ErrNotLeased) || errors.Is(ended, compute.ErrLost) || exit.Signal != "KILL") ||
+			n == 1 && !errors.Is(ended, compute.ErrEnded) {
 			t.Errorf("%d: the recorder says %+v, %v", n, exit, ended)
 		}
 	}
@@ -168,9 +179,12 @@ func (c lastRun) Run(context.Context, *compute.Command) (compute.Exit, error) {
 
 func (c lastRun) Close() error { return nil }
 
-// TestAgain: who takes another computer in the place of one that has ended waits no longer than he said, also when that time is over by then.
+// TestAgain: who takes another computer in the place of one that has ended waits no longer than he
+// said, also when that time is over by then.
 func TestAgain(t *testing.T) {
-	for wait, most := range map[time.Duration]time.Duration{time.Minute: time.Millisecond, time.Hour: time.Hour - time.Minute, 0: 0, -1: -1} {
+	for wait, most := range map[time.Duration]time.Duration{
+		time.Minute: time.Millisecond, time.Hour: time.Hour - time.Minute, 0: 0, -1: -1,
+	} {
 		c := claim{ordered: &compute.Request{Wait: wait}, orderedAt: time.Now().Add(-time.Minute)}
 		if got := c.again().Wait; got > most || (got > 0) != (wait > 0) || (got < 0) != (wait < 0) {
 			t.Errorf("of %v there are %v left", wait, got)

@@ -11,13 +11,15 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "agent" { // many are started in a moment: without all that the other verbs need
+	// many are started in a moment: without all that the other verbs need
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		os.Exit(runAgent(os.Args[2:]))
 	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Main is the program: it runs one command line and returns the exit status. The name in argv[0] says whose command line it is.
+// Main is the program: it runs one command line and returns the exit status. The name in argv[0]
+// says whose command line it is.
 func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 0 {
 		argv = []string{"hostler"}
@@ -37,7 +39,8 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == slaposName {
 		return runSlapos(context.Background(), a, argv[1:])
 	}
-	if len(argv) > 2 && argv[1] == slaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) { // a script of that name, as a stand-alone has one, completes as the link does
+	// a script of that name, as a stand-alone has one, completes as the link does
+	if len(argv) > 2 && argv[1] == slaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
 		return runSlapos(context.Background(), a, argv[2:])
 	}
 	if name := oldNodeName(argv[0]); name != "" {

@@ -34,7 +34,10 @@ const mostAtOnce = 1000
 func (m *manyOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&m.on, "on", 0, "run COMMAND on `N` instances of the source at once, all or none")
-	f.IntVar(&m.shards, "shards", 0, "run COMMAND in `N` parts, each on an instance of its own; {{index}} and {{total}} in its words say which")
+	f.IntVar(
+		&m.shards, "shards", 0,
+		"run COMMAND in `N` parts, each on an instance of its own; {{index}} and {{total}} in its words say which",
+	)
 	f.IntVar(&m.parallel, "max-parallel", 0, "no more than `N` of --shards at once")
 	f.BoolVar(&m.failFast, "fail-fast", false, "with --on and --shards: the first that fails ends the others")
 	f.StringVar(&m.shard, "shard", "", "run part `I/N` of --shards N alone")
@@ -55,7 +58,8 @@ func (m *manyOptions) wanted() bool {
 	return m.on != 0 || m.shards != 0 || m.parallel != 0 || m.failFast || m.shard != ""
 }
 
-// check refuses what does not go together, and returns how many there are in all and, for one part alone, which.
+// check refuses what does not go together, and returns how many there are in all and, for one part
+// alone, which.
 func (m *manyOptions) check(o *runOptions, words []string) (total, only int, err error) {
 	asked := 0
 	for _, is := range []bool{m.on != 0, m.shards != 0, m.shard != ""} {
@@ -203,7 +207,8 @@ func (s *several) add(index int) *part {
 	o.env = slices.Clone(s.opt.env)
 	a.closers = nil
 	p := &part{index: index, label: fmt.Sprintf("[%d/%d] ", index, s.total), state: partNot}
-	o.given = slices.DeleteFunc(slices.Clone(s.opt.given), func(word string) bool { // so that the part can be run again by itself
+	// so that the part can be run again by itself
+	o.given = slices.DeleteFunc(slices.Clone(s.opt.given), func(word string) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
 		return slices.Contains([]string{"on", "shards", "shard", "max-parallel", "fail-fast", "report"}, name)
 	})
@@ -396,15 +401,16 @@ func (s *several) done(p *part, err error, cancelled bool) {
 
 // partView is one of several runs in their report.
 type partView struct {
-	Index    int     `json:"index"`
-	Run      string  `json:"run,omitempty"` // its record
-	Instance string  `json:"instance,omitempty"`
-	Lease    string  `json:"lease,omitempty"`
-	State    string  `json:"state"` // passed, failed, cancelled, interrupted, not-begun
-	Exit     int     `json:"exit_status"`
-	Kind     string  `json:"kind,omitempty"` // of the error, where it was not the command's own status
-	Error    string  `json:"error,omitempty"`
-	Seconds  float64 `json:"seconds"`
+	Index    int    `json:"index"`
+	Run      string `json:"run,omitempty"` // its record
+	Instance string `json:"instance,omitempty"`
+	Lease    string `json:"lease,omitempty"`
+	State    string `json:"state"` // passed, failed, cancelled, interrupted, not-begun
+	Exit     int    `json:"exit_status"`
+	// of the error, where it was not the command's own status
+	Kind    string  `json:"kind,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
 }
 
 // manyView is the report of several runs.
@@ -416,7 +422,8 @@ type manyView struct {
 	Runs    []partView `json:"runs"`
 }
 
-// status is the exit status of all: a problem of ours, the worst first; else what the commands that failed ended with, 1 where they do not agree.
+// status is the exit status of all: a problem of ours, the worst first; else what the commands that
+// failed ended with, 1 where they do not agree.
 func (s *several) status() int {
 	ours := []int{term.ExitNotBegun, term.ExitLost, term.ExitTimeout}
 	worst, agreed := len(ours), 0
@@ -491,7 +498,10 @@ func (s *several) finish(err error) error {
 				err = &term.Interruption{Signal: by, Became: ""}
 			}
 		}
-		one := partView{Index: p.index, Run: p.runner.recorded(), Instance: string(p.runner.instance.ID), Lease: p.runner.lease.ID, State: p.state, Exit: p.exit(), Seconds: p.took.Seconds()}
+		one := partView{
+			Index: p.index, Run: p.runner.recorded(), Instance: string(p.runner.instance.ID), Lease: p.runner.lease.ID,
+			State: p.state, Exit: p.exit(), Seconds: p.took.Seconds(),
+		}
 		var own term.Exit
 		if p.err != nil && !errors.As(p.err, &own) {
 			one.Kind, one.Error = term.KindName(p.err), term.ErrorText(p.err)

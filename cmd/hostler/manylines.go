@@ -59,7 +59,8 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return addLines(&w.rest, p, w.line)
 }
 
-// addLines adds to what there is of a line, and has each line written that has ended, or that is too long: rest is it then.
+// addLines adds to what there is of a line, and has each line written that has ended, or that is
+// too long: rest is it then.
 func addLines(rest *[]byte, p []byte, write func() error) (int, error) {
 	n := len(p)
 	for len(p) > 0 {

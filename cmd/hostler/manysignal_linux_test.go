@@ -30,16 +30,19 @@ func upTo(t *testing.T, r *bufio.Reader, n int, word string) {
 	}
 }
 
-// stubborn starts something that has left its group and session, where that is to end too, something that has not, and stays.
+// stubborn starts something that has left its group and session, where that is to end too,
+// something that has not, and stays.
 func stubborn(leaves bool) string {
 	if leaves {
 		return "(setsid sleep 4321 </dev/null >/dev/null 2>&1 &); sleep 4321 & echo it-is-up; wait"
 	}
-	return "sleep 4321 & echo it-is-up; wait" // what was made to outlive a terminal does, until its computer goes
+	// what was made to outlive a terminal does, until its computer goes
+	return "sleep 4321 & echo it-is-up; wait"
 }
 
-// TestManyInterrupted sends a signal to several runs at once, to a job and to watch: all that runs there ends, the instances are given back or kept as was asked, the exit
-// status is the signal's, and the summary says what was cut.
+// TestManyInterrupted sends a signal to several runs at once, to a job and to watch: all that runs
+// there ends, the instances are given back or kept as was asked, the exit status is the signal's,
+// and the summary says what was cut.
 func TestManyInterrupted(t *testing.T) {
 	m := newMachine(t)
 	m.source("herd", "type = fake\nmaximum = 4\n[fake]\nrun = exec\n")
@@ -53,9 +56,18 @@ func TestManyInterrupted(t *testing.T) {
 		kept   string
 	}{
 		{"INT", false, []string{"run", "herd", "--on", "3"}, 3, "3 runs: 3 interrupted: interrupted while running: herd-", "0\n"},
-		{"TERM", false, []string{"run", "herd", "--shards", "5", "--max-parallel", "2"}, 2, "5 runs: 2 interrupted, 3 not begun: interrupted while running: [1/5]; [2/5]", "0\n"},
-		{"HUP", false, []string{"run", "herd", "--shards", "2", "--fail-fast"}, 2, "2 runs: 2 interrupted: interrupted while running: [1/2]; [2/2]", "0\n"},
-		{"TERM", false, []string{"run", "herd", "--on", "2", "--keep"}, 2, "2 runs: 2 interrupted: interrupted while running: herd-", "2\n"},
+		{
+			"TERM", false, []string{"run", "herd", "--shards", "5", "--max-parallel", "2"}, 2,
+			"5 runs: 2 interrupted, 3 not begun: interrupted while running: [1/5]; [2/5]", "0\n",
+		},
+		{
+			"HUP", false, []string{"run", "herd", "--shards", "2", "--fail-fast"}, 2,
+			"2 runs: 2 interrupted: interrupted while running: [1/2]; [2/2]", "0\n",
+		},
+		{
+			"TERM", false, []string{"run", "herd", "--on", "2", "--keep"}, 2,
+			"2 runs: 2 interrupted: interrupted while running: herd-", "2\n",
+		},
 		{"INT", true, []string{"job", "cut"}, 2, "2 runs: 2 interrupted: interrupted while running: [1/2]; [2/2]", "0\n"},
 		{"INT", false, []string{"watch", "local"}, 1, "", "0\n"},
 		{"TERM", false, []string{"watch", "local", "--restart"}, 1, "", "0\n"},
@@ -90,8 +102,12 @@ func TestManyInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, lines)
-		if want := 128 + int(signals[c.signal]); exitOf(cmd.Wait()) != want || !strings.Contains(errs.String(), c.says) || strings.Contains(errs.String(), "context") {
-			t.Errorf("%s to %q: exit status %d, %q; want %d, %q", c.signal, c.args, cmd.ProcessState.ExitCode(), errs.String(), want, c.says)
+		if want := 128 + int(signals[c.signal]); exitOf(cmd.Wait()) != want ||
+			!strings.Contains(errs.String(), c.says) || strings.Contains(errs.String(), "context") {
+			t.Errorf(
+				"%s to %q: exit status %d, %q; want %d, %q", c.signal, c.args, cmd.ProcessState.ExitCode(),
+				errs.String(), want, c.says,
+			)
 		}
 		nobody(t, mark)
 		until(t, "that "+c.kept+" are in use", func() bool { return m.must("status", "--query", "in-use") == c.kept })

@@ -13,11 +13,15 @@ import (
 )
 
 // errNoMetal says that no images are to be cached.
-var errNoMetal = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
+var errNoMetal = &compute.Error{Kind: compute.ErrInvalid,
+	Err:  errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
 	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
-// metalOptions are what the configuration says to the loop that keeps images cached on bare metal. The caller puts in whom it tells, and calls closer at the end.
-func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store caching.Store) (opt caching.Options, d metalDirecting, closer func(), err error) {
+// metalOptions are what the configuration says to the loop that keeps images cached on bare metal.
+// The caller puts in whom it tells, and calls closer at the end.
+func (a *app) metalOptions(
+	ctx context.Context, cfg *config.Config, store caching.Store,
+) (opt caching.Options, d metalDirecting, closer func(), err error) {
 	closer = func() {}
 	if d, err = readMetalDirecting(cfg); err != nil {
 		return opt, d, closer, err
@@ -30,7 +34,8 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 	}
 	opt = caching.Options{Store: store, Log: a.Log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
 		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
-		RebalanceRate: caching.Rate{N: d.Rebalances, Period: time.Hour}, Together: caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
+		RebalanceRate:    caching.Rate{N: d.Rebalances, Period: time.Hour},
+		Together:         caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
 	var deciding metalDeciding
 	if opt.Strategy, deciding, err = a.metalStrategy(cfg, d.Strategy); err != nil {
@@ -42,7 +47,9 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 }
 
 // metalService finds who says which nodes there are, and who commands them.
-func (a *app) metalService(ctx context.Context, cfg *config.Config, d metalDirecting) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
+func (a *app) metalService(
+	ctx context.Context, cfg *config.Config, d metalDirecting,
+) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
 	if d.Scout == ironicWord || d.Commander == ironicWord {
 		var s metal.Scout
@@ -81,10 +88,15 @@ func (d *metalDirecting) check() error {
 		key string
 		bad bool
 		v   any
-	}{{"poll-spacing", d.PollSpacing < 0, d.PollSpacing}, {"directive-spacing", d.DirectiveSpacing < 0, d.DirectiveSpacing}, {"cache-directive-rate-limit", d.CacheLimit < 0, d.CacheLimit},
-		{"cache-directive-limiting-period", d.CachePeriod < 0, d.CachePeriod}, {"eject-directive-rate-limit", d.EjectLimit < 0, d.EjectLimit},
-		{"eject-directive-limiting-period", d.EjectPeriod < 0, d.EjectPeriod}, {"rebalance-max-per-hour", d.Rebalances < 0, d.Rebalances}, {"per-bmc", d.PerBMC < 0, d.PerBMC},
-		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor}, {"deadline", d.Deadline < 0, d.Deadline}, {"failure-pause", d.Pause < 0, d.Pause},
+	}{{"poll-spacing", d.PollSpacing < 0, d.PollSpacing},
+		{"directive-spacing", d.DirectiveSpacing < 0, d.DirectiveSpacing},
+		{"cache-directive-rate-limit", d.CacheLimit < 0, d.CacheLimit},
+		{"cache-directive-limiting-period", d.CachePeriod < 0, d.CachePeriod},
+		{"eject-directive-rate-limit", d.EjectLimit < 0, d.EjectLimit},
+		{"eject-directive-limiting-period", d.EjectPeriod < 0, d.EjectPeriod},
+		{"rebalance-max-per-hour", d.Rebalances < 0, d.Rebalances}, {"per-bmc", d.PerBMC < 0, d.PerBMC},
+		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor},
+		{"deadline", d.Deadline < 0, d.Deadline}, {"failure-pause", d.Pause < 0, d.Pause},
 		{"max-eject-fraction", !(d.MaxEjectFraction > 0 && d.MaxEjectFraction <= 1), d.MaxEjectFraction}} {
 		if n.bad {
 			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[director.metal] %s %v: out of its bounds", n.key, n.v)}

@@ -18,7 +18,8 @@ import (
 // ironicWord is the scout and the commander that are ours; any other is an executable.
 const ironicWord = "ironic"
 
-// The sections of hostler.conf that have rules, each followed by a name of the user's choice. Rules count in the order in which they stand there.
+// The sections of hostler.conf that have rules, each followed by a name of the user's choice. Rules
+// count in the order in which they stand there.
 const (
 	imageRules  = "director.metal.image "
 	flavorRules = "director.metal.flavor "
@@ -26,8 +27,11 @@ const (
 
 // ironicScouting is the section [director.metal.scout] where the scout is ironic.
 type ironicScouting struct {
-	Source   string `conf:"source"`    // one of type ironic: its cloud is asked, its installation's marks count, and its key is let in by hot standbys
-	Preset   string `conf:"preset"`    // rules that others have shipped, before those of the sections; "": none
+	// one of type ironic: its cloud is asked, its installation's marks count, and its key is let in
+	// by hot standbys
+	Source string `conf:"source"`
+	// rules that others have shipped, before those of the sections; "": none
+	Preset   string `conf:"preset"`
 	PowerOff bool   `conf:"power-off"` // hot standbys wait switched off
 }
 
@@ -39,11 +43,16 @@ type ironicFlavor struct {
 	Runbook string `conf:"runbook"` // of clean, in place of steps
 }
 
-// metalIronic makes the scout and the commander of a source of type ironic. The closer is to be called when neither is used any more.
-func (a *app) metalIronic(ctx context.Context, cfg *config.Config) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
+// metalIronic makes the scout and the commander of a source of type ironic. The closer is to be
+// called when neither is used any more.
+func (a *app) metalIronic(
+	ctx context.Context, cfg *config.Config,
+) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
 	fail := func(text string, args ...any) (metal.Scout, metal.Commander, func(), error) {
-		return nil, nil, closer, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: "see docs/director-metal.md"}
+		return nil, nil, closer, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: "see docs/director-metal.md",
+		}
 	}
 	var said ironicScouting
 	settings, at := sectionOf(cfg.Sections["director.metal.scout"])
@@ -92,10 +101,13 @@ func (a *app) metalIronic(ctx context.Context, cfg *config.Config) (scout metal.
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	if scout, err = ironic.NewScout(ironic.ScoutOptions{Session: p.Session(), Installation: o.Installation, Images: images, Flavors: flavors, For: p}); err != nil {
+	if scout, err = ironic.NewScout(ironic.ScoutOptions{
+		Session: p.Session(), Installation: o.Installation, Images: images, Flavors: flavors, For: p,
+	}); err != nil {
 		return fail("%w", err)
 	}
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation, Flavors: flavors, Keys: keys, UserData: data, HostKey: p.GivesHostKeys(),
+	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation,
+		Flavors: flavors, Keys: keys, UserData: data, HostKey: p.GivesHostKeys(),
 		PowerOff: said.PowerOff, Log: a.Log})
 	if err != nil {
 		return fail("%w", err)
@@ -131,7 +143,10 @@ func ironicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 		r.FlavorRule.Way, r.FlavorRule.Runbook = ironic.Way(r.Way), r.Runbook
 		if r.Steps != "" {
 			if err := json.Unmarshal([]byte(r.Steps), &r.FlavorRule.Steps); err != nil {
-				return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[%s] steps: no JSON list of cleaning steps: %w", section, err)}
+				return nil, nil, &compute.Error{
+					Kind: compute.ErrInvalid,
+					Err:  fmt.Errorf("[%s] steps: no JSON list of cleaning steps: %w", section, err),
+				}
 			}
 		}
 		if err := r.FlavorRule.Check(); err != nil {

@@ -28,15 +28,30 @@ func newMetalMeters(to *meters) *metalMeters {
 	return &metalMeters{
 		rounds:     r.Counter("hostler_metal_rounds_total", "Rounds of keeping images ready on bare metal: done, or suspended.", "result"),
 		directives: r.Counter("hostler_metal_directives_total", "Directives for bare-metal nodes, by what came of them.", "do", "result"),
-		requests:   r.Counter("hostler_metal_taken_nodes_total", "Nodes that somebody was seen to have taken: with the image ready (hit) or without (miss).", "flavor", "result"),
-		saved:      r.Counter("hostler_metal_saved_seconds_total", "Time that those who took a node did not wait for its image to be written, by how long that takes in the mean.", "flavor"),
-		took:       r.Histogram("hostler_metal_write_seconds", "How long it took to have an image written or a node wiped, as far as rounds can tell.", []float64{60, 120, 300, 600, 900, 1200, 1800, 3600}, "do"),
-		ready:      r.Gauge("hostler_metal_ready_nodes", "Nodes that stand ready with an image.", "flavor", "image"),
-		nodes:      r.Gauge("hostler_metal_nodes", "Nodes by what they are: provisioned, cached, or free.", "flavor", "state"),
-		underWay:   r.Gauge("hostler_metal_under_way", "Directives under way."),
-		left:       r.Gauge("hostler_metal_left_alone_nodes", "Nodes that are left alone after failures."),
-		held:       r.Gauge("hostler_metal_held_back", "1 while ejections wait for a person's leave."),
-		alarms:     r.Gauge("hostler_metal_alarms", "Alarms that stand, by what they are about: 1 for each node in quarantine, and 1 for all else.", "alarm"),
+		requests: r.Counter(
+			"hostler_metal_taken_nodes_total",
+			"Nodes that somebody was seen to have taken: with the image ready (hit) or without (miss).", "flavor",
+			"result",
+		),
+		saved: r.Counter(
+			"hostler_metal_saved_seconds_total",
+			"Time that those who took a node did not wait for its image to be written, by how long that takes in the mean.",
+			"flavor",
+		),
+		took: r.Histogram(
+			"hostler_metal_write_seconds",
+			"How long it took to have an image written or a node wiped, as far as rounds can tell.",
+			[]float64{60, 120, 300, 600, 900, 1200, 1800, 3600}, "do",
+		),
+		ready:    r.Gauge("hostler_metal_ready_nodes", "Nodes that stand ready with an image.", "flavor", "image"),
+		nodes:    r.Gauge("hostler_metal_nodes", "Nodes by what they are: provisioned, cached, or free.", "flavor", "state"),
+		underWay: r.Gauge("hostler_metal_under_way", "Directives under way."),
+		left:     r.Gauge("hostler_metal_left_alone_nodes", "Nodes that are left alone after failures."),
+		held:     r.Gauge("hostler_metal_held_back", "1 while ejections wait for a person's leave."),
+		alarms: r.Gauge(
+			"hostler_metal_alarms",
+			"Alarms that stand, by what they are about: 1 for each node in quarantine, and 1 for all else.", "alarm",
+		),
 	}
 }
 
@@ -113,7 +128,10 @@ func logStatistics(log *slog.Logger, r *caching.Report) {
 		return
 	}
 	say := func(flavor string, c caching.Count) {
-		log.Info("nodes", "flavor", flavor, "provisioned", c.Provisioned, "not_provisioned", c.NotProvisioned, "available", c.Available, "cached", c.Cached, "total", c.Total, "images", c.Images)
+		log.Info(
+			"nodes", "flavor", flavor, "provisioned", c.Provisioned, "not_provisioned", c.NotProvisioned, "available",
+			c.Available, "cached", c.Cached, "total", c.Total, "images", c.Images,
+		)
 	}
 	say("all", r.All)
 	for _, flavor := range slices.Sorted(maps.Keys(r.Flavors)) {

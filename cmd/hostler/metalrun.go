@@ -30,7 +30,8 @@ type metalRoundView = caching.Report
 // metalExplanationView is what is known of a node, in `director explain --json`.
 type metalExplanationView = caching.Explanation
 
-// metalLock is the file that one process at a time has a lock on that keeps images cached by a state.
+// metalLock is the file that one process at a time has a lock on that keeps images cached by a
+// state.
 const metalLock = "director-metal.lock"
 
 func newMetalRun(a *app) *cobra.Command {
@@ -188,14 +189,16 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 	return errors.Join(l.Run(ctx), failed)
 }
 
-// logWarnings has what goes wrong beside a result be told on standard error, such as that a file of weights cannot be read.
+// logWarnings has what goes wrong beside a result be told on standard error, such as that a file of
+// weights cannot be read.
 func (a *app) logWarnings() {
 	if !a.Debug {
 		a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 }
 
-// untilTold ends a context when we are told to end: of one round that is an interruption, and of a loop how it ends.
+// untilTold ends a context when we are told to end: of one round that is an interruption, and of a
+// loop how it ends.
 func (a *app) untilTold(ctx context.Context, once bool) (context.Context, func()) {
 	if once {
 		return a.UntilSignal(ctx)
@@ -203,7 +206,9 @@ func (a *app) untilTold(ctx context.Context, once bool) (context.Context, func()
 	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 }
 
-// metalAlone takes care that no other process keeps images ready by our state, or on our store, until we end: two would be in each other's way at the steps of one image. A dry run goes beside one.
+// metalAlone takes care that no other process keeps images ready by our state, or on our store,
+// until we end: two would be in each other's way at the steps of one image. A dry run goes beside
+// one.
 func (a *app) metalAlone(dry bool) error {
 	if dry {
 		return nil
@@ -216,11 +221,17 @@ func (a *app) metalAlone(dry bool) error {
 	case err != nil:
 		return err
 	case !ok:
-		return term.Conflict(metalBusyHint, "images are kept ready by another process: a controller, or a run that waits for what is being written")
+		return term.Conflict(
+			metalBusyHint,
+			"images are kept ready by another process: a controller, or a run that waits for what is being written",
+		)
 	}
 	free, ok, err := a.store.Slot(metalPlace, 1) // the store may be of several state directories
 	if err == nil && !ok {
-		err = term.Conflict(metalBusyHint, "images are kept ready by another process on this store, which has another state directory or is on another machine")
+		err = term.Conflict(
+			metalBusyHint,
+			"images are kept ready by another process on this store, which has another state directory or is on another machine",
+		)
 	}
 	if err == nil {
 		a.closers = append(a.closers, free)
@@ -276,10 +287,14 @@ func metalWrong(all []string) error {
 	if n := len(all) - most; n > 0 {
 		text += fmt.Sprintf("; and at %d more nodes", n)
 	}
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: "the next runs try again, each time after a longer pause; hostler director explain lists the nodes that are left alone"}
+	return &compute.Error{
+		Kind: compute.ErrFailed, Err: errors.New(text),
+		Hint: "the next runs try again, each time after a longer pause; hostler director explain lists the nodes that are left alone",
+	}
 }
 
-// printRound prints what came of a round, as a difference: + an image is written to a node, - a node is ejected.
+// printRound prints what came of a round, as a difference: + an image is written to a node, - a
+// node is ejected.
 func (a *app) printRound(r *caching.Report) error {
 	if a.JSON {
 		return a.PrintJSON(r)
@@ -290,7 +305,10 @@ func (a *app) printRound(r *caching.Report) error {
 		if d.Do == caching.Eject {
 			sign = "-"
 		}
-		line := fmt.Sprintf("%s %s %s (%s) %s: %s", sign, cmp.Or(d.Name, d.Node), cmp.Or(image, "unknown"), d.Flavor, d.Result, cmp.Or(d.Error, d.Reason))
+		line := fmt.Sprintf(
+			"%s %s %s (%s) %s: %s", sign, cmp.Or(d.Name, d.Node), cmp.Or(image, "unknown"), d.Flavor, d.Result,
+			cmp.Or(d.Error, d.Reason),
+		)
 		fmt.Fprintln(&out, term.Line(line))
 	}
 	if len(r.Directives) == 0 {
@@ -300,9 +318,16 @@ func (a *app) printRound(r *caching.Report) error {
 		fmt.Fprintf(&out, "held back: %s: where it is meant: hostler director confirm --eject %d\n", r.Held, r.HeldBack())
 	}
 	if r.Unlisted > 0 {
-		fmt.Fprintf(&out, "%d of the nodes are of no flavor that is kept ready: hostler director explain NODE says of which they are\n", r.Unlisted)
+		fmt.Fprintf(
+			&out,
+			"%d of the nodes are of no flavor that is kept ready: hostler director explain NODE says of which they are\n",
+			r.Unlisted,
+		)
 	}
-	fmt.Fprintf(&out, "nodes %d: %d not to be had, %d with an image, %d free; under way %d, left alone %d\n", r.All.Total, r.All.Provisioned, r.All.Cached, r.All.Available, r.UnderWay, r.Left)
+	fmt.Fprintf(
+		&out, "nodes %d: %d not to be had, %d with an image, %d free; under way %d, left alone %d\n", r.All.Total,
+		r.All.Provisioned, r.All.Cached, r.All.Available, r.UnderWay, r.Left,
+	)
 	_, err := out.WriteTo(a.Out)
 	return err
 }
@@ -342,7 +367,13 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 	if len(nodes) == 0 {
 		var rows [][]string
 		for _, e := range all {
-			rows = append(rows, []string{e.Node, e.Name, e.Flavor, string(e.Flight.Do), e.Flight.State, strconv.Itoa(e.Flight.Failures), term.Line(e.Remembered)})
+			rows = append(
+				rows,
+				[]string{
+					e.Node, e.Name, e.Flavor, string(e.Flight.Do), e.Flight.State, strconv.Itoa(e.Flight.Failures),
+					term.Line(e.Remembered),
+				},
+			)
 		}
 		return a.Table([]string{"node", "name", "flavor", "do", "state", "failures", "why"}, rows)
 	}
@@ -371,7 +402,13 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 func (a *app) metalAlarms(ctx context.Context, store caching.Store) error {
 	all, err := caching.Alarms(ctx, store)
 	for _, alarm := range all {
-		err = errors.Join(err, term.Printf(a.Err, "%s: alarm: %s since %s: %s\n", a.Program, alarm.What, alarm.Since.Local().Format(time.DateTime), term.Line(alarm.Text)))
+		err = errors.Join(
+			err,
+			term.Printf(
+				a.Err, "%s: alarm: %s since %s: %s\n", a.Program, alarm.What, alarm.Since.Local().Format(time.DateTime),
+				term.Line(alarm.Text),
+			),
+		)
 	}
 	return err
 }
@@ -407,7 +444,10 @@ func (a *app) metalForget(ctx context.Context, nodes []string) error {
 			}
 		}
 		if id == "" {
-			return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("nothing is remembered of this node"), Hint: "hostler director explain lists the nodes that something is remembered of"}
+			return &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("nothing is remembered of this node"),
+				Hint: "hostler director explain lists the nodes that something is remembered of",
+			}
 		}
 		ids = append(ids, id)
 	}

@@ -11,13 +11,15 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// The pauses after which a controller tries again to keep images ready, where it could not begin: the first, doubled with each further failure, and the longest.
+// The pauses after which a controller tries again to keep images ready, where it could not begin:
+// the first, doubled with each further failure, and the longest.
 const (
 	metalPause        = 5 * time.Second
 	longestMetalPause = 10 * time.Minute
 )
 
-// keepImages keeps images ready on bare-metal nodes while the configuration says so, until ctx ends. Each configuration has a loop of its own; what the last one has begun is recorded.
+// keepImages keeps images ready on bare-metal nodes while the configuration says so, until ctx
+// ends. Each configuration has a loop of its own; what the last one has begun is recorded.
 func (k *controller) keepImages(ctx context.Context) {
 	var m *metalMeters
 	for ctx.Err() == nil {
@@ -50,7 +52,8 @@ func (k *controller) keepImages(ctx context.Context) {
 	}
 }
 
-// imagesBy keeps images ready by a configuration, until ctx ends. Where it cannot begin, as what it asks for is not there yet, it tries again, less and less often. No other process does so by our
+// imagesBy keeps images ready by a configuration, until ctx ends. Where it cannot begin, as what it
+// asks for is not there yet, it tries again, less and less often. No other process does so by our
 // state meanwhile, but for the pauses.
 func (k *controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalMeters) {
 	said := ""
@@ -73,7 +76,8 @@ func (k *controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalM
 	}
 }
 
-// alarm records that something stands, or with an empty text that it is over. Of several controllers on a store the one that directs does.
+// alarm records that something stands, or with an empty text that it is over. Of several
+// controllers on a store the one that directs does.
 func (k *controller) alarm(ctx context.Context, what, text string) {
 	if !k.leads() {
 		return
@@ -115,7 +119,8 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	return l.Run(ctx)
 }
 
-// metalTurn tells whether it is this controller that keeps images ready: the one that directs, unless another process on the store does so by another state directory. It says so once.
+// metalTurn tells whether it is this controller that keeps images ready: the one that directs,
+// unless another process on the store does so by another state directory. It says so once.
 func (k *controller) metalTurn(t *turn) func() bool {
 	told := false
 	return func() bool {
@@ -134,7 +139,8 @@ func (k *controller) metalTurn(t *turn) func() bool {
 	}
 }
 
-// alone waits until no other process keeps images ready by our state, and has that stay so until the file is closed; nil without an error: ctx has ended before.
+// alone waits until no other process keeps images ready by our state, and has that stay so until
+// the file is closed; nil without an error: ctx has ended before.
 func (a *app) alone(ctx context.Context) (*os.File, error) {
 	state, err := stateDir()
 	if err != nil {

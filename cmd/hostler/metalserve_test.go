@@ -26,7 +26,8 @@ case $question in
 esac
 `
 
-// TestMetalServed has a controller whose scout is not there yet: it says so by an alarm, a metric and a webhook, tries again, and keeps images ready when the scout has come. When it is to keep
+// TestMetalServed has a controller whose scout is not there yet: it says so by an alarm, a metric
+// and a webhook, tries again, and keeps images ready when the scout has come. When it is to keep
 // them ready no more another process may.
 func TestMetalServed(t *testing.T) {
 	r := &hookReceiver{t: t}
@@ -103,7 +104,8 @@ func TestMetalServed(t *testing.T) {
 	waitFor(t, "nothing is measured of it", func() bool { return !metric(`hostler_metal_nodes{flavor="io",state="free"} 1`)() })
 }
 
-// TestMetalAlone has processes with state directories of their own on one store: one at a time keeps images ready, and the others are told.
+// TestMetalAlone has processes with state directories of their own on one store: one at a time
+// keeps images ready, and the others are told.
 func TestMetalAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	on := func() *app {

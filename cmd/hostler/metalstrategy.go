@@ -15,10 +15,12 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// metalDeciding is the section [director.metal.strategy] of hostler.conf: the settings of the built-in strategy. One that is a program of its own is told all others too.
+// metalDeciding is the section [director.metal.strategy] of hostler.conf: the settings of the
+// built-in strategy. One that is a program of its own is told all others too.
 type metalDeciding struct {
-	Share       float64       `conf:"percentage-to-cache"`    // of the nodes of a flavor, 0 to 1
-	WeightsFile string        `conf:"image-weights-filename"` // a file of JSON, from the directory of hostler.conf
+	Share float64 `conf:"percentage-to-cache"` // of the nodes of a flavor, 0 to 1
+	// a file of JSON, from the directory of hostler.conf
+	WeightsFile string        `conf:"image-weights-filename"`
 	Weight      int           `conf:"default-image-weight"`
 	ImageChoice string        `conf:"image-choice"` // weighted or random
 	NodeChoice  string        `conf:"node-choice"`  // least-written or random
@@ -47,10 +49,14 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	if cmp.Or(name, "proportional") == "proportional" {
 		for _, key := range slices.Sorted(maps.Keys(d.Settings)) {
 			v := section[key]
-			return nil, d, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional", Nearest: nearest.Near(key, config.Keys(d))})
+			return nil, d, configError(&config.Error{
+				File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional",
+				Nearest: nearest.Near(key, config.Keys(d)),
+			})
 		}
 	}
-	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight}, Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
+	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight},
+		Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
 		Rebalance: d.Rebalance, HitRate: d.HitRate, Lead: d.Lead, AnyNode: d.NodeChoice == "random"}
 	if c := d.NodeChoice; c != "" && c != "random" && c != "least-written" {
 		return nil, d, term.Invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// meters are what a controller measures, and what it looks up when it is scraped. A nil one measures nothing.
+// meters are what a controller measures, and what it looks up when it is scraped. A nil one
+// measures nothing.
 type meters struct {
 	reg *metric.Registry
 
@@ -34,42 +35,65 @@ var (
 	lengthy = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800}
 )
 
-// scrapeTime is how long sources may take to say how they stand; who scrapes waits ten seconds, usually.
+// scrapeTime is how long sources may take to say how they stand; who scrapes waits ten seconds,
+// usually.
 const scrapeTime = 5 * time.Second
 
 func newMeters() *meters {
 	r := metric.New()
 	r.Process()
 	v := thisVersion()
-	r.Gauge("hostler_build_info", "The program: always 1.", "version", "goversion", "os", "arch").Set(1, v.Version, runtime.Version(), v.OS, v.Arch)
+	r.Gauge(
+		"hostler_build_info", "The program: always 1.", "version", "goversion", "os", "arch",
+	).Set(1, v.Version, runtime.Version(), v.OS, v.Arch)
 	return &meters{
-		reg:          r,
-		acquires:     r.Counter("hostler_acquires_total", "Requests for instances that were answered, by whether all stood ready (hit), or why they failed.", "source", "result"),
-		acquire:      r.Histogram("hostler_acquire_seconds", "How long requests for instances took that were given some, waiting and making included.", lengthy, "source", "result"),
-		wait:         r.Histogram("hostler_wait_seconds", "How long requests stood in the queue that had to.", lengthy, "source"),
-		creations:    r.Counter("hostler_creations_total", "Instances that were made (ok), or why not.", "source", "result"),
-		phase:        r.Histogram("hostler_phase_seconds", "How long each phase of making an instance took.", lengthy, "source", "phase"),
-		calls:        r.Counter("hostler_provider_calls_total", "Calls to providers, by how they ended.", "source", "op", "result"),
-		call:         r.Histogram("hostler_provider_call_seconds", "How long calls to providers took.", lengthy, "source", "op"),
-		rounds:       r.Counter("hostler_director_rounds_total", "Looks of the director at the sources.", "result"),
-		look:         r.Histogram("hostler_director_look_seconds", "How long the director took to look at the sources.", quick),
-		directives:   r.Counter("hostler_directives_total", "Directives of the director that were begun, or could not be.", "source", "verb", "result"),
-		requests:     r.Counter("hostler_api_requests_total", "Requests to the API.", "method", "route", "status"),
-		request:      r.Histogram("hostler_api_request_seconds", "How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route"),
+		reg: r,
+		acquires: r.Counter(
+			"hostler_acquires_total",
+			"Requests for instances that were answered, by whether all stood ready (hit), or why they failed.", "source",
+			"result",
+		),
+		acquire: r.Histogram(
+			"hostler_acquire_seconds",
+			"How long requests for instances took that were given some, waiting and making included.", lengthy, "source",
+			"result",
+		),
+		wait:      r.Histogram("hostler_wait_seconds", "How long requests stood in the queue that had to.", lengthy, "source"),
+		creations: r.Counter("hostler_creations_total", "Instances that were made (ok), or why not.", "source", "result"),
+		phase:     r.Histogram("hostler_phase_seconds", "How long each phase of making an instance took.", lengthy, "source", "phase"),
+		calls:     r.Counter("hostler_provider_calls_total", "Calls to providers, by how they ended.", "source", "op", "result"),
+		call:      r.Histogram("hostler_provider_call_seconds", "How long calls to providers took.", lengthy, "source", "op"),
+		rounds:    r.Counter("hostler_director_rounds_total", "Looks of the director at the sources.", "result"),
+		look:      r.Histogram("hostler_director_look_seconds", "How long the director took to look at the sources.", quick),
+		directives: r.Counter(
+			"hostler_directives_total", "Directives of the director that were begun, or could not be.", "source", "verb",
+			"result",
+		),
+		requests: r.Counter("hostler_api_requests_total", "Requests to the API.", "method", "route", "status"),
+		request: r.Histogram(
+			"hostler_api_request_seconds",
+			"How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route",
+		),
 		transactions: r.Counter("hostler_store_transactions_total", "Transactions on the state.", "op", "result"),
-		transaction:  r.Histogram("hostler_store_transaction_seconds", "How long transactions on the state took, waiting for each other included.", quick, "op"),
-		deliveries:   r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
-		delivery:     r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
-		instances:    r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
-		leases:       r.Gauge("hostler_leases", "Instances that are leased.", "source"),
-		wanted:       r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
-		most:         r.Gauge("hostler_maximum_instances", "Instances that there may be at most; left out where there is no limit.", "source"),
-		waiting:      r.Gauge("hostler_queue_requests", "Requests that wait in the queue.", "source"),
-		broken:       r.Gauge("hostler_source_broken", "1 where a source cannot be used.", "source"),
-		paused:       r.Gauge("hostler_source_paused", "1 while nothing is made after failures.", "source"),
-		failures:     r.Gauge("hostler_source_failures", "Failures to make an instance, in a row.", "source"),
-		cost:         r.Gauge("hostler_cost_per_hour", "What the instances of a source cost for an hour, where it has a price.", "source"),
-		ok:           r.Gauge("hostler_sources_looked", "1 where the sources could be asked how they stand, for this answer."),
+		transaction: r.Histogram(
+			"hostler_store_transaction_seconds",
+			"How long transactions on the state took, waiting for each other included.", quick, "op",
+		),
+		deliveries: r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
+		delivery:   r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
+		instances:  r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
+		leases:     r.Gauge("hostler_leases", "Instances that are leased.", "source"),
+		wanted:     r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
+		most: r.Gauge(
+			"hostler_maximum_instances", "Instances that there may be at most; left out where there is no limit.",
+			"source",
+		),
+		waiting:  r.Gauge("hostler_queue_requests", "Requests that wait in the queue.", "source"),
+		broken:   r.Gauge("hostler_source_broken", "1 where a source cannot be used.", "source"),
+		paused:   r.Gauge("hostler_source_paused", "1 while nothing is made after failures.", "source"),
+		failures: r.Gauge("hostler_source_failures", "Failures to make an instance, in a row.", "source"),
+		cost:     r.Gauge("hostler_cost_per_hour", "What the instances of a source cost for an hour, where it has a price.", "source"),
+		ok:       r.Gauge("hostler_sources_looked", "1 where the sources could be asked how they stand, for this answer."),
 	}
 }
 
@@ -81,7 +105,8 @@ func (m *meters) handler() http.Handler {
 	return m.reg
 }
 
-// watch has the newest engine asked, at each scrape, how the sources stand. Their counts stand in their records: nobody looks at each instance.
+// watch has the newest engine asked, at each scrape, how the sources stand. Their counts stand in
+// their records: nobody looks at each instance.
 func (m *meters) watch(now func() (server.Book, *config.Config)) {
 	m.reg.Before(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
@@ -109,7 +134,8 @@ func (m *meters) watch(now func() (server.Book, *config.Config)) {
 // stand sets how a source stands. A name that had several definitions is told of several times.
 func (m *meters) stand(s compute.SourceStatus, price float64) {
 	c := s.Counts
-	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp, compute.Ready: c.Ready, compute.Leased: c.Leased,
+	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp,
+		compute.Ready: c.Ready, compute.Leased: c.Leased,
 		compute.Cleaning: c.Cleaning, compute.Failed: c.Failed, compute.Discarding: c.Discarding, compute.Held: c.Held} {
 		m.instances.Add(float64(n), s.Name, string(state))
 	}
@@ -120,7 +146,8 @@ func (m *meters) stand(s compute.SourceStatus, price float64) {
 	if s.Orphaned {
 		return
 	}
-	for _, result := range []string{"hit", "miss"} { // a share of what is not there is nothing, and not 0
+	// a share of what is not there is nothing, and not 0
+	for _, result := range []string{"hit", "miss"} {
 		m.acquires.Add(0, s.Name, result)
 	}
 	m.creations.Add(0, s.Name, "ok")
@@ -162,7 +189,9 @@ func (m *meters) sight() func(pool.Sight) {
 			}
 		case "make":
 			m.creations.Add(1, s.Source, orOK(s.Class))
-			for phase, took := range map[string]time.Duration{"create": s.Phases.Create, "connect": s.Phases.Connect, "set_up": s.Phases.SetUp} {
+			for phase, took := range map[string]time.Duration{
+				"create": s.Phases.Create, "connect": s.Phases.Connect, "set_up": s.Phases.SetUp,
+			} {
 				if took > 0 {
 					m.phase.Observe(took.Seconds(), s.Source, phase)
 				}
@@ -189,7 +218,8 @@ func resultOf(err error) string {
 	return term.KindName(err)
 }
 
-// provider takes the calls to a source's provider. That what was discarded is not there is how a discard ends well.
+// provider takes the calls to a source's provider. That what was discarded is not there is how a
+// discard ends well.
 func (m *meters) provider(source string) func(op string, took time.Duration, err error) {
 	if m == nil {
 		return nil
@@ -249,7 +279,8 @@ func (s *measuredStore) View(ctx context.Context, fn func(compute.Tx) error) err
 	return err
 }
 
-// moved takes a transaction. What it was told to refuse, such as a lease of an instance that is not there, is no failure of the store.
+// moved takes a transaction. What it was told to refuse, such as a lease of an instance that is not
+// there, is no failure of the store.
 func (m *meters) moved(op string, begin time.Time, err error) {
 	result := resultOf(err)
 	for _, kind := range []error{compute.ErrNotFound, compute.ErrConflict, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied} {
@@ -296,7 +327,10 @@ func metricsListener(addr string) (net.Listener, error) {
 		return nil, term.Invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, term.Invalid("listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token", "--metrics %s: whoever reaches it needs no token", addr)
+		return nil, term.Invalid(
+			"listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token",
+			"--metrics %s: whoever reaches it needs no token", addr,
+		)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -305,7 +339,8 @@ func metricsListener(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// metricsServer answers /metrics, and nothing else. A page of another site that has this machine's browser ask is told nothing: it comes by a name.
+// metricsServer answers /metrics, and nothing else. A page of another site that has this machine's
+// browser ask is told nothing: it comes by a name.
 func metricsServer(m *meters) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -7,12 +7,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// emptyName refuses what most often is a variable that is not set: nothing is done on a guess at what it was meant to be.
+// emptyName refuses what most often is a variable that is not set: nothing is done on a guess at
+// what it was meant to be.
 func emptyName(where string) error {
 	return term.Invalid("is a variable not set?", "%sempty name", where)
 }
 
-// checkEmpty refuses empty names among a command's options and arguments. Those of run and cp are not all names; they look at theirs.
+// checkEmpty refuses empty names among a command's options and arguments. Those of run and cp are
+// not all names; they look at theirs.
 func checkEmpty(cmd *cobra.Command, args []string) error {
 	for c := cmd; c != nil; c = c.Parent() {
 		for _, option := range []string{"source", "name", "key"} {

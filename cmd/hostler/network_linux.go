@@ -14,8 +14,8 @@ import (
 // examineNetwork tries what the network of sandboxes needs.
 func examineNetwork(ctx context.Context) []compute.Finding { return network.Examine(ctx) }
 
-// runAnswers is the process that answers for names, for sandboxes that may go to some only, until there are none. It says on standard error what they
-// were refused.
+// runAnswers is the process that answers for names, for sandboxes that may go to some only, until
+// there are none. It says on standard error what they were refused.
 func runAnswers(resolv, dir, installation string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -15,8 +15,10 @@ import (
 // apart says to the test binary that it is in a network name space of its own.
 const apart = "HOSTLER_TEST_APART"
 
-// ownNetwork runs this binary again in a network name space with nothing but lo, if we are root, and returns its exit status. What sandboxes of root's
-// make (links, routes, rules) and the lab's hosts are then there, and nothing of this machine's network is touched. again: it is ours to run the tests.
+// ownNetwork runs this binary again in a network name space with nothing but lo, if we are root,
+// and returns its exit status. What sandboxes of root's make (links, routes, rules) and the lab's
+// hosts are then there, and nothing of this machine's network is touched. again: it is ours to run
+// the tests.
 func ownNetwork() (code int, again bool) {
 	if os.Getenv(apart) != "" {
 		_ = os.Unsetenv(apart)
@@ -40,7 +42,8 @@ func ownNetwork() (code int, again bool) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, append(os.Environ(), apart+"=yes")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return 0, true // root of a container: no sandbox can be made there either, so the tests of them skip
+		// root of a container: no sandbox can be made there either, so the tests of them skip
+		return 0, true
 	}
 	err = cmd.Wait()
 	var exit *exec.ExitError

@@ -65,7 +65,8 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	return d.Run(ctx)
 }
 
-// build makes a pass over the software that is wanted; changed: some is there, or gone, that was not.
+// build makes a pass over the software that is wanted; changed: some is there, or gone, that was
+// not.
 func (n *nodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool) {
 	b, err := n.releases()
 	if err != nil {
@@ -102,7 +103,10 @@ func (n *nodeCommand) plan(ctx context.Context) error {
 		return err
 	}
 	for _, r := range c.Releases {
-		v := nodeStepView{Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, slap.Available), Action: "look", Reason: "it is as it is wanted"}
+		v := nodeStepView{
+			Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, slap.Available), Action: "look",
+			Reason: "it is as it is wanted",
+		}
 		if r.State == slap.Destroyed {
 			v.Action, v.Reason = "remove", "it is wanted destroyed"
 		} else if !b.Done(r.URL) {

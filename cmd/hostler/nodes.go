@@ -31,7 +31,8 @@ func (n node) addresses() (public, private []string) {
 	return deploy.Addresses(n.instance.Address)
 }
 
-// nodes returns what is leased, sorted by name: the owner's, or with "" everybody's. What pools hold behind others is not among it.
+// nodes returns what is leased, sorted by name: the owner's, or with "" everybody's. What pools
+// hold behind others is not among it.
 func (a *app) nodes(ctx context.Context, engine engine, owner string) ([]node, error) {
 	leases, err := engine.Leases(ctx, compute.LeaseQuery{Owner: owner})
 	if err != nil {
@@ -109,7 +110,8 @@ func (a *app) list(ctx context.Context, patterns, labels []string, all bool) err
 		return err
 	}
 	found = slices.DeleteFunc(found, func(n node) bool {
-		return !n.isNode() || a.flags.source != "" && n.lease.Source != a.flags.source || !matches(n.name(), patterns) || !labelled(n.lease.Labels, labels)
+		return !n.isNode() || a.flags.source != "" && n.lease.Source != a.flags.source ||
+			!matches(n.name(), patterns) || !labelled(n.lease.Labels, labels)
 	})
 	if a.JSON {
 		views := []nodeView{}
@@ -125,7 +127,10 @@ func (a *app) list(ctx context.Context, patterns, labels []string, all bool) err
 	}
 	var rows [][]string
 	for _, n := range found {
-		row := []string{n.name(), string(n.lease.Instance), n.lease.Source, string(n.instance.State), term.Line(n.instance.Address), term.ShortDuration(time.Since(n.lease.Given)), ""}
+		row := []string{
+			n.name(), string(n.lease.Instance), n.lease.Source, string(n.instance.State), term.Line(n.instance.Address),
+			term.ShortDuration(time.Since(n.lease.Given)), "",
+		}
 		if end := n.lease.Deadline(); !end.IsZero() {
 			row[6] = "in " + term.ShortDuration(time.Until(end))
 		}

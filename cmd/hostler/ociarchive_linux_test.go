@@ -48,7 +48,8 @@ func tarOf(dir string) ([]byte, error) {
 	return b.Bytes(), w.Close()
 }
 
-// ociArchive makes an OCI archive of one layer, whose commands have an environment and a directory of its own.
+// ociArchive makes an OCI archive of one layer, whose commands have an environment and a directory
+// of its own.
 func ociArchive(dir, archive string) error {
 	data, err := tarOf(dir)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
-// oldPaths reads the configuration directories of -c, and those where provision looked by itself. One that is a Python package of provision's is read as that, as far as it is
-// literal, one of ours as a further root of the configuration, and each goes before those before it.
+// oldPaths reads the configuration directories of -c, and those where provision looked by itself.
+// One that is a Python package of provision's is read as that, as far as it is literal, one of ours
+// as a further root of the configuration, and each goes before those before it.
 func (a *app) oldPaths(paths []string) error {
 	home, err := home()
 	if err != nil {
@@ -80,7 +81,9 @@ func (a *app) overlay(cfg *config.Config) {
 	if c == nil {
 		return
 	}
-	for name, values := range map[string]map[string]string{"deploy": c.Deploy, "deploy.images": c.Images, "deploy.image-bundles": c.ImageBundles} {
+	for name, values := range map[string]map[string]string{
+		"deploy": c.Deploy, "deploy.images": c.Images, "deploy.image-bundles": c.ImageBundles,
+	} {
 		section := cfg.Sections[name]
 		if section == nil {
 			section = map[string]config.Value{}

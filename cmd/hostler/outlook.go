@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// outlook is the working tree that goes along with a run, or with several that begin together: it is looked at once for all of them, and anew when it has
-// changed while it was sent.
+// outlook is the working tree that goes along with a run, or with several that begin together: it
+// is looked at once for all of them, and anew when it has changed while it was sent.
 type outlook struct {
 	opt  scan.Options
 	git  scan.History // of the repository that goes along; "": none does
@@ -42,7 +42,8 @@ type look struct {
 	differs *bool // from the commit that is checked out; nil: not known
 }
 
-// dirty reports whether the tree differs from the commit that is checked out; nil: that is not known. It is found out once for all who ask.
+// dirty reports whether the tree differs from the commit that is checked out; nil: that is not
+// known. It is found out once for all who ask.
 func (l *look) dirty(ctx context.Context) *bool {
 	l.asked.Do(func() { l.differs = dirty(ctx, l.tree) })
 	return l.differs
@@ -146,8 +147,9 @@ func (t *outlook) repository(ctx context.Context, tree *scan.Tree) error {
 	return tree.AddRepository(ctx, t.git, dir)
 }
 
-// dirty reports whether a tree of git's differs from the commit that is checked out; nil: that is not known. A git process is asked where only that can tell, and what it
-// says is remembered as long as neither the index nor the commit is another.
+// dirty reports whether a tree of git's differs from the commit that is checked out; nil: that is
+// not known. A git process is asked where only that can tell, and what it says is remembered as
+// long as neither the index nor the commit is another.
 func dirty(ctx context.Context, tree *scan.Tree) *bool {
 	head := gitHead(tree.Root)
 	if !tree.Git || head == "" || tree.Changed == scan.Unsure {

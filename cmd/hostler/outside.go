@@ -30,7 +30,10 @@ func (o *looking) flags(cmd *cobra.Command) {
 	f.StringVar(&o.logFormat, "log-format", "text", "write the log as `FORMAT`: text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "write what is as grave as `LEVEL` or graver: debug, info, warn or error")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc(
+		"log-level",
+		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp),
+	)
 }
 
 // logger is a controller's log.
@@ -85,7 +88,8 @@ func (k *controller) standing() (server.Book, *config.Config) {
 	return now.engine, now.cfg
 }
 
-// ready says why requests cannot be served now: the state cannot be read, or not be written, be it that it hangs; or why none should be sent here any more.
+// ready says why requests cannot be served now: the state cannot be read, or not be written, be it
+// that it hangs; or why none should be sent here any more.
 func (k *controller) ready(ctx context.Context) error {
 	if k.leaving() {
 		return errors.New("it was told to end")

@@ -52,7 +52,10 @@ func newYard(t *testing.T, files map[string]string, env ...string) *yard {
 			t.Fatal(err)
 		}
 	}
-	o.vars = append(os.Environ(), "HOME="+o.dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "HOSTLER_CONFIG=", "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=")
+	o.vars = append(
+		os.Environ(), "HOME="+o.dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
+		"HOSTLER_CONFIG=", "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=",
+	)
 	o.vars = append(o.vars, env...)
 	return o
 }
@@ -76,7 +79,8 @@ type watchedController struct {
 	log string
 }
 
-// serve starts a controller, which is killed at the end of the test at the latest, and waits until it serves.
+// serve starts a controller, which is killed at the end of the test at the latest, and waits until
+// it serves.
 func (o *yard) serve(args ...string) *watchedController {
 	o.t.Helper()
 	log, err := os.CreateTemp(o.t.TempDir(), "serve")
@@ -161,7 +165,8 @@ var outsideSources = map[string]string{
 	"sources/hooked/provision.d/1": "#!/bin/sh\nexit 0\n",
 }
 
-// TestMetrics scrapes a controller at work: what it tells is so, whoever may not have it does not get it, and Prometheus and the dashboard take it.
+// TestMetrics scrapes a controller at work: what it tells is so, whoever may not have it does not
+// get it, and Prometheus and the dashboard take it.
 func TestMetrics(t *testing.T) {
 	o := newYard(t, outsideSources)
 	k := o.serve("--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
@@ -172,18 +177,24 @@ func TestMetrics(t *testing.T) {
 	o.run("run", "hooked", "--", "true")
 	waitFor(t, "one is ready again", func() bool {
 		_, _, text := get(t, open+"/metrics", "")
-		return strings.Contains(text, "\nhostler_instances{source=\"web\",state=\"ready\"} 1\n") && strings.Contains(text, "\nhostler_instances{source=\"web\",state=\"leased\"} 1\n")
+		return strings.Contains(text, "\nhostler_instances{source=\"web\",state=\"ready\"} 1\n") &&
+			strings.Contains(text, "\nhostler_instances{source=\"web\",state=\"leased\"} 1\n")
 	})
 	status, header, text := get(t, open+"/metrics", "")
 	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("%d, %v", status, header)
 	}
 	for _, want := range []string{
-		`hostler_leases{source="web"} 1`, `hostler_wanted_instances{source="web"} 2`, `hostler_maximum_instances{source="web"} 3`, `hostler_cost_per_hour{source="web"} 1`,
-		`hostler_queue_requests{source="web"} 0`, `hostler_creations_total{source="hooked",result="ok"} 1`, `hostler_phase_seconds_count{source="hooked",phase="set_up"} 1`,
-		`hostler_acquires_total{source="hooked",result="miss"} 1`, `hostler_acquire_seconds_count{source="web",result=`, `hostler_provider_calls_total{source="web",op="create",result="ok"}`,
-		`hostler_directives_total{source="web",verb="create",result="ok"}`, `hostler_api_requests_total{method="POST",route="/v1/leases",status="20`, `hostler_sources_looked 1`,
-		`hostler_store_transactions_total{op="update",result="ok"}`, `hostler_director_rounds_total{result="ok"}`, `hostler_build_info{`, `go_goroutines `, `process_resident_memory_bytes `,
+		`hostler_leases{source="web"} 1`, `hostler_wanted_instances{source="web"} 2`,
+		`hostler_maximum_instances{source="web"} 3`, `hostler_cost_per_hour{source="web"} 1`,
+		`hostler_queue_requests{source="web"} 0`, `hostler_creations_total{source="hooked",result="ok"} 1`,
+		`hostler_phase_seconds_count{source="hooked",phase="set_up"} 1`,
+		`hostler_acquires_total{source="hooked",result="miss"} 1`, `hostler_acquire_seconds_count{source="web",result=`,
+		`hostler_provider_calls_total{source="web",op="create",result="ok"}`,
+		`hostler_directives_total{source="web",verb="create",result="ok"}`,
+		`hostler_api_requests_total{method="POST",route="/v1/leases",status="20`, `hostler_sources_looked 1`,
+		`hostler_store_transactions_total{op="update",result="ok"}`, `hostler_director_rounds_total{result="ok"}`,
+		`hostler_build_info{`, `go_goroutines `, `process_resident_memory_bytes `,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
@@ -201,7 +212,8 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, _, text := get(t, api+"/metrics", strings.TrimSpace(string(secret))); status != 200 || !strings.Contains(text, "hostler_leases") {
+	if status, _, text := get(t, api+"/metrics", strings.TrimSpace(string(secret))); status != 200 ||
+		!strings.Contains(text, "hostler_leases") {
 		t.Errorf("the administrator has none: %d", status)
 	}
 	for path, want := range map[string]int{"/v1/sources": 404, "/": 404, "/healthz": 404} {
@@ -274,7 +286,10 @@ func panels(t *testing.T) map[string][]string {
 	for _, p := range board.Panels {
 		for _, q := range p.Targets {
 			name := fmt.Sprint(p.ID, " ", p.Title)
-			out[name] = append(out[name], strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$source", ".*", "$job", ".*").Replace(q.Expr))
+			out[name] = append(
+				out[name],
+				strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$source", ".*", "$job", ".*").Replace(q.Expr),
+			)
 		}
 	}
 	if len(out) < 20 {
@@ -335,7 +350,10 @@ func askPrometheus(t *testing.T, target string) {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: hostler, static_configs: [{targets: [%q]}]}]\n", target)
+	text := fmt.Sprintf(
+		"global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: hostler, static_configs: [{targets: [%q]}]}]\n",
+		target,
+	)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +434,8 @@ func TestMetricsCost(t *testing.T) {
 	if err := m.reg.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`hostler_instances{source="big",state="ready"} 1e+06`, `hostler_instances{source="big",state="held"} 3`} { // of two definitions of one name
+	// of two definitions of one name
+	for _, want := range []string{`hostler_instances{source="big",state="ready"} 1e+06`, `hostler_instances{source="big",state="held"} 3`} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("there is no %s in %s", want, b.String())
 		}
@@ -427,7 +446,10 @@ func TestMetricsCost(t *testing.T) {
 type statusOnly struct{ server.Book }
 
 func (statusOnly) Status(context.Context) ([]compute.SourceStatus, error) {
-	return []compute.SourceStatus{{Name: "big", Counts: compute.Counts{Ready: 1_000_000}}, {Name: "big", Orphaned: true, Counts: compute.Counts{Held: 3}}}, nil
+	return []compute.SourceStatus{
+		{Name: "big", Counts: compute.Counts{Ready: 1_000_000}},
+		{Name: "big", Orphaned: true, Counts: compute.Counts{Held: 3}},
+	}, nil
 }
 
 // fail runs a command line that must fail, and returns what it says.
@@ -442,7 +464,8 @@ func (o *yard) fail(args ...string) string {
 	return string(out)
 }
 
-// TestLog: each line of a log as JSON is a document with the same keys, and tells which request it is of.
+// TestLog: each line of a log as JSON is a document with the same keys, and tells which request it
+// is of.
 func TestLog(t *testing.T) {
 	o := newYard(t, outsideSources)
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
@@ -475,13 +498,15 @@ func TestLog(t *testing.T) {
 			t.Errorf("of a request: %s", line)
 		}
 	}
-	for _, args := range [][]string{{"serve", "--log-format", "xml"}, {"serve", "--log-level", "loud"}, {"serve", "--metrics", "0.0.0.0:0"}} {
+	for _, args := range [][]string{
+		{"serve", "--log-format", "xml"}, {"serve", "--log-level", "loud"}, {"serve", "--metrics", "0.0.0.0:0"},
+	} {
 		o.fail(args...)
 	}
 }
 
-// TestReady has another process keep the state for itself: whoever asks whether the controller is ready hears no, in time, and yes afterwards. It lives all
-// the while.
+// TestReady has another process keep the state for itself: whoever asks whether the controller is
+// ready hears no, in time, and yes afterwards. It lives all the while.
 func TestReady(t *testing.T) {
 	o := newYard(t, outsideSources)
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")

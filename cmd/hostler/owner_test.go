@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestOwner takes an instance as somebody who is in no list of users, whatever his environment calls him.
+// TestOwner takes an instance as somebody who is in no list of users, whatever his environment
+// calls him.
 func TestOwner(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestOwner: only root can be somebody else")

@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-// TestUnits: systemd finds nothing wrong with the units, and hostler knows the options that they give it.
+// TestUnits: systemd finds nothing wrong with the units, and hostler knows the options that they
+// give it.
 func TestUnits(t *testing.T) {
 	units, err := filepath.Glob("../../packaging/systemd/*")
 	if err != nil || len(units) < 3 {
@@ -68,7 +69,8 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
@@ -78,7 +80,9 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"tls.crt": {Type: "CERTIFICATE", Bytes: der}, "tls.key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for name, block := range map[string]*pem.Block{
+		"tls.crt": {Type: "CERTIFICATE", Bytes: der}, "tls.key": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -92,13 +96,15 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
-// podman runs it, in surroundings that it can work in on machines with control groups of both versions.
+// podman runs it, in surroundings that it can work in on machines with control groups of both
+// versions.
 func podman(args ...string) *exec.Cmd {
 	script := `umount /sys/fs/cgroup/unified 2>/dev/null; exec podman --cgroup-manager=cgroupfs "$@"`
 	return exec.Command("unshare", append([]string{"-m", "sh", "-c", script, "sh"}, args...)...)
 }
 
-// TestContainerfile: the image is built, serves by HTTPS, stops when it is told, and finds its state again.
+// TestContainerfile: the image is built, serves by HTTPS, stops when it is told, and finds its
+// state again.
 func TestContainerfile(t *testing.T) {
 	tool(t, "podman")
 	tool(t, "unshare")
@@ -123,7 +129,9 @@ func TestContainerfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := podman("build", "--build-arg", "BASE=scratch", "-t", image, "-f", filepath.Join(dir, "packaging", "Containerfile"), dir).CombinedOutput(); err != nil {
+	if out, err := podman(
+		"build", "--build-arg", "BASE=scratch", "-t", image, "-f", filepath.Join(dir, "packaging", "Containerfile"), dir,
+	).CombinedOutput(); err != nil {
 		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
 			t.Fatalf("podman build: %v\n%s", err, out)
 		}
@@ -151,7 +159,10 @@ func TestContainerfile(t *testing.T) {
 	}
 	at := l.Addr().String()
 	_ = l.Close()
-	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	web := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true},
+		Timeout:   10 * time.Second,
+	}
 	ask := func(method, path, body string) (int, string) {
 		token, _ := os.ReadFile(filepath.Join(state, "hostler", "controller.token"))
 		if len(token) == 0 {
@@ -173,7 +184,8 @@ func TestContainerfile(t *testing.T) {
 	}
 	for round := range 2 {
 		var said errorText
-		// No more rights than the image asks for; the limits are what a machine without CAP_SYS_RESOURCE can give.
+		// No more rights than the image asks for; the limits are what a machine without
+		// CAP_SYS_RESOURCE can give.
 		cmd := podman("run", "--rm", "--network", "host", "--cap-drop", "all", "--read-only", "--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000", "--name", name,
 			"-v", etc+":/etc/hostler:ro", "-v", state+":/var/lib/hostler", image, "serve", "--listen", at, "--tls-cert", "/etc/hostler/tls.crt", "--tls-key", "/etc/hostler/tls.key")
 		cmd.Stdout, cmd.Stderr = &said, &said
@@ -208,7 +220,9 @@ func TestContainerfile(t *testing.T) {
 		} else if status, text := ask("GET", "/v1/leases/kept", ""); status != 200 {
 			t.Errorf("the lease after a restart: %d %s", status, text)
 		}
-		if out, err := podman("exec", name, "/usr/local/bin/hostler", "status", "web", "--query", "in-use").CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "1" {
+		if out, err := podman(
+			"exec", name, "/usr/local/bin/hostler", "status", "web", "--query", "in-use",
+		).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "1" {
 			t.Errorf("status inside: %v %s", err, out)
 		}
 		if out, err := podman("stop", "-t", "30", name).CombinedOutput(); err != nil {

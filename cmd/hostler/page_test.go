@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// pageAt is a controller with a few sources, its page in a browser, signed in, and a client of the same user.
+// pageAt is a controller with a few sources, its page in a browser, signed in, and a client of the
+// same user.
 func pageAt(t *testing.T, options ...string) (*machine, *browser, *client.Client) {
 	t.Helper()
 	chromium(t)
@@ -82,10 +83,14 @@ func (b *browser) take(c *client.Client, source string) compute.Lease {
 // inUse is an expression for how many of a source are in use, as the page has it.
 const webInUse = `[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[2].innerText`
 
-// TestPage: what a person does with the page, with a mouse and then with the keyboard alone; the page follows what others do.
+// TestPage: what a person does with the page, with a mouse and then with the keyboard alone; the
+// page follows what others do.
 func TestPage(t *testing.T) {
 	_, b, c := pageAt(t)
-	b.until("two that stand ready", `[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[1].innerText === "2"`)
+	b.until(
+		"two that stand ready",
+		`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[1].innerText === "2"`,
+	)
 	b.sees("live")
 	b.until("none in use", webInUse+` === "0"`)
 	if evaluate[bool](b, `!!document.querySelector("a[href='/slap']")`) {
@@ -104,7 +109,10 @@ func TestPage(t *testing.T) {
 	b.sees("Booted, until it answered")
 	b.shot("instance")
 	b.do(chromedp.Click(`//a[.="Terminal"]`))
-	b.until("a prompt", `document.querySelector(".xterm-helper-textarea") === document.activeElement && /[$#] *$/m.test(document.querySelector(".xterm-rows").innerText)`)
+	b.until(
+		"a prompt",
+		`document.querySelector(".xterm-helper-textarea") === document.activeElement && /[$#] *$/m.test(document.querySelector(".xterm-rows").innerText)`,
+	)
 	b.press("echo it is $((6*7))\r")
 	b.until("the command's output", `document.querySelector(".xterm-rows").innerText.includes("it is 42")`)
 	b.press("printf '\\033[38;2;9;99;200mcolours\\033[0m \\033[31mred\\033[0m\\n'\r")
@@ -118,7 +126,10 @@ func TestPage(t *testing.T) {
 	b.run(`document.querySelector("h1").focus()`)
 	b.tabTo("Close")
 	b.press("\r")
-	b.until("the instance", `document.querySelector("h1").innerText === "`+string(l.Instance)+`" && document.activeElement === document.querySelector("h1")`)
+	b.until(
+		"the instance",
+		`document.querySelector("h1").innerText === "`+string(l.Instance)+`" && document.activeElement === document.querySelector("h1")`,
+	)
 	b.tabTo("Release " + string(l.Instance))
 	b.press("\r")
 	b.sees("Release " + string(l.Instance) + "?")
@@ -176,7 +187,8 @@ func TestPage(t *testing.T) {
 	b.quiet("401", "404") // asked for an instance that is gone, and by nobody
 }
 
-// TestPageLooks: each view on a desk and on a phone, in light and dark: legible, within the window, every control with a name.
+// TestPageLooks: each view on a desk and on a phone, in light and dark: legible, within the window,
+// every control with a name.
 func TestPageLooks(t *testing.T) {
 	_, b, c := pageAt(t)
 	l := b.take(c, "web")
@@ -197,7 +209,10 @@ func TestPageLooks(t *testing.T) {
 			name          string
 			width, height int64
 			dark          bool
-		}{{"desk-light", 1280, 800, false}, {"desk-dark", 1280, 800, true}, {"phone-light", 360, 740, false}, {"phone-dark", 360, 740, true}} {
+		}{
+			{"desk-light", 1280, 800, false}, {"desk-dark", 1280, 800, true}, {"phone-light", 360, 740, false},
+			{"phone-dark", 360, 740, true},
+		} {
 			b.do(b.size(how.width, how.height, how.dark))
 			if how.name == "desk-light" {
 				b.do(chromedp.Navigate(b.url + view.path))
@@ -211,7 +226,8 @@ func TestPageLooks(t *testing.T) {
 	}
 }
 
-// TestPageFollows: the page goes on when the controller was killed and started anew, and misses nothing of what happened meanwhile.
+// TestPageFollows: the page goes on when the controller was killed and started anew, and misses
+// nothing of what happened meanwhile.
 func TestPageFollows(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
@@ -236,7 +252,8 @@ func TestPageFollows(t *testing.T) {
 	b.press(m.token() + "\r")
 	b.sees("live")
 	b.do(chromedp.Click(`//a[.="Events"]`))
-	b.until("the events", `document.querySelector("h1")?.innerText === "Events"`) // which are loaded when they are wanted
+	// which are loaded when they are wanted
+	b.until("the events", `document.querySelector("h1")?.innerText === "Events"`)
 	b.run(`window.thisPage = true`)
 	stop()
 	b.sees("not reached")
@@ -256,7 +273,8 @@ func TestPageFollows(t *testing.T) {
 	}
 }
 
-// TestPageOpenedWhileAway: opened while the controller is away, behind something that answers in its place, the page says so, and goes on when it is back.
+// TestPageOpenedWhileAway: opened while the controller is away, behind something that answers in
+// its place, the page says so, and goes on when it is back.
 func TestPageOpenedWhileAway(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
@@ -290,7 +308,8 @@ func TestPageOpenedWhileAway(t *testing.T) {
 	b.sees("Nothing happened lately.")
 }
 
-// TestPageLeft: a page that was left lets go of its stream, of which a browser has six for a controller, and hears again when somebody comes back to it.
+// TestPageLeft: a page that was left lets go of its stream, of which a browser has six for a
+// controller, and hears again when somebody comes back to it.
 func TestPageLeft(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
@@ -333,7 +352,8 @@ func TestPageLeft(t *testing.T) {
 	until(t, "one stream again", func() bool { return streams.Load() == 1 })
 }
 
-// TestPageForgets: what one who has signed out could see is not shown to the next who signs in at that window.
+// TestPageForgets: what one who has signed out could see is not shown to the next who signs in at
+// that window.
 func TestPageForgets(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
@@ -386,7 +406,10 @@ func TestPageFiles(t *testing.T) {
 	url := startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for path, status := range map[string]int{"/": 200, "/instances/web-1/terminal": 200, "/LICENSES.txt": 200, "/v1/sources": 401, "/nothing": 401, "/assets/none.js": 401, "/openapi.json": 200} {
+	for path, status := range map[string]int{
+		"/": 200, "/instances/web-1/terminal": 200, "/LICENSES.txt": 200, "/v1/sources": 401, "/nothing": 401,
+		"/assets/none.js": 401, "/openapi.json": 200,
+	} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
 		if err != nil {
 			t.Fatal(err)

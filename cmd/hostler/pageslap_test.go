@@ -39,12 +39,14 @@ func described(t *testing.T) (release string) {
 	return srv.URL + "/demo/software.cfg"
 }
 
-// TestPageSlap: what a person does with a SlapOS master on the page, which follows what nodes say and keeps what is secret until it is asked for.
+// TestPageSlap: what a person does with a SlapOS master on the page, which follows what nodes say
+// and keeps what is secret until it is asked for.
 func TestPageSlap(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
 	m := newMachine(t)
-	m.conf("[slap]\ncomputer = COMP-1\n[fetch]\nallow = loopback\n") // where the release's schema is
+	// where the release's schema is
+	m.conf("[slap]\ncomputer = COMP-1\n[fetch]\nallow = loopback\n")
 	at, err := url.Parse(startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +54,8 @@ func TestPageSlap(t *testing.T) {
 	var away atomic.Bool
 	proxy := httputil.NewSingleHostReverseProxy(at)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if away.Load() && strings.HasPrefix(r.URL.Path, "/v1/slap/instances") { // as it answers when its store is away
+		// as it answers when its store is away
+		if away.Load() && strings.HasPrefix(r.URL.Path, "/v1/slap/instances") {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, `{"status": 503, "code": "unavailable", "detail": "the store does not answer"}`)
@@ -100,7 +103,10 @@ func TestPageSlap(t *testing.T) {
 	b.quiet("401")
 	b.run(`window.thisPage = true`)
 	node("slapos.put.v0.compute_node_format", d{"computer_guid": "COMP-1", "compute_partition_list": []d{
-		{"partition_id": "slappart0", "ip_list": []d{{"ip-address": "10.0.0.1", "network-interface": "tap0", "netmask": "255.255.255.255"}}}}})
+		{
+			"partition_id": "slappart0",
+			"ip_list":      []d{{"ip-address": "10.0.0.1", "network-interface": "tap0", "netmask": "255.255.255.255"}},
+		}}})
 	b.until("the computer, as it comes", `!!document.querySelector("a[href='/slap/computers/COMP-1']") && window.thisPage`)
 	b.shot("slap-computers")
 
@@ -110,10 +116,14 @@ func TestPageSlap(t *testing.T) {
 	b.do(chromedp.SendKeys("form.filters input", release), chromedp.Click(`//button[.="Supply"]`))
 	b.sees("The software is wanted on COMP-1.")
 	b.until("the software", `document.querySelector("[aria-label=Software] tbody tr")?.innerText.includes("available")`)
-	node("slapos.put.v0.software_installation_error", d{"computer_guid": "COMP-1", "software_release_uri": release, "message": "there is no compiler"})
+	node(
+		"slapos.put.v0.software_installation_error",
+		d{"computer_guid": "COMP-1", "software_release_uri": release, "message": "there is no compiler"},
+	)
 	b.sees("there is no compiler")
 
-	// An instance is asked for by the form that the schema makes; what the schema does not take is refused with its place.
+	// An instance is asked for by the form that the schema makes; what the schema does not take is
+	// refused with its place.
 	b.do(chromedp.Click(`//a[.="Request"]`))
 	b.sees("Request an instance")
 	field := func(label string) string {
@@ -143,7 +153,10 @@ func TestPageSlap(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	id := all.Slots[0].Instance.Instance
-	node("slapos.put.v0.software_instance_connection_parameter", d{"instance_guid": id, "connection_parameter_dict": d{"password": "very secret"}})
+	node(
+		"slapos.put.v0.software_instance_connection_parameter",
+		d{"instance_guid": id, "connection_parameter_dict": d{"password": "very secret"}},
+	)
 	node("slapos.put.v0.software_instance_error", d{"instance_guid": id, "message": "the promise url failed"})
 	b.sees("the promise url failed")
 	b.sees("password")
@@ -184,9 +197,21 @@ func TestPageSlap(t *testing.T) {
 	if _, err := c.SlapRequest(t.Context(), slapRequest("second", release)); err != nil {
 		t.Fatal(err)
 	}
-	node("slapos.post.v0.compute_node_usage", d{"computer_guid": "COMP-1", "tioxml": `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>Resource consumptions</title><start_date/><stop_date/><reference>COMP-1</reference><currency/><payment_mode/><category/><arrow type="Administration"><source/><destination/></arrow><movement><resource>cpu</resource><title>CPU load</title><reference>COMP-1</reference><quantity>42.5</quantity><price>0</price><VAT/><category/></movement></transaction></journal>`})
+	node(
+		"slapos.post.v0.compute_node_usage",
+		d{
+			"computer_guid": "COMP-1",
+			"tioxml":        `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>Resource consumptions</title><start_date/><stop_date/><reference>COMP-1</reference><currency/><payment_mode/><category/><arrow type="Administration"><source/><destination/></arrow><movement><resource>cpu</resource><title>CPU load</title><reference>COMP-1</reference><quantity>42.5</quantity><price>0</price><VAT/><category/></movement></transaction></journal>`,
+		},
+	)
 	node(slap.NodeReportName, d{"computer_guid": "COMP-1", "compute_partition_list": []d{{"partition_id": "slappart0", "process_list": []d{{"name": "server-on-watch", "state": "RUNNING", "pid": 7,
-		"started": "2026-11-22T07:00:00Z", "cpu": 12.5, "memory": 3 << 20}, {"name": "once", "state": "EXITED"}}, "promise_list": []d{{"name": "url", "failed": true, "text": "no answer from it", "hours": "----00000000000000000939", "hours_until": "2026-11-22T08:00:00Z"}, {"name": "fine", "text": "ok"}}}}})
+		"started": "2026-11-22T07:00:00Z", "cpu": 12.5, "memory": 3 << 20}, {"name": "once", "state": "EXITED"}}, "promise_list": []d{
+		{
+			"name": "url", "failed": true, "text": "no answer from it", "hours": "----00000000000000000939",
+			"hours_until": "2026-11-22T08:00:00Z",
+		},
+		{"name": "fine", "text": "ok"},
+	}}}})
 	away.Store(true)
 	b.do(chromedp.Click(`//a[.="Instance trees"]`))
 	b.sees("the store does not answer")
@@ -196,7 +221,10 @@ func TestPageSlap(t *testing.T) {
 	b.do(chromedp.Click(`//a[.="Instance trees"]`))
 	b.sees("no place")
 	for _, view := range []struct{ name, path, sees string }{
-		{"trees", "/slap", "No place"}, {"tree", "/slap/instances/" + id, "the promise url failed"}, {"computer", "/slap/computers/COMP-1", "CPU load"}, {"computer-runs", "/slap/computers/COMP-1", "no answer from it"}, {"request", "/slap/request", "Where it may be"},
+		{"trees", "/slap", "No place"}, {"tree", "/slap/instances/" + id, "the promise url failed"},
+		{"computer", "/slap/computers/COMP-1", "CPU load"},
+		{"computer-runs", "/slap/computers/COMP-1", "no answer from it"},
+		{"request", "/slap/request", "Where it may be"},
 	} {
 		for _, how := range []struct {
 			name          string
@@ -210,7 +238,10 @@ func TestPageSlap(t *testing.T) {
 			b.sees(view.sees)
 			b.sees("live")
 			if view.name == "computer-runs" && how.name == "desk-light" {
-				b.until("the promise's last day", `/^Asked in 20 of 24 hours. Failed in 3, /.test(document.querySelector("[aria-label=Promises] svg.day")?.getAttribute("aria-label"))`)
+				b.until(
+					"the promise's last day",
+					`/^Asked in 20 of 24 hours. Failed in 3, /.test(document.querySelector("[aria-label=Promises] svg.day")?.getAttribute("aria-label"))`,
+				)
 			}
 			b.legible("slap " + view.name + " " + how.name)
 			b.shot("slap-" + view.name + "-" + how.name)

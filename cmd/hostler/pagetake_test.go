@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestPageTakes: on the page one takes what stands ready, and waits for what does not until one gives that up.
+// TestPageTakes: on the page one takes what stands ready, and waits for what does not until one
+// gives that up.
 func TestPageTakes(t *testing.T) {
 	_, b, c := pageAt(t)
 	b.until("a button", `document.querySelector("[aria-label='Take web']")`)
@@ -23,7 +24,8 @@ func TestPageTakes(t *testing.T) {
 	b.press("taken on the page\r")
 	b.sees("is yours.")
 	leases, err := c.Leases(t.Context(), compute.LeaseQuery{})
-	if err != nil || len(leases) != 1 || leases[0].Purpose != "taken on the page" || !strings.HasPrefix(string(leases[0].Instance), "web-") {
+	if err != nil || len(leases) != 1 || leases[0].Purpose != "taken on the page" ||
+		!strings.HasPrefix(string(leases[0].Instance), "web-") {
 		t.Fatalf("%+v, %v", leases, err)
 	}
 	b.until("one in use", webInUse+` === "1"`)
@@ -50,7 +52,8 @@ func TestPageTakes(t *testing.T) {
 	b.quiet("ERR_ABORTED", "canceled")
 }
 
-// TestPageSignsIn: a real browser goes to the provider's page and comes back as somebody, takes a lease as that, and signs out.
+// TestPageSignsIn: a real browser goes to the provider's page and comes back as somebody, takes a
+// lease as that, and signs out.
 func TestPageSignsIn(t *testing.T) {
 	chromium(t)
 	l := newLand(t, "allowed-domains = example.org\n")
@@ -60,7 +63,8 @@ func TestPageSignsIn(t *testing.T) {
 	b.sees("Token")
 	b.until("a way to the provider", `document.querySelector("a[href^='/login']")`)
 	b.shot("provider")
-	b.quiet("401", "Cross-Origin-Opener-Policy") // the name is no secure place, as it is without TLS
+	// the name is no secure place, as it is without TLS
+	b.quiet("401", "Cross-Origin-Opener-Policy")
 	b.do(chromedp.Click("a[href^='/login']"))
 	b.until("the provider's page", `document.querySelector("input[name=username]")`)
 	b.do(chromedp.Focus("input[name=username]"))

@@ -89,7 +89,8 @@ type namedUser struct {
 	asked time.Time
 }
 
-// userName is the name of a user of this machine. It is asked for with each request by the socket, and the machine reads a file for it.
+// userName is the name of a user of this machine. It is asked for with each request by the socket,
+// and the machine reads a file for it.
 func userName(uid int) string {
 	userNames.mu.Lock()
 	defer userNames.mu.Unlock()
@@ -111,7 +112,8 @@ func lookUserName(uid int) string {
 	return "uid-" + strconv.Itoa(uid)
 }
 
-// ownAlone reports whether a secret's file is its owner's alone, or one that root has given to our own group alone, as a cluster gives secrets to a pod's user.
+// ownAlone reports whether a secret's file is its owner's alone, or one that root has given to our
+// own group alone, as a cluster gives secrets to a pod's user.
 func ownAlone(info fs.FileInfo) bool {
 	perm := info.Mode().Perm()
 	if perm&0o077 == 0 {
@@ -126,7 +128,8 @@ func (a *app) token(file string) (string, error) {
 	if file == "" {
 		state, err := stateDir()
 		if err == nil {
-			err = os.MkdirAll(state, 0o700) // where the records are in a database nobody has made it yet
+			// where the records are in a database nobody has made it yet
+			err = os.MkdirAll(state, 0o700)
 		}
 		if err != nil {
 			return "", err
@@ -153,7 +156,8 @@ func (a *app) token(file string) (string, error) {
 	return text, err
 }
 
-// makeToken makes a token in a file, unless another controller of the same directory has made one meanwhile. It is there whole or not at all.
+// makeToken makes a token in a file, unless another controller of the same directory has made one
+// meanwhile. It is there whole or not at all.
 func makeToken(file string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".token-*") // for its owner alone
 	if err != nil {

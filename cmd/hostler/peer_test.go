@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTokenOfNewState: the first controller of a state whose records are in a database makes its directory for the token, and several that begin at once have the same.
+// TestTokenOfNewState: the first controller of a state whose records are in a database makes its
+// directory for the token, and several that begin at once have the same.
 func TestTokenOfNewState(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "a", "state")
 	t.Setenv("XDG_STATE_HOME", state)

@@ -11,15 +11,23 @@ import (
 
 // authorizing is the section [auth] of hostler.conf.
 type authorizing struct {
-	Admins       []string      `conf:"admins"`         // users who may do everything, besides the controller's own and root
-	TokenLife    time.Duration `conf:"token-life"`     // of tokens that ask for none; 0: 90 days
-	TokenMaxLife time.Duration `conf:"token-max-life"` // the longest that may be asked for; 0: 365 days
-	AuditKeep    time.Duration `conf:"audit-keep"`     // so long entries of the audit log are there; 0: 90 days
-	Requests     float64       `conf:"requests"`       // of one user, a second; 0: 1000; negative: without limit
-	RequestBurst int           `conf:"request-burst"`  // so many at once; 0: 2000
-	AtOnce       int           `conf:"at-once"`        // of one user that are being served, streams and those that wait among them; 0: 2000; negative: without limit
-	Failures     float64       `conf:"failures"`       // requests from one address that come with nothing that we know, a second; 0: 1; negative: without limit
-	FailureBurst int           `conf:"failure-burst"`  // so many at once; 0: 30
+	// users who may do everything, besides the controller's own and root
+	Admins    []string      `conf:"admins"`
+	TokenLife time.Duration `conf:"token-life"` // of tokens that ask for none; 0: 90 days
+	// the longest that may be asked for; 0: 365 days
+	TokenMaxLife time.Duration `conf:"token-max-life"`
+	// so long entries of the audit log are there; 0: 90 days
+	AuditKeep time.Duration `conf:"audit-keep"`
+	// of one user, a second; 0: 1000; negative: without limit
+	Requests     float64 `conf:"requests"`
+	RequestBurst int     `conf:"request-burst"` // so many at once; 0: 2000
+	// of one user that are being served, streams and those that wait among them; 0: 2000; negative:
+	// without limit
+	AtOnce int `conf:"at-once"`
+	// requests from one address that come with nothing that we know, a second; 0: 1; negative:
+	// without limit
+	Failures     float64 `conf:"failures"`
+	FailureBurst int     `conf:"failure-burst"` // so many at once; 0: 30
 	signingIn
 }
 
@@ -45,13 +53,17 @@ type people struct {
 // anybody is what everybody is where no projects are configured.
 var anybody = map[string]auth.Role{"": auth.User}
 
-// newPeople reads projects and administrators. strict: a project that cannot be read is an error; else nobody is in it.
+// newPeople reads projects and administrators. strict: a project that cannot be read is an error;
+// else nobody is in it.
 func newPeople(cfg *config.Config, strict bool) (*people, error) {
 	said, err := readAuthorizing(cfg)
 	if err != nil {
 		return nil, err
 	}
-	p := &people{admins: append([]string{userName(os.Geteuid()), userName(0)}, said.Admins...), projects: cfg.Projects, roles: map[string]map[string]auth.Role{}, only: map[string][]string{}}
+	p := &people{
+		admins: append([]string{userName(os.Geteuid()), userName(0)}, said.Admins...), projects: cfg.Projects,
+		roles: map[string]map[string]auth.Role{}, only: map[string][]string{},
+	}
 	for _, one := range cfg.Projects {
 		if one.Err != nil && strict {
 			return nil, configError(one.Err)
@@ -127,9 +139,15 @@ func (k *controller) openAuth() error {
 	if err != nil {
 		return err
 	}
-	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.Log})
+	k.tokens = auth.NewRing(
+		k.app.store,
+		auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.Log},
+	)
 	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.Log})
-	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures, FailureBurst: said.FailureBurst})
+	k.limits = auth.NewLimits(auth.LimitOptions{
+		Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures,
+		FailureBurst: said.FailureBurst,
+	})
 	for _, p := range k.now.Load().people.projects {
 		if p.Err != nil {
 			k.app.Log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)

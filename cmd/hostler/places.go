@@ -25,7 +25,8 @@ func home() (string, error) {
 	if !filepath.IsAbs(h) {
 		return "", term.Invalid(hint, "HOME is not set to a directory, so there is no place for the state")
 	}
-	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() { // as users of the system have it, on purpose
+	// as users of the system have it, on purpose
+	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return "", term.Invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
 	}
 	return h, nil
@@ -33,7 +34,8 @@ func home() (string, error) {
 
 // stateDir is the directory of what must not be lost. It is not made here.
 func stateDir() (string, error) {
-	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) { // a relative one is to be ignored, says its specification
+	// a relative one is to be ignored, says its specification
+	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}
 	h, err := home()
@@ -43,7 +45,8 @@ func stateDir() (string, error) {
 	return filepath.Join(h, ".local", "state", "hostler"), nil
 }
 
-// runtimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put a socket there could read what we send.
+// runtimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put
+// a socket there could read what we send.
 func runtimeDir() (string, error) {
 	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
 		return ownDir(filepath.Join(d, "hostler"))
@@ -80,7 +83,8 @@ func private(dir string) error {
 	return nil
 }
 
-// imagesHere is what a provider needs to find images: the user's home, and the store; "" where there is none.
+// imagesHere is what a provider needs to find images: the user's home, and the store; "" where
+// there is none.
 func imagesHere() (home, store string) {
 	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
 		home = h
@@ -94,8 +98,8 @@ func imagesHere() (home, store string) {
 // answersWord is the first of the words that start runAnswers.
 const answersWord = "answer-names"
 
-// atHome tells a sandbox what it has to know of this user: the home, our own directories, which no sandbox sees, one of ours in memory, if there is
-// one, and the store of images.
+// atHome tells a sandbox what it has to know of this user: the home, our own directories, which no
+// sandbox sees, one of ours in memory, if there is one, and the store of images.
 func atHome(o *sandbox.Options) {
 	if self, err := os.Executable(); err == nil {
 		o.Answers = []string{self, answersWord, "/etc/resolv.conf"}

@@ -40,7 +40,8 @@ func (a *app) plan(ctx context.Context, names []string) error {
 	}
 	views := []planView{}
 	for _, p := range plans {
-		if len(names) == 0 && p.Wanted == 0 && p.Have == 0 && len(p.Directives) == 0 && !p.Broken { // nothing is to be said of it
+		// nothing is to be said of it
+		if len(names) == 0 && p.Wanted == 0 && p.Have == 0 && len(p.Directives) == 0 && !p.Broken {
 			continue
 		}
 		if len(names) == 0 || slices.Contains(names, p.Source) {
@@ -135,7 +136,10 @@ func words(d directiveView, dry bool) string {
 }
 
 func viewPlan(p director.Plan) planView {
-	v := planView{Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Broken: p.Broken, Directives: []directiveView{}}
+	v := planView{
+		Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun,
+		Broken: p.Broken, Directives: []directiveView{},
+	}
 	for _, d := range p.Directives {
 		if d.Again { // nothing becomes of it
 			continue

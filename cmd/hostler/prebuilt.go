@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// prebuilt is a provider whose computers are made from an image that has their bundles on it already: the first builds it.
+// prebuilt is a provider whose computers are made from an image that has their bundles on it
+// already: the first builds it.
 type prebuilt struct {
 	compute.Provider
 	build       *building
@@ -22,7 +23,8 @@ type prebuilt struct {
 // Unwrap returns the provider that makes the computers.
 func (p *prebuilt) Unwrap() compute.Provider { return p.Provider }
 
-// Create makes a computer from the built image, unless another image than the source's own is asked for.
+// Create makes a computer from the built image, unless another image than the source's own is asked
+// for.
 func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if spec.Image == p.def.Image {
 		name, err := p.image(ctx, spec)
@@ -64,7 +66,8 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	return r.name(), err
 }
 
-// lateLog is a file that is opened when there is something to write. Any number of goroutines may write to it.
+// lateLog is a file that is opened when there is something to write. Any number of goroutines may
+// write to it.
 type lateLog struct {
 	open func() (*os.File, error)
 	mu   sync.Mutex

@@ -13,9 +13,11 @@ import (
 	"testing"
 )
 
-// programs is a directory with hostler and crcache to put before PATH, made as they are released: without C, and with the agent of this very tree in
-// it, whatever `make agents` left here. Tests that use sandboxes need that one, and so do those that run hundreds of processes: with the race
-// detector each start takes half a second, and these tests are about what is said and done; those of signals, labs and bad days keep it.
+// programs is a directory with hostler and crcache to put before PATH, made as they are released:
+// without C, and with the agent of this very tree in it, whatever `make agents` left here. Tests
+// that use sandboxes need that one, and so do those that run hundreds of processes: with the race
+// detector each start takes half a second, and these tests are about what is said and done; those
+// of signals, labs and bad days keep it.
 var programs = sync.OnceValues(func() (dir string, err error) {
 	if dir = os.Getenv("HOSTLER_TEST_PROGRAMS"); dir != "" { // root made them for us
 		return dir, nil
@@ -52,7 +54,8 @@ func goBuild(args ...string) error {
 	return nil
 }
 
-// freshAgent packs the agent of this tree as `make agents` does, and returns a file that makes `go build` see it in the place of others.
+// freshAgent packs the agent of this tree as `make agents` does, and returns a file that makes `go
+// build` see it in the place of others.
 func freshAgent(dir string) (overlay string, err error) {
 	overlay = filepath.Join(dir, "overlay")
 	if runtime.GOOS != "linux" { // the agent is a program of Linux

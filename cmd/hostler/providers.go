@@ -30,20 +30,28 @@ import (
 // site is what a provider is told beside its own keys.
 type site struct {
 	source, typ, installation string
-	dir                       string        // the source's own directory for what its provider keeps
-	images                    image.Limits  // of images that are unpacked
-	others                    *image.Others // how images are fetched that requests name; nil: as the owner's
-	requested                 bool          // instances are made by requests that say their image, or the source says it for all types: its section need not
+	// the source's own directory for what its provider keeps
+	dir    string
+	images image.Limits // of images that are unpacked
+	// how images are fetched that requests name; nil: as the owner's
+	others *image.Others
+	// instances are made by requests that say their image, or the source says it for all types: its
+	// section need not
+	requested bool
 }
 
 // kind is a type of source.
 type kind struct {
-	keys  func() []string                                                // of its section
-	check func(decode func(any) error) error                             // of their values, as far as they can be judged without opening anything
-	look  func(decode func(any) error, s site) (odd []string, err error) // at what they name on this machine: what may be meant so, and what is wrong. They are good
-	open  func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
-	slow  bool // cleaning and discarding take long enough to leave them to the keeper
-	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
+	keys func() []string // of its section
+	// of their values, as far as they can be judged without opening anything
+	check func(decode func(any) error) error
+	// at what they name on this machine: what may be meant so, and what is wrong. They are good
+	look func(decode func(any) error, s site) (odd []string, err error)
+	open func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
+	slow bool // cleaning and discarding take long enough to leave them to the keeper
+	// so does opening a connection: the keeper has it open already, or keeps it open for the next
+	// command
+	dear bool
 
 	here  bool // its computers are made on this machine, and have no GPUs
 	binds bool // the size in its section is the most that each computer gets, the owner's too
@@ -90,7 +98,8 @@ func kinds() map[string]kind {
 	return all
 }
 
-// examiners try the engines that make computers on this machine; each looks at what it can do here as this user.
+// examiners try the engines that make computers on this machine; each looks at what it can do here
+// as this user.
 func examiners() []func(context.Context) []compute.Finding {
 	return []func(context.Context) []compute.Finding{
 		func(ctx context.Context) []compute.Finding {
@@ -111,8 +120,11 @@ func examiners() []func(context.Context) []compute.Finding {
 	}
 }
 
-// open makes a kind of a constructor and of what puts the site into its Options, which can be checked without anything being opened.
-func open[O interface{ Check() error }, P compute.Provider](f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site)) kind {
+// open makes a kind of a constructor and of what puts the site into its Options, which can be
+// checked without anything being opened.
+func open[O interface{ Check() error }, P compute.Provider](
+	f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site),
+) kind {
 	return kind{
 		keys: func() []string { return config.Keys(new(O)) },
 		check: func(decode func(any) error) error {
@@ -149,7 +161,8 @@ func open[O interface{ Check() error }, P compute.Provider](f func(context.Conte
 	}
 }
 
-// sshKeys are the keys of a source of type ssh: crcache's ssh_host, or several hosts; a host is written as for ssh.
+// sshKeys are the keys of a source of type ssh: crcache's ssh_host, or several hosts; a host is
+// written as for ssh.
 type sshKeys struct {
 	SSHHost    []string      `conf:"ssh_host"`
 	Hosts      []string      `conf:"hosts"`
@@ -235,7 +248,8 @@ func typeNames() []string {
 	return names
 }
 
-// openExternal asks the executable hostler-source-TYPE to be the provider. References to secrets are followed here, at the last moment.
+// openExternal asks the executable hostler-source-TYPE to be the provider. References to secrets
+// are followed here, at the last moment.
 func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[string]string) (compute.Provider, error) {
 	o := exec.Options{Type: s.typ, Source: s.source, Installation: s.installation, Dir: s.dir, Settings: map[string]string{}}
 	for key, value := range settings {

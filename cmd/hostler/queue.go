@@ -25,7 +25,10 @@ func quotas(projects []*config.Project) func(string) pool.Project {
 	all := map[string]pool.Project{}
 	for _, p := range projects {
 		if p.Err == nil {
-			all[p.Name] = pool.Project{Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota), Limits: p.Limits}
+			all[p.Name] = pool.Project{
+				Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota),
+				Limits: p.Limits,
+			}
 		}
 	}
 	return func(name string) pool.Project { return all[name] }
@@ -104,8 +107,10 @@ var queueHeads = []string{"request", "source", "place", "count", "owner", "proje
 func queueRows(all []compute.Queued, now time.Time) [][]string {
 	rows := make([][]string, len(all))
 	for i, q := range all {
-		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count), term.Line(q.Owner), term.Line(q.Project),
-			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), cmp.Or(term.AboutDuration(q.Estimate), term.UnknownYet), term.Line(cmp.Or(q.Reason, q.Purpose))}
+		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count),
+			term.Line(q.Owner), term.Line(q.Project),
+			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(),
+			cmp.Or(term.AboutDuration(q.Estimate), term.UnknownYet), term.Line(cmp.Or(q.Reason, q.Purpose))}
 	}
 	return rows
 }

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestReadme plays the sessions of README.md and docs/: each line after "$ " is run by a shell, and what stands below it is what it prints. With
-// HOSTLER_UPDATE set the files are written anew with what it printed.
+// TestReadme plays the sessions of README.md and docs/: each line after "$ " is run by a shell, and
+// what stands below it is what it prints. With HOSTLER_UPDATE set the files are written anew with
+// what it printed.
 func TestReadme(t *testing.T) {
 	files, _ := filepath.Glob("../../docs/*.md")
 	for _, file := range append(files, "../../README.md") {
@@ -39,7 +40,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// playSessions runs the blocks marked console, each in a home of its own, and returns the text with what they printed.
+// playSessions runs the blocks marked console, each in a home of its own, and returns the text with
+// what they printed.
 func playSessions(t *testing.T, text string) string {
 	var out strings.Builder
 	var m *machine

@@ -23,7 +23,8 @@ import (
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
-// runs is where runs are recorded, with or without a controller: they are those of this user on this machine.
+// runs is where runs are recorded, with or without a controller: they are those of this user on
+// this machine.
 func runs() (*runlog.Log, error) {
 	dir, err := stateDir()
 	if err != nil {
@@ -32,10 +33,12 @@ func runs() (*runlog.Log, error) {
 	return &runlog.Log{Dir: filepath.Join(dir, "runs")}, nil
 }
 
-// notRecorded are the options that say nothing of the run itself, or that name what is there only now.
+// notRecorded are the options that say nothing of the run itself, or that name what is there only
+// now.
 var notRecorded = []string{"key", "directory", "debug", "help", "json"}
 
-// givenFlags are the options of a command line, one word each, so that it can be given again. Of variables only the names are in it.
+// givenFlags are the options of a command line, one word each, so that it can be given again. Of
+// variables only the names are in it.
 func givenFlags(cmd *cobra.Command) (out []string) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Changed || slices.Contains(notRecorded, f.Name) {
@@ -58,11 +61,13 @@ func givenFlags(cmd *cobra.Command) (out []string) {
 	return out
 }
 
-// beginRecord records that a run begins, before anything is asked of anybody. That it cannot be recorded stops no run.
+// beginRecord records that a run begins, before anything is asked of anybody. That it cannot be
+// recorded stops no run.
 func (r *runner) beginRecord(name string) error {
 	o := r.opt
 	rec := runlog.Record{
-		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, r.words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
+		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, r.words...), Flags: slices.Clone(o.given),
+		Owner: r.app.owner(), Started: r.started.Round(0),
 		Version: thisVersion().Version, Env: []string{}, Secrets: o.secrets, Key: o.key,
 	}
 	if rec.Directory, _ = os.Getwd(); rec.Directory != "" {
@@ -84,12 +89,14 @@ func (r *runner) beginRecord(name string) error {
 	run, _ := log.Begin(rec)
 	r.rec = &recording{Run: run, hidden: hidden, silent: r.settings.run.NoOutput || r.isShell()}
 	if err == nil && run.Err() == nil && log.Due(run.ID()) {
-		r.rec.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) }) // the next one tries again
+		// the next one tries again
+		r.rec.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) })
 	}
 	return r.bindKey()
 }
 
-// kindCancelled is the kind in the record of a run that was ended because another one of several had failed. It has not failed itself.
+// kindCancelled is the kind in the record of a run that was ended because another one of several
+// had failed. It has not failed itself.
 const kindCancelled = "cancelled"
 
 // endRecord records how it ended. cause: why its context has ended, if it has.
@@ -127,14 +134,18 @@ func (r *runner) endRecord(err, cause error) {
 	})
 	if r.opt.verbose {
 		rec := r.rec.Record()
-		_ = term.Printf(r.app.Err, "%s: %s: ended with %s after %s; %s; run %s\n", r.app.Program, orDash(rec.Instance), endOf(rec), took(rec), phaseWords(rec.Phases), rec.ID)
+		_ = term.Printf(
+			r.app.Err, "%s: %s: ended with %s after %s; %s; run %s\n", r.app.Program, orDash(rec.Instance), endOf(rec),
+			took(rec), phaseWords(rec.Phases), rec.ID,
+		)
 	}
 	if err := r.rec.Err(); err != nil && !r.begun.IsZero() && !r.app.Quiet {
 		_ = term.Printf(r.app.Err, "%s: the run goes on without its record: %v\n", r.app.Program, err)
 	}
 }
 
-// keepIt tells whether what was acquired for this run stays, as it failed, and says what to do with it.
+// keepIt tells whether what was acquired for this run stays, as it failed, and says what to do with
+// it.
 func (r *runner) keepIt(err error) bool {
 	if err == nil || !r.opt.keepFailed || !r.temporary {
 		return false
@@ -147,7 +158,10 @@ func (r *runner) keepIt(err error) bool {
 	}
 	name := handle(r.lease)
 	again := "hostler rerun " + r.rec.ID() + " --on " + name
-	_ = term.Printf(r.app.Err, "%s: the command failed, and %s is kept%s:\n  hostler shell %s\n  %s\n  hostler release %s\n", r.app.Program, r.instance.ID, until, name, again, name)
+	_ = term.Printf(
+		r.app.Err, "%s: the command failed, and %s is kept%s:\n  hostler shell %s\n  %s\n  hostler release %s\n",
+		r.app.Program, r.instance.ID, until, name, again, name,
+	)
 	return true
 }
 
@@ -159,7 +173,8 @@ func (r *runner) noteLease() {
 	})
 }
 
-// recordCommand records what is run, as it begins. Where the command is to be run once, by its key, it must not run if that cannot be recorded.
+// recordCommand records what is run, as it begins. Where the command is to be run once, by its key,
+// it must not run if that cannot be recorded.
 func (r *runner) recordCommand(env map[string]string) error {
 	if r.rec == nil {
 		return nil
@@ -220,8 +235,9 @@ func (r *recording) endOutputs() {
 	}
 }
 
-// join leads what the command writes to where ours goes, and into the record. bare: it gets our own terminal as it is, as commands of this machine do, and
-// keeps the order of both outputs where these are one file.
+// join leads what the command writes to where ours goes, and into the record. bare: it gets our own
+// terminal as it is, as commands of this machine do, and keeps the order of both outputs where
+// these are one file.
 func (r *runner) join(cmd *compute.Command, bare bool) {
 	to := func(w io.Writer, name, known string) io.Writer {
 		if bare && (r.rec == nil || term.IsTerminal(w)) {
@@ -274,7 +290,8 @@ func (r *runner) recorded() string {
 // ownKinds are the kinds of the statuses that are told where they come about.
 var ownKinds = map[term.Exit]string{term.ExitTimeout: "timeout", term.ExitMissing: "missing"}
 
-// gitHead is the commit that is checked out in a directory, "" where there is none. No git is started for it.
+// gitHead is the commit that is checked out in a directory, "" where there is none. No git is
+// started for it.
 func gitHead(dir string) string {
 	for {
 		at := filepath.Join(dir, ".git")

@@ -91,7 +91,8 @@ func mostMemory(t *testing.T, pid int) int64 {
 	return n << 10
 }
 
-// TestRunSlowReader: a command that writes faster than anybody reads waits, in bounded memory, and everything arrives.
+// TestRunSlowReader: a command that writes faster than anybody reads waits, in bounded memory, and
+// everything arrives.
 func TestRunSlowReader(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("/proc: only Linux tells the most memory of a process")
@@ -145,7 +146,8 @@ func TestRunSlowReader(t *testing.T) {
 	}
 }
 
-// TestSecretsUnseen: while a command runs, the value of a secret is in no process's arguments, and after it in no file of ours.
+// TestSecretsUnseen: while a command runs, the value of a secret is in no process's arguments, and
+// after it in no file of ours.
 func TestSecretsUnseen(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("/proc: only Linux shows what processes were called with")

@@ -34,11 +34,14 @@ type recorderNews struct {
 	Hide []string `json:"hide"` // values that are not recorded
 }
 
-// newRecorder is the process that stays with a run that outlives its client: it records what that writes and how it ends, says meanwhile that its lease is
-// used, and gives that back where it was acquired for the run. One that is killed is started again by the next command that asks about the run.
+// newRecorder is the process that stays with a run that outlives its client: it records what that
+// writes and how it ends, says meanwhile that its lease is used, and gives that back where it was
+// acquired for the run. One that is killed is started again by the next command that asks about the
+// run.
 func newRecorder(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "recorder RUN", Short: "Record a run that goes on without its client", Example: "  hostler recorder last", Hidden: true, Args: cobra.ExactArgs(1),
+		Use: "recorder RUN", Short: "Record a run that goes on without its client", Example: "  hostler recorder last",
+		Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var news recorderNews
 			known := json.NewDecoder(io.LimitReader(a.In, 16<<20)).Decode(&news) == nil
@@ -54,7 +57,8 @@ func (a *app) startRecorder(run string, hide []string, known bool) error {
 		return err
 	}
 	cmd := exec.Command(words[0], slices.Concat(words[1:], []string{"recorder", run})...)
-	cmd.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool { // it is part of no run
+	// it is part of no run
+	cmd.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
 	})
@@ -85,7 +89,8 @@ func (a *app) tendHeld(all []runlog.Record) {
 	}
 	for _, rec := range all {
 		if rec.State == runlog.Held && !log.Recorded(rec.ID) {
-			_ = a.startRecorder(rec.ID, nil, len(rec.Secrets) == 0) // else the next command tries it
+			// else the next command tries it
+			_ = a.startRecorder(rec.ID, nil, len(rec.Secrets) == 0)
 		}
 	}
 }
@@ -157,7 +162,8 @@ type recorder struct {
 	had [2]int64
 }
 
-// stay is with the run until it has ended. The error is of kind ErrLost where nobody will ever know how it ended.
+// stay is with the run until it has ended. The error is of kind ErrLost where nobody will ever know
+// how it ended.
 func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 	pause, since := lostPause, time.Time{}
 	for {
@@ -210,7 +216,8 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	conn, _, err := k.connect(ctx)
 	if err != nil {
 		if errors.Is(err, compute.ErrNotFound) {
-			err = &compute.Error{Kind: compute.ErrUnavailable, Err: err} // the instance; of that the lease's end tells
+			// the instance; of that the lease's end tells
+			err = &compute.Error{Kind: compute.ErrUnavailable, Err: err}
 		}
 		return exit, false, err
 	}
@@ -226,7 +233,8 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	return exit, true, k.endOf(ctx, err)
 }
 
-// endOf is why contact to a run was lost, by what the connection said: where its lease has ended it is that, unless that was for its computer's end.
+// endOf is why contact to a run was lost, by what the connection said: where its lease has ended it
+// is that, unless that was for its computer's end.
 func (k *recorder) endOf(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	if cause == nil {

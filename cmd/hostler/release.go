@@ -135,10 +135,14 @@ func (a *app) sayStay(nodes []string) {
 	if more := len(nodes) - most; more > 0 {
 		words += fmt.Sprintf(" and %d more", more)
 	}
-	_ = term.Printf(a.Err, "%s: %s: deployed, so kept: `hostler destroy` takes nodes by name, --deployed all of yours\n", a.Program, term.Line(words))
+	_ = term.Printf(
+		a.Err, "%s: %s: deployed, so kept: `hostler destroy` takes nodes by name, --deployed all of yours\n", a.Program,
+		term.Line(words),
+	)
 }
 
-// before looks at what a name means before it is given back. What is held is not: that takes a word that says so.
+// before looks at what a name means before it is given back. What is held is not: that takes a word
+// that says so.
 func (a *app) before(ctx context.Context, engine engine, name compute.ID, opt compute.ReleaseOptions) (releasedView, error) {
 	i, l, err := engine.Resolve(ctx, string(name))
 	v := releasedView{Name: string(name), Instance: string(name), Already: l == nil && !opt.Discard}
@@ -150,7 +154,10 @@ func (a *app) before(ctx context.Context, engine engine, name compute.ID, opt co
 	default:
 		v.Instance = string(i.ID)
 		if i.State == compute.Held && !opt.Discard {
-			return v, &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("it is held"), Hint: "`hostler discard " + v.Instance + "` ends that"}
+			return v, &compute.Error{
+				ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("it is held"),
+				Hint: "`hostler discard " + v.Instance + "` ends that",
+			}
 		}
 	}
 	return v, nil
@@ -193,7 +200,8 @@ func withBehind(ctx context.Context, engine engine, names []compute.ID) []comput
 	return out
 }
 
-// atRest waits for instances that others clean or unmake at the moment, and returns an error for each that is neither clean nor gone then.
+// atRest waits for instances that others clean or unmake at the moment, and returns an error for
+// each that is neither clean nor gone then.
 func (a *app) atRest(ctx context.Context, engine engine, ids []compute.ID) error {
 	var errs []error
 	for _, id := range ids {
@@ -219,12 +227,18 @@ func (a *app) atRest(ctx context.Context, engine engine, ids []compute.ID) error
 
 // unrest says what keeps an instance from being clean or gone.
 func unrest(i compute.Instance) error {
-	e := &compute.Error{ID: i.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("it is %s still", i.State), Hint: "it is tried again; `hostler status -v` shows how it stands"}
+	e := &compute.Error{
+		ID: i.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("it is %s still", i.State),
+		Hint: "it is tried again; `hostler status -v` shows how it stands",
+	}
 	if i.Reason != "" {
 		e.Err = fmt.Errorf("it is %s still: %s", i.State, i.Reason)
 	}
 	if wait := time.Until(i.Retry); wait > 0 {
-		e.Hint = fmt.Sprintf("it is tried again, in %s or later; `hostler discard %s` tries it at once", term.ShortDuration(wait.Round(time.Second)), i.ID)
+		e.Hint = fmt.Sprintf(
+			"it is tried again, in %s or later; `hostler discard %s` tries it at once",
+			term.ShortDuration(wait.Round(time.Second)), i.ID,
+		)
 	}
 	return e
 }

@@ -45,7 +45,11 @@ the one that is asked reads its own files.`,
 				_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, term.Line(w))
 			}
 			if out.Several {
-				_ = term.Printf(a.Err, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.Program)
+				_ = term.Printf(
+					a.Err,
+					"%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n",
+					a.Program,
+				)
 			}
 			var broken []error
 			for _, p := range out.Broken {
@@ -56,7 +60,8 @@ the one that is asked reads its own files.`,
 	}
 }
 
-// reload reads the configuration anew. One that cannot be read changes nothing; of a source that is broken the last good definition stays.
+// reload reads the configuration anew. One that cannot be read changes nothing; of a source that is
+// broken the last good definition stays.
 func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,7 +75,8 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err != nil {
 		return out, err
 	}
-	mark, faults := b.mark, faultsOf(cfg) // what is applied from here on has another mark, and is taken up after this
+	// what is applied from here on has another mark, and is taken up after this
+	mark, faults := b.mark, faultsOf(cfg)
 	keepGood(k.now.Load().cfg, cfg, faults)
 	engine, err := b.embedded(ctx)
 	if err != nil {
@@ -149,8 +155,9 @@ func (k *controller) tellFaults(faults []*fault) {
 	}
 }
 
-// keepGood has sources that are broken now go on as they were when they were read before. Not so where the user has to approve of what is new, or where what a
-// pool took from may not be there any more.
+// keepGood has sources that are broken now go on as they were when they were read before. Not so
+// where the user has to approve of what is new, or where what a pool took from may not be there any
+// more.
 func keepGood(was, now *config.Config, faults []*fault) {
 	for _, f := range faults {
 		old, err := was.Source(f.source)

@@ -18,11 +18,13 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 )
 
-// idleBound is how long a lease lives on whose process is not there to say that it uses it, where the controller cannot see the process by itself.
+// idleBound is how long a lease lives on whose process is not there to say that it uses it, where
+// the controller cannot see the process by itself.
 const idleBound = 30 * time.Second
 
-// bind has a lease end with a process of this machine. A controller elsewhere cannot see that: there the lease ends when nobody has said for a while that
-// it is used, and as long as the process lives it is said.
+// bind has a lease end with a process of this machine. A controller elsewhere cannot see that:
+// there the lease ends when nobody has said for a while that it is used, and as long as the process
+// lives it is said.
 func (a *app) bind(req *compute.Request, pid int) error {
 	if a.remote != nil && !a.self.Here {
 		if req.Idle <= 0 || req.Idle > idleBound {
@@ -35,7 +37,8 @@ func (a *app) bind(req *compute.Request, pid int) error {
 	return err
 }
 
-// defaultIdle says how long a lease may be unused where neither the request nor its source says so. The engine in this process is told another way.
+// defaultIdle says how long a lease may be unused where neither the request nor its source says so.
+// The engine in this process is told another way.
 func (a *app) defaultIdle(req *compute.Request, idle time.Duration) {
 	if a.remote == nil || req.Idle != 0 {
 		return
@@ -45,7 +48,8 @@ func (a *app) defaultIdle(req *compute.Request, idle time.Duration) {
 	}
 }
 
-// standFor starts a process that says, as long as another one lives, that leases are used; then it gives them back.
+// standFor starts a process that says, as long as another one lives, that leases are used; then it
+// gives them back.
 func (a *app) standFor(p compute.Process, leases []compute.Lease) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -78,7 +82,8 @@ func (a *app) standFor(p compute.Process, leases []compute.Lease) error {
 func newStand(a *app) *cobra.Command {
 	var p compute.Process
 	cmd := &cobra.Command{
-		Use: "stand LEASE...", Short: "Say that leases are used while a process lives", Example: "  hostler stand --pid 4711 --start 17 LEASE", Hidden: true, Args: cobra.MinimumNArgs(1),
+		Use: "stand LEASE...", Short: "Say that leases are used while a process lives",
+		Example: "  hostler stand --pid 4711 --start 17 LEASE", Hidden: true, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.stand(cmd.Context(), p, args) },
 	}
 	cmd.Flags().IntVar(&p.PID, "pid", 0, "the process `N`")
@@ -91,7 +96,8 @@ const (
 	standSay  = idleBound / 4
 )
 
-// stand says that leases are used, and gives them back when the process has ended. It ends with the last lease.
+// stand says that leases are used, and gives them back when the process has ended. It ends with the
+// last lease.
 func (a *app) stand(ctx context.Context, p compute.Process, leases []string) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()

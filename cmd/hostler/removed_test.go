@@ -8,11 +8,18 @@ import (
 	"testing"
 )
 
-// TestRemovedSources: a controller discards what stands ready of a source whose file is taken away, or which is pruned; what somebody has stays until he gives it back.
+// TestRemovedSources: a controller discards what stands ready of a source whose file is taken away,
+// or which is pruned; what somebody has stays until he gives it back.
 func TestRemovedSources(t *testing.T) {
-	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\nspare = 2\n", "sources/stays/source.conf": "type = fake\nspare = 1\n"})
+	o := newYard(
+		t,
+		map[string]string{"sources/web/source.conf": "type = fake\nspare = 2\n", "sources/stays/source.conf": "type = fake\nspare = 1\n"},
+	)
 	set := filepath.Join(o.dir, "set", "sources", "api")
-	if err := errors.Join(os.MkdirAll(set, 0o700), os.WriteFile(filepath.Join(set, "source.conf"), []byte("type = fake\nspare = 1\n"), 0o600)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(set, 0o700),
+		os.WriteFile(filepath.Join(set, "source.conf"), []byte("type = fake\nspare = 1\n"), 0o600),
+	); err != nil {
 		t.Fatal(err)
 	}
 	o.serve()

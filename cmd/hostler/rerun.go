@@ -71,13 +71,18 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	return root.ExecuteContext(ctx)
 }
 
-// againWords is the command line that does the same again. env are the values that are given now; on is where, "" as it was.
+// againWords is the command line that does the same again. env are the values that are given now;
+// on is where, "" as it was.
 func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 	if rec.Verb != "run" && rec.Verb != "shell" {
 		return nil, term.Invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
 	}
-	if len(rec.Secrets) > 0 && slices.ContainsFunc(slices.Concat(rec.Args, rec.Flags), func(w string) bool { return strings.Contains(w, redact.Mark) }) {
-		return nil, term.Invalid("hostler runs show "+rec.ID, "rerun %s: a secret was among the words of its command line, which are not kept", rec.ID)
+	if len(rec.Secrets) > 0 &&
+		slices.ContainsFunc(slices.Concat(rec.Args, rec.Flags), func(w string) bool { return strings.Contains(w, redact.Mark) }) {
+		return nil, term.Invalid(
+			"hostler runs show "+rec.ID,
+			"rerun %s: a secret was among the words of its command line, which are not kept", rec.ID,
+		)
 	}
 	given := map[string]bool{}
 	for _, e := range env {
@@ -103,7 +108,11 @@ func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 		words = append(words, f)
 	}
 	if len(missing) > 0 {
-		return nil, term.Invalid("hostler rerun "+rec.ID+" -e "+missing[0]+"=...", "rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID, strings.Join(missing, ", "))
+		return nil, term.Invalid(
+			"hostler rerun "+rec.ID+" -e "+missing[0]+"=...",
+			"rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID,
+			strings.Join(missing, ", "),
+		)
 	}
 	for _, e := range env {
 		words = append(words, "--env="+e)

@@ -22,13 +22,18 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that ask for leases, and that say what sources, bundles and projects there are.
+// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that
+// ask for leases, and that say what sources, bundles and projects there are.
 type resourcing struct {
-	Namespaces []string `conf:"namespaces"` // NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
-	Apply      []string `conf:"apply"`      // namespaces whose sources, bundles and projects are applied
-	Kubeconfig string   `conf:"kubeconfig"` // a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
-	Context    string   `conf:"context"`
-	Show       int      `conf:"show"` // so many leases that were made otherwise are shown as objects
+	// NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
+	Namespaces []string `conf:"namespaces"`
+	// namespaces whose sources, bundles and projects are applied
+	Apply []string `conf:"apply"`
+	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	Kubeconfig string `conf:"kubeconfig"`
+	Context    string `conf:"context"`
+	// so many leases that were made otherwise are shown as objects
+	Show int `conf:"show"`
 
 	projects map[string]string // by namespace
 }
@@ -78,8 +83,8 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 // idle: no objects are read.
 func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 
-// keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so and we direct, until ctx ends. They come in by the handler that all
-// others come in by.
+// keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so
+// and we direct, until ctx ends. They come in by the handler that all others come in by.
 func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 	t := &turn{place: resourcePlace}
 	defer t.end()
@@ -99,7 +104,10 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 			end()
 			end, wake, does = func() {}, func() {}, o
 			if !o.idle() {
-				k.app.Log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied", strings.Join(o.Apply, ","))
+				k.app.Log.Info(
+					"doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied",
+					strings.Join(o.Apply, ","),
+				)
 				end, wake = k.beginResources(o, handler)
 			}
 		}
@@ -124,14 +132,17 @@ func (k *controller) leadsBy(t *turn) bool {
 	return t.has(k.app.store)
 }
 
-// beginResources begins; end ends it, and waits for that. wake is for when there may be sources that were not there.
+// beginResources begins; end ends it, and waits for that. wake is for when there may be sources
+// that were not there.
 func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
 	l := &innerDoor{conns: make(chan net.Conn), closed: make(chan struct{})}
 	log := k.app.Log
 	r := resource.New(resource.Options{
-		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show, Installation: k.app.store.Installation(), Log: log, Step: failpoint,
+		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
+		Installation: k.app.store.Installation(), Log: log, Step: failpoint,
 		Sets: slices.Clone(o.Apply),
-		Applier: func(namespace, reason string) (resource.Applier, error) { // from afar: what would run here is refused
+		// from afar: what would run here is refused
+		Applier: func(namespace, reason string) (resource.Applier, error) {
 			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
 			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
 		},
@@ -147,7 +158,11 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 	go func() { defer close(ran); r.Run(ctx) }()
 	go func() {
 		defer close(served)
-		_ = server.Serve(serving, &http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}, l, grace)
+		_ = server.Serve(
+			serving,
+			&http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+			l, grace,
+		)
 	}()
 	return func() {
 		cancel()

@@ -44,11 +44,20 @@ type resultOptions struct {
 
 func (o *resultOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&o.junit, "junit", nil, "read the reports of tests that match `GLOB` and that the command wrote, and show what failed; may be repeated")
+	f.StringArrayVar(
+		&o.junit, "junit", nil,
+		"read the reports of tests that match `GLOB` and that the command wrote, and show what failed; may be repeated",
+	)
 	f.BoolVar(&o.failTests, "fail-on-test-failures", false, "exit with 1 if a test failed, though the command went well")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "bring back the files that match `GLOB` and that the command wrote; may be repeated")
-	f.StringArrayVar(&o.onFailure, "artifact-on-failure", nil, "bring back the files that match `GLOB`, if the command failed or its time had passed; may be repeated")
-	f.StringArrayVar(&o.require, "require", nil, "bring back the files that match `GLOB`, and exit with 122 if there is none though the command went well; may be repeated")
+	f.StringArrayVar(
+		&o.onFailure, "artifact-on-failure", nil,
+		"bring back the files that match `GLOB`, if the command failed or its time had passed; may be repeated",
+	)
+	f.StringArrayVar(
+		&o.require, "require", nil,
+		"bring back the files that match `GLOB`, and exit with 122 if there is none though the command went well; may be repeated",
+	)
 	f.StringArrayVar(&o.get, "get", nil, "copy a file there to one here, `REMOTE=LOCAL`, whoever wrote it; may be repeated")
 }
 
@@ -79,7 +88,8 @@ func newResults(o resultOptions, s resultsSection) (w results, err error) {
 		option string
 		globs  []string
 	}{
-		{&w.junit, "--junit", o.junit}, {&w.junit, "[results] junit", s.JUnit}, {&w.artifacts, "--artifact", o.artifacts}, {&w.artifacts, "[results] artifacts", s.Artifacts},
+		{&w.junit, "--junit", o.junit}, {&w.junit, "[results] junit", s.JUnit},
+		{&w.artifacts, "--artifact", o.artifacts}, {&w.artifacts, "[results] artifacts", s.Artifacts},
 		{&w.onFailure, "--artifact-on-failure", o.onFailure}, {&w.require, "--require", o.require},
 	} {
 		for _, g := range list.globs {
@@ -115,7 +125,8 @@ func newResults(o resultOptions, s resultsSection) (w results, err error) {
 	return w, nil
 }
 
-// landing is the file that something is copied to: in a directory it has the name that it has there.
+// landing is the file that something is copied to: in a directory it has the name that it has
+// there.
 func landing(local, remote string) (string, error) {
 	info, err := os.Stat(local)
 	if err == nil && info.IsDir() || strings.HasSuffix(local, "/") {
@@ -143,13 +154,15 @@ func landing(local, remote string) (string, error) {
 
 // harvest is what a run brings back.
 type harvest struct {
-	want    results
-	before  *collect.Listing // what there was before the command, of that which it may make; nil: nobody asks
-	report  *junit.Report    // what the reports of tests say; nil: none was asked for
-	reports int              // so many
+	want results
+	// what there was before the command, of that which it may make; nil: nobody asks
+	before  *collect.Listing
+	report  *junit.Report // what the reports of tests say; nil: none was asked for
+	reports int           // so many
 }
 
-// look notes which files are there before the command, so that what it wrote is told from what was there.
+// look notes which files are there before the command, so that what it wrote is told from what was
+// there.
 func (r *runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Command) (*collect.Listing, error) {
 	patterns := slices.Concat(r.back.want.junit, r.back.want.artifacts, r.back.want.onFailure, r.back.want.require)
 	if len(patterns) == 0 {
@@ -163,7 +176,8 @@ func (r *runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Comma
 	return l, err
 }
 
-// collect brings back what the command made, and says how the run ended with that. A problem here is a warning, unless something was required.
+// collect brings back what the command made, and says how the run ended with that. A problem here
+// is a warning, unless something was required.
 func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, err error) error {
 	var own term.Exit
 	if !r.back.want.any() || r.begun.IsZero() || err != nil && !errors.As(err, &own) {
@@ -213,7 +227,10 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	case err == nil && whole.Err() != nil:
 		return whole.Err()
 	case err == nil && len(c.missing) > 0:
-		_ = term.Printf(r.app.Err, "%s: %s: the command went well, and this is missing: %s\n", r.app.Program, r.instance.ID, term.Line(strings.Join(c.missing, ", ")))
+		_ = term.Printf(
+			r.app.Err, "%s: %s: the command went well, and this is missing: %s\n", r.app.Program, r.instance.ID,
+			term.Line(strings.Join(c.missing, ", ")),
+		)
 		return term.Exit(term.ExitMissing)
 	case err == nil && r.back.want.failTests && c.report != nil && !c.report.OK():
 		return term.Exit(1)
@@ -267,7 +284,10 @@ func (c *collection) read(ctx context.Context, files []collect.File) {
 	left := int64(maxReportBytes)
 	for _, f := range files {
 		if left -= f.Size; left < 0 {
-			c.warn("%s and what comes after it is not read: the reports of tests have more than %d MiB together", f.Path, maxReportBytes>>20)
+			c.warn(
+				"%s and what comes after it is not read: the reports of tests have more than %d MiB together", f.Path,
+				maxReportBytes>>20,
+			)
 			return
 		}
 		var text bytes.Buffer

@@ -44,7 +44,8 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	err = a.Interrupted(err, "")
-	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" { // the option may stand behind the one that is wrong
+	// the option may stand behind the one that is wrong
+	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" {
 		own, _, _ := cutWords(args, "--")
 		a.JSON = a.JSON || slices.Contains(own, "--json")
 	}
@@ -68,7 +69,8 @@ func cutWords(words []string, sep string) (before, after []string, found bool) {
 	return words, nil, false
 }
 
-// usageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind and a hint.
+// usageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind
+// and a hint.
 func (a *app) usageError(cmd *cobra.Command, err error) error {
 	text := strings.TrimSuffix(strings.SplitN(err.Error(), "\n", 2)[0], ".")
 	if name, ok := strings.CutPrefix(text, "unknown command "); ok {
@@ -80,7 +82,10 @@ func (a *app) usageError(cmd *cobra.Command, err error) error {
 		if least, n := leadingNumber(limits), leadingNumber(received); n < least && !strings.Contains(limits, "at most") {
 			what = "something is missing"
 		}
-		return term.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		return term.Invalid(
+			"hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what,
+			strings.TrimSuffix(cmd.UseLine(), " [flags]"),
+		)
 	}
 	if strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
 		return term.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
@@ -136,7 +141,8 @@ func newHelp() *cobra.Command {
 	}
 }
 
-// newRoot makes the tree of commands. It opens nothing: what a command needs is opened when it runs.
+// newRoot makes the tree of commands. It opens nothing: what a command needs is opened when it
+// runs.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "hostler",
@@ -174,7 +180,10 @@ func newRoot(a *app) *cobra.Command {
 	p.StringVar(&a.flags.controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
 	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
 	p.StringVar(&a.flags.project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
-	p.StringVar(&a.flags.reason, "reason", "", "say why, in `WORDS` that the controller's audit log keeps; $HOSTLER_REASON unless it is said")
+	p.StringVar(
+		&a.flags.reason, "reason", "",
+		"say why, in `WORDS` that the controller's audit log keeps; $HOSTLER_REASON unless it is said",
+	)
 	_ = root.RegisterFlagCompletionFunc("project", a.completeProjects)
 	p.StringVar(&a.flags.ca, "ca", "", "trust the authority in `FILE` for the certificate of --controller; $HOSTLER_CA unless it is said")
 	_ = root.MarkPersistentFlagFilename("ca")
@@ -183,13 +192,20 @@ func newRoot(a *app) *cobra.Command {
 	_ = root.MarkPersistentFlagDirname("directory")
 	_ = root.MarkPersistentFlagDirname("config")
 
-	root.AddGroup(&cobra.Group{ID: "use", Title: "Use computers:"}, &cobra.Group{ID: "keep", Title: "Keep them:"}, &cobra.Group{ID: "set", Title: "Set up and look:"})
+	root.AddGroup(
+		&cobra.Group{ID: "use", Title: "Use computers:"}, &cobra.Group{ID: "keep", Title: "Keep them:"},
+		&cobra.Group{ID: "set", Title: "Set up and look:"},
+	)
 	for group, commands := range map[string][]func(*app) *cobra.Command{
-		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud, newSlapos,
+		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab,
+			newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud, newSlapos,
 			newRuns, newLogs, newRerun, newAttach, newJob},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newNode, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newBundle, newApply, newDiff, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},
-		"":     {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
+		"set": {
+			newSource, newBundle, newApply, newDiff, newImage, newConfig, newTrust, newDoctor, newServe, newReload,
+			newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion,
+		},
+		"": {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
 	} {
 		for _, make := range commands {
 			cmd := make(a)
@@ -246,7 +262,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	} else if strings.HasPrefix(text, "unknown shorthand flag: ") {
 		text = strings.Replace(text, "unknown shorthand flag: ", "unknown option ", 1)
 	}
-	if before, _, ours := strings.Cut(text, ": strconv."); ours { // invalid argument "x" for "--cores" flag: strconv...
+	// invalid argument "x" for "--cores" flag: strconv...
+	if before, _, ours := strings.Cut(text, ": strconv."); ours {
 		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
 		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + " is not a number that it takes"
 	}

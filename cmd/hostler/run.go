@@ -98,8 +98,14 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
 	o.many.flags(cmd)
 	cmd.Flags().BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
-	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print the id of the run, and do not wait; hostler attach goes on with it")
-	cmd.Flags().StringVar(&o.key, "key", "", "run this once, however often it is asked for with `KEY`: the same again is told what came of it, or waits for that; another run with that key is refused. Until a day after its end")
+	cmd.Flags().BoolVar(
+		&o.detach, "detach", false,
+		"start the command, print the id of the run, and do not wait; hostler attach goes on with it",
+	)
+	cmd.Flags().StringVar(
+		&o.key, "key", "",
+		"run this once, however often it is asked for with `KEY`: the same again is told what came of it, or waits for that; another run with that key is refused. Until a day after its end",
+	)
 	return cmd
 }
 
@@ -108,7 +114,10 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.dir, "cwd", "", "start in `DIR` on the instance")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set `NAME=VALUE` there, or send the value of NAME here; may be repeated")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "set the variables of `FILE` there, lines of NAME=VALUE; may be repeated")
-	f.StringArrayVar(&o.secrets, "secret", nil, "send the variable `NAME`, or NAME=REFERENCE (env:, file:, command:), whose value is not recorded; may be repeated")
+	f.StringArrayVar(
+		&o.secrets, "secret", nil,
+		"send the variable `NAME`, or NAME=REFERENCE (env:, file:, command:), whose value is not recorded; may be repeated",
+	)
 	f.Var(&o.timeout, "timeout", "kill the command after so long")
 	f.StringVar(&o.user, "user", "", "run as the user `NAME`")
 	f.StringVar(&o.stdin, "stdin", "", "read standard input from `FILE`; none: there is none")
@@ -174,8 +183,8 @@ func helpIf(cmd *cobra.Command, ask bool) error {
 	return cmd.Help()
 }
 
-// splitRun tells the NAME from the command. Options may stand before and after NAME; what follows the command's first word or -- is the
-// command's own.
+// splitRun tells the NAME from the command. Options may stand before and after NAME; what follows
+// the command's first word or -- is the command's own.
 func splitRun(cmd *cobra.Command, args []string) (name string, words []string, err error) {
 	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
 		return "", args, nil
@@ -232,7 +241,10 @@ func scriptWords(script string, words []string) []string {
 
 // claim is how the options want their instance.
 func (o *runOptions) claim() claimOptions {
-	return claimOptions{want: o.want, keep: o.keep, keepFailed: o.keepFailed, outlives: o.detach, any: o.any, describe: o.report != "", raw: o.tty}
+	return claimOptions{
+		want: o.want, keep: o.keep, keepFailed: o.keepFailed, outlives: o.detach, any: o.any, describe: o.report != "",
+		raw: o.tty,
+	}
 }
 
 // input opens what the command reads.

@@ -20,7 +20,8 @@ var bindWhere = map[string]string{
 	"ironic":    "its computers are elsewhere",
 }
 
-// bindTree has the working tree itself be where the run is, and returns the name of the source that makes such a computer. There is no copy of the tree.
+// bindTree has the working tree itself be where the run is, and returns the name of the source that
+// makes such a computer. There is no copy of the tree.
 func (r *runner) bindTree(name string) (string, error) {
 	a, o := r.app, r.opt
 	if r.bind == "" {
@@ -53,7 +54,10 @@ func (r *runner) bindTree(name string) (string, error) {
 		if name == "" {
 			return "", configError(err)
 		}
-		return refuse("no source of this machine has this name, and what stands there already cannot be shown the tree", "name the source that it is to be made by; --sync without --bind sends a copy")
+		return refuse(
+			"no source of this machine has this name, and what stands there already cannot be shown the tree",
+			"name the source that it is to be made by; --sync without --bind sends a copy",
+		)
 	}
 	if s.Err != nil {
 		return "", configError(s.Err)
@@ -121,9 +125,15 @@ func (o *runOptions) bindMode() (string, error) {
 	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":
 		return "", term.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
 	case s.clean || s.fresh || s.own || s.delete || o.tree.large || o.tree.git != "":
-		return "", term.Invalid("", "--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one")
+		return "", term.Invalid(
+			"",
+			"--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one",
+		)
 	case o.keep || o.keepFailed || o.detach || o.want.name != "" || o.many.wanted() || o.tree.plan:
-		return "", term.Invalid("", "--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan")
+		return "", term.Invalid(
+			"",
+			"--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan",
+		)
 	}
 	return s.bind, nil
 }

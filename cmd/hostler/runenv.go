@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// environment is what goes along with a command. local has the caller's own already; elsewhere nothing does but what makes programs speak
-// the user's language, what hostler.conf allows, and what the options name.
+// environment is what goes along with a command. local has the caller's own already; elsewhere
+// nothing does but what makes programs speak the user's language, what hostler.conf allows, and
+// what the options name.
 func (o *runOptions) environment(local bool, env []string) (map[string]string, error) {
 	out := map[string]string{}
 	here := map[string]string{}
@@ -77,7 +78,11 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 		case name == "":
 			return term.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
 		case given && !config.IsReference(ref):
-			return term.Invalid("--secret "+name+"=file:PATH, or env:NAME, or command:WORDS", "--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine", name)
+			return term.Invalid(
+				"--secret "+name+"=file:PATH, or env:NAME, or command:WORDS",
+				"--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine",
+				name,
+			)
 		case !given:
 			ref = "env:" + name
 		}
@@ -101,8 +106,9 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%dth", n)
 }
 
-// parseEnv reads lines of NAME=VALUE into a map. A value in single quotes stands for itself, in double ones \n, \t, \", \\ and \$ mean what they do everywhere;
-// nothing is expanded, and nothing runs. Empty lines and those with # at the beginning say nothing.
+// parseEnv reads lines of NAME=VALUE into a map. A value in single quotes stands for itself, in
+// double ones \n, \t, \", \\ and \$ mean what they do everywhere; nothing is expanded, and nothing
+// runs. Empty lines and those with # at the beginning say nothing.
 func parseEnv(text string, into map[string]string) error {
 	for n, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
 		line = strings.TrimSpace(line)

@@ -27,18 +27,23 @@ func checkKey(key string) error {
 	case len(key) > maxKey:
 		return term.Invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
 	case strings.TrimSpace(key) != key || strings.ContainsFunc(key, unicode.IsControl):
-		return term.Invalid("", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it", term.Line(key))
+		return term.Invalid(
+			"", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it",
+			term.Line(key),
+		)
 	}
 	return nil
 }
 
-// tendEvery is how often it is looked, while a run is waited for that is held, whether its recorder lives: one takes a while until it is seen.
+// tendEvery is how often it is looked, while a run is waited for that is held, whether its recorder
+// lives: one takes a while until it is seen.
 const tendEvery = 10 * time.Second
 
 // notAsked are the options of run that do not change what is asked for.
 var notAsked = []string{"key", "report", "verbose", "quiet", "wait", "priority"}
 
-// request is a digest of what a run is asked to do, by which the same run is known from another one. Standard input and the tree are no part of it.
+// request is a digest of what a run is asked to do, by which the same run is known from another
+// one. Standard input and the tree are no part of it.
 func (r *runner) request(name string) string {
 	h := sha256.New()
 	add := func(words ...string) {
@@ -72,7 +77,8 @@ func (r *runner) request(name string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// takeKey looks what --key stands for. Of a run that was begun told is true, and err how it ended; else the key is held, for beginRecord to bind.
+// takeKey looks what --key stands for. Of a run that was begun told is true, and err how it ended;
+// else the key is held, for beginRecord to bind.
 func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error) {
 	key := r.opt.key
 	log, err := runs()
@@ -93,13 +99,22 @@ func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error
 		}
 		if k.Request != request {
 			_ = k.Close()
-			return false, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another run had this key: %s", term.Line(key), k.Run), Hint: "hostler runs show " + k.Run + "; another run takes another key"}
+			return false, &compute.Error{
+				Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("--key %s: another run had this key: %s", term.Line(key), k.Run),
+				Hint: "hostler runs show " + k.Run + "; another run takes another key",
+			}
 		}
 		rec, err := log.Find(k.Run)
 		if errors.Is(err, compute.ErrNotFound) {
-			err = &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: its run %s was begun, and its record is gone", term.Line(key), k.Run), Hint: "another key runs it again"}
+			err = &compute.Error{
+				Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("--key %s: its run %s was begun, and its record is gone", term.Line(key), k.Run),
+				Hint: "another key runs it again",
+			}
 		}
-		if err == nil && !rec.Begun && (rec.State == runlog.Ended || rec.State == runlog.Lost) { // nothing was run
+		// nothing was run
+		if err == nil && !rec.Begun && (rec.State == runlog.Ended || rec.State == runlog.Lost) {
 			r.key, r.asked = k, request
 			return false, nil
 		}
@@ -113,19 +128,24 @@ func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error
 	}
 }
 
-// tellAgain tells what a run wrote and how it ended, and waits for that. told is false where it turned out not to have begun.
+// tellAgain tells what a run wrote and how it ended, and waits for that. told is false where it
+// turned out not to have begun.
 func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
 	a := r.app
 	if r.opt.detach {
 		return true, term.Printf(a.Out, "%s\n", rec.ID)
 	}
 	if !a.Quiet {
-		_ = term.Printf(a.Err, "%s: --key %s: this is run %s, begun at %s\n", a.Program, term.Line(r.opt.key), rec.ID, rec.Started.Local().Format(time.DateTime))
+		_ = term.Printf(
+			a.Err, "%s: --key %s: this is run %s, begun at %s\n", a.Program, term.Line(r.opt.key), rec.ID,
+			rec.Started.Local().Format(time.DateTime),
+		)
 	}
 	out, errs := tally{a.Out, new(int64)}, tally{a.Err, new(int64)}
 	var tended time.Time
 	for {
-		over := rec.State == runlog.Ended || rec.State == runlog.Lost // before the look, so that nothing comes after it
+		// before the look, so that nothing comes after it
+		over := rec.State == runlog.Ended || rec.State == runlog.Lost
 		if time.Since(tended) > tendEvery {
 			a.tendHeld([]runlog.Record{rec})
 			tended = time.Now()
@@ -159,7 +179,11 @@ func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 	case !rec.Begun:
 		return false, nil
 	case rec.State == runlog.Lost || rec.Exit == nil:
-		return true, &compute.Error{ID: compute.ID(rec.ID), Kind: compute.ErrLost, Err: errors.New("its process was killed, so nobody knows how it ended"), Hint: "hostler attach " + rec.ID + " goes on with it, if it still runs; another key runs it again"}
+		return true, &compute.Error{
+			ID: compute.ID(rec.ID), Kind: compute.ErrLost,
+			Err:  errors.New("its process was killed, so nobody knows how it ended"),
+			Hint: "hostler attach " + rec.ID + " goes on with it, if it still runs; another key runs it again",
+		}
 	}
 	r.told = &rec
 	if rec.Error != "" {
@@ -195,5 +219,9 @@ func cannotRecord(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("--key: the run cannot be recorded, so the same key could not find it: %w", err), Hint: "hostler doctor"}
+	return &compute.Error{
+		Kind: compute.ErrUnavailable,
+		Err:  fmt.Errorf("--key: the run cannot be recorded, so the same key could not find it: %w", err),
+		Hint: "hostler doctor",
+	}
 }

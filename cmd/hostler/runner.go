@@ -28,8 +28,10 @@ type task struct {
 	settings runSettings
 	own      map[string]string    // variables of the command that are hostler's own
 	part     func(*runlog.Record) // says in the record of which run it is a part; nil: of none
-	watching *watching            // the command is watched for what it looks for in vain; nil: it is not
-	seen     *outlook             // the tree that several runs take along; nil: this one is for itself
+	// the command is watched for what it looks for in vain; nil: it is not
+	watching *watching
+	// the tree that several runs take along; nil: this one is for itself
+	seen *outlook
 }
 
 // isShell tells whether there is no command.
@@ -106,11 +108,13 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	return r.interrupted(err, !r.begun.IsZero())
 }
 
-// hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows nothing that lies there.
+// hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows
+// nothing that lies there.
 func (r *runner) hintOfHome(err error) {
 	a := r.app
 	var failed term.Exit
-	if !errors.As(err, &failed) || !r.temporary || r.bound != "" || r.sending != nil || r.opt.dir != "" || a.Quiet || a.compat || !a.here() {
+	if !errors.As(err, &failed) || !r.temporary || r.bound != "" || r.sending != nil || r.opt.dir != "" || a.Quiet ||
+		a.compat || !a.here() {
 		return
 	}
 	dir, e := os.Getwd()
@@ -119,7 +123,8 @@ func (r *runner) hintOfHome(err error) {
 	}
 }
 
-// prepare reads what the options name and checks what they say, before anything is asked of anybody.
+// prepare reads what the options name and checks what they say, before anything is asked of
+// anybody.
 func (r *runner) prepare(ctx context.Context) (err error) {
 	o := r.opt
 	if cfg, err := r.app.configuration(); err == nil { // else the first who needs it says so
@@ -206,13 +211,15 @@ func (r *runner) command(ctx context.Context) error {
 	return r.collect(ctx, conn, cmd, err)
 }
 
-// makeCommand is the command as the other side is told it. restore gives our terminal back, closeIn its input.
+// makeCommand is the command as the other side is told it. restore gives our terminal back, closeIn
+// its input.
 func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore, closeIn func(), err error) {
 	a, o := r.app, r.opt
 	local := r.typ == "local" && a.here()
 	cmd = &compute.Command{Args: r.words, User: o.user, Signals: r.signals}
 	ownTerminal := o.tty || o.stdin == "" && !o.detach && term.IsTerminal(a.In) && term.IsTerminal(a.Out)
-	r.join(cmd, local && !ownTerminal && o.key == "") // with a key what it writes is to be told again
+	// with a key what it writes is to be told again
+	r.join(cmd, local && !ownTerminal && o.key == "")
 	if cmd.Dir, err = r.directory(ctx, local); err != nil {
 		return nil, nil, nil, err
 	}
@@ -238,7 +245,8 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 	case term.IsTerminal(in) && !local && !o.forward && o.stdin == "":
 		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
 	case term.IsTerminal(in):
-		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
+		// the command is not in the terminal's foreground, so it cannot read it itself
+		cmd.Stdin = struct{ io.Reader }{in}
 	}
 	return cmd, restore, closeIn, nil
 }
@@ -258,7 +266,8 @@ func (r *runner) directory(ctx context.Context, local bool) (string, error) {
 	return path.Join(r.sending.sub, r.opt.dir), nil
 }
 
-// hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
+// hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands
+// can start where the user is.
 func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) bool {
 	if !a.here() {
 		return false
@@ -352,7 +361,8 @@ func (r *runner) hasEnded(left bool) {
 	}
 }
 
-// outcome is how the run ends by how the command did. cause: why our context ended; nil: it did not.
+// outcome is how the run ends by how the command did. cause: why our context ended; nil: it did
+// not.
 func (r *runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Command, restore func()) error {
 	tell := func(format string, args ...any) {
 		restore()

@@ -15,21 +15,23 @@ import (
 
 // runReport is what --report writes: one document for each run, whatever became of it.
 type runReport struct {
-	Run      string     `json:"run,omitempty"` // its id
-	Instance string     `json:"instance,omitempty"`
-	Source   string     `json:"source,omitempty"`
-	Lease    string     `json:"lease,omitempty"`
-	Begun    bool       `json:"begun"` // the command was started
-	Exit     int        `json:"exit_status"`
-	Signal   string     `json:"signal,omitempty"` // that ended the command
-	Reason   string     `json:"reason,omitempty"` // why, where that is known: "out of memory"
-	Kind     string     `json:"kind,omitempty"`   // of the error, where it was not the command's own status
-	Error    string     `json:"error,omitempty"`
-	Hint     string     `json:"hint,omitempty"`
-	Started  time.Time  `json:"started"`
-	Before   float64    `json:"before"`  // seconds until the command began: obtaining and connecting
-	Command  float64    `json:"command"` // seconds that it ran
-	Phases   phasesView `json:"phases"`  // of making the instance, whenever that was
+	Run      string `json:"run,omitempty"` // its id
+	Instance string `json:"instance,omitempty"`
+	Source   string `json:"source,omitempty"`
+	Lease    string `json:"lease,omitempty"`
+	Begun    bool   `json:"begun"` // the command was started
+	Exit     int    `json:"exit_status"`
+	Signal   string `json:"signal,omitempty"` // that ended the command
+	Reason   string `json:"reason,omitempty"` // why, where that is known: "out of memory"
+	// of the error, where it was not the command's own status
+	Kind    string    `json:"kind,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Hint    string    `json:"hint,omitempty"`
+	Started time.Time `json:"started"`
+	// seconds until the command began: obtaining and connecting
+	Before  float64    `json:"before"`
+	Command float64    `json:"command"` // seconds that it ran
+	Phases  phasesView `json:"phases"`  // of making the instance, whenever that was
 
 	Parts runlog.Phases `json:"run_phases"` // the parts of this run
 
@@ -44,7 +46,8 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	}
 	v := runReport{
 		Instance: string(r.instance.ID), Source: r.instance.Source, Lease: r.lease.ID, Exit: runStatus(err), Started: r.started,
-		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil || errors.Is(err, compute.ErrLost) && !r.begun.IsZero(), Parts: r.phases,
+		Phases: viewPhases(r.instance.Phases),
+		Begun:  r.exit != nil || errors.Is(err, compute.ErrLost) && !r.begun.IsZero(), Parts: r.phases,
 	}
 	if err == nil {
 		v.Exit = 0
@@ -76,7 +79,8 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	return writeDocument(name, v)
 }
 
-// writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3. "": nowhere.
+// writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3.
+// "": nowhere.
 func writeDocument(name string, v any) error {
 	if name == "" {
 		return nil

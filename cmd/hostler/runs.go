@@ -147,7 +147,10 @@ func (a *app) listRuns(failed bool, lease string) error {
 	}
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.ID, r.Started.Local().Format(time.DateTime), took(r), orDash(term.Line(r.Instance)), endOf(r), commandLine(r)})
+		rows = append(
+			rows,
+			[]string{r.ID, r.Started.Local().Format(time.DateTime), took(r), orDash(term.Line(r.Instance)), endOf(r), commandLine(r)},
+		)
 	}
 	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
 }
@@ -267,7 +270,10 @@ func phaseWords(p runlog.Phases) string {
 	for _, one := range []struct {
 		name    string
 		seconds float64
-	}{{"queue", p.Queue}, {"acquire", p.Acquire}, {"connect", p.Connect}, {"scan", p.Scan}, {"send", p.Send}, {"command", p.Command}, {"collect", p.Collect}, {"release", p.Release}} {
+	}{
+		{"queue", p.Queue}, {"acquire", p.Acquire}, {"connect", p.Connect}, {"scan", p.Scan}, {"send", p.Send},
+		{"command", p.Command}, {"collect", p.Collect}, {"release", p.Release},
+	} {
 		if d := time.Duration(one.seconds * float64(time.Second)); d >= time.Microsecond {
 			if d < 10*time.Second {
 				words = append(words, one.name+" "+d.Round(max(time.Microsecond*100, d/1000)).Round(time.Microsecond).String())

@@ -36,7 +36,8 @@ func readScript(file string) ([]byte, error) {
 	return data, nil
 }
 
-// interpreter returns the words that run a script: what its first line names, else sh. So it needs no leave to be executed where it lies.
+// interpreter returns the words that run a script: what its first line names, else sh. So it needs
+// no leave to be executed where it lies.
 func interpreter(script []byte) []string {
 	line, _, _ := strings.Cut(string(script[:min(len(script), 512)]), "\n")
 	rest, ok := strings.CutPrefix(line, "#!")
@@ -50,7 +51,8 @@ func interpreter(script []byte) []string {
 	return []string{program}
 }
 
-// putScript copies the script to a directory of its own there, and makes the command run it. remove takes that away.
+// putScript copies the script to a directory of its own there, and makes the command run it. remove
+// takes that away.
 func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
 	name := filepath.Base(r.opt.scriptFile)
 	dir, remove, err := r.putFile(ctx, conn, cmd.User, name, r.script)
@@ -61,13 +63,23 @@ func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.
 	return remove, nil
 }
 
-// putFile copies a file that can be executed to a directory of its own there, which is the user's. remove takes that away.
+// putFile copies a file that can be executed to a directory of its own there, which is the user's.
+// remove takes that away.
 func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
 	var out, said bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: user, Stdout: &out, Stderr: &said, Aside: true})
+	exit, err := conn.Run(
+		ctx,
+		&compute.Command{
+			Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: user,
+			Stdout: &out, Stderr: &said, Aside: true,
+		},
+	)
 	dir = strings.TrimSuffix(out.String(), "\n")
 	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
-		err = &compute.Error{Op: "copy " + name, ID: r.instance.ID, Kind: compute.ErrCannotStart, Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " "))}
+		err = &compute.Error{
+			Op: "copy " + name, ID: r.instance.ID, Kind: compute.ErrCannotStart,
+			Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " ")),
+		}
 	}
 	if err != nil {
 		return "", nil, err
@@ -75,7 +87,8 @@ func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name stri
 	remove = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: user, Aside: true}) // else it goes with the instance
+		// else it goes with the instance
+		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: user, Aside: true})
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)

@@ -27,8 +27,9 @@ type syncOptions struct {
 	fresh  bool
 	own    bool
 	delete bool
-	bind   string   // "": a copy; "yes" or "rw"; "ro"
-	write  []string // names at the tree's top that may be written though programs here run what they find there
+	bind   string // "": a copy; "yes" or "rw"; "ro"
+	// names at the tree's top that may be written though programs here run what they find there
+	write []string
 }
 
 func (o *syncOptions) flags(cmd *cobra.Command) {
@@ -43,21 +44,32 @@ func (o *syncOptions) flags(cmd *cobra.Command) {
 // bindFlag is of run alone: other verbs run on what they have.
 func (o *syncOptions) bindFlag(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.bind, "bind", "", "with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only")
+	f.StringVar(
+		&o.bind, "bind", "",
+		"with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only",
+	)
 	f.Lookup("bind").NoOptDefVal = "yes"
-	f.StringSliceVar(&o.write, "writable", nil, "with --bind: let the sandbox write `NAME`, such as .git, which programs of this machine run what they find in")
+	f.StringSliceVar(
+		&o.write, "writable", nil,
+		"with --bind: let the sandbox write `NAME`, such as .git, which programs of this machine run what they find in",
+	)
 	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// syncs reports whether a tree goes along with a run. configured: it does where nothing else is said.
+// syncs reports whether a tree goes along with a run. configured: it does where nothing else is
+// said.
 func (o *runOptions) syncs(configured bool) (bool, error) {
 	s := &o.sync
 	switch {
 	case s.no:
 		return false, nil
 	case o.tree.sync == "" && !configured:
-		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || len(s.write) > 0 || o.tree.root != "" || o.tree.large || o.tree.git != "" {
-			return false, term.Invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends")
+		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || len(s.write) > 0 || o.tree.root != "" ||
+			o.tree.large || o.tree.git != "" {
+			return false, term.Invalid(
+				"say --sync too",
+				"--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends",
+			)
 		}
 		return false, nil
 	}
@@ -111,14 +123,16 @@ func (r *runner) beginScan(ctx context.Context) error {
 	return nil
 }
 
-// endScan waits until nobody looks at the tree any more; one that several runs share is theirs together.
+// endScan waits until nobody looks at the tree any more; one that several runs share is theirs
+// together.
 func (r *runner) endScan() {
 	if r.sending != nil && r.seen == nil {
 		r.sending.end()
 	}
 }
 
-// treeKey names a tree's copy on an instance: so that people know it, and no two trees of this machine are one, nor those of two users there.
+// treeKey names a tree's copy on an instance: so that people know it, and no two trees of this
+// machine are one, nor those of two users there.
 func treeKey(root, user string) string {
 	host, _ := os.Hostname()
 	id := host + "\x00" + root
@@ -141,7 +155,8 @@ func (r *runner) send() (send.Options, error) {
 	o := &r.opt.sync
 	host, _ := os.Hostname()
 	opt := send.Options{
-		Key: treeKey(r.sending.root, r.opt.user), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
+		Key:   treeKey(r.sending.root, r.opt.user),
+		Who:   fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
 		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user, Limits: r.sending.limits,
 		Pack:     r.sending.pack,
 		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
@@ -185,8 +200,11 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, err
 	}
 	said := make(chan struct{})
-	looks := r.back.want.any()        // then what is there is listed before the command starts, and that takes a copy that is complete
-	waits := looks || r.opt.key != "" // and a run that is to be run once is recorded before it can have begun
+	// then what is there is listed before the command starts, and that takes a copy that is
+	// complete
+	looks := r.back.want.any()
+	// and a run that is to be run once is recorded before it can have begun
+	waits := looks || r.opt.key != ""
 	if !waits {
 		opt.Said = func() { close(said) }
 	}
@@ -269,7 +287,8 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	return o.exit, o.err
 }
 
-// noWorkspaces says of an instance where our guest side is not, and cannot be put, that trees cannot be taken there.
+// noWorkspaces says of an instance where our guest side is not, and cannot be put, that trees
+// cannot be taken there.
 func noWorkspaces(id compute.ID, err error) error {
 	if errors.Is(err, compute.ErrInvalid) {
 		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: fmt.Errorf("no working tree can be taken there: %w", err),

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// terminal gives the command a terminal of the size of ours, which it puts into raw mode until restore is called.
+// terminal gives the command a terminal of the size of ours, which it puts into raw mode until
+// restore is called.
 func terminal(a *app, cmd *compute.Command) (restore func(), err error) {
 	size := compute.Size{Rows: 24, Cols: 80}
 	out, ok := a.Out.(*os.File)

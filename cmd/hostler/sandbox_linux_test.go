@@ -65,7 +65,9 @@ func TestSandboxes(t *testing.T) {
 			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOSTLER_LEASE", "HOSTLER_CONFIG"} {
 				env.Setenv(name, "")
 			}
-			for _, kv := range [][2]string{{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"PATH", path}, {"WAYS", wayout.Lines()}} {
+			for _, kv := range [][2]string{
+				{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"PATH", path}, {"WAYS", wayout.Lines()},
+			} {
 				env.Setenv(kv[0], kv[1])
 			}
 			env.Defer(func() {
@@ -117,7 +119,8 @@ func again(ts *testscript.TestScript, what string, ok func(out string) bool, arg
 	ts.Fatalf("%s: not after %v: %s", what, 2*patience, ts.ReadFile("stdout"))
 }
 
-// ended STATUS COMMAND... waits until what COMMAND shows of a run says that it has ended with STATUS.
+// ended STATUS COMMAND... waits until what COMMAND shows of a run says that it has ended with
+// STATUS.
 func ended(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: ended STATUS COMMAND...")
@@ -131,7 +134,10 @@ func free(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: free SOURCE N")
 	}
-	again(ts, "its release", func(out string) bool { return strings.TrimSpace(out) == args[1] }, "hostler", "status", args[0], "--query", "in-use")
+	again(
+		ts, "its release", func(out string) bool { return strings.TrimSpace(out) == args[1] }, "hostler", "status",
+		args[0], "--query", "in-use",
+	)
 }
 
 // unrecorded FILE kills the recorder of the run whose id is in a file, as soon as it is at work.

@@ -43,7 +43,10 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			if neg || len(args) != 3 {
 				ts.Fatalf("usage: post FILE PATH BODY: send the file BODY, which is JSON, to PATH below the URL in FILE")
 			}
-			answer, err := http.Post(strings.TrimSpace(ts.ReadFile(args[0]))+args[1], "application/json", strings.NewReader(ts.ReadFile(args[2])))
+			answer, err := http.Post(
+				strings.TrimSpace(ts.ReadFile(args[0]))+args[1], "application/json",
+				strings.NewReader(ts.ReadFile(args[2])),
+			)
 			ts.Check(err)
 			defer answer.Body.Close()
 			if answer.StatusCode != http.StatusOK {

@@ -13,7 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes the test binary hostler and crcache when it is called by these names, so that the scripts run the real program.
+// TestMain makes the test binary hostler and crcache when it is called by these names, so that the
+// scripts run the real program.
 func TestMain(m *testing.M) {
 	if name := filepath.Base(os.Args[0]); !slices.Contains(append(oldNames, "hostler"), name) {
 		if code, again := ownNetwork(); !again {
@@ -28,7 +29,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(labRunner{m}, programs)
 }
 
-// environment gives a script or a vector a home of its own; nothing of the user's is read or written.
+// environment gives a script or a vector a home of its own; nothing of the user's is read or
+// written.
 func environment(t testing.TB, dir string) []string {
 	t.Helper()
 	for _, d := range []string{"home", "run", "work"} {
@@ -37,12 +39,14 @@ func environment(t testing.TB, dir string) []string {
 		}
 	}
 	return []string{
-		"HOME=" + filepath.Join(dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(dir, "run"), "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
+		"HOME=" + filepath.Join(dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(dir, "run"), "XDG_CONFIG_HOME=",
+		"XDG_STATE_HOME=", "XDG_CACHE_HOME=",
 		"HOSTLER_CONFIG=", "HOSTLER_LEASE=", "SHELL=/bin/sh",
 	}
 }
 
-// TestScripts runs the scripts without a controller. Those that TestScriptsServed leaves out, as they ask none, find a socket that tells if they do.
+// TestScripts runs the scripts without a controller. Those that TestScriptsServed leaves out, as
+// they ask none, find a socket that tells if they do.
 func TestScripts(t *testing.T) {
 	scripts(t, "testdata/script", false, func(env *testscript.Env) {
 		if name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-"); slices.Contains(asksNone, name) {
@@ -51,7 +55,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scripts runs those of a directory, each in a home of its own, in which prepare has been at work. served is a condition in them.
+// scripts runs those of a directory, each in a home of its own, in which prepare has been at work.
+// served is a condition in them.
 func scripts(t *testing.T, dir string, served bool, prepare func(env *testscript.Env)) {
 	path := plainPath(t)
 	testscript.Run(t, testscript.Params{
@@ -67,7 +72,10 @@ func scripts(t *testing.T, dir string, served bool, prepare func(env *testscript
 			if err := os.MkdirAll(home, 0o700); err != nil {
 				return err
 			}
-			for _, kv := range [][2]string{{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"HOSTLER_LEASE", ""}, {"HOSTLER_CONFIG", ""}} {
+			for _, kv := range [][2]string{
+				{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"HOSTLER_LEASE", ""},
+				{"HOSTLER_CONFIG", ""},
+			} {
 				env.Setenv(kv[0], kv[1])
 			}
 			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"} {
@@ -115,7 +123,8 @@ func lookIn(path, name string) string {
 	return name
 }
 
-// vectors are transcripts of crcache: its configuration files, command lines, output and exit statuses.
+// vectors are transcripts of crcache: its configuration files, command lines, output and exit
+// statuses.
 type vectors struct {
 	Scenarios []struct {
 		Files map[string]string `json:"files"` // by path; ~ is the home directory
@@ -170,7 +179,10 @@ func TestCrcache(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := cmd.ProcessState.ExitCode(); got != step.Exit || string(out) != step.Stdout {
-					t.Errorf("crcache %q: exit %d, want %d\n got %q\nwant %q\nstderr %s", step.Args, got, step.Exit, out, step.Stdout, &errs)
+					t.Errorf(
+						"crcache %q: exit %d, want %d\n got %q\nwant %q\nstderr %s", step.Args, got, step.Exit, out,
+						step.Stdout, &errs,
+					)
 				}
 			}
 		})

@@ -50,10 +50,12 @@ type serving struct {
 }
 
 const (
-	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
-	grace      = 30 * time.Second     // for requests that are being served when it ends
-	lookSoon   = time.Second          // after a request, as leases may be short
-	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
+	// is how often a controller looks for work that nobody told it of
+	lookAround = 10 * time.Second
+	grace      = 30 * time.Second // for requests that are being served when it ends
+	lookSoon   = time.Second      // after a request, as leases may be short
+	// between two: a bell that rings all the time is not all that the machine does
+	lookRest = 5 * time.Millisecond
 )
 
 func newServe(a *app) *cobra.Command {
@@ -76,8 +78,14 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
 	f.StringVar(&o.clientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
 	f.BoolVar(&o.noFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
-	f.DurationVar(&o.drain, "drain", 0, "when told to end, serve for `D` more, not ready, so that nobody is sent here any more: behind what spreads requests")
-	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
+	f.DurationVar(
+		&o.drain, "drain", 0,
+		"when told to end, serve for `D` more, not ready, so that nobody is sent here any more: behind what spreads requests",
+	)
+	f.StringVar(
+		&o.tokenFile, "token-file", "",
+		"who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said",
+	)
 	o.looking.flags(cmd)
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
@@ -102,7 +110,10 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.Log)}
+	k := &controller{
+		app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(),
+		answers: newAnswers(a.store, a.Log),
+	}
 	first, err := newServed(ctx, engine, a.cfg, false, a.guard)
 	if err != nil {
 		return err
@@ -136,11 +147,17 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handler http.Handler = web.Handler(server.New(server.Options{
-		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
-		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
-		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.Log,
-		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version,
+		Authenticate: k.authenticate(listeners.token),
+		Identity:     k.identity,
+		Sources:      func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
+		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
+		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
+		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
+		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked,
+		Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.Log,
+		Ending: ctx.Done(), Memory: k.answers.memory(),
+		Work:      func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
@@ -179,7 +196,10 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.share(ctx, !o.noFill) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
-		srv := &http.Server{Handler: hosts.Only(handler), ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+		srv := &http.Server{
+			Handler: hosts.Only(handler), ConnContext: withPeer,
+			ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
+		}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, grace)
 			cancel() // one without the other is none
@@ -235,7 +255,8 @@ type served struct {
 	hosts  []string          // by which it is asked, beside its own names
 }
 
-// newServed reads what a controller needs besides the engine. guard is what it goes out by. strict: also what only takes something from somebody is an error.
+// newServed reads what a controller needs besides the engine. guard is what it goes out by. strict:
+// also what only takes something from somebody is an error.
 func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool, guard *fetch.Guard) (*served, error) {
 	opt, err := directorOptions(cfg)
 	if err != nil {
@@ -269,8 +290,9 @@ func (k *controller) identity() api.Identity {
 	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.at}
 }
 
-// ownOnly reports whether what a source makes is for the controller's own user alone: it is, or shows, what that user sees of this machine, or lets who is root in it be
-// root of this machine. image is what somebody chose for it; "": the source's own.
+// ownOnly reports whether what a source makes is for the controller's own user alone: it is, or
+// shows, what that user sees of this machine, or lets who is root in it be root of this machine.
+// image is what somebody chose for it; "": the source's own.
 func ownOnly(cfg *config.Config, name, image string) bool {
 	var below func(name string, seen []string) bool
 	below = func(name string, seen []string) bool {
@@ -285,7 +307,8 @@ func ownOnly(cfg *config.Config, name, image string) bool {
 			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
 		case chosen && policy.Local(image) && !policy.Allows(s.Limits, image):
 			return true
-		case s.Type == "fake" && !slices.Contains([]string{"", "reply"}, s.Settings["run"]): // its commands run on this machine
+		case s.Type == "fake" && !slices.Contains([]string{"", "reply"}, s.Settings["run"]):
+			// its commands run on this machine
 			return true
 		case s.Type == "sandbox":
 			return !chosen && policy.Root(cmp.Or(own, "host"))
@@ -307,14 +330,15 @@ func (b bell) ring() {
 	}
 }
 
-// ring says that something has been asked for or given back. What it has left to do the engine rings for itself; when a lease ends is looked at soon.
+// ring says that something has been asked for or given back. What it has left to do the engine
+// rings for itself; when a lease ends is looked at soon.
 func (k *controller) ring() {
 	k.wanted.ring()
 	k.soon.ring()
 }
 
-// look does what is due whenever it is rung for, when there will be something to do, and from time to time. What it begins is each source's by itself, and rings
-// when it has come to its end.
+// look does what is due whenever it is rung for, when there will be something to do, and from time
+// to time. What it begins is each source's by itself, and rings when it has come to its end.
 func (k *controller) look(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -405,12 +429,17 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	for n, l := range out.all {
 		switch {
 		case l == nil:
-			return nil, term.Invalid("ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream")
+			return nil, term.Invalid(
+				"ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream",
+			)
 		case l.Addr().Network() == "unix":
 		case files != nil:
 			out.all[n] = tls.NewListener(l, files.TLS())
 		case !isLoopback(l.Addr()):
-			return nil, term.Invalid("give --tls-cert and --tls-key, or have it listen on 127.0.0.1", "%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr())
+			return nil, term.Invalid(
+				"give --tls-cert and --tls-key, or have it listen on 127.0.0.1",
+				"%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr(),
+			)
 		}
 	}
 	if len(out.all) == 0 {
@@ -428,7 +457,10 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 		return nil, term.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
 	}
 	if ip := net.ParseIP(host); o.cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, term.Invalid("give --tls-cert and --tls-key, or listen on 127.0.0.1", "--listen %s: without TLS whoever is on the way could read and use tokens", o.listen)
+		return nil, term.Invalid(
+			"give --tls-cert and --tls-key, or listen on 127.0.0.1",
+			"--listen %s: without TLS whoever is on the way could read and use tokens", o.listen,
+		)
 	}
 	if out.token, err = a.token(o.tokenFile); err != nil {
 		return nil, err

@@ -23,14 +23,16 @@ var embeddedAlone = map[string]string{
 	"state":     "it puts other files in place of the state's, and a controller keeps that open",
 }
 
-// asksNone are scripts of which no command asks a controller: with one they would say what they say without. TestScripts sees to it that it is so.
+// asksNone are scripts of which no command asks a controller: with one they would say what they say
+// without. TestScripts sees to it that it is so.
 var asksNone = []string{
-	"arsenal", "directorplan", "image", "slapos", "slaposbeside", "slaposcertificate", "slaposdaemon", "slaposformat", "slaposimport", "slaposleft", "slaposlocal", "slaposnode",
+	"arsenal", "directorplan", "image", "slapos", "slaposbeside", "slaposcertificate", "slaposdaemon", "slaposformat",
+	"slaposimport", "slaposleft", "slaposlocal", "slaposnode",
 	"slapospromise", "slaposreport", "slapossoftware", "slaposstandalone",
 }
 
-// TestScriptsServed runs the scripts again, with a controller that the commands find: they work as without it. It makes nothing ahead of need, as that would
-// be seen.
+// TestScriptsServed runs the scripts again, with a controller that the commands find: they work as
+// without it. It makes nothing ahead of need, as that would be seen.
 func TestScriptsServed(t *testing.T) {
 	dir := t.TempDir()
 	all, err := filepath.Glob("testdata/script/*.txtar")
@@ -59,7 +61,8 @@ func TestScriptsServed(t *testing.T) {
 	})
 }
 
-// unasked has a socket stand where a script's commands look for a controller, and the test fail when any of them comes.
+// unasked has a socket stand where a script's commands look for a controller, and the test fail
+// when any of them comes.
 func unasked(t *testing.T, name string, env *testscript.Env) {
 	dir := filepath.Join(env.Getenv("XDG_RUNTIME_DIR"), "hostler")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -93,7 +96,8 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// startController has a controller serve until the test ends, and returns the URL that it listens on; "": none.
+// startController has a controller serve until the test ends, and returns the URL that it listens
+// on; "": none.
 func startController(t testing.TB, vars []string, dir, run string, end func(func()), options ...string) (url string) {
 	t.Helper()
 	cmd := exec.Command("hostler", append([]string{"serve"}, options...)...)

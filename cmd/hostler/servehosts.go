@@ -11,10 +11,13 @@ import (
 
 // controllerSection is [controller].
 type controllerSection struct {
-	Hosts []string `conf:"hosts"` // names by which it is asked, beside its addresses and those of its certificate; *.DOMAIN for all of one, * for every name
+	// names by which it is asked, beside its addresses and those of its certificate; *.DOMAIN for
+	// all of one, * for every name
+	Hosts []string `conf:"hosts"`
 }
 
-// readHosts reads them. address is where browsers see the controller, as [auth] says it; "": it does not.
+// readHosts reads them. address is where browsers see the controller, as [auth] says it; "": it
+// does not.
 func readHosts(cfg *config.Config, address string) ([]string, error) {
 	section := cfg.Sections["controller"]
 	var said controllerSection
@@ -23,7 +26,10 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 	}
 	for _, name := range said.Hosts {
 		if bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), "."); strings.ContainsAny(bare, "*/: ") || bare == "" && name != "*" {
-			return nil, term.Invalid("hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host", section["hosts"].File, name)
+			return nil, term.Invalid(
+				"hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host",
+				section["hosts"].File, name,
+			)
 		}
 	}
 	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {

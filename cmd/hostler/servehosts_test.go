@@ -48,16 +48,25 @@ func asked(t *testing.T, c *http.Client, method, url, host, token, body string) 
 	return answer.StatusCode, answer.Header, string(out)
 }
 
-// TestHosts asks a controller by names that are not its own, as a page does that has its own name lead to this machine, and by those that are.
+// TestHosts asks a controller by names that are not its own, as a page does that has its own name
+// lead to this machine, and by those that are.
 func TestHosts(t *testing.T) {
-	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[controller]\nhosts = proxy.example.org, *.example.net\n"})
+	o := newYard(
+		t,
+		map[string]string{
+			"sources/web/source.conf": "type = fake\n",
+			"hostler.conf":            "[controller]\nhosts = proxy.example.org, *.example.net\n",
+		},
+	)
 	at := o.serve("--no-fill", "--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	_, port, _ := net.SplitHostPort(at)
 	token := o.token()
 	for host, want := range map[string]int{
-		at: http.StatusOK, "localhost:" + port: http.StatusOK, "LOCALHOST": http.StatusOK, "[::1]:" + port: http.StatusOK, "a.localhost": http.StatusOK,
+		at: http.StatusOK, "localhost:" + port: http.StatusOK, "LOCALHOST": http.StatusOK,
+		"[::1]:" + port: http.StatusOK, "a.localhost": http.StatusOK,
 		"proxy.example.org": http.StatusOK, "PROXY.example.org.:80": http.StatusOK, "a.b.example.net": http.StatusOK,
-		"evil.example": 421, "evil.example:" + port: 421, "example.net": 421, "xproxy.example.org": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421,
+		"evil.example": 421, "evil.example:" + port: 421, "example.net": 421, "xproxy.example.org": 421,
+		"localhost.evil.example": 421, "127.0.0.1.evil.example": 421,
 		"10.1.2.3": 421, "0.0.0.0": 421, "[::]": 421, "127.1": 421, "2130706433": 421, "proxy.example.org@evil.example": 421,
 	} {
 		status, header, text := asked(t, http.DefaultClient, "GET", "http://"+at+"/v1/self", host, token, "")
@@ -71,7 +80,8 @@ func TestHosts(t *testing.T) {
 			t.Errorf("Host %s: no plain problem: %v %s", host, header, text)
 		}
 	}
-	for _, path := range []string{"/healthz", "/readyz"} { // as a kubelet asks, by the address of a pod
+	// as a kubelet asks, by the address of a pod
+	for _, path := range []string{"/healthz", "/readyz"} {
 		if status, _, text := asked(t, http.DefaultClient, "GET", "http://"+at+path, "10.1.2.3:7070", "", ""); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
@@ -90,7 +100,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestHostsTLS has a controller with a certificate be called as that says, and browsers told that it speaks TLS alone.
+// TestHostsTLS has a controller with a certificate be called as that says, and browsers told that
+// it speaks TLS alone.
 func TestHostsTLS(t *testing.T) {
 	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n"})
 	cert, key := selfSigned(t, o.dir, "hostler.example.org")
@@ -125,13 +136,17 @@ func TestExactKeys(t *testing.T) {
 			t.Errorf("%s %s: %d %s", c.path, c.body, status, text)
 		}
 	}
-	status, _, text := asked(t, http.DefaultClient, "POST", "http://"+at+"/v1/leases", "", o.token(), `{"source":"web","labels":{"a":"1","A":"2"}}`)
+	status, _, text := asked(
+		t, http.DefaultClient, "POST", "http://"+at+"/v1/leases", "", o.token(),
+		`{"source":"web","labels":{"a":"1","A":"2"}}`,
+	)
 	if status != http.StatusCreated || !json.Valid([]byte(text)) {
 		t.Errorf("labels in two cases: %d %s", status, text)
 	}
 }
 
-// TestBodyThatNeverComes: such a request to a SlapOS master holds its connection for some seconds, and no longer. It takes as long as a body has to come, 5 s.
+// TestBodyThatNeverComes: such a request to a SlapOS master holds its connection for some seconds,
+// and no longer. It takes as long as a body has to come, 5 s.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	o := newYard(t, map[string]string{"hostler.conf": "[slap]\ncomputer = COMP-1\n"})
@@ -148,7 +163,11 @@ func TestBodyThatNeverComes(t *testing.T) {
 			}
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-			fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path, token)
+			fmt.Fprintf(
+				c,
+				"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+				path, token,
+			)
 			var all bytes.Buffer
 			_, err = io.Copy(&all, bufio.NewReader(c))
 			if ne, ok := err.(net.Error); ok && ne.Timeout() {

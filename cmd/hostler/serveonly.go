@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is ours.
+// onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is
+// ours.
 func (a *app) onlyOne(path string) (ok bool, err error) {
 	lock, err := lockAlone(path)
 	if lock == nil {
@@ -19,14 +20,16 @@ func (a *app) onlyOne(path string) (ok bool, err error) {
 	return true, nil
 }
 
-// lockAlone takes a lock that one process at a time has, until the file is closed or the process ends; nil: another has it, or there is an error.
+// lockAlone takes a lock that one process at a time has, until the file is closed or the process
+// ends; nil: another has it, or there is an error.
 func lockAlone(path string) (*os.File, error) {
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	for range 20 { // a child that one before us was killed over may have it for a moment
-		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) &&
+			!errors.Is(err, syscall.EINTR) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -49,7 +52,8 @@ func cannotListen(flag, addr string, err error) error {
 	return term.Invalid("", "%s %s: %w", flag, addr, err)
 }
 
-// aloneOnState refuses to be the second controller of a state in a file: both would direct, and both tell webhooks. Those of a database know of each other.
+// aloneOnState refuses to be the second controller of a state in a file: both would direct, and
+// both tell webhooks. Those of a database know of each other.
 func (a *app) aloneOnState() error {
 	if _, ok := a.store.(common); ok {
 		return nil
@@ -60,7 +64,10 @@ func (a *app) aloneOnState() error {
 	}
 	ok, err := a.onlyOne(filepath.Join(state, "controller.lock"))
 	if err == nil && !ok {
-		err = term.Conflict("stop it first; several controllers at a time want a database: docs/postgres.md", "a controller serves the state in %s already", state)
+		err = term.Conflict(
+			"stop it first; several controllers at a time want a database: docs/postgres.md",
+			"a controller serves the state in %s already", state,
+		)
 	}
 	return err
 }

@@ -7,12 +7,14 @@ import (
 	"testing"
 )
 
-// TestServeAlone: a state in a file has one controller at a time, whatever socket the second one was to have; one that was killed keeps nobody out.
+// TestServeAlone: a state in a file has one controller at a time, whatever socket the second one
+// was to have; one that was killed keeps nobody out.
 func TestServeAlone(t *testing.T) {
 	o := newYard(t, outsideSources)
 	k := o.serve("--no-fill")
 	second := []string{"serve", "--no-fill", "--socket", filepath.Join(t.TempDir(), "second.sock")}
-	if text := o.fail(second...); !strings.Contains(text, "a controller serves the state in") || !strings.Contains(text, "docs/postgres.md") {
+	if text := o.fail(second...); !strings.Contains(text, "a controller serves the state in") ||
+		!strings.Contains(text, "docs/postgres.md") {
 		t.Errorf("the second controller of a state: %s", text)
 	}
 	k.kill()
@@ -28,7 +30,9 @@ func TestServeTaken(t *testing.T) {
 	defer l.Close()
 	o := newYard(t, outsideSources)
 	for _, flag := range []string{"--listen", "--metrics"} {
-		if text := o.fail("serve", "--no-fill", flag, l.Addr().String()); !strings.Contains(text, flag+" "+l.Addr().String()+": the address is in use") {
+		if text := o.fail("serve", "--no-fill", flag, l.Addr().String()); !strings.Contains(
+			text, flag+" "+l.Addr().String()+": the address is in use",
+		) {
 			t.Errorf("%s: %s", flag, text)
 		}
 	}

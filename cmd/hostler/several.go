@@ -7,13 +7,16 @@ import (
 	"sync"
 )
 
-// common is a store that several controllers share. All of them serve; the one that has the lead directs.
+// common is a store that several controllers share. All of them serve; the one that has the lead
+// directs.
 //
-// The lead keeps work from being done twice, and nothing depends on it: what a director wants is done by transactions that look again. One that creates says
-// how many there are to be in all, one that discards, stops or starts takes an instance only as it is now, ready and not used since. So a controller that was
-// paused in the midst of its directive, and wakes when another directs, does it if it is still right, and else nothing. What it had begun to make is recorded
-// under its worker's number, which is not dead as long as its connection stands; if the server has cut that, others have taken the record over, and it finds
-// so at its next step.
+// The lead keeps work from being done twice, and nothing depends on it: what a director wants is
+// done by transactions that look again. One that creates says how many there are to be in all, one
+// that discards, stops or starts takes an instance only as it is now, ready and not used since. So
+// a controller that was paused in the midst of its directive, and wakes when another directs, does
+// it if it is still right, and else nothing. What it had begun to make is recorded under its
+// worker's number, which is not dead as long as its connection stands; if the server has cut that,
+// others have taken the record over, and it finds so at its next step.
 type common interface {
 	// Lead tries to have the lead until ctx ends, and tells when it was got and lost.
 	Lead(ctx context.Context, told func(leads bool))

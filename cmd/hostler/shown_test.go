@@ -11,7 +11,8 @@ import (
 // shownRoot tells the tests of another user which place root made for them.
 const shownRoot = "HOSTLER_TEST_SHOWN"
 
-// shownDir makes a directory that sandboxes of this machine's root show and others may enter: /tmp, where tests have theirs, begins empty in them.
+// shownDir makes a directory that sandboxes of this machine's root show and others may enter: /tmp,
+// where tests have theirs, begins empty in them.
 func shownDir(t testing.TB) string {
 	t.Helper()
 	root := os.Getenv(shownRoot)
@@ -58,8 +59,8 @@ func removeAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// socketDir makes a directory for sockets, which have short names. In memory, where there is some: what hides secrets from sandboxes is in it as well then,
-// and goes with it.
+// socketDir makes a directory for sockets, which have short names. In memory, where there is some:
+// what hides secrets from sandboxes is in it as well then, and goes with it.
 func socketDir() (string, error) {
 	if dir, err := os.MkdirTemp("/dev/shm", "hostler"); err == nil {
 		return dir, nil
@@ -119,8 +120,8 @@ func sandboxes(t testing.TB) {
 	}
 }
 
-// TestHintOfHome: a command that fails in the home itself, of which a sandbox shows no files, is told so; one that goes well, or
-// that fails in a directory below it, is not.
+// TestHintOfHome: a command that fails in the home itself, of which a sandbox shows no files, is
+// told so; one that goes well, or that fails in a directory below it, is not.
 func TestHintOfHome(t *testing.T) {
 	sandboxes(t)
 	m := shownMachine(t)

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUnread ends a command whose output nobody takes: three times INT end us, though our own write does not return.
+// TestUnread ends a command whose output nobody takes: three times INT end us, though our own write
+// does not return.
 func TestUnread(t *testing.T) {
 	t.Parallel() // it waits
 	m := newMachine(t)

@@ -31,7 +31,8 @@ func until(t testing.TB, what string, ok func() bool) {
 	t.Fatalf("%s: not after %v", what, patience)
 }
 
-// start starts hostler and returns when the command that it runs has printed a line, with that line.
+// start starts hostler and returns when the command that it runs has printed a line, with that
+// line.
 func (m *machine) start(args ...string) (*exec.Cmd, string, *bufio.Reader) {
 	m.t.Helper()
 	cmd := m.command(args...)
@@ -55,7 +56,8 @@ func (m *machine) start(args ...string) (*exec.Cmd, string, *bufio.Reader) {
 	return cmd, strings.TrimSpace(line), r
 }
 
-// shellStatus is the exit status that a shell tells: of one that a signal ended, who has given its signals back already, it is 128 and the signal's number.
+// shellStatus is the exit status that a shell tells: of one that a signal ended, who has given its
+// signals back already, it is 128 and the signal's number.
 func shellStatus(err error) int {
 	if e, ok := err.(*exec.ExitError); ok {
 		if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
@@ -84,11 +86,13 @@ func alive(pid string) bool {
 	return !bytes.Contains(stat, []byte(") Z "))
 }
 
-// TestSignals sends each signal to a run on a source: it reaches the command, whose status is ours, and the instance is given back.
+// TestSignals sends each signal to a run on a source: it reaches the command, whose status is ours,
+// and the instance is given back.
 func TestSignals(t *testing.T) {
 	m := newMachine(t)
 	for name, signal := range map[string]syscall.Signal{
-		"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
+		"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
+		"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
 	} {
 		script := "trap 'echo got " + name + "; exit 9' " + name + "; echo $$; while :; do sleep 0.05; done"
 		cmd, _, out := m.start("run", "local", "--wait", "1m", "--", "sh", "-c", script)
@@ -105,7 +109,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSignalThatKills ends a command that does nothing about signals: 128 and the signal's number, and nothing of it is left.
+// TestSignalThatKills ends a command that does nothing about signals: 128 and the signal's number,
+// and nothing of it is left.
 func TestSignalThatKills(t *testing.T) {
 	m := newMachine(t)
 	cmd, pid, _ := m.start("run", "local", "--", "sh", "-c", "echo $$; sleep 600 & wait")
@@ -125,7 +130,8 @@ func TestSignalThatKills(t *testing.T) {
 			if sent < 3 || shellStatus(err) != 130 {
 				t.Errorf("%v after %d", err, sent)
 			}
-		case <-time.After(100 * time.Millisecond): // two that come while it does not run are one, so there may be more
+		case <-time.After(100 * time.Millisecond):
+			// two that come while it does not run are one, so there may be more
 			if sent*100 < int(patience/time.Millisecond) {
 				continue
 			}
@@ -156,7 +162,8 @@ func TestSignalInQueue(t *testing.T) {
 		t.Errorf("exit status %d", exitOf(err))
 	}
 	until(t, "an empty queue", func() bool { return !strings.Contains(m.must("status"), "waiting") })
-	if text := errs.String(); !strings.Contains(text, "hostler: interrupted: the command has not begun") || strings.Contains(text, "context") {
+	if text := errs.String(); !strings.Contains(text, "hostler: interrupted: the command has not begun") ||
+		strings.Contains(text, "context") {
 		t.Errorf("it says %q", text)
 	}
 	cmd = m.command("acquire", "-q", "-s", "local")
@@ -172,7 +179,8 @@ func TestSignalInQueue(t *testing.T) {
 	}
 }
 
-// TestKilled kills hostler itself while it runs a command on a source: the next command finds the instance free.
+// TestKilled kills hostler itself while it runs a command on a source: the next command finds the
+// instance free.
 func TestKilled(t *testing.T) {
 	m := newMachine(t)
 	cmd, pid, _ := m.start("run", "local", "--", "sh", "-c", "echo $$; sleep 600")
@@ -199,7 +207,8 @@ func TestReaderGoes(t *testing.T) {
 	until(t, "the release", func() bool { return m.must("status", "--query", "in-use") == "0\n" })
 }
 
-// TestLeaseEnds lets the lease of another's making run out under a command: warned, and ended with it.
+// TestLeaseEnds lets the lease of another's making run out under a command: warned, and ended with
+// it.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel() // it waits
 	m := newMachine(t)
@@ -223,7 +232,8 @@ func TestDetach(t *testing.T) {
 	}
 	m.must("acquire", "-s", "local")
 	mark := filepath.Join(m.dir, "mark")
-	if _, errs, exit := m.run("run", "local-local", "--detach", "--", "touch", mark); exit != term.ExitNotBegun || !strings.Contains(errs, "nobody there keeps a command") {
+	if _, errs, exit := m.run("run", "local-local", "--detach", "--", "touch", mark); exit != term.ExitNotBegun ||
+		!strings.Contains(errs, "nobody there keeps a command") {
 		t.Errorf("exit status %d, %q", exit, errs)
 	}
 	if _, err := os.Stat(mark); err == nil {
@@ -234,7 +244,8 @@ func TestDetach(t *testing.T) {
 	}
 }
 
-// TestTerminal runs a command in a terminal: it has one, of the size of ours, which may change, and Ctrl-C reaches it as a character.
+// TestTerminal runs a command in a terminal: it has one, of the size of ours, which may change, and
+// Ctrl-C reaches it as a character.
 func TestTerminal(t *testing.T) {
 	m := newMachine(t)
 	cmd := m.command("run", "local", "--", "sh", "-c",

@@ -20,10 +20,11 @@ import (
 // signingIn are the keys of [auth] about signing in, and about certificates.
 type signingIn struct {
 	signin.Options
-	SecretRef   string        `conf:"client-secret"` // a reference; "": the client is public
-	Address     string        `conf:"address"`       // of the controller as browsers see it; "": as they say
-	LoginLife   time.Duration `conf:"login-life"`    // of what hostler login gets; 0: 7 days
-	SessionLife time.Duration `conf:"session-life"`  // of a browser's session; 0: 12 hours
+	SecretRef string `conf:"client-secret"` // a reference; "": the client is public
+	// of the controller as browsers see it; "": as they say
+	Address     string        `conf:"address"`
+	LoginLife   time.Duration `conf:"login-life"`   // of what hostler login gets; 0: 7 days
+	SessionLife time.Duration `conf:"session-life"` // of a browser's session; 0: 12 hours
 
 	ClientCA   string `conf:"client-ca"`   // file
 	ClientCRL  string `conf:"client-crl"`  // file
@@ -35,11 +36,16 @@ const (
 	usualSession = 12 * time.Hour
 )
 
-// provider is how people sign in, as a configuration says. The issuer is where the operator says, and what its documents name the guard judges.
+// provider is how people sign in, as a configuration says. The issuer is where the operator says,
+// and what its documents name the guard judges.
 func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
 	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
-	if u, err := url.Parse(s.Address); s.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
-		return out, term.Invalid("address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller", s.Address)
+	if u, err := url.Parse(s.Address); s.Address != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
+		return out, term.Invalid(
+			"address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller",
+			s.Address,
+		)
 	}
 	if s.Issuer == "" {
 		return out, nil
@@ -55,7 +61,8 @@ func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out serve
 	return out, err
 }
 
-// certificates are the files that a controller's TLS is made of: by the options of serve, then by the configuration.
+// certificates are the files that a controller's TLS is made of: by the options of serve, then by
+// the configuration.
 func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 	said, err := readAuthorizing(cfg)
 	if err != nil {
@@ -67,7 +74,10 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 		}
 		return filepath.Join(filepath.Dir(cfg.Sections["auth"][key].File), file)
 	}
-	out := certs.Options{Cert: o.cert, Key: o.key, ClientCA: cmp.Or(o.clientCA, near("client_ca", said.ClientCA)), Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName}
+	out := certs.Options{
+		Cert: o.cert, Key: o.key, ClientCA: cmp.Or(o.clientCA, near("client_ca", said.ClientCA)),
+		Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName,
+	}
 	_, slap, _, err := readSlapping(cfg)
 	if err != nil {
 		return out, err
@@ -97,7 +107,8 @@ func (k *controller) openCertificates(o serving) error {
 	return err
 }
 
-// lookAt tells the files apart that a controller's TLS is made of, as they are now; nil: not all can be looked at.
+// lookAt tells the files apart that a controller's TLS is made of, as they are now; nil: not all
+// can be looked at.
 func lookAt(opt certs.Options) (found []os.FileInfo) {
 	for _, file := range []string{opt.Cert, opt.Key, opt.ClientCA, opt.Revoked} {
 		if file == "" {
@@ -121,10 +132,12 @@ func (k *controller) reloadCertificates(cfg *config.Config) error {
 	return k.files.Reload(opt)
 }
 
-// certificatesLook is how often it is looked whether the certificate's files are others: who renews certificates tells nobody.
+// certificatesLook is how often it is looked whether the certificate's files are others: who renews
+// certificates tells nobody.
 const certificatesLook = 5 * time.Second
 
-// followCertificates reads certificates, authorities and lists anew when their files have changed, until ctx ends. What cannot be read is said once, and tried again.
+// followCertificates reads certificates, authorities and lists anew when their files have changed,
+// until ctx ends. What cannot be read is said once, and tried again.
 func (k *controller) followCertificates(ctx context.Context) {
 	if k.files == nil {
 		return
@@ -151,7 +164,8 @@ func (k *controller) followCertificates(ctx context.Context) {
 		if len(now) == 0 || slices.EqualFunc(was, now, same) {
 			continue
 		}
-		if err := k.reloadCertificates(k.now.Load().cfg); err != nil { // as when one of the two is new already
+		// as when one of the two is new already
+		if err := k.reloadCertificates(k.now.Load().cfg); err != nil {
 			if said != err.Error() {
 				k.app.Log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
 				said = err.Error()

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/director"
 )
 
-// simulationView is what a trace came to with a source and a strategy, in `director simulate --json`.
+// simulationView is what a trace came to with a source and a strategy, in `director simulate
+// --json`.
 type simulationView struct {
 	Source    string   `json:"source"`
 	Strategy  string   `json:"strategy"`
@@ -78,7 +79,10 @@ func newDirector(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulate(a), newMetalPlan(a), newDirectorImport(a), newMetalRun(a), newMetalExplain(a), newMetalConfirm(a), newMetalForget(a))
+	cmd.AddCommand(
+		newSimulate(a), newMetalPlan(a), newDirectorImport(a), newMetalRun(a), newMetalExplain(a), newMetalConfirm(a),
+		newMetalForget(a),
+	)
 	return cmd
 }
 
@@ -128,7 +132,8 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 			return term.Invalid(term.DidYouMean(name, strategies, ""), "--strategy %s: no such strategy", name)
 		}
 	}
-	for name, n := range map[string]float64{"reserve": float64(o.reserve), "spare": float64(o.spare), "maximum": float64(o.maximum), "cold": float64(o.cold), "price": o.price,
+	for name, n := range map[string]float64{"reserve": float64(o.reserve), "spare": float64(o.spare),
+		"maximum": float64(o.maximum), "cold": float64(o.cold), "price": o.price,
 		"budget": o.budget, "jitter": o.jitter} {
 		if !(n >= 0) {
 			return term.Invalid("", "--%s %v: less than none", name, n)
@@ -174,7 +179,10 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 		}
 		for _, strategy := range names {
 			if strategy == "schedule" && len(source.Schedule) == 0 {
-				return term.Invalid("write them into a section [schedule] of its source.conf", "source %s has no windows for strategy schedule", name)
+				return term.Invalid(
+					"write them into a section [schedule] of its source.conf",
+					"source %s has no windows for strategy schedule", name,
+				)
 			}
 			setup := o.setup(cmd, source, strategy)
 			out := director.Replay(setup, bySource[name])
@@ -195,7 +203,14 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 	for n, v := range views {
 		rows[n] = v.row()
 	}
-	return term.Table(a.Out, []string{"source", "strategy", "requests", "hits", "misses", "wait-p50", "p90", "p99", "max", "made", "peak", "used", "idle", "idle-cost"}, rows)
+	return term.Table(
+		a.Out,
+		[]string{
+			"source", "strategy", "requests", "hits", "misses", "wait-p50", "p90", "p99", "max", "made", "peak", "used",
+			"idle", "idle-cost",
+		},
+		rows,
+	)
 }
 
 // readTrace reads the arrivals of a file, or of standard input.
@@ -211,7 +226,10 @@ func (a *app) readTrace(file string) ([]director.Arrival, error) {
 	}
 	arrivals, err := director.ReadTrace(in)
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err), Hint: "hostler help director simulate says how a trace is written"}
+		return nil, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err),
+			Hint: "hostler help director simulate says how a trace is written",
+		}
 	}
 	return arrivals, nil
 }
@@ -221,8 +239,10 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 	own := *s
 	given := cmd.Flags().Changed
 	for flag, set := range map[string]func(){
-		"reserve": func() { own.Reserve = o.reserve }, "spare": func() { own.Spare = o.spare }, "maximum": func() { own.Maximum = o.maximum },
-		"cold": func() { own.Cold = o.cold }, "idle": func() { own.Idle = &o.idle.Value }, "window": func() { own.Window = &o.window.Value },
+		"reserve": func() { own.Reserve = o.reserve }, "spare": func() { own.Spare = o.spare },
+		"maximum": func() { own.Maximum = o.maximum },
+		"cold":    func() { own.Cold = o.cold }, "idle": func() { own.Idle = &o.idle.Value },
+		"window":   func() { own.Window = &o.window.Value },
 		"hit-rate": func() { own.HitRate = o.hitRate }, "price": func() { own.Price = o.price }, "budget": func() { own.Budget = o.budget },
 	} {
 		if given(flag) {
@@ -242,9 +262,15 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 		start = o.start.Value
 	}
 	return director.Setup{
-		Source: compute.SourceState{Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold, Idle: orZero(own.Idle)},
+		Source: compute.SourceState{
+			Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold,
+			Idle: orZero(own.Idle),
+		},
 		Policy: director.Policy{Strategy: strategyOf(strategy, &own), Price: own.Price, Budget: own.Budget},
-		Model:  director.Model{Create: create, Jitter: o.jitter, Clean: o.clean.Value, Start: start, OneUse: o.oneUse || own.Reuse == "no", Seed: o.seed},
+		Model: director.Model{
+			Create: create, Jitter: o.jitter, Clean: o.clean.Value, Start: start, OneUse: o.oneUse || own.Reuse == "no",
+			Seed: o.seed,
+		},
 		Window: cmp.Or(orZero(own.Window), usualWindow),
 	}
 }
@@ -258,16 +284,20 @@ func viewOutcome(source, strategy string, price float64, o director.Outcome) sim
 	if len(o.Waits) > 0 {
 		mean = sum.Seconds() / float64(len(o.Waits))
 	}
-	return simulationView{Source: source, Strategy: strategy, Requests: o.Requests, Hits: o.Hits, Misses: o.Requests - o.Hits, Started: o.Cold, HitRate: o.HitRate(),
-		Unserved: o.Requests - len(o.Waits), Wait: waitView{mean, o.Wait(0.5).Seconds(), o.Wait(0.9).Seconds(), o.Wait(0.99).Seconds(), o.Wait(1).Seconds()},
-		Made: o.Made, Discarded: o.Discarded, Peak: o.Peak, Used: o.Used.Seconds(), Idle: o.Idle.Seconds(), Stopped: o.Stopped.Seconds(),
+	return simulationView{Source: source, Strategy: strategy, Requests: o.Requests, Hits: o.Hits,
+		Misses: o.Requests - o.Hits, Started: o.Cold, HitRate: o.HitRate(),
+		Unserved: o.Requests - len(o.Waits),
+		Wait:     waitView{mean, o.Wait(0.5).Seconds(), o.Wait(0.9).Seconds(), o.Wait(0.99).Seconds(), o.Wait(1).Seconds()},
+		Made:     o.Made, Discarded: o.Discarded, Peak: o.Peak, Used: o.Used.Seconds(), Idle: o.Idle.Seconds(),
+		Stopped:  o.Stopped.Seconds(),
 		IdleCost: o.Idle.Hours() * price, Cost: (o.Idle + o.Used).Hours() * price}
 }
 
 func (v simulationView) row() []string {
 	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', 1, 64) + "s" }
 	hours := func(s float64) string { return strconv.FormatFloat(s/3600, 'f', 1, 64) + "h" }
-	return []string{v.Source, v.Strategy, strconv.Itoa(v.Requests), fmt.Sprintf("%d (%.1f%%)", v.Hits, 100*v.HitRate), strconv.Itoa(v.Misses),
+	return []string{v.Source, v.Strategy, strconv.Itoa(v.Requests), fmt.Sprintf("%d (%.1f%%)", v.Hits, 100*v.HitRate),
+		strconv.Itoa(v.Misses),
 		seconds(v.Wait.P50), seconds(v.Wait.P90), seconds(v.Wait.P99), seconds(v.Wait.Max), strconv.Itoa(v.Made), strconv.Itoa(v.Peak),
 		hours(v.Used), hours(v.Idle), strconv.FormatFloat(v.IdleCost, 'f', 2, 64)}
 }

@@ -23,7 +23,9 @@ import (
 
 // The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).
 const (
-	slaposNotYet  = 2 // a request was taken and there is nothing to say of it yet; a name that the master does not know
+	// a request was taken and there is nothing to say of it yet; a name that the master does not
+	// know
+	slaposNotYet  = 2
 	slaposUnknown = 5 // no such command
 )
 
@@ -59,7 +61,11 @@ Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the ma
 	s.options(cmd.PersistentFlags())
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")
-	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposUser(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s), newSlaposCache(s), newSlaposStandalone(s), newSlaposComplete(s))
+	cmd.AddCommand(
+		newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s),
+		newSlaposComputer(s), newSlaposUser(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s),
+		newSlaposCache(s), newSlaposStandalone(s), newSlaposComplete(s),
+	)
 	cmd.SetGlobalNormalizationFunc(dashed)
 	return cmd
 }
@@ -85,7 +91,8 @@ func dashed(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
-// do makes what a command runs: f, until a signal comes, with its errors told and turned into SlapOS's exit statuses.
+// do makes what a command runs: f, until a signal comes, with its errors told and turned into
+// SlapOS's exit statuses.
 func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx, stop := s.a.UntilSignal(cmd.Context())
@@ -188,14 +195,17 @@ func (s *slapos) master() (*slap.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client, err = slap.NewClient(slap.Options{URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure})
+	s.client, err = slap.NewClient(slap.Options{
+		URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure,
+	})
 	if err != nil {
 		return nil, term.Invalid("", "%w", err)
 	}
 	return s.client, nil
 }
 
-// release is the URL of a software release that was given as one, as an alias of the configuration, or as product.NAME: the product's best.
+// release is the URL of a software release that was given as one, as an alias of the configuration,
+// or as product.NAME: the product's best.
 func (s *slapos) release(ctx context.Context, text string) (string, error) {
 	c, err := s.configuration()
 	if err != nil {
@@ -247,7 +257,10 @@ func stamped(level, text string) []byte {
 	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, term.Line(line))
 	}
-	return fmt.Appendf(nil, "%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
+	return fmt.Appendf(
+		nil, "%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level,
+		strings.Join(lines, "\n"),
+	)
 }
 
 // Write says something on standard error, and in the log file where there is one.
@@ -293,7 +306,8 @@ func (s *slapos) aliases() (out candidates) {
 // slaposPatience is how long a shell waits for the master's names.
 const slaposPatience = 3 * time.Second
 
-// found are names for the shell: a field of what the master finds of a kind, with another's value beside it.
+// found are names for the shell: a field of what the master finds of a kind, with another's value
+// beside it.
 func (s *slapos) found(cmd *cobra.Command, kind, field, beside string) (out candidates) {
 	if s.a.begin(cmd) != nil {
 		return nil
@@ -321,7 +335,8 @@ func (s *slapos) computers(cmd *cobra.Command) candidates {
 	return s.found(cmd, computerKind, "reference", "title")
 }
 
-// releases are the aliases, and the software of what was asked for; where title is not "", that of the instance of this title.
+// releases are the aliases, and the software of what was asked for; where title is not "", that of
+// the instance of this title.
 func (s *slapos) releases(cmd *cobra.Command, title string) candidates {
 	out := s.aliases()
 	seen := map[string]bool{}

@@ -27,7 +27,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
-// masterAnswers is a master that gives answers as they were recorded of the reference's, and keeps what it was asked.
+// masterAnswers is a master that gives answers as they were recorded of the reference's, and keeps
+// what it was asked.
 type masterAnswers struct {
 	url string
 
@@ -35,7 +36,8 @@ type masterAnswers struct {
 	asked []string // method, path and query, body
 }
 
-// slaposMaster starts one: answers are by path, and query where there is one, with a status before them where it is not 200.
+// slaposMaster starts one: answers are by path, and query where there is one, with a status before
+// them where it is not 200.
 func slaposMaster(t *testing.T, answers map[string]string) *masterAnswers {
 	t.Helper()
 	m := &masterAnswers{}
@@ -109,7 +111,8 @@ func (m *masterAnswers) asks(t *testing.T, want ...string) {
 	m.asked = nil
 }
 
-// What the reference's client sent and the reference's master answered: captures node/ 003, 004, 028, 127 and not-ready/ 132.
+// What the reference's client sent and the reference's master answered: captures node/ 003, 004,
+// 028, 127 and not-ready/ 132.
 const (
 	supplied    = "POST /supplySupply url=%2Fsrv%2Fprofiles%2Fdemo%2Fsoftware.cfg&computer_id=COMP-LAB&state=available"
 	removed     = "POST /supplySupply url=%2Fsrv%2Fprofiles%2Fdemo%2Fsoftware.cfg&computer_id=COMP-LAB&state=destroyed"
@@ -138,15 +141,18 @@ func TestSlaposSupply(t *testing.T) {
 		t.Errorf("supply product.demo: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, "GET /getSoftwareReleaseListFromSoftwareProduct?software_product_reference=demo", supplied)
-	if code, _, errs := m.run(t, "supply", "product.none", "COMP-LAB"); code != 1 || errs != "slapos: not found: the master knows no release of a product \"none\"\n" {
+	if code, _, errs := m.run(t, "supply", "product.none", "COMP-LAB"); code != 1 ||
+		errs != "slapos: not found: the master knows no release of a product \"none\"\n" {
 		t.Errorf("supply product.none: %d\n%s", code, errs)
 	}
 	m.asks(t, "GET /getSoftwareReleaseListFromSoftwareProduct?software_product_reference=none")
-	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB"); code != 0 || out != "" || errs != "INFO Requesting deletion of "+demoURL+" Software Release...\nINFO Done.\n" {
+	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB"); code != 0 || out != "" ||
+		errs != "INFO Requesting deletion of "+demoURL+" Software Release...\nINFO Done.\n" {
 		t.Errorf("remove: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, removed)
-	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB", "--json"); code != 0 || errs != "" || out != "{\n  \"release\": \""+demoURL+"\",\n  \"computer\": \"COMP-LAB\",\n  \"state\": \"destroyed\"\n}\n" {
+	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB", "--json"); code != 0 || errs != "" ||
+		out != "{\n  \"release\": \""+demoURL+"\",\n  \"computer\": \"COMP-LAB\",\n  \"state\": \"destroyed\"\n}\n" {
 		t.Errorf("remove --json: %d\n%s%s", code, out, errs)
 	}
 }
@@ -195,7 +201,8 @@ func TestSlaposRequest(t *testing.T) {
 		t.Errorf("not ready: %d\n%s", code, out)
 	}
 	m = slaposMaster(t, map[string]string{"/requestComputerPartition": noPartition})
-	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "slapos: no capacity: the master turned it down: No free computer partition found for: demo1\nhint: ") {
+	if code, _, errs := m.run(t, words...); code != 1 ||
+		!strings.Contains(errs, "slapos: no capacity: the master turned it down: No free computer partition found for: demo1\nhint: ") {
 		t.Errorf("no place: %d\n%s", code, errs)
 	}
 	if code, _, errs := m.run(t, append(words, "--json")...); code != 1 || !strings.Contains(errs, `"kind":"no-capacity"`) {
@@ -214,7 +221,10 @@ func TestSlaposRequestWords(t *testing.T) {
 		return path
 	}
 	release := file("software.cfg", "")
-	file("software.cfg.json", `{"serialisation":"json-in-xml","software-type":{"default":{"request":"in.json"},"plain":{"request":"in.json","serialisation":"xml"}}}`)
+	file(
+		"software.cfg.json",
+		`{"serialisation":"json-in-xml","software-type":{"default":{"request":"in.json"},"plain":{"request":"in.json","serialisation":"xml"}}}`,
+	)
 	file("in.json", `{"properties":{"port":{"type":"integer"}},"additionalProperties":false}`)
 	good, bad := file("good.json", `{"port":80}`), file("bad.yaml", "port: eighty\n")
 	form := func() url.Values {
@@ -235,11 +245,26 @@ func TestSlaposRequestWords(t *testing.T) {
 		value string
 	}{
 		{"--parameters a=1 b=2 --node computer_guid=C network_guid=N", 1, `"a" is not known here`, "", ""},
-		{"--no-validate --parameters a=1 b=2 --node computer_guid=C network_guid=N", 0, "", "partition_parameter_xml", `<marshal><dictionary id="i2"><string>a</string><string>1</string><string>b</string><string>2</string></dictionary></marshal>`},
-		{"--no-validate --parameters a=1 --node computer_guid=C network_guid=N", 0, "", "filter_xml", `<marshal><dictionary id="i2"><string>computer_guid</string><string>C</string><string>network_guid</string><string>N</string></dictionary></marshal>`},
-		{"--parameters-file " + good, 0, "", "partition_parameter_xml", `<marshal><dictionary id="i2"><string>_</string><string>{"port": 80}</string></dictionary></marshal>`},
-		{"--type plain --parameters_file " + good, 0, "", "partition_parameter_xml", `<marshal><dictionary id="i2"><string>port</string><int>80</int></dictionary></marshal>`},
-		{"--force-serialisation xml --parameters-file " + good, 0, "", "partition_parameter_xml", `<marshal><dictionary id="i2"><string>port</string><int>80</int></dictionary></marshal>`},
+		{
+			"--no-validate --parameters a=1 b=2 --node computer_guid=C network_guid=N", 0, "", "partition_parameter_xml",
+			`<marshal><dictionary id="i2"><string>a</string><string>1</string><string>b</string><string>2</string></dictionary></marshal>`,
+		},
+		{
+			"--no-validate --parameters a=1 --node computer_guid=C network_guid=N", 0, "", "filter_xml",
+			`<marshal><dictionary id="i2"><string>computer_guid</string><string>C</string><string>network_guid</string><string>N</string></dictionary></marshal>`,
+		},
+		{
+			"--parameters-file " + good, 0, "", "partition_parameter_xml",
+			`<marshal><dictionary id="i2"><string>_</string><string>{"port": 80}</string></dictionary></marshal>`,
+		},
+		{
+			"--type plain --parameters_file " + good, 0, "", "partition_parameter_xml",
+			`<marshal><dictionary id="i2"><string>port</string><int>80</int></dictionary></marshal>`,
+		},
+		{
+			"--force-serialisation xml --parameters-file " + good, 0, "", "partition_parameter_xml",
+			`<marshal><dictionary id="i2"><string>port</string><int>80</int></dictionary></marshal>`,
+		},
 		{"--parameters-file " + bad, 1, "parameters: /port: it is a text, and must be a whole number", "", ""},
 		{"--parameters-file " + bad, 1, "hint: --no-validate", "", ""},
 		{"--state destroyed --parameters-file " + bad, 0, "", "state", "<marshal><string>destroyed</string></marshal>"},
@@ -263,7 +288,8 @@ func TestSlaposRequestWords(t *testing.T) {
 		}
 	}
 	file("in.json", `{"$ref":"nothing.json"}`)
-	if code, _, errs := m.run(t, "request", "demo1", release, "--parameters", "a=1"); code != 0 || !strings.Contains(errs, "WARNING The parameters are not validated: ") {
+	if code, _, errs := m.run(t, "request", "demo1", release, "--parameters", "a=1"); code != 0 ||
+		!strings.Contains(errs, "WARNING The parameters are not validated: ") {
 		t.Errorf("a schema that cannot be loaded: %d\n%s", code, errs)
 	}
 }
@@ -274,11 +300,13 @@ func TestSlaposFailures(t *testing.T) {
 		t.Errorf("denied: %d\n%s", code, errs)
 	}
 	m.url = "http://127.0.0.1:1"
-	if code, _, errs := m.run(t, "supply", "a", "b"); code != 1 || !strings.Contains(errs, "hint: is master_url right, and does the master run?") {
+	if code, _, errs := m.run(t, "supply", "a", "b"); code != 1 ||
+		!strings.Contains(errs, "hint: is master_url right, and does the master run?") {
 		t.Errorf("unreachable: %d\n%s", code, errs)
 	}
 	m.url = "https://127.0.0.1:1"
-	if code, _, errs := m.run(t, "supply", "a", "b"); code != 2 || !strings.Contains(errs, "client.cfg: key_file in [slapos] and cert_file are needed") {
+	if code, _, errs := m.run(t, "supply", "a", "b"); code != 2 ||
+		!strings.Contains(errs, "client.cfg: key_file in [slapos] and cert_file are needed") {
 		t.Errorf("no certificate: %d\n%s", code, errs)
 	}
 	if code, _, errs := m.run(t, "frobnicate"); code != 5 || !strings.Contains(errs, `unknown command "frobnicate"`) {
@@ -351,10 +379,17 @@ func TestSlaposLooks(t *testing.T) {
 `, 0, ""},
 		{"service info none", "", 2, "slapos: not found: the master knows no service \"none\"\nhint: slapos service list shows all\n"},
 		{"computer list", "List of Computers:\nCOMP-LAB COMP-LAB\n", 0, ""},
-		{"computer info COMP-LAB", "Reference: COMP-LAB\nTitle: COMP-LAB\nPartition: slappart0 started /srv/profiles/demo/software.cfg demo1\n", 0, ""},
+		{
+			"computer info COMP-LAB",
+			"Reference: COMP-LAB\nTitle: COMP-LAB\nPartition: slappart0 started /srv/profiles/demo/software.cfg demo1\n",
+			0, "",
+		},
 		{"computer info none", "", 2, "slapos: not found: the master knows no computer \"none\"\nhint: slapos computer list shows all\n"},
 		{"computer token", "T0KEN\n", 0, ""},
-		{"computer token COMP-LAB", "", 1, "slapos: this master gives no tokens for computers that there are already\nhint: its administrator, or generateComputerCertificate, gives another certificate\n"},
+		{
+			"computer token COMP-LAB", "", 1,
+			"slapos: this master gives no tokens for computers that there are already\nhint: its administrator, or generateComputerCertificate, gives another certificate\n",
+		},
 		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
 	} {
 		if code, out, errs := m.run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
@@ -366,10 +401,12 @@ func TestSlaposLooks(t *testing.T) {
 		told[path] = answer
 	}
 	m = slaposMaster(t, told)
-	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 || !strings.Contains(out, "\"status\": \"red\",\n  \"error\": \"it burns\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
+	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 ||
+		!strings.Contains(out, "\"status\": \"red\",\n  \"error\": \"it burns\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
 		t.Errorf("service info --news: %d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := m.run(t, "service", "info", "demo1", "--json"); code != 0 || !strings.Contains(out, "\"title\": \"demo1\",\n  \"release\"") || strings.Contains(out, "news") {
+	if code, out, errs := m.run(t, "service", "info", "demo1", "--json"); code != 0 ||
+		!strings.Contains(out, "\"title\": \"demo1\",\n  \"release\"") || strings.Contains(out, "news") {
 		t.Errorf("service info --json: %d\n%s%s", code, out, errs)
 	}
 }
@@ -390,7 +427,9 @@ func certified(t *testing.T, name string) (answer, certificate, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, key = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
+	certificate, key = string(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+	), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
 	text, _ := json.Marshal(map[string]string{"certificate": certificate, "key": key})
 	return string(text), certificate, key
 }
@@ -408,7 +447,10 @@ func TestSlaposConfigureClient(t *testing.T) {
 	answer, certificate, key := certified(t, "me")
 	m := slaposMaster(t, map[string]string{"/Person_getCertificate": answer})
 	file := filepath.Join(t.TempDir(), "a%b", "client.cfg")
-	words := []string{"configure", "client", "--cfg", file, "--master-url", "https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN"}
+	words := []string{
+		"configure", "client", "--cfg", file, "--master-url", "https://slap.example.com", "--master-url-web", m.url,
+		"--token", "T0KEN",
+	}
 	if code, out, errs := m.run(t, words...); code != 0 || out != "" || strings.Contains(errs, "T0KEN") {
 		t.Fatalf("%d\n%s%s", code, out, errs)
 	}
@@ -433,7 +475,8 @@ func TestSlaposConfigureClient(t *testing.T) {
 	}
 	m = slaposMaster(t, map[string]string{"/Person_getCertificate": "401\n"})
 	words[3], words[7] = filepath.Join(t.TempDir(), "client.cfg"), m.url
-	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "hint: a token is good for once") || strings.Contains(errs, "T0KEN") {
+	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "hint: a token is good for once") ||
+		strings.Contains(errs, "T0KEN") {
 		t.Errorf("denied: %d\n%s", code, errs)
 	}
 	if _, err := os.Stat(words[3]); err == nil {
@@ -445,7 +488,10 @@ func TestSlaposNodeRegister(t *testing.T) {
 	answer, certificate, key := certified(t, "COMP-42")
 	m := slaposMaster(t, map[string]string{"/Person_requestComputer": answer})
 	dir := filepath.Join(t.TempDir(), "slapos")
-	words := []string{"node", "register", "build one", "--cfg", dir + "/slapos.cfg", "--interface-name", "eth0", "--master-url", "https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN"}
+	words := []string{
+		"node", "register", "build one", "--cfg", dir + "/slapos.cfg", "--interface-name", "eth0", "--master-url",
+		"https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN",
+	}
 	if code, out, errs := m.run(t, append(words, "--dry-run")...); code != 0 || !strings.Contains(out, "interface_name = eth0\n") {
 		t.Errorf("--dry-run: %d\n%s%s", code, out, errs)
 	}
@@ -467,7 +513,8 @@ func TestSlaposNodeRegister(t *testing.T) {
 		t.Errorf("%s, %v", id, f.Unknown())
 	}
 	for _, want := range []string{dir + ".old", dir + ".old.1"} {
-		if code, out, errs := m.run(t, append(words, "--json")...); code != 0 || !strings.Contains(out, `"moved": "`+want+`"`) || content(t, want+"/ssl/key") != key {
+		if code, out, errs := m.run(t, append(words, "--json")...); code != 0 ||
+			!strings.Contains(out, `"moved": "`+want+`"`) || content(t, want+"/ssl/key") != key {
 			t.Errorf("again: %d\n%s%s", code, out, errs)
 		}
 	}
@@ -497,13 +544,18 @@ d.getConnectionParameter('url')
 	}
 	m.asks(t, supplied, requested)
 	path := script("import sys\nsys.argv\nsys.argv[2]\nsys.path\n")
-	if code, out, errs := m.run(t, "console", "-p", path, "COMP-1", "--json", "-v"); code != 1 || out != "['"+path+"', 'COMP-1', '--json', '-v']\n'--json'\n" || !strings.Contains(errs, "line 4: sys has no path") {
+	if code, out, errs := m.run(t, "console", "-p", path, "COMP-1", "--json", "-v"); code != 1 ||
+		out != "['"+path+"', 'COMP-1', '--json', '-v']\n'--json'\n" || !strings.Contains(errs, "line 4: sys has no path") {
 		t.Errorf("arguments: %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := m.run(t, "console", script("help()\n")); code != 0 || !strings.Contains(out, "\nrequest(software_release, ") {
 		t.Errorf("help: %d\n%s%s", code, out, errs)
 	}
-	for text, want := range map[string]string{"\nimport os\n": "line 2: ", "supply(demo)\n": "supply: computer_guid is missing", "f(": "there is no f", "request(demo, 'a', shared=1)": "shared is True or False", "request(demo,": "not finished", "print(1, end='')": "values alone"} {
+	for text, want := range map[string]string{
+		"\nimport os\n": "line 2: ", "supply(demo)\n": "supply: computer_guid is missing", "f(": "there is no f",
+		"request(demo, 'a', shared=1)": "shared is True or False", "request(demo,": "not finished",
+		"print(1, end='')": "values alone",
+	} {
 		if code, _, errs := m.run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d\n%s", text, code, errs)
 		}

@@ -50,9 +50,10 @@ Exit status: 2 where the cache has nothing.`,
 		Args:    cobra.ArbitraryArgs,
 		RunE:    s.group,
 	}
-	release := cached{"software release", "download-binary-dir-url", []string{"multiarch", "os", "version", "codename", "compatible?", "verified?"}, func(v *slaposCachedView) []string {
-		return []string{v.Multiarch, v.OS, v.OSVersion, v.Codename, yesNo(*v.Compatible), yesNo(v.Verified)}
-	}}
+	release := cached{"software release", "download-binary-dir-url",
+		[]string{"multiarch", "os", "version", "codename", "compatible?", "verified?"}, func(v *slaposCachedView) []string {
+			return []string{v.Multiarch, v.OS, v.OSVersion, v.Codename, yesNo(*v.Compatible), yesNo(v.Verified)}
+		}}
 	file := cached{"file", "download-dir-url", []string{"url", "sha512", "signed"}, func(v *slaposCachedView) []string {
 		return []string{v.URL, v.SHA512, signedWord(v)}
 	}}
@@ -133,7 +134,8 @@ func (s *slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 	}
 	views := make([]slaposCachedView, len(entries))
 	for i, e := range entries {
-		v := slaposCachedView{Key: key, SHA512: e.SHA512, Release: e.Release, Root: e.Root, Multiarch: e.Multiarch, OS: e.OS.ID, OSVersion: e.OS.Version, Codename: e.OS.Codename,
+		v := slaposCachedView{Key: key, SHA512: e.SHA512, Release: e.Release, Root: e.Root, Multiarch: e.Multiarch,
+			OS: e.OS.ID, OSVersion: e.OS.Version, Codename: e.OS.Codename,
 			URL: e.URL, Basename: e.Basename, Signed: e.Signed, Verified: e.Trusted}
 		if v.Multiarch == "" {
 			v.Multiarch = e.Machine
@@ -157,7 +159,10 @@ func (s *slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 func (s *slapos) cacheOptions(f *cfg.File, setting string) (o cache.Options, err error) {
 	const section = "networkcache"
 	var signers string
-	for key, to := range map[string]*string{setting: &o.URL, "signature-certificate-list": &signers, "shadir-ca-file": &o.CAFile, "shadir-cert-file": &o.CertFile, "shadir-key-file": &o.KeyFile} {
+	for key, to := range map[string]*string{
+		setting: &o.URL, "signature-certificate-list": &signers, "shadir-ca-file": &o.CAFile,
+		"shadir-cert-file": &o.CertFile, "shadir-key-file": &o.KeyFile,
+	} {
 		if *to, err = f.Text(section, key); err != nil {
 			return o, err
 		}
@@ -177,7 +182,8 @@ func (s *slapos) cacheOptions(f *cfg.File, setting string) (o cache.Options, err
 // cacheFailure says what to do about an error of a cache.
 func (s *slapos) cacheFailure(err error) error {
 	hints := map[error]string{slap.ErrDenied: "a name and a password may stand in the directory's URL; shadir-cert-file and shadir-key-file say who asks",
-		slap.ErrUntrusted: "shadir-ca-file in [networkcache] names who signs the cache's certificate", slap.ErrUnreachable: "is the directory's URL in [networkcache] right?"}
+		slap.ErrUntrusted:   "shadir-ca-file in [networkcache] names who signs the cache's certificate",
+		slap.ErrUnreachable: "is the directory's URL in [networkcache] right?"}
 	for kind, hint := range hints {
 		if errors.Is(err, kind) {
 			var e *compute.Error

@@ -13,14 +13,16 @@ import (
 	"github.com/hostler-project/hostler/slapos/cache"
 )
 
-// A cache's directory as the published form has it: entries by key, signed by the certificate of a list.
+// A cache's directory as the published form has it: entries by key, signed by the certificate of a
+// list.
 func TestSlaposCacheLookup(t *testing.T) {
 	const release = "https://software.example/demo/software.cfg"
 	entries, signer := content(t, "../../slapos/cache/testdata/entries.json"), content(t, "../../slapos/cache/testdata/signer.crt")
 	file := `[["{\"sha512\":\"` + strings.Repeat("a", 128) + `\",\"url\":\"https://a/b.tgz\"}","c2lnbmVk"]]`
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := map[string]string{"/dir/" + cache.ReleaseKey(release): entries, "/dir/" + cache.FileKey("https://a/b.tgz"): file,
-			"/dir/pypi:demo=1.0": `[["{\"sha512\":\"` + strings.Repeat("b", 128) + `\",\"basename\":\"demo-1.0.zip\"}",""]]`, "/dir/pypi:demo=2.0": "<html>"}[r.URL.Path]
+			"/dir/pypi:demo=1.0": `[["{\"sha512\":\"` + strings.Repeat("b", 128) + `\",\"basename\":\"demo-1.0.zip\"}",""]]`,
+			"/dir/pypi:demo=2.0": "<html>"}[r.URL.Path]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -46,23 +48,30 @@ func TestSlaposCacheLookup(t *testing.T) {
 	}
 	code, out, errs := run("binary-sr", release)
 	lines := strings.Split(out, "\n")
-	if code != 0 || len(lines) != 7 || !strings.HasPrefix(lines[0], "multiarch         os      version  codename  compatible?  verified?") ||
-		!strings.HasPrefix(lines[2], "x86_64-linux-gnu  debian  12       bookworm  ") || !strings.HasSuffix(lines[2], " yes") || !strings.HasSuffix(lines[3], " no") ||
+	if code != 0 || len(lines) != 7 ||
+		!strings.HasPrefix(lines[0], "multiarch         os      version  codename  compatible?  verified?") ||
+		!strings.HasPrefix(
+			lines[2], "x86_64-linux-gnu  debian  12       bookworm  ",
+		) || !strings.HasSuffix(lines[2], " yes") || !strings.HasSuffix(lines[3], " no") ||
 		!strings.Contains(errs, "WARNING 3 more of the cache's entries cannot be read.") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	var views []slaposCachedView
 	code, out, _ = run("binary-sr", cache.ReleaseKey(release), "--json")
-	if err := json.Unmarshal([]byte(out), &views); err != nil || code != 0 || len(views) != 4 || !views[0].Verified || views[1].Verified || views[0].Compatible == nil || views[0].Release != release || views[2].Multiarch != "x86_64" {
+	if err := json.Unmarshal([]byte(out), &views); err != nil || code != 0 || len(views) != 4 || !views[0].Verified ||
+		views[1].Verified || views[0].Compatible == nil || views[0].Release != release || views[2].Multiarch != "x86_64" {
 		t.Errorf("%d, %v\n%s", code, err, out)
 	}
-	if code, out, errs := run("url", "https://a/b.tgz"); code != 0 || !strings.Contains(out, "https://a/b.tgz  "+strings.Repeat("a", 128)+"  by others\n") || errs != "" {
+	if code, out, errs := run("url", "https://a/b.tgz"); code != 0 ||
+		!strings.Contains(out, "https://a/b.tgz  "+strings.Repeat("a", 128)+"  by others\n") || errs != "" {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := run("pypi", "demo", "1.0"); code != 0 || !strings.Contains(out, "demo-1.0.zip  "+strings.Repeat("b", 128)+"  no\n") || errs != "" {
+	if code, out, errs := run("pypi", "demo", "1.0"); code != 0 ||
+		!strings.Contains(out, "demo-1.0.zip  "+strings.Repeat("b", 128)+"  no\n") || errs != "" {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := run("pypi", "demo", "3.0"); code != 2 || out != "" || errs != "slapos: not found: the cache has nothing of the package \"demo 3.0\"\n" {
+	if code, out, errs := run("pypi", "demo", "3.0"); code != 2 || out != "" ||
+		errs != "slapos: not found: the cache has nothing of the package \"demo 3.0\"\n" {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	if code, _, errs := run("pypi", "demo", "2.0"); code != 1 || !strings.Contains(errs, "the answer is no list of entries") {
@@ -76,11 +85,13 @@ func TestSlaposCacheLookup(t *testing.T) {
 		"[networkcache]\ndownload-binary-dir-url = ftp://me:secret@a": "download-binary-dir-url in [networkcache] cannot be used",
 		urls + "signature-certificate-list = what":                    "signature-certificate-list in [networkcache] cannot be read: certificate 1",
 	} {
-		if code, _, errs := run("binary-sr", release, "--cfg", configured("bad.cfg", text)); code != 2 || !strings.Contains(errs, want) || strings.Contains(errs, "secret") {
+		if code, _, errs := run("binary-sr", release, "--cfg", configured("bad.cfg", text)); code != 2 ||
+			!strings.Contains(errs, want) || strings.Contains(errs, "secret") {
 			t.Errorf("%s: %d\n%s", text, code, errs)
 		}
 	}
-	if code, out, errs := run("binary-sr", release, "--cfg", configured("unsigned.cfg", urls)); code != 0 || strings.Contains(out, " yes  yes") || !strings.Contains(errs, "no entry can be verified") {
+	if code, out, errs := run("binary-sr", release, "--cfg", configured("unsigned.cfg", urls)); code != 0 ||
+		strings.Contains(out, " yes  yes") || !strings.Contains(errs, "no entry can be verified") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	s.Close()

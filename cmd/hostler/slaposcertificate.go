@@ -58,7 +58,10 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.database, "database-uri", "u", "", "the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it")
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
+	)
 	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
 	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
 	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
@@ -77,7 +80,10 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	case o.admin && (of != slap.CertifiedUser || o.revoke):
 		return term.Invalid("", "--admin is for a user's new certificate")
 	case o.token && of == slap.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
-		return term.Invalid("without --token it may have any", "%s: a computer that is registered with a token has a name that begins with COMP-", name)
+		return term.Invalid(
+			"without --token it may have any",
+			"%s: a computer that is registered with a token has a name that begins with COMP-", name,
+		)
 	}
 	f, err := s.nodeFileIfThere()
 	if err != nil {
@@ -175,7 +181,10 @@ func (s *slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	if s.a.JSON {
 		return nil
 	}
-	s.say("A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of, view.Name, until.Local().Format(time.DateTime), view.Authority)
+	s.say(
+		"A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of,
+		view.Name, until.Local().Format(time.DateTime), view.Authority,
+	)
 	return term.Printf(s.a.Out, "%s\n", token)
 }
 

@@ -154,7 +154,10 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
 	var software, instances slap.Listing
 	of := &slap.Call{Computer: reference}
-	for name, to := range map[string]*slap.Listing{"slapos.allDocs.v0.compute_node_software_installation_list": &software, "slapos.allDocs.v0.compute_node_instance_list": &instances} {
+	for name, to := range map[string]*slap.Listing{
+		"slapos.allDocs.v0.compute_node_software_installation_list": &software,
+		"slapos.allDocs.v0.compute_node_instance_list":              &instances,
+	} {
 		if err := s.client.Call(ctx, name, of, to); ctx.Err() != nil {
 			return err
 		} else if err != nil {
@@ -182,7 +185,10 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		}
 	}
 	for _, i := range v.Instances {
-		if err := term.Printf(s.a.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release), term.Line(i.Title), failing(i.Error)); err != nil {
+		if err := term.Printf(
+			s.a.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release),
+			term.Line(i.Title), failing(i.Error),
+		); err != nil {
 			return err
 		}
 	}
@@ -203,7 +209,8 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	return nil
 }
 
-// computerFailures adds why software is not there, as the node told last, where a master tells that of each alone.
+// computerFailures adds why software is not there, as the node told last, where a master tells that
+// of each alone.
 func (s *slapos) computerFailures(ctx context.Context, v *computerDetailView) error {
 	for i := range v.Software {
 		if v.Software[i].Error != "" {
@@ -232,7 +239,8 @@ func failing(err string) string {
 	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
 }
 
-// computerRuns adds what the node told last of what runs on it, where the master is one of ours and lets us see it.
+// computerRuns adds what the node told last of what runs on it, where the master is one of ours and
+// lets us see it.
 func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error {
 	told, at, err := s.client.NodeReport(ctx, v.Computer)
 	if ctx.Err() != nil {
@@ -260,10 +268,16 @@ func (s *slapos) computerToken(ctx context.Context, of []string) error {
 	}
 	token, err := master.ComputerTokenFor(ctx, strings.Join(of, ""))
 	if errors.Is(err, slap.ErrNotFound) && len(of) > 0 {
-		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"), Hint: "its administrator, or generateComputerCertificate, gives another certificate"}
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"),
+			Hint: "its administrator, or generateComputerCertificate, gives another certificate",
+		}
 	}
 	if errors.Is(err, slap.ErrNotFound) {
-		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"), Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is"}
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"),
+			Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is",
+		}
 	} else if err != nil {
 		return err
 	}

@@ -64,8 +64,9 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 		return err
 	}
 	c := &console.Console{Names: map[string]any{
-		"request": console.Func(s.consoleRequest), "supply": console.Func(s.consoleSupply), "product": consoleProducts{}, "getInformation": console.Func(s.consoleInformation),
-		"sys": consoleSystem(args), "print": console.Func(s.consolePrint), "help": console.Func(s.consoleHelp),
+		"request": console.Func(s.consoleRequest), "supply": console.Func(s.consoleSupply), "product": consoleProducts{},
+		"getInformation": console.Func(s.consoleInformation),
+		"sys":            consoleSystem(args), "print": console.Func(s.consolePrint), "help": console.Func(s.consoleHelp),
 	}}
 	for _, a := range settings.Aliases {
 		if _, taken := c.Names[a.Name]; !taken {
@@ -136,7 +137,8 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	}
 }
 
-// consoleLines are the lines of a file, and after the last one what was wrong with it. They are read beside all else, as nothing but input ends the reading of a terminal: where a signal ends
+// consoleLines are the lines of a file, and after the last one what was wrong with it. They are
+// read beside all else, as nothing but input ends the reading of a terminal: where a signal ends
 // the console that goes with the process.
 func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan error) {
 	lines, failed := make(chan string), make(chan error, 1)
@@ -230,12 +232,17 @@ func (s *slapos) consoleSupply(ctx context.Context, a console.Arguments) (any, e
 }
 
 func (s *slapos) consoleRequest(ctx context.Context, a console.Arguments) (any, error) {
-	got, err := a.Bind(2, "software_release", "partition_reference", "partition_parameter_kw", "software_type", "filter_kw", "state", "shared")
+	got, err := a.Bind(
+		2, "software_release", "partition_reference", "partition_parameter_kw", "software_type", "filter_kw", "state",
+		"shared",
+	)
 	if err != nil {
 		return nil, err
 	}
 	q := &slap.Request{}
-	for name, to := range map[string]*string{"software_release": &q.Release, "partition_reference": &q.Title, "software_type": &q.Type, "state": &q.State} {
+	for name, to := range map[string]*string{
+		"software_release": &q.Release, "partition_reference": &q.Title, "software_type": &q.Type, "state": &q.State,
+	} {
 		text, ok := got[name].(string)
 		if !ok && got[name] != nil {
 			return nil, fmt.Errorf("%s is a text", name)

@@ -19,7 +19,10 @@ const cachePath = "/shacache"
 // readSlaposDepot reads which binary cache a master is.
 func readSlaposDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 	var contents, entries string
-	for key, to := range map[string]*string{"shacache_content_directory": &o.Content, "shacache_metadata_directory": &o.Metadata, "shacache_upstream_cache_url": &contents, "shacache_upstream_dir_url": &entries} {
+	for key, to := range map[string]*string{
+		"shacache_content_directory": &o.Content, "shacache_metadata_directory": &o.Metadata,
+		"shacache_upstream_cache_url": &contents, "shacache_upstream_dir_url": &entries,
+	} {
 		if *to, err = f.First(key, "slapproxy", "slapos"); err != nil {
 			return o, err
 		}
@@ -59,7 +62,10 @@ func servedDepot(section map[string]config.Value, said *slapping) (o cache.Serve
 		return o, term.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)
 	}
 	o.Size = said.CacheSize
-	for key, dir := range map[string]struct{ said, to *string }{"shacache-content-directory": {&said.Content, &o.Content}, "shacache-metadata-directory": {&said.Metadata, &o.Metadata}} {
+	for key, dir := range map[string]struct{ said, to *string }{
+		"shacache-content-directory":  {&said.Content, &o.Content},
+		"shacache-metadata-directory": {&said.Metadata, &o.Metadata},
+	} {
 		if *dir.said == "" {
 			continue
 		}
@@ -84,7 +90,8 @@ func servedDepot(section map[string]config.Value, said *slapping) (o cache.Serve
 	return o, nil
 }
 
-// withDepot puts a binary cache before what a master answers, for whoever may ask the master. Only nodes and administrators put something there: others could put entries in the place of theirs.
+// withDepot puts a binary cache before what a master answers, for whoever may ask the master. Only
+// nodes and administrators put something there: others could put entries in the place of theirs.
 // The cache is the caller's to close, when nothing is asked any more.
 func withDepot(whole *cache.Depot, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

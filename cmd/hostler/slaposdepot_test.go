@@ -13,7 +13,11 @@ import (
 // A master is a binary cache where its file has both directories, and says so where it has not.
 func TestSlaposDepot(t *testing.T) {
 	dir := t.TempDir()
-	with := strings.Replace(proxyFile, "port = 0\n", "port = 0\nshacache-content-directory = "+filepath.Join(dir, "content")+"\nshacache_metadata_directory = "+filepath.Join(dir, "dir")+"\n", 1)
+	with := strings.Replace(
+		proxyFile, "port = 0\n",
+		"port = 0\nshacache-content-directory = "+filepath.Join(dir, "content")+"\nshacache_metadata_directory = "+filepath.Join(dir, "dir")+"\n",
+		1,
+	)
 	for text, want := range map[string]int{with: http.StatusCreated, proxyFile: http.StatusServiceUnavailable} {
 		url, end := proxied(t, proxyConfiguration(t, text), &slaposProxy{})
 		ask := func(method, path, body, origin string) (int, string) {
@@ -50,7 +54,8 @@ func TestSlaposDepot(t *testing.T) {
 	}
 }
 
-// A master's cache has from another master's what it has not, and keeps it: also when that one is gone.
+// A master's cache has from another master's what it has not, and keeps it: also when that one is
+// gone.
 func TestSlaposDepotChain(t *testing.T) {
 	cached := func(more string) (url string, end func() error) {
 		dir := t.TempDir()
@@ -58,7 +63,9 @@ func TestSlaposDepotChain(t *testing.T) {
 			"\nshacache_metadata_directory = "+filepath.Join(dir, "dir")+"\n"+more, 1)), &slaposProxy{})
 	}
 	far, endFar := cached("")
-	near, endNear := cached("shacache-upstream-cache-url = " + far + "shacache/cache\nshacache-upstream-dir-url = " + far + "shacache/dir\nshacache-size = 1G\n")
+	near, endNear := cached(
+		"shacache-upstream-cache-url = " + far + "shacache/cache\nshacache-upstream-dir-url = " + far + "shacache/dir\nshacache-size = 1G\n",
+	)
 	defer func() {
 		if err := endNear(); err != nil {
 			t.Error(err)
@@ -94,7 +101,9 @@ func TestSlaposDepotChain(t *testing.T) {
 		}
 	}
 	look()
-	for path, want := range map[string]int{"shacache/cache/" + strings.Repeat("0", 128): http.StatusNotFound, "shacache/dir/none": http.StatusNotFound} {
+	for path, want := range map[string]int{
+		"shacache/cache/" + strings.Repeat("0", 128): http.StatusNotFound, "shacache/dir/none": http.StatusNotFound,
+	} {
 		if code, text := ask(http.MethodGet, near+path, ""); code != want {
 			t.Errorf("%s: %d %s", path, code, text)
 		}
@@ -110,9 +119,16 @@ func TestSlaposDepotChain(t *testing.T) {
 	}
 }
 
-// A controller is a binary cache too, for those whom it knows, of whom nodes and administrators put something there; and what its file has of slapproxy's that it does not take, it says.
+// A controller is a binary cache too, for those whom it knows, of whom nodes and administrators put
+// something there; and what its file has of slapproxy's that it does not take, it says.
 func TestSlaposServedDepot(t *testing.T) {
-	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nshacache-content-directory = cache/content\nshacache-metadata-directory = cache/dir\nshacache-size = 1G\nlocal-software-release-root = /\n"})
+	o := newYard(
+		t,
+		map[string]string{
+			"sources/web/source.conf": "type = fake\n",
+			"hostler.conf":            "[slap]\nshacache-content-directory = cache/content\nshacache-metadata-directory = cache/dir\nshacache-size = 1G\nlocal-software-release-root = /\n",
+		},
+	)
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")
 	at := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
@@ -150,7 +166,11 @@ func TestSlaposServedDepot(t *testing.T) {
 		}
 	}
 	k.stop()
-	for line, want := range map[string]string{"tls_cert = x": "--tls-cert", "port = 5000": "--listen", "database-uri = x": "[store] url", "shacache-content-directory = x": "go together", "shacache-upstream-cache-url = ftp://x": "shacache-upstream-cache-url"} {
+	for line, want := range map[string]string{
+		"tls_cert = x": "--tls-cert", "port = 5000": "--listen", "database-uri = x": "[store] url",
+		"shacache-content-directory = x":        "go together",
+		"shacache-upstream-cache-url = ftp://x": "shacache-upstream-cache-url",
+	} {
 		o := newYard(t, map[string]string{"hostler.conf": "[slap]\n" + line + "\n"})
 		if out := o.fail("serve", "--no-fill"); !strings.Contains(out, want) || !strings.Contains(out, "hostler.conf:2") {
 			t.Errorf("%s: %s", line, out)

@@ -11,7 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// eitherListener takes connections that speak TLS and such that do not: it is seen by the first byte.
+// eitherListener takes connections that speak TLS and such that do not: it is seen by the first
+// byte.
 type eitherListener struct {
 	net.Listener
 	settings *tls.Config
@@ -25,7 +26,8 @@ func (l eitherListener) Accept() (net.Conn, error) {
 	return &eitherConn{Conn: c, settings: l.settings}, nil
 }
 
-// eitherConn is a connection of which is not known yet what it speaks. Deadlines are those of what is below.
+// eitherConn is a connection of which is not known yet what it speaks. Deadlines are those of what
+// is below.
 type eitherConn struct {
 	net.Conn
 	settings *tls.Config

@@ -61,7 +61,10 @@ token is read from standard input, where it is not given; --token shows it to ot
 	f.StringVar(&master, "master-url", "", "the master is at `URL`")
 	f.StringVar(&web.URL, "master-url-web", "", "its web side is at `URL`")
 	f.StringVar(&token, "token", "", "the `TOKEN` that the web page gave; read from standard input unless it is said")
-	f.StringVar(&ca, "master-ca-file", "", "the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said")
+	f.StringVar(
+		&ca, "master-ca-file", "",
+		"the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said",
+	)
 	_ = client.MarkFlagFilename("master-ca-file")
 	_ = client.MarkFlagRequired("master-url")
 	_ = client.MarkFlagRequired("master-url-web")
@@ -69,8 +72,8 @@ token is read from standard input, where it is not given; --token shows it to ot
 	return cmd
 }
 
-// configureClient asks for a certificate and writes the client's files. Whether they can be written is seen before anybody is asked, as a token is good for
-// once.
+// configureClient asks for a certificate and writes the client's files. Whether they can be written
+// is seen before anybody is asked, as a token is good for once.
 func (s *slapos) configureClient(ctx context.Context, master, ca string, web *enrol.Web) error {
 	path, err := s.path()
 	if err != nil {
@@ -112,7 +115,10 @@ func (s *slapos) configureClient(ctx context.Context, master, ca string, web *en
 	if err != nil {
 		return enrolError(err)
 	}
-	text := fmt.Sprintf("[slapos]\nmaster_url = %s\n%s\n[slapconsole]\ncert_file = %s\nkey_file = %s\n# alias =\n#   NAME URL\n", percent(master), caLine(ca), percent(v.Certificate), percent(v.Key))
+	text := fmt.Sprintf(
+		"[slapos]\nmaster_url = %s\n%s\n[slapconsole]\ncert_file = %s\nkey_file = %s\n# alias =\n#   NAME URL\n",
+		percent(master), caLine(ca), percent(v.Certificate), percent(v.Key),
+	)
 	for _, file := range []struct{ path, text string }{{v.Key, pair.Key}, {v.Certificate, pair.Certificate}, {v.Config, text}} {
 		if err := writeNew(file.path, file.text); err != nil {
 			return err
@@ -125,7 +131,8 @@ func (s *slapos) configureClient(ctx context.Context, master, ca string, web *en
 	return nil
 }
 
-// trusting is the absolute path of a file with authorities, and an HTTP client that trusts them; "" and nil: those of this machine.
+// trusting is the absolute path of a file with authorities, and an HTTP client that trusts them; ""
+// and nil: those of this machine.
 func trusting(ca string) (string, *http.Client, error) {
 	if ca == "" {
 		return "", nil, nil
@@ -239,7 +246,10 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	f.StringVar(&o.web.Login, "login", "", "the `NAME` with which you sign in to the web page")
 	f.StringVar(&o.web.Password, "password", "", "the `PASSWORD` to it; read from standard input unless it is said")
 	f.StringVar(&o.web.Token, "token", "", "the `TOKEN` that the web page gave; read from standard input unless it is said")
-	f.StringVar(&o.ca, "master-ca-file", "", "the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said")
+	f.StringVar(
+		&o.ca, "master-ca-file", "",
+		"the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said",
+	)
 	f.BoolVarP(&o.tap, "create-tap", "t", false, "make a network interface for each partition")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "print the slapos.cfg, and ask and write nothing")
 	_ = register.MarkFlagRequired("master-url")
@@ -261,7 +271,10 @@ const slaposNodeFile = "/etc/opt/slapos/slapos.cfg"
 
 // register asks for a computer and writes its files.
 func (s *slapos) register(ctx context.Context, name string, o *registering) error {
-	for option, text := range map[string]string{"--interface-name": o.nic + ".", "--master-url": o.master, "--ipv4-local-network": o.network, "--software-root": o.software, "--instance-root": o.instances} {
+	for option, text := range map[string]string{
+		"--interface-name": o.nic + ".", "--master-url": o.master, "--ipv4-local-network": o.network,
+		"--software-root": o.software, "--instance-root": o.instances,
+	} {
 		if err := oneLine(text); err != nil {
 			return term.Invalid("", "%s: %w", option, err)
 		}
@@ -350,8 +363,9 @@ create_tap = %t
 		o.partitions, percent(o.nic), percent(o.network), o.tap)
 }
 
-// writeNode writes a node's files beside the directory, and puts it in its place when it is whole; what was there goes out of the way, to a name that
-// is returned. The master's authorities, in the file ca, come along.
+// writeNode writes a node's files beside the directory, and puts it in its place when it is whole;
+// what was there goes out of the way, to a name that is returned. The master's authorities, in the
+// file ca, come along.
 func writeNode(dir, file, config string, pair *slap.Certificate, ca string) (moved string, err error) {
 	var authorities []byte
 	if ca != "" {
@@ -373,9 +387,12 @@ func writeNode(dir, file, config string, pair *slap.Certificate, ca string) (mov
 	}()
 	ssl := filepath.Join(made, "ssl")
 	pki := filepath.Join(ssl, "partition_pki")
-	// A partition's user finds its own key there, by its name, and may list nothing (as SlapOS's own register has it).
+	// A partition's user finds its own key there, by its name, and may list nothing (as SlapOS's
+	// own register has it).
 	if err := errors.Join(os.MkdirAll(pki, 0o700), os.Chmod(ssl, 0o711), os.Chmod(pki, 0o711), writeNew(filepath.Join(ssl, "key"), pair.Key),
-		writeNew(filepath.Join(ssl, "certificate"), pair.Certificate), writeNew(filepath.Join(made, file), config), os.Chmod(made, 0o755)); err != nil {
+		writeNew(
+			filepath.Join(ssl, "certificate"), pair.Certificate,
+		), writeNew(filepath.Join(made, file), config), os.Chmod(made, 0o755)); err != nil {
 		return "", err
 	}
 	if ca != "" {

@@ -23,7 +23,8 @@ import (
 // slaposNotPosted is the exit status of a format of which the master could not be told.
 const slaposNotPosted = 2
 
-// formatDelay is how long a format waits at random, so that the machines of a fleet do not all come at once.
+// formatDelay is how long a format waits at random, so that the machines of a fleet do not all come
+// at once.
 const formatDelay = time.Hour
 
 // slaposFormattedView is `slapos node format --json`.
@@ -104,7 +105,10 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 		return term.Exit(1)
 	}
 	if n.a.JSON {
-		v := slaposFormattedView{Computer: c.Reference, Partitions: []string{}, Steps: append([]string{}, o.steps...), Dry: o.dry, Posted: err == nil && !o.dry}
+		v := slaposFormattedView{
+			Computer: c.Reference, Partitions: []string{}, Steps: append([]string{}, o.steps...), Dry: o.dry,
+			Posted: err == nil && !o.dry,
+		}
 		for i := range c.Partitions {
 			v.Partitions = append(v.Partitions, c.Partitions[i].Reference)
 		}
@@ -154,7 +158,10 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 		return nil, err
 	}
 	if n.node.RootCheck && os.Geteuid() != 0 {
-		return nil, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("this is for root: it makes users and interfaces"), Hint: "root_check = false in [slapos], with alter_user and alter_network False, makes what you may"}
+		return nil, &compute.Error{
+			Kind: compute.ErrDenied, Err: errors.New("this is for root: it makes users and interfaces"),
+			Hint: "root_check = false in [slapos], with alter_user and alter_network False, makes what you may",
+		}
 	}
 	f := &format.Formatter{Options: *opt, Dry: o.dry}
 	if in != "" {
@@ -176,7 +183,8 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 // slaposRelease is the release of SlapOS's own node that ours is like.
 const slaposRelease = "1.24.0"
 
-// format formats, alone, and tells the master. Where that alone fails, the error is format.ErrNotPosted.
+// format formats, alone, and tells the master. Where that alone fails, the error is
+// format.ErrNotPosted.
 func (n *nodeCommand) format(ctx context.Context, f *format.Formatter, o *formatting) (*format.Computer, error) {
 	if o.dry {
 		return f.Run(ctx)

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// limits are what the formatter recorded that the programs of partitions may use. What a partition says of itself, in its own directory, is not asked.
+// limits are what the formatter recorded that the programs of partitions may use. What a partition
+// says of itself, in its own directory, is not asked.
 func (n *nodeCommand) limits() map[string]supervise.Limits {
 	o, err := format.ReadOptions(n.file)
 	if err != nil || o.State == "" {
@@ -27,7 +28,8 @@ func (n *nodeCommand) limits() map[string]supervise.Limits {
 	return limits
 }
 
-// slaposPlatform says to a master what system this is, as SlapOS's own node does: a JSON list of platform, id, version and name.
+// slaposPlatform says to a master what system this is, as SlapOS's own node does: a JSON list of
+// platform, id, version and name.
 func slaposPlatform() string {
 	platform := "Linux"
 	var u unix.Utsname
@@ -38,6 +40,9 @@ func slaposPlatform() string {
 	if err != nil {
 		text, _ = os.ReadFile("/usr/lib/os-release")
 	}
-	list, _ := json.Marshal([]string{platform, releaseKey(string(text), "ID"), releaseKey(string(text), "VERSION_ID"), releaseKey(string(text), "NAME")})
+	list, _ := json.Marshal([]string{
+		platform, releaseKey(string(text), "ID"), releaseKey(string(text), "VERSION_ID"),
+		releaseKey(string(text), "NAME"),
+	})
 	return string(list)
 }

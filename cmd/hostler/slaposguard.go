@@ -16,13 +16,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 )
 
-// How many refusals are written to the audit log a second, and at once: of those who are known, and of strangers.
+// How many refusals are written to the audit log a second, and at once: of those who are known, and
+// of strangers.
 const (
 	slaposRefusals, slaposRefusalsAtOnce   = 5, 200
 	slaposStrangers, slaposStrangersAtOnce = 0.2, 50
 )
 
-// slaposGuard stands before the master of a controller: it knows who asks, holds who asks too often, and keeps what is done in the audit log and the figures.
+// slaposGuard stands before the master of a controller: it knows who asks, holds who asks too
+// often, and keeps what is done in the audit log and the figures.
 type slaposGuard struct {
 	k        *controller
 	who      func(r *http.Request) (master.Who, auth.Principal, error)
@@ -32,7 +34,10 @@ type slaposGuard struct {
 }
 
 func (k *controller) guardSlapos(who func(r *http.Request) (master.Who, auth.Principal, error), next http.Handler) *slaposGuard {
-	return &slaposGuard{k, who, next, rate.NewLimiter(slaposRefusals, slaposRefusalsAtOnce), rate.NewLimiter(slaposStrangers, slaposStrangersAtOnce)}
+	return &slaposGuard{
+		k, who, next, rate.NewLimiter(slaposRefusals, slaposRefusalsAtOnce),
+		rate.NewLimiter(slaposStrangers, slaposStrangersAtOnce),
+	}
 }
 
 // slaposAsked is who makes a request, as the guard has found.
@@ -49,7 +54,8 @@ func slaposAsker(r *http.Request) (master.Who, error) {
 	if a, ok := r.Context().Value(slaposAskedKey{}).(*slaposAsked); ok {
 		return a.who, a.err
 	}
-	return master.Who{}, errors.New("a request that came by no guard") // the zero Who may do nothing
+	// the zero Who may do nothing
+	return master.Who{}, errors.New("a request that came by no guard")
 }
 
 // slaposSeen is a writer that remembers the status.
@@ -95,7 +101,9 @@ func (g *slaposGuard) serve(w http.ResponseWriter, r *http.Request, asked *slapo
 		}
 		seen := &slaposSeen{ResponseWriter: w}
 		g.next.ServeHTTP(seen, r)
-		if (seen.status == http.StatusForbidden || seen.status == http.StatusUnauthorized) && (r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Authorization") != "" || r.Header.Get("X-Access-Token") != "") {
+		if (seen.status == http.StatusForbidden || seen.status == http.StatusUnauthorized) &&
+			(r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Authorization") != "" ||
+				r.Header.Get("X-Access-Token") != "") {
 			limits.Failed(from)
 		}
 		return
@@ -125,11 +133,15 @@ func (g *slaposGuard) keep(r *http.Request, route string, status int, begun time
 	if !act.Changed && !denied {
 		return
 	}
-	a := auth.Act{Time: begun, Who: asked.as.Name, Via: asked.as.Via, From: asked.as.From, Project: act.Who.Project, Act: "slapos." + strings.TrimPrefix(route, "slapos."), Thing: act.Thing, Outcome: "done"}
+	a := auth.Act{
+		Time: begun, Who: asked.as.Name, Via: asked.as.Via, From: asked.as.From, Project: act.Who.Project,
+		Act: "slapos." + strings.TrimPrefix(route, "slapos."), Thing: act.Thing, Outcome: "done",
+	}
 	if a.From == "" && !asked.as.Here {
 		a.From = address(r)
 	}
-	if asked.err != nil && act.Who.Name != "" { // known by the token that it showed for a certificate
+	// known by the token that it showed for a certificate
+	if asked.err != nil && act.Who.Name != "" {
 		a.Who, a.Via = act.Who.Name, act.Who.Via
 	}
 	if a.Who != "" {
@@ -163,19 +175,24 @@ func (g *slaposGuard) keep(r *http.Request, route string, status int, begun time
 // slaposWords is how much of what a request is about is kept, in bytes.
 const slaposWords = 1000
 
-// slaposAsks is slaposWho for who makes a request, which may name the project by the header Hostler-Project.
+// slaposAsks is slaposWho for who makes a request, which may name the project by the header
+// Hostler-Project.
 func slaposAsks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
 	if name := r.Header[http.CanonicalHeaderKey(api.ProjectHeader)]; len(name) > 0 {
 		var ok bool
 		if p, ok = p.Choose(name[0]); !ok {
-			return master.Who{}, p, &master.Refusal{Kind: compute.ErrDenied, Text: "You are not in the project " + name[0] + ".", Detail: "ask an administrator for a role in it"}
+			return master.Who{}, p, &master.Refusal{
+				Kind: compute.ErrDenied, Text: "You are not in the project " + name[0] + ".",
+				Detail: "ask an administrator for a role in it",
+			}
 		}
 	}
 	return slaposWho(p, writes)
 }
 
-// slaposWho is whom the master takes somebody for: an administrator for everybody, others for users with trees of their own, in the project that they have chosen, or
-// else the only one where they may.
+// slaposWho is whom the master takes somebody for: an administrator for everybody, others for users
+// with trees of their own, in the project that they have chosen, or else the only one where they
+// may.
 func slaposWho(p auth.Principal, writes bool) (master.Who, auth.Principal, error) {
 	refuse := func(text, hint string) (master.Who, auth.Principal, error) {
 		return master.Who{}, p, &master.Refusal{Kind: compute.ErrDenied, Text: text, Detail: hint}
@@ -195,7 +212,10 @@ func slaposWho(p auth.Principal, writes bool) (master.Who, auth.Principal, error
 	if !p.Chosen {
 		home, ok := p.Home(what)
 		if some, every := p.Projects(what); !ok && !every && len(some) > 1 {
-			return refuse("You are in several projects.", "name one by the header "+api.ProjectHeader+", or come with a token that is for one")
+			return refuse(
+				"You are in several projects.",
+				"name one by the header "+api.ProjectHeader+", or come with a token that is for one",
+			)
 		} else if ok {
 			p.Project = home
 		}

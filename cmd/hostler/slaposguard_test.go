@@ -30,7 +30,8 @@ type slaposYard struct {
 	admin string // a token
 }
 
-// ownCertificate makes an authority in a directory, and the files of a certificate of its for 127.0.0.1.
+// ownCertificate makes an authority in a directory, and the files of a certificate of its for
+// 127.0.0.1.
 func ownCertificate(t *testing.T) (ca *authority.Authority, cert, key string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +54,8 @@ func ownCertificate(t *testing.T) (ca *authority.Authority, cert, key string) {
 		}
 		return file
 	}
-	return ca, write("own.crt", &pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]}), write("own.key", &pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	return ca, write("own.crt", &pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]}),
+		write("own.key", &pem.Block{Type: "PRIVATE KEY", Bytes: private})
 }
 
 func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
@@ -110,8 +112,9 @@ func (y *slaposYard) ask(show *slap.Certificate, token, method, path string, for
 	return answer.StatusCode, string(text)
 }
 
-// A project's users come to certificates by their tokens, have no more than the project's quota, and are nobody once they are put out of it. Who did what is in
-// the audit log, and how much there is in the figures.
+// A project's users come to certificates by their tokens, have no more than the project's quota,
+// and are nobody once they are put out of it. Who did what is in the audit log, and how much there
+// is in the figures.
 func TestSlaposProjects(t *testing.T) {
 	project := "[members]\nann = user\nvic = viewer\n[quota]\npartitions = 1\n"
 	y := newSlaposYard(t, map[string]string{
@@ -131,7 +134,11 @@ func TestSlaposProjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, limited := range map[string]string{"some permissions": token("--owner", "ann", "--permission", "use,see,tokens"), "a lower role": token("--owner", "ann", "--role", "viewer"), "a viewer": token("--owner", "vic"), "a guess": "hst_guess"} {
+	for what, limited := range map[string]string{
+		"some permissions": token("--owner", "ann", "--permission", "use,see,tokens"),
+		"a lower role":     token("--owner", "ann", "--role", "viewer"), "a viewer": token("--owner", "vic"),
+		"a guess": "hst_guess",
+	} {
 		if _, err := web(limited).Person(t.Context()); err == nil {
 			t.Errorf("%s: a certificate", what)
 		}
@@ -140,15 +147,21 @@ func TestSlaposProjects(t *testing.T) {
 		t.Error(guid, err)
 	}
 	xml, err := slap.Marshal(slap.Dictionary{"reference": "COMP-1", "address": "", "netmask": "", "partition_list": slap.List{
-		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}, slap.Dictionary{"reference": "p1", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}}})
+		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}},
+		slap.Dictionary{"reference": "p1", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body := y.ask(nil, y.admin, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", url.Values{"xml": {string(xml)}}); status != http.StatusOK {
+	if status, body := y.ask(
+		nil, y.admin, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", url.Values{"xml": {string(xml)}},
+	); status != http.StatusOK {
 		t.Fatal(status, body)
 	}
 	request := func(title, release string) url.Values {
-		return url.Values{"software_release": {release}, "software_type": {"default"}, "partition_reference": {title}, "state": {"<marshal><none/></marshal>"}}
+		return url.Values{
+			"software_release": {release}, "software_type": {"default"}, "partition_reference": {title},
+			"state": {"<marshal><none/></marshal>"},
+		}
 	}
 	const ask = "/slapos/requestComputerPartition"
 	for _, c := range []struct {
@@ -165,24 +178,34 @@ func TestSlaposProjects(t *testing.T) {
 		{"nobody", "", nil, "three", "u", http.StatusForbidden, ""},
 		{"to a master that is not there", "", ann, "far", "https://s.example/far.cfg", http.StatusServiceUnavailable, ""},
 	} {
-		if status, body := y.ask(c.show, c.token, http.MethodPost, ask, request(c.title, c.release)); status != c.status || !strings.Contains(body, c.said) {
+		if status, body := y.ask(
+			c.show, c.token, http.MethodPost, ask, request(c.title, c.release),
+		); status != c.status || !strings.Contains(body, c.said) {
 			t.Errorf("%s: %d %s", c.what, status, body)
 		}
 	}
 	// Who may only see gets by GET neither a token for a computer nor the key of an instance.
 	only := token("--owner", "ann", "--role", "viewer")
-	for path, sees := range map[string]bool{"getComputerPartitionCertificate?computer_id=COMP-1&computer_partition_id=p0": false, "hateoas/computer_module/Base_getComputerToken": false,
+	for path, sees := range map[string]bool{"getComputerPartitionCertificate?computer_id=COMP-1&computer_partition_id=p0": false,
+		"hateoas/computer_module/Base_getComputerToken":                                       false,
 		"registerComputerPartition?computer_reference=COMP-1&computer_partition_reference=p0": true} {
-		for who, want := range map[string]int{annToken: http.StatusOK, only: map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[sees]} {
+		for who, want := range map[string]int{
+			annToken: http.StatusOK, only: map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[sees],
+		} {
 			if status, body := y.ask(nil, who, http.MethodGet, "/slapos/"+path, nil); status != want {
 				t.Errorf("%s: %d %.200s; want %d", path, status, body, want)
 			}
 		}
 	}
-	if _, body := y.ask(ann, "", http.MethodGet, "/slapos/getSoftwareReleaseListFromSoftwareProduct?software_product_reference=kvm", nil); !strings.Contains(body, "https://s.example/kvm.cfg") {
+	if _, body := y.ask(
+		ann, "", http.MethodGet, "/slapos/getSoftwareReleaseListFromSoftwareProduct?software_product_reference=kvm", nil,
+	); !strings.Contains(body, "https://s.example/kvm.cfg") {
 		t.Error(body)
 	}
-	if _, body := y.ask(nil, y.admin, http.MethodGet, "/metrics", nil); !strings.Contains(body, `hostler_slapos_partitions{state="busy"} 2`) || !strings.Contains(body, `hostler_slapos_waiting_instances 1`) ||
+	if _, body := y.ask(nil, y.admin, http.MethodGet, "/metrics", nil); !strings.Contains(
+		body, `hostler_slapos_partitions{state="busy"} 2`,
+	) ||
+		!strings.Contains(body, `hostler_slapos_waiting_instances 1`) ||
 		!strings.Contains(body, `hostler_api_requests_total{method="POST",route="/slapos/requestComputerPartition",status="200"} 3`) {
 		t.Error(body)
 	}
@@ -209,7 +232,9 @@ func TestSlaposProjects(t *testing.T) {
 	}
 
 	// Out of the project, she is nobody with what she has.
-	if err := os.WriteFile(filepath.Join(y.dir, ".config/hostler/projects/web/project.conf"), []byte("[members]\nvic = viewer\n"), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(y.dir, ".config/hostler/projects/web/project.conf"), []byte("[members]\nvic = viewer\n"), 0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	y.run(at, "reload")
@@ -226,11 +251,13 @@ func TestSlaposTooMany(t *testing.T) {
 	ann := strings.TrimSpace(y.run(at, "-q", "token", "create", "--owner", "ann"))
 	const path = "/slapos/getRunId"
 	for i, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
-		if status, body := y.ask(nil, ann, http.MethodGet, path, nil); status != want || want == http.StatusTooManyRequests && !strings.Contains(body, "ann makes too many requests") {
+		if status, body := y.ask(nil, ann, http.MethodGet, path, nil); status != want ||
+			want == http.StatusTooManyRequests && !strings.Contains(body, "ann makes too many requests") {
 			t.Errorf("%d: %d %s", i, status, body)
 		}
 	}
-	if status, body := y.ask(nil, ann, http.MethodPost, "/slapos/slapos.get.v0.hateoas_url", nil); status != http.StatusTooManyRequests || !strings.Contains(body, `"status":429`) {
+	if status, body := y.ask(nil, ann, http.MethodPost, "/slapos/slapos.get.v0.hateoas_url", nil); status != http.StatusTooManyRequests ||
+		!strings.Contains(body, `"status":429`) {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, body := y.ask(nil, y.admin, http.MethodGet, path, nil); status != http.StatusOK {

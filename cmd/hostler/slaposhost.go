@@ -13,11 +13,14 @@ import (
 // anyName in server_names has a master answer under every name.
 const anyName = "*"
 
-// slaposNames are the names by which a master is asked by who does not speak TLS. A page of another site can have its own name lead to this machine, and its
-// browser then takes the master for that site: it is known by the name. An address in place of a name cannot be led elsewhere, so that is always one.
+// slaposNames are the names by which a master is asked by who does not speak TLS. A page of another
+// site can have its own name lead to this machine, and its browser then takes the master for that
+// site: it is known by the name. An address in place of a name cannot be led elsewhere, so that is
+// always one.
 type slaposNames map[string]bool
 
-// readSlaposNames are those of this machine, of the address on which a master listens, and of the file.
+// readSlaposNames are those of this machine, of the address on which a master listens, and of the
+// file.
 func readSlaposNames(f *cfg.File, host string) (slaposNames, error) {
 	names := slaposNames{"localhost": true, namedHost(host): true}
 	if own, err := os.Hostname(); err == nil {
@@ -39,7 +42,8 @@ func readSlaposNames(f *cfg.File, host string) (slaposNames, error) {
 	return names, nil
 }
 
-// namedHost is what a request names as its host, without the port, in one of the ways in which that can be written.
+// namedHost is what a request names as its host, without the port, in one of the ways in which that
+// can be written.
 func namedHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -59,7 +63,10 @@ func (names slaposNames) own(host string) bool {
 func (names slaposNames) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil && !names.own(r.Host) {
-			master.Refuse(w, r, http.StatusMisdirectedRequest, "This master is not known by the name "+namedHost(r.Host)+": server_names in [slapproxy] has the names by which it is.")
+			master.Refuse(
+				w, r, http.StatusMisdirectedRequest,
+				"This master is not known by the name "+namedHost(r.Host)+": server_names in [slapproxy] has the names by which it is.",
+			)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// A page of another site whose name leads here is told nothing; who names the master by what is its own is answered.
+// A page of another site whose name leads here is told nothing; who names the master by what is its
+// own is answered.
 func TestSlaposNames(t *testing.T) {
 	file := proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nserver_names = slap.example\n  Other.Example.\n", 1))
 	url, end := proxied(t, file, &slaposProxy{})
@@ -24,8 +25,10 @@ func TestSlaposNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]int{
-		"": 200, "127.0.0.1": 200, "127.0.0.1:5000": 200, "[::1]:5000": 200, "[fe80::1%25eth0]": 200, "LocalHost:80": 200, "localhost.": 200, "a.localhost": 200, own: 200, own + ":5000": 200,
-		"slap.example": 200, "other.example:443": 200, "evil.example": 421, "evil.example:5000": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example": 421, "1.2.3": 421, "xlocalhost": 421,
+		"": 200, "127.0.0.1": 200, "127.0.0.1:5000": 200, "[::1]:5000": 200, "[fe80::1%25eth0]": 200,
+		"LocalHost:80": 200, "localhost.": 200, "a.localhost": 200, own: 200, own + ":5000": 200,
+		"slap.example": 200, "other.example:443": 200, "evil.example": 421, "evil.example:5000": 421,
+		"127.0.0.1.evil.example": 421, "localhost.evil.example": 421, "1.2.3": 421, "xlocalhost": 421,
 	} {
 		for _, path := range []string{"getRunId", "panel/", "slapos.schema.slapos.get.v0.hateoas_url"} {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, http.NoBody)
@@ -67,7 +70,8 @@ func TestSlaposNames(t *testing.T) {
 	}
 }
 
-// Profiles that have moved to another directory are found there after the next start, and the database is kept as it was before.
+// Profiles that have moved to another directory are found there after the next start, and the
+// database is kept as it was before.
 func TestSlaposReleaseRoot(t *testing.T) {
 	dir := t.TempDir()
 	before, after := filepath.Join(dir, "before"), filepath.Join(dir, "after")
@@ -121,7 +125,10 @@ func TestSlaposReleaseRoot(t *testing.T) {
 		t.Fatal(got, copies())
 	}
 	for range 2 { // the second time there is nothing to do
-		if got := releases(&slaposProxy{root: after}, func(*slap.Client) {}); got != "/after/moved/software.cfg /before/stays/software.cfg" || len(copies()) != 1 {
+		if got := releases(
+			&slaposProxy{root: after}, func(*slap.Client) {},
+		); got != "/after/moved/software.cfg /before/stays/software.cfg" ||
+			len(copies()) != 1 {
 			t.Fatal(got, copies())
 		}
 	}
@@ -136,12 +143,15 @@ func TestSlaposReleaseRoot(t *testing.T) {
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := releases(&slaposProxy{database: kept, root: before}, func(*slap.Client) {}); got != "/before/moved/software.cfg /before/stays/software.cfg" {
+	if got := releases(
+		&slaposProxy{database: kept, root: before}, func(*slap.Client) {},
+	); got != "/before/moved/software.cfg /before/stays/software.cfg" {
 		t.Errorf("the copy has %s", got)
 	}
 }
 
-// An administrator revokes a user's certificates by the network, and the user does himself; others are refused.
+// An administrator revokes a user's certificates by the network, and the user does himself; others
+// are refused.
 func TestSlaposUserRevoke(t *testing.T) {
 	g := newGuarded(t, "required")
 	for name, admin := range map[string]bool{"ann": false, "bob": false, "root": true} {
@@ -170,7 +180,9 @@ func TestSlaposUserRevoke(t *testing.T) {
 		if said, err := revoke(by, whose); err != nil || said != "{\n  \"user\": \""+whose+"\"\n}\n" {
 			t.Errorf("%s: %s, %v", whose, said, err)
 		}
-		if err := g.as(whose).Call(t.Context(), "slapos.allDocs.v0.instance_tree_list", &slap.Call{}, &slap.Listing{}); !errors.Is(err, slap.ErrDenied) {
+		if err := g.as(whose).Call(
+			t.Context(), "slapos.allDocs.v0.instance_tree_list", &slap.Call{}, &slap.Listing{},
+		); !errors.Is(err, slap.ErrDenied) {
 			t.Errorf("%s afterwards: %v", whose, err)
 		}
 	}

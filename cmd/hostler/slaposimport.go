@@ -54,8 +54,14 @@ computers already, nothing is done without --replace.`,
 		RunE:    s.do(func(ctx context.Context, args []string) error { return s.proxyImport(ctx, args[0], o) }),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.database, "database-uri", "u", "", "put it into `FILE`; or into the PostgreSQL database of that address, or reference to it")
-	f.StringVar(&o.computer, "computer-id", "", "take what the database gives no computer for that of `COMPUTER`; computer_id of --cfg unless it is said")
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"put it into `FILE`; or into the PostgreSQL database of that address, or reference to it",
+	)
+	f.StringVar(
+		&o.computer, "computer-id", "",
+		"take what the database gives no computer for that of `COMPUTER`; computer_id of --cfg unless it is said",
+	)
 	f.StringVar(&o.owner, "owner", "", "have all of it be the user `NAME`'s, where the master knows its users")
 	f.BoolVar(&o.Replace, "replace", false, "have what is known of the same computers go first")
 	f.BoolVarP(&o.DryRun, "dry-run", "n", false, "look whether all of it can be taken, and change nothing")
@@ -77,13 +83,17 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 		return err
 	}
 	if isFile(path, o.database) {
-		return term.Invalid("--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps", "%s would be imported into itself", path)
+		return term.Invalid(
+			"--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps",
+			"%s would be imported into itself", path,
+		)
 	}
 	content, err := slapproxy.Read(ctx, path, slapproxy.Options{Computer: o.computer, Owner: o.owner})
 	if err != nil {
 		return err
 	}
-	view := slaposImportView{File: path, Version: content.Version, To: shownStore(o.database), DryRun: o.DryRun, Computers: len(content.Computers), Releases: len(content.Supplies),
+	view := slaposImportView{File: path, Version: content.Version, To: shownStore(o.database), DryRun: o.DryRun,
+		Computers: len(content.Computers), Releases: len(content.Supplies),
 		Forwarded: len(content.Forwards), Notes: content.Notes}
 	for _, c := range content.Computers {
 		view.Partitions += len(c.Partitions)
@@ -119,7 +129,14 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	if err != nil {
 		return err
 	}
-	err = m.Import(ctx, master.Records{Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances, Forwards: content.Forwards, Root: content.Root}, o.ImportOptions)
+	err = m.Import(
+		ctx,
+		master.Records{
+			Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances,
+			Forwards: content.Forwards, Root: content.Root,
+		},
+		o.ImportOptions,
+	)
 	if err != nil {
 		return importRefused(err, view.To)
 	}

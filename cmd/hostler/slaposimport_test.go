@@ -53,7 +53,9 @@ func TestSlaposProxyImport(t *testing.T) {
 		return stdout.String(), stderr.String(), err
 	}
 	store := filepath.Join(filepath.Dir(file), "master.db")
-	if _, errs, err := run(&slaposImport{ImportOptions: master.ImportOptions{DryRun: true}}, false); err != nil || !strings.Contains(errs, "was not changed") {
+	if _, errs, err := run(
+		&slaposImport{ImportOptions: master.ImportOptions{DryRun: true}}, false,
+	); err != nil || !strings.Contains(errs, "was not changed") {
 		t.Errorf("%s, %v", errs, err)
 	}
 	if _, err := os.Stat(store); !errors.Is(err, os.ErrNotExist) {
@@ -64,27 +66,32 @@ func TestSlaposProxyImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"is of schema version 12: computers: 1, partitions: 2, instances: 1, shared instances: 0, releases: 0, forwarded requests: 0",
-		"WARNING instance Größe in part1 of COMP-1 was asked for by part9, which is not there: it is taken as a root", "Imported into " + store} {
+		"WARNING instance Größe in part1 of COMP-1 was asked for by part9, which is not there: it is taken as a root",
+		"Imported into " + store} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("%s\nwithout %q", errs, want)
 		}
 	}
 	_, _, err = run(&slaposImport{}, false)
-	if e, ok := errors.AsType[*compute.Error](err); !ok || !errors.Is(err, compute.ErrConflict) || !strings.Contains(e.Hint, "--replace") || !strings.Contains(err.Error(), "COMP-1 is known here already") {
+	if e, ok := errors.AsType[*compute.Error](err); !ok || !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(e.Hint, "--replace") || !strings.Contains(err.Error(), "COMP-1 is known here already") {
 		t.Errorf("the second time: %v", err)
 	}
 	out, errs, err := run(&slaposImport{ImportOptions: master.ImportOptions{Replace: true}}, true)
 	var view slaposImportView
-	if err != nil || json.Unmarshal([]byte(out), &view) != nil || view.Version != 12 || view.Instances != 1 || len(view.Notes) != 1 || errs != "" {
+	if err != nil || json.Unmarshal([]byte(out), &view) != nil || view.Version != 12 || view.Instances != 1 ||
+		len(view.Notes) != 1 || errs != "" {
 		t.Errorf("%s, %s, %v", out, errs, err)
 	}
-	if _, _, err := run(&slaposImport{database: old}, false); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "into itself") {
+	if _, _, err := run(&slaposImport{database: old}, false); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "into itself") {
 		t.Errorf("%v", err)
 	}
 
 	start := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}
 	err = start.proxyStart(t.Context(), &slaposProxy{database: old})
-	if e, ok := errors.AsType[*compute.Error](err); !ok || !strings.Contains(err.Error(), "is a database of slapproxy") || !strings.Contains(e.Hint, "hostler slapos proxy import "+old) {
+	if e, ok := errors.AsType[*compute.Error](err); !ok ||
+		!strings.Contains(err.Error(), "is a database of slapproxy") || !strings.Contains(e.Hint, "hostler slapos proxy import "+old) {
 		t.Errorf("started on the old one: %v", err)
 	}
 	url, end := proxied(t, file, &slaposProxy{})

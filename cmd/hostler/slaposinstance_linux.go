@@ -50,8 +50,10 @@ func (n *nodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 		keep = supervise.Watched
 	}
 	a := &slapnode.Agent{
-		Master: n.client, Supervisor: sv, Computer: set.Computer, MasterURL: set.Master, InstanceRoot: set.InstanceRoot, SoftwareRoot: set.SoftwareRoot, KeyFile: set.KeyFile, CertFile: set.CertFile,
-		Certificates: set.Certificates, SharedParts: set.SharedParts, BuildTimeParts: set.BuildTimeParts, StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
+		Master: n.client, Supervisor: sv, Computer: set.Computer, MasterURL: set.Master, InstanceRoot: set.InstanceRoot,
+		SoftwareRoot: set.SoftwareRoot, KeyFile: set.KeyFile, CertFile: set.CertFile,
+		Certificates: set.Certificates, SharedParts: set.SharedParts, BuildTimeParts: set.BuildTimeParts,
+		StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
 		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Environ: os.Environ(), Say: n.say, Warn: n.warn,
 	}
 	a.Limits = n.limits()
@@ -64,15 +66,20 @@ func (n *nodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 	return a
 }
 
-// promises runs those of a partition, and returns the error of what failed, and whether that is news.
+// promises runs those of a partition, and returns the error of what failed, and whether that is
+// news.
 func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
 	key, cert := n.node.KeyFile, n.node.CertFile
 	if dir := n.node.Certificates; dir != "" {
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
 	}
 	r := promise.Runner{
-		Dir: p.Home, Software: p.Release, Env: slaponce.Environ(os.Environ(), p.Home), Timeout: n.node.PromiseTimeout, Log: func(line string) { n.say("%s", line) },
-		Config: promise.Config{Master: n.node.Master, Computer: n.node.Computer, Partition: p.ID, Cert: cert, Key: key, Version: thisVersion().Version},
+		Dir: p.Home, Software: p.Release, Env: slaponce.Environ(os.Environ(), p.Home), Timeout: n.node.PromiseTimeout,
+		Log: func(line string) { n.say("%s", line) },
+		Config: promise.Config{
+			Master: n.node.Master, Computer: n.node.Computer, Partition: p.ID, Cert: cert, Key: key,
+			Version: thisVersion().Version,
+		},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
 	return promise.News(results), errors.Join(err, promise.Failed(results))
@@ -87,11 +94,15 @@ func (n *nodeCommand) partitionClient(id string) (slapnode.Asker, func(), error)
 	return c, c.Close, nil
 }
 
-// asking is a client that is a partition's instance, where these have certificates, and else the computer.
+// asking is a client that is a partition's instance, where these have certificates, and else the
+// computer.
 func (n *nodeCommand) asking(id string) (*slap.Client, error) {
 	dir := n.node.Certificates
 	if dir == "" {
 		return n.newClient()
 	}
-	return slap.NewClient(slap.Options{URL: n.node.Master, CertFile: filepath.Join(dir, id+".crt"), KeyFile: filepath.Join(dir, id+".key"), CAFile: n.node.CAFile, Insecure: n.insecure})
+	return slap.NewClient(slap.Options{
+		URL: n.node.Master, CertFile: filepath.Join(dir, id+".crt"), KeyFile: filepath.Join(dir, id+".key"),
+		CAFile: n.node.CAFile, Insecure: n.insecure,
+	})
 }

@@ -26,13 +26,14 @@ import (
 // slaposProof is how much is asked of SlapOS masters that are killed at any moment.
 type slaposProof struct{ masters, clients, operations, kills, partitions, titles int }
 
-// TestSlaposMasterKilled: one master with its state in a file. What it has acknowledged is there when it is started again; a title is one instance,
-// and a partition has one.
+// TestSlaposMasterKilled: one master with its state in a file. What it has acknowledged is there
+// when it is started again; a title is one instance, and a partition has one.
 func TestSlaposMasterKilled(t *testing.T) {
 	slaposProof{masters: 1, clients: 12, operations: 400, kills: 4, partitions: 10, titles: 16}.run(t, "", "")
 }
 
-// TestSlaposMastersKilled: two on one database, with many clients, who hear of nothing that goes on between the masters.
+// TestSlaposMastersKilled: two on one database, with many clients, who hear of nothing that goes on
+// between the masters.
 func TestSlaposMastersKilled(t *testing.T) {
 	dsn := pgtest.Start(t).Database(t)
 	slaposProof{masters: 2, clients: 64, operations: 800, kills: 2, partitions: 40, titles: 64}.run(t, "env:HOSTLER_TEST_DATABASE", dsn)
@@ -126,7 +127,8 @@ type held struct {
 	lost bool
 }
 
-// slaposHeld: of a title, or in a partition, there is one instance until it is gone. A request gives the one that is there, and makes one only where none is.
+// slaposHeld: of a title, or in a partition, there is one instance until it is gone. A request
+// gives the one that is there, and makes one only where none is.
 var slaposHeld = porcupine.Model{
 	Partition: func(history []porcupine.Operation) (out [][]porcupine.Operation) {
 		by := map[string][]porcupine.Operation{}
@@ -179,7 +181,10 @@ func (p slaposProof) run(t *testing.T, database, dsn string) {
 	for i := range p.partitions {
 		slots = append(slots, fmt.Sprintf(`{"partition_id": "p%d"}`, i))
 	}
-	if status, text, _ := v.ask(t.Context(), "put.v0.compute_node_format", `{"computer_guid": "COMP-1", "compute_partition_list": [`+strings.Join(slots, ", ")+`]}`); status != http.StatusOK {
+	if status, text, _ := v.ask(
+		t.Context(), "put.v0.compute_node_format",
+		`{"computer_guid": "COMP-1", "compute_partition_list": [`+strings.Join(slots, ", ")+`]}`,
+	); status != http.StatusOK {
 		t.Fatal(status, text)
 	}
 	var clients sync.WaitGroup
@@ -196,7 +201,10 @@ func (p slaposProof) run(t *testing.T, database, dsn string) {
 		return
 	}
 	v.look()
-	t.Logf("%d operations and %d kills in %v; %d were asked for again, for %d there was no place", v.done.Load(), killed, time.Since(v.begin).Round(time.Second), v.again.Load(), v.dry.Load())
+	t.Logf(
+		"%d operations and %d kills in %v; %d were asked for again, for %d there was no place", v.done.Load(), killed,
+		time.Since(v.begin).Round(time.Second), v.again.Load(), v.dry.Load(),
+	)
 	if result := porcupine.CheckOperationsTimeout(slaposHeld, v.ops, 2*time.Minute); result == porcupine.Illegal {
 		t.Errorf("the history of %d operations is %s", len(v.ops), result)
 	}
@@ -219,7 +227,8 @@ func (v *slaposKilled) killing(over <-chan struct{}) (kills int) {
 	return kills
 }
 
-// ask calls a method at any master until one answers; lost: one may have done it, and was killed before it said so.
+// ask calls a method at any master until one answers; lost: one may have done it, and was killed
+// before it said so.
 func (v *slaposKilled) ask(ctx context.Context, method, body string) (status int, answer string, lost bool) {
 	for n := rand.IntN(len(v.all)); v.t.Context().Err() == nil && !v.t.Failed(); n++ {
 		at := v.all[n%len(v.all)].at.Load()
@@ -265,7 +274,13 @@ func (v *slaposKilled) client(n int) {
 	for v.done.Load() < int64(v.operations) && !v.t.Failed() {
 		title := fmt.Sprint("t", dice.IntN(v.titles))
 		start := v.now()
-		status, text, _ := v.ask(v.t.Context(), "post.v0.software_instance", fmt.Sprintf(`{"title": %q, "software_release_uri": "u", "software_type": "d", "parameters": {"by": "%d"}}`, title, dice.IntN(3)))
+		status, text, _ := v.ask(
+			v.t.Context(), "post.v0.software_instance",
+			fmt.Sprintf(
+				`{"title": %q, "software_release_uri": "u", "software_type": "d", "parameters": {"by": "%d"}}`, title,
+				dice.IntN(3),
+			),
+		)
 		if status == http.StatusForbidden && strings.Contains(text, "No free computer partition found") {
 			v.dry.Add(1)
 			continue
@@ -283,7 +298,10 @@ func (v *slaposKilled) client(n int) {
 			continue // it stays
 		}
 		start = v.now()
-		status, text, lost := v.ask(v.t.Context(), "put.v0.software_instance_reported_state", fmt.Sprintf(`{"instance_guid": %q, "reported_state": "destroyed"}`, d.ID))
+		status, text, lost := v.ask(
+			v.t.Context(), "put.v0.software_instance_reported_state",
+			fmt.Sprintf(`{"instance_guid": %q, "reported_state": "destroyed"}`, d.ID),
+		)
 		gone := status == http.StatusForbidden && strings.Contains(text, "No software instance")
 		if status != http.StatusOK && !gone {
 			v.t.Errorf("a report: %d %s", status, text)
@@ -321,7 +339,10 @@ func (v *slaposKilled) look() {
 		is["title "+n.Title], is["partition "+n.Place] = n.ID, n.ID
 	}
 	for key, id := range is {
-		v.ops = append(v.ops, porcupine.Operation{ClientId: v.clients, Input: held{what: "is", key: key, id: id}, Call: start, Return: v.now()})
+		v.ops = append(
+			v.ops,
+			porcupine.Operation{ClientId: v.clients, Input: held{what: "is", key: key, id: id}, Call: start, Return: v.now()},
+		)
 	}
 }
 
@@ -334,9 +355,15 @@ func TestSlaposHeld(t *testing.T) {
 		"two of one title":             {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "made", id: "b"})},
 		"two at once":                  {at(0, 9, held{what: "made", id: "a"}), at(0, 9, held{what: "made", id: "b"})},
 		"what was acknowledged is not": {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "is"})},
-		"what is gone is":              {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a", ok: true}), at(4, 5, held{what: "is", id: "a"})},
-		"gone twice":                   {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a", ok: true}), at(4, 5, held{what: "gone", id: "a", ok: true})},
-		"not found though it is":       {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a"})},
+		"what is gone is": {
+			at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a", ok: true}),
+			at(4, 5, held{what: "is", id: "a"}),
+		},
+		"gone twice": {
+			at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a", ok: true}),
+			at(4, 5, held{what: "gone", id: "a", ok: true}),
+		},
+		"not found though it is": {at(0, 1, held{what: "made", id: "a"}), at(2, 3, held{what: "gone", id: "a"})},
 	} {
 		if porcupine.CheckOperations(slaposHeld, history) {
 			t.Errorf("%s: it is taken for right", what)

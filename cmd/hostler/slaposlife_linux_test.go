@@ -21,7 +21,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// slaposLife is a computer and its master, and what is asked of them there: two instances and a shared one.
+// slaposLife is a computer and its master, and what is asked of them there: two instances and a
+// shared one.
 type slaposLife struct {
 	*slaposMachine
 	master *nodetest.Master
@@ -35,8 +36,9 @@ const (
 	lifeApp      = "inst/slappart1" // of the lighter kind
 )
 
-// lifeAppProgram says what it was told in its service, fails the promise when it is told so, and is whole again after a crash when it was processed. A service's name says what is in it, as
-// with SlapOS: what is the same to its supervisor runs on.
+// lifeAppProgram says what it was told in its service, fails the promise when it is told so, and is
+// whole again after a crash when it was processed. A service's name says what is in it, as with
+// SlapOS: what is the same to its supervisor runs on.
 const lifeAppProgram = `#!/bin/sh
 told=$(cat)
 value() { v=${told#*\"$1\":\"}; [ "$v" != "$told" ] && echo "${v%%\"*}" || echo "$2"; }
@@ -59,7 +61,8 @@ case $told in *'"reference":"'*) reference=$(value reference); shared=",\"shared
 echo "{\"connection\":{\"color\":\"$color\"}$shared}"
 `
 
-// newSlaposLife has a computer with a master. more are lines of its [slapformat] and [slapos], which is the last section.
+// newSlaposLife has a computer with a master. more are lines of its [slapformat] and [slapos],
+// which is the last section.
 func newSlaposLife(t *testing.T, uid int, more string) *slaposLife {
 	t.Helper()
 	l := &slaposLife{slaposMachine: newSlaposMachine(t, uid)}
@@ -106,7 +109,8 @@ func (l *slaposLife) connected(title, key, want string) {
 	}
 }
 
-// pass has a pass made, and fails the test where the master is told something else by it than the calls.
+// pass has a pass made, and fails the test where the master is told something else by it than the
+// calls.
 func (l *slaposLife) pass(status int, kind string, told ...string) string {
 	l.t.Helper()
 	l.master.Forget()
@@ -159,7 +163,8 @@ func (l *slaposLife) nothing() {
 		}
 	}
 	if left := slices.DeleteFunc(l.files("inst/var"), func(name string) bool {
-		return strings.HasPrefix(name, "log/supervisord.log") || strings.HasPrefix(name, "hostler/supervisor/") || name == "hostler/told.json"
+		return strings.HasPrefix(name, "log/supervisord.log") || strings.HasPrefix(name, "hostler/supervisor/") ||
+			name == "hostler/told.json"
 	}); len(left) > 0 {
 		l.t.Errorf("in the node's own directory is %q", left)
 	}
@@ -170,7 +175,8 @@ func (l *slaposLife) nothing() {
 	}
 }
 
-// TestSlaposLife has whole lives: ten partitions, two releases, two instances and a shared one, from the first to the last command.
+// TestSlaposLife has whole lives: ten partitions, two releases, two instances and a shared one,
+// from the first to the last command.
 func TestSlaposLife(t *testing.T) {
 	var release string // what buildout made for the first
 	t.Run("root", func(t *testing.T) { slaposLifeOfRoot(t, &release) })
@@ -180,7 +186,8 @@ func TestSlaposLife(t *testing.T) {
 	t.Run("ordinary", func(t *testing.T) { slaposLifeOfAnybody(t, release) })
 }
 
-// slaposLifeOfRoot is by the passes, each one's command, with users and interfaces for the partitions.
+// slaposLifeOfRoot is by the passes, each one's command, with users and interfaces for the
+// partitions.
 func slaposLifeOfRoot(t *testing.T, release *string) {
 	if os.Getuid() != 0 {
 		if os.Getenv("HOSTLER_REQUIRE_LAB") == "1" {
@@ -245,7 +252,8 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	l.until("etc/run", func() bool { return l.read(lifeWeb, "var/once") != "" })
 	l.pass(0, "instance")
 
-	// Other parameters, of the one at once and of the other when it is stopped below: each time that buildout processes an instance takes seconds.
+	// Other parameters, of the one at once and of the other when it is stopped below: each time
+	// that buildout processes an instance takes seconds.
 	request(0, "app", l.light, "--parameters", "color=blue")
 	appDone := []string{"startedComputerPartition " + app, "updateComputerPartitionRelatedInstanceList " + app}
 	l.pass(0, "instance", append([]string{"setComputerPartitionConnectionXml " + app}, appDone...)...)
@@ -256,7 +264,10 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	// Promises fail, and recover.
 	l.write(lifeApp+"/spoilt", "", 0o644)
 	l.write(lifeWeb+"/var/fail", "", 0o644)
-	if said := l.pass(2, "promise"); !strings.Contains(said, "slappart0[default]: Promise 'not-failing' failed with output: var/fail is there") || !strings.Contains(said, "slappart1[default]: Promise 'good' failed with output: it is spoilt") {
+	if said := l.pass(2, "promise"); !strings.Contains(
+		said, "slappart0[default]: Promise 'not-failing' failed with output: var/fail is there",
+	) ||
+		!strings.Contains(said, "slappart1[default]: Promise 'good' failed with output: it is spoilt") {
 		t.Errorf("%s", said)
 	}
 	l.pass(2, "instance --force --only-cp slappart1", "softwareInstanceError "+app)
@@ -271,7 +282,8 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 		t.Errorf("of app the master knows %q still", why)
 	}
 
-	// A program that is killed is there again; one that does not stay has its tree processed, which mends it here.
+	// A program that is killed is there again; one that does not stay has its tree processed, which
+	// mends it here.
 	was := l.running("slappart1:srv-blue-on-watch")
 	l.run(0, "kill", "-9", was)
 	l.until("another one", func() bool {
@@ -315,7 +327,10 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	if left := l.programs(); len(left) > 0 {
 		t.Errorf("%v", left)
 	}
-	l.pass(0, "report", "useComputer", "stoppedComputerPartition "+web, "destroyedComputerPartition "+web, "stoppedComputerPartition "+app, "destroyedComputerPartition "+app)
+	l.pass(
+		0, "report", "useComputer", "stoppedComputerPartition "+web, "destroyedComputerPartition "+web,
+		"stoppedComputerPartition "+app, "destroyedComputerPartition "+app,
+	)
 	l.pass(0, "instance")
 	l.slapos(0, "remove", l.built, lifeComputer)
 	l.slapos(0, "remove", l.light, lifeComputer)
@@ -326,7 +341,8 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	}
 }
 
-// slaposLifeOfAnybody is by the daemon, without users and interfaces, and with programs that are started again by processing alone, as SlapOS has it. release is what buildout made on such a
+// slaposLifeOfAnybody is by the daemon, without users and interfaces, and with programs that are
+// started again by processing alone, as SlapOS has it. release is what buildout made on such a
 // machine before; "": it is made here.
 func slaposLifeOfAnybody(t *testing.T, release string) {
 	const somebody = 54333
@@ -344,7 +360,10 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 		}
 		nodetest.Do(t, os.RemoveAll(l.at("soft", releaseDir(l.light)))) // that one is cheap
 	}
-	l.pass(0, "format --now --alter_user False --alter_network False --input_definition_file definition.cfg", "loadComputerConfigurationFromXML")
+	l.pass(
+		0, "format --now --alter_user False --alter_network False --input_definition_file definition.cfg",
+		"loadComputerConfigurationFromXML",
+	)
 	web, app := "slappart0", "slappart1"
 	if l.owner("inst", web) != l.uid || l.owner("inst", app) != l.uid {
 		t.Error("a partition is another's")
@@ -421,7 +440,8 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 		nodetest.Do(t, err)
 		return len(v.At) == 0
 	}, log)
-	if used := l.master.Used(lifeComputer); !slices.Contains(used, "CPU Consumption of slappart0 is 1.5") || !slices.Contains(used, "water of slappart1 is 7") {
+	if used := l.master.Used(lifeComputer); !slices.Contains(used, "CPU Consumption of slappart0 is 1.5") ||
+		!slices.Contains(used, "water of slappart1 is 7") {
 		t.Errorf("the master was told of %q", used)
 	}
 	l.slapos(0, "remove", l.built, lifeComputer)

@@ -74,7 +74,9 @@ The master listens on this machine alone and asks nobody who he is.`,
 	f.StringVar(&o.buildout, "slapos-buildout-directory", "/opt/slapos", "what the master knows, and who runs, goes to `DIR`")
 	f.StringVar(&o.config, "slapos-configuration-directory", "/etc/opt/slapos", "slapos.cfg goes to `DIR`")
 	f.BoolVar(&o.cache, "enable-shacache-proxy", false, "have the master be a binary cache too")
-	for _, name := range []string{"slapos-instance-root", "slapos-software-root", "slapos-buildout-directory", "slapos-configuration-directory"} {
+	for _, name := range []string{
+		"slapos-instance-root", "slapos-software-root", "slapos-buildout-directory", "slapos-configuration-directory",
+	} {
 		_ = cmd.MarkFlagDirname(name)
 	}
 	return cmd
@@ -85,7 +87,10 @@ func (o *localNode) check() error {
 	ip, err := netip.ParseAddr(o.ip)
 	switch {
 	case err != nil || !ip.IsLoopback():
-		return term.Invalid("hostler slapos proxy start can listen elsewhere, with certificates", "--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip)
+		return term.Invalid(
+			"hostler slapos proxy start can listen elsewhere, with certificates",
+			"--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip,
+		)
 	case o.port < 1 || o.port > 65535:
 		return term.Invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
 	case o.partitions < 1:
@@ -94,7 +99,10 @@ func (o *localNode) check() error {
 	if _, err := netip.ParsePrefix(o.network); err != nil {
 		return term.Invalid("", "--ipv4-local-network: %w", err)
 	}
-	for option, text := range map[string]*string{"--slapos-instance-root": &o.instances, "--slapos-software-root": &o.software, "--slapos-buildout-directory": &o.buildout, "--slapos-configuration-directory": &o.config} {
+	for option, text := range map[string]*string{
+		"--slapos-instance-root": &o.instances, "--slapos-software-root": &o.software,
+		"--slapos-buildout-directory": &o.buildout, "--slapos-configuration-directory": &o.config,
+	} {
 		if *text, err = filepath.Abs(*text); err != nil {
 			return err
 		}
@@ -112,10 +120,12 @@ func (o *localNode) master() string {
 	return "http://" + net.JoinHostPort(o.ip, strconv.Itoa(o.port)) + "/"
 }
 
-// definition is the path of the file that says which network of IPv6 the partitions' addresses are of, where the interface has none.
+// definition is the path of the file that says which network of IPv6 the partitions' addresses are
+// of, where the interface has none.
 func (o *localNode) definition() string { return filepath.Join(o.config, "slapformat-definition.cfg") }
 
-// network6 says whether the definition is to be read, and writes it where it is needed. What the first start decided stays: by the next one the partitions' own addresses are on the interface.
+// network6 says whether the definition is to be read, and writes it where it is needed. What the
+// first start decided stays: by the next one the partitions' own addresses are on the interface.
 func (o *localNode) network6() (defined bool, err error) {
 	if os.Geteuid() != 0 {
 		return false, nil // makes no addresses
@@ -141,7 +151,10 @@ func (o *localNode) network6() (defined bool, err error) {
 		}
 	}
 	if off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + o.nic + "/disable_ipv6"); err != nil || strings.TrimSpace(string(off)) != "0" {
-		return false, term.Conflict("sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it", "IPv6 is off on the interface %s, and each partition has an address of it", o.nic)
+		return false, term.Conflict(
+			"sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it",
+			"IPv6 is off on the interface %s, and each partition has an address of it", o.nic,
+		)
 	}
 	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are anybody's own
 	_, _ = rand.Read(ip[1:6])
@@ -222,7 +235,14 @@ func (s *slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *loca
 	if err := settle(v.Config, o.text(defined), 0o755); err != nil {
 		return err
 	}
-	if err := settle(v.Client, fmt.Sprintf("[slapos]\nmaster_url = %s\nmaster_rest_url = %shateoas\n# alias =\n#   NAME URL\n", percent(v.Master), percent(v.Master)), 0o700); err != nil {
+	if err := settle(
+		v.Client,
+		fmt.Sprintf(
+			"[slapos]\nmaster_url = %s\nmaster_rest_url = %shateoas\n# alias =\n#   NAME URL\n", percent(v.Master),
+			percent(v.Master),
+		),
+		0o700,
+	); err != nil {
 		if !errors.Is(err, compute.ErrConflict) {
 			return err
 		}
@@ -240,7 +260,10 @@ func (s *slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *loca
 	if err := n.runMaster(ctx, o.buildout); err != nil {
 		return err
 	}
-	s.say("This machine is %s of %s, which runs; %s is written. hostler slapos node format --now makes its partitions.", v.Computer, v.Master, v.Config)
+	s.say(
+		"This machine is %s of %s, which runs; %s is written. hostler slapos node format --now makes its partitions.",
+		v.Computer, v.Master, v.Config,
+	)
 	if s.a.JSON {
 		return s.a.PrintJSON(v)
 	}
@@ -295,7 +318,8 @@ func (n *nodeCommand) runMaster(ctx context.Context, dir string) error {
 		_ = l.Close()
 	}
 	const log = "slapos-proxy.log"
-	g := supervise.Group{Name: localGroup, Programs: []supervise.Program{{Name: "slapos-proxy", Command: []string{self, "slapos", "proxy", "start", "--cfg", n.path}, Dir: dir,
+	g := supervise.Group{Name: localGroup, Programs: []supervise.Program{{Name: "slapos-proxy",
+		Command: []string{self, "slapos", "proxy", "start", "--cfg", n.path}, Dir: dir,
 		Env: []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, Log: log, Keep: supervise.Again}}}
 	if _, err := sv.Put(ctx, g); err != nil {
 		return err
@@ -319,7 +343,11 @@ func (n *nodeCommand) runMaster(ctx context.Context, dir string) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-patience:
-			return &compute.Error{Op: "configure local", Kind: compute.ErrTimeout, Err: fmt.Errorf("the master does not answer at %s", n.node.Master), Hint: "its log is " + filepath.Join(dir, log)}
+			return &compute.Error{
+				Op: "configure local", Kind: compute.ErrTimeout,
+				Err:  fmt.Errorf("the master does not answer at %s", n.node.Master),
+				Hint: "its log is " + filepath.Join(dir, log),
+			}
 		}
 	}
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 )
 
-// slaposMachine is a computer that a node of SlapOS has all to itself: its processes, users, interfaces and disk are nobody else's, where we are root. Its own disk is /mnt, of which it
-// has the rest of this machine's. For who is not root it is this machine, and a directory on it.
+// slaposMachine is a computer that a node of SlapOS has all to itself: its processes, users,
+// interfaces and disk are nobody else's, where we are root. Its own disk is /mnt, of which it has
+// the rest of this machine's. For who is not root it is this machine, and a directory on it.
 type slaposMachine struct {
 	t    *testing.T
 	pid  int      // of its first process; 0: it is this machine
@@ -49,14 +50,17 @@ ip address add 2001:db8:77::1/64 dev lab0
 echo up
 sleep infinity & wait`
 
-// newSlaposMachine makes one until the test ends. uid: who gives the commands there, where we are root.
+// newSlaposMachine makes one until the test ends. uid: who gives the commands there, where we are
+// root.
 func newSlaposMachine(t *testing.T, uid int) *slaposMachine {
 	t.Helper()
 	m := &slaposMachine{t: t, uid: os.Getuid()}
 	if os.Getuid() == 0 {
 		m.uid, m.dir = uid, "/mnt"
 		cmd := exec.Command("sh", "-c", slaposMachineBoots)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL,
+		}
 		out, err := cmd.StdoutPipe()
 		nodetest.Do(t, err)
 		started, ended := make(chan error), make(chan struct{})
@@ -95,7 +99,10 @@ func newSlaposMachine(t *testing.T, uid int) *slaposMachine {
 		nodetest.Do(t, os.Mkdir(dir+"/tmp", 0o700))
 		m.dir, m.disk = dir, dir
 	}
-	m.env = []string{"PATH=" + plainPath(t), "HOME=" + m.dir, "TMPDIR=" + m.dir + "/tmp", "SLAPOS_CONFIGURATION=" + m.dir + "/slapos.cfg", "SLAPOS_CLIENT_CONFIGURATION=" + m.dir + "/slapos.cfg"}
+	m.env = []string{
+		"PATH=" + plainPath(t), "HOME=" + m.dir, "TMPDIR=" + m.dir + "/tmp",
+		"SLAPOS_CONFIGURATION=" + m.dir + "/slapos.cfg", "SLAPOS_CLIENT_CONFIGURATION=" + m.dir + "/slapos.cfg",
+	}
 	return m
 }
 
@@ -111,7 +118,8 @@ func (m *slaposMachine) listen() net.Listener {
 	}
 	done := make(chan result)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with us, as nobody else is to have its network
+		// for good: the thread ends with us, as nobody else is to have its network
+		runtime.LockOSThread()
 		f, err := os.Open("/proc/" + strconv.Itoa(m.pid) + "/ns/net")
 		if err == nil {
 			defer f.Close()
@@ -175,7 +183,10 @@ func (m *slaposMachine) at(name ...string) string {
 // write writes a file of who gives the commands.
 func (m *slaposMachine) write(name, text string, mode os.FileMode) {
 	m.t.Helper()
-	nodetest.Do(m.t, os.MkdirAll(filepath.Dir(m.at(name)), 0o755), os.WriteFile(m.at(name), []byte(text), mode), os.Chmod(m.at(name), mode), os.Lchown(m.at(name), m.uid, m.uid))
+	nodetest.Do(
+		m.t, os.MkdirAll(filepath.Dir(m.at(name)), 0o755), os.WriteFile(m.at(name), []byte(text), mode),
+		os.Chmod(m.at(name), mode), os.Lchown(m.at(name), m.uid, m.uid),
+	)
 }
 
 // read is a file's text; "" where there is none.
@@ -223,15 +234,18 @@ func (m *slaposMachine) programs() map[string]string {
 	return all
 }
 
-// processes are those that have the disk in their command line, and all of other users than root where the machine is not this one: USER ARGUMENTS.
+// processes are those that have the disk in their command line, and all of other users than root
+// where the machine is not this one: USER ARGUMENTS.
 func (m *slaposMachine) processes() (found []string) {
 	m.t.Helper()
 	for line := range strings.Lines(m.run(0, "ps", "-e", "-o", "stat=,uid=,args=")) {
 		words := strings.Fields(line)
-		if len(words) < 3 || strings.HasPrefix(words[0], "Z") || strings.Contains(line, "make-rprivate") { // the machine's first
+		// the machine's first
+		if len(words) < 3 || strings.HasPrefix(words[0], "Z") || strings.Contains(line, "make-rprivate") {
 			continue
 		}
-		if uid, err := strconv.Atoi(words[1]); err == nil && (m.pid != 0 && uid != 0 || strings.Contains(line, m.dir+"/")) && words[2] != "ps" {
+		if uid, err := strconv.Atoi(words[1]); err == nil &&
+			(m.pid != 0 && uid != 0 || strings.Contains(line, m.dir+"/")) && words[2] != "ps" {
 			found = append(found, strings.Join(words[1:], " "))
 		}
 	}

@@ -78,7 +78,8 @@ func everySlapos(cmd *cobra.Command, f func(*cobra.Command)) {
 	}
 }
 
-// asCalled is a hint with the commands of SlapOS by the name under which we were called: its own, also by the script of a stand-alone. What runs there the stand-alone starts.
+// asCalled is a hint with the commands of SlapOS by the name under which we were called: its own,
+// also by the script of a stand-alone. What runs there the stand-alone starts.
 func asCalled(program, hint string) string {
 	const own = "hostler " + slaposName + " "
 	if !strings.Contains(hint, own) {
@@ -109,7 +110,8 @@ func ofStandalone(file string) string {
 // globalValues are hostler's own options that take a word.
 var globalValues = []string{"-C", "--directory", "--config", "--controller", "--project", "--ca", "--reason"}
 
-// spread gives each word behind --node and --parameters of hostler slapos request an option of its own, as in SlapOS these take several.
+// spread gives each word behind --node and --parameters of hostler slapos request an option of its
+// own, as in SlapOS these take several.
 func spread(args []string) []string {
 	for i := 0; i < len(args); i++ {
 		switch {
@@ -117,7 +119,8 @@ func spread(args []string) []string {
 			return append(slices.Clone(args[:i+1]), spreadWords(args[i+1:])...)
 		case slices.Contains(globalValues, args[i]):
 			i++
-		case strings.HasPrefix(args[i], "-") && args[i] != "--", args[i] == cobra.ShellCompRequestCmd, args[i] == cobra.ShellCompNoDescRequestCmd:
+		case strings.HasPrefix(args[i], "-") && args[i] != "--", args[i] == cobra.ShellCompRequestCmd,
+			args[i] == cobra.ShellCompNoDescRequestCmd:
 		default:
 			return args // another verb
 		}

@@ -17,7 +17,8 @@ func TestSlaposHintsAsCalled(t *testing.T) {
 	}
 	const list, start = "hostler slapos service list shows all", "start it with: hostler slapos node supervisord"
 	for _, c := range []struct{ file, program, hint, want string }{
-		{"", "hostler", list, list}, {"", "slapos", list, "slapos service list shows all"}, {"", "slapos", "hostler status", "hostler status"}, {"", "slapos", "", ""},
+		{"", "hostler", list, list}, {"", "slapos", list, "slapos service list shows all"},
+		{"", "slapos", "hostler status", "hostler status"}, {"", "slapos", "", ""},
 		{"", "hostler", start, start}, {"", "slapos", start, "start it with: slapos node supervisord"},
 		{"/etc/opt/slapos/slapos.cfg", "hostler", list, list}, {filepath.Join(dir, "none/etc/slapos.cfg"), "hostler", start, start},
 		{filepath.Join(dir, "etc/slapos.cfg"), "hostler", list, "slapos service list shows all"},

@@ -34,10 +34,12 @@ const (
 	passPromise  = "promise" // its pid file is that of instances
 	passAll      = "all"     // those of software, instances and reports, for good
 	passLook     = "look"    // a command that only looks, and asks the master
-	passNone     = ""        // a command that is no pass: it waits for nobody and asks no master by itself
+	// a command that is no pass: it waits for nobody and asks no master by itself
+	passNone = ""
 )
 
-// nodeCommand is a command of a node: what its file says, and the options in whose favour the file gives way.
+// nodeCommand is a command of a node: what its file says, and the options in whose favour the file
+// gives way.
 type nodeCommand struct {
 	*slapos
 	of   string // the pass
@@ -49,13 +51,18 @@ type nodeCommand struct {
 	socket       string // of the supervisor
 	signatureKey string // what is sent to a binary cache is signed with it; "": what the file says
 	now          bool
-	later        func(url string, send func(ctx context.Context) error) // sends a release beside all else; nil: it is sent at once
-	options      []string                                               // those of this command line that a supervisor is to have too
+	// sends a release beside all else; nil: it is sent at once
+	later func(url string, send func(ctx context.Context) error)
+	// those of this command line that a supervisor is to have too
+	options []string
 }
 
-// newNodeCommand gives a command what the commands of a node have in common: their options, and that f runs when what they want is so: the file is read, a pass is root's, alone, has
-// waited as it is told to, and its n.client is the master's.
-func (s *slapos) newNodeCommand(cmd *cobra.Command, of string, f func(ctx context.Context, n *nodeCommand, args []string) error) *cobra.Command {
+// newNodeCommand gives a command what the commands of a node have in common: their options, and
+// that f runs when what they want is so: the file is read, a pass is root's, alone, has waited as
+// it is told to, and its n.client is the master's.
+func (s *slapos) newNodeCommand(
+	cmd *cobra.Command, of string, f func(ctx context.Context, n *nodeCommand, args []string) error,
+) *cobra.Command {
 	n := &nodeCommand{slapos: s, of: of}
 	o := &nodeOptions{texts: map[string]*string{}, seconds: map[string]*float64{}}
 	o.add(cmd, of != passNone && of != passLook)
@@ -88,7 +95,8 @@ type nodeOptions struct {
 	now     bool
 }
 
-// nodeTexts are options of paths and names, with what they say; those of every command of a node first.
+// nodeTexts are options of paths and names, with what they say; those of every command of a node
+// first.
 var nodeTexts = []struct {
 	name, usage string
 	pass, dir   bool
@@ -150,8 +158,10 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 	if n.node, err = n.file.Node(); err != nil {
 		return term.Invalid("", "%w", err)
 	}
-	for name, to := range map[string]*string{"instance-root": &n.node.InstanceRoot, "software-root": &n.node.SoftwareRoot, "master-url": &n.node.Master, "computer-id": &n.node.Computer,
-		"key-file": &n.node.KeyFile, "cert-file": &n.node.CertFile, "master-ca-file": &n.node.CAFile, "certificate-repository-path": &n.node.Certificates, "supervisord-socket": &n.socket,
+	for name, to := range map[string]*string{"instance-root": &n.node.InstanceRoot,
+		"software-root": &n.node.SoftwareRoot, "master-url": &n.node.Master, "computer-id": &n.node.Computer,
+		"key-file": &n.node.KeyFile, "cert-file": &n.node.CertFile, "master-ca-file": &n.node.CAFile,
+		"certificate-repository-path": &n.node.Certificates, "supervisord-socket": &n.socket,
 		"buildout": &n.node.Buildout, "signature-private-key-file": &n.signatureKey} {
 		if !cmd.Flags().Changed(name) {
 			continue
@@ -168,7 +178,10 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 	if cmd.Flags().Changed("pidfile") {
 		n.node.PIDFile, n.node.PIDSoftware, n.node.PIDInstance, n.node.PIDReport = *o.texts["pidfile"], "", "", ""
 	}
-	for name, to := range map[string]*time.Duration{"maximum-periodicity": &n.node.Periodicity, "promise-timeout": &n.node.PromiseTimeout, "partition-timeout": &n.node.PartitionTimeout, "maximal-delay": &n.node.MaxDelay} {
+	for name, to := range map[string]*time.Duration{
+		"maximum-periodicity": &n.node.Periodicity, "promise-timeout": &n.node.PromiseTimeout,
+		"partition-timeout": &n.node.PartitionTimeout, "maximal-delay": &n.node.MaxDelay,
+	} {
 		if !cmd.Flags().Changed(name) {
 			continue
 		}
@@ -203,7 +216,8 @@ func (l slaposLog) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// begin sees to what a pass must have before it may do anything. end is to be called when it is over.
+// begin sees to what a pass must have before it may do anything. end is to be called when it is
+// over.
 func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if text := n.node.Missing(); text != "" {
 		return nil, term.Invalid("", "%s: %s", n.path, text)
@@ -211,7 +225,10 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if err := n.isNode(); err != nil {
 		return nil, err
 	}
-	for key, path := range map[string]string{"key_file": n.node.KeyFile, "cert_file": n.node.CertFile, "master_ca_file": n.node.CAFile, "certificate_repository_path": n.node.Certificates, "signature_private_key_file": n.signatureKey} {
+	for key, path := range map[string]string{
+		"key_file": n.node.KeyFile, "cert_file": n.node.CertFile, "master_ca_file": n.node.CAFile,
+		"certificate_repository_path": n.node.Certificates, "signature_private_key_file": n.signatureKey,
+	} {
 		if path == "" {
 			continue
 		}
@@ -220,7 +237,10 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 		}
 	}
 	if n.node.RootCheck && os.Geteuid() != 0 {
-		return nil, &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("this is for root: it makes files and processes of other users"), Hint: "root_check = false in [slapos] has everything be yours alone"}
+		return nil, &compute.Error{
+			Kind: compute.ErrDenied, Err: fmt.Errorf("this is for root: it makes files and processes of other users"),
+			Hint: "root_check = false in [slapos] has everything be yours alone",
+		}
 	}
 	if n.of == passLook {
 		n.client, err = n.newClient()
@@ -268,7 +288,10 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 
 // newClient makes a client of the node's master.
 func (n *nodeCommand) newClient() (*slap.Client, error) {
-	c, err := slap.NewClient(slap.Options{URL: n.node.Master, CertFile: n.node.CertFile, KeyFile: n.node.KeyFile, CAFile: n.node.CAFile, Insecure: n.insecure})
+	c, err := slap.NewClient(slap.Options{
+		URL: n.node.Master, CertFile: n.node.CertFile, KeyFile: n.node.KeyFile, CAFile: n.node.CAFile,
+		Insecure: n.insecure,
+	})
 	if err != nil {
 		return nil, term.Invalid("", "%w", err)
 	}
@@ -293,7 +316,8 @@ func (n *nodeCommand) pidFile(of string) string {
 func (n *nodeCommand) supervisor(ctx context.Context) (*supervise.Client, error) {
 	c := supervise.NewClient(n.socket)
 	_, err := c.Groups(ctx)
-	if err == nil || n.node.NoSupervisor || ctx.Err() != nil { // who ends has not found out whether it runs
+	// who ends has not found out whether it runs
+	if err == nil || n.node.NoSupervisor || ctx.Err() != nil {
 		return c, err
 	}
 	if err := n.startSupervisor(ctx); err != nil {

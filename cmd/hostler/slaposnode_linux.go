@@ -28,7 +28,8 @@ import (
 // isNode says whether this can be a node.
 func (n *nodeCommand) isNode() error { return nil }
 
-// alone writes who runs to a file, which others of the kind respect as long as that process lives; end takes it away. One that another has ends the command: exit status 10.
+// alone writes who runs to a file, which others of the kind respect as long as that process lives;
+// end takes it away. One that another has ends the command: exit status 10.
 func (n *nodeCommand) alone(path string) (end func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, term.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
@@ -64,8 +65,9 @@ func (n *nodeCommand) alone(path string) (end func(), err error) {
 	return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is made and taken away all the time", path)}
 }
 
-// isSlapos reports whether a process is SlapOS's own: its command line says so. One of ours has its file locked for as long as it lives, so that it is not the one that a file names which
-// nobody has locked: its number was another's when that was written, before the machine was started perhaps.
+// isSlapos reports whether a process is SlapOS's own: its command line says so. One of ours has its
+// file locked for as long as it lives, so that it is not the one that a file names which nobody has
+// locked: its number was another's when that was written, before the machine was started perhaps.
 func isSlapos(pid int) bool {
 	if pid <= 0 {
 		return false
@@ -94,10 +96,14 @@ const (
 	supervisorMaxLog   = 50 << 20
 )
 
-// startSupervisor starts a supervisor that outlives us, and returns when one listens, be it that one or another's who was faster.
+// startSupervisor starts a supervisor that outlives us, and returns when one listens, be it that
+// one or another's who was faster.
 func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 	fail := func(err error) error {
-		return &compute.Error{Op: "supervisor", Kind: compute.ErrUnavailable, Err: err, Hint: "its log is " + filepath.Join(n.node.InstanceRoot, supervisorLog)}
+		return &compute.Error{
+			Op: "supervisor", Kind: compute.ErrUnavailable, Err: err,
+			Hint: "its log is " + filepath.Join(n.node.InstanceRoot, supervisorLog),
+		}
 	}
 	if _, err := os.Stat(n.node.InstanceRoot); err != nil {
 		return term.Invalid("hostler slapos node format makes it", "instance_root: %w", err)
@@ -114,7 +120,8 @@ func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 	cmd := exec.Command(self, append([]string{"slapos", "node", "supervisord", "--nodaemon", "--cfg", n.path}, n.options...)...)
 	cmd.Args[0] = "hostler" // whatever the file is called
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
-	cmd.Env = []string{} // what a node starts has nothing from whoever happened to start the supervisor
+	// what a node starts has nothing from whoever happened to start the supervisor
+	cmd.Env = []string{}
 	for _, name := range []string{"HOME", "PATH", "HOSTLER_FAILPOINT"} {
 		if text, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+text)
@@ -209,7 +216,10 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 	log.Info("the supervisor listens", "socket", n.socket, "pid", os.Getpid())
 	wg.Go(func() {
 		if unreachable(ctx, n.socket) {
-			log.Error("the supervisor's socket is gone, so nobody can ask it anything: it ends, and the next one takes its programs over", "socket", n.socket)
+			log.Error(
+				"the supervisor's socket is gone, so nobody can ask it anything: it ends, and the next one takes its programs over",
+				"socket", n.socket,
+			)
 			cancel()
 		}
 	})
@@ -218,7 +228,8 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 
 // unreachable returns when a socket that was there is not any more: true; or when ctx ends.
 func unreachable(ctx context.Context, socket string) bool {
-	tick := time.NewTicker(5 * time.Millisecond) // until it is there: one that is taken away at once must have been seen
+	// until it is there: one that is taken away at once must have been seen
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for there := false; ; {
 		_, err := os.Lstat(socket)

@@ -11,7 +11,10 @@ import (
 
 // isNode: a node is a machine with Linux.
 func (n *nodeCommand) isNode() error {
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("a node of SlapOS is a machine with Linux"), Hint: "the commands that ask a master work here: hostler slapos --help"}
+	return &compute.Error{
+		Kind: compute.ErrFailed, Err: errors.New("a node of SlapOS is a machine with Linux"),
+		Hint: "the commands that ask a master work here: hostler slapos --help",
+	}
 }
 
 func (n *nodeCommand) alone(string) (func(), error) { return nil, n.isNode() }

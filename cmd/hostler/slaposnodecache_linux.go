@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
-// useCache has releases be fetched from the binary cache of [networkcache], and those that are built be uploaded there. What is wrong with it is a warning, and all is built here.
+// useCache has releases be fetched from the binary cache of [networkcache], and those that are
+// built be uploaded there. What is wrong with it is a warning, and all is built here.
 func (n *nodeCommand) useCache(b *software.Builder) {
 	open := func(ctx context.Context, as software.As) (*cache.Releases, func(), error) {
 		r, end, err := n.binaryCache(ctx)
@@ -113,7 +114,9 @@ func (n *nodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end f
 	contents := cache.Options{CAFile: text("shacache-ca-file"), CertFile: text("shacache-cert-file"), KeyFile: text("shacache-key-file")}
 	entries := cache.Options{CAFile: text("shadir-ca-file"), CertFile: text("shadir-cert-file"), KeyFile: text("shadir-key-file")}
 	urls := map[string]string{}
-	for _, key := range []string{"download-binary-cache-url", "download-binary-dir-url", "upload-binary-cache-url", "upload-binary-dir-url"} {
+	for _, key := range []string{
+		"download-binary-cache-url", "download-binary-dir-url", "upload-binary-cache-url", "upload-binary-dir-url",
+	} {
 		urls[key] = text(key)
 	}
 	signers, keyFile := text("signature-certificate-list"), text("signature-private-key-file")
@@ -165,7 +168,8 @@ func (n *nodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end f
 	return r, end, nil
 }
 
-// signingKey reads a key by which entries are signed. Its certificate must be in the list: else this machine would not believe itself.
+// signingKey reads a key by which entries are signed. Its certificate must be in the list: else
+// this machine would not believe itself.
 func signingKey(file string, signers []*x509.Certificate) (*rsa.PrivateKey, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

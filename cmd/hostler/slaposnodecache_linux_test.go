@@ -27,7 +27,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
-// What a node has built another one has, by [networkcache] alone: the software of the second is not even there any more.
+// What a node has built another one has, by [networkcache] alone: the software of the second is not
+// even there any more.
 func TestSlaposNodeCache(t *testing.T) {
 	dir := t.TempDir()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -40,10 +41,14 @@ func TestSlaposNodeCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyFile := filepath.Join(dir, "key")
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600); err != nil {
+	if err := os.WriteFile(
+		keyFile, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
-	certificate := strings.ReplaceAll(strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), "\n", "\n  ")
+	certificate := strings.ReplaceAll(
+		strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), "\n", "\n  ",
+	)
 	s := httptest.NewServer(cache.Handler(cache.ServeOptions{Content: t.TempDir(), Metadata: t.TempDir()}))
 	defer s.Close()
 	var later func(url string, send func(ctx context.Context) error)
@@ -87,7 +92,8 @@ func TestSlaposNodeCache(t *testing.T) {
 	if err := second.Install(t.Context(), release); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	if text, err := os.ReadFile(filepath.Join(second.Dir(release), "instance")); err != nil || string(text) != "#!/bin/sh\n" || !strings.Contains(said.String(), "from the binary cache") {
+	if text, err := os.ReadFile(filepath.Join(second.Dir(release), "instance")); err != nil ||
+		string(text) != "#!/bin/sh\n" || !strings.Contains(said.String(), "from the binary cache") {
 		t.Errorf("%s, %v\n%s", text, err, said)
 	}
 	if os.Geteuid() == 0 {
@@ -132,7 +138,8 @@ func TestSlaposNodeCache(t *testing.T) {
 	}
 }
 
-// A node that makes its passes by itself sends what it has built beside all else, as it was when it was built, and no more when it ends.
+// A node that makes its passes by itself sends what it has built beside all else, as it was when it
+// was built, and no more when it ends.
 func TestUploadBeside(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -192,7 +199,10 @@ func TestCacheCertificates(t *testing.T) {
 		s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 		s.StartTLS()
 		defer s.Close()
-		for name, block := range map[string]*pem.Block{"key": {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}, "cert": {Type: "CERTIFICATE", Bytes: der}, "ca": {Type: "CERTIFICATE", Bytes: s.Certificate().Raw}} {
+		for name, block := range map[string]*pem.Block{
+			"key":  {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)},
+			"cert": {Type: "CERTIFICATE", Bytes: der}, "ca": {Type: "CERTIFICATE", Bytes: s.Certificate().Raw},
+		} {
 			file := filepath.Join(dir, store+name)
 			if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 				t.Fatal(err)

@@ -15,8 +15,9 @@ import (
 // nodeFetch is where a node fetches what releases are made of, by its file: words of package fetch.
 type nodeFetch struct{ allow, deny []string }
 
-// fetching reads it. The users of a master say what its nodes build, so a node fetches from the internet, from its master and from what fetch_allow says. A master that
-// is asked without TLS on this machine has this machine's users alone: they come to its neighbours by themselves.
+// fetching reads it. The users of a master say what its nodes build, so a node fetches from the
+// internet, from its master and from what fetch_allow says. A master that is asked without TLS on
+// this machine has this machine's users alone: they come to its neighbours by themselves.
 func (n *nodeCommand) fetching() (out nodeFetch, err error) {
 	if out.allow, _, err = fetchRules(n.file, "slapos", "fetch_allow"); err != nil {
 		return out, err

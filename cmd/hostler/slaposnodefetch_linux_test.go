@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
-// TestSlaposNodeFetch has nodes build an archive and an image of a server of this machine, which only those do that
-// may: by their master, or by fetch_allow.
+// TestSlaposNodeFetch has nodes build an archive and an image of a server of this machine, which
+// only those do that may: by their master, or by fetch_allow.
 func TestSlaposNodeFetch(t *testing.T) {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -64,7 +64,8 @@ func TestSlaposNodeFetch(t *testing.T) {
 			if c.may && (err != nil || asked.Load() == 0) {
 				t.Errorf("the archive: %v", err)
 			}
-			if !c.may && (!errors.Is(err, compute.ErrDenied) || asked.Load() != 0 || !strings.Contains(said.String(), "Not fetched: "+host)) {
+			if !c.may &&
+				(!errors.Is(err, compute.ErrDenied) || asked.Load() != 0 || !strings.Contains(said.String(), "Not fetched: "+host)) {
 				t.Errorf("the archive: %v, asked %d times, %s", err, asked.Load(), said)
 			}
 			asked.Store(0)
@@ -80,7 +81,8 @@ func TestSlaposNodeFetch(t *testing.T) {
 	}
 	for _, key := range []string{"fetch_allow", "fetch_deny"} {
 		n, _ := fetchingNode(t, "[slapos]\nmaster_url = https://slap.example/\n"+key+" = privat\n")
-		if _, err := n.releases(); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "did you mean private") {
+		if _, err := n.releases(); err == nil || !strings.Contains(err.Error(), key) ||
+			!strings.Contains(err.Error(), "did you mean private") {
 			t.Errorf("%s: %v", key, err)
 		}
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// beside gives who does passes what the file has be done with partitions beside their instances: hooks and a firewall.
+// beside gives who does passes what the file has be done with partitions beside their instances:
+// hooks and a firewall.
 func (n *nodeCommand) beside(ctx context.Context, a *slapnode.Agent, sv *supervise.Client) error {
 	hooks, err := n.hooks(sv)
 	if err != nil {
@@ -62,7 +63,8 @@ func (n *nodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 		forward = slices.Delete(forward, 1, 2)
 	}
 	h, err := hook.New(hook.Options{
-		Names: n.node.Managers, Supervisor: sv, PowerUsers: n.node.PowerUsers, Forwarder: forward, Log: func(line string) { n.say("%s", line) },
+		Names: n.node.Managers, Supervisor: sv, PowerUsers: n.node.PowerUsers, Forwarder: forward,
+		Log:       func(line string) { n.say("%s", line) },
 		User:      func(d *nodehome.Dir) (*slaponce.User, error) { return slaponce.As(d.Owner()) },
 		Retention: func(d *nodehome.Dir) (time.Time, error) { return report.Retention(d, time.Now()) },
 		Setting: func(name, key string) ([]string, error) {
@@ -81,14 +83,17 @@ func (n *nodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 	return h, nil
 }
 
-// firewall makes what keeps the rules of routed addresses, and says what is to run for it; nil: the file has no section [firewall].
+// firewall makes what keeps the rules of routed addresses, and says what is to run for it; nil: the
+// file has no section [firewall].
 func (n *nodeCommand) firewall() (*firewall.Firewall, []supervise.Group, error) {
 	const section = "firewall"
 	if !slices.Contains(n.file.Sections(), section) {
 		return nil, nil, nil
 	}
 	values := map[string]string{}
-	for _, key := range []string{"firewall_cmd", "reload_config_cmd", "dbus_executable", "dbus_log_file", "firewall_executable", "log_file"} {
+	for _, key := range []string{
+		"firewall_cmd", "reload_config_cmd", "dbus_executable", "dbus_log_file", "firewall_executable", "log_file",
+	} {
 		text, err := n.file.Text(section, key)
 		if err != nil {
 			return nil, nil, term.Invalid("", "%w", err)
@@ -99,9 +104,16 @@ func (n *nodeCommand) firewall() (*firewall.Firewall, []supervise.Group, error) 
 	if err != nil {
 		return nil, nil, term.Invalid("", "%w", err)
 	}
-	f := &firewall.Firewall{Master: n.client, Command: strings.Fields(values["firewall_cmd"]), Reload: strings.Fields(values["reload_config_cmd"]), Authorized: authorized, Log: func(line string) { n.say("%s", line) }}
+	f := &firewall.Firewall{
+		Master: n.client, Command: strings.Fields(values["firewall_cmd"]),
+		Reload: strings.Fields(values["reload_config_cmd"]), Authorized: authorized,
+		Log: func(line string) { n.say("%s", line) },
+	}
 	var groups []supervise.Group
-	for _, one := range []struct{ name, program, log string }{{"dbus", values["dbus_executable"], values["dbus_log_file"]}, {"firewall", values["firewall_executable"], values["log_file"]}} {
+	for _, one := range []struct{ name, program, log string }{
+		{"dbus", values["dbus_executable"], values["dbus_log_file"]},
+		{"firewall", values["firewall_executable"], values["log_file"]},
+	} {
 		argv := strings.Fields(one.program)
 		if len(argv) == 0 {
 			continue

@@ -65,7 +65,8 @@ func onlyOption(f *pflag.FlagSet, name, usage string) func() []string {
 	return func() []string { return append(*long, *short...) }
 }
 
-// newSlaposNodeForward makes the program that a node's supervisor runs for a port that leads to a partition.
+// newSlaposNodeForward makes the program that a node's supervisor runs for a port that leads to a
+// partition.
 func newSlaposNodeForward(s *slapos) *cobra.Command {
 	return &cobra.Command{
 		Use:     "forward tcp|udp FROM TO [UID GID]",

@@ -18,8 +18,10 @@ import (
 
 // promiseNode is what this node knows for the promises of its partitions.
 func (n *nodeCommand) promiseNode() *promise.Node {
-	return &promise.Node{Computer: n.node.Computer, MasterURL: n.node.Master, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates,
-		Release: (&software.Builder{Root: n.node.SoftwareRoot}).Dir, Version: thisVersion().Version, Timeout: n.node.PromiseTimeout, Debug: n.a.Debug,
+	return &promise.Node{Computer: n.node.Computer, MasterURL: n.node.Master, InstanceRoot: n.node.InstanceRoot,
+		Certificates: n.node.Certificates,
+		Release:      (&software.Builder{Root: n.node.SoftwareRoot}).Dir, Version: thisVersion().Version,
+		Timeout: n.node.PromiseTimeout, Debug: n.a.Debug,
 		Log: func(line string) { n.say("%s", line) }}
 }
 
@@ -45,7 +47,10 @@ func (n *nodeCommand) promiseHistory(only []string) error {
 	}
 	for _, id := range only {
 		if !slices.Contains(ids, id) {
-			return &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound, Hint: "it is no partition of " + n.node.InstanceRoot + ", or nothing was processed in it"}
+			return &compute.Error{
+				ID: compute.ID(id), Kind: compute.ErrNotFound,
+				Hint: "it is no partition of " + n.node.InstanceRoot + ", or nothing was processed in it",
+			}
 		}
 	}
 	views, until := []promiseHistoryView{}, promise.HourEnd(time.Now())
@@ -88,7 +93,10 @@ func promisesOf(dir, id string, until time.Time) (views []promiseHistoryView, er
 		if err != nil {
 			return views, err
 		}
-		v := promiseHistoryView{Partition: id, Promise: p.Name, Hours: promise.Hours(entries, until), Until: until, Results: make([]promiseResultView, len(entries))}
+		v := promiseHistoryView{
+			Partition: id, Promise: p.Name, Hours: promise.Hours(entries, until), Until: until,
+			Results: make([]promiseResultView, len(entries)),
+		}
 		for i, e := range entries {
 			v.Results[i] = promiseResultView{e.Date, strings.ToLower(strings.TrimSuffix(string(e.Kind), " Result")), e.Failed, e.Took}
 		}

@@ -40,13 +40,17 @@ Keys of [collect]: report_disk_usage = false, or enable, measures no folders; di
 		case n.node.Computer == "":
 			return term.Invalid("", "the section [slapos] of %s lacks computer_id", n.path)
 		case n.node.RootCheck && os.Geteuid() != 0:
-			return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("this is for root: it looks at processes of other users"), Hint: "root_check = false in [slapos] has it look at yours"}
+			return &compute.Error{
+				Kind: compute.ErrDenied, Err: errors.New("this is for root: it looks at processes of other users"),
+				Hint: "root_check = false in [slapos] has it look at yours",
+			}
 		}
 		if err := n.isNode(); err != nil {
 			return err
 		}
 		folders, cycle, err := true, 24*time.Hour, error(nil)
-		for _, keys := range [][2]string{{"report_disk_usage", "disk_snapshot_time_cycle"}, {"enable", "time_cycle"}} { // SlapOS's names in the file, and its options' own
+		// SlapOS's names in the file, and its options' own
+		for _, keys := range [][2]string{{"report_disk_usage", "disk_snapshot_time_cycle"}, {"enable", "time_cycle"}} {
 			if folders, err = n.file.Bool("collect", keys[0], folders); err != nil {
 				return term.Invalid("", "%w", err)
 			}

@@ -39,11 +39,13 @@ func (n *nodeCommand) reportPass(sup *supervise.Client) (*report.Pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &report.Pass{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
+	return &report.Pass{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot,
+		Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
 		Timeout: n.node.PartitionTimeout, Hook: hooks.Report, Log: func(line string) { n.say("%s", line) }}, nil
 }
 
-// tell tells a master of ours what runs in partitions after a pass (nil: in all), if that is news. That it cannot be told spoils no pass.
+// tell tells a master of ours what runs in partitions after a pass (nil: in all), if that is news.
+// That it cannot be told spoils no pass.
 func (n *nodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
 	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot}
 	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
@@ -69,7 +71,8 @@ func (n *nodeCommand) keepTelling(ctx context.Context, sup *supervise.Client) {
 
 // collect takes a sample.
 func (n *nodeCommand) collect(ctx context.Context, folders bool, cycle time.Duration) error {
-	c := &collect.Collector{Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, SoftwareRoot: n.node.SoftwareRoot, Days: n.node.CollectDays, Folders: folders, Cycle: cycle,
+	c := &collect.Collector{Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot,
+		SoftwareRoot: n.node.SoftwareRoot, Days: n.node.CollectDays, Folders: folders, Cycle: cycle,
 		Log: func(line string) { n.warn("%s", line) }}
 	return c.Run(ctx)
 }

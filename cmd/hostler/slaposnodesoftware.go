@@ -83,7 +83,9 @@ Exit status: 0 done, 1 something could not be read or removed, 10 a software pas
 func newSlaposLayImage(s *slapos) *cobra.Command {
 	var where nodeFetch
 	cmd := &cobra.Command{
-		Use: "lay-image NAME DIR", Short: "Lay an image out as a software release", Example: "  hostler slapos node lay-image debian:12 /opt/slapgrid/new", Hidden: true, Args: cobra.ExactArgs(2),
+		Use: "lay-image NAME DIR", Short: "Lay an image out as a software release",
+		Example: "  hostler slapos node lay-image debian:12 /opt/slapgrid/new", Hidden: true,
+		Args: cobra.ExactArgs(2),
 		RunE: s.do(func(ctx context.Context, args []string) error {
 			guard, err := where.guard(func(line string) { s.warn("%s", line) })
 			if err != nil {
@@ -97,9 +99,13 @@ func newSlaposLayImage(s *slapos) *cobra.Command {
 	return cmd
 }
 
-// networkCache is what buildout is told of the caches that the file's section [networkcache] names, as OPTION=VALUE.
+// networkCache is what buildout is told of the caches that the file's section [networkcache] names,
+// as OPTION=VALUE.
 func (n *nodeCommand) networkCache() (out []string, err error) {
-	for _, key := range []string{"signature-private-key-file", "upload-cache-url", "upload-dir-url", "shacache-ca-file", "shacache-cert-file", "shacache-key-file", "shadir-ca-file", "shadir-cert-file", "shadir-key-file"} {
+	for _, key := range []string{
+		"signature-private-key-file", "upload-cache-url", "upload-dir-url", "shacache-ca-file", "shacache-cert-file",
+		"shacache-key-file", "shadir-ca-file", "shadir-cert-file", "shadir-key-file",
+	} {
 		value, err := n.file.Text("networkcache", key)
 		if err != nil {
 			return nil, term.Invalid("", "%w", err)

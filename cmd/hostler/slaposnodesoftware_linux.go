@@ -28,7 +28,8 @@ func (n *nodeCommand) releases() (*software.Builder, error) {
 		return nil, err
 	}
 	b := &software.Builder{
-		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
+		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts,
+		Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
 		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) }, Bundles: n.a.bundleSet, Guard: guard,
 		Puller: append([]string{"/proc/self/exe", "slapos", "node", "lay-image"}, where.words()...),
 	}
@@ -87,7 +88,10 @@ func (n *nodeCommand) prune(ctx context.Context, o pruning) error {
 		}
 		roots = append(roots, dir)
 	}
-	p := &software.Pruner{Software: roots, Shared: n.node.SharedParts, Instance: n.node.InstanceRoot, DryRun: o.dry, Log: func(line string) { n.say("%s", line) }}
+	p := &software.Pruner{
+		Software: roots, Shared: n.node.SharedParts, Instance: n.node.InstanceRoot, DryRun: o.dry,
+		Log: func(line string) { n.say("%s", line) },
+	}
 	parts, err := p.Prune(ctx)
 	if err == nil && n.a.JSON {
 		return n.a.PrintJSON(slaposPrunedView{append([]string{}, parts...), !o.dry})

@@ -55,7 +55,8 @@ forbid_supervisord_automatic_launch says that somebody else does. When it ends, 
 
 func (s *slapos) nodeSignalCommand() *cobra.Command {
 	signal := s.newNodeCommand(&cobra.Command{
-		Use: "signal SIGNAL NAME...", Short: "Send a signal to programs of this node", Long: "Send a signal, as HUP or USR1, to programs that run." + programNames,
+		Use: "signal SIGNAL NAME...", Short: "Send a signal to programs of this node",
+		Long:    "Send a signal, as HUP or USR1, to programs that run." + programNames,
 		Example: "  hostler slapos node signal HUP slappart0:server-on-watch", Args: cobra.MinimumNArgs(2),
 	}, passNone, func(ctx context.Context, n *nodeCommand, args []string) error {
 		c, err := n.supervisor(ctx)
@@ -71,7 +72,8 @@ func (s *slapos) nodeSignalCommand() *cobra.Command {
 // programCommand makes a command that does something with programs by their names.
 func (s *slapos) programCommand(verb, short, done string, f func(*supervise.Client, context.Context, ...string) error) *cobra.Command {
 	cmd := s.newNodeCommand(&cobra.Command{
-		Use: verb + " NAME...", Short: short, Long: short + "." + programNames, Example: "  hostler slapos node " + verb + " slappart0:*", Args: cobra.MinimumNArgs(1),
+		Use: verb + " NAME...", Short: short, Long: short + "." + programNames,
+		Example: "  hostler slapos node " + verb + " slappart0:*", Args: cobra.MinimumNArgs(1),
 	}, passNone, func(ctx context.Context, n *nodeCommand, args []string) error {
 		c, err := n.supervisor(ctx)
 		if err != nil {
@@ -105,7 +107,8 @@ func (s *slapos) programCommand(verb, short, done string, f func(*supervise.Clie
 func (s *slapos) nodeTailCommand() *cobra.Command {
 	follow, bytes := false, 1600
 	cmd := s.newNodeCommand(&cobra.Command{
-		Use: "tail NAME", Short: "Print the end of what a program of this node has written", Long: "Print the end of what a program of this node has written." + programNames,
+		Use: "tail NAME", Short: "Print the end of what a program of this node has written",
+		Long:    "Print the end of what a program of this node has written." + programNames,
 		Example: "  hostler slapos node tail slappart0:server-on-watch -f", Args: cobra.ExactArgs(1),
 	}, passNone, func(ctx context.Context, n *nodeCommand, args []string) error {
 		c, err := n.supervisor(ctx)
@@ -173,7 +176,10 @@ func printPrograms(w io.Writer, programs []supervise.Status, now time.Time) erro
 			up := now.Sub(p.Since).Round(time.Second)
 			about = fmt.Sprintf("pid %d, uptime %d:%02d:%02d", p.PID, int(up.Hours()), int(up.Minutes())%60, int(up.Seconds())%60)
 			if days := int(up.Hours()) / 24; days > 0 {
-				about = fmt.Sprintf("pid %d, uptime %d days, %d:%02d:%02d", p.PID, days, int(up.Hours())%24, int(up.Minutes())%60, int(up.Seconds())%60)
+				about = fmt.Sprintf(
+					"pid %d, uptime %d days, %d:%02d:%02d", p.PID, days, int(up.Hours())%24, int(up.Minutes())%60,
+					int(up.Seconds())%60,
+				)
 			}
 		case supervise.Backoff:
 			about = "Exited too quickly: " + p.Exit
@@ -190,12 +196,15 @@ func printPrograms(w io.Writer, programs []supervise.Status, now time.Time) erro
 // newSupervisorctl makes the command by which users of SlapOS say the others.
 func (s *slapos) newSupervisorctl() *cobra.Command {
 	ctl := &cobra.Command{
-		Use: "supervisorctl", Short: "The commands about programs, by supervisord's name for them", Long: "status, start, stop, restart, tail and signal, as hostler slapos node has them.",
+		Use: "supervisorctl", Short: "The commands about programs, by supervisord's name for them",
+		Long:    "status, start, stop, restart, tail and signal, as hostler slapos node has them.",
 		Example: "  hostler slapos node supervisorctl status", Args: cobra.ArbitraryArgs, RunE: s.group,
 	}
 	ctl.AddCommand(s.nodeStatusCommand(), s.programCommand("start", "Start programs of this node", "started", (*supervise.Client).Start),
 		s.programCommand("stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
-		s.programCommand("restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart), s.nodeSignalCommand(), s.nodeTailCommand())
+		s.programCommand(
+			"restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart,
+		), s.nodeSignalCommand(), s.nodeTailCommand())
 	for _, c := range ctl.Commands() {
 		c.Example = strings.ReplaceAll(c.Example, "hostler slapos node ", "hostler slapos node supervisorctl ")
 	}

@@ -34,8 +34,9 @@ func publicDirectory(f *cfg.File) (string, error) {
 	return "", nil
 }
 
-// readFetch reads where the page leads to, beside the internet. A master that only this machine's users reach, and which asks for no certificate, leads them to this
-// machine and its neighbours: they come there by themselves.
+// readFetch reads where the page leads to, beside the internet. A master that only this machine's
+// users reach, and which asks for no certificate, leads them to this machine and its neighbours:
+// they come there by themselves.
 func (o *slaposProxy) readFetch(f *cfg.File) error {
 	for key, to := range map[string]*fetch.Rules{"fetch_allow": &o.allow, "fetch_deny": &o.deny} {
 		_, rules, err := fetchRules(f, "slapproxy", key)
@@ -65,7 +66,8 @@ func fetchRules(f *cfg.File, section, key string) (words []string, rules fetch.R
 	return words, rules, nil
 }
 
-// withPanel puts a master's page before what it answers, with its public files and the way to instances.
+// withPanel puts a master's page before what it answers, with its public files and the way to
+// instances.
 func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) http.Handler {
 	who := o.tls.who(m)
 	return panel.Handler(panel.Options{

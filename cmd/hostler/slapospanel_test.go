@@ -21,7 +21,10 @@ import (
 func masterProgram(t *testing.T, mode, more string) *guarded {
 	t.Helper()
 	g := &guarded{t: t, dir: t.TempDir()}
-	g.file = proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\ntls = "+mode+"\nca_directory = "+filepath.Join(g.dir, "ca")+"\n"+more, 1))
+	g.file = proxyConfiguration(
+		t,
+		strings.Replace(proxyFile, "port = 0\n", "port = 0\ntls = "+mode+"\nca_directory = "+filepath.Join(g.dir, "ca")+"\n"+more, 1),
+	)
 	cmd := exec.Command("hostler", "slapos", "proxy", "start", "--cfg", g.file)
 	errs, err := cmd.StderrPipe()
 	if err != nil {
@@ -94,7 +97,8 @@ func secretEverywhere(t *testing.T) (port string, reached *atomic.Int32) {
 	return port, reached
 }
 
-// innerAddresses are some that a node may say it has, and that lead to this machine, to metadata or to neighbours: those of this machine's interfaces among them.
+// innerAddresses are some that a node may say it has, and that lead to this machine, to metadata or
+// to neighbours: those of this machine's interfaces among them.
 func innerAddresses(t *testing.T) (out []string) {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -121,8 +125,9 @@ func saying(guid string, addresses ...string) slap.Dictionary {
 	return c
 }
 
-// TestSlaposMasterLeadsNowhereWithin: a node may say that it has any address. By the page's way to instances nobody comes to this machine, to a metadata service or to
-// an inner host, for no user, with an instance of their own there or without.
+// TestSlaposMasterLeadsNowhereWithin: a node may say that it has any address. By the page's way to
+// instances nobody comes to this machine, to a metadata service or to an inner host, for no user,
+// with an instance of their own there or without.
 func TestSlaposMasterLeadsNowhereWithin(t *testing.T) {
 	port, reached := secretEverywhere(t)
 	for _, mode := range []string{"required", "optional"} {
@@ -147,8 +152,8 @@ func TestSlaposMasterLeadsNowhereWithin(t *testing.T) {
 	}
 }
 
-// TestSlaposMasterLeadsToOnesOwn: where the operator allows an address, those come to it who have an instance there, the node and administrators, and at no port of
-// the machine's services.
+// TestSlaposMasterLeadsToOnesOwn: where the operator allows an address, those come to it who have
+// an instance there, the node and administrators, and at no port of the machine's services.
 func TestSlaposMasterLeadsToOnesOwn(t *testing.T) {
 	port, _ := secretEverywhere(t)
 	g := masterProgram(t, "required", "fetch_allow = 10.0.0.0/8, 127.0.0.1\n")
@@ -174,7 +179,8 @@ func TestSlaposMasterLeadsToOnesOwn(t *testing.T) {
 	}
 }
 
-// TestSlaposPanelForThisMachine: a master that asks for no certificate, for this machine alone, leads its users to this machine.
+// TestSlaposPanelForThisMachine: a master that asks for no certificate, for this machine alone,
+// leads its users to this machine.
 func TestSlaposPanelForThisMachine(t *testing.T) {
 	port, _ := secretEverywhere(t)
 	url, end := proxied(t, proxyConfiguration(t, proxyFile), &slaposProxy{})
@@ -205,7 +211,10 @@ func TestSlaposPanelForThisMachine(t *testing.T) {
 
 // TestSlaposFetchKeys: what cannot be allowed is told with the file.
 func TestSlaposFetchKeys(t *testing.T) {
-	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nfetch_allow = privat\n", 1))}
+	s := &slapos{
+		a:    newApp(strings.NewReader(""), io.Discard, io.Discard),
+		file: proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nfetch_allow = privat\n", 1)),
+	}
 	if err := s.proxyStart(t.Context(), &slaposProxy{}); err == nil || !strings.Contains(err.Error(), "did you mean private?") {
 		t.Error(err)
 	}

@@ -60,10 +60,16 @@ makes, unless the file says tls = off or optional. Who comes without TLS names i
 		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyStart(ctx, o) }),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.database, "database-uri", "u", "", "keep everything in `FILE`; or the address of a PostgreSQL database, or a reference to it")
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"keep everything in `FILE`; or the address of a PostgreSQL database, or a reference to it",
+	)
 	f.StringVar(&o.port, "port", "", "listen on the port `N`; 5000 unless it is said, 0 takes a free one")
 	f.StringVar(&o.host, "host", "", "listen on the address `HOST`; 127.0.0.1 unless it is said")
-	f.StringVar(&o.root, "local-software-release-root", "", "have releases that are files be below `DIR`: those below the one of before are taken for the same files there")
+	f.StringVar(
+		&o.root, "local-software-release-root", "",
+		"have releases that are files be below `DIR`: those below the one of before are taken for the same files there",
+	)
 	_ = cmd.MarkFlagFilename("database-uri")
 	_ = cmd.MarkFlagDirname("local-software-release-root")
 	return cmd
@@ -147,7 +153,12 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	o.depot.Log = s.a.Log
 	depot := cache.Handler(o.depot)
 	defer depot.Close()
-	srv := &http.Server{Handler: eitherHandler(o.names.guard(withDepot(depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.Log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{
+		Handler: eitherHandler(o.names.guard(withDepot(
+			depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done())),
+		))),
+		ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.Log.Handler(), slog.LevelDebug),
+	}
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -158,7 +169,9 @@ func slaposHandler(m *master.Master, who func(*http.Request) (master.Who, error)
 
 // read completes what was not given from the file.
 func (o *slaposProxy) read(f *cfg.File) error {
-	for key, to := range map[string]*string{"database_uri": &o.database, "port": &o.port, "host": &o.host, "local_software_release_root": &o.root} {
+	for key, to := range map[string]*string{
+		"database_uri": &o.database, "port": &o.port, "host": &o.host, "local_software_release_root": &o.root,
+	} {
 		if *to != "" {
 			continue
 		}
@@ -211,7 +224,8 @@ func defaultSlaposStore() (string, error) {
 	return filepath.Join(dir, "slapos.db"), nil
 }
 
-// slaposStore is where a master keeps what it knows: where it was said, else where its file says, else defaultSlaposStore.
+// slaposStore is where a master keeps what it knows: where it was said, else where its file says,
+// else defaultSlaposStore.
 func slaposStore(f *cfg.File, said string) (string, error) {
 	if said != "" {
 		return said, nil
@@ -244,10 +258,17 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
-			return nil, nil, term.Conflict("hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file", "%s is a database of slapproxy", address)
+			return nil, nil, term.Conflict(
+				"hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file",
+				"%s is a database of slapproxy", address,
+			)
 		}
-		if errors.Is(err, compute.ErrDenied) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) { // the hint of the state directory would lead astray
-			return nil, nil, &compute.Error{ID: "database_uri", Kind: compute.ErrInvalid, Err: err, Hint: "it names the file in which the master keeps its state, which must be yours and writable; --database-uri FILE names another"}
+		// the hint of the state directory would lead astray
+		if errors.Is(err, compute.ErrDenied) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, &compute.Error{
+				ID: "database_uri", Kind: compute.ErrInvalid, Err: err,
+				Hint: "it names the file in which the master keeps its state, which must be yours and writable; --database-uri FILE names another",
+			}
 		} else if err != nil {
 			return nil, nil, err
 		}
@@ -306,7 +327,9 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 			continue
 		}
 		x := master.External{URL: named}
-		for key, to := range map[string]*string{"key": &x.KeyFile, "cert": &x.CertFile, "ca": &x.CAFile, "computer": &x.Computer, "partition": &x.Partition} {
+		for key, to := range map[string]*string{
+			"key": &x.KeyFile, "cert": &x.CertFile, "ca": &x.CAFile, "computer": &x.Computer, "partition": &x.Partition,
+		} {
 			if *to, err = f.Text(section, key); err != nil {
 				return opt, err
 			}
@@ -319,7 +342,8 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 	return opt, nil
 }
 
-// unfit says what is wrong with what is said of another master; "": nothing is. Only what is asked for there fails by that.
+// unfit says what is wrong with what is said of another master; "": nothing is. Only what is asked
+// for there fails by that.
 func unfit(x master.External) string {
 	switch u, err := url.Parse(x.URL); {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":

@@ -75,7 +75,8 @@ func proxyConfiguration(t *testing.T, text string) string {
 	return file
 }
 
-// A node formats itself, a client requests, the node is told; and all of it is there when the master is started again.
+// A node formats itself, a client requests, the node is told; and all of it is there when the
+// master is started again.
 func TestSlaposProxyStart(t *testing.T) {
 	file := proxyConfiguration(t, proxyFile)
 	url, end := proxied(t, file, &slaposProxy{})
@@ -89,7 +90,10 @@ func TestSlaposProxyStart(t *testing.T) {
 	}
 	c := client()
 	err := c.Configure(t.Context(), slap.Dictionary{"reference": "COMP-1", "address": "::1", "netmask": "", "partition_list": slap.List{
-		slap.Dictionary{"reference": "slappart0", "tap": slap.Dictionary{"name": "tap0"}, "address_list": slap.List{slap.Dictionary{"addr": "10.0.0.1", "netmask": "255.255.255.255"}}}}})
+		slap.Dictionary{
+			"reference": "slappart0", "tap": slap.Dictionary{"name": "tap0"},
+			"address_list": slap.List{slap.Dictionary{"addr": "10.0.0.1", "netmask": "255.255.255.255"}},
+		}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +102,13 @@ func TestSlaposProxyStart(t *testing.T) {
 	if err != nil || n.Partition != "slappart0" || n.Parameters["a"] != "<&>" {
 		t.Fatalf("%+v, %v", n, err)
 	}
-	if _, err := c.Request(t.Context(), &slap.Request{Title: "second", Release: "r"}); !errors.Is(err, slap.ErrNotFound) || !strings.Contains(err.Error(), "all 1 partitions of COMP-1 are in use") {
+	if _, err := c.Request(t.Context(), &slap.Request{Title: "second", Release: "r"}); !errors.Is(err, slap.ErrNotFound) ||
+		!strings.Contains(err.Error(), "all 1 partitions of COMP-1 are in use") {
 		t.Errorf("without room: %v", err)
 	}
-	if _, err := c.Request(t.Context(), &slap.Request{Title: "far", Release: "https://software.example/elsewhere/software.cfg"}); err == nil || errors.Is(err, slap.ErrNotFound) {
+	if _, err := c.Request(
+		t.Context(), &slap.Request{Title: "far", Release: "https://software.example/elsewhere/software.cfg"},
+	); err == nil || errors.Is(err, slap.ErrNotFound) {
 		t.Errorf("to a master that is not there: %v", err)
 	}
 	if all, err := c.Releases(t.Context(), "demo"); err != nil || len(all) != 2 || !strings.Contains(all[0], "/demo/") {
@@ -114,7 +121,9 @@ func TestSlaposProxyStart(t *testing.T) {
 			answer.Body.Close()
 		}
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"supplySupply", strings.NewReader("url=u&computer_id=COMP-1&state=available"))
+	r, err := http.NewRequestWithContext(
+		t.Context(), http.MethodPost, url+"supplySupply", strings.NewReader("url=u&computer_id=COMP-1&state=available"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +159,10 @@ func TestSlaposProxyConfiguration(t *testing.T) {
 		{"port = 0", "tls = perhaps", `tls in [slapproxy] is "perhaps", none of off, optional, required`},
 		{"port = 0", "tls_cert = x.crt", "tls_cert in [slapproxy] and tls_key go together"},
 		{"port = 0", "tls = required\ntls_cert = x.crt\ntls_key = x.key", "tls_cert in [slapproxy] cannot be used"},
-		{"  demo https://software.example/demo/software.cfg", "  demo", `software_product_list in [slapproxy] has a line that is not NAME URL: "demo"`},
+		{
+			"  demo https://software.example/demo/software.cfg", "  demo",
+			`software_product_list in [slapproxy] has a line that is not NAME URL: "demo"`,
+		},
 		{"DATABASE", "postgres://me:secret@127.0.0.1/x", "a password does not belong in this file"},
 	} {
 		file := proxyConfiguration(t, strings.Replace(proxyFile, c.old, c.new, 1))
@@ -162,7 +174,8 @@ func TestSlaposProxyConfiguration(t *testing.T) {
 		}
 	}
 	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: filepath.Join(t.TempDir(), "none.cfg")}
-	if err := s.proxyStart(t.Context(), &slaposProxy{}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "there is no ") {
+	if err := s.proxyStart(t.Context(), &slaposProxy{}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "there is no ") {
 		t.Error(err)
 	}
 }
@@ -185,7 +198,10 @@ func TestSlaposProxyPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for given, want := range map[string]string{"": "slapos.cfg, line 4: port in [slapproxy] is no port", "abc": "--port abc: it is no port", "-1": "--port -1: it is no port"} {
+	for given, want := range map[string]string{
+		"": "slapos.cfg, line 4: port in [slapproxy] is no port", "abc": "--port abc: it is no port",
+		"-1": "--port -1: it is no port",
+	} {
 		o := &slaposProxy{port: given, database: "x"}
 		if err := o.read(f); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", given, err)
@@ -197,14 +213,20 @@ func TestSlaposProxyPort(t *testing.T) {
 func TestSlaposProxyNoDatabase(t *testing.T) {
 	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard)}
 	_, _, err := s.openProxyStore(t.Context(), "/proc/nosuch/master.db")
-	if !errors.Is(err, compute.ErrInvalid) || !strings.HasPrefix(term.ErrorText(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
+	if !errors.Is(err, compute.ErrInvalid) ||
+		!strings.HasPrefix(term.ErrorText(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
 		t.Errorf("%v, %s", err, compute.Hint(err))
 	}
 }
 
 // Another master is known by its own authority.
 func TestSlaposProxyMasters(t *testing.T) {
-	f, err := cfg.Parse("slapos.cfg", []byte("[multimaster/https://other.example/]\nkey = k\ncert = c\nca = a\ncomputer = COMP-2\npartition = p\nsoftware_release_list =\n  x\n  y\n"))
+	f, err := cfg.Parse(
+		"slapos.cfg",
+		[]byte(
+			"[multimaster/https://other.example/]\nkey = k\ncert = c\nca = a\ncomputer = COMP-2\npartition = p\nsoftware_release_list =\n  x\n  y\n",
+		),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,14 +235,18 @@ func TestSlaposProxyMasters(t *testing.T) {
 		master.External
 		says string
 	}{
-		{master.External{URL: "foo"}, "address of a master"}, {master.External{URL: "https:///"}, "address of a master"}, {master.External{URL: "https://foo/", KeyFile: "k"}, "both key and cert"},
+		{master.External{URL: "foo"}, "address of a master"}, {master.External{URL: "https:///"}, "address of a master"},
+		{master.External{URL: "https://foo/", KeyFile: "k"}, "both key and cert"},
 		{master.External{URL: "https://foo/", KeyFile: "k", CertFile: "c"}, ""}, {master.External{URL: "http://[::1]:5000/"}, ""},
 	} {
 		if got := unfit(x.External); (got == "") != (x.says == "") || !strings.Contains(got, x.says) {
 			t.Errorf("%s: %q", x.URL, got)
 		}
 	}
-	want := master.External{URL: "https://other.example/", KeyFile: "k", CertFile: "c", CAFile: "a", Computer: "COMP-2", Partition: "p", Releases: []string{"x", "y"}}
+	want := master.External{
+		URL: "https://other.example/", KeyFile: "k", CertFile: "c", CAFile: "a", Computer: "COMP-2", Partition: "p",
+		Releases: []string{"x", "y"},
+	}
 	if err != nil || len(opt.Masters) != 1 || !reflect.DeepEqual(opt.Masters[0], want) {
 		t.Errorf("%+v, %v", opt.Masters, err)
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// boxed is a machine that can be switched off: processes of a name space of their own, whose first one is a shell.
+// boxed is a machine that can be switched off: processes of a name space of their own, whose first
+// one is a shell.
 type boxed struct {
 	testing.TB
 	cmd *exec.Cmd
@@ -46,7 +47,9 @@ func switchOn(t *testing.T, number int) *boxed {
 	}
 	b.out = bufio.NewScanner(out)
 	t.Cleanup(b.off)
-	b.run("set -e; mount --make-rprivate /; mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mount --bind " + id + " /proc/sys/kernel/random/boot_id; set +e")
+	b.run(
+		"set -e; mount --make-rprivate /; mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mount --bind " + id + " /proc/sys/kernel/random/boot_id; set +e",
+	)
 	return b
 }
 
@@ -83,8 +86,10 @@ func (b *boxed) until(what string) {
 	b.run("timeout 100 sh -c 'until " + what + "; do sleep 0.05; done'")
 }
 
-// TestSlaposReboot switches a node's machine off, with all that runs there, and on: whoever comes first, the daemon, the supervisor or a pass, all that is wanted runs again, and nothing that
-// was left lying about, sockets and files with numbers of processes that are others' now, is in the way.
+// TestSlaposReboot switches a node's machine off, with all that runs there, and on: whoever comes
+// first, the daemon, the supervisor or a pass, all that is wanted runs again, and nothing that was
+// left lying about, sockets and files with numbers of processes that are others' now, is in the
+// way.
 func TestSlaposReboot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestSlaposReboot: only root can make a machine of processes")
@@ -93,13 +98,21 @@ func TestSlaposReboot(t *testing.T) {
 	file := func(name string) string { return filepath.Join(r.Work, name) }
 	nodetest.Do(t, os.WriteFile(file("slapos.cfg"), []byte(fmt.Sprintf("[slapos]\ncomputer_id = %s\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
 		nodetest.Computer, r.URL, r.Root, r.Software, file("pid"))), 0o644))
-	r.Light("/r", "read -r in; in=${in#*'\"v\":\"'}; echo ${in%%'\"'*} >v\nmkdir -p etc/run\nprintf '#!/bin/sh\\necho ran >>jobs\\n' >etc/run/job; chmod 755 etc/run/job\n"+nodetest.Service("srv", "echo ran >>starts; exec sleep 1000"))
+	r.Light(
+		"/r",
+		"read -r in; in=${in#*'\"v\":\"'}; echo ${in%%'\"'*} >v\nmkdir -p etc/run\nprintf '#!/bin/sh\\necho ran >>jobs\\n' >etc/run/job; chmod 755 etc/run/job\n"+nodetest.Service(
+			"srv", "echo ran >>starts; exec sleep 1000",
+		),
+	)
 	ask := func(v string) {
 		r.Ask(&slap.Request{Title: "demo", Release: "/r", State: slap.Started, Parameters: slap.Dictionary{"v": v}})
 	}
 	ask("1")
 	ran := func(starts, jobs int) string {
-		return fmt.Sprintf(`test "$(cat %s 2>/dev/null | wc -l)" = %d -a "$(cat %s 2>/dev/null | wc -l)" = %d`, r.At("p0", "starts"), starts, r.At("p0", "jobs"), jobs)
+		return fmt.Sprintf(
+			`test "$(cat %s 2>/dev/null | wc -l)" = %d -a "$(cat %s 2>/dev/null | wc -l)" = %d`, r.At("p0", "starts"),
+			starts, r.At("p0", "jobs"), jobs,
+		)
 	}
 	one := func(b *boxed) {
 		t.Helper()

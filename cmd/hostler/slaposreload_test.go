@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/client"
 )
 
-// TestSlaposReload has a reload say where the master fetches what releases say of themselves, from then on.
+// TestSlaposReload has a reload say where the master fetches what releases say of themselves, from
+// then on.
 func TestSlaposReload(t *testing.T) {
 	t.Setenv("PATH", plainPath(t))
 	m := newMachine(t)

@@ -84,9 +84,12 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 	_ = cmd.RegisterFlagCompletionFunc("force-serialisation", of(parameter.XML, parameter.JSON))
 	_ = cmd.RegisterFlagCompletionFunc("parameters", of())
 	_ = cmd.RegisterFlagCompletionFunc("type", of("default"))
-	_ = cmd.RegisterFlagCompletionFunc("node", func(cmd *cobra.Command, _ []string, typed string) (out candidates, _ cobra.ShellCompDirective) {
+	_ = cmd.RegisterFlagCompletionFunc("node", func(
+		cmd *cobra.Command, _ []string, typed string,
+	) (out candidates, _ cobra.ShellCompDirective) {
 		if !strings.HasPrefix(typed, "computer_guid=") {
-			return candidates{"computer_guid=", "instance_guid=", "master_url=", "network_guid=", "project_guid=", "retention_delay="}, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			return candidates{"computer_guid=", "instance_guid=", "master_url=", "network_guid=", "project_guid=", "retention_delay="},
+				cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 		}
 		for _, c := range s.computers(cmd) {
 			out = append(out, "computer_guid="+c)
@@ -163,7 +166,10 @@ func (s *slapos) request(ctx context.Context, title, url string, o *slaposAsking
 func (s *slapos) noPlace(err error) error {
 	var e *slap.Error
 	if errors.As(err, &e) && e.Reason != "" {
-		return &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("the master turned it down: %s", e.Reason), Hint: "hostler slapos computer list shows what computers there are; --node says which one it may be"}
+		return &compute.Error{
+			Kind: compute.ErrNoCapacity, Err: fmt.Errorf("the master turned it down: %s", e.Reason),
+			Hint: "hostler slapos computer list shows what computers there are; --node says which one it may be",
+		}
 	}
 	return err
 }
@@ -173,7 +179,8 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	if q.Parameters, err = parameter.Pairs(o.pairs); err != nil {
 		return term.Invalid("", "--parameters: %w", err)
 	}
-	about := len(o.pairs) > 0 || o.file != "" || o.state == "" // a state alone changes no parameters
+	// a state alone changes no parameters
+	about := len(o.pairs) > 0 || o.file != "" || o.state == ""
 	check := about && o.state != slap.Destroyed && !o.uncheckable
 	l := &parameter.Loader{}
 	var release *parameter.Release
@@ -209,7 +216,10 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 			s.note("%s has no types", release.URL)
 			return nil
 		}
-		s.warn("The parameters are not validated: %s has no %stype %q; it has %s", release.URL, map[bool]string{true: "shared "}[q.Shared], cmp.Or(q.Type, "default"), variants(release))
+		s.warn(
+			"The parameters are not validated: %s has no %stype %q; it has %s", release.URL,
+			map[bool]string{true: "shared "}[q.Shared], cmp.Or(q.Type, "default"), variants(release),
+		)
 		return nil
 	}
 	if o.form != "" {
@@ -229,7 +239,13 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	for _, f := range faults {
 		all = append(all, term.Invalid("", "parameters: %s", f))
 	}
-	all = append(all, term.Invalid("--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them", kind.Request))
+	all = append(
+		all,
+		term.Invalid(
+			"--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them",
+			kind.Request,
+		),
+	)
 	s.fail(errors.Join(all...))
 	return term.Exit(1) // 2 would say that it is not ready yet
 }
@@ -258,7 +274,8 @@ func texts(d slap.Dictionary) (map[string]string, error) {
 	return m, nil
 }
 
-// The length of the line in which SlapOS's own command shows parameters; longer ones have a line each.
+// The length of the line in which SlapOS's own command shows parameters; longer ones have a line
+// each.
 const parametersWidth = 80
 
 // shownParameters are parameters as SlapOS's own command shows them.

@@ -27,7 +27,8 @@ func (l logTeller) say(format string, args ...any)  { l.log.Info(fmt.Sprintf(for
 func (l logTeller) warn(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
 func (l logTeller) note(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
 
-// moveReleases tells a master where local releases are, if that was said, and says which are elsewhere by that. The database, which is at a path, is copied before, where it is a file.
+// moveReleases tells a master where local releases are, if that was said, and says which are
+// elsewhere by that. The database, which is at a path, is copied before, where it is a file.
 func moveReleases(ctx context.Context, s teller, m *master.Master, store any, said, at string) error {
 	if said == "" {
 		return nil

@@ -24,12 +24,16 @@ import (
 // slaposPath is below which a controller is a master for SlapOS too.
 const slaposPath = "/slapos"
 
-// slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for SlapOS too.
+// slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for
+// SlapOS too.
 type slapping struct {
-	Computer  string   `conf:"computer"`          // where goes what names no computer; "": any that fits
-	Directory string   `conf:"ca_directory"`      // of the authority by whose certificates nodes are known; "": there is none
+	// where goes what names no computer; "": any that fits
+	Computer string `conf:"computer"`
+	// of the authority by whose certificates nodes are known; "": there is none
+	Directory string   `conf:"ca_directory"`
 	Products  []string `conf:"software_products"` // NAME URL, the best first
-	Frontends []string `conf:"frontends"`         // PART-OF-URL [TYPE] url|host; see master.Frontend
+	// PART-OF-URL [TYPE] url|host; see master.Frontend
+	Frontends []string `conf:"frontends"`
 	Root      string   `conf:"local-software-release-root"`
 
 	// The binary cache; without the two directories there is none.
@@ -40,11 +44,17 @@ type slapping struct {
 	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: as many as come
 }
 
-// slaposElsewhere are keys of slapproxy's file that [slap] does not take, with what does the same for a controller.
+// slaposElsewhere are keys of slapproxy's file that [slap] does not take, with what does the same
+// for a controller.
 var slaposElsewhere = map[string]string{
-	"tls": "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS", "tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
-	"host": "hostler serve --listen ADDR", "port": "hostler serve --listen ADDR", "server_names": "a controller knows who asks, under whatever name", "database_uri": "[store] url, or the state directory",
-	"computer_id": "computer = ID", "software_product_list": "software-products = NAME URL, ...", "log_file": "hostler serve writes to standard error", "public_directory_path": "a controller gives no files away",
+	"tls":      "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS",
+	"tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
+	"host": "hostler serve --listen ADDR", "port": "hostler serve --listen ADDR",
+	"server_names": "a controller knows who asks, under whatever name",
+	"database_uri": "[store] url, or the state directory",
+	"computer_id":  "computer = ID", "software_product_list": "software-products = NAME URL, ...",
+	"log_file":              "hostler serve writes to standard error",
+	"public_directory_path": "a controller gives no files away",
 }
 
 // otherMaster is a section [multimaster URL].
@@ -62,7 +72,10 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	section, there := cfg.Sections["slap"]
 	for _, key := range slices.Sorted(maps.Keys(section)) {
 		if instead, ok := slaposElsewhere[key]; ok {
-			return opt, said, there, term.Invalid("instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]", section[key].File, section[key].Line, key)
+			return opt, said, there, term.Invalid(
+				"instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]",
+				section[key].File, section[key].Line, key,
+			)
 		}
 	}
 	if err := decodeSection(section, &said); err != nil {
@@ -73,13 +86,20 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	for _, line := range said.Products {
 		if !addProduct(&opt, line) {
 			at := section["software_products"]
-			return opt, said, there, term.Invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
+			return opt, said, there, term.Invalid(
+				"software-products = demo https://software.example/demo/software.cfg, kvm https://…",
+				"%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line,
+			)
 		}
 	}
 	var bad string
-	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" { // none, unless they are said: here they would hide real ones
+	// none, unless they are said: here they would hide real ones
+	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" {
 		at := section["frontends"]
-		return opt, said, there, term.Invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
+		return opt, said, there, term.Invalid(
+			"frontends = /software/apache-frontend/software.cfg url",
+			"%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad,
+		)
 	}
 	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
 		url, ok := strings.CutPrefix(title, "multimaster ")
@@ -92,7 +112,8 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 			return opt, said, there, err
 		}
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
-			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert), CAFile: beside(section["ca"], other.CA)}
+			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert),
+			CAFile: beside(section["ca"], other.CA)}
 		if text := unfit(x); text != "" {
 			return opt, said, there, term.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
 		}
@@ -132,8 +153,9 @@ func beside(said config.Value, path string) string {
 	return filepath.Join(filepath.Dir(said.File), path)
 }
 
-// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites
-// cannot ask for him.
+// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is
+// somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
+// for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
 	opt, said, there, err := readSlapping(k.app.cfg)
 	if err != nil || !there {
@@ -148,7 +170,10 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	var ca *authority.Authority
 	if directory != "" {
 		if k.files == nil {
-			return nil, term.Invalid("give --tls-cert and --tls-key, or take it out", "ca-directory in [slap]: nodes show certificates by TLS alone")
+			return nil, term.Invalid(
+				"give --tls-cert and --tls-key, or take it out",
+				"ca-directory in [slap]: nodes show certificates by TLS alone",
+			)
 		}
 		if ca, err = authority.Open(directory); err != nil {
 			return nil, err
@@ -162,10 +187,13 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.store, said.Root, k.app.at); err != nil {
 		return nil, err
 	}
-	k.slap = view.New(view.Options{Master: m, Loader: &parameter.Loader{HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })}}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
-		who, _, err := slaposWho(p, writes)
-		return who, err
-	}})
+	k.slap = view.New(view.Options{Master: m,
+		Loader: &parameter.Loader{
+			HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })},
+		}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+			who, _, err := slaposWho(p, writes)
+			return who, err
+		}})
 	k.app.meters.watchSlapos(m)
 	authenticate := k.authenticate(file)
 	whole := m.Handler(master.LegacyOptions{
@@ -179,12 +207,14 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	k.app.closers = append(k.app.closers, kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
-			// Who shows a certificate of another authority may be somebody whom the controller knows.
+			// Who shows a certificate of another authority may be somebody whom the controller
+			// knows.
 			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
 				return k.slaposCertified(r, m, serial)
 			}
 		}
-		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, cachePath+"/") { // as the URL of a cache in slapos.cfg has it
+		// as the URL of a cache in slapos.cfg has it
+		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, cachePath+"/") {
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", "Bearer "+token)
 		}
@@ -217,7 +247,8 @@ func (k *controller) slaposLimits(project, user string) (out []master.Limit) {
 	return out
 }
 
-// slaposCertified is who shows a certificate of the master's authority: a user is what the controller's configuration has him be now, in the project of the certificate.
+// slaposCertified is who shows a certificate of the master's authority: a user is what the
+// controller's configuration has him be now, in the project of the certificate.
 func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
 	who, err := m.Certified(r.Context(), serial)
 	p := auth.Principal{Name: who.Name, Via: who.Via, From: address(r)}
@@ -241,7 +272,8 @@ func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial s
 	return slaposAsks(p, r, master.Writes(r))
 }
 
-// slaposToken is whose a token of the controller is that is shown for a certificate. One that is less than its owner gets none, as the certificate would be more.
+// slaposToken is whose a token of the controller is that is shown for a certificate. One that is
+// less than its owner gets none, as the certificate would be more.
 func (k *controller) slaposToken(r *http.Request, token, file string) (master.Who, error) {
 	p, err := k.holder(r, token, file)
 	if err != nil {
@@ -253,7 +285,10 @@ func (k *controller) slaposToken(r *http.Request, token, file string) (master.Wh
 	}
 	everywhere, roles := k.members(p.Name, p.Groups)
 	if full := max(everywhere, roles[p.Project]); p.Only != 0 || p.Role(p.Project) < full || p.Lease != "" || p.Source != "" {
-		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.", Detail: "hostler token create makes one without a role or permissions"}
+		return master.Who{}, &master.Refusal{
+			Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.",
+			Detail: "hostler token create makes one without a role or permissions",
+		}
 	}
 	return who, nil
 }

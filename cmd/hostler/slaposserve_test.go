@@ -47,7 +47,10 @@ func TestSlaposServed(t *testing.T) {
 	}
 	admin := strings.TrimSpace(string(secret))
 	const supply = "url=u&computer_id=COMP-1&state=available"
-	for _, path := range []string{"/slapos/getRunId", "/slapos/getFullComputerInformation?computer_id=COMP-1", "/slapos/getHateoasUrl", "/slapos/hateoas"} {
+	for _, path := range []string{
+		"/slapos/getRunId", "/slapos/getFullComputerInformation?computer_id=COMP-1", "/slapos/getHateoasUrl",
+		"/slapos/hateoas",
+	} {
 		if status, body := ask(http.MethodGet, path, "", ""); status != http.StatusForbidden {
 			t.Errorf("%s without a token: %d %s", path, status, body)
 		}
@@ -55,10 +58,13 @@ func TestSlaposServed(t *testing.T) {
 	if status, body := ask(http.MethodPost, "/slapos/supplySupply", supply, "hst_wrong"); status != http.StatusForbidden {
 		t.Errorf("with a wrong token: %d %s", status, body)
 	}
-	if status, body := ask(http.MethodPost, "/slapos/supplySupply", supply, admin); status != http.StatusOK || body != "Supplied 'u' to be available" {
+	if status, body := ask(http.MethodPost, "/slapos/supplySupply", supply, admin); status != http.StatusOK ||
+		body != "Supplied 'u' to be available" {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := ask(http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", admin); status != http.StatusOK || !strings.Contains(body, "SoftwareRelease") {
+	if status, body := ask(
+		http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", admin,
+	); status != http.StatusOK || !strings.Contains(body, "SoftwareRelease") {
 		t.Errorf("%d %s", status, body)
 	}
 	if _, body := ask(http.MethodGet, "/slapos/getHateoasUrl", "", admin); body != at+"/slapos/hateoas" {
@@ -85,22 +91,34 @@ func TestSlaposServed(t *testing.T) {
 			t.Fatalf("%s: %s", method, text)
 		}
 	}
-	post("slapos.put.v0.compute_node_format", `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "ip_list": []}]}`)
+	post(
+		"slapos.put.v0.compute_node_format",
+		`{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "ip_list": []}]}`,
+	)
 	post(slap.NodeReportName, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
 		{"name": "c-on-watch", "state": "EXITED"}], "promise_list": [{"name": "check", "failed": true, "text": "no answer"}]}]}`)
-	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) || !strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {
+	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) ||
+		!strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {
 		t.Errorf("%s", out)
 	}
-	if out := o.run("status", "-v", "--json"); !strings.Contains(out, `"running": 1`) || strings.Contains(o.run("status", "--json"), "COMP-1") {
+	if out := o.run("status", "-v", "--json"); !strings.Contains(out, `"running": 1`) ||
+		strings.Contains(o.run("status", "--json"), "COMP-1") {
 		t.Errorf("%s", out)
 	}
 	k.stop()
 }
 
-// Nodes show certificates of the master's authority to a controller, which give them nothing but what is of their computer.
+// Nodes show certificates of the master's authority to a controller, which give them nothing but
+// what is of their computer.
 func TestSlaposServedCertificates(t *testing.T) {
 	ca, cert, key := ownCertificate(t)
-	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nca-directory = " + filepath.Dir(ca.File) + "\n"})
+	o := newYard(
+		t,
+		map[string]string{
+			"sources/web/source.conf": "type = fake\n",
+			"hostler.conf":            "[slap]\nca-directory = " + filepath.Dir(ca.File) + "\n",
+		},
+	)
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	at := "https://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))

@@ -205,7 +205,8 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	return s.a.PrintJSON(old)
 }
 
-// connectionOf reads connection parameters as a form has them: the document <instance>, or a list of keys and values.
+// connectionOf reads connection parameters as a form has them: the document <instance>, or a list
+// of keys and values.
 func connectionOf(v any) (map[string]string, error) {
 	if text, ok := v.(string); ok {
 		d, err := slap.ParseParameters(text)

@@ -90,7 +90,10 @@ Parameters may be secrets. Connection parameters are not shown.`,
 		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyShow(ctx, o) }),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.database, "database-uri", "u", "", "the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it")
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
+	)
 	f.BoolVar(&o.computers, "computers", false, "show computers")
 	f.BoolVar(&o.software, "software", false, "show releases that are wanted on computers, or wanted away")
 	f.BoolVar(&o.partitions, "partitions", false, "show partitions, the instances in them, and such as have no place")
@@ -110,7 +113,10 @@ func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 		return err
 	}
 	if _, err := os.Stat(o.database); inFile(o.database) && errors.Is(err, fs.ErrNotExist) {
-		return &compute.Error{Op: "show", ID: compute.ID(o.database), Kind: compute.ErrNotFound, Err: errors.New("there is no such file"), Hint: "--database-uri names that of the master"}
+		return &compute.Error{
+			Op: "show", ID: compute.ID(o.database), Kind: compute.ErrNotFound, Err: errors.New("there is no such file"),
+			Hint: "--database-uri names that of the master",
+		}
 	}
 	store, end, err := s.openProxyStore(ctx, o.database)
 	if err != nil {
@@ -178,7 +184,8 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 // shownAtOnce is how many computers, or instances, are looked at together.
 const shownAtOnce = 1000
 
-// addComputer adds a computer and what is on it. One that nobody has formatted only has what is wanted there.
+// addComputer adds a computer and what is on it. One that nobody has formatted only has what is
+// wanted there.
 func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slap.ComputerRecord, o *slaposShow) error {
 	c, err := m.Computer(ctx, master.Anybody, record.GUID)
 	if err != nil {

@@ -18,7 +18,9 @@ import (
 // What was imported is shown, in tables and as JSON; of tables those that are asked for.
 func TestSlaposProxyShow(t *testing.T) {
 	file := proxyConfiguration(t, proxyFile)
-	if err := (&slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).proxyImport(t.Context(), oldProxy(t), &slaposImport{}); err != nil {
+	if err := (&slapos{
+		a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file,
+	}).proxyImport(t.Context(), oldProxy(t), &slaposImport{}); err != nil {
 		t.Fatal(err)
 	}
 	show := func(o slaposShow, asJSON bool) string {
@@ -59,7 +61,8 @@ Addresses: 0
 		t.Errorf("%s", got)
 	}
 	var v slaposShownView
-	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
+	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil ||
+		len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
 		t.Errorf("%s", text)
 	}
 	// What nobody has formatted has software too, and what has no place is there with why.
@@ -83,7 +86,9 @@ Addresses: 0
 		t.Fatal(err)
 	}
 	for _, shared := range []bool{false, true} {
-		if _, err := m.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: "u", Shared: shared}); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := m.Request(
+			t.Context(), master.Anybody, &slap.Request{Title: "late", Release: "u", Shared: shared},
+		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatal(err)
 		}
 	}
@@ -110,11 +115,14 @@ late   late  started  default  u        no instance of u of type default on COMP
 		t.Errorf("%s", got)
 	}
 	v = slaposShownView{}
-	if text := show(slaposShow{}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Waiting) != 2 || v.Waiting[0].Title != "late" || v.Waiting[0].Reason == "" {
+	if text := show(slaposShow{}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Waiting) != 2 ||
+		v.Waiting[0].Title != "late" || v.Waiting[0].Reason == "" {
 		t.Errorf("%s", text)
 	}
 	o := &slaposShow{database: filepath.Join(t.TempDir(), "none.db")}
-	if err := (&slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).proxyShow(t.Context(), o); !errors.Is(err, compute.ErrNotFound) {
+	if err := (&slapos{
+		a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file,
+	}).proxyShow(t.Context(), o); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }

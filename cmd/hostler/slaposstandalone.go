@@ -94,7 +94,11 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		return err
 	}
 	if os.Geteuid() == 0 {
-		return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of his own"), Hint: "be another user; or be a real node: hostler slapos node format"}
+		return &compute.Error{
+			Kind: compute.ErrDenied,
+			Err:  errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of his own"),
+			Hint: "be another user; or be a real node: hostler slapos node format",
+		}
 	}
 	var err error
 	o.Dir, o.Auto = dir, !o.manual
@@ -151,5 +155,8 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 
 // standView is what there is, for --json.
 func standView(all *standalone.Standalone) slaposStandaloneView {
-	return slaposStandaloneView{Directory: all.Dir, Configuration: all.At(standalone.Config), Program: all.At(standalone.Wrapper), Master: all.Master, Computer: all.Computer(), Partitions: all.Names()}
+	return slaposStandaloneView{
+		Directory: all.Dir, Configuration: all.At(standalone.Config), Program: all.At(standalone.Wrapper),
+		Master: all.Master, Computer: all.Computer(), Partitions: all.Names(),
+	}
 }

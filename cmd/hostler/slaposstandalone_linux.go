@@ -31,7 +31,10 @@ func (s *slapos) stand(ctx context.Context, o *standing) error {
 			s.warn("%s", term.ErrorText(err))
 		}
 	}()
-	s.say("SlapOS master on %s, and its node %s with %d partitions in %s; %s speaks to it", all.Master, all.Computer(), len(all.Names()), all.Dir, all.At(standalone.Wrapper))
+	s.say(
+		"SlapOS master on %s, and its node %s with %d partitions in %s; %s speaks to it", all.Master, all.Computer(),
+		len(all.Names()), all.Dir, all.At(standalone.Wrapper),
+	)
 	if len(o.words) > 0 {
 		err = s.standFor(ctx, o, all)
 	} else {
@@ -52,7 +55,8 @@ func (s *slapos) stand(ctx context.Context, o *standing) error {
 	return err
 }
 
-// standFor runs the command that all this is for, and is its exit status. What ends us, or it, ends the command.
+// standFor runs the command that all this is for, and is its exit status. What ends us, or it, ends
+// the command.
 func (s *slapos) standFor(ctx context.Context, o *standing, all *standalone.Standalone) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestSlaposStandaloneCalls is what a program does with a SlapOS of its own: software and instances are waited for, a pass that fails says what it said, there are more partitions and fewer, and it is all gone
-// at the end. The one who does it is no root.
+// TestSlaposStandaloneCalls is what a program does with a SlapOS of its own: software and instances
+// are waited for, a pass that fails says what it said, there are more partitions and fewer, and it
+// is all gone at the end. The one who does it is no root.
 func TestSlaposStandaloneCalls(t *testing.T) {
 	dir := os.Getenv("HOSTLER_STANDALONE_TEST")
 	if dir == "" {
@@ -30,7 +31,13 @@ func TestSlaposStandaloneCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := standalone.StartOptions{Options: standalone.Options{Dir: filepath.Join(dir, "s"), Program: filepath.Join(os.Getenv("HOSTLER_TEST_PROGRAMS"), "hostler"), Partitions: 2}, Warn: func(line string) { t.Log(line) }}
+	o := standalone.StartOptions{
+		Options: standalone.Options{
+			Dir: filepath.Join(dir, "s"), Program: filepath.Join(os.Getenv("HOSTLER_TEST_PROGRAMS"), "hostler"),
+			Partitions: 2,
+		},
+		Warn: func(line string) { t.Log(line) },
+	}
 	o.IPv4, o.NoIPv6 = netip.MustParsePrefix("127.9.1.1/24"), true
 	deep := o
 	deep.Dir = filepath.Join(dir, strings.Repeat("d", 100))
@@ -61,7 +68,8 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	do(s.Supply(ctx, release))
 	var failed *standalone.PassError
 	err = s.WaitForSoftware(ctx, standalone.WaitOptions{Retries: 1, Lines: 4})
-	if !errors.As(err, &failed) || failed.Pass != standalone.Software || failed.Status != 1 || strings.Count(failed.Output, "\n") != 3 || !strings.Contains(failed.Output, release) {
+	if !errors.As(err, &failed) || failed.Pass != standalone.Software || failed.Status != 1 ||
+		strings.Count(failed.Output, "\n") != 3 || !strings.Contains(failed.Output, release) {
 		t.Fatalf("%v", err)
 	}
 	log, err := os.ReadFile(failed.Log)
@@ -80,7 +88,8 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	if _, err := s.Request(ctx, &slap.Request{Title: "third", Release: release}); !errors.Is(err, slap.ErrNotFound) {
 		t.Errorf("a third place: %v", err)
 	}
-	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); !errors.As(err, &failed) || failed.Pass != standalone.Instance || failed.Status != 2 || !strings.Contains(failed.Output, "not yet") {
+	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); !errors.As(err, &failed) ||
+		failed.Pass != standalone.Instance || failed.Status != 2 || !strings.Contains(failed.Output, "not yet") {
 		t.Fatalf("%v", err)
 	}
 	for _, name := range s.Names() {
@@ -138,7 +147,8 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	}
 }
 
-// asOrdinary runs a test as an ordinary user, in a directory of his, whose name is short: sockets are in it. What he runs is copied there: where go and we have made it may be closed to him.
+// asOrdinary runs a test as an ordinary user, in a directory of his, whose name is short: sockets
+// are in it. What he runs is copied there: where go and we have made it may be closed to him.
 func asOrdinary(t *testing.T) {
 	t.Helper()
 	made, err := programs()

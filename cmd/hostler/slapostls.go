@@ -22,7 +22,8 @@ type slaposTLS struct {
 	authority *authority.Authority
 }
 
-// readSlaposTLS reads it. What listens where others can reach it knows whom it serves, unless it is said otherwise.
+// readSlaposTLS reads it. What listens where others can reach it knows whom it serves, unless it is
+// said otherwise.
 func readSlaposTLS(f *cfg.File, host string) (t slaposTLS, err error) {
 	var certFile, keyFile string
 	for key, to := range map[string]*string{"tls": &t.mode, "tls_cert": &certFile, "tls_key": &keyFile} {
@@ -113,12 +114,17 @@ func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (master.Who, err
 		serial, shown, err := t.authority.Client(r.TLS)
 		switch {
 		case err != nil:
-			return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: term.ErrorText(err)}
+			return master.Who{}, &master.Refusal{
+				Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: term.ErrorText(err),
+			}
 		case shown:
 			return m.Certified(r.Context(), serial)
 		case t.mode == "optional":
 			return master.Anybody, nil
 		}
-		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "This master wants to know who asks, by a certificate.", Detail: "cert_file and key_file name it"}
+		return master.Who{}, &master.Refusal{
+			Kind: compute.ErrDenied, Text: "This master wants to know who asks, by a certificate.",
+			Detail: "cert_file and key_file name it",
+		}
 	}
 }

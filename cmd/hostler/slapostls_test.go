@@ -26,7 +26,10 @@ type guarded struct {
 func newGuarded(t *testing.T, tls string) *guarded {
 	t.Helper()
 	g := &guarded{t: t, dir: t.TempDir()}
-	g.file = proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\ntls = "+tls+"\nca_directory = "+filepath.Join(g.dir, "ca")+"\n", 1))
+	g.file = proxyConfiguration(
+		t,
+		strings.Replace(proxyFile, "port = 0\n", "port = 0\ntls = "+tls+"\nca_directory = "+filepath.Join(g.dir, "ca")+"\n", 1),
+	)
 	var end func() error
 	g.url, end = proxied(t, g.file, &slaposProxy{})
 	t.Cleanup(func() {
@@ -75,13 +78,17 @@ func denies(t *testing.T, what string, err error) {
 	}
 }
 
-// A node, users and an administrator with certificates of the master, which may do each what is theirs, until they are revoked.
+// A node, users and an administrator with certificates of the master, which may do each what is
+// theirs, until they are revoked.
 func TestSlaposProxyCertificates(t *testing.T) {
 	g, ctx := newGuarded(t, "required"), t.Context()
 	for _, c := range []struct {
 		of, name string
 		admin    bool
-	}{{"computer", "COMP-1", false}, {"computer", "COMP-2", false}, {"user", "ann", false}, {"user", "bob", false}, {"user", "root", true}} {
+	}{
+		{"computer", "COMP-1", false}, {"computer", "COMP-2", false}, {"user", "ann", false}, {"user", "bob", false},
+		{"user", "root", true},
+	} {
 		if err := g.certificate(c.of, c.name, &slaposCertificate{admin: c.admin}); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +132,10 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"instance.crt": pair.Certificate, "instance.key": pair.Key, "second.crt": second.Certificate, "second.key": second.Key} {
+	for name, text := range map[string]string{
+		"instance.crt": pair.Certificate, "instance.key": pair.Key, "second.crt": second.Certificate,
+		"second.key": second.Key,
+	} {
 		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -207,13 +217,17 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 	if info, err := os.Stat(view.Key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if _, err := run("user", "ann", slaposCertificate{}); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "is there already") {
+	if _, err := run("user", "ann", slaposCertificate{}); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), "is there already") {
 		t.Errorf("%v", err)
 	}
 	for _, c := range []struct {
 		of, name string
 		o        slaposCertificate
-	}{{"robot", "x", slaposCertificate{}}, {"computer", "x", slaposCertificate{admin: true}}, {"user", "x", slaposCertificate{admin: true, revoke: true}}, {"user", "../x", slaposCertificate{}}} {
+	}{
+		{"robot", "x", slaposCertificate{}}, {"computer", "x", slaposCertificate{admin: true}},
+		{"user", "x", slaposCertificate{admin: true, revoke: true}}, {"user", "../x", slaposCertificate{}},
+	} {
 		if _, err := run(c.of, c.name, c.o); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%s %s: %v", c.of, c.name, err)
 		}
@@ -225,7 +239,10 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 
 // What others can reach knows whom it serves, unless it is said otherwise.
 func TestSlaposTLSMode(t *testing.T) {
-	for host, want := range map[string]string{"127.0.0.1": "off", "localhost": "off", "::1": "off", "0.0.0.0": "required", "::": "required", "192.0.2.1": "required", "master.example": "required"} {
+	for host, want := range map[string]string{
+		"127.0.0.1": "off", "localhost": "off", "::1": "off", "0.0.0.0": "required", "::": "required",
+		"192.0.2.1": "required", "master.example": "required",
+	} {
 		f, err := cfg.Parse("slapos.cfg", nil)
 		if err != nil {
 			t.Fatal(err)

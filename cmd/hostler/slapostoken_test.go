@@ -54,7 +54,8 @@ func (g *guarded) by(file, section string) *slap.Client {
 	return c
 }
 
-// A user and a node come to their certificates by tokens alone: of the administrator, and of the user. All of it by TLS, and what they get is written as they need it.
+// A user and a node come to their certificates by tokens alone: of the administrator, and of the
+// user. All of it by TLS, and what they get is written as they need it.
 func TestSlaposEnrolled(t *testing.T) {
 	g, ctx := newGuarded(t, "required"), t.Context()
 	ca := filepath.Join(g.dir, "ca", "ca.crt")
@@ -87,7 +88,10 @@ func TestSlaposEnrolled(t *testing.T) {
 		}
 		file := filepath.Join(g.dir, node.title, "slapos", "slapos.cfg")
 		s := &slapos{a: newApp(strings.NewReader(token), io.Discard, io.Discard), file: file}
-		o := &registering{partitions: 2, nic: "lo", network: "10.0.0.0/16", software: "/s", instances: "/i", master: g.url, ca: ca, web: enrol.Web{URL: g.url}}
+		o := &registering{
+			partitions: 2, nic: "lo", network: "10.0.0.0/16", software: "/s", instances: "/i", master: g.url, ca: ca,
+			web: enrol.Web{URL: g.url},
+		}
 		if err := s.register(ctx, node.title, o); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +104,9 @@ func TestSlaposEnrolled(t *testing.T) {
 			t.Fatal(guid, err)
 		}
 		// A partition's user finds the key of its own below, by its name; the computer's is root's.
-		for name, mode := range map[string]fs.FileMode{"key": 0o600, "certificate": 0o600, "ca.crt": 0o600, ".": 0o711, "partition_pki": 0o711} {
+		for name, mode := range map[string]fs.FileMode{
+			"key": 0o600, "certificate": 0o600, "ca.crt": 0o600, ".": 0o711, "partition_pki": 0o711,
+		} {
 			if info, err := os.Stat(filepath.Join(g.dir, node.title, "slapos", "ssl", name)); err != nil || info.Mode().Perm() != mode {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
@@ -148,7 +154,8 @@ func TestSlaposEnrolled(t *testing.T) {
 	}
 }
 
-// With tls = optional one port takes both: who comes without TLS, or without a certificate, may do everything, who shows one what that one may.
+// With tls = optional one port takes both: who comes without TLS, or without a certificate, may do
+// everything, who shows one what that one may.
 func TestSlaposOptional(t *testing.T) {
 	g, ctx := newGuarded(t, "optional"), t.Context()
 	plain, err := slap.NewClient(slap.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// What a node last said is wrong with an instance, or with a release, is shown where people look: of the service, and of the computer.
+// What a node last said is wrong with an instance, or with a release, is shown where people look:
+// of the service, and of the computer.
 func TestSlaposTrouble(t *testing.T) {
 	url, end := proxied(t, proxyConfiguration(t, proxyFile), &slaposProxy{})
 	defer func() {
@@ -70,7 +71,8 @@ func TestSlaposTrouble(t *testing.T) {
 	if v := show("service", "info", "two"); v["status"] != "red" || v["error"] != "promise p failed" {
 		t.Errorf("with an error %v", v)
 	}
-	if text := info(); !strings.Contains(text, "Software: /no/such available\n") || !strings.Contains(text, " /no/such two, failed: promise p failed\n") {
+	if text := info(); !strings.Contains(text, "Software: /no/such available\n") ||
+		!strings.Contains(text, " /no/such two, failed: promise p failed\n") {
 		t.Errorf("with an error\n%s", text)
 	}
 	_, err = c.ReportInstance(ctx, made.Computer, made.Partition, slap.Started)

@@ -45,7 +45,10 @@ func (s *slapos) userRevoke(ctx context.Context, name string) error {
 	}
 	err = master.RevokeUser(ctx, name)
 	if errors.Is(err, slap.ErrNotFound) {
-		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master revokes no certificates of users"), Hint: "is it one of hostler, with certificates? A master without them asks nobody who he is"}
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master revokes no certificates of users"),
+			Hint: "is it one of hostler, with certificates? A master without them asks nobody who he is",
+		}
 	} else if err != nil {
 		return err
 	}

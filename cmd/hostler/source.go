@@ -57,10 +57,16 @@ func newSource(a *app) *cobra.Command {
 		})
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "List the sources that are configured", Long: "List the sources that are configured: here, or at the controller that commands ask where that has a configuration of its own.", Example: "  hostler source list", Args: cobra.NoArgs,
+		Use: "list", Short: "List the sources that are configured",
+		Long:    "List the sources that are configured: here, or at the controller that commands ask where that has a configuration of its own.",
+		Example: "  hostler source list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.sourceList(cmd.Context()) },
 	})
-	one("show SOURCE", "Show how a source is configured", "Show how a source is configured. Of a controller's that has a configuration of its own it is what the controller tells.", "  hostler source show web", a.sourceShow)
+	one(
+		"show SOURCE", "Show how a source is configured",
+		"Show how a source is configured. Of a controller's that has a configuration of its own it is what the controller tells.",
+		"  hostler source show web", a.sourceShow,
+	)
 	one("test SOURCE", "Take an instance, run a command on it, discard it: timed",
 		"Take an instance of a source (one is made where none is ready), connect to it, run `true` on it, and discard it, each timed.\nA source that is paused after failures is tried anew.",
 		"  hostler source test web", a.sourceTest)
@@ -167,7 +173,10 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 	if s.Applied {
 		file = "applied, and shown in " + s.File
 	}
-	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", file}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
+	for _, line := range [][2]string{
+		{"source", s.Name}, {"type", s.Type}, {"file", file}, {"error", v.Error},
+		{"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest},
+	} {
 		if line[1] != "" {
 			if err := term.Printf(w, "%-9s %s\n", line[0]+":", term.Line(line[1])); err != nil {
 				return err
@@ -187,7 +196,8 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 	return nil
 }
 
-// showHooks lists what a hook directory would run, and what looks as if it was meant to and will not.
+// showHooks lists what a hook directory would run, and what looks as if it was meant to and will
+// not.
 func (a *app) showHooks(event, dir string) error {
 	if dir == "" {
 		return nil

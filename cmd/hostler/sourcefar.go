@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// elsewhere reports whether commands ask a controller whose configuration is not this one's: its sources are those that count. Nothing is opened here for it.
+// elsewhere reports whether commands ask a controller whose configuration is not this one's: its
+// sources are those that count. Nothing is opened here for it.
 func (a *app) elsewhere(ctx context.Context) (bool, error) {
 	err := a.findController(ctx)
 	return a.remote != nil && !a.same, err
@@ -45,7 +46,8 @@ func (a *app) showFar(ctx context.Context, name string) error {
 	}
 	v := sourceDetail{
 		configuredView: configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)},
-		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Sources: s.Children, Keys: map[string]string{}, Hooks: map[string]string{},
+		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Sources: s.Children,
+		Keys: map[string]string{}, Hooks: map[string]string{},
 	}
 	if a.JSON {
 		return a.PrintJSON(v)

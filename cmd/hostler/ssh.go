@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// sshUser is the user in ssh's configuration that stands for the user whom the commands of run have.
+// sshUser is the user in ssh's configuration that stands for the user whom the commands of run
+// have.
 const sshUser = "hostler"
 
 // sshSuffix ends the host names that ssh's configuration knows without naming them.
@@ -49,7 +50,10 @@ without it it is the one that the commands of hostler run have. For scp, rsync, 
 func (a *app) ssh(args []string) error {
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("there is no program ssh on PATH"), Hint: "install it (the package openssh-client), or: hostler shell NAME"}
+		return &compute.Error{
+			Kind: compute.ErrNotFound, Err: errors.New("there is no program ssh on PATH"),
+			Hint: "install it (the package openssh-client), or: hostler shell NAME",
+		}
 	}
 	file, err := a.sshFile()
 	if err != nil {
@@ -148,7 +152,8 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 	return err
 }
 
-// stdio is standard input and output as one stream. Closing it ends a read that waits, which closing standard input would not.
+// stdio is standard input and output as one stream. Closing it ends a read that waits, which
+// closing standard input would not.
 type stdio struct {
 	io.Writer
 	*io.PipeReader
@@ -210,7 +215,8 @@ func (a *app) sshConfig(ctx context.Context, names []string, all bool) error {
 	}
 	views := make([]sshView, len(leases))
 	for i, l := range leases {
-		views[i] = sshView{Name: string(l.Instance), Source: l.Source, Hosts: hostNames(l), User: sshUser, ProxyCommand: w.command(string(l.Instance)), HostKey: w.key,
+		views[i] = sshView{Name: string(l.Instance), Source: l.Source, Hosts: hostNames(l), User: sshUser,
+			ProxyCommand: w.command(string(l.Instance)), HostKey: w.key,
 			KnownHosts: w.known, Alias: sshUser}
 	}
 	if a.JSON {
@@ -225,7 +231,8 @@ func (a *app) sshConfig(ctx context.Context, names []string, all bool) error {
 	return term.Printf(a.Out, "%s", visible.Block(b.String()))
 }
 
-// hostNames are what ssh calls a lease's instance. Names that mean something else in its configuration are left out.
+// hostNames are what ssh calls a lease's instance. Names that mean something else in its
+// configuration are left out.
 func hostNames(l compute.Lease) []string {
 	var out []string
 	for _, n := range []string{string(l.Instance), l.Name} {
@@ -244,7 +251,8 @@ func (a *app) mine(ctx context.Context, engine engine, names []string, all bool)
 			q.Owner = ""
 		}
 		leases, err := engine.Leases(ctx, q)
-		leases = slices.DeleteFunc(leases, func(l compute.Lease) bool { return l.Pool != "" }) // the pool's instance is there too
+		// the pool's instance is there too
+		leases = slices.DeleteFunc(leases, func(l compute.Lease) bool { return l.Pool != "" })
 		slices.SortFunc(leases, func(x, y compute.Lease) int { return cmp.Compare(x.Instance, y.Instance) })
 		return leases, err
 	}
@@ -255,7 +263,10 @@ func (a *app) mine(ctx context.Context, engine engine, names []string, all bool)
 			err = &compute.Error{ID: compute.ID(n), Kind: compute.ErrNotLeased, Hint: "hostler acquire"}
 		}
 		if err == nil && l.Owner != a.owner() && !all {
-			err = &compute.Error{ID: compute.ID(n), Kind: compute.ErrDenied, Err: errors.New("the lease is " + l.Owner + "'s"), Hint: "--all, as an administrator"}
+			err = &compute.Error{
+				ID: compute.ID(n), Kind: compute.ErrDenied, Err: errors.New("the lease is " + l.Owner + "'s"),
+				Hint: "--all, as an administrator",
+			}
 		}
 		if err != nil {
 			return nil, err

@@ -49,7 +49,8 @@ func (a *app) ownWords() ([]string, error) {
 	words := []string{self}
 	if c := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); c != "" {
 		words = append(words, "--controller", c)
-		ca, err := absolute(cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"))) // who runs it stands elsewhere
+		// who runs it stands elsewhere
+		ca, err := absolute(cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA")))
 		if err != nil {
 			return nil, err
 		}
@@ -89,8 +90,10 @@ func (w *way) options(name string) [][2]string {
 		}
 	}
 	return [][2]string{
-		{"ProxyCommand", strings.Join(proxy, " ")}, {"User", sshUser}, {"HostKeyAlias", sshUser}, {"UserKnownHostsFile", `"` + w.known + `"`},
-		{"StrictHostKeyChecking", "yes"}, {"PubkeyAuthentication", "no"}, {"PasswordAuthentication", "no"}, {"KbdInteractiveAuthentication", "no"},
+		{"ProxyCommand", strings.Join(proxy, " ")}, {"User", sshUser}, {"HostKeyAlias", sshUser},
+		{"UserKnownHostsFile", `"` + w.known + `"`},
+		{"StrictHostKeyChecking", "yes"}, {"PubkeyAuthentication", "no"}, {"PasswordAuthentication", "no"},
+		{"KbdInteractiveAuthentication", "no"},
 	}
 }
 
@@ -103,7 +106,8 @@ func (w *way) lines(name string) string {
 	return b.String()
 }
 
-// hostKey is the key by which ssh knows that it speaks with us, and the file that says so to it; made at first use.
+// hostKey is the key by which ssh knows that it speaks with us, and the file that says so to it;
+// made at first use.
 func hostKey() (ssh.Signer, string, error) {
 	state, err := stateDir()
 	if err != nil {
@@ -122,7 +126,10 @@ func hostKey() (ssh.Signer, string, error) {
 	}
 	key, err := ssh.ParsePrivateKey(text)
 	if err != nil {
-		return nil, "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(file + ": not a key: " + err.Error()), Hint: "remove it; another is made"}
+		return nil, "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New(file + ": not a key: " + err.Error()),
+			Hint: "remove it; another is made",
+		}
 	}
 	line := sshUser + " " + string(ssh.MarshalAuthorizedKey(key.PublicKey()))
 	if old, err := os.ReadFile(known); err != nil || string(old) != line {

@@ -235,7 +235,9 @@ func note(s compute.SourceStatus, now time.Time) string {
 }
 
 // instancesOf returns the instances of sources, sorted by name, and the leases that they are under.
-func instancesOf(ctx context.Context, engine engine, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID][]*compute.Lease, error) {
+func instancesOf(
+	ctx context.Context, engine engine, sources []compute.SourceStatus,
+) ([]compute.Instance, map[compute.ID][]*compute.Lease, error) {
 	all, err := engine.Instances(ctx, compute.InstanceQuery{})
 	if err != nil {
 		return nil, nil, err
@@ -257,7 +259,8 @@ func instancesOf(ctx context.Context, engine engine, sources []compute.SourceSta
 	return all, byInstance, nil
 }
 
-// instanceRows are an instance's rows: one or, where leases have parts of it, one that says how much is booked and one for each of them.
+// instanceRows are an instance's rows: one or, where leases have parts of it, one that says how
+// much is booked and one for each of them.
 func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]string {
 	if len(ls) == 0 {
 		return [][]string{instanceRow(i, nil, now)}

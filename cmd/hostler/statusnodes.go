@@ -27,7 +27,8 @@ type slapNodeView struct {
 	Problems   []string   `json:"problems"`
 }
 
-// slapNodes are the computers of the controller's SlapOS master, where it is one and we may see them.
+// slapNodes are the computers of the controller's SlapOS master, where it is one and we may see
+// them.
 func (a *app) slapNodes(ctx context.Context) (views []slapNodeView, more bool, err error) {
 	if a.remote == nil || !a.self.Slap {
 		return nil, false, nil
@@ -52,7 +53,8 @@ func viewSlapNode(c *api.SlapComputerDetail) slapNodeView {
 		for _, p := range slot.Programs {
 			if v.Programs++; p.State == "RUNNING" {
 				v.Running++
-			} else if p.State == "FATAL" || p.State == "BACKOFF" || p.State == "EXITED" && strings.HasSuffix(p.Name, "-on-watch") { // others may end
+			} else if p.State == "FATAL" || p.State == "BACKOFF" || p.State == "EXITED" && strings.HasSuffix(p.Name, "-on-watch") {
+				// others may end
 				v.Problems = append(v.Problems, fmt.Sprintf("%s:%s %s", slot.Partition, p.Name, p.State))
 			}
 		}
@@ -79,7 +81,11 @@ func (a *app) statusNodes(ctx context.Context) error {
 		if v.Told != nil {
 			told = term.ShortDuration(time.Since(*v.Told)) + " ago"
 		}
-		rows[i] = []string{term.Line(v.Computer), fmt.Sprintf("%d of %d", v.Busy, v.Partitions), fmt.Sprintf("%d of %d", v.Running, v.Programs), strconv.Itoa(v.Failed) + " of " + strconv.Itoa(v.Promises), told}
+		rows[i] = []string{
+			term.Line(v.Computer), fmt.Sprintf("%d of %d", v.Busy, v.Partitions),
+			fmt.Sprintf("%d of %d", v.Running, v.Programs), strconv.Itoa(v.Failed) + " of " + strconv.Itoa(v.Promises),
+			told,
+		}
 		for _, p := range v.Problems {
 			problems = append(problems, term.Line(v.Computer+" "+p))
 		}

@@ -16,7 +16,8 @@ import (
 
 // storing is the section [store] of hostler.conf.
 type storing struct {
-	URL string `conf:"url"` // of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
+	// of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
+	URL string `conf:"url"`
 }
 
 // readStoring reads it.
@@ -30,7 +31,8 @@ func readStoring(cfg *config.Config) (s storing, err error) {
 	return s, configError(err)
 }
 
-// storeName is how the store is called before it is open: its reference tells nothing that is secret.
+// storeName is how the store is called before it is open: its reference tells nothing that is
+// secret.
 func storeName(cfg *config.Config, state string) string {
 	if s, err := readStoring(cfg); err == nil && s.URL != "" {
 		return shownAddress(s.URL)
@@ -43,12 +45,16 @@ func sameStore(was, now *config.Config) error {
 	old, _ := readStoring(was) // it was opened by this one
 	next, err := readStoring(now)
 	if err == nil && old != next {
-		err = term.Conflict("start the controller anew, or put [store] back as it was", "[store] is not as it was when the controller began, and it has the old one open")
+		err = term.Conflict(
+			"start the controller anew, or put [store] back as it was",
+			"[store] is not as it was when the controller began, and it has the old one open",
+		)
 	}
 	return err
 }
 
-// shownAddress is an address as it may be shown. One with a password in it is refused, and shown all the same by what says so.
+// shownAddress is an address as it may be shown. One with a password in it is refused, and shown
+// all the same by what says so.
 func shownAddress(address string) string {
 	if hasPassword(address) {
 		return "(hidden)"
@@ -56,7 +62,8 @@ func shownAddress(address string) string {
 	return address
 }
 
-// hasPassword tells whether an address of a database is one with a password in it, or cannot be known not to be.
+// hasPassword tells whether an address of a database is one with a password in it, or cannot be
+// known not to be.
 func hasPassword(address string) bool {
 	if config.IsReference(address) {
 		return false
@@ -94,7 +101,8 @@ func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	return address, nil
 }
 
-// openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL is touched where it is not configured.
+// openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL
+// is touched where it is not configured.
 func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (pool.Store, error) {
 	address, err := databaseAddress(ctx, cfg)
 	if err != nil {

@@ -84,8 +84,8 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// TestOneRequestElsewhere: a request that comes to two controllers at once has one lease, though there is room for no more: whoever is told so later does not
-// wait for its own.
+// TestOneRequestElsewhere: a request that comes to two controllers at once has one lease, though
+// there is room for no more: whoever is told so later does not wait for its own.
 func TestOneRequestElsewhere(t *testing.T) {
 	m := newMachine(t)
 	m.onDatabase(pgtest.Start(t).Database(t))
@@ -117,7 +117,8 @@ func TestOneRequestElsewhere(t *testing.T) {
 	}
 }
 
-// TestDatabaseRefused: what is wrong with the database is told, with what to do, and never with a password.
+// TestDatabaseRefused: what is wrong with the database is told, with what to do, and never with a
+// password.
 func TestDatabaseRefused(t *testing.T) {
 	server := pgtest.Start(t)
 	m := newMachine(t)
@@ -148,8 +149,14 @@ func TestDatabaseRefused(t *testing.T) {
 		{"a newer one's", "", newer, 6, []string{"a newer hostler wrote it", "another database"}},
 		{"no address", "", "hunter2", 2, []string{"postgres://USER:PASSWORD@HOST/DATABASE"}},
 		{"no variable", "[store]\nurl = env:NO_SUCH_VARIABLE\n", "", 2, []string{"hostler.conf:2", "NO_SUCH_VARIABLE", "env:NAME"}},
-		{"a password in the file", "[store]\nurl = postgres://ann:hunter2@host/db\n", "", 2, []string{"hostler.conf:2", "does not belong in this file", "env:NAME"}},
-		{"another in the file", "[store]\nurl = host=x dbname=y password=hunter2\n", "", 2, []string{"hostler.conf:2", "does not belong in this file"}},
+		{
+			"a password in the file", "[store]\nurl = postgres://ann:hunter2@host/db\n", "", 2,
+			[]string{"hostler.conf:2", "does not belong in this file", "env:NAME"},
+		},
+		{
+			"another in the file", "[store]\nurl = host=x dbname=y password=hunter2\n", "", 2,
+			[]string{"hostler.conf:2", "does not belong in this file"},
+		},
 		{"an empty variable", "", "", 2, []string{"hostler.conf:2", "it is empty"}},
 		{"nothing", "[store]\nurl =\n", "", 2, []string{"hostler.conf:2", "env:NAME"}},
 		{"an unknown key", "[store]\nulr = env:X\n", "", 2, []string{"hostler.conf:2", "ulr", "url"}},

@@ -75,7 +75,8 @@ func TestStoreMove(t *testing.T) {
 	if err := json.Unmarshal([]byte(m.must("store", "move", "--json")), &moved); err != nil {
 		t.Fatal(err)
 	}
-	if moved.Records["leases"] != 2 || moved.Records["instances"] == 0 || moved.Records["events"] == 0 || moved.Records["tokens"] != 1 || !strings.Contains(moved.To, server.Dir()) {
+	if moved.Records["leases"] != 2 || moved.Records["instances"] == 0 || moved.Records["events"] == 0 ||
+		moved.Records["tokens"] != 1 || !strings.Contains(moved.To, server.Dir()) {
 		t.Errorf("%+v", moved)
 	}
 	strip := func(text string) any {
@@ -106,7 +107,8 @@ func TestStoreMove(t *testing.T) {
 	m.must("status")
 	m.env = plain
 	m.conf("")
-	if _, errs, exit := m.run("status"); exit != 6 || !strings.Contains(errs, "moved to PostgreSQL at ") || !strings.Contains(errs, "[store] url") {
+	if _, errs, exit := m.run("status"); exit != 6 || !strings.Contains(errs, "moved to PostgreSQL at ") ||
+		!strings.Contains(errs, "[store] url") {
 		t.Errorf("the file is used: %d %s", exit, errs)
 	}
 }

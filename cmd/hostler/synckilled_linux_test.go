@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// TestSyncKilled kills the client of a run with a tree at many moments: while it looks, connects, sends, while the command runs and what it made is brought back.
-// Each time the next run has the tree as it is here, nobody waits, and nothing of the one before runs on, daemons included.
+// TestSyncKilled kills the client of a run with a tree at many moments: while it looks, connects,
+// sends, while the command runs and what it made is brought back. Each time the next run has the
+// tree as it is here, nobody waits, and nothing of the one before runs on, daemons included.
 func TestSyncKilled(t *testing.T) {
 	m, _ := sshMachine(t)
 	m.program = lookIn(plainPath(t), "hostler") // one that has an agent
@@ -25,7 +26,8 @@ func TestSyncKilled(t *testing.T) {
 		t.Run(source, func(t *testing.T) {
 			m.t = t
 			name := source
-			if source != "local" { // there it ends with the lease what was begun less than a fifth of a second before
+			// there it ends with the lease what was begun less than a fifth of a second before
+			if source != "local" {
 				if _, errs, exit := m.run("acquire", "-s", source, "--name", "at-"+source); exit != 0 {
 					if source == "sandbox" && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
 						t.Skipf("sandbox: %s", errs)
@@ -63,9 +65,13 @@ func TestSyncKilled(t *testing.T) {
 				}
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
-				if got := m.must("run", name, "--wait", "2m", "--sync", "--", "sh", "-c", "cat f; cksum <large"); !strings.HasPrefix(got, mark) {
+				if got := m.must(
+					"run", name, "--wait", "2m", "--sync", "--", "sh", "-c", "cat f; cksum <large",
+				); !strings.HasPrefix(got, mark) {
 					t.Errorf("killed at %v: the next run has %q, want %q", moment, got, mark)
-				} else if want := m.must("run", "local", "--wait", "2m", "--no-sync", "--cwd", m.work, "--", "sh", "-c", "cksum <large"); got != mark+want {
+				} else if want := m.must(
+					"run", "local", "--wait", "2m", "--no-sync", "--cwd", m.work, "--", "sh", "-c", "cksum <large",
+				); got != mark+want {
 					t.Errorf("killed at %v: the next run has another large file: %q, want %q", moment, got, want)
 				}
 				nobody(t, "KILLED="+mark)
@@ -78,7 +84,8 @@ func TestSyncKilled(t *testing.T) {
 	}
 }
 
-// nobody waits until no process of this machine, which has those of the lab too, has an entry in its environment.
+// nobody waits until no process of this machine, which has those of the lab too, has an entry in
+// its environment.
 func nobody(t *testing.T, entry string) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
@@ -93,8 +100,9 @@ func nobody(t *testing.T, entry string) {
 	}
 }
 
-// TestAgentKilled kills the agent on a host behind ssh under a run with a tree: the run says that contact is lost, nothing of it runs on, daemons included, and the
-// next one has another agent and the tree as it is here.
+// TestAgentKilled kills the agent on a host behind ssh under a run with a tree: the run says that
+// contact is lost, nothing of it runs on, daemons included, and the next one has another agent and
+// the tree as it is here.
 func TestAgentKilled(t *testing.T) {
 	m, _ := sshMachine(t)
 	m.program = lookIn(plainPath(t), "hostler") // one that has an agent
@@ -122,8 +130,12 @@ func TestAgentKilled(t *testing.T) {
 	agent := 0
 	for _, h := range all {
 		for pid := h.PID; pid > 1; {
-			if line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); strings.Contains(string(line), "\x00serve\x00--keep-env\x00--daemon=") {
-				agent = pid // the one that has it; above that there may be the one through which it is spoken to
+			if line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); strings.Contains(
+				string(line), "\x00serve\x00--keep-env\x00--daemon=",
+			) {
+				// the one that has it; above that there may be the one through which it is spoken
+				// to
+				agent = pid
 				break
 			}
 			s, err := proc.Look(pid)

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// TestSyncSSH takes a working tree along to machines behind ssh: where the agent has to be put first, after clients and keepers that were killed, and until the
-// lease ends, when nothing is left.
+// TestSyncSSH takes a working tree along to machines behind ssh: where the agent has to be put
+// first, after clients and keepers that were killed, and until the lease ends, when nothing is
+// left.
 func TestSyncSSH(t *testing.T) {
 	m, kv := sshMachine(t)
 	m.program = lookIn(plainPath(t), "hostler") // one that has an agent
@@ -52,7 +53,9 @@ func TestSyncSSH(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	write("f", "three")
-	if got := m.must("run", "far", "--sync", "--", "sh", "-c", "cat f; kill -0 "+strings.TrimSpace(line)+" 2>/dev/null || echo gone"); got != "threegone\n" {
+	if got := m.must(
+		"run", "far", "--sync", "--", "sh", "-c", "cat f; kill -0 "+strings.TrimSpace(line)+" 2>/dev/null || echo gone",
+	); got != "threegone\n" {
 		t.Errorf("after a client was killed: %q", got)
 	}
 
@@ -83,7 +86,8 @@ func TestSyncSSH(t *testing.T) {
 	}
 }
 
-// marked finds processes of this machine, which has those of the lab too, with something in their command lines.
+// marked finds processes of this machine, which has those of the lab too, with something in their
+// command lines.
 func marked(t *testing.T, word string) string {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -99,8 +103,9 @@ func marked(t *testing.T, word string) string {
 	return strings.Join(found, ", ")
 }
 
-// TestHeldSSH leaves a run in a copy of the tree on a host behind ssh to itself: it goes on when its client, and the keeper with all connections, are gone,
-// the copy is its own as long, and its record has all of it. Without a copy it is the same.
+// TestHeldSSH leaves a run in a copy of the tree on a host behind ssh to itself: it goes on when
+// its client, and the keeper with all connections, are gone, the copy is its own as long, and its
+// record has all of it. Without a copy it is the same.
 func TestHeldSSH(t *testing.T) {
 	m, _ := sshMachine(t)
 	m.program = lookIn(plainPath(t), "hostler") // one that has an agent
@@ -109,7 +114,10 @@ func TestHeldSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	go_ := "until test -e go; do sleep 0.05; done; "
-	id := strings.TrimSpace(m.must("run", "far", "--sync", "--detach", "--", "sh", "-c", `echo "$HOSTLER_WORKSPACE"; cat f; `+go_+"rm go; echo late >&2; exit 6"))
+	id := strings.TrimSpace(m.must(
+		"run", "far", "--sync", "--detach", "--", "sh", "-c",
+		`echo "$HOSTLER_WORKSPACE"; cat f; `+go_+"rm go; echo late >&2; exit 6",
+	))
 	var where string
 	until(t, "its first words", func() bool {
 		where, _, _ = strings.Cut(m.must("logs", id), "\n")

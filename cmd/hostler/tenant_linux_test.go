@@ -17,19 +17,21 @@ import (
 	"testing"
 )
 
-// tenancy is a controller with a project, a token of one of its users, and something that the user must not read.
+// tenancy is a controller with a project, a token of one of its users, and something that the user
+// must not read.
 type tenancy struct {
 	*yard
 	t      *testing.T
 	at     string            // the address that it listens on
 	tokens map[string]string // by role
 	canary string            // words in a file of the controller's own user
-	asked  atomic.Int32      // how often the controller asked the web server that nobody may have it ask
-	inner  *httptest.Server
+	// how often the controller asked the web server that nobody may have it ask
+	asked atomic.Int32
+	inner *httptest.Server
 }
 
-// newTenancy serves sources of all types to a project. Each could show the controller's own files to a user who may choose
-// what it is made of.
+// newTenancy serves sources of all types to a project. Each could show the controller's own files
+// to a user who may choose what it is made of.
 func newTenancy(t *testing.T) *tenancy {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -105,7 +107,8 @@ func (o *tenancy) post(role, path string, doc map[string]any) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
-// reads tells whether a lease that was given lets its user read what only the controller's own user may, and gives it back.
+// reads tells whether a lease that was given lets its user read what only the controller's own user
+// may, and gives it back.
 func (o *tenancy) reads(role, answer string) bool {
 	o.t.Helper()
 	var lease struct{ ID, Instance string }
@@ -120,7 +123,10 @@ func (o *tenancy) reads(role, answer string) bool {
 		return string(out)
 	}
 	secret := filepath.Join(o.dir, ".config/hostler/secret")
-	out := hostler("run", lease.ID, "--", "sh", "-c", fmt.Sprintf("cat %[1]s /proc/1/root%[1]s /proc/*/root%[1]s; cat /var/lib/hostler/controller.token", secret))
+	out := hostler(
+		"run", lease.ID, "--", "sh", "-c",
+		fmt.Sprintf("cat %[1]s /proc/1/root%[1]s /proc/*/root%[1]s; cat /var/lib/hostler/controller.token", secret),
+	)
 	hostler("release", lease.ID)
 	return strings.Contains(out, o.canary)
 }
@@ -129,8 +135,12 @@ func (o *tenancy) reads(role, answer string) bool {
 func (o *tenancy) hostile() map[string][]any {
 	secret := filepath.Join(o.dir, ".config/hostler/secret")
 	return map[string][]any{
-		"image": {"dir:/", "/", "host", "host:/", "host:" + o.dir, "dir:/root", "dir:" + o.dir, "./", "..", "~", "dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret, "docker-archive:" + secret,
-			"docker-daemon:x", "sha256:b40a22", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc", "../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x", "docker://" + strings.TrimPrefix(o.inner.URL, "http://") + "/x",
+		"image": {"dir:/", "/", "host", "host:/", "host:" + o.dir, "dir:/root", "dir:" + o.dir, "./", "..", "~",
+			"dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret,
+			"docker-archive:" + secret,
+			"docker-daemon:x", "sha256:b40a22", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc",
+			"../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x",
+			"docker://" + strings.TrimPrefix(o.inner.URL, "http://") + "/x",
 			"localhost:1/x", "169.254.169.254/latest", "[::1]:1/x", "debian:12", "ami-2", "one"},
 		"flavor":    {"small", "0", "x1.32xlarge", "m"},
 		"location":  {"here", "0", "us-east-1", "subnet-1"},
@@ -145,7 +155,8 @@ func (o *tenancy) hostile() map[string][]any {
 	}
 }
 
-// TestTenantTakesNoMore asks, in each role, for each source, for each value that reaches further: nothing is given, nothing is fetched, and no answer tells what is where.
+// TestTenantTakesNoMore asks, in each role, for each source, for each value that reaches further:
+// nothing is given, nothing is fetched, and no answer tells what is where.
 func TestTenantTakesNoMore(t *testing.T) {
 	o := newTenancy(t)
 	if status, text := o.ask("user", map[string]any{"source": "box", "wait": 0}); status != http.StatusCreated || o.reads("user", text) {
@@ -194,16 +205,21 @@ func TestTenantTakesNoMore(t *testing.T) {
 	if status != http.StatusCreated || o.reads("user", text) {
 		t.Errorf("what its keys allow: %d %s", status, text)
 	}
-	if status, text = o.ask("user", map[string]any{"source": "few", "memory": 300 << 20, "project": "team", "wait": 0}); status != http.StatusTooManyRequests || !strings.Contains(text, "max-memory is 256M") {
+	if status, text = o.ask(
+		"user", map[string]any{"source": "few", "memory": 300 << 20, "project": "team", "wait": 0},
+	); status != http.StatusTooManyRequests || !strings.Contains(text, "max-memory is 256M") {
 		t.Errorf("more memory than max-memory: %d %s", status, text)
 	}
-	if status, text = o.ask("user", map[string]any{"source": "few", "image": "dir:/", "project": "team"}); status != http.StatusForbidden || !strings.Contains(text, "debian:*") {
+	if status, text = o.ask(
+		"user", map[string]any{"source": "few", "image": "dir:/", "project": "team"},
+	); status != http.StatusForbidden || !strings.Contains(text, "debian:*") {
 		t.Errorf("another image than those of the key: %d %s", status, text)
 	}
 }
 
-// TestTenantIsGivenNoKey: who may not enter a lease on what is the controller's own user's does not get in by a key to it that somebody makes, and who waits for a source
-// that is taken out of reach meanwhile does not get it.
+// TestTenantIsGivenNoKey: who may not enter a lease on what is the controller's own user's does not
+// get in by a key to it that somebody makes, and who waits for a source that is taken out of reach
+// meanwhile does not get it.
 func TestTenantIsGivenNoKey(t *testing.T) {
 	o := newTenancy(t)
 	token, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
@@ -259,7 +275,8 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 	}
 }
 
-// TestTenantFuzzed has a user with a token ask for anything, in any combination: what comes of it never shows what only the controller's own user may read.
+// TestTenantFuzzed has a user with a token ask for anything, in any combination: what comes of it
+// never shows what only the controller's own user may read.
 func TestTenantFuzzed(t *testing.T) {
 	o := newTenancy(t)
 	seed := rand.Uint64()
@@ -282,7 +299,8 @@ func TestTenantFuzzed(t *testing.T) {
 		}
 		status, text := o.ask("user", doc)
 		switch {
-		case status == http.StatusServiceUnavailable && strings.Contains(text, "its name leads nowhere"): // an image that it may choose, and no registry is here
+		case status == http.StatusServiceUnavailable && strings.Contains(text, "its name leads nowhere"):
+			// an image that it may choose, and no registry is here
 		case status >= 500:
 			t.Errorf("seed %d: %v: %d %s", seed, doc, status, text)
 		case status == http.StatusCreated && !strings.Contains(text, `"instance":""`) && !strings.Contains(text, `"instance":"mock`):

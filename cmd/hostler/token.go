@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// presented is the token that we come with: $HOSTLER_TOKEN, or what is in the file that $HOSTLER_TOKEN_FILE names; "": none.
+// presented is the token that we come with: $HOSTLER_TOKEN, or what is in the file that
+// $HOSTLER_TOKEN_FILE names; "": none.
 func presented() (string, error) {
 	if t := os.Getenv("HOSTLER_TOKEN"); t != "" {
 		return t, nil
@@ -66,7 +67,10 @@ func (a *app) theController(ctx context.Context, what string) (*client.Client, e
 		return nil, err
 	}
 	if c == nil {
-		return nil, term.Invalid("hostler serve starts one; --controller names one elsewhere", "%s needs a controller, and none runs here", what)
+		return nil, term.Invalid(
+			"hostler serve starts one; --controller names one elsewhere", "%s needs a controller, and none runs here",
+			what,
+		)
 	}
 	a.closers = append(a.closers, func() { _ = c.Close() })
 	a.self = self
@@ -129,7 +133,10 @@ func newTokenCreate(a *app) *cobra.Command {
 				err = term.Printf(a.Out, "%s\n", t.Secret)
 			}
 			if t.Expires != nil && !a.Quiet {
-				err = errors.Join(err, term.Printf(a.Err, "token %s of %s, until %s\n", t.ID, t.Owner, t.Expires.Local().Format(time.DateTime)))
+				err = errors.Join(
+					err,
+					term.Printf(a.Err, "token %s of %s, until %s\n", t.ID, t.Owner, t.Expires.Local().Format(time.DateTime)),
+				)
 			}
 			return err
 		},
@@ -138,7 +145,10 @@ func newTokenCreate(a *app) *cobra.Command {
 	f.StringVar(&req.Name, "name", "", "say what it is for, in `WORDS`")
 	f.StringVar(&req.Owner, "owner", "", "make it `USER`'s, as an administrator")
 	f.StringVar(&req.Role, "role", "", "at most this `ROLE`: viewer, user, operator or admin; what the owner is unless it is said")
-	f.StringSliceVar(&req.Permissions, "permission", nil, "at most this `PERMISSION`, such as see, take or meter; may be repeated; all of the role unless it is said")
+	f.StringSliceVar(
+		&req.Permissions, "permission", nil,
+		"at most this `PERMISSION`, such as see, take or meter; may be repeated; all of the role unless it is said",
+	)
 	f.StringVarP(&req.Source, "source", "s", "", "for the source `NAME` alone")
 	f.Var(&life, "life", "until so long from now: 30d, 12h; 90 days unless the controller says otherwise")
 	f.StringVarP(&output, "output", "o", "", "write it to `FILE`, for its owner alone, and do not print it")
@@ -146,7 +156,10 @@ func newTokenCreate(a *app) *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("source", a.completeSources)
 	roles := cobra.FixedCompletions([]string{"viewer", "user", "operator", "admin"}, cobra.ShellCompDirectiveNoFileComp)
 	_ = cmd.RegisterFlagCompletionFunc("role", roles)
-	_ = cmd.RegisterFlagCompletionFunc("permission", cobra.FixedCompletions(strings.Split(auth.AllPermissions().String(), ","), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc(
+		"permission",
+		cobra.FixedCompletions(strings.Split(auth.AllPermissions().String(), ","), cobra.ShellCompDirectiveNoFileComp),
+	)
 	return cmd
 }
 
@@ -280,13 +293,17 @@ func newTokenRevoke(a *app) *cobra.Command {
 	}
 }
 
-// handTokens makes the own tokens of leases that were taken, and writes them to a file, or for "-" returns them: a line for each, with the instance's name before
-// where there are several. Where that cannot be done the leases are given back.
+// handTokens makes the own tokens of leases that were taken, and writes them to a file, or for "-"
+// returns them: a line for each, with the instance's name before where there are several. Where
+// that cannot be done the leases are given back.
 func (a *app) handTokens(ctx context.Context, leases []compute.Lease, file string) (text string, err error) {
 	defer func() {
 		for _, l := range leases {
 			if err != nil {
-				err = errors.Join(err, a.remote.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance))
+				err = errors.Join(
+					err,
+					a.remote.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance),
+				)
 			}
 		}
 	}()

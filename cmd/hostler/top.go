@@ -293,7 +293,8 @@ func show(out *os.File, v *topView, wish topWish) error {
 	return err
 }
 
-// readKeys reads keys until ctx ends or the terminal does. Sequences of more than one byte come as one where they were sent together.
+// readKeys reads keys until ctx ends or the terminal does. Sequences of more than one byte come as
+// one where they were sent together.
 func readKeys(ctx context.Context, in *os.File, keys chan<- string) {
 	defer close(keys)
 	var buf [64]byte
@@ -345,7 +346,10 @@ type topJSON struct {
 }
 
 func viewTop(v *topView) topJSON {
-	out := topJSON{Time: v.at, Sources: []sourceView{}, Moving: []instanceView{}, Leases: []leaseView{}, Events: append([]compute.Event{}, v.events...), Given: v.given, Ended: v.ended, Failed: v.failed}
+	out := topJSON{
+		Time: v.at, Sources: []sourceView{}, Moving: []instanceView{}, Leases: []leaseView{},
+		Events: append([]compute.Event{}, v.events...), Given: v.given, Ended: v.ended, Failed: v.failed,
+	}
 	for _, s := range v.sources {
 		out.Sources = append(out.Sources, viewSource(s))
 	}

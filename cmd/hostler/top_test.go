@@ -25,11 +25,32 @@ func someView(n int) *topView {
 	at := time.Unix(1700000000, 0)
 	v := &topView{at: at, where: "controller", given: 3, ended: 2}
 	for i := range n {
-		v.sources = append(v.sources, compute.SourceStatus{Name: fmt.Sprint("source-", i), Counts: compute.Counts{Leased: 1, Ready: 2}, Wanted: 3})
-		v.moving = append(v.moving, compute.Instance{ID: compute.ID(fmt.Sprint("moving-", i)), State: compute.Creating, Since: at.Add(-time.Minute)})
-		v.leases = append(v.leases, compute.Lease{Instance: compute.ID(fmt.Sprint("leased-", i)), Owner: fmt.Sprint("owner-", n-i), Given: at.Add(-time.Hour), Used: at.Add(-time.Duration(i) * time.Second)})
-		v.queue = append(v.queue, compute.Queued{Waiter: compute.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)}, Position: i + 1, Estimate: time.Minute})
-		v.events = append(v.events, compute.Event{ID: int64(i), Time: at, Kind: "leased", Instance: compute.ID(fmt.Sprint("event-", i)), Text: "bad\x1b[2J"})
+		v.sources = append(
+			v.sources,
+			compute.SourceStatus{Name: fmt.Sprint("source-", i), Counts: compute.Counts{Leased: 1, Ready: 2}, Wanted: 3},
+		)
+		v.moving = append(
+			v.moving,
+			compute.Instance{ID: compute.ID(fmt.Sprint("moving-", i)), State: compute.Creating, Since: at.Add(-time.Minute)},
+		)
+		v.leases = append(
+			v.leases,
+			compute.Lease{
+				Instance: compute.ID(fmt.Sprint("leased-", i)), Owner: fmt.Sprint("owner-", n-i),
+				Given: at.Add(-time.Hour), Used: at.Add(-time.Duration(i) * time.Second),
+			},
+		)
+		v.queue = append(
+			v.queue,
+			compute.Queued{
+				Waiter:   compute.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)},
+				Position: i + 1, Estimate: time.Minute,
+			},
+		)
+		v.events = append(
+			v.events,
+			compute.Event{ID: int64(i), Time: at, Kind: "leased", Instance: compute.ID(fmt.Sprint("event-", i)), Text: "bad\x1b[2J"},
+		)
 	}
 	return v
 }
@@ -52,7 +73,10 @@ func TestTopPicture(t *testing.T) {
 		}
 	}
 	all := strings.Join(someView(3).picture(topWish{}, 50, 200), "\n")
-	for _, want := range []string{"3 in use, 6 cached, 0 waiting", "3 given, 2 back", "source-2", "moving-0", "leased-1", "waits-2", "event-2", "h help"} {
+	for _, want := range []string{
+		"3 in use, 6 cached, 0 waiting", "3 given, 2 back", "source-2", "moving-0", "leased-1", "waits-2", "event-2",
+		"h help",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}
@@ -61,7 +85,8 @@ func TestTopPicture(t *testing.T) {
 	if !strings.Contains(some, "leased-2") || strings.Contains(some, "leased-1") || strings.Contains(some, "moving-0") {
 		t.Errorf("filtered:\n%s", some)
 	}
-	if many := strings.Join(someView(100).picture(topWish{}, 30, 200), "\n"); !strings.Contains(many, "more)") || !strings.Contains(many, "event-99") {
+	if many := strings.Join(someView(100).picture(topWish{}, 30, 200), "\n"); !strings.Contains(many, "more)") ||
+		!strings.Contains(many, "event-99") {
 		t.Errorf("of many:\n%s", many)
 	}
 	v := someView(1)
@@ -138,8 +163,8 @@ func (s *screenOf) until(t *testing.T, what string) {
 	}
 }
 
-// TestTopTerminal runs it on a terminal, embedded and with a controller: it follows the terminal's size and what happens, and leaves the terminal as it was
-// however it ends.
+// TestTopTerminal runs it on a terminal, embedded and with a controller: it follows the terminal's
+// size and what happens, and leaves the terminal as it was however it ends.
 func TestTopTerminal(t *testing.T) {
 	for how, served := range map[string]bool{"q": false, "term": false, "ctrl-c": true, "hup": true} {
 		t.Run(how, func(t *testing.T) { topTerminal(t, how, served) })
@@ -158,7 +183,10 @@ func topTerminal(t *testing.T, how string, served bool) {
 	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	vars := append(os.Environ(), "HOME="+dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "HOSTLER_CONFIG=", "TERM=xterm")
+	vars := append(
+		os.Environ(), "HOME="+dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
+		"HOSTLER_CONFIG=", "TERM=xterm",
+	)
 	if served {
 		startController(t, vars, dir, run, t.Cleanup, "--no-fill")
 	}

@@ -114,7 +114,10 @@ func (v *topView) headline(w topWish) string {
 			broken++
 		}
 	}
-	line := fmt.Sprintf("hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back", v.at.Local().Format(time.TimeOnly), term.Line(v.where), used, cached, waiting, v.given, v.ended)
+	line := fmt.Sprintf(
+		"hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back",
+		v.at.Local().Format(time.TimeOnly), term.Line(v.where), used, cached, waiting, v.given, v.ended,
+	)
 	if v.failed > 0 {
 		line += fmt.Sprintf(", %d failed", v.failed)
 	}
@@ -151,11 +154,23 @@ func (v *topView) blocks(w topWish) []topBlock {
 		if s.Maximum > 0 {
 			most = strconv.Itoa(s.Maximum)
 		}
-		sources.rows = append(sources.rows, []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted), strconv.Itoa(s.Waiting), note(s, v.at)})
+		sources.rows = append(
+			sources.rows,
+			[]string{
+				s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted),
+				strconv.Itoa(s.Waiting), note(s, v.at),
+			},
+		)
 	}
 	moving := topBlock{title: "in motion", header: []string{"instance", "state", "for", "note"}, share: 15}
-	for _, i := range filtered(v.moving, w.filter, func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) }) {
-		moving.rows = append(moving.rows, []string{string(i.ID), string(i.State), term.ShortDuration(v.at.Sub(i.Since)), term.Line(i.Reason)})
+	for _, i := range filtered(
+		v.moving, w.filter,
+		func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) },
+	) {
+		moving.rows = append(
+			moving.rows,
+			[]string{string(i.ID), string(i.State), term.ShortDuration(v.at.Sub(i.Since)), term.Line(i.Reason)},
+		)
 	}
 	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 25}
 	all := filtered(v.leases, w.filter, func(l compute.Lease) string {
@@ -170,7 +185,13 @@ func (v *topView) blocks(w topWish) []topBlock {
 		if d := l.Deadline(); !d.IsZero() {
 			ends = "in " + term.ShortDuration(d.Sub(v.at))
 		}
-		leases.rows = append(leases.rows, []string{string(l.Instance), term.Line(l.Owner), term.ShortDuration(v.at.Sub(l.Used)) + " ago", term.ShortDuration(v.at.Sub(l.Given)), ends, term.Line(cmp.Or(l.Name, l.Purpose))})
+		leases.rows = append(
+			leases.rows,
+			[]string{
+				string(l.Instance), term.Line(l.Owner), term.ShortDuration(v.at.Sub(l.Used)) + " ago",
+				term.ShortDuration(v.at.Sub(l.Given)), ends, term.Line(cmp.Or(l.Name, l.Purpose)),
+			},
+		)
 	}
 	if v.more {
 		leases.title += " (of more)"
@@ -181,14 +202,27 @@ func (v *topView) blocks(w topWish) []topBlock {
 		if r.Estimate > 0 {
 			about = term.ShortDuration(r.Estimate)
 		}
-		queue.rows = append(queue.rows, []string{r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), term.Line(r.Owner), term.ShortDuration(v.at.Sub(r.Since)), about, term.Line(r.Reason)})
+		queue.rows = append(
+			queue.rows,
+			[]string{
+				r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), term.Line(r.Owner),
+				term.ShortDuration(v.at.Sub(r.Since)), about, term.Line(r.Reason),
+			},
+		)
 	}
 	events := topBlock{title: "events", share: 20}
 	for _, e := range slices.Backward(filtered(v.events, w.filter, func(e compute.Event) string {
 		return e.Kind + " " + string(e.Instance) + " " + e.Source + " " + e.Owner + " " + e.Text
 	})) {
 		about := cmp.Or(string(e.Instance), e.Source)
-		events.rows = append(events.rows, []string{e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(e.Kind+"  "+about+"  "+term.Line(e.Owner)+"  "+term.Line(e.Text))})
+		events.rows = append(
+			events.rows,
+			[]string{
+				e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(
+					e.Kind+"  "+about+"  "+term.Line(e.Owner)+"  "+term.Line(e.Text),
+				),
+			},
+		)
 	}
 	return []topBlock{sources, queue, moving, leases, events}
 }
@@ -206,7 +240,8 @@ func (b *topBlock) lines() int {
 	return len(b.rows) + 3
 }
 
-// shares says how many lines each block gets of a height; 0: as many as it takes. What one does not need is for the next that do.
+// shares says how many lines each block gets of a height; 0: as many as it takes. What one does not
+// need is for the next that do.
 func shares(blocks []topBlock, height int) []int {
 	out := make([]int, len(blocks))
 	left := 0
@@ -229,7 +264,8 @@ func shares(blocks []topBlock, height int) []int {
 	return out
 }
 
-// draw draws a block in so many lines: as many rows as there is room for, and how many there are more.
+// draw draws a block in so many lines: as many rows as there is room for, and how many there are
+// more.
 func (b *topBlock) draw(n int) []string {
 	if n < 3 || len(b.rows) == 0 {
 		return nil

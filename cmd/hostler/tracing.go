@@ -24,7 +24,8 @@ type tracing struct {
 	span     *trace.Span // of the whole command; nil: it is a controller
 }
 
-// follow has what a command does sent as a trace, where OpenTelemetry's variables say where to. With $TRACEPARENT it is below another program's.
+// follow has what a command does sent as a trace, where OpenTelemetry's variables say where to.
+// With $TRACEPARENT it is below another program's.
 func (a *app) follow(cmd *cobra.Command) {
 	opt, ok, err := otlp.FromEnv(os.Getenv)
 	if err != nil {

@@ -100,22 +100,30 @@ const (
 	parentID = "b7ad6b7169203331"
 )
 
-// TestTraces follows one command through all that takes part, embedded and with a controller: one trace, each span below the one that it is a part of.
+// TestTraces follows one command through all that takes part, embedded and with a controller: one
+// trace, each span below the one that it is a part of.
 func TestTraces(t *testing.T) {
 	make := []string{
-		"acquire > create", "acquire > create > provider create", "acquire > connect", "acquire > connect > provider connect", "acquire > set-up", "acquire > set-up > hooks",
+		"acquire > create", "acquire > create > provider create", "acquire > connect",
+		"acquire > connect > provider connect", "acquire > set-up", "acquire > set-up > hooks",
 	}
 	for _, served := range []bool{false, true} {
 		t.Run(fmt.Sprint(served), func(t *testing.T) {
 			c := newTraceCollector(t)
-			o := newYard(t, outsideSources, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.url, "OTEL_SERVICE_NAME=ours", "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_TRACES_EXPORTER=", "OTEL_SDK_DISABLED=")
+			o := newYard(
+				t, outsideSources, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.url, "OTEL_SERVICE_NAME=ours",
+				"OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_TRACES_EXPORTER=", "OTEL_SDK_DISABLED=",
+			)
 			at := []string{"hostler run > "}
 			want := []string{"hostler run", "hostler run > run"}
 			if served {
 				k := o.serve("--no-fill")
 				defer k.stop()
 				at = []string{"hostler run > POST /v1/leases > "}
-				want = append(want, "hostler run > POST /v1/leases", "hostler run > GET /v1/instances/{name}/connect", "hostler run > GET /v1/instances/{name}/connect > run")
+				want = append(
+					want, "hostler run > POST /v1/leases", "hostler run > GET /v1/instances/{name}/connect",
+					"hostler run > GET /v1/instances/{name}/connect > run",
+				)
 			}
 			for _, m := range make {
 				want = append(want, at[0]+m)

@@ -51,8 +51,9 @@ func (o *treeOptions) shape(cmd *cobra.Command) {
 type syncing struct {
 	Exclude []string `conf:"exclude"` // patterns of what is not sent, after those of .hostlerignore
 	Include []string `conf:"include"` // patterns of what is sent though git ignores it
-	Git     string   `conf:"git"`     // "head" or "full": a repository goes along; "", the default: none
-	Modes   string   `conf:"modes"`   // "x", the default: 0644 or 0755; "full": all permissions
+	// "head" or "full": a repository goes along; "", the default: none
+	Git   string `conf:"git"`
+	Modes string `conf:"modes"` // "x", the default: 0644 or 0755; "full": all permissions
 
 	Copies     int           `conf:"copies"`           // so many stay on a computer at most; 0: 50
 	CopiesSize int64         `conf:"copies-size,size"` // so many bytes of them together; 0: 50 GiB
@@ -95,7 +96,8 @@ func (s *syncing) limits() workspace.Limits {
 // histories are how much of a repository may go along.
 var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
 
-// scanOptions are what a scan of the tree around the current directory is told, and how much of its repository goes along.
+// scanOptions are what a scan of the tree around the current directory is told, and how much of its
+// repository goes along.
 func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {
 		return opt, "", term.Invalid("", "--sync=%s: not dir", o.sync)
@@ -103,7 +105,10 @@ func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.Histor
 	if !slices.Contains(histories, o.git) {
 		return opt, "", term.Invalid("", "--git=%s: neither head nor full", o.git)
 	}
-	opt = scan.Options{Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include, FullModes: s.Modes == "full"}
+	opt = scan.Options{
+		Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include,
+		FullModes: s.Modes == "full",
+	}
 	if dir, err := cacheDir(); err == nil {
 		opt.Cache = filepath.Join(dir, "trees")
 	}
@@ -204,7 +209,8 @@ func (a *app) planTarget(ctx context.Context, p *treePlan, name, named string) (
 	return "", nil
 }
 
-// changes fills in what would be sent and removed where the copy has a list of entries, and what the guards say of that.
+// changes fills in what would be sent and removed where the copy has a list of entries, and what
+// the guards say of that.
 func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 	changed, gone := tree.Changes(last)
 	weight := scan.Weigh(changed)
@@ -220,7 +226,8 @@ func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 
 // viewTree is a tree as a plan shows it.
 func viewTree(tree *scan.Tree) treePlan {
-	p := treePlan{Root: tree.Root, Directory: cmp.Or(tree.Sub, "."), Mode: "dir", Bytes: tree.Bytes, Hidden: listed(tree.Hidden), Special: listed(tree.Special),
+	p := treePlan{Root: tree.Root, Directory: cmp.Or(tree.Sub, "."), Mode: "dir", Bytes: tree.Bytes,
+		Hidden: listed(tree.Hidden), Special: listed(tree.Special),
 		Outside: listed(tree.Outside), BiggestFiles: []heavyView{}, BiggestDirs: []heavyView{}}
 	if tree.Git {
 		p.Mode = "git"
@@ -242,7 +249,9 @@ func viewTree(tree *scan.Tree) treePlan {
 
 // heaviest adds a file to the largest so far, the largest first, if it is one of them.
 func heaviest(list []heavyView, f heavyView) []heavyView {
-	i, _ := slices.BinarySearchFunc(list, f, func(a, b heavyView) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path)) })
+	i, _ := slices.BinarySearchFunc(
+		list, f, func(a, b heavyView) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path)) },
+	)
 	if i >= biggest {
 		return list
 	}

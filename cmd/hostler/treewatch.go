@@ -36,7 +36,10 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 				return errors.Join(err, helpIf(cmd, err == nil))
 			}
 			o.shell = cmd.Flags().Changed("command")
-			o.given = slices.DeleteFunc(givenFlags(cmd), func(f string) bool { return strings.HasPrefix(f, "--restart=") || strings.HasPrefix(f, "--no-sync=") })
+			o.given = slices.DeleteFunc(
+				givenFlags(cmd),
+				func(f string) bool { return strings.HasPrefix(f, "--restart=") || strings.HasPrefix(f, "--no-sync=") },
+			)
 			return a.watchTree(cmd.Context(), &o, name, words)
 		},
 		ValidArgsFunction: a.completeTargets,

@@ -114,12 +114,16 @@ for the content as it is: of what changes you are asked again.`,
 	return cmd
 }
 
-// sayUnjudged names the sources of a tree that nobody can judge, as they are broken. root: only of that one; "": of all.
+// sayUnjudged names the sources of a tree that nobody can judge, as they are broken. root: only of
+// that one; "": of all.
 func (a *app) sayUnjudged(cfg *config.Config, root string) error {
 	var out error
 	for _, s := range cfg.Sources {
 		if s.Tree && s.Err != nil && !errors.Is(s.Err, config.ErrUntrusted) && (root == "" || s.Root == root) {
-			out = errors.Join(out, term.Printf(a.Err, "%s: not judged, as it is broken and cannot be used: %s\n", a.Program, term.Line(term.ErrorText(s.Err))))
+			out = errors.Join(
+				out,
+				term.Printf(a.Err, "%s: not judged, as it is broken and cannot be used: %s\n", a.Program, term.Line(term.ErrorText(s.Err))),
+			)
 		}
 	}
 	return out
@@ -163,7 +167,10 @@ func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error
 	}
 	if !yes && !d.Trusted {
 		if !term.IsTerminal(a.In) {
-			return term.Invalid("hostler trust shows what it would do; if you agree: hostler trust approve --yes", "%s: nobody is there to be asked", term.Line(d.Root))
+			return term.Invalid(
+				"hostler trust shows what it would do; if you agree: hostler trust approve --yes",
+				"%s: nobody is there to be asked", term.Line(d.Root),
+			)
 		}
 		if err := term.Printf(a.Out, "%s", visible.Shown(viewTrust(d).text())); err != nil {
 			return err

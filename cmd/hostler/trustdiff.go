@@ -11,12 +11,14 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// viewTrust shows a root as a difference to what was approved, and without that to what the machine has without the tree.
+// viewTrust shows a root as a difference to what was approved, and without that to what the machine
+// has without the tree.
 func viewTrust(d config.Danger) trustView {
 	v := trustView{Root: d.Root, Digest: d.Digest, Trusted: d.Trusted, Items: []trustItem{}, Gone: []string{}, Risks: viewRisks(d.Risks)}
 	for _, it := range d.Items {
 		one := trustItem{Name: it.Name, State: string(it.State), Source: it.Source, File: it.File, Line: it.Line, Effect: it.Effect,
-			Says: slices.Concat([]string{}, it.Says), Before: slices.Concat([]string{}, it.Machine), Files: []trustFile{}, Reasons: viewRisks(it.Risks)}
+			Says: slices.Concat([]string{}, it.Says), Before: slices.Concat([]string{}, it.Machine),
+			Files: []trustFile{}, Reasons: viewRisks(it.Risks)}
 		var was []config.BoundFile
 		switch it.State {
 		case config.ItemChanged:

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// TestTreeKeysDecided has each key of each type of source decided on: may a tree set it unasked? A new type or key needs a line in config's table.
+// TestTreeKeysDecided has each key of each type of source decided on: may a tree set it unasked? A
+// new type or key needs a line in config's table.
 func TestTreeKeysDecided(t *testing.T) {
 	types := typeKeys()
 	types["pool"] = nil

@@ -46,8 +46,9 @@ type verifiedPart struct {
 	Error   string `json:"error,omitempty"` // what is wrong with it
 }
 
-// verifyVersion says what this program is made of, and compares it with what it should be: modules with the sums of go.sum, the agents with the digests that
-// they were packed with and with the modules of the program. sums is a file in place of the go.sum of the build.
+// verifyVersion says what this program is made of, and compares it with what it should be: modules
+// with the sums of go.sum, the agents with the digests that they were packed with and with the
+// modules of the program. sums is a file in place of the go.sum of the build.
 func (a *app) verifyVersion(sums string) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -62,7 +63,10 @@ func (a *app) verifyVersion(sums string) error {
 		known = string(text)
 	}
 	made := thisVersion()
-	v := verifiedView{Version: made.Version, Go: made.Go, OS: made.OS, Arch: made.Arch, Settings: []settingMade{}, Modules: verifyModules(info, sumsOf(known)), Agents: verifyAgents(agents, info)}
+	v := verifiedView{
+		Version: made.Version, Go: made.Go, OS: made.OS, Arch: made.Arch, Settings: []settingMade{},
+		Modules: verifyModules(info, sumsOf(known)), Agents: verifyAgents(agents, info),
+	}
 	var err error
 	if v.SHA256, err = ownDigest(); err != nil {
 		return err
@@ -83,7 +87,13 @@ func (a *app) verifyVersion(sums string) error {
 		err = a.showVerified(v)
 	}
 	if wrong > 0 {
-		err = errors.Join(err, term.Conflict("take one that was released, or made by make build", "not as it should be: %s of this program", counted(wrong, "part")))
+		err = errors.Join(
+			err,
+			term.Conflict(
+				"take one that was released, or made by make build", "not as it should be: %s of this program",
+				counted(wrong, "part"),
+			),
+		)
 	}
 	return err
 }
@@ -109,7 +119,10 @@ func (a *app) showVerified(v verifiedView) error {
 	if err := term.Table(a.Out, []string{"part", "version", "sum", "state"}, rows); err != nil || !v.Verified {
 		return err // the error that follows says how many are not
 	}
-	return term.Printf(a.Out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"), counted(len(v.Agents), "agent"))
+	return term.Printf(
+		a.Out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"),
+		counted(len(v.Agents), "agent"),
+	)
 }
 
 // sumsOf reads a go.sum: the sums of modules by path and version.
@@ -141,7 +154,8 @@ func verifyModules(info *debug.BuildInfo, sums map[string]string) []verifiedPart
 	return out
 }
 
-// verifyAgents unpacks the agents that are part of a program, and compares them with their digests and with what the program is made of.
+// verifyAgents unpacks the agents that are part of a program, and compares them with their digests
+// and with what the program is made of.
 func verifyAgents(files fs.FS, info *debug.BuildInfo) []verifiedPart {
 	out := []verifiedPart{}
 	packed, _ := fs.Glob(files, "agents/*.gz")

@@ -55,7 +55,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyAgents tells an agent that was changed, one under the digest of another, and one that is made of other modules.
+// TestVerifyAgents tells an agent that was changed, one under the digest of another, and one that
+// is made of other modules.
 func TestVerifyAgents(t *testing.T) {
 	program := lookIn(plainPath(t), "hostler")
 	text, err := os.ReadFile(program)
@@ -97,14 +98,18 @@ func TestVerifyAgents(t *testing.T) {
 	}
 }
 
-// licences are those that modules may have, by words of their texts without line ends. The first that fits counts.
+// licences are those that modules may have, by words of their texts without line ends. The first
+// that fits counts.
 var licences = []struct {
 	name  string
 	words []string
 }{
 	{"Apache-2.0", []string{"Apache License", "Version 2.0"}},
 	{"MPL-2.0", []string{"Mozilla Public License", "2.0"}},
-	{"MIT", []string{"Permission is hereby granted, free of charge", "The above copyright notice and this permission notice shall be included"}},
+	{
+		"MIT",
+		[]string{"Permission is hereby granted, free of charge", "The above copyright notice and this permission notice shall be included"},
+	},
 	{"ISC", []string{"Permission to use, copy, modify, and", "distribute this software for any purpose with or without fee"}},
 	{"BSD-3-Clause", []string{"Redistribution and use in source and binary forms", "endorse or promote products derived from"}},
 	{"BSD-2-Clause", []string{"Redistribution and use in source and binary forms", "this list of conditions"}},
@@ -113,7 +118,10 @@ var licences = []struct {
 }
 
 // unlinked are texts beside a module's licence that are of nothing that is linked.
-var unlinked = map[string]string{"LICENSE.docs": "its documents", "LICENSE-LOGO": "a picture", "LICENSE-3RD-PARTY.md": "an account of the texts beside it"}
+var unlinked = map[string]string{
+	"LICENSE.docs": "its documents", "LICENSE-LOGO": "a picture",
+	"LICENSE-3RD-PARTY.md": "an account of the texts beside it",
+}
 
 // licenceOf is that of a text; "": none that is known.
 func licenceOf(text string) string {
@@ -126,7 +134,8 @@ func licenceOf(text string) string {
 	return ""
 }
 
-// TestLicences: each module that is linked has a licence that is known, and docs/licenses.md lists them all. HOSTLER_WRITE=1 writes that page.
+// TestLicences: each module that is linked has a licence that is known, and docs/licenses.md lists
+// them all. HOSTLER_WRITE=1 writes that page.
 func TestLicences(t *testing.T) {
 	info, err := buildinfo.ReadFile(lookIn(plainPath(t), "hostler"))
 	if err != nil {
@@ -143,7 +152,10 @@ func TestLicences(t *testing.T) {
 	for _, m := range info.Deps {
 		found := moduleLicences(t, filepath.Join(strings.TrimSpace(string(cache)), escapedModule(m.Path)+"@"+m.Version))
 		if len(found) == 0 || slices.Contains(found, "") {
-			t.Errorf("%s %s: a licence that is not known: look at it, and add it to the list of this test if it may be linked", m.Path, m.Version)
+			t.Errorf(
+				"%s %s: a licence that is not known: look at it, and add it to the list of this test if it may be linked",
+				m.Path, m.Version,
+			)
 		}
 		fmt.Fprintf(&page, "| %s | %s |\n", m.Path, strings.Join(found, ", "))
 		for _, l := range found {

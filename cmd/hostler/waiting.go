@@ -20,7 +20,8 @@ const (
 	namedUsers = 3           // so many instances are named with each who has some
 )
 
-// errVain says that all that could be given is held aside, so that waiting ends by nobody's release.
+// errVain says that all that could be given is held aside, so that waiting ends by nobody's
+// release.
 var errVain = errors.New("all of it is held aside")
 
 // take acquires. A request that waits says on standard error for what, and is not let wait in vain.
@@ -30,7 +31,10 @@ func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]c
 }
 
 // takeTimed takes by acquire, and also tells how long it was in the queue.
-func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request, acquire func(context.Context, compute.Request) ([]compute.Lease, error)) ([]compute.Lease, time.Duration, error) {
+func (a *app) takeTimed(
+	ctx context.Context, engine engine, req compute.Request,
+	acquire func(context.Context, compute.Request) ([]compute.Lease, error),
+) ([]compute.Lease, time.Duration, error) {
 	req.Owner = a.owner() // who we are to a controller is known by now
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
@@ -49,7 +53,10 @@ func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request,
 	}
 	held := w.held(context.WithoutCancel(ctx))
 	if vain {
-		err = &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%w: %s", errVain, strings.Join(held, ", "))}
+		err = &compute.Error{
+			ID: compute.ID(req.Source), Kind: compute.ErrNoCapacity,
+			Err: fmt.Errorf("%w: %s", errVain, strings.Join(held, ", ")),
+		}
 	}
 	if len(held) > 0 && (errors.Is(err, compute.ErrNoCapacity) || errors.Is(err, compute.ErrTimeout)) {
 		kind := compute.ErrNoCapacity
@@ -95,7 +102,8 @@ func (w *waiting) notify(p compute.Progress) {
 	if !w.start.IsZero() && w.turn.IsZero() {
 		w.turn = time.Now()
 	}
-	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.Quiet && !w.app.compat && term.IsTerminal(w.app.Err) {
+	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.Quiet && !w.app.compat &&
+		term.IsTerminal(w.app.Err) {
 		w.say(text)
 	}
 }
@@ -144,7 +152,8 @@ func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// overdue says once, when the time that a request may wait is over, that what is made for it goes on: that takes as long as it takes.
+// overdue says once, when the time that a request may wait is over, that what is made for it goes
+// on: that takes as long as it takes.
 func (w *waiting) overdue(ctx context.Context) {
 	if w.req.Wait <= 0 || w.app.Quiet || w.app.compat {
 		return
@@ -158,7 +167,10 @@ func (w *waiting) overdue(ctx context.Context) {
 	making := w.making
 	w.mu.Unlock()
 	if text := progressText(making); text != "" {
-		w.say(fmt.Sprintf("%s: the %s for which it may wait are over, and what is made for it goes on: %s", w.req.Source, term.TypedDuration(w.req.Wait), text))
+		w.say(fmt.Sprintf(
+			"%s: the %s for which it may wait are over, and what is made for it goes on: %s", w.req.Source,
+			term.TypedDuration(w.req.Wait), text,
+		))
 	}
 }
 
@@ -199,14 +211,15 @@ func (w *waiting) text(ctx context.Context) string {
 	if len(users) > 0 {
 		text += ": " + strings.Join(users, ", ")
 	}
-	if mine != "" && place.Reason == "" { // else others may end what it waits for: a quota elsewhere, a cluster that is away
+	// else others may end what it waits for: a quota elsewhere, a cluster that is away
+	if mine != "" && place.Reason == "" {
 		text += ": all of them yours, and waiting gives none back; `hostler release " + term.Line(mine) + "` does"
 	}
 	return text
 }
 
-// users says who has what of the source and those below it. mine is one of these by its user's name for it, where the
-// request's own owner has them all and nothing is on its way back; else "".
+// users says who has what of the source and those below it. mine is one of these by its user's name
+// for it, where the request's own owner has them all and nothing is on its way back; else "".
 func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 	names := w.leaves(w.req.Source)
 	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
@@ -269,10 +282,12 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 // special tells whether it asks for more than that there is one.
 func (w *waiting) special() bool {
 	r := w.req
-	return r.Cores > 0 || r.Memory > 0 || r.Disk > 0 || r.GPUs > 0 || r.Image != "" || r.Flavor != "" || r.Location != "" || len(r.UserData) > 0
+	return r.Cores > 0 || r.Memory > 0 || r.Disk > 0 || r.GPUs > 0 || r.Image != "" || r.Flavor != "" ||
+		r.Location != "" || len(r.UserData) > 0
 }
 
-// leaves are the sources that a source's instances are really of: itself, or those below a pool. In a ring of pools there are none.
+// leaves are the sources that a source's instances are really of: itself, or those below a pool. In
+// a ring of pools there are none.
 func (w *waiting) leaves(name string) []string {
 	children := w.children()
 	seen := map[string]bool{}
@@ -317,7 +332,8 @@ func (w *waiting) children() map[string][]string {
 	return out
 }
 
-// held lists the instances of a source whose computers are given that are held aside, and take the place of others.
+// held lists the instances of a source whose computers are given that are held aside, and take the
+// place of others.
 func (w *waiting) held(ctx context.Context) (names []string) {
 	all, err := w.engine.Instances(ctx, compute.InstanceQuery{States: []compute.State{compute.Held}})
 	if err != nil {

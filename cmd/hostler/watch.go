@@ -10,11 +10,13 @@ import (
 )
 
 const (
-	watchEvery  = time.Second      // --watch looks so often, without a controller: the store is a file, and nobody calls
+	// --watch looks so often, without a controller: the store is a file, and nobody calls
+	watchEvery  = time.Second
 	watchRemote = 10 * time.Second // and so often beside what a controller tells by itself
 )
 
-// watchStatus shows the status again whenever it has changed: on a terminal in place of the last one, else below it.
+// watchStatus shows the status again whenever it has changed: on a terminal in place of the last
+// one, else below it.
 func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, query string) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -60,7 +62,8 @@ func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, que
 	}
 }
 
-// changes tells of each change that a controller knows of, until end is called, and how often to look beside that.
+// changes tells of each change that a controller knows of, until end is called, and how often to
+// look beside that.
 func (a *app) changes(ctx context.Context, engine engine) (changed <-chan struct{}, every time.Duration, end func()) {
 	if a.remote == nil {
 		return nil, watchEvery, func() {}
@@ -73,7 +76,8 @@ func (a *app) changes(ctx context.Context, engine engine) (changed <-chan struct
 		if last, err := engine.Events(ctx, compute.EventQuery{Newest: 1}); err == nil && len(last) > 0 {
 			q.After = last[0].ID
 		}
-		_ = a.remote.Watch(ctx, q, func(compute.Event) error { // where it ends early there is the clock
+		// where it ends early there is the clock
+		_ = a.remote.Watch(ctx, q, func(compute.Event) error {
 			select {
 			case bell <- struct{}{}:
 			default:

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestWatchKilled: who watches, while the controller is killed again and again and others work, has every event of the journal once and in order.
+// TestWatchKilled: who watches, while the controller is killed again and again and others work, has
+// every event of the journal once and in order.
 func TestWatchKilled(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
 	if err != nil {
@@ -92,7 +93,8 @@ func TestWatchKilled(t *testing.T) {
 					continue
 				}
 				for _, l := range ls {
-					_ = c.Release(ctx, compute.Who{Lease: l.ID}, compute.ReleaseOptions{}, l.Instance) // or its time ends
+					// or its time ends
+					_ = c.Release(ctx, compute.Who{Lease: l.ID}, compute.ReleaseOptions{}, l.Instance)
 				}
 			}
 		})

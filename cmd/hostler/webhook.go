@@ -40,10 +40,12 @@ one delivery of nothing, and skip gives up what a receiver was not told yet.`,
 		Use: "list", Short: "Show the webhooks, and how far each has come", Args: cobra.NoArgs, Example: "  hostler webhook list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listWebhooks(cmd.Context()) },
 	}, &cobra.Command{
-		Use: "test NAME", Short: "Make one delivery of nothing, and say what came of it", Args: cobra.ExactArgs(1), Example: "  hostler webhook test chat",
-		RunE: func(cmd *cobra.Command, args []string) error { return a.testWebhook(cmd.Context(), args[0]) }, ValidArgsFunction: names,
+		Use: "test NAME", Short: "Make one delivery of nothing, and say what came of it", Args: cobra.ExactArgs(1),
+		Example: "  hostler webhook test chat",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.testWebhook(cmd.Context(), args[0]) }, ValidArgsFunction: names,
 	}, &cobra.Command{
-		Use: "skip NAME", Short: "Give up what it was not told yet, and go on with what happens from now on", Args: cobra.ExactArgs(1), Example: "  hostler webhook skip chat",
+		Use: "skip NAME", Short: "Give up what it was not told yet, and go on with what happens from now on",
+		Args: cobra.ExactArgs(1), Example: "  hostler webhook skip chat",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := a.webhooks(cmd.Context())
 			if err != nil {
@@ -68,7 +70,12 @@ func (a *app) webhooks(ctx context.Context) (server.Webhooks, error) {
 		return nil, err
 	}
 	j := &hookJournal{a.pool, a.store}
-	return &hooked{hooks, j, webhook.New(webhook.Options{Hooks: hooks, Journal: j, Installation: a.store.Installation(), Version: thisVersion().Version, Log: a.Log})}, nil
+	return &hooked{
+		hooks, j,
+		webhook.New(webhook.Options{
+			Hooks: hooks, Journal: j, Installation: a.store.Installation(), Version: thisVersion().Version, Log: a.Log,
+		}),
+	}, nil
 }
 
 func (a *app) listWebhooks(ctx context.Context) error {
@@ -122,14 +129,23 @@ func (a *app) testWebhook(ctx context.Context, name string) error {
 	if a.JSON {
 		err = a.PrintJSON(t)
 	} else if t.Error == "" {
-		err = term.Printf(a.Out, "%s took it with status %d in %s\n", name, t.Status, time.Duration(t.Took*float64(time.Second)).Round(time.Millisecond))
+		err = term.Printf(
+			a.Out, "%s took it with status %d in %s\n", name, t.Status,
+			time.Duration(t.Took*float64(time.Second)).Round(time.Millisecond),
+		)
 	}
 	if t.Error != "" {
 		hint := "is the address right, and does it answer?"
 		if strings.HasPrefix(t.Error, "it answers 40") {
 			hint = "does the receiver have the same secret?"
 		}
-		return errors.Join(err, &compute.Error{ID: compute.ID(name), Kind: compute.ErrFailed, Err: errors.New("the test delivery was not taken: " + t.Error), Hint: hint})
+		return errors.Join(
+			err,
+			&compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrFailed,
+				Err: errors.New("the test delivery was not taken: " + t.Error), Hint: hint,
+			},
+		)
 	}
 	return err
 }

@@ -48,7 +48,10 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			return nil, configError(fmt.Errorf("[%s]: %w", title, err))
 		}
 		if !config.IsReference(h.Secret) {
-			return nil, term.Invalid("secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read", "[%s]: secret: it is to be said where it stands, and not what it is", title)
+			return nil, term.Invalid(
+				"secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read",
+				"[%s]: secret: it is to be said where it stands, and not what it is", title,
+			)
 		}
 		hidden := config.IsReference(h.URL)
 		if hidden {
@@ -56,7 +59,8 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 				return nil, configError(fmt.Errorf("[%s]: url: %w", title, err))
 			}
 		}
-		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources, Projects: h.Projects, Timeout: h.Timeout, Plain: h.Plain, Hidden: hidden,
+		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources,
+			Projects: h.Projects, Timeout: h.Timeout, Plain: h.Plain, Hidden: hidden,
 			Secret: func(ctx context.Context) (string, error) {
 				s, err := config.Secret(ctx, h.Secret)
 				if err == nil && len(s) < 16 {
@@ -133,7 +137,8 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	})
 }
 
-// turn is held by the one process that delivers, where the store does not say which one leads; or by the one that keeps images ready.
+// turn is held by the one process that delivers, where the store does not say which one leads; or
+// by the one that keeps images ready.
 type turn struct {
 	place int64 // a row of places of its own
 
@@ -142,8 +147,9 @@ type turn struct {
 	tried time.Time
 }
 
-// The rows of places of whoever delivers, of whoever keeps images ready on bare metal, and of whoever does what objects of Kubernetes ask for: instances have numbers
-// from 1, and never so many.
+// The rows of places of whoever delivers, of whoever keeps images ready on bare metal, and of
+// whoever does what objects of Kubernetes ask for: instances have numbers from 1, and never so
+// many.
 const (
 	hookPlace     = 0
 	metalPlace    = 1 << 30
@@ -174,7 +180,8 @@ func (t *turn) end() {
 // sender delivers to the hooks of a configuration.
 func (k *controller) sender(now *served, t *turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
-		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(), Version: thisVersion().Version, Log: k.app.Log,
+		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(),
+		Version: thisVersion().Version, Log: k.app.Log,
 		Observe: k.app.meters.told, Guard: now.guard,
 		Leads: func() bool { return k.leadsBy(t) },
 	})

@@ -50,8 +50,8 @@ func (r *hookReceiver) events() []compute.Event {
 	return append([]compute.Event{}, r.got...)
 }
 
-// TestWebhooks kills the controller again and again: what happened meanwhile is told all the same, in order, and nothing twice but what it cannot know
-// was taken.
+// TestWebhooks kills the controller again and again: what happened meanwhile is told all the same,
+// in order, and nothing twice but what it cannot know was taken.
 func TestWebhooks(t *testing.T) {
 	r := &hookReceiver{t: t}
 	srv := httptest.NewServer(r)
@@ -104,7 +104,8 @@ func TestWebhooks(t *testing.T) {
 	}
 	waitFor(t, "its state is kept", func() bool {
 		list := o.run("webhook", "list")
-		return strings.Contains(list, "good") && strings.Contains(list, "dead") && strings.Contains(list, "not taken for") && !strings.Contains(list, "hidden")
+		return strings.Contains(list, "good") && strings.Contains(list, "dead") &&
+			strings.Contains(list, "not taken for") && !strings.Contains(list, "hidden")
 	})
 	if out := o.run("webhook", "test", "good"); !strings.Contains(out, "took it with status 200") {
 		t.Error(out)
@@ -148,7 +149,8 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
-// count is how many events there are, those that came twice once; out of order they count for nothing.
+// count is how many events there are, those that came twice once; out of order they count for
+// nothing.
 func count(all []compute.Event) int {
 	n, last := 0, int64(0)
 	for _, e := range all {

@@ -7,9 +7,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// who is on whose behalf something is done with the named instances or leases: the user's. In a hook, and in what run started, HOSTLER_LEASE is the
-// token of a lease on HOSTLER_INSTANCE; it is presented where that is what all the names mean, and nowhere else. Without an engine a name is taken
-// for an instance's.
+// who is on whose behalf something is done with the named instances or leases: the user's. In a
+// hook, and in what run started, HOSTLER_LEASE is the token of a lease on HOSTLER_INSTANCE; it is
+// presented where that is what all the names mean, and nowhere else. Without an engine a name is
+// taken for an instance's.
 func (a *app) who(ctx context.Context, engine engine, names ...string) compute.Who {
 	who := compute.Who{Owner: a.owner()}
 	token := os.Getenv("HOSTLER_LEASE")
@@ -26,7 +27,8 @@ func (a *app) who(ctx context.Context, engine engine, names ...string) compute.W
 	return who
 }
 
-// means reports whether a name means an instance that a token is of, a pool's in front of it, or what is behind it.
+// means reports whether a name means an instance that a token is of, a pool's in front of it, or
+// what is behind it.
 func means(ctx context.Context, engine engine, name string, own compute.ID, token string) bool {
 	i, l, err := engine.Resolve(ctx, name)
 	if err == nil && l != nil && l.Share != nil && name != string(i.ID) {

@@ -20,17 +20,21 @@ import (
 	"github.com/hostler-project/hostler/provider/guard"
 )
 
-// definition is what is kept with a source's instances, so that they can still be cleaned and discarded when the configuration is gone.
+// definition is what is kept with a source's instances, so that they can still be cleaned and
+// discarded when the configuration is gone.
 type definition struct {
-	Settings    map[string]string `json:"settings,omitempty"` // references to secrets, never secrets
-	Hooks       map[string]string `json:"hooks,omitempty"`    // directories by event
+	// references to secrets, never secrets
+	Settings    map[string]string `json:"settings,omitempty"`
+	Hooks       map[string]string `json:"hooks,omitempty"` // directories by event
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
 	OnFailure   string            `json:"on_failure,omitempty"`
 	ConfirmDead time.Duration     `json:"auto_confirm_dead,omitempty"`
 	Bundles     []string          `json:"bundles,omitempty"`
 	Image       string            `json:"image,omitempty"` // the source's own
-	Build       bool              `json:"build,omitempty"` // instances are made from an image with the bundles on it
-	Tree        string            `json:"tree,omitempty"`  // the root that the hooks came with, where that has to be trusted
+	// instances are made from an image with the bundles on it
+	Build bool `json:"build,omitempty"`
+	// the root that the hooks came with, where that has to be trusted
+	Tree string `json:"tree,omitempty"`
 }
 
 // embedded joins store, sources, providers and hooks to the lease engine, once.
@@ -61,7 +65,8 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.closers = append(a.closers, ends.close)
 	a.open = a.opener(cfg, state, ends)
 	opt := pool.Options{
-		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID, Log: a.Log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID,
+		Log: a.Log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Uptime: uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
@@ -74,7 +79,8 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	case a.serving:
 		opt.Later, opt.Left = slowIn(cfg), a.bell.ring
 		opt.Gone = func(name, place string) bool {
-			c, several := a.store.(common) // where there are, those that do not direct may read other files, or older ones
+			// where there are, those that do not direct may read other files, or older ones
+			c, several := a.store.(common)
 			return (!several || c.Leads()) && cfg.Lacks(name, place)
 		}
 	case !a.now:
@@ -98,9 +104,12 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Place(), Err: configError(s.Err),
-		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
-		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
+		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses,
+		Share: s.Share, Children: s.Sources,
+		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL),
+		MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
+		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor,
+		Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 		Ahead:  s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
 		Tally:  s.Type == ironicWord, // docs/director-metal.md
 		Policy: policyOf(s),
@@ -115,7 +124,10 @@ func engineSource(s *config.Source) pool.Source {
 		}
 	}
 	slices.Sort(out.Hooks)
-	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), Bundles: s.Bundles, Image: out.Image, Build: s.Build}
+	def := definition{
+		Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure,
+		ConfirmDead: orZero(s.ConfirmDead), Bundles: s.Bundles, Image: out.Image, Build: s.Build,
+	}
 	if s.Tree {
 		def.Tree = s.Root
 	}
@@ -123,7 +135,8 @@ func engineSource(s *config.Source) pool.Source {
 	return out
 }
 
-// declaredSize is the size that a source's instances have by its configuration, of the types that tell the same of each when it is there.
+// declaredSize is the size that a source's instances have by its configuration, of the types that
+// tell the same of each when it is there.
 func declaredSize(s *config.Source) (a compute.Amount) {
 	if !slices.Contains([]string{"fake", "vm"}, s.Type) {
 		return a
@@ -131,7 +144,8 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 	if n, err := strconv.ParseFloat(s.Settings["cores"], 64); err == nil {
 		a.Cores = n
 	}
-	a.Memory, _ = config.ParseSize(s.Settings["memory"]) // what is wrong with it is said when it is opened
+	// what is wrong with it is said when it is opened
+	a.Memory, _ = config.ParseSize(s.Settings["memory"])
 	if a.Check() != nil {
 		return compute.Amount{}
 	}
@@ -141,9 +155,11 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 // policyOf is what requests may choose of a source.
 func policyOf(s *config.Source) policy.Source {
 	k, known := kinds()[s.Type]
-	out := policy.Source{Limits: s.Limits, Binds: k.binds, NoGPUs: k.here, Grows: k.grows || !known} // nobody knows what another program does with a size
+	// nobody knows what another program does with a size
+	out := policy.Source{Limits: s.Limits, Binds: k.binds, NoGPUs: k.here, Grows: k.grows || !known}
 	if out.Grows || out.Binds {
-		out.Has.Cores, _ = strconv.ParseFloat(s.Settings["cores"], 64) // what is wrong with it is said when it is opened
+		// what is wrong with it is said when it is opened
+		out.Has.Cores, _ = strconv.ParseFloat(s.Settings["cores"], 64)
 		out.Has.Memory, _ = config.ParseSize(s.Settings["memory"])
 		out.Has.Disk, _ = config.ParseSize(s.Settings["disk"])
 	}
@@ -233,7 +249,8 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 			p = &prebuilt{Provider: p, build: &building{app: a, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}
 		o := guard.Options{Source: name, Log: a.Log, Observe: a.meters.provider(name)}
-		if s, err := cfg.Source(name); err == nil { // not of the definition: it says nothing of what is made
+		// not of the definition: it says nothing of what is made
+		if s, err := cfg.Source(name); err == nil {
 			o.Creates = s.Parallel
 		}
 		return guard.New(p, o), nil
@@ -252,7 +269,8 @@ func position(cfg *config.Config, name, typ string) func(string) (string, int) {
 	return nil
 }
 
-// slowIn says which sources' leftovers are the keeper's work, or are done behind a controller's back: those that take long.
+// slowIn says which sources' leftovers are the keeper's work, or are done behind a controller's
+// back: those that take long.
 func slowIn(cfg *config.Config) func(name, typ string) bool {
 	return func(name, typ string) bool {
 		k, known := kinds()[typ]
@@ -263,11 +281,13 @@ func slowIn(cfg *config.Config) func(name, typ string) bool {
 	}
 }
 
-// dueTime is how long a command that only shows something does what is due before it leaves the rest to the keeper.
+// dueTime is how long a command that only shows something does what is due before it leaves the
+// rest to the keeper.
 const dueTime = 2 * time.Second
 
-// due does what is due for sources before they are shown or used: ended leases, half-made and unclean instances. What goes wrong there is
-// recorded, and shown by status and events; here it is no reason to fail.
+// due does what is due for sources before they are shown or used: ended leases, half-made and
+// unclean instances. What goes wrong there is recorded, and shown by status and events; here it is
+// no reason to fail.
 func (a *app) due(ctx context.Context, names ...string) {
 	if _, err := a.engine(ctx); err != nil {
 		return

@@ -11,11 +11,12 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// noTree is what want.start says where no working tree is to be shown: a copy of it goes along, or it is mounted.
+// noTree is what want.start says where no working tree is to be shown: a copy of it goes along, or
+// it is mounted.
 const noTree = "-"
 
-// showTree has a sandbox of this machine's own root show the working tree that the command starts in: without, nothing of it would be there. start is
-// relative to the current directory.
+// showTree has a sandbox of this machine's own root show the working tree that the command starts
+// in: without, nothing of it would be there. start is relative to the current directory.
 func (a *app) showTree(req *compute.Request, start string) {
 	if req.Image != "" || start == noTree || !a.here() {
 		return
@@ -34,11 +35,14 @@ func (a *app) showTree(req *compute.Request, start string) {
 	}
 }
 
-// hostRooted reports whether all computers of a source are sandboxes of this machine's own root, and what each of them shows by its own keys.
+// hostRooted reports whether all computers of a source are sandboxes of this machine's own root,
+// and what each of them shows by its own keys.
 func (a *app) hostRooted(name string) (shown []string, ok bool) {
 	if a.remote != nil {
 		s, ok := a.remoteSource(name)
-		if cfg, err := a.configuration(); err == nil { // a controller of this machine that reads other files shows other places: then a ready one lacks the tree
+		// a controller of this machine that reads other files shows other places: then a ready one
+		// lacks the tree
+		if cfg, err := a.configuration(); err == nil {
 			if own, err := cfg.Source(name); err == nil {
 				shown = shownBy(own)
 			}

@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// written is a stream of ours that what a command writes goes to. It remembers how writing there failed: the connection only stops reading then, as for a
-// reader who has gone.
+// written is a stream of ours that what a command writes goes to. It remembers how writing there
+// failed: the connection only stops reading then, as for a reader who has gone.
 type written struct {
 	to   io.Writer
 	also io.Writer // the record, which never fails; nil: none
@@ -35,7 +35,8 @@ func (w *written) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// lost says what the command wrote and nobody got; nil: nothing. That a reader has gone is his own choice.
+// lost says what the command wrote and nobody got; nil: nothing. That a reader has gone is his own
+// choice.
 func (w *written) lost() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,5 +48,8 @@ func (w *written) lost() error {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("what the command wrote to " + w.name + " is lost from some point on: " + err.Error())}
+	return &compute.Error{
+		Kind: compute.ErrFailed,
+		Err:  errors.New("what the command wrote to " + w.name + " is lost from some point on: " + err.Error()),
+	}
 }

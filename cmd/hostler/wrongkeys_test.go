@@ -12,20 +12,41 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
-// TestWrongKeys: what the providers' own options refuse is known where a configuration is looked at, with file and line, without anything being opened.
+// TestWrongKeys: what the providers' own options refuse is known where a configuration is looked
+// at, with file and line, without anything being opened.
 func TestWrongKeys(t *testing.T) {
-	table := map[string][]string{ // each the one line that is wrong, of a file that is good otherwise
-		"chroot":     {"layer = both", "base = here"},
-		"container":  {"pull = sometimes", "network = a/b", "env = novalue", "mounts = x", "ports = x", "ulimits = x", "memory = 1K", "cores = -1"},
-		"ec2":        {"spot = maybe", "type-match = (", "flavor-sets = (", "prices = dear", "tags = aws:x=y", "max-price = 1", "endpoint = x", "cores = -1", "ssh-port = 99999", "user = a b"},
-		"fake":       {"fail-create = often", "boot = -1s", "capacity = -1", "run = away", "state = gas"},
-		"ironic":     {"host-key = none", "rate-limit = -1", "deploy-timeout = -1s", "user-data = x", "properties = ~", "capabilities = ~"},
-		"kubernetes": {"volumes = foo:bar", "tolerations = a b", "env = novalue", "labels = x", "annotations = x", "node-selector = x", "kind = cow", "warm = 1", "warm-pool = x", "cores = -1", "kubeconfig = x", "template = x", "egress = x", "namespace = A"},
-		"openstack":  {"host-key = none", "stop = go", "flavor-order = x", "floating-ip-pool = x", "identity-file = x", "user-data = x", "metadata = x", "flavor-sets = (", "flavor-regex = (", "disk = -1"},
-		"sandbox":    {"upper = lower", "network = web", "image = ./x", "cores = -1", "memory = 1K", "disk = 1K", "pids = 3", "mounts = x", "tree = x", "ports = x"},
-		"ssh":        {"hosts = -x", "hosts = a, a"},
-		"vm":         {"image = ./x", "kernel = x", "initrd = /x", "machine = q36", "accel = full", "network = none of it", "ports = x", "agent = smith", "cores = -1", "memory = 1M", "disk = -1", "io = 1K", "iops = 1", "user = a b"},
-		"local":      nil, // it has no keys
+	// each the one line that is wrong, of a file that is good otherwise
+	table := map[string][]string{
+		"chroot": {"layer = both", "base = here"},
+		"container": {
+			"pull = sometimes", "network = a/b", "env = novalue", "mounts = x", "ports = x", "ulimits = x",
+			"memory = 1K", "cores = -1",
+		},
+		"ec2": {
+			"spot = maybe", "type-match = (", "flavor-sets = (", "prices = dear", "tags = aws:x=y", "max-price = 1",
+			"endpoint = x", "cores = -1", "ssh-port = 99999", "user = a b",
+		},
+		"fake":   {"fail-create = often", "boot = -1s", "capacity = -1", "run = away", "state = gas"},
+		"ironic": {"host-key = none", "rate-limit = -1", "deploy-timeout = -1s", "user-data = x", "properties = ~", "capabilities = ~"},
+		"kubernetes": {
+			"volumes = foo:bar", "tolerations = a b", "env = novalue", "labels = x", "annotations = x",
+			"node-selector = x", "kind = cow", "warm = 1", "warm-pool = x", "cores = -1", "kubeconfig = x",
+			"template = x", "egress = x", "namespace = A",
+		},
+		"openstack": {
+			"host-key = none", "stop = go", "flavor-order = x", "floating-ip-pool = x", "identity-file = x",
+			"user-data = x", "metadata = x", "flavor-sets = (", "flavor-regex = (", "disk = -1",
+		},
+		"sandbox": {
+			"upper = lower", "network = web", "image = ./x", "cores = -1", "memory = 1K", "disk = 1K", "pids = 3",
+			"mounts = x", "tree = x", "ports = x",
+		},
+		"ssh": {"hosts = -x", "hosts = a, a"},
+		"vm": {
+			"image = ./x", "kernel = x", "initrd = /x", "machine = q36", "accel = full", "network = none of it",
+			"ports = x", "agent = smith", "cores = -1", "memory = 1M", "disk = -1", "io = 1K", "iops = 1", "user = a b",
+		},
+		"local": nil, // it has no keys
 	}
 	for typ := range kinds() {
 		wrong, known := table[typ]
@@ -63,9 +84,11 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-// TestWrongKeyReload: a source that a reload finds with such a key, or with one that names what is not there, goes on as it was.
+// TestWrongKeyReload: a source that a reload finds with such a key, or with one that names what is
+// not there, goes on as it was.
 func TestWrongKeyReload(t *testing.T) {
-	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "later")) // which is not there yet, and no reason to refuse a context of it
+	// which is not there yet, and no reason to refuse a context of it
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "later"))
 	for _, line := range []string{"volumes = foo:bar", "template = /no/such/file", "kubeconfig = KUBECONFIG"} {
 		dir := t.TempDir()
 		if config := filepath.Join(dir, "config"); strings.HasPrefix(line, "kubeconfig") {
@@ -91,8 +114,12 @@ func TestWrongKeyReload(t *testing.T) {
 		faults := faultsOf(now)
 		keepGood(was, now, faults)
 		s, err := now.Source("pods")
-		if err != nil || s.Settings[key] != "" || len(faults) != 1 || !faults[0].kept || !strings.Contains(faults[0].err().Error(), file+":4: ") {
-			t.Errorf("after a reload with %s: %v, %v, faults %v; want the source as it was, and the fault with file and line", line, s.Settings, err, faults)
+		if err != nil || s.Settings[key] != "" || len(faults) != 1 || !faults[0].kept ||
+			!strings.Contains(faults[0].err().Error(), file+":4: ") {
+			t.Errorf(
+				"after a reload with %s: %v, %v, faults %v; want the source as it was, and the fault with file and line",
+				line, s.Settings, err, faults,
+			)
 		}
 	}
 }

@@ -26,21 +26,31 @@ const patience = 3 * time.Minute
 
 // ConnOptions tell the suite about a kind of connection.
 type ConnOptions struct {
-	New   func(t *testing.T) compute.Conn // opens a new connection, always to the same computer; it may t.Skip. The suite closes it
-	Dir   string                          // a directory there that exists and is writable; the suite works in one of its own below it
-	Owner bool                            // what is put belongs to whom the stream says; else to whom commands run as
-	Shell bool                            // empty Args start a shell that reads commands from its input
-	// What a command has started is known there by a mark in its environment alone: it stays when the command ends by itself, and when the command is ended
-	// one is not found that has emptied its environment and left the session. Else all end with the command, whatever they do.
+	// opens a new connection, always to the same computer; it may t.Skip. The suite closes it
+	New func(t *testing.T) compute.Conn
+	// a directory there that exists and is writable; the suite works in one of its own below it
+	Dir string
+	// what is put belongs to whom the stream says; else to whom commands run as
+	Owner bool
+	// empty Args start a shell that reads commands from its input
+	Shell bool
+	// What a command has started is known there by a mark in its environment alone: it stays when
+	// the command ends by itself, and when the command is ended one is not found that has emptied
+	// its environment and left the session. Else all end with the command, whatever they do.
 	Marked bool
 
-	Huge int64             // bytes of what is to be long; 0: muchData. Less where each byte is dear and the rest of the way is another's, that has the whole test
+	// bytes of what is to be long; 0: muchData. Less where each byte is dear and the rest of the
+	// way is another's, that has the whole test
+	Huge int64
 	Skip map[string]string // cases of abilities that this kind lacks, and why
-	Late []string          // functions of a library whose goroutines end by themselves, later than we do; looked for as the one that was called last
+	// functions of a library whose goroutines end by themselves, later than we do; looked for as
+	// the one that was called last
+	Late []string
 }
 
-// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, ln,
-// stty and du; for what becomes of descendants also /proc, setsid, env and mv.
+// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill,
+// sleep, test, head, wc, mkdir, rm, ln, stty and du; for what becomes of descendants also /proc,
+// setsid, env and mv.
 func Conn(t *testing.T, opt ConnOptions) {
 	cases := slices.Concat(runCases, streamCases, stopCases, kinCases, terminalCases, fileCases, escapeCases, netCases, endCases)
 	for name := range opt.Skip {
@@ -94,7 +104,8 @@ func (t *connTest) ctx() context.Context {
 	return ctx
 }
 
-// scratch returns the case's own directory on the computer, made at the first call and removed at the end.
+// scratch returns the case's own directory on the computer, made at the first call and removed at
+// the end.
 func (t *connTest) scratch() string {
 	t.Helper()
 	if t.dir != "" {
@@ -230,8 +241,9 @@ func endless(t *connTest) io.Reader {
 	return r
 }
 
-// heed lets the programs that the cases start get the signals that this process was started without, as under nohup or in the background of a
-// script: a program inherits what is ignored, and a shell cannot even trap it then. What is caught here is as usual there.
+// heed lets the programs that the cases start get the signals that this process was started
+// without, as under nohup or in the background of a script: a program inherits what is ignored, and
+// a shell cannot even trap it then. What is caught here is as usual there.
 func heed(t *testing.T) {
 	c := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {

@@ -63,7 +63,8 @@ func (t *connTest) put(dir string, files ...file) {
 	}
 }
 
-// get fetches name and returns its entries by name; the names of directories without a slash at the end.
+// get fetches name and returns its entries by name; the names of directories without a slash at the
+// end.
 func (t *connTest) get(name string) map[string]file {
 	t.Helper()
 	var b bytes.Buffer
@@ -116,10 +117,15 @@ var fileCases = []connCase{
 		t.same("an empty file", t.get(path.Join(dir, "empty"))["empty"].body, "")
 	}},
 	{"PutGetTree", func(t *connTest) {
-		t.put(t.scratch(), file{name: "tree/", kind: tar.TypeDir, mode: 0o755}, file{name: "tree/a", body: "A"}, file{name: "tree/empty/", kind: tar.TypeDir, mode: 0o755},
+		t.put(t.scratch(), file{name: "tree/", kind: tar.TypeDir, mode: 0o755}, file{name: "tree/a", body: "A"}, file{
+			name: "tree/empty/", kind: tar.TypeDir, mode: 0o755,
+		},
 			file{name: "tree/sub/deep/b", body: "B"}, file{name: "tree/.hidden", body: "H"})
 		got := t.get(path.Join(t.scratch(), "tree"))
-		t.same("names", names(got), []string{"tree", "tree/.hidden", "tree/a", "tree/empty", "tree/sub", "tree/sub/deep", "tree/sub/deep/b"})
+		t.same(
+			"names", names(got),
+			[]string{"tree", "tree/.hidden", "tree/a", "tree/empty", "tree/sub", "tree/sub/deep", "tree/sub/deep/b"},
+		)
 		t.same("a file", got["tree/sub/deep/b"].body, "B")
 		t.put(t.scratch(), file{name: "tree/", kind: tar.TypeDir, mode: 0o755}, file{name: "tree/a", body: "A2"})
 		again := t.get(path.Join(t.scratch(), "tree"))
@@ -131,7 +137,10 @@ var fileCases = []connCase{
 		for _, m := range []int64{0o400, 0o444, 0o600, 0o644, 0o666, 0o700, 0o755, 0o777} {
 			files = append(files, file{name: fmt.Sprintf("m/f%o", m), mode: m})
 		}
-		files = append(files, file{name: "m/closed/", kind: tar.TypeDir, mode: 0o500}, file{name: "m/closed/in", body: "x"}, file{name: "m/open/", kind: tar.TypeDir, mode: 0o777})
+		files = append(
+			files, file{name: "m/closed/", kind: tar.TypeDir, mode: 0o500}, file{name: "m/closed/in", body: "x"},
+			file{name: "m/open/", kind: tar.TypeDir, mode: 0o777},
+		)
 		t.put(t.scratch(), files...)
 		got := t.get(path.Join(t.scratch(), "m"))
 		for _, f := range files {
@@ -150,7 +159,10 @@ var fileCases = []connCase{
 		const other = 12345
 		files := []file{{name: "s/", kind: tar.TypeDir, mode: 0o1777}}
 		for name, mode := range map[string]int64{"setuid": 0o4755, "setgid": 0o2755, "both": 0o6755, "all": 0o7711} {
-			files = append(files, file{name: "s/" + name, mode: mode, owner: other}, file{name: "s/" + name + "-dir/", kind: tar.TypeDir, mode: mode, owner: other})
+			files = append(
+				files, file{name: "s/" + name, mode: mode, owner: other},
+				file{name: "s/" + name + "-dir/", kind: tar.TypeDir, mode: mode, owner: other},
+			)
 		}
 		t.put(t.scratch(), files...)
 		got := t.get(path.Join(t.scratch(), "s"))
@@ -183,7 +195,9 @@ var fileCases = []connCase{
 	}},
 	{"Times", func(t *connTest) {
 		old := time.Unix(86_400, 0)
-		t.put(t.scratch(), file{name: "t/", kind: tar.TypeDir, mode: 0o755, time: whole}, file{name: "t/f", time: old}, file{name: "t/d/", kind: tar.TypeDir, mode: 0o755, time: old},
+		t.put(t.scratch(), file{
+			name: "t/", kind: tar.TypeDir, mode: 0o755, time: whole,
+		}, file{name: "t/f", time: old}, file{name: "t/d/", kind: tar.TypeDir, mode: 0o755, time: old},
 			file{name: "t/d/f", time: whole})
 		got := t.get(path.Join(t.scratch(), "t"))
 		for name, want := range map[string]time.Time{"t": whole, "t/f": old, "t/d": old, "t/d/f": whole} {
@@ -199,7 +213,10 @@ var fileCases = []connCase{
 		}
 	}},
 	{"SymbolicLinks", func(t *connTest) {
-		links := map[string]string{"l/good": "target", "l/bad": "no/such", "l/abs": "/etc/passwd", "l/up": "../../..", "l/odd": "a b\n'\"\xff", "l/dir": "sub"}
+		links := map[string]string{
+			"l/good": "target", "l/bad": "no/such", "l/abs": "/etc/passwd", "l/up": "../../..", "l/odd": "a b\n'\"\xff",
+			"l/dir": "sub",
+		}
 		files := []file{{name: "l/target", body: "T"}, {name: "l/sub/", kind: tar.TypeDir, mode: 0o755}}
 		for n, target := range links {
 			files = append(files, file{name: n, kind: tar.TypeSymlink, mode: 0o777, target: target})
@@ -213,11 +230,19 @@ var fileCases = []connCase{
 		}
 		t.same("through a link", t.must("cat", path.Join(t.scratch(), "l/good")), "T")
 		alone := t.get(path.Join(t.scratch(), "l/good"))
-		t.same("a link alone is not followed", []any{len(alone), alone["good"].kind, alone["good"].target}, []any{1, byte(tar.TypeSymlink), "target"})
-		t.put(t.scratch(), file{name: "l/good", body: "now a file"}, file{name: "l/target", kind: tar.TypeSymlink, mode: 0o777, target: "good"})
+		t.same(
+			"a link alone is not followed", []any{len(alone), alone["good"].kind, alone["good"].target},
+			[]any{1, byte(tar.TypeSymlink), "target"},
+		)
+		t.put(
+			t.scratch(), file{name: "l/good", body: "now a file"},
+			file{name: "l/target", kind: tar.TypeSymlink, mode: 0o777, target: "good"},
+		)
 		t.same("a link replaced, not written through", t.must("cat", path.Join(t.scratch(), "l/target")), "now a file")
 	}},
-	{"KeepsSpecialFiles", func(t *connTest) { // devices, named pipes and sockets are known by their names: a file in their place would do harm
+	// devices, named pipes and sockets are known by their names: a file in their place would do
+	// harm
+	{"KeepsSpecialFiles", func(t *connTest) {
 		makes := map[string]string{
 			"named pipe": `mkfifo "$1" 2>/dev/null || mknod "$1" p`,
 			"device":     `mknod "$1" c 1 3 2>/dev/null || exit 3`, // for root alone
@@ -239,12 +264,16 @@ var fileCases = []connCase{
 					continue
 				}
 			}
-			t.must("ln", name, path.Join(t.scratch(), "y-"+word)) // by which it is told from another that took its place
+			// by which it is told from another that took its place
+			t.must("ln", name, path.Join(t.scratch(), "y-"+word))
 			for kind, f := range map[string]file{
 				"file": {body: "x"}, "big file": {body: strings.Repeat("x", 1<<20)}, "link": {kind: tar.TypeSymlink, target: "other"},
 			} {
 				f.name = path.Base(name)
-				err := t.conn.Put(t.ctx(), t.scratch(), bytes.NewReader(archive(file{name: "other", body: "o"}, f, file{name: "after " + word + kind, body: "A"})))
+				err := t.conn.Put(
+					t.ctx(), t.scratch(),
+					bytes.NewReader(archive(file{name: "other", body: "o"}, f, file{name: "after " + word + kind, body: "A"})),
+				)
 				if err == nil || !strings.Contains(err.Error(), f.name+": is a "+what) {
 					t.Errorf("a %s onto a %s: got %v", kind, what, err)
 				}
@@ -255,7 +284,10 @@ var fileCases = []connCase{
 		t.same("what is left over", t.sh(`cd "$1"; for f in .[!.]*; do test -e "$f" && echo "$f"; done; :`, t.scratch()), "")
 	}},
 	{"HardLinks", func(t *connTest) {
-		t.put(t.scratch(), file{name: "h/a", body: "first"}, file{name: "h/b", kind: tar.TypeLink, target: "h/a"}, file{name: "h/c", body: "apart"})
+		t.put(
+			t.scratch(), file{name: "h/a", body: "first"}, file{name: "h/b", kind: tar.TypeLink, target: "h/a"},
+			file{name: "h/c", body: "apart"},
+		)
 		t.sh(`cd "$1" && echo more >> a`, path.Join(t.scratch(), "h"))
 		t.same("the other name", t.must("cat", path.Join(t.scratch(), "h/b")), "firstmore\n")
 		got := t.get(path.Join(t.scratch(), "h"))
@@ -271,7 +303,8 @@ var fileCases = []connCase{
 	}},
 	{"OddNames", func(t *connTest) {
 		odd := []string{
-			"a b", "'", `"`, "new\nline", "\xff\xfe", "ünï", "-rf", "--help", "*", "$HOME", "`x`", "a\\b", "tab\t", "end ", " begin", "#", "~", strings.Repeat("n", 255),
+			"a b", "'", `"`, "new\nline", "\xff\xfe", "ünï", "-rf", "--help", "*", "$HOME", "`x`", "a\\b", "tab\t",
+			"end ", " begin", "#", "~", strings.Repeat("n", 255),
 			strings.Repeat("ü", 127), "c:d", "..x", "...", "x=y", "%s", "{a,b}", "!", "CON",
 		}
 		var files []file
@@ -325,7 +358,8 @@ var fileCases = []connCase{
 			t.Errorf("it takes %q KiB", kib)
 		}
 		back := newMeter()
-		back1, back2 := io.Pipe() // not pr and pw again: Put may return before the writer above has closed its own
+		// not pr and pw again: Put may return before the writer above has closed its own
+		back1, back2 := io.Pipe()
 		go func() { _ = back2.CloseWithError(t.conn.Get(t.ctx(), name, back2)) }()
 		r := tar.NewReader(back1)
 		h, err := r.Next()

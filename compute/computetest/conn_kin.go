@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// kinScript starts descendants of every kind, none of which heeds a polite signal, says "ready" when all have written to a file in $1 who they are, and does $2.
+// kinScript starts descendants of every kind, none of which heeds a polite signal, says "ready"
+// when all have written to a file in $1 who they are, and does $2.
 const kinScript = `d=$1; me='read -r l </proc/$$/stat; echo "$l" >"$0/.$1"; mv "$0/.$1" "$0/$1"; trap "" INT TERM HUP; while :; do ` + nap + `; done'
 sh -c "$me" "$d" child </dev/null >/dev/null 2>&1 &
 setsid sh -c "$me" "$d" session </dev/null >/dev/null 2>&1 &
@@ -22,7 +23,8 @@ for f in child session daemon grandchild bare hidden; do until [ -s "$d/$f" ]; d
 echo ready
 eval "$2"`
 
-// kinLook prints which of those that kinScript started are there; with a word for $2 it kills them. A number that is another process's now is none of them.
+// kinLook prints which of those that kinScript started are there; with a word for $2 it kills them.
+// A number that is another process's now is none of them.
 const kinLook = `now(){ l=${1##*) }; set -- $l; s=$1; shift 19; t=$1; }
 for f in "$1"/*; do read -r was <"$f" || continue
 p=${was%% *}; now "$was"; then=$t; is=; { read -r is <"/proc/$p/stat"; } 2>/dev/null; [ -n "$is" ] || continue
@@ -82,10 +84,13 @@ var kinCases = []connCase{
 	}},
 }
 
-// family starts a command with descendants of every kind that does what then says, and returns when they are there.
+// family starts a command with descendants of every kind that does what then says, and returns when
+// they are there.
 func (t *connTest) family(ctx context.Context, cmd compute.Command, then string) (dir string, r *running) {
 	t.Helper()
-	if t.run(compute.Command{Args: []string{"sh", "-c", "test -r /proc/self/stat && command -v setsid && command -v env"}}).exit != (compute.Exit{}) {
+	if t.run(compute.Command{Args: []string{
+		"sh", "-c", "test -r /proc/self/stat && command -v setsid && command -v env",
+	}}).exit != (compute.Exit{}) {
 		t.Skip("Descendants: the computer has no /proc, setsid or env to see them with")
 	}
 	dir = strings.TrimSpace(t.sh(`i=1; while ! mkdir "$1/kin$i" 2>/dev/null; do i=$((i+1)); done; echo "$1/kin$i"`, t.scratch()))

@@ -12,8 +12,10 @@ import (
 
 // oddWords are arguments that something on the way might want to take apart, expand or lose.
 var oddWords = []string{
-	"", " ", "a b", "  two  spaces  ", "'", `"`, `'"'"'`, "`echo x`", "$HOME", "${HOME}", "$(echo x)", "*", "?", "[a-z]", "~", "~root", "#", "!", "!!",
-	"a;b", "a&b", "a|b", "<a", ">b", "\\", "\\\\", "\\n", "a\nb", "\n", "\t", "\r", "\r\n", "-", "--", "-n", "-e", "--help", "-x=y", "a=b", "{a,b}", "%s",
+	"", " ", "a b", "  two  spaces  ", "'", `"`, `'"'"'`, "`echo x`", "$HOME", "${HOME}", "$(echo x)", "*", "?", "[a-z]",
+	"~", "~root", "#", "!", "!!",
+	"a;b", "a&b", "a|b", "<a", ">b", "\\", "\\\\", "\\n", "a\nb", "\n", "\t", "\r", "\r\n", "-", "--", "-n", "-e",
+	"--help", "-x=y", "a=b", "{a,b}", "%s",
 	"%", "^", "(", ")", "ünïcödé", "日本", "\xff\xfe", "a\x01b\x7f", "\x1b[0m", "end\\", strings.Repeat("long ", 4000),
 }
 
@@ -73,7 +75,8 @@ var runCases = []connCase{
 	{"Arguments", func(t *connTest) {
 		out := t.must(append([]string{"printf", `%s\000`}, oddWords...)...)
 		t.same("the words", strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), oddWords)
-		for _, w := range oddWords { // and each as the last, as the first after the script, and alone
+		// and each as the last, as the first after the script, and alone
+		for _, w := range oddWords {
 			if out := t.must("sh", "-c", `printf '%s|%s' "$1" "$#"`, "sh", w); out != w+"|1" {
 				t.Errorf("word %q arrived as %q", w, out)
 			}

@@ -47,11 +47,13 @@ var stopCases = []connCase{
 	{"CancelTerminal", func(t *connTest) {
 		cancelled(t, &compute.Size{Rows: 24, Cols: 80}, "")
 	}},
-	{"CancelSession", func(t *connTest) { // a shell with job control sorts its children into groups of their own
+	// a shell with job control sorts its children into groups of their own
+	{"CancelSession", func(t *connTest) {
 		cancelled(t, &compute.Size{Rows: 24, Cols: 80}, "set -m; ")
 	}},
 	{"Deadline", func(t *connTest) {
-		for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 30 * time.Second} { // until the command has started before it ends
+		// until the command has started before it ends
+		for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 30 * time.Second} {
 			ctx, cancel := context.WithTimeout(context.Background(), limit)
 			r := t.background(ctx, compute.Command{Args: []string{"sh", "-c", "echo ready; exec sleep 300"}, Stdin: endless(t)})
 			_, err := r.end()
@@ -69,18 +71,25 @@ var stopCases = []connCase{
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		file := path.Join(t.scratch(), "file")
-		if _, err := t.conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `echo > "$1"`, "sh", file}}); !errors.Is(err, context.Canceled) {
+		if _, err := t.conn.Run(
+			ctx, &compute.Command{Args: []string{"sh", "-c", `echo > "$1"`, "sh", file}},
+		); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want the context's error", err)
 		}
 	}},
 }
 
-// cancelled checks that the end of the context ends what the command started: a command, its child and its child's child that each refuse to
-// end politely and write to a file of their own. The shell that starts them begins with setup.
+// cancelled checks that the end of the context ends what the command started: a command, its child
+// and its child's child that each refuse to end politely and write to a file of their own. The
+// shell that starts them begins with setup.
 func cancelled(t *connTest, tty *compute.Size, setup string) {
 	dir := t.scratch()
-	const beat = `trap "" INT TERM HUP; while echo x >> "$1"; do ` + nap + `; done` // ends, if nothing else ends it, with its directory
-	script := setup + fmt.Sprintf(`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`, beat, beat)
+	// ends, if nothing else ends it, with its directory
+	const beat = `trap "" INT TERM HUP; while echo x >> "$1"; do ` + nap + `; done`
+	script := setup + fmt.Sprintf(
+		`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`,
+		beat, beat,
+	)
 	ctx, cancel := context.WithCancel(t.ctx())
 	defer cancel()
 	r := t.background(ctx, compute.Command{Args: []string{"sh", "-c", script, "sh", dir}, TTY: tty, Stdin: endless(t)})

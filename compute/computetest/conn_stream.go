@@ -24,7 +24,8 @@ func (t *connTest) huge() int64 {
 // mostGrowth is how much memory a stream of any length may take.
 const mostGrowth = 48 << 20
 
-// meter counts bytes, checks that they are zeros where wanted, and watches the memory of this process.
+// meter counts bytes, checks that they are zeros where wanted, and watches the memory of this
+// process.
 type meter struct {
 	n, next    int64
 	base, most uint64
@@ -135,7 +136,8 @@ var streamCases = []connCase{
 		r := t.run(compute.Command{Args: []string{"sh", "-c", "head -c 1 >/dev/null; echo done"}, Stdin: &zeroReader{8 << 20, m}})
 		t.same("output", r.out, "done\n")
 	}},
-	{"InputBeforeOutput", func(t *connTest) { // a conversation: neither side may wait for a buffer to fill
+	// a conversation: neither side may wait for a buffer to fill
+	{"InputBeforeOutput", func(t *connTest) {
 		pr, pw := io.Pipe()
 		t.Cleanup(func() { _ = pw.Close() })
 		r := t.background(t.ctx(), compute.Command{Args: []string{"sh", "-c", `while read x; do echo "got $x"; done`}, Stdin: pr})
@@ -150,13 +152,15 @@ var streamCases = []connCase{
 			t.Errorf("got %+v, %v", exit, err)
 		}
 	}},
-	{"ClosedOutput", func(t *connTest) { // a reader that has gone ends the writer, as head does in a pipeline
+	// a reader that has gone ends the writer, as head does in a pipeline
+	{"ClosedOutput", func(t *connTest) {
 		cmd := compute.Command{Args: []string{"cat", "/dev/zero"}, Stdout: &limited{left: 1 << 20}}
 		if exit, err := t.conn.Run(t.ctx(), &cmd); err == nil && exit == (compute.Exit{}) {
 			t.Error("a command that could not write all exited with 0")
 		}
 	}},
-	{"LeftBehind", func(t *connTest) { // a process that holds the output open does not hold the command
+	// a process that holds the output open does not hold the command
+	{"LeftBehind", func(t *connTest) {
 		r := t.run(compute.Command{Args: []string{"sh", "-c", "sleep 300 & echo $!"}})
 		t.sh(`kill "$1" 2>/dev/null || :`, strings.TrimSpace(r.out))
 	}},

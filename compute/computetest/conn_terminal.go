@@ -14,7 +14,8 @@ func lines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 var terminalCases = []connCase{
 	{"Terminal", func(t *connTest) {
 		r := t.run(compute.Command{
-			Args: []string{"sh", "-c", "test -t 0 && test -t 1 && test -t 2 && echo yes; echo err >&2; stty size; exit 6"}, TTY: &compute.Size{Rows: 33, Cols: 101},
+			Args:  []string{"sh", "-c", "test -t 0 && test -t 1 && test -t 2 && echo yes; echo err >&2; stty size; exit 6"},
+			TTY:   &compute.Size{Rows: 33, Cols: 101},
 			Stdin: endless(t),
 		})
 		t.same("output", lines(r.out), "yes\nerr\n33 101\n")
@@ -25,7 +26,10 @@ var terminalCases = []connCase{
 	}},
 	{"TerminalType", func(t *connTest) {
 		for term, want := range map[string]string{"": "xterm", "vt100": "vt100"} {
-			r := t.run(compute.Command{Args: []string{"sh", "-c", "echo $TERM"}, TTY: &compute.Size{Rows: 24, Cols: 80}, Term: term, Stdin: endless(t)})
+			r := t.run(compute.Command{
+				Args: []string{"sh", "-c", "echo $TERM"}, TTY: &compute.Size{Rows: 24, Cols: 80}, Term: term,
+				Stdin: endless(t),
+			})
 			t.same("TERM", lines(r.out), want+"\n")
 		}
 	}},
@@ -45,8 +49,11 @@ var terminalCases = []connCase{
 		pr, pw := io.Pipe()
 		t.Cleanup(func() { _ = pw.Close() })
 		r := t.background(t.ctx(), compute.Command{
-			Args: []string{"sh", "-c", `trap p=1 INT; sh -c 'trap "echo child; exit 4" INT; echo ready; while :; do ` + nap + `; done'; echo "status $? p=$p"; exit 3`},
-			TTY:  &compute.Size{Rows: 24, Cols: 80}, Stdin: pr,
+			Args: []string{
+				"sh", "-c",
+				`trap p=1 INT; sh -c 'trap "echo child; exit 4" INT; echo ready; while :; do ` + nap + `; done'; echo "status $? p=$p"; exit 3`,
+			},
+			TTY: &compute.Size{Rows: 24, Cols: 80}, Stdin: pr,
 		})
 		r.until("ready")
 		_, _ = pw.Write([]byte{3})
@@ -69,7 +76,8 @@ var terminalCases = []connCase{
 	}},
 	{"TerminalInput", func(t *connTest) { // a line typed, and the end of the input
 		r := t.run(compute.Command{
-			Args: []string{"sh", "-c", `stty -echo; read x; echo "read $x"; cat; echo end`}, TTY: &compute.Size{Rows: 24, Cols: 80}, Stdin: strings.NewReader("hello\nmore\n"),
+			Args: []string{"sh", "-c", `stty -echo; read x; echo "read $x"; cat; echo end`},
+			TTY:  &compute.Size{Rows: 24, Cols: 80}, Stdin: strings.NewReader("hello\nmore\n"),
 		})
 		if !strings.Contains(lines(r.out), "read hello\n") || !strings.HasSuffix(lines(r.out), "more\nend\n") {
 			t.Errorf("got %q", r.out)
@@ -78,7 +86,8 @@ var terminalCases = []connCase{
 	{"TerminalOutput", func(t *connTest) { // nothing of a long output is lost at the end
 		var out bytes.Buffer
 		r := t.run(compute.Command{
-			Args: []string{"sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"}, TTY: &compute.Size{Rows: 24, Cols: 80}, Stdin: endless(t), Stdout: &out,
+			Args: []string{"sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"},
+			TTY:  &compute.Size{Rows: 24, Cols: 80}, Stdin: endless(t), Stdout: &out,
 		})
 		if n := strings.Count(out.String(), "\n"); n != 20000 || r.exit.Code != 0 {
 			t.Errorf("got %d lines, %+v", n, r.exit)

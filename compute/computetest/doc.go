@@ -1,5 +1,6 @@
-// Package computetest holds the suites that every implementation of compute's interfaces passes, against the real thing: Conn for ways into a
-// computer. Whoever implements one calls the suite from a test of his own:
+// Package computetest holds the suites that every implementation of compute's interfaces passes,
+// against the real thing: Conn for ways into a computer. Whoever implements one calls the suite
+// from a test of his own:
 //
 //	func TestConn(t *testing.T) {
 //		computetest.Conn(t, computetest.ConnOptions{New: open, Dir: "/tmp"})

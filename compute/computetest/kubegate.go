@@ -17,7 +17,8 @@ import (
 	"testing"
 )
 
-// Gate is a door to a cluster's API server, for whoever comes to it as who may do everything, that counts what goes through it.
+// Gate is a door to a cluster's API server, for whoever comes to it as who may do everything, that
+// counts what goes through it.
 type Gate struct {
 	URL    string
 	Config string // a kubeconfig with that
@@ -47,11 +48,15 @@ func (k *Kubernetes) Gate(t testing.TB) *Gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gate{Config: filepath.Join(t.TempDir(), "kubeconfig"), asked: map[string]int{}, watching: map[string]int{}, refused: map[string]int{}}
+	g := &Gate{
+		Config: filepath.Join(t.TempDir(), "kubeconfig"), asked: map[string]int{}, watching: map[string]int{},
+		refused: map[string]int{},
+	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Header.Set("Authorization", "Bearer "+token) // a client sends none where there is no TLS
+			// a client sends none where there is no TLS
+			r.Out.Header.Set("Authorization", "Bearer "+token)
 		},
 		// Without HTTP/2, whose connections do not become an exec's.
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 100},
@@ -110,7 +115,10 @@ func kubernetesVerb(r *http.Request) (verb, namespace, resource string) {
 	case r.Method == http.MethodGet && len(at) == 1:
 		return "list", namespace, resource
 	}
-	return map[string]string{http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}[r.Method], namespace, resource
+	return map[string]string{
+		http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch",
+		http.MethodDelete: "delete",
+	}[r.Method], namespace, resource
 }
 
 // count counts what is asked, and says whether it is to be refused.
@@ -125,7 +133,8 @@ func (g *Gate) count(what string) bool {
 	return true
 }
 
-// Refuse has the next n that ask for a thing be answered with 502, as by a proxy that lost its server.
+// Refuse has the next n that ask for a thing be answered with 502, as by a proxy that lost its
+// server.
 func (g *Gate) Refuse(what string, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

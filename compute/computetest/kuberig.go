@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// Main is what TestMain of a package does that has a cluster: it runs the tests, and ends with the cluster. As tests wait for it most of the time, more of those that may
-// run at once do so than there are processors.
+// Main is what TestMain of a package does that has a cluster: it runs the tests, and ends with the
+// cluster. As tests wait for it most of the time, more of those that may run at once do so than
+// there are processors.
 func (k *Kubernetes) Main(m *testing.M) (code int) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -35,7 +36,8 @@ func (k *Kubernetes) Main(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// Program returns a program of this tree, which go build makes of a package, with some flags before that, when it is first asked for. It goes at the end of Main.
+// Program returns a program of this tree, which go build makes of a package, with some flags before
+// that, when it is first asked for. It goes at the end of Main.
 func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(k.place, name)
@@ -55,8 +57,9 @@ func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
 	return path
 }
 
-// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end. The service account that pods have there, if they name none, is made
-// with it: where the machine is busy the cluster's own comes after the first pod, which is refused then.
+// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end.
+// The service account that pods have there, if they name none, is made with it: where the machine
+// is busy the cluster's own comes after the first pod, which is refused then.
 func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 	t.Helper()
 	name := "test-" + strings.ToLower(rand.Text()[:8])
@@ -65,19 +68,24 @@ func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 		key, value, _ := strings.Cut(label, "=")
 		fmt.Fprintf(&own, "%q: %q, ", key, value)
 	}
-	k.Ctl(t, fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s}}}\n---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: %[1]s}}", name, &own),
+	k.Ctl(t, fmt.Sprintf(
+		"{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s}}}\n---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: %[1]s}}",
+		name, &own,
+	),
 		"apply", "--server-side", "-f", "-")
 	t.Cleanup(func() { k.Ctl(t, "", "delete", "namespace", name, "--wait=false", "--ignore-not-found") })
 	return name
 }
 
-// Node adds nodes of 32 cores, 128 GiB and 250 pods, or brings those that have lost their address to have it again.
+// Node adds nodes of 32 cores, 128 GiB and 250 pods, or brings those that have lost their address
+// to have it again.
 func (k *Kubernetes) Node(t testing.TB, names ...string) {
 	t.Helper()
 	k.nodes(t, "[]", names...)
 }
 
-// Passing adds nodes that go at the test's end, or before. Only pods that tolerate `passing` are put there: others, of other tests, would be lost with them.
+// Passing adds nodes that go at the test's end, or before. Only pods that tolerate `passing` are
+// put there: others, of other tests, would be lost with them.
 func (k *Kubernetes) Passing(t testing.TB, names ...string) {
 	t.Helper()
 	k.nodes(t, "[{key: passing, effect: NoSchedule}]", names...)
@@ -103,10 +111,14 @@ func (k *Kubernetes) nodes(t testing.TB, taints string, names ...string) {
 	}
 }
 
-// address gives nodes one: they lose their only one when kwok, which finds no host name among them, says anew that they are ready.
+// address gives nodes one: they lose their only one when kwok, which finds no host name among them,
+// says anew that they are ready.
 func (k *Kubernetes) address(nodes ...string) error {
 	for _, node := range nodes {
-		status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, node)
+		status := fmt.Sprintf(
+			`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`,
+			node,
+		)
 		if _, err := k.ctl("", "patch", "node", node, "--subresource=status", "--type=merge", "-p", status); err != nil {
 			return err
 		}
@@ -114,7 +126,8 @@ func (k *Kubernetes) address(nodes ...string) error {
 	return nil
 }
 
-// WarmPool makes a pool of warm sandboxes, whose name is warm, in a namespace, and waits until it is full.
+// WarmPool makes a pool of warm sandboxes, whose name is warm, in a namespace, and waits until it
+// is full.
 func (k *Kubernetes) WarmPool(t testing.TB, namespace string, size int) {
 	t.Helper()
 	k.Ctl(t, fmt.Sprintf(`
@@ -131,7 +144,8 @@ spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
 	k.Full(t, namespace, "warm", size)
 }
 
-// Full waits until so many sandboxes of a pool stand there, and no others. Where they do not, as was seen on busy machines, it logs what the cluster has and says of that.
+// Full waits until so many sandboxes of a pool stand there, and no others. Where they do not, as
+// was seen on busy machines, it logs what the cluster has and says of that.
 func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
 	t.Helper()
 	full := false
@@ -143,12 +157,18 @@ func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
 		t.Log(out, err)
 		for _, program := range []string{"agent-sandbox", "kwok"} {
 			text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".log"))
-			lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool { return !strings.Contains(line, namespace) })
+			lines := slices.DeleteFunc(
+				strings.SplitAfter(string(text), "\n"),
+				func(line string) bool { return !strings.Contains(line, namespace) },
+			)
 			t.Log(program, err, strings.Join(lines, ""))
 		}
 	}()
 	Eventually(t, fmt.Sprintf("%d of the warm pool stand there", size), func() error {
-		if got := k.Ctl(t, "", "get", "sandboxwarmpool", pool, "-n", namespace, "-o", "jsonpath={.status.replicas} {.status.readyReplicas}"); got != fmt.Sprintf("%d %[1]d", size) {
+		if got := k.Ctl(
+			t, "", "get", "sandboxwarmpool", pool, "-n", namespace, "-o",
+			"jsonpath={.status.replicas} {.status.readyReplicas}",
+		); got != fmt.Sprintf("%d %[1]d", size) {
 			return fmt.Errorf("it has %s", got)
 		}
 		full = true
@@ -156,7 +176,8 @@ func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
 	})
 }
 
-// Stop ends one of the cluster's programs, as a machine's failure does, and returns when it has ended. Up starts it again.
+// Stop ends one of the cluster's programs, as a machine's failure does, and returns when it has
+// ended. Up starts it again.
 func (k *Kubernetes) Stop(t testing.TB, program string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".pid"))
@@ -178,7 +199,8 @@ func (k *Kubernetes) Stop(t testing.TB, program string) {
 	})
 }
 
-// Eventually tries until it succeeds, or for two minutes, or until the test is to end: the time is no measure of anything.
+// Eventually tries until it succeeds, or for two minutes, or until the test is to end: the time is
+// no measure of anything.
 func Eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

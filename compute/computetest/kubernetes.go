@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// Kubernetes is a cluster for the tests of one package: a real API server with scheduler and controllers, kwok for nodes, agent-sandbox. It is started by the first
-// test that asks, and ends with End, which Main calls. Its ports are Port and the six after it: each package has its own.
+// Kubernetes is a cluster for the tests of one package: a real API server with scheduler and
+// controllers, kwok for nodes, agent-sandbox. It is started by the first test that asks, and ends
+// with End, which Main calls. Its ports are Port and the six after it: each package has its own.
 type Kubernetes struct {
 	Port int
 
@@ -36,7 +37,8 @@ func kubernetesCache() (string, error) {
 	return filepath.Join(dir, "hostler-kube"), err
 }
 
-// kubernetesBuilt says whether the cluster's programs were built here: that takes minutes, which a person who runs a test does not expect.
+// kubernetesBuilt says whether the cluster's programs were built here: that takes minutes, which a
+// person who runs a test does not expect.
 func kubernetesBuilt() bool {
 	cache, err := kubernetesCache()
 	if err == nil {
@@ -45,9 +47,11 @@ func kubernetesBuilt() bool {
 	return err == nil
 }
 
-// kwokConfig has kwok renew its nodes' leases, as kubelets do. Without, the cluster takes all nodes for dead every 50 seconds, until kwok says five seconds later that they
-// are not, and has by then told of each pod that it is not ready, for ever: a test that takes so long waits in vain. What else stands here are kwok's own defaults, which
-// it takes for none where a file says anything. A lease is short, as another kwok waits for its end.
+// kwokConfig has kwok renew its nodes' leases, as kubelets do. Without, the cluster takes all nodes
+// for dead every 50 seconds, until kwok says five seconds later that they are not, and has by then
+// told of each pod that it is not ready, for ever: a test that takes so long waits in vain. What
+// else stands here are kwok's own defaults, which it takes for none where a file says anything. A
+// lease is short, as another kwok waits for its end.
 const kwokConfig = `apiVersion: config.kwok.x-k8s.io/v1alpha1
 kind: KwokConfiguration
 options:
@@ -84,7 +88,8 @@ func (k *Kubernetes) script(name string, args ...string) (string, error) {
 func (k *Kubernetes) Up() error {
 	out, err := k.script("up", "--sandbox")
 	for _, haste := range []string{
-		"accessor error",       // its kubectl wait was there before the API server had said anything of what it waits for
+		// its kubectl wait was there before the API server had said anything of what it waits for
+		"accessor error",
 		"the API server ended", // it looked for that before the process was the API server
 	} {
 		if err != nil && strings.Contains(err.Error(), haste) {
@@ -102,7 +107,8 @@ func (k *Kubernetes) Up() error {
 	return k.address("node-0", "node-1")
 }
 
-// Config returns the cluster's kubeconfig, whose user may do everything. Where there is no lab the test is skipped; with HOSTLER_REQUIRE_LAB it is built first.
+// Config returns the cluster's kubeconfig, whose user may do everything. Where there is no lab the
+// test is skipped; with HOSTLER_REQUIRE_LAB it is built first.
 func (k *Kubernetes) Config(t testing.TB) string {
 	t.Helper()
 	k.once.Do(func() {
@@ -111,7 +117,10 @@ func (k *Kubernetes) Config(t testing.TB) string {
 			return
 		}
 		if !required && !kubernetesBuilt() {
-			k.absent = fmt.Errorf("its programs were not built here: %s builds them, in minutes", filepath.Join(Shared(), "kubernetes", "build"))
+			k.absent = fmt.Errorf(
+				"its programs were not built here: %s builds them, in minutes",
+				filepath.Join(Shared(), "kubernetes", "build"),
+			)
 			return
 		}
 		if k.dir, k.err = os.MkdirTemp("", "hostler-kube-"); k.err == nil {

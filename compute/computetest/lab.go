@@ -11,8 +11,10 @@ import (
 	"testing"
 )
 
-// Lab starts and asks one of the lab's scripts, which make real things to test against. Each package gives its own Set and Net (1 to 254), so
-// that packages can be tested at once. $HOSTLER_LAB_CLONE, a number, sets several clones of the project apart that are tested on one machine.
+// Lab starts and asks one of the lab's scripts, which make real things to test against. Each
+// package gives its own Set and Net (1 to 254), so that packages can be tested at once.
+// $HOSTLER_LAB_CLONE, a number, sets several clones of the project apart that are tested on one
+// machine.
 type Lab struct {
 	Set string
 	Net int
@@ -60,7 +62,8 @@ func (l Lab) Try(script string, args ...string) (map[string]string, error) {
 	return kv, err
 }
 
-// Run is Try for what must succeed. Where the lab is not there, or this machine cannot, the test is skipped; with HOSTLER_REQUIRE_LAB it fails.
+// Run is Try for what must succeed. Where the lab is not there, or this machine cannot, the test is
+// skipped; with HOSTLER_REQUIRE_LAB it fails.
 func (l Lab) Run(t testing.TB, script string, args ...string) map[string]string {
 	t.Helper()
 	kv, err := l.Try(script, args...)

@@ -14,14 +14,16 @@ import (
 
 // LeaserOptions say how to test a Leaser.
 type LeaserOptions struct {
-	// New makes one with a source that has nothing yet and makes instances at once, of which there are at most Maximum.
+	// New makes one with a source that has nothing yet and makes instances at once, of which there
+	// are at most Maximum.
 	New     func(t *testing.T) compute.Leaser
 	Source  string
 	Maximum int // at least 3
-	// Shared is another source, whose instances are shared: computers of four cores with a megabyte of memory, of which there are two at most; "": there
-	// is none.
+	// Shared is another source, whose instances are shared: computers of four cores with a megabyte
+	// of memory, of which there are two at most; "": there is none.
 	Shared string
-	// As is the leaser as another owner sees it, where what he is is not said by the request alone; nil: it is.
+	// As is the leaser as another owner sees it, where what he is is not said by the request alone;
+	// nil: it is.
 	As func(t *testing.T, l compute.Leaser, owner string) compute.Leaser
 }
 
@@ -31,8 +33,11 @@ func Leaser(t *testing.T, opt LeaserOptions) {
 		opt.As = func(_ *testing.T, l compute.Leaser, _ string) compute.Leaser { return l }
 	}
 	for name, f := range map[string]func(*testing.T, *leaserRig){
-		"Given": given, "AllOrNone": allOrNone, "GivenBack": givenBack, "Another's": anothers, "Ends": ends, "Extended": extended, "Used": used,
-		"Shares": shares, "SharesOver": sharesOver, "SharesWhose": sharesWhose, "SharesWait": sharesWait, "Run": ranUnder, "Waits": waits, "WaitsInVain": waitsInVain, "GivesUp": givesUp, "Exclusive": exclusive, "Named": named, "Unknown": unknown,
+		"Given": given, "AllOrNone": allOrNone, "GivenBack": givenBack, "Another's": anothers, "Ends": ends,
+		"Extended": extended, "Used": used,
+		"Shares": shares, "SharesOver": sharesOver, "SharesWhose": sharesWhose, "SharesWait": sharesWait,
+		"Run": ranUnder, "Waits": waits, "WaitsInVain": waitsInVain, "GivesUp": givesUp, "Exclusive": exclusive,
+		"Named": named, "Unknown": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &leaserRig{LeaserOptions: opt, ctx: t.Context(), ann: compute.Who{Owner: "ann"}, bob: compute.Who{Owner: "bob"}}
@@ -92,11 +97,13 @@ func given(t *testing.T, r *leaserRig) {
 	if err != nil || len(ls) != 2 {
 		t.Fatal(ls, err)
 	}
-	if !slices.IsSortedFunc(ls, func(a, b compute.Lease) int { return compareIDs(a.Instance, b.Instance) }) || ls[0].Instance == ls[1].Instance || ls[0].ID == ls[1].ID {
+	if !slices.IsSortedFunc(ls, func(a, b compute.Lease) int { return compareIDs(a.Instance, b.Instance) }) ||
+		ls[0].Instance == ls[1].Instance || ls[0].ID == ls[1].ID {
 		t.Errorf("they are not sorted, or not two: %+v", ls)
 	}
 	for _, l := range ls {
-		if l.ID == "" || l.Source != r.Source || l.Owner != "ann" || l.Purpose != "to see" || l.Labels["a"] != "b" || l.Generation < 1 || l.TTL != time.Hour {
+		if l.ID == "" || l.Source != r.Source || l.Owner != "ann" || l.Purpose != "to see" || l.Labels["a"] != "b" ||
+			l.Generation < 1 || l.TTL != time.Hour {
 			t.Errorf("a lease is %+v", l)
 		}
 		if end := l.Deadline(); end.Before(began.Add(50*time.Minute)) || end.After(time.Now().Add(61*time.Minute)) {
@@ -188,7 +195,8 @@ func extended(t *testing.T, r *leaserRig) {
 		t.Fatal(err)
 	}
 	more, err := r.Extend(r.ctx, r.ann, 3*time.Hour, ls[0].Instance)
-	if err != nil || len(more) != 1 || more[0].TTL != 3*time.Hour || more[0].ID != ls[0].ID || !more[0].Deadline().After(ls[0].Deadline().Add(time.Hour)) {
+	if err != nil || len(more) != 1 || more[0].TTL != 3*time.Hour || more[0].ID != ls[0].ID ||
+		!more[0].Deadline().After(ls[0].Deadline().Add(time.Hour)) {
 		t.Errorf("extended: %+v, %v", more, err)
 	}
 	if more, err = r.Extend(r.ctx, r.ann, -1, ls[0].Instance); err != nil || !more[0].Expires.IsZero() {
@@ -317,7 +325,9 @@ func exclusive(t *testing.T, r *leaserRig) {
 				mu.Lock()
 				delete(has, ls[0].Instance)
 				mu.Unlock()
-				if err := r.Release(r.ctx, compute.Who{Owner: "ann", Lease: ls[0].ID}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
+				if err := r.Release(
+					r.ctx, compute.Who{Owner: "ann", Lease: ls[0].ID}, compute.ReleaseOptions{}, ls[0].Instance,
+				); err != nil {
 					t.Errorf("%s: %v", me, err)
 				}
 			}

@@ -45,8 +45,10 @@ var openStackLab = sync.OnceValues(func() (clouds string, err error) {
 	return filepath.Join(filepath.Dir(strings.TrimSpace(string(out))), "clouds.yaml"), err
 })
 
-// OpenStack returns the clouds.yaml of the OpenStack that runs on this machine for tests, with the clouds lab, tight and admin. There is one for all packages and clones:
-// tests name what they make by something of their own, and delete it. Where there is none the test is skipped; with HOSTLER_REQUIRE_LAB it is started, and stays up.
+// OpenStack returns the clouds.yaml of the OpenStack that runs on this machine for tests, with the
+// clouds lab, tight and admin. There is one for all packages and clones: tests name what they make
+// by something of their own, and delete it. Where there is none the test is skipped; with
+// HOSTLER_REQUIRE_LAB it is started, and stays up.
 func OpenStack(t testing.TB) string {
 	t.Helper()
 	clouds, err := openStackLab()

@@ -17,11 +17,14 @@ import (
 
 // ProviderOptions tell the suite Provider how to open what it shall try, and what to expect there.
 type ProviderOptions struct {
-	// New opens the place under test: each call a new Provider on the same computers. It may skip the test.
+	// New opens the place under test: each call a new Provider on the same computers. It may skip
+	// the test.
 	New func(t *testing.T) compute.Provider
-	// Foreign opens the same place for another installation; nil: that instances of others are left alone is not tried.
+	// Foreign opens the same place for another installation; nil: that instances of others are left
+	// alone is not tried.
 	Foreign func(t *testing.T) compute.Provider
-	// Slow opens a place whose computers boot for a good while (a second or so); nil: ErrNotReady is tried only where it happens to occur.
+	// Slow opens a place whose computers boot for a good while (a second or so); nil: ErrNotReady
+	// is tried only where it happens to occur.
 	Slow func(t *testing.T) compute.Provider
 	// Full opens a place that has room for one computer; nil: ErrNoCapacity is not tried.
 	Full func(t *testing.T) compute.Provider
@@ -33,8 +36,9 @@ type ProviderOptions struct {
 	Parallel     int           // creates at once; 0: 8
 	Reply        string        // not "": the computers run no command, but answer each with this
 	Leak         func() []string
-	// Leak names what is there of the place besides its computers: processes, mounts, directories. It is called at the beginning and, after
-	// all is destroyed, at the end; what is new then is an error. nil: not looked.
+	// Leak names what is there of the place besides its computers: processes, mounts, directories.
+	// It is called at the beginning and, after all is destroyed, at the end; what is new then is an
+	// error. nil: not looked.
 }
 
 // Provider is the suite that every compute.Provider passes, bare and guarded.
@@ -65,7 +69,8 @@ func Provider(t *testing.T, o ProviderOptions) {
 		name string
 		test func(*testing.T)
 	}{
-		{"life", s.life}, {"same ID, same computer", s.again}, {"unknown", s.unknown}, {"second opening", s.second}, {"parallel", s.parallel},
+		{"life", s.life}, {"same ID, same computer", s.again}, {"unknown", s.unknown}, {"second opening", s.second},
+		{"parallel", s.parallel},
 		{"cancelled", s.cancelled}, {"outlives the call", s.outlives}, {"booting", s.booting}, {"full", s.full}, {"foreign", s.foreign},
 		{"clean", s.clean}, {"check", s.check}, {"fixed", s.names},
 	} {
@@ -291,7 +296,8 @@ func (s *providerSuite) unknown(t *testing.T) {
 	if s.fixed != nil {
 		return
 	}
-	// Names that would lead out of a directory, or into an option, are refused or taken as names: nothing else.
+	// Names that would lead out of a directory, or into an option, are refused or taken as names:
+	// nothing else.
 	for _, id := range []compute.ID{"", ".", "..", "../../etc", "a/../../b", "/", "-rf", "a\x00b", "a\nb"} {
 		if err := p.Destroy(s.context(t), id); !errors.Is(err, compute.ErrNotFound) && !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("Destroy(%q): %v, want ErrNotFound or ErrInvalid", id, err)
@@ -353,7 +359,9 @@ func (s *providerSuite) parallel(t *testing.T) {
 	for _, conn := range conns {
 		wg.Go(func() {
 			var out bytes.Buffer
-			if _, err := conn.Run(s.context(t), &compute.Command{Args: []string{"echo", "hello"}, Stdout: &out}); err != nil || out.Len() == 0 {
+			if _, err := conn.Run(
+				s.context(t), &compute.Command{Args: []string{"echo", "hello"}, Stdout: &out},
+			); err != nil || out.Len() == 0 {
 				t.Errorf("echo: %q, %v", out.String(), err)
 			}
 		})

@@ -24,7 +24,8 @@ func tarOf(name, text string) io.Reader {
 	return &b
 }
 
-// clean leaves a file and a process behind and looks for them after Clean. Machines that stay keep their files.
+// clean leaves a file and a process behind and looks for them after Clean. Machines that stay keep
+// their files.
 func (s *providerSuite) clean(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	c, ok := compute.As[compute.Cleaner](p)
@@ -52,7 +53,9 @@ func (s *providerSuite) clean(t *testing.T) {
 		var pid string
 		if s.o.Reply == "" {
 			var out bytes.Buffer
-			leave := &compute.Command{Args: []string{"sh", "-c", "sleep 3987 </dev/null >/dev/null 2>&1 & echo $!"}, Stay: true, Stdout: &out}
+			leave := &compute.Command{
+				Args: []string{"sh", "-c", "sleep 3987 </dev/null >/dev/null 2>&1 & echo $!"}, Stay: true, Stdout: &out,
+			}
 			if _, err := conn.Run(s.context(t), leave); err != nil {
 				t.Fatal(err)
 			}
@@ -79,9 +82,14 @@ func (s *providerSuite) clean(t *testing.T) {
 		}
 		if pid != "" {
 			s.eventually(t, "the last user's process is gone", func() error {
-				// One that has ended and is not reaped yet counts as gone: that is up to the computer's first process. Where Clean began a new
-				// numbering of processes, another one, or a thread, may have the number.
-				out, _ := s.run(t, conn, "sh", "-c", `kill -0 "$1" && ! grep -q '^State:.Z' "/proc/$1/status" && grep -q 3987 "/proc/$1/cmdline" && echo yes`, "x", pid)
+				// One that has ended and is not reaped yet counts as gone: that is up to the
+				// computer's first process. Where Clean began a new numbering of processes, another
+				// one, or a thread, may have the number.
+				out, _ := s.run(
+					t, conn, "sh", "-c",
+					`kill -0 "$1" && ! grep -q '^State:.Z' "/proc/$1/status" && grep -q 3987 "/proc/$1/cmdline" && echo yes`,
+					"x", pid,
+				)
 				if out != "" {
 					return fmt.Errorf("process %s lives", pid)
 				}

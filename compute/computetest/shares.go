@@ -39,7 +39,8 @@ func shares(t *testing.T, r *leaserRig) {
 	}
 	b := r.takePart(t, r.part(t, 2))
 	c := r.takePart(t, r.part(t, 0)) // a core, where nothing is said
-	if b.Instance == a.Instance || c.Instance != a.Instance || c.Share == nil || c.Share.Cores != 1 || c.Generation != a.Generation || c.ID == a.ID {
+	if b.Instance == a.Instance || c.Instance != a.Instance || c.Share == nil || c.Share.Cores != 1 ||
+		c.Generation != a.Generation || c.ID == a.ID {
 		t.Errorf("3 cores of %s, 2 of %s, 1 of %s: %+v", a.Instance, b.Instance, c.Instance, c)
 	}
 	d := r.takePart(t, r.part(t, -1)) // none at all, beside full ones
@@ -149,7 +150,10 @@ func sharesWhose(t *testing.T, r *leaserRig) {
 		t.Fatalf("by the lease's id: %v", err)
 	}
 	_ = conn.Close()
-	wantKind(t, "what others have parts of is discarded", r.other.Release(r.ctx, r.bob, compute.ReleaseOptions{Force: true}, b.Instance), compute.ErrConflict)
+	wantKind(
+		t, "what others have parts of is discarded",
+		r.other.Release(r.ctx, r.bob, compute.ReleaseOptions{Force: true}, b.Instance), compute.ErrConflict,
+	)
 	if err := r.Release(r.ctx, r.ann, compute.ReleaseOptions{}, compute.ID(a.ID), compute.ID(c.ID)); err != nil {
 		t.Error(err)
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// idlersPerCore is how many parts without cores lie on each core, idlersOnNone how many on an instance that has no core.
+// idlersPerCore is how many parts without cores lie on each core, idlersOnNone how many on an
+// instance that has no core.
 const (
 	idlersPerCore = 2
 	idlersOnNone  = 4
@@ -23,7 +24,8 @@ type Space struct {
 	parts  int
 }
 
-// Of is the space of a computer of a size, with parts booked. They are not asked whether they fit: they are there.
+// Of is the space of a computer of a size, with parts booked. They are not asked whether they fit:
+// they are there.
 func Of(size compute.Amount, parts ...compute.Amount) *Space {
 	s := &Space{size: size}
 	for _, p := range parts {
@@ -57,8 +59,9 @@ func (s *Space) Idle() int {
 	return int(math.Floor(idlersPerCore*s.size.Cores)) - s.idlers
 }
 
-// Fits is how many parts of a size fit, for planning: by the plain quotients, so where these are a hair below a whole number it is one less than
-// could be booked one after the other; never more, and never none where Has says that one fits.
+// Fits is how many parts of a size fit, for planning: by the plain quotients, so where these are a
+// hair below a whole number it is one less than could be booked one after the other; never more,
+// and never none where Has says that one fits.
 func (s *Space) Fits(part compute.Amount) int {
 	if !s.Has(part) {
 		return 0
@@ -67,7 +70,10 @@ func (s *Space) Fits(part compute.Amount) int {
 	if part.Micro() > 0 {
 		n = math.Floor(float64(s.size.Micro()-s.cores) / 1e6 / part.Cores)
 	}
-	for _, of := range [][2]int64{{s.size.Memory - s.memory, part.Memory}, {s.size.Disk - s.disk, part.Disk}, {int64(s.size.GPUs - s.gpus), int64(part.GPUs)}} {
+	for _, of := range [][2]int64{
+		{s.size.Memory - s.memory, part.Memory}, {s.size.Disk - s.disk, part.Disk},
+		{int64(s.size.GPUs - s.gpus), int64(part.GPUs)},
+	} {
 		if of[1] > 0 {
 			n = min(n, float64(of[0]/of[1]))
 		}
@@ -108,7 +114,10 @@ func (s *Space) Booked() compute.Amount {
 
 // Free is what is left. Places for parts without cores are not told by it.
 func (s *Space) Free() compute.Amount {
-	return compute.Amount{Cores: float64(s.size.Micro()-s.cores) / 1e6, Memory: s.size.Memory - s.memory, Disk: s.size.Disk - s.disk, GPUs: s.size.GPUs - s.gpus}
+	return compute.Amount{
+		Cores: float64(s.size.Micro()-s.cores) / 1e6, Memory: s.size.Memory - s.memory, Disk: s.size.Disk - s.disk,
+		GPUs: s.size.GPUs - s.gpus,
+	}
 }
 
 // Over tells whether more is booked than there is, which never may be.

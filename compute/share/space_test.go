@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// TestVectors runs what was recorded of another accounting: how many fit, what is accepted, what is given back.
+// TestVectors runs what was recorded of another accounting: how many fit, what is accepted, what is
+// given back.
 func TestVectors(t *testing.T) {
 	data, err := os.ReadFile("testdata/space.json")
 	if err != nil {
@@ -106,13 +107,14 @@ func TestTenths(t *testing.T) {
 	}
 }
 
-// TestNeverOver books and gives back at random: what was accepted is never more than there is, what is given back is free again, and how many are
-// said to fit do.
+// TestNeverOver books and gives back at random: what was accepted is never more than there is, what
+// is given back is free again, and how many are said to fit do.
 func TestNeverOver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.Custom(func(t *rapid.T) compute.Amount {
-			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.2, 0.3, 1.0 / 3, 0.5, 1, 2.5, 4}).Draw(t, "cores"), Memory: rapid.Int64Range(0, 50).Draw(t, "memory"),
-				Disk: rapid.Int64Range(0, 50).Draw(t, "disk"), GPUs: rapid.IntRange(0, 2).Draw(t, "gpus")}
+			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.2, 0.3, 1.0 / 3, 0.5, 1, 2.5, 4}).Draw(t, "cores"),
+				Memory: rapid.Int64Range(0, 50).Draw(t, "memory"),
+				Disk:   rapid.Int64Range(0, 50).Draw(t, "disk"), GPUs: rapid.IntRange(0, 2).Draw(t, "gpus")}
 		})
 		size := part.Draw(t, "size")
 		size.Memory, size.Disk = 10*size.Memory, 10*size.Disk

@@ -83,7 +83,13 @@ func TestApply(t *testing.T) {
 		}
 		return out
 	}
-	bundle := api.WantedThing{Kind: applied.Bundle, Name: "tool", Files: []api.ThingFile{{Path: "scripts/x.sh", Mode: "0775", Text: "true\n"}, {Path: "bundle.conf", Text: "scripts = x.sh\n"}, {Path: "files/b", Base64: []byte("a\x00b")}}}
+	bundle := api.WantedThing{
+		Kind: applied.Bundle, Name: "tool",
+		Files: []api.ThingFile{
+			{Path: "scripts/x.sh", Mode: "0775", Text: "true\n"}, {Path: "bundle.conf", Text: "scripts = x.sh\n"},
+			{Path: "files/b", Base64: []byte("a\x00b")},
+		},
+	}
 	first := set("app=ci", source("web", "type = fake\n"), bundle)
 	apply("bundle tool created, source web created", api.ApplySet{Labels: first.Labels, Things: first.Things, DryRun: true})
 	if got := all(t, s); got.Revision != 0 || len(got.Things) != 0 || told != 0 {
@@ -97,10 +103,12 @@ func TestApply(t *testing.T) {
 	if got := all(t, s); !reflect.DeepEqual(got, before) {
 		t.Errorf("the same again has written %+v over %+v", got, before)
 	}
-	if got := before.Things[0].Files; len(got) != 3 || got[0].Path != "bundle.conf" || got[2].Mode != "0755" || string(got[1].Base64) != "a\x00b" {
+	if got := before.Things[0].Files; len(got) != 3 || got[0].Path != "bundle.conf" || got[2].Mode != "0755" ||
+		string(got[1].Base64) != "a\x00b" {
 		t.Errorf("the normal form is %+v", got)
 	}
-	apply("source web unchanged", set("", source("web", "type = fake\n"))) // labels that are not said stay
+	// labels that are not said stay
+	apply("source web unchanged", set("", source("web", "type = fake\n")))
 	apply("source other created", set("app=other", source("other", "type = fake\n")))
 	next := set("app=ci", source("new", "type = fake\n"), source("web", "type = fake\nreserve = 1\n"))
 	next.Prune = true
@@ -120,7 +128,8 @@ func TestApply(t *testing.T) {
 	apply("source web changed", moved)
 	next.Things = nil
 	apply("source new pruned", next)
-	if list, err := b.List(t.Context(), map[string]string{"app": "moved"}); err != nil || len(list.Things) != 1 || list.Things[0].Name != "web" || list.Things[0].Files != nil {
+	if list, err := b.List(t.Context(), map[string]string{"app": "moved"}); err != nil || len(list.Things) != 1 ||
+		list.Things[0].Name != "web" || list.Things[0].Files != nil {
 		t.Errorf("a list by label is %+v, %v", list, err)
 	}
 	told = 0
@@ -142,14 +151,25 @@ func TestInvalid(t *testing.T) {
 	good := source("good", "type = fake\n")
 	path := func(p string) api.ApplySet { return set("", good, source("web", "x", api.ThingFile{Path: p})) }
 	for what, in := range map[string]api.ApplySet{
-		"no name": set("", source("", "")), "a path as a name": set("", source("../x", "")), "a name with a slash": set("", source("a/b", "")), "a hidden name": set("", source(".x", "")), "an option": set("", source("-x", "")),
-		"a long name": set("", source(strings.Repeat("a", 64), "")), "no kind": set("", api.WantedThing{Kind: "job", Name: "a"}), "twice": set("", good, good),
+		"no name": set("", source("", "")), "a path as a name": set("", source("../x", "")),
+		"a name with a slash": set("", source("a/b", "")), "a hidden name": set("", source(".x", "")),
+		"an option":   set("", source("-x", "")),
+		"a long name": set("", source(strings.Repeat("a", 64), "")),
+		"no kind":     set("", api.WantedThing{Kind: "job", Name: "a"}), "twice": set("", good, good),
 		"no conf": set("", api.WantedThing{Kind: applied.Source, Name: "web", Files: []api.ThingFile{{Path: "other"}}}),
-		"up":      path("../../x"), "up in it": path("a/../../x"), "absolute": path("/etc/passwd"), "empty": path(""), "itself": path("."), "a dot": path("a/./b"), "a slash behind": path("a/"), "a control": path("a\nb"),
-		"a file twice": path("source.conf"), "below a file": path("source.conf/x"), "a long part": path(strings.Repeat("a", 256)), "a long path": path(strings.Repeat("a/", 600) + "b"),
-		"unreadable": set("", source("web", "", api.ThingFile{Path: "x", Mode: "0755"}), api.WantedThing{Kind: applied.Bundle, Name: "b", Files: []api.ThingFile{{Path: "bundle.conf", Mode: "0000"}}}),
-		"both":       set("", source("web", "", api.ThingFile{Path: "x", Text: "a", Base64: []byte("b")})), "large": set("", source("web", strings.Repeat("a", applied.MaxThing+1))),
-		"prune without a label": {Prune: true, Things: []api.WantedThing{good}}, "an odd label": set("a b=c", good), "a label with a comma": set("a=b,c", good), "no key": {Labels: map[string]string{"": "x"}, Things: []api.WantedThing{good}},
+		"up":      path("../../x"), "up in it": path("a/../../x"), "absolute": path("/etc/passwd"), "empty": path(""),
+		"itself": path("."), "a dot": path("a/./b"), "a slash behind": path("a/"), "a control": path("a\nb"),
+		"a file twice": path("source.conf"), "below a file": path("source.conf/x"),
+		"a long part": path(strings.Repeat("a", 256)), "a long path": path(strings.Repeat("a/", 600) + "b"),
+		"unreadable": set(
+			"", source("web", "", api.ThingFile{Path: "x", Mode: "0755"}),
+			api.WantedThing{Kind: applied.Bundle, Name: "b", Files: []api.ThingFile{{Path: "bundle.conf", Mode: "0000"}}},
+		),
+		"both":                  set("", source("web", "", api.ThingFile{Path: "x", Text: "a", Base64: []byte("b")})),
+		"large":                 set("", source("web", strings.Repeat("a", applied.MaxThing+1))),
+		"prune without a label": {Prune: true, Things: []api.WantedThing{good}}, "an odd label": set("a b=c", good),
+		"a label with a comma": set("a=b,c", good),
+		"no key":               {Labels: map[string]string{"": "x"}, Things: []api.WantedThing{good}},
 	} {
 		_, err := b.Apply(t.Context(), ann, in)
 		isKind(t, what, err, compute.ErrInvalid)
@@ -183,7 +203,9 @@ func TestOne(t *testing.T) {
 		}
 	}
 	same("made", one)
-	if again, err := b.Put(ctx, applied.Caller{Name: "bea"}, "source", "web", put, applied.Match{Revision: 1}); err != nil || again.Revision != 1 || again.By != "ann" {
+	if again, err := b.Put(
+		ctx, applied.Caller{Name: "bea"}, "source", "web", put, applied.Match{Revision: 1},
+	); err != nil || again.Revision != 1 || again.By != "ann" {
 		t.Errorf("the same again: %+v, %v", again, err)
 	}
 	put.Labels = nil
@@ -226,10 +248,25 @@ func TestTogether(t *testing.T) {
 func TestDiff(t *testing.T) {
 	b := applied.New(applied.Options{Store: openStore(t)})
 	key := "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n"
-	if _, err := b.Apply(t.Context(), ann, set("a=b", source("web", "type = fake\nreserve = 1", api.ThingFile{Path: "key", Text: key}, api.ThingFile{Path: "bin", Base64: []byte("\x00")}, api.ThingFile{Path: "run"}))); err != nil {
+	if _, err := b.Apply(
+		t.Context(), ann,
+		set(
+			"a=b",
+			source(
+				"web", "type = fake\nreserve = 1", api.ThingFile{Path: "key", Text: key},
+				api.ThingFile{Path: "bin", Base64: []byte("\x00")}, api.ThingFile{Path: "run"},
+			),
+		),
+	); err != nil {
 		t.Fatal(err)
 	}
-	in := set("a=c", source("web", "type = fake\nreserve = 2\n", api.ThingFile{Path: "key", Text: key + "d\n"}, api.ThingFile{Path: "bin", Base64: []byte("\x00\x01")}, api.ThingFile{Path: "run", Mode: "0755"}))
+	in := set(
+		"a=c",
+		source(
+			"web", "type = fake\nreserve = 2\n", api.ThingFile{Path: "key", Text: key + "d\n"},
+			api.ThingFile{Path: "bin", Base64: []byte("\x00\x01")}, api.ThingFile{Path: "run", Mode: "0755"},
+		),
+	)
 	in.DryRun, in.Diff, in.Take = true, true, true
 	out, err := b.Apply(t.Context(), ann, in)
 	if err != nil {

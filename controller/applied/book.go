@@ -14,13 +14,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Store keeps what was applied, for all processes that use it, among the texts that parts of hostler keep there: its transactions are compute.NotesTx.
+// Store keeps what was applied, for all processes that use it, among the texts that parts of
+// hostler keep there: its transactions are compute.NotesTx.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
 }
 
-// A thing is in two texts: what is to be known of it, and its files, so that a list does not read these.
+// A thing is in two texts: what is to be known of it, and its files, so that a list does not read
+// these.
 const (
 	revisionNote = "applied:revision"
 	headPrefix   = "applied:head:"
@@ -43,10 +45,11 @@ type Candidate struct {
 // Options join a book to its surroundings.
 type Options struct {
 	Store Store
-	// Check says what is wrong with what would be in force; then nothing changes. It may tell of what is to be known of a change in Change notes, by ID. nil:
-	// nothing ever is.
+	// Check says what is wrong with what would be in force; then nothing changes. It may tell of
+	// what is to be known of a change in Change notes, by ID. nil: nothing ever is.
 	Check func(ctx context.Context, c Candidate) (notes map[string]string, warnings []string, err error)
-	// Changed is called when the store has something new, before whoever asked is answered. Its error is told, and what was written stays. nil: nobody cares.
+	// Changed is called when the store has something new, before whoever asked is answered. Its
+	// error is told, and what was written stays. nil: nobody cares.
 	Changed func(ctx context.Context) error
 	Step    func(step string) // as a mirror's
 }
@@ -65,7 +68,8 @@ func notes(tx compute.Tx) (compute.NotesTx, error) {
 	return n, nil
 }
 
-// point is how far the changes of what is applied have come: the revision, and a mark, which no two changes have, also not after an older state was put back.
+// point is how far the changes of what is applied have come: the revision, and a mark, which no two
+// changes have, also not after an older state was put back.
 type point struct {
 	revision int64 // 0: there never was a change
 	mark     string
@@ -154,7 +158,10 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 		}
 		head, err := n.Note(headPrefix + kind + "/" + name)
 		if errors.Is(err, compute.ErrNotFound) {
-			return &compute.Error{ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound, Err: errors.New("nothing of this name was applied")}
+			return &compute.Error{
+				ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound,
+				Err: errors.New("nothing of this name was applied"),
+			}
 		}
 		if err != nil {
 			return err
@@ -175,7 +182,8 @@ func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedS
 	return set, err
 }
 
-// Apply brings what is applied to what a set says, in one step: all of it, or nothing and an error. A set that changes nothing writes nothing.
+// Apply brings what is applied to what a set says, in one step: all of it, or nothing and an error.
+// A set that changes nothing writes nothing.
 func (b *Book) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
 	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return Plan(there, set) })
 	return out, err
@@ -237,7 +245,10 @@ func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match 
 	_, _, err := b.change(ctx, who, false, false, func(there []api.AppliedThing) ([]Change, error) {
 		was := find(there, kind, name)
 		if was == nil {
-			return nil, &compute.Error{ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound, Err: errors.New("nothing of this name was applied")}
+			return nil, &compute.Error{
+				ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound,
+				Err: errors.New("nothing of this name was applied"),
+			}
 		}
 		return []Change{{Action: Pruned, Was: was}}, match.check(ID(kind, name), was)
 	})
@@ -256,8 +267,11 @@ func find(all []api.AppliedThing, kind, name string) *api.AppliedThing {
 // tries is how often a change is worked out anew when others change something meanwhile.
 const tries = 10
 
-// change works out changes, has them checked, and writes them if nobody else has written meanwhile; else it begins anew. there is what is applied then.
-func (b *Book) change(ctx context.Context, who Caller, dry, diff bool, plan func([]api.AppliedThing) ([]Change, error)) (out api.ApplyAnswer, there []api.AppliedThing, err error) {
+// change works out changes, has them checked, and writes them if nobody else has written meanwhile;
+// else it begins anew. there is what is applied then.
+func (b *Book) change(
+	ctx context.Context, who Caller, dry, diff bool, plan func([]api.AppliedThing) ([]Change, error),
+) (out api.ApplyAnswer, there []api.AppliedThing, err error) {
 	for range tries {
 		set, at, err := read(ctx, b.Store, true)
 		if err != nil {
@@ -305,10 +319,13 @@ func (b *Book) change(ctx context.Context, who Caller, dry, diff bool, plan func
 		}
 		return out, there, nil
 	}
-	return out, nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("others change what is applied all the time"), Hint: "try again"}
+	return out, nil, &compute.Error{
+		Kind: compute.ErrConflict, Err: errors.New("others change what is applied all the time"), Hint: "try again",
+	}
 }
 
-// write makes changes to what was at a revision, in one transaction, and tells the new one. compute.ErrStale: it is at another by now.
+// write makes changes to what was at a revision, in one transaction, and tells the new one.
+// compute.ErrStale: it is at another by now.
 func (b *Book) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
 	at := time.Now().UTC()
 	err = b.Store.Update(ctx, func(tx compute.Tx) error {

@@ -14,7 +14,8 @@ import (
 
 const diffSize = 1 << 20 // bytes; larger files are not compared line by line
 
-// Diff is a unified diff of a thing's labels and files; "": they are the same. Either may be nil. A private key is in none.
+// Diff is a unified diff of a thing's labels and files; "": they are the same. Either may be nil. A
+// private key is in none.
 func Diff(was, now *api.AppliedThing) string {
 	var out strings.Builder
 	t, old, new := now, map[string]api.ThingFile{}, map[string]api.ThingFile{}

@@ -14,11 +14,13 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Mirror shows what a store has as a directory of configuration, Path, which package config reads. Its own directory holds nothing that is not in the store.
-// Several processes may use one; a reader sees all of a revision, as a link is changed in one step.
+// Mirror shows what a store has as a directory of configuration, Path, which package config reads.
+// Its own directory holds nothing that is not in the store. Several processes may use one; a reader
+// sees all of a revision, as a link is changed in one step.
 type Mirror struct {
-	Dir  string
-	Step func(step string) // hears of each step that is done, for tests that end the process there; nil: nobody does
+	Dir string
+	// hears of each step that is done, for tests that end the process there; nil: nobody does
+	Step func(step string)
 }
 
 func (m Mirror) step(name string) {
@@ -36,8 +38,10 @@ const current = "current"
 // Path is the directory of configuration. It is not there before something is applied.
 func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
 
-// Mark is that of the change up to which things are shown; no two changes have the same. "": nothing is. Who reads the directory asks before: what was changed
-// while it was read is then another mark. A link that leads nowhere shows nothing: somebody may have cleared away what has not changed for long.
+// Mark is that of the change up to which things are shown; no two changes have the same. "":
+// nothing is. Who reads the directory asks before: what was changed while it was read is then
+// another mark. A link that leads nowhere shows nothing: somebody may have cleared away what has
+// not changed for long.
 func (m Mirror) Mark() string {
 	name, err := os.Readlink(m.Path())
 	if err == nil {
@@ -80,7 +84,8 @@ func (m Mirror) Sync(ctx context.Context, s Store) error {
 	name := at.mark
 	link := filepath.Join(m.Dir, "link")
 	for _, do := range []func() error{
-		func() error { return os.RemoveAll(filepath.Join(m.Dir, name)) }, // what a dead process left
+		// what a dead process left
+		func() error { return os.RemoveAll(filepath.Join(m.Dir, name)) },
 		func() error { return absent(os.Remove(link)) },
 		func() error { return os.Rename(dir, filepath.Join(m.Dir, name)) },
 		func() error { return os.Symlink(name, link) },
@@ -184,7 +189,8 @@ func absent(err error) error {
 	return err
 }
 
-// flock takes the lock of a file, which the kernel drops with this process, when whoever has it has written.
+// flock takes the lock of a file, which the kernel drops with this process, when whoever has it has
+// written.
 func flock(ctx context.Context, f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

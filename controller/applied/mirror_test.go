@@ -36,7 +36,10 @@ func TestMain(m *testing.M) {
 // killedSets are the sets of TestKilled: what is there before, and what is to be.
 var killedSets = []api.ApplySet{
 	set("a=b", source("one", "type = fake\n"), source("two", "type = fake\n")),
-	{Labels: map[string]string{"a": "b"}, Prune: true, Things: []api.WantedThing{source("two", "type = fake\nreserve = 1\n"), source("three", "type = fake\n")}},
+	{
+		Labels: map[string]string{"a": "b"}, Prune: true,
+		Things: []api.WantedThing{source("two", "type = fake\nreserve = 1\n"), source("three", "type = fake\n")},
+	},
 }
 
 // applyAndDie applies the second set, and ends as nothing else can at the step of that number.
@@ -77,7 +80,8 @@ func shown(t *testing.T, dir string) (out []string) {
 	return out
 }
 
-// TestKilled kills an apply at each step: afterwards there is all of it or nothing, in the store and to who reads the configuration, and the next one goes on.
+// TestKilled kills an apply at each step: afterwards there is all of it or nothing, in the store
+// and to who reads the configuration, and the next one goes on.
 func TestKilled(t *testing.T) {
 	var was, now []string
 	outcomes := map[int64]int{}
@@ -122,7 +126,8 @@ func TestKilled(t *testing.T) {
 		if _, err := b.Apply(t.Context(), ann, third); err != nil {
 			t.Error(err)
 		}
-		if entries, err := os.ReadDir(m.Dir); err != nil || len(entries) != 3 { // lock, the link, and what it leads to
+		// lock, the link, and what it leads to
+		if entries, err := os.ReadDir(m.Dir); err != nil || len(entries) != 3 {
 			t.Errorf("step %d: %v is left, %v", n, entries, err)
 		}
 		_ = s.Close()
@@ -154,7 +159,9 @@ func TestMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	sync(s)
-	if got, want := shown(t, m.Path()), []string{"source web provision.d/run 0755 #!/bin/sh\n", "source web source.conf  type = fake\n"}; !slices.Equal(got, want) {
+	if got, want := shown(t, m.Path()), []string{
+		"source web provision.d/run 0755 #!/bin/sh\n", "source web source.conf  type = fake\n",
+	}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	info, err := os.Stat(m.Dir)
@@ -228,7 +235,10 @@ func TestReadDir(t *testing.T) {
 	if err != nil || !slices.Equal(beside.Left, []string{"hostler.conf"}) {
 		t.Error(beside.Left, err)
 	}
-	if got, want := shown(t, dir), []string{"bundle tool bundle.conf 0600 ", "bundle tool files/.rc 0600 rc", "bundle tool link 0600 type = fake\n", "source web source.conf 0600 type = fake\n"}; !slices.Equal(got, want) || len(things) != 2 {
+	if got, want := shown(t, dir), []string{
+		"bundle tool bundle.conf 0600 ", "bundle tool files/.rc 0600 rc", "bundle tool link 0600 type = fake\n",
+		"source web source.conf 0600 type = fake\n",
+	}; !slices.Equal(got, want) || len(things) != 2 {
 		t.Errorf("%q, want %q", got, want)
 	}
 	outside := filepath.Join(t.TempDir(), "secret")
@@ -259,15 +269,22 @@ func TestReadDir(t *testing.T) {
 	isKind(t, "no directory", func() error { _, _, err := applied.ReadDir(filepath.Join(dir, "none")); return err }(), compute.ErrInvalid)
 }
 
-// FuzzThing: whatever somebody wants is refused, or stays where it belongs and comes back as it was.
+// FuzzThing: whatever somebody wants is refused, or stays where it belongs and comes back as it
+// was.
 func FuzzThing(f *testing.F) {
-	for _, p := range []string{"source.conf", "../x", "a/../../x", "/etc/x", "a//b", "provision.d/run", "a\\b", "..", "..x", ".git", "a/.git/b", "\xff", "x\x00"} {
+	for _, p := range []string{
+		"source.conf", "../x", "a/../../x", "/etc/x", "a//b", "provision.d/run", "a\\b", "..", "..x", ".git", "a/.git/b",
+		"\xff", "x\x00",
+	} {
 		f.Add("web", p, "0644", []byte("x"))
 	}
 	f.Add("..", "x", "0755", []byte{0})
 	f.Add(".", "x", "0000", []byte(""))
 	f.Fuzz(func(t *testing.T, name, path, mode string, data []byte) {
-		w := api.WantedThing{Kind: applied.Bundle, Name: name, Files: []api.ThingFile{{Path: "bundle.conf"}, {Path: path, Mode: mode, Base64: data}}}
+		w := api.WantedThing{
+			Kind: applied.Bundle, Name: name,
+			Files: []api.ThingFile{{Path: "bundle.conf"}, {Path: path, Mode: mode, Base64: data}},
+		}
 		changes, err := applied.Plan(nil, api.ApplySet{Things: []api.WantedThing{w}})
 		if err != nil {
 			isKind(t, "refused", err, compute.ErrInvalid)

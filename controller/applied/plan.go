@@ -31,14 +31,17 @@ func (c Change) Thing() *api.AppliedThing {
 	return c.Was
 }
 
-// Plan works out what a set makes of what there is: a change for each thing that is asked for, and for each that is pruned, in the order in which things are
-// shown. It changes neither.
+// Plan works out what a set makes of what there is: a change for each thing that is asked for, and
+// for each that is pruned, in the order in which things are shown. It changes neither.
 func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	if err := CheckLabels(set.Labels); err != nil {
 		return nil, err
 	}
 	if set.Prune && len(set.Labels) == 0 {
-		return nil, invalid("", "say which: -l app=NAME, and apply with the same label always", "prune takes away what has labels, and no label is given")
+		return nil, invalid(
+			"", "say which: -l app=NAME, and apply with the same label always",
+			"prune takes away what has labels, and no label is given",
+		)
 	}
 	if len(set.Things) > maxThings {
 		return nil, invalid("", "", "%d things are more than %d", len(set.Things), maxThings)
@@ -84,11 +87,16 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	return out, nil
 }
 
-// ofAnother refuses what another set has, by its labels: two that want the same thing would take it from each other for ever.
+// ofAnother refuses what another set has, by its labels: two that want the same thing would take it
+// from each other for ever.
 func ofAnother(id string, has, wants map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(wants)) {
 		if v, ok := has[key]; ok && v != wants[key] {
-			return &compute.Error{ID: compute.ID(id), Kind: compute.ErrConflict, Err: fmt.Errorf("it is applied with %s=%s, and here with %s=%s", key, v, key, wants[key]), Hint: "take it out of one of both, or have it with --take"}
+			return &compute.Error{
+				ID: compute.ID(id), Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("it is applied with %s=%s, and here with %s=%s", key, v, key, wants[key]),
+				Hint: "take it out of one of both, or have it with --take",
+			}
 		}
 	}
 	return nil

@@ -16,15 +16,19 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// ReadDir reads the things that a directory has: sources/NAME, bundles/NAME and projects/NAME, as a directory of configuration has them. Links count as long as
-// they lead to files within it. What is beside them is told, and not read: a repository has much that is others'.
+// ReadDir reads the things that a directory has: sources/NAME, bundles/NAME and projects/NAME, as a
+// directory of configuration has them. Links count as long as they lead to files within it. What is
+// beside them is told, and not read: a repository has much that is others'.
 func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, beside, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", dir, err), Hint: "-f names a directory with sources/, bundles/ or projects/ in it"}
+		return nil, beside, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", dir, err),
+			Hint: "-f names a directory with sources/, bundles/ or projects/ in it",
+		}
 	}
 	defer root.Close()
 	r := reading{root: root, dir: dir}
@@ -70,7 +74,10 @@ func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 		if len(beside.Strange) > 0 {
 			hint = fmt.Sprintf("did you mean %s/ by %s/?", beside.Strange[0].Meant, beside.Strange[0].Name)
 		}
-		return nil, beside, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: there is neither sources/ nor bundles/ nor projects/ in it", dir), Hint: hint}
+		return nil, beside, &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("%s: there is neither sources/ nor bundles/ nor projects/ in it", dir), Hint: hint,
+		}
 	}
 	return things, beside, nil
 }
@@ -85,13 +92,17 @@ type Beside struct {
 type Strange struct {
 	Name  string // the directory's
 	Meant string // sources, bundles or projects
-	Thing string // what is in it that would be applied there; "": nothing, and it is the name alone that is alike
+	// what is in it that would be applied there; "": nothing, and it is the name alone that is
+	// alike
+	Thing string
 }
 
-// nearName is how many letters of a directory's name may be others than of one of ours: with two, resources would be sources.
+// nearName is how many letters of a directory's name may be others than of one of ours: with two,
+// resources would be sources.
 const nearName = 1
 
-// strange looks at the directories that are none of ours. One that holds something like ours is meant for it, whatever it is called; else its name may be misspelt.
+// strange looks at the directories that are none of ours. One that holds something like ours is
+// meant for it, whatever it is called; else its name may be misspelt.
 func (r *reading) strange() (out []Strange) {
 	entries, _ := r.list(".") // what cannot be listed was told, or is not ours to read
 	for _, e := range entries {
@@ -152,7 +163,8 @@ func (r *reading) files(top, below string) (out []api.ThingFile, err error) {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if name == ".git" || strings.HasPrefix(name, "..") { // of Kubernetes, which shows a ConfigMap so
+		// of Kubernetes, which shows a ConfigMap so
+		if name == ".git" || strings.HasPrefix(name, "..") {
 			continue
 		}
 		path := strings.TrimPrefix(below+"/"+name, "/")

@@ -41,7 +41,8 @@ func kindOf(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// Path is where a thing is in a directory of configuration: sources/NAME and so on. The kind is one of the three.
+// Path is where a thing is in a directory of configuration: sources/NAME and so on. The kind is one
+// of the three.
 func Path(kind, name string) string {
 	k, _ := kindOf(kind)
 	return k.dir + "/" + name
@@ -95,7 +96,8 @@ func invalid(id, hint, format string, args ...any) error {
 // ID is what people call a thing.
 func ID(kind, name string) string { return kind + " " + name }
 
-// CheckName refuses what is no kind, or no name: letters, digits and . _ - that begin with a letter or a digit, 63 at most.
+// CheckName refuses what is no kind, or no name: letters, digits and . _ - that begin with a letter
+// or a digit, 63 at most.
 func CheckName(kind, name string) error {
 	if _, ok := kindOf(kind); !ok {
 		return invalid("", "", "%q is no kind of thing: source, bundle or project", kind)
@@ -103,15 +105,20 @@ func CheckName(kind, name string) error {
 	plain := func(c rune) bool {
 		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("._-", c)
 	}
-	if name == "" || len(name) > 63 || strings.ContainsAny(name[:1], "._-") || strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
-		return invalid("", "letters, digits and . _ - that begin with a letter or a digit, 63 at most", "%q cannot be the name of a %s that is applied", name, kind)
+	if name == "" || len(name) > 63 || strings.ContainsAny(name[:1], "._-") ||
+		strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
+		return invalid(
+			"", "letters, digits and . _ - that begin with a letter or a digit, 63 at most",
+			"%q cannot be the name of a %s that is applied", name, kind,
+		)
 	}
 	return nil
 }
 
 // checkPath refuses what is no path of a file below a thing's directory.
 func checkPath(path string) error {
-	if len(path) > 1024 || !fs.ValidPath(path) || path == "." || strings.ContainsFunc(path, func(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError || c == '\\' }) {
+	if len(path) > 1024 || !fs.ValidPath(path) || path == "." ||
+		strings.ContainsFunc(path, func(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError || c == '\\' }) {
 		return fmt.Errorf("%.1100q is no path of a file below it", path)
 	}
 	for part := range strings.SplitSeq(path, "/") {
@@ -122,14 +129,16 @@ func checkPath(path string) error {
 	return nil
 }
 
-// CheckLabels refuses labels that cannot be told apart when they are written KEY=VALUE, with commas between.
+// CheckLabels refuses labels that cannot be told apart when they are written KEY=VALUE, with commas
+// between.
 func CheckLabels(labels map[string]string) error {
 	if len(labels) > 64 {
 		return invalid("", "", "%d labels are more than 64", len(labels))
 	}
 	for key, value := range labels {
 		for _, word := range []string{key, value} {
-			if len(word) > maxLabel || !utf8.ValidString(word) || strings.ContainsFunc(word, func(c rune) bool { return !unicode.IsPrint(c) || strings.ContainsRune(" ,=\"'", c) }) {
+			if len(word) > maxLabel || !utf8.ValidString(word) ||
+				strings.ContainsFunc(word, func(c rune) bool { return !unicode.IsPrint(c) || strings.ContainsRune(" ,=\"'", c) }) {
 				return invalid("", "a label is KEY=VALUE, without spaces, commas and quotes", "%.300q cannot be in a label", word)
 			}
 		}
@@ -170,7 +179,9 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 			}
 		}
 		mode := modeOf(f)
-		if w.Kind != Bundle { // there it counts that a file may be executed, and what else it says is the umask's of whoever checked it out
+		// there it counts that a file may be executed, and what else it says is the umask's of
+		// whoever checked it out
+		if w.Kind != Bundle {
 			if mode&0o100 != 0 {
 				mode = 0o755
 			} else {

@@ -28,7 +28,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// hall is an API server in a bubble of time, with the Leases of one namespace, that can be away: a real one's time cannot be had to fly.
+// hall is an API server in a bubble of time, with the Leases of one namespace, that can be away: a
+// real one's time cannot be had to fly.
 type hall struct {
 	dynamic.NamespaceableResourceInterface // what nobody asks for
 
@@ -144,7 +145,8 @@ func (h *hall) Watch(ctx context.Context, o metav1.ListOptions) (apiwatch.Interf
 	if o.SendInitialEvents != nil {
 		return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
 	}
-	if o.ResourceVersion != strconv.Itoa(h.version) { // no history: as an API server that was started anew
+	// no history: as an API server that was started anew
+	if o.ResourceVersion != strconv.Itoa(h.version) {
 		return nil, apierrors.NewResourceExpired("too old")
 	}
 	l := &listened{h, make(chan apiwatch.Event, 1000)}
@@ -152,7 +154,9 @@ func (h *hall) Watch(ctx context.Context, o metav1.ListOptions) (apiwatch.Interf
 	return l, nil
 }
 
-func (h *hall) Create(ctx context.Context, o *unstructured.Unstructured, _ metav1.CreateOptions, _ ...string) (*unstructured.Unstructured, error) {
+func (h *hall) Create(
+	ctx context.Context, o *unstructured.Unstructured, _ metav1.CreateOptions, _ ...string,
+) (*unstructured.Unstructured, error) {
 	if err := h.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -186,7 +190,9 @@ func (h *hall) Delete(ctx context.Context, name string, _ metav1.DeleteOptions, 
 	return nil
 }
 
-func (h *hall) Patch(ctx context.Context, name string, _ types.PatchType, text []byte, _ metav1.PatchOptions, _ ...string) (*unstructured.Unstructured, error) {
+func (h *hall) Patch(
+	ctx context.Context, name string, _ types.PatchType, text []byte, _ metav1.PatchOptions, _ ...string,
+) (*unstructured.Unstructured, error) {
 	if err := h.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -294,7 +300,9 @@ func (d *ledger) LeaseToken(context.Context, string, bool) (api.NewToken, error)
 // inHall runs a Reconciler in a bubble of time.
 func inHall(t *testing.T, do func(t *testing.T, h *hall, d *ledger)) {
 	synctest.Test(t, func(t *testing.T) {
-		h, d := &hall{objects: map[string]*unstructured.Unstructured{}, watches: map[chan apiwatch.Event]bool{}}, &ledger{leases: map[string]compute.Lease{}}
+		h, d := &hall{
+			objects: map[string]*unstructured.Unstructured{}, watches: map[chan apiwatch.Event]bool{},
+		}, &ledger{leases: map[string]compute.Lease{}}
 		r := New(Options{Namespaces: map[string]string{"team": ""}, Installation: "me", Show: 100,
 			As: func(string, string, string) (Door, error) { return d, nil }, Book: func() Book { return d }})
 		r.cluster.client, r.cluster.mark = h, "here"
@@ -314,7 +322,8 @@ func (h *hall) wanted(t *testing.T, name, source string) {
 	}
 }
 
-// TestReturn: whatever became of leases while the API server was away, five seconds after it is back all objects tell what is so, and what is asked for then is given.
+// TestReturn: whatever became of leases while the API server was away, five seconds after it is
+// back all objects tell what is so, and what is asked for then is given.
 func TestReturn(t *testing.T) {
 	for _, how := range []string{"refused", "hangs"} {
 		t.Run(how, func(t *testing.T) {
@@ -351,7 +360,8 @@ func TestReturn(t *testing.T) {
 	}
 }
 
-// TestLateWatch: an object that shows a lease tells what is so soon after the watch has told of it, however late that was.
+// TestLateWatch: an object that shows a lease tells what is so soon after the watch has told of it,
+// however late that was.
 func TestLateWatch(t *testing.T) {
 	inHall(t, func(t *testing.T, h *hall, d *ledger) {
 		time.Sleep(time.Second)
@@ -364,7 +374,8 @@ func TestLateWatch(t *testing.T) {
 	})
 }
 
-// TestManyDeparted: many that wait and are deleted at once are found to have nothing by a few lists of all leases, and go.
+// TestManyDeparted: many that wait and are deleted at once are found to have nothing by a few lists
+// of all leases, and go.
 func TestManyDeparted(t *testing.T) {
 	inHall(t, func(t *testing.T, h *hall, d *ledger) {
 		const many = 100

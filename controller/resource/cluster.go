@@ -46,21 +46,28 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		rules, &clientcmd.ConfigOverrides{CurrentContext: c.context},
+	).ClientConfig()
 	var client *dynamic.DynamicClient
 	if err == nil {
-		config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and what is said of a queue is written seldom
+		// the API server's own fairness bounds us, and what is said of a queue is written seldom
+		config.QPS, config.Burst = -1, 0
 		config.UserAgent = "hostler"
 		client, err = clientOf(config)
 	}
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of [resources] in hostler.conf"}
+		return nil, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err),
+			Hint: "set kubeconfig and context of [resources] in hostler.conf",
+		}
 	}
 	c.client, c.mark = client, markOf(config)
 	return c.client, nil
 }
 
-// clientOf makes a client that no answer sends on to another address: the library would show its token there too.
+// clientOf makes a client that no answer sends on to another address: the library would show its
+// token there too.
 func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
 	way, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -71,7 +78,8 @@ func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
 	return dynamic.NewForConfigAndClient(config, &own)
 }
 
-// markOf tells clusters apart: by the address of the API server, and the certificates that it is known by.
+// markOf tells clusters apart: by the address of the API server, and the certificates that it is
+// known by.
 func markOf(config *rest.Config) string {
 	known := rest.CopyConfig(config)
 	_ = rest.LoadTLSFiles(known) // without them nobody gets to the server either
@@ -79,24 +87,28 @@ func markOf(config *rest.Config) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// leads is the mark of the cluster that the configuration leads to, as it was read last; "": it was not.
+// leads is the mark of the cluster that the configuration leads to, as it was read last; "": it was
+// not.
 func (c *cluster) leads() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mark
 }
 
-// absent reports whether an API server says that there is no object of a name. A gateway before it says 404 too, and so does one that does not serve the kind.
+// absent reports whether an API server says that there is no object of a name. A gateway before it
+// says 404 too, and so does one that does not serve the kind.
 func absent(err error, name string) bool {
 	var said apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {
 		return false
 	}
 	d := said.Status().Details
-	return d != nil && d.Name == name && !slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
+	return d != nil && d.Name == name &&
+		!slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
 }
 
-// call does one thing at the API server. Where that knows us no more, the configuration is read again, once: somebody may have put a new token there.
+// call does one thing at the API server. Where that knows us no more, the configuration is read
+// again, once: somebody may have put a new token there.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
 	for again := false; ; again = true {
 		client, err := c.ask()
@@ -115,7 +127,8 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	}
 }
 
-// heard notes whether the API server answered a call, whatever it said but that it cannot serve now.
+// heard notes whether the API server answered a call, whatever it said but that it cannot serve
+// now.
 func (c *cluster) heard(err error) {
 	switch {
 	case errors.Is(err, context.Canceled): // by us
@@ -126,7 +139,8 @@ func (c *cluster) heard(err error) {
 	}
 }
 
-// unheard reports whether a call failed because nobody answered it, so that it says nothing about what was asked.
+// unheard reports whether a call failed because nobody answered it, so that it says nothing about
+// what was asked.
 func unheard(err error) bool {
 	var said apierrors.APIStatus
 	if errors.As(err, &said) {
@@ -136,7 +150,8 @@ func unheard(err error) bool {
 	return errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF)
 }
 
-// callTime is for one answer about one object: on a way that is dead without a word nobody waits for longer.
+// callTime is for one answer about one object: on a way that is dead without a word nobody waits
+// for longer.
 const callTime = 10 * time.Second
 
 // one does something to one object at the API server.
@@ -151,7 +166,9 @@ func (c *cluster) one(ctx context.Context, do func(context.Context, dynamic.Inte
 // make makes an object.
 func (c *cluster) make(ctx context.Context, gvr schema.GroupVersionResource, namespace string, object map[string]any) error {
 	return c.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(gvr).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{FieldManager: "hostler"})
+		_, err := d.Resource(gvr).Namespace(namespace).Create(
+			ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{FieldManager: "hostler"},
+		)
 		return err
 	})
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestWrongConfiguration: a configuration of which no client can be made is an error however often it is asked for, and is read again each time.
+// TestWrongConfiguration: a configuration of which no client can be made is an error however often
+// it is asked for, and is read again each time.
 func TestWrongConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	put := func(authority string) {
@@ -40,12 +41,14 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// TestAnswerOfOneThatIsGone: what a call answers of an object does not take the place of another of its name that the watch has told of meanwhile.
+// TestAnswerOfOneThatIsGone: what a call answers of an object does not take the place of another of
+// its name that the watch has told of meanwhile.
 func TestAnswerOfOneThatIsGone(t *testing.T) {
 	w := newWatch(New(Options{}), "leases", "ns", func(*Lease) {})
 	object := func(uid, version string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": Group + "/" + Version, "kind": "Lease", "metadata": map[string]any{"namespace": "ns", "name": "a", "uid": uid, "resourceVersion": version},
+			"apiVersion": Group + "/" + Version, "kind": "Lease",
+			"metadata": map[string]any{"namespace": "ns", "name": "a", "uid": uid, "resourceVersion": version},
 		}}
 	}
 	is := func(what, uid, version string) {

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// depart gives back what an object that is being deleted has, and proves it, and then lets the object go.
+// depart gives back what an object that is being deleted has, and proves it, and then lets the
+// object go.
 func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
 	if !slices.Contains(l.Finalizers, finalizer) {
 		return nil
@@ -30,17 +31,24 @@ func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
 	}
 	r.opt.Step("lease:returned")
 	rest := slices.DeleteFunc(slices.Clone(l.Finalizers), func(f string) bool { return f == finalizer })
-	err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/finalizers", l.Finalizers}, operation{"replace", "/metadata/finalizers", rest})
+	err := r.watchOf(l.Namespace).patch(
+		ctx, l, "", operation{"test", "/metadata/finalizers", l.Finalizers},
+		operation{"replace", "/metadata/finalizers", rest},
+	)
 	if apierrors.IsNotFound(err) {
 		err = nil
 	}
 	return err
 }
 
-// giveBackOf ends the request of an object that is being deleted, and what it was given. errAsked: that is being found out.
+// giveBackOf ends the request of an object that is being deleted, and what it was given. errAsked:
+// that is being found out.
 func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
 	if l.Status.Instance != "" {
-		return r.giveBack(ctx, l.Namespace, l.Name, string(l.UID), compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)})
+		return r.giveBack(
+			ctx, l.Namespace, l.Name, string(l.UID),
+			compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)},
+		)
 	}
 	door, err := r.door(l.Namespace, l.Name) // we may have been killed before an instance was noted
 	if err != nil {
@@ -58,7 +66,8 @@ func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
 	return errAsked
 }
 
-// giveBack ends the request of an object, which is refused from then on, and what it was given, among what a query finds.
+// giveBack ends the request of an object, which is refused from then on, and what it was given,
+// among what a query finds.
 func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, q compute.LeaseQuery) error {
 	door, err := r.door(namespace, name)
 	if err != nil {
@@ -91,8 +100,9 @@ func release(ctx context.Context, door Door, uid string, all []compute.Lease) er
 // errAsked is for an object that is seen to again when it is known what it was given.
 var errAsked = errors.New("it is being found out")
 
-// census finds out what objects were given of which no instance is known: one list of leases for all that ask while another is made. So it costs a few lists where
-// thousands that wait are deleted at once.
+// census finds out what objects were given of which no instance is known: one list of leases for
+// all that ask while another is made. So it costs a few lists where thousands that wait are deleted
+// at once.
 type census struct {
 	bell chan struct{} // 1 slot
 

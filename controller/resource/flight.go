@@ -34,7 +34,8 @@ type flight struct {
 	past  []Step
 }
 
-// fly begins an object's request, or returns that which is under way; nil: there is no room for it among those of its crowd.
+// fly begins an object's request, or returns that which is under way; nil: there is no room for it
+// among those of its crowd.
 func (r *Reconciler) fly(ctx context.Context, l *Lease) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,7 +98,8 @@ func (r *Reconciler) acquire(ctx context.Context, l *Lease, f *flight) ([]comput
 	return leases, err
 }
 
-// land ends a flight whose end was seen, and lets the oldest that waits for room in its crowd begin.
+// land ends a flight whose end was seen, and lets the oldest that waits for room in its crowd
+// begin.
 func (r *Reconciler) land(f *flight) {
 	r.mu.Lock()
 	full := r.crowds[f.crowd] >= mostWaiting

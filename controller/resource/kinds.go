@@ -13,7 +13,8 @@ const (
 	Version = "v1alpha1"
 )
 
-// LeaseSpec is a wish for one lease. It does not change: who wants another one makes another object. What each field is, and may be, the definition of its kind says.
+// LeaseSpec is a wish for one lease. It does not change: who wants another one makes another
+// object. What each field is, and may be, the definition of its kind says.
 type LeaseSpec struct {
 	Source   string            `json:"source"`
 	Name     string            `json:"name,omitempty"`

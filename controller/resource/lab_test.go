@@ -51,7 +51,10 @@ func newSite(t *testing.T, name string, conf ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
-	s := &site{t: t, namespace: name, dir: t.TempDir(), sock: filepath.Join(run, "s"), program: lab.Program(t, "hostler", "-tags", "failpoint", "../../cmd/hostler"), kubeconfig: kubeconfig}
+	s := &site{
+		t: t, namespace: name, dir: t.TempDir(), sock: filepath.Join(run, "s"),
+		program: lab.Program(t, "hostler", "-tags", "failpoint", "../../cmd/hostler"), kubeconfig: kubeconfig,
+	}
 	s.source("web", "type = fake\nmaximum = 2\n\n[fake]\nreply = in\n")
 	s.file("hostler.conf", strings.Join(append(conf, "[resources]", "namespaces = "+name, "kubeconfig = "+kubeconfig), "\n")+"\n")
 	lab.Ctl(t, "", "create", "namespace", name)
@@ -79,7 +82,8 @@ func (s *site) file(name, text string) {
 
 func (s *site) environment(more ...string) (env []string) {
 	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "HOSTLER_") && !strings.HasPrefix(name, "XDG_") && name != "HOME" && name != "KUBECONFIG" {
+		if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "HOSTLER_") &&
+			!strings.HasPrefix(name, "XDG_") && name != "HOME" && name != "KUBECONFIG" {
 			env = append(env, v)
 		}
 	}
@@ -194,7 +198,14 @@ func (s *site) get(path string, doc any) {
 // lease makes a Lease; spec is of JSON's.
 func (s *site) lease(name, spec string) {
 	s.t.Helper()
-	lab.Ctl(s.t, fmt.Sprintf(`{"apiVersion":"%s/%s","kind":"Lease","metadata":{"name":%q,"namespace":%q},"spec":%s}`, resource.Group, resource.Version, name, s.namespace, spec), "create", "-f", "-")
+	lab.Ctl(
+		s.t,
+		fmt.Sprintf(
+			`{"apiVersion":"%s/%s","kind":"Lease","metadata":{"name":%q,"namespace":%q},"spec":%s}`, resource.Group,
+			resource.Version, name, s.namespace, spec,
+		),
+		"create", "-f", "-",
+	)
 }
 
 // object is what the API server has of a Lease; false: nothing.

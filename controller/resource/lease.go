@@ -27,7 +27,8 @@ const (
 	ended   = "Ended"
 )
 
-// reconcile does for an object what is to be done next, and tells when to look again; 0: when it has changed.
+// reconcile does for an object what is to be done next, and tells when to look again; 0: when it
+// has changed.
 func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Duration, err error) {
 	switch {
 	case l.DeletionTimestamp != nil:
@@ -39,7 +40,9 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 	case !slices.Contains(l.Finalizers, finalizer): // it is not to go before its lease has
 		r.opt.Step("lease:finalizer")
 		add := operation{"add", "/metadata/finalizers", append(slices.Clone(l.Finalizers), finalizer)}
-		if err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/resourceVersion", l.ResourceVersion}, add); err != nil {
+		if err := r.watchOf(l.Namespace).patch(
+			ctx, l, "", operation{"test", "/metadata/resourceVersion", l.ResourceVersion}, add,
+		); err != nil {
 			return 0, err
 		}
 		if l = r.find(nameOf(l)); l == nil {
@@ -101,10 +104,12 @@ func waits(l *Lease, place int, reason, text string) LeaseStatus {
 	return s
 }
 
-// given is the status of an object whose lease lives, and how that is used: with its token, or by who may use what others have.
+// given is the status of an object whose lease lives, and how that is used: with its token, or by
+// who may use what others have.
 func given(o *Lease, l compute.Lease, secret, reason, text string) LeaseStatus {
 	s := LeaseStatus{
-		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires),
+		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner,
+		Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires),
 		Secret: secret, Conditions: o.Status.Conditions, Run: "hostler run --any " + string(l.Instance) + " -- COMMAND",
 	}
 	if secret != "" {
@@ -123,7 +128,10 @@ func over(s LeaseStatus, at time.Time) LeaseStatus {
 
 func setCondition(all *[]metav1.Condition, generation int64, what string, is metav1.ConditionStatus, reason, text string) {
 	*all = slices.Clone(*all)
-	meta.SetStatusCondition(all, metav1.Condition{Type: what, Status: is, Reason: reason, Message: shortened(text, 32<<10), ObservedGeneration: generation})
+	meta.SetStatusCondition(
+		all,
+		metav1.Condition{Type: what, Status: is, Reason: reason, Message: shortened(text, 32<<10), ObservedGeneration: generation},
+	)
 }
 
 // write writes an object's status.
@@ -131,7 +139,8 @@ func (r *Reconciler) write(ctx context.Context, l *Lease, status LeaseStatus) er
 	return r.watchOf(l.Namespace).write(ctx, l, status)
 }
 
-// tell says how a request comes on, as long as there is room for that, and tells when to look again.
+// tell says how a request comes on, as long as there is room for that, and tells when to look
+// again.
 func (r *Reconciler) tell(ctx context.Context, l *Lease, place int, why string) (time.Duration, error) {
 	status := waits(l, place, "Waiting", cmp.Or(why, "it is being seen to"))
 	if !same(l.Status, status) && !r.telling.Allow() {
@@ -166,8 +175,10 @@ func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 	const none = -1
 	s := &l.Spec
 	req := compute.Request{
-		Source: s.Source, Count: 1, Name: s.Name, Cores: s.Cores, Memory: size("memory", s.Memory), Disk: size("disk", s.Disk), GPUs: s.GPUs, Image: s.Image, Flavor: s.Flavor, Location: s.Location,
-		TTL: span("ttl", s.TTL, 0, none), Idle: span("idle", s.Idle, none, none), Wait: span("wait", s.Wait, -time.Second, 0), Priority: s.Priority, Project: r.project(l.Namespace),
+		Source: s.Source, Count: 1, Name: s.Name, Cores: s.Cores, Memory: size("memory", s.Memory),
+		Disk: size("disk", s.Disk), GPUs: s.GPUs, Image: s.Image, Flavor: s.Flavor, Location: s.Location,
+		TTL: span("ttl", s.TTL, 0, none), Idle: span("idle", s.Idle, none, none),
+		Wait: span("wait", s.Wait, -time.Second, 0), Priority: s.Priority, Project: r.project(l.Namespace),
 		Purpose: strings.TrimSuffix("Lease "+l.Namespace+"/"+l.Name+": "+s.Purpose, ": "),
 		Labels:  map[string]string{},
 	}
@@ -179,7 +190,8 @@ func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 	return req, nil
 }
 
-// failed says why there is no lease, and has it tried again later. One that has waited for as long as it was to is over.
+// failed says why there is no lease, and has it tried again later. One that has waited for as long
+// as it was to is over.
 func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
 	reason, text := wrong(err)
 	status := waits(l, 0, reason, text)
@@ -189,7 +201,8 @@ func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
 	return cmp.Or(r.write(ctx, l, status), errAgain)
 }
 
-// errAgain is for an object that is tried again later, as what is wrong may be mended: a source may come.
+// errAgain is for an object that is tried again later, as what is wrong may be mended: a source may
+// come.
 var errAgain = errors.New("again later")
 
 // wrong is an error as a condition has it.
@@ -198,7 +211,8 @@ func wrong(err error) (reason, text string) {
 	for word := range strings.SplitSeq(p.Code, "-") {
 		reason += strings.ToUpper(word[:1]) + word[1:]
 	}
-	if text = p.Detail; p.Hint != "" && !strings.HasPrefix(p.Hint, "hostler --embedded") { // that is for who sits at a machine, and not for who writes objects
+	// that is for who sits at a machine, and not for who writes objects
+	if text = p.Detail; p.Hint != "" && !strings.HasPrefix(p.Hint, "hostler --embedded") {
 		text += " (" + p.Hint + ")"
 	}
 	return reason, text
@@ -236,8 +250,9 @@ func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID)
 	return all[i], true, err
 }
 
-// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this
-// one's. It is "" where the lease has ended already, which is seen in a moment.
+// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the
+// object. Its name tells objects apart, so that one that is there is this one's. It is "" where the
+// lease has ended already, which is seen in a moment.
 func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name string, err error) {
 	lease := f.leases[0]
 	if f.token == "" {

@@ -17,14 +17,16 @@ import (
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
-// TestNoKinds has a controller say what to do where the cluster does not know our kinds, and go on when it does.
+// TestNoKinds has a controller say what to do where the cluster does not know our kinds, and go on
+// when it does.
 func TestNoKinds(t *testing.T) {
 	s := newSite(t, "none")
 	defer define(t) // so that the site can be taken away, whatever happens
 	lab.Ctl(t, "", "delete", "crd", "leases."+resource.Group)
 	c := s.serve()
 	computetest.Eventually(t, "it says what to do", func() error {
-		if text := c.log.String(); !strings.Contains(text, "this cluster has no leases."+resource.Group) || !strings.Contains(text, "hostler docs crds | kubectl apply -f -") {
+		if text := c.log.String(); !strings.Contains(text, "this cluster has no leases."+resource.Group) ||
+			!strings.Contains(text, "hostler docs crds | kubectl apply -f -") {
 			return errors.New(text)
 		}
 		return nil
@@ -49,7 +51,8 @@ func TestLife(t *testing.T) {
 	switch {
 	case len(one.Status.Conditions) != 1 || st.Conditions[0].Type != "Leased" || st.Conditions[0].Status != "True":
 		t.Errorf("its conditions are %+v", st.Conditions)
-	case st.Holder != "kubernetes:life" || st.Generation == 0 || st.Given == nil || st.Expires == nil || two.Status.Run != "hostler run --any "+two.Status.Instance+" -- COMMAND":
+	case st.Holder != "kubernetes:life" || st.Generation == 0 || st.Given == nil || st.Expires == nil ||
+		two.Status.Run != "hostler run --any "+two.Status.Instance+" -- COMMAND":
 		t.Errorf("its status is %+v", st)
 	case two.Status.Secret != "":
 		t.Error("a token was made that nobody asked for")
@@ -71,7 +74,8 @@ func TestLife(t *testing.T) {
 		t.Errorf("the secret is %+v", secret.Metadata)
 	}
 	s.more = []string{"HOSTLER_TOKEN=" + string(token)}
-	if out := s.hostler("run", st.Instance, "--", "echo", "in"); out != "in\n" || !strings.HasPrefix(st.Run, "HOSTLER_TOKEN=$(kubectl get secret -n life "+st.Secret) {
+	if out := s.hostler("run", st.Instance, "--", "echo", "in"); out != "in\n" ||
+		!strings.HasPrefix(st.Run, "HOSTLER_TOKEN=$(kubectl get secret -n life "+st.Secret) {
 		t.Errorf("%s prints %q", st.Run, out)
 	}
 	s.more = nil
@@ -90,7 +94,8 @@ func TestLife(t *testing.T) {
 
 	// What ends in hostler has ended here.
 	s.hostler("release", "-f", "--any", three.Instance)
-	if over := s.phase("three", "Ended").Status; over.Reason == "" || over.Ended == nil || over.Conditions[0].Status != "False" || over.Run != "" {
+	if over := s.phase("three", "Ended").Status; over.Reason == "" || over.Ended == nil ||
+		over.Conditions[0].Status != "False" || over.Run != "" {
 		t.Errorf("it ended so: %+v", over)
 	}
 	s.away("three")
@@ -109,7 +114,10 @@ func TestLife(t *testing.T) {
 		for _, a := range log.Acts {
 			seen = append(seen, a.Via+" "+a.Act+" "+a.Reason)
 		}
-		for _, want := range []string{"kubernetes acquire Lease life/one: tests", "kubernetes acquire Lease life/two", "kubernetes give-up Lease life/one"} {
+		for _, want := range []string{
+			"kubernetes acquire Lease life/one: tests", "kubernetes acquire Lease life/two",
+			"kubernetes give-up Lease life/one",
+		} {
 			if !slices.Contains(seen, want) {
 				return fmt.Errorf("%s is not in %q", want, seen)
 			}
@@ -129,11 +137,15 @@ func TestWrong(t *testing.T) {
 	s.lease("early", `{"source":"later"}`)
 	s.lease("own", `{"source":"local"}`)
 	s.lease("short", `{"source":"single","wait":"0"}`)
-	for name, want := range map[string]string{"early": "NotFound: later: not found: no source of this name", "own": "Denied: local: permission denied: it shows the files of the controller's own user"} {
+	for name, want := range map[string]string{
+		"early": "NotFound: later: not found: no source of this name",
+		"own":   "Denied: local: permission denied: it shows the files of the controller's own user",
+	} {
 		o := s.phase(name, "Waiting")
 		computetest.Eventually(t, "it says what is wrong", func() error {
 			o, _ = s.object(name)
-			if len(o.Status.Conditions) == 0 || !strings.HasPrefix(o.Status.Conditions[0].Reason+": "+o.Status.Conditions[0].Message, want) {
+			if len(o.Status.Conditions) == 0 ||
+				!strings.HasPrefix(o.Status.Conditions[0].Reason+": "+o.Status.Conditions[0].Message, want) {
 				return fmt.Errorf("%s: %+v", name, o.Status.Conditions)
 			}
 			return nil
@@ -182,10 +194,14 @@ func TestAway(t *testing.T) {
 	s.held(1)
 }
 
-// TestKilled kills the controller at each step of a lease's life. The next one goes on, and there is never a second lease.
+// TestKilled kills the controller at each step of a lease's life. The next one goes on, and there
+// is never a second lease.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	for _, step := range []string{"lease:finalizer", "lease:acquire", "acquire:recorded", "lease:acquired", "lease:secret", "lease:told", "lease:giving-up", "lease:returned"} {
+	for _, step := range []string{
+		"lease:finalizer", "lease:acquire", "acquire:recorded", "lease:acquired", "lease:secret", "lease:told",
+		"lease:giving-up", "lease:returned",
+	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, "killed-"+strings.ReplaceAll(step, ":", "-"))
@@ -213,7 +229,9 @@ func TestKilled(t *testing.T) {
 				if got := s.leases(); len(got) != 1 || got[o.Status.Instance] != "kubernetes:"+s.namespace {
 					t.Errorf("the leases are %v", got)
 				}
-				if text := lab.Ctl(t, "", "get", "secrets", "-n", s.namespace, "-o", "name"); strings.TrimSpace(text) != "secret/"+o.Status.Secret {
+				if text := lab.Ctl(
+					t, "", "get", "secrets", "-n", s.namespace, "-o", "name",
+				); strings.TrimSpace(text) != "secret/"+o.Status.Secret {
 					t.Errorf("the secrets are %q", text)
 				}
 				s.away("one")
@@ -224,7 +242,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestReplicas has one of two controllers do what objects ask for, and the other go on when that is killed.
+// TestReplicas has one of two controllers do what objects ask for, and the other go on when that is
+// killed.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Database(t)
@@ -267,7 +286,8 @@ func says(c *serving, text string) error {
 	return nil
 }
 
-// TestShown has leases that were made otherwise shown as objects, some of them, for as long as they live.
+// TestShown has leases that were made otherwise shown as objects, some of them, for as long as they
+// live.
 func TestShown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "shown")
@@ -279,7 +299,9 @@ func TestShown(t *testing.T) {
 	s.phase("mine", "Leased")
 	var name string
 	computetest.Eventually(t, "it is shown", func() error {
-		for object := range strings.FieldsSeq(lab.Ctl(t, "", "get", "leases."+resource.Group, "-n", s.namespace, "-l", resource.Group+"/shown", "-o", "name")) {
+		for object := range strings.FieldsSeq(lab.Ctl(
+			t, "", "get", "leases."+resource.Group, "-n", s.namespace, "-l", resource.Group+"/shown", "-o", "name",
+		)) {
 			name = strings.TrimPrefix(object, "lease."+resource.Group+"/")
 			if o, _ := s.object(name); o.Status.Instance == instance && o.Status.Phase == "Leased" {
 				return nil
@@ -295,7 +317,8 @@ func TestShown(t *testing.T) {
 	s.held(1)
 }
 
-// TestServerAway has the API server away for a while: leases live on, and what was asked for meanwhile is done.
+// TestServerAway has the API server away for a while: leases live on, and what was asked for
+// meanwhile is done.
 func TestServerAway(t *testing.T) {
 	s := newSite(t, "server-away")
 	s.serve()

@@ -16,8 +16,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// look lists all leases when the journal has something new, until ctx ends, and brings what objects say of them up to date. A list that takes long is made seldom; what
-// the API server takes for its answers does not count. When it answers again what failed meanwhile is tried at once.
+// look lists all leases when the journal has something new, until ctx ends, and brings what objects
+// say of them up to date. A list that takes long is made seldom; what the API server takes for its
+// answers does not count. When it answers again what failed meanwhile is tried at once.
 func (r *Reconciler) look(ctx context.Context) {
 	due, listed, resumed, last := true, time.Time{}, time.Time{}, int64(0)
 	for ; ctx.Err() == nil; pause(ctx, lookEvery) {
@@ -51,7 +52,8 @@ func (r *Reconciler) look(ctx context.Context) {
 // probe asks whether the API server answers. Watches that live on may hide that it does not.
 func (r *Reconciler) probe(ctx context.Context) {
 	w := r.leases[0]
-	_ = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error { // the cluster has heard it
+	// the cluster has heard it
+	_ = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(w.gvr).Namespace(w.namespace).List(ctx, metav1.ListOptions{Limit: 1})
 		return err
 	})
@@ -83,7 +85,8 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 	for _, l := range all {
 		namespace, ours := strings.CutPrefix(l.Owner, ownerPrefix)
 		switch uid := l.Labels[labelUID]; {
-		case l.Worker != 0 || strings.HasPrefix(l.Owner, "pool:"): // not told to its user yet, or in another's hands
+		case l.Worker != 0 || strings.HasPrefix(l.Owner, "pool:"):
+			// not told to its user yet, or in another's hands
 		case !ours || uid == "":
 			others = append(others, l)
 		case objects[types.UID(uid)] != nil || r.watchOf(namespace) == nil:
@@ -112,14 +115,16 @@ func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l comput
 		gone = err == nil && string(o.GetUID()) != uid || absent(err, name)
 		return err
 	})
-	if !gone || l.Labels[labelWhere] != r.cluster.leads() { // for the answer the configuration may have been read anew
+	// for the answer the configuration may have been read anew
+	if !gone || l.Labels[labelWhere] != r.cluster.leads() {
 		return err // the watch will tell of it
 	}
 	r.log.Info("a lease is given back, as its object is gone", "lease", l.ID, "object", namespace+"/"+name)
 	return r.giveBack(ctx, namespace, name, uid, compute.LeaseQuery{Instance: l.Instance})
 }
 
-// show has objects for the leases that were made otherwise: the oldest, those that are a few seconds old, as far as they may be shown and a few writes go.
+// show has objects for the leases that were made otherwise: the oldest, those that are a few
+// seconds old, as far as they may be shown and a few writes go.
 func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more bool, err error) {
 	homes := map[string]string{} // of projects
 	for _, namespace := range slices.Backward(slices.Sorted(maps.Keys(r.opt.Namespaces))) {
@@ -157,7 +162,9 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 				more = true
 			case !ok || o.Annotations[noteLease] != l.ID:
 				err = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
-					return d.Resource(w.gvr).Namespace(o.Namespace).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
+					return d.Resource(w.gvr).Namespace(o.Namespace).Delete(
+						ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}},
+					)
 				})
 			default:
 				err = w.write(ctx, o, given(o, l, "", "MadeOtherwise", "it was made otherwise, and is only shown here"))
@@ -177,12 +184,16 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		}
 		err := r.cluster.make(ctx, w.gvr, name.Namespace, map[string]any{
 			"apiVersion": Group + "/" + Version, "kind": "Lease",
-			"metadata": map[string]any{"name": name.Name, "labels": map[string]any{labelShown: "true"}, "annotations": map[string]any{noteLease: l.ID, noteOf: r.opt.Installation}},
-			"spec":     map[string]any{"source": l.Source},
+			"metadata": map[string]any{
+				"name": name.Name, "labels": map[string]any{labelShown: "true"},
+				"annotations": map[string]any{noteLease: l.ID, noteOf: r.opt.Installation},
+			},
+			"spec": map[string]any{"source": l.Source},
 		})
 		switch {
 		case err == nil:
-			r.untold[name], more = true, true // what it says is written when the watch has told of it
+			// what it says is written when the watch has told of it
+			r.untold[name], more = true, true
 		case apierrors.IsAlreadyExists(err): // somebody's, or ours and the watch is late
 			more = more || r.untold[name]
 		case !apierrors.IsNotFound(err): // no such namespace

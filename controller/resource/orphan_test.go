@@ -38,7 +38,8 @@ func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, err
 	return d.leases, nil
 }
 
-func (d *desk) Events(context.Context, compute.EventQuery) ([]compute.Event, error) { // something always has become of leases
+// something always has become of leases
+func (d *desk) Events(context.Context, compute.EventQuery) ([]compute.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events++
@@ -72,7 +73,8 @@ func (d *desk) LeaseToken(context.Context, string, bool) (api.NewToken, error) {
 
 func (d *desk) Close() error { return nil }
 
-// town is an API server with one object, or none. What a real one cannot be had to do is what this is for: to be another cluster, and to be hidden by a gateway.
+// town is an API server with one object, or none. What a real one cannot be had to do is what this
+// is for: to be another cluster, and to be hidden by a gateway.
 type town struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -108,7 +110,8 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	refuse := func(code int, reason string) {
 		to.WriteHeader(code)
-		answer(map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": "no: " + reason,
+		answer(map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code,
+			"message": "no: " + reason,
 			"details": map[string]any{"name": filepath.Base(r.URL.Path), "group": resource.Group, "kind": "leases"}})
 	}
 	switch {
@@ -124,7 +127,10 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Get("watch") != "":
 		// It ends at once, and all is listed again.
 	case strings.HasSuffix(r.URL.Path, "/leases"):
-		answer(map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "LeaseList", "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
+		answer(map[string]any{
+			"apiVersion": resource.Group + "/" + resource.Version, "kind": "LeaseList",
+			"metadata": map[string]any{"resourceVersion": "1"}, "items": items,
+		})
 	case w.object != nil:
 		answer(w.object)
 	case w.bare:
@@ -142,7 +148,10 @@ func (d *desk) Status(context.Context) ([]compute.SourceStatus, error) { return 
 func (d *desk) run(t *testing.T, w *town) (end func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\nclusters: [{name: a, cluster: {server: %q}}]\n", w.URL)
+	text := fmt.Sprintf(
+		"apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\nclusters: [{name: a, cluster: {server: %q}}]\n",
+		w.URL,
+	)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +181,15 @@ func (d *desk) looked(t *testing.T) {
 
 // wish is an object that asks for a lease.
 func wish(token bool, labels map[string]any) map[string]any {
-	return map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "Lease", "spec": map[string]any{"source": "web", "token": token}, "metadata": map[string]any{
-		"name": "one", "namespace": "team", "uid": "u-1", "resourceVersion": "1", "labels": labels, "finalizers": []any{resource.Group + "/lease"}}}
+	return map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "Lease",
+		"spec": map[string]any{"source": "web", "token": token}, "metadata": map[string]any{
+			"name": "one", "namespace": "team", "uid": "u-1", "resourceVersion": "1", "labels": labels,
+			"finalizers": []any{resource.Group + "/lease"}}}
 }
 
-// TestNoSecret: where no Secret may be made the object says so and names the lease that it has, and one token is made, however often that is tried. A label of ours that
-// somebody has put on his own object changes nothing.
+// TestNoSecret: where no Secret may be made the object says so and names the lease that it has, and
+// one token is made, however often that is tried. A label of ours that somebody has put on his own
+// object changes nothing.
 func TestNoSecret(t *testing.T) {
 	t.Parallel()
 	w, d := newTown(t, wish(true, map[string]any{resource.Group + "/shown": "true"})), &desk{}
@@ -192,7 +204,8 @@ func TestNoSecret(t *testing.T) {
 		return nil
 	})
 	end()
-	if !strings.Contains(w.said[0], "Secret with its token cannot be made: no: Forbidden") || !strings.Contains(w.said[0], `"instance":"web-1"`) {
+	if !strings.Contains(w.said[0], "Secret with its token cannot be made: no: Forbidden") ||
+		!strings.Contains(w.said[0], `"instance":"web-1"`) {
 		t.Errorf("it said at first %s", w.said[0])
 	}
 	if d.tokens != 1 || !strings.Contains(w.secret, `"token":"word"`) {
@@ -200,8 +213,9 @@ func TestNoSecret(t *testing.T) {
 	}
 }
 
-// TestElsewhere: an object that another cluster does not have, or that a gateway knows nothing of, is not gone, and its lease stays; and one that is gone where it was
-// is, and its lease is given back.
+// TestElsewhere: an object that another cluster does not have, or that a gateway knows nothing of,
+// is not gone, and its lease stays; and one that is gone where it was is, and its lease is given
+// back.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	first, d := newTown(t, wish(false, nil)), &desk{}

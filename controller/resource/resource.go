@@ -38,16 +38,22 @@ type Book interface {
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
 }
 
-// Options join it to its surroundings. All but Kubeconfig, Context, Show, Sets, Step and Log are required.
+// Options join it to its surroundings. All but Kubeconfig, Context, Show, Sets, Step and Log are
+// required.
 type Options struct {
-	Kubeconfig, Context string // as client-go has them; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
-	// Namespaces are those whose objects are read, and the project that each is in. "*": all others; its project "*" is the one of the namespace's own name.
+	// as client-go has them; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod
+	// that we run in
+	Kubeconfig, Context string
+	// Namespaces are those whose objects are read, and the project that each is in. "*": all
+	// others; its project "*" is the one of the namespace's own name.
 	Namespaces   map[string]string
 	Show         int // so many leases that were made otherwise are shown as objects; 0: none
 	Installation string
-	// As lets in whoever makes objects in a namespace, as Owner(namespace), in that project; reason is for the audit log.
+	// As lets in whoever makes objects in a namespace, as Owner(namespace), in that project; reason
+	// is for the audit log.
 	As func(namespace, project, reason string) (Door, error)
-	// Sets are the namespaces whose sources, bundles and projects are applied, each namespace's as one set; Applier lets in whoever makes objects in one of them.
+	// Sets are the namespaces whose sources, bundles and projects are applied, each namespace's as
+	// one set; Applier lets in whoever makes objects in one of them.
 	Sets    []string
 	Applier func(namespace, reason string) (Applier, error)
 	Book    func() Book // the newest, as configurations change
@@ -61,22 +67,28 @@ func Owner(namespace string) string { return ownerPrefix + namespace }
 const ownerPrefix = "kubernetes:"
 
 const (
-	workers     = 8
-	longest     = time.Minute      // between two attempts at an object
-	told        = rate.Limit(10)   // a second, of all objects together: what is said of waiting ones, and what is shown of other leases
-	lookEvery   = time.Second      // at the journal
-	resumeEvery = 5 * time.Second  // what failed while the API server did not answer is tried again at once so often at most
+	workers = 8
+	longest = time.Minute // between two attempts at an object
+	// a second, of all objects together: what is said of waiting ones, and what is shown of other
+	// leases
+	told      = rate.Limit(10)
+	lookEvery = time.Second // at the journal
+	// what failed while the API server did not answer is tried again at once so often at most
+	resumeEvery = 5 * time.Second
 	listEvery   = 30 * time.Second // at all leases, at least
-	mostWaiting = 200              // requests of one namespace at one source that are in the queue at a time
-	departure   = 10 * time.Minute // after which an object goes though its lease could not be given back: that is done later
+	// requests of one namespace at one source that are in the queue at a time
+	mostWaiting = 200
+	// after which an object goes though its lease could not be given back: that is done later
+	departure   = 10 * time.Minute
 	absentHint  = "`hostler docs crds | kubectl apply -f -` makes the kinds, for who may; docs/kubernetes-resources.md has the rules of the role that hostler needs"
-	labelUID    = "kubernetes-uid"        // of leases: the object's
-	labelObject = "kubernetes-object"     // NAMESPACE/NAME
-	labelWhere  = "kubernetes-cluster"    // and of what was applied: the mark of the cluster that it is in
-	finalizer   = Group + "/lease"        // of objects: their lease is given back first
-	labelShown  = Group + "/shown"        // of objects: they show a lease that was made otherwise
-	noteLease   = Group + "/lease"        // the annotation that has its ID
-	noteOf      = Group + "/installation" // and the one that has whose it is
+	labelUID    = "kubernetes-uid"    // of leases: the object's
+	labelObject = "kubernetes-object" // NAMESPACE/NAME
+	// and of what was applied: the mark of the cluster that it is in
+	labelWhere = "kubernetes-cluster"
+	finalizer  = Group + "/lease"        // of objects: their lease is given back first
+	labelShown = Group + "/shown"        // of objects: they show a lease that was made otherwise
+	noteLease  = Group + "/lease"        // the annotation that has its ID
+	noteOf     = Group + "/installation" // and the one that has whose it is
 )
 
 // Reconciler does what objects ask for. Run runs it.
@@ -98,9 +110,11 @@ type Reconciler struct {
 	stalled map[types.NamespacedName]bool // objects that failed as the API server did not answer
 
 	// Of the goroutine that looks at all leases.
-	elsewhere int                           // leases of objects of another cluster, when all were listed last
-	rest      time.Time                     // no list before
-	untold    map[types.NamespacedName]bool // objects that were made for leases, and that no watch has told of yet
+	// leases of objects of another cluster, when all were listed last
+	elsewhere int
+	rest      time.Time // no list before
+	// objects that were made for leases, and that no watch has told of yet
+	untold map[types.NamespacedName]bool
 }
 
 // New makes a Reconciler, which does nothing before Run.
@@ -111,9 +125,13 @@ func New(opt Options) *Reconciler {
 	if opt.Step == nil {
 		opt.Step = func(string) {}
 	}
-	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50), census: newCensus(),
-		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest)),
-		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{}, untold: map[types.NamespacedName]bool{}}
+	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context},
+		telling: rate.NewLimiter(told, 50), census: newCensus(),
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest),
+		),
+		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{},
+		untold: map[types.NamespacedName]bool{}}
 	names := slices.Sorted(maps.Keys(opt.Namespaces))
 	if slices.Contains(names, "*") {
 		names = []string{""}
@@ -127,7 +145,8 @@ func New(opt Options) *Reconciler {
 	return r
 }
 
-// Run does what objects ask for until ctx ends: requests that wait then are given up, and asked for again by who comes after us. It is called once.
+// Run does what objects ask for until ctx ends: requests that wait then are given up, and asked for
+// again by who comes after us. It is called once.
 func (r *Reconciler) Run(ctx context.Context) {
 	defer r.all.Wait()
 	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
@@ -155,7 +174,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 	r.look(ctx)
 }
 
-// Wake has what waits since it failed tried again at once: a configuration has changed, and there may be a source now.
+// Wake has what waits since it failed tried again at once: a configuration has changed, and there
+// may be a source now.
 func (r *Reconciler) Wake() {
 	for _, s := range r.sets {
 		s.woken.Store(true)
@@ -215,7 +235,8 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	}
 	defer r.queue.Done(name)
 	l := r.find(name)
-	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) { // with it the object has asked for a lease, whatever its labels are
+	// with it the object has asked for a lease, whatever its labels are
+	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) {
 		r.abandon(name)
 		r.census.forget(name)
 		r.queue.Forget(name)
@@ -227,7 +248,8 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	case errors.Is(err, errAgain):
 		r.queue.AddRateLimited(name)
 	case err != nil:
-		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) { // these are told by the watch, or are old
+		// these are told by the watch, or are old
+		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
 			r.log.Warn("a Lease of Kubernetes", "lease", name.String(), "err", err)
 		}
 		if unheard(err) {

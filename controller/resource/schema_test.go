@@ -83,11 +83,15 @@ func told(schema any) any {
 	return out
 }
 
-// TestDefinitions holds the kinds and the types of Go to each other: each field is there, of its type, and no other; and those of sources, bundles and projects are the same.
+// TestDefinitions holds the kinds and the types of Go to each other: each field is there, of its
+// type, and no other; and those of sources, bundles and projects are the same.
 func TestDefinitions(t *testing.T) {
 	lease, thing := resource.Lease{}, resource.Thing{}
 	same := map[string]any{}
-	for name, types := range map[string][2]any{"leases": {lease.Spec, lease.Status}, "sources": {thing.Spec, thing.Status}, "bundles": {thing.Spec, thing.Status}, "projects": {thing.Spec, thing.Status}} {
+	for name, types := range map[string][2]any{
+		"leases": {lease.Spec, lease.Status}, "sources": {thing.Spec, thing.Status},
+		"bundles": {thing.Spec, thing.Status}, "projects": {thing.Spec, thing.Status},
+	} {
 		text, err := os.ReadFile(filepath.Join(kindFiles, name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
@@ -108,11 +112,13 @@ func TestDefinitions(t *testing.T) {
 		if err := yaml.Unmarshal(text, &d); err != nil {
 			t.Fatal(err)
 		}
-		if v := d.Spec.Versions; d.Metadata.Name != name+"."+resource.Group || d.Spec.Group != resource.Group || len(v) != 1 || v[0].Name != resource.Version {
+		if v := d.Spec.Versions; d.Metadata.Name != name+"."+resource.Group || d.Spec.Group != resource.Group ||
+			len(v) != 1 || v[0].Name != resource.Version {
 			t.Fatalf("%s.yaml defines %+v", name, d)
 		}
 		for _, c := range d.Spec.Versions[0].Columns {
-			if c.Type == "date" && c.JSONPath != ".metadata.creationTimestamp" { // kubectl prints an age, and of a time to come `<invalid>`
+			// kubectl prints an age, and of a time to come `<invalid>`
+			if c.Type == "date" && c.JSONPath != ".metadata.creationTimestamp" {
 				t.Errorf("%s: the column %s is a date", name, c.JSONPath)
 			}
 		}
@@ -145,16 +151,27 @@ func TestSchemas(t *testing.T) {
 		{"an odd size", `{"source":"web","memory":"much"}`, "spec.memory"},
 		{"an odd name", `{"source":"web","name":"-x"}`, "spec.name"},
 	} {
-		if out, err := s.kubectl(`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Lease","metadata":{"name":"bad","namespace":"schemas"},"spec":`+c.spec+`}`, "create", "-f", "-"); err == nil || !strings.Contains(out, c.want) {
+		if out, err := s.kubectl(
+			`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Lease","metadata":{"name":"bad","namespace":"schemas"},"spec":`+c.spec+`}`,
+			"create", "-f", "-",
+		); err == nil || !strings.Contains(out, c.want) {
 			t.Errorf("%s: %v: %s", c.what, err, out)
 		}
 	}
-	for want, spec := range map[string]string{"spec.conf: Invalid": `{"conf":"type = fake"}`, "spec.files[0].path: Required": `{"files":[{"text":""}]}`, "spec.files[0].mode": `{"files":[{"path":"a","mode":"7"}]}`} {
-		if out, err := s.kubectl(`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Source","metadata":{"name":"bad","namespace":"schemas"},"spec":`+spec+`}`, "create", "-f", "-"); err == nil || !strings.Contains(out, want) {
+	for want, spec := range map[string]string{
+		"spec.conf: Invalid": `{"conf":"type = fake"}`, "spec.files[0].path: Required": `{"files":[{"text":""}]}`,
+		"spec.files[0].mode": `{"files":[{"path":"a","mode":"7"}]}`,
+	} {
+		if out, err := s.kubectl(
+			`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Source","metadata":{"name":"bad","namespace":"schemas"},"spec":`+spec+`}`,
+			"create", "-f", "-",
+		); err == nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v: %s", spec, err, out)
 		}
 	}
-	if out, err := s.kubectl("", "patch", "hl", "one", "-n", "schemas", "--type=merge", "-p", `{"spec":{"source":"other"}}`); err == nil || !strings.Contains(out, "does not change") {
+	if out, err := s.kubectl(
+		"", "patch", "hl", "one", "-n", "schemas", "--type=merge", "-p", `{"spec":{"source":"other"}}`,
+	); err == nil || !strings.Contains(out, "does not change") {
 		t.Errorf("the spec changes: %v: %s", err, out)
 	}
 }

@@ -28,8 +28,10 @@ type Applier interface {
 }
 
 const (
-	ready     = "Ready"                // the condition of those that are in force as they are
-	labelSet  = "kubernetes"           // of what was applied: the namespace that it is of, beside labelWhere: another cluster prunes nothing of this one's
+	ready = "Ready" // the condition of those that are in force as they are
+	// of what was applied: the namespace that it is of, beside labelWhere: another cluster prunes
+	// nothing of this one's
+	labelSet  = "kubernetes"
 	settle    = 250 * time.Millisecond // objects seldom come alone
 	countTime = 5 * time.Second        // between two looks at the numbers of sources
 	driftTime = 30 * time.Second       // between two looks at what is applied
@@ -43,11 +45,12 @@ type set struct {
 	bell      chan struct{}
 	woken     atomic.Bool // the configuration has changed: what failed may not fail now
 
-	tried   string // the objects, when they were applied last
-	failed  error  // what came of that
-	pause   time.Duration
-	next    time.Time // that they are applied again if that failed, or else compared with what is there
-	applied string    // what is there since
+	tried  string // the objects, when they were applied last
+	failed error  // what came of that
+	pause  time.Duration
+	// that they are applied again if that failed, or else compared with what is there
+	next    time.Time
+	applied string // what is there since
 }
 
 func newSet(r *Reconciler, namespace string) *set {
@@ -58,7 +61,8 @@ func newSet(r *Reconciler, namespace string) *set {
 	return s
 }
 
-// keep brings what is applied to what the objects of a namespace say, whenever they change, until ctx ends.
+// keep brings what is applied to what the objects of a namespace say, whenever they change, until
+// ctx ends.
 func (s *set) keep(ctx context.Context) {
 	for _, w := range s.kinds {
 		s.r.all.Go(func() { w.run(ctx) })
@@ -90,7 +94,8 @@ func (s *set) ring() {
 	}
 }
 
-// bring applies the objects, where they are not what was applied last, where that failed a while ago, or where somebody has changed what came of it.
+// bring applies the objects, where they are not what was applied last, where that failed a while
+// ago, or where somebody has changed what came of it.
 func (s *set) bring(ctx context.Context) {
 	now := ""
 	for i, w := range s.kinds {
@@ -119,7 +124,10 @@ func (s *set) bring(ctx context.Context) {
 
 // apply applies them all; with same only if what is there is not what it was.
 func (s *set) apply(ctx context.Context, same bool) error {
-	want := api.ApplySet{Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.leads()}, Things: []api.WantedThing{}, Prune: true}
+	want := api.ApplySet{
+		Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.leads()}, Things: []api.WantedThing{},
+		Prune: true,
+	}
 	for i, w := range s.kinds {
 		for _, o := range alive(w) {
 			files, err := filesOf(applied[i], o.Spec)
@@ -168,9 +176,12 @@ func (s *set) tell(ctx context.Context) error {
 		for _, o := range alive(w) {
 			status := ThingStatus{Conditions: o.Status.Conditions}
 			before := meta.FindStatusCondition(o.Status.Conditions, ready)
-			refused := s.failed != nil && (before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != o.Generation) // else it is in force all the same
+			// else it is in force all the same
+			refused := s.failed != nil &&
+				(before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != o.Generation)
 			now, known := numbers[o.Name]
-			known = known && applied[i] == "source" && !now.Orphaned && !refused // one of its name is in a file then, or as it was before
+			// one of its name is in a file then, or as it was before
+			known = known && applied[i] == "source" && !now.Orphaned && !refused
 			if known {
 				status.Cached, status.InUse, status.Max, status.Waiting = new(now.Counts.Cached()), new(now.Counts.InUse()), new(now.Maximum), new(now.Waiting)
 			}
@@ -194,7 +205,8 @@ func (s *set) tell(ctx context.Context) error {
 			if !s.r.telling.Allow() {
 				return nil // the next look tells it
 			}
-			if err := w.write(ctx, o, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) { // it is another by now
+			// it is another by now
+			if err := w.write(ctx, o, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
 				return err
 			}
 		}
@@ -209,7 +221,8 @@ func alive(w *watch[ThingSpec, ThingStatus]) []*Thing {
 	return all
 }
 
-// filesOf are the files of a source, a bundle or a project: KIND.conf of the keys and sections, and what is beside it.
+// filesOf are the files of a source, a bundle or a project: KIND.conf of the keys and sections, and
+// what is beside it.
 func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
 	out = slices.Clone(spec.Files)
 	if spec.Conf == nil && slices.ContainsFunc(out, func(f api.ThingFile) bool { return f.Path == kind+".conf" }) {
@@ -235,7 +248,8 @@ func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
 	return append(out, api.ThingFile{Path: kind + ".conf", Text: top + sections}), err
 }
 
-// lineOf is a key as a file has it. Texts stand there as they are; one of several lines goes on in lines that are indented.
+// lineOf is a key as a file has it. Texts stand there as they are; one of several lines goes on in
+// lines that are indented.
 func lineOf(key string, value any) (string, error) {
 	if key == "" || strings.ContainsAny(key, "=:\r\n") || strings.ContainsAny(key[:1], "[#; \t") {
 		return "", fmt.Errorf("spec.conf: %q cannot be a key", key)

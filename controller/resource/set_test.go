@@ -15,25 +15,39 @@ import (
 
 // applies has a site's objects applied, and takes leases for them too.
 func (s *site) applies() {
-	s.file("hostler.conf", fmt.Sprintf("[resources]\nnamespaces = %s\napply = %s\nkubeconfig = %s\n", s.namespace, s.namespace, s.kubeconfig))
+	s.file(
+		"hostler.conf",
+		fmt.Sprintf("[resources]\nnamespaces = %s\napply = %s\nkubeconfig = %s\n", s.namespace, s.namespace, s.kubeconfig),
+	)
 }
 
 // thing applies an object of a kind; spec is of JSON's.
 func (s *site) thing(kind, name, spec string) {
 	s.t.Helper()
-	lab.Ctl(s.t, fmt.Sprintf(`{"apiVersion":"%s/%s","kind":%q,"metadata":{"name":%q,"namespace":%q},"spec":%s}`, resource.Group, resource.Version, kind, name, s.namespace, spec), "apply", "-f", "-")
+	lab.Ctl(
+		s.t,
+		fmt.Sprintf(
+			`{"apiVersion":"%s/%s","kind":%q,"metadata":{"name":%q,"namespace":%q},"spec":%s}`, resource.Group,
+			resource.Version, kind, name, s.namespace, spec,
+		),
+		"apply", "-f", "-",
+	)
 }
 
-// is waits until an object's condition Ready is so, with a message that has a text in it, for the object as it is.
+// is waits until an object's condition Ready is so, with a message that has a text in it, for the
+// object as it is.
 func (s *site) is(plural, name, ready, text string) (o resource.Thing) {
 	s.t.Helper()
 	computetest.Eventually(s.t, plural+" "+name+" is "+ready, func() error {
 		o = resource.Thing{}
-		if err := json.Unmarshal([]byte(lab.Ctl(s.t, "", "get", plural+"."+resource.Group, "-n", s.namespace, name, "-o", "json")), &o); err != nil {
+		if err := json.Unmarshal(
+			[]byte(lab.Ctl(s.t, "", "get", plural+"."+resource.Group, "-n", s.namespace, name, "-o", "json")), &o,
+		); err != nil {
 			return err
 		}
 		all := o.Status.Conditions
-		if len(all) != 1 || all[0].Type != "Ready" || string(all[0].Status) != ready || !strings.Contains(all[0].Reason+": "+all[0].Message, text) || all[0].ObservedGeneration != o.Generation {
+		if len(all) != 1 || all[0].Type != "Ready" || string(all[0].Status) != ready ||
+			!strings.Contains(all[0].Reason+": "+all[0].Message, text) || all[0].ObservedGeneration != o.Generation {
 			return fmt.Errorf("it is at %d, and %+v", o.Generation, all)
 		}
 		return nil
@@ -54,7 +68,8 @@ func (s *site) applied(want ...string) {
 		s.get("/v1/applied", &doc)
 		var got []string
 		for _, t := range doc.Things {
-			if t.By != "kubernetes:"+s.namespace || len(t.Labels) != 2 || t.Labels["kubernetes"] != s.namespace || t.Labels["kubernetes-cluster"] == "" {
+			if t.By != "kubernetes:"+s.namespace || len(t.Labels) != 2 || t.Labels["kubernetes"] != s.namespace ||
+				t.Labels["kubernetes-cluster"] == "" {
 				return fmt.Errorf("%+v", t)
 			}
 			got = append(got, t.Kind+"/"+t.Name)
@@ -72,7 +87,10 @@ func TestSet(t *testing.T) {
 	s := newSite(t, "set")
 	s.applies()
 	c := s.serve()
-	s.thing("Bundle", "tools", `{"conf":{"description":"what we need"},"files":[{"path":"scripts/10-tools","mode":"0755","text":"#!/bin/sh\n"}]}`)
+	s.thing(
+		"Bundle", "tools",
+		`{"conf":{"description":"what we need"},"files":[{"path":"scripts/10-tools","mode":"0755","text":"#!/bin/sh\n"}]}`,
+	)
 	s.thing("Project", "set", `{"conf":{"weight":1.5,"members":{"ann@example.org":"operator"},"quota":{"count":4}}}`)
 	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":3,"share":true,"reuse":false,"projects":["set"],"fake":{"cores":2}}}`)
 	s.is("bundles", "tools", "True", "Applied")
@@ -81,11 +99,13 @@ func TestSet(t *testing.T) {
 	s.applied("bundle/tools", "project/set", "source/made")
 	var doc struct{ Files []struct{ Path, Text string } }
 	s.get("/v1/applied/source/made", &doc)
-	if want := "maximum = 3\nprojects = set\nreuse = no\nshare = yes\ntype = fake\n\n[fake]\ncores = 2\n"; len(doc.Files) != 1 || doc.Files[0].Text != want {
+	if want := "maximum = 3\nprojects = set\nreuse = no\nshare = yes\ntype = fake\n\n[fake]\ncores = 2\n"; len(doc.Files) != 1 ||
+		doc.Files[0].Text != want {
 		t.Errorf("its files are %+v", doc.Files)
 	}
 	s.get("/v1/applied/project/set", &doc)
-	if want := "weight = 1.5\n\n[members]\nann@example.org = operator\n\n[quota]\ncount = 4\n"; len(doc.Files) != 1 || doc.Files[0].Text != want {
+	if want := "weight = 1.5\n\n[members]\nann@example.org = operator\n\n[quota]\ncount = 4\n"; len(doc.Files) != 1 ||
+		doc.Files[0].Text != want {
 		t.Errorf("its files are %+v", doc.Files)
 	}
 

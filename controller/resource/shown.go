@@ -6,14 +6,18 @@ import (
 	"sync"
 )
 
-// inFile is where an error says that something is: in the file that is made of an object, as it is while it is looked at (sources/web/source.conf:3: source web: ), or as the
-// controller shows what was applied.
+// inFile is where an error says that something is: in the file that is made of an object, as it is
+// while it is looked at (sources/web/source.conf:3: source web: ), or as the controller shows what
+// was applied.
 var inFile = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(^|[\s(])(?:\S*/applied/\S*/)?(sources|bundles|projects)/([^/\s]+)/(source|bundle|project)\.conf(:\d+)?: (?:(source|bundle|project) (\S+): )?`)
+	return regexp.MustCompile(
+		`(^|[\s(])(?:\S*/applied/\S*/)?(sources|bundles|projects)/([^/\s]+)/(source|bundle|project)\.conf(:\d+)?: (?:(source|bundle|project) (\S+): )?`,
+	)
 })
 
-// shown is an error's text for who has objects and no such files: it names the object, and the key that follows says where in it. Of one that has the file itself, as whole tells, the
-// line is told too. Files that there are stay.
+// shown is an error's text for who has objects and no such files: it names the object, and the key
+// that follows says where in it. Of one that has the file itself, as whole tells, the line is told
+// too. Files that there are stay.
 func shown(text string, whole func(kind, name string) bool) string {
 	return inFile().ReplaceAllStringFunc(text, func(at string) string {
 		p := inFile().FindStringSubmatch(at)

@@ -2,7 +2,8 @@ package resource
 
 import "testing"
 
-// TestShown: who has objects is told of these, and not of files that there are not; files that there are stay.
+// TestShown: who has objects is told of these, and not of files that there are not; files that
+// there are stay.
 func TestShown(t *testing.T) {
 	whole := func(kind, name string) bool { return kind == "source" && name == "file" }
 	for text, want := range map[string]string{

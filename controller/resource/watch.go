@@ -25,8 +25,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watch knows all objects of a kind, by one watch; in one namespace, or with "" in all. It is the store of a reflector, and not client-go's own informer, as that
-// forgets what a call answered for what a watch tells later of the time before it.
+// watch knows all objects of a kind, by one watch; in one namespace, or with "" in all. It is the
+// store of a reflector, and not client-go's own informer, as that forgets what a call answered for
+// what a watch tells later of the time before it.
 type watch[S, T any] struct {
 	c         *cluster
 	log       *slog.Logger
@@ -41,7 +42,10 @@ type watch[S, T any] struct {
 }
 
 func newWatch[S, T any](r *Reconciler, plural, namespace string, ring func(*object[S, T])) *watch[S, T] {
-	return &watch[S, T]{c: r.cluster, log: r.log, gvr: resourceOf(plural), namespace: namespace, ring: ring, all: map[types.NamespacedName]*object[S, T]{}, synced: make(chan struct{})}
+	return &watch[S, T]{
+		c: r.cluster, log: r.log, gvr: resourceOf(plural), namespace: namespace, ring: ring,
+		all: map[types.NamespacedName]*object[S, T]{}, synced: make(chan struct{}),
+	}
 }
 
 // run watches until ctx ends.
@@ -61,7 +65,9 @@ func (w *watch[S, T]) run(ctx context.Context) {
 			})
 			return out, err
 		},
-	}, &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.gvr.Resource, TypeDescription: w.gvr.Resource, Backoff: &backoff})
+	}, &unstructured.Unstructured{}, w, cache.ReflectorOptions{
+		Name: "hostler/" + w.gvr.Resource, TypeDescription: w.gvr.Resource, Backoff: &backoff,
+	})
 	for ctx.Err() == nil { // the reflector's own run hides why it failed
 		if err := r.ListAndWatchWithContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			w.say(err)
@@ -70,10 +76,12 @@ func (w *watch[S, T]) run(ctx context.Context) {
 	}
 }
 
-// backoff is between two tries to watch. The library's own grows to a minute, for which objects would tell nothing new once the API server is back.
+// backoff is between two tries to watch. The library's own grows to a minute, for which objects
+// would tell nothing new once the API server is back.
 var backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}
 
-// say logs that the watch does not work, or with nil that it does again, once each. The reflector's goroutine calls it.
+// say logs that the watch does not work, or with nil that it does again, once each. The reflector's
+// goroutine calls it.
 func (w *watch[S, T]) say(err error) {
 	text, hint := fmt.Sprint(err), ""
 	switch {
@@ -94,7 +102,8 @@ func (w *watch[S, T]) say(err error) {
 	w.fault = text
 }
 
-// known waits until all that there is is known. It reports whether that came about before the end of ctx.
+// known waits until all that there is is known. It reports whether that came about before the end
+// of ctx.
 func (w *watch[S, T]) known(ctx context.Context) bool {
 	select {
 	case <-w.synced:
@@ -133,7 +142,8 @@ func same(a, b any) bool {
 	return err1 == nil && err2 == nil && string(x) == string(y)
 }
 
-// patch changes an object, or a part of it that has a place of its own, and keeps what comes of it: the watch tells it later.
+// patch changes an object, or a part of it that has a place of its own, and keeps what comes of it:
+// the watch tells it later.
 func (w *watch[S, T]) patch(ctx context.Context, o *object[S, T], part string, change ...operation) error {
 	text, err := json.Marshal(append([]operation{{"test", "/metadata/uid", o.UID}}, change...))
 	if err != nil {
@@ -144,7 +154,9 @@ func (w *watch[S, T]) patch(ctx context.Context, o *object[S, T], part string, c
 		sub = []string{part}
 	}
 	return w.c.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		u, err := d.Resource(w.gvr).Namespace(o.Namespace).Patch(ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "hostler"}, sub...)
+		u, err := d.Resource(w.gvr).Namespace(o.Namespace).Patch(
+			ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "hostler"}, sub...,
+		)
 		if err == nil {
 			_, err = w.put(u, false)
 		}
@@ -159,7 +171,8 @@ type operation struct {
 	Value any    `json:"value"`
 }
 
-// put keeps an object, and returns it if it is news: no newer one is known. What was not told by the watch may be gone by now, and another have its name: then it is not kept.
+// put keeps an object, and returns it if it is news: no newer one is known. What was not told by
+// the watch may be gone by now, and another have its name: then it is not kept.
 func (w *watch[S, T]) put(obj any, told bool) (*object[S, T], error) {
 	o, err := read[S, T](obj)
 	if err != nil {
@@ -209,7 +222,8 @@ func (w *watch[S, T]) Delete(obj any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
+// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history
+// that the API server keeps was too short.
 func (w *watch[S, T]) Replace(list []any, _ string) error {
 	all := make(map[types.NamespacedName]*object[S, T], len(list))
 	for _, obj := range list {
@@ -260,7 +274,10 @@ func nameOf[S, T any](o *object[S, T]) types.NamespacedName {
 // inOrder sorts objects: first come, first served.
 func inOrder[S, T any](some []*object[S, T]) []*object[S, T] {
 	slices.SortFunc(some, func(a, b *object[S, T]) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace),
+			cmp.Compare(a.Name, b.Name),
+		)
 	})
 	return some
 }

@@ -17,11 +17,13 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// permission is the part of an operation's description that says which permission its route needs. Without it the route is refused to everybody.
+// permission is the part of an operation's description that says which permission its route needs.
+// Without it the route is refused to everybody.
 const permission = "x-permission"
 
-// needs declares the permission that a route needs: Extensions: needs(auth.See). Each operation of the API says so, also those of handlers that huma
-// does not serve, such as WebSockets, which are described by AddOperation.
+// needs declares the permission that a route needs: Extensions: needs(auth.See). Each operation of
+// the API says so, also those of handlers that huma does not serve, such as WebSockets, which are
+// described by AddOperation.
 func needs(p auth.Permission) map[string]any { return map[string]any{permission: p} }
 
 // rights are the permissions that routes need, by the patterns of the mux.
@@ -48,11 +50,15 @@ type right struct {
 }
 
 // open are the paths that need nobody and are not of the API.
-var open = map[string]bool{"/openapi.json": true, "/openapi.yaml": true, "/openapi-3.0.json": true, "/openapi-3.0.yaml": true, "/healthz": true, "/readyz": true}
+var open = map[string]bool{
+	"/openapi.json": true, "/openapi.yaml": true, "/openapi-3.0.json": true, "/openapi-3.0.yaml": true, "/healthz": true,
+	"/readyz": true,
+}
 
 type principalKey struct{}
 
-// guard lets nobody through who may not, whatever the path, and nobody at all where a route does not say what it needs.
+// guard lets nobody through who may not, whatever the path, and nobody at all where a route does
+// not say what it needs.
 func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	need := rights(s.api.OpenAPI())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +79,8 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			a := s.begin(r, "sign-in", auth.Principal{From: from})
 			r = r.WithContext(context.WithValue(r.Context(), actKey{}, a))
 			if errors.Is(err, compute.ErrDenied) {
-				// Who is known is served whatever others do that come from his address: it may be a proxy's. Who comes with nothing costs nothing.
+				// Who is known is served whatever others do that come from his address: it may be a
+				// proxy's. Who comes with nothing costs nothing.
 				if wait, ok := s.Limits.Stranger(from); !ok {
 					s.tooMany(w, r, wait, "too many requests from here came with what this controller does not know")
 					return
@@ -116,11 +123,20 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
 			ok := false
 			if asked, ok = p.Choose(name[0]); !ok {
-				s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho})
+				s.refuse(
+					w, r,
+					&compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho},
+				)
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(fetch.For(r.Context(), fetch.Asker{Name: asked.Name, Via: asked.Via, From: from, Project: asked.Project, Operator: asked.Admin()}), principalKey{}, asked))
+		r = r.WithContext(context.WithValue(
+			fetch.For(
+				r.Context(),
+				fetch.Asker{Name: asked.Name, Via: asked.Via, From: from, Project: asked.Project, Operator: asked.Admin()},
+			),
+			principalKey{}, asked,
+		))
 		if kind, name := named(pattern, r.URL.Path); name != "" && route.act {
 			a.Thing = name
 			if kind == "lease" || kind == "name" {
@@ -139,8 +155,9 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	})
 }
 
-// sameSite refuses what a page of another site has a browser ask for: a browser shows its certificate, and its cookies, to whoever asks through it. What other
-// programs ask for does not say where it comes from, and who presents a token in a header has it himself.
+// sameSite refuses what a page of another site has a browser ask for: a browser shows its
+// certificate, and its cookies, to whoever asks through it. What other programs ask for does not
+// say where it comes from, and who presents a token in a header has it himself.
 func sameSite(r *http.Request) error {
 	if r.Header.Get("Authorization") != "" {
 		return nil
@@ -157,7 +174,8 @@ func sameSite(r *http.Request) error {
 	return nil
 }
 
-// stranger serves a route that is open to strangers, who are to become somebody there: how often they fail is counted, and what becomes of it is in the audit log.
+// stranger serves a route that is open to strangers, who are to become somebody there: how often
+// they fail is counted, and what becomes of it is in the audit log.
 func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, next http.Handler) {
 	from := address(r)
 	if wait, ok := s.Limits.Stranger(from); !ok {

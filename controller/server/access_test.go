@@ -50,7 +50,8 @@ func operations(t *testing.T, url string) (all []operation) {
 // TestDeclared: each route says which permission it needs.
 func TestDeclared(t *testing.T) {
 	for _, op := range operations(t, serve(t, engine(t))) {
-		if _, err := auth.ParsePermissions(op.Permission); err != nil && op.Permission != auth.Anyone.String() && op.Permission != auth.Known.String() {
+		if _, err := auth.ParsePermissions(op.Permission); err != nil && op.Permission != auth.Anyone.String() &&
+			op.Permission != auth.Known.String() {
 			t.Errorf("%s %s (%s) does not say which permission it needs: %v", op.method, op.path, op.ID, err)
 		}
 	}

@@ -25,15 +25,22 @@ func (s *server) acquiring() {
 		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
 	}
 	huma.Register(s.api, huma.Operation{
-		OperationID: "acquire", Extensions: needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		OperationID: "acquire", Extensions: needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases",
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
 		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
 			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
 			api.EventAcquired + " or " + api.EventProblem + ". Who hangs up before he has read what he got gives up, and keeps nothing. " +
 			"With the header " + api.KeyHeader + " the same request again is answered the same, for a day; another one with that key is a conflict.",
 		Responses: map[string]*huma.Response{
-			"201": {Description: "They are given", Content: map[string]*huma.MediaType{"application/json": {Schema: schema(api.Acquired{}, "Acquired")}}},
-			"200": {Description: "It takes a while", Content: map[string]*huma.MediaType{api.EventStream: {Schema: schema(api.Progress{}, "Progress")}}},
+			"201": {
+				Description: "They are given",
+				Content:     map[string]*huma.MediaType{"application/json": {Schema: schema(api.Acquired{}, "Acquired")}},
+			},
+			"200": {
+				Description: "It takes a while",
+				Content:     map[string]*huma.MediaType{api.EventStream: {Schema: schema(api.Progress{}, "Progress")}},
+			},
 		},
 	}, s.acquire)
 }
@@ -79,7 +86,8 @@ func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamRespon
 	if t.err != nil {
 		return nil, s.fault(ctx, t.err)
 	}
-	if err := ctx.Err(); err != nil { // whoever asked has gone, and nobody else would give them back
+	// whoever asked has gone, and nobody else would give them back
+	if err := ctx.Err(); err != nil {
 		s.giveBack(ctx, t.leases)
 		return nil, s.fault(ctx, err)
 	}
@@ -141,13 +149,17 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		}
 	}
 	if doc.For != nil && !p.Here {
-		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
+		return req, refusal(
+			compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere",
+			"give idle, and say in time that the lease is used",
+		)
 	}
 	req.Still = func() error { return s.mayTake(p, req) }
 	return req, req.Still()
 }
 
-// mayTake says why somebody may not take what is asked for, by the projects, sources and people that the configuration has now.
+// mayTake says why somebody may not take what is asked for, by the projects, sources and people
+// that the configuration has now.
 func (s *server) mayTake(p auth.Principal, req compute.Request) error {
 	refusal := func(text, hint string) error {
 		return &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
@@ -164,7 +176,10 @@ func (s *server) mayTake(p auth.Principal, req compute.Request) error {
 	case req.Owner != p.Name && !p.May(auth.Others, req.Project):
 		return refusal("only operators and administrators take leases for others", "")
 	case !p.Own && s.Private != nil && s.Private(req.Source, ""):
-		return refusal("it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone", "hostler --embedded takes one of your own machine and user")
+		return refusal(
+			"it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone",
+			"hostler --embedded takes one of your own machine and user",
+		)
 	}
 	return nil
 }
@@ -178,8 +193,8 @@ func unmarked(req compute.Request) compute.Request {
 // errGone is told by a stream whose request came to no end.
 var errGone = errors.New("the request came to no end")
 
-// follower follows how a request comes on, from the first time that there is something to tell of it: most are answered before. It tells who made it, if he
-// hears streams.
+// follower follows how a request comes on, from the first time that there is something to tell of
+// it: most are answered before. It tells who made it, if he hears streams.
 type follower struct {
 	s   *server
 	in  *acquiring
@@ -240,7 +255,8 @@ func (f *follower) follow(p compute.Progress) {
 	}
 }
 
-// newest adds to a queue that nobody may have to wait for: where it is full the oldest is forgotten.
+// newest adds to a queue that nobody may have to wait for: where it is full the oldest is
+// forgotten.
 func newest[T any](queue chan T, v T) {
 	for {
 		select {
@@ -255,7 +271,8 @@ func newest[T any](queue chan T, v T) {
 	}
 }
 
-// ending gives up a request that waits in the queue when the controller is about to end. One whose instances are being made is let go on.
+// ending gives up a request that waits in the queue when the controller is about to end. One whose
+// instances are being made is let go on.
 type ending struct {
 	when    <-chan struct{} // nil: never, or it has begun
 	giveUp  func()
@@ -285,13 +302,20 @@ func (e *ending) look() {
 // cause is why a request that was given up failed.
 func (e *ending) cause(err error) error {
 	if err != nil && e.given {
-		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the controller is being stopped"), Hint: "ask again in a moment"}
+		return &compute.Error{
+			Kind: compute.ErrUnavailable, Err: errors.New("the controller is being stopped"),
+			Hint: "ask again in a moment",
+		}
 	}
 	return err
 }
 
-// tellProgress writes how a request comes on, and at the end what came of it. Who does not hear that any more has nothing.
-func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending, asked api.AcquireRequest) {
+// tellProgress writes how a request comes on, and at the end what came of it. Who does not hear
+// that any more has nothing.
+func (s *server) tellProgress(
+	c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending,
+	asked api.AcquireRequest,
+) {
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
@@ -318,10 +342,12 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 			quiet.Reset(lull())
 		case t := <-done:
 			if err := end.cause(t.err); err != nil {
-				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
+				// nobody is left to tell
+				_ = out.event("", api.EventProblem, s.problem(c.Context(), err))
 			} else if doc, err := s.withTokens(c.Context(), newAcquired(t.leases, asked.Count != nil), t.leases, asked.Token); err != nil {
 				s.giveBack(c.Context(), t.leases)
-				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
+				// nobody is left to tell
+				_ = out.event("", api.EventProblem, s.problem(c.Context(), err))
 			} else if c.Context().Err() != nil || !out.last(api.EventAcquired, doc) {
 				s.giveBack(c.Context(), t.leases)
 			}
@@ -330,7 +356,8 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 	}
 }
 
-// withTokens adds the leases' own tokens to an answer that is to have them. They are not among what is kept for the same request again.
+// withTokens adds the leases' own tokens to an answer that is to have them. They are not among what
+// is kept for the same request again.
 func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
 	if len(leases) > 0 {
 		about(ctx, leases[0].Project, names(leases)...)

@@ -38,7 +38,8 @@ func waitingFor(t *testing.T, c *client.Client) int {
 	return all[0].Waiting
 }
 
-// TestProgress: who waits hears at which place, is served in order, and leaves the queue when he hangs up.
+// TestProgress: who waits hears at which place, is served in order, and leaves the queue when he
+// hangs up.
 func TestProgress(t *testing.T) {
 	c := connect(t, serve(t, engine(t)), "ann")
 	ls, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: maximum})
@@ -52,7 +53,10 @@ func TestProgress(t *testing.T) {
 	ask := func(ctx context.Context) (<-chan compute.Progress, <-chan answer) {
 		told, done := make(chan compute.Progress, 100), make(chan answer, 1)
 		go func() {
-			leases, err := c.Acquire(ctx, compute.Request{Source: "web", Count: 1, Wait: time.Minute, Notify: func(p compute.Progress) { told <- p }})
+			leases, err := c.Acquire(
+				ctx,
+				compute.Request{Source: "web", Count: 1, Wait: time.Minute, Notify: func(p compute.Progress) { told <- p }},
+			)
 			done <- answer{leases, err}
 		}()
 		return told, done
@@ -91,7 +95,10 @@ func TestProgress(t *testing.T) {
 		}
 	}
 	told := 0
-	_, err = c.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Wait: 300 * time.Millisecond, Notify: func(compute.Progress) { told++ }})
+	_, err = c.Acquire(
+		t.Context(),
+		compute.Request{Source: "web", Count: 1, Wait: 300 * time.Millisecond, Notify: func(compute.Progress) { told++ }},
+	)
 	if !errors.Is(err, compute.ErrTimeout) || told == 0 {
 		t.Errorf("after %d words: %v", told, err)
 	}
@@ -101,11 +108,13 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestEnding: when a controller is about to end, who waits is told so and leaves the queue, and streams end.
+// TestEnding: when a controller is about to end, who waits is told so and leaves the queue, and
+// streams end.
 func TestEnding(t *testing.T) {
 	e, end := engine(t), make(chan struct{})
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity:     func() api.Identity { return api.Identity{} },
 		Authenticate: authenticate, Ending: end,
 	}))
 	t.Cleanup(srv.Close)
@@ -145,11 +154,13 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// TestPrivate: a source that is for the controller's own user is refused to others, administrators too.
+// TestPrivate: a source that is for the controller's own user is refused to others, administrators
+// too.
 func TestPrivate(t *testing.T) {
 	e := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{Configuration: "here", Store: "there"} },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{Configuration: "here", Store: "there"} },
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			p, err := authenticate(r)
 			p.Own = p.Name == "me"
@@ -172,7 +183,9 @@ func TestPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if conn, err := connect(t, srv.URL, "root").Connect(t.Context(), compute.Who{Admin: true}, ls[0].Instance); !errors.Is(err, compute.ErrDenied) {
+	if conn, err := connect(t, srv.URL, "root").Connect(
+		t.Context(), compute.Who{Admin: true}, ls[0].Instance,
+	); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("an administrator who is another user is let in: %v, %v", conn, err)
 	}
 	if conn, err := me.Connect(t.Context(), compute.Who{}, ls[0].Instance); err != nil {
@@ -185,10 +198,12 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
-// TestWatch: events come once each and in order, also across a controller that goes and another on the same state.
+// TestWatch: events come once each and in order, also across a controller that goes and another on
+// the same state.
 func TestWatch(t *testing.T) {
 	e := engine(t)
-	opt := server.Options{Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+	opt := server.Options{Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
 		Identity: func() api.Identity { return api.Identity{} }}
 	srv := httptest.NewServer(server.New(opt))
 	at := srv.Listener.Addr().String()
@@ -217,7 +232,8 @@ func TestWatch(t *testing.T) {
 	<-seen
 	srv.CloseClientConnections()
 	srv.Close()
-	if _, err := e.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: "bob"}); err != nil { // while nobody serves
+	// while nobody serves
+	if _, err := e.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	again := httptest.NewUnstartedServer(server.New(opt))

@@ -21,12 +21,16 @@ type Applied interface {
 	Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error)
 	AppliedThing(ctx context.Context, kind, name string) (api.AppliedThing, error)
 	Apply(ctx context.Context, who auth.Principal, set api.ApplySet) (api.ApplyAnswer, error)
-	// PutApplied changes one thing if it is at a revision, or at any for 0; none: if it is not there.
-	PutApplied(ctx context.Context, who auth.Principal, kind, name string, put api.PutThing, revision int64, none bool) (api.AppliedThing, error)
+	// PutApplied changes one thing if it is at a revision, or at any for 0; none: if it is not
+	// there.
+	PutApplied(
+		ctx context.Context, who auth.Principal, kind, name string, put api.PutThing, revision int64, none bool,
+	) (api.AppliedThing, error)
 	DeleteApplied(ctx context.Context, who auth.Principal, kind, name string, revision int64) error
 }
 
-// maxSet is how large a set may be in its document: base64 makes four bytes of three, and JSON up to six of one.
+// maxSet is how large a set may be in its document: base64 makes four bytes of three, and JSON up
+// to six of one.
 const maxSet = 64 << 20
 
 // thingPath names a thing.
@@ -51,8 +55,9 @@ func (s *server) applied() {
 	}
 	const much = "The files of all hold 32 MiB at most, those of one 16. What is applied from elsewhere than the controller's own machine runs nothing there: docs/apply.md says what is refused."
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-applied", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/applied", Summary: "What was applied: sources, bundles and projects, without their files",
-		Tags: []string{"applied"}, Errors: []int{400, 403},
+		OperationID: "list-applied", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/applied",
+		Summary: "What was applied: sources, bundles and projects, without their files",
+		Tags:    []string{"applied"}, Errors: []int{400, 403},
 	}, s.listApplied)
 	huma.Register(s.api, huma.Operation{
 		OperationID: "apply", Extensions: needs(auth.Manage), Method: http.MethodPut, Path: "/v1/applied", MaxBodyBytes: maxSet,
@@ -61,20 +66,25 @@ func (s *server) applied() {
 		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
 	}, s.apply)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-applied", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/applied/{kind}/{name}", Summary: "A thing that was applied, with its files",
+		OperationID: "get-applied", Extensions: needs(auth.Manage), Method: http.MethodGet,
+		Path: "/v1/applied/{kind}/{name}", Summary: "A thing that was applied, with its files",
 		Tags: []string{"applied"}, Errors: []int{403, 404},
 	}, func(ctx context.Context, in *thingPath) (*thingAnswer, error) {
 		t, err := s.Options.Applied.AppliedThing(ctx, in.Kind, in.Name)
 		return answerThing(t), s.fault(ctx, err)
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "put-applied", Extensions: needs(auth.Manage), Method: http.MethodPut, Path: "/v1/applied/{kind}/{name}", MaxBodyBytes: maxSet, Summary: "Bring one thing to what is wanted",
+		OperationID: "put-applied", Extensions: needs(auth.Manage), Method: http.MethodPut,
+		Path: "/v1/applied/{kind}/{name}", MaxBodyBytes: maxSet, Summary: "Bring one thing to what is wanted",
 		Description: "The same again changes nothing. With If-Match it is a conflict unless the thing is at that revision; with If-None-Match: * unless it is not there. " + much,
 		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
 	}, s.putApplied)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "delete-applied", Extensions: needs(auth.Manage), Method: http.MethodDelete, Path: "/v1/applied/{kind}/{name}", DefaultStatus: http.StatusNoContent, Summary: "Take away a thing that was applied",
-		Description: "Living leases of a source go on until they end, as when its file is taken away.", Tags: []string{"applied"}, Errors: []int{400, 403, 404, 409},
+		OperationID: "delete-applied", Extensions: needs(auth.Manage), Method: http.MethodDelete,
+		Path: "/v1/applied/{kind}/{name}", DefaultStatus: http.StatusNoContent,
+		Summary:     "Take away a thing that was applied",
+		Description: "Living leases of a source go on until they end, as when its file is taken away.",
+		Tags:        []string{"applied"}, Errors: []int{400, 403, 404, 409},
 	}, func(ctx context.Context, in *struct {
 		Kind  string `path:"kind" enum:"source,bundle,project"`
 		Name  string `path:"name" maxLength:"63"`
@@ -158,7 +168,10 @@ func matches(text string) (int64, error) {
 	bare, err := strconv.Unquote(text)
 	n, wrong := strconv.ParseInt(bare, 10, 64)
 	if err != nil || wrong != nil || n <= 0 {
-		return 0, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("If-Match %s is no ETag of a thing that was applied", text), Hint: "it is a number in quotes"}
+		return 0, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("If-Match %s is no ETag of a thing that was applied", text),
+			Hint: "it is a number in quotes",
+		}
 	}
 	return n, nil
 }

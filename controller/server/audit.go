@@ -76,7 +76,8 @@ func (s *server) begins(ctx context.Context, project, thing string) {
 	}
 }
 
-// isAct reports whether an operation does something. That an instance is in use is said every few seconds, and is none.
+// isAct reports whether an operation does something. That an instance is in use is said every few
+// seconds, and is none.
 func isAct(op *huma.Operation, what auth.Permission) bool {
 	return what == auth.Use && op.OperationID != "use" || op.Method != http.MethodGet && op.OperationID != "use"
 }
@@ -150,7 +151,8 @@ func named(pattern, path string) (kind, name string) {
 	return "", ""
 }
 
-// projectOf is the project of a thing that somebody is about to do something with, as far as it need not be looked up, or several come into question.
+// projectOf is the project of a thing that somebody is about to do something with, as far as it
+// need not be looked up, or several come into question.
 func (s *server) projectOf(ctx context.Context, p auth.Principal, what auth.Permission, name string) string {
 	if p.Chosen {
 		return p.Project
@@ -179,7 +181,13 @@ func address(r *http.Request) string {
 // tooMany refuses somebody who has to wait.
 func (s *server) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	s.refuse(w, r, &compute.Error{Kind: compute.ErrNoCapacity, Err: tooMany(text), Hint: "ask again after " + (wait.Round(time.Second) + time.Second).String()})
+	s.refuse(
+		w, r,
+		&compute.Error{
+			Kind: compute.ErrNoCapacity, Err: tooMany(text),
+			Hint: "ask again after " + (wait.Round(time.Second) + time.Second).String(),
+		},
+	)
 }
 
 type tooMany string
@@ -199,7 +207,8 @@ func (s *server) audits() {
 		return
 	}
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-audit", Extensions: needs(auth.Audit), Method: http.MethodGet, Path: "/v1/audit", Summary: "Who did what, and what was refused to whom", Tags: []string{"people"},
+		OperationID: "list-audit", Extensions: needs(auth.Audit), Method: http.MethodGet, Path: "/v1/audit",
+		Summary: "Who did what, and what was refused to whom", Tags: []string{"people"},
 		Description: "For operators that of their projects, for administrators all. What was done in the last moment is not in it yet.",
 	}, s.listAudit)
 }
@@ -215,7 +224,10 @@ func (s *server) listAudit(ctx context.Context, in *struct {
 	if every {
 		projects = nil
 	}
-	all, err := s.Audit.List(ctx, auth.AuditQuery{Before: in.Before, Since: in.Since, Projects: projects, Who: in.Who, Act: in.Act, Limit: in.Limit})
+	all, err := s.Audit.List(
+		ctx,
+		auth.AuditQuery{Before: in.Before, Since: in.Since, Projects: projects, Who: in.Who, Act: in.Act, Limit: in.Limit},
+	)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}

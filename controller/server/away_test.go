@@ -21,15 +21,18 @@ import (
 type cutOff struct{ server.Engine }
 
 func (cutOff) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
-	return nil, &compute.Error{Op: "leases", Err: &compute.Error{Op: "postgres", ID: "db.internal:5432/hostler", Kind: compute.ErrUnavailable, Hint: "see that the PostgreSQL server runs",
+	return nil, &compute.Error{Op: "leases", Err: &compute.Error{Op: "postgres", ID: "db.internal:5432/hostler",
+		Kind: compute.ErrUnavailable, Hint: "see that the PostgreSQL server runs",
 		Err: errors.New("failed to connect to `user=keeper database=hostler`: connection refused")}}
 }
 
-// TestStoreAway: users hear that the store cannot be reached, and by which id the reason is in the log; where it is and as whom it is asked is for whoever runs the controller.
+// TestStoreAway: users hear that the store cannot be reached, and by which id the reason is in the
+// log; where it is and as whom it is asked is for whoever runs the controller.
 func TestStoreAway(t *testing.T) {
 	var log bytes.Buffer
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return cutOff{engine(t)} }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return cutOff{engine(t)} }, Version: "test",
+		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			p, err := authenticate(r)
@@ -69,7 +72,8 @@ func TestStoreAway(t *testing.T) {
 		t.Errorf("who runs it hears %s", own)
 	}
 	srv.Close()
-	if said := log.String(); !strings.Contains(said, "db.internal") || !strings.Contains(said, "user=keeper") || !strings.Contains(said, "request-of-ann") {
+	if said := log.String(); !strings.Contains(said, "db.internal") || !strings.Contains(said, "user=keeper") ||
+		!strings.Contains(said, "request-of-ann") {
 		t.Errorf("the log has %s", said)
 	}
 }

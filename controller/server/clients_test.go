@@ -31,8 +31,10 @@ func served(t *testing.T, e server.Engine) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Ending: ctx.Done(), Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} }, Ending: ctx.Done(),
+		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 	})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, &http.Server{Handler: handler}, l, time.Second) }()
@@ -70,7 +72,8 @@ func works(t *testing.T, at string) {
 
 const preface = " HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer ann\r\nContent-Type: application/json\r\n"
 
-// TestSlowClients: those who send their headers or bodies a byte at a time are cut off, keep nobody from being served, and change nothing.
+// TestSlowClients: those who send their headers or bodies a byte at a time are cut off, keep nobody
+// from being served, and change nothing.
 func TestSlowClients(t *testing.T) {
 	p := engine(t)
 	at := served(t, p)
@@ -101,7 +104,8 @@ func TestSlowClients(t *testing.T) {
 			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err == nil {
 				text, _ := io.ReadAll(answer.Body)
-				if answer.StatusCode/100 != 4 || n%2 == 1 && (answer.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), `"timeout"`)) {
+				if answer.StatusCode/100 != 4 ||
+					n%2 == 1 && (answer.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), `"timeout"`)) {
 					t.Errorf("a slow client is told %s %s", answer.Status, text)
 				}
 				refused.Add(1)
@@ -185,7 +189,8 @@ func goroutines() int {
 	return runtime.NumGoroutine()
 }
 
-// TestIdleConnections: ten thousand connections on which nothing happens cost little memory, and others are served.
+// TestIdleConnections: ten thousand connections on which nothing happens cost little memory, and
+// others are served.
 func TestIdleConnections(t *testing.T) {
 	count := 10_000
 	var limit syscall.Rlimit
@@ -246,7 +251,9 @@ func TestBigBodies(t *testing.T) {
 	before := state(t, p)
 	deep := strings.Repeat(`{"labels":`, 100_000) + "1" + strings.Repeat("}", 100_000)
 	for name, body := range map[string]string{
-		"large": `{"source": "` + strings.Repeat("x", 64<<20) + `"}`, "deep": deep, "a deep list": strings.Repeat("[", 1_000_000), "many keys": "{" + strings.Repeat(`"a":1,`, 300_000) + `"b":1}`,
+		"large": `{"source": "` + strings.Repeat("x", 64<<20) + `"}`, "deep": deep,
+		"a deep list":   strings.Repeat("[", 1_000_000),
+		"many keys":     "{" + strings.Repeat(`"a":1,`, 300_000) + `"b":1}`,
 		"a long number": `{"source":"web","count":` + strings.Repeat("9", 500_000) + "}",
 	} {
 		for _, key := range []string{"", "Idempotency-Key: " + name[:4] + "\r\n"} {
@@ -276,7 +283,8 @@ func TestBigBodies(t *testing.T) {
 		_, _ = io.WriteString(c, "GET /v1/leases HTTP/1.1\r\nHost: h\r\nX: "+strings.Repeat("y", 1<<20)+"\r\n\r\n")
 	}()
 	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil && answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+	if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil &&
+		answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("long headers: %s", answer.Status)
 	}
 	if after := state(t, p); after != before {

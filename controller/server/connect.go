@@ -15,14 +15,16 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in binary messages whose borders mean nothing.
+// Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in
+// binary messages whose borders mean nothing.
 const Subprotocol = "hostler-agent"
 
-// recheck is how often it is asked whether a request that takes long still may be made, and whether a lease that is used through us still is the caller's; that
-// counts as its use.
+// recheck is how often it is asked whether a request that takes long still may be made, and whether
+// a lease that is used through us still is the caller's; that counts as its use.
 const recheck = 2 * time.Second
 
-// lastWords is how long a connection whose lease has ended, or that ends with the controller, stays for its client to be told why.
+// lastWords is how long a connection whose lease has ended, or that ends with the controller, stays
+// for its client to be told why.
 const lastWords = 2 * time.Second
 
 // connections are the ways into instances.
@@ -30,12 +32,22 @@ func (s *server) connections(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/connect"
 	mux.HandleFunc("GET "+path, s.connect)
 	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "connect", Extensions: needs(auth.Use), Method: http.MethodGet, Path: path, Summary: "A way into an instance", Tags: []string{"instances"},
+		OperationID: "connect", Extensions: needs(auth.Use), Method: http.MethodGet, Path: path,
+		Summary: "A way into an instance", Tags: []string{"instances"},
 		Description: "A WebSocket of the subprotocol " + Subprotocol + ": commands, terminals, copies and forwarding, as hostler's own agent speaks them. It ends with the lease.",
 		Parameters: []*huma.Param{
-			{Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "the instance's name, or its lease's"},
-			{Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}, Description: "whoever has the lease; for administrators"},
-			{Name: "token", In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Description: "the lease that the caller holds, where he acts by that alone"},
+			{
+				Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
+				Description: "the instance's name, or its lease's",
+			},
+			{
+				Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean},
+				Description: "whoever has the lease; for administrators",
+			},
+			{
+				Name: "token", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
+				Description: "the lease that the caller holds, where he acts by that alone",
+			},
 		},
 		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: &huma.Schema{Type: huma.TypeObject}},
@@ -43,9 +55,12 @@ func (s *server) connections(mux *http.ServeMux) {
 	})
 }
 
-// wayIn connects to the instance that a request names, for whoever may use it: by is then bound to its lease, so that a later one is not entered. Where
-// that is refused the request has been answered, and the connection is nil.
-func (s *server) wayIn(ctx context.Context, w http.ResponseWriter, r *http.Request, by compute.Who) (compute.Who, compute.ID, compute.Conn) {
+// wayIn connects to the instance that a request names, for whoever may use it: by is then bound to
+// its lease, so that a later one is not entered. Where that is refused the request has been
+// answered, and the connection is nil.
+func (s *server) wayIn(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, by compute.Who,
+) (compute.Who, compute.ID, compute.Conn) {
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
@@ -97,7 +112,8 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	socket.SetReadLimit(-1) // what is read is read in pieces
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, name) }()
-	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last words
+	// the socket's: it is there for the last words
+	life, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, over) })()
 	err = agent.Serve(ctx, websocket.NetConn(life, socket, websocket.MessageBinary), conn, agent.Options{})
@@ -113,8 +129,9 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	_ = socket.Close(websocket.StatusNormalClosure, "")
 }
 
-// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to everybody but that user and the holder of that lease's own token: others
-// who may act on anybody's leases could act as that user there.
+// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to
+// everybody but that user and the holder of that lease's own token: others who may act on anybody's
+// leases could act as that user there.
 func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil {
 		return nil
@@ -128,11 +145,15 @@ func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 	if !s.Private(lease.Source, "") && (image == "" || !s.Private(lease.Source, image)) {
 		return nil
 	}
-	return &compute.Error{ID: lease.Instance, Kind: compute.ErrDenied, Err: errors.New("it shows the files of the controller's own user, so it is for that user alone")}
+	return &compute.Error{
+		ID: lease.Instance, Kind: compute.ErrDenied,
+		Err: errors.New("it shows the files of the controller's own user, so it is for that user alone"),
+	}
 }
 
-// turns is a connection whose commands wait for their turn, where the source limits how many run at once. Who only comes back to one that runs does not wait: it
-// has begun, and may be what he would wait for. Nor does what looks or copies beside them.
+// turns is a connection whose commands wait for their turn, where the source limits how many run at
+// once. Who only comes back to one that runs does not wait: it has begun, and may be what he would
+// wait for. Nor does what looks or copies beside them.
 type turns struct {
 	compute.Conn
 	engine Engine
@@ -175,7 +196,8 @@ func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by comp
 	}
 }
 
-// leaseOver asks whether a lease that is used through us is the caller's no longer, and returns why; nil: not that is known. It counts as the lease's use.
+// leaseOver asks whether a lease that is used through us is the caller's no longer, and returns
+// why; nil: not that is known. It counts as the lease's use.
 func (s *server) leaseOver(ctx context.Context, by compute.Who, name compute.ID) error {
 	_, err := s.Engine().Use(ctx, by, name)
 	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {

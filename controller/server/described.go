@@ -9,10 +9,14 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// describe says of all operations what they have in common: the headers that they take, and that each may be answered with a problem, as whoever is not known, or
-// asks too often, is refused before any of them, and a state that is away is everybody's.
+// describe says of all operations what they have in common: the headers that they take, and that
+// each may be answered with a problem, as whoever is not known, or asks too often, is refused
+// before any of them, and a state that is away is everybody's.
 func (s *server) describe() {
-	problem := &huma.Response{Description: "an error", Content: map[string]*huma.MediaType{api.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}}
+	problem := &huma.Response{
+		Description: "an error",
+		Content:     map[string]*huma.MediaType{api.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
+	}
 	header := func(name, doc string, most int) *huma.Param {
 		return &huma.Param{Name: name, In: "header", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &most}}
 	}

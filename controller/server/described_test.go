@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestDescribed: each operation is described with the problem that may be its answer, and with the headers that it takes.
+// TestDescribed: each operation is described with the problem that may be its answer, and with the
+// headers that it takes.
 func TestDescribed(t *testing.T) {
 	w := newTown(t, nil)
 	var doc struct {
@@ -25,7 +26,8 @@ func TestDescribed(t *testing.T) {
 	if status := ask(t, w.url+"/openapi.json", &doc); status != 200 {
 		t.Fatal(status)
 	}
-	pages := []string{"login-page", "login-callback", "open-session", "sign-out"} // of which browsers see other answers
+	// of which browsers see other answers
+	pages := []string{"login-page", "login-callback", "open-session", "sign-out"}
 	keyed := []string{"create-token", "acquire", "extend", "fill", "test-source"}
 	acts := []string{"acquire", "release", "release-many", "hold", "connect", "cancel", "create-token", "reload"}
 	seen := 0
@@ -33,7 +35,8 @@ func TestDescribed(t *testing.T) {
 		for method, op := range methods {
 			seen++
 			at := method + " " + path
-			if ref := op.Responses["default"].Content["application/problem+json"].Schema.Ref; ref != "#/components/schemas/Problem" && !slices.Contains(pages, op.ID) {
+			if ref := op.Responses["default"].Content["application/problem+json"].Schema.Ref; ref != "#/components/schemas/Problem" &&
+				!slices.Contains(pages, op.ID) {
 				t.Errorf("%s: an error has the schema %q", at, ref)
 			}
 			var headers []string

@@ -33,12 +33,14 @@ func (s *server) fault(ctx context.Context, err error) error {
 // problem is the document of an error, as far as the asker may know it.
 func (s *server) problem(ctx context.Context, err error) api.Problem {
 	gone := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if cause := context.Cause(ctx); gone && !errors.Is(cause, ctx.Err()) { // what its asker may has changed, say
+	// what its asker may has changed, say
+	if cause := context.Cause(ctx); gone && !errors.Is(cause, ctx.Err()) {
 		err, gone = cause, false
 	} else if gone {
 		err = &compute.Error{Kind: compute.ErrFailed, Err: errHungUp}
 	}
-	if away(err) && !asker(ctx).Own { // where the store is, and as whom it is asked, is for who runs the controller
+	// where the store is, and as whom it is asked, is for who runs the controller
+	if away(err) && !asker(ctx).Own {
 		s.log(ctx).Error("the store cannot be reached", "err", err, "hint", compute.Hint(err))
 		err = errAway
 	}
@@ -63,7 +65,8 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 var errAway = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the store cannot be reached"),
 	Hint: "try again soon; whoever runs the controller finds the reason in its log, by the id of this request"}
 
-// away reports whether an error is of a store that is not there for now. Its text says where the store is.
+// away reports whether an error is of a store that is not there for now. Its text says where the
+// store is.
 func away(err error) bool {
 	for e := (*compute.Error)(nil); errors.As(err, &e); err = e.Err {
 		if (e.Op == "postgres" || e.Op == "state") && errors.Is(e.Kind, compute.ErrUnavailable) {
@@ -88,7 +91,9 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // refuseLarge answers as huma does to a body that is too large.
 func (s *server) refuseLarge(w http.ResponseWriter, r *http.Request) {
 	p := api.Problem{Detail: "request body is too large"}
-	if e, ok := huma.NewError(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is too large limit=%d bytes", maxBody)).(*problem); ok {
+	if e, ok := huma.NewError(
+		http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is too large limit=%d bytes", maxBody),
+	).(*problem); ok {
 		p = e.Problem
 	}
 	went(r.Context(), p)
@@ -105,7 +110,8 @@ func answerProblem(w http.ResponseWriter, p api.Problem) {
 // mostDetail is how many bytes of an error are told.
 const mostDetail = 2000
 
-// ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is one function for the whole process.
+// ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is
+// one function for the whole process.
 var ourErrors = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true // "IMAGE" is no key of ours
 	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
@@ -120,7 +126,8 @@ var ourErrors = sync.OnceFunc(func() {
 		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
 		between := ": "
 		for _, e := range errs {
-			if len(p.Detail) > mostDetail { // the rest would be cut off, and looking for it among so much takes long
+			// the rest would be cut off, and looking for it among so much takes long
+			if len(p.Detail) > mostDetail {
 				break
 			}
 			if text := wrong(e); text != "" && !strings.Contains(p.Detail, text) {
@@ -144,8 +151,9 @@ var ourErrors = sync.OnceFunc(func() {
 	}
 })
 
-// wrong says what huma found wrong, and where. Of what the request brought along it repeats a short word and no more: the rest of a body may be long, and may be
-// a secret that stands in the wrong place.
+// wrong says what huma found wrong, and where. Of what the request brought along it repeats a short
+// word and no more: the rest of a body may be long, and may be a secret that stands in the wrong
+// place.
 func wrong(err error) string {
 	if err == nil {
 		return ""
@@ -171,7 +179,8 @@ func wrong(err error) string {
 
 const mostRepeated = 100 // bytes of what a request says that an error has
 
-// clipped is a text as it is told: what a request brought along comes back in it, and that may be long.
+// clipped is a text as it is told: what a request brought along comes back in it, and that may be
+// long.
 func clipped(text string) string {
 	if len(text) <= mostDetail {
 		return text

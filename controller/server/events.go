@@ -37,7 +37,8 @@ func (q Selection) compute() compute.EventQuery {
 // events are the paths of the journal.
 func (s *server) events() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events", Summary: "What happened", Tags: []string{"events"},
+		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
+		Summary: "What happened", Tags: []string{"events"},
 	}, func(ctx context.Context, in *struct {
 		Selection
 		After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
@@ -64,9 +65,13 @@ func (s *server) events() {
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
 	huma.Register(s.api, huma.Operation{
-		OperationID: "watch-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch", Summary: "What happens, as it happens", Tags: []string{"events"},
+		OperationID: "watch-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch",
+		Summary: "What happens, as it happens", Tags: []string{"events"},
 		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",
-		Responses:   map[string]*huma.Response{"200": {Description: "a stream without end", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: schema}}}},
+		Responses: map[string]*huma.Response{"200": {
+			Description: "a stream without end",
+			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: schema}},
+		}},
 	}, func(ctx context.Context, in *struct {
 		Selection
 		After string `query:"after" doc:"begin after the event of this id; 0: with the first. Left out: with what happens now"`
@@ -96,7 +101,8 @@ func (s *server) events() {
 	})
 }
 
-// atOnce is how many events a watcher is given at once: who begins far back does not have the whole journal in memory.
+// atOnce is how many events a watcher is given at once: who begins far back does not have the whole
+// journal in memory.
 const atOnce = 1000
 
 // stream writes events as they come, until the reader has gone or cannot keep up.
@@ -106,7 +112,9 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	if c.Method() == http.MethodHead {
-		return // the client takes the connection for free when it has the header, and its next request would wait for our end
+		// the client takes the connection for free when it has the header, and its next request
+		// would wait for our end
+		return
 	}
 	out := newStream(c)
 	if !out.say([]byte(": watching\n\n")) {

@@ -22,7 +22,8 @@ type picker struct {
 	want []pick
 }
 
-// pick is a field: where it is, its name as it is written, whether it is left out when it is empty, and what is wanted of it.
+// pick is a field: where it is, its name as it is written, whether it is left out when it is empty,
+// and what is wanted of it.
 type pick struct {
 	index int
 	key   []byte // with its quotes and colon
@@ -30,7 +31,8 @@ type pick struct {
 	inner *picker
 }
 
-// picker finds the fields of a type; none: all. A name that the type has not is an error that tells which it has.
+// picker finds the fields of a type; none: all. A name that the type has not is an error that tells
+// which it has.
 func (f Fields) picker(of reflect.Type) (*picker, error) {
 	names := slices.DeleteFunc(slices.Clone(f), func(n string) bool { return n == "" })
 	if len(names) == 0 {
@@ -75,7 +77,10 @@ func (f Fields) picker(of reflect.Type) (*picker, error) {
 	}
 	for _, n := range names {
 		if !met[n] {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("fields: there is no %q", n), Hint: "there are " + strings.Join(known, ", ")}
+			return nil, &compute.Error{
+				Kind: compute.ErrInvalid, Err: fmt.Errorf("fields: there is no %q", n),
+				Hint: "there are " + strings.Join(known, ", "),
+			}
 		}
 	}
 	return out, nil
@@ -111,7 +116,8 @@ func (p *picker) add(to *bytes.Buffer, v reflect.Value) error {
 	return nil
 }
 
-// chosen is a list of documents, of which the wanted fields are written. In the API's description it is a list of them.
+// chosen is a list of documents, of which the wanted fields are written. In the API's description
+// it is a list of them.
 type chosen[T any] struct {
 	list []T
 	pick *picker

@@ -77,7 +77,8 @@ type author struct {
 	names []string // that mean something
 }
 
-var oddities = []string{"", " ", ".", "..", "../../etc/passwd", "%00", "\x00", "a\nb", "é", "\xff\xfe", "web", "WEB", "0", "-1", "1e999", "null", "true", "NaN", "{}", "[]", "'; DROP TABLE leases; --",
+var oddities = []string{"", " ", ".", "..", "../../etc/passwd", "%00", "\x00", "a\nb", "é", "\xff\xfe", "web", "WEB",
+	"0", "-1", "1e999", "null", "true", "NaN", "{}", "[]", "'; DROP TABLE leases; --",
 	"<script>", "99999999999999999999", strings.Repeat("a", 5000), "web-1", "%", "%2e%2e%2f", "🦄", "\u202e", "=cmd", "a,b,,c"}
 
 func (a author) word() string {
@@ -181,7 +182,10 @@ func (a author) body(o *call) (text []byte, typ string) {
 	case 5:
 		text = []byte(`{"source": "` + strings.Repeat("x", 2<<20) + `"}`)
 	case 6:
-		typ = []string{"", "text/plain", "application/xml", "application/cbor", "multipart/form-data; boundary=x", "application/json; charset=utf-16", "a/b/c", ";;;"}[a.IntN(8)]
+		typ = []string{
+			"", "text/plain", "application/xml", "application/cbor", "multipart/form-data; boundary=x",
+			"application/json; charset=utf-16", "a/b/c", ";;;",
+		}[a.IntN(8)]
 	case 7:
 		text = nil
 	case 8:
@@ -226,7 +230,8 @@ func (a author) request(t *testing.T, ctx context.Context, base string, o *call)
 		r.Header.Set("Content-Type", typ)
 	}
 	if strings.HasSuffix(o.path, "/connect") || strings.HasSuffix(o.path, "/terminal") {
-		for h, good := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+		for h, good := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket",
+			"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 			"Origin": "https://elsewhere.example"} {
 			switch a.IntN(6) {
 			case 0:
@@ -268,13 +273,17 @@ func state(t *testing.T, p *pool.Pool) string {
 	return b.String()
 }
 
-// TestFuzzed: requests that are made up from our own description, most of them wrong somewhere, are answered by what is no fault of ours, as problems, and those that are
-// refused change nothing. HOSTLER_FUZZ says how many, HOSTLER_SEED which.
+// TestFuzzed: requests that are made up from our own description, most of them wrong somewhere, are
+// answered by what is no fault of ours, as problems, and those that are refused change nothing.
+// HOSTLER_FUZZ says how many, HOSTLER_SEED which.
 func TestFuzzed(t *testing.T) {
 	p := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Work: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return p }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} },
+		Reload:   func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		Work:     func(context.Context) error { return nil },
 	}))
 	t.Cleanup(srv.Close)
 	base := srv.URL
@@ -304,7 +313,8 @@ func TestFuzzed(t *testing.T) {
 		r := a.request(t, ctx, base, o)
 		answer, err := http.DefaultTransport.RoundTrip(r)
 		if err != nil {
-			if ctx.Err() != nil && (strings.Contains(o.ID, "watch") || strings.Contains(o.ID, "acquire")) || strings.Contains(err.Error(), "invalid header") {
+			if ctx.Err() != nil && (strings.Contains(o.ID, "watch") || strings.Contains(o.ID, "acquire")) ||
+				strings.Contains(err.Error(), "invalid header") {
 				cancel()
 				continue
 			}
@@ -315,7 +325,10 @@ func TestFuzzed(t *testing.T) {
 		_ = answer.Body.Close()
 		cancel()
 		tried[o.ID]++
-		said := fmt.Sprintf("request %d of seed %d, %s %s (%s): %s, %s\n%.400q", n, seed, r.Method, r.URL, o.ID, answer.Status, answer.Header.Get("Content-Type"), text)
+		said := fmt.Sprintf(
+			"request %d of seed %d, %s %s (%s): %s, %s\n%.400q", n, seed, r.Method, r.URL, o.ID, answer.Status,
+			answer.Header.Get("Content-Type"), text,
+		)
 		if answer.StatusCode >= 500 && o.ID != "plan" && o.ID != "history" { // there are none here
 			t.Errorf("our fault: %s", said)
 		}
@@ -326,8 +339,10 @@ func TestFuzzed(t *testing.T) {
 				Status       int
 			}
 			switch {
-			case r.Method == http.MethodHead || o.ID == "login-callback": // which is a page, for a browser
-			case answer.Header.Get("Content-Type") != "application/problem+json" || json.Unmarshal(text, &problem) != nil || problem.Code == "" || problem.Detail == "" ||
+			case r.Method == http.MethodHead || o.ID == "login-callback":
+				// which is a page, for a browser
+			case answer.Header.Get("Content-Type") != "application/problem+json" ||
+				json.Unmarshal(text, &problem) != nil || problem.Code == "" || problem.Detail == "" ||
 				problem.Status != answer.StatusCode:
 				t.Errorf("no problem: %s", said)
 			}

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lists is an engine that lists leases; the first time it does not come back before its context ends.
+// lists is an engine that lists leases; the first time it does not come back before its context
+// ends.
 type lists struct {
 	Engine
 	asked atomic.Int32
@@ -26,7 +27,8 @@ func (l *lists) Leases(ctx context.Context, _ compute.LeaseQuery) ([]compute.Lea
 	return []compute.Lease{{ID: "l-1", Labels: map[string]string{api.KeyLabel: "mark digest"}}}, nil
 }
 
-// TestGivenHangs: who waits for what another finds of before heeds his own context, and after a while looks himself: a look that hangs holds up nobody but who began it.
+// TestGivenHangs: who waits for what another finds of before heeds his own context, and after a
+// while looks himself: a look that hangs holds up nobody but who began it.
 func TestGivenHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g given

@@ -16,11 +16,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// givingUp is the path on which a request is given up whose answer may be on its way. Who hangs up while it is written cannot be told from who has read it.
+// givingUp is the path on which a request is given up whose answer may be on its way. Who hangs up
+// while it is written cannot be told from who has read it.
 func (s *server) givingUp() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "give-up", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}", DefaultStatus: http.StatusNoContent,
-		Summary: "Give up a request for leases", Tags: []string{"leases"}, Errors: []int{400},
+		OperationID: "give-up", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}",
+		DefaultStatus: http.StatusNoContent,
+		Summary:       "Give up a request for leases", Tags: []string{"leases"}, Errors: []int{400},
 		Description: "The caller's request with this " + api.KeyHeader + " ends, if it is still being served, what it was given is given back, and the same that comes later is a conflict. " +
 			"It is for who asked, wants it no longer, and does not know whether there was an answer.",
 	}, s.giveUp)
@@ -41,23 +43,27 @@ func (s *server) giveUp(ctx context.Context, in *struct {
 	return nil, s.fault(ctx, s.giveBackAll(ctx, owner, key))
 }
 
-// giveBackAll gives back what somebody's request was given, and has the same request refused from now on.
+// giveBackAll gives back what somebody's request was given, and has the same request refused from
+// now on.
 func (s *server) giveBackAll(ctx context.Context, owner, key string) error {
 	leases, err := s.givenTo(ctx, owner, key)
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
 	s.giveBack(ctx, leases)
-	s.Memory.Remember(compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusConflict, Body: []byte{}}) // of no digest: the answer to no request
+	// of no digest: the answer to no request
+	s.Memory.Remember(compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusConflict, Body: []byte{}})
 	return nil
 }
 
-// givenTo returns the living leases that were given to somebody's request. compute.ErrNotFound: it was not answered.
+// givenTo returns the living leases that were given to somebody's request. compute.ErrNotFound: it
+// was not answered.
 func (s *server) givenTo(ctx context.Context, owner, key string) ([]compute.Lease, error) {
 	mark := digestOf(owner, key)
 	if common, ok := s.Memory.(Common); ok {
 		leases, _, err := common.Given(ctx, mark)
-		leases = slices.DeleteFunc(leases, func(l compute.Lease) bool { return l.Worker != 0 }) // these end with who makes them
+		// these end with who makes them
+		leases = slices.DeleteFunc(leases, func(l compute.Lease) bool { return l.Worker != 0 })
 		if err != nil || len(leases) > 0 {
 			return leases, err
 		}
@@ -76,7 +82,8 @@ func (s *server) givenTo(ctx context.Context, owner, key string) ([]compute.Leas
 	return leases, err
 }
 
-// living returns the leases that an answer told of and that were given to the request of a mark; other answers tell of leases too.
+// living returns the leases that an answer told of and that were given to the request of a mark;
+// other answers tell of leases too.
 func (s *server) living(ctx context.Context, a compute.Answer, mark string) (out []compute.Lease, err error) {
 	var doc api.Acquired
 	if len(a.Body) == 0 || json.Unmarshal(a.Body, &doc) != nil {

@@ -29,7 +29,8 @@ func giveUp(t *testing.T, url, who, key string) {
 	}
 }
 
-// TestGiveUp: a request that is given up keeps nothing, whether it was answered, is being served or comes later. Nothing else of its owner's ends.
+// TestGiveUp: a request that is given up keeps nothing, whether it was answered, is being served or
+// comes later. Nothing else of its owner's ends.
 func TestGiveUp(t *testing.T) {
 	e := engine(t)
 	url := remembering(t, e, nil)
@@ -80,7 +81,8 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// TestAnswerMissed: whoever ends a request while its answer is on the way keeps nothing. To the controller it has been answered.
+// TestAnswerMissed: whoever ends a request while its answer is on the way keeps nothing. To the
+// controller it has been answered.
 func TestAnswerMissed(t *testing.T) {
 	for _, accept := range []string{"document", "stream"} {
 		t.Run(accept, func(t *testing.T) {

@@ -33,7 +33,8 @@ func (s *stuck) Create(ctx context.Context, _ compute.Spec) (compute.Instance, e
 
 func (s *stuck) Unwrap() compute.Provider { return s.Provider }
 
-// TestProviderHangs: other sources go on beside a provider that hangs, and a request for one of its instances ends when its asker hangs up.
+// TestProviderHangs: other sources go on beside a provider that hangs, and a request for one of its
+// instances ends when its asker hangs up.
 func TestProviderHangs(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {

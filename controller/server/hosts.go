@@ -12,12 +12,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Hosts are the names by which a controller is asked. A page of another site can have its own name lead to a controller's address, and then it would be a
-// page of the same site to a browser; so who asks by another name is refused.
+// Hosts are the names by which a controller is asked. A page of another site can have its own name
+// lead to a controller's address, and then it would be a page of the same site to a browser; so who
+// asks by another name is refused.
 type Hosts struct {
-	// Names are further ones: "*.example.com" stands for all in a domain, "*" for every name. nil: there are none.
+	// Names are further ones: "*.example.com" stands for all in a domain, "*" for every name. nil:
+	// there are none.
 	Names func() []string
-	// Certificate is the listener's, whose names count too; nil, or one that returns nil: there is none.
+	// Certificate is the listener's, whose names count too; nil, or one that returns nil: there is
+	// none.
 	Certificate func() *x509.Certificate
 }
 
@@ -39,7 +42,8 @@ func (h Hosts) Only(next http.Handler) http.Handler {
 			answerProblem(w, p)
 			return
 		}
-		if r.TLS != nil && !isLocal(host) { // for all ports of this machine another program may answer without
+		// for all ports of this machine another program may answer without
+		if r.TLS != nil && !isLocal(host) {
 			w.Header().Set("Strict-Transport-Security", strictTransport)
 		}
 		next.ServeHTTP(w, r)

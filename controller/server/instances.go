@@ -24,16 +24,20 @@ type instanceList struct {
 // instances are the paths of instances.
 func (s *server) instances() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-instances", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances", Summary: "The instances that there are", Tags: []string{"instances"},
+		OperationID: "list-instances", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances",
+		Summary: "The instances that there are", Tags: []string{"instances"},
 	}, s.listInstances)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-instance", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}", Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
+		OperationID: "get-instance", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}",
+		Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getInstance)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-leaf", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}/leaf", Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
+		OperationID: "get-leaf", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}/leaf",
+		Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getLeaf)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "hold", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/hold", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		OperationID: "hold", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/hold",
+		DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Keep instances aside for a person to look at", Tags: []string{"instances"}, Errors: []int{403, 404, 409},
 	}, s.hold)
 }
@@ -82,7 +86,8 @@ func first(leases []*compute.Lease) *compute.Lease {
 	return leases[0]
 }
 
-// leasesOf finds the leases that instances are under and that the asker sees, the oldest first: one, or those that have parts of it.
+// leasesOf finds the leases that instances are under and that the asker sees, the oldest first:
+// one, or those that have parts of it.
 func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (map[compute.ID][]*compute.Lease, error) {
 	var leased []compute.ID
 	for _, i := range instances {

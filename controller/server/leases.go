@@ -20,25 +20,32 @@ type leaseAnswer struct{ Body api.Lease }
 func (s *server) leases() {
 	s.acquiring()
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-leases", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases", Summary: "The leases that live", Tags: []string{"leases"},
+		OperationID: "list-leases", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases",
+		Summary: "The leases that live", Tags: []string{"leases"},
 	}, s.listLeases)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-lease", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}", Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
+		OperationID: "get-lease", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}",
+		Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
 	}, s.getLease)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "release", Extensions: needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}", DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
+		OperationID: "release", Extensions: needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}",
+		DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
 		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.release)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "release-many", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/release", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		OperationID: "release-many", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/release",
+		DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.releaseMany)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "extend", Extensions: needs(auth.Extend), Method: http.MethodPost, Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer", Tags: []string{"leases"},
+		OperationID: "extend", Extensions: needs(auth.Extend), Method: http.MethodPost,
+		Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer",
+		Tags:   []string{"leases"},
 		Errors: []int{403, 404, 409},
 	}, s.extend)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "use", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use", Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+		OperationID: "use", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use",
+		Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.use)
 }
 
@@ -73,7 +80,8 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 	}
 	p := asker(ctx)
 	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{
-		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: seenProjects(p), After: after, Limit: in.Limit + 1,
+		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: seenProjects(p),
+		After: after, Limit: in.Limit + 1,
 	})
 	if err != nil {
 		return nil, s.fault(ctx, err)
@@ -117,7 +125,10 @@ func (s *server) release(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease)), compute.ID(in.Lease))
+		err = s.acted(
+			ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease)),
+			compute.ID(in.Lease),
+		)
 		s.Ring()
 	}
 	return nil, s.fault(ctx, err)
@@ -134,7 +145,14 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 	if err == nil {
 		names := ids(in.Body.Names)
 		s.aboutThese(ctx, in.Body.Names)
-		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard, Ended: in.Body.Ended}, names...), names...)
+		err = s.acted(
+			ctx, w,
+			s.Engine().Release(
+				ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard, Ended: in.Body.Ended},
+				names...,
+			),
+			names...,
+		)
 		s.Ring()
 	}
 	return nil, s.fault(ctx, err)

@@ -23,9 +23,11 @@ import (
 // SignIn is how people sign in, as the configuration has it now.
 type SignIn struct {
 	Provider *signin.Provider // nil: they do not
-	Address  string           // of the controller as browsers see it, where that is not as they say: https://HOST; "": as they say
-	Life     time.Duration    // of what hostler login gets
-	PageLife time.Duration    // of a browser's session
+	// of the controller as browsers see it, where that is not as they say: https://HOST; "": as
+	// they say
+	Address  string
+	Life     time.Duration // of what hostler login gets
+	PageLife time.Duration // of a browser's session
 }
 
 // Sessions makes the tokens of those who have signed in.
@@ -37,12 +39,14 @@ type Sessions interface {
 }
 
 const (
-	tripLife  = 10 * time.Minute // for which a browser may be at the provider's page
-	maxProof  = 64 << 10         // bytes of what a stranger shows
-	exchanges = 16               // sign-ins at once: strangers may ask for them, and each may be a question to the provider
+	tripLife = 10 * time.Minute // for which a browser may be at the provider's page
+	maxProof = 64 << 10         // bytes of what a stranger shows
+	// sign-ins at once: strangers may ask for them, and each may be a question to the provider
+	exchanges = 16
 )
 
-// The browser's cookies. With TLS their names begin with hostPrefix: then no other host can have set them.
+// The browser's cookies. With TLS their names begin with hostPrefix: then no other host can have
+// set them.
 const (
 	hostPrefix    = "__Host-"
 	sessionCookie = "hostler-session"
@@ -53,7 +57,8 @@ const (
 func (s *server) login(mux *http.ServeMux) {
 	s.entering, s.leaving = make(chan struct{}, exchanges), make(chan struct{}, exchanges)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login", Summary: "How people sign in", Tags: []string{"people"},
+		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login",
+		Summary: "How people sign in", Tags: []string{"people"},
 		Security: []map[string][]string{{}},
 	}, func(context.Context, *struct{}) (*struct{ Body api.SignIn }, error) {
 		out := api.SignIn{Scopes: []string{}}
@@ -63,7 +68,8 @@ func (s *server) login(mux *http.ServeMux) {
 		return &struct{ Body api.SignIn }{out}, nil
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login", MaxBodyBytes: maxProof, Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
+		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login",
+		MaxBodyBytes: maxProof, Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
 		Description: "The ID token is that of the client of GET /v1/login, was given within the last 10 minutes, and is good once.",
 		Security:    []map[string][]string{{}}, Errors: []int{400, 403, 429, 503},
 	}, func(ctx context.Context, in *struct{ Body api.Proof }) (*struct{ Body api.Session }, error) {
@@ -76,14 +82,18 @@ func (s *server) login(mux *http.ServeMux) {
 		needs                     auth.Permission
 		handler                   http.HandlerFunc
 	}{
-		{"open-session", http.MethodPost, "/v1/session", "Have the browser keep the token that comes with this request, in a cookie", auth.Known, s.openSession},
+		{
+			"open-session", http.MethodPost, "/v1/session",
+			"Have the browser keep the token that comes with this request, in a cookie", auth.Known, s.openSession,
+		},
 		{"sign-out", http.MethodDelete, "/v1/session", "Sign out: end the session, and have the browser forget it", auth.Known, s.signOut},
 		{"login-page", http.MethodGet, "/login", "Sign in with a browser: goes to the provider's page", auth.Anyone, s.leave},
 		{"login-callback", http.MethodGet, "/login/callback", "Where the provider's page sends a browser back to", auth.Anyone, s.comeBack},
 	} {
 		mux.HandleFunc(route.method+" "+route.path, route.handler)
 		op := &huma.Operation{
-			OperationID: route.id, Extensions: needs(route.needs), Method: route.method, Path: route.path, Summary: route.summary, Tags: []string{"people"},
+			OperationID: route.id, Extensions: needs(route.needs), Method: route.method, Path: route.path,
+			Summary: route.summary, Tags: []string{"people"},
 			Responses: map[string]*huma.Response{"default": {Description: "the answer, or an error"}},
 		}
 		if route.needs == auth.Anyone {
@@ -105,13 +115,18 @@ func (s *server) signIn() SignIn {
 func (s *server) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
 	p := s.signIn().Provider
 	if p == nil {
-		return api.Session{}, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("nobody signs in to this controller: it knows no provider"), Hint: "present a token or a certificate"}
+		return api.Session{}, &compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("nobody signs in to this controller: it knows no provider"),
+			Hint: "present a token or a certificate",
+		}
 	}
 	select {
 	case s.entering <- struct{}{}:
 		defer func() { <-s.entering }()
 	default:
-		return api.Session{}, &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("too many sign in at once"), Hint: "try again in a moment"}
+		return api.Session{}, &compute.Error{
+			Kind: compute.ErrNoCapacity, Err: errors.New("too many sign in at once"), Hint: "try again in a moment",
+		}
 	}
 	who, err := verify(p)
 	if err != nil {
@@ -124,7 +139,10 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 			return api.Session{}, err
 		}
 	}
-	t := &auth.Token{Kind: auth.Session, Name: "signed in at " + p.Issuer + " as " + clean(who.Subject), Owner: who.Name, Groups: who.Groups}
+	t := &auth.Token{
+		Kind: auth.Session, Name: "signed in at " + p.Issuer + " as " + clean(who.Subject), Owner: who.Name,
+		Groups: who.Groups,
+	}
 	secret, err := s.Sessions.Make(ctx, t, life)
 	if err != nil {
 		return api.Session{}, err
@@ -162,7 +180,8 @@ func (s *server) cookie(r *http.Request, name, value string, life time.Duration,
 	return c
 }
 
-// cookieOf is the value of one of ours; "": there is none. One without the prefix is none where it could have it.
+// cookieOf is the value of one of ours; "": there is none. One without the prefix is none where it
+// could have it.
 func cookieOf(r *http.Request, name string, secure bool) string {
 	if secure {
 		name = hostPrefix + name
@@ -173,8 +192,9 @@ func cookieOf(r *http.Request, name string, secure bool) string {
 	return ""
 }
 
-// SessionOf is the token that a browser comes with in its cookie; "": there is none. What would change something is refused unless it has api.PageHeader, which
-// our page sends, and other sites' cannot have sent.
+// SessionOf is the token that a browser comes with in its cookie; "": there is none. What would
+// change something is refused unless it has api.PageHeader, which our page sends, and other sites'
+// cannot have sent.
 func SessionOf(r *http.Request) (string, error) {
 	secret := cookieOf(r, sessionCookie, true)
 	if secret == "" && r.TLS == nil {
@@ -185,8 +205,10 @@ func SessionOf(r *http.Request) (string, error) {
 	}
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	site := r.Header.Get("Sec-Fetch-Site")
-	if !reads && (r.Header.Get(api.PageHeader) == "" || site != "" && site != "same-origin") || r.Header.Get("Upgrade") != "" && site != "" && site != "same-origin" {
-		return "", &compute.Error{Kind: compute.ErrDenied, Err: errors.New("what changes something needs the header " + api.PageHeader + " when it comes with a browser's session"),
+	if !reads && (r.Header.Get(api.PageHeader) == "" || site != "" && site != "same-origin") ||
+		r.Header.Get("Upgrade") != "" && site != "" && site != "same-origin" {
+		return "", &compute.Error{Kind: compute.ErrDenied,
+			Err:  errors.New("what changes something needs the header " + api.PageHeader + " when it comes with a browser's session"),
 			Hint: "other programs present a token: Authorization: Bearer TOKEN"}
 	}
 	return secret, nil
@@ -196,7 +218,13 @@ func SessionOf(r *http.Request) (string, error) {
 func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || secret == "" {
-		s.refuse(w, r, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a session is opened with a token"), Hint: "Authorization: Bearer TOKEN"})
+		s.refuse(
+			w, r,
+			&compute.Error{
+				Kind: compute.ErrInvalid, Err: errors.New("a session is opened with a token"),
+				Hint: "Authorization: Bearer TOKEN",
+			},
+		)
 		return
 	}
 	if asker(r.Context()).Lease != "" {
@@ -227,7 +255,13 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, name := range []string{sessionCookie, hostPrefix + sessionCookie} {
 		if _, err := r.Cookie(name); err == nil {
-			http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: strings.HasPrefix(name, hostPrefix), SameSite: http.SameSiteStrictMode})
+			http.SetCookie(
+				w,
+				&http.Cookie{
+					Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: strings.HasPrefix(name, hostPrefix),
+					SameSite: http.SameSiteStrictMode,
+				},
+			)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -284,17 +318,22 @@ func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		p := s.problem(r.Context(), err)
-		page(w, p.Status, saying{Text: p.Detail, Hint: p.Hint, Next: "/login?next=" + url.QueryEscape(local(was.Next)), Link: "Sign in again"})
+		page(
+			w, p.Status,
+			saying{Text: p.Detail, Hint: p.Hint, Next: "/login?next=" + url.QueryEscape(local(was.Next)), Link: "Sign in again"},
+		)
 		return
 	}
 	http.SetCookie(w, s.cookie(r, sessionCookie, got.Token, time.Until(got.Expires), http.SameSiteStrictMode))
-	// Not a redirect: the browser comes from the provider's site, and would not send a strict cookie along on the rest of that way.
+	// Not a redirect: the browser comes from the provider's site, and would not send a strict
+	// cookie along on the rest of that way.
 	page(w, http.StatusOK, saying{Text: "You are " + got.Name + ".", Next: local(was.Next), Link: "Go on", Go: true})
 }
 
 // local is a path of ours: what leads elsewhere is /.
 func local(path string) string {
-	if u, err := url.Parse(path); err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+	if u, err := url.Parse(path); err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") ||
+		strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
 		return "/"
 	}
 	return path

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestLongWait: who waits for longer than a body may take to come, 5 s, is served when his turn has come.
+// TestLongWait: who waits for longer than a body may take to come, 5 s, is served when his turn has
+// come.
 func TestLongWait(t *testing.T) {
 	url := remembering(t, engine(t), nil)
 	c := connect(t, url, "ann")
@@ -21,7 +22,9 @@ func TestLongWait(t *testing.T) {
 	var all sync.WaitGroup
 	for _, key := range []string{"", "with-a-key"} {
 		all.Go(func() {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/leases", strings.NewReader(`{"source": "web", "wait": 60}`))
+			r, err := http.NewRequestWithContext(
+				t.Context(), http.MethodPost, url+"/v1/leases", strings.NewReader(`{"source": "web", "wait": 60}`),
+			)
 			if err != nil {
 				t.Error(err)
 				return

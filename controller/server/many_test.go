@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestManyAtOnce: 500 requests, 100 at once, for fewer ready ones than are asked for: none fails, who waits hears at which place and for about how long, and nobody moves
-// back.
+// TestManyAtOnce: 500 requests, 100 at once, for fewer ready ones than are asked for: none fails,
+// who waits hears at which place and for about how long, and nobody moves back.
 func TestManyAtOnce(t *testing.T) {
 	const atOnce, each, ready = 100, 5, 10
 	var mu sync.Mutex

@@ -31,11 +31,15 @@ func TestNamesOfProjects(t *testing.T) {
 				t.Errorf("%s: %s: %d %s", who, path, status, text)
 			}
 		}
-		if status, text := w.ask(http.MethodPost, "/v1/leases/build/use", "", w.tokens[who]); status != http.StatusOK || !strings.Contains(text, id) {
+		if status, text := w.ask(
+			http.MethodPost, "/v1/leases/build/use", "", w.tokens[who],
+		); status != http.StatusOK || !strings.Contains(text, id) {
 			t.Errorf("%s uses it: %d %s", who, status, text)
 		}
 	}
-	if status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "name": "build"}`, w.tokens["bea"]); status != http.StatusConflict {
+	if status, text := w.ask(
+		http.MethodPost, "/v1/leases", `{"source": "web", "name": "build"}`, w.tokens["bea"],
+	); status != http.StatusConflict {
 		t.Errorf("the same project's name: %d %s", status, text)
 	}
 	if status, text := w.ask(http.MethodDelete, "/v1/leases/build", "", w.tokens["ann"]); status != http.StatusNoContent {
@@ -68,8 +72,8 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// TestStrangersCount: what a stranger asks for wrongly counts, whatever is wrong with it, and is in the audit log; and what
-// strangers may send is little.
+// TestStrangersCount: what a stranger asks for wrongly counts, whatever is wrong with it, and is in
+// the audit log; and what strangers may send is little.
 func TestStrangersCount(t *testing.T) {
 	for what, body := range map[string]string{
 		"no JSON": "{", "an unknown key": `{"x": 1}`, "too much": `{"id_token": "` + strings.Repeat("x", 70<<10) + `"}`,
@@ -82,7 +86,8 @@ func TestStrangersCount(t *testing.T) {
 			status, _ := w.ask(http.MethodPost, "/v1/login", body, "")
 			seen = append(seen, status)
 		}
-		if first := seen[0]; first < 400 || first == http.StatusTooManyRequests || seen[3] != http.StatusTooManyRequests || what == "too much" && first != http.StatusRequestEntityTooLarge {
+		if first := seen[0]; first < 400 || first == http.StatusTooManyRequests ||
+			seen[3] != http.StatusTooManyRequests || what == "too much" && first != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: %v", what, seen)
 		}
 		all := []auth.Act{}

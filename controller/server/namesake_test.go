@@ -8,12 +8,17 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// TestNamesakes has a lease's name, which two projects gave, be one's own for who sees both, and nothing for whom it could be either.
+// TestNamesakes has a lease's name, which two projects gave, be one's own for who sees both, and
+// nothing for whom it could be either.
 func TestNamesakes(t *testing.T) {
 	w := newTown(t, nil)
 	took := map[string]string{}
-	for _, by := range []struct{ who, project string }{{"eve", "b"}, {"two", "a"}} { // the other's is the older one
-		status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "name": "build", "project": "`+by.project+`"}`, w.tokens[by.who])
+	// the other's is the older one
+	for _, by := range []struct{ who, project string }{{"eve", "b"}, {"two", "a"}} {
+		status, text := w.ask(
+			http.MethodPost, "/v1/leases", `{"source": "web", "name": "build", "project": "`+by.project+`"}`,
+			w.tokens[by.who],
+		)
 		var l api.Lease
 		if err := json.Unmarshal([]byte(text), &l); status != http.StatusCreated || err != nil {
 			t.Fatal(by, status, text, err)

@@ -30,21 +30,25 @@ type Memory interface {
 	Remember(a compute.Answer)
 }
 
-// Keeper is a Memory that can keep an answer before it is given. What gives leases needs no such thing: they have the keys of their requests.
+// Keeper is a Memory that can keep an answer before it is given. What gives leases needs no such
+// thing: they have the keys of their requests.
 type Keeper interface {
 	Memory
 	// Keep has an answer kept when it returns.
 	Keep(ctx context.Context, a compute.Answer) error
 }
 
-// Turns is a Memory that other processes have too: of requests with one key it lets one after the other be served.
+// Turns is a Memory that other processes have too: of requests with one key it lets one after the
+// other be served.
 type Turns interface {
 	Memory
-	// Turn waits until no other process serves the request of a mark, and keeps others from it until end is called or this process ends.
+	// Turn waits until no other process serves the request of a mark, and keeps others from it
+	// until end is called or this process ends.
 	Turn(ctx context.Context, mark string) (end func(), err error)
 }
 
-// Common is a Memory that several controllers share: none gives to a request what another has given to it, which is compute.ErrGiven to the engine.
+// Common is a Memory that several controllers share: none gives to a request what another has given
+// to it, which is compute.ErrGiven to the engine.
 type Common interface {
 	Memory
 	// Given returns the living leases that were given to the request of a mark, and by whom.
@@ -65,7 +69,8 @@ const (
 	maxKey    = 255     // bytes of a key
 	maxAnswer = 8 << 20 // bytes of an answer that is kept
 	keepTime  = 5 * time.Second
-	bodyTime  = 5 * time.Second // for the body of a request with a key, as huma has it for those without
+	// for the body of a request with a key, as huma has it for those without
+	bodyTime = 5 * time.Second
 )
 
 // creates reports whether a request of a path makes something that a second one would make again.
@@ -77,11 +82,13 @@ func creates(path string) bool {
 	case rest == "leases", rest == "fill", rest == tokensPath:
 		return true
 	}
-	return strings.HasPrefix(rest, "leases/") && strings.HasSuffix(rest, "/extend") || strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
+	return strings.HasPrefix(rest, "leases/") && strings.HasSuffix(rest, "/extend") ||
+		strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
 }
 
-// keyWithin is a key as it is kept. Keys are each user's own, and of his tokens that are for something alone, each such scope's: else one for another project would be
-// answered with what was taken there, and could end it. A header's value has no lines, so nobody's key is another's.
+// keyWithin is a key as it is kept. Keys are each user's own, and of his tokens that are for
+// something alone, each such scope's: else one for another project would be answered with what was
+// taken there, and could end it. A header's value has no lines, so nobody's key is another's.
 func keyWithin(p auth.Principal, key string) string {
 	if scope := p.Scope(); scope != "" {
 		return key + "\n" + scope
@@ -103,7 +110,8 @@ type flights struct {
 	now map[[2]string]*flight
 }
 
-// take begins one, or returns that which is on its way. end reports whether it was given up meanwhile.
+// take begins one, or returns that which is on its way. end reports whether it was given up
+// meanwhile.
 func (f *flights) take(owner, key, digest string, stop func()) (other *flight, end func() (givenUp bool)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +133,8 @@ func (f *flights) take(owner, key, digest string, stop func()) (other *flight, e
 	}
 }
 
-// giveUp gives up that which is on its way, and returns nil; where there is none it begins one that has no digest.
+// giveUp gives up that which is on its way, and returns nil; where there is none it begins one that
+// has no digest.
 func (f *flights) giveUp(owner, key string) (end func() bool) {
 	for {
 		other, end := f.take(owner, key, "", nil)
@@ -151,7 +160,8 @@ type (
 	recorderKey struct{}
 )
 
-// once answers a request with a key that was answered before as then. One that failed has changed nothing, and is tried anew.
+// once answers a request with a key that was answered before as then. One that failed has changed
+// nothing, and is tried anew.
 func (s *server) once(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given := r.Header.Values(api.KeyHeader)
@@ -162,7 +172,10 @@ func (s *server) once(next http.Handler) http.Handler {
 		key := given[0]
 		refuse := func(kind error, text string) { s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(text)}) }
 		if key == "" || len(given) > 1 { // who sends one means that it is done once
-			refuse(compute.ErrInvalid, api.KeyHeader+": it is empty, or there are several: give one of your choice, or leave the header out")
+			refuse(
+				compute.ErrInvalid,
+				api.KeyHeader+": it is empty, or there are several: give one of your choice, or leave the header out",
+			)
 			return
 		}
 		if len(key) > maxKey {
@@ -254,7 +267,8 @@ func (s *server) once(next http.Handler) http.Handler {
 	})
 }
 
-// keepFirst keeps an answer before it gives it, so that nobody who had it gets another after the controller was killed.
+// keepFirst keeps an answer before it gives it, so that nobody who had it gets another after the
+// controller was killed.
 func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Handler, keeper Keeper, a compute.Answer) {
 	out := &held{header: w.Header(), status: http.StatusOK}
 	next.ServeHTTP(out, r)
@@ -277,11 +291,13 @@ func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Han
 // tokensPath is the path that makes tokens.
 const tokensPath = "tokens"
 
-// withoutToken is what is kept of an answer that has a token in it: a token is told once and never kept, so the same request again is refused, and hears which one to revoke.
+// withoutToken is what is kept of an answer that has a token in it: a token is told once and never
+// kept, so the same request again is refused, and hears which one to revoke.
 func withoutToken(a compute.Answer) compute.Answer {
 	var doc api.NewToken
 	_ = json.Unmarshal(a.Body, &doc) // it is ours
-	p := api.NewProblem(&compute.Error{ID: compute.ID(doc.Token.ID), Kind: compute.ErrConflict, Err: errors.New("this token was made for the same request, and its text is told once"),
+	p := api.NewProblem(&compute.Error{ID: compute.ID(doc.Token.ID), Kind: compute.ErrConflict,
+		Err:  errors.New("this token was made for the same request, and its text is told once"),
 		Hint: "if its answer was lost revoke the token, and ask with another " + api.KeyHeader})
 	a.Status, a.Type = p.Status, api.ProblemType
 	a.Body, _ = json.Marshal(p) // it has but texts and numbers
@@ -312,7 +328,8 @@ func digestOf(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// answered is what was answered to a request. A controller that died may have given leases and not kept that it said so; then they tell it.
+// answered is what was answered to a request. A controller that died may have given leases and not
+// kept that it said so; then they tell it.
 func (s *server) answered(ctx context.Context, owner, key, mark, digest string, body []byte) (compute.Answer, error) {
 	a, err := s.Memory.Answer(ctx, owner, key)
 	if err == nil || !errors.Is(err, compute.ErrNotFound) {
@@ -339,8 +356,8 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 	return a, nil
 }
 
-// KeyOf returns whose request with which key a lease was given to: the request's mark, its digest and its key; "": to one without. Leases that older controllers
-// gave do not tell the key.
+// KeyOf returns whose request with which key a lease was given to: the request's mark, its digest
+// and its key; "": to one without. Leases that older controllers gave do not tell the key.
 func KeyOf(l compute.Lease) (mark, digest, key string) {
 	words := strings.Split(l.Labels[api.KeyLabel], " ")
 	words = append(words, "", "")
@@ -356,10 +373,12 @@ type given struct {
 	looking chan struct{} // closed when who looks is done; nil: nobody looks
 }
 
-// lookPatience is how long a request waits for what another finds, before it looks itself: a look that hangs holds up nobody else.
+// lookPatience is how long a request waits for what another finds, before it looks itself: a look
+// that hangs holds up nobody else.
 const lookPatience = 5 * time.Second
 
-// find returns those of one request, sorted by instance. One request looks, for all that come meanwhile.
+// find returns those of one request, sorted by instance. One request looks, for all that come
+// meanwhile.
 func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Lease, error) {
 	for {
 		if found, looked := g.known(mark); looked {
@@ -417,7 +436,8 @@ func (g *given) known(mark string) (found []compute.Lease, looked bool) {
 	return g.byMark[mark], g.looked
 }
 
-// marked gathers leases by the request that they were given to. Those that nobody was told of end with who made them.
+// marked gathers leases by the request that they were given to. Those that nobody was told of end
+// with who made them.
 func marked(all []compute.Lease) map[string][]compute.Lease {
 	out := map[string][]compute.Lease{}
 	for _, l := range all {
@@ -454,7 +474,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline does nothing: the body has been read, and a deadline that is set then ends the request when it has passed, however that comes on.
+// SetReadDeadline does nothing: the body has been read, and a deadline that is set then ends the
+// request when it has passed, however that comes on.
 func (r *recorder) SetReadDeadline(time.Time) error { return nil }
 
 // Unwrap lets http.ResponseController find what the writer can.

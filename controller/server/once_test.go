@@ -44,7 +44,8 @@ func (m *memory) Remember(a compute.Answer) {
 func remembering(t *testing.T, e server.Engine, meet func(http.Handler) http.Handler) string {
 	t.Helper()
 	h := server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
 		Identity: func() api.Identity { return api.Identity{} }, Memory: &memory{all: map[string]compute.Answer{}},
 	})
 	if meet != nil {
@@ -104,7 +105,8 @@ func leasesOf(t *testing.T, e *pool.Pool) []compute.Lease {
 	return all
 }
 
-// TestKey: the same request again is answered the same, another one is a conflict, and what failed is tried anew.
+// TestKey: the same request again is answered the same, another one is a conflict, and what failed
+// is tried anew.
 func TestKey(t *testing.T) {
 	e := engine(t)
 	url := remembering(t, e, nil) + "/v1/leases"
@@ -124,7 +126,8 @@ func TestKey(t *testing.T) {
 	if other := mustPost(t, 201, url, "ann", "l", body); other.lease.ID == first.lease.ID {
 		t.Errorf("another key gives %s", other.text)
 	}
-	two := mustPost(t, 429, url, "ann", "m", `{"source": "web", "count": 2, "wait": 0}`) // one is left
+	// one is left
+	two := mustPost(t, 429, url, "ann", "m", `{"source": "web", "count": 2, "wait": 0}`)
 	if err := e.Release(t.Context(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, leasesOf(t, e)[1].Instance); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +183,9 @@ func TestKeyAtOnce(t *testing.T) {
 		t.Errorf("who hung up has %v", err)
 	}
 	eventually(t, "another waits", func() bool { return waitingFor(t, c) == 1 })
-	if err := e.Release(t.Context(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, compute.ID(all.lease.Leases[0].Instance)); err != nil {
+	if err := e.Release(
+		t.Context(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, compute.ID(all.lease.Leases[0].Instance),
+	); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
@@ -202,7 +207,8 @@ func TestKeyAtOnce(t *testing.T) {
 	}
 }
 
-// TestKeyAfterDeath: a controller that died before it kept what it had answered left the leases, and they tell it.
+// TestKeyAfterDeath: a controller that died before it kept what it had answered left the leases,
+// and they tell it.
 func TestKeyAfterDeath(t *testing.T) {
 	e := engine(t)
 	const body = `{"source": "web", "count": 2}`
@@ -210,7 +216,8 @@ func TestKeyAfterDeath(t *testing.T) {
 	url := remembering(t, e, nil) + "/v1/leases" // it remembers nothing
 	mustPost(t, 409, url, "ann", "k", `{"source": "web"}`)
 	again := mustPost(t, 201, url, "ann", "k", body)
-	if len(again.lease.Leases) != 2 || again.lease.Leases[0].ID != first.lease.Leases[0].ID || again.lease.Leases[1].ID != first.lease.Leases[1].ID {
+	if len(again.lease.Leases) != 2 || again.lease.Leases[0].ID != first.lease.Leases[0].ID ||
+		again.lease.Leases[1].ID != first.lease.Leases[1].ID {
 		t.Errorf("%s and then %s", first.text, again.text)
 	}
 	if n := len(leasesOf(t, e)); n != 2 {
@@ -233,7 +240,8 @@ func TestLostAnswer(t *testing.T) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			next.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context()))) // it is served, and nobody hears of it
+			// it is served, and nobody hears of it
+			next.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
 			panic(http.ErrAbortHandler)
 		})
 	})
@@ -255,7 +263,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestKeyEmpty refuses a key that is there and says nothing, and several: whoever sends one means that something is done once.
+// TestKeyEmpty refuses a key that is there and says nothing, and several: whoever sends one means
+// that something is done once.
 func TestKeyEmpty(t *testing.T) {
 	e := engine(t)
 	url := remembering(t, e, nil) + "/v1/leases"
@@ -285,7 +294,8 @@ func TestKeyEmpty(t *testing.T) {
 	}
 }
 
-// TestKeyOfToken makes a token once for a key. It is told once, and kept nowhere: the same request again hears which token it was.
+// TestKeyOfToken makes a token once for a key. It is told once, and kept nowhere: the same request
+// again hears which token it was.
 func TestKeyOfToken(t *testing.T) {
 	for _, keeps := range []bool{false, true} {
 		kept := &memory{all: map[string]compute.Answer{}}
@@ -302,7 +312,8 @@ func TestKeyOfToken(t *testing.T) {
 			t.Fatalf("%s: %v", first.text, err)
 		}
 		again := mustPost(t, 409, url, who, "k", body)
-		if text := string(again.text); !again.replayed || !strings.Contains(text, made.Token.ID) || !strings.Contains(text, "revoke") || strings.Contains(text, made.Secret) {
+		if text := string(again.text); !again.replayed || !strings.Contains(text, made.Token.ID) ||
+			!strings.Contains(text, "revoke") || strings.Contains(text, made.Secret) {
 			t.Errorf("the same again: %s", text)
 		}
 		mustPost(t, 409, url, who, "k", `{"name": "other"}`)

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// TestOpenAPI: a generator of clients reads our description, finds nothing wrong with it, and makes a client with a call for each operation.
+// TestOpenAPI: a generator of clients reads our description, finds nothing wrong with it, and makes
+// a client with a call for each operation.
 func TestOpenAPI(t *testing.T) {
 	url := serve(t, engine(t))
 	answer, err := http.Get(url + "/openapi-3.0.json") // the newest that it reads
@@ -37,7 +38,10 @@ func TestOpenAPI(t *testing.T) {
 		}
 		t.Skipf("oapi-codegen: it cannot be built here: %v %s", err, said)
 	}
-	said, err := exec.Command("go", "tool", "-modfile=../tools/go.mod", "oapi-codegen", "-generate", "types,client", "-package", "client", "-o", out, doc).CombinedOutput()
+	said, err := exec.Command(
+		"go", "tool", "-modfile=../tools/go.mod", "oapi-codegen", "-generate", "types,client", "-package", "client",
+		"-o", out, doc,
+	).CombinedOutput()
 	if err != nil {
 		t.Fatalf("oapi-codegen: %v\n%s", err, said)
 	}

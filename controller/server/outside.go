@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// RequestHeader has the id of a request, in requests and answers: the caller's if it is a plain word, else one that we make. The log says it too.
+// RequestHeader has the id of a request, in requests and answers: the caller's if it is a plain
+// word, else one that we make. The log says it too.
 const RequestHeader = "X-Request-Id"
 
 // metrics is the path of the metrics, where there are some.
@@ -28,7 +29,8 @@ func (s *server) metrics(mux *http.ServeMux) {
 	}
 	mux.Handle("GET /metrics", s.Metrics)
 	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "metrics", Extensions: needs(auth.Meter), Method: http.MethodGet, Path: "/metrics", Summary: "Metrics of this controller", Tags: []string{"people"},
+		OperationID: "metrics", Extensions: needs(auth.Meter), Method: http.MethodGet, Path: "/metrics",
+		Summary: "Metrics of this controller", Tags: []string{"people"},
 		Description: "In the text format of Prometheus.", Responses: map[string]*huma.Response{"200": {Description: "families of samples", Content: map[string]*huma.MediaType{
 			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}},
@@ -69,7 +71,8 @@ func requestID(r *http.Request) string {
 	return fmt.Sprintf("%016x", rand.Uint64()) // it tells requests apart, and proves nothing
 }
 
-// see gives each request an id, and tells who measures and who follows traces of it, whatever becomes of it.
+// see gives each request an id, and tells who measures and who follows traces of it, whatever
+// becomes of it.
 func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, id := time.Now(), requestID(r)
@@ -81,10 +84,13 @@ func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 			method, route = "", "none" // whoever asks may make paths up, and methods too
 		}
 		var span *trace.Span
-		if s.Tracer != nil && ok && !open[route] && route != "/metrics" { // what looks every few seconds whether we live tells nothing
+		// what looks every few seconds whether we live tells nothing
+		if s.Tracer != nil && ok && !open[route] && route != "/metrics" {
 			parent, _ := trace.Parse(r.Header.Get("Traceparent"))
 			ctx = trace.From(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
-			ctx, span = trace.StartKind(ctx, trace.Server, pattern, trace.Attr{Key: "http.request.method", Value: r.Method}, trace.Attr{Key: "http.route", Value: route},
+			ctx, span = trace.StartKind(ctx, trace.Server, pattern, trace.Attr{
+				Key: "http.request.method", Value: r.Method,
+			}, trace.Attr{Key: "http.route", Value: route},
 				trace.Attr{Key: "url.path", Value: r.URL.Path}, trace.Attr{Key: "hostler.request", Value: id})
 		}
 		seen := &answered{ResponseWriter: w}
@@ -177,7 +183,8 @@ func (s *server) lookReady(ctx context.Context) error {
 	if under == nil {
 		under = make(chan struct{})
 		y.under = under
-		go func() { // it may stay for as long as the store hangs, and no second one is begun meanwhile
+		// it may stay for as long as the store hangs, and no second one is begun meanwhile
+		go func() {
 			look, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTime)
 			defer cancel()
 			err := s.Ready(look)

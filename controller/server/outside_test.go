@@ -52,7 +52,8 @@ func status(t *testing.T, method, url string, header ...string) int {
 	return answer.StatusCode
 }
 
-// TestObserve: each request is told of by its route, whoever makes it; names that are made up are not.
+// TestObserve: each request is told of by its route, whoever makes it; names that are made up are
+// not.
 func TestObserve(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
@@ -64,7 +65,8 @@ func TestObserve(t *testing.T) {
 			t.Errorf("%s took %v", route, took)
 		}
 	}})
-	for _, ask := range [][]string{{"GET", "/v1/sources", ""}, {"GET", "/v1/sources", "ann"}, {"GET", "/v1/instances/web-9", "ann"}, {"GET", "/made/up", "ann"}, {"GET", "/made/up/2", ""},
+	for _, ask := range [][]string{{"GET", "/v1/sources", ""}, {"GET", "/v1/sources", "ann"},
+		{"GET", "/v1/instances/web-9", "ann"}, {"GET", "/made/up", "ann"}, {"GET", "/made/up/2", ""},
 		{"MADEUP", "/v1/sources", "ann"}, {"GET", "/healthz", ""}} {
 		var header []string
 		if ask[2] != "" {
@@ -72,7 +74,10 @@ func TestObserve(t *testing.T) {
 		}
 		status(t, ask[0], url+ask[1], header...)
 	}
-	want := []string{"GET /v1/sources 401", "GET /v1/sources 200", "GET /v1/instances/{name} 404", " none 404", " none 401", " none 405", "GET /healthz 200"}
+	want := []string{
+		"GET /v1/sources 401", "GET /v1/sources 200", "GET /v1/instances/{name} 404", " none 404", " none 401",
+		" none 405", "GET /healthz 200",
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(got, want) {
@@ -80,9 +85,13 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// TestMetricsRoute: metrics are for who may have them, and where there are none there is no such path.
+// TestMetricsRoute: metrics are for who may have them, and where there are none there is no such
+// path.
 func TestMetricsRoute(t *testing.T) {
-	url := seen(t, server.Options{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) })})
+	url := seen(
+		t,
+		server.Options{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) })},
+	)
 	for who, want := range map[string]int{"": 401, "ann": 403, "root": 200} {
 		var header []string
 		if who != "" {
@@ -104,7 +113,8 @@ func TestSpans(t *testing.T) {
 	url := seen(t, server.Options{Tracer: &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); got = append(got, d) }}})
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"01", "Tracestate", "k=v")
-	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"00") // whoever asks wants no trace
+	// whoever asks wants no trace
+	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"00")
 	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", "nonsense")
 	status(t, "GET", url+"/healthz", "Traceparent", parent+"01")
 	status(t, "GET", url+"/made/up", "Traceparent", parent+"01")
@@ -113,7 +123,8 @@ func TestSpans(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("%+v", got)
 	}
-	if d := got[0]; d.Name != "GET /v1/instances/{name}" || d.Kind != trace.Server || fmt.Sprintf("%x", d.Parent) != "b7ad6b7169203331" || fmt.Sprintf("%x", d.Trace) != "0af7651916cd43dd8448eb211c80319c" ||
+	if d := got[0]; d.Name != "GET /v1/instances/{name}" || d.Kind != trace.Server ||
+		fmt.Sprintf("%x", d.Parent) != "b7ad6b7169203331" || fmt.Sprintf("%x", d.Trace) != "0af7651916cd43dd8448eb211c80319c" ||
 		d.State != "k=v" || d.Err != "" || !strings.Contains(fmt.Sprint(d.Attrs), "{http.response.status_code 404}") {
 		t.Errorf("%+v", d)
 	}
@@ -122,7 +133,8 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// TestReadyHangs: a look whether we are ready that does not come back is told in time, and no second one is begun meanwhile, however many ask.
+// TestReadyHangs: a look whether we are ready that does not come back is told in time, and no
+// second one is begun meanwhile, however many ask.
 func TestReadyHangs(t *testing.T) {
 	var looks atomic.Int32
 	hang, ending := make(chan struct{}), make(chan struct{})

@@ -14,20 +14,25 @@ type Page struct {
 	Fields Fields `query:"fields" example:"name,state,lease.id" doc:"only these fields of each, as NAME or NAME.NAME; those that are left out are not there, whatever the schema requires. None: all"`
 }
 
-// row is the number behind After. It grows with each record that is made and none has that of another, so a list that changes while it is read, page by page,
-// has everything once that was there all the time.
+// row is the number behind After. It grows with each record that is made and none has that of
+// another, so a list that changes while it is read, page by page, has everything once that was
+// there all the time.
 func (p Page) row() (int64, error) {
 	if p.After == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(p.After, 10, 64)
 	if err != nil || n < 1 {
-		return 0, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("after=%q: this is no page's next", p.After), Hint: "leave it out for the first page, and give the next of a page for the one that follows"}
+		return 0, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("after=%q: this is no page's next", p.After),
+			Hint: "leave it out for the first page, and give the next of a page for the one that follows",
+		}
 	}
 	return n, nil
 }
 
-// cut returns the page of what was read with a limit of one more, and where the next one begins; "": there is none.
+// cut returns the page of what was read with a limit of one more, and where the next one begins;
+// "": there is none.
 func cut[T any](read []T, limit int, row func(T) int64) (page []T, next string) {
 	if len(read) <= limit {
 		return read, ""

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// books is an engine with so many instances, every tenth of them leased, and its store. It makes none.
+// books is an engine with so many instances, every tenth of them leased, and its store. It makes
+// none.
 func books(t testing.TB, instances int) (*pool.Pool, *sqlite.Store) {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -29,7 +30,8 @@ func books(t testing.TB, instances int) (*pool.Pool, *sqlite.Store) {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	p, err := pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: slog.New(slog.DiscardHandler), Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}},
+		Store: st, NewID: uuid.NewString, Log: slog.New(slog.DiscardHandler),
+		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}},
 		Open: func(context.Context, string, string, []byte) (compute.Provider, error) {
 			return nil, compute.ErrUnavailable
 		},
@@ -72,12 +74,16 @@ func books(t testing.TB, instances int) (*pool.Pool, *sqlite.Store) {
 // record makes an instance, and its lease where it is leased.
 func record(tx compute.Tx, of *compute.SourceRecord, n int, state compute.State) error {
 	at := time.Unix(1_900_000_000, int64(n))
-	i := &compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", of.Name, n)), Source: of.Name, SourceKey: of.Key, State: state, Since: at, Created: at, Generation: 1,
+	i := &compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", of.Name, n)), Source: of.Name, SourceKey: of.Key,
+		State: state, Since: at, Created: at, Generation: 1,
 		Address: "192.0.2.7", ProviderID: fmt.Sprint("p-", n), Facts: map[string]string{"cores": "4", "os": "linux"}}
 	if err := tx.SaveInstance(i); err != nil || state != compute.Leased {
 		return err
 	}
-	return tx.InsertLease(&compute.Lease{ID: fmt.Sprint("lease-", n), Instance: i.ID, Source: of.Name, Owner: fmt.Sprint("user-", n%7), Generation: 1, Given: at, Used: at})
+	return tx.InsertLease(&compute.Lease{
+		ID: fmt.Sprint("lease-", n), Instance: i.ID, Source: of.Name, Owner: fmt.Sprint("user-", n%7), Generation: 1,
+		Given: at, Used: at,
+	})
 }
 
 // ask gets a document as root, and its status.
@@ -110,7 +116,8 @@ type listed struct {
 	Next      string
 }
 
-// TestPages: while a list changes, what is there all the time comes once, and the last of a page may go.
+// TestPages: while a list changes, what is there all the time comes once, and the last of a page
+// may go.
 func TestPages(t *testing.T) {
 	p, st := books(t, 60)
 	url := serve(t, p)
@@ -132,7 +139,8 @@ func TestPages(t *testing.T) {
 				break
 			}
 			last := got[len(got)-1]
-			err := st.Update(t.Context(), func(tx compute.Tx) error { // the last goes, and there is a new one
+			// the last goes, and there is a new one
+			err := st.Update(t.Context(), func(tx compute.Tx) error {
 				if list == "leases" {
 					l, err := tx.Lease(last)
 					if err != nil {
@@ -151,7 +159,8 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want := map[string]int{"instances": 60, "leases": 3}[list] // of 6 leases, every second page's last has gone with its instance or not
+		// of 6 leases, every second page's last has gone with its instance or not
+		want := map[string]int{"instances": 60, "leases": 3}[list]
 		if list == "leases" {
 			want = 6
 		}
@@ -162,7 +171,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestFields: of each only what is wanted; what is not known, and a page that is none, are errors that say so.
+// TestFields: of each only what is wanted; what is not known, and a page that is none, are errors
+// that say so.
 func TestFields(t *testing.T) {
 	p, _ := books(t, 20)
 	url := serve(t, p)
@@ -183,7 +193,8 @@ func TestFields(t *testing.T) {
 		t.Errorf("of an owner: %s", got)
 	}
 	for query, says := range map[string]string{
-		"instances?fields=nme": "nme", "instances?fields=name.x": "x", "leases?fields=id,lease.id": "lease.id", "events?fields=ID": "ID", "sources?fields=a": `"a"`,
+		"instances?fields=nme": "nme", "instances?fields=name.x": "x", "leases?fields=id,lease.id": "lease.id",
+		"events?fields=ID": "ID", "sources?fields=a": `"a"`,
 		"instances?after=web-3": "web-3", "leases?after=-1": "-1", "instances?limit=0": "limit", "instances?state=odd": "state",
 	} {
 		var p struct{ Code, Detail, Hint string }
@@ -198,10 +209,13 @@ func TestClientQueries(t *testing.T) {
 	p, _ := books(t, 30)
 	c := connect(t, serve(t, p), "root")
 	both := []compute.State{compute.Leased, compute.Ready}
-	for _, q := range []compute.InstanceQuery{{}, {States: both}, {States: both[:1]}, {Source: "web", Limit: 7}, {Owner: "user-3"}, {After: 12, Limit: 3}} {
+	for _, q := range []compute.InstanceQuery{
+		{}, {States: both}, {States: both[:1]}, {Source: "web", Limit: 7}, {Owner: "user-3"}, {After: 12, Limit: 3},
+	} {
 		got, err := c.Instances(t.Context(), q)
 		want, err2 := p.Instances(t.Context(), q)
-		if err != nil || err2 != nil || len(got) != len(want) || len(got) > 0 && (got[0].ID != want[0].ID || got[len(got)-1].ID != want[len(want)-1].ID) {
+		if err != nil || err2 != nil || len(got) != len(want) ||
+			len(got) > 0 && (got[0].ID != want[0].ID || got[len(got)-1].ID != want[len(want)-1].ID) {
 			t.Errorf("%+v: %d and %d, %v, %v", q, len(got), len(want), err, err2)
 		}
 	}
@@ -217,11 +231,13 @@ func TestClientQueries(t *testing.T) {
 	}
 }
 
-// BenchmarkPage is what a page of a list costs through HTTP, at 100,000 instances with 10,000 leases: p50 in milliseconds.
+// BenchmarkPage is what a page of a list costs through HTTP, at 100,000 instances with 10,000
+// leases: p50 in milliseconds.
 func BenchmarkPage(b *testing.B) {
 	p, _ := books(b, 100_000)
 	url := serve(b, p)
-	for _, query := range []string{"instances", "instances?after=50000", "instances?state=leased", "instances?source=few", "instances?owner=user-3", "instances?after=90000&fields=name,state",
+	for _, query := range []string{"instances", "instances?after=50000", "instances?state=leased",
+		"instances?source=few", "instances?owner=user-3", "instances?after=90000&fields=name,state",
 		"leases", "leases?after=5000", "leases?owner=user-3"} {
 		b.Run(query, func(b *testing.B) {
 			var took []time.Duration

@@ -9,7 +9,8 @@ import (
 // slowest is how many bytes of a body come in a second at least, beyond bodyTime.
 const slowest = 1 << 10
 
-// Patient serves requests whose bodies may be large, and cuts off one that does not come: it has bodyTime, and a second for each KiB that has come.
+// Patient serves requests whose bodies may be large, and cuts off one that does not come: it has
+// bodyTime, and a second for each KiB that has come.
 func Patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.Body != http.NoBody {
@@ -33,7 +34,8 @@ type patientBody struct {
 
 // wait says until when the next piece is to be here.
 func (b *patientBody) wait() {
-	_ = b.flow.SetReadDeadline(b.begun.Add(bodyTime + time.Duration(b.n/slowest)*time.Second)) // a writer that has none is a test's
+	// a writer that has none is a test's
+	_ = b.flow.SetReadDeadline(b.begun.Add(bodyTime + time.Duration(b.n/slowest)*time.Second))
 }
 
 // Read reads what has come. At the end the deadline goes: what is waited for then is the answer.

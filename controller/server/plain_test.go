@@ -41,7 +41,8 @@ func sayPlain(t *testing.T, method, url, body string, header ...string) (status 
 		t.Fatal(err)
 	}
 	if answer.StatusCode >= 400 {
-		if err := json.Unmarshal(data, &p); err != nil || answer.Header.Get("Content-Type") != api.ProblemType || p.Status != answer.StatusCode || p.Code == "" || p.Request == "" {
+		if err := json.Unmarshal(data, &p); err != nil || answer.Header.Get("Content-Type") != api.ProblemType ||
+			p.Status != answer.StatusCode || p.Code == "" || p.Request == "" {
 			t.Errorf("%s %s: no problem as it should be: %s %s", method, url, answer.Status, data)
 		}
 	}
@@ -52,7 +53,8 @@ func sayPlain(t *testing.T, method, url, body string, header ...string) (status 
 func known(t *testing.T, e *pool.Pool) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
 		Identity: func() api.Identity { return api.Identity{} }, Sources: func(name string) bool { return name == "web" },
 	}))
 	t.Cleanup(srv.Close)
@@ -80,7 +82,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestRefusals: what no lease can be given for is refused, with what is wrong, and nothing is taken.
+// TestRefusals: what no lease can be given for is refused, with what is wrong, and nothing is
+// taken.
 func TestRefusals(t *testing.T) {
 	e := engine(t)
 	leases, err := e.Acquire(t.Context(), compute.Request{Source: "web", Owner: "bob", Count: 1})
@@ -113,7 +116,9 @@ func TestRefusals(t *testing.T) {
 	if all := leasesOf(t, e); len(all) != 1 {
 		t.Errorf("%d leases were taken", len(all)-1)
 	}
-	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases", `{"source": "web", "name": "Size_1", "labels": {"a": "b"}}`); status != 201 {
+	if status, _, _, text := sayPlain(
+		t, http.MethodPost, url+"/v1/leases", `{"source": "web", "name": "Size_1", "labels": {"a": "b"}}`,
+	); status != 201 {
 		t.Errorf("%d %s", status, text)
 	}
 	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases/Size_1/extend", ""); status != 200 {
@@ -172,17 +177,21 @@ func (w slowWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestKeptFirst: what has no leases to be found by is kept before it is answered; one that cannot be kept is answered all the same.
+// TestKeptFirst: what has no leases to be found by is kept before it is answered; one that cannot
+// be kept is answered all the same.
 func TestKeptFirst(t *testing.T) {
 	for _, fails := range []error{nil, io.ErrShortWrite} {
 		e := engine(t, pool.Source{Name: "full", Type: "fake", Digest: "d", Reserve: 1})
 		k := &keeper{memory: memory{all: map[string]compute.Answer{}}, fails: fails}
 		h := server.New(server.Options{
-			Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+			Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+			Ready:    func(context.Context) error { return nil },
 			Identity: func() api.Identity { return api.Identity{} }, Memory: k, Log: slog.New(slog.DiscardHandler),
 		})
 		seen := 0
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(slowWriter{w, k, &seen}, r) }))
+		srv := httptest.NewServer(
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(slowWriter{w, k, &seen}, r) }),
+		)
 		t.Cleanup(srv.Close)
 		first := mustPost(t, 200, srv.URL+"/v1/fill", "root", "f", "")
 		if seen != 1 || !strings.Contains(string(first.text), `"full-1"`) {
@@ -205,21 +214,24 @@ type hanging func() error
 
 func (h hanging) RoundTrip(*http.Request) (*http.Response, error) { return nil, h() }
 
-// TestProviderOfSignInsHangs: strangers who ask for the provider's page while that does not answer are few, and nobody else waits for them.
+// TestProviderOfSignInsHangs: strangers who ask for the provider's page while that does not answer
+// are few, and nobody else waits for them.
 func TestProviderOfSignInsHangs(t *testing.T) {
 	asked, answer := make(chan struct{}, 100), make(chan struct{})
-	provider, err := signin.New(signin.Options{Issuer: "https://id.example.org", ClientID: "hostler", Domains: []string{"*"}, Transport: hanging(func() error {
-		asked <- struct{}{}
-		<-answer
-		return errors.New("it does not answer")
-	})})
+	provider, err := signin.New(signin.Options{Issuer: "https://id.example.org", ClientID: "hostler",
+		Domains: []string{"*"}, Transport: hanging(func() error {
+			asked <- struct{}{}
+			<-answer
+			return errors.New("it does not answer")
+		})})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := engine(t)
 	ring := auth.NewRing(nil, auth.RingOptions{})
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 		SignIn: func() server.SignIn { return server.SignIn{Provider: provider} }, Sessions: ring,
 	}))
 	t.Cleanup(srv.Close)

@@ -13,13 +13,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Foresight is what the controller knows beside its engine: what it would do ahead of need, what it did, and how it went.
+// Foresight is what the controller knows beside its engine: what it would do ahead of need, what it
+// did, and how it went.
 type Foresight interface {
-	// Plan returns what would be done now. fresh: it is looked anew; else what was seen in the last seconds does.
+	// Plan returns what would be done now. fresh: it is looked anew; else what was seen in the last
+	// seconds does.
 	Plan(ctx context.Context, fresh bool) (api.Plans, error)
-	// Directives returns the newest directives that were recorded of sources for which may says yes, the newest first.
+	// Directives returns the newest directives that were recorded of sources for which may says
+	// yes, the newest first.
 	Directives(most int, may func(source string) bool) []api.Directed
-	// History returns how the sources for which may says yes were used in the last hour, or the last day.
+	// History returns how the sources for which may says yes were used in the last hour, or the
+	// last day.
 	History(day bool, may func(source string) bool) api.History
 }
 
@@ -30,11 +34,15 @@ type historyAnswer struct{ Body api.History }
 // foresight are the paths of what is done ahead of need.
 func (s *server) foresight() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan", Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"}, Extensions: needs(auth.See),
+		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan",
+		Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"},
+		Extensions:  needs(auth.See),
 		Description: "Nothing is done by asking. The directives that were recorded lately are told too.", Errors: []int{404, 503},
 	}, s.plan)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "history", Method: http.MethodGet, Path: "/v1/history", Summary: "How sources were used in the last hour or day", Tags: []string{"sources"}, Extensions: needs(auth.See), Errors: []int{404, 503},
+		OperationID: "history", Method: http.MethodGet, Path: "/v1/history",
+		Summary: "How sources were used in the last hour or day", Tags: []string{"sources"},
+		Extensions: needs(auth.See), Errors: []int{404, 503},
 	}, s.history)
 }
 
@@ -59,7 +67,10 @@ func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error)
 	}
 	for _, name := range in.Source {
 		if !known[name] {
-			return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "`hostler status` shows those that there are"}
+			return nil, &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"),
+				Hint: "`hostler status` shows those that there are",
+			}
 		}
 	}
 	return func(name string) bool {

@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// TestEveryFieldHasARule: each field of each request that changes something has a rule in package policy, and each rule there is of a field that there is.
+// TestEveryFieldHasARule: each field of each request that changes something has a rule in package
+// policy, and each rule there is of a field that there is.
 func TestEveryFieldHasARule(t *testing.T) {
 	w := newTown(t, nil)
 	type schema struct {

@@ -29,11 +29,14 @@ type queueList struct {
 // queue are the paths of the queue.
 func (s *server) queue() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-queue", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/queue", Summary: "The requests that wait, their places and for how long", Tags: []string{"queue"},
+		OperationID: "list-queue", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/queue",
+		Summary: "The requests that wait, their places and for how long", Tags: []string{"queue"},
 	}, s.listQueue)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "cancel", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/queue/{id}", DefaultStatus: http.StatusNoContent,
-		Summary: "Take a request out of the queue; whoever waits for it gets an error", Tags: []string{"queue"}, Errors: []int{403, 404},
+		OperationID: "cancel", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/queue/{id}",
+		DefaultStatus: http.StatusNoContent,
+		Summary:       "Take a request out of the queue; whoever waits for it gets an error", Tags: []string{"queue"},
+		Errors: []int{403, 404},
 	}, s.cancel)
 }
 
@@ -67,7 +70,8 @@ func (s *server) cancel(ctx context.Context, in *struct {
 	}
 	n := slices.IndexFunc(all, func(q compute.Queued) bool { return q.ID == in.ID && s.seesWaiter(p, &q.Waiter) })
 	if n < 0 {
-		return nil, s.fault(ctx, &compute.Error{ID: compute.ID(strconv.FormatInt(in.ID, 10)), Kind: compute.ErrNotFound, Err: errors.New("no request of this number waits"),
+		return nil, s.fault(ctx, &compute.Error{ID: compute.ID(strconv.FormatInt(in.ID, 10)), Kind: compute.ErrNotFound,
+			Err:  errors.New("no request of this number waits"),
 			Hint: "`hostler queue` shows those that do"})
 	}
 	w := all[n].Waiter

@@ -21,7 +21,13 @@ func TestQueue(t *testing.T) {
 	gone := make(chan error, 1)
 	wait := func() (id int64) {
 		go func() {
-			_, err := bob.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Wait: time.Minute, Priority: 7, Purpose: "to see", Notify: func(compute.Progress) {}})
+			_, err := bob.Acquire(
+				t.Context(),
+				compute.Request{
+					Source: "web", Count: 1, Wait: time.Minute, Priority: 7, Purpose: "to see",
+					Notify: func(compute.Progress) {},
+				},
+			)
 			gone <- err
 		}()
 		eventually(t, "somebody waits", func() bool {
@@ -30,7 +36,8 @@ func TestQueue(t *testing.T) {
 				return false
 			}
 			q := all[0]
-			if q.Owner != "bob" || q.Position != 1 || q.Priority != 7 || q.Purpose != "to see" || q.Count != 1 || q.Source != "web" || q.Estimate <= 0 || q.Since.IsZero() {
+			if q.Owner != "bob" || q.Position != 1 || q.Priority != 7 || q.Purpose != "to see" || q.Count != 1 ||
+				q.Source != "web" || q.Estimate <= 0 || q.Since.IsZero() {
 				t.Errorf("the queue has %+v", q)
 			}
 			id = q.ID

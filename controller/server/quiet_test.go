@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// TestQuietStreams: streams on which nothing happens for longer than a reader may take for what is written go on, by both versions of HTTP: HTTP/2 ends those whose
-// time to write has passed, whether something is being written or not.
+// TestQuietStreams: streams on which nothing happens for longer than a reader may take for what is
+// written go on, by both versions of HTTP: HTTP/2 ends those whose time to write has passed,
+// whether something is being written or not.
 func TestQuietStreams(t *testing.T) {
 	e := engine(t)
 	if _, err := e.Acquire(t.Context(), compute.Request{Source: "web", Count: maximum, Owner: "bob"}); err != nil {
@@ -27,12 +28,16 @@ func TestQuietStreams(t *testing.T) {
 	var all sync.WaitGroup
 	for _, two := range []bool{true, false} {
 		srv := httptest.NewUnstartedServer(server.New(server.Options{
-			Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+			Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+			Ready:    func(context.Context) error { return nil },
+			Identity: func() api.Identity { return api.Identity{} },
 		}))
 		srv.EnableHTTP2 = two
 		srv.StartTLS()
 		t.Cleanup(srv.Close)
-		for _, of := range []struct{ method, path, body string }{{"GET", "/v1/events/watch", ""}, {"POST", "/v1/leases", `{"source": "web", "wait": 600}`}} {
+		for _, of := range []struct{ method, path, body string }{
+			{"GET", "/v1/events/watch", ""}, {"POST", "/v1/leases", `{"source": "web", "wait": 600}`},
+		} {
 			all.Go(func() {
 				r, err := http.NewRequestWithContext(ctx, of.method, srv.URL+of.path, strings.NewReader(of.body))
 				if err != nil {
@@ -52,7 +57,8 @@ func TestQuietStreams(t *testing.T) {
 				}
 				lines := bufio.NewScanner(answer.Body)
 				for lines.Scan() {
-					if lines.Text() == ": " { // it is said that it lives: nothing was told for longer than that
+					// it is said that it lives: nothing was told for longer than that
+					if lines.Text() == ": " {
 						return
 					}
 				}

@@ -13,8 +13,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// underway are the requests that are being served. While there are any, all of them are looked at together from time to time: one that takes long, such as a stream,
-// ends where it may not be made any more by whom it was made, as a token may be revoked in the midst of it, or its owner be put out of a project.
+// underway are the requests that are being served. While there are any, all of them are looked at
+// together from time to time: one that takes long, such as a stream, ends where it may not be made
+// any more by whom it was made, as a token may be revoked in the midst of it, or its owner be put
+// out of a project.
 type underway struct {
 	look func(*going) // at one
 
@@ -71,7 +73,10 @@ func (u *underway) round() {
 func (s *server) still(g *going) {
 	now, err := s.Authenticate(g.r)
 	if errors.Is(err, compute.ErrDenied) || err == nil && !g.as.Same(now) {
-		s.log(g.r.Context()).Info("a request is ended, as what its asker may has changed", "who", g.as.Name, "via", g.as.Via, "path", g.r.URL.Path)
+		s.log(g.r.Context()).Info(
+			"a request is ended, as what its asker may has changed", "who", g.as.Name, "via", g.as.Via, "path",
+			g.r.URL.Path,
+		)
 		g.end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
 	}
 }

@@ -11,16 +11,19 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// TestKeysOfBoundTokens: what somebody asked for with a token for one project, or one source, is not told to those who come with his token for another, and is not
-// ended by them, though they have the same key.
+// TestKeysOfBoundTokens: what somebody asked for with a token for one project, or one source, is
+// not told to those who come with his token for another, and is not ended by them, though they have
+// the same key.
 func TestKeysOfBoundTokens(t *testing.T) {
 	w := newTown(t, func(o *server.Options) { o.Memory = &memory{all: map[string]compute.Answer{}} })
 	w.people["ci"] = map[string]auth.Role{"a": auth.User, "b": auth.User}
 	tokens := map[string]string{
-		"a":      w.token(auth.Token{Owner: "ci", Bound: true, Project: "a"}),
-		"b":      w.token(auth.Token{Owner: "ci", Bound: true, Project: "b"}),
-		"b web":  w.token(auth.Token{Owner: "ci", Bound: true, Project: "b", Source: "web"}),
-		"b take": w.token(auth.Token{Owner: "ci", Bound: true, Project: "b", Source: "alpha", Only: auth.Permissions(auth.See | auth.Take)}),
+		"a":     w.token(auth.Token{Owner: "ci", Bound: true, Project: "a"}),
+		"b":     w.token(auth.Token{Owner: "ci", Bound: true, Project: "b"}),
+		"b web": w.token(auth.Token{Owner: "ci", Bound: true, Project: "b", Source: "web"}),
+		"b take": w.token(auth.Token{
+			Owner: "ci", Bound: true, Project: "b", Source: "alpha", Only: auth.Permissions(auth.See | auth.Take),
+		}),
 	}
 	take := func(token string) api.Acquired {
 		t.Helper()

@@ -25,8 +25,8 @@ type Engine interface {
 	Book
 	Owner
 	Line
-	// Slot waits for one of the places that the instance's source gives to commands at once, and takes it until free is called. detached counts those that
-	// have nobody who took theirs.
+	// Slot waits for one of the places that the instance's source gives to commands at once, and
+	// takes it until free is called. detached counts those that have nobody who took theirs.
 	Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error)
 }
 
@@ -47,15 +47,18 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight, Slap, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight,
+// Slap, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
-	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we know.
+	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we
+	// know.
 	Authenticate func(r *http.Request) (auth.Principal, error)
 	// Identity tells this controller from others.
 	Identity func() api.Identity
-	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are for all.
+	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are
+	// for all.
 	Limited func(source string) []string
 	// Audit keeps who did what; nil: nobody does.
 	Audit Audit
@@ -67,26 +70,33 @@ type Options struct {
 	Projects func() []string
 	// Sources tells whether there is a source of that name; nil: nobody knows.
 	Sources func(name string) bool
-	// Private says that what a source makes of an image ("": of its own) is for the controller's own user alone; nil: nothing is.
+	// Private says that what a source makes of an image ("": of its own) is for the controller's
+	// own user alone; nil: nothing is.
 	Private func(source, image string) bool
 	// Ready says why requests cannot be served now; nil: they can.
 	Ready func(ctx context.Context) error
 	// SignIn is how people sign in now, and Sessions makes their tokens. nil: they do not.
 	SignIn   func() SignIn
 	Sessions Sessions
-	// Spend notes that a proof was shown; the second time it is compute.ErrDenied. nil: a proof is good until it is old.
+	// Spend notes that a proof was shown; the second time it is compute.ErrDenied. nil: a proof is
+	// good until it is old.
 	Spend func(ctx context.Context, proof string) error
-	// Reload has the configuration read anew, and tells what of it is broken. After an error nothing has changed.
+	// Reload has the configuration read anew, and tells what of it is broken. After an error
+	// nothing has changed.
 	Reload func(ctx context.Context) (api.Reloaded, error)
-	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys mean nothing.
+	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys
+	// mean nothing.
 	Memory Memory
-	// Work does what is due, such as ending leases that are over, and returns when that is done. nil: what is due is done in time anyway.
+	// Work does what is due, such as ending leases that are over, and returns when that is done.
+	// nil: what is due is done in time anyway.
 	Work func(ctx context.Context) error
-	// Ending is closed when the controller is about to end: streams of events end, and so do requests that wait in the queue. nil: it never is.
+	// Ending is closed when the controller is about to end: streams of events end, and so do
+	// requests that wait in the queue. nil: it never is.
 	Ending <-chan struct{}
 	// Foresight tells what is done ahead of need. nil: nobody knows.
 	Foresight Foresight
-	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
+	// Ring is called when a request may have left something to do. It must not block. nil: nobody
+	// needs that.
 	Ring func()
 	// Webhooks are the receivers of events; nil: there are no such paths.
 	Webhooks Webhooks
@@ -96,7 +106,8 @@ type Options struct {
 	Slap func() Slap
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
 	Metrics http.Handler
-	// Observe hears of each request, by the method and path that are described, "none" for what is not. nil: nobody does. It must not block.
+	// Observe hears of each request, by the method and path that are described, "none" for what is
+	// not. nil: nobody does. It must not block.
 	Observe func(method, route string, status int, took time.Duration)
 	// Tracer makes the spans of requests; nil: there are none.
 	Tracer *trace.Tracer
@@ -139,8 +150,9 @@ func New(opt Options) http.Handler {
 	config := huma.DefaultConfig("hostler", opt.Version)
 	config.Info.Description = "Hostler keeps computers ready: take a lease on an instance of a source, use the instance, give the lease back."
 	config.Formats = exactFormats()
-	config.CreateHooks = nil                   // no $schema in our documents
-	config.RejectUnknownQueryParameters = true // a filter with a wrong letter is not to list, or to release, more than is meant
+	config.CreateHooks = nil // no $schema in our documents
+	// a filter with a wrong letter is not to list, or to release, more than is meant
+	config.RejectUnknownQueryParameters = true
 	config.DocsPath, config.SchemasPath = "", ""
 	config.Servers = []*huma.Server{{URL: "/"}}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
@@ -148,7 +160,10 @@ func New(opt Options) http.Handler {
 	if opt.Limits == nil {
 		opt.Limits = auth.NewLimits(auth.LimitOptions{})
 	}
-	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(), tail: tail{engine: opt.Engine}}
+	s := &server{
+		Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(),
+		tail: tail{engine: opt.Engine},
+	}
 	s.underway.look = s.still
 	s.leases()
 	s.givingUp()
@@ -173,18 +188,31 @@ func New(opt Options) http.Handler {
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {
 		if allowed := methods(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			p := s.problem(r.Context(), &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(r.Method + " " + r.URL.Path + ": this path takes " + strings.Join(allowed, ", "))})
+			p := s.problem(
+				r.Context(),
+				&compute.Error{
+					Kind: compute.ErrInvalid,
+					Err:  errors.New(r.Method + " " + r.URL.Path + ": this path takes " + strings.Join(allowed, ", ")),
+				},
+			)
 			p.Title, p.Status = http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed
 			answerProblem(w, p)
 			return
 		}
-		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
+		s.refuse(
+			w, r,
+			&compute.Error{
+				Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"),
+				Hint: "GET /openapi.json has them all",
+			},
+		)
 	})
 	return s.see(mux, s.guard(mux, asJSON(s.once(mux))))
 }
 
-// Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits
-// that it should have, and closes the listener.
+// Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the
+// requests that are being served. It gives srv the limits that it should have, and closes the
+// listener.
 func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
 	srv.MaxHeaderBytes = maxHeader
 	srv.ReadHeaderTimeout = 10 * time.Second

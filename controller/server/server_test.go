@@ -70,7 +70,8 @@ func serve(t testing.TB, e server.Engine) string { return serveObserved(t, e, ni
 func serveObserved(t testing.TB, e server.Engine, observe func(method, route string, status int, took time.Duration)) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Observe: observe, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Observe: observe, Version: "test", Authenticate: authenticate,
+		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -122,17 +123,21 @@ func TestConn(t *testing.T) {
 			}
 			return conn
 		},
-		Dir: t.TempDir(), Marked: true, Huge: 64 << 20, // WebSocket touches each byte; this is still more than mostGrowth
+		// WebSocket touches each byte; this is still more than mostGrowth
+		Dir: t.TempDir(), Marked: true, Huge: 64 << 20,
 	})
 }
 
-// TestNobody: each path of the document refuses whoever is not known, and those that are none of it too.
+// TestNobody: each path of the document refuses whoever is not known, and those that are none of it
+// too.
 func TestNobody(t *testing.T) {
 	url := serve(t, engine(t))
 	tried := 0
 	try := func(method, path string) {
 		tried++
-		req, err := http.NewRequestWithContext(t.Context(), method, url+strings.NewReplacer("{", "", "}", "").Replace(path), strings.NewReader("{}"))
+		req, err := http.NewRequestWithContext(
+			t.Context(), method, url+strings.NewReplacer("{", "", "}", "").Replace(path), strings.NewReader("{}"),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +174,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 	e := engine(t)
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} },
 		Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Here: true, Roles: map[string]auth.Role{"": auth.User}}, nil
 		},

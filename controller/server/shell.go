@@ -22,7 +22,8 @@ type terminal struct {
 	window *window
 }
 
-// run runs a shell until it ends, or the browser has gone, and returns what is said of that to the browser, and the connection's own error. life is the socket's.
+// run runs a shell until it ends, or the browser has gone, and returns what is said of that to the
+// browser, and the connection's own error. life is the socket's.
 func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.TerminalEnd, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -32,12 +33,20 @@ func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.Termin
 	t.socket.SetReadLimit(terminalMessage)
 	keys := newKeys()
 	defer keys.end()
-	go func() { // ends with the socket, which its opener closes after us: what ends a read ends the socket, and there is more to say
+	// ends with the socket, which its opener closes after us: what ends a read ends the socket, and
+	// there is more to say
+	go func() {
 		t.hear(life, keys)
 		keys.end()
 		cancel() // who is there no more needs no shell
 	}()
-	exit, err := t.conn.Run(ctx, &compute.Command{Stdin: keys, Stdout: output{ctx, t}, TTY: &size, Term: "xterm-256color", Resize: t.sizes, Env: map[string]string{"COLORTERM": "truecolor"}})
+	exit, err := t.conn.Run(
+		ctx,
+		&compute.Command{
+			Stdin: keys, Stdout: output{ctx, t}, TTY: &size, Term: "xterm-256color", Resize: t.sizes,
+			Env: map[string]string{"COLORTERM": "truecolor"},
+		},
+	)
 	end := api.TerminalEnd{Status: exit.Status(), Signal: exit.Signal, Reason: exit.Reason}
 	if err != nil {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(err)}
@@ -82,7 +91,8 @@ func (o output) Write(text []byte) (int, error) {
 			return written, err
 		}
 		message := append([]byte{terminalOutput}, text[written:written+n]...)
-		ctx, cancel := context.WithTimeout(o.ctx, time.Minute) // a reader that is gone without saying so
+		// a reader that is gone without saying so
+		ctx, cancel := context.WithTimeout(o.ctx, time.Minute)
 		err = o.t.socket.Write(ctx, websocket.MessageBinary, message)
 		cancel()
 		if err != nil {
@@ -139,7 +149,8 @@ func (w *window) end() {
 	w.more.Broadcast()
 }
 
-// keys are what was typed and not read yet. They are kept beside, as who waits for the shell to read does not hear that output was shown.
+// keys are what was typed and not read yet. They are kept beside, as who waits for the shell to
+// read does not hear that output was shown.
 type keys struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What of all that there is somebody sees. What he does not see is not there: it is left out of lists, and "not found" by its name.
+// What of all that there is somebody sees. What he does not see is not there: it is left out of
+// lists, and "not found" by its name.
 
 // seesSource reports whether somebody sees a source at all.
 func (s *server) seesSource(p auth.Principal, source string) bool {
@@ -26,7 +27,8 @@ func (s *server) seesSource(p auth.Principal, source string) bool {
 	return slices.ContainsFunc(only, func(project string) bool { return p.May(auth.See, project) })
 }
 
-// isFor reports whether a source is for a project. An administrator's own leases are of no project, and may be of any source.
+// isFor reports whether a source is for a project. An administrator's own leases are of no project,
+// and may be of any source.
 func (s *server) isFor(p auth.Principal, source, project string) bool {
 	if s.Limited == nil {
 		return true
@@ -53,8 +55,8 @@ func (s *server) seesLease(p auth.Principal, l *compute.Lease) bool {
 	return p.May(auth.See, l.Project) && (p.Source == "" || p.Source == l.Source) && (p.Lease == "" || p.Lease == l.ID)
 }
 
-// seesInstance reports whether somebody sees an instance, which is under a lease or under none. What others have leased is theirs; what nobody has is seen
-// by all who see its source.
+// seesInstance reports whether somebody sees an instance, which is under a lease or under none.
+// What others have leased is theirs; what nobody has is seen by all who see its source.
 func (s *server) seesInstance(p auth.Principal, i *compute.Instance, l *compute.Lease) bool {
 	if l != nil {
 		return s.seesLease(p, l)
@@ -62,7 +64,8 @@ func (s *server) seesInstance(p auth.Principal, i *compute.Instance, l *compute.
 	return p.Lease == "" && (i.State != compute.Leased || p.Wide(auth.See) && !p.Chosen) && s.seesSource(p, i.Source)
 }
 
-// seesEvent reports whether somebody sees an event. One that is nobody's is seen by all who see its source.
+// seesEvent reports whether somebody sees an event. One that is nobody's is seen by all who see its
+// source.
 func (s *server) seesEvent(p auth.Principal, e *compute.Event) bool {
 	switch {
 	case p.Lease != "":
@@ -90,7 +93,8 @@ func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *c
 	return i, l, err
 }
 
-// find finds an instance and its lease. Of several that have parts of an instance which is named it is the asker's own, else one that he sees.
+// find finds an instance and its lease. Of several that have parts of an instance which is named it
+// is the asker's own, else one that he sees.
 func (s *server) find(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	i, l, err := s.Engine().Resolve(ctx, name)
 	if err == nil && l != nil && l.Name == name && name != string(i.ID) {
@@ -112,8 +116,9 @@ func (s *server) find(ctx context.Context, name string) (compute.Instance, *comp
 	return i, l, nil
 }
 
-// named finds the lease that somebody means by a name, which each project may have given once: of those that he sees his own, else the only one. i and l are
-// one of them, of whatever project; he is told that it is not there where he sees none.
+// named finds the lease that somebody means by a name, which each project may have given once: of
+// those that he sees his own, else the only one. i and l are one of them, of whatever project; he
+// is told that it is not there where he sees none.
 func (s *server) named(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
 	p := asker(ctx)
 	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: seenProjects(p)})
@@ -128,7 +133,10 @@ func (s *server) named(ctx context.Context, name string, i compute.Instance, l *
 	case len(seen) == 0:
 		return i, l, nil
 	case len(seen) > 1:
-		return i, l, &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("leases of several projects have this name"), Hint: "name the lease by its id"}
+		return i, l, &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err: errors.New("leases of several projects have this name"), Hint: "name the lease by its id",
+		}
 	}
 	if seen[0].ID == l.ID {
 		return i, l, nil
@@ -138,16 +146,23 @@ func (s *server) named(ctx context.Context, name string, i compute.Instance, l *
 
 // unseen is the error for what somebody does not see, which is that for what there is not.
 func unseen(name string) error {
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: "`hostler status -v` shows those that there are"}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"),
+		Hint: "`hostler status -v` shows those that there are",
+	}
 }
 
 // noSource is the error for a source that there is not, or that the asker does not see.
 func noSource(name string) error {
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "`hostler status` shows those that there are"}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"),
+		Hint: "`hostler status` shows those that there are",
+	}
 }
 
-// who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he says so and may; or by a lease's own id. The engine does
-// it for leases of those projects alone where he may.
+// who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he
+// says so and may; or by a lease's own id. The engine does it for leases of those projects alone
+// where he may.
 func who(ctx context.Context, anyones bool, lease string, what auth.Permission) (compute.Who, error) {
 	p := asker(ctx)
 	switch {
@@ -185,7 +200,8 @@ func both(these []string, allThese bool, those []string, allThose bool) ([]strin
 	return slices.DeleteFunc(slices.Clone(these), func(name string) bool { return !slices.Contains(those, name) }), false
 }
 
-// acted is the error of something that was done with names, as the asker may hear it: of what he does not see, that it is not there.
+// acted is the error of something that was done with names, as the asker may hear it: of what he
+// does not see, that it is not there.
 func (s *server) acted(ctx context.Context, w compute.Who, err error, names ...compute.ID) error {
 	if err == nil || w.Within == nil {
 		return err

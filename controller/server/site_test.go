@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// TestOtherSites: what a page of another site has a browser ask for, with the certificate that the browser shows, is refused.
+// TestOtherSites: what a page of another site has a browser ask for, with the certificate that the
+// browser shows, is refused.
 func TestOtherSites(t *testing.T) {
 	w := newTown(t, func(o *server.Options) {
 		o.Authenticate = func(*http.Request) (auth.Principal, error) {
@@ -28,7 +29,10 @@ func TestOtherSites(t *testing.T) {
 		{"a sibling", "DELETE", "/v1/leases/x", []string{"Sec-Fetch-Site", "same-site"}, 403},
 		{"another origin, from an old browser", "POST", "/v1/fill", []string{"Origin", "https://elsewhere.example"}, 403},
 		{"a link to a list", "GET", "/v1/leases", []string{"Sec-Fetch-Site", "cross-site"}, 200},
-		{"a socket from another origin", "GET", "/v1/instances/web-1/terminal", []string{"Upgrade", "websocket", "Connection", "Upgrade", "Origin", "https://elsewhere.example"}, 403},
+		{
+			"a socket from another origin", "GET", "/v1/instances/web-1/terminal",
+			[]string{"Upgrade", "websocket", "Connection", "Upgrade", "Origin", "https://elsewhere.example"}, 403,
+		},
 		{"another site with a token", "POST", "/v1/reload", []string{"Sec-Fetch-Site", "cross-site", "Authorization", "Bearer x"}, 200},
 	} {
 		r, err := http.NewRequest(c.method, w.url+c.path, nil)
@@ -49,12 +53,18 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// TestBoundAdministrator: a token of an administrator that is for one project, or one source, does nothing to the whole controller.
+// TestBoundAdministrator: a token of an administrator that is for one project, or one source, does
+// nothing to the whole controller.
 func TestBoundAdministrator(t *testing.T) {
 	w := newTown(t, nil)
-	for name, token := range map[string]auth.Token{"project": {Owner: "root", Project: "a", Bound: true}, "source": {Owner: "root", Source: "web"}} {
+	for name, token := range map[string]auth.Token{
+		"project": {Owner: "root", Project: "a", Bound: true}, "source": {Owner: "root", Source: "web"},
+	} {
 		secret := w.token(token)
-		for _, path := range []string{"POST /v1/reload", "POST /v1/work", "POST /v1/fill", "POST /v1/sources/web/test", "GET /v1/webhooks", "GET /metrics"} {
+		for _, path := range []string{
+			"POST /v1/reload", "POST /v1/work", "POST /v1/fill", "POST /v1/sources/web/test", "GET /v1/webhooks",
+			"GET /metrics",
+		} {
 			method, path, _ := strings.Cut(path, " ")
 			r := httptest.NewRequest(method, w.url+path, nil)
 			r.RequestURI = ""

@@ -22,7 +22,8 @@ type SlapBook interface {
 	Instances(ctx context.Context, p auth.Principal, q api.SlapQuery, page api.SlapPage) (api.SlapInstancePage, error)
 	Instance(ctx context.Context, p auth.Principal, id string) (api.SlapInstanceDetail, error)
 	Software(ctx context.Context, p auth.Principal, release string) (api.SlapSoftware, error)
-	// Changed returns when anything is otherwise than at a mark, with the mark of that; without one at once.
+	// Changed returns when anything is otherwise than at a mark, with the mark of that; without one
+	// at once.
 	Changed(ctx context.Context, p auth.Principal, mark string) (string, error)
 }
 
@@ -42,7 +43,10 @@ func (s *server) slapping() (Slap, error) {
 			return m, nil
 		}
 	}
-	return nil, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("this controller is no SlapOS master"), Hint: "[slap] in hostler.conf makes it one; docs/slapos.md"}
+	return nil, &compute.Error{
+		Kind: compute.ErrNotFound, Err: errors.New("this controller is no SlapOS master"),
+		Hint: "[slap] in hostler.conf makes it one; docs/slapos.md",
+	}
 }
 
 // slapAct is what a request to the SlapOS master is: what it takes, and what it answers.
@@ -72,57 +76,85 @@ type OfSlapInstance struct {
 	Instance string `path:"instance" doc:"its id"`
 }
 
-// slap are the paths of the SlapOS master. They are there without one too, so that the API is the same everywhere.
+// slap are the paths of the SlapOS master. They are there without one too, so that the API is the
+// same everywhere.
 func (s *server) slap() {
 	see, use := needs(auth.See), needs(auth.Use)
-	slapAct(s, huma.Operation{OperationID: "list-slap-computers", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers", Summary: "The computers of the SlapOS master"},
+	slapAct(s, huma.Operation{
+		OperationID: "list-slap-computers", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers",
+		Summary: "The computers of the SlapOS master",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct {
 			api.SlapPage
 			Match string `query:"match" maxLength:"200" doc:"only those with this text in reference or title"`
 		}) (api.SlapComputerPage, error) {
 			return m.Computers(ctx, p, in.Match, in.SlapPage)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-computer", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers/{computer}", Summary: "A computer of the SlapOS master, with its partitions and releases"},
+	slapAct(s, huma.Operation{
+		OperationID: "get-slap-computer", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers/{computer}",
+		Summary: "A computer of the SlapOS master, with its partitions and releases",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OnSlapComputer) (api.SlapComputerDetail, error) {
 			return m.Computer(ctx, p, in.Computer)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-usage", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers/{computer}/usage", Summary: "What was reported of the use of a computer"},
+	slapAct(s, huma.Operation{
+		OperationID: "get-slap-usage", Extensions: see, Method: http.MethodGet,
+		Path: "/v1/slap/computers/{computer}/usage", Summary: "What was reported of the use of a computer",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct {
 			OnSlapComputer
 			Of string `query:"of" doc:"of this partition; left out: of the computer"`
 		}) (api.SlapUsage, error) {
 			return m.Usage(ctx, p, in.Computer, in.Of)
 		})
-	slapAct(s, huma.Operation{OperationID: "list-slap-instances", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances", Summary: "The instances of the SlapOS master"},
+	slapAct(s, huma.Operation{
+		OperationID: "list-slap-instances", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances",
+		Summary: "The instances of the SlapOS master",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct {
 			api.SlapQuery
 			api.SlapPage
 		}) (api.SlapInstancePage, error) {
 			return m.Instances(ctx, p, in.SlapQuery, in.SlapPage)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-instance", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances/{instance}", Summary: "An instance of the SlapOS master"},
+	slapAct(s, huma.Operation{
+		OperationID: "get-slap-instance", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances/{instance}",
+		Summary: "An instance of the SlapOS master",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OfSlapInstance) (api.SlapInstanceDetail, error) {
 			return m.Instance(ctx, p, in.Instance)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-connection", Extensions: use, Method: http.MethodGet, Path: "/v1/slap/instances/{instance}/connection", Summary: "The connection parameters of an instance", Errors: []int{403},
+	slapAct(s, huma.Operation{OperationID: "get-slap-connection", Extensions: use, Method: http.MethodGet,
+		Path: "/v1/slap/instances/{instance}/connection", Summary: "The connection parameters of an instance",
+		Errors:      []int{403},
 		Description: "They may be secret, so it is in the audit log who read them."},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OfSlapInstance) (api.SlapConnection, error) {
 			about(ctx, "", in.Instance)
 			return m.Connection(ctx, p, in.Instance)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-software", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/software", Summary: "What a software release says of itself, with the schemas of its parameters"},
+	slapAct(s, huma.Operation{
+		OperationID: "get-slap-software", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/software",
+		Summary: "What a software release says of itself, with the schemas of its parameters",
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct {
 			Release string `query:"release" maxLength:"2000" doc:"its URL"`
 		}) (api.SlapSoftware, error) {
 			return m.Software(ctx, p, in.Release)
 		})
-	slapAct(s, huma.Operation{OperationID: "request-slap-instance", Extensions: use, Method: http.MethodPost, Path: "/v1/slap/instances", Summary: "Ask for an instance tree, or for one's own of that title to be so", Errors: []int{400, 403, 429},
+	slapAct(s, huma.Operation{OperationID: "request-slap-instance", Extensions: use, Method: http.MethodPost,
+		Path: "/v1/slap/instances", Summary: "Ask for an instance tree, or for one's own of that title to be so",
+		Errors:      []int{400, 403, 429},
 		Description: "Where there is no place for it, it is kept without one, with the reason, and placed by a later request."},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct{ Body api.SlapRequest }) (api.SlapInstanceDetail, error) {
 			about(ctx, p.Project, in.Body.Title)
 			return m.Request(ctx, p, in.Body)
 		})
-	slapAct(s, huma.Operation{OperationID: "change-slap-instance", Extensions: use, Method: http.MethodPost, Path: "/v1/slap/instances/{instance}", Summary: "Change an instance tree: start, stop or destroy it, or give it other parameters", Errors: []int{400, 403, 409, 429}},
+	slapAct(s, huma.Operation{
+		OperationID: "change-slap-instance", Extensions: use, Method: http.MethodPost,
+		Path:    "/v1/slap/instances/{instance}",
+		Summary: "Change an instance tree: start, stop or destroy it, or give it other parameters",
+		Errors:  []int{400, 403, 409, 429},
+	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct {
 			OfSlapInstance
 			Body api.SlapChange
@@ -130,8 +162,10 @@ func (s *server) slap() {
 			about(ctx, "", in.Instance)
 			return m.Change(ctx, p, in.Instance, in.Body)
 		})
-	huma.Register(s.api, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost, Path: "/v1/slap/computers/{computer}/supply", DefaultStatus: http.StatusNoContent,
-		Summary: "Want a software release on a computer, or want it away", Tags: []string{"slapos"}, Errors: []int{400, 403, 404}}, func(ctx context.Context, in *struct {
+	huma.Register(s.api, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost,
+		Path: "/v1/slap/computers/{computer}/supply", DefaultStatus: http.StatusNoContent,
+		Summary: "Want a software release on a computer, or want it away", Tags: []string{"slapos"},
+		Errors: []int{400, 403, 404}}, func(ctx context.Context, in *struct {
 		OnSlapComputer
 		Body api.SlapSupply
 	}) (*struct{}, error) {
@@ -144,9 +178,14 @@ func (s *server) slap() {
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.SlapMark](), true, "SlapMark")
 	huma.Register(s.api, huma.Operation{
-		OperationID: "watch-slap", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/watch", Summary: "That something of the SlapOS master has changed, when it does", Tags: []string{"slapos"}, Errors: []int{404},
+		OperationID: "watch-slap", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/watch",
+		Summary: "That something of the SlapOS master has changed, when it does", Tags: []string{"slapos"},
+		Errors:      []int{404},
 		Description: "Server-Sent Events: one at once, and one whenever anything is otherwise, at most two a second. What it is, the other paths tell.",
-		Responses:   map[string]*huma.Response{"200": {Description: "a stream without end", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: schema}}}},
+		Responses: map[string]*huma.Response{"200": {
+			Description: "a stream without end",
+			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: schema}},
+		}},
 	}, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
 		m, err := s.slapping()
 		if err != nil {

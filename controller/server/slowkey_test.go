@@ -25,7 +25,10 @@ func TestSlowKey(t *testing.T) {
 		}
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		if _, err := fmt.Fprintf(conn, "POST /v1/leases%sIdempotency-Key: k%d\r\nContent-Length: %d\r\n\r\n%s", preface, c.status, len(body), c.body); err != nil {
+		if _, err := fmt.Fprintf(
+			conn, "POST /v1/leases%sIdempotency-Key: k%d\r\nContent-Length: %d\r\n\r\n%s", preface, c.status, len(body),
+			c.body,
+		); err != nil {
 			t.Fatal(err)
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)

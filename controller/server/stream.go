@@ -11,11 +11,13 @@ import (
 )
 
 const (
-	sayEvery  = 15 * time.Second // that a stream lives, when there is nothing to tell; at the latest
+	// that a stream lives, when there is nothing to tell; at the latest
+	sayEvery  = 15 * time.Second
 	writeTime = 10 * time.Second // that a reader may take for what is there
 )
 
-// lull is how long to wait before one says that a stream lives. Streams say so in the same moment of a second: one wakes for all of them.
+// lull is how long to wait before one says that a stream lives. Streams say so in the same moment
+// of a second: one wakes for all of them.
 func lull() time.Duration {
 	return sayEvery - time.Duration(time.Now().UnixNano()%int64(time.Second))
 }
@@ -24,7 +26,9 @@ func lull() time.Duration {
 type stream struct {
 	w    io.Writer
 	flow *http.ResponseController
-	sure bool // what could not be sent was not read: HTTP/2 may hear that its reader has gone before it hears that all went out
+	// what could not be sent was not read: HTTP/2 may hear that its reader has gone before it hears
+	// that all went out
+	sure bool
 }
 
 func newStream(c huma.Context) stream {
@@ -33,8 +37,8 @@ func newStream(c huma.Context) stream {
 	return stream{w, http.NewResponseController(rw), c.Version().ProtoMajor == 1}
 }
 
-// say writes, and reports whether the reader is there and keeps up. The time that he has is for this alone: HTTP/2 ends a stream whose deadline passes, though
-// nothing is being written.
+// say writes, and reports whether the reader is there and keeps up. The time that he has is for
+// this alone: HTTP/2 ends a stream whose deadline passes, though nothing is being written.
 func (s stream) say(text []byte) bool {
 	_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := s.w.Write(text)
@@ -51,8 +55,9 @@ func (s stream) event(id, name string, v any) bool {
 	return s.say(appendEvent(nil, id, name, v))
 }
 
-// last writes an event by which its reader comes to have something, and reports whether he may have read it: then he has it. He may hang up as soon as the event is whole,
-// while what frames it is on its way, so the byte that makes it whole goes by itself, and that it went out is what counts.
+// last writes an event by which its reader comes to have something, and reports whether he may have
+// read it: then he has it. He may hang up as soon as the event is whole, while what frames it is on
+// its way, so the byte that makes it whole goes by itself, and that it went out is what counts.
 func (s stream) last(name string, v any) bool {
 	text := appendEvent(nil, "", name, v)
 	end := max(0, len(text)-1)

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lookEvery is how often it is looked whether there is more in the journal: other processes write to it too.
+// lookEvery is how often it is looked whether there is more in the journal: other processes write
+// to it too.
 const lookEvery = 200 * time.Millisecond
 
 // tail looks at the end of the journal, once for all who watch it. It does so while somebody does.
@@ -48,7 +49,8 @@ func (t *tail) join() (leave func()) {
 	}
 }
 
-// next is closed when there may be more than there is now. Who watches takes it before he reads the journal.
+// next is closed when there may be more than there is now. Who watches takes it before he reads the
+// journal.
 func (t *tail) next() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

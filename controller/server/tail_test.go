@@ -26,7 +26,8 @@ func (l *looked) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 	return l.Pool.Events(ctx, q)
 }
 
-// TestQuietWatchers: while nothing happens those who watch read nothing; it is looked once for all of them, and not at all when they have gone.
+// TestQuietWatchers: while nothing happens those who watch read nothing; it is looked once for all
+// of them, and not at all when they have gone.
 func TestQuietWatchers(t *testing.T) {
 	const watchers, looks = 50, 10
 	e := &looked{Pool: engine(t)}

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TerminalProtocol is what is spoken on the WebSocket of a terminal. Each message is binary; its first byte says what it is:
+// TerminalProtocol is what is spoken on the WebSocket of a terminal. Each message is binary; its
+// first byte says what it is:
 //
 //	0 input    from the browser: what was typed
 //	1 size     from the browser: rows and columns, two bytes each, the higher first
@@ -34,10 +35,11 @@ const (
 	terminalOutput
 	terminalEnd
 
-	terminalWindow  = 256 << 10 // bytes of output that may be on the way: what a browser draws in a moment
-	terminalMessage = 1 << 20   // the longest message of a browser: a large paste
-	terminalPiece   = 32 << 10  // of output in a message
-	terminalKeys    = 8 << 20   // that may be typed before the shell reads
+	// bytes of output that may be on the way: what a browser draws in a moment
+	terminalWindow  = 256 << 10
+	terminalMessage = 1 << 20  // the longest message of a browser: a large paste
+	terminalPiece   = 32 << 10 // of output in a message
+	terminalKeys    = 8 << 20  // that may be typed before the shell reads
 	mostRows        = 1000
 	mostColumns     = 1000
 )
@@ -48,15 +50,23 @@ func (s *server) terminals(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+path, s.terminal)
 	number := &huma.Schema{Type: huma.TypeInteger}
 	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "terminal", Method: http.MethodGet, Path: path, Summary: "A login shell on an instance, in a terminal", Tags: []string{"instances"}, Extensions: needs(auth.Use),
+		OperationID: "terminal", Method: http.MethodGet, Path: path,
+		Summary: "A login shell on an instance, in a terminal", Tags: []string{"instances"},
+		Extensions: needs(auth.Use),
 		Description: "A WebSocket of the subprotocol " + TerminalProtocol + ", for browsers: binary messages, of which the first byte says what follows. To the controller: 0 what was typed; " +
 			"1 rows and columns of the terminal, two bytes each, the higher first; 2 how many bytes of output were shown since the last time, four bytes. From it: 3 output; " +
 			"4 how it ended, as JSON, the last. It ends with the lease. Pages of other origins are refused.",
 		Parameters: []*huma.Param{
-			{Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "the instance's name, or its lease's"},
+			{
+				Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
+				Description: "the instance's name, or its lease's",
+			},
 			{Name: "rows", In: "query", Schema: number, Description: "of the terminal; 24 unless it is said"},
 			{Name: "columns", In: "query", Schema: number, Description: "of the terminal; 80 unless it is said"},
-			{Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}, Description: "whoever has the lease; for administrators"},
+			{
+				Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean},
+				Description: "whoever has the lease; for administrators",
+			},
 		},
 		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
 			api.ProblemType: {Schema: &huma.Schema{Type: huma.TypeObject}},
@@ -64,7 +74,8 @@ func (s *server) terminals(mux *http.ServeMux) {
 	})
 }
 
-// terminal is a way into an instance as connect is, with the same checks, of which a browser sees a login shell.
+// terminal is a way into an instance as connect is, with the same checks, of which a browser sees a
+// login shell.
 func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	if !isSocket(r) {
 		s.refuse(w, r, errNoSocket)
@@ -99,11 +110,14 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, name) }()
-	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last word, however the shell ends
+	// the socket's: it is there for the last word, however the shell ends
+	life, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
 	end, err := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
 	var before error
-	if errors.Is(err, compute.ErrEnded) { // who ends a lease takes the computer away, and where that is another process, a provider here says only that somebody has
+	// who ends a lease takes the computer away, and where that is another process, a provider here
+	// says only that somebody has
+	if errors.Is(err, compute.ErrEnded) {
 		asking, stop := context.WithTimeout(ctx, recheck)
 		before = s.leaseOver(asking, by, name)
 		stop()

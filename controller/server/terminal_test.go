@@ -24,14 +24,18 @@ type screen struct {
 	t *testing.T
 }
 
-// open dials a terminal as somebody from a page of an origin, and returns the status where that is refused.
+// open dials a terminal as somebody from a page of an origin, and returns the status where that is
+// refused.
 func openTerminal(t *testing.T, url, path, who, origin string) (*screen, int) {
 	t.Helper()
 	header := http.Header{"Authorization": {"Bearer " + who}}
 	if origin != "" {
 		header.Set("Origin", origin)
 	}
-	c, answer, err := websocket.Dial(t.Context(), url+path, &websocket.DialOptions{Subprotocols: []string{server.TerminalProtocol}, HTTPHeader: header})
+	c, answer, err := websocket.Dial(
+		t.Context(), url+path,
+		&websocket.DialOptions{Subprotocols: []string{server.TerminalProtocol}, HTTPHeader: header},
+	)
 	if err != nil {
 		if answer == nil {
 			t.Fatal(err)
@@ -197,7 +201,8 @@ func TestTerminalOfAnEndedLease(t *testing.T) {
 	}
 }
 
-// vanishing is an engine of which each computer goes as soon as a shell runs there, after what happens before.
+// vanishing is an engine of which each computer goes as soon as a shell runs there, after what
+// happens before.
 type vanishing struct {
 	server.Engine
 	before func(compute.ID) error
@@ -220,7 +225,8 @@ func (v vanished) Run(context.Context, *compute.Command) (compute.Exit, error) {
 	return compute.Exit{}, &compute.Error{Kind: compute.ErrLost, Err: compute.Ended(errors.New("somebody deleted the pod"))}
 }
 
-// TestTerminalOfATakenComputer: where another process ended the lease, and took the computer away, it is the lease's end that is told, whatever the provider here makes of it.
+// TestTerminalOfATakenComputer: where another process ended the lease, and took the computer away,
+// it is the lease's end that is told, whatever the provider here makes of it.
 func TestTerminalOfATakenComputer(t *testing.T) {
 	e := engine(t)
 	release := func(name compute.ID) error {

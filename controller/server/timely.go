@@ -5,15 +5,18 @@ import (
 	"time"
 )
 
-// timely cuts off whoever does not take his answer: each piece of it has writeTime to go out. A deadline for the whole would be too short for who waits in the
-// queue, and too long for who reads nothing.
+// timely cuts off whoever does not take his answer: each piece of it has writeTime to go out. A
+// deadline for the whole would be too short for who waits in the queue, and too long for who reads
+// nothing.
 func timely(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &timelyWriter{w, http.NewResponseController(w)}
 		if r.ProtoMajor == 1 {
-			_ = out.flow.SetWriteDeadline(time.Time{}) // that of the answer before, on the same connection
+			// that of the answer before, on the same connection
+			_ = out.flow.SetWriteDeadline(time.Time{})
 		}
-		defer func() { _ = out.flow.SetWriteDeadline(time.Now().Add(writeTime)) }() // for what is in buffers
+		// for what is in buffers
+		defer func() { _ = out.flow.SetWriteDeadline(time.Now().Add(writeTime)) }()
 		next.ServeHTTP(out, r)
 	})
 }
@@ -25,7 +28,8 @@ type timelyWriter struct {
 
 const (
 	timelyPiece = 64 << 10 // bytes
-	timelySmall = 2 << 10  // bytes that only go to a buffer; a stream, which has a deadline of its own, flushes it
+	// bytes that only go to a buffer; a stream, which has a deadline of its own, flushes it
+	timelySmall = 2 << 10
 )
 
 // Write writes in pieces.
@@ -39,7 +43,8 @@ func (w *timelyWriter) Write(b []byte) (n int, err error) {
 		k, err = w.ResponseWriter.Write(b[n:min(n+timelyPiece, len(b))])
 		n += k
 	}
-	_ = w.flow.SetWriteDeadline(time.Time{}) // HTTP/2 ends a stream whose deadline passes, whether something is being written or not
+	// HTTP/2 ends a stream whose deadline passes, whether something is being written or not
+	_ = w.flow.SetWriteDeadline(time.Time{})
 	return n, err
 }
 

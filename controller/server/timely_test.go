@@ -13,11 +13,13 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// TestNeverReading: whoever asks, and takes no answer, is cut off, also a stranger; he does not keep what is to be written to him in memory for ever.
+// TestNeverReading: whoever asks, and takes no answer, is cut off, also a stranger; he does not
+// keep what is to be written to him in memory for ever.
 func TestNeverReading(t *testing.T) {
 	e := engine(t)
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 	})
 	closed := make(chan struct{}, 1)
 	srv := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {

@@ -43,21 +43,28 @@ func (s *server) tokens() {
 	}
 	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another."
 	huma.Register(s.api, huma.Operation{
-		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens",
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary: "Make a token", Tags: []string{"people"}, Errors: []int{400, 403, 409},
 		Description: never + " With the header " + api.KeyHeader + " one is made once: the same request again is a conflict that names the token.",
 	}, s.createToken)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens", Summary: "The tokens that are good", Tags: []string{"people"},
+		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens",
+		Summary: "The tokens that are good", Tags: []string{"people"},
 		Description: "One's own; for operators those that are for their projects alone too, for administrators all.",
 	}, s.listTokens)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "revoke-token", Extensions: needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}", DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
-		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.", Tags: []string{"people"}, Errors: []int{403, 404},
+		OperationID: "revoke-token", Extensions: needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}",
+		DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
+		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.",
+		Tags:        []string{"people"}, Errors: []int{403, 404},
 	}, s.revokeToken)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-		Summary: "Make a lease's own token", Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never + " " + api.KeyHeader + " means nothing here.", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost,
+		Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		Summary:     "Make a lease's own token",
+		Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never + " " + api.KeyHeader + " means nothing here.",
+		Tags:        []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.createLeaseToken)
 }
 
@@ -67,7 +74,9 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 	if t.Owner == "" {
 		t.Owner, t.Groups = p.Name, p.Groups
 	}
-	t.Parent = p.Token // also of one for somebody else: who took the maker's token away takes away what was made with it
+	// also of one for somebody else: who took the maker's token away takes away what was made with
+	// it
+	t.Parent = p.Token
 	var err error
 	if t.Name != strings.ToValidUTF8(t.Name, "") || strings.ContainsFunc(t.Name+t.Owner, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		err = errors.New("a token's name and owner have no letters that cannot be seen")
@@ -99,7 +108,8 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
 }
 
-// names refuses a token for a project or a source that there is not, or that its maker does not see.
+// names refuses a token for a project or a source that there is not, or that its maker does not
+// see.
 func (s *server) names(p auth.Principal, t *auth.Token) error {
 	if t.Bound && t.Project != "" && s.Projects != nil {
 		all := s.Projects()
@@ -129,7 +139,10 @@ func unknown(what, name string, known []string) error {
 
 // token is the document of a token.
 func token(t *auth.Token) api.Token {
-	out := api.Token{ID: t.ID, Kind: t.Kind, Name: t.Name, Owner: t.Owner, Source: t.Source, Lease: t.Lease, Parent: t.Parent, Created: t.Created, From: t.From}
+	out := api.Token{
+		ID: t.ID, Kind: t.Kind, Name: t.Name, Owner: t.Owner, Source: t.Source, Lease: t.Lease, Parent: t.Parent,
+		Created: t.Created, From: t.From,
+	}
 	if t.Bound {
 		out.Project = &t.Project
 	}
@@ -221,7 +234,8 @@ func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (
 	if err := s.ownOnly(ctx, l); err != nil { // who may not enter may not give a key away either
 		return "", nil, err
 	}
-	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true, Project: l.Project, Role: auth.User, Lease: l.ID,
+	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true,
+		Project: l.Project, Role: auth.User, Lease: l.ID,
 		Only: auth.LeasePermissions(extend)}
 	if t.Owner == p.Name {
 		t.Groups = p.Groups

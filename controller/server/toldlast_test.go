@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// lateDoor is a listener whose connections send what comes after the event that a request ends with only when its reader has hung up.
+// lateDoor is a listener whose connections send what comes after the event that a request ends with
+// only when its reader has hung up.
 type lateDoor struct {
 	net.Listener
 	hungUp chan struct{} // closed then
@@ -58,12 +59,14 @@ func (c *closing) Close() error {
 	return c.Conn.Close()
 }
 
-// TestToldLast: who hangs up as soon as he has read which leases he got keeps them, though the controller has not heard yet that all went out.
+// TestToldLast: who hangs up as soon as he has read which leases he got keeps them, though the
+// controller has not heard yet that all went out.
 func TestToldLast(t *testing.T) {
 	const count = 100 // the event is so long that it is sent by itself, and what frames it later
 	e := engine(t, pool.Source{Name: "many", Type: "fake", Digest: "d"})
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
+		Ready:    func(context.Context) error { return nil },
 		Identity: func() api.Identity { return api.Identity{} }, Memory: &memory{all: map[string]compute.Answer{}},
 	}))
 	path := filepath.Join(t.TempDir(), "s")
@@ -84,11 +87,16 @@ func TestToldLast(t *testing.T) {
 		c, err := d.DialContext(ctx, "unix", path)
 		return &closing{Conn: c, closed: hungUp}, err
 	}}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://h/v1/leases", strings.NewReader(fmt.Sprintf(`{"source": "many", "count": %d}`, count)))
+	r, err := http.NewRequestWithContext(
+		ctx, http.MethodPost, "http://h/v1/leases",
+		strings.NewReader(fmt.Sprintf(`{"source": "many", "count": %d}`, count)),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"Authorization": "Bearer ann", "Content-Type": "application/json", "Accept": api.EventStream, api.KeyHeader: "k"} {
+	for name, value := range map[string]string{
+		"Authorization": "Bearer ann", "Content-Type": "application/json", "Accept": api.EventStream, api.KeyHeader: "k",
+	} {
 		r.Header.Set(name, value)
 	}
 	answer, err := asker.Do(r)

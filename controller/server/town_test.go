@@ -58,7 +58,9 @@ func (nothingApplied) Apply(context.Context, auth.Principal, api.ApplySet) (api.
 	return api.ApplyAnswer{Changes: []api.ThingChange{}, Warnings: []string{}}, nil
 }
 
-func (nothingApplied) PutApplied(_ context.Context, who auth.Principal, kind, name string, _ api.PutThing, _ int64, _ bool) (api.AppliedThing, error) {
+func (nothingApplied) PutApplied(
+	_ context.Context, who auth.Principal, kind, name string, _ api.PutThing, _ int64, _ bool,
+) (api.AppliedThing, error) {
 	return api.AppliedThing{Kind: kind, Name: name, Labels: map[string]string{}, Revision: 1, By: who.Name}, nil
 }
 
@@ -74,11 +76,15 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	}
 	log := slog.New(slog.DiscardHandler)
 	w := &town{t: t, tokens: map[string]string{}, people: map[string]map[string]auth.Role{
-		"vic": {"a": auth.Viewer}, "ann": {"a": auth.User}, "bea": {"a": auth.User}, "opa": {"a": auth.Operator}, "eve": {"b": auth.Operator}, "nobody": nil, "root": nil,
+		"vic": {"a": auth.Viewer}, "ann": {"a": auth.User}, "bea": {"a": auth.User}, "opa": {"a": auth.Operator},
+		"eve": {"b": auth.Operator}, "nobody": nil, "root": nil,
 		"two": {"a": auth.User, "b": auth.Viewer},
 	}}
 	w.engine, err = pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: log, Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}, {Name: "alpha", Type: "fake", Digest: "d"}, {Name: "full", Type: "fake", Digest: "d", Maximum: 1}},
+		Store: st, NewID: uuid.NewString, Log: log, Sources: []pool.Source{
+			{Name: "web", Type: "fake", Digest: "d"}, {Name: "alpha", Type: "fake", Digest: "d"},
+			{Name: "full", Type: "fake", Digest: "d", Maximum: 1},
+		},
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
 			return fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
 		},
@@ -97,9 +103,12 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	done := make(chan struct{})
 	go func() { defer close(done); w.audit.Run(ctx) }()
 	opt := server.Options{
-		Engine: func() server.Engine { return w.engine }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring, Audit: w.audit, Webhooks: webhooks{}, Applied: nothingApplied{}, Projects: func() []string { return []string{"a", "b"} },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
+		Engine: func() server.Engine { return w.engine }, Version: "test",
+		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring,
+		Audit: w.audit, Webhooks: webhooks{}, Applied: nothingApplied{},
+		Projects: func() []string { return []string{"a", "b"} },
+		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 		Limited: func(source string) []string {
 			if source == "alpha" {
 				return []string{"a"}
@@ -159,7 +168,8 @@ func (w *town) wait() (number string, end func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = w.engine.Acquire(ctx, compute.Request{Source: "full", Count: 1, Owner: "ann", Project: "a", Wait: -1}) // it is given up
+		// it is given up
+		_, _ = w.engine.Acquire(ctx, compute.Request{Source: "full", Count: 1, Owner: "ann", Project: "a", Wait: -1})
 	}()
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		all, err := w.engine.Queue(ctx)
@@ -189,7 +199,9 @@ func (w *town) ask(method, path, body, token string, headers ...string) (int, st
 	}
 	if way, _, _ := strings.Cut(path, "?"); strings.HasSuffix(way, "/connect") || strings.HasSuffix(way, "/terminal") {
 		headers = append(headers, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==",
-			"Sec-WebSocket-Protocol", map[bool]string{true: server.Subprotocol, false: server.TerminalProtocol}[strings.HasSuffix(way, "/connect")])
+			"Sec-WebSocket-Protocol", map[bool]string{
+				true: server.Subprotocol, false: server.TerminalProtocol,
+			}[strings.HasSuffix(way, "/connect")])
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

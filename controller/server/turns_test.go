@@ -24,7 +24,8 @@ func (ran) Run(context.Context, *compute.Command) (compute.Exit, error) {
 	return compute.Exit{Code: 7}, nil
 }
 
-// Where all places are taken commands wait, and who comes back to one that runs does not: it may be the one that has the place.
+// Where all places are taken commands wait, and who comes back to one that runs does not: it may be
+// the one that has the place.
 func TestTurns(t *testing.T) {
 	c := turns{ran{}, full{}, "web-1"}
 	for _, h := range []*compute.Hold{nil, {Run: "r"}, {Run: "r", Keep: true}} {

@@ -11,18 +11,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// isSocket reports whether a request asks for a WebSocket at all, before anything is done for it. What else may be wrong with it accept finds.
+// isSocket reports whether a request asks for a WebSocket at all, before anything is done for it.
+// What else may be wrong with it accept finds.
 func isSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
+		strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
 }
 
-var errNoSocket = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this path is a WebSocket, and the request asks for none"), Hint: "GET /openapi.json says more"}
+var errNoSocket = &compute.Error{
+	Kind: compute.ErrInvalid, Err: errors.New("this path is a WebSocket, and the request asks for none"),
+	Hint: "GET /openapi.json says more",
+}
 
 // accept makes a WebSocket of a request. nil: it was refused, as a problem like all others.
 func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string) *websocket.Conn {
 	held := &refusalWriter{ResponseWriter: w}
 	// A browser's page of another origin is refused.
-	socket, err := websocket.Accept(held, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled})
+	socket, err := websocket.Accept(
+		held, r,
+		&websocket.AcceptOptions{Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled},
+	)
 	if err == nil {
 		return socket
 	}

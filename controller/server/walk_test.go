@@ -20,50 +20,53 @@ import (
 // walked are who walks through the API. All acts are on what ann has in project a.
 var walked = []string{"(none)", "nobody", "vic", "eve", "bea", "ann", "(lease)", "opa", "root"}
 
-// walks says for each operation what becomes of it, for each of these: + it is done, - it is denied, 0 there is no such thing for him, ? nobody knows him. A
-// second line is for "any": whoever has the lease.
+// walks says for each operation what becomes of it, for each of these: + it is done, - it is
+// denied, 0 there is no such thing for him, ? nobody knows him. A second line is for "any": whoever
+// has the lease.
 var walks = map[string]struct{ body, want, any string }{
 	//                                                                                       nobody known, in no project, viewer, other project, co-member, owner, lease token, operator, admin
-	"acquire":               {`{"source": "web", "project": "a", "count": 1}`, "?---++-++", ""},
-	"give-up":               {"", "?--!!!-!!", ""}, // of one's own; there are no keys here
-	"list-leases":           {"", "?-+++++++", ""},
-	"get-lease":             {"", "?-+0+++++", ""},
-	"release":               {"", "?--0-++--", "?--0--" + "-++"},
-	"release-many":          {`{"names": ["NAME"]}`, "?--0-++--", "?--0---++"},
-	"extend":                {`{}`, "?--0-+---", "?--0---++"},
-	"use":                   {"", "?--0-++--", "?--0---++"},
-	"connect":               {"", "?--0-++--", "?--0---++"},
-	"terminal":              {"", "?--0-++--", "?--0---++"},
-	"hold":                  {`{"names": ["NAME"], "reason": "look"}`, "?--0-+---", "?--0---++"},
-	"create-lease-token":    {"", "?--0-+---", ""},
-	"list-instances":        {"", "?-+++++++", ""},
-	"get-instance":          {"", "?-+0+++++", ""},
-	"get-leaf":              {"", "?-+0+++++", ""},
-	"list-sources":          {"", "?-+++++++", ""},
-	"get-source":            {"", "?-+0++0++", ""}, // of alpha, which is for a alone
-	"plan":                  {"", "?-+++++++", ""},
-	"history":               {"", "?-+++++++", ""},
-	"fill":                  {"", "?-------+", ""},
-	"test-source":           {"", "?-------+", ""},
-	"list-events":           {"", "?-+++++++", ""},
-	"watch-events":          {"", "?-+++++++", ""},
-	"self":                  {"", "?++++++++", ""},
-	"work":                  {"", "?-------+", ""},
-	"reload":                {"", "?-------+", ""},
-	"metrics":               {"", "?-------+", ""},
-	"create-token":          {`{"name": "x"}`, "?--++" + "+-++", ""},
-	"list-tokens":           {"", "?--+++-++", ""},
-	"revoke-token":          {"", "?--00+-0+", ""}, // of ann, in all her projects
-	"list-audit":            {"", "?--+---++", ""},
-	"list-queue":            {"", "?-+++++++", ""},
-	"cancel":                {"", "?--0-+-++", ""}, // ann's request
-	"how-to-sign-in":        {"", "+++++++++", ""},
-	"sign-in":               {`{"id_token": "x"}`, "!!!!!!!!!", ""}, // nobody signs in to this controller
-	"login-page":            {"", "+++++++++", ""},
-	"login-callback":        {"", "!!!!!!!!!", ""},
-	"open-session":          {"", "?+++++-++", ""},
-	"sign-out":              {"", "?++++++++", ""},
-	"list-slap-computers":   {"", "?-0000000", ""}, // there is no master here; slap/view has the table with one
+	"acquire":            {`{"source": "web", "project": "a", "count": 1}`, "?---++-++", ""},
+	"give-up":            {"", "?--!!!-!!", ""}, // of one's own; there are no keys here
+	"list-leases":        {"", "?-+++++++", ""},
+	"get-lease":          {"", "?-+0+++++", ""},
+	"release":            {"", "?--0-++--", "?--0--" + "-++"},
+	"release-many":       {`{"names": ["NAME"]}`, "?--0-++--", "?--0---++"},
+	"extend":             {`{}`, "?--0-+---", "?--0---++"},
+	"use":                {"", "?--0-++--", "?--0---++"},
+	"connect":            {"", "?--0-++--", "?--0---++"},
+	"terminal":           {"", "?--0-++--", "?--0---++"},
+	"hold":               {`{"names": ["NAME"], "reason": "look"}`, "?--0-+---", "?--0---++"},
+	"create-lease-token": {"", "?--0-+---", ""},
+	"list-instances":     {"", "?-+++++++", ""},
+	"get-instance":       {"", "?-+0+++++", ""},
+	"get-leaf":           {"", "?-+0+++++", ""},
+	"list-sources":       {"", "?-+++++++", ""},
+	"get-source":         {"", "?-+0++0++", ""}, // of alpha, which is for a alone
+	"plan":               {"", "?-+++++++", ""},
+	"history":            {"", "?-+++++++", ""},
+	"fill":               {"", "?-------+", ""},
+	"test-source":        {"", "?-------+", ""},
+	"list-events":        {"", "?-+++++++", ""},
+	"watch-events":       {"", "?-+++++++", ""},
+	"self":               {"", "?++++++++", ""},
+	"work":               {"", "?-------+", ""},
+	"reload":             {"", "?-------+", ""},
+	"metrics":            {"", "?-------+", ""},
+	"create-token":       {`{"name": "x"}`, "?--++" + "+-++", ""},
+	"list-tokens":        {"", "?--+++-++", ""},
+	"revoke-token":       {"", "?--00+-0+", ""}, // of ann, in all her projects
+	"list-audit":         {"", "?--+---++", ""},
+	"list-queue":         {"", "?-+++++++", ""},
+	"cancel":             {"", "?--0-+-++", ""}, // ann's request
+	"how-to-sign-in":     {"", "+++++++++", ""},
+	// nobody signs in to this controller
+	"sign-in":        {`{"id_token": "x"}`, "!!!!!!!!!", ""},
+	"login-page":     {"", "+++++++++", ""},
+	"login-callback": {"", "!!!!!!!!!", ""},
+	"open-session":   {"", "?+++++-++", ""},
+	"sign-out":       {"", "?++++++++", ""},
+	// there is no master here; slap/view has the table with one
+	"list-slap-computers":   {"", "?-0000000", ""},
 	"get-slap-computer":     {"", "?-0000000", ""},
 	"get-slap-usage":        {"", "?-0000000", ""},
 	"list-slap-instances":   {"", "?-0000000", ""},
@@ -78,13 +81,17 @@ var walks = map[string]struct{ body, want, any string }{
 	"test-webhook":          {"", "?-------+", ""},
 	"skip-webhook":          {"", "?-------+", ""},
 	"list-applied":          {"", "?-------+", ""},
-	"apply":                 {`{"things": [{"kind": "source", "name": "w", "files": [{"path": "source.conf", "text": "type = fake\n"}]}]}`, "?-------+", ""},
-	"get-applied":           {"", "?-------0", ""}, // nothing was applied here
-	"put-applied":           {`{"files": [{"path": "source.conf", "text": "type = fake\n"}]}`, "?-------+", ""},
-	"delete-applied":        {"", "?-------+", ""},
+	"apply": {
+		`{"things": [{"kind": "source", "name": "w", "files": [{"path": "source.conf", "text": "type = fake\n"}]}]}`,
+		"?-------+", "",
+	},
+	"get-applied":    {"", "?-------0", ""}, // nothing was applied here
+	"put-applied":    {`{"files": [{"path": "source.conf", "text": "type = fake\n"}]}`, "?-------+", ""},
+	"delete-applied": {"", "?-------+", ""},
 }
 
-// TestWalk walks through the API's description, as everybody: each does what he may, and nothing else.
+// TestWalk walks through the API's description, as everybody: each does what he may, and nothing
+// else.
 func TestWalk(t *testing.T) {
 	w := newTown(t, nil)
 	for _, op := range operations(t, w.url) {
@@ -109,11 +116,15 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 	w.t.Helper()
 	l := w.take("ann", "a", "web")
 	defer func() {
-		_ = w.engine.Release(context.Background(), compute.Who{Admin: true}, compute.ReleaseOptions{Discard: true, Force: true}, l.Instance) // it may be gone
+		// it may be gone
+		_ = w.engine.Release(context.Background(), compute.Who{Admin: true}, compute.ReleaseOptions{Discard: true, Force: true}, l.Instance)
 	}()
 	token := w.tokens[name]
 	if name == "(lease)" {
-		token = w.token(auth.Token{Kind: auth.TokenLease, Owner: "ann", Bound: true, Project: "a", Role: auth.User, Lease: l.ID, Only: auth.LeasePermissions(false)})
+		token = w.token(auth.Token{
+			Kind: auth.TokenLease, Owner: "ann", Bound: true, Project: "a", Role: auth.User, Lease: l.ID,
+			Only: auth.LeasePermissions(false),
+		})
 	}
 	of := auth.Token{Owner: "ann"}
 	w.token(of)
@@ -122,7 +133,10 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 		w.t.Fatal(err)
 	}
 	id := all[len(all)-1].ID
-	path := strings.NewReplacer("{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x", "{key}", "x", "{kind}", "source").Replace(op.path)
+	path := strings.NewReplacer(
+		"{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x", "{key}", "x",
+		"{kind}", "source",
+	).Replace(op.path)
 	if op.ID == "cancel" {
 		number, end := w.wait()
 		defer end()
@@ -141,7 +155,8 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 		got = '-'
 	case status == http.StatusNotFound:
 		got = '0'
-	case status/100 != 2 && status/100 != 3 && status != http.StatusSwitchingProtocols && status != http.StatusServiceUnavailable: // there is no foresight here
+	case status/100 != 2 && status/100 != 3 && status != http.StatusSwitchingProtocols && status != http.StatusServiceUnavailable:
+		// there is no foresight here
 		got = '!'
 	}
 	if got != want {
@@ -154,13 +169,15 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 	}
 }
 
-// TestAcross: of what another project has nobody learns anything, by lists, names, streams or answers' words.
+// TestAcross: of what another project has nobody learns anything, by lists, names, streams or
+// answers' words.
 func TestAcross(t *testing.T) {
 	w := newTown(t, nil)
 	mine, theirs, secret := w.take("eve", "b", "web"), w.take("ann", "a", "web"), w.take("ann", "a", "alpha")
 	hidden := []string{string(theirs.Instance), theirs.ID, string(secret.Instance), secret.ID, "ann", `"a"`, "alpha"}
 	for _, path := range []string{
-		"/v1/leases", "/v1/instances", "/v1/instances?state=leased", "/v1/sources", "/v1/events?limit=1000", "/v1/events?after=1&limit=1000", "/v1/tokens", "/v1/leases?owner=ann", "/v1/self",
+		"/v1/leases", "/v1/instances", "/v1/instances?state=leased", "/v1/sources", "/v1/events?limit=1000",
+		"/v1/events?after=1&limit=1000", "/v1/tokens", "/v1/leases?owner=ann", "/v1/self",
 		"/v1/instances?owner=ann", "/v1/audit", "/v1/events?lease=" + theirs.ID,
 	} {
 		status, text := w.ask(http.MethodGet, path, "", w.tokens["eve"])
@@ -176,7 +193,8 @@ func TestAcross(t *testing.T) {
 	if _, text := w.ask(http.MethodGet, "/v1/leases", "", w.tokens["eve"]); !strings.Contains(text, mine.ID) {
 		t.Errorf("eve does not see her own: %s", text)
 	}
-	// A name that is another project's is refused as one that there is not; where only administrators may do anything, all names are.
+	// A name that is another project's is refused as one that there is not; where only
+	// administrators may do anything, all names are.
 	for _, op := range operations(t, w.url) {
 		if !strings.Contains(op.path, "{name}") && !strings.Contains(op.path, "{lease}") && op.ID != "hold" && op.ID != "release-many" {
 			continue
@@ -188,7 +206,11 @@ func TestAcross(t *testing.T) {
 		for _, anyones := range []string{"", "?any=true", "?token=" + theirs.ID} {
 			answer := func(name string) string {
 				body := strings.ReplaceAll(walks[op.ID].body, "NAME", name)
-				status, text := w.ask(strings.ToUpper(op.method), strings.NewReplacer("{name}", name, "{lease}", name, "{kind}", "source").Replace(op.path)+anyones, body, w.tokens["eve"])
+				status, text := w.ask(
+					strings.ToUpper(op.method),
+					strings.NewReplacer("{name}", name, "{lease}", name, "{kind}", "source").Replace(op.path)+anyones,
+					body, w.tokens["eve"],
+				)
 				return fmt.Sprint(status, " ", strings.ReplaceAll(text, name, "NAME"))
 			}
 			for _, name := range []string{string(theirs.Instance), theirs.ID, string(secret.Instance)} {
@@ -196,7 +218,8 @@ func TestAcross(t *testing.T) {
 				if anyones != "" && strings.Contains(got, "unknown query parameter") {
 					continue // nothing was looked at
 				}
-				if !strings.HasPrefix(got, refused) || strings.Contains(got, "ann") || strings.Contains(got, string(theirs.Instance)) && name != string(theirs.Instance) {
+				if !strings.HasPrefix(got, refused) || strings.Contains(got, "ann") ||
+					strings.Contains(got, string(theirs.Instance)) && name != string(theirs.Instance) {
 					t.Errorf("%s%s of %s: %s", op.ID, anyones, name, got)
 				}
 			}
@@ -206,9 +229,12 @@ func TestAcross(t *testing.T) {
 		who, body string
 		status    int
 	}{
-		{"eve", `{"source": "alpha"}`, 404}, {"eve", `{"source": "web", "project": "a"}`, 403}, {"eve", `{"source": "web", "project": "nothing"}`, 403}, {"eve", `{"source": "web", "owner": "ann"}`, 201},
-		{"ann", `{"source": "web", "owner": "bea"}`, 403}, {"ann", `{"source": "alpha"}`, 201}, {"two", `{"source": "web"}`, 201}, {"two", `{"source": "web", "project": "b"}`, 403},
-		{"opa", `{"source": "web", "owner": "ann"}`, 201}, {"vic", `{"source": "web"}`, 403}, {"root", `{"source": "alpha"}`, 201}, {"root", `{"source": "web", "project": "nothing"}`, 403},
+		{"eve", `{"source": "alpha"}`, 404}, {"eve", `{"source": "web", "project": "a"}`, 403},
+		{"eve", `{"source": "web", "project": "nothing"}`, 403}, {"eve", `{"source": "web", "owner": "ann"}`, 201},
+		{"ann", `{"source": "web", "owner": "bea"}`, 403}, {"ann", `{"source": "alpha"}`, 201},
+		{"two", `{"source": "web"}`, 201}, {"two", `{"source": "web", "project": "b"}`, 403},
+		{"opa", `{"source": "web", "owner": "ann"}`, 201}, {"vic", `{"source": "web"}`, 403},
+		{"root", `{"source": "alpha"}`, 201}, {"root", `{"source": "web", "project": "nothing"}`, 403},
 	} {
 		if status, text := w.ask(http.MethodPost, "/v1/leases", test.body, w.tokens[test.who]); status != test.status {
 			t.Errorf("%s asks for %s: %d %s", test.who, test.body, status, text)
@@ -219,13 +245,18 @@ func TestAcross(t *testing.T) {
 		who, project string
 		sees         bool
 		status       int
-	}{{"two", "a", true, 200}, {"two", "b", false, 200}, {"two", "c", false, 403}, {"root", "a", true, 200}, {"root", "b", false, 200}, {"eve", "a", false, 403}} {
+	}{
+		{"two", "a", true, 200}, {"two", "b", false, 200}, {"two", "c", false, 403}, {"root", "a", true, 200},
+		{"root", "b", false, 200}, {"eve", "a", false, 403},
+	} {
 		status, text := w.ask(http.MethodGet, "/v1/leases", "", w.tokens[test.who], api.ProjectHeader, test.project)
 		if status != test.status || strings.Contains(text, theirs.ID) != test.sees {
 			t.Errorf("%s in %s: %d %s", test.who, test.project, status, text)
 		}
 	}
-	if status, text := w.ask(http.MethodDelete, "/v1/leases/"+theirs.ID+"?any=true", "", w.tokens["root"], api.ProjectHeader, "b"); status != http.StatusNotFound {
+	if status, text := w.ask(
+		http.MethodDelete, "/v1/leases/"+theirs.ID+"?any=true", "", w.tokens["root"], api.ProjectHeader, "b",
+	); status != http.StatusNotFound {
 		t.Errorf("as an administrator in another project: %d %s", status, text)
 	}
 }
@@ -236,7 +267,8 @@ func TestTokensOfSources(t *testing.T) {
 	web, alpha := w.take("ann", "a", "web"), w.take("ann", "a", "alpha")
 	token := w.token(auth.Token{Owner: "ann", Source: "web"})
 	for path, status := range map[string]int{
-		"/v1/leases/" + web.ID: 200, "/v1/leases/" + alpha.ID: 404, "/v1/sources/alpha": 404, "/v1/sources/web": 200, "/v1/instances/" + string(alpha.Instance): 404,
+		"/v1/leases/" + web.ID: 200, "/v1/leases/" + alpha.ID: 404, "/v1/sources/alpha": 404, "/v1/sources/web": 200,
+		"/v1/instances/" + string(alpha.Instance): 404,
 	} {
 		if got, text := w.ask(http.MethodGet, path, "", token); got != status {
 			t.Errorf("%s: %d %s", path, got, text)
@@ -258,7 +290,8 @@ func TestTokensOfSources(t *testing.T) {
 	}
 }
 
-// TestAudit: what is done is in the audit log, with who did it and why, and what is refused too; secrets are not.
+// TestAudit: what is done is in the audit log, with who did it and why, and what is refused too;
+// secrets are not.
 func TestAudit(t *testing.T) {
 	w := newTown(t, nil)
 	_, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "purpose": "a build", "token": true}`, w.tokens["ann"])
@@ -278,7 +311,8 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"ann token a acquire " + got.Instance + " done a build", "bea token a release " + got.ID + " denied mischief", "ann lease a release " + got.ID + " done done with it", "   sign-in  denied ",
+		"ann token a acquire " + got.Instance + " done a build", "bea token a release " + got.ID + " denied mischief",
+		"ann lease a release " + got.ID + " done done with it", "   sign-in  denied ",
 		"eve token  reload  denied ", "eve token  create-token  done ",
 	}
 	var list []auth.Act
@@ -302,10 +336,13 @@ func TestAudit(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("%s\nis not\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
-	if _, text := w.ask(http.MethodGet, "/v1/audit", "", w.tokens["opa"]); strings.Contains(text, "eve") || strings.Contains(text, "sign-in") || !strings.Contains(text, "mischief") {
+	if _, text := w.ask(http.MethodGet, "/v1/audit", "", w.tokens["opa"]); strings.Contains(text, "eve") ||
+		strings.Contains(text, "sign-in") || !strings.Contains(text, "mischief") {
 		t.Errorf("the operator of a sees %s", text)
 	}
-	if _, text := w.ask(http.MethodGet, "/v1/audit?limit=2&who=eve", "", w.tokens["root"]); strings.Count(text, `"eve"`) != 2 || strings.Contains(text, "ann") {
+	if _, text := w.ask(
+		http.MethodGet, "/v1/audit?limit=2&who=eve", "", w.tokens["root"],
+	); strings.Count(text, `"eve"`) != 2 || strings.Contains(text, "ann") {
 		t.Errorf("%s", text)
 	}
 }
@@ -384,7 +421,10 @@ func TestRevokedMidStream(t *testing.T) {
 	w.take("bea", "a", "full") // the only one
 	waited := make(chan error, 1)
 	go func() {
-		_, err := c.Acquire(t.Context(), compute.Request{Source: "full", Count: 1, Owner: "ann", Project: "a", Wait: time.Hour, Notify: func(compute.Progress) {}})
+		_, err := c.Acquire(
+			t.Context(),
+			compute.Request{Source: "full", Count: 1, Owner: "ann", Project: "a", Wait: time.Hour, Notify: func(compute.Progress) {}},
+		)
 		waited <- err
 	}()
 	eventually(t, "one waits", func() bool {

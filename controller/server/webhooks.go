@@ -31,8 +31,9 @@ func (s *server) hooks() {
 		}
 	}
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-webhooks", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/webhooks", Summary: "The receivers of events, and how far each has come",
-		Tags: []string{"events"}, Errors: []int{403},
+		OperationID: "list-webhooks", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/webhooks",
+		Summary: "The receivers of events, and how far each has come",
+		Tags:    []string{"events"}, Errors: []int{403},
 	}, func(ctx context.Context, _ *struct{}) (*list, error) {
 		all, err := s.Options.Webhooks.Webhooks(ctx)
 		out := &list{}
@@ -40,15 +41,18 @@ func (s *server) hooks() {
 		return out, s.fault(ctx, err)
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "test-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/webhooks/{webhook}/test", Summary: "Make a delivery of nothing, once, and say what came of it",
+		OperationID: "test-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost,
+		Path: "/v1/webhooks/{webhook}/test", Summary: "Make a delivery of nothing, once, and say what came of it",
 		Tags: []string{"events"}, Errors: []int{403, 404},
 	}, func(ctx context.Context, in *named) (*struct{ Body api.WebhookTest }, error) {
 		out, err := s.Options.Webhooks.TestWebhook(ctx, in.Webhook)
 		return &struct{ Body api.WebhookTest }{out}, s.fault(ctx, err)
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "skip-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/webhooks/{webhook}/skip", DefaultStatus: http.StatusNoContent,
-		Summary: "Give up what it was not told yet, and go on with what happens from now on", Tags: []string{"events"}, Errors: []int{403, 404},
+		OperationID: "skip-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost,
+		Path: "/v1/webhooks/{webhook}/skip", DefaultStatus: http.StatusNoContent,
+		Summary: "Give up what it was not told yet, and go on with what happens from now on", Tags: []string{"events"},
+		Errors: []int{403, 404},
 	}, func(ctx context.Context, in *named) (*struct{}, error) {
 		return nil, s.fault(ctx, s.Options.Webhooks.SkipWebhook(ctx, in.Webhook))
 	})

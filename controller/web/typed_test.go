@@ -19,9 +19,16 @@ import (
 
 // documents are the page's types, by the names that the API's description has for them.
 var documents = map[string]string{
-	"Self": "Self", "Source": "Source", "States": "States", "Lease": "Lease", "Instance": "Instance", "Phases": "Phases", "Event": "Event", "Plans": "Plans", "Plan": "Plan",
-	"Directive": "Directive", "Directed": "Directed", "History": "History", "Point": "Point", "Problem": "Problem", "SignIn": "SignIn", "Waiter": "Waiter", "TerminalEnd": "TerminalEnd",
-	"SlapStatus": "SlapStatus", "SlapComputer": "SlapComputer", "SlapPartition": "SlapPartition", "SlapProgram": "SlapProgram", "SlapPromise": "SlapPromise", "SlapRelease": "SlapRelease", "SlapComputerDetail": "SlapComputerDetail", "SlapInstance": "SlapInstance", "SlapInstanceDetail": "SlapInstanceDetail", "SlapConnection": "SlapConnection", "SlapType": "SlapType", "SlapSoftware": "SlapSoftware", "SlapUsagePoint": "SlapUsagePoint", "SlapUsageSeries": "SlapUsageSeries", "SlapUsage": "SlapUsage",
+	"Self": "Self", "Source": "Source", "States": "States", "Lease": "Lease", "Instance": "Instance", "Phases": "Phases",
+	"Event": "Event", "Plans": "Plans", "Plan": "Plan",
+	"Directive": "Directive", "Directed": "Directed", "History": "History", "Point": "Point", "Problem": "Problem",
+	"SignIn": "SignIn", "Waiter": "Waiter", "TerminalEnd": "TerminalEnd",
+	"SlapStatus": "SlapStatus", "SlapComputer": "SlapComputer", "SlapPartition": "SlapPartition",
+	"SlapProgram": "SlapProgram", "SlapPromise": "SlapPromise", "SlapRelease": "SlapRelease",
+	"SlapComputerDetail": "SlapComputerDetail", "SlapInstance": "SlapInstance",
+	"SlapInstanceDetail": "SlapInstanceDetail", "SlapConnection": "SlapConnection", "SlapType": "SlapType",
+	"SlapSoftware": "SlapSoftware", "SlapUsagePoint": "SlapUsagePoint", "SlapUsageSeries": "SlapUsageSeries",
+	"SlapUsage": "SlapUsage",
 }
 
 // later are those, and paths, that the API may not have yet.
@@ -35,7 +42,9 @@ func TestTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, to := range map[string]string{"src": filepath.Join(ui, "src"), "node_modules": modules, "tsconfig.json": filepath.Join(ui, "tsconfig.json")} {
+	for name, to := range map[string]string{
+		"src": filepath.Join(ui, "src"), "node_modules": modules, "tsconfig.json": filepath.Join(ui, "tsconfig.json"),
+	} {
 		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -49,8 +58,9 @@ func TestTypes(t *testing.T) {
 		}
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return nil }, Version: "test", Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{}, nil },
-		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return nil }, Version: "test",
+		Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{}, nil },
+		Ready:        func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 	}))
 	defer srv.Close()
 	answer, err := http.Get(srv.URL + "/openapi.json")
@@ -63,7 +73,9 @@ func TestTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var check strings.Builder
-	check.WriteString("import type { components, paths } from \"./schema\";\nimport type * as page from \"./src/types\";\ntype Schemas = components[\"schemas\"];\n")
+	check.WriteString(
+		"import type { components, paths } from \"./schema\";\nimport type * as page from \"./src/types\";\ntype Schemas = components[\"schemas\"];\n",
+	)
 	for ours, name := range documents {
 		if !later[ours] || strings.Contains(string(text), `"`+name+`":{"additionalProperties"`) {
 			check.WriteString("export const of" + ours + " = (v: Schemas[\"" + name + "\"]): page." + ours + " => v;\n")
@@ -75,7 +87,10 @@ func TestTypes(t *testing.T) {
 		}
 		check.WriteString("export const at_" + regexp.MustCompile(`\W`).ReplaceAllString(path, "_") + ": keyof paths = \"" + path + "\";\n")
 	}
-	for name, text := range map[string]string{"openapi.json": string(text), "check.ts": check.String(), "check.json": `{"extends": "./tsconfig.json", "include": ["check.ts"]}`} {
+	for name, text := range map[string]string{
+		"openapi.json": string(text), "check.ts": check.String(),
+		"check.json": `{"extends": "./tsconfig.json", "include": ["check.ts"]}`,
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -98,10 +113,15 @@ func asked(t *testing.T) (paths []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile("[\"`](/v1/[a-z/]+)(\\$\\{encodeURIComponent\\((?:lease\\.id|name)[^}]*\\}(/[a-z]+)?)?|\"(/v1/instances/)\" \\+ encode").FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(
+			"[\"`](/v1/[a-z/]+)(\\$\\{encodeURIComponent\\((?:lease\\.id|name)[^}]*\\}(/[a-z]+)?)?|\"(/v1/instances/)\" \\+ encode",
+		).FindAllStringSubmatch(string(text), -1) {
 			path := m[1] + m[4]
 			if strings.HasSuffix(path, "/") {
-				path += map[string]string{"/v1/instances/": "{name}", "/v1/leases/": "{lease}", "/v1/queue/": "{id}", "/v1/slap/instances/": "{instance}", "/v1/slap/computers/": "{computer}"}[path] + m[3]
+				path += map[string]string{
+					"/v1/instances/": "{name}", "/v1/leases/": "{lease}", "/v1/queue/": "{id}",
+					"/v1/slap/instances/": "{instance}", "/v1/slap/computers/": "{computer}",
+				}[path] + m[3]
 			}
 			if !seen[path] {
 				seen[path] = true

@@ -1,5 +1,7 @@
-// Package web is the page of a controller: files that a browser reads, embedded, and nothing else. What they show they ask the API for, by the browser's
-// session; the page itself has no secret and needs nobody. It is made of web/ui by `make page`; web/dist is what comes of that, and a test compares.
+// Package web is the page of a controller: files that a browser reads, embedded, and nothing else.
+// What they show they ask the API for, by the browser's session; the page itself has no secret and
+// needs nobody. It is made of web/ui by `make page`; web/dist is what comes of that, and a test
+// compares.
 package web
 
 import (
@@ -18,7 +20,8 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// Policy is the Content-Security-Policy of the page: scripts, styles and connections of its own origin alone, none of them inline, and no frame around it.
+// Policy is the Content-Security-Policy of the page: scripts, styles and connections of its own
+// origin alone, none of them inline, and no frame around it.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // views are the paths at which the page is shown; those below them too.
@@ -27,7 +30,8 @@ var views = []string{"/instances", "/leases", "/director", "/history", "/events"
 // Handler serves the page, and gives what is none of it to next: the API, say.
 func Handler(next http.Handler) http.Handler {
 	h := &handler{next: next, files: map[string]*file{}}
-	_ = fs.WalkDir(dist, "dist", func(name string, d fs.DirEntry, err error) error { // an embedded tree has no errors
+	// an embedded tree has no errors
+	_ = fs.WalkDir(dist, "dist", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			h.files[strings.TrimPrefix(name, "dist")] = &file{name: name}
 		}

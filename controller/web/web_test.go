@@ -42,20 +42,28 @@ func body(t *testing.T, r *http.Response) string {
 	return string(text)
 }
 
-// TestHandler: the page is where it should be, the rest is the API's, and each answer forbids what the page does not need.
+// TestHandler: the page is where it should be, the rest is the API's, and each answer forbids what
+// the page does not need.
 func TestHandler(t *testing.T) {
 	index := body(t, get(t, http.MethodGet, "/"))
 	script := regexp.MustCompile(`/assets/main-\w+\.js`).FindString(index)
 	if script == "" {
 		t.Fatal(index)
 	}
-	for _, path := range []string{"/", "/index.html", "/instances", "/instances/web-1", "/instances/web-1/terminal", "/leases", "/director", "/history", "/events", "/slap", "/slap/computers/COMP-1"} {
+	for _, path := range []string{
+		"/", "/index.html", "/instances", "/instances/web-1", "/instances/web-1/terminal", "/leases", "/director",
+		"/history", "/events", "/slap", "/slap/computers/COMP-1",
+	} {
 		r := get(t, http.MethodGet, path)
-		if body(t, r) != index || r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		if body(t, r) != index || r.Header.Get("Cache-Control") != "no-cache" ||
+			r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s: %v", path, r.Header)
 		}
 	}
-	for _, path := range []string{"/v1/sources", "/openapi.json", "/login", "/login/callback", "/assets/none.js", "/assets/", "/dist/index.html", "/instancesx", "/slapos/getRunId", "/healthz", "/../web.go"} {
+	for _, path := range []string{
+		"/v1/sources", "/openapi.json", "/login", "/login/callback", "/assets/none.js", "/assets/", "/dist/index.html",
+		"/instancesx", "/slapos/getRunId", "/healthz", "/../web.go",
+	} {
 		if got := body(t, get(t, http.MethodGet, path)); got != "next" {
 			t.Errorf("%s is the page's: %.60q", path, got)
 		}
@@ -68,31 +76,41 @@ func TestHandler(t *testing.T) {
 	r := get(t, http.MethodGet, script, "Accept-Encoding", "br, gzip;q=0.8")
 	packed := body(t, r)
 	z, err := gzip.NewReader(strings.NewReader(packed))
-	if err != nil || r.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") || r.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+	if err != nil || r.Header.Get("Content-Encoding") != "gzip" ||
+		!strings.Contains(r.Header.Get("Cache-Control"), "immutable") || r.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
 		t.Fatal(err, r.Header)
 	}
 	plain, err := io.ReadAll(z)
 	if err != nil || string(plain) != body(t, get(t, http.MethodGet, script)) {
 		t.Errorf("%s is another one when it is packed: %v", script, err)
 	}
-	if again := get(t, http.MethodGet, script, "Accept-Encoding", "gzip", "If-None-Match", r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified || body(t, again) != "" {
+	if again := get(
+		t, http.MethodGet, script, "Accept-Encoding", "gzip", "If-None-Match", r.Header.Get("ETag"),
+	); again.StatusCode != http.StatusNotModified || body(t, again) != "" {
 		t.Errorf("what one has is sent again: %s", again.Status)
 	}
-	if other := get(t, http.MethodGet, script, "Accept-Encoding", "gzip;q=0", "If-None-Match", r.Header.Get("ETag")); other.StatusCode != http.StatusOK || other.Header.Get("Content-Encoding") != "" {
+	if other := get(
+		t, http.MethodGet, script, "Accept-Encoding", "gzip;q=0", "If-None-Match", r.Header.Get("ETag"),
+	); other.StatusCode != http.StatusOK || other.Header.Get("Content-Encoding") != "" {
 		t.Errorf("gzip is sent to one who does not take it: %v", other.Header)
 	}
 	if head := get(t, http.MethodHead, "/"); body(t, head) != "" || head.Header.Get("Content-Security-Policy") == "" {
 		t.Errorf("HEAD: %v", head.Header)
 	}
-	for name, want := range map[string]string{"Content-Security-Policy": "script-src 'self';", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"} {
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "script-src 'self';", "X-Content-Type-Options": "nosniff",
+		"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+	} {
 		if got := get(t, http.MethodGet, "/leases").Header.Get(name); !strings.Contains(got, want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if strings.Contains(web.Policy, "unsafe") || !strings.Contains(web.Policy, "default-src 'none'") || !strings.Contains(web.Policy, "frame-ancestors 'none'") {
+	if strings.Contains(web.Policy, "unsafe") || !strings.Contains(web.Policy, "default-src 'none'") ||
+		!strings.Contains(web.Policy, "frame-ancestors 'none'") {
 		t.Errorf("the policy: %s", web.Policy)
 	}
-	if text := body(t, get(t, http.MethodGet, "/LICENSES.txt")); !strings.Contains(text, "---- preact ----") || !strings.Contains(text, "---- @xterm/xterm ----") || strings.Count(text, "Copyright") < 5 {
+	if text := body(t, get(t, http.MethodGet, "/LICENSES.txt")); !strings.Contains(text, "---- preact ----") ||
+		!strings.Contains(text, "---- @xterm/xterm ----") || strings.Count(text, "Copyright") < 5 {
 		t.Errorf("the licences: %.200s", text)
 	}
 }
@@ -112,7 +130,8 @@ func TestFirstPage(t *testing.T) {
 		for _, m := range regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`).FindAllStringSubmatch(text, -1) {
 			load(m[1])
 		}
-		for _, m := range regexp.MustCompile(`(?:from|import)"\./([^"]+)"`).FindAllStringSubmatch(text, -1) { // import("./x.js") is for later
+		// import("./x.js") is for later
+		for _, m := range regexp.MustCompile(`(?:from|import)"\./([^"]+)"`).FindAllStringSubmatch(text, -1) {
 			load("/assets/" + m[1])
 		}
 	}
@@ -123,7 +142,8 @@ func TestFirstPage(t *testing.T) {
 	}
 }
 
-// webpage runs the program that makes the page, built without C as all that the tests build, so that nothing is compiled twice.
+// webpage runs the program that makes the page, built without C as all that the tests build, so
+// that nothing is compiled twice.
 func webpage(args ...string) *exec.Cmd {
 	cmd := exec.Command("go", append([]string{"run", "-C", "../../tools", "./webpage"}, args...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

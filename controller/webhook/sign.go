@@ -18,7 +18,8 @@ const (
 	EventHeader     = "Hostler-Event"     // the event's kind
 )
 
-// Sign is the signature of a body at a time: HMAC-SHA256 of the seconds since 1970, a dot and the body, under the secret.
+// Sign is the signature of a body at a time: HMAC-SHA256 of the seconds since 1970, a dot and the
+// body, under the secret.
 func Sign(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac(secret, t, body))
@@ -31,8 +32,9 @@ func mac(secret, t string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Verify reports what is wrong with a delivery's signature: another secret or body, or it was made longer than tolerance before or after now, so that
-// somebody may be repeating it. A tolerance of 0 asks for no time.
+// Verify reports what is wrong with a delivery's signature: another secret or body, or it was made
+// longer than tolerance before or after now, so that somebody may be repeating it. A tolerance of 0
+// asks for no time.
 func Verify(secret, signature string, body []byte, now time.Time, tolerance time.Duration) error {
 	var t string
 	var given []byte

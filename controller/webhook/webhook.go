@@ -26,15 +26,21 @@ import (
 
 // Hook is one receiver, and what it asks for.
 type Hook struct {
-	Name     string
-	URL      string                                    // https://, or http:// on this machine, or anywhere where Plain says so
-	Secret   func(ctx context.Context) (string, error) // that deliveries are signed with; asked when the hook begins, and again after an error
-	Events   []string                                  // kinds, with * and ? as in file names; none: all
-	Sources  []string                                  // only of these, in the same way; none: of all, and what is of none
-	Projects []string                                  // only of these, by their names; none: of all
-	Timeout  time.Duration                             // of a delivery; 0: 10 s
-	Plain    bool                                      // http:// may go anywhere: who listens on the way reads what happens
-	Hidden   bool                                      // the path of the address is a secret too
+	Name string
+	// https://, or http:// on this machine, or anywhere where Plain says so
+	URL string
+	// that deliveries are signed with; asked when the hook begins, and again after an error
+	Secret func(ctx context.Context) (string, error)
+	// kinds, with * and ? as in file names; none: all
+	Events []string
+	// only of these, in the same way; none: of all, and what is of none
+	Sources []string
+	// only of these, by their names; none: of all
+	Projects []string
+	Timeout  time.Duration // of a delivery; 0: 10 s
+	// http:// may go anywhere: who listens on the way reads what happens
+	Plain  bool
+	Hidden bool // the path of the address is a secret too
 }
 
 // Check says what is wrong with a hook's address or patterns.
@@ -70,9 +76,12 @@ func (e *NoKind) Error() string {
 // Kinds are those of all events that there are.
 func Kinds() []string {
 	return []string{
-		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased), "released", string(compute.Cleaning), "cleaned",
-		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed", "hook-failed", "paused", "unreachable", "reachable", "elsewhere", "stray", "unqueued", "unserved", "clock",
-		"directive", "directive-done", "directive-failed", "directive-lost", "quarantined", "alarm", "alarm-over", string(compute.VerbStart), string(compute.VerbStop),
+		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased),
+		"released", string(compute.Cleaning), "cleaned",
+		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed",
+		"hook-failed", "paused", "unreachable", "reachable", "elsewhere", "stray", "unqueued", "unserved", "clock",
+		"directive", "directive-done", "directive-failed", "directive-lost", "quarantined", "alarm", "alarm-over",
+		string(compute.VerbStart), string(compute.VerbStop),
 	}
 }
 
@@ -111,7 +120,8 @@ type Delivery struct {
 
 // Position is how far a hook has come: what is kept of it.
 type Position struct {
-	After     int64     `json:"after"`               // all events up to this one are told, or were not asked for
+	// all events up to this one are told, or were not asked for
+	After     int64     `json:"after"`
 	Delivered int64     `json:"delivered,omitempty"` // so many were, ever
 	Last      time.Time `json:"last,omitzero"`       // when one was last taken
 	Failures  int       `json:"failures,omitempty"`  // in a row, of the one that is next
@@ -120,7 +130,8 @@ type Position struct {
 	Retry     time.Time `json:"retry,omitzero"`      // when it is tried again
 }
 
-// due is when the next one is tried again: not later than a receiver may ask for, as it may have been said by a clock that was set back since.
+// due is when the next one is tried again: not later than a receiver may ask for, as it may have
+// been said by a clock that was set back since.
 func (p Position) due(now time.Time) time.Time {
 	if latest := now.Add(mostAfter); p.Retry.After(latest) {
 		return latest
@@ -148,11 +159,13 @@ type Options struct {
 	// Observe hears of each try; result is "ok" or "failed". nil: nobody does.
 	Observe func(hook, result string, took time.Duration)
 	Log     *slog.Logger // nil: none
-	// Guard judges what the hooks' addresses lead to: they themselves are the operator's to name. nil: all is reached.
+	// Guard judges what the hooks' addresses lead to: they themselves are the operator's to name.
+	// nil: all is reached.
 	Guard *fetch.Guard
 	// Look is how often the journal is looked at; 0: half a second.
 	Look time.Duration
-	// Pause is how long a hook waits after so many failures in a row; nil: twice as long each time, from a second to ten minutes.
+	// Pause is how long a hook waits after so many failures in a row; nil: twice as long each time,
+	// from a second to ten minutes.
 	Pause func(failures int) time.Duration
 }
 
@@ -198,7 +211,10 @@ func New(opt Options) *Sender {
 		}
 		way = opt.Guard.And(own).Transport(t)
 	}
-	return &Sender{opt: opt, client: &http.Client{Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &Sender{
+		opt:    opt,
+		client: &http.Client{Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
 }
 
 // Run delivers until ctx ends. Each hook goes at its own pace.
@@ -280,7 +296,8 @@ func (s *Sender) lead(ctx context.Context, h *Hook) error {
 	return nil
 }
 
-// begin is where a hook stands. A new one begins with what happens from now on, and that is kept at once.
+// begin is where a hook stands. A new one begins with what happens from now on, and that is kept at
+// once.
 func (s *Sender) begin(ctx context.Context, h *Hook) (Position, error) {
 	p, err := s.opt.Journal.Position(ctx, h.Name)
 	if !errors.Is(err, compute.ErrNotFound) {
@@ -304,7 +321,8 @@ func (w *walk) keep(ctx context.Context) error {
 	return err
 }
 
-// deliver tells one event, for as long as it takes. It is false where it was not told, because we are to stop.
+// deliver tells one event, for as long as it takes. It is false where it was not told, because we
+// are to stop.
 func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 	s := w.s
 	d := Delivery{ID: s.opt.Installation + "-" + strconv.FormatInt(e.ID, 10), Hook: w.h.Name, Event: e}
@@ -312,7 +330,8 @@ func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 	for wait := time.Until(w.p.Retry); ; {
 		for ; wait > 0 && ctx.Err() == nil && s.opt.Leads(); wait = time.Until(w.p.Retry) {
 			s.sleep(ctx, min(wait, skipLook))
-			if p, err := s.opt.Journal.Position(ctx, w.h.Name); err == nil && p.After >= e.ID { // somebody has given this one up
+			// somebody has given this one up
+			if p, err := s.opt.Journal.Position(ctx, w.h.Name); err == nil && p.After >= e.ID {
 				w.p = p
 				return true
 			}
@@ -389,7 +408,8 @@ func (s *Sender) post(ctx context.Context, h *Hook, secret string, d Delivery) (
 		return 0, 0, err
 	}
 	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // so that the connection is used again
+	// so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode/100 == 2 {
 		return answer.StatusCode, 0, nil
 	}

@@ -43,7 +43,10 @@ func (j *journal) add(n int, kind, source string) {
 	defer j.mu.Unlock()
 	for range n {
 		id := int64(len(j.events) + 1)
-		j.events = append(j.events, compute.Event{ID: id, Kind: kind, Source: source, Time: time.Unix(id, 0), Text: fmt.Sprint("event ", id)})
+		j.events = append(
+			j.events,
+			compute.Event{ID: id, Kind: kind, Source: source, Time: time.Unix(id, 0), Text: fmt.Sprint("event ", id)},
+		)
 	}
 }
 
@@ -103,7 +106,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if err := webhook.Verify(secret, q.Header.Get(webhook.SignatureHeader), body, time.Now(), time.Hour); err != nil {
 		r.t.Error(err)
 	}
-	if q.Header.Get(webhook.EventHeader) != d.Event.Kind || q.Header.Get(webhook.DeliveryHeader) != d.ID || d.ID != fmt.Sprint("inst-", d.Event.ID) {
+	if q.Header.Get(webhook.EventHeader) != d.Event.Kind || q.Header.Get(webhook.DeliveryHeader) != d.ID ||
+		d.ID != fmt.Sprint("inst-", d.Event.ID) {
 		r.t.Errorf("%v of %+v", q.Header, d)
 	}
 	r.mu.Lock()
@@ -128,14 +132,20 @@ func (r *receiver) seen() []int64 {
 func (r *receiver) hook(name string) webhook.Hook {
 	srv := httptest.NewServer(r)
 	r.t.Cleanup(srv.Close)
-	return webhook.Hook{Name: name, URL: srv.URL + "/hook?token=hidden", Secret: func(context.Context) (string, error) { return secret, nil }}
+	return webhook.Hook{
+		Name: name, URL: srv.URL + "/hook?token=hidden",
+		Secret: func(context.Context) (string, error) { return secret, nil },
+	}
 }
 
 // run delivers until the test, or end, ends it.
 func run(t *testing.T, j *journal, leads func() bool, hooks ...webhook.Hook) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	s := webhook.New(webhook.Options{Hooks: hooks, Journal: j, Installation: "inst", Leads: leads, Look: time.Millisecond, Pause: func(int) time.Duration { return 2 * time.Millisecond }})
+	s := webhook.New(webhook.Options{
+		Hooks: hooks, Journal: j, Installation: "inst", Leads: leads, Look: time.Millisecond,
+		Pause: func(int) time.Duration { return 2 * time.Millisecond },
+	})
 	go func() { s.Run(ctx); close(done) }()
 	end = sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(end)
@@ -190,7 +200,8 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TestRetry: a receiver that refuses is asked again until it takes the event, what follows waits, and its state is told.
+// TestRetry: a receiver that refuses is asked again until it takes the event, what follows waits,
+// and its state is told.
 func TestRetry(t *testing.T) {
 	j := &journal{}
 	up := false
@@ -209,7 +220,8 @@ func TestRetry(t *testing.T) {
 	j.add(3, "leased", "web")
 	until(t, "it has failed", func() bool { p, _ := j.Position(context.Background(), "h"); return p.Failures > 5 })
 	p, _ := j.Position(context.Background(), "h")
-	if p.After != 0 || p.Since.IsZero() || p.Retry.IsZero() || !strings.HasPrefix(p.Error, "it answers ") || strings.Contains(p.Error, "hidden") {
+	if p.After != 0 || p.Since.IsZero() || p.Retry.IsZero() || !strings.HasPrefix(p.Error, "it answers ") ||
+		strings.Contains(p.Error, "hidden") {
 		t.Errorf("%+v", p)
 	}
 	if len(r.seen()) > 0 {
@@ -228,7 +240,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestRestart ends the sender at any moment, again and again: nothing is lost, nothing comes out of order but what is repeated.
+// TestRestart ends the sender at any moment, again and again: nothing is lost, nothing comes out of
+// order but what is repeated.
 func TestRestart(t *testing.T) {
 	const total = 400
 	j := &journal{at: map[string]webhook.Position{"h": {}}}
@@ -256,7 +269,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestDead: one receiver hangs, one is not there, one redirects; the others hear all, and nothing piles up.
+// TestDead: one receiver hangs, one is not there, one redirects; the others hear all, and nothing
+// piles up.
 func TestDead(t *testing.T) {
 	j := &journal{}
 	free := make(chan struct{})
@@ -288,7 +302,8 @@ func TestDead(t *testing.T) {
 	}
 }
 
-// TestLeads: who does not lead delivers nothing, and who begins to goes on where the other one ended.
+// TestLeads: who does not lead delivers nothing, and who begins to goes on where the other one
+// ended.
 func TestLeads(t *testing.T) {
 	j := &journal{at: map[string]webhook.Position{"h": {}}}
 	j.add(50, "leased", "web")
@@ -389,7 +404,8 @@ func TestVerify(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	for url, ok := range map[string]bool{
-		"https://a.example/x?token=y": true, "http://127.0.0.1:80/": true, "http://localhost/": true, "http://[::1]/": true, "http://a.example/": false, "http://10.0.0.1/": false,
+		"https://a.example/x?token=y": true, "http://127.0.0.1:80/": true, "http://localhost/": true,
+		"http://[::1]/": true, "http://a.example/": false, "http://10.0.0.1/": false,
 		"ftp://a.example/": false, "a.example": false, "": false, "https://": false,
 	} {
 		h := webhook.Hook{URL: url}
@@ -436,7 +452,9 @@ func TestKinds(t *testing.T) {
 		}
 	}
 	secret := func(context.Context) (string, error) { return "", nil }
-	for pattern, ok := range map[string]bool{"leased": true, "*-failed": true, "*": true, "relesed": false, "create-failed": false, "x*": false} {
+	for pattern, ok := range map[string]bool{
+		"leased": true, "*-failed": true, "*": true, "relesed": false, "create-failed": false, "x*": false,
+	} {
 		h := webhook.Hook{Name: "x", URL: "https://example.org", Secret: secret, Events: []string{pattern}}
 		if err := h.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), pattern) {
 			t.Errorf("%s: %v", pattern, err)
@@ -444,7 +462,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// rebinding is a resolver by whose answers a receiver's name leads to this machine first, and then to a metadata service.
+// rebinding is a resolver by whose answers a receiver's name leads to this machine first, and then
+// to a metadata service.
 type rebinding struct{ asked atomic.Int32 }
 
 func (r *rebinding) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
@@ -454,7 +473,8 @@ func (r *rebinding) LookupNetIP(context.Context, string, string) ([]netip.Addr, 
 	return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
 }
 
-// TestGuard: a receiver is where the operator says, on this machine too. Its name does not lead to metadata, and its redirects lead nowhere.
+// TestGuard: a receiver is where the operator says, on this machine too. Its name does not lead to
+// metadata, and its redirects lead nowhere.
 func TestGuard(t *testing.T) {
 	var taken, reached atomic.Int32
 	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
@@ -471,7 +491,9 @@ func TestGuard(t *testing.T) {
 	said := func(context.Context) (string, error) { return secret, nil }
 	hook := webhook.Hook{Name: "h", URL: strings.Replace(srv.URL, "127.0.0.1", "receiver.example", 1), Secret: said, Plain: true}
 	away := webhook.Hook{Name: "away", URL: srv.URL + "/away", Secret: said}
-	s := webhook.New(webhook.Options{Hooks: []webhook.Hook{hook, away}, Journal: &journal{}, Guard: fetch.New(fetch.Options{Resolver: &rebinding{}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	s := webhook.New(webhook.Options{Hooks: []webhook.Hook{hook, away}, Journal: &journal{}, Guard: fetch.New(fetch.Options{Resolver: &rebinding{}, Dial: func(
+		ctx context.Context, network, address string,
+	) (net.Conn, error) {
 		if strings.HasPrefix(address, "169.") {
 			reached.Add(1)
 		}

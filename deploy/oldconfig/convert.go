@@ -15,35 +15,44 @@ type Converted struct {
 	Referred     map[string]bool
 	Images       map[string]string // [deploy.images]
 	ImageBundles map[string]string // [deploy.image-bundles]
-	Secret       string            // the provider's secret key, where it stands in the file; [deploy] has none then
-	Keys         []string          // lines of public keys, beside those of Config.Keys
-	Odd          []string          // what could not be taken over, and why
+	// the provider's secret key, where it stands in the file; [deploy] has none then
+	Secret string
+	Keys   []string // lines of public keys, beside those of Config.Keys
+	Odd    []string // what could not be taken over, and why
 }
 
 // plainKeys are settings that are one value of [deploy].
 var plainKeys = map[string]string{
-	"DEFAULT_PROVIDER": "source", "DEFAULT_USERID": "userid", "DEFAULT_IMAGE_NAME": "image", "DEFAULT_LOCATION_ID": "location", "DEFAULT_SIZE": "flavor",
+	"DEFAULT_PROVIDER": "source", "DEFAULT_USERID": "userid", "DEFAULT_IMAGE_NAME": "image",
+	"DEFAULT_LOCATION_ID": "location", "DEFAULT_SIZE": "flavor",
 	"DEFAULT_SIZE_ID": "flavor", "DEFAULT_NAME_PREFIX": "name-prefix", "SSH_KEY_PATH": "key",
 }
 
 // nothing are settings that mean nothing any more, with why.
 var nothing = map[string]string{
-	"DEFAULT_TARGETDIR": "scripts are kept where the bundle's record is", "DEFAULT_BOOTSTRAP_BUNDLES": "put them into [deploy.image-bundles]",
-	"BOOTSTRAPPED_IMAGE_NAMES": "put bundles into [deploy.image-bundles]", "PROVIDERS": "a source in sources/NAME/source.conf takes its place",
-	"EX_USERDATA": "a bundle with --via user-data takes its place", "SSH_KEY_NAME": "the source has the key", "SSH_INTERFACE": "the source knows the address",
-	"BUNDLEMAP": "add_bundle and new_bundle are read",
+	"DEFAULT_TARGETDIR":         "scripts are kept where the bundle's record is",
+	"DEFAULT_BOOTSTRAP_BUNDLES": "put them into [deploy.image-bundles]",
+	"BOOTSTRAPPED_IMAGE_NAMES":  "put bundles into [deploy.image-bundles]",
+	"PROVIDERS":                 "a source in sources/NAME/source.conf takes its place",
+	"EX_USERDATA":               "a bundle with --via user-data takes its place", "SSH_KEY_NAME": "the source has the key",
+	"SSH_INTERFACE": "the source knows the address",
+	"BUNDLEMAP":     "add_bundle and new_bundle are read",
 }
 
 // Convert says it in hostler's words.
 func (c *Config) Convert() Converted {
-	out := Converted{Deploy: map[string]string{}, Vars: map[string]string{}, Referred: map[string]bool{}, Images: map[string]string{}, ImageBundles: map[string]string{}}
+	out := Converted{
+		Deploy: map[string]string{}, Vars: map[string]string{}, Referred: map[string]bool{}, Images: map[string]string{},
+		ImageBundles: map[string]string{},
+	}
 	odd := func(format string, args ...any) { out.Odd = append(out.Odd, fmt.Sprintf(format, args...)) }
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		v := c.Settings[name]
 		key, plain := plainKeys[name]
 		why, dead := nothing[name]
 		switch {
-		case v == nil, name == "DEFAULT_LOCATION_ID" && v == int64(0): // None, and the first location, which is there without a word
+		case v == nil, name == "DEFAULT_LOCATION_ID" && v == int64(0):
+			// None, and the first location, which is there without a word
 		case plain:
 			if s, ok := scalar(v); ok {
 				out.Deploy[key] = s
@@ -132,7 +141,8 @@ func scalar(v Value) (string, bool) {
 	case float64:
 		return strconv.FormatFloat(v, 'g', -1, 64), true
 	case bool:
-		return map[bool]string{true: "True", false: "False"}[v], true // as Python writes it into a template
+		// as Python writes it into a template
+		return map[bool]string{true: "True", false: "False"}[v], true
 	}
 	return "", false
 }

@@ -12,8 +12,9 @@ import (
 // Key is one of a bundle.conf.
 type Key struct{ Section, Key, Text string }
 
-// Layout says a bundle in the words of a bundle.conf, and which file here has what its directory would have under which name. Two files of one name there get other
-// names here. A script runs whenever the bundle is put on a node, and one that fails does not stop those after it.
+// Layout says a bundle in the words of a bundle.conf, and which file here has what its directory
+// would have under which name. Two files of one name there get other names here. A script runs
+// whenever the bundle is put on a node, and one that fails does not stop those after it.
 func (b Bundle) Layout() (keys []Key, content Content) {
 	content = Content{}
 	var scripts, files []string

@@ -121,7 +121,8 @@ func afterLine(s string) string {
 	return ""
 }
 
-// one reads a token at the beginning of s, and returns how long it is. err says what is wrong with it.
+// one reads a token at the beginning of s, and returns how long it is. err says what is wrong with
+// it.
 func one(s string) (t token, n int, err string) {
 	r, size := utf8.DecodeRuneInString(s)
 	if r == '_' || unicode.IsLetter(r) {
@@ -129,7 +130,8 @@ func one(s string) (t token, n int, err string) {
 		if n < 0 {
 			n = len(s)
 		}
-		if prefix := strings.ToLower(s[:n]); n < len(s) && (s[n] == '"' || s[n] == '\'') && len(prefix) <= 2 && strings.Trim(prefix, "rbuf") == "" {
+		if prefix := strings.ToLower(s[:n]); n < len(s) && (s[n] == '"' || s[n] == '\'') && len(prefix) <= 2 &&
+			strings.Trim(prefix, "rbuf") == "" {
 			t, m, err := quoted(s[n:], strings.Contains(prefix, "r"))
 			if strings.Contains(prefix, "f") && err == "" {
 				err = "an f-string is no literal"
@@ -189,7 +191,10 @@ func escape(s string, raw bool) (value string, n int, ok bool) {
 	if raw {
 		return `\` + s[:1], 1, true
 	}
-	simple := map[byte]string{'\n': "", '\\': `\`, '\'': "'", '"': `"`, 'a': "\a", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t", 'v': "\v"}
+	simple := map[byte]string{
+		'\n': "", '\\': `\`, '\'': "'", '"': `"`, 'a': "\a", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t",
+		'v': "\v",
+	}
 	if v, ok := simple[s[0]]; ok {
 		return v, 1, true
 	}
@@ -200,7 +205,8 @@ func escape(s string, raw bool) (value string, n int, ok bool) {
 		if len(s) < 1+digits {
 			return "", 0, false
 		}
-		if _, err := fmt.Sscanf(s[1:1+digits], "%x", &code); err != nil || strings.Trim(s[1:1+digits], "0123456789abcdefABCDEF") != "" || s[0] == 'x' && code > 0x7f {
+		if _, err := fmt.Sscanf(s[1:1+digits], "%x", &code); err != nil ||
+			strings.Trim(s[1:1+digits], "0123456789abcdefABCDEF") != "" || s[0] == 'x' && code > 0x7f {
 			return "", 0, false
 		}
 		return string(code), 1 + digits, true

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Value is a Python literal: nil, string, int64, float64, bool, List or Dict, or a Reference to what Python would have asked for.
+// Value is a Python literal: nil, string, int64, float64, bool, List or Dict, or a Reference to
+// what Python would have asked for.
 type Value any
 
 // List is a list or a tuple.
@@ -155,7 +156,8 @@ func (p *parser) environ() (Value, error) {
 		return nil, errLiteral
 	}
 	t, ok := p.peek()
-	if !ok || t.kind != text || len(p.tokens) < 2 || !p.tokens[1].is(end) { // with a default it is more than a reference
+	// with a default it is more than a reference
+	if !ok || t.kind != text || len(p.tokens) < 2 || !p.tokens[1].is(end) {
 		return nil, errLiteral
 	}
 	p.tokens = p.tokens[2:]

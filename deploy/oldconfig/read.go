@@ -61,8 +61,9 @@ const maxFile = 1 << 20
 // targetDir is where scripts go unless the configuration says otherwise.
 const targetDir = "/root/deploy"
 
-// Read reads a directory into c, after what was read into it before. The directory is as provision had it: a Python package with init(config), in it
-// pubkeys, scripts and files. An error is about the directory itself; what is odd in it is among Unread.
+// Read reads a directory into c, after what was read into it before. The directory is as provision
+// had it: a Python package with init(config), in it pubkeys, scripts and files. An error is about
+// the directory itself; what is odd in it is among Unread.
 func (c *Config) Read(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
@@ -171,7 +172,9 @@ func quiet(l line) bool {
 		return l.odd == ""
 	}
 	first := l.tokens[0]
-	return l.odd == "" && (first.kind == text && len(l.tokens) == 1 || first.is("import") || first.is("from") || first.is("pass") || first.is("return") && len(l.tokens) == 1)
+	return l.odd == "" &&
+		(first.kind == text && len(l.tokens) == 1 || first.is("import") || first.is("from") || first.is("pass") ||
+			first.is("return") && len(l.tokens) == 1)
 }
 
 // block reads the statements of init.
@@ -395,7 +398,8 @@ func (p *parser) arguments(names ...string) (map[string]Value, error) {
 	return out, nil
 }
 
-// bundle reads a call of add_bundle or new_bundle. Local paths are below the directory that is being read.
+// bundle reads a call of add_bundle or new_bundle. Local paths are below the directory that is
+// being read.
 func (c *Config) bundle(file, call string, p *parser) error {
 	names := []string{"name", "scripts", "files", "scriptsdir", "filesdir"}
 	if call == "new_bundle" {

@@ -69,18 +69,22 @@ lines""", 'c': 'tab\there \x41 \u00e9',
 	}
 	delete(c.Settings, "MODE") // an octal number of old
 	want := map[string]oldconfig.Value{
-		"DEFAULT_PROVIDER": "rackspace", "DEFAULT_USERID": "username", "DEFAULT_SECRET_KEY": oldconfig.Reference("env:RACKSPACE_KEY"), "DEFAULT_LOCATION_ID": int64(0),
-		"DEFAULT_SIZE": "256 server", "DESTROYABLE_PREFIXES": oldconfig.List{"deploy-test-", "test-", "demo-", "old-"}, "DEFAULT_BUNDLES": oldconfig.List{"security"},
-		"IMAGE_NAMES": oldconfig.Dict{{"squeeze", "Debian 6.0"}, {"lenny", "Debian 5"}},
-		"SUBMAP":      oldconfig.Dict{{"a", `C:\new`}, {"b", "two\nlines"}, {"c", "tab\there A é"}},
-		"NOTHING":     nil, "RATIO": -1.5, "YES": true, "GROUPED": "one", "PATH": "/a/b", "DEFAULT_TARGETDIR": "/opt/deploy",
+		"DEFAULT_PROVIDER": "rackspace", "DEFAULT_USERID": "username",
+		"DEFAULT_SECRET_KEY": oldconfig.Reference("env:RACKSPACE_KEY"), "DEFAULT_LOCATION_ID": int64(0),
+		"DEFAULT_SIZE": "256 server", "DESTROYABLE_PREFIXES": oldconfig.List{"deploy-test-", "test-", "demo-", "old-"},
+		"DEFAULT_BUNDLES": oldconfig.List{"security"},
+		"IMAGE_NAMES":     oldconfig.Dict{{"squeeze", "Debian 6.0"}, {"lenny", "Debian 5"}},
+		"SUBMAP":          oldconfig.Dict{{"a", `C:\new`}, {"b", "two\nlines"}, {"c", "tab\there A é"}},
+		"NOTHING":         nil, "RATIO": -1.5, "YES": true, "GROUPED": "one", "PATH": "/a/b", "DEFAULT_TARGETDIR": "/opt/deploy",
 	}
 	if d := cmp.Diff(want, c.Settings); d != "" {
 		t.Error(d)
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
 	bundles := []oldconfig.Bundle{
-		{"security", []oldconfig.File{{at("scripts/firewall.sh"), "/root/deploy/firewall.sh"}, {at("scripts/users.sh"), "/root/deploy/users.sh"}},
+		{"security", []oldconfig.File{
+			{at("scripts/firewall.sh"), "/root/deploy/firewall.sh"}, {at("scripts/users.sh"), "/root/deploy/users.sh"},
+		},
 			[]oldconfig.File{{at("files/init.el"), "/root/.emacs.d/init.el"}}},
 		{"app", []oldconfig.File{{at("other/run.sh"), "/opt/deploy/run.sh"}}, nil},
 		{"raw", []oldconfig.File{{at("a/x.sh"), "/root/x.sh"}}, []oldconfig.File{{"/abs/y", "/etc/y"}}},
@@ -90,7 +94,8 @@ lines""", 'c': 'tab\there \x41 \u00e9',
 	}
 }
 
-// TestNotRead names what is more than literals, and repeats no string of it, as that may be a secret.
+// TestNotRead names what is more than literals, and repeats no string of it, as that may be a
+// secret.
 func TestNotRead(t *testing.T) {
 	c, _ := read(t, `
 X = 1
@@ -142,7 +147,10 @@ func TestReadLayers(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(second, "pubkeys"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"pubkeys/me": "ssh-rsa B", "__init__.py": "def init(config):\n\tconfig.DEFAULT_NAME_PREFIX = 'b-'\r\n\tconfig.add_bundle('x')\n\tconfig.add_bundle('x', ['a'])"} {
+	for name, text := range map[string]string{
+		"pubkeys/me":  "ssh-rsa B",
+		"__init__.py": "def init(config):\n\tconfig.DEFAULT_NAME_PREFIX = 'b-'\r\n\tconfig.add_bundle('x')\n\tconfig.add_bundle('x', ['a'])",
+	} {
 		if err := os.WriteFile(filepath.Join(second, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +158,8 @@ func TestReadLayers(t *testing.T) {
 	if err := c.Read(second); err != nil {
 		t.Fatal(err)
 	}
-	if c.Settings["DEFAULT_NAME_PREFIX"] != "b-" || len(c.Keys) != 1 || len(c.Bundles) != 1 || len(c.Bundles[0].Scripts) != 1 || len(c.Unread) != 1 {
+	if c.Settings["DEFAULT_NAME_PREFIX"] != "b-" || len(c.Keys) != 1 || len(c.Bundles) != 1 ||
+		len(c.Bundles[0].Scripts) != 1 || len(c.Unread) != 1 {
 		t.Errorf("%+v", c)
 	}
 	if err := c.Read(filepath.Join(first, "none")); err == nil {

@@ -19,8 +19,9 @@ import (
 // KeysBundle is the bundle that has the public keys which every node got.
 const KeysBundle = "pubkeys"
 
-// Write makes a configuration directory of hostler's: hostler.conf, bundles/NAME, and secrets in files that only their user may read, with references to them. It
-// returns the files' names. What is there already is not written over: an error, and nothing is written.
+// Write makes a configuration directory of hostler's: hostler.conf, bundles/NAME, and secrets in
+// files that only their user may read, with references to them. It returns the files' names. What
+// is there already is not written over: an error, and nothing is written.
 func (c *Config) Write(dir string) ([]string, error) {
 	conv := c.Convert()
 	w := &writing{dir: dir}
@@ -32,7 +33,10 @@ func (c *Config) Write(dir string) ([]string, error) {
 	}
 	for _, f := range w.files {
 		if _, err := os.Lstat(filepath.Join(dir, f.name)); err == nil {
-			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("%s is there already", filepath.Join(dir, f.name)), Hint: "choose another directory"}
+			return nil, &compute.Error{
+				Kind: compute.ErrConflict, Err: fmt.Errorf("%s is there already", filepath.Join(dir, f.name)),
+				Hint: "choose another directory",
+			}
 		}
 	}
 	var out []string
@@ -143,7 +147,8 @@ func unused(name string, used map[string]bool) string {
 	return out
 }
 
-// conf is the text of hostler.conf. Values that a reader could take for something else go into files of their own.
+// conf is the text of hostler.conf. Values that a reader could take for something else go into
+// files of their own.
 func (w *writing) conf(conv *Converted) string {
 	var b strings.Builder
 	b.WriteString("# made of an old configuration by hostler compat import\n")
@@ -191,5 +196,6 @@ func (w *writing) secret(name, value string) string {
 // plain reports whether a value reads as itself in INI, and is no secret by the look of it.
 func plain(s string) bool {
 	kind, _, ok := strings.Cut(s, ":")
-	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsAny(s, "\n\r\"'`;#\\") && !(ok && slices.Contains([]string{"env", "file", "command", "keyring"}, kind))
+	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsAny(s, "\n\r\"'`;#\\") &&
+		!(ok && slices.Contains([]string{"env", "file", "command", "keyring"}, kind))
 }

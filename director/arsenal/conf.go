@@ -35,7 +35,8 @@ type Conf struct {
 	DefaultWeight int
 	Share         float64
 
-	// Services are the options of client_wrapper, nova, ironic and glance as they stand there, with what goes without saying. They have secrets.
+	// Services are the options of client_wrapper, nova, ironic and glance as they stand there, with
+	// what goes without saying. They have secrets.
 	Services map[string]map[string]string
 
 	Warnings []string // what stands there and has no effect, with its line
@@ -45,17 +46,22 @@ type Conf struct {
 
 // options are all that there are, with what goes without saying: those of section and key.
 var options = map[string]map[string]string{
-	"director": {"scout": "", "poll_spacing": "120", "directive_spacing": "120", "dry_run": "false", "cache_directive_rate_limit": "0", "cache_directive_limiting_period": "300",
+	"director": {"scout": "", "poll_spacing": "120", "directive_spacing": "120", "dry_run": "false",
+		"cache_directive_rate_limit": "0", "cache_directive_limiting_period": "300",
 		"eject_directive_rate_limit": "0", "eject_directive_limiting_period": "300", "log_statistics": "true"},
 	"strategy":                     {"module_class": proportional, "image_weights_filename": "", "default_image_weight": "1"},
 	"simple_proportional_strategy": {"percentage_to_cache": "0.125"},
-	"client_wrapper": {"os_username": "", "os_password": "", "os_auth_token": "", "os_api_url": "", "os_tenant_name": "", "os_tenant_id": "", "region_name": "", "service_name": "",
+	"client_wrapper": {"os_username": "", "os_password": "", "os_auth_token": "", "os_api_url": "", "os_tenant_name": "",
+		"os_tenant_id": "", "region_name": "", "service_name": "",
 		"auth_system": "keystone", "call_max_retries": "60", "call_retry_interval": "2"},
-	"nova": {"admin_username": "", "admin_password": "", "admin_url": "", "admin_tenant_name": "", "region_name": "", "service_name": "", "auth_plugin": "", "auth_plugin_obj": "",
+	"nova": {"admin_username": "", "admin_password": "", "admin_url": "", "admin_tenant_name": "", "region_name": "",
+		"service_name": "", "auth_plugin": "", "auth_plugin_obj": "",
 		"client_log_level": "", "api_version": "2", "auth_system": "keystone", "api_max_retries": "60", "api_retry_interval": "2"},
-	"ironic": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_url": "", "admin_tenant_name": "", "api_endpoint": "", "client_log_level": "", "api_version": "1",
+	"ironic": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_url": "",
+		"admin_tenant_name": "", "api_endpoint": "", "client_log_level": "", "api_version": "1",
 		"api_max_retries": "60", "api_retry_interval": "2"},
-	"glance": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_tenant_name": "", "admin_tenant_id": "", "api_endpoint": "", "auth_endpoint": "", "region_name": "",
+	"glance": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_tenant_name": "",
+		"admin_tenant_id": "", "api_endpoint": "", "auth_endpoint": "", "region_name": "",
 		"client_log_level": "", "api_version": "2"},
 }
 
@@ -78,7 +84,8 @@ func Read(file string) (*Conf, error) {
 	}
 	c.File = file
 	if c.WeightsFile != "" && !filepath.IsAbs(c.WeightsFile) {
-		if c.WeightsFile, err = filepath.Abs(c.WeightsFile); err != nil { // as Arsenal took it: from where it is started
+		// as Arsenal took it: from where it is started
+		if c.WeightsFile, err = filepath.Abs(c.WeightsFile); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +111,8 @@ func Parse(data []byte) (*Conf, error) {
 		_, known := section[key]
 		switch {
 		case known:
-			values[s.section+"."+key], c.given[s.section+"."+key] = s.value, s.line // the last one counts
+			// the last one counts
+			values[s.section+"."+key], c.given[s.section+"."+key] = s.value, s.line
 		case s.section == "DEFAULT": // oslo.config's own: logging, and what others refer to
 			values["DEFAULT."+key], c.given["DEFAULT."+key] = s.value, s.line
 		case section == nil:
@@ -178,7 +186,8 @@ type reader struct {
 	errs   []error
 }
 
-// fail says what is wrong with an option, whose value is not told: it might be a secret at the wrong place.
+// fail says what is wrong with an option, whose value is not told: it might be a secret at the
+// wrong place.
 func (r *reader) fail(option, what string) {
 	section, key, _ := strings.Cut(option, ".")
 	at := ""
@@ -221,7 +230,8 @@ func (r *reader) flag(option string) bool {
 	return false
 }
 
-// Service is an option of a service (nova, ironic or glance) by its own name, else that of client_wrapper that stands in for it; "": none is given.
+// Service is an option of a service (nova, ironic or glance) by its own name, else that of
+// client_wrapper that stands in for it; "": none is given.
 func (c *Conf) Service(service, key string) string {
 	v, _ := c.service(service, key)
 	return v
@@ -245,11 +255,14 @@ func (c *Conf) origin(option string) string {
 }
 
 // insteads are the options of client_wrapper that count where a service has none of its own.
-var insteads = map[string]string{"admin_username": "os_username", "admin_password": "os_password", "admin_auth_token": "os_auth_token", "admin_url": "os_api_url", "auth_endpoint": "os_api_url",
-	"admin_tenant_name": "os_tenant_name", "admin_tenant_id": "os_tenant_id", "region_name": "region_name", "service_name": "service_name", "auth_system": "auth_system",
+var insteads = map[string]string{"admin_username": "os_username", "admin_password": "os_password",
+	"admin_auth_token": "os_auth_token", "admin_url": "os_api_url", "auth_endpoint": "os_api_url",
+	"admin_tenant_name": "os_tenant_name", "admin_tenant_id": "os_tenant_id", "region_name": "region_name",
+	"service_name": "service_name", "auth_system": "auth_system",
 	"api_max_retries": "call_max_retries", "api_retry_interval": "call_retry_interval"}
 
-// Preset is the name of the rules that stand for a scout of Arsenal's: devstack, onmetal-v1 or onmetal-v2; "": nobody knows that scout.
+// Preset is the name of the rules that stand for a scout of Arsenal's: devstack, onmetal-v1 or
+// onmetal-v2; "": nobody knows that scout.
 func (c *Conf) Preset() string {
 	class := strings.ToLower(c.Scout)
 	switch {

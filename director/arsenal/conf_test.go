@@ -54,20 +54,25 @@ func TestWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.PollSpacing != time.Minute || c.DirectiveSpacing != 90*time.Second || !c.DryRun || c.CacheLimit != 5 || c.CachePeriod != 10*time.Minute || c.EjectLimit != 2 ||
+	if c.PollSpacing != time.Minute || c.DirectiveSpacing != 90*time.Second || !c.DryRun || c.CacheLimit != 5 ||
+		c.CachePeriod != 10*time.Minute || c.EjectLimit != 2 ||
 		c.EjectPeriod != 30*time.Second || c.LogStatistics || c.WeightsFile != "/etc/arsenal/weights.json" || c.DefaultWeight != 3 || c.Share != 0.3 || len(c.Warnings) != 0 ||
 		!c.Proportional() || c.Preset() != "onmetal-v2" {
 		t.Errorf("%+v", c)
 	}
-	for _, s := range [][3]string{{"nova", "admin_username", "director"}, {"ironic", "admin_username", "ironic"}, {"nova", "region_name", "two"}, {"glance", "region_name", "one"},
-		{"ironic", "admin_password", "se$cret"}, {"glance", "api_endpoint", ""}, {"nova", "api_max_retries", "60"}, {"client_wrapper", "call_max_retries", "7"}} {
+	for _, s := range [][3]string{{"nova", "admin_username", "director"}, {"ironic", "admin_username", "ironic"},
+		{"nova", "region_name", "two"}, {"glance", "region_name", "one"},
+		{"ironic", "admin_password", "se$cret"}, {"glance", "api_endpoint", ""}, {"nova", "api_max_retries", "60"},
+		{"client_wrapper", "call_max_retries", "7"}} {
 		if got := c.Service(s[0], s[1]); got != s[2] {
 			t.Errorf("%s %s: %q and not %q", s[0], s[1], got, s[2])
 		}
 	}
 	ours := c.Hostler()
-	for _, want := range []string{"\npoll-spacing = 1m\n", "\ndirective-spacing = 1m30s\n", "\ncache-directive-limiting-period = 10m\n", "\neject-directive-rate-limit = 2\n", "\ndry-run = yes\n",
-		"\npercentage-to-cache = 0.3\n", "\nimage-weights-filename = /etc/arsenal/weights.json\n", "\npreset = onmetal-v2\n", "\n#   OS_USERNAME=ironic\n", "https://identity.example:5000/v3"} {
+	for _, want := range []string{"\npoll-spacing = 1m\n", "\ndirective-spacing = 1m30s\n",
+		"\ncache-directive-limiting-period = 10m\n", "\neject-directive-rate-limit = 2\n", "\ndry-run = yes\n",
+		"\npercentage-to-cache = 0.3\n", "\nimage-weights-filename = /etc/arsenal/weights.json\n",
+		"\npreset = onmetal-v2\n", "\n#   OS_USERNAME=ironic\n", "https://identity.example:5000/v3"} {
 		if !strings.Contains(ours, want) {
 			t.Errorf("no %q in\n%s", want, ours)
 		}
@@ -85,7 +90,8 @@ func TestUsual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.PollSpacing != 2*time.Minute || c.DirectiveSpacing != 2*time.Minute || c.DryRun || c.CacheLimit != 0 || c.CachePeriod != 5*time.Minute || c.EjectLimit != 0 ||
+	if c.PollSpacing != 2*time.Minute || c.DirectiveSpacing != 2*time.Minute || c.DryRun || c.CacheLimit != 0 ||
+		c.CachePeriod != 5*time.Minute || c.EjectLimit != 0 ||
 		c.EjectPeriod != 5*time.Minute || !c.LogStatistics || c.WeightsFile != "" || c.DefaultWeight != 1 || c.Share != 0.125 || c.Preset() != "devstack" ||
 		c.Service("nova", "auth_system") != "keystone" || c.Service("ironic", "api_max_retries") != "60" {
 		t.Errorf("%+v", c)
@@ -95,7 +101,10 @@ func TestUsual(t *testing.T) {
 func TestWrong(t *testing.T) {
 	for _, c := range []struct{ text, says string }{
 		{"", "scout in [director] is required"},
-		{"[director]\nscout = x\n[simple_proportional_strategy]\npercentage_to_cache = 1.5\n", `line 4: percentage_to_cache in [simple_proportional_strategy] "1.5": not a share`},
+		{
+			"[director]\nscout = x\n[simple_proportional_strategy]\npercentage_to_cache = 1.5\n",
+			`line 4: percentage_to_cache in [simple_proportional_strategy] "1.5": not a share`,
+		},
 		{"[simple_proportional_strategy]\npercentage_to_cache = nan\n[director]\nscout=x", "not a share"},
 		{"[director]\nscout = x\npoll_spacing = 0\n", `line 3: poll_spacing in [director] "0": not a whole number from 1 on`},
 		{"[director]\nscout = x\ncache_directive_rate_limit = -1\n", "not a whole number from 0 on"},
@@ -120,11 +129,14 @@ func TestWrong(t *testing.T) {
 
 // TestUnknown keeps Arsenal's own ease: what it does not know is a warning.
 func TestUnknown(t *testing.T) {
-	c, err := arsenal.Parse([]byte("[director]\nscout = x.Y\nscout =\n  z.\n  Z\npoll_spaceing = 5\n[directr]\na = b\n[nova]\nadmin_password = a$b\n"))
+	c, err := arsenal.Parse(
+		[]byte("[director]\nscout = x.Y\nscout =\n  z.\n  Z\npoll_spaceing = 5\n[directr]\na = b\n[nova]\nadmin_password = a$b\n"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"line 6: poll_spaceing in [director] is not Arsenal's; did you mean poll_spacing?", "line 8: section [directr] is not Arsenal's; did you mean director?",
+	want := []string{"line 6: poll_spaceing in [director] is not Arsenal's; did you mean poll_spacing?",
+		"line 8: section [directr] is not Arsenal's; did you mean director?",
 		"line 10: admin_password in [nova] has a $ that refers to nothing; $$ stands for one"}
 	if strings.Join(c.Warnings, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", c.Warnings)

@@ -12,7 +12,10 @@ import (
 var full = []struct{ section, options string }{
 	{"director", "scout=arsenal.director.onmetal_scout.OnMetalV1Scout poll_spacing=61 directive_spacing=62 dry_run=true cache_directive_rate_limit=3 cache_directive_limiting_period=64 " +
 		"eject_directive_rate_limit=5 eject_directive_limiting_period=66 log_statistics=false"},
-	{"strategy", "module_class=arsenal.strategy.simple_proportional_strategy.SimpleProportionalStrategy image_weights_filename=/etc/weights.json default_image_weight=7"},
+	{
+		"strategy",
+		"module_class=arsenal.strategy.simple_proportional_strategy.SimpleProportionalStrategy image_weights_filename=/etc/weights.json default_image_weight=7",
+	},
 	{"simple_proportional_strategy", "percentage_to_cache=0.75"},
 	{"client_wrapper", "os_username=user-w os_password=hidden-w os_auth_token=hidden-wt os_api_url=http://url-w/ os_tenant_name=tenant-w os_tenant_id=id-w region_name=region-w service_name=name-w " +
 		"auth_system=system-w call_max_retries=8 call_retry_interval=9"},
@@ -24,7 +27,8 @@ var full = []struct{ section, options string }{
 		"region_name=region-g client_log_level=18 api_version=19"},
 }
 
-// TestFull imports a file with all options: each is told with its line, as a key of ours or as a comment that says what became of it; what takes one's place where it is missing is not told.
+// TestFull imports a file with all options: each is told with its line, as a key of ours or as a
+// comment that says what became of it; what takes one's place where it is missing is not told.
 func TestFull(t *testing.T) {
 	var text strings.Builder
 	line := 0
@@ -51,9 +55,12 @@ func TestFull(t *testing.T) {
 			t.Errorf("%d times %q", n, w)
 		}
 	}
-	for _, w := range []string{"poll-spacing = 1m1s", "directive-spacing = 1m2s", "cache-directive-rate-limit = 3", "cache-directive-limiting-period = 1m4s", "eject-directive-rate-limit = 5",
-		"eject-directive-limiting-period = 1m6s", "log-statistics = no", "dry-run = yes", "percentage-to-cache = 0.75", "default-image-weight = 7", "image-weights-filename = /etc/weights.json",
-		"preset = onmetal-v1", "#   OS_USERNAME=user-i", "#   OS_AUTH_URL=http://url-i/", "#   OS_PROJECT_NAME=tenant-i", "#   OS_REGION_NAME=region-n", "#   OS_PROJECT_ID=id-g"} {
+	for _, w := range []string{"poll-spacing = 1m1s", "directive-spacing = 1m2s", "cache-directive-rate-limit = 3",
+		"cache-directive-limiting-period = 1m4s", "eject-directive-rate-limit = 5",
+		"eject-directive-limiting-period = 1m6s", "log-statistics = no", "dry-run = yes", "percentage-to-cache = 0.75",
+		"default-image-weight = 7", "image-weights-filename = /etc/weights.json",
+		"preset = onmetal-v1", "#   OS_USERNAME=user-i", "#   OS_AUTH_URL=http://url-i/", "#   OS_PROJECT_NAME=tenant-i",
+		"#   OS_REGION_NAME=region-n", "#   OS_PROJECT_ID=id-g"} {
 		if strings.Count(ours, "\n"+w+"\n") != 1 {
 			t.Errorf("no %q", w)
 		}
@@ -93,14 +100,18 @@ admin_tenant_name = x$admin_username
 	if c.DirectiveSpacing != c.PollSpacing || c.CacheLimit != 45 || c.WeightsFile != "/etc/arsenal/weights.json" || c.Share != 0.5 {
 		t.Errorf("%+v", c)
 	}
-	for _, s := range [][3]string{{"client_wrapper", "os_password", "one$two$three"}, {"ironic", "admin_password", "one$two$three"}, {"client_wrapper", "os_username", "$ironic.admin_password"},
-		{"client_wrapper", "os_tenant_name", "$nowhere-5$"}, {"client_wrapper", "os_api_url", "/etc/arsenal.old//etc/arsenal.new"}, {"ironic", "admin_username", "x$admin_username"}} {
+	for _, s := range [][3]string{{"client_wrapper", "os_password", "one$two$three"},
+		{"ironic", "admin_password", "one$two$three"}, {"client_wrapper", "os_username", "$ironic.admin_password"},
+		{"client_wrapper", "os_tenant_name", "$nowhere-5$"},
+		{"client_wrapper", "os_api_url", "/etc/arsenal.old//etc/arsenal.new"},
+		{"ironic", "admin_username", "x$admin_username"}} {
 		if got := c.Service(s[0], s[1]); got != s[2] {
 			t.Errorf("%s in %s: %q and not %q", s[1], s[0], got, s[2])
 		}
 	}
 	all := strings.Join(c.Warnings, "\n")
-	for _, w := range []string{"line 15: os_username in [client_wrapper] refers to ironic.admin_password, which is a secret", "line 16: os_tenant_name in [client_wrapper] refers to nowhere, which is not there",
+	for _, w := range []string{"line 15: os_username in [client_wrapper] refers to ironic.admin_password, which is a secret",
+		"line 16: os_tenant_name in [client_wrapper] refers to nowhere, which is not there",
 		"os_tenant_name in [client_wrapper] has a $ that refers to nothing", "refers to admin_username, which refers back to it"} {
 		if !strings.Contains(all, w) {
 			t.Errorf("no %q in\n%s", w, all)
@@ -115,7 +126,8 @@ admin_tenant_name = x$admin_username
 	for n := range 50 {
 		fmt.Fprintf(&text, "a%d = $a%d$a%d\n", n+1, n, n)
 	}
-	if c, err = arsenal.Parse([]byte(text.String() + "[director]\nscout = $a50\n")); err != nil || len(c.Scout) > 1<<20 || !strings.Contains(strings.Join(c.Warnings, "\n"), "too many references") {
+	if c, err = arsenal.Parse([]byte(text.String() + "[director]\nscout = $a50\n")); err != nil ||
+		len(c.Scout) > 1<<20 || !strings.Contains(strings.Join(c.Warnings, "\n"), "too many references") {
 		t.Errorf("%v, %d bytes, %d warnings", err, len(c.Scout), len(c.Warnings))
 	}
 }

@@ -13,8 +13,9 @@ type setting struct {
 	line                int
 }
 
-// parse reads oslo.config's form of INI: a comment is a line of its own; a line that begins with a space goes on with the value before it; = or : is between key and value; quotes around a value are
-// taken away, $$ is $. What is not of the form is an error that names the line.
+// parse reads oslo.config's form of INI: a comment is a line of its own; a line that begins with a
+// space goes on with the value before it; = or : is between key and value; quotes around a value
+// are taken away, $$ is $. What is not of the form is an error that names the line.
 func parse(data []byte) (all []setting, err error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	section, open := "DEFAULT", false // whether a value may go on

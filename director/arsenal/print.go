@@ -9,25 +9,32 @@ import (
 	"time"
 )
 
-// credentials are the variables by which OpenStack's own client is told who it is, and the options that said so.
+// credentials are the variables by which OpenStack's own client is told who it is, and the options
+// that said so.
 var credentials = []struct{ name, service, key string }{
 	{"OS_AUTH_URL", "ironic", "admin_url"}, {"OS_AUTH_URL", "nova", "admin_url"}, {"OS_AUTH_URL", "glance", "auth_endpoint"},
 	{"OS_USERNAME", "ironic", "admin_username"}, {"OS_USERNAME", "nova", "admin_username"}, {"OS_USERNAME", "glance", "admin_username"},
 	{"OS_PASSWORD", "ironic", "admin_password"}, {"OS_PASSWORD", "nova", "admin_password"}, {"OS_PASSWORD", "glance", "admin_password"},
 	{"OS_TOKEN", "ironic", "admin_auth_token"}, {"OS_TOKEN", "glance", "admin_auth_token"},
-	{"OS_PROJECT_NAME", "ironic", "admin_tenant_name"}, {"OS_PROJECT_NAME", "nova", "admin_tenant_name"}, {"OS_PROJECT_NAME", "glance", "admin_tenant_name"},
+	{"OS_PROJECT_NAME", "ironic", "admin_tenant_name"}, {"OS_PROJECT_NAME", "nova", "admin_tenant_name"},
+	{"OS_PROJECT_NAME", "glance", "admin_tenant_name"},
 	{"OS_PROJECT_ID", "glance", "admin_tenant_id"}, {"OS_REGION_NAME", "nova", "region_name"}, {"OS_REGION_NAME", "glance", "region_name"},
 }
 
 // without are the options of services that hostler has no equivalent of, and why it needs none.
 var without = map[string]string{
-	"api_version": "the newest that both sides know is spoken", "api_endpoint": "endpoints are those of the catalog", "service_name": "endpoints are those of the catalog",
-	"auth_system": "it logs in at Keystone, version 3", "auth_plugin": "it logs in at Keystone, version 3", "auth_plugin_obj": "it logs in at Keystone, version 3",
-	"client_log_level": "see --log-level", "api_max_retries": "how often something is tried again is hostler's to know", "api_retry_interval": "how often something is tried again is hostler's to know",
-	"call_max_retries": "how often something is tried again is hostler's to know", "call_retry_interval": "how often something is tried again is hostler's to know",
+	"api_version": "the newest that both sides know is spoken", "api_endpoint": "endpoints are those of the catalog",
+	"service_name": "endpoints are those of the catalog",
+	"auth_system":  "it logs in at Keystone, version 3", "auth_plugin": "it logs in at Keystone, version 3",
+	"auth_plugin_obj":  "it logs in at Keystone, version 3",
+	"client_log_level": "see --log-level", "api_max_retries": "how often something is tried again is hostler's to know",
+	"api_retry_interval":  "how often something is tried again is hostler's to know",
+	"call_max_retries":    "how often something is tried again is hostler's to know",
+	"call_retry_interval": "how often something is tried again is hostler's to know",
 }
 
-// Hostler writes the same as parts of a hostler.conf: above each key the option that it is from, and what has no equivalent in comments. There is no secret in it: what were passwords are OS_
+// Hostler writes the same as parts of a hostler.conf: above each key the option that it is from,
+// and what has no equivalent in comments. There is no secret in it: what were passwords are OS_
 // variables now.
 func (c *Conf) Hostler() string {
 	var b strings.Builder
@@ -55,7 +62,10 @@ func (c *Conf) Hostler() string {
 	set("log-statistics", yes(c.LogStatistics), "director.log_statistics")
 	set("dry-run", yes(c.DryRun), "director.dry_run")
 	if !c.Proportional() {
-		line("# %s: Arsenal's strategy was %s: write it as an executable hostler-strategy-NAME, and say strategy = NAME", c.origin("strategy.module_class"), oneLine(c.Strategy))
+		line(
+			"# %s: Arsenal's strategy was %s: write it as an executable hostler-strategy-NAME, and say strategy = NAME",
+			c.origin("strategy.module_class"), oneLine(c.Strategy),
+		)
 	} else {
 		line("# %s: the strategy is proportional, unless something else is said", c.origin("strategy.module_class"))
 	}
@@ -87,7 +97,8 @@ func (c *Conf) Hostler() string {
 	return b.String()
 }
 
-// credentials writes the variables, each from the first option that says it; of those that say something else only where.
+// credentials writes the variables, each from the first option that says it; of those that say
+// something else only where.
 func (c *Conf) credentials(line func(format string, v ...any)) {
 	said, told := map[string]string{}, map[string]bool{}
 	for _, v := range credentials {

@@ -15,7 +15,8 @@ func secret(option string) bool {
 	return slices.Contains(secrets, key)
 }
 
-// reference is oslo.config's: $key of the same section, else of DEFAULT, $section.key, both in braces too; $$ stands for a $, and so does \$.
+// reference is oslo.config's: $key of the same section, else of DEFAULT, $section.key, both in
+// braces too; $$ stands for a $, and so does \$.
 var reference = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][A-Za-z0-9_.]*\}|\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\$`)
 })
@@ -46,7 +47,8 @@ func (r *referrer) value(option string, way ...string) string {
 			r.warn(option, what)
 		}
 		to, rest := r.find(section, name), ""
-		if to == "" && ref[len(ref)-1] != '}' { // $name.txt: what is behind the point is not of the name
+		// $name.txt: what is behind the point is not of the name
+		if to == "" && ref[len(ref)-1] != '}' {
 			if first, after, ok := strings.Cut(name, "."); ok {
 				to, rest = r.find(section, first), "."+after
 			}

@@ -11,8 +11,9 @@ import (
 
 // What an alarm is about: that a person is to look.
 const (
-	AlarmStopped    = "stopped"    // the loop cannot be begun by what the configuration says
-	AlarmSuspended  = "suspended"  // nothing is done, as what was seen is not to be believed, or could not be read
+	AlarmStopped = "stopped" // the loop cannot be begun by what the configuration says
+	// nothing is done, as what was seen is not to be believed, or could not be read
+	AlarmSuspended  = "suspended"
 	AlarmHeld       = "held"       // ejections wait for a person's leave
 	AlarmQuarantine = "quarantine" // a node is left alone for good
 )
@@ -24,7 +25,8 @@ type Alarm struct {
 	Since time.Time `json:"since"`
 }
 
-// Alarms are those that stand on a store, by what they are about. Nodes in quarantine are not among them: Flights has these.
+// Alarms are those that stand on a store, by what they are about. Nodes in quarantine are not among
+// them: Flights has these.
 func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
 	err = book{store}.view(ctx, func(tx compute.NotesTx) error {
 		stand, err := standing(tx)
@@ -36,7 +38,8 @@ func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
 	return out, err
 }
 
-// Raise notes that an alarm stands, or with an empty text that it is over. The journal has it when it begins and when it ends, once for all processes on the store together.
+// Raise notes that an alarm stands, or with an empty text that it is over. The journal has it when
+// it begins and when it ends, once for all processes on the store together.
 func Raise(ctx context.Context, store Store, what, text string) error {
 	return book{store}.raise(ctx, time.Now().UTC(), map[string]string{what: text})
 }
@@ -96,7 +99,8 @@ func (b book) raise(ctx context.Context, now time.Time, texts map[string]string)
 	})
 }
 
-// alarms notes what a round came to. What is held back is not known in a round that is suspended. A dry run raises none.
+// alarms notes what a round came to. What is held back is not known in a round that is suspended. A
+// dry run raises none.
 func (l *Loop) alarms(ctx context.Context, r *Report) {
 	if r.DryRun || ctx.Err() != nil {
 		return

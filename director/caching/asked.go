@@ -10,22 +10,27 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// eventsAtOnce is how much of the journal is read at a time, and at first: what came before is not known.
+// eventsAtOnce is how much of the journal is read at a time, and at first: what came before is not
+// known.
 const eventsAtOnce = 20_000
 
-// asked is what is kept of what was asked for: a forecast, and the event of the journal up to which it knows.
+// asked is what is kept of what was asked for: a forecast, and the event of the journal up to which
+// it knows.
 type asked struct {
-	After    int64             `json:"after"`
-	Forecast Forecast          `json:"forecast"`
-	Sources  map[string]string `json:"sources,omitempty"` // the flavor of the node that a source gave out last
+	After    int64    `json:"after"`
+	Forecast Forecast `json:"forecast"`
+	// the flavor of the node that a source gave out last
+	Sources map[string]string `json:"sources,omitempty"`
 }
 
 // mostUnserved is how many requests a request counts for that got nothing, at most.
 const mostUnserved = 100
 
-// demand is what is asked for, as the journal tells of the instances that were made of the fleet's nodes: each of them was a request for an image, whether it stood ready there (a hit) or not (a
-// miss). Who got no node at all asked too: for the flavor that his source gave out last, or the only one. Who asks again and again between two rounds counts once. Each event counts once, for all
-// processes on the store together. A dry run keeps nothing of it.
+// demand is what is asked for, as the journal tells of the instances that were made of the fleet's
+// nodes: each of them was a request for an image, whether it stood ready there (a hit) or not (a
+// miss). Who got no node at all asked too: for the flavor that his source gave out last, or the
+// only one. Who asks again and again between two rounds counts once. Each event counts once, for
+// all processes on the store together. A dry run keeps nothing of it.
 func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
 	lead := cmp.Or(r.opt.Lead, usualLead)
 	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
@@ -59,7 +64,8 @@ func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float6
 				}
 				continue
 			}
-			if flavor, image := flavors[e.Data[compute.FactNode]], e.Data[compute.FactImage]; e.Kind == "made" && flavor != "" && image != "" {
+			if flavor, image := flavors[e.Data[compute.FactNode]], e.Data[compute.FactImage]; e.Kind == "made" &&
+				flavor != "" && image != "" {
 				a.Forecast.Add(e.Time, flavor, image)
 				if e.Source != "" && a.Sources[e.Source] != flavor {
 					if a.Sources == nil {
@@ -105,7 +111,8 @@ func (r *rounding) imageName(said string) string {
 	return said
 }
 
-// flavorsByNode has the flavors of the nodes that events name, by their names and ids. Those of nodes that are not of the fleet are not in it.
+// flavorsByNode has the flavors of the nodes that events name, by their names and ids. Those of
+// nodes that are not of the fleet are not in it.
 func (r *rounding) flavorsByNode(events []*compute.Event) map[string]string {
 	if !slices.ContainsFunc(events, func(e *compute.Event) bool { return e.Data[compute.FactNode] != "" }) {
 		return nil

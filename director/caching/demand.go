@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// Forecast is what is known of how often images are asked for, by flavor and the image's name: a mean that forgets old requests, and the same for each hour of the day. It is plain data that may be
-// kept as JSON. The zero value knows nothing. It is not safe for use by several goroutines at once.
+// Forecast is what is known of how often images are asked for, by flavor and the image's name: a
+// mean that forgets old requests, and the same for each hour of the day. It is plain data that may
+// be kept as JSON. The zero value knows nothing. It is not safe for use by several goroutines at
+// once.
 type Forecast struct {
 	Hour  int64                           `json:"hour"` // the one that is counted now, since 1970
 	Asked map[string]map[string]*Requests `json:"asked"`
@@ -14,12 +16,13 @@ type Forecast struct {
 
 // Requests are those for an image on a flavor.
 type Requests struct {
-	Count  int         `json:"count"`           // in the hour that is counted now
-	Mean   float64     `json:"mean"`            // requests in an hour, of late
-	Day    [24]float64 `json:"day"`             // in the hours of the day, in UTC
-	Known  uint32      `json:"known"`           // which of these were seen at least once, a bit each
-	Hours  int         `json:"hours"`           // so many were counted, up to a day
-	Latest int64       `json:"latest,omitzero"` // the hour of the last request
+	Count int         `json:"count"` // in the hour that is counted now
+	Mean  float64     `json:"mean"`  // requests in an hour, of late
+	Day   [24]float64 `json:"day"`   // in the hours of the day, in UTC
+	// which of these were seen at least once, a bit each
+	Known  uint32 `json:"known"`
+	Hours  int    `json:"hours"`           // so many were counted, up to a day
+	Latest int64  `json:"latest,omitzero"` // the hour of the last request
 }
 
 const (
@@ -31,7 +34,8 @@ const (
 
 func hourOf(t time.Time) int64 { return int64(math.Floor(float64(t.Unix()) / 3600)) }
 
-// Add counts a request at a time. One of an hour that is over already, as the clock went back, counts in that which is counted now.
+// Add counts a request at a time. One of an hour that is over already, as the clock went back,
+// counts in that which is counted now.
 func (f *Forecast) Add(at time.Time, flavor, image string) {
 	f.roll(hourOf(at))
 	if f.Asked == nil {
@@ -51,7 +55,8 @@ func (f *Forecast) Add(at time.Time, flavor, image string) {
 
 // roll ends the hours before now.
 func (f *Forecast) roll(now int64) {
-	if f.Hour == 0 || now-f.Hour > forgotten { // the first, or nothing was seen for so long that it says nothing
+	// the first, or nothing was seen for so long that it says nothing
+	if f.Hour == 0 || now-f.Hour > forgotten {
 		f.Hour = now
 		clear(f.Asked)
 		return
@@ -75,7 +80,8 @@ func (f *Forecast) roll(now int64) {
 func (r *Requests) end(hour int64) {
 	n := float64(r.Count)
 	r.Count = 0
-	// The first hours count alike, or what came first would weigh as much as all that was before it.
+	// The first hours count alike, or what came first would weigh as much as all that was before
+	// it.
 	r.Hours = min(r.Hours+1, 24)
 	r.Mean += max(lateWeight, 1/float64(r.Hours)) * (n - r.Mean)
 	h := hourOfDay(hour)
@@ -89,8 +95,10 @@ func (r *Requests) end(hour int64) {
 
 func hourOfDay(hour int64) int { return int((hour%24 + 24) % 24) }
 
-// Demand is what will be asked for in an hour (metal.Fleet.Demand) around a time and the time lead after it: the largest of the mean of late, what came in this hour up to now, and what came at these
-// hours on earlier days. So what is wanted each morning is there in the morning, and what is wanted all of a sudden is there soon. What is hardly ever asked for is left out.
+// Demand is what will be asked for in an hour (metal.Fleet.Demand) around a time and the time lead
+// after it: the largest of the mean of late, what came in this hour up to now, and what came at
+// these hours on earlier days. So what is wanted each morning is there in the morning, and what is
+// wanted all of a sudden is there soon. What is hardly ever asked for is left out.
 func (f *Forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
 	f.roll(hourOf(now))
 	out := map[string]map[string]float64{}

@@ -19,18 +19,20 @@ type decider interface {
 
 // Explanation is what a loop knows of a node, and would do with it now.
 type Explanation struct {
-	Node       string     `json:"node"`
-	Name       string     `json:"name,omitempty"`
-	Flavor     string     `json:"flavor,omitempty"`
-	Seen       string     `json:"seen"`                // what the scout says of it, for people
-	Remembered string     `json:"remembered"`          // what was done with it before, for people; "" is nothing
+	Node   string `json:"node"`
+	Name   string `json:"name,omitempty"`
+	Flavor string `json:"flavor,omitempty"`
+	Seen   string `json:"seen"` // what the scout says of it, for people
+	// what was done with it before, for people; "" is nothing
+	Remembered string     `json:"remembered"`
 	Decided    string     `json:"decided"`             // what is decided of it, and why
 	Suspended  string     `json:"suspended,omitempty"` // why nothing would be done at all
 	Flight     *Flight    `json:"flight,omitempty"`
 	Directive  *Directive `json:"directive,omitempty"` // what would be done with it in a round
 }
 
-// Explain looks, decides, and says what is decided of nodes, by their ids or names, and why. It does nothing. ErrNotFound: there is no such node.
+// Explain looks, decides, and says what is decided of nodes, by their ids or names, and why. It
+// does nothing. ErrNotFound: there is no such node.
 func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, error) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -66,9 +68,15 @@ func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, err
 	for _, id := range names {
 		n := r.nodes[id]
 		if n == nil {
-			return nil, &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound, Err: fmt.Errorf("there is no such node among %d", len(r.nodes))}
+			return nil, &compute.Error{
+				ID: compute.ID(id), Kind: compute.ErrNotFound,
+				Err: fmt.Errorf("there is no such node among %d", len(r.nodes)),
+			}
 		}
-		e := Explanation{Node: id, Name: n.Name, Flavor: n.Flavor, Seen: describe(n), Decided: why(id), Suspended: suspended, Flight: r.state.flights[id]}
+		e := Explanation{
+			Node: id, Name: n.Name, Flavor: n.Flavor, Seen: describe(n), Decided: why(id), Suspended: suspended,
+			Flight: r.state.flights[id],
+		}
 		if f := e.Flight; f != nil {
 			e.Remembered = f.describe(now)
 		}

@@ -28,22 +28,25 @@ const (
 	quarantined = "quarantined" // it is not tried again until a person says so
 )
 
-// Flight is what is remembered of a node: a directive under way, from before its service is asked until what came of it was seen; or that the last ones failed. It has no secrets.
+// Flight is what is remembered of a node: a directive under way, from before its service is asked
+// until what came of it was seen; or that the last ones failed. It has no secrets.
 type Flight struct {
-	Node     string    `json:"node"`
-	Name     string    `json:"name,omitempty"`
-	Flavor   string    `json:"flavor,omitempty"`
-	State    string    `json:"state"` // under-way, failed, quarantined
-	Do       Verb      `json:"do"`
-	Image    string    `json:"image,omitempty"` // that is written, or wiped
-	Title    string    `json:"image_name,omitempty"`
-	Begun    time.Time `json:"begun"`
-	Answered time.Time `json:"answered,omitzero"` // when the service said that it has begun it, or was seen to have; zero: nobody knows
+	Node   string    `json:"node"`
+	Name   string    `json:"name,omitempty"`
+	Flavor string    `json:"flavor,omitempty"`
+	State  string    `json:"state"` // under-way, failed, quarantined
+	Do     Verb      `json:"do"`
+	Image  string    `json:"image,omitempty"` // that is written, or wiped
+	Title  string    `json:"image_name,omitempty"`
+	Begun  time.Time `json:"begun"`
+	// when the service said that it has begun it, or was seen to have; zero: nobody knows
+	Answered time.Time `json:"answered,omitzero"`
 	Failures int       `json:"failures,omitempty"`
 	Until    time.Time `json:"until,omitzero"` // after a failure: not again before
 	Error    string    `json:"error,omitempty"`
 	Mend     bool      `json:"mend,omitempty"` // it wipes what an image could not be written to
-	Was      string    `json:"was,omitempty"`  // the failure that the node showed before, for as long as nothing else was seen of it
+	// the failure that the node showed before, for as long as nothing else was seen of it
+	Was string `json:"was,omitempty"`
 
 	BMC       string `json:"bmc,omitempty"`
 	Rack      string `json:"rack,omitempty"`
@@ -69,10 +72,12 @@ const longestPause = time.Hour
 
 // patience is how long a directive may take, and what follows when it fails.
 type patience struct {
-	answer     time.Duration // for the service to begin it
-	whole      time.Duration // to have it done
-	pause      time.Duration // for which a node is left alone after a failure; each further one in a row doubles it, up to longestPause
-	quarantine int           // after so many in a row it is left alone for good; 0: never
+	answer time.Duration // for the service to begin it
+	whole  time.Duration // to have it done
+	// for which a node is left alone after a failure; each further one in a row doubles it, up to
+	// longestPause
+	pause      time.Duration
+	quarantine int // after so many in a row it is left alone for good; 0: never
 }
 
 // after is the pause after so many failures in a row.
@@ -112,15 +117,18 @@ func oneLine(s string) string {
 type fate int
 
 const (
-	goesOn  fate = iota
-	done         // what was wanted is so
-	foiled       // it failed
-	lost         // the node has become somebody else's: nobody's fault
-	refused      // its service says that the node is not to be had: it is left alone for a pause, and nothing is counted
-	retried      // it may be tried again: its pause is over
+	goesOn fate = iota
+	done        // what was wanted is so
+	foiled      // it failed
+	lost        // the node has become somebody else's: nobody's fault
+	// its service says that the node is not to be had: it is left alone for a pause, and nothing is
+	// counted
+	refused
+	retried // it may be tried again: its pause is over
 )
 
-// settle looks what became of a flight, by the node as it was seen just now; nil: there is no such node. It changes f where something did; changed says whether it is to be recorded.
+// settle looks what became of a flight, by the node as it was seen just now; nil: there is no such
+// node. It changes f where something did; changed says whether it is to be recorded.
 func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, changed bool) {
 	if now.Before(f.Begun) { // the clock was put back: what has passed nobody knows
 		f.Begun, changed = now, true
@@ -171,7 +179,9 @@ func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, ch
 	return foiled, true
 }
 
-// left is what is to be remembered of a flight. Of one that has ended that is failures before, which wiping the node has not mended, and which are not those of whoever has the node now. nil: nothing.
+// left is what is to be remembered of a flight. Of one that has ended that is failures before,
+// which wiping the node has not mended, and which are not those of whoever has the node now. nil:
+// nothing.
 func (f *Flight) left(what fate, now time.Time, p patience) *Flight {
 	rest := *f
 	switch {
@@ -216,12 +226,15 @@ func (f *Flight) begun(n *metal.Node) bool {
 	return n.Provisioned && !n.Used
 }
 
-// stuck reports whether a node shows that the image is still being written whose time and the pause after it are over: nobody would do anything about it, and it would count as cached for ever.
+// stuck reports whether a node shows that the image is still being written whose time and the pause
+// after it are over: nobody would do anything about it, and it would count as cached for ever.
 func (f *Flight) stuck(n *metal.Node, now time.Time, p patience) bool {
-	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && now.Sub(f.Begun) >= p.whole && !n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
+	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && now.Sub(f.Begun) >= p.whole &&
+		!n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
 }
 
-// overlay shows a node to the strategy as it will be: under way counts as there, what fails is not to be had.
+// overlay shows a node to the strategy as it will be: under way counts as there, what fails is not
+// to be had.
 func (f *Flight) overlay(n *metal.Node) {
 	switch {
 	case f.UnderWay() && f.Do == Cache:
@@ -237,7 +250,8 @@ func (f *Flight) overlay(n *metal.Node) {
 	}
 }
 
-// open reports whether an error of a commander leaves open if the service has begun what was asked for.
+// open reports whether an error of a commander leaves open if the service has begun what was asked
+// for.
 func open(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return true

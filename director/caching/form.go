@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Case is a fleet, and the settings by which it is to be decided: one object of the JSON form of docs/director-metal.md.
+// Case is a fleet, and the settings by which it is to be decided: one object of the JSON form of
+// docs/director-metal.md.
 type Case struct {
 	Strategy Proportional
 	Fleet    metal.Fleet
@@ -23,9 +24,11 @@ type Case struct {
 // usualShare is what Arsenal kept.
 const usualShare = 0.125
 
-// keysOfForm are the keys of the form. Those of noted say something to somebody else, and nothing to a strategy.
+// keysOfForm are the keys of the form. Those of noted say something to somebody else, and nothing
+// to a strategy.
 var (
-	keysOfForm = []string{"nodes", "images", "flavors", "percentage_to_cache", "weights", "default_image_weight", "image_choice", "node_choice", "goal", "minimum", "maximum", "min_ready", "max_stale",
+	keysOfForm = []string{"nodes", "images", "flavors", "percentage_to_cache", "weights", "default_image_weight",
+		"image_choice", "node_choice", "goal", "minimum", "maximum", "min_ready", "max_stale",
 		"rebalance", "hit_rate", "write_time", "demand", "retired", "time", "seed", "settings"}
 	noted = []string{"title", "expect", "cache_limit", "eject_limit", "rounds"}
 )

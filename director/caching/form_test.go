@@ -38,7 +38,8 @@ func TestForm(t *testing.T) {
 	if !reflect.DeepEqual(c, again) {
 		t.Errorf("%+v\nand then\n%+v", c, again)
 	}
-	if n := c.Fleet.Nodes[1]; n.Name != "two" || n.Writes != 3 || !n.Writing || !n.Wiping || n.Since.IsZero() || n.Why != "w" || n.Rack != "r" {
+	if n := c.Fleet.Nodes[1]; n.Name != "two" || n.Writes != 3 || !n.Writing || !n.Wiping || n.Since.IsZero() ||
+		n.Why != "w" || n.Rack != "r" {
 		t.Errorf("%+v", n)
 	}
 }
@@ -106,7 +107,11 @@ func FuzzParseCase(f *testing.F) {
 }
 
 func TestWeights(t *testing.T) {
-	w, err := caching.ParseWeights([]byte(`{"ubuntu": 3, "ubuntu-*": 5, "*": 1, "ubuntu-2?.*": 7, "io-*": {"ubuntu": 9, "*-old": 0}, "io-fast": {"ubuntu": 11}, "odd[name": 4}`))
+	w, err := caching.ParseWeights(
+		[]byte(
+			`{"ubuntu": 3, "ubuntu-*": 5, "*": 1, "ubuntu-2?.*": 7, "io-*": {"ubuntu": 9, "*-old": 0}, "io-fast": {"ubuntu": 11}, "odd[name": 4}`,
+		),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +119,8 @@ func TestWeights(t *testing.T) {
 	for _, c := range []struct {
 		flavor, image string
 		weight        int
-	}{{"mem", "ubuntu", 3}, {"mem", "ubuntu-x", 5}, {"mem", "ubuntu-24.04", 7}, {"mem", "coreos", 1}, {"mem", "a/b", 2}, {"io-1", "ubuntu", 9}, {"io-1", "ubuntu-old", 0}, {"io-1", "ubuntu-new", 5},
+	}{{"mem", "ubuntu", 3}, {"mem", "ubuntu-x", 5}, {"mem", "ubuntu-24.04", 7}, {"mem", "coreos", 1}, {"mem", "a/b", 2},
+		{"io-1", "ubuntu", 9}, {"io-1", "ubuntu-old", 0}, {"io-1", "ubuntu-new", 5},
 		{"io-fast", "ubuntu", 11}, {"io-fast", "x-old", 1}, {"mem", "odd[name", 4}} {
 		if got := w.Of(c.flavor, c.image); got != c.weight {
 			t.Errorf("%s on %s: %d and not %d", c.image, c.flavor, got, c.weight)

@@ -36,7 +36,8 @@ func AnswerOf(p metal.Plan) Answer {
 	return a
 }
 
-// Plan is an answer's, if it can be one for a fleet: nothing that is not there, not to be had or named twice.
+// Plan is an answer's, if it can be one for a fleet: nothing that is not there, not to be had or
+// named twice.
 func (a Answer) Plan(f *metal.Fleet) (metal.Plan, error) {
 	p := metal.Plan{Eject: a.Eject, Cache: make(map[string][]metal.Write, len(a.Cache))}
 	nodes := make(map[string]*metal.Node, len(f.Nodes))
@@ -122,7 +123,8 @@ func (c *Case) Form() ([]byte, error) {
 	for name, of := range p.Weights.Flavors {
 		weights[name] = of
 	}
-	form := map[string]any{"nodes": nodes, "images": images, "flavors": append([]string{}, f.Flavors...), "percentage_to_cache": p.Share, "weights": weights,
+	form := map[string]any{"nodes": nodes, "images": images, "flavors": append([]string{}, f.Flavors...),
+		"percentage_to_cache": p.Share, "weights": weights,
 		"default_image_weight": p.Weights.Default}
 	set := func(key string, v any, there bool) {
 		if there {

@@ -13,7 +13,8 @@ import (
 // maxWeight keeps all products within 64 bits, for a million nodes and a million images.
 const maxWeight = 1_000_000
 
-// ParseWeights reads a JSON object of weights by name of image; an object among them has those for flavors of that name. An error names what is wrong by name.
+// ParseWeights reads a JSON object of weights by name of image; an object among them has those for
+// flavors of that name. An error names what is wrong by name.
 func ParseWeights(data []byte) (w Weights, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	var all members
@@ -115,7 +116,8 @@ func weight(v json.RawMessage) (int, error) {
 	return n, nil
 }
 
-// pattern reports whether a text is a name or a pattern that is well formed. A name with a [ in it that is not closed is one all the same: it is found by being the same.
+// pattern reports whether a text is a name or a pattern that is well formed. A name with a [ in it
+// that is not closed is one all the same: it is found by being the same.
 func pattern(s string) bool {
 	_, err := path.Match(s, "")
 	return s != "" && (err == nil || !bytes.ContainsAny([]byte(s), "*?"))

@@ -8,8 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limiter lets at most N directives of a kind through in each period. What it does not let through is dropped and not queued: the next round decides anew. Its period and what was let through in
-// it may be kept as JSON. It is not safe for use by several goroutines at once.
+// Limiter lets at most N directives of a kind through in each period. What it does not let through
+// is dropped and not queued: the next round decides anew. Its period and what was let through in it
+// may be kept as JSON. It is not safe for use by several goroutines at once.
 type Limiter struct {
 	Start time.Time `json:"start"` // of the period
 	Count int       `json:"count"` // so many were let through in it
@@ -23,7 +24,8 @@ func NewLimiter(n int, period time.Duration, now time.Time) *Limiter {
 	return &Limiter{n: n, period: period, Start: now}
 }
 
-// Grant says how many of those offered may go, and counts them. A new period begins, now, when the last one is over, or when the clock was put back before its beginning.
+// Grant says how many of those offered may go, and counts them. A new period begins, now, when the
+// last one is over, or when the clock was put back before its beginning.
 func (l *Limiter) Grant(offered int, now time.Time) int {
 	if l.n <= 0 {
 		return offered
@@ -49,8 +51,10 @@ func newLimits(opt *Options, now time.Time) limits {
 	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
 }
 
-// limited has directives granted by the limits, and by the leave that a person gave to eject more, as all processes on the store have spent them. What is granted is recorded before it is done, so
-// that one that ends in between has spent it; in a dry run nothing is spent. grant is called anew when the transaction is.
+// limited has directives granted by the limits, and by the leave that a person gave to eject more,
+// as all processes on the store have spent them. What is granted is recorded before it is done, so
+// that one that ends in between has spent it; in a dry run nothing is spent. grant is called anew
+// when the transaction is.
 func (r *rounding) limited(ctx context.Context, grant func(l *limits, leave *int)) error {
 	l, leave := r.limits, r.state.confirmed.leave(r.now)
 	if leave == 0 && l.Cache.n <= 0 && l.Eject.n <= 0 && l.Rebalance.n <= 0 {

@@ -17,7 +17,8 @@ type Rate struct {
 	Period time.Duration // 0: 300 s
 }
 
-// Together are how many directives may be under way at a time on nodes that share something; 0: no limit.
+// Together are how many directives may be under way at a time on nodes that share something; 0: no
+// limit.
 type Together struct{ BMC, Rack, Conductor int }
 
 // Options join a Loop to its surroundings.
@@ -33,19 +34,28 @@ type Options struct {
 	CacheRate, EjectRate Rate
 	RebalanceRate        Rate // of the ejections that only even things out
 	Together             Together
-	MaxEjectFraction     float64 // of the cached nodes, in a round, without a person's leave; 0: 0.2; 1: no limit
+	// of the cached nodes, in a round, without a person's leave; 0: 0.2; 1: no limit
+	MaxEjectFraction float64
 
-	Answer     time.Duration // for a service to show that it has begun a directive; 0: 10 min
-	Deadline   time.Duration // for a directive to be done; 0: 1 h
-	Pause      time.Duration // for which a node is left alone after a failure, doubled with each further one, an hour at most; 0: a minute
-	Quarantine int           // after so many failures in a row a node is left alone; 0: 3; negative: never
+	Answer   time.Duration // for a service to show that it has begun a directive; 0: 10 min
+	Deadline time.Duration // for a directive to be done; 0: 1 h
+	// for which a node is left alone after a failure, doubled with each further one, an hour at
+	// most; 0: a minute
+	Pause time.Duration
+	// after so many failures in a row a node is left alone; 0: 3; negative: never
+	Quarantine int
 
-	DryRun bool          // do nothing, and say what would be done
-	Demand bool          // learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody knows
-	Lead   time.Duration // so long it takes to write an image: what will be asked for within it counts; 0: 10 min
-	Leads  func() bool   // tells whether it is to decide now, as of several on a store one does; nil: it is
-	Told   func(*Report) // is called with what each round came to; nil: not. It must not keep the loop waiting
-	Log    *slog.Logger  // nil: none
+	DryRun bool // do nothing, and say what would be done
+	// learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody
+	// knows
+	Demand bool
+	// so long it takes to write an image: what will be asked for within it counts; 0: 10 min
+	Lead time.Duration
+	// tells whether it is to decide now, as of several on a store one does; nil: it is
+	Leads func() bool
+	// is called with what each round came to; nil: not. It must not keep the loop waiting
+	Told func(*Report)
+	Log  *slog.Logger // nil: none
 }
 
 const (
@@ -61,7 +71,8 @@ const (
 	atOnce = 8
 )
 
-// Loop keeps images cached: it looks, decides, and has it done. What it has begun is recorded before, so that it is known to whoever goes on after a crash, and to others on the same store.
+// Loop keeps images cached: it looks, decides, and has it done. What it has begun is recorded
+// before, so that it is known to whoever goes on after a crash, and to others on the same store.
 type Loop struct {
 	opt   Options
 	book  book
@@ -80,7 +91,10 @@ type Loop struct {
 
 // New makes a loop. It starts nothing.
 func New(opt Options) (*Loop, error) {
-	for what, missing := range map[string]bool{"Scout": opt.Scout == nil, "Commander": opt.Commander == nil, "Strategy": opt.Strategy == nil, "Store": opt.Store == nil} {
+	for what, missing := range map[string]bool{
+		"Scout": opt.Scout == nil, "Commander": opt.Commander == nil, "Strategy": opt.Strategy == nil,
+		"Store": opt.Store == nil,
+	} {
 		if missing {
 			return nil, &compute.Error{Op: "caching.New", Kind: compute.ErrInvalid, Err: errMissing(what)}
 		}
@@ -98,8 +112,9 @@ type errMissing string
 
 func (e errMissing) Error() string { return string(e) + " is required" }
 
-// Run polls images and flavors at once and then each PollSpacing, and does a round each DirectiveSpacing, the first after one, until ctx ends. What goes wrong is logged, and repaired by a
-// later round. It returns nil.
+// Run polls images and flavors at once and then each PollSpacing, and does a round each
+// DirectiveSpacing, the first after one, until ctx ends. What goes wrong is logged, and repaired by
+// a later round. It returns nil.
 func (l *Loop) Run(ctx context.Context) error {
 	poll, round := time.NewTicker(l.opt.PollSpacing), time.NewTicker(l.opt.DirectiveSpacing)
 	defer poll.Stop()
@@ -126,7 +141,8 @@ func (l *Loop) Last() *Report {
 	return l.last
 }
 
-// poll reads images and flavors anew. On an error nothing is known of them, and the next round asks again.
+// poll reads images and flavors anew. On an error nothing is known of them, and the next round asks
+// again.
 func (l *Loop) poll(ctx context.Context) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -150,12 +166,14 @@ func (l *Loop) lists(ctx context.Context) (err error) {
 	return nil
 }
 
-// Confirm gives leave, until a time, to eject up to so many nodes at once in spite of MaxEjectFraction, and to take lists as they are that have shrunk.
+// Confirm gives leave, until a time, to eject up to so many nodes at once in spite of
+// MaxEjectFraction, and to take lists as they are that have shrunk.
 func Confirm(ctx context.Context, store Store, c Confirmation) error {
 	return book{store}.save(ctx, confirmedNote, c)
 }
 
-// Forget drops what is remembered of nodes, so that they are commanded again: failures and quarantine, and directives under way, which whoever calls it knows to be over.
+// Forget drops what is remembered of nodes, so that they are commanded again: failures and
+// quarantine, and directives under way, which whoever calls it knows to be over.
 func Forget(ctx context.Context, store Store, nodes ...string) error {
 	return book{store}.forget(ctx, nodes)
 }

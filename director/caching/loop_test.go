@@ -40,7 +40,8 @@ func onStage(t *testing.T, n int, test func(s *stage)) {
 		}
 		defer st.Close()
 		s := &stage{T: t, m: newMachines(t, n), st: st}
-		s.opt = caching.Options{Scout: s.m, Commander: s.m, Strategy: &caching.Proportional{Share: 0.5, Seed: func() uint64 { return 1 }}, Store: st,
+		s.opt = caching.Options{Scout: s.m, Commander: s.m,
+			Strategy: &caching.Proportional{Share: 0.5, Seed: func() uint64 { return 1 }}, Store: st,
 			Told: func(r *caching.Report) { s.reports = append(s.reports, r) },
 			Log:  slog.New(slog.NewTextHandler(&s.log, nil))}
 		test(s)
@@ -165,7 +166,8 @@ func TestDryRun(t *testing.T) {
 	})
 }
 
-// TestSuspends does nothing by lists that are empty, or half of what they were, or of a service that fails.
+// TestSuspends does nothing by lists that are empty, or half of what they were, or of a service
+// that fails.
 func TestSuspends(t *testing.T) {
 	down := errors.New("the service is down")
 	for name, broken := range map[string]func(*machines){
@@ -197,7 +199,9 @@ func TestSuspends(t *testing.T) {
 				if name != "fewer images" {
 					return
 				}
-				if err := caching.Confirm(s.Context(), s.st, caching.Confirmation{Shrunk: true, Until: time.Now().Add(time.Hour)}); err != nil {
+				if err := caching.Confirm(
+					s.Context(), s.st, caching.Confirmation{Shrunk: true, Until: time.Now().Add(time.Hour)},
+				); err != nil {
 					t.Fatal(err)
 				}
 				s.run(time.Hour)
@@ -225,13 +229,15 @@ func TestGuard(t *testing.T) {
 		}
 		s.run(time.Hour)
 		s.ready(map[string]int{"u2": 5, "c1": 5})
-		if n := strings.Count(s.log.String(), "held back"); n < 1 || n > 2 { // of 10 cached nodes, and then of 12
+		// of 10 cached nodes, and then of 12
+		if n := strings.Count(s.log.String(), "held back"); n < 1 || n > 2 {
 			t.Errorf("the log says %d times that something is held back", n)
 		}
 	})
 }
 
-// TestGuardPart lets so many go as leave was given for, and no more, whatever is due; leave that was used is used up.
+// TestGuardPart lets so many go as leave was given for, and no more, whatever is due; leave that
+// was used is used up.
 func TestGuardPart(t *testing.T) {
 	onStage(t, 20, func(s *stage) {
 		s.run(time.Hour)
@@ -248,7 +254,9 @@ func TestGuardPart(t *testing.T) {
 		}
 		held(10)
 		for _, c := range []struct{ leave, ejected, held int }{{5, 5, 5}, {1, 6, 4}, {9, 10, 0}} {
-			if err := caching.Confirm(s.Context(), s.st, caching.Confirmation{Ejections: c.leave, Until: time.Now().Add(time.Hour)}); err != nil {
+			if err := caching.Confirm(
+				s.Context(), s.st, caching.Confirmation{Ejections: c.leave, Until: time.Now().Add(time.Hour)},
+			); err != nil {
 				t.Fatal(err)
 			}
 			s.opt.DryRun = true
@@ -265,7 +273,8 @@ func TestGuardPart(t *testing.T) {
 	})
 }
 
-// TestAlarms has the journal say once when nothing is done any more, or when ejections wait for leave, and when that is over. A dry run says nothing.
+// TestAlarms has the journal say once when nothing is done any more, or when ejections wait for
+// leave, and when that is over. A dry run says nothing.
 func TestAlarms(t *testing.T) {
 	onStage(t, 20, func(s *stage) {
 		s.run(time.Hour)
@@ -283,7 +292,8 @@ func TestAlarms(t *testing.T) {
 		if got := s.alarms(); !slices.Equal(got, []string{suspended}) {
 			t.Errorf("alarms %q", got)
 		}
-		if all, err := caching.Alarms(s.Context(), s.st); err != nil || len(all) != 1 || all[0].What != caching.AlarmSuspended || all[0].Since.IsZero() {
+		if all, err := caching.Alarms(s.Context(), s.st); err != nil || len(all) != 1 ||
+			all[0].What != caching.AlarmSuspended || all[0].Since.IsZero() {
 			t.Errorf("there stand %v, %v", all, err)
 		}
 		s.m.set(func() { s.m.flavors = flavors })
@@ -321,7 +331,8 @@ func TestGuardRate(t *testing.T) {
 	})
 }
 
-// TestFailing leaves a node alone for longer and longer, mends it, and at last puts it into quarantine, until a person says otherwise.
+// TestFailing leaves a node alone for longer and longer, mends it, and at last puts it into
+// quarantine, until a person says otherwise.
 func TestFailing(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
 		s.opt.Strategy = &caching.Proportional{Share: 1}
@@ -336,7 +347,8 @@ func TestFailing(t *testing.T) {
 		if got := s.m.told(); !slices.Equal(got, want) {
 			t.Errorf("told: %v, want %v", got, want)
 		}
-		if got := s.alarms(); !slices.Equal(got, []string{"alarm quarantine n00 is left alone after 3 failures: deploy failed"}) || s.events("quarantined") != 1 || s.events("directive-failed") != 2 {
+		if got := s.alarms(); !slices.Equal(got, []string{"alarm quarantine n00 is left alone after 3 failures: deploy failed"}) ||
+			s.events("quarantined") != 1 || s.events("directive-failed") != 2 {
 			t.Errorf("alarms: %q; %d and %d in the journal", got, s.events("quarantined"), s.events("directive-failed"))
 		}
 		s.m.change("n00", func(n *machine) { n.fails, n.Failed, n.Provisioned = 0, "", false })
@@ -466,7 +478,10 @@ func TestLies(t *testing.T) {
 	onStage(t, 4, func(s *stage) {
 		s.m.change("n00", func(n *machine) { n.Provisioned = true })
 		s.m.change("n01", func(n *machine) { n.Cached, n.Image = true, "u1" })
-		s.opt.Strategy = liar{Eject: []string{"n00", "n02", "gone"}, Cache: map[string][]metal.Write{gib: {{Node: "n01", Image: "u1"}, {Node: "n03", Image: "none"}, {Node: "n03", Image: "u1"}}}}
+		s.opt.Strategy = liar{
+			Eject: []string{"n00", "n02", "gone"},
+			Cache: map[string][]metal.Write{gib: {{Node: "n01", Image: "u1"}, {Node: "n03", Image: "none"}, {Node: "n03", Image: "u1"}}},
+		}
 		r, err := s.once()
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,8 @@ func (s *stage) explained(name string) caching.Explanation {
 	return all[0]
 }
 
-// TestExplainConflicts asks of nodes that are held back, limited, left alone, somebody's, called as others are, or not there; and while nothing is done at all.
+// TestExplainConflicts asks of nodes that are held back, limited, left alone, somebody's, called as
+// others are, or not there; and while nothing is done at all.
 func TestExplainConflicts(t *testing.T) {
 	onStage(t, 12, func(s *stage) {
 		s.m.change("n00", func(n *machine) { n.Name = "n01" }) // an id goes before a name
@@ -65,18 +66,30 @@ func TestExplainConflicts(t *testing.T) {
 		s.run(time.Hour)
 		s.m.set(func() { s.m.images = []metal.Image{{ID: "u2", Name: "ubuntu"}, {ID: "c2", Name: "cirros"}} })
 		s.m.change("n03", func(n *machine) { n.Provisioned, n.Used = true, true })
-		s.plant(&caching.Flight{Node: "n04", State: "quarantined", Do: caching.Cache, Failures: 3, Error: "its disk is full", Begun: time.Now()})
-		s.plant(&caching.Flight{Node: "n05", State: "failed", Do: caching.Cache, Image: "x", Failures: 1, Error: "no route", Begun: time.Now(), Until: time.Now().Add(time.Minute)})
-		if e := s.explained("n06"); e.Directive == nil || e.Directive.Result != caching.Held || !strings.Contains(e.Directive.Error, "at once") || !strings.Contains(e.Decided, "not among the current ones") && !strings.Contains(e.Decided, "eject") {
+		s.plant(&caching.Flight{
+			Node: "n04", State: "quarantined", Do: caching.Cache, Failures: 3, Error: "its disk is full",
+			Begun: time.Now(),
+		})
+		s.plant(&caching.Flight{
+			Node: "n05", State: "failed", Do: caching.Cache, Image: "x", Failures: 1, Error: "no route",
+			Begun: time.Now(), Until: time.Now().Add(time.Minute),
+		})
+		if e := s.explained("n06"); e.Directive == nil || e.Directive.Result != caching.Held ||
+			!strings.Contains(e.Directive.Error, "at once") || !strings.Contains(e.Decided, "not among the current ones") &&
+			!strings.Contains(e.Decided, "eject") {
 			t.Errorf("of a node that is held back: %+v, %+v", e, e.Directive)
 		}
 		if e := s.explained("n03"); e.Directive != nil || !strings.HasPrefix(e.Seen, "somebody has it") {
 			t.Errorf("of a node that somebody has: %+v", e)
 		}
-		if e := s.explained("n04"); e.Directive != nil || !strings.Contains(e.Remembered, "in quarantine after 3 failures: its disk is full") || !strings.Contains(e.Decided, "quarantine") {
+		if e := s.explained("n04"); e.Directive != nil ||
+			!strings.Contains(
+				e.Remembered, "in quarantine after 3 failures: its disk is full",
+			) || !strings.Contains(e.Decided, "quarantine") {
 			t.Errorf("of a node in quarantine: %+v", e)
 		}
-		if e := s.explained("n05"); e.Directive != nil || !strings.Contains(e.Remembered, "left alone for 1m0s after 1 failures: no route") {
+		if e := s.explained("n05"); e.Directive != nil ||
+			!strings.Contains(e.Remembered, "left alone for 1m0s after 1 failures: no route") {
 			t.Errorf("of a node that is left alone: %+v", e)
 		}
 		s.m.set(func() { s.m.images = nil })
@@ -89,14 +102,18 @@ func TestExplainConflicts(t *testing.T) {
 	})
 }
 
-// TestGuardDirectives refuses what a strategy asks of a node that is under way, and of two directives for one.
+// TestGuardDirectives refuses what a strategy asks of a node that is under way, and of two
+// directives for one.
 func TestGuardDirectives(t *testing.T) {
 	onStage(t, 4, func(s *stage) {
 		s.m.change("n01", func(n *machine) { n.Cached, n.Image = true, "gone" })
 		s.m.change("n02", func(n *machine) { n.Cached, n.Image, n.Writing = true, "gone", true })
 		s.plant(&caching.Flight{Node: "n03", State: "under-way", Do: caching.Eject, Image: "u1", Begun: time.Now(), Answered: time.Now()})
 		s.m.change("n03", func(n *machine) { n.Provisioned, n.Cached, n.Image = true, true, "u1" })
-		s.opt.Strategy = liar{Eject: []string{"n01", "n01", "n02"}, Cache: map[string][]metal.Write{gib: {{Node: "n00", Image: "u1"}, {Node: "n00", Image: "c1"}, {Node: "n03", Image: "u1"}}}}
+		s.opt.Strategy = liar{
+			Eject: []string{"n01", "n01", "n02"},
+			Cache: map[string][]metal.Write{gib: {{Node: "n00", Image: "u1"}, {Node: "n00", Image: "c1"}, {Node: "n03", Image: "u1"}}},
+		}
 		s.opt.MaxEjectFraction = 1
 		r, err := s.once()
 		if err != nil {
@@ -106,7 +123,10 @@ func TestGuardDirectives(t *testing.T) {
 		for _, d := range r.Directives {
 			got[d.Node+" "+string(d.Do)+" "+d.Image] += d.Result + " "
 		}
-		for what, want := range map[string]string{"n01 eject gone": "issued refused ", "n02 eject gone": "limited ", "n00 cache u1": "issued ", "n00 cache c1": "refused ", "n03 cache u1": "refused "} {
+		for what, want := range map[string]string{
+			"n01 eject gone": "issued refused ", "n02 eject gone": "limited ", "n00 cache u1": "issued ",
+			"n00 cache c1": "refused ", "n03 cache u1": "refused ",
+		} {
 			if got[what] != want {
 				t.Errorf("%s: %q, want %q", what, got[what], want)
 			}
@@ -117,12 +137,15 @@ func TestGuardDirectives(t *testing.T) {
 	})
 }
 
-// TestClockBackAnswered puts the clock back under directives that were answered, that failed, and that wait for leave: none is given up early, and none is waited for longer than from now.
+// TestClockBackAnswered puts the clock back under directives that were answered, that failed, and
+// that wait for leave: none is given up early, and none is waited for longer than from now.
 func TestClockBackAnswered(t *testing.T) {
 	onStage(t, 4, func(s *stage) {
 		ahead := time.Now().Add(1000 * time.Hour)
 		s.plant(&caching.Flight{Node: "n00", State: "under-way", Do: caching.Cache, Image: "u1", Begun: ahead, Answered: ahead})
-		s.plant(&caching.Flight{Node: "n01", State: "failed", Do: caching.Cache, Failures: 2, Error: "no route", Begun: ahead, Until: ahead})
+		s.plant(&caching.Flight{
+			Node: "n01", State: "failed", Do: caching.Cache, Failures: 2, Error: "no route", Begun: ahead, Until: ahead,
+		})
 		s.opt.Strategy = liar{}
 		if _, err := s.once(); err != nil {
 			t.Fatal(err)

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// mortal is a process that is killed at a step: before or after something was recorded, before or after a service has taken a command. Afterwards it does nothing any more.
+// mortal is a process that is killed at a step: before or after something was recorded, before or
+// after a service has taken a command. Afterwards it does nothing any more.
 type mortal struct {
 	st caching.Store
 	m  *machines
@@ -72,11 +73,13 @@ func (k *mortal) Eject(ctx context.Context, node string) error {
 	return k.step(func() error { return k.m.Eject(ctx, node) })
 }
 
-// TestKilled kills the process at each step of writing images and of rolling a new one out, some of whose writes fail. Whoever goes on begins nothing twice (machines would say so) and
-// forgets nothing. A service shows at once what it has begun, or late.
+// TestKilled kills the process at each step of writing images and of rolling a new one out, some of
+// whose writes fail. Whoever goes on begins nothing twice (machines would say so) and forgets
+// nothing. A service shows at once what it has begun, or late.
 func TestKilled(t *testing.T) {
 	for n, lag := range []time.Duration{0, 5 * time.Minute} {
-		for at, killed := 1+n, true; killed; at += 2 { // with one of the lags the even steps, with the other the odd ones
+		// with one of the lags the even steps, with the other the odd ones
+		for at, killed := 1+n, true; killed; at += 2 {
 			if at > 500 {
 				t.Fatal("it does not come to an end")
 			}
@@ -100,7 +103,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// runKilled runs a loop of which it is the life to write two images, and after half an hour a new one in place of the first. It reports whether it was killed.
+// runKilled runs a loop of which it is the life to write two images, and after half an hour a new
+// one in place of the first. It reports whether it was killed.
 func (s *stage) runKilled(at int) bool {
 	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Hour+time.Second)
 	defer cancel()

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// TestLimitsKept has a process for each round, as cron has: what one has spent of a rate the next one does not have, and a dry run spends nothing.
+// TestLimitsKept has a process for each round, as cron has: what one has spent of a rate the next
+// one does not have, and a dry run spends nothing.
 func TestLimitsKept(t *testing.T) {
 	onStage(t, 40, func(s *stage) {
 		s.opt.CacheRate = caching.Rate{N: 2, Period: 10 * time.Minute}

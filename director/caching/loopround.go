@@ -16,14 +16,15 @@ import (
 
 // What came of a Directive.
 const (
-	Issued     = "issued"     // its service has begun it
-	Would      = "would"      // it is a dry run
-	Unanswered = "unanswered" // nobody knows yet if its service has begun it; it counts as under way
-	Failed     = "failed"     // its service refused it
-	Taken      = "taken"      // the node has become somebody else's
-	Limited    = "limited"    // a limit was reached: the next round decides anew
-	Held       = "held"       // a guard holds it back
-	Refused    = "refused"    // the strategy asked for what cannot be
+	Issued = "issued" // its service has begun it
+	Would  = "would"  // it is a dry run
+	// nobody knows yet if its service has begun it; it counts as under way
+	Unanswered = "unanswered"
+	Failed     = "failed"  // its service refused it
+	Taken      = "taken"   // the node has become somebody else's
+	Limited    = "limited" // a limit was reached: the next round decides anew
+	Held       = "held"    // a guard holds it back
+	Refused    = "refused" // the strategy asked for what cannot be
 )
 
 // Directive is what was decided for a node, and what came of it.
@@ -46,10 +47,11 @@ type Directive struct {
 
 // Report is what a round came to.
 type Report struct {
-	Time       time.Time        `json:"time"`
-	DryRun     bool             `json:"dry_run,omitempty"`
-	Suspended  string           `json:"suspended,omitempty"` // why nothing was done
-	Held       string           `json:"held,omitempty"`      // why ejections wait for a person's leave
+	Time      time.Time `json:"time"`
+	DryRun    bool      `json:"dry_run,omitempty"`
+	Suspended string    `json:"suspended,omitempty"` // why nothing was done
+	// why ejections wait for a person's leave
+	Held       string           `json:"held,omitempty"`
 	Changes    Changes          `json:"changes"`
 	All        Count            `json:"all"`
 	Flavors    map[string]Count `json:"flavors"`
@@ -57,12 +59,14 @@ type Report struct {
 	Done       []Flight         `json:"done,omitempty"`   // what was under way, and is done now
 	Failures   []Flight         `json:"failed,omitempty"` // and what failed
 	Ready      []Ready          `json:"ready,omitempty"`
-	Taken      []Taking         `json:"taken,omitempty"`    // since the last round of this process
-	Unlisted   int              `json:"unlisted,omitempty"` // nodes that would be to be had, and are of no flavor that is kept ready
-	UnderWay   int              `json:"under_way"`
-	Left       int              `json:"left_alone"` // nodes that are, after failures
+	Taken      []Taking         `json:"taken,omitempty"` // since the last round of this process
+	// nodes that would be to be had, and are of no flavor that is kept ready
+	Unlisted int `json:"unlisted,omitempty"`
+	UnderWay int `json:"under_way"`
+	Left     int `json:"left_alone"` // nodes that are, after failures
 
-	Quarantined int `json:"quarantined"` // those of them that are left alone until a person says otherwise
+	// those of them that are left alone until a person says otherwise
+	Quarantined int `json:"quarantined"`
 
 	Fleet *metal.Fleet `json:"-"` // as it was seen; nobody changes it
 }
@@ -77,7 +81,8 @@ func (r *Report) HeldBack() (n int) {
 	return n
 }
 
-// Wrong says of each node at which something failed what did, for people: what was refused, and what was found to have failed.
+// Wrong says of each node at which something failed what did, for people: what was refused, and
+// what was found to have failed.
 func (r *Report) Wrong() (out []string) {
 	for i := range r.Directives {
 		if d := &r.Directives[i]; d.Result == Failed {
@@ -121,7 +126,8 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	return r.report, err
 }
 
-// Settle looks what became of what is under way, and records it. It decides nothing and begins nothing. In the report are no directives.
+// Settle looks what became of what is under way, and records it. It decides nothing and begins
+// nothing. In the report are no directives.
 func (l *Loop) Settle(ctx context.Context) (*Report, error) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -202,7 +208,8 @@ func (r *rounding) patience() patience {
 	return patience{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
 }
 
-// look compares with what was seen before, finds out what became of what was under way, and makes the view.
+// look compares with what was seen before, finds out what became of what was under way, and makes
+// the view.
 func (r *rounding) look(ctx context.Context) error {
 	changes, next := compare(r.fleet, r.state.seen, r.now)
 	r.report.Changes = changes
@@ -283,7 +290,8 @@ func (r *rounding) look(ctx context.Context) error {
 	return nil
 }
 
-// unlisted counts the nodes to which no image comes as nobody lists their flavor, and says so when that has changed: a flavor may be mistyped.
+// unlisted counts the nodes to which no image comes as nobody lists their flavor, and says so when
+// that has changed: a flavor may be mistyped.
 func (r *rounding) unlisted() {
 	of := map[string]bool{}
 	for i := range r.fleet.Nodes {
@@ -293,7 +301,10 @@ func (r *rounding) unlisted() {
 		}
 	}
 	if r.report.Unlisted > 0 && (r.last == nil || r.last.Unlisted != r.report.Unlisted) {
-		r.opt.Log.Warn("nodes are of no flavor that is kept ready: no image is written to them", "nodes", r.report.Unlisted, "flavors", slices.Sorted(maps.Keys(of)))
+		r.opt.Log.Warn(
+			"nodes are of no flavor that is kept ready: no image is written to them", "nodes", r.report.Unlisted,
+			"flavors", slices.Sorted(maps.Keys(of)),
+		)
 	}
 }
 
@@ -308,7 +319,10 @@ func (r *rounding) remember(ctx context.Context, next seen) error {
 // log says what has changed, and what became of what was under way.
 func (r *rounding) log(c Changes, outcomes []outcome) {
 	if c.Any() {
-		r.opt.Log.Info("images and flavors have changed", "new", c.New, "changed", c.Changed, "retired", c.Retired, "new_flavors", c.NewFlavors, "retired_flavors", c.RetiredFlavors)
+		r.opt.Log.Info(
+			"images and flavors have changed", "new", c.New, "changed", c.Changed, "retired", c.Retired, "new_flavors",
+			c.NewFlavors, "retired_flavors", c.RetiredFlavors,
+		)
 	}
 	for _, o := range outcomes {
 		log := r.opt.Log.With("do", o.now.Do, "node", label(o.now.Node, o.now.Name), "image", cmp.Or(o.now.Title, o.now.Image))
@@ -372,7 +386,8 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 		all = append(all, d)
 	}
 	for id, f := range r.state.flights {
-		if n := r.nodes[id]; n != nil && f.State == failed && !r.now.Before(f.Until) && (n.Provisioned && !n.Used && n.Failed != "" || f.stuck(n, r.now, r.patience())) {
+		if n := r.nodes[id]; n != nil && f.State == failed && !r.now.Before(f.Until) &&
+			(n.Provisioned && !n.Used && n.Failed != "" || f.stuck(n, r.now, r.patience())) {
 			add(Directive{Do: Eject, Node: id, Image: n.Image, Reason: "the last directive failed: " + f.Error, mend: true})
 		}
 	}
@@ -394,7 +409,8 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 	return all
 }
 
-// limit says which of the directives may go now: those that share something with too many others, what a guard holds back, and what is beyond the rates wait. The kind that a rate limits goes
+// limit says which of the directives may go now: those that share something with too many others,
+// what a guard holds back, and what is beyond the rates wait. The kind that a rate limits goes
 // first; ejections do where both are, or none.
 func (r *rounding) limit(ctx context.Context, all []Directive) (out []Directive, err error) {
 	r.together(all)
@@ -402,7 +418,8 @@ func (r *rounding) limit(ctx context.Context, all []Directive) (out []Directive,
 	return out, err
 }
 
-// rated is limit by guards and rates. leave is how many a person lets go in spite of the guard; what is used of it is taken from it.
+// rated is limit by guards and rates. leave is how many a person lets go in spite of the guard;
+// what is used of it is taken from it.
 func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 	r.report.Held = ""
 	count := func(which func(*Directive) bool) (n int) {
@@ -427,7 +444,10 @@ func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 	if rest := ejects - *leave; why != "" && rest > 0 {
 		r.report.Held = why
 		if r.last == nil || r.last.Held != why {
-			r.opt.Log.Error("ejections are held back", "err", why, "hint", fmt.Sprintf("where it is meant: hostler director confirm --eject %d", rest))
+			r.opt.Log.Error(
+				"ejections are held back", "err", why, "hint",
+				fmt.Sprintf("where it is meant: hostler director confirm --eject %d", rest),
+			)
 		}
 		hold(all, guarded, *leave, Held, why)
 	}
@@ -497,7 +517,8 @@ func (r *rounding) together(all []Directive) {
 	}
 }
 
-// issue has the directives done, a few beside each other, begun in their order. An error of one does not stop the others.
+// issue has the directives done, a few beside each other, begun in their order. An error of one
+// does not stop the others.
 func (r *rounding) issue(ctx context.Context, all []Directive) {
 	var under sync.WaitGroup
 	defer func() { r.report.Directives = all }()
@@ -536,7 +557,8 @@ func (r *rounding) issue(ctx context.Context, all []Directive) {
 
 // one records a directive, issues it, and records the answer.
 func (r *rounding) one(ctx context.Context, d *Directive) error {
-	f := &Flight{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title, Begun: time.Now().UTC(), Mend: d.Do == Eject && (d.mend || d.node.Failed != ""), Was: d.node.Failed,
+	f := &Flight{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title,
+		Begun: time.Now().UTC(), Mend: d.Do == Eject && (d.mend || d.node.Failed != ""), Was: d.node.Failed,
 		BMC: d.node.BMC, Rack: d.node.Rack, Conductor: d.node.Conductor}
 	if err := r.book.begin(ctx, f, d.Reason); err != nil {
 		if d.Result = Failed; errors.Is(err, compute.ErrConflict) {
@@ -544,7 +566,8 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 		}
 		return err
 	}
-	call, cancel := context.WithTimeout(ctx, r.opt.Answer/2) // nothing of it is to be under way when it is given up
+	// nothing of it is to be under way when it is given up
+	call, cancel := context.WithTimeout(ctx, r.opt.Answer/2)
 	defer cancel()
 	var err error
 	if d.Do == Cache {

@@ -43,7 +43,8 @@ func (m *instant) Cache(_ context.Context, node string, image metal.Image) error
 }
 func (m *instant) Eject(_ context.Context, node string) error { return m.set(node, false, "") }
 
-// TestLoopVectors has whole loops go through the rounds of the vectors: one loop for all rounds, and one for each round as cron has it.
+// TestLoopVectors has whole loops go through the rounds of the vectors: one loop for all rounds,
+// and one for each round as cron has it.
 func TestLoopVectors(t *testing.T) {
 	for n, v := range vectors(t, "rounds", "rounds") {
 		for name, each := range map[string]bool{"one loop": false, "a loop each": true} {
@@ -64,7 +65,10 @@ func TestLoopVectors(t *testing.T) {
 					s.Fatal(err)
 				}
 				if each { // the periods of the vectors begin with the first
-					s.note("director.metal:limits", `{"cache":{"start":"`+start.Format(time.RFC3339)+`"},"eject":{"start":"`+start.Format(time.RFC3339)+`"}}`)
+					s.note(
+						"director.metal:limits",
+						`{"cache":{"start":"`+start.Format(time.RFC3339)+`"},"eject":{"start":"`+start.Format(time.RFC3339)+`"}}`,
+					)
 				}
 				for i, r := range want.Rounds {
 					time.Sleep(time.Until(start.Add(time.Duration(r[0]) * time.Second)))
@@ -116,7 +120,8 @@ func (c *stuck) Eject(_ context.Context, node string) error {
 	return nil
 }
 
-// TestStuck has images that are being written for ever: when their time is over the node is wiped and tried again, and at last left alone with an alarm. It does not count as cached.
+// TestStuck has images that are being written for ever: when their time is over the node is wiped
+// and tried again, and at last left alone with an alarm. It does not count as cached.
 func TestStuck(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
 		c := &stuck{m: s.m}
@@ -140,7 +145,8 @@ func (c mistaken) Cache(ctx context.Context, node string, image metal.Image) err
 	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("500")}
 }
 
-// TestBegunAfterAll has images be written of which it was said that they were not: they have their time, and are done.
+// TestBegunAfterAll has images be written of which it was said that they were not: they have their
+// time, and are done.
 func TestBegunAfterAll(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
 		s.opt.Commander, s.opt.Strategy = mistaken{s.m}, &caching.Proportional{Share: 1}

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Store keeps what a Loop remembers, for all processes that use it. Its transactions are compute.NotesTx, as those of store/sqlite and store/postgres are.
+// Store keeps what a Loop remembers, for all processes that use it. Its transactions are
+// compute.NotesTx, as those of store/sqlite and store/postgres are.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
@@ -43,7 +44,8 @@ func (s *seen) same(o *seen) bool {
 		slices.EqualFunc(s.Retired, o.Retired, func(a, b metal.Retired) bool { return a.ID == b.ID })
 }
 
-// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes until a time, all rounds together, and to take lists that have shrunk as they are.
+// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes
+// until a time, all rounds together, and to take lists that have shrunk as they are.
 type Confirmation struct {
 	Ejections int       `json:"ejections"`
 	Shrunk    bool      `json:"shrunk"`
@@ -81,7 +83,10 @@ func (b book) update(ctx context.Context, fn func(tx compute.NotesTx, journal co
 func notesOf(tx compute.Tx) (compute.NotesTx, error) {
 	n, ok := tx.(compute.NotesTx)
 	if !ok {
-		return nil, &compute.Error{Op: "caching.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"), Hint: "use store/sqlite or store/postgres"}
+		return nil, &compute.Error{
+			Op: "caching.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"),
+			Hint: "use store/sqlite or store/postgres",
+		}
 	}
 	return n, nil
 }
@@ -152,9 +157,13 @@ func put(tx compute.NotesTx, name string, v any) error {
 }
 
 // errTaken says that a node is commanded by another process, or must be left alone.
-var errTaken = &compute.Error{Op: "caching.begin", Kind: compute.ErrConflict, Err: errors.New("a directive is under way already, or the node is left alone after failures")}
+var errTaken = &compute.Error{
+	Op: "caching.begin", Kind: compute.ErrConflict,
+	Err: errors.New("a directive is under way already, or the node is left alone after failures"),
+}
 
-// begin records a directive that is about to be issued, and writes it into the journal. It is refused where the node is not to be commanded: another process on this store may be faster.
+// begin records a directive that is about to be issued, and writes it into the journal. It is
+// refused where the node is not to be commanded: another process on this store may be faster.
 func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
 		old := Flight{}
@@ -189,10 +198,12 @@ type outcome struct {
 	rest     *Flight // what is remembered of it; nil: nothing
 }
 
-// kinds are how outcomes are called in the journal; those that are not in it are not worth an entry.
+// kinds are how outcomes are called in the journal; those that are not in it are not worth an
+// entry.
 var kinds = map[fate]string{done: "directive-done", foiled: "directive-failed", lost: "directive-lost", refused: "directive-lost"}
 
-// record notes outcomes. Those whose record has changed since it was read are left to whoever changed it.
+// record notes outcomes. Those whose record has changed since it was read are left to whoever
+// changed it.
 func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 	if len(all) == 0 {
 		return nil
@@ -211,7 +222,11 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 			kind := kinds[o.fate]
 			if o.now.Quarantined() && !o.old.Quarantined() {
 				kind = "quarantined"
-				told := compute.Event{Time: at, Kind: "alarm", Text: fmt.Sprintf("%s is left alone after %d failures: %s", label(o.now.Node, o.now.Name), o.now.Failures, o.now.Error), Data: o.now.data()}
+				told := compute.Event{
+					Time: at, Kind: "alarm",
+					Text: fmt.Sprintf("%s is left alone after %d failures: %s", label(o.now.Node, o.now.Name), o.now.Failures, o.now.Error),
+					Data: o.now.data(),
+				}
 				told.Data["alarm"] = AlarmQuarantine
 				if _, err := journal.Append(&told); err != nil {
 					return err

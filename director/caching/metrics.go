@@ -18,11 +18,13 @@ type Ready struct {
 
 // Taking is a node that somebody has taken since the last round.
 type Taking struct {
-	Node   string        `json:"node"`
-	Flavor string        `json:"flavor"`
-	Image  string        `json:"image,omitempty"` // that was ready on it, or else that is on it now, as far as anybody knows
-	Hit    bool          `json:"hit"`             // an image was ready on it
-	Saved  time.Duration `json:"-"`               // so long it takes to write one to such a node, in the mean; 0: a miss, or nobody knows
+	Node   string `json:"node"`
+	Flavor string `json:"flavor"`
+	// that was ready on it, or else that is on it now, as far as anybody knows
+	Image string `json:"image,omitempty"`
+	Hit   bool   `json:"hit"` // an image was ready on it
+	// so long it takes to write one to such a node, in the mean; 0: a miss, or nobody knows
+	Saved time.Duration `json:"-"`
 }
 
 // stood is what a node was in the last round.
@@ -31,7 +33,8 @@ type stood struct {
 	image       string
 }
 
-// tracks is what a loop remembers from round to round to tell how well it does. It is not kept: another process begins anew.
+// tracks is what a loop remembers from round to round to tell how well it does. It is not kept:
+// another process begins anew.
 type tracks struct {
 	nodes map[string]stood
 	takes map[string]time.Duration // writing an image, in the mean of the last ones, by flavor
@@ -48,7 +51,8 @@ func (t *tracks) wrote(flavor string, took time.Duration) {
 	t.takes[flavor] = took
 }
 
-// follow compares a fleet with that of the last round, and says which nodes were taken, and what stands ready. What is under way is nobody's to take.
+// follow compares a fleet with that of the last round, and says which nodes were taken, and what
+// stands ready. What is under way is nobody's to take.
 func (t *tracks) follow(f *metal.Fleet, flights map[string]*Flight, title func(image string) string) (taken []Taking, ready []Ready) {
 	type pair struct{ flavor, image string }
 	counts := map[pair]int{}

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// program is an executable of the user's that reads a question on its standard input and prints an answer.
+// program is an executable of the user's that reads a question on its standard input and prints an
+// answer.
 type program struct {
 	path    string
 	timeout time.Duration // for an answer; 0: a minute
@@ -30,7 +31,8 @@ const (
 	usualMost    = 64 << 20
 )
 
-// ask starts it for one question. The answer is there on an error too, as far as it came. said is what it wrote on standard error, to be put behind what is wrong with the answer.
+// ask starts it for one question. The answer is there on an error too, as far as it came. said is
+// what it wrote on standard error, to be put behind what is wrong with the answer.
 func (p *program) ask(ctx context.Context, in []byte) (answer []byte, said string, err error) {
 	timeout, most := p.timeout, p.most
 	if timeout <= 0 {
@@ -67,9 +69,11 @@ func (p *program) ask(ctx context.Context, in []byte) (answer []byte, said strin
 		return fail(compute.ErrTimeout, "", "no answer within %v%s", timeout, said)
 	case errors.As(err, &exit):
 		return fail(compute.ErrFailed, "", "it ended with %v%s", exit.ProcessState, said)
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOEXEC):
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission),
+		errors.Is(err, syscall.ENOEXEC):
 		return fail(compute.ErrInvalid, "see that the executable is there, may be executed and begins with #! or is a program", "%w", err)
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE): // one need not read all
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE):
+		// one need not read all
 		return fail(compute.ErrFailed, "", "%w", err)
 	}
 	return out.data, said, nil

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// OutsideScout is a scout and commander that is a program of its own. Each question starts it anew, with a JSON object on its standard input; it prints one. docs/director-metal.md has the form.
+// OutsideScout is a scout and commander that is a program of its own. Each question starts it anew,
+// with a JSON object on its standard input; it prints one. docs/director-metal.md has the form.
 type OutsideScout struct {
 	Path     string            // the executable
 	Settings map[string]string // what it is told with each question
@@ -38,7 +39,10 @@ func FindScout(name string) (string, error) {
 	}
 	path, err := exec.LookPath(executable)
 	if err != nil {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("scout %s: %w", name, err), Hint: "a scout is an executable " + executable + " on PATH"}
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("scout %s: %w", name, err),
+			Hint: "a scout is an executable " + executable + " on PATH",
+		}
 	}
 	return path, nil
 }
@@ -113,8 +117,10 @@ func (o *OutsideScout) Nodes(ctx context.Context) ([]metal.Node, error) {
 			return nil, o.bad("nodes", fmt.Errorf("the node %s twice", n.ID))
 		}
 		seen[n.ID] = true
-		out = append(out, metal.Node{ID: n.ID, Name: n.Name, Flavor: n.Flavor, Provisioned: n.Provisioned, Cached: n.Cached, Image: n.Image, Writing: n.Cached && n.Writing, Used: n.Used,
-			Failed: oneLine(n.Failed), BMC: n.BMC, Rack: n.Rack, Conductor: n.Conductor, Writes: n.Writes, Since: n.Since, Why: oneLine(n.Why)})
+		out = append(out, metal.Node{ID: n.ID, Name: n.Name, Flavor: n.Flavor, Provisioned: n.Provisioned,
+			Cached: n.Cached, Image: n.Image, Writing: n.Cached && n.Writing, Used: n.Used,
+			Failed: oneLine(n.Failed), BMC: n.BMC, Rack: n.Rack, Conductor: n.Conductor, Writes: n.Writes,
+			Since: n.Since, Why: oneLine(n.Why)})
 	}
 	return out, nil
 }
@@ -172,9 +178,13 @@ func (o *OutsideScout) Eject(ctx context.Context, node string) error {
 	return err
 }
 
-// bad is the error for an answer that cannot be. What was asked for may have been begun: it is not known.
+// bad is the error for an answer that cannot be. What was asked for may have been begun: it is not
+// known.
 func (o *OutsideScout) bad(verb string, err error) error {
-	return &compute.Error{Op: "scout." + verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable, Err: fmt.Errorf("its answer: %w", err), Hint: "docs/director-metal.md has the form"}
+	return &compute.Error{
+		Op: "scout." + verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable,
+		Err: fmt.Errorf("its answer: %w", err), Hint: "docs/director-metal.md has the form",
+	}
 }
 
 // ask asks the program.
@@ -197,11 +207,16 @@ func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 		if !ok {
 			kind = compute.ErrFailed
 		}
-		return nil, &compute.Error{Op: "scout." + q.Verb, ID: compute.ID(q.Node), Kind: kind, Err: errors.New(text), Hint: strings.TrimSuffix(oneLine(r.Error.Hint), ".")}
+		return nil, &compute.Error{
+			Op: "scout." + q.Verb, ID: compute.ID(q.Node), Kind: kind, Err: errors.New(text),
+			Hint: strings.TrimSuffix(oneLine(r.Error.Hint), "."),
+		}
 	case err != nil && (ctx.Err() != nil || errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrTimeout)):
 		return nil, err
 	case err != nil: // what it began before it ended badly nobody knows, so that is not ErrFailed
-		return nil, &compute.Error{Op: "scout." + q.Verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable, Err: errors.New(err.Error())}
+		return nil, &compute.Error{
+			Op: "scout." + q.Verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable, Err: errors.New(err.Error()),
+		}
 	case wrong != nil:
 		return nil, o.bad(q.Verb, fmt.Errorf("%w%s", wrong, said))
 	}
@@ -209,7 +224,8 @@ func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 }
 
 // words are those for kinds of errors.
-var words = map[string]error{"failed": compute.ErrFailed, "unavailable": compute.ErrUnavailable, "invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
+var words = map[string]error{"failed": compute.ErrFailed, "unavailable": compute.ErrUnavailable,
+	"invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
 	"timeout": compute.ErrTimeout, "not-found": compute.ErrNotFound, "conflict": compute.ErrConflict, "denied": compute.ErrDenied}
 
 func readReply(data []byte, r *reply) error {
@@ -228,5 +244,6 @@ func readReply(data []byte, r *reply) error {
 
 // word reports whether s may be a name: not empty, not too long, of visible characters.
 func word(s string) bool {
-	return s != "" && len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
+	return s != "" && len(s) <= 255 && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
 }

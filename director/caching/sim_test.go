@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// machines are a fleet that behaves: writing and wiping take time, and fail at times. It is scout and commander.
+// machines are a fleet that behaves: writing and wiping take time, and fail at times. It is scout
+// and commander.
 type machines struct {
 	t *testing.T
 
@@ -42,7 +43,11 @@ type machine struct {
 const gib = "flavor-a"
 
 func newMachines(t *testing.T, n int) *machines {
-	m := &machines{t: t, flavors: []string{gib}, images: []metal.Image{{ID: "u1", Name: "ubuntu", Checksum: "1"}, {ID: "c1", Name: "cirros"}}, write: 10 * time.Minute, wipe: 5 * time.Minute}
+	m := &machines{
+		t: t, flavors: []string{gib},
+		images: []metal.Image{{ID: "u1", Name: "ubuntu", Checksum: "1"}, {ID: "c1", Name: "cirros"}},
+		write:  10 * time.Minute, wipe: 5 * time.Minute,
+	}
 	for i := range n {
 		m.nodes = append(m.nodes, &machine{Node: metal.Node{ID: fmt.Sprintf("n%02d", i), Flavor: gib, Rack: fmt.Sprintf("r%d", i%3)}})
 	}
@@ -61,7 +66,8 @@ func (m *machines) pass() {
 			n.Provisioned, n.Cached, n.Image, n.Failed = false, false, "", ""
 		case n.fails > 0:
 			n.fails--
-			n.Provisioned, n.Cached, n.Image, n.Failed = false, true, "", "deploy failed" // so a scout shows one that broke
+			// so a scout shows one that broke
+			n.Provisioned, n.Cached, n.Image, n.Failed = false, true, "", "deploy failed"
 		default:
 			n.Cached, n.Image, n.Failed = true, n.writing, ""
 			n.Writes++

@@ -4,12 +4,14 @@ import "github.com/hostler-project/hostler/compute/metal"
 
 // Count is how many nodes of a fleet, or of a flavor, are in which state.
 type Count struct {
-	Provisioned    int            `json:"provisioned"`
-	NotProvisioned int            `json:"not_provisioned"`
-	Available      int            `json:"available"` // an image may be written to them
-	Cached         int            `json:"cached"`    // not provisioned, with an image
-	Total          int            `json:"total"`
-	Images         map[string]int `json:"images"` // of the cached ones, by the image's name, or its id where nobody knows the name; none is left out
+	Provisioned    int `json:"provisioned"`
+	NotProvisioned int `json:"not_provisioned"`
+	Available      int `json:"available"` // an image may be written to them
+	Cached         int `json:"cached"`    // not provisioned, with an image
+	Total          int `json:"total"`
+	// of the cached ones, by the image's name, or its id where nobody knows the name; none is left
+	// out
+	Images map[string]int `json:"images"`
 }
 
 // Statistics counts all nodes of a fleet, and those of each of its flavors.

@@ -9,32 +9,42 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Proportional is the strategy that keeps images on a share of each flavor's nodes that are to be had, in the proportion of the images' weights.
+// Proportional is the strategy that keeps images on a share of each flavor's nodes that are to be
+// had, in the proportion of the images' weights.
 //
-// Nodes whose image is not among the current ones are stale, and ejected. What is cached beyond the goal, or out of proportion, stays, unless Rebalance is set. All arithmetic but Share times a
+// Nodes whose image is not among the current ones are stale, and ejected. What is cached beyond the
+// goal, or out of proportion, stays, unless Rebalance is set. All arithmetic but Share times a
 // number of nodes is that of whole numbers. The zero value caches nothing.
 type Proportional struct {
-	Share   float64 // 0 to 1: the goal of a flavor is the whole part of Share times its nodes that are not provisioned; with Goal = ByDemand it is the most
+	// 0 to 1: the goal of a flavor is the whole part of Share times its nodes that are not
+	// provisioned; with Goal = ByDemand it is the most
+	Share   float64
 	Weights Weights
 
 	Choice ImageChoice
 	Goal   Goal
-	Least  Bounds // so many nodes of a flavor have an image, whatever the share and as far as there are free ones
-	Most   Bounds // no image is written beyond so many nodes of a flavor
+	// so many nodes of a flavor have an image, whatever the share and as far as there are free ones
+	Least Bounds
+	Most  Bounds // no image is written beyond so many nodes of a flavor
 
-	// With one of these two, stale ones are kept until enough others are ready in their place. Ready is the share of the goal, 0 to 1, that is ready at any time, stale ones
-	// among it, so a new image is rolled out in waves. MaxStale is how long after its retirement an image is handed out; then its nodes are ejected in any case.
+	// With one of these two, stale ones are kept until enough others are ready in their place.
+	// Ready is the share of the goal, 0 to 1, that is ready at any time, stale ones among it, so a
+	// new image is rolled out in waves. MaxStale is how long after its retirement an image is
+	// handed out; then its nodes are ejected in any case.
 	Ready    float64
 	MaxStale time.Duration
 
 	Rebalance bool // eject, beyond the goal, what is cached most out of proportion
 
-	HitRate float64       // with Goal = ByDemand, the share of requests that shall find their image; 0: 0.95
+	// with Goal = ByDemand, the share of requests that shall find their image; 0: 0.95
+	HitRate float64
 	Lead    time.Duration // and how long it takes to write one; 0: 10 minutes
 
-	// AnyNode takes a node at random. Else it is one that was written least often, at random among those, so that disks wear evenly.
+	// AnyNode takes a node at random. Else it is one that was written least often, at random among
+	// those, so that disks wear evenly.
 	AnyNode bool
-	// Seed begins the random choices of one decision; nil: chance. Several goroutines call it at once.
+	// Seed begins the random choices of one decision; nil: chance. Several goroutines call it at
+	// once.
 	Seed func() uint64
 }
 
@@ -44,7 +54,8 @@ type ImageChoice string
 // The ways.
 const (
 	Weighted ImageChoice = "weighted" // or "": the one most short of its weight first
-	Random   ImageChoice = "random"   // any, as Arsenal's first release did; those of weight 0 only where there is no other
+	// any, as Arsenal's first release did; those of weight 0 only where there is no other
+	Random ImageChoice = "random"
 )
 
 // Goal is what says how many nodes are to have an image.
@@ -117,9 +128,11 @@ type Account struct {
 // Tally is what was counted and decided of an image on a flavor.
 type Tally struct {
 	Weight int
-	Cached int     // nodes
-	Least  int     // so many at least
-	Most   int     // so many at most; -1: no limit
-	Writes int     // so many more are written
-	Fair   float64 // so many of all that are cached afterwards would be its share by weight; under demand, so many were wanted
+	Cached int // nodes
+	Least  int // so many at least
+	Most   int // so many at most; -1: no limit
+	Writes int // so many more are written
+	// so many of all that are cached afterwards would be its share by weight; under demand, so many
+	// were wanted
+	Fair float64
 }

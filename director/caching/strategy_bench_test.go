@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// large makes a fleet of 5 flavors, half of its nodes to be had, and a tenth of those with an image.
+// large makes a fleet of 5 flavors, half of its nodes to be had, and a tenth of those with an
+// image.
 func large(nodes, images int) *metal.Fleet {
 	random := rand.New(rand.NewPCG(1, 2))
 	f := &metal.Fleet{Nodes: make([]metal.Node, nodes)}
@@ -19,7 +20,10 @@ func large(nodes, images int) *metal.Fleet {
 		f.Flavors = append(f.Flavors, fmt.Sprint("flavor-", i))
 	}
 	for i := range images {
-		f.Images = append(f.Images, metal.Image{ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", random.Uint32(), i), Name: fmt.Sprint("image-", i)})
+		f.Images = append(
+			f.Images,
+			metal.Image{ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", random.Uint32(), i), Name: fmt.Sprint("image-", i)},
+		)
 	}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
@@ -40,7 +44,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkDecide is the decision alone, p = 1 and 50 images; 20 ms of CPU are promised for 100,000 nodes, 2 ms for 10,000. cpu-ms has what was used, the collector included.
+// BenchmarkDecide is the decision alone, p = 1 and 50 images; 20 ms of CPU are promised for 100,000
+// nodes, 2 ms for 10,000. cpu-ms has what was used, the collector included.
 func BenchmarkDecide(b *testing.B) {
 	weights := caching.Weights{Default: 1, Images: map[string]int{}}
 	for i := range 50 {

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// fleet draws one with stale, provisioned and free nodes, some of flavors that are not listed, and images of which two may have one name.
+// fleet draws one with stale, provisioned and free nodes, some of flavors that are not listed, and
+// images of which two may have one name.
 func fleet(t *rapid.T) *metal.Fleet {
 	f := &metal.Fleet{Time: time.Unix(1e9, 0)}
 	for i := range rapid.IntRange(1, 4).Draw(t, "flavors") {
@@ -24,7 +25,10 @@ func fleet(t *rapid.T) *metal.Fleet {
 		f.Images = append(f.Images, metal.Image{ID: fmt.Sprint("i", i), Name: fmt.Sprint("image", i/rapid.IntRange(1, 2).Draw(t, "named"))})
 	}
 	for i := range rapid.IntRange(0, 200).Draw(t, "nodes") {
-		n := metal.Node{ID: fmt.Sprint("n", i), Flavor: fmt.Sprint("flavor", rapid.IntRange(0, 4).Draw(t, "flavor")), Writes: rapid.IntRange(0, 3).Draw(t, "writes")}
+		n := metal.Node{
+			ID: fmt.Sprint("n", i), Flavor: fmt.Sprint("flavor", rapid.IntRange(0, 4).Draw(t, "flavor")),
+			Writes: rapid.IntRange(0, 3).Draw(t, "writes"),
+		}
 		switch k := rapid.IntRange(0, 9).Draw(t, "state"); {
 		case k < 2:
 			n.Provisioned, n.Wiping = true, k == 1
@@ -48,7 +52,8 @@ func weights(t *rapid.T) caching.Weights {
 
 var shares = rapid.SampledFrom([]float64{0, .1, .125, .25, 1. / 3, .5, .75, .9, 1})
 
-// count counts the nodes of a flavor after a plan is done: those that are to be had, and those with each current image.
+// count counts the nodes of a flavor after a plan is done: those that are to be had, and those with
+// each current image.
 func count(f *metal.Fleet, p metal.Plan, flavor string) (base int, images map[string]int) {
 	images = map[string]int{}
 	current := map[string]bool{}
@@ -155,7 +160,8 @@ func TestFairShares(t *testing.T) {
 	})
 }
 
-// TestBounds draws least and most: the least are there as far as nodes are free, nothing is written beyond the most, and the share is met where these let it.
+// TestBounds draws least and most: the least are there as far as nodes are free, nothing is written
+// beyond the most, and the share is met where these let it.
 func TestBounds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := fleet(r)
@@ -164,7 +170,8 @@ func TestBounds(t *testing.T) {
 		bounds := func(name string) (b caching.Bounds) {
 			for range rapid.IntRange(0, 4).Draw(r, name) {
 				b = append(b, caching.Bound{Flavor: rapid.SampledFrom([]string{"*", "flavor0", "flavor[12]"}).Draw(r, "flavor"),
-					Image: rapid.SampledFrom([]string{"*", "image0", "image1", "image[2-4]"}).Draw(r, "image"), Nodes: rapid.IntRange(0, 20).Draw(r, name)})
+					Image: rapid.SampledFrom([]string{"*", "image0", "image1", "image[2-4]"}).Draw(r, "image"),
+					Nodes: rapid.IntRange(0, 20).Draw(r, name)})
 			}
 			return b
 		}
@@ -245,11 +252,15 @@ func done(f *metal.Fleet, p metal.Plan) {
 	}
 }
 
-// TestWaves rolls new builds out on nodes that take time to be wiped and written: the floor holds in every round, and in the end all have the new ones.
+// TestWaves rolls new builds out on nodes that take time to be wiped and written: the floor holds
+// in every round, and in the end all have the new ones.
 func TestWaves(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		share := rapid.SampledFrom([]float64{.25, .5, .9, 1}).Draw(r, "share")
-		p := caching.Proportional{Share: share, Weights: caching.Weights{Default: 1}, Ready: rapid.SampledFrom([]float64{.1, .5, .8}).Draw(r, "ready")}
+		p := caching.Proportional{
+			Share: share, Weights: caching.Weights{Default: 1},
+			Ready: rapid.SampledFrom([]float64{.1, .5, .8}).Draw(r, "ready"),
+		}
 		f := &metal.Fleet{Flavors: []string{"io"}, Images: []metal.Image{{ID: "new", Name: "ubuntu"}, {ID: "other", Name: "coreos"}}}
 		size := rapid.IntRange(1, 60).Draw(r, "nodes")
 		for i := range size {

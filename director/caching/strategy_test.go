@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// vectors are what was seen of Arsenal's own code: those of testdata, and those of the shared file where it is there. The keys of sections are those of that file.
+// vectors are what was seen of Arsenal's own code: those of testdata, and those of the shared file
+// where it is there. The keys of sections are those of that file.
 func vectors(t *testing.T, file string, sections ...string) (all []json.RawMessage) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", file+".jsonl"))
@@ -119,7 +120,10 @@ func TestVectors(t *testing.T) {
 		}
 		check(t, &c.Fleet, plan)
 		if !slices.Equal(plan.Eject, want.Expect.Eject) || !reflect.DeepEqual(chosen(plan), want.Expect.Cache) {
-			t.Errorf("vector %d %s: got\n%v\n%v\nand not\n%v\n%v", n, want.Title, plan.Eject, chosen(plan), want.Expect.Eject, want.Expect.Cache)
+			t.Errorf(
+				"vector %d %s: got\n%v\n%v\nand not\n%v\n%v", n, want.Title, plan.Eject, chosen(plan), want.Expect.Eject,
+				want.Expect.Cache,
+			)
 		}
 	}
 }
@@ -183,7 +187,8 @@ func TestStatisticsVectors(t *testing.T) {
 	}
 }
 
-// TestRoundsVectors has plans done at once, as far as the limiters let them: what is ejected is free from the next round on.
+// TestRoundsVectors has plans done at once, as far as the limiters let them: what is ejected is
+// free from the next round on.
 func TestRoundsVectors(t *testing.T) {
 	for n, v := range vectors(t, "rounds", "rounds") {
 		var want struct {

@@ -25,7 +25,8 @@ func (b Bounds) Of(flavor, image string) (nodes int, ok bool) {
 	return 0, false
 }
 
-// ParseBounds reads FLAVOR/IMAGE: NODES, with commas or ends of lines between; names or patterns. The flavor ends at the first slash.
+// ParseBounds reads FLAVOR/IMAGE: NODES, with commas or ends of lines between; names or patterns.
+// The flavor ends at the first slash.
 func ParseBounds(s string) (out Bounds, err error) {
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
 		if word = strings.TrimSpace(word); word == "" {

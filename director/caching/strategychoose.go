@@ -4,7 +4,8 @@ import (
 	"math/rand/v2"
 )
 
-// choose says what is to be written to a flavor's free nodes, the most needed first: images by their places in the fleet.
+// choose says what is to be written to a flavor's free nodes, the most needed first: images by
+// their places in the fleet.
 func (r *round) choose(fl *flavor) []int32 {
 	images := r.fleet.Images
 	fl.Images = make([]Tally, len(images))
@@ -65,10 +66,13 @@ func (r *round) least(fl *flavor, picks []int32, need int) []int32 {
 	return picks
 }
 
-// weighted picks by forced distribution: each time the image that is the most short of its fair share, the earliest of several. In whole numbers, the shortage of image i with the weight w of W in
-// all, on c nodes now, where T are cached in the end, is T*w - c*W, and to write one takes W of it.
+// weighted picks by forced distribution: each time the image that is the most short of its fair
+// share, the earliest of several. In whole numbers, the shortage of image i with the weight w of W
+// in all, on c nodes now, where T are cached in the end, is T*w - c*W, and to write one takes W of
+// it.
 //
-// Images that have as many as they may leave their share to the others, in the proportion of those. One of weight 0 is picked only if all are.
+// Images that have as many as they may leave their share to the others, in the proportion of those.
+// One of weight 0 is picked only if all are.
 func weighted(all []Tally, picks []int32, need int) []int32 {
 	total, weights := int64(need), int64(0)
 	for i := range all {
@@ -148,7 +152,8 @@ func (r *round) any(fl *flavor, picks []int32, need int) []int32 {
 	return picks
 }
 
-// Ranking says of which images to eject one node each, in that order, so that what is cached comes nearer to the weights: nodes are cached[i] with image i, and those that have more than their
+// Ranking says of which images to eject one node each, in that order, so that what is cached comes
+// nearer to the weights: nodes are cached[i] with image i, and those that have more than their
 // share by weight give up the whole part of all that they have too much.
 func Ranking(weights, cached []int) []int {
 	var total, all int64
@@ -173,7 +178,8 @@ func Ranking(weights, cached []int) []int {
 	return out
 }
 
-// surplus says which nodes of a flavor are ejected to even things out: never below the goal, nor below what an image is to have at least, and none that is being written.
+// surplus says which nodes of a flavor are ejected to even things out: never below the goal, nor
+// below what an image is to have at least, and none that is being written.
 func (r *round) surplus(fl *flavor) (eject []int32) {
 	spare := fl.Cached - fl.Goal
 	if spare <= 0 || r.Goal == ByDemand || r.Choice == Random {

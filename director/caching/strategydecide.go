@@ -32,7 +32,8 @@ type flavor struct {
 	worn   bool    // not all free ones were written as often
 }
 
-// Decide decides. It changes nothing, and with the same fleet, settings and seed it decides the same.
+// Decide decides. It changes nothing, and with the same fleet, settings and seed it decides the
+// same.
 func (p *Proportional) Decide(f *metal.Fleet) *Decision {
 	r := &round{Proportional: p, fleet: f, images: make(map[string]int32, len(f.Images))}
 	if p.Seed != nil {
@@ -85,7 +86,8 @@ func (p *Proportional) Decide(f *metal.Fleet) *Decision {
 	return d
 }
 
-// gather counts the nodes of each flavor, and returns those that are ejected whatever becomes of their flavor.
+// gather counts the nodes of each flavor, and returns those that are ejected whatever becomes of
+// their flavor.
 func (r *round) gather(byName map[string]*flavor) (eject []int32) {
 	nodes := r.fleet.Nodes
 	kept := r.kept()
@@ -145,7 +147,8 @@ func (r *round) pair(fl *flavor, picks []int32) []metal.Write {
 	some := len(picks)
 	byWear := fl.worn && !r.AnyNode
 	if byWear {
-		some = len(free) // all are shuffled, so that of those that were written as often any may come first
+		// all are shuffled, so that of those that were written as often any may come first
+		some = len(free)
 	}
 	for i := range min(some, len(free)-1) {
 		j := i + random.IntN(len(free)-i)

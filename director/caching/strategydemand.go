@@ -11,12 +11,15 @@ const (
 	usualLead    = 10 * time.Minute
 )
 
-// demanded picks by what is asked for: an image is to be ready on so many nodes that a request finds it with the probability HitRate, when those that come while one is written have Poisson's
-// distribution. The next is the one that is most likely to be asked for in that time. What nobody asks for is not picked.
+// demanded picks by what is asked for: an image is to be ready on so many nodes that a request
+// finds it with the probability HitRate, when those that come while one is written have Poisson's
+// distribution. The next is the one that is most likely to be asked for in that time. What nobody
+// asks for is not picked.
 func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	hit := cmp.Or(r.HitRate, usualHitRate)
 	lead := cmp.Or(r.Lead, usualLead).Hours()
-	chances := make([][]float64, len(fl.Images)) // that the first, second... of an image is asked for
+	// that the first, second... of an image is asked for
+	chances := make([][]float64, len(fl.Images))
 	wanted, newest := 0, r.newest()
 	for i := range fl.Images {
 		t := &fl.Images[i]
@@ -49,7 +52,8 @@ func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	return picks
 }
 
-// newest are the images that are asked for by their names: of several with one name the one that was made last, the first of those.
+// newest are the images that are asked for by their names: of several with one name the one that
+// was made last, the first of those.
 func (r *round) newest() map[string]int {
 	of := r.fleet.Images
 	newest := make(map[string]int, len(of))
@@ -61,7 +65,8 @@ func (r *round) newest() map[string]int {
 	return newest
 }
 
-// likely lists the chances that more than 0, 1, 2... requests come, of a Poisson process that brings so many in the mean, as far as they are needed for a hit rate.
+// likely lists the chances that more than 0, 1, 2... requests come, of a Poisson process that
+// brings so many in the mean, as far as they are needed for a hit rate.
 func likely(mean, hit float64) (more []float64) {
 	if !(mean > 0) {
 		return nil

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Explain says what was decided of a node of the fleet that the decision is about, and why. false: it is not there. The node is named by its id or its name.
+// Explain says what was decided of a node of the fleet that the decision is about, and why. false:
+// it is not there. The node is named by its id or its name.
 func (d *Decision) Explain(f *metal.Fleet, node string) (why string, there bool) {
 	at := slices.IndexFunc(f.Nodes, func(n metal.Node) bool { return n.ID == node })
 	if at < 0 {
@@ -51,7 +52,10 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	case n.Provisioned:
 		return "it is not to be had"
 	case eject >= len(d.Plan.Eject)-d.Plan.Rebalance && eject >= 0:
-		return fmt.Sprintf("it is ejected: flavor %s has %d cached where %d are wanted, and %s is there beyond its share by weight", a.Flavor, a.Cached, a.Goal, image(n.Image))
+		return fmt.Sprintf(
+			"it is ejected: flavor %s has %d cached where %d are wanted, and %s is there beyond its share by weight",
+			a.Flavor, a.Cached, a.Goal, image(n.Image),
+		)
 	case eject >= 0:
 		return fmt.Sprintf("it is ejected: it has %s, which is not among the %d current images", image(n.Image), len(f.Images))
 	case a == nil && n.Cached:
@@ -59,7 +63,10 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	case a == nil:
 		return fmt.Sprintf("it gets no image: its flavor %q is not among those that are kept ready", n.Flavor)
 	case n.Cached && current < 0:
-		return fmt.Sprintf("it has %s, which is not current any more, and keeps it until another is ready in its place: %s", image(n.Image), a.words())
+		return fmt.Sprintf(
+			"it has %s, which is not current any more, and keeps it until another is ready in its place: %s",
+			image(n.Image), a.words(),
+		)
 	case n.Cached && n.Writing:
 		return fmt.Sprintf("%s is being written to it", image(n.Image))
 	case n.Cached:
@@ -68,7 +75,10 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	for k, w := range d.Plan.Cache[n.Flavor] {
 		if w.Node == n.ID {
 			i := slices.IndexFunc(f.Images, func(m metal.Image) bool { return m.ID == w.Image })
-			return fmt.Sprintf("%s is written to it, as number %d of %d of its flavor: %s; %s", image(w.Image), k+1, a.Need, a.words(), a.Images[i].words())
+			return fmt.Sprintf(
+				"%s is written to it, as number %d of %d of its flavor: %s; %s", image(w.Image), k+1, a.Need, a.words(),
+				a.Images[i].words(),
+			)
 		}
 	}
 	if a.Cached+a.Need >= a.Goal {
@@ -80,7 +90,11 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 // words says what was counted of a flavor.
 func (a *Account) words() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "flavor %s has %d nodes to be had, %d of them with a current image; %d are wanted with one, so %d more are written to", a.Flavor, a.Base, a.Cached, a.Goal, a.Need)
+	fmt.Fprintf(
+		&b,
+		"flavor %s has %d nodes to be had, %d of them with a current image; %d are wanted with one, so %d more are written to",
+		a.Flavor, a.Base, a.Cached, a.Goal, a.Need,
+	)
 	if a.Kept > 0 || a.Floor > 0 {
 		fmt.Fprintf(&b, "; %d stale ones are kept, so that never fewer than %d are ready", a.Kept, a.Floor)
 	}

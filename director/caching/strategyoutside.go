@@ -15,8 +15,10 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Outside is a strategy that is a program of its own: it reads a case in the JSON form, one line, and prints an Answer. Each decision starts it anew. What it answers is held against the fleet:
-// one that names a node that is not to be had, or names it twice, is an error, and nothing of it counts.
+// Outside is a strategy that is a program of its own: it reads a case in the JSON form, one line,
+// and prints an Answer. Each decision starts it anew. What it answers is held against the fleet:
+// one that names a node that is not to be had, or names it twice, is an error, and nothing of it
+// counts.
 type Outside struct {
 	Path     string            // the executable
 	Settings map[string]string // what it is told beside the case

@@ -17,8 +17,12 @@ import (
 )
 
 func small() *metal.Fleet {
-	return &metal.Fleet{Flavors: []string{"io"}, Images: []metal.Image{{ID: "u1", Name: "ubuntu"}, {ID: "c1", Name: "coreos", Created: time.Unix(1e9, 0)}},
-		Nodes: []metal.Node{{ID: "a", Flavor: "io"}, {ID: "b", Flavor: "io", Cached: true, Image: "u1"}, {ID: "c", Flavor: "io"}, {ID: "d", Flavor: "io", Provisioned: true}}}
+	return &metal.Fleet{Flavors: []string{"io"},
+		Images: []metal.Image{{ID: "u1", Name: "ubuntu"}, {ID: "c1", Name: "coreos", Created: time.Unix(1e9, 0)}},
+		Nodes: []metal.Node{
+			{ID: "a", Flavor: "io"}, {ID: "b", Flavor: "io", Cached: true, Image: "u1"}, {ID: "c", Flavor: "io"},
+			{ID: "d", Flavor: "io", Provisioned: true},
+		}}
 }
 
 func program(t *testing.T, text string) *caching.Outside {
@@ -35,14 +39,18 @@ func TestExample(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "python3", "-c", "").Run(); err != nil {
 		t.Skipf("exec: python3 is not here: %v", err)
 	}
-	o := &caching.Outside{Path: "../../docs/examples/hostler-strategy-newest", Case: caching.Proportional{Share: 1}, Settings: map[string]string{"spare": "1"}}
+	o := &caching.Outside{
+		Path: "../../docs/examples/hostler-strategy-newest", Case: caching.Proportional{Share: 1},
+		Settings: map[string]string{"spare": "1"},
+	}
 	got, err := o.Plan(t.Context(), small())
 	want := metal.Plan{Eject: []string{"b"}, Cache: map[string][]metal.Write{"io": {{Node: "a", Image: "c1"}}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	o.Settings["spare"] = "many"
-	if _, err := o.Plan(t.Context(), small()); !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "it said: cannot decide: ValueError") {
+	if _, err := o.Plan(t.Context(), small()); !errors.Is(err, compute.ErrFailed) ||
+		!strings.Contains(err.Error(), "it said: cannot decide: ValueError") {
 		t.Error(err)
 	}
 }
@@ -88,11 +96,13 @@ func TestOutsideFails(t *testing.T) {
 	}
 }
 
-// TestOutsideIsBounded ends one that says too much, and one that says nothing, with what they have started.
+// TestOutsideIsBounded ends one that says too much, and one that says nothing, with what they have
+// started.
 func TestOutsideIsBounded(t *testing.T) {
 	o := program(t, "yes")
 	o.Most = 10_000
-	if _, err := o.Plan(t.Context(), small()); !errors.Is(err, compute.ErrFailed) || !strings.Contains(fmt.Sprint(err), "longer than 10000 bytes") {
+	if _, err := o.Plan(t.Context(), small()); !errors.Is(err, compute.ErrFailed) ||
+		!strings.Contains(fmt.Sprint(err), "longer than 10000 bytes") {
 		t.Error(err)
 	}
 	o = program(t, "echo still thinking >&2; sleep 3987")

@@ -23,7 +23,8 @@ func (r *round) remember() {
 	}
 }
 
-// useless reports whether nobody is to get a stale image any more: nobody knows what it is, there is none in its place, or it has been stale for too long.
+// useless reports whether nobody is to get a stale image any more: nobody knows what it is, there
+// is none in its place, or it has been stale for too long.
 func (r *round) useless(image string) bool {
 	old := r.retired[image]
 	switch {
@@ -37,18 +38,21 @@ func (r *round) useless(image string) bool {
 	return r.MaxStale > 0 && !old.At.IsZero() && !r.fleet.Time.IsZero() && r.fleet.Time.Sub(old.At) >= r.MaxStale
 }
 
-// waves says which stale nodes of a flavor go now: the useless ones; those in whose place as many others are ready; and where no node is free for what is missing, as many as can be without
+// waves says which stale nodes of a flavor go now: the useless ones; those in whose place as many
+// others are ready; and where no node is free for what is missing, as many as can be without
 // falling below the floor. The others are kept, and counted among the nodes that are to be had.
 func (r *round) waves(fl *flavor) (eject []int32) {
 	keep := fl.stale[:0]
 	for _, n := range fl.stale {
-		if node := &r.fleet.Nodes[n]; node.Writing || r.useless(node.Image) { // what is still being written is of use to nobody
+		// what is still being written is of use to nobody
+		if node := &r.fleet.Nodes[n]; node.Writing || r.useless(node.Image) {
 			eject = append(eject, n)
 		} else {
 			keep = append(keep, n)
 		}
 	}
-	// What is being wiped is to be had soon: without it the goal, and the floor with it, would sink with each wave.
+	// What is being wiped is to be had soon: without it the goal, and the floor with it, would sink
+	// with each wave.
 	goal := r.goal(fl.Base + len(keep) + fl.wiped)
 	fl.Floor = int(math.Ceil(r.Ready * float64(goal)))
 	if r.Ready < 1 { // one at a time may go, or few nodes would never get the new one

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// WithWeights is the strategy Proportional whose weights stand in a file that is read anew for each decision. While the file cannot be read the weights of before count: at first those of
+// WithWeights is the strategy Proportional whose weights stand in a file that is read anew for each
+// decision. While the file cannot be read the weights of before count: at first those of
 // Proportional.
 type WithWeights struct {
 	Proportional

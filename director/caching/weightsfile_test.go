@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// TestWeightsFile has the file missing, broken, and changed between decisions: what was read last counts.
+// TestWeightsFile has the file missing, broken, and changed between decisions: what was read last
+// counts.
 func TestWeightsFile(t *testing.T) {
 	f := &metal.Fleet{Flavors: []string{"io"}, Images: []metal.Image{{ID: "a1", Name: "a"}, {ID: "b1", Name: "b"}}}
 	for _, id := range []string{"n1", "n2", "n3", "n4"} {
@@ -23,7 +24,10 @@ func TestWeightsFile(t *testing.T) {
 	}
 	var log bytes.Buffer
 	file := filepath.Join(t.TempDir(), "weights.json")
-	w := &caching.WithWeights{Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	w := &caching.WithWeights{
+		Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file,
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	}
 	if err := w.Check(); err == nil || !strings.Contains(err.Error(), "image_weights_filename") || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file that is not there: %v", err)
 	}
@@ -59,13 +63,15 @@ func TestWeightsFile(t *testing.T) {
 				t.Errorf("%s: %v, want %v", step.what, got, step.want)
 			}
 		}
-		if n := strings.Count(log.String(), "\n"); step.says == "" && n > 0 || step.says != "" && (n != 1 || !strings.Contains(log.String(), step.says)) {
+		if n := strings.Count(log.String(), "\n"); step.says == "" && n > 0 ||
+			step.says != "" && (n != 1 || !strings.Contains(log.String(), step.says)) {
 			t.Errorf("%s: the log says\n%s", step.what, log.String())
 		}
 	}
 }
 
-// TestWeightsNoFile has a pipe that nobody writes to, a directory and a file without end in the file's place: each is refused at once.
+// TestWeightsNoFile has a pipe that nobody writes to, a directory and a file without end in the
+// file's place: each is refused at once.
 func TestWeightsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")

@@ -16,8 +16,11 @@ type ScriptError struct {
 	Name    string        // its directory's base name and its own: "provision.d/10-packages"
 	Exit    compute.Exit  // how it ended, when it did by itself
 	Timeout time.Duration // it was killed after so long; 0: it was not that
-	Tail    string        // the last lines of its output, at most 2 KiB, without control characters; lines joined by " / "
-	Err     error         // why it could not be started, or the context's error that ended it; nil: see the fields above
+	// the last lines of its output, at most 2 KiB, without control characters; lines joined by " /
+	// "
+	Tail string
+	// why it could not be started, or the context's error that ended it; nil: see the fields above
+	Err error
 }
 
 // Error names the script, says how it ended and shows the last of its output, in one line.

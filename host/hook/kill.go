@@ -10,8 +10,8 @@ import (
 // grace is what a script has for its traps after SIGTERM.
 const grace = 2 * time.Second
 
-// kill ends the script with that process number, which leads its session, and all that it started: first politely, then for good. ended is
-// closed when the script itself is gone and waited for.
+// kill ends the script with that process number, which leads its session, and all that it started:
+// first politely, then for good. ended is closed when the script itself is gone and waited for.
 func kill(pid int, ended <-chan struct{}) {
 	kin := family(pid, nil) // now, while the parents live that say who belongs to whom
 	syscall.Kill(-pid, syscall.SIGTERM)
@@ -32,9 +32,11 @@ func kill(pid int, ended <-chan struct{}) {
 	}
 }
 
-// family returns the living processes of a session and the descendants of its leader and of those known already, by number, with their start.
+// family returns the living processes of a session and the descendants of its leader and of those
+// known already, by number, with their start.
 func family(leader int, known map[int]uint64) map[int]uint64 {
-	table, _ := proc.All() // elsewhere than on Linux there is none, and the process group is all that is killed
+	// elsewhere than on Linux there is none, and the process group is all that is killed
+	table, _ := proc.All()
 	in := map[int]uint64{}
 	for pid, p := range table {
 		if start, ok := known[pid]; p.Session == leader || pid == leader && known == nil || ok && start == p.Start {

@@ -15,8 +15,9 @@ type Skipped struct {
 	Warn bool   // it looks like a hook that was meant to run: people should be told
 }
 
-// ValidName reports whether a file of that name may be a hook: one or more of A-Z, a-z, 0-9, "_" and "-". So editors' backups and packages'
-// leftovers (foo~, foo.dpkg-old) never run, nor does foo.sh.
+// ValidName reports whether a file of that name may be a hook: one or more of A-Z, a-z, 0-9, "_"
+// and "-". So editors' backups and packages' leftovers (foo~, foo.dpkg-old) never run, nor does
+// foo.sh.
 func ValidName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -27,8 +28,8 @@ func ValidName(name string) bool {
 	return name != ""
 }
 
-// List returns the names of the scripts in dir that would run, in the order in which they would, and what is there besides. A directory that
-// does not exist has none.
+// List returns the names of the scripts in dir that would run, in the order in which they would,
+// and what is there besides. A directory that does not exist has none.
 func List(dir string) (names []string, skipped []Skipped, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,14 +8,16 @@ import (
 	"strings"
 )
 
-// record is which scripts are done, in the order in which they were. A count alone would mean others once a script has come or gone.
+// record is which scripts are done, in the order in which they were. A count alone would mean
+// others once a script has come or gone.
 type record struct {
 	path  string // "": kept nowhere
 	names []string
 }
 
-// begin returns the record of a call: of the first n names that were noted, whatever a process that died had noted beyond them. Where fewer are
-// there, since the file is lost or another machine's, the first n of the list of now stand for them.
+// begin returns the record of a call: of the first n names that were noted, whatever a process that
+// died had noted beyond them. Where fewer are there, since the file is lost or another machine's,
+// the first n of the list of now stand for them.
 func begin(path string, n int, list []string) *record {
 	r := &record{path: path}
 	if n <= 0 {

@@ -16,24 +16,32 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// DefaultTimeout is how long a script may take unless the call says otherwise. Long enough to install packages, short enough that a script
-// which waits for an answer nobody gives does not hold an instance for a day.
+// DefaultTimeout is how long a script may take unless the call says otherwise. Long enough to
+// install packages, short enough that a script which waits for an answer nobody gives does not hold
+// an instance for a day.
 const DefaultTimeout = 10 * time.Minute
 
 // Call says what to run.
 type Call struct {
-	Dir      string            // the hook directory, ".../provision.d"; one that does not exist has no scripts
-	Event    string            // "provision", "discard", "acquire", "release" or "check"
-	Instance compute.ID        // each script's first argument
-	Env      map[string]string // added to the caller's environment: HOSTLER_SOURCE, HOSTLER_ADDRESS, ...
+	// the hook directory, ".../provision.d"; one that does not exist has no scripts
+	Dir      string
+	Event    string     // "provision", "discard", "acquire", "release" or "check"
+	Instance compute.ID // each script's first argument
+	// added to the caller's environment: HOSTLER_SOURCE, HOSTLER_ADDRESS, ...
+	Env map[string]string
 
-	StopAtFirst bool          // a failure ends it; otherwise all scripts run, and the failures are told at the end
+	// a failure ends it; otherwise all scripts run, and the failures are told at the end
+	StopAtFirst bool
 	Timeout     time.Duration // for each script; 0: DefaultTimeout
 
-	Resume int                            // so many scripts are done already: not run again
-	Record string                         // a file that has which ones; "": the first ones of those that are there now
-	Done   func(n int, name string) error // called when n scripts, skipped ones included, need not run again; an error ends it. May be nil
-	Output io.Writer                      // gets the scripts' output as it comes, a header line before each; nil: discarded. Not closed
+	Resume int // so many scripts are done already: not run again
+	// a file that has which ones; "": the first ones of those that are there now
+	Record string
+	// called when n scripts, skipped ones included, need not run again; an error ends it. May be
+	// nil
+	Done func(n int, name string) error
+	// gets the scripts' output as it comes, a header line before each; nil: discarded. Not closed
+	Output io.Writer
 }
 
 // the variables that a hook gets. Those of a hook around us must not shine through.
@@ -41,12 +49,14 @@ var variables = []string{
 	"HOSTLER_INSTANCE", "HOSTLER_SOURCE", "HOSTLER_PROVIDER_ID", "HOSTLER_EVENT", "HOSTLER_ADDRESS", "HOSTLER_SSH_CONFIG", "HOSTLER_LEASE",
 }
 
-// Run runs the scripts of a directory. The error is a *compute.Error (ErrFailed; ErrTimeout when a script's time was up) that wraps a
-// *ScriptError for each script that failed; errors.Is finds the context's error when that was the reason. Output that cannot be written is
-// dropped: a full disk does not fail a hook.
+// Run runs the scripts of a directory. The error is a *compute.Error (ErrFailed; ErrTimeout when a
+// script's time was up) that wraps a *ScriptError for each script that failed; errors.Is finds the
+// context's error when that was the reason. Output that cannot be written is dropped: a full disk
+// does not fail a hook.
 //
-// A run that was cut short goes on when it is called with the n of its last Done as Resume, and the same Record: what has come into the
-// directory since then is run too, and nothing is run twice that was done.
+// A run that was cut short goes on when it is called with the n of its last Done as Resume, and the
+// same Record: what has come into the directory since then is run too, and nothing is run twice
+// that was done.
 func Run(ctx context.Context, c Call) error {
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -166,17 +176,20 @@ func (c *Call) script(ctx context.Context, path string, env []string, out *outpu
 	return f
 }
 
-// drainFor is how long output is still awaited from what a script left behind: its last words, not a daemon's log.
+// drainFor is how long output is still awaited from what a script left behind: its last words, not
+// a daemon's log.
 const drainFor = 500 * time.Millisecond
 
-// start starts a script. A file that somebody holds open for writing cannot be executed; for our own files that is over in a moment: another
-// thread that is just forking holds a copy of the descriptor.
+// start starts a script. A file that somebody holds open for writing cannot be executed; for our
+// own files that is over in a moment: another thread that is just forking holds a copy of the
+// descriptor.
 func start(path, arg string, env []string, out *os.File) (*exec.Cmd, error) {
 	for try := 0; ; try++ {
 		cmd := exec.Command(path, arg)
 		cmd.Env = env
 		cmd.Stdout, cmd.Stderr = out, out
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a session, so that job control inside cannot hide a group from us
+		// a session, so that job control inside cannot hide a group from us
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err := cmd.Start()
 		if err == nil || !errors.Is(err, syscall.ETXTBSY) || try == 20 {
 			return cmd, err
@@ -202,7 +215,10 @@ func startError(path string, err error) error {
 	}
 	if name := interpreter(path); kind == compute.ErrNoCommand && name != "" {
 		if _, e := os.Stat(name); errors.Is(e, os.ErrNotExist) {
-			return &compute.Error{Kind: kind, Err: fmt.Errorf("its interpreter %s does not exist", name), Hint: "mend its first line, or install it"}
+			return &compute.Error{
+				Kind: kind, Err: fmt.Errorf("its interpreter %s does not exist", name),
+				Hint: "mend its first line, or install it",
+			}
 		}
 	}
 	return &compute.Error{Kind: kind, Err: err, Hint: hint}

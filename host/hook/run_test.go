@@ -55,7 +55,9 @@ func TestRelativeDirectory(t *testing.T) {
 	script(t, dir, "a", "echo ran")
 	t.Chdir(dir)
 	var out bytes.Buffer
-	if err := hook.Run(t.Context(), hook.Call{Dir: ".", Instance: "i", Output: &out}); err != nil || !strings.Contains(out.String(), "ran") {
+	if err := hook.Run(
+		t.Context(), hook.Call{Dir: ".", Instance: "i", Output: &out},
+	); err != nil || !strings.Contains(out.String(), "ran") {
 		t.Errorf("%v, %q", err, out.String())
 	}
 }
@@ -65,7 +67,10 @@ func TestFailures(t *testing.T) {
 		name, text, want string
 		kind             error
 	}{
-		{"status", "for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 3", "exit status 3: line 3 / line 4 / line 5 / line 6 / line 7", compute.ErrFailed},
+		{
+			"status", "for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 3",
+			"exit status 3: line 3 / line 4 / line 5 / line 6 / line 7", compute.ErrFailed,
+		},
 		{"signal", "kill -TERM $$", "ended by signal TERM", compute.ErrFailed},
 		{"escape", `printf '\033[31mred\000\n'; exit 1`, "exit status 1: [31mred", compute.ErrFailed},
 		{"interpreter", "", "its interpreter /nowhere/sh does not exist", compute.ErrNoCommand},
@@ -86,7 +91,8 @@ func TestFailures(t *testing.T) {
 			if !errors.As(err, &ce) || ce.ID != "a-1" || !errors.Is(err, compute.ErrFailed) || !errors.Is(err, c.kind) {
 				t.Fatalf("err = %#v", err)
 			}
-			if s := err.Error(); !strings.Contains(s, "check.d/x: ") || !strings.Contains(s, c.want) || strings.ContainsAny(s, "\n\x1b\x00") {
+			if s := err.Error(); !strings.Contains(s, "check.d/x: ") || !strings.Contains(s, c.want) ||
+				strings.ContainsAny(s, "\n\x1b\x00") {
 				t.Errorf("err = %q", s)
 			}
 		})
@@ -134,7 +140,10 @@ func TestResumeByName(t *testing.T) {
 		"nothing":        {func(*testing.T, string, string) {}, 2, "30-c=3 40-d=4"},
 		"another before": {func(t *testing.T, dir, _ string) { script(t, dir, "05-z", "") }, 2, "05-z=3 30-c=4 40-d=5"},
 		"one less":       {func(_ *testing.T, dir, _ string) { os.Remove(filepath.Join(dir, "10-a")) }, 2, "30-c=3 40-d=4"},
-		"renamed":        {func(_ *testing.T, dir, _ string) { os.Rename(filepath.Join(dir, "40-d"), filepath.Join(dir, "15-d")) }, 2, "15-d=3 30-c=4"},
+		"renamed": {
+			func(_ *testing.T, dir, _ string) { os.Rename(filepath.Join(dir, "40-d"), filepath.Join(dir, "15-d")) }, 2,
+			"15-d=3 30-c=4",
+		},
 		"record lost":    {func(_ *testing.T, _, record string) { os.Remove(record) }, 2, "30-c=3 40-d=4"},
 		"record emptied": {func(_ *testing.T, _, record string) { os.Truncate(record, 0) }, 2, "30-c=3 40-d=4"},
 		// It died after a script and before that was told.
@@ -200,7 +209,8 @@ func TestVanishes(t *testing.T) {
 	}
 }
 
-// hang is a script whose children hide in every way they have: a group of their own, a session of their own, deaf to signals.
+// hang is a script whose children hide in every way they have: a group of their own, a session of
+// their own, deaf to signals.
 const hang = `trap '' TERM
 sleep 1000 & echo $! >>"$PIDS"
 if command -v bash >/dev/null; then bash -mc 'sleep 1001 & echo $! >>"$PIDS"; wait' 2>/dev/null & fi
@@ -244,7 +254,8 @@ func TestTimeout(t *testing.T) {
 	dir, pids := hanging(t)
 	var out bytes.Buffer
 	err := hook.Run(t.Context(), hook.Call{Dir: dir, Instance: "i", Timeout: time.Second, Output: &out})
-	if !errors.Is(err, compute.ErrTimeout) || !strings.Contains(err.Error(), "release.d/1: killed after 1s: ") || !strings.HasSuffix(err.Error(), "started") {
+	if !errors.Is(err, compute.ErrTimeout) || !strings.Contains(err.Error(), "release.d/1: killed after 1s: ") ||
+		!strings.HasSuffix(err.Error(), "started") {
 		t.Errorf("err = %v", err)
 	}
 	if !strings.Contains(out.String(), "two") {
@@ -279,14 +290,17 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A script may leave something behind that still holds its output: that is neither waited for nor killed.
+// A script may leave something behind that still holds its output: that is neither waited for nor
+// killed.
 func TestLeftBehind(t *testing.T) {
 	dir := t.TempDir()
 	pids := filepath.Join(t.TempDir(), "pids")
 	t.Setenv("PIDS", pids)
 	script(t, dir, "1", `sleep 1000 & echo $! >"$PIDS"; echo ready`)
 	var out bytes.Buffer
-	if err := hook.Run(t.Context(), hook.Call{Dir: dir, Timeout: time.Minute, Output: &out}); err != nil || !strings.Contains(out.String(), "ready") {
+	if err := hook.Run(
+		t.Context(), hook.Call{Dir: dir, Timeout: time.Minute, Output: &out},
+	); err != nil || !strings.Contains(out.String(), "ready") {
 		t.Errorf("%v %q", err, out.String())
 	}
 	data, _ := os.ReadFile(pids)
@@ -306,7 +320,10 @@ func TestMuchOutput(t *testing.T) {
 	var n int64
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	err := hook.Run(t.Context(), hook.Call{Dir: dir, Output: writer(func(p []byte) (int, error) { n += int64(len(p)); return len(p), nil })})
+	err := hook.Run(
+		t.Context(),
+		hook.Call{Dir: dir, Output: writer(func(p []byte) (int, error) { n += int64(len(p)); return len(p), nil })},
+	)
 	runtime.ReadMemStats(&after)
 	if n < 100<<20 || err == nil || len(err.Error()) > 4096 || !strings.HasSuffix(err.Error(), "the end") {
 		t.Errorf("%d bytes, %v", n, err)

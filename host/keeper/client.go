@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// What a client may find instead of its keeper. Both come in a *compute.Error of kind ErrUnavailable, and nothing was done.
+// What a client may find instead of its keeper. Both come in a *compute.Error of kind
+// ErrUnavailable, and nothing was done.
 var (
 	ErrNone  = errors.New("no keeper is running")
 	ErrOther = errors.New("the keeper is of another build of hostler")
@@ -24,35 +25,42 @@ var (
 
 // Request says what a client wants a connection for.
 type Request struct {
-	Build      string      // which build of hostler this is; "": any keeper will do
-	Who        compute.Who // on whose behalf
-	Instance   compute.ID
-	Generation int64 // the lease's, when known: a keeper that sees another one in the store says ErrStale; 0: not known
+	Build    string      // which build of hostler this is; "": any keeper will do
+	Who      compute.Who // on whose behalf
+	Instance compute.ID
+	// the lease's, when known: a keeper that sees another one in the store says ErrStale; 0: not
+	// known
+	Generation int64
 }
 
 func none(err error) error {
 	return &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: errors.Join(ErrNone, err)}
 }
 
-// Dial asks the keeper behind socket for a connection into an instance; it opens one if it has none yet, and Dial returns when it is open. The
-// error is ErrNone, ErrOther, what the store said (ErrNotLeased, ErrStale, ErrDenied, ...), why it could
-// not be opened, or ErrTimeout when the keeper hangs. The connection is a
-// Dialer and a Listener as far as the keeper's is. Closing it ends what runs through it, not what the keeper keeps.
+// Dial asks the keeper behind socket for a connection into an instance; it opens one if it has none
+// yet, and Dial returns when it is open. The error is ErrNone, ErrOther, what the store said
+// (ErrNotLeased, ErrStale, ErrDenied, ...), why it could not be opened, or ErrTimeout when the
+// keeper hangs. The connection is a Dialer and a Listener as far as the keeper's is. Closing it
+// ends what runs through it, not what the keeper keeps.
 func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error) {
-	c, _, err := ask(ctx, socket, request{Build: req.Build, Verb: verbConnect, Who: req.Who, Instance: req.Instance, Generation: req.Generation})
+	c, _, err := ask(
+		ctx, socket,
+		request{Build: req.Build, Verb: verbConnect, Who: req.Who, Instance: req.Instance, Generation: req.Generation},
+	)
 	if err != nil {
 		return nil, err
 	}
 	return agent.New(c), nil
 }
 
-// Ring tells the keeper that work is due: something was released. It does not wait for that. The error is ErrNone where no keeper runs, who
-// would look for work when it starts.
+// Ring tells the keeper that work is due: something was released. It does not wait for that. The
+// error is ErrNone where no keeper runs, who would look for work when it starts.
 func Ring(ctx context.Context, socket, build string) error {
 	return tell(ctx, socket, request{Build: build, Verb: verbBell})
 }
 
-// Stop tells the keeper to end when what runs through it has ended, and returns when another may take its place. ErrNone: there is none.
+// Stop tells the keeper to end when what runs through it has ended, and returns when another may
+// take its place. ErrNone: there is none.
 func Stop(ctx context.Context, socket string) error {
 	err := tell(ctx, socket, request{Verb: verbStop})
 	if errors.Is(err, ErrOther) {

@@ -20,20 +20,29 @@ import (
 
 // Options are what a keeper is given. Socket, Authorise and Open are required.
 type Options struct {
-	Socket string        // an absolute path; its directory is the user's own, with mode 0700, and is made if it is missing
-	Build  string        // which build of hostler this is; clients of another one get a keeper of their own
-	Idle   time.Duration // how long a connection, and the keeper, stays with nothing to do; 0: 10 minutes
-	Rest   time.Duration // after how long without use a connection is asked whether it is still good, which costs a round trip; 0: 30 seconds
+	// an absolute path; its directory is the user's own, with mode 0700, and is made if it is
+	// missing
+	Socket string
+	// which build of hostler this is; clients of another one get a keeper of their own
+	Build string
+	// how long a connection, and the keeper, stays with nothing to do; 0: 10 minutes
+	Idle time.Duration
+	// after how long without use a connection is asked whether it is still good, which costs a
+	// round trip; 0: 30 seconds
+	Rest time.Duration
 
-	// Authorise asks the store whether who may use the instance now, and as what. It is called for every connection of a client, so it should
-	// cost one read. ErrNotLeased, ErrStale, ErrNotFound and ErrDenied also end connections that were kept under such a lease.
+	// Authorise asks the store whether who may use the instance now, and as what. It is called for
+	// every connection of a client, so it should cost one read. ErrNotLeased, ErrStale, ErrNotFound
+	// and ErrDenied also end connections that were kept under such a lease.
 	Authorise func(ctx context.Context, who compute.Who, id compute.ID) (Key, error)
-	// Open opens a connection for who was authorised, and for all who are after him. One that has a method Done() <-chan struct{} is not given out any more when that is closed; one that has a method
-	// Healthy(ctx) error is asked before it is given out again after a while.
+	// Open opens a connection for who was authorised, and for all who are after him. One that has a
+	// method Done() <-chan struct{} is not given out any more when that is closed; one that has a
+	// method Healthy(ctx) error is asked before it is given out again after a while.
 	Open func(ctx context.Context, key Key, who compute.Who) (compute.Conn, error)
-	// Due begins the work that is due and returns when there will be more; zero: none is known. What may take long it has run, and calls again when there may be
-	// more to do for that. It is called when the keeper starts, at that time, and when the bell is rung; never twice at once. The keeper stays as
-	// long as something runs. nil: there is no such work.
+	// Due begins the work that is due and returns when there will be more; zero: none is known.
+	// What may take long it has run, and calls again when there may be more to do for that. It is
+	// called when the keeper starts, at that time, and when the bell is rung; never twice at once.
+	// The keeper stays as long as something runs. nil: there is no such work.
 	Due func(ctx context.Context, run func(func()), again func()) (next time.Time, err error)
 
 	Log *slog.Logger // nil: none
@@ -44,9 +53,10 @@ const (
 	dueAgain = time.Minute      // after due work failed
 )
 
-// Serve is the keeper: it returns when ctx ends, after it was told to stop, or when there was nothing to do for opt.Idle. Then everything that
-// it ran has ended and its connections are closed. Where another keeper has the socket it returns nil at once.
-// Started by Start, it closes the files that it inherited and tells the starter when it listens.
+// Serve is the keeper: it returns when ctx ends, after it was told to stop, or when there was
+// nothing to do for opt.Idle. Then everything that it ran has ended and its connections are closed.
+// Where another keeper has the socket it returns nil at once. Started by Start, it closes the files
+// that it inherited and tells the starter when it listens.
 func Serve(ctx context.Context, opt Options) error {
 	ready := inherited()
 	defer ready.close()
@@ -330,7 +340,8 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 	ctx, cancel := context.WithCancelCause(k.ctx)
 	defer cancel(nil)
 	s := &stream{UnixConn: c, r: r, seen: make(chan struct{})}
-	k.clientsDone.Go(func() { s.watch(func() { cancel(nil) }) }) // a client that goes away while a connection is being opened
+	// a client that goes away while a connection is being opened
+	k.clientsDone.Go(func() { s.watch(func() { cancel(nil) }) })
 	key, err := k.opt.Authorise(ctx, req.Who, req.Instance)
 	if err == nil && req.Generation != 0 && req.Generation != key.Generation {
 		err = stale(key)
@@ -369,7 +380,8 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 func (k *keeper) status() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy || k.runs > 0, Ending: k.listener == nil,
+	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due,
+		Busy: k.busy || k.runs > 0, Ending: k.listener == nil,
 		Kept: []Kept{}}
 	if k.dueErr != nil {
 		st.Error = compute.Said(k.dueErr)

@@ -159,7 +159,8 @@ func TestBrokenConnectionIsNotSharedOn(t *testing.T) {
 	output(t, c2, "true")
 }
 
-// A client that goes away while its connection is being opened ends that, if nobody else waits for it.
+// A client that goes away while its connection is being opened ends that, if nobody else waits for
+// it.
 func TestClientGoesWhileOpening(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir := place(t)
@@ -305,7 +306,8 @@ func TestEndedConnectionIsNotGivenOut(t *testing.T) {
 	}
 }
 
-// TestIdleHearsTheEnd: a client that has nothing running hears that the connection has ended that he was given; what runs at that moment ends by itself, and with its own word.
+// TestIdleHearsTheEnd: a client that has nothing running hears that the connection has ended that
+// he was given; what runs at that moment ends by itself, and with its own word.
 func TestIdleHearsTheEnd(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)
@@ -458,7 +460,8 @@ func BenchmarkDialAndRun(b *testing.B) {
 	}
 }
 
-// TestOneWorkHangsAndTheOthersGoOn: work that hangs keeps the keeper from ending, and not from looking for other work.
+// TestOneWorkHangsAndTheOthersGoOn: work that hangs keeps the keeper from ending, and not from
+// looking for other work.
 func TestOneWorkHangsAndTheOthersGoOn(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", 100*time.Millisecond)

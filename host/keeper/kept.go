@@ -10,12 +10,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Key names what a connection leads to: an instance as one lease has it. A later lease's connection is another.
+// Key names what a connection leads to: an instance as one lease has it. A later lease's connection
+// is another.
 type Key struct {
 	Source     int64      `json:"source"` // the record of the source's definition
 	Instance   compute.ID `json:"instance"`
 	Generation int64      `json:"generation"`
-	Lease      string     `json:"lease,omitempty"` // of a part of the instance: a neighbour's connection ends with his own; "": the lease has all of it
+	// of a part of the instance: a neighbour's connection ends with his own; "": the lease has all
+	// of it
+	Lease string `json:"lease,omitempty"`
 }
 
 // place is where there can be one connection at a time.
@@ -27,7 +30,8 @@ type place struct {
 
 func (k Key) place() place { return place{k.Source, k.Instance, k.Lease} }
 
-// kept is a connection that clients share. The keeper's mu guards its fields; conn and err stand still once ready is closed.
+// kept is a connection that clients share. The keeper's mu guards its fields; conn and err stand
+// still once ready is closed.
 type kept struct {
 	key   Key
 	ready chan struct{} // closed when conn or err is there
@@ -45,7 +49,8 @@ type kept struct {
 	shut    bool // it is being closed
 }
 
-// use returns the connection for key, opening it if there is none, and counts the caller in: he must call leave.
+// use returns the connection for key, opening it if there is none, and counts the caller in: he
+// must call leave.
 func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, error) {
 	for {
 		e, err := k.join(ctx, key, who)
@@ -53,7 +58,8 @@ func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, erro
 			return nil, err
 		}
 		k.mu.Lock()
-		old := time.Since(e.used.Round(0)) > k.opt.Rest // by the wall clock: the other one stands still while the machine sleeps
+		// by the wall clock: the other one stands still while the machine sleeps
+		old := time.Since(e.used.Round(0)) > k.opt.Rest
 		k.mu.Unlock()
 		if old && !healthy(ctx, e) {
 			k.retire(e)
@@ -117,7 +123,8 @@ func stale(key Key) error {
 	return &compute.Error{Op: "keeper", ID: key.Instance, Kind: compute.ErrStale, Err: errors.New("the instance was handed out anew")}
 }
 
-// healthy asks a connection that was unused for a while, so that a command does not pay with its life for a link that went while the machine slept.
+// healthy asks a connection that was unused for a while, so that a command does not pay with its
+// life for a link that went while the machine slept.
 func healthy(ctx context.Context, e *kept) bool {
 	h, ok := compute.As[interface {
 		Healthy(ctx context.Context) error
@@ -174,8 +181,9 @@ func (k *keeper) removeLocked(e *kept) {
 	}
 }
 
-// outlast ends a client's way when the connection has ended that it leads to: a client that has nothing running there would never hear of it. What runs ends by itself
-// first, as its error says more; at is held by that. It returns when ctx ends, too.
+// outlast ends a client's way when the connection has ended that it leads to: a client that has
+// nothing running there would never hear of it. What runs ends by itself first, as its error says
+// more; at is held by that. It returns when ctx ends, too.
 func (k *keeper) outlast(ctx context.Context, e *kept, at *sync.RWMutex, end context.CancelCauseFunc) {
 	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
 	if !ok {
@@ -233,7 +241,9 @@ func (k *keeper) discard(e *kept, cause error) {
 	select {
 	case <-e.ready:
 		k.shut(e)
-	default: // open sees its context end; should it come through all the same, its users find it retired and leave
+	default:
+		// open sees its context end; should it come through all the same, its users find it retired
+		// and leave
 	}
 }
 

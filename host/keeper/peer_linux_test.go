@@ -27,7 +27,8 @@ func TestStrangers(t *testing.T) {
 	}
 	said := make(chan string)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread, with its user, ends with this goroutine
+		// and never unlocked: the thread, with its user, ends with this goroutine
+		runtime.LockOSThread()
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
 			said <- errno.Error()
 			return

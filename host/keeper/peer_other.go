@@ -16,7 +16,11 @@ func Peer(c *net.UnixConn) (int, error) {
 	}
 	var cred *unix.Xucred
 	var inner error
-	if err := raw.Control(func(fd uintptr) { cred, inner = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		cred, inner = unix.GetsockoptXucred(
+			int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED,
+		)
+	}); err != nil {
 		return 0, err
 	}
 	if inner != nil {

@@ -14,7 +14,10 @@ func TestGarbageHurtsNobody(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)
 	serve(t, opt)
-	for _, say := range []string{"", "GET / HTTP/1.1\r\n\r\n", "HsKp\xff\xff\xff\xff", "HsKp\x00\x00\x00\x02{]", "HsKp\x00\x00\x00\x09\x01\x07connect", "HsKp\x00"} {
+	for _, say := range []string{
+		"", "GET / HTTP/1.1\r\n\r\n", "HsKp\xff\xff\xff\xff", "HsKp\x00\x00\x00\x02{]",
+		"HsKp\x00\x00\x00\x09\x01\x07connect", "HsKp\x00",
+	} {
 		nc, err := net.Dial("unix", opt.Socket)
 		if err != nil {
 			t.Fatal(err)

@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A store is a directory with a file for each instance: its generation and owner. A missing file is no lease.
+// A store is a directory with a file for each instance: its generation and owner. A missing file is
+// no lease.
 func authorise(dir string) func(context.Context, compute.Who, compute.ID) (keeper.Key, error) {
 	return func(_ context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 		p, err := os.ReadFile(filepath.Join(dir, string(id)))
@@ -140,7 +141,10 @@ func startOptions(dir, build string, idle time.Duration) keeper.StartOptions {
 func clientMain(args []string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c, err := keeper.Ensure(ctx, startOptions(args[0], args[1], time.Minute), keeper.Request{Build: args[1], Who: compute.Who{Owner: "me"}, Instance: "a-1"})
+	c, err := keeper.Ensure(
+		ctx, startOptions(args[0], args[1], time.Minute),
+		keeper.Request{Build: args[1], Who: compute.Who{Owner: "me"}, Instance: "a-1"},
+	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -154,7 +158,8 @@ func clientMain(args []string) int {
 	return exit.Status()
 }
 
-// place makes a store's directory with a short name, as sockets need, and ends every keeper that runs on it when the test ends.
+// place makes a store's directory with a short name, as sockets need, and ends every keeper that
+// runs on it when the test ends.
 func place(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keeper")
@@ -195,7 +200,8 @@ func gone(t testing.TB, pid int) {
 		var ws syscall.WaitStatus
 		syscall.Wait4(pid, &ws, syscall.WNOHANG, nil) // our own child, maybe
 		p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || bytes.Contains(p, []byte(") Z ")) // whoever has it now takes his time to reap it
+		// whoever has it now takes his time to reap it
+		return err != nil || bytes.Contains(p, []byte(") Z "))
 	})
 }
 
@@ -368,7 +374,9 @@ func TestKilledInTheMiddle(t *testing.T) {
 		pr.Read(make([]byte, 10))
 		syscall.Kill(pid, syscall.SIGKILL)
 	}()
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo; exec sleep 20"}, Stdout: pw}); !errors.Is(err, compute.ErrLost) {
+	if _, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo; exec sleep 20"}, Stdout: pw},
+	); !errors.Is(err, compute.ErrLost) {
 		t.Errorf("got %v", err)
 	}
 	pw.Close()
@@ -377,7 +385,8 @@ func TestKilledInTheMiddle(t *testing.T) {
 	if _, err := os.Stat(opt.Socket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keeper.Dial(t.Context(), opt.Socket, request("one")); !errors.Is(err, keeper.ErrNone) || !errors.Is(err, compute.ErrUnavailable) {
+	if _, err := keeper.Dial(t.Context(), opt.Socket, request("one")); !errors.Is(err, keeper.ErrNone) ||
+		!errors.Is(err, compute.ErrUnavailable) {
 		t.Errorf("Dial: %v", err)
 	}
 	again, err := keeper.Ensure(t.Context(), opt, request("one"))
@@ -421,7 +430,8 @@ func TestEndsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := status(t, dir).PID
-	if got := output(t, c, "sh", "-c", "sleep 1; echo x"); got != "x" { // longer than that, but in use
+	// longer than that, but in use
+	if got := output(t, c, "sh", "-c", "sleep 1; echo x"); got != "x" {
 		t.Errorf("got %q", got)
 	}
 	c.Close()
@@ -452,7 +462,10 @@ func TestOtherBuild(t *testing.T) {
 	pr, pw, _ := os.Pipe()
 	go func() {
 		var out bytes.Buffer
-		exit, err := c.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo >&2; read x; echo $x"}, Stdin: pr, Stdout: &out})
+		exit, err := c.Run(
+			context.Background(),
+			&compute.Command{Args: []string{"sh", "-c", "echo >&2; read x; echo $x"}, Stdin: pr, Stdout: &out},
+		)
 		ended <- fmt.Sprint(out.String(), exit, err)
 	}()
 	if _, err := keeper.Dial(t.Context(), old.Socket, request("two")); !errors.Is(err, keeper.ErrOther) {

@@ -16,7 +16,8 @@ import (
 // maxPath is the longest path that a unix socket can have on all systems that we know.
 const maxPath = 103
 
-// checkDir makes sure that nobody else can have put something into the socket's directory. With create, it is made if it is missing.
+// checkDir makes sure that nobody else can have put something into the socket's directory. With
+// create, it is made if it is missing.
 func checkDir(socket string, create bool) error {
 	dir := filepath.Dir(socket)
 	if !filepath.IsAbs(socket) {
@@ -60,8 +61,8 @@ func denied(err error, hint string) error {
 	return &compute.Error{Op: "keeper", Kind: compute.ErrDenied, Err: err, Hint: hint}
 }
 
-// lock takes the lock beside the socket without waiting; nil and no error: another has it. The file stays when the lock is given up, because
-// removing it would let two have it.
+// lock takes the lock beside the socket without waiting; nil and no error: another has it. The file
+// stays when the lock is given up, because removing it would let two have it.
 func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -106,7 +107,9 @@ func waitLock(ctx context.Context, path string) (*os.File, error) {
 		}
 		return f, nil
 	case <-ctx.Done():
-		go func() { // the kernel's wait cannot be interrupted; it is short, as those who have the lock are bounded
+		// the kernel's wait cannot be interrupted; it is short, as those who have the lock are
+		// bounded
+		go func() {
 			<-got
 			f.Close()
 		}()
@@ -114,7 +117,8 @@ func waitLock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// listen takes the socket; nil and no error: another keeper has it. The lock must be kept open as long as the socket is ours.
+// listen takes the socket; nil and no error: another keeper has it. The lock must be kept open as
+// long as the socket is ours.
 func listen(socket string) (*net.UnixListener, *os.File, error) {
 	if err := checkDir(socket, true); err != nil {
 		return nil, nil, err

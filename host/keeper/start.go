@@ -18,16 +18,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// StartOptions say how a keeper is started: by which program, which calls Serve with the same socket.
+// StartOptions say how a keeper is started: by which program, which calls Serve with the same
+// socket.
 type StartOptions struct {
 	Executable string   // an absolute path: this program's own
 	Args       []string // its arguments, without its name
 	Env        []string // its environment; nil: ours
 	Socket     string
-	Log        string // an absolute path: its standard output and error are appended there; "": they are dropped
+	// an absolute path: its standard output and error are appended there; "": they are dropped
+	Log string
 }
 
-// The starter gives the keeper a pipe and its number in the environment; the keeper answers with one of these words, or an error.
+// The starter gives the keeper a pipe and its number in the environment; the keeper answers with
+// one of these words, or an error.
 const (
 	readyEnv = "HOSTLER_KEEPER_READY"
 	sayReady = "ready"
@@ -35,13 +38,17 @@ const (
 )
 
 const (
-	startTime = 20 * time.Second // from a start until the keeper listens, on a machine that is very busy
-	maxLog    = 1 << 20          // bytes; a log that is longer when a keeper starts begins anew
-	tries     = 3                // the keeper may end, or be replaced, just when it is wanted; from the second try on it cannot be replaced
+	// from a start until the keeper listens, on a machine that is very busy
+	startTime = 20 * time.Second
+	maxLog    = 1 << 20 // bytes; a log that is longer when a keeper starts begins anew
+	// the keeper may end, or be replaced, just when it is wanted; from the second try on it cannot
+	// be replaced
+	tries = 3
 )
 
-// Start starts a keeper and returns when it listens, or when it says that another one does. The keeper has a session of its own, / as its
-// directory, and no open file of ours. The process is not waited for: a caller that lives longer than it may find a zombie.
+// Start starts a keeper and returns when it listens, or when it says that another one does. The
+// keeper has a session of its own, / as its directory, and no open file of ours. The process is not
+// waited for: a caller that lives longer than it may find a zombie.
 func Start(ctx context.Context, opt StartOptions) error {
 	_, err := start(ctx, opt)
 	return err
@@ -112,8 +119,8 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, flags, 0o600)
 }
 
-// Ensure is Dial that starts a keeper where none runs, and one of this build in the place of another. Any number of processes may do this at
-// once: one keeper comes of it.
+// Ensure is Dial that starts a keeper where none runs, and one of this build in the place of
+// another. Any number of processes may do this at once: one keeper comes of it.
 func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, error) {
 	var err error
 	for i := range tries {
@@ -136,7 +143,8 @@ func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, e
 	return nil, err
 }
 
-// Wake is Ring that starts a keeper where none runs, or one of this build in the place of another: it looks for due work when it starts.
+// Wake is Ring that starts a keeper where none runs, or one of this build in the place of another:
+// it looks for due work when it starts.
 func Wake(ctx context.Context, opt StartOptions, build string) error {
 	err := Ring(ctx, opt.Socket, build)
 	if err == nil || !absent(err) {
@@ -147,8 +155,9 @@ func Wake(ctx context.Context, opt StartOptions, build string) error {
 
 func absent(err error) bool { return errors.Is(err, ErrNone) || errors.Is(err, ErrOther) }
 
-// replace makes sure that a keeper of this build listens, and then calls then: nobody can put another build's keeper in its place until that
-// returns. One process at a time does so; the others wait and find it done.
+// replace makes sure that a keeper of this build listens, and then calls then: nobody can put
+// another build's keeper in its place until that returns. One process at a time does so; the others
+// wait and find it done.
 func replace(ctx context.Context, opt StartOptions, build string, then func() error) error {
 	if err := checkDir(opt.Socket, true); err != nil {
 		return err
@@ -169,7 +178,8 @@ func replace(ctx context.Context, opt StartOptions, build string, then func() er
 
 // listening returns when a keeper of this build listens.
 func listening(ctx context.Context, opt StartOptions, build string) error {
-	for range 200 { // a second, and only while another keeper comes or goes that was started in some other way
+	// a second, and only while another keeper comes or goes that was started in some other way
+	for range 200 {
 		err := tell(ctx, opt.Socket, request{Build: build, Verb: verbPing})
 		if errors.Is(err, ErrOther) {
 			if err := Stop(ctx, opt.Socket); err != nil && !errors.Is(err, ErrNone) {
@@ -210,9 +220,10 @@ func (r readiness) close() {
 	}
 }
 
-// inherited returns the pipe where we were started by Start, and then closes whatever else the starter's starters left open: a lock file or a
-// pipe of the user's shell would stay taken as long as the keeper lives. What this process itself opened is marked close-on-exec, as all that
-// Go opens is, and so is told apart.
+// inherited returns the pipe where we were started by Start, and then closes whatever else the
+// starter's starters left open: a lock file or a pipe of the user's shell would stay taken as long
+// as the keeper lives. What this process itself opened is marked close-on-exec, as all that Go
+// opens is, and so is told apart.
 func inherited() readiness {
 	fd, err := strconv.Atoi(os.Getenv(readyEnv))
 	if err != nil || fd < 3 {

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// The frames' form is fixed for all versions, so that any two builds can at least say that they differ.
+// The frames' form is fixed for all versions, so that any two builds can at least say that they
+// differ.
 const (
 	magic    = "HsKp"
 	version  = 1
@@ -27,7 +28,8 @@ const (
 	verbStop    = "stop" // give up the socket, and end when what runs has ended
 )
 
-// answerTime is how long a client waits for the next frame of its keeper, on a machine that is very busy. A keeper that needs longer says so.
+// answerTime is how long a client waits for the next frame of its keeper, on a machine that is very
+// busy. A keeper that needs longer says so.
 const answerTime = 10 * time.Second
 
 // request is a client's frame.
@@ -54,12 +56,13 @@ type Status struct {
 	PID     int       `json:"pid"`
 	Build   string    `json:"build"`
 	Started time.Time `json:"started"`
-	Clients int       `json:"clients"`          // connections into instances that are open now
-	Due     time.Time `json:"due,omitzero"`     // when it looks for work again; zero: not until it is told
-	Busy    bool      `json:"busy,omitempty"`   // it is doing due work
-	Error   string    `json:"error,omitempty"`  // how doing due work failed the last time
-	Ending  bool      `json:"ending,omitempty"` // it makes room for another
-	Kept    []Kept    `json:"kept"`
+	Clients int       `json:"clients"` // connections into instances that are open now
+	// when it looks for work again; zero: not until it is told
+	Due    time.Time `json:"due,omitzero"`
+	Busy   bool      `json:"busy,omitempty"`   // it is doing due work
+	Error  string    `json:"error,omitempty"`  // how doing due work failed the last time
+	Ending bool      `json:"ending,omitempty"` // it makes room for another
+	Kept   []Kept    `json:"kept"`
 }
 
 // Kept is a connection that a keeper keeps open.
@@ -70,8 +73,9 @@ type Kept struct {
 	Used  time.Time `json:"used"`  // when it was last used
 }
 
-// The bodies are written by hand and not as JSON: a command makes one request in its life, and would pay a tenth of a millisecond for looking at
-// the types. They begin with the version, and what follows is for those who speak it.
+// The bodies are written by hand and not as JSON: a command makes one request in its life, and
+// would pay a tenth of a millisecond for looking at the types. They begin with the version, and
+// what follows is for those who speak it.
 
 func (r *request) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.Version))

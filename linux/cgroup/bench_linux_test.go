@@ -39,7 +39,8 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
-// Three limits, made and removed; Floor is mkdir and rmdir of the same directories and nothing else.
+// Three limits, made and removed; Floor is mkdir and rmdir of the same directories and nothing
+// else.
 func BenchmarkMakeRemove(b *testing.B) {
 	tr := benchTree(b)
 	for b.Loop() {

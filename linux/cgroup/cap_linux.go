@@ -19,7 +19,8 @@ func (t *Tree) Cap(l Limits) {
 func (t *Tree) writeCaps(p *place) {
 	for _, s := range t.caps {
 		if s.place == p {
-			_ = write(p.dir+"/"+t.name+"/"+s.file, s.text) // none there: its controller is not enabled yet
+			// none there: its controller is not enabled yet
+			_ = write(p.dir+"/"+t.name+"/"+s.file, s.text)
 		}
 	}
 }

@@ -22,7 +22,9 @@ import (
 // tree returns a tree of the test's own, and looks after it that nothing is left.
 func tree(t *testing.T) *cgroup.Tree {
 	t.Helper()
-	tr, err := cgroup.Find("hostler-test-" + strconv.Itoa(os.Getpid()) + "-" + strings.NewReplacer("/", "-", "=", "-", " ", "-").Replace(t.Name()))
+	tr, err := cgroup.Find(
+		"hostler-test-" + strconv.Itoa(os.Getpid()) + "-" + strings.NewReplacer("/", "-", "=", "-", " ", "-").Replace(t.Name()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,8 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// Start leaves the thread where it was, whatever happens, and a process started outside of it is not in the group.
+// Start leaves the thread where it was, whatever happens, and a process started outside of it is
+// not in the group.
 func TestStart(t *testing.T) {
 	g := group(t, tree(t), cgroup.Limits{CPU: 1, Memory: 100 << 20, PIDs: 100})
 	before, _ := os.ReadFile("/proc/thread-self/cgroup")
@@ -376,7 +379,8 @@ func TestKilledWhileMaking(t *testing.T) {
 	}
 }
 
-// What a sandbox makes in a group that was given to it is bounded, and is removed however deep it is and whatever the names.
+// What a sandbox makes in a group that was given to it is bounded, and is removed however deep it
+// is and whatever the names.
 func TestRemoveWhatTheSandboxMade(t *testing.T) {
 	tr := tree(t)
 	g := group(t, tr, cgroup.Limits{})
@@ -424,7 +428,9 @@ func TestDelegate(t *testing.T) {
 		t.Errorf("lifted the bound on groups: %s", out)
 	}
 	for _, dir := range dirs[:len(dirs)-1] {
-		if out, err := sh(`mkdir ` + dir + `/run || echo 1 >` + dir + `/notify_on_release || echo 5000000000 >` + dir + `/memory.limit_in_bytes`); err == nil {
+		if out, err := sh(
+			`mkdir ` + dir + `/run || echo 1 >` + dir + `/notify_on_release || echo 5000000000 >` + dir + `/memory.limit_in_bytes`,
+		); err == nil {
 			t.Errorf("may change %s: %s", dir, out)
 		}
 	}

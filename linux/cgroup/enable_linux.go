@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enable gives the groups of a tree of version 2 the controllers that settings need: on the way down from the place, which may hold ourselves.
+// enable gives the groups of a tree of version 2 the controllers that settings need: on the way
+// down from the place, which may hold ourselves.
 func (t *Tree) enable(p *place, settings []setting) error {
 	var words []string
 	for _, s := range settings {
@@ -38,7 +39,8 @@ func (t *Tree) enable(p *place, settings []setting) error {
 	return nil
 }
 
-// vacate moves the processes of a group into one below it, as a group with limited children may have none of its own.
+// vacate moves the processes of a group into one below it, as a group with limited children may
+// have none of its own.
 func (t *Tree) vacate(dir string) error {
 	others := dir + "/" + t.name + ".others"
 	if err := unix.Mkdir(others, 0o755); err != nil && err != unix.EEXIST {

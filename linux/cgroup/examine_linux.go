@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Examine finds out which limits work on this machine, by making a group for each and starting a process in it.
+// Examine finds out which limits work on this machine, by making a group for each and starting a
+// process in it.
 func Examine(ctx context.Context) []compute.Finding {
 	t, err := Find("hostler-doctor-" + strconv.Itoa(os.Getpid()))
 	if err != nil {

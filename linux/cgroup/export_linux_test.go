@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Parsed tells in words what parse makes of the two files, a line for each hierarchy that is mounted.
+// Parsed tells in words what parse makes of the two files, a line for each hierarchy that is
+// mounted.
 func Parsed(mountinfo, groups string) string {
 	var b strings.Builder
 	for _, h := range parse(mountinfo, groups) {
@@ -60,7 +61,8 @@ func (t *Tree) Only(version int) *Tree {
 	return find(t.name, all, os.Geteuid())
 }
 
-// MakeWith makes a group with a setting of any controller: version 2 on a machine whose usual controllers are in version 1.
+// MakeWith makes a group with a setting of any controller: version 2 on a machine whose usual
+// controllers are in version 1.
 func (t *Tree) MakeWith(controller, id, file, text string) (*Group, error) {
 	p, err := t.where(controller)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group is one sandbox's control groups: at most one directory in each hierarchy. After Close, only FD is of no more use. All methods but Close
-// may be called at once from many goroutines.
+// Group is one sandbox's control groups: at most one directory in each hierarchy. After Close, only
+// FD is of no more use. All methods but Close may be called at once from many goroutines.
 type Group struct {
 	id string
 	v2 string  // its directory of version 2; "": none
@@ -69,8 +69,8 @@ func (g *Group) open() error {
 	return nil
 }
 
-// FD returns a descriptor of the group's directory of version 2, for clone's CLONE_INTO_CGROUP (SysProcAttr.CgroupFD), or -1 where there is none.
-// It lives until Close.
+// FD returns a descriptor of the group's directory of version 2, for clone's CLONE_INTO_CGROUP
+// (SysProcAttr.CgroupFD), or -1 where there is none. It lives until Close.
 func (g *Group) FD() int { return g.fd }
 
 // Close closes the descriptor. The group stays.
@@ -83,14 +83,16 @@ func (g *Group) Close() error {
 	return unix.Close(fd)
 }
 
-// Delegate gives the group's directory of version 2 to a user, so that he may make groups below it and move the group's processes between them:
-// at most 1024, 16 deep. The limits stay ours. Without version 2 it does nothing.
+// Delegate gives the group's directory of version 2 to a user, so that he may make groups below it
+// and move the group's processes between them: at most 1024, 16 deep. The limits stay ours. Without
+// version 2 it does nothing.
 func (g *Group) Delegate(uid, gid int) error {
 	if g.v2 == "" {
 		return nil
 	}
 	for file, text := range map[string]string{"cgroup.max.descendants": "1024", "cgroup.max.depth": "16"} {
-		if err := write(g.v2+"/"+file, text); err != nil && err != unix.ENOENT { // not before Linux 4.14
+		// not before Linux 4.14
+		if err := write(g.v2+"/"+file, text); err != nil && err != unix.ENOENT {
 			return &os.PathError{Op: "write", Path: g.v2 + "/" + file, Err: err}
 		}
 	}
@@ -117,7 +119,8 @@ func write(path, text string) error {
 	return err
 }
 
-// read reads a file of the kernel's in as few calls as can be: they are made anew for each, and os.ReadFile begins with small ones.
+// read reads a file of the kernel's in as few calls as can be: they are made anew for each, and
+// os.ReadFile begins with small ones.
 func read(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -165,7 +168,8 @@ func field(path, word string) (int64, error) {
 	return 0, errors.New(path + " has no " + word)
 }
 
-// processes reads the processes of one directory, not of those below. Those that cannot be seen from our process name space are 0.
+// processes reads the processes of one directory, not of those below. Those that cannot be seen
+// from our process name space are 0.
 func processes(dir string) ([]int, error) {
 	s, err := read(dir + "/cgroup.procs")
 	if err != nil {

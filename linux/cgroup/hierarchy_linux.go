@@ -16,8 +16,9 @@ type hierarchy struct {
 	own         string // the group of this process, seen from our name space
 }
 
-// parse joins what /proc/self/cgroup says of hierarchies and /proc/self/mountinfo of their mounts. Of several mounts it takes the first that may
-// be written to, as a later one is often a copy given to something else.
+// parse joins what /proc/self/cgroup says of hierarchies and /proc/self/mountinfo of their mounts.
+// Of several mounts it takes the first that may be written to, as a later one is often a copy given
+// to something else.
 func parse(mountinfo, groups string) []hierarchy {
 	var out []hierarchy
 	for line := range strings.Lines(groups) {
@@ -81,8 +82,9 @@ func unescape(s string) string {
 
 func octal(c byte) bool { return c >= '0' && c <= '7' }
 
-// line returns the directories of our own group and of those above it, up to the mount point, ours first. Where our group is not below what is
-// mounted, or a name space hides how it is called there, only the mount point is known.
+// line returns the directories of our own group and of those above it, up to the mount point, ours
+// first. Where our group is not below what is mounted, or a name space hides how it is called
+// there, only the mount point is known.
 func (h *hierarchy) line() []string {
 	rel, below := h.own, false
 	switch {

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
-// Each system of testdata is two files of /proc and what is to be understood: hierarchies that are mounted, our own group and those above it.
+// Each system of testdata is two files of /proc and what is to be understood: hierarchies that are
+// mounted, our own group and those above it.
 func TestParse(t *testing.T) {
 	all, err := filepath.Glob("testdata/*.want")
 	if err != nil || len(all) < 6 {

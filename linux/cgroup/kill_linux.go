@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Processes returns the ids of the processes in the group and below it, sorted, as seen from our own process name space. A process that cannot be
-// seen from there is 0.
+// Processes returns the ids of the processes in the group and below it, sorted, as seen from our
+// own process name space. A process that cannot be seen from there is 0.
 func (g *Group) Processes() ([]int, error) {
 	var out []int
 	if g.v2 != "" {
@@ -40,10 +40,11 @@ func (g *Group) Processes() ([]int, error) {
 	return slices.Compact(out), nil
 }
 
-// walk calls f for a directory and those below it. What goes away meanwhile is passed over. Depth is bounded: what is deeper was made by somebody
-// to whom we gave no right to.
+// walk calls f for a directory and those below it. What goes away meanwhile is passed over. Depth
+// is bounded: what is deeper was made by somebody to whom we gave no right to.
 func walk(dir string, f func(dir string) error) error {
-	if err := f(dir); err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // a threaded group's processes are listed above it
+	// a threaded group's processes are listed above it
+	if err := f(dir); err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return err
 	}
 	if strings.Count(dir, "/") > 64 || len(dir) > unix.PathMax-256 {
@@ -71,7 +72,8 @@ func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
 }
 
-// Kill ends all processes of the group and of those below it, also those that are being born, and waits until they are gone or ctx ends.
+// Kill ends all processes of the group and of those below it, also those that are being born, and
+// waits until they are gone or ctx ends.
 func (g *Group) Kill(ctx context.Context) error {
 	pause := 200 * time.Microsecond
 	for round := 0; ; round++ {
@@ -111,7 +113,8 @@ func (g *Group) killEach(pids []int) {
 	}
 	handles := make(map[int]int, len(pids))
 	for _, pid := range pids {
-		if pid <= 0 || !g.has(pid) { // a thread of ours, or of another hostler, may be in there for a moment: see Start
+		// a thread of ours, or of another hostler, may be in there for a moment: see Start
+		if pid <= 0 || !g.has(pid) {
 			continue
 		}
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
@@ -120,7 +123,8 @@ func (g *Group) killEach(pids []int) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
-	// A number may have gone to another process before it was opened: only what is still listed is ours.
+	// A number may have gone to another process before it was opened: only what is still listed is
+	// ours.
 	still, _ := g.Processes()
 	for pid, fd := range handles {
 		if slices.Contains(still, pid) {
@@ -130,8 +134,8 @@ func (g *Group) killEach(pids []int) {
 	}
 }
 
-// has reports whether a process is in the group itself, and not only a thread of it, which version 1 lists as the process: so is another hostler
-// that is starting something.
+// has reports whether a process is in the group itself, and not only a thread of it, which version
+// 1 lists as the process: so is another hostler that is starting something.
 func (g *Group) has(pid int) bool {
 	s, err := read("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
@@ -141,9 +145,11 @@ func (g *Group) has(pid int) bool {
 	if dir == "" && len(g.v1) > 0 {
 		dir = g.v1[0].dir
 	}
-	name := dir[strings.LastIndexByte(dir[:strings.LastIndexByte(dir, '/')], '/'):] // the tree's name and the id
+	// the tree's name and the id
+	name := dir[strings.LastIndexByte(dir[:strings.LastIndexByte(dir, '/')], '/'):]
 	for line := range strings.Lines(s) {
-		if line = strings.TrimSpace(line); strings.HasSuffix(line, name) || strings.Contains(line, name+"/") || strings.HasSuffix(line, name+" (deleted)") {
+		if line = strings.TrimSpace(line); strings.HasSuffix(line, name) || strings.Contains(line, name+"/") ||
+			strings.HasSuffix(line, name+" (deleted)") {
 			return true
 		}
 	}

@@ -70,7 +70,8 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 			out = append(out, setting{p, "memory", "memory.max", bytes, false}, setting{p, "memory", "memory.swap.max", "0", true})
 		} else {
 			out = append(out, setting{p, "memory", "memory.limit_in_bytes", bytes, false},
-				setting{p, "memory", "memory.memsw.limit_in_bytes", bytes, true}) // the order matters: it may not be below the former
+				// the order matters: it may not be below the former
+				setting{p, "memory", "memory.memsw.limit_in_bytes", bytes, true})
 		}
 	}
 	if l.PIDs != 0 {
@@ -83,9 +84,10 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 	return out, nil
 }
 
-// Make makes a group with limits, or nothing. Without limits and where none can be made, it returns a group without directories, whose methods
-// all work: then nothing is gathered. The error is ErrInvalid for the id or a limit, ErrConflict when the group is there, or ErrUnavailable when
-// a limit cannot be enforced here, saying why. Close the group.
+// Make makes a group with limits, or nothing. Without limits and where none can be made, it returns
+// a group without directories, whose methods all work: then nothing is gathered. The error is
+// ErrInvalid for the id or a limit, ErrConflict when the group is there, or ErrUnavailable when a
+// limit cannot be enforced here, saying why. Close the group.
 func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
 	if !valid(id) {
 		return nil, t.error("Make", id, compute.ErrInvalid, fmt.Errorf("%q is no name for a group", id))
@@ -110,7 +112,8 @@ func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
 	return g, nil
 }
 
-// Limit gives a group that is there other limits, and takes those of version 2 away that are none now. Its processes run on. The errors are Make's, and ErrNotFound.
+// Limit gives a group that is there other limits, and takes those of version 2 away that are none
+// now. Its processes run on. The errors are Make's, and ErrNotFound.
 func (t *Tree) Limit(ctx context.Context, id string, l Limits) error {
 	g, err := t.Open(id)
 	if err != nil {
@@ -192,8 +195,9 @@ func (t *Tree) write(ctx context.Context, id string, settings []setting) error {
 	return nil
 }
 
-// needed lists the places where a group needs a directory: of version 2 always, of version 1 where there is something to write, and, where
-// version 2 cannot be had, to end the group by (freezer) and to count its time (cpuacct).
+// needed lists the places where a group needs a directory: of version 2 always, of version 1 where
+// there is something to write, and, where version 2 cannot be had, to end the group by (freezer)
+// and to count its time (cpuacct).
 func (t *Tree) needed(settings []setting) []*place {
 	var out []*place
 	add := func(p *place) {
@@ -219,7 +223,8 @@ func (t *Tree) needed(settings []setting) []*place {
 	return out
 }
 
-// narrower reports whether a group of version 1, or one above it, has a cpu quota that is not more than the one asked for.
+// narrower reports whether a group of version 1, or one above it, has a cpu quota that is not more
+// than the one asked for.
 func narrower(dir, quota string) bool {
 	want, _ := strconv.ParseFloat(quota, 64)
 	for ; strings.Count(dir, "/") > 1; dir = dir[:strings.LastIndexByte(dir, '/')] {

@@ -13,8 +13,9 @@ import (
 // patience is how long Remove waits for a group whose processes are dead and not yet gone.
 const patience = 5 * time.Second
 
-// Remove removes the group's directories and those that the sandbox made below. It waits up to 5 seconds, or until ctx ends, for processes that
-// are on their way out; it kills none. A group that is not there is no error.
+// Remove removes the group's directories and those that the sandbox made below. It waits up to 5
+// seconds, or until ctx ends, for processes that are on their way out; it kills none. A group that
+// is not there is no error.
 func (g *Group) Remove(ctx context.Context) error {
 	var first error
 	for _, d := range g.v1 {
@@ -33,7 +34,8 @@ func (g *Group) Remove(ctx context.Context) error {
 	return nil
 }
 
-// removeTree removes a directory of a control group file system with those below it, repeatedly while they are busy.
+// removeTree removes a directory of a control group file system with those below it, repeatedly
+// while they are busy.
 func removeTree(ctx context.Context, dir string) error {
 	end := time.Now().Add(patience)
 	pause := 100 * time.Microsecond
@@ -58,8 +60,9 @@ func removeTree(ctx context.Context, dir string) error {
 	}
 }
 
-// removeBelow removes what is below a directory, the deepest first. The names are a stranger's, and there may be thousands in a line: it goes down
-// and up on one descriptor, never by paths. It returns EBUSY when something is still in use, the rest being removed.
+// removeBelow removes what is below a directory, the deepest first. The names are a stranger's, and
+// there may be thousands in a line: it goes down and up on one descriptor, never by paths. It
+// returns EBUSY when something is still in use, the rest being removed.
 func removeBelow(dir string) error {
 	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -7,14 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Start calls f on an operating system thread that is in the group's directories of version 1, so that a process which f starts is born there,
-// and takes the thread back. f starts a process and nothing else: no goroutines. The process is in the group of version 2 only if it is cloned
-// with FD. The error is f's, or that the thread could not enter; then f was not called. Where our own group is not ours to go back to, the
-// thread ends after f, and with it a process that was started with Pdeathsig.
+// Start calls f on an operating system thread that is in the group's directories of version 1, so
+// that a process which f starts is born there, and takes the thread back. f starts a process and
+// nothing else: no goroutines. The process is in the group of version 2 only if it is cloned with
+// FD. The error is f's, or that the thread could not enter; then f was not called. Where our own
+// group is not ours to go back to, the thread ends after f, and with it a process that was started
+// with Pdeathsig.
 func (g *Group) Start(f func() error) error { return g.start(f, false) }
 
-// StartLast is Start on a thread that ends after f, so that f may change what is the thread's own, such as who it acts as. A process that was started
-// with Pdeathsig ends with it.
+// StartLast is Start on a thread that ends after f, so that f may change what is the thread's own,
+// such as who it acts as. A process that was started with Pdeathsig ends with it.
 func (g *Group) StartLast(f func() error) error { return g.start(f, true) }
 
 func (g *Group) start(f func() error, last bool) error {
@@ -60,8 +62,8 @@ func (g *Group) start(f func() error, last bool) error {
 	return apart(call)
 }
 
-// apart calls f in a goroutine of its own, and not on the process's first thread: /proc says of the process what is true of that one, and others may
-// be looking for their own group just now.
+// apart calls f in a goroutine of its own, and not on the process's first thread: /proc says of the
+// process what is true of that one, and others may be looking for their own group just now.
 func apart(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -86,7 +88,8 @@ func (g *Group) enter(inside []int) error {
 	return nil
 }
 
-// move moves the calling thread: a thread that writes 0 moves itself, for which the kernel need not wait for the other CPUs.
+// move moves the calling thread: a thread that writes 0 moves itself, for which the kernel need not
+// wait for the other CPUs.
 func move(fd int) error {
 	_, err := unix.Write(fd, []byte("0"))
 	return err

@@ -9,9 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sweep removes what others left of trees whose names begin with a prefix: the groups in them that nothing is in and in which nothing has been made for so long, and then the
-// directory of the tree, where nothing is left in that. The time is for groups whose first process is being born. It removes no more than empty directories: nothing of a tree in
-// use is lost by it, as who makes a group there makes the directory again. It returns the names of the trees that went in some hierarchy, sorted.
+// Sweep removes what others left of trees whose names begin with a prefix: the groups in them that
+// nothing is in and in which nothing has been made for so long, and then the directory of the tree,
+// where nothing is left in that. The time is for groups whose first process is being born. It
+// removes no more than empty directories: nothing of a tree in use is lost by it, as who makes a
+// group there makes the directory again. It returns the names of the trees that went in some
+// hierarchy, sorted.
 func (t *Tree) Sweep(prefix string, age time.Duration) (names []string) {
 	for i := range t.places {
 		place := t.places[i].dir
@@ -20,7 +23,8 @@ func (t *Tree) Sweep(prefix string, age time.Duration) (names []string) {
 		}
 		trees, _ := os.ReadDir(place)
 		for _, e := range trees {
-			if name := e.Name(); e.IsDir() && strings.HasPrefix(name, prefix) && valid(name) && name != t.name && sweep(place+"/"+name, age) {
+			if name := e.Name(); e.IsDir() && strings.HasPrefix(name, prefix) && valid(name) && name != t.name &&
+				sweep(place+"/"+name, age) {
 				names = append(names, name)
 			}
 		}

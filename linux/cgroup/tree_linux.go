@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Tree is where groups can be made under one name. It does not change and may be used from many goroutines.
+// Tree is where groups can be made under one name. It does not change and may be used from many
+// goroutines.
 type Tree struct {
 	name   string
 	places []place
@@ -40,8 +41,9 @@ type Abilities struct {
 
 const hint = "`hostler doctor` tells what can be limited on this machine, and how to have more"
 
-// Find says where groups can be made below a directory name, which is letters, digits, "-" and "_". It makes nothing and costs two reads of
-// /proc and a few looks. The error is ErrInvalid for the name, or that /proc cannot be read; that no group can be made is no error: Can tells.
+// Find says where groups can be made below a directory name, which is letters, digits, "-" and "_".
+// It makes nothing and costs two reads of /proc and a few looks. The error is ErrInvalid for the
+// name, or that /proc cannot be read; that no group can be made is no error: Can tells.
 func Find(name string) (*Tree, error) {
 	if !valid(name) {
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name for a group", name)}
@@ -82,8 +84,8 @@ func find(name string, all []hierarchy, uid int) *Tree {
 	return t
 }
 
-// wanted reports whether a hierarchy of version 1 controls anything that we use. Where version 2 gathers processes, the freezer, and the counter
-// of time are of no use.
+// wanted reports whether a hierarchy of version 1 controls anything that we use. Where version 2
+// gathers processes, the freezer, and the counter of time are of no use.
 func (h *hierarchy) wanted(gathers bool) bool {
 	return slices.ContainsFunc(h.controllers, func(c string) bool {
 		return c == "cpu" || c == "memory" || c == "pids" || !gathers && (c == "freezer" || c == "cpuacct")
@@ -110,8 +112,8 @@ func (h *hierarchy) settle(uid int) place {
 		p.dir, p.err = dir, nil
 	}
 	if p.dir == "" && h.v2 && h.root == "/" {
-		// A session by ssh or on a console stands outside of what systemd delegates to its user: processes cannot be moved there from here, but
-		// what another session made is to be seen.
+		// A session by ssh or on a console stands outside of what systemd delegates to its user:
+		// processes cannot be moved there from here, but what another session made is to be seen.
 		u := strconv.Itoa(uid)
 		if dir := h.mount + "/user.slice/user-" + u + ".slice/user@" + u + ".service"; h.writable(dir) == nil {
 			p.dir = dir
@@ -179,7 +181,8 @@ func (t *Tree) v2() *place {
 	return nil
 }
 
-// Can tells what the tree can do. What it says is what the files' permissions promise; Examine tries.
+// Can tells what the tree can do. What it says is what the files' permissions promise; Examine
+// tries.
 func (t *Tree) Can() Abilities {
 	var a Abilities
 	_, a.CPU = t.where("cpu")

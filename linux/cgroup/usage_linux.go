@@ -6,8 +6,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Usage tells what the group's processes use: time since the group was made, memory without files that can be dropped, and how many processes
-// there are (threads counted, where processes are limited). What is not counted here, as memory without a limit in version 1, is 0.
+// Usage tells what the group's processes use: time since the group was made, memory without files
+// that can be dropped, and how many processes there are (threads counted, where processes are
+// limited). What is not counted here, as memory without a limit in version 1, is 0.
 func (g *Group) Usage() (compute.Usage, error) {
 	var u compute.Usage
 	if d := g.time; d.v2 {
@@ -35,7 +36,8 @@ func (g *Group) Usage() (compute.Usage, error) {
 				u.Memory = max(n-idle, 0)
 			}
 		}
-		if err != nil && !(d.v2 && gone(err)) { // in version 2 the controller may not have been asked for
+		// in version 2 the controller may not have been asked for
+		if err != nil && !(d.v2 && gone(err)) {
 			return u, g.error("Usage", kindOf(err), err)
 		}
 	}
@@ -55,7 +57,8 @@ func (g *Group) Usage() (compute.Usage, error) {
 	return u, err
 }
 
-// OOMKills tells how many processes were ended because the group's memory was used up. Without a limit of memory it is 0.
+// OOMKills tells how many processes were ended because the group's memory was used up. Without a
+// limit of memory it is 0.
 func (g *Group) OOMKills() (int, error) {
 	d := g.memory
 	if d.dir == "" {

@@ -34,7 +34,9 @@ func asUser(t *testing.T, start func(f func() error) error, fd int, mode string,
 	cmd := command(mode, args...)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: someone, Gid: someone}, UseCgroupFD: fd >= 0, CgroupFD: max(fd, 0)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: someone, Gid: someone}, UseCgroupFD: fd >= 0, CgroupFD: max(fd, 0),
+	}
 	if err := start(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,8 @@ func TestDelegatedToUser(t *testing.T) {
 	}
 }
 
-// Version 2 with a controller: it is enabled on the way down; and where a user's own group holds himself, that is emptied first.
+// Version 2 with a controller: it is enabled on the way down; and where a user's own group holds
+// himself, that is emptied first.
 func TestVersion2Controllers(t *testing.T) {
 	root(t)
 	if tr, err := cgroup.Find("x"); err == nil && len(tr.Only(2).Parents()) > 0 {
@@ -112,7 +115,8 @@ func TestVersion2Controllers(t *testing.T) {
 		before, _ := os.ReadFile(control)
 		t.Cleanup(func() {
 			if !strings.Contains(string(before), "hugetlb") {
-				_ = os.WriteFile(control, []byte("-hugetlb"), 0) // refused if others use it meanwhile
+				// refused if others use it meanwhile
+				_ = os.WriteFile(control, []byte("-hugetlb"), 0)
 			}
 		})
 	}

@@ -26,7 +26,10 @@ type archive struct {
 
 func (a *archive) add(name string, mode uint32, content []byte) {
 	a.inode++
-	fmt.Fprintf(a, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", a.inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0, name)
+	fmt.Fprintf(
+		a, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00", a.inode, mode, 0, 0, 1, 0, len(content),
+		0, 0, 0, 0, len(name)+1, 0, name,
+	)
 	a.pad()
 	a.Write(content)
 	a.pad()
@@ -38,8 +41,8 @@ func (a *archive) pad() {
 	}
 }
 
-// The tests of this package once more in virtual machines that have nothing but version 2, and nothing but version 1, which one machine cannot be
-// made to have while others use it.
+// The tests of this package once more in virtual machines that have nothing but version 2, and
+// nothing but version 1, which one machine cannot be made to have while others use it.
 func TestInVirtualMachines(t *testing.T) {
 	if os.Getenv(insideEnv) != "" {
 		t.Skip("cgroup: this is one")
@@ -75,7 +78,10 @@ func TestInVirtualMachines(t *testing.T) {
 					ran++
 				}
 			}
-			for _, must := range []string{"TestMemory", "TestPIDs", "TestCPU", "TestKill", "TestOrdinaryUser", "TestDelegatedToUser", "TestExamine"} {
+			for _, must := range []string{
+				"TestMemory", "TestPIDs", "TestCPU", "TestKill", "TestOrdinaryUser", "TestDelegatedToUser",
+				"TestExamine",
+			} {
 				if !strings.Contains(out, "--- PASS: "+must+" ") {
 					t.Errorf("%s did not pass there", must)
 				}
@@ -151,8 +157,9 @@ func boot(t *testing.T, kernel, rootfs, exe, mounts string) string {
 	if err := os.WriteFile(initrd, a.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// One thread runs both processors in turn: with two, each may wait for long, spinning, for the other that the machine beneath does not let run,
-	// and the kernel was seen to lock up so. What still locks up is booted once more, as an emulator's trouble is not what is tested here.
+	// One thread runs both processors in turn: with two, each may wait for long, spinning, for the
+	// other that the machine beneath does not let run, and the kernel was seen to lock up so. What
+	// still locks up is booted once more, as an emulator's trouble is not what is tested here.
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		out, err := exec.CommandContext(ctx, qemu, "-accel", "tcg,thread=single", "-m", "768", "-smp", "2", "-kernel", kernel, "-initrd", initrd, "-append",

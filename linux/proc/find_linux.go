@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find opens the processes that is says yes of, and the caller closes them. Each is asked about twice, before and after it is opened: its number may have
-// become another's between. One that cannot be opened though it is there is an error, as nobody could say that there is none.
+// Find opens the processes that is says yes of, and the caller closes them. Each is asked about
+// twice, before and after it is opened: its number may have become another's between. One that
+// cannot be opened though it is there is an error, as nobody could say that there is none.
 func Find(is func(pid int) bool) ([]*Handle, error) {
 	pids, err := PIDs()
 	if err != nil {
@@ -57,8 +58,8 @@ func Wait(ctx context.Context, all []*Handle, most time.Duration) {
 	}
 }
 
-// Marked returns a judge of who has entry, as KEY=VALUE, in the environment that it was started with. One that has ended, or may not be read, has not.
-// It is for one goroutine at a time.
+// Marked returns a judge of who has entry, as KEY=VALUE, in the environment that it was started
+// with. One that has ended, or may not be read, has not. It is for one goroutine at a time.
 func Marked(entry string) func(pid int) bool {
 	needle, buf := []byte("\x00"+entry+"\x00"), make([]byte, 256<<10)
 	look := func(pid int) (has, empty bool) {
@@ -87,14 +88,16 @@ func Marked(entry string) func(pid int) bool {
 	}
 }
 
-// While a process replaces itself by another program it has no environment to be read. That takes less than a millisecond as a rule.
+// While a process replaces itself by another program it has no environment to be read. That takes
+// less than a millisecond as a rule.
 const (
 	execTries = 100
 	execPause = time.Millisecond
 )
 
-// starts reports whether a process whose environment was empty just now may have one in a moment: it has memory, and is not known to have none. That is
-// in the fields 23, 50 and 51 of its stat, proc_pid_stat(5).
+// starts reports whether a process whose environment was empty just now may have one in a moment:
+// it has memory, and is not known to have none. That is in the fields 23, 50 and 51 of its stat,
+// proc_pid_stat(5).
 func starts(pid int) bool {
 	var buf [4096]byte
 	n, err := read("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
@@ -109,8 +112,9 @@ func starts(pid int) bool {
 	return begin == "0" || begin != end
 }
 
-// holds reports whether a needle, an entry with a zero at both its ends, is in what is read. The window buf, which is longer, keeps enough of what was read
-// before to find one that lies across two reads.
+// holds reports whether a needle, an entry with a zero at both its ends, is in what is read. The
+// window buf, which is longer, keeps enough of what was read before to find one that lies across
+// two reads.
 func holds(read func([]byte) (int, error), needle, buf []byte) bool {
 	keep := copy(buf, "\x00") // the first entry too has a zero before it
 	for {

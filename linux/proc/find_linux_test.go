@@ -144,7 +144,10 @@ func TestHolds(t *testing.T) {
 			}
 		}
 	}
-	for _, env := range []string{"", "\x00", entry + "x", "x" + entry, "A=" + entry, entry[1:], "x\x00" + entry + "x\x00", strings.Repeat("x"+entry, 9)} {
+	for _, env := range []string{
+		"", "\x00", entry + "x", "x" + entry, "A=" + entry, entry[1:], "x\x00" + entry + "x\x00",
+		strings.Repeat("x"+entry, 9),
+	} {
 		r := bytes.NewReader([]byte(env))
 		if proc.Holds(func(b []byte) (int, error) { n, _ := r.Read(b); return n, nil }, entry, len(entry)+5) {
 			t.Errorf("%q is found in %q", entry, env)

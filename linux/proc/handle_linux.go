@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handle is a process that is open: until it is closed its number means this process alone, though it may end. It is for one goroutine at a time.
+// Handle is a process that is open: until it is closed its number means this process alone, though
+// it may end. It is for one goroutine at a time.
 type Handle struct {
 	PID int
 	fd  int
@@ -20,7 +21,8 @@ type Handle struct {
 // Open opens the process that has a number now. fs.ErrNotExist: there is none.
 func Open(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) || pid > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)) { // the number is a mere thread's by now
+	// the number is a mere thread's by now
+	if errors.Is(err, unix.ESRCH) || pid > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
@@ -72,7 +74,8 @@ func (h *Handle) Wait(ctx context.Context, most time.Duration) error {
 	}
 }
 
-// patience is how long a process may take to end after it was killed: it may be in the middle of something that the kernel does for it.
+// patience is how long a process may take to end after it was killed: it may be in the middle of
+// something that the kernel does for it.
 const patience = 20 * time.Second
 
 // Kill ends it, and waits for its end.

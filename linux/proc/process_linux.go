@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// Process tells a process from all others that ever were on this machine, so that it can be recorded. The zero one is none.
+// Process tells a process from all others that ever were on this machine, so that it can be
+// recorded. The zero one is none.
 type Process struct {
 	PID   int    `json:"pid,omitempty"`
 	Start uint64 `json:"start,omitempty"` // when it began, in the kernel's ticks since the boot
@@ -39,7 +40,8 @@ func Boot() (string, error) {
 	return boot.id, boot.err
 }
 
-// Of describes the process that has a number now; it may have ended and wait for its parent to take note. fs.ErrNotExist: there is none.
+// Of describes the process that has a number now; it may have ended and wait for its parent to take
+// note. fs.ErrNotExist: there is none.
 func Of(pid int) (Process, error) {
 	id, err := Boot()
 	if err != nil {

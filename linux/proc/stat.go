@@ -8,7 +8,8 @@ import (
 
 // Stat is what /proc/PID/stat says of a process.
 type Stat struct {
-	State   byte // as ps shows it: R, S, D, T, ...; Z: it has ended, and its parent has not taken note; X: gone
+	// as ps shows it: R, S, D, T, ...; Z: it has ended, and its parent has not taken note; X: gone
+	State   byte
 	Parent  int
 	Group   int
 	Session int
@@ -20,8 +21,9 @@ func (s Stat) Ended() bool { return s.State == 'Z' || s.State == 'X' }
 
 var errStat = errors.New("not as the kernel writes it")
 
-// ParseStat reads the text of a /proc/PID/stat. The process chooses its name, the second field, so that may hold anything, as ") Z 1" on a line of its
-// own; it ends with the last parenthesis, as only numbers follow.
+// ParseStat reads the text of a /proc/PID/stat. The process chooses its name, the second field, so
+// that may hold anything, as ") Z 1" on a line of its own; it ends with the last parenthesis, as
+// only numbers follow.
 func ParseStat(text []byte) (Stat, error) {
 	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(f) < 20 || len(f[0]) != 1 { // the fields from the third on

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look returns what is said of the process of a number. fs.ErrNotExist: there is none, or we may not see it.
+// Look returns what is said of the process of a number. fs.ErrNotExist: there is none, or we may
+// not see it.
 func Look(pid int) (Stat, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
 	var buf [4096]byte // more than the kernel has to say, and it says it at once
@@ -61,7 +62,8 @@ func PIDs() ([]int, error) {
 	return out, nil
 }
 
-// All returns what is said of all processes, by their numbers. They come and go meanwhile: it is no picture of one moment.
+// All returns what is said of all processes, by their numbers. They come and go meanwhile: it is no
+// picture of one moment.
 func All() (map[int]Stat, error) {
 	pids, err := PIDs()
 	if err != nil {
@@ -76,7 +78,8 @@ func All() (map[int]Stat, error) {
 	return out, nil
 }
 
-// Ancestors returns the numbers of this process and of those from which it descends, but for the first process of all.
+// Ancestors returns the numbers of this process and of those from which it descends, but for the
+// first process of all.
 func Ancestors() map[int]bool {
 	out := map[int]bool{}
 	for pid := os.Getpid(); pid > 1 && !out[pid]; {

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// The program runs itself as a process to look at: it says that it is there, and waits for the end of its input.
+// The program runs itself as a process to look at: it says that it is there, and waits for the end
+// of its input.
 const waitEnv = "HOSTLER_TEST_WAIT"
 
 func TestMain(m *testing.M) {
@@ -63,14 +64,18 @@ func start(t *testing.T, program string, env ...string) child {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if _, err := io.ReadFull(out, make([]byte, len("here\n"))); err != nil { // now it is that program, with its own name
+	// now it is that program, with its own name
+	if _, err := io.ReadFull(out, make([]byte, len("here\n"))); err != nil {
 		t.Fatal(err)
 	}
 	return child{cmd, in}
 }
 
 // names are what processes may call themselves to be taken for something else.
-var names = []string{"", "sh", ")", "(", ") Z 1 1 1", "a b) S 1", "\n", "x\n1 (y) Z 1 1", "\xff)\x00(", strings.Repeat(")", 15), "(sd-pam)", "\t) \v"}
+var names = []string{
+	"", "sh", ")", "(", ") Z 1 1 1", "a b) S 1", "\n", "x\n1 (y) Z 1 1", "\xff)\x00(", strings.Repeat(")", 15),
+	"(sd-pam)", "\t) \v",
+}
 
 func text(pid int, name string, s proc.Stat) string {
 	return fmt.Sprintf("%d (%s) %c %d %d %d 34816 77 4194560 93 0 0 0 0 0 0 0 20 0 1 0 %d 2539520 96 18446744073709551615 0 0\n",
@@ -90,7 +95,10 @@ func TestParseStat(t *testing.T) {
 				name += alphabet[r.IntN(len(alphabet))]
 			}
 		}
-		want := proc.Stat{State: "RSDTtZX"[r.IntN(7)], Parent: r.IntN(1 << 22), Group: r.IntN(1<<22) - 1, Session: r.IntN(1 << 22), Start: r.Uint64()}
+		want := proc.Stat{
+			State: "RSDTtZX"[r.IntN(7)], Parent: r.IntN(1 << 22), Group: r.IntN(1<<22) - 1, Session: r.IntN(1 << 22),
+			Start: r.Uint64(),
+		}
 		got, err := proc.ParseStat([]byte(text(r.IntN(1<<22), name, want)))
 		if err != nil || got != want {
 			t.Fatalf("of the name %q: %+v, %v, and it is %+v", name, got, err, want)
@@ -100,7 +108,8 @@ func TestParseStat(t *testing.T) {
 		}
 	}
 	whole := text(5, "sh", proc.Stat{State: 'S', Parent: 1})
-	for _, bad := range []string{"", ")", "5 (sh", "5 (sh) S 1 2 3", whole[:40], strings.Replace(whole, "S", "SS", 1), strings.Replace(whole, " 1 ", " x ", 1),
+	for _, bad := range []string{"", ")", "5 (sh", "5 (sh) S 1 2 3", whole[:40], strings.Replace(whole, "S", "SS", 1),
+		strings.Replace(whole, " 1 ", " x ", 1),
 		strings.Replace(whole, " 0 2539520", " -1 2539520", 1)} {
 		if s, err := proc.ParseStat([]byte(bad)); err == nil {
 			t.Errorf("%q is read as %+v", bad, s)
@@ -108,7 +117,8 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// FuzzParseStat: whatever is there to be read, there is no panic, and what follows the name does not depend on the name.
+// FuzzParseStat: whatever is there to be read, there is no panic, and what follows the name does
+// not depend on the name.
 func FuzzParseStat(f *testing.F) {
 	for _, n := range names {
 		f.Add(n, " S 1 2 3 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 99\n")

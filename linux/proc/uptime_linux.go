@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Uptime is how long this machine has run, its sleep counted, as processes of this name space see it, by a clock that nobody sets. run names that run of it, without spaces: of another one it
-// says nothing.
+// Uptime is how long this machine has run, its sleep counted, as processes of this name space see
+// it, by a clock that nobody sets. run names that run of it, without spaces: of another one it says
+// nothing.
 func Uptime() (run string, up time.Duration, err error) {
 	boot, err := Boot()
 	if err != nil {

@@ -1,6 +1,7 @@
-// Package gauge measures what a strategy that follows demand has to know of a source: how many leases were given within a window of time, how they
-// spread, how long they last, and how long it takes to make an instance. It has no clock: every call says when. It remembers counts and not events, so
-// that its size does not depend on the load.
+// Package gauge measures what a strategy that follows demand has to know of a source: how many
+// leases were given within a window of time, how they spread, how long they last, and how long it
+// takes to make an instance. It has no clock: every call says when. It remembers counts and not
+// events, so that its size does not depend on the load.
 package gauge
 
 import (
@@ -62,7 +63,9 @@ func (g *Gauge) Made(d time.Duration) { g.made.add(d) }
 
 // Demand is what is known at a time.
 func (g *Gauge) Demand(now time.Time) compute.Demand {
-	if bin := g.advance(now); g.at-bin >= bins { // the clock was set back: all that was counted lies ahead, where nothing would be counted until then
+	// the clock was set back: all that was counted lies ahead, where nothing would be counted until
+	// then
+	if bin := g.advance(now); g.at-bin >= bins {
 		g.count = [bins]int{}
 		g.at = bin
 	}

@@ -44,7 +44,8 @@ func TestGauge(t *testing.T) {
 	}
 }
 
-// TestBeforeTheEpoch: a trace may count its seconds from nought, and a director looks a little before its first.
+// TestBeforeTheEpoch: a trace may count its seconds from nought, and a director looks a little
+// before its first.
 func TestBeforeTheEpoch(t *testing.T) {
 	g := gauge.New(time.Hour)
 	for n := -90; n < 90; n++ {
@@ -55,7 +56,8 @@ func TestBeforeTheEpoch(t *testing.T) {
 	}
 }
 
-// TestClockSetBack: what was counted by a clock that went wrong and was set right does not hide what comes then.
+// TestClockSetBack: what was counted by a clock that went wrong and was set right does not hide
+// what comes then.
 func TestClockSetBack(t *testing.T) {
 	start := time.Date(2031, 5, 14, 12, 0, 0, 0, time.UTC)
 	g := gauge.New(time.Hour)

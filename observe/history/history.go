@@ -1,7 +1,9 @@
-// Package history keeps what a controller's page draws: for each source how many leases were given, how many of them from what stood ready, how long the
-// others were waited for, how many instances there were and what they cost; and the last directives. All of it is read from the journal as it is written,
-// whoever writes it, so that it is the same for all controllers on one store and is there again after one was started anew. It counts in bins of time, so
-// that its size does not depend on the load. It has no clock: every call says when.
+// Package history keeps what a controller's page draws: for each source how many leases were given,
+// how many of them from what stood ready, how long the others were waited for, how many instances
+// there were and what they cost; and the last directives. All of it is read from the journal as it
+// is written, whoever writes it, so that it is the same for all controllers on one store and is
+// there again after one was started anew. It counts in bins of time, so that its size does not
+// depend on the load. It has no clock: every call says when.
 package history
 
 import (
@@ -13,10 +15,11 @@ import (
 )
 
 const (
-	// atFirst is how much of the journal is read when nothing was read before: a day of people's work, or seconds of a machine's at its fastest. More
-	// would delay a start.
+	// atFirst is how much of the journal is read when nothing was read before: a day of people's
+	// work, or seconds of a machine's at its fastest. More would delay a start.
 	atFirst = 20000
-	// mostSources are followed; more are left out, so that a configuration of thousands costs 15 MB and not more.
+	// mostSources are followed; more are left out, so that a configuration of thousands costs 15 MB
+	// and not more.
 	mostSources = 1000
 	// mostDirectives are kept, the newest.
 	mostDirectives = 500
@@ -30,7 +33,8 @@ type Scale struct {
 	Bins int           // so many
 }
 
-// Hour and Day are what is kept: the last hour by the minute, and the last day by the quarter of an hour.
+// Hour and Day are what is kept: the last hour by the minute, and the last day by the quarter of an
+// hour.
 var (
 	Hour = Scale{time.Minute, 60}
 	Day  = Scale{15 * time.Minute, 96}
@@ -46,8 +50,9 @@ type Bin struct {
 	Made    int           // instances
 	Failed  int           // instances, at whatever step
 
-	Known   time.Duration // of this time it is known how many instances there were
-	Present time.Duration // the time of the instances that there were, together: over Known that is how many, in the mean
+	Known time.Duration // of this time it is known how many instances there were
+	// the time of the instances that there were, together: over Known that is how many, in the mean
+	Present time.Duration
 	InUse   time.Duration // the same, of those in use
 	Cost    float64       // of these instances, in whatever money prices are
 }
@@ -60,7 +65,8 @@ type Count struct {
 	Price   float64 // of one for an hour; 0: not known
 }
 
-// History is the history of all sources. The zero value has read nothing. Its methods may be called from many goroutines, Take and Sample by one.
+// History is the history of all sources. The zero value has read nothing. Its methods may be called
+// from many goroutines, Take and Sample by one.
 type History struct {
 	mu         sync.Mutex
 	read       bool
@@ -130,7 +136,8 @@ func (h *History) Query() compute.EventQuery {
 	if !h.read {
 		return compute.EventQuery{Newest: atFirst}
 	}
-	return compute.EventQuery{After: h.last, Limit: atFirst} // the journal may have grown by millions while it could not be read
+	// the journal may have grown by millions while it could not be read
+	return compute.EventQuery{After: h.last, Limit: atFirst}
 }
 
 // Take hears events, in their order.
@@ -196,8 +203,8 @@ func (h *History) take(s *series, e compute.Event) {
 	}
 }
 
-// unused notes that an instance is in use no longer, and tells by how many that changes their number. sure: it was in use, whether its hand-out was read
-// or not.
+// unused notes that an instance is in use no longer, and tells by how many that changes their
+// number. sure: it was in use, whether its hand-out was read or not.
 func (h *History) unused(id compute.ID, sure bool) int {
 	was := h.using[id]
 	delete(h.using, id)
@@ -207,11 +214,14 @@ func (h *History) unused(id compute.ID, sure bool) int {
 	return 0
 }
 
-// Sample hears how many instances there are. The first time what was before is found from the journal, backwards.
+// Sample hears how many instances there are. The first time what was before is found from the
+// journal, backwards.
 func (h *History) Sample(now time.Time, counts []Count) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now.Before(h.sampled) || h.sampled.IsZero() { // the clock was set back, perhaps before we began: what lies ahead would keep its place until then
+	// the clock was set back, perhaps before we began: what lies ahead would keep its place until
+	// then
+	if now.Before(h.sampled) || h.sampled.IsZero() {
 		for _, s := range h.sources {
 			s.forget(now)
 		}
@@ -285,7 +295,8 @@ func (s *series) fill(from, to time.Time, c Count) {
 	}
 }
 
-// before finds what was there before the first sample: from what is there now, the changes taken back one after the other.
+// before finds what was there before the first sample: from what is there now, the changes taken
+// back one after the other.
 func (s *series) before(now time.Time, c Count, steps []step) {
 	for n := len(steps) - 1; n >= 0; n-- {
 		d := steps[n]
@@ -298,7 +309,8 @@ func (s *series) before(now time.Time, c Count, steps []step) {
 	}
 }
 
-// Series returns the bins of a scale up to a time, the oldest first, of the sources for which may says yes, added up. may may be nil: all.
+// Series returns the bins of a scale up to a time, the oldest first, of the sources for which may
+// says yes, added up. may may be nil: all.
 func (h *History) Series(now time.Time, scale Scale, may func(source string) bool) []Bin {
 	out := make([]Bin, scale.Bins)
 	last := now.Truncate(scale.Step)
@@ -335,7 +347,8 @@ func (h *History) Series(now time.Time, scale Scale, may func(source string) boo
 	return out
 }
 
-// Directives returns the last ones, the newest first, at most so many, of the sources for which may says yes. may may be nil: all.
+// Directives returns the last ones, the newest first, at most so many, of the sources for which may
+// says yes. may may be nil: all.
 func (h *History) Directives(most int, may func(source string) bool) []compute.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -38,7 +38,8 @@ func at(t *testing.T, bins []history.Bin, when time.Duration) history.Bin {
 	return history.Bin{}
 }
 
-// TestLeases: hits, misses and waits are counted in the bins that they belong to, whichever way the events come.
+// TestLeases: hits, misses and waits are counted in the bins that they belong to, whichever way the
+// events come.
 func TestLeases(t *testing.T) {
 	var j journal
 	j.add(-30*time.Minute, "leased", "web", "web-1")
@@ -82,7 +83,8 @@ func TestLeases(t *testing.T) {
 	}
 }
 
-// TestCounts: what there was before the first sample is found from the journal, and what there is afterwards from the samples; what nobody saw is not known.
+// TestCounts: what there was before the first sample is found from the journal, and what there is
+// afterwards from the samples; what nobody saw is not known.
 func TestCounts(t *testing.T) {
 	var j journal
 	j.add(-40*time.Minute, "creating", "web", "web-2") // web-1 was there before
@@ -97,7 +99,10 @@ func TestCounts(t *testing.T) {
 		if b.Known == 0 {
 			return "unknown"
 		}
-		return fmt.Sprintf("%.3g there, %.3g in use, %.3g an hour", b.Present.Seconds()/b.Known.Seconds(), b.InUse.Seconds()/b.Known.Seconds(), b.Cost/b.Known.Hours())
+		return fmt.Sprintf(
+			"%.3g there, %.3g in use, %.3g an hour", b.Present.Seconds()/b.Known.Seconds(),
+			b.InUse.Seconds()/b.Known.Seconds(), b.Cost/b.Known.Hours(),
+		)
 	}
 	check := func(now, when time.Duration, want string) {
 		t.Helper()
@@ -141,7 +146,8 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// TestClockSetBack: what was noted by a clock that went wrong and was set right takes no place of what comes then.
+// TestClockSetBack: what was noted by a clock that went wrong and was set right takes no place of
+// what comes then.
 func TestClockSetBack(t *testing.T) {
 	for name, before := range map[string]bool{"while it runs": false, "before it began": true} {
 		t.Run(name, func(t *testing.T) {

@@ -53,7 +53,8 @@ type Gauge struct{ f *family }
 // Histogram is how something spreads.
 type Histogram struct{ f *family }
 
-// Counter adds a family. It panics where there is one of the name: that is a mistake in the program.
+// Counter adds a family. It panics where there is one of the name: that is a mistake in the
+// program.
 func (r *Registry) Counter(name, help string, labels ...string) Counter {
 	return Counter{r.add(&family{name: name, help: help, kind: "counter", labels: labels})}
 }
@@ -68,7 +69,8 @@ func (r *Registry) Histogram(name, help string, bounds []float64, labels ...stri
 	return Histogram{r.add(&family{name: name, help: help, kind: "histogram", labels: labels, bounds: bounds})}
 }
 
-// Before has f called before each scrape, to set what is looked up only then. It is called by one goroutine at a time.
+// Before has f called before each scrape, to set what is looked up only then. It is called by one
+// goroutine at a time.
 func (r *Registry) Before(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +90,8 @@ func (r *Registry) Names() []string {
 
 func (r *Registry) add(f *family) *family {
 	f.series = map[string]*series{}
-	if len(f.labels) == 0 && f.kind != "gauge" { // what was never counted is 0; a gauge that was never set is not known
+	// what was never counted is 0; a gauge that was never set is not known
+	if len(f.labels) == 0 && f.kind != "gauge" {
 		f.at(nil)
 	}
 	r.mu.Lock()

@@ -14,12 +14,18 @@ import (
 var read = [...]struct{ from, name, help, kind string }{
 	{"/sched/goroutines:goroutines", "go_goroutines", "Number of goroutines that currently exist.", "gauge"},
 	{"/sched/gomaxprocs:threads", "go_sched_gomaxprocs_threads", "How many threads may run Go code at once.", "gauge"},
-	{"/memory/classes/heap/objects:bytes", "go_memstats_heap_alloc_bytes", "Bytes of heap objects that are alive or not swept yet.", "gauge"},
+	{
+		"/memory/classes/heap/objects:bytes", "go_memstats_heap_alloc_bytes",
+		"Bytes of heap objects that are alive or not swept yet.", "gauge",
+	},
 	{"/memory/classes/total:bytes", "go_memstats_sys_bytes", "Bytes that Go has from the system.", "gauge"},
 	{"/gc/heap/allocs:bytes", "go_memstats_alloc_bytes_total", "Bytes ever allocated on the heap.", "counter"},
 	{"/gc/heap/goal:bytes", "go_memstats_next_gc_bytes", "Bytes of the heap at which the next collection begins.", "gauge"},
 	{"/gc/cycles/total:gc-cycles", "go_gc_cycles_total", "Collections of garbage that ended.", "counter"},
-	{"/cpu/classes/gc/total:cpu-seconds", "go_cpu_gc_seconds_total", "Seconds of processor time that collecting garbage took, as estimated.", "counter"},
+	{
+		"/cpu/classes/gc/total:cpu-seconds", "go_cpu_gc_seconds_total",
+		"Seconds of processor time that collecting garbage took, as estimated.", "counter",
+	},
 	{"/sync/mutex/wait/total:seconds", "go_sync_mutex_wait_seconds_total", "Seconds that goroutines waited for mutexes.", "counter"},
 }
 

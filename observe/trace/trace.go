@@ -32,7 +32,8 @@ func (p Place) String() string {
 	return "00-" + hex.EncodeToString(p.Trace[:]) + "-" + hex.EncodeToString(p.Span[:]) + flags
 }
 
-// Parse reads a traceparent. ok is false for what is none, and then it is as if nothing had been said.
+// Parse reads a traceparent. ok is false for what is none, and then it is as if nothing had been
+// said.
 func Parse(s string) (p Place, ok bool) {
 	const length = 55
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.ToLower(s[:length]) != s[:length] {
@@ -88,7 +89,8 @@ type Done struct {
 type Tracer struct {
 	// Send takes each span that has ended and is sampled. It must not block.
 	Send func(Done)
-	// Sample decides about a trace that begins here, by its random id; nil: all. Whoever asks us has decided for his own.
+	// Sample decides about a trace that begins here, by its random id; nil: all. Whoever asks us
+	// has decided for his own.
 	Sample func(id [16]byte) bool
 }
 
@@ -118,7 +120,8 @@ func From(ctx context.Context, t *Tracer, parent Place, tracestate string) conte
 	return context.WithValue(ctx, key{}, &state{tracer: t, place: parent, text: tracestate})
 }
 
-// Here returns the place of the span that ctx is in, to be told to another process, and the tracestate that goes with it.
+// Here returns the place of the span that ctx is in, to be told to another process, and the
+// tracestate that goes with it.
 func Here(ctx context.Context) (p Place, tracestate string) {
 	if s, ok := ctx.Value(key{}).(*state); ok {
 		return s.place, s.text
@@ -135,7 +138,8 @@ type Span struct {
 	ended bool
 }
 
-// Start begins a span below that of ctx. It must be ended. Without a tracer in ctx it is nil, and ctx is returned as it is.
+// Start begins a span below that of ctx. It must be ended. Without a tracer in ctx it is nil, and
+// ctx is returned as it is.
 func Start(ctx context.Context, name string, attrs ...Attr) (context.Context, *Span) {
 	return StartKind(ctx, Internal, name, attrs...)
 }

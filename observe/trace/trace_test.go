@@ -81,7 +81,8 @@ func TestSpans(t *testing.T) {
 	if f.Trace != w.Trace || p.Trace != w.Trace || w.Parent != [8]byte{} || p.Parent != w.Span || f.Parent != p.Span {
 		t.Errorf("they are not below each other: %+v", got)
 	}
-	if p.Err != "it broke" || w.Err != "" || f.State != "vendor=1" || w.Kind != trace.Client || len(p.Attrs) != 1 || p.Attrs[0].Value != "two" {
+	if p.Err != "it broke" || w.Err != "" || f.State != "vendor=1" || w.Kind != trace.Client || len(p.Attrs) != 1 ||
+		p.Attrs[0].Value != "two" {
 		t.Errorf("%+v", got)
 	}
 	if w.End.Before(w.Begin) || p.Begin.Before(w.Begin) {

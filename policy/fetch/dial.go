@@ -25,7 +25,8 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	return g.race(ctx, found, port)
 }
 
-// race tries addresses one after the other, the next one beside those that do not answer soon, and keeps the first connection.
+// race tries addresses one after the other, the next one beside those that do not answer soon, and
+// keeps the first connection.
 func (g *Guard) race(ctx context.Context, all []netip.Addr, port uint16) (net.Conn, error) {
 	type result struct {
 		conn net.Conn

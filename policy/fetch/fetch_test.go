@@ -46,7 +46,8 @@ func (n *names) LookupNetIP(_ context.Context, _, host string) (out []netip.Addr
 	return out, nil
 }
 
-// world is a guard with a made-up internet: all that it dials at outside comes to a server of the test, and all else would come to the secret.
+// world is a guard with a made-up internet: all that it dials at outside comes to a server of the
+// test, and all else would come to the secret.
 type world struct {
 	guard   *fetch.Guard
 	client  *http.Client
@@ -61,11 +62,16 @@ type world struct {
 func newWorld(t *testing.T, allow ...string) *world {
 	t.Helper()
 	w := &world{names: &names{all: map[string][][]string{
-		"public.example": {{outside}}, "localhost": {{"127.0.0.1"}}, "localhost.localdomain": {{"::1"}}, "me.example": {{"127.0.0.1"}}, "me6.example": {{"::1"}},
-		"meta.example": {{"169.254.169.254"}}, "meta6.example": {{"fd00:ec2::254"}}, "own.example": {{machine}}, "inner.example": {{"10.1.2.3"}}, "mapped.example": {{"::ffff:169.254.169.254"}},
-		"several.example": {{outside, "169.254.169.254"}}, "several6.example": {{outside, "::1"}}, "last.example": {{outside, outside, outside, "10.0.0.1"}},
-		"rebind.example": {{outside}, {"127.0.0.1"}, {"169.254.169.254"}}, "0": {{"0.0.0.0"}}, "127.1": {{"127.0.0.1"}}, "2130706433": {{"127.0.0.1"}}, "0x7f000001": {{"127.0.0.1"}}, "017700000001": {{"127.0.0.1"}},
-		"0177.0.0.1": {{"127.0.0.1"}}, "0xa9.0xfe.0xa9.0xfe": {{"169.254.169.254"}}, "2852039166": {{"169.254.169.254"}}, "metadata.google.internal": {{"169.254.169.254"}}, "127.0.0.1.nip.example": {{"127.0.0.1"}},
+		"public.example": {{outside}}, "localhost": {{"127.0.0.1"}}, "localhost.localdomain": {{"::1"}},
+		"me.example": {{"127.0.0.1"}}, "me6.example": {{"::1"}},
+		"meta.example": {{"169.254.169.254"}}, "meta6.example": {{"fd00:ec2::254"}}, "own.example": {{machine}},
+		"inner.example": {{"10.1.2.3"}}, "mapped.example": {{"::ffff:169.254.169.254"}},
+		"several.example": {{outside, "169.254.169.254"}}, "several6.example": {{outside, "::1"}},
+		"last.example":   {{outside, outside, outside, "10.0.0.1"}},
+		"rebind.example": {{outside}, {"127.0.0.1"}, {"169.254.169.254"}}, "0": {{"0.0.0.0"}}, "127.1": {{"127.0.0.1"}},
+		"2130706433": {{"127.0.0.1"}}, "0x7f000001": {{"127.0.0.1"}}, "017700000001": {{"127.0.0.1"}},
+		"0177.0.0.1": {{"127.0.0.1"}}, "0xa9.0xfe.0xa9.0xfe": {{"169.254.169.254"}}, "2852039166": {{"169.254.169.254"}},
+		"metadata.google.internal": {{"169.254.169.254"}}, "127.0.0.1.nip.example": {{"127.0.0.1"}},
 		"nat64.example": {{"64:ff9b::a9fe:a9fe"}}, "good64.example": {{"64:ff9b::5db8:d822"}}, "empty.example": {{}},
 	}}}
 	secret := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { w.reached.Add(1) }))
@@ -120,23 +126,36 @@ func (w *world) get(url string) (string, error) {
 
 // ways lead to loopback, to metadata, to this machine and to its neighbours.
 var ways = []string{
-	"http://127.0.0.1/", "http://127.0.0.1:7070/v1/sources", "http://127.255.255.254/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://017700000001/", "http://0177.0.0.1/",
-	"http://0/", "http://0.0.0.0/", "http://[::]/", "http://[::1]/", "http://[0:0:0:0:0:0:0:1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/",
-	"http://localhost/", "http://localhost./", "http://LocalHost/", "http://localhost.localdomain/", "http://me.example/", "http://ME.example./", "http://me6.example/", "http://127.0.0.1.nip.example/",
+	"http://127.0.0.1/", "http://127.0.0.1:7070/v1/sources", "http://127.255.255.254/", "http://127.1/",
+	"http://2130706433/", "http://0x7f000001/", "http://017700000001/", "http://0177.0.0.1/",
+	"http://0/", "http://0.0.0.0/", "http://[::]/", "http://[::1]/", "http://[0:0:0:0:0:0:0:1]/",
+	"http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/",
+	"http://localhost/", "http://localhost./", "http://LocalHost/", "http://localhost.localdomain/",
+	"http://me.example/", "http://ME.example./", "http://me6.example/", "http://127.0.0.1.nip.example/",
 	"http://public.example@127.0.0.1/", "http://user:secret@127.0.0.1/", "http://１２７.0.0.1/", "http://ⓛocalhost/", "http://127。0。0。1/",
-	"http://169.254.169.254/latest/meta-data/", "http://169.254.169.254./", "http://2852039166/", "http://0xa9.0xfe.0xa9.0xfe/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/", "http://[fd20:ce::254]/",
-	"http://100.100.100.200/", "http://168.63.129.16/", "http://192.0.0.192/", "http://169.254.170.2/", "http://metadata.google.internal/", "http://meta.example/", "http://meta6.example/", "http://mapped.example/",
-	"http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b::7f00:1]/", "http://[64:ff9b:1::a9fe:a9fe]/", "http://nat64.example/", "http://[2002:a9fe:a9fe::]/", "http://[2002:7f00:1::]/", "http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/",
-	"http://[2001:0:5db8:d822::1]/", "http://[2600::5efe:7f00:1]/", "http://[2600::200:5efe:a9fe:a9fe]/", "http://[fe80::1]/", "http://[fe80::a9fe:a9fe%25lo]/", "http://[fe80::1%25eth0]/",
+	"http://169.254.169.254/latest/meta-data/", "http://169.254.169.254./", "http://2852039166/",
+	"http://0xa9.0xfe.0xa9.0xfe/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/",
+	"http://[fd20:ce::254]/",
+	"http://100.100.100.200/", "http://168.63.129.16/", "http://192.0.0.192/", "http://169.254.170.2/",
+	"http://metadata.google.internal/", "http://meta.example/", "http://meta6.example/", "http://mapped.example/",
+	"http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b::7f00:1]/", "http://[64:ff9b:1::a9fe:a9fe]/",
+	"http://nat64.example/", "http://[2002:a9fe:a9fe::]/", "http://[2002:7f00:1::]/",
+	"http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/",
+	"http://[2001:0:5db8:d822::1]/", "http://[2600::5efe:7f00:1]/", "http://[2600::200:5efe:a9fe:a9fe]/",
+	"http://[fe80::1]/", "http://[fe80::a9fe:a9fe%25lo]/", "http://[fe80::1%25eth0]/",
 	"http://" + machine + "/", "http://own.example/", "http://[::ffff:" + machine + "]/",
-	"http://10.0.0.1/", "http://10.255.255.255/", "http://172.16.0.1/", "http://172.31.255.255/", "http://192.168.1.1/", "http://100.64.0.1/", "http://100.127.255.255/", "http://[fc00::1]/", "http://[fdff::1]/", "http://inner.example/",
-	"http://224.0.0.1/", "http://255.255.255.255/", "http://240.0.0.1/", "http://198.18.0.1/", "http://192.0.2.1/", "http://[ff02::1]/", "http://[2001:db8::1]/", "http://[100::1]/", "http://[4000::1]/", "http://[5f00::1]/",
+	"http://10.0.0.1/", "http://10.255.255.255/", "http://172.16.0.1/", "http://172.31.255.255/", "http://192.168.1.1/",
+	"http://100.64.0.1/", "http://100.127.255.255/", "http://[fc00::1]/", "http://[fdff::1]/",
+	"http://inner.example/",
+	"http://224.0.0.1/", "http://255.255.255.255/", "http://240.0.0.1/", "http://198.18.0.1/", "http://192.0.2.1/",
+	"http://[ff02::1]/", "http://[2001:db8::1]/", "http://[100::1]/", "http://[4000::1]/", "http://[5f00::1]/",
 	"http://several.example/", "http://several6.example/", "http://last.example/", "http://empty.example/",
 	"https://127.0.0.1/", "https://me.example/", "https://169.254.169.254/",
 	"file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1:70/", "unix:///run/docker.sock", "dict://127.0.0.1:11211/",
 }
 
-// TestWays: none of the ways that there are to places of this machine's own leads there, as they are and by each kind of redirect.
+// TestWays: none of the ways that there are to places of this machine's own leads there, as they
+// are and by each kind of redirect.
 func TestWays(t *testing.T) {
 	w := newWorld(t)
 	for _, way := range ways {
@@ -159,11 +178,14 @@ func TestWays(t *testing.T) {
 	t.Logf("%d ways, each by itself and by 5 redirects: %d reached, %d refused", len(ways), w.reached.Load(), w.refused.Load())
 }
 
-// TestThrough: what is on the internet is reached, with redirects, by TLS, and by an address that is translated to one of IPv4.
+// TestThrough: what is on the internet is reached, with redirects, by TLS, and by an address that
+// is translated to one of IPv4.
 func TestThrough(t *testing.T) {
 	w := newWorld(t)
-	for _, url := range []string{"http://public.example/", "http://" + outside + "/", "https://public.example/", "http://public.example./", "http://public.example/?status=302&to=http://" + outside + "/",
-		"http://public.example/?status=307&to=https://public.example/", "https://public.example/?status=301&to=/", "http://good64.example/"} {
+	for _, url := range []string{"http://public.example/", "http://" + outside + "/", "https://public.example/",
+		"http://public.example./", "http://public.example/?status=302&to=http://" + outside + "/",
+		"http://public.example/?status=307&to=https://public.example/", "https://public.example/?status=301&to=/",
+		"http://good64.example/"} {
 		if text, err := w.get(url); err != nil || text != "hello" {
 			t.Errorf("%s: %q %v", url, text, err)
 		}
@@ -176,7 +198,8 @@ func TestThrough(t *testing.T) {
 	}
 }
 
-// TestRebinding: a name that answers otherwise the second time is dialed at what was judged; the next connection is judged anew, and one that is kept leads where it led.
+// TestRebinding: a name that answers otherwise the second time is dialed at what was judged; the
+// next connection is judged anew, and one that is kept leads where it led.
 func TestRebinding(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
@@ -220,10 +243,16 @@ func TestKept(t *testing.T) {
 func TestAllow(t *testing.T) {
 	for _, c := range []struct{ allow, yes, no string }{
 		{"loopback", "127.0.0.1:80 127.9.9.9:22 [::1]:80 me.example:80", "169.254.169.254:80 10.0.0.1:80 " + machine + ":80 0.0.0.0:80"},
-		{"private", "10.0.0.1:80 172.16.9.9:80 192.168.0.1:80 100.64.0.1:80 [fd12::1]:80", "127.0.0.1:80 [fd00:ec2::254]:80 100.100.100.200:80 169.254.1.1:80 240.0.0.1:80"},
+		{
+			"private", "10.0.0.1:80 172.16.9.9:80 192.168.0.1:80 100.64.0.1:80 [fd12::1]:80",
+			"127.0.0.1:80 [fd00:ec2::254]:80 100.100.100.200:80 169.254.1.1:80 240.0.0.1:80",
+		},
 		{"own", machine + ":80 own.example:443", "127.0.0.1:80 10.0.0.1:80"},
 		{"10.1.0.0/16", "10.1.2.3:80 inner.example:80 [::ffff:10.1.2.3]:80", "10.2.0.1:80"},
-		{"0.0.0.0/0", "10.1.2.3:80 240.0.0.1:80", "127.0.0.1:80 169.254.169.254:80 168.63.129.16:80 169.254.1.1:80 " + machine + ":80 [fd12::1]:80"},
+		{
+			"0.0.0.0/0", "10.1.2.3:80 240.0.0.1:80",
+			"127.0.0.1:80 169.254.169.254:80 168.63.129.16:80 169.254.1.1:80 " + machine + ":80 [fd12::1]:80",
+		},
 		{"::/0", "[fd12::1]:80", "[::1]:80 [fd00:ec2::254]:80 [fe80::1]:80 10.1.2.3:80"},
 		{"127.0.0.0/8", "127.0.0.1:80", "[::1]:80"},
 		{"169.254.0.0/16", "169.254.1.1:80", "169.254.169.254:80"},
@@ -263,19 +292,25 @@ func TestDeny(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
-		"lopback": "did you mean loopback?", "privat": "did you mean private?", "10.1.2.3/16": "without bits behind it", "10.1.0.0/33": "no range", "registry": "HOST:PORT", "": "HOST:PORT", "localhost": "HOST:PORT",
-		"a.example:0": "no port", "a.example:http": "no port", "http://a.example/": "no range", "0x7f.1": "HOST:PORT", "2130706433:80": "HOST:PORT", "fe80::1%eth0": "HOST:PORT", "ä.example": "HOST:PORT",
+		"lopback": "did you mean loopback?", "privat": "did you mean private?", "10.1.2.3/16": "without bits behind it",
+		"10.1.0.0/33": "no range", "registry": "HOST:PORT", "": "HOST:PORT", "localhost": "HOST:PORT",
+		"a.example:0": "no port", "a.example:http": "no port", "http://a.example/": "no range", "0x7f.1": "HOST:PORT",
+		"2130706433:80": "HOST:PORT", "fe80::1%eth0": "HOST:PORT", "ä.example": "HOST:PORT",
 	} {
 		if _, err := fetch.Parse([]string{text}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if all, err := fetch.Parse([]string{" Loopback ", "private", "own", "10.0.0.0/8", "fc00::/7", "::1", "[::1]:80", "Registry.Local.:5000", "localhost:5000", "*.corp.example"}); err != nil || len(all) != 10 {
+	if all, err := fetch.Parse([]string{
+		" Loopback ", "private", "own", "10.0.0.0/8", "fc00::/7", "::1", "[::1]:80", "Registry.Local.:5000",
+		"localhost:5000", "*.corp.example",
+	}); err != nil || len(all) != 10 {
 		t.Error(all, err)
 	}
 }
 
-// TestWords: what others are told of a refusal has nothing of what a name leads to here, and nothing that a terminal obeys.
+// TestWords: what others are told of a refusal has nothing of what a name leads to here, and
+// nothing that a terminal obeys.
 func TestWords(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.get("http://inner.example/")
@@ -307,7 +342,10 @@ func TestProxy(t *testing.T) {
 	w := newWorld(t)
 	c := &http.Client{Transport: w.guard.Transport(&http.Transport{Proxy: http.ProxyURL(at)})}
 	defer c.CloseIdleConnections()
-	for host, want := range map[string]bool{"public.example": true, "known.to.the.proxy.example": true, "inner.example": false, "169.254.169.254": false, "me.example": false} {
+	for host, want := range map[string]bool{
+		"public.example": true, "known.to.the.proxy.example": true, "inner.example": false, "169.254.169.254": false,
+		"me.example": false,
+	} {
 		answer, err := c.Get("http://" + host + "/")
 		if (err == nil) != want {
 			t.Errorf("%s: %v", host, err)
@@ -321,7 +359,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestOwn: the addresses of this machine are those that it has when it is asked, and those that its kernel takes for its own.
+// TestOwn: the addresses of this machine are those that it has when it is asked, and those that its
+// kernel takes for its own.
 func TestOwn(t *testing.T) {
 	g := fetch.New(fetch.Options{Allow: mustParse(t, "private", "loopback")})
 	all, err := net.InterfaceAddrs()
@@ -336,7 +375,8 @@ func TestOwn(t *testing.T) {
 	}
 }
 
-// TestRace: an address that does not answer does not keep the others, and the first error is told when none does.
+// TestRace: an address that does not answer does not keep the others, and the first error is told
+// when none does.
 func TestRace(t *testing.T) {
 	n := &names{all: map[string][][]string{"two.example": {{"93.184.216.1", outside}}, "none.example": {{"93.184.216.2", "93.184.216.3"}}}}
 	g := fetch.New(fetch.Options{Resolver: n, Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -381,7 +421,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, s string) { _, _ = fetch.Parse([]string{s}) })
 }
 
-// BenchmarkCheck is what a new connection costs more than one without the guard, beside the look-up of its name.
+// BenchmarkCheck is what a new connection costs more than one without the guard, beside the look-up
+// of its name.
 func BenchmarkCheck(b *testing.B) {
 	g := fetch.New(fetch.Options{})
 	for b.Loop() {

@@ -23,12 +23,16 @@ type Options struct {
 	// Refused hears of each refusal; nil: nobody does. It must not block.
 	Refused func(ctx context.Context, r *Refused)
 
-	Resolver Resolver                                                             // nil: the system's
-	Own      func() ([]netip.Addr, error)                                         // this machine's addresses; nil: as they are when it is asked
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // an address and a port; nil: the network's
+	// nil: the system's
+	Resolver Resolver
+	// this machine's addresses; nil: as they are when it is asked
+	Own func() ([]netip.Addr, error)
+	// an address and a port; nil: the network's
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// A Guard judges where this process may go for others. Its methods may be called by several goroutines.
+// A Guard judges where this process may go for others. Its methods may be called by several
+// goroutines.
 type Guard struct{ opt Options }
 
 // New makes a Guard.
@@ -52,7 +56,8 @@ func (g *Guard) And(more Rules) *Guard {
 	return &Guard{opt}
 }
 
-// Refused is the error for what the guard does not fetch. Its text says nothing of what a name leads to here: the other fields are for the log.
+// Refused is the error for what the guard does not fetch. Its text says nothing of what a name
+// leads to here: the other fields are for the log.
 type Refused struct {
 	Host string // as it was asked for
 	Port uint16
@@ -89,13 +94,15 @@ func (g *Guard) refuse(ctx context.Context, r *Refused) error {
 	return r
 }
 
-// Check resolves a HOST:PORT and judges all its addresses, for what is not dialed here: a program that fetches on its own gets the answer alone.
+// Check resolves a HOST:PORT and judges all its addresses, for what is not dialed here: a program
+// that fetches on its own gets the answer alone.
 func (g *Guard) Check(ctx context.Context, address string) error {
 	_, _, err := g.judged(ctx, address)
 	return err
 }
 
-// judged are the addresses of a HOST:PORT, all of which may be dialed. A name that leads anywhere else too is refused whole.
+// judged are the addresses of a HOST:PORT, all of which may be dialed. A name that leads anywhere
+// else too is refused whole.
 func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint16, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -162,14 +169,16 @@ func (e *Unknown) Error() string { return shown(e.Host) + ": its name leads nowh
 // Unwrap is what the resolver said.
 func (e *Unknown) Unwrap() error { return e.Err }
 
-// isOwn reports whether an address is this machine's: one of its interfaces', or one that the kernel routes to itself, from which it would speak too.
+// isOwn reports whether an address is this machine's: one of its interfaces', or one that the
+// kernel routes to itself, from which it would speak too.
 func isOwn(a netip.Addr, own []netip.Addr) bool {
 	for _, o := range own {
 		if plain(o) == a {
 			return true
 		}
 	}
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9))) // sends nothing
+	// sends nothing
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9)))
 	if err != nil {
 		return false
 	}

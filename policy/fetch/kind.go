@@ -22,7 +22,10 @@ const (
 
 // String is the kind in a sentence: "an address of KIND".
 func (k Kind) String() string {
-	return [...]string{"the internet", "a private network", "loopback", "the link", "a metadata service", "this machine", "a reserved range"}[k]
+	return [...]string{
+		"the internet", "a private network", "loopback", "the link", "a metadata service", "this machine",
+		"a reserved range",
+	}[k]
 }
 
 // The forms in which an IPv6 address holds one of IPv4.
@@ -34,7 +37,8 @@ var (
 	teredo     = netip.MustParsePrefix("2001::/32")
 )
 
-// plain is an address without its zone, and of IPv4 where it is one that a network translates to that.
+// plain is an address without its zone, and of IPv4 where it is one that a network translates to
+// that.
 func plain(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	if nat64.Contains(a) {

@@ -42,8 +42,9 @@ func Words() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
 //	private             10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7
 //	own                 the addresses of this machine's interfaces
 //
-// A range opens private and reserved addresses. It opens loopback and the link only if it lies wholly in them, and this machine's own addresses and those
-// of metadata services not at all: an address by itself does. A host opens neither the link nor metadata.
+// A range opens private and reserved addresses. It opens loopback and the link only if it lies
+// wholly in them, and this machine's own addresses and those of metadata services not at all: an
+// address by itself does. A host opens neither the link nor metadata.
 func Parse(words []string) (all Rules, err error) {
 	for _, w := range words {
 		r, err := parseRule(strings.ToLower(strings.TrimSpace(w)))
@@ -85,12 +86,16 @@ func parseRule(w string) (rule, error) {
 		if meant := nearest.Near(w, Words()); meant != "" {
 			return rule{}, fmt.Errorf("%q is nothing that can be allowed: did you mean %s?", w, meant)
 		}
-		return rule{}, fmt.Errorf("%q is nothing that can be allowed: write a range (10.1.0.0/16), an address, HOST:PORT, or one of %s", w, strings.Join(Words(), ", "))
+		return rule{}, fmt.Errorf(
+			"%q is nothing that can be allowed: write a range (10.1.0.0/16), an address, HOST:PORT, or one of %s", w,
+			strings.Join(Words(), ", "),
+		)
 	}
 	return rule{host: host, port: port}, nil
 }
 
-// isName reports whether a text is the name of a host, or *.NAME. Digits alone behind the last dot make none: those are addresses in odd clothes.
+// isName reports whether a text is the name of a host, or *.NAME. Digits alone behind the last dot
+// make none: those are addresses in odd clothes.
 func isName(s string) bool {
 	s = strings.TrimPrefix(s, "*.")
 	labels := strings.Split(s, ".")
@@ -103,7 +108,8 @@ func isName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// Named are rules for the hosts of URLs that the operator's configuration names itself, at their ports. What is no URL makes none.
+// Named are rules for the hosts of URLs that the operator's configuration names itself, at their
+// ports. What is no URL makes none.
 func Named(urls ...string) (all Rules) {
 	for _, s := range urls {
 		u, err := url.Parse(s)
@@ -175,7 +181,8 @@ func (all Rules) opens(t target) bool {
 			if t.kind != Metadata && t.kind != LinkLocal {
 				return true
 			}
-		case t.kind == Loopback && inside(r.prefix, ranges.Loopback), t.kind == LinkLocal && inside(r.prefix, ranges.Link), t.kind == Private, t.kind == Reserved:
+		case t.kind == Loopback && inside(r.prefix, ranges.Loopback),
+			t.kind == LinkLocal && inside(r.prefix, ranges.Link), t.kind == Private, t.kind == Reserved:
 			return true
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"net/url"
 )
 
-// Transport is a way for HTTP that goes only where the guard lets it. It takes the settings of base, nil for the usual ones, and leaves its dialers alone.
+// Transport is a way for HTTP that goes only where the guard lets it. It takes the settings of
+// base, nil for the usual ones, and leaves its dialers alone.
 //
-// A proxy that base names for a request, as $HTTPS_PROXY does, is the operator's own way out and is dialed as it is. The host of the request is judged before as far as its
-// name is known here; what the proxy makes of the name is the proxy's, so that one needs rules of its own.
+// A proxy that base names for a request, as $HTTPS_PROXY does, is the operator's own way out and is
+// dialed as it is. The host of the request is judged before as far as its name is known here; what
+// the proxy makes of the name is the proxy's, so that one needs rules of its own.
 func (g *Guard) Transport(base *http.Transport) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport.(*http.Transport)

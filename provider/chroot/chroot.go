@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
-// Mark is the environment variable that tells a process which instance it is on. By it, and by their root, Clean and Destroy find them.
+// Mark is the environment variable that tells a process which instance it is on. By it, and by
+// their root, Clean and Destroy find them.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
 // Provider makes chroots.
@@ -28,7 +29,8 @@ type Provider struct {
 	o     Options
 	log   *slog.Logger
 	homes *homes.Dir[owner]
-	step  func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 }
 
 var (
@@ -37,8 +39,9 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are wrong. Whether the base is there, and nobody
-// else's (ErrDenied), is seen at Create, so that instances can be unmade without it. A directory of instances that is another's is refused by all.
+// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are
+// wrong. Whether the base is there, and nobody else's (ErrDenied), is seen at Create, so that
+// instances can be unmade without it. A directory of instances that is another's is refused by all.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(kind error, hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
@@ -51,13 +54,17 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	case o.Dir == "":
 		return fail(compute.ErrInvalid, "", "no directory to keep instances in")
 	case os.Geteuid() != 0:
-		return fail(compute.ErrDenied, "run hostler as root for this source, or use one of type local", "only root may change the root directory")
+		return fail(
+			compute.ErrDenied, "run hostler as root for this source, or use one of type local",
+			"only root may change the root directory",
+		)
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return fail(compute.ErrInvalid, "", "%w", err)
 	}
-	// Links on the way are resolved, as the kernel's list of mounts has them. What does not exist yet is made where it is needed.
+	// Links on the way are resolved, as the kernel's list of mounts has them. What does not exist
+	// yet is made where it is needed.
 	rest := ""
 	for at := dir; ; at = filepath.Dir(at) {
 		if real, err := filepath.EvalSymlinks(at); err == nil {
@@ -119,12 +126,15 @@ func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + 
 // Create makes a chroot, or finishes one that was begun, or returns the one that is there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !homes.Plain(spec.ID) {
-		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+		return compute.Instance{}, &compute.Error{
+			Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory"),
+		}
 	}
 	if err := p.place(); err != nil {
 		return compute.Instance{}, err
 	}
-	p.homes.Sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
+	// whoever waits for a new one shall not wait for another's deletion
+	p.homes.Sweep(ctx, 10*time.Minute)
 	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base, Image: p.imageName(spec.Image)})
 	if err != nil {
 		return compute.Instance{}, fault("Create", spec.ID, err)
@@ -136,7 +146,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(own), nil
 }
 
-// Connect opens a way into a chroot, which is mounted again where a reboot or a kill left it unmounted.
+// Connect opens a way into a chroot, which is mounted again where a reboot or a kill left it
+// unmounted.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -174,7 +185,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	if _, err := p.guests(id).kill(ctx); err != nil { // whoever came in the last moment: from now on nobody can
+	// whoever came in the last moment: from now on nobody can
+	if _, err := p.guests(id).kill(ctx); err != nil {
 		return fault("Destroy", id, err)
 	}
 	p.forget()
@@ -202,7 +214,8 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", fault("Clean", id, err)
 		}
 	}
-	late, err := p.guests(id).kill(ctx) // whoever came in the last moment: now there is no root any more to start in
+	// whoever came in the last moment: now there is no root any more to start in
+	late, err := p.guests(id).kill(ctx)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}

@@ -74,7 +74,8 @@ func left(t *testing.T, dir string) []string {
 	return out
 }
 
-// tempDir is a directory in memory, where that can be had: to unmount an overlay is to wait until a disk has written everything.
+// tempDir is a directory in memory, where that can be had: to unmount an overlay is to wait until a
+// disk has written everything.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
@@ -132,7 +133,10 @@ func TestProvider(t *testing.T) {
 						return func(t *testing.T) compute.Provider {
 							p := open(t, chroot.Options{Base: base, Layer: layer, Source: "suite", Installation: installation, Dir: dir})
 							if guarded {
-								return guard.New(p, guard.Options{Creates: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
+								return guard.New(
+									p,
+									guard.Options{Creates: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1},
+								)
 							}
 							return p
 						}
@@ -192,12 +196,16 @@ func TestInside(t *testing.T) {
 		t.Run(layer, func(t *testing.T) {
 			p := open(t, chroot.Options{Base: kv["rootfs"], Layer: layer, Resolv: true, Dir: tempDir(t)})
 			conn := create(t, p, "suite-1")
-			sh(t, conn, `echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 1 /dev/urandom >/dev/null; test -c /dev/tty; test -c /dev/full; test -d /dev/pts; test -w /dev/shm`)
+			sh(
+				t, conn,
+				`echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 1 /dev/urandom >/dev/null; test -c /dev/tty; test -c /dev/full; test -d /dev/pts; test -w /dev/shm`,
+			)
 			sh(t, conn, `test -r /proc/self/stat; test "$(id -u)" = 0; ! test -e /dev/sda; ! test -e /dev/vda`)
 			if mark := sh(t, conn, `echo $`+chroot.Mark); mark != "mine/suite-1" {
 				t.Errorf("the mark is %q", mark)
 			}
-			if host, err := os.ReadFile("/etc/resolv.conf"); err == nil && sh(t, conn, "cat /etc/resolv.conf") != strings.TrimSpace(string(host)) {
+			if host, err := os.ReadFile("/etc/resolv.conf"); err == nil &&
+				sh(t, conn, "cat /etc/resolv.conf") != strings.TrimSpace(string(host)) {
 				t.Error("resolv.conf is not this machine's")
 			}
 			// Two instances do not see each other's files.
@@ -211,7 +219,8 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestPlantedLinks lets the user of an instance put links where hostler is going to mount and write.
+// TestPlantedLinks lets the user of an instance put links where hostler is going to mount and
+// write.
 func TestPlantedLinks(t *testing.T) {
 	kv := lab(t)
 	for _, layer := range []string{"overlay", "copy"} {
@@ -252,7 +261,8 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// TestMountedAgain takes the mounts away, as a reboot does: Connect brings them back with the layer's content.
+// TestMountedAgain takes the mounts away, as a reboot does: Connect brings them back with the
+// layer's content.
 func TestMountedAgain(t *testing.T) {
 	kv := lab(t)
 	p := open(t, chroot.Options{Base: kv["tarball"], Layer: "overlay", Dir: tempDir(t)})
@@ -278,7 +288,8 @@ func TestMountedAgain(t *testing.T) {
 	}
 }
 
-// TestGuestsMounts lets a user mount inside the instance, the host's directory among them: it goes, and what is behind it stays.
+// TestGuestsMounts lets a user mount inside the instance, the host's directory among them: it goes,
+// and what is behind it stays.
 func TestGuestsMounts(t *testing.T) {
 	kv := lab(t)
 	for _, layer := range []string{"overlay", "copy"} {
@@ -319,13 +330,16 @@ func TestGuestsMounts(t *testing.T) {
 	}
 }
 
-// TestForeignDirectories finds directories where instances belong that are not ours, and leaves them alone.
+// TestForeignDirectories finds directories where instances belong that are not ours, and leaves
+// them alone.
 func TestForeignDirectories(t *testing.T) {
 	kv := lab(t)
 	dir := tempDir(t)
 	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: dir})
-	for name, marker := range map[string]string{"suite-1": "", "suite-2": "{", "suite-3": `{"installation":"mine","source":"suite","id":"suite-9"}`,
-		"suite-4": `{"installation":"theirs","source":"suite","id":"suite-4"}`, "suite-5": `{"installation":"mine","source":"other","id":"suite-5"}`} {
+	for name, marker := range map[string]string{"suite-1": "", "suite-2": "{",
+		"suite-3": `{"installation":"mine","source":"suite","id":"suite-9"}`,
+		"suite-4": `{"installation":"theirs","source":"suite","id":"suite-4"}`,
+		"suite-5": `{"installation":"mine","source":"other","id":"suite-5"}`} {
 		home := filepath.Join(dir, "instances", name)
 		if err := os.MkdirAll(filepath.Join(home, "root"), 0o755); err != nil {
 			t.Fatal(err)
@@ -366,7 +380,8 @@ func TestOptions(t *testing.T) {
 		want error
 	}{
 		"no base": {chroot.Options{Dir: "/x"}, compute.ErrInvalid}, "relative": {chroot.Options{Base: "x", Dir: "/x"}, compute.ErrInvalid},
-		"layer": {chroot.Options{Base: "/", Dir: "/x", Layer: "cake"}, compute.ErrInvalid}, "no dir": {chroot.Options{Base: "/"}, compute.ErrInvalid},
+		"layer":  {chroot.Options{Base: "/", Dir: "/x", Layer: "cake"}, compute.ErrInvalid},
+		"no dir": {chroot.Options{Base: "/"}, compute.ErrInvalid},
 	} {
 		if _, err := chroot.Open(t.Context(), slog.New(slog.DiscardHandler), c.o); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -394,7 +409,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestTarballs unpacks each compression that this machine can, once for all instances, and forgets a base that nothing stands on.
+// TestTarballs unpacks each compression that this machine can, once for all instances, and forgets
+// a base that nothing stands on.
 func TestTarballs(t *testing.T) {
 	kv := lab(t)
 	plain, err := os.ReadFile(kv["tarball"])
@@ -451,8 +467,9 @@ func TestTarballs(t *testing.T) {
 	}
 }
 
-// TestTogether lets four openings, as processes would, make, clean and unmake the same instances at once. Whoever comes late is told so in a word
-// that he understands, and in the end nothing is left.
+// TestTogether lets four openings, as processes would, make, clean and unmake the same instances at
+// once. Whoever comes late is told so in a word that he understands, and in the end nothing is
+// left.
 func TestTogether(t *testing.T) {
 	kv := lab(t)
 	dir := tempDir(t)
@@ -506,7 +523,8 @@ func TestConn(t *testing.T) {
 	})
 }
 
-// TestNoOverlayHere keeps instances on a file system that cannot carry the upper side of an overlay: another overlay.
+// TestNoOverlayHere keeps instances on a file system that cannot carry the upper side of an
+// overlay: another overlay.
 func TestNoOverlayHere(t *testing.T) {
 	kv := lab(t)
 	top := tempDir(t)

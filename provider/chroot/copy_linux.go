@@ -14,18 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copier copies a tree with everything that a root file system has: owners, modes, times, hard links, devices, extended attributes, holes. Where
-// the file system can, files share their blocks with the base's until they are written.
+// copier copies a tree with everything that a root file system has: owners, modes, times, hard
+// links, devices, extended attributes, holes. Where the file system can, files share their blocks
+// with the base's until they are written.
 type copier struct {
 	ctx     context.Context
 	seen    map[inode]string // the first copy of a file that has several names
 	noClone bool             // the file system has said that it cannot
-	layers  bool             // what is copied is an image's: a device 0:0 says that there is nothing
+	// what is copied is an image's: a device 0:0 says that there is nothing
+	layers bool
 }
 
 type inode struct{ dev, ino uint64 }
 
-// copyTree copies what a stack of directories shows to the path to, which must not exist. All are trees that nobody else changes meanwhile.
+// copyTree copies what a stack of directories shows to the path to, which must not exist. All are
+// trees that nobody else changes meanwhile.
 func copyTree(ctx context.Context, from below, to string) error {
 	c := &copier{ctx: ctx, seen: map[inode]string{}, layers: from.layers}
 	return c.dir(from.dirs, to)
@@ -197,7 +200,8 @@ func (c *copier) fill(in, out *os.File, size int64) error {
 	return nil
 }
 
-// finish sets owner, attributes, mode and times, in this order: a new owner takes the setuid bit and capabilities away.
+// finish sets owner, attributes, mode and times, in this order: a new owner takes the setuid bit
+// and capabilities away.
 func finish(from, to string, st unix.Stat_t) error {
 	if err := os.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
 		return err
@@ -224,7 +228,8 @@ func attributes(from, to string) error {
 		return nil
 	}
 	for _, name := range splitNames(names[:n]) {
-		if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") { // a layer's own
+		// a layer's own
+		if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") {
 			continue
 		}
 		size, err := unix.Lgetxattr(from, name, nil)

@@ -17,7 +17,8 @@ import (
 
 var errKilled = errors.New("killed")
 
-// TestKilledAtEachStep ends create, clean and destroy at each of their steps, as kill -9 would, and lets another opening go on.
+// TestKilledAtEachStep ends create, clean and destroy at each of their steps, as kill -9 would, and
+// lets another opening go on.
 func TestKilledAtEachStep(t *testing.T) {
 	kv := lab(t)
 	for name, o := range map[string]chroot.Options{
@@ -77,7 +78,8 @@ func TestKilledAtEachStep(t *testing.T) {
 					if !errors.Is(err, errKilled) {
 						t.Fatalf("killed at %s: %v", died, err)
 					}
-					// The next process sees it, or it never was or is gone; it finishes what was begun, and its end leaves nothing.
+					// The next process sees it, or it never was or is gone; it finishes what was
+					// begun, and its end leaves nothing.
 					q := open(t, o)
 					all, err := q.List(t.Context())
 					if err != nil {
@@ -111,7 +113,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// TestOldRemains finds what dead processes left half-made and half-deleted: the old goes, what may still be at work stays.
+// TestOldRemains finds what dead processes left half-made and half-deleted: the old goes, what may
+// still be at work stays.
 func TestOldRemains(t *testing.T) {
 	kv := lab(t)
 	dir := tempDir(t)
@@ -140,7 +143,8 @@ func TestOldRemains(t *testing.T) {
 	}
 }
 
-// TestSlowUnpacking lets another process look for what is left behind while a tarball is being unpacked for hours.
+// TestSlowUnpacking lets another process look for what is left behind while a tarball is being
+// unpacked for hours.
 func TestSlowUnpacking(t *testing.T) {
 	kv := lab(t)
 	dir := tempDir(t)
@@ -160,7 +164,9 @@ func TestSlowUnpacking(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := open(t, chroot.Options{Base: kv["tarball"], Dir: dir}).Destroy(t.Context(), "suite-9"); !errors.Is(err, compute.ErrNotFound) {
+		if err := open(
+			t, chroot.Options{Base: kv["tarball"], Dir: dir},
+		).Destroy(t.Context(), "suite-9"); !errors.Is(err, compute.ErrNotFound) {
 			t.Error(err)
 		}
 		swept++

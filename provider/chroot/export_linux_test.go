@@ -1,4 +1,5 @@
 package chroot
 
-// SetStep has f told of each step before it is done. An error from it ends the call there, as a kill would.
+// SetStep has f told of each step before it is done. An error from it ends the call there, as a
+// kill would.
 func (p *Provider) SetStep(f func(step string) error) { p.step = f }

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/provider/chroot"
 )
 
-// TestFidelity makes a base of everything that a root file system may hold, and finds it again in a copy and in an unpacked tarball.
+// TestFidelity makes a base of everything that a root file system may hold, and finds it again in a
+// copy and in an unpacked tarball.
 func TestFidelity(t *testing.T) {
 	lab(t) // root
 	base := filepath.Join(tempDir(t), "base")
@@ -43,7 +44,10 @@ func TestFidelity(t *testing.T) {
 	check(os.Chtimes(at("setuid"), when, when), os.Chtimes(at("etc"), when, when))
 
 	tarball := filepath.Join(filepath.Dir(base), "base.tar")
-	if out, err := exec.CommandContext(t.Context(), "tar", "-C", base, "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-S", "-cf", tarball, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(
+		t.Context(), "tar", "-C", base, "--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-S", "-cf",
+		tarball, ".",
+	).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v: %s", err, out)
 	}
 	for name, o := range map[string]chroot.Options{"copy": {Base: base, Layer: "copy"}, "tarball": {Base: tarball, Layer: "overlay"}} {
@@ -70,7 +74,8 @@ func TestFidelity(t *testing.T) {
 					t.Errorf("%q: %v", name, err)
 					continue
 				}
-				if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Rdev != b.Rdev || a.Mode&unix.S_IFMT != unix.S_IFDIR && (a.Size != b.Size || a.Nlink != b.Nlink) {
+				if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Rdev != b.Rdev ||
+					a.Mode&unix.S_IFMT != unix.S_IFDIR && (a.Size != b.Size || a.Nlink != b.Nlink) {
 					t.Errorf("%q is\n%+v, was\n%+v", name, b, a)
 				}
 				if a.Mode&unix.S_IFMT == unix.S_IFREG && a.Mtim.Sec != b.Mtim.Sec {

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside opens a path below root as a process in there would see it: no link and no mount leads out.
+// inside opens a path below root as a process in there would see it: no link and no mount leads
+// out.
 func inside(root, name string, flags int) (int, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -19,7 +20,8 @@ func inside(root, name string, flags int) (int, error) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	for {
 		fd, err := unix.Openat2(dir, name, &how)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) { // somebody renames on the way
+		// somebody renames on the way
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
@@ -29,7 +31,8 @@ func inside(root, name string, flags int) (int, error) {
 	}
 }
 
-// subdir opens a directory in a directory, and makes it if it is not there. What is in its place, a file or a link that somebody put there, goes.
+// subdir opens a directory in a directory, and makes it if it is not there. What is in its place, a
+// file or a link that somebody put there, goes.
 func subdir(at int, name string) (int, error) {
 	flags := unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	for range 10 {
@@ -52,7 +55,8 @@ func subdir(at int, name string) (int, error) {
 	return -1, &os.PathError{Op: "open", Path: name, Err: unix.ELOOP}
 }
 
-// mountOn mounts a file system on the directory name in at, unless it is one of that kind already, and opens what is mounted.
+// mountOn mounts a file system on the directory name in at, unless it is one of that kind already,
+// and opens what is mounted.
 func mountOn(at int, name, kind string, magic int64, flags uintptr, options string) (int, error) {
 	fd, err := subdir(at, name)
 	if err != nil || isMount(at, fd, magic) {
@@ -74,7 +78,8 @@ var devices = []struct {
 
 // The links of an instance's /dev.
 var links = [][2]string{
-	{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+	{"stderr", "/proc/self/fd/2"},
 }
 
 // furnish mounts /proc and a small /dev. It may be repeated.
@@ -121,14 +126,18 @@ func (p *Provider) furnish(root string) error {
 			return fmt.Errorf("/dev/shm: %w", err)
 		}
 	}
-	pts, err := mountOn(dev, "pts", "devpts", unix.DEVPTS_SUPER_MAGIC, unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	pts, err := mountOn(
+		dev, "pts", "devpts", unix.DEVPTS_SUPER_MAGIC, unix.MS_NOSUID|unix.MS_NOEXEC,
+		"newinstance,ptmxmode=0666,mode=0620,gid=5",
+	)
 	if err != nil {
 		return err
 	}
 	return unix.Close(pts)
 }
 
-// lend mounts this machine's device in an instance: where no devices can be made, as in most containers.
+// lend mounts this machine's device in an instance: where no devices can be made, as in most
+// containers.
 func lend(dev int, name string) error {
 	fd, err := unix.Openat(dev, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
 	if err != nil {

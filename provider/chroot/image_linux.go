@@ -24,13 +24,15 @@ func (p *Provider) imageName(name string) string {
 
 func (p *Provider) store() (*image.Store, error) {
 	if p.o.Images == "" {
-		return nil, &compute.Error{Op: "chroot", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable, Err: errors.New("there is no store of images"),
+		return nil, &compute.Error{Op: "chroot", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable,
+			Err:  errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is"}
 	}
 	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
-// chooseImage decides which content an instance's image is, for good, and records it before it is used. It is the instance's until its directory is gone.
+// chooseImage decides which content an instance's image is, for good, and records it before it is
+// used. It is the instance's until its directory is gone.
 func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
 	layer := p.layer(own)
 	if len(own.Layers) > 0 && layer == own.Layer {
@@ -49,7 +51,8 @@ func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
 			return err
 		}
 		if img.Digest != "" && !img.Owners {
-			return &compute.Error{Op: "chroot.Create", ID: compute.ID(own.ID), Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: its files lost their owners when it was pulled", own.Image),
+			return &compute.Error{Op: "chroot.Create", ID: compute.ID(own.ID), Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("image %s: its files lost their owners when it was pulled", own.Image),
 				Hint: "hostler image remove it, and pull it as root"}
 		}
 		own.Digest, own.Layers = img.Digest, img.Dirs()
@@ -61,8 +64,9 @@ func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
 	return p.homes.Write(*own)
 }
 
-// Snapshot makes an image of a chroot. Of one that is made from an image it is that one's layers, and what was written as one more; of one over a base, or a copy, it is
-// all that is in it. All that runs in it is ended first.
+// Snapshot makes an image of a chroot. Of one that is made from an image it is that one's layers,
+// and what was written as one more; of one over a base, or a copy, it is all that is in it. All
+// that runs in it is ended first.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -118,8 +122,9 @@ func (p *Provider) shown(id compute.ID, own owner) (string, error) {
 	return at, mountOverlay(all, "", "", at)
 }
 
-// ImageDigest tells which content an image's name stands for in the store of images. That of a base is by what its files are called, how large they are, and when they were
-// changed: a base that is touched is another one.
+// ImageDigest tells which content an image's name stands for in the store of images. That of a base
+// is by what its files are called, how large they are, and when they were changed: a base that is
+// touched is another one.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	if name = p.imageName(name); name == "" {
 		digest, err := p.baseDigest(ctx)
@@ -137,7 +142,8 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 		return "", err
 	}
 	if img.Digest == "" {
-		return "", &compute.Error{Op: "chroot.ImageDigest", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("its image is the directory %s, which may change at any time", name),
+		return "", &compute.Error{Op: "chroot.ImageDigest", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("its image is the directory %s, which may change at any time", name),
 			Hint: "make it the base, or hostler image export " + name + " FILE.tar, hostler image import FILE.tar NAME, and image = NAME"}
 	}
 	return img.Digest, store.Touch(img.Digest)
@@ -167,7 +173,8 @@ func (p *Provider) baseDigest(ctx context.Context) (string, error) {
 	return "base:" + hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// describe writes what tells one state of a file from another. Whatever is done to it changes the time of its inode, which nobody can set.
+// describe writes what tells one state of a file from another. Whatever is done to it changes the
+// time of its inode, which nobody can set.
 func describe(w io.Writer, path, name string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {

@@ -17,9 +17,10 @@ type owner struct {
 	Lower string `json:"lower,omitempty"` // the directory under the layer, once it is decided
 
 	// In place of a base:
-	Image  string   `json:"image,omitempty"`  // as it was asked for
-	Digest string   `json:"digest,omitempty"` // what it stood for, once it is decided
-	Layers []string `json:"layers,omitempty"` // its directories, bottom first, in the form of overlay with the option userxattr
+	Image  string `json:"image,omitempty"`  // as it was asked for
+	Digest string `json:"digest,omitempty"` // what it stood for, once it is decided
+	// its directories, bottom first, in the form of overlay with the option userxattr
+	Layers []string `json:"layers,omitempty"`
 }
 
 // below is what an instance's own layer lies over.
@@ -34,15 +35,18 @@ func (o owner) below() below {
 
 // below is a stack of directories, top first.
 type below struct {
-	dirs   []string
-	layers bool // they are layers of an image, which hide and remove what is below them; else it is one directory
+	dirs []string
+	// they are layers of an image, which hide and remove what is below them; else it is one
+	// directory
+	layers bool
 }
 
 // keep says how instances are kept.
 func (p *Provider) keep() *homes.Dir[owner] {
 	return &homes.Dir[owner]{
 		Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source, Log: p.log, Trust: p.place, Step: p.at,
-		// Nothing is mounted in what was discarded. Yet deleting through a mount would be the end of what is behind it: so look.
+		// Nothing is mounted in what was discarded. Yet deleting through a mount would be the end
+		// of what is behind it: so look.
 		Before: func(path string) error { return unmountAll(path, nil) },
 	}
 }
@@ -53,6 +57,7 @@ func (p *Provider) root(id compute.ID) string { return filepath.Join(p.home(id),
 // baseError is a base that cannot be used, for the user to mend.
 func baseError(base string, err error) error {
 	return &compute.Error{
-		Op: "chroot.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("base %s: %w", base, err), Hint: "set base to a directory or tarball with a root file system",
+		Op: "chroot.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("base %s: %w", base, err),
+		Hint: "set base to a directory or tarball with a root file system",
 	}
 }

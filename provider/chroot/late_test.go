@@ -13,19 +13,22 @@ import (
 	"github.com/hostler-project/hostler/provider/chroot"
 )
 
-// TestLateProcesses starts a process when Clean or Destroy has just ended all: it too is ended, and counted, whatever it is known by.
+// TestLateProcesses starts a process when Clean or Destroy has just ended all: it too is ended, and
+// counted, whatever it is known by.
 func TestLateProcesses(t *testing.T) {
 	kv := lab(t)
 	for _, layer := range []string{"overlay", "copy"} {
 		for name, c := range map[string]struct {
-			step string   // at which it starts
-			root bool     // it has its root in the instance, and no mark
-			open bool     // somebody outside looks into the instance, so that its root has to be detached
+			step string // at which it starts
+			root bool   // it has its root in the instance, and no mark
+			// somebody outside looks into the instance, so that its root has to be detached
+			open bool
 			env  []string // it has no root in the instance
 		}{
 			"root": {step: "unmount", root: true}, "mark": {step: "unmount", env: []string{"A=b", chroot.Mark + "=mine/suite-1", "C=d"}},
 			"detach": {step: "detach", root: true, open: true}, "before detach": {step: "unmount", root: true, open: true},
-			"drop": {step: "drop root", env: []string{chroot.Mark + "=mine/suite-1"}}, "trash": {step: "trash", env: []string{chroot.Mark + "=mine/suite-1"}},
+			"drop":  {step: "drop root", env: []string{chroot.Mark + "=mine/suite-1"}},
+			"trash": {step: "trash", env: []string{chroot.Mark + "=mine/suite-1"}},
 		} {
 			t.Run(layer+" "+name, func(t *testing.T) {
 				p := open(t, chroot.Options{Base: kv["rootfs"], Layer: layer, Dir: tempDir(t)})

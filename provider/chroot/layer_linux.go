@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// up makes an instance whole: its layer, mounts and devices. Whatever is there already is left, so it may be repeated after any end of it. The
-// caller has the instance's lock.
+// up makes an instance whole: its layer, mounts and devices. Whatever is there already is left, so
+// it may be repeated after any end of it. The caller has the instance's lock.
 func (p *Provider) up(ctx context.Context, own *owner) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -143,7 +143,8 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 		return p.copied(ctx, home, root, own.below())
 	}
 	return &compute.Error{
-		Op: "chroot.Connect", ID: compute.ID(own.ID), Kind: compute.ErrFailed, Err: err, Hint: "this kernel or file system has no overlays; set layer to copy or auto",
+		Op: "chroot.Connect", ID: compute.ID(own.ID), Kind: compute.ErrFailed, Err: err,
+		Hint: "this kernel or file system has no overlays; set layer to copy or auto",
 	}
 }
 
@@ -183,8 +184,9 @@ func (p *Provider) copied(ctx context.Context, home, root string, lower below) e
 // errGuests: something runs in what is to be unmounted.
 var errGuests = errors.New("processes keep starting in it")
 
-// down ends what runs in an instance and takes its mounts away. Whatever starts between the one and the other is found: a mount is detached only
-// from others than the instance's own processes, and in the end it looks once more. It returns how many processes it ended.
+// down ends what runs in an instance and takes its mounts away. Whatever starts between the one and
+// the other is found: a mount is detached only from others than the instance's own processes, and
+// in the end it looks once more. It returns how many processes it ended.
 func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
 	g := p.guests(id)
 	defer g.close()

@@ -19,7 +19,8 @@ type mount struct {
 	shared     bool   // what is mounted and unmounted on it shows wherever else it is mounted
 }
 
-// mountsBelow returns the mounts at and below path, in the kernel's order: mostly that in which they were mounted.
+// mountsBelow returns the mounts at and below path, in the kernel's order: mostly that in which
+// they were mounted.
 func mountsBelow(path string) ([]mount, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -68,12 +69,15 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// unmountAll unmounts everything at and below path, those mounts included that were made from inside, innermost first, and looks that nothing is
-// left. A tree of this machine that somebody mounted in there may share its mounts with the place it came from: none is unmounted before the
-// mount that it stands on is private, or it would vanish there too. What is in use is detached, and goes when its user does; but first busy is
-// asked, unless it is nil: its error is returned and the mount stays.
+// unmountAll unmounts everything at and below path, those mounts included that were made from
+// inside, innermost first, and looks that nothing is left. A tree of this machine that somebody
+// mounted in there may share its mounts with the place it came from: none is unmounted before the
+// mount that it stands on is private, or it would vanish there too. What is in use is detached, and
+// goes when its user does; but first busy is asked, unless it is nil: its error is returned and the
+// mount stays.
 func unmountAll(path string, busy func(at string) error) error {
-	for before, stuck := -1, 0; stuck < 100; stuck++ { // mounts may be stacked upon each other, and come to light only one by one
+	// mounts may be stacked upon each other, and come to light only one by one
+	for before, stuck := -1, 0; stuck < 100; stuck++ {
 		all, err := mountsBelow(path)
 		if err != nil || len(all) == 0 {
 			return err
@@ -128,9 +132,13 @@ func unmountSome(all []mount, busy func(at string) error) error {
 	return nil
 }
 
-// open opens a mount's top directory or file. It is not there while another mount covers it: then its path may be a link that leads out.
+// open opens a mount's top directory or file. It is not there while another mount covers it: then
+// its path may be a link that leads out.
 func (m mount) open() (int, bool) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
 	fd, err := unix.Openat2(unix.AT_FDCWD, m.at, &how)
 	if err != nil {
 		return -1, false
@@ -151,7 +159,8 @@ func (m mount) reachable() bool {
 	return ok
 }
 
-// private ends what a mount, and those on it, covered ones too, share with others, if it can be reached.
+// private ends what a mount, and those on it, covered ones too, share with others, if it can be
+// reached.
 func (m mount) private() error {
 	fd, ok := m.open()
 	if !ok {
@@ -161,8 +170,8 @@ func (m mount) private() error {
 	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", fd), "", unix.MS_PRIVATE|unix.MS_REC, "")
 }
 
-// bindRoot makes the directory root a private mount of itself, unless it is one: so nothing that is mounted in there shows elsewhere, and all of
-// it can be made private at once.
+// bindRoot makes the directory root a private mount of itself, unless it is one: so nothing that is
+// mounted in there shows elsewhere, and all of it can be made private at once.
 func bindRoot(root string) error {
 	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -183,15 +192,18 @@ func bindRoot(root string) error {
 	return nil
 }
 
-// isMount reports whether a directory in the directory at is a mount of a file system of this kind: and not just a directory where all is of it.
+// isMount reports whether a directory in the directory at is a mount of a file system of this kind:
+// and not just a directory where all is of it.
 func isMount(at, fd int, magic int64) bool {
 	var fs unix.Statfs_t
 	var above, here unix.Stat_t
-	return unix.Fstatfs(fd, &fs) == nil && int64(fs.Type) == magic && unix.Fstat(at, &above) == nil && unix.Fstat(fd, &here) == nil && above.Dev != here.Dev
+	return unix.Fstatfs(fd, &fs) == nil && int64(fs.Type) == magic && unix.Fstat(at, &above) == nil &&
+		unix.Fstat(fd, &here) == nil && above.Dev != here.Dev
 }
 
-// mountOverlay mounts a stack with upper and work at root, or by itself to be read if upper is "". The paths go as descriptors where the option's syntax has
-// no safe way to write one, and where there are many: all of them are to fit in a page.
+// mountOverlay mounts a stack with upper and work at root, or by itself to be read if upper is "".
+// The paths go as descriptors where the option's syntax has no safe way to write one, and where
+// there are many: all of them are to fit in a page.
 func mountOverlay(lower below, upper, work, root string) error {
 	name := func(path string, kept *[]int) (string, error) {
 		if len(lower.dirs) == 1 && !strings.ContainsAny(path, `\,:`) {

@@ -11,9 +11,13 @@ import (
 
 // Options of a source of type chroot.
 type Options struct {
-	Base   string `conf:"base"`   // the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute path; root's or the caller's alone
-	Image  string `conf:"image"`  // in place of a base: an image of the store, pulled if it is not there
-	Layer  string `conf:"layer"`  // overlay, copy or auto; "": auto, which is overlay where it works
+	// the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute
+	// path; root's or the caller's alone
+	Base string `conf:"base"`
+	// in place of a base: an image of the store, pulled if it is not there
+	Image string `conf:"image"`
+	// overlay, copy or auto; "": auto, which is overlay where it works
+	Layer  string `conf:"layer"`
 	Resolv bool   `conf:"resolv"` // put this machine's resolv.conf into each instance
 
 	Source       string        // the source's name
@@ -25,13 +29,17 @@ type Options struct {
 	Home         string        // the user's, which ~/ before an image's file stands for
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at.
+// Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	switch {
 	case o.Base != "" && o.Image != "":
 		return compute.WrongKey("base", "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
 	case o.Image == "" && !filepath.IsAbs(o.Base):
-		return compute.WrongKey("base", "set base to the absolute path of a directory or tarball with a root file system", "base = %s: no absolute path", o.Base)
+		return compute.WrongKey(
+			"base", "set base to the absolute path of a directory or tarball with a root file system",
+			"base = %s: no absolute path", o.Base,
+		)
 	case !slices.Contains([]string{"auto", "overlay", "copy"}, cmp.Or(o.Layer, "auto")):
 		return compute.WrongKey("layer", "", "layer = %s: not auto, overlay or copy", o.Layer)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/chroot"
 )
 
-// own runs the test again in a mount name space of its own, where it may make mounts that others would see. It returns false in the test of
-// before, which has nothing left to do.
+// own runs the test again in a mount name space of its own, where it may make mounts that others
+// would see. It returns false in the test of before, which has nothing left to do.
 func own(t *testing.T) bool {
 	t.Helper()
 	const inner = "HOSTLER_TEST_OWN_MOUNTS"
@@ -62,8 +62,9 @@ func here(t *testing.T, dir string) (out []string) {
 	return out
 }
 
-// TestSharedMounts puts a tree of this machine whose mounts are shared into an instance, as mount --rbind does on most systems: its end takes none
-// of them from this machine. And an instance whose own directory is shared leaves nothing where else that shows.
+// TestSharedMounts puts a tree of this machine whose mounts are shared into an instance, as mount
+// --rbind does on most systems: its end takes none of them from this machine. And an instance whose
+// own directory is shared leaves nothing where else that shows.
 func TestSharedMounts(t *testing.T) {
 	kv := lab(t)
 	if !own(t) {
@@ -72,7 +73,8 @@ func TestSharedMounts(t *testing.T) {
 	for _, layer := range []string{"overlay", "copy"} {
 		for _, end := range []string{"clean", "destroy"} {
 			t.Run(layer+" "+end, func(t *testing.T) {
-				top, err := os.MkdirTemp("", "hostler-chroot-*") // goes with the name space: whatever fails here, nothing is deleted through a mount
+				// goes with the name space: whatever fails here, nothing is deleted through a mount
+				top, err := os.MkdirTemp("", "hostler-chroot-*")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,7 +107,8 @@ func TestSharedMounts(t *testing.T) {
 				if err := unix.Mount(at("host"), filepath.Join(root, "mnt/a"), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 					t.Fatal(err)
 				}
-				// Another mount hides it, with a link in the place where the hidden one has a mount.
+				// Another mount hides it, with a link in the place where the hidden one has a
+				// mount.
 				if err := unix.Mount("", filepath.Join(root, "mnt/a"), "", unix.MS_PRIVATE, ""); err != nil {
 					t.Fatal(err)
 				}

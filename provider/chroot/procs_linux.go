@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// guests knows which processes are an instance's: those with their root in it, and those that were started there, by their mark, wherever they
-// have gone since.
+// guests knows which processes are an instance's: those with their root in it, and those that were
+// started there, by their mark, wherever they have gone since.
 type guests struct {
 	root, mark string
 	held       []held // overlays that are unmounted and yet in use
@@ -26,7 +26,8 @@ type held struct {
 	dev uint64
 }
 
-// hold keeps the overlay at the root known beyond its unmounting. Any other file system there may be this machine's too: it is left.
+// hold keeps the overlay at the root known beyond its unmounting. Any other file system there may
+// be this machine's too: it is left.
 func (g *guests) hold() {
 	var here, host unix.Stat_t
 	if !overlaid(g.root) || unix.Stat("/", &host) != nil {
@@ -51,8 +52,8 @@ func (g *guests) close() {
 	g.held = nil
 }
 
-// kill ends every process of an instance, and returns how many it found. Asking them first would give a last user's process time to do
-// something: they are killed at once.
+// kill ends every process of an instance, and returns how many it found. Asking them first would
+// give a last user's process time to do something: they are killed at once.
 func (g *guests) kill(ctx context.Context) (int, error) {
 	seen := map[int]bool{}
 	for range 200 {
@@ -80,7 +81,8 @@ func (g *guests) any() (bool, error) {
 	return len(all) > 0, err
 }
 
-// look returns the processes of an instance, but for our own and, among the marked, those that we descend from. The caller closes them.
+// look returns the processes of an instance, but for our own and, among the marked, those that we
+// descend from. The caller closes them.
 func (g *guests) look() ([]*proc.Handle, error) {
 	inside, spared, marked, self := g.inside(), proc.Ancestors(), proc.Marked(g.mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && (inside(strconv.Itoa(pid)) || !spared[pid] && marked(pid)) })

@@ -23,7 +23,8 @@ const built = "localhost/built:1"
 func TestSnapshot(t *testing.T) {
 	kv := lab(t)
 	for name, o := range map[string]chroot.Options{
-		"directory overlay": {Base: kv["rootfs"], Layer: "overlay"}, "tarball overlay": {Base: kv["tarball"], Layer: "overlay"}, "copy": {Base: kv["rootfs"], Layer: "copy"},
+		"directory overlay": {Base: kv["rootfs"], Layer: "overlay"},
+		"tarball overlay":   {Base: kv["tarball"], Layer: "overlay"}, "copy": {Base: kv["rootfs"], Layer: "copy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Dir, o.Images = tempDir(t), tempDir(t)
@@ -42,10 +43,13 @@ func TestSnapshot(t *testing.T) {
 			attributed := unix.Setxattr(filepath.Join(root, "etc/made"), "user.kind", []byte("new"), 0) == nil
 			socket(t, filepath.Join(root, "deep", "socket"))
 			conn.Close()
-			if got, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: built, Labels: map[string]string{"k": "v"}}); err != nil || got != built {
+			if got, err := p.Snapshot(
+				t.Context(), "suite-1", compute.ImageSpec{Name: built, Labels: map[string]string{"k": "v"}},
+			); err != nil || got != built {
 				t.Fatalf("the image: %q, %v", got, err)
 			}
-			if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: built}); err != nil { // as after a death before it was told
+			// as after a death before it was told
+			if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: built}); err != nil {
 				t.Fatalf("once more: %v", err)
 			}
 			destroy(t, p, "suite-1")
@@ -61,7 +65,9 @@ func TestSnapshot(t *testing.T) {
 				t.Errorf("in one that is made from it: %q", got)
 			}
 			value := make([]byte, 8)
-			if n, err := unix.Getxattr(filepath.Join(o.Dir, "instances", "suite-2", "root", "etc", "made"), "user.kind", value); attributed && (err != nil || string(value[:n]) != "new") {
+			if n, err := unix.Getxattr(
+				filepath.Join(o.Dir, "instances", "suite-2", "root", "etc", "made"), "user.kind", value,
+			); attributed && (err != nil || string(value[:n]) != "new") {
 				t.Errorf("the attribute is %q, %v", value[:max(n, 0)], err)
 			}
 			sh(t, conn, `set -e; rm -r /deep; mkdir /deep; echo again >/deep/again; rm /etc/linked; echo second >>/etc/made`)
@@ -69,14 +75,18 @@ func TestSnapshot(t *testing.T) {
 			if _, err := p.Snapshot(t.Context(), "suite-2", compute.ImageSpec{Name: "localhost/built:2"}); err != nil {
 				t.Fatal(err)
 			}
-			for _, layer := range []string{"overlay", "copy"} { // both see the same in several layers
+			// both see the same in several layers
+			for _, layer := range []string{"overlay", "copy"} {
 				q := open(t, chroot.Options{Image: "localhost/built:2", Layer: layer, Dir: tempDir(t), Images: o.Images})
 				digest, err := q.ImageDigest(t.Context(), "", true)
 				if named, e := q.ImageDigest(t.Context(), "localhost/built:2", false); err != nil || e != nil || digest != named {
 					t.Errorf("the image: %q, %v; by its name: %q, %v", digest, err, named, e)
 				}
 				conn := create(t, q, "suite-1")
-				if got := sh(t, conn, `set -e; ls /deep; test ! -e /etc/linked; test ! -e /bin/cat; tail -n 1 /etc/made; test -x /bin/busybox`); got != "again\nsecond" {
+				if got := sh(
+					t, conn,
+					`set -e; ls /deep; test ! -e /etc/linked; test ! -e /bin/cat; tail -n 1 /etc/made; test -x /bin/busybox`,
+				); got != "again\nsecond" {
 					t.Errorf("%s: in one that is made from the second: %q", layer, got)
 				}
 				sh(t, conn, "echo x >/etc/made")
@@ -143,7 +153,9 @@ func TestSnapshotRefuses(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(full, unix.MNT_DETACH) })
 	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: tempDir(t), Images: filepath.Join(full, "images")})
 	conn := create(t, p, "suite-1")
-	if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: built}); err == nil || !strings.Contains(err.Error(), "is full") {
+	if _, err := p.Snapshot(
+		t.Context(), "suite-1", compute.ImageSpec{Name: built},
+	); err == nil || !strings.Contains(err.Error(), "is full") {
 		t.Errorf("with a full disk: %v", err)
 	}
 	if _, err := p.ImageDigest(t.Context(), built, false); !errors.Is(err, compute.ErrNotFound) {

@@ -25,7 +25,8 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// baseLock keeps bases from being unpacked twice at once, and from being deleted between being chosen and being recorded.
+// baseLock keeps bases from being unpacked twice at once, and from being deleted between being
+// chosen and being recorded.
 func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	dir := filepath.Join(p.o.Dir, "bases")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -42,7 +43,8 @@ func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	return f, nil
 }
 
-// lower returns the directory that an instance of now is made over: the base itself, or the base tarball unpacked. The caller has the base lock.
+// lower returns the directory that an instance of now is made over: the base itself, or the base
+// tarball unpacked. The caller has the base lock.
 func (p *Provider) lower(ctx context.Context) (string, error) {
 	fi, err := p.baseInfo()
 	if err != nil {
@@ -63,7 +65,8 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = homes.Remove(made) }() // empty by then, unless it went wrong
-	// It may take longer than what is left behind may lie: as long as this is locked, sweep knows that somebody is at it.
+	// It may take longer than what is left behind may lie: as long as this is locked, sweep knows
+	// that somebody is at it.
 	l, err := os.Open(made)
 	if err != nil {
 		return "", err
@@ -86,7 +89,8 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	return dir, os.Rename(filepath.Join(made, "x"), dir)
 }
 
-// unpacked is where a tarball belongs. Its content is not read for that: a file of the same name, place, size and time is the same.
+// unpacked is where a tarball belongs. Its content is not read for that: a file of the same name,
+// place, size and time is the same.
 func (p *Provider) unpacked(fi fs.FileInfo) string {
 	ino := uint64(0)
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
@@ -133,7 +137,8 @@ func (p *Provider) forget() {
 	}
 }
 
-// plainReader opens a tarball and undoes its compression, by a program where the library cannot. wait returns the program's end.
+// plainReader opens a tarball and undoes its compression, by a program where the library cannot.
+// wait returns the program's end.
 func plainReader(ctx context.Context, f *os.File) (r io.Reader, wait func() error, err error) {
 	none := func() error { return nil }
 	b := bufio.NewReaderSize(f, 64<<10)
@@ -164,7 +169,8 @@ func plainReader(ctx context.Context, f *os.File) (r io.Reader, wait func() erro
 		return nil, none, fmt.Errorf("it needs the program %s: %w", program, err)
 	}
 	return out, func() error {
-		_, _ = io.Copy(io.Discard, out) // what is behind the archive's end, so that the program can end
+		// what is behind the archive's end, so that the program can end
+		_, _ = io.Copy(io.Discard, out)
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(said.String()))
 		}
@@ -177,7 +183,8 @@ type extra struct {
 	header *tar.Header
 }
 
-// unpack makes the directory to from a tarball: as it is, with owners, devices and extended attributes.
+// unpack makes the directory to from a tarball: as it is, with owners, devices and extended
+// attributes.
 func unpack(ctx context.Context, tarball, to string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -228,7 +235,8 @@ func unpack(ctx context.Context, tarball, to string) error {
 	return nil
 }
 
-// filter passes a tar stream on without its devices, and returns these and the entries with extended attributes.
+// filter passes a tar stream on without its devices, and returns these and the entries with
+// extended attributes.
 func filter(in io.Reader, out io.Writer) ([]extra, error) {
 	var extras []extra
 	r, w := tar.NewReader(in), tar.NewWriter(out)

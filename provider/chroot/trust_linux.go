@@ -24,8 +24,9 @@ func callers() []uint32 {
 	return out
 }
 
-// trust returns an error if another user than these can change what an absolute path leads to: by owning it, or a directory or link on the way, or
-// by being allowed to write there. Sticky directories, such as /tmp, are no way to do that. What does not exist is an fs.ErrNotExist.
+// trust returns an error if another user than these can change what an absolute path leads to: by
+// owning it, or a directory or link on the way, or by being allowed to write there. Sticky
+// directories, such as /tmp, are no way to do that. What does not exist is an fs.ErrNotExist.
 func trust(path string, users []uint32) error {
 	at, rest, links := "/", strings.Split(filepath.Clean(path), "/"), 0
 	for {
@@ -70,8 +71,8 @@ func trust(path string, users []uint32) error {
 	}
 }
 
-// trustBase returns an error unless a base, or what is unpacked of one, is root's and the caller's alone. What is wrong with one that is not there
-// is for others to say.
+// trustBase returns an error unless a base, or what is unpacked of one, is root's and the caller's
+// alone. What is wrong with one that is not there is for others to say.
 func trustBase(base string) error {
 	err := trust(base, callers())
 	if err == nil || isPath(err) {

@@ -41,13 +41,20 @@ func TestForeignBases(t *testing.T) {
 		want error
 	}{
 		"ours": {base: "a/base", do: chown(0, "a")}, "tarball": {base: "a/base.tar", do: chown(0, "a")},
-		"another's": {base: "a/base", do: chown(other, "a/base"), want: compute.ErrDenied}, "another's tarball": {base: "a/base.tar", do: chown(other, "a/base.tar"), want: compute.ErrDenied},
-		"above it": {base: "a/base", do: chown(other, "a"), want: compute.ErrDenied}, "writable tarball": {base: "a/base.tar", do: chmod(0o666, 0, "a/base.tar"), want: compute.ErrDenied},
-		"writable": {base: "a/base", do: chmod(0o777, 0, "a"), want: compute.ErrDenied}, "sticky": {base: "a/base", do: chmod(0o777|os.ModeSticky, 0, "a")},
-		"group": {base: "a/base", do: chmod(0o775, other, "a"), want: compute.ErrDenied}, "root's group": {base: "a/base", do: chmod(0o775, 0, "a")},
-		"link": {base: "link", do: chown(0, "a")}, "link to another's": {base: "link", do: chown(other, "a/base"), want: compute.ErrDenied},
-		"another's link": {base: "link", do: chown(other, "link"), want: compute.ErrDenied}, "link's directory": {base: "b/up/base", do: chown(other, "b"), want: compute.ErrDenied},
-		"link up": {base: "b/up/base", do: chown(0, "b")}, "the caller's": {base: "a/base", sudo: "65533", do: chown(other, "a", "a/base")},
+		"another's":         {base: "a/base", do: chown(other, "a/base"), want: compute.ErrDenied},
+		"another's tarball": {base: "a/base.tar", do: chown(other, "a/base.tar"), want: compute.ErrDenied},
+		"above it":          {base: "a/base", do: chown(other, "a"), want: compute.ErrDenied},
+		"writable tarball":  {base: "a/base.tar", do: chmod(0o666, 0, "a/base.tar"), want: compute.ErrDenied},
+		"writable":          {base: "a/base", do: chmod(0o777, 0, "a"), want: compute.ErrDenied},
+		"sticky":            {base: "a/base", do: chmod(0o777|os.ModeSticky, 0, "a")},
+		"group":             {base: "a/base", do: chmod(0o775, other, "a"), want: compute.ErrDenied},
+		"root's group":      {base: "a/base", do: chmod(0o775, 0, "a")},
+		"link":              {base: "link", do: chown(0, "a")},
+		"link to another's": {base: "link", do: chown(other, "a/base"), want: compute.ErrDenied},
+		"another's link":    {base: "link", do: chown(other, "link"), want: compute.ErrDenied},
+		"link's directory":  {base: "b/up/base", do: chown(other, "b"), want: compute.ErrDenied},
+		"link up":           {base: "b/up/base", do: chown(0, "b")},
+		"the caller's":      {base: "a/base", sudo: "65533", do: chown(other, "a", "a/base")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("SUDO_UID", c.sudo)
@@ -67,7 +74,8 @@ func TestForeignBases(t *testing.T) {
 	}
 }
 
-// TestForeignPlace finds that the directory of instances is another user's, who may have put anything there: nothing in it is looked at or touched.
+// TestForeignPlace finds that the directory of instances is another user's, who may have put
+// anything there: nothing in it is looked at or touched.
 func TestForeignPlace(t *testing.T) {
 	kv := lab(t)
 	for name, spoil := range map[string]func(dir string) error{
@@ -88,7 +96,9 @@ func TestForeignPlace(t *testing.T) {
 			_, clean := p.Clean(t.Context(), "suite-1")
 			_, list := p.List(t.Context())
 			destroy := p.Destroy(context.Background(), "suite-1")
-			for verb, err := range map[string]error{"Create": create, "Connect": connect, "Clean": clean, "List": list, "Destroy": destroy} {
+			for verb, err := range map[string]error{
+				"Create": create, "Connect": connect, "Clean": clean, "List": list, "Destroy": destroy,
+			} {
 				if !errors.Is(err, compute.ErrDenied) || compute.Hint(err) == "" {
 					t.Errorf("%s: %v (hint %q), want ErrDenied", verb, err, compute.Hint(err))
 				}
@@ -96,7 +106,10 @@ func TestForeignPlace(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(dir, "instances/suite-1/root/bin")); err != nil {
 				t.Errorf("it was touched: %v", err)
 			}
-			if err := errors.Join(os.Chown(dir, 0, 0), os.Chown(filepath.Join(dir, "instances"), 0, 0), os.Chmod(filepath.Join(dir, "instances"), 0o700)); err != nil {
+			if err := errors.Join(
+				os.Chown(dir, 0, 0), os.Chown(filepath.Join(dir, "instances"), 0, 0),
+				os.Chmod(filepath.Join(dir, "instances"), 0o700),
+			); err != nil {
 				t.Fatal(err)
 			}
 			_ = p.Destroy(context.Background(), "suite-2") // which ought not to be there

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/container"
 )
 
-// BenchmarkRun runs true in a container that is there, by the agent, and for comparison by an exec of the engine's own for each command.
+// BenchmarkRun runs true in a container that is there, by the agent, and for comparison by an exec
+// of the engine's own for each command.
 func BenchmarkRun(b *testing.B) {
 	for _, d := range []*daemon{docker, podman} {
 		b.Run(d.name, func(b *testing.B) {
@@ -54,7 +55,9 @@ func (d *daemon) exec(b *testing.B, container string, args ...string) {
 	b.Helper()
 	text, _ := json.Marshal(map[string]any{"AttachStdout": true, "Cmd": args})
 	var made struct{ ID string }
-	if err := json.Unmarshal(d.api(b, http.MethodPost, "/containers/"+container+"/exec", strings.NewReader(string(text))), &made); err != nil {
+	if err := json.Unmarshal(
+		d.api(b, http.MethodPost, "/containers/"+container+"/exec", strings.NewReader(string(text))), &made,
+	); err != nil {
 		b.Fatal(err)
 	}
 	conn, err := net.Dial("unix", d.socket)
@@ -63,15 +66,21 @@ func (d *daemon) exec(b *testing.B, container string, args ...string) {
 	}
 	defer conn.Close()
 	body := `{"Detach":false}`
-	fmt.Fprintf(conn, "POST /v1.41/exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", made.ID, len(body), body)
+	fmt.Fprintf(
+		conn,
+		"POST /v1.41/exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		made.ID, len(body), body,
+	)
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// BenchmarkCold makes a container, runs true in it and removes it, and for comparison has the engine's own command do the same.
+// BenchmarkCold makes a container, runs true in it and removes it, and for comparison has the
+// engine's own command do the same.
 func BenchmarkCold(b *testing.B) {
-	for _, d := range []*daemon{docker} { // podman's command would have to share the daemon's private mounts
+	// podman's command would have to share the daemon's private mounts
+	for _, d := range []*daemon{docker} {
 		b.Run(d.name, func(b *testing.B) {
 			d.need(b)
 			p := open(b, d, container.Options{})
@@ -80,7 +89,9 @@ func BenchmarkCold(b *testing.B) {
 				peer = time.Hour
 				for range 5 {
 					begin := time.Now()
-					if out, err := exec.Command(docker, "-H", "unix://"+d.socket, "run", "--rm", "--network", "none", "tiny", "true").CombinedOutput(); err != nil {
+					if out, err := exec.Command(
+						docker, "-H", "unix://"+d.socket, "run", "--rm", "--network", "none", "tiny", "true",
+					).CombinedOutput(); err != nil {
 						b.Fatalf("%v: %s", err, out)
 					}
 					peer = min(peer, time.Since(begin))

@@ -28,7 +28,10 @@ func (o *Options) bounds() error {
 	case o.Disk < 0:
 		return compute.WrongKey("disk", "", "disk = %s: it cannot be below 0", size(o.Disk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs, leastPIDs)
+		return compute.WrongKey(
+			"pids", "", "pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs,
+			leastPIDs,
+		)
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func (e *engine) peer(ctx context.Context) (*unix.Ucred, error) {
 	return peer, err
 }
 
-// ceiling returns the hard limits of the process that listens on the engine's socket; 0: not known, or none.
+// ceiling returns the hard limits of the process that listens on the engine's socket; 0: not known,
+// or none.
 func (e *engine) ceiling(ctx context.Context) (files, processes int64) {
 	peer, err := e.peer(ctx)
 	if err != nil {

@@ -10,7 +10,9 @@ import (
 // Choices says that any image may be tried, and nothing else.
 func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
 	if kind != compute.Images {
-		return nil, false, &compute.Error{Op: "container.choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
+		return nil, false, &compute.Error{
+			Op: "container.choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind),
+		}
 	}
 	return nil, true, nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Clean puts a new container in a used one's place. The new one is made first, under a name of its own, so that how to make it is never lost.
+// Clean puts a new container in a used one's place. The new one is made first, under a name of its
+// own, so that how to make it is never lost.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	said, err := p.renew(ctx, id)
 	return said, p.fault("Clean", id, err)

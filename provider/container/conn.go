@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// conn is a way into a container: our program there as the user who commands run as, and one more for each other user that was asked for.
+// conn is a way into a container: our program there as the user who commands run as, and one more
+// for each other user that was asked for.
 type conn struct {
 	*entry
 	p         *Provider
@@ -49,7 +50,8 @@ func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 	words := append([]string{}, c.program...)
 	words = append(words, "serve")
 	for _, u := range c.p.plan.ulimits {
-		if u.Name == "nofile" && u.Soft >= 0 && u.Soft < u.Hard { // what older engines get wrong now and then
+		// what older engines get wrong now and then
+		if u.Name == "nofile" && u.Soft >= 0 && u.Soft < u.Hard {
 			words = append(words, fmt.Sprintf("--files=%d:%d", u.Soft, u.Hard))
 		}
 	}
@@ -108,7 +110,10 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	}
 	if cmd.Hold != nil && e != c.entry { // nobody would look for it there
 		if cmd.Hold.Keep {
-			return compute.Exit{}, &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("a command of another user than the container's is not kept when its caller has gone")}
+			return compute.Exit{}, &compute.Error{
+				Op: "container.Run", ID: c.id, Kind: compute.ErrInvalid,
+				Err: errors.New("a command of another user than the container's is not kept when its caller has gone"),
+			}
 		}
 		same := *cmd
 		same.Hold = nil

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Connect starts our program inside of a container and returns the way in through it. A container that was stopped with its engine is started.
+// Connect starts our program inside of a container and returns the way in through it. A container
+// that was stopped with its engine is started.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.mine(ctx, id)
 	if err != nil {
@@ -19,7 +20,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	switch status := c.State.Status; {
 	case c.State.Paused:
-		err = &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it is paused"), Hint: "somebody did that by hand: `docker unpause` ends it"}
+		err = &compute.Error{
+			Kind: compute.ErrNotReady, Err: errors.New("it is paused"),
+			Hint: "somebody did that by hand: `docker unpause` ends it",
+		}
 	case c.State.Running:
 	case status == "exited", status == "stopped":
 		p.log.Warn("starting a container that had stopped", "instance", id, "code", c.State.ExitCode, "oom", c.State.OOMKilled)
@@ -47,7 +51,8 @@ func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*
 	user, _, _ := strings.Cut(c.Config.User, ":")
 	out.root = user == "" || user == "root" || user == "0"
 	first, err := out.meet(ctx, p.o.User)
-	if errors.Is(err, compute.ErrConflict) { // our program there is of another version than we are: bring the one that fits
+	// our program there is of another version than we are: bring the one that fits
+	if errors.Is(err, compute.ErrConflict) {
 		p.log.Info("copying the guest program into a container that was made by another version", "instance", id)
 		out.program = append([]string{inside + fresh}, out.program[1:]...)
 		if err = p.copyAgent(ctx, c.ID, shapeOf(c.Config.Labels), out.program[0]); err == nil {

@@ -33,7 +33,8 @@ type Provider struct {
 	plan plan
 	log  *slog.Logger
 	eng  *engine
-	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 
 	ceiling func(context.Context) (files, processes int64) // the engine's own hard limits
 
@@ -53,8 +54,9 @@ var (
 	_ compute.ImageTagger = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. It asks no engine: one that is down, or refuses us, is the affair of
-// the calls (ErrUnavailable, ErrDenied), which work when it is back.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. It asks no engine:
+// one that is down, or refuses us, is the affair of the calls (ErrUnavailable, ErrDenied), which
+// work when it is back.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	find, err := finder(o.Socket)
 	var read plan
@@ -97,7 +99,8 @@ func nameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
 }
 
-// name is an instance's container's. The beginning of the installation's id keeps those of several users of an engine apart; it proves nothing.
+// name is an instance's container's. The beginning of the installation's id keeps those of several
+// users of an engine apart; it proves nothing.
 func (p *Provider) name(id compute.ID) string {
 	short := strings.Map(func(r rune) rune {
 		if nameRune(r) {
@@ -113,7 +116,8 @@ func (p *Provider) ours(labels map[string]string) bool {
 	return labels[labelInstallation] == p.o.Installation && labels[labelSource] == p.o.Source && labels[labelID] != ""
 }
 
-// look finds an instance's container by a name. errNone: there is none; errForeign: there is one that is not ours.
+// look finds an instance's container by a name. errNone: there is none; errForeign: there is one
+// that is not ours.
 func (p *Provider) look(ctx context.Context, id compute.ID, name string) (*inspection, error) {
 	if !plain(id) {
 		return nil, errNone
@@ -136,10 +140,13 @@ func (p *Provider) mine(ctx context.Context, id compute.ID) (*inspection, error)
 	return p.look(ctx, id, p.name(id))
 }
 
-// Create makes and starts a container, or finishes one that was begun, or returns the one that is there.
+// Create makes and starts a container, or finishes one that was begun, or returns the one that is
+// there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !plain(spec.ID) {
-		return compute.Instance{}, p.fault("Create", spec.ID, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for a container")})
+		return compute.Instance{}, p.fault(
+			"Create", spec.ID, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for a container")},
+		)
 	}
 	if err := p.eng.meet(ctx); err != nil {
 		return compute.Instance{}, compute.Unasked(p.fault("Create", spec.ID, err))
@@ -217,7 +224,9 @@ func (p *Provider) instanceOf(l listed) compute.Instance {
 func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	filters, _ := json.Marshal(map[string][]string{"label": {labelInstallation + "=" + p.o.Installation, labelSource + "=" + p.o.Source}})
 	var all []listed
-	if err := p.eng.do(ctx, http.MethodGet, "/containers/json", url.Values{"all": {"1"}, "filters": {string(filters)}}, nil, &all); err != nil {
+	if err := p.eng.do(
+		ctx, http.MethodGet, "/containers/json", url.Values{"all": {"1"}, "filters": {string(filters)}}, nil, &all,
+	); err != nil {
 		return nil, p.fault("List", "", err)
 	}
 	engine := ""
@@ -243,7 +252,8 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Destroy kills and removes a container with its anonymous volumes, and what a Clean that was broken off left beside it.
+// Destroy kills and removes a container with its anonymous volumes, and what a Clean that was
+// broken off left beside it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	found := false
 	for _, name := range []string{p.name(id) + fresh, p.name(id)} {
@@ -276,8 +286,8 @@ func (p *Provider) remove(ctx context.Context, container string) error {
 	return err
 }
 
-// Check returns nil for a container that runs. One that has ended, by itself or with its engine, Connect would start again, but nobody knows in
-// which state its files are.
+// Check returns nil for a container that runs. One that has ended, by itself or with its engine,
+// Connect would start again, but nobody knows in which state its files are.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	c, err := p.mine(ctx, id)
 	switch {

@@ -15,8 +15,8 @@ import (
 	"sync"
 )
 
-// The versions of the Engine API that this package speaks. 1.40 is Docker 19.03's; nothing newer is asked for, but engines drop old versions: those
-// of today begin at 1.44.
+// The versions of the Engine API that this package speaks. 1.40 is Docker 19.03's; nothing newer is
+// asked for, but engines drop old versions: those of today begin at 1.44.
 const (
 	oldest = "1.40"
 	newest = "1.52"
@@ -88,7 +88,10 @@ func (e *engine) ask(ctx context.Context) (about, error) {
 	}
 	switch {
 	case before(a.api, oldest):
-		return about{}, &apiError{status: http.StatusBadRequest, text: fmt.Sprintf("this engine speaks version %q of the API, hostler needs %s", a.api, oldest)}
+		return about{}, &apiError{
+			status: http.StatusBadRequest,
+			text:   fmt.Sprintf("this engine speaks version %q of the API, hostler needs %s", a.api, oldest),
+		}
 	case before(newest, a.api):
 		a.api = newest
 	}
@@ -128,9 +131,12 @@ func before(a, b string) bool {
 	return number(a) < number(b)
 }
 
-// send does one request on a connection of its own: dialling a unix socket costs nothing to speak of, and no kept connection means no goroutine
-// that outlives the call. An answer of 400 and above is an *apiError. The body is the caller's to close.
-func (e *engine) send(ctx context.Context, method, path string, query url.Values, body io.Reader, kind string, header ...string) (*http.Response, error) {
+// send does one request on a connection of its own: dialling a unix socket costs nothing to speak
+// of, and no kept connection means no goroutine that outlives the call. An answer of 400 and above
+// is an *apiError. The body is the caller's to close.
+func (e *engine) send(
+	ctx context.Context, method, path string, query url.Values, body io.Reader, kind string, header ...string,
+) (*http.Response, error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
@@ -158,7 +164,9 @@ func (e *engine) send(ctx context.Context, method, path string, query url.Values
 }
 
 // call is send with the agreed version before the path.
-func (e *engine) call(ctx context.Context, method, path string, query url.Values, body io.Reader, kind string, header ...string) (*http.Response, error) {
+func (e *engine) call(
+	ctx context.Context, method, path string, query url.Values, body io.Reader, kind string, header ...string,
+) (*http.Response, error) {
 	a, err := e.ask(ctx)
 	if err != nil {
 		return nil, err

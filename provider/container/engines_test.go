@@ -30,8 +30,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// daemon is an engine that the tests start, with all that it keeps in a directory of its own, and in a network name space of its own, so that its
-// links and its firewall are its own too.
+// daemon is an engine that the tests start, with all that it keeps in a directory of its own, and
+// in a network name space of its own, so that its links and its firewall are its own too.
 type daemon struct {
 	name   string
 	script string // run by sh: what starts it
@@ -41,21 +41,26 @@ type daemon struct {
 	once sync.Once
 	skip string // why it cannot be had here
 	cmd  *exec.Cmd
-	dies *exec.Cmd      // ends the daemon when this process dies: a test that takes too long is no reason to leave it behind
+	// ends the daemon when this process dies: a test that takes too long is no reason to leave it
+	// behind
+	dies *exec.Cmd
 	ends []int          // other processes of its own, that do not end with the one we started
 	net  netns.NsHandle // where it is
 }
 
 var (
-	place  string                                             // the directory of all this
-	tiny   string                                             // the tarball of the lab's tiny root file system
-	group  = fmt.Sprintf("hostler-container-%d", os.Getpid()) // the control group above docker's containers
+	place string // the directory of all this
+	// the tarball of the lab's tiny root file system
+	tiny string
+	// the control group above docker's containers
+	group  = fmt.Sprintf("hostler-container-%d", os.Getpid())
 	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
 		`--cgroup-parent "$3" --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
 	podman = &daemon{name: "podman", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
 		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
 		`--events-backend=file system service --time=0 "unix://$2"`}
-	// rootless is podman of an ordinary user, who maps nobody but himself: no limits where control groups are not delegated.
+	// rootless is podman of an ordinary user, who maps nobody but himself: no limits where control
+	// groups are not delegated.
 	rootless = &daemon{name: "rootless", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
 		chown -R 65534:65534 "$1" && export CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" HOME="$1" XDG_RUNTIME_DIR="$1/run" &&
 		mkdir "$1/run" "$1/socket"; chown 65534:65534 "$1/run" "$1/socket" &&
@@ -78,7 +83,8 @@ func TestMain(m *testing.M) {
 			}
 			d.net.Close()
 		}
-		for _, parent := range []string{group, "libpod_parent/conmon", "libpod_parent"} { // the engines' own, empty now
+		// the engines' own, empty now
+		for _, parent := range []string{group, "libpod_parent/conmon", "libpod_parent"} {
 			dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + parent)
 			for _, dir := range dirs {
 				if place != "" {
@@ -96,7 +102,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// need starts a daemon at the first call; where it cannot be had, the test is skipped, or fails where labs are required.
+// need starts a daemon at the first call; where it cannot be had, the test is skipped, or fails
+// where labs are required.
 func (d *daemon) need(t testing.TB) *daemon {
 	t.Helper()
 	d.once.Do(func() {
@@ -115,7 +122,10 @@ func (d *daemon) open(t testing.TB) string {
 	if os.Geteuid() != 0 {
 		return "only root starts it"
 	}
-	for _, program := range []string{map[string]string{"docker": "dockerd", "podman": "podman", "rootless": "podman"}[d.name], "ip", "unshare", "setpriv"} {
+	for _, program := range []string{
+		map[string]string{"docker": "dockerd", "podman": "podman", "rootless": "podman"}[d.name], "ip", "unshare",
+		"setpriv",
+	} {
 		if _, err := exec.LookPath(program); err != nil {
 			return err.Error()
 		}
@@ -160,7 +170,8 @@ func (d *daemon) open(t testing.TB) string {
 // registries makes podman take images by plain HTTP from this machine.
 const registries = "unqualified-search-registries = [\"docker.io\"]\n[[registry]]\nlocation = \"127.0.0.1\"\ninsecure = true\n"
 
-// containers lets podman forget an exec that has ended at once: it keeps two small processes for each, for 5 minutes.
+// containers lets podman forget an exec that has ended at once: it keeps two small processes for
+// each, for 5 minutes.
 const containers = "[engine]\nexit_command_delay = 0\n"
 
 // start starts the program and waits until it answers.
@@ -207,7 +218,8 @@ func (d *daemon) watch() error {
 	return d.dies.Start()
 }
 
-// processes finds the other ones of rootless podman: it starts itself again in a user name space, and keeps that by a process that waits.
+// processes finds the other ones of rootless podman: it starts itself again in a user name space,
+// and keeps that by a process that waits.
 func (d *daemon) processes() (pids []int) {
 	if d != rootless {
 		return nil
@@ -259,7 +271,8 @@ func (d *daemon) left() []string {
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		// Docker keeps its data root bind-mounted on itself while it runs.
-		if f := strings.Fields(line); strings.HasPrefix(f[4], d.dir+"/") && f[4] != d.dir+"/data" && !strings.HasSuffix(f[4], "/data/overlay") {
+		if f := strings.Fields(line); strings.HasPrefix(f[4], d.dir+"/") && f[4] != d.dir+"/data" &&
+			!strings.HasSuffix(f[4], "/data/overlay") {
 			out = append(out, "mount "+f[4])
 		}
 	}
@@ -335,7 +348,10 @@ func (d *daemon) make(t testing.TB, name string, body map[string]any) string {
 		t.Fatal(err)
 	}
 	var made struct{ ID string }
-	if err := json.Unmarshal(d.api(t, http.MethodPost, "/containers/create?name="+url.QueryEscape(name), strings.NewReader(string(text))), &made); err != nil {
+	if err := json.Unmarshal(
+		d.api(t, http.MethodPost, "/containers/create?name="+url.QueryEscape(name), strings.NewReader(string(text))),
+		&made,
+	); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = d.request(http.MethodDelete, "/containers/"+made.ID+"?force=1&v=1", nil) })

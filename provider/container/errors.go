@@ -35,7 +35,10 @@ func (e *engine) unreachable(ctx context.Context, socket string, err error) erro
 	case program == "podman" && os.Geteuid() != 0:
 		out.Hint = "is podman's service running? systemctl --user start podman.socket"
 	default:
-		out.Hint = fmt.Sprintf("is %s running? systemctl start %s; or set socket to where it listens", program, map[bool]string{true: "docker", false: "podman.socket"}[program == "docker"])
+		out.Hint = fmt.Sprintf(
+			"is %s running? systemctl start %s; or set socket to where it listens", program,
+			map[bool]string{true: "docker", false: "podman.socket"}[program == "docker"],
+		)
 	}
 	return out
 }
@@ -49,7 +52,10 @@ func broken(ctx context.Context, err error) error {
 	if errors.As(err, &e) {
 		return e // our own, from dial, without the wrapping of net/http
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the engine broke off: %w", err), Hint: "is it being stopped? its own log says more"}
+	return &compute.Error{
+		Kind: compute.ErrUnavailable, Err: fmt.Errorf("the engine broke off: %w", err),
+		Hint: "is it being stopped? its own log says more",
+	}
 }
 
 // fault gives an error its place, and a kind unless it has one.
@@ -80,8 +86,9 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 	return out
 }
 
-// kindOf reads an engine's refusal. The statuses of Docker and Podman say little (a full disk and a port in use are both 500), so the words are
-// looked at too; they have been the same for many versions.
+// kindOf reads an engine's refusal. The statuses of Docker and Podman say little (a full disk and a
+// port in use are both 500), so the words are looked at too; they have been the same for many
+// versions.
 func kindOf(err error) (hint string, kind error) {
 	text := strings.ToLower(err.Error())
 	has := func(words ...string) bool {
@@ -102,9 +109,11 @@ func kindOf(err error) (hint string, kind error) {
 	case has("cannot allocate memory", "resource temporarily unavailable", "range of cpus is"):
 		return "", compute.ErrNoCapacity
 	case has("storage-opt", "storage option", "storage opt"):
-		return "the engine's storage driver cannot limit a container's disk (overlay2 needs xfs with pquota): leave disk out", compute.ErrInvalid
+		return "the engine's storage driver cannot limit a container's disk (overlay2 needs xfs with pquota): leave disk out",
+			compute.ErrInvalid
 	case has("hybrid mode", "invalid file system type on '/sys/fs/cgroup"):
-		return "its runtime refuses a machine with cgroup v1 and v2: start it where the v2 mount is hidden, or use runc", compute.ErrUnavailable
+		return "its runtime refuses a machine with cgroup v1 and v2: start it where the v2 mount is hidden, or use runc",
+			compute.ErrUnavailable
 	case has("setrlimit", "rlimit"):
 		return "set ulimits lower than what the engine itself has, as ulimits = nofile=1000:1000, nproc=1000:1000", compute.ErrInvalid
 	case has("network") && has("not found"):
@@ -112,7 +121,8 @@ func kindOf(err error) (hint string, kind error) {
 	case has("exec format error"):
 		return "the image is for another kind of machine", compute.ErrInvalid
 	case has(inside):
-		return "hostler's guest program on this machine was moved or removed since the container was made: discard the instance, or set copy-agent = yes", compute.ErrFailed
+		return "hostler's guest program on this machine was moved or removed since the container was made: discard the instance, or set copy-agent = yes",
+			compute.ErrFailed
 	case has("bind source path does not exist"):
 		return "a directory of mounts is not there", compute.ErrInvalid
 	}

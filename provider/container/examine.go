@@ -25,15 +25,22 @@ import (
 // examineTime is how long one engine may take to show that it works.
 const examineTime = 30 * time.Second
 
-// Examine tells which engines answer on this machine, by $DOCKER_HOST and in the usual places, what they are, and what is wrong with them: by
-// making a container of an empty image, entering and removing it, if find is not nil. It leaves nothing there.
+// Examine tells which engines answer on this machine, by $DOCKER_HOST and in the usual places, what
+// they are, and what is wrong with them: by making a container of an empty image, entering and
+// removing it, if find is not nil. It leaves nothing there.
 func Examine(ctx context.Context, find agent.Finder) []compute.Finding {
 	var out []compute.Finding
 	places := sockets()
 	if host := os.Getenv("DOCKER_HOST"); host != "" {
 		path, err := local(host, "$DOCKER_HOST")
 		if err != nil {
-			out = append(out, compute.Finding{Result: "warn", What: "container: $DOCKER_HOST", Detail: oneLine([]byte(err.Error())), Hint: compute.Hint(err)})
+			out = append(
+				out,
+				compute.Finding{
+					Result: "warn", What: "container: $DOCKER_HOST", Detail: oneLine([]byte(err.Error())),
+					Hint: compute.Hint(err),
+				},
+			)
 		} else {
 			places = slices.Insert(places, 0, path)
 		}
@@ -41,7 +48,8 @@ func Examine(ctx context.Context, find agent.Finder) []compute.Finding {
 	var seen []os.FileInfo
 	for i, path := range places {
 		fi, err := os.Stat(path) // through links: /var/run is /run
-		if err != nil && !(i == 0 && len(places) > len(sockets())) || slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(fi, other) }) {
+		if err != nil && !(i == 0 && len(places) > len(sockets())) ||
+			slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(fi, other) }) {
 			continue
 		}
 		if fi != nil {
@@ -103,7 +111,10 @@ func examine(ctx context.Context, socket string, find agent.Finder) compute.Find
 	if err := p.eng.do(ctx, http.MethodGet, "/info", nil, nil, &info); err != nil {
 		return bad(err)
 	}
-	f.Detail = fmt.Sprintf("%s %s, API %s, storage %s, cgroup v%s by %s, %d cores;", a.name, a.release, a.api, info.Driver, cmp.Or(info.CgroupVersion, "1"), info.CgroupDriver, info.NCPU)
+	f.Detail = fmt.Sprintf(
+		"%s %s, API %s, storage %s, cgroup v%s by %s, %d cores;", a.name, a.release, a.api, info.Driver,
+		cmp.Or(info.CgroupVersion, "1"), info.CgroupDriver, info.NCPU,
+	)
 	if info.Rootless || slices.Contains(info.SecurityOptions, "name=rootless") {
 		f.Detail += " rootless;"
 	}
@@ -136,7 +147,10 @@ func (p *Provider) prove(ctx context.Context) (err error) {
 	_ = w.WriteHeader(&tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777})
 	_ = w.Close()
 	p.o.Image = "hostler-doctor-" + strings.ToLower(rand.Text()[:12])
-	resp, err := p.eng.call(ctx, http.MethodPost, "/images/create", url.Values{"fromSrc": {"-"}, "repo": {p.o.Image}, "tag": {"latest"}}, &b, "application/x-tar")
+	resp, err := p.eng.call(
+		ctx, http.MethodPost, "/images/create", url.Values{"fromSrc": {"-"}, "repo": {p.o.Image}, "tag": {"latest"}}, &b,
+		"application/x-tar",
+	)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,8 @@ func TestExamine(t *testing.T) {
 		before := images()
 		for _, find := range []agent.Finder{nil, finder(t)} {
 			f := first(t, "unix://"+d.socket, find)
-			if f.Result != "ok" || !strings.HasPrefix(f.Detail, d.name+" ") || !strings.Contains(f.Detail, "cgroup v") || strings.Contains(f.Detail, "entered") != (find != nil) {
+			if f.Result != "ok" || !strings.HasPrefix(f.Detail, d.name+" ") ||
+				!strings.Contains(f.Detail, "cgroup v") || strings.Contains(f.Detail, "entered") != (find != nil) {
 				t.Errorf("%+v", f)
 			}
 			t.Log(f.Detail)
@@ -52,7 +53,10 @@ func TestExamine(t *testing.T) {
 		if b := d.api(t, http.MethodGet, "/containers/json?all=1", nil); strings.TrimSpace(string(b)) != "[]" {
 			t.Errorf("left behind: %s", b)
 		}
-		if f := first(t, "unix://"+d.socket, func(string) (agent.Program, error) { return agent.Program{Path: "/etc/hostname"}, nil }); f.Result != "fail" {
+		if f := first(
+			t, "unix://"+d.socket,
+			func(string) (agent.Program, error) { return agent.Program{Path: "/etc/hostname"}, nil },
+		); f.Result != "fail" {
 			t.Errorf("with a guest program that is none: %+v", f)
 		}
 	})

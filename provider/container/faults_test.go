@@ -64,7 +64,8 @@ func TestStopped(t *testing.T) {
 		_, err = p.Clean(t.Context(), "suite-1")
 		want(t, "Clean", err, compute.ErrUnavailable, d.name)
 		want(t, "Check", p.Check(t.Context(), "suite-1"), compute.ErrUnavailable, d.name)
-		if d == docker { // podman's containers have no daemon above them: they go on, and so does what we have open
+		// podman's containers have no daemon above them: they go on, and so does what we have open
+		if d == docker {
 			_, err = conn.Run(t.Context(), &compute.Command{Args: []string{"true"}})
 			want(t, "Run", err, compute.ErrLost, "engine")
 		}
@@ -83,19 +84,28 @@ func TestStopped(t *testing.T) {
 	})
 }
 
-// TestKilled ends the guest program, and podman's service as a crash would, and both are used again.
+// TestKilled ends the guest program, and podman's service as a crash would, and both are used
+// again.
 func TestKilled(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
 		p := open(t, d, container.Options{})
 		create(t, p, "suite-1")
 		conn := connect(t, p, "suite-1")
 		sh(t, conn, "echo kept > /root/file")
-		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "for p in /proc/[0-9]*; do grep -q keep-en[v] $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; sleep 60"}})
+		_, err := conn.Run(
+			t.Context(),
+			&compute.Command{Args: []string{
+				"sh", "-c",
+				"for p in /proc/[0-9]*; do grep -q keep-en[v] $p/cmdline 2>/dev/null && kill -9 ${p#/proc/}; done; sleep 60",
+			}},
+		)
 		want(t, "Run while the guest program is killed", err, compute.ErrLost)
 		conn = connect(t, p, "suite-1")
 		sh(t, conn, "test $(cat /root/file) = kept")
 		if d == docker {
-			return // killed without its containerd, which is its child here and a service of its own elsewhere, it does not come back in time
+			// killed without its containerd, which is its child here and a service of its own
+			// elsewhere, it does not come back in time
+			return
 		}
 		if err := d.stop(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -150,7 +160,8 @@ func TestBehindOurBack(t *testing.T) {
 	})
 }
 
-// TestForeign takes the name by a container that is not ours: it must not be touched, whatever is asked.
+// TestForeign takes the name by a container that is not ours: it must not be touched, whatever is
+// asked.
 func TestForeign(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
 		p := open(t, d, container.Options{})
@@ -162,7 +173,13 @@ func TestForeign(t *testing.T) {
 			for _, name := range []string{"suite-1.mine", "suite-1.mine.new"} {
 				t.Run(fmt.Sprint(i, " ", name), func(t *testing.T) {
 					theirs := d.make(t, name, map[string]any{"Image": "tiny", "Entrypoint": []string{"sleep", "1000"}, "Labels": labels,
-						"HostConfig": map[string]any{"NetworkMode": "none", "Ulimits": []map[string]any{{"Name": "nofile", "Soft": 1000, "Hard": 1000}, {"Name": "nproc", "Soft": 1000, "Hard": 1000}}}})
+						"HostConfig": map[string]any{
+							"NetworkMode": "none",
+							"Ulimits": []map[string]any{
+								{"Name": "nofile", "Soft": 1000, "Hard": 1000},
+								{"Name": "nproc", "Soft": 1000, "Hard": 1000},
+							},
+						}})
 					if name == "suite-1.mine" {
 						_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 						want(t, "Create", err, compute.ErrConflict)
@@ -184,7 +201,8 @@ func TestForeign(t *testing.T) {
 	})
 }
 
-// TestBroken breaks Create and Clean off at every step, as a kill would, and goes on in a new process.
+// TestBroken breaks Create and Clean off at every step, as a kill would, and goes on in a new
+// process.
 func TestBroken(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
 		for _, way := range []bool{false, true} {
@@ -251,7 +269,8 @@ func TestBroken(t *testing.T) {
 	})
 }
 
-// TestAnotherVersion puts a guest program of another version into a container, as an update of hostler does.
+// TestAnotherVersion puts a guest program of another version into a container, as an update of
+// hostler does.
 func TestAnotherVersion(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
 		old := filepath.Join(place, d.name+"-old-agent")
@@ -259,7 +278,11 @@ func TestAnotherVersion(t *testing.T) {
 		if err := os.WriteFile(old, []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		create(t, open(t, d, container.Options{Agent: func(string) (agent.Program, error) { return agent.Program{Path: old}, nil }}), "suite-1")
+		create(
+			t,
+			open(t, d, container.Options{Agent: func(string) (agent.Program, error) { return agent.Program{Path: old}, nil }}),
+			"suite-1",
+		)
 		p := open(t, d, container.Options{})
 		for range 2 {
 			sh(t, connect(t, p, "suite-1"), "true")
@@ -289,7 +312,9 @@ func TestOutOfMemory(t *testing.T) {
 		if err != nil || exit != (compute.Exit{Signal: "KILL"}) {
 			t.Errorf("a command that is killed: %+v, %v", exit, err)
 		}
-		if exit, err := connect(t, p, "suite-1").Run(t.Context(), &compute.Command{Args: []string{"false"}}); err != nil || exit != (compute.Exit{Code: 1}) {
+		if exit, err := connect(t, p, "suite-1").Run(
+			t.Context(), &compute.Command{Args: []string{"false"}},
+		); err != nil || exit != (compute.Exit{Code: 1}) {
 			t.Errorf("a command that fails, by a connection made afterwards: %+v, %v", exit, err)
 		}
 		sh(t, conn, "true")
@@ -318,10 +343,16 @@ func TestImages(t *testing.T) {
 		}
 		mistyped := open(t, d, container.Options{Image: "tiyn", Pull: "never"})
 		_, err := mistyped.Create(t.Context(), compute.Spec{ID: "suite-1"})
-		want(t, "mistyped", err, compute.ErrNotFound, "tiyn is not at the engine", "did you mean ", "tiny:latest", "? If not: pull or build it there")
+		want(
+			t, "mistyped", err, compute.ErrNotFound, "tiyn is not at the engine", "did you mean ", "tiny:latest",
+			"? If not: pull or build it there",
+		)
 		_, err = mistyped.Probe(t.Context(), compute.Spec{})
 		want(t, "mistyped, looked at", err, compute.ErrNotFound, "did you mean ", "tiny:latest")
-		p, err := container.Open(t.Context(), nil, container.Options{Socket: d.socket, Source: "suite", Installation: "mine", Agent: finder(t)})
+		p, err := container.Open(
+			t.Context(), nil,
+			container.Options{Socket: d.socket, Source: "suite", Installation: "mine", Agent: finder(t)},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

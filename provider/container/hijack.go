@@ -22,20 +22,24 @@ const agentHello = "HsAg"
 // maxFrame bounds what is read of a stream that is none: no engine sends more at once.
 const maxFrame = 16 << 20
 
-// streams is a program's standard streams through an engine's hijacked connection: what is written is its input, what is read its output. Engines
-// put eight bytes before each piece of output: which stream it is of, three zeros, and its length.
+// streams is a program's standard streams through an engine's hijacked connection: what is written
+// is its input, what is read its output. Engines put eight bytes before each piece of output: which
+// stream it is of, three zeros, and its length.
 type streams struct {
 	conn net.Conn
 	r    *bufio.Reader
 	left uint32 // of the piece of standard output that is being read; one reader at a time
 
-	mu     sync.Mutex
-	first  []byte // the first of what came on standard output: engines say there too why a program could not be started
+	mu sync.Mutex
+	// the first of what came on standard output: engines say there too why a program could not be
+	// started
+	first  []byte
 	stderr []byte // the last of what came on standard error
 	end    error  // why reading ended
 }
 
-// attach starts a prepared exec and takes its connection over. The connection does not end with ctx.
+// attach starts a prepared exec and takes its connection over. The connection does not end with
+// ctx.
 func (e *engine) attach(ctx context.Context, exec string) (*streams, error) {
 	a, err := e.ask(ctx)
 	if err != nil {
@@ -79,7 +83,8 @@ func hijack(conn net.Conn, path string) (*streams, error) {
 		return nil, err
 	}
 	switch resp.StatusCode {
-	case http.StatusSwitchingProtocols, http.StatusOK: // before 1.42 some engines say 200 and do the same
+	case http.StatusSwitchingProtocols, http.StatusOK:
+		// before 1.42 some engines say 200 and do the same
 		return &streams{conn: conn, r: r}, nil
 	}
 	defer resp.Body.Close()
@@ -139,14 +144,16 @@ func (s *streams) next() error {
 	return nil
 }
 
-// unframed is the error of output without heads: that is how Docker says that the program could not be started.
+// unframed is the error of output without heads: that is how Docker says that the program could not
+// be started.
 func (s *streams) unframed(begin []byte) error {
 	rest := make([]byte, 1000)
 	n, _ := io.ReadAtLeast(s.r, rest, len(rest))
 	return errors.New(oneLine(append(begin, rest[:n]...)))
 }
 
-// unframe takes the pieces of both outputs together, in their order; what is not in pieces it leaves as it is.
+// unframe takes the pieces of both outputs together, in their order; what is not in pieces it
+// leaves as it is.
 func unframe(r io.Reader) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFrame))
 	var out []byte

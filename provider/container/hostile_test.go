@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/provider/container"
 )
 
-// TestEndlessEngine: what an engine says without an end is not kept in memory, and ends the request.
+// TestEndlessEngine: what an engine says without an end is not kept in memory, and ends the
+// request.
 func TestEndlessEngine(t *testing.T) {
 	for _, path := range []string{"/containers/json", "/images/create"} {
 		socket := filepath.Join(t.TempDir(), "engine.sock")
@@ -41,7 +42,10 @@ func TestEndlessEngine(t *testing.T) {
 			}
 		})}
 		go func() { _ = srv.Serve(l) }()
-		p, err := container.Open(t.Context(), nil, container.Options{Source: "suite", Installation: "mine", Image: "x", Pull: "always", Socket: socket})
+		p, err := container.Open(
+			t.Context(), nil,
+			container.Options{Source: "suite", Installation: "mine", Image: "x", Pull: "always", Socket: socket},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

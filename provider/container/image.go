@@ -20,12 +20,14 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// image returns what the engine knows of an image, which is pulled first where always is set, or where the source's pull lets us and it is missing.
+// image returns what the engine knows of an image, which is pulled first where always is set, or
+// where the source's pull lets us and it is missing.
 func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
 	if err := reference(ref); err != nil {
 		return imageInfo{}, err
 	}
-	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") { // those are at the engine alone
+	// those are at the engine alone
+	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") {
 		if err := p.pull(ctx, ref); err != nil {
 			return imageInfo{}, err
 		}
@@ -36,16 +38,21 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 		return img, err
 	}
 	if strings.HasPrefix(ref, "sha256:") { // no registry knows it by that
-		return img, &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine any more", ref), Hint: "build or promote another one"}
+		return img, &compute.Error{
+			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine any more", ref),
+			Hint: "build or promote another one",
+		}
 	}
 	if p.o.Pull == "never" {
 		return img, &compute.Error{
-			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref), Hint: p.meant(ctx, ref, "pull or build it there, or leave pull out"),
+			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref),
+			Hint: p.meant(ctx, ref, "pull or build it there, or leave pull out"),
 		}
 	}
 	if err := p.pull(ctx, ref); err != nil {
 		var e *compute.Error
-		if errors.As(err, &e) && !p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) { // registries say either of what they do not have
+		// registries say either of what they do not have
+		if errors.As(err, &e) && !p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) {
 			e.Hint = p.meant(ctx, ref, e.Hint)
 		}
 		return img, err
@@ -67,7 +74,8 @@ func (p *Provider) meant(ctx context.Context, ref, hint string) string {
 	return image.Meant(ref, names, hint)
 }
 
-// pull lets the engine fetch an image. Where a request has named it, what the registry answers is not told.
+// pull lets the engine fetch an image. Where a request has named it, what the registry answers is
+// not told.
 func (p *Provider) pull(ctx context.Context, ref string) error {
 	if err := p.o.Others.Check(ctx, ref); err != nil {
 		return err
@@ -75,7 +83,8 @@ func (p *Provider) pull(ctx context.Context, ref string) error {
 	return p.o.Others.Told(ctx, ref, p.fetch(ctx, ref))
 }
 
-// fetch lets the engine fetch an image, with what the user's docker configuration says of the registry's credentials.
+// fetch lets the engine fetch an image, with what the user's docker configuration says of the
+// registry's credentials.
 func (p *Provider) fetch(ctx context.Context, ref string) error {
 	begin := time.Now()
 	r, err := name.ParseReference(ref, name.WeakValidation)
@@ -108,7 +117,8 @@ func (p *Provider) fetch(ctx context.Context, ref string) error {
 	return nil
 }
 
-// progress reads what an engine tells while it pulls: a JSON document for each step. The answer began with 200, so errors come in here too.
+// progress reads what an engine tells while it pulls: a JSON document for each step. The answer
+// began with 200, so errors come in here too.
 func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) error {
 	bounded := &atMost{Reader: body}
 	dec := json.NewDecoder(bounded)
@@ -137,7 +147,8 @@ func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) err
 	}
 }
 
-// pullError gives the error of a pull its kind: engines say 404 and 500 for nearly everything, so the registry's words are looked at.
+// pullError gives the error of a pull its kind: engines say 404 and 500 for nearly everything, so
+// the registry's words are looked at.
 func pullError(ref string, err error) error {
 	var e *compute.Error
 	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -154,13 +165,17 @@ func pullError(ref string, err error) error {
 		return false
 	}
 	switch {
-	case has("no matching manifest", "no image found in manifest list", "no image found in image index", "does not match the specified platform"):
+	case has(
+		"no matching manifest", "no image found in manifest list", "no image found in image index",
+		"does not match the specified platform",
+	):
 		out.Kind, out.Hint = compute.ErrInvalid, "the registry has this image for other kinds of machine only"
 	case has("verification failed", "did not match", "does not match expected", "digest mismatch"):
 		out.Hint = "the registry, or what is between, sent something else than it promised"
 	case has("no space left"):
 		out.Hint, out.Kind = kindOf(err)
-	// Before "denied": for an image that is not there, registries say that access is denied, or that it does not exist, or both.
+	// Before "denied": for an image that is not there, registries say that access is denied, or
+	// that it does not exist, or both.
 	case has("unauthorized", "authentication required", "no basic auth", "denied"):
 		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker login` as the user who runs hostler"
 	case has("manifest unknown", "not found", "name unknown", "does not exist", "repository name not known"):
@@ -172,7 +187,8 @@ func pullError(ref string, err error) error {
 	return out
 }
 
-// credentials are what the user's docker (or podman) configuration has for an image's registry, as the API wants them; "": nothing.
+// credentials are what the user's docker (or podman) configuration has for an image's registry, as
+// the API wants them; "": nothing.
 func credentials(ctx context.Context, r name.Reference) (string, error) {
 	found, err := authn.Resolve(ctx, authn.DefaultKeychain, r.Context())
 	if err != nil || found == authn.Anonymous {
@@ -187,7 +203,8 @@ func credentials(ctx context.Context, r name.Reference) (string, error) {
 		server = authn.DefaultAuthKey
 	}
 	b, err := json.Marshal(map[string]string{
-		"username": c.Username, "password": c.Password, "identitytoken": c.IdentityToken, "registrytoken": c.RegistryToken, "serveraddress": server,
+		"username": c.Username, "password": c.Password, "identitytoken": c.IdentityToken,
+		"registrytoken": c.RegistryToken, "serveraddress": server,
 	})
 	return base64.URLEncoding.EncodeToString(b), err
 }

@@ -10,8 +10,9 @@ import (
 // reason is compute.Exit's for what the kernel ended for want of memory.
 const reason = "out of memory"
 
-// kills returns how often the kernel ended something in a container for want of memory, by the control group of its first process; 0 too where
-// that cannot be known from here, as the engine is in a virtual machine. Engines themselves tell it of the first process only.
+// kills returns how often the kernel ended something in a container for want of memory, by the
+// control group of its first process; 0 too where that cannot be known from here, as the engine is
+// in a virtual machine. Engines themselves tell it of the first process only.
 func kills(pid int) int64 {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil || pid <= 0 {
@@ -40,7 +41,8 @@ func kills(pid int) int64 {
 	return 0
 }
 
-// starved reports whether the kernel ended something in this container for want of memory since it was last asked. It counts before it kills.
+// starved reports whether the kernel ended something in this container for want of memory since it
+// was last asked. It counts before it kills.
 func (c *conn) starved() bool {
 	now := kills(c.pid)
 	return c.oom.Swap(now) < now

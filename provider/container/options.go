@@ -15,30 +15,51 @@ import (
 
 // Options of a source of type container.
 type Options struct {
-	Socket     string   `conf:"socket"`      // the engine's, a path; "": $DOCKER_HOST, else the first one found of Docker's and Podman's usual places
-	Image      string   `conf:"image"`       // what containers are made from; required, unless each request names one
-	Pull       string   `conf:"pull"`        // missing (the default), always or never
-	Network    string   `conf:"network"`     // none, bridge, host, or a network's name; "": one of ours behind a wall, or the engine's default
-	Egress     []string `conf:"egress"`      // where containers may go, as docs/network.md says; without names
-	Ports      []string `conf:"ports"`       // forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT on a free one
-	Cores      float64  `conf:"cores"`       // at most so much of the processors' time; 0: no limit
-	Memory     int64    `conf:"memory,size"` // bytes at most; there is no swap beside it; 0: no limit
-	PIDs       int64    `conf:"pids"`        // processes and threads at most; 0: no limit but the engine's
-	Disk       int64    `conf:"disk,size"`   // bytes at most in the container's own layer, where the storage driver can; 0: no limit
-	Mounts     []string `conf:"mounts"`      // SRC:DST[:rw]; SRC is an absolute path of this machine, or a volume's name; read-only without :rw
-	User       string   `conf:"user"`        // who commands run as, name or number; "": as the image says
-	Env        []string `conf:"env"`         // NAME=VALUE
-	Ulimits    []string `conf:"ulimits"`     // NAME=SOFT[:HARD], as nofile=1024:4096
-	Entrypoint bool     `conf:"entrypoint"`  // start the image's own entry point and command too; the container ends with it
-	CopyAgent  bool     `conf:"copy-agent"`  // copy our program into each container, and do not even try to mount it
+	// the engine's, a path; "": $DOCKER_HOST, else the first one found of Docker's and Podman's
+	// usual places
+	Socket string `conf:"socket"`
+	// what containers are made from; required, unless each request names one
+	Image string `conf:"image"`
+	Pull  string `conf:"pull"` // missing (the default), always or never
+	// none, bridge, host, or a network's name; "": one of ours behind a wall, or the engine's
+	// default
+	Network string `conf:"network"`
+	// where containers may go, as docs/network.md says; without names
+	Egress []string `conf:"egress"`
+	// forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT
+	// on a free one
+	Ports []string `conf:"ports"`
+	Cores float64  `conf:"cores"` // at most so much of the processors' time; 0: no limit
+	// bytes at most; there is no swap beside it; 0: no limit
+	Memory int64 `conf:"memory,size"`
+	// processes and threads at most; 0: no limit but the engine's
+	PIDs int64 `conf:"pids"`
+	// bytes at most in the container's own layer, where the storage driver can; 0: no limit
+	Disk int64 `conf:"disk,size"`
+	// SRC:DST[:rw]; SRC is an absolute path of this machine, or a volume's name; read-only without
+	// :rw
+	Mounts []string `conf:"mounts"`
+	// who commands run as, name or number; "": as the image says
+	User    string   `conf:"user"`
+	Env     []string `conf:"env"`     // NAME=VALUE
+	Ulimits []string `conf:"ulimits"` // NAME=SOFT[:HARD], as nofile=1024:4096
+	// start the image's own entry point and command too; the container ends with it
+	Entrypoint bool `conf:"entrypoint"`
+	// copy our program into each container, and do not even try to mount it
+	CopyAgent bool `conf:"copy-agent"`
 
-	Profile       string   `conf:"profile"`        // restricted (the default), or default: what the engine lets containers do
-	Capabilities  []string `conf:"capabilities"`   // added to the profile's; with - before the name taken away
-	NewPrivileges bool     `conf:"new-privileges"` // programs may gain rights when they start, as sudo does, in a restricted one too
-	ReadOnly      bool     `conf:"read-only"`      // nothing is written but to mounts
-	Tmpfs         []string `conf:"tmpfs"`          // PATH[:SIZE]
-	Runtime       string   `conf:"runtime"`        // the engine's name of an OCI runtime; "": its default
-	UserNS        string   `conf:"userns"`         // host, auto, keep-id or nomap; "": the engine's default
+	// restricted (the default), or default: what the engine lets containers do
+	Profile string `conf:"profile"`
+	// added to the profile's; with - before the name taken away
+	Capabilities []string `conf:"capabilities"`
+	// programs may gain rights when they start, as sudo does, in a restricted one too
+	NewPrivileges bool     `conf:"new-privileges"`
+	ReadOnly      bool     `conf:"read-only"` // nothing is written but to mounts
+	Tmpfs         []string `conf:"tmpfs"`     // PATH[:SIZE]
+	// the engine's name of an OCI runtime; "": its default
+	Runtime string `conf:"runtime"`
+	// host, auto, keep-id or nomap; "": the engine's default
+	UserNS string `conf:"userns"`
 
 	Source       string        // the source's name
 	Installation string        // the installation's id
@@ -61,7 +82,8 @@ type port struct {
 	hostPort string // "": a free one
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nobody is asked. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: nobody is asked. Its
+// errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.read()
 	return err
@@ -91,7 +113,8 @@ func (o *Options) read() (p plan, err error) {
 	}
 	for _, e := range o.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+			// not the value, which may be a secret
+			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
 		}
 	}
 	for _, text := range o.Mounts {

@@ -78,7 +78,10 @@ func TestOptions(t *testing.T) {
 
 // TestNoEngine opens a source where no engine is.
 func TestNoEngine(t *testing.T) {
-	p, err := container.Open(t.Context(), nil, container.Options{Source: "suite", Installation: "mine", Socket: filepath.Join(t.TempDir(), "none.sock")})
+	p, err := container.Open(
+		t.Context(), nil,
+		container.Options{Source: "suite", Installation: "mine", Socket: filepath.Join(t.TempDir(), "none.sock")},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +93,10 @@ func TestNoEngine(t *testing.T) {
 // TestLimits looks from inside at what the options limit.
 func TestLimits(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
-		p := open(t, d, container.Options{Cores: 0.5, Memory: 64 << 20, PIDs: 64, Ulimits: []string{"nofile=500:600", "nproc=1000", "core=0"}})
+		p := open(
+			t, d,
+			container.Options{Cores: 0.5, Memory: 64 << 20, PIDs: 64, Ulimits: []string{"nofile=500:600", "nproc=1000", "core=0"}},
+		)
 		in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1", Memory: 96 << 20})
 		if err != nil {
 			t.Fatal(err)
@@ -108,11 +114,15 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s: %q, want %q", script, got, what)
 			}
 		}
-		// The shell reads by itself what the loop has said: while its processes live, no other can be started to do so.
-		if out := sh(t, conn, `(for i in $(seq 100); do sleep 1 & done) 2>/said; read word </said; echo "$word"`); !strings.Contains(out, "fork") {
+		// The shell reads by itself what the loop has said: while its processes live, no other can
+		// be started to do so.
+		if out := sh(
+			t, conn, `(for i in $(seq 100); do sleep 1 & done) 2>/said; read word </said; echo "$word"`,
+		); !strings.Contains(out, "fork") {
 			t.Errorf("100 processes where 64 are allowed: %s", out)
 		}
-		if in.Facts["image"] != "tiny" || in.Facts["arch"] != runtime.GOARCH || !strings.HasPrefix(in.Facts["engine"], d.name+" ") || len(in.Facts["image-digest"]) < 64 {
+		if in.Facts["image"] != "tiny" || in.Facts["arch"] != runtime.GOARCH ||
+			!strings.HasPrefix(in.Facts["engine"], d.name+" ") || len(in.Facts["image-digest"]) < 64 {
 			t.Errorf("facts: %v", in.Facts)
 		}
 		for _, spec := range []compute.Spec{{ID: "suite-2", Cores: 10000}, {ID: "suite-2", Memory: 1 << 60}} {
@@ -125,10 +135,14 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestLadder lets podman set limits that are higher than its own, as it does by default: lower ones are tried, and kept.
+// TestLadder lets podman set limits that are higher than its own, as it does by default: lower ones
+// are tried, and kept.
 func TestLadder(t *testing.T) {
 	d := podman.need(t)
-	normal := d.make(t, "by-default", map[string]any{"Image": "tiny", "Entrypoint": []string{"sleep", "1000"}, "HostConfig": map[string]any{"NetworkMode": "none"}})
+	normal := d.make(
+		t, "by-default",
+		map[string]any{"Image": "tiny", "Entrypoint": []string{"sleep", "1000"}, "HostConfig": map[string]any{"NetworkMode": "none"}},
+	)
 	if _, err := d.request(http.MethodPost, "/containers/"+normal+"/start", nil); err == nil {
 		t.Skip("podman: it may raise its limits here")
 	}
@@ -157,11 +171,20 @@ func TestPlaces(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "file"), []byte("host"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p := open(t, d, container.Options{Mounts: []string{dir + ":/ro", dir + ":/rw:rw", "hostler-suite:/volume:rw"}, Env: []string{"GREETING=hello, you"}})
+		p := open(
+			t, d,
+			container.Options{
+				Mounts: []string{dir + ":/ro", dir + ":/rw:rw", "hostler-suite:/volume:rw"},
+				Env:    []string{"GREETING=hello, you"},
+			},
+		)
 		t.Cleanup(func() { _, _ = d.request(http.MethodDelete, "/volumes/hostler-suite", nil) })
 		create(t, p, "suite-1")
 		conn := connect(t, p, "suite-1")
-		sh(t, conn, `test "$(cat /ro/file)" = host; ! echo x 2>/dev/null >/ro/file; echo guest >/rw/new; echo v >/volume/v; test "$GREETING" = "hello, you"`)
+		sh(
+			t, conn,
+			`test "$(cat /ro/file)" = host; ! echo x 2>/dev/null >/ro/file; echo guest >/rw/new; echo v >/volume/v; test "$GREETING" = "hello, you"`,
+		)
 		if b, err := os.ReadFile(filepath.Join(dir, "new")); err != nil || string(b) != "guest\n" {
 			t.Errorf("what was written to the shared directory: %q, %v", b, err)
 		}
@@ -210,7 +233,8 @@ func TestUser(t *testing.T) {
 	})
 }
 
-// freePort is an address on which nobody listens, with a port that no connection is given in between: those that the kernel chooses itself begin at 32768.
+// freePort is an address on which nobody listens, with a port that no connection is given in
+// between: those that the kernel chooses itself begin at 32768.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for n := range 10000 {
@@ -241,7 +265,12 @@ func TestNetwork(t *testing.T) {
 		conn := connect(t, p, "suite-1")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "mkdir /www; echo hello >/www/index.html; httpd -p 8080 -h /www; httpd -f -p 8081 -h /www"}})
+		go conn.Run(
+			ctx,
+			&compute.Command{Args: []string{
+				"sh", "-c", "mkdir /www; echo hello >/www/index.html; httpd -p 8080 -h /www; httpd -f -p 8081 -h /www",
+			}},
+		)
 		at := in.Facts["port 8080/tcp"]
 		if _, port, err := net.SplitHostPort(at); err != nil || port == "" || port == "0" {
 			t.Fatalf("port 8080 is at %q: %v", at, in.Facts)
@@ -337,7 +366,9 @@ func TestEmptyImage(t *testing.T) {
 		create(t, p, "suite-1")
 		conn := connect(t, p, "suite-1")
 		var out bytes.Buffer
-		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"/.hostler-agent", "version"}, Stdout: &out}); err != nil || exit.Code != 0 || out.Len() == 0 {
+		if exit, err := conn.Run(
+			t.Context(), &compute.Command{Args: []string{"/.hostler-agent", "version"}, Stdout: &out},
+		); err != nil || exit.Code != 0 || out.Len() == 0 {
 			t.Errorf("%+v, %v, %q", exit, err, out.String())
 		}
 		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh"}})
@@ -372,9 +403,12 @@ func TestEntrypoint(t *testing.T) {
 		hungry := create(t, p, "suite-2")
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			err := p.Check(t.Context(), "suite-2")
-			// A busy docker hears of the container's end before that of its memory, and forgets the latter.
-			deaf := d == podman || bytes.Contains(d.api(t, http.MethodGet, "/containers/"+hungry.ProviderID+"/json", nil), []byte(`"OOMKilled":false`))
-			if err != nil && (strings.Contains(err.Error(), "status 137, out of memory") || deaf && strings.Contains(err.Error(), "status 137")) {
+			// A busy docker hears of the container's end before that of its memory, and forgets the
+			// latter.
+			deaf := d == podman ||
+				bytes.Contains(d.api(t, http.MethodGet, "/containers/"+hungry.ProviderID+"/json", nil), []byte(`"OOMKilled":false`))
+			if err != nil &&
+				(strings.Contains(err.Error(), "status 137, out of memory") || deaf && strings.Contains(err.Error(), "status 137")) {
 				break
 			}
 			if time.Now().After(end) {
@@ -382,7 +416,9 @@ func TestEntrypoint(t *testing.T) {
 				break
 			}
 		}
-		if _, err := open(t, d, container.Options{Image: "tiny", Entrypoint: true}).Create(t.Context(), compute.Spec{ID: "suite-3"}); err == nil {
+		if _, err := open(
+			t, d, container.Options{Image: "tiny", Entrypoint: true},
+		).Create(t.Context(), compute.Spec{ID: "suite-3"}); err == nil {
 			t.Error("an image without entry point and command starts them")
 		}
 	})
@@ -425,7 +461,13 @@ func wrongArch(t *testing.T, d *daemon) {
 	if err := os.WriteFile(wrong, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p = open(t, d, container.Options{Image: "foreign", Pull: "never", Agent: func(string) (agent.Program, error) { return agent.Program{Path: wrong}, nil }})
+	p = open(
+		t, d,
+		container.Options{
+			Image: "foreign", Pull: "never",
+			Agent: func(string) (agent.Program, error) { return agent.Program{Path: wrong}, nil },
+		},
+	)
 	_, err = p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 	t.Cleanup(func() { destroy(t, p, "suite-1") })
 	want(t, "with one that cannot run here", err, compute.ErrInvalid, "xec format error", "machine")

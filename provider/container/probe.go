@@ -33,7 +33,10 @@ func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, e
 	_, err = p.inspectImage(ctx, image)
 	switch {
 	case status(err) == http.StatusNotFound && p.o.Pull == "never":
-		return fail(compute.ErrNotFound, fmt.Errorf("image %s is not at the engine, and pull = never", image), p.meant(ctx, image, "pull or build it there, or leave pull out"))
+		return fail(
+			compute.ErrNotFound, fmt.Errorf("image %s is not at the engine, and pull = never", image),
+			p.meant(ctx, image, "pull or build it there, or leave pull out"),
+		)
 	case status(err) == http.StatusNotFound:
 		return "the image " + image + " is not pulled yet", nil
 	}

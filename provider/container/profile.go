@@ -12,15 +12,18 @@ import (
 
 // The profiles: what a container is let do where no other key says.
 const (
-	restricted = "restricted" // the default: no new privileges, the capabilities of base, mostPIDs processes
-	engineOwn  = "default"    // as the engine has it
+	// the default: no new privileges, the capabilities of base, mostPIDs processes
+	restricted = "restricted"
+	engineOwn  = "default" // as the engine has it
 )
 
-// mostPIDs is how many processes and threads a restricted container has where pids is not set: Podman's own default.
+// mostPIDs is how many processes and threads a restricted container has where pids is not set:
+// Podman's own default.
 const mostPIDs = 2048
 
-// base is what root keeps in a restricted container. It is what package managers and builds need: they own, read and give away the files of
-// their own layer, become other users, and end what they started. A server may have a port below 1024 of the container's own network.
+// base is what root keeps in a restricted container. It is what package managers and builds need:
+// they own, read and give away the files of their own layer, become other users, and end what they
+// started. A server may have a port below 1024 of the container's own network.
 var base = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
 
 // rights are what a container may do.
@@ -59,7 +62,10 @@ func (o *Options) rights() (r rights, err error) {
 	case o.UserNS != "" && !userNamespace().MatchString(o.UserNS):
 		return r, compute.WrongKey("userns", "", "userns = %s: not host, auto, keep-id or nomap", o.UserNS)
 	case o.ReadOnly && o.CopyAgent:
-		return r, compute.WrongKey("read-only", "leave copy-agent out", "read-only = yes: the guest program cannot be copied into a root that is read-only")
+		return r, compute.WrongKey(
+			"read-only", "leave copy-agent out",
+			"read-only = yes: the guest program cannot be copied into a root that is read-only",
+		)
 	}
 	r.tmpfs = map[string]string{}
 	for _, text := range o.Tmpfs {
@@ -81,7 +87,10 @@ func (r *rights) capabilities(list []string) error {
 		name, less := strings.CutPrefix(strings.ToUpper(text), "-")
 		name = strings.TrimPrefix(name, "CAP_")
 		if !capabilityName().MatchString(name) {
-			return compute.WrongKey("capabilities", "capabilities = SYS_PTRACE, -CHOWN", "capabilities: %q is not the name of a capability", text)
+			return compute.WrongKey(
+				"capabilities", "capabilities = SYS_PTRACE, -CHOWN", "capabilities: %q is not the name of a capability",
+				text,
+			)
 		}
 		without := func(s []string) []string { return slices.DeleteFunc(s, func(n string) bool { return n == name }) }
 		r.add = without(r.add)

@@ -103,7 +103,9 @@ func (h *hub) push(t *testing.T, d *daemon, ref string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, addr string) (conn net.Conn, err error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(
+		_ context.Context, network, addr string,
+	) (conn net.Conn, err error) {
 		d.within(t, func() { conn, err = net.Dial(network, addr) })
 		return conn, err
 	}}

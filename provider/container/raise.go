@@ -21,7 +21,8 @@ import (
 // inside is where our program is in a container.
 const inside = "/.hostler-agent"
 
-// shape is how a container was made, as far as Options do not say it: kept in its label, so that Clean makes the same again.
+// shape is how a container was made, as far as Options do not say it: kept in its label, so that
+// Clean makes the same again.
 type shape struct {
 	Image  string   `json:"image"`
 	Arch   string   `json:"arch"`            // of the image, as Go names it
@@ -45,7 +46,8 @@ func shapeOf(labels map[string]string) shape {
 	return s
 }
 
-// shape says what to make for a request: what it asks for at least, or the source's own where that is more. No limit stays none.
+// shape says what to make for a request: what it asks for at least, or the source's own where that
+// is more. No limit stays none.
 func (p *Provider) shape(spec compute.Spec) shape {
 	s := shape{Image: cmp.Or(spec.Image, p.o.Image), Cores: p.o.Cores, Memory: p.o.Memory, Disk: p.o.Disk}
 	if s.Cores > 0 {
@@ -60,8 +62,9 @@ func (p *Provider) shape(spec compute.Spec) shape {
 	return s
 }
 
-// raise makes a container and starts it, whatever of that is done already. Where the engine cannot mount our program, or grants no limits as high
-// as it would set by itself, the next way is tried, and kept for the next container.
+// raise makes a container and starts it, whatever of that is done already. Where the engine cannot
+// mount our program, or grants no limits as high as it would set by itself, the next way is tried,
+// and kept for the next container.
 func (p *Provider) raise(ctx context.Context, id compute.ID, s shape) (*inspection, error) {
 	p.mu.Lock()
 	s.way = way{Copy: s.Copy || p.way.Copy || p.o.CopyAgent, Rung: max(s.Rung, p.way.Rung)}
@@ -132,7 +135,8 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 	if err != nil {
 		return nil, err
 	}
-	if s.Copy && c.State.Status == "created" { // whoever made it may have died before or in the middle of this
+	// whoever made it may have died before or in the middle of this
+	if s.Copy && c.State.Status == "created" {
 		if err := p.copyAgent(ctx, c.ID, *s, inside); err != nil {
 			return c, err
 		}
@@ -140,7 +144,8 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 	return c, nil
 }
 
-// appear is look for a container that was just made, by us or by another: Docker refuses a name a moment before it shows who has it.
+// appear is look for a container that was just made, by us or by another: Docker refuses a name a
+// moment before it shows who has it.
 func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*inspection, error) {
 	for end := time.Now().Add(10 * time.Second); ; {
 		c, err := p.look(ctx, id, name)
@@ -148,7 +153,10 @@ func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*ins
 			return c, err
 		}
 		if time.Now().After(end) {
-			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("the engine has no container %s, and does not let us make one", name)}
+			return nil, &compute.Error{
+				Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("the engine has no container %s, and does not let us make one", name),
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -158,7 +166,8 @@ func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*ins
 	}
 }
 
-// make creates a container. One of this name that appears meanwhile is no error; whose it is the next look says.
+// make creates a container. One of this name that appears meanwhile is no error; whose it is the
+// next look says.
 func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shape) error {
 	if s.Image == "" {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
@@ -191,7 +200,9 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 	}
 	err = p.eng.do(ctx, http.MethodPost, "/containers/create", url.Values{"name": {name}}, req, nil)
 	switch {
-	case status(err) == http.StatusConflict, err != nil && strings.Contains(err.Error(), "name") && strings.Contains(err.Error(), "already in use"): // podman: 500
+	case status(err) == http.StatusConflict,
+		err != nil && strings.Contains(err.Error(), "name") && strings.Contains(err.Error(), "already in use"):
+		// podman: 500
 		return nil
 	case status(err) == http.StatusNotFound && !strings.Contains(strings.ToLower(err.Error()), "image"):
 		return &compute.Error{Kind: compute.ErrInvalid, Err: err}
@@ -226,8 +237,10 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		Image: s.Image, Hostname: hostname(id), User: p.o.User, Env: p.o.Env, Labels: map[string]string{
 			labelInstallation: p.o.Installation, labelSource: p.o.Source, labelID: string(id), labelShape: string(note),
 		},
-		// The first process waits for nothing: a second one of our program, whose input nobody ever writes to, or the image's own.
-		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"), Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
+		// The first process waits for nothing: a second one of our program, whose input nobody ever
+		// writes to, or the image's own.
+		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"),
+		Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
 		HostConfig: hostConfig{
 			NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory,
 			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
@@ -235,14 +248,19 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		ExposedPorts: map[string]struct{}{},
 	}
 	p.plan.rights.limit(&p.o, &r.HostConfig)
-	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) { // as podman has it in what it makes of a container
+	// as podman has it in what it makes of a container
+	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) {
 		r.Env = append([]string{"HOSTNAME=" + r.Hostname}, r.Env...)
 	}
 	if !p.o.Entrypoint {
-		r.Healthcheck = &healthcheck{[]string{"NONE"}} // the image's would ask for what is not started
+		// the image's would ask for what is not started
+		r.Healthcheck = &healthcheck{[]string{"NONE"}}
 	} else {
 		if r.Cmd = append(append([]string{}, img.Config.Entrypoint...), img.Config.Cmd...); len(r.Cmd) == 0 {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s has no entry point and no command", s.Image), Hint: "leave entrypoint out"}
+			return nil, &compute.Error{
+				Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s has no entry point and no command", s.Image),
+				Hint: "leave entrypoint out",
+			}
 		}
 	}
 	if s.Disk > 0 {
@@ -284,7 +302,8 @@ func (p *Provider) start(ctx context.Context, c *inspection) error {
 	return err
 }
 
-// setGoing has a container started. Podman under load was seen to refuse one that it had just made, as being between two states.
+// setGoing has a container started. Podman under load was seen to refuse one that it had just made,
+// as being between two states.
 func (p *Provider) setGoing(ctx context.Context, id string) error {
 	for tries := 1; ; tries++ {
 		err := p.eng.do(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
@@ -303,7 +322,8 @@ func (p *Provider) setGoing(ctx context.Context, id string) error {
 	}
 }
 
-// settle returns a container that was started. One for another kind of processor may have ended at once: engines see that only afterwards.
+// settle returns a container that was started. One for another kind of processor may have ended at
+// once: engines see that only afterwards.
 func (p *Provider) settle(ctx context.Context, id compute.ID) (*inspection, error) {
 	c, err := p.mine(ctx, id)
 	if err != nil || shapeOf(c.Config.Labels).Arch == runtime.GOARCH {

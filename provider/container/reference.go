@@ -21,14 +21,20 @@ const (
 )
 
 var imageName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(` + host + `/)?` + component + `(/` + component + `)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[a-z0-9+._-]+:[0-9a-f]{32,})?$`)
+	return regexp.MustCompile(
+		`^(` + host + `/)?` + component + `(/` + component + `)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[a-z0-9+._-]+:[0-9a-f]{32,})?$`,
+	)
 })
 
-// reference refuses what is no name of an image, before it becomes a part of an engine's path. go-containerregistry takes more than engines do:
-// dots and slashes in any order, which lead elsewhere there.
+// reference refuses what is no name of an image, before it becomes a part of an engine's path.
+// go-containerregistry takes more than engines do: dots and slashes in any order, which lead
+// elsewhere there.
 func reference(ref string) error {
 	fail := func(err error) error {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err), Hint: "name it as debian:13, registry.example/team/image:tag, or NAME@sha256:DIGEST"}
+		return &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err),
+			Hint: "name it as debian:13, registry.example/team/image:tag, or NAME@sha256:DIGEST",
+		}
 	}
 	if len(ref) > 512 || !imageName().MatchString(ref) {
 		return fail(fmt.Errorf("%.100q is no name of an image", ref))

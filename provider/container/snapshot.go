@@ -18,8 +18,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Snapshot has the engine make an image of a container, which stays at the engine: the layers of the container's own image, and what was written as one more. What belongs to
-// this container alone is removed in it first; then all that runs there is ended. The image says of itself what the one before said: nothing of how instances are made.
+// Snapshot has the engine make an image of a container, which stays at the engine: the layers of
+// the container's own image, and what was written as one more. What belongs to this container alone
+// is removed in it first; then all that runs there is ended. The image says of itself what the one
+// before said: nothing of how instances are made.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	made, err := p.snapshot(ctx, id, spec)
 	return made, p.fault("Snapshot", id, err)
@@ -45,7 +47,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 		return "", err
 	}
 	if err := p.eng.do(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil, nil, nil); err != nil {
-		if now, e := p.mine(ctx, id); e != nil || now.State.Running { // else it had ended, which engines have many words for
+		// else it had ended, which engines have many words for
+		if now, e := p.mine(ctx, id); e != nil || now.State.Running {
 			return "", cmp.Or(e, err)
 		}
 	}
@@ -56,7 +59,10 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	query := url.Values{"container": {c.ID}, "repo": {as.Context().Name()}, "tag": {as.TagStr()}, "changes": changes(base, spec.Labels, a.name == "podman")}
+	query := url.Values{
+		"container": {c.ID}, "repo": {as.Context().Name()}, "tag": {as.TagStr()},
+		"changes": changes(base, spec.Labels, a.name == "podman"),
+	}
 	body := map[string]any{}
 	if len(base.Config.Entrypoint) == 0 {
 		if a.name == "podman" { // it looks at no body, and Docker takes such a change for none
@@ -68,8 +74,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return spec.Name, p.eng.do(ctx, http.MethodPost, "/commit", query, body, nil)
 }
 
-// changes says in the words of a Dockerfile what an image says of itself, where its container was made otherwise. Our own labels would have any container of the image
-// taken for an instance.
+// changes says in the words of a Dockerfile what an image says of itself, where its container was
+// made otherwise. Our own labels would have any container of the image taken for an instance.
 func changes(base imageInfo, labels map[string]string, podman bool) []string {
 	list := func(words []string) string {
 		text, _ := json.Marshal(append([]string{}, words...)) // strings cannot fail
@@ -104,7 +110,8 @@ func changes(base imageInfo, labels map[string]string, podman bool) []string {
 	return out
 }
 
-// forget removes what was written in a container and is its own alone. Its name and its lists of hosts and name servers are the engine's, and in no image.
+// forget removes what was written in a container and is its own alone. Its name and its lists of
+// hosts and name servers are the engine's, and in no image.
 func (p *Provider) forget(ctx context.Context, id compute.ID, container string) error {
 	own, err := p.ownFiles(ctx, container)
 	if err != nil || len(own) == 0 {
@@ -117,15 +124,25 @@ func (p *Provider) forget(ctx context.Context, id compute.ID, container string) 
 	defer conn.Close()
 	for part := range slices.Chunk(own, 1000) {
 		var said bytes.Buffer
-		exit, err := conn.Run(ctx, &compute.Command{Args: append([]string{"rm", "-rf", "--"}, part...), User: "0", Dir: "/", Stdout: &said, Stderr: &said})
+		exit, err := conn.Run(
+			ctx,
+			&compute.Command{Args: append([]string{"rm", "-rf", "--"}, part...), User: "0", Dir: "/", Stdout: &said, Stderr: &said},
+		)
 		if errors.Is(err, compute.ErrNoCommand) {
-			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s would be in the image, and there is no program rm to remove it", part[0]), Hint: "have the bundle write nothing there, or remove it"}
+			return &compute.Error{
+				Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("%s would be in the image, and there is no program rm to remove it", part[0]),
+				Hint: "have the bundle write nothing there, or remove it",
+			}
 		}
 		if err != nil {
 			return err
 		}
 		if exit.Status() != 0 {
-			return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what is its own alone is not removed: %s", oneLine(said.Bytes()))}
+			return &compute.Error{
+				Kind: compute.ErrFailed,
+				Err:  fmt.Errorf("what is its own alone is not removed: %s", oneLine(said.Bytes())),
+			}
 		}
 	}
 	return nil
@@ -168,7 +185,10 @@ func (p *Provider) ImageDigest(ctx context.Context, ref string, fetch bool) (str
 
 func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (string, error) {
 	if ref == "" {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source names no image"), Hint: "set image in its section [container]"}
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("the source names no image"),
+			Hint: "set image in its section [container]",
+		}
 	}
 	var img imageInfo
 	var err error
@@ -195,5 +215,8 @@ func (p *Provider) TagImage(ctx context.Context, ref, as string) error {
 	if err := reference(ref); err != nil {
 		return p.fault("TagImage", compute.ID(p.o.Source), err)
 	}
-	return p.fault("TagImage", compute.ID(p.o.Source), p.eng.do(ctx, http.MethodPost, imagePath(ref)+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil))
+	return p.fault(
+		"TagImage", compute.ID(p.o.Source),
+		p.eng.do(ctx, http.MethodPost, imagePath(ref)+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil),
+	)
 }

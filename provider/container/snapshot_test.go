@@ -36,7 +36,8 @@ func TestSnapshot(t *testing.T) {
 			t.Fatalf("the image: %q, %v", got, err)
 		}
 		t.Cleanup(func() { _, _ = d.request(http.MethodDelete, "/images/localhost/built:1?force=1", nil) })
-		if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: labels}); err != nil { // as after a death before it was told
+		// as after a death before it was told
+		if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: labels}); err != nil {
 			t.Fatalf("once more: %v", err)
 		}
 		destroy(t, p, "suite-1")
@@ -59,14 +60,18 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("it says of itself: %+v", img.Config)
 		}
 
-		// By its name and by its digest; a container that somebody else makes of it is none of ours.
+		// By its name and by its digest; a container that somebody else makes of it is none of
+		// ours.
 		d.make(t, "stranger", map[string]any{"Image": name, "Cmd": []string{"true"}})
 		for _, as := range []string{name, made} {
 			if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2", Image: as}); err != nil {
 				t.Fatalf("%s: %v", as, err)
 			}
 			conn = connect(t, p, "suite-2")
-			if got := sh(t, conn, `set -e; test ! -e /bin/cat; test ! -e /tmp/deep; test ! -s /etc/machine-id; test ! -e /etc/ssh/ssh_host_ed25519_key; head -n 1 /etc/made; stat -c %a /deep; echo $SOURCE $HOSTNAME`); got != "made\n700\nown suite-2" {
+			if got := sh(
+				t, conn,
+				`set -e; test ! -e /bin/cat; test ! -e /tmp/deep; test ! -s /etc/machine-id; test ! -e /etc/ssh/ssh_host_ed25519_key; head -n 1 /etc/made; stat -c %a /deep; echo $SOURCE $HOSTNAME`,
+			); got != "made\n700\nown suite-2" {
 				t.Errorf("in one that is made from it: %q", got)
 			}
 			conn.Close()
@@ -82,7 +87,10 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("by its other name it is %q, %v", again, err)
 		}
 		d.api(t, http.MethodDelete, "/images/web:3", nil)
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-3", Image: "sha256:" + "00000000000000000000000000000000000000000000000000000000000000ff"}); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := p.Create(
+			t.Context(),
+			compute.Spec{ID: "suite-3", Image: "sha256:" + "00000000000000000000000000000000000000000000000000000000000000ff"},
+		); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("of one that is gone: %v", err)
 		}
 		destroy(t, p, "suite-3")

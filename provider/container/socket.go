@@ -21,7 +21,8 @@ func sockets() []string {
 	return append(out, "/run/podman/podman.sock")
 }
 
-// local takes the path out of a socket's address. Engines elsewhere are refused: their containers would see another machine's files.
+// local takes the path out of a socket's address. Engines elsewhere are refused: their containers
+// would see another machine's files.
 func local(address, from string) (string, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
 	if filepath.IsAbs(path) {
@@ -38,7 +39,8 @@ func local(address, from string) (string, error) {
 	}
 }
 
-// finder returns what finds the engine's socket: the one that is set, else $DOCKER_HOST, else the first one there is that we may use.
+// finder returns what finds the engine's socket: the one that is set, else $DOCKER_HOST, else the
+// first one there is that we may use.
 func finder(set string) (func() (string, error), error) {
 	from := "socket"
 	if set == "" {

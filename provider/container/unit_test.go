@@ -86,7 +86,10 @@ func TestKinds(t *testing.T) {
 
 // TestNobodyThere: a Create that never reached an engine has made nothing, and says so.
 func TestNobodyThere(t *testing.T) {
-	p, err := container.Open(t.Context(), nil, container.Options{Source: "suite", Installation: "mine", Image: "x", Socket: filepath.Join(t.TempDir(), "nope.sock")})
+	p, err := container.Open(
+		t.Context(), nil,
+		container.Options{Source: "suite", Installation: "mine", Image: "x", Socket: filepath.Join(t.TempDir(), "nope.sock")},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,9 @@ type inspection struct {
 	Image   string // the image's digest
 	Created string
 	State   struct {
-		Status    string // created, running, paused, restarting, removing, exited, dead; podman: stopped, configured, ... too
+		// created, running, paused, restarting, removing, exited, dead; podman: stopped,
+		// configured, ... too
+		Status    string
 		Running   bool
 		Paused    bool
 		OOMKilled bool

@@ -84,7 +84,8 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
-// TestInterruption announces that a spot instance ends, and a host that is retired, and ends them: each is told of before it is given to anybody.
+// TestInterruption announces that a spot instance ends, and a host that is retired, and ends them:
+// each is told of before it is given to anybody.
 func TestInterruption(t *testing.T) {
 	c, url := place(t, ec2test.Options{End: time.Hour})
 	p := open(t, url, func(o *ec2.Options) { o.Spot, o.Poll = "yes", time.Millisecond })
@@ -97,7 +98,9 @@ func TestInterruption(t *testing.T) {
 	c.Warn("suite-1")
 	c.Retire("suite-2")
 	c.Impair("suite-3")
-	for id, word := range map[compute.ID]string{"suite-1": "marked-for-termination", "suite-2": "instance-retirement", "suite-3": "impaired"} {
+	for id, word := range map[compute.ID]string{
+		"suite-1": "marked-for-termination", "suite-2": "instance-retirement", "suite-3": "impaired",
+	} {
 		until(t, "Check says it", func() error {
 			err := p.Check(t.Context(), id)
 			if errors.Is(err, compute.ErrUnavailable) && strings.Contains(err.Error(), word) {
@@ -121,7 +124,8 @@ func TestInterruption(t *testing.T) {
 	}
 }
 
-// TestHostKeys logs in to hosts whose key was given to them, or is read from their console, and not to one with another key.
+// TestHostKeys logs in to hosts whose key was given to them, or is read from their console, and not
+// to one with another key.
 func TestHostKeys(t *testing.T) {
 	for _, way := range []string{"user-data", "console"} {
 		_, url, port := inhabited(t, ec2test.Options{})
@@ -171,7 +175,8 @@ func TestUserData(t *testing.T) {
 		noise[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"[x>>26]
 	}
 	for _, data := range [][]byte{append([]byte("#!/bin/sh\n# "), noise...), []byte("what is this")} {
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2", UserData: data}); !errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) {
+		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2", UserData: data}); !errors.Is(err, compute.ErrInvalid) ||
+			!compute.WasUnasked(err) {
 			t.Errorf("user data %.20q: %v", data, err)
 		}
 	}
@@ -240,9 +245,13 @@ func TestChoicesAndProbe(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	for name, change := range map[string]func(*ec2.Options){
-		"spot": func(o *ec2.Options) { o.Spot = "maybe" }, "price": func(o *ec2.Options) { o.Prices = []string{"m5.large"} }, "tags": func(o *ec2.Options) { o.Tags = []string{"hostler:x=y"} },
-		"max-price": func(o *ec2.Options) { o.MaxPrice = "1" }, "match": func(o *ec2.Options) { o.Types, o.Match = nil, "(" }, "both": func(o *ec2.Options) { o.Cores = 1 },
-		"places": func(o *ec2.Options) { o.Zones, o.Subnets = []string{"a"}, []string{"b"} }, "user": func(o *ec2.Options) { o.User = "a b" }, "endpoint": func(o *ec2.Options) { o.Endpoint = "x" },
+		"spot":      func(o *ec2.Options) { o.Spot = "maybe" },
+		"price":     func(o *ec2.Options) { o.Prices = []string{"m5.large"} },
+		"tags":      func(o *ec2.Options) { o.Tags = []string{"hostler:x=y"} },
+		"max-price": func(o *ec2.Options) { o.MaxPrice = "1" },
+		"match":     func(o *ec2.Options) { o.Types, o.Match = nil, "(" }, "both": func(o *ec2.Options) { o.Cores = 1 },
+		"places": func(o *ec2.Options) { o.Zones, o.Subnets = []string{"a"}, []string{"b"} },
+		"user":   func(o *ec2.Options) { o.User = "a b" }, "endpoint": func(o *ec2.Options) { o.Endpoint = "x" },
 		"source": func(o *ec2.Options) { o.Source = "" },
 	} {
 		o := ec2.Options{Source: "s", Installation: "i", Dir: t.TempDir(), Types: []string{"m5.large"}}
@@ -255,9 +264,12 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	for code, want := range map[string]ec2.Reason{
-		"InsufficientInstanceCapacity": ec2.NoHardware, "InsufficientSomethingNew": ec2.NoHardware, "InstanceLimitExceeded": ec2.Quota, "VolumeLimitExceeded": ec2.Quota,
-		"RequestLimitExceeded": ec2.RateLimited, "AuthFailure": ec2.Denied, "InvalidGroup.NotFound": ec2.Missing, "InvalidKeyPair.Duplicate": ec2.Conflicting,
-		"IdempotentParameterMismatch": ec2.Conflicting, "InvalidParameterValue": ec2.BadRequest, "Unsupported": ec2.Unsupported, "ServiceUnavailable": ec2.Down, "Whatever": ec2.Unknown,
+		"InsufficientInstanceCapacity": ec2.NoHardware, "InsufficientSomethingNew": ec2.NoHardware,
+		"InstanceLimitExceeded": ec2.Quota, "VolumeLimitExceeded": ec2.Quota,
+		"RequestLimitExceeded": ec2.RateLimited, "AuthFailure": ec2.Denied, "InvalidGroup.NotFound": ec2.Missing,
+		"InvalidKeyPair.Duplicate":    ec2.Conflicting,
+		"IdempotentParameterMismatch": ec2.Conflicting, "InvalidParameterValue": ec2.BadRequest,
+		"Unsupported": ec2.Unsupported, "ServiceUnavailable": ec2.Down, "Whatever": ec2.Unknown,
 	} {
 		if got := ec2.ReasonOfCode(code); got != want {
 			t.Errorf("%s: %q, want %q", code, got, want)
@@ -265,7 +277,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestRealHost logs in to a real sshd, with a key pair that there is, and the host's key from its console.
+// TestRealHost logs in to a real sshd, with a key pair that there is, and the host's key from its
+// console.
 func TestRealHost(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the lab's ssh hosts need root")

@@ -9,8 +9,9 @@ import (
 // call is an operation of EC2's.
 type call[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
 
-// calls are the operations that are used here. They stand for the SDK's client: that one, once it can be reached from what an interface holds, is linked with all its 700
-// operations, as nobody can tell which of them reflection calls, and they are 40 MB.
+// calls are the operations that are used here. They stand for the SDK's client: that one, once it
+// can be reached from what an interface holds, is linked with all its 700 operations, as nobody can
+// tell which of them reflection calls, and they are 40 MB.
 type calls struct {
 	authorizeSecurityGroupIngress call[ec2.AuthorizeSecurityGroupIngressInput, ec2.AuthorizeSecurityGroupIngressOutput]
 	cancelSpotInstanceRequests    call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
@@ -86,30 +87,44 @@ type (
 	describeVolumesPages              call[ec2.DescribeVolumesInput, ec2.DescribeVolumesOutput]
 )
 
-func (f describeImagesPages) DescribeImages(ctx context.Context, in *ec2.DescribeImagesInput, opt ...func(*ec2.Options)) (*ec2.DescribeImagesOutput, error) {
+func (f describeImagesPages) DescribeImages(
+	ctx context.Context, in *ec2.DescribeImagesInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeImagesOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeInstanceTypesPages) DescribeInstanceTypes(ctx context.Context, in *ec2.DescribeInstanceTypesInput, opt ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error) {
+func (f describeInstanceTypesPages) DescribeInstanceTypes(
+	ctx context.Context, in *ec2.DescribeInstanceTypesInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeInstanceTypesOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeInstancesPages) DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, opt ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
+func (f describeInstancesPages) DescribeInstances(
+	ctx context.Context, in *ec2.DescribeInstancesInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeInstancesOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeSpotInstanceRequestsPages) DescribeSpotInstanceRequests(ctx context.Context, in *ec2.DescribeSpotInstanceRequestsInput, opt ...func(*ec2.Options)) (*ec2.DescribeSpotInstanceRequestsOutput, error) {
+func (f describeSpotInstanceRequestsPages) DescribeSpotInstanceRequests(
+	ctx context.Context, in *ec2.DescribeSpotInstanceRequestsInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeSpotInstanceRequestsOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeVolumesPages) DescribeVolumes(ctx context.Context, in *ec2.DescribeVolumesInput, opt ...func(*ec2.Options)) (*ec2.DescribeVolumesOutput, error) {
+func (f describeVolumesPages) DescribeVolumes(
+	ctx context.Context, in *ec2.DescribeVolumesInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeVolumesOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeSecurityGroupsPages) DescribeSecurityGroups(ctx context.Context, in *ec2.DescribeSecurityGroupsInput, opt ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error) {
+func (f describeSecurityGroupsPages) DescribeSecurityGroups(
+	ctx context.Context, in *ec2.DescribeSecurityGroupsInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeSecurityGroupsOutput, error) {
 	return f(ctx, in, opt...)
 }
 
-func (f describeSpotPriceHistoryPages) DescribeSpotPriceHistory(ctx context.Context, in *ec2.DescribeSpotPriceHistoryInput, opt ...func(*ec2.Options)) (*ec2.DescribeSpotPriceHistoryOutput, error) {
+func (f describeSpotPriceHistoryPages) DescribeSpotPriceHistory(
+	ctx context.Context, in *ec2.DescribeSpotPriceHistoryInput, opt ...func(*ec2.Options),
+) (*ec2.DescribeSpotPriceHistoryOutput, error) {
 	return f(ctx, in, opt...)
 }

@@ -19,7 +19,8 @@ var (
 	_ compute.Prober  = (*Provider)(nil)
 )
 
-// Choices lists the account's own images, beside which any id or name may be tried; the types of instances; and the zones, or the subnets that the source names.
+// Choices lists the account's own images, beside which any id or name may be tried; the types of
+// instances; and the zones, or the subnets that the source names.
 func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	all, open, err = p.choices(ctx, kind)
 	return all, open, fault(ctx, "Choices", compute.ID(p.o.Source), err)
@@ -28,7 +29,10 @@ func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Name
 func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	switch kind {
 	case compute.Images:
-		own, err := p.describeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", "available")}})
+		own, err := p.describeImages(
+			ctx,
+			&ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", "available")}},
+		)
 		if err != nil {
 			return nil, true, err
 		}
@@ -71,7 +75,8 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 	return nil, false, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
 }
 
-// Probe asks EC2 whether it would launch: credentials, image, type, network and quota are looked at there, capacity is not. Nothing is made.
+// Probe asks EC2 whether it would launch: credentials, image, type, network and quota are looked at
+// there, capacity is not. Nothing is made.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	note, err = p.probe(ctx, spec)
 	return note, fault(ctx, "Probe", compute.ID(p.o.Source), err)

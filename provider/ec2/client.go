@@ -31,7 +31,8 @@ func (p *Provider) api(ctx context.Context) (*calls, error) {
 	}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(answerWithin)),
-		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // its own writes to standard error
+		// its own writes to standard error
+		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
 			p.log.Debug("sdk: "+fmt.Sprintf(format, v...), "source", p.o.Source)
 		})),
 		config.WithRetryer(func() aws.Retryer { return retryer(cmp.Or(p.o.Attempts, 5)) }),
@@ -42,16 +43,23 @@ func (p *Provider) api(ctx context.Context) (*calls, error) {
 	if p.o.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(p.o.Profile))
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...) // reads files; credentials are got when a call needs them
+	// reads files; credentials are got when a call needs them
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		var none config.SharedConfigProfileNotExistError
 		if errors.As(err, &none) {
-			return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: err, Hint: "aws configure list-profiles names those that there are"}
+			return nil, &compute.Error{
+				Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: err,
+				Hint: "aws configure list-profiles names those that there are",
+			}
 		}
 		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: err}
 	}
 	if cfg.Region == "" {
-		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: errors.New("no region is named"), Hint: "set region in the source, AWS_REGION, or region in the profile"}
+		return nil, &compute.Error{
+			Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: errors.New("no region is named"),
+			Hint: "set region in the source, AWS_REGION, or region in the profile",
+		}
 	}
 	p.region, p.credentials = cfg.Region, cfg.Credentials
 	p.client = callsOf(ec2.NewFromConfig(cfg, func(o *ec2.Options) {
@@ -62,7 +70,8 @@ func (p *Provider) api(ctx context.Context) (*calls, error) {
 	return p.client, nil
 }
 
-// retryer is the SDK's, which slows down when it is asked to. What says that there is no capacity is not tried again at once: there are other places.
+// retryer is the SDK's, which slows down when it is asked to. What says that there is no capacity
+// is not tried again at once: there are other places.
 func retryer(attempts int) aws.Retryer {
 	full := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		var e smithy.APIError

@@ -77,7 +77,8 @@ func (m machine) off() error {
 	return fmt.Errorf("it is %s", m.state)
 }
 
-// hostDir is where is kept what ssh reads about an instance: nothing that could not be written anew, but a key that was read from a console.
+// hostDir is where is kept what ssh reads about an instance: nothing that could not be written
+// anew, but a key that was read from a console.
 func (p *Provider) hostDir(id compute.ID) string {
 	return filepath.Join(p.o.Dir, "hosts", "h-"+url.PathEscape(string(id)))
 }
@@ -132,7 +133,8 @@ func write(file, text string) error {
 	return renameio.WriteFile(file, []byte(text), 0o600)
 }
 
-// knownKeys are the keys that an instance's sshd may have: the one that it was given, or those that it has printed.
+// knownKeys are the keys that an instance's sshd may have: the one that it was given, or those that
+// it has printed.
 func (p *Provider) knownKeys(ctx context.Context, m machine, dir string) ([]string, error) {
 	if m.hostKey != "console" {
 		k, err := p.hostKey(m.id)
@@ -148,7 +150,10 @@ func (p *Provider) knownKeys(ctx context.Context, m machine, dir string) ([]stri
 	}
 	keys := printedKeys(text)
 	if len(keys) == 0 {
-		return nil, &compute.Error{Op: "ec2.Connect", ID: m.id, Kind: compute.ErrNotReady, Err: errors.New("its console does not say the host's key yet")}
+		return nil, &compute.Error{
+			Op: "ec2.Connect", ID: m.id, Kind: compute.ErrNotReady,
+			Err: errors.New("its console does not say the host's key yet"),
+		}
 	}
 	return keys, write(file, strings.Join(keys, "\n")+"\n")
 }

@@ -13,7 +13,8 @@ import (
 
 var _ compute.Consoler = (*Provider)(nil)
 
-// Console returns the last that an instance said on its serial console, at most 64 KiB of it. The service needs some minutes to know it, but where it can tell at once.
+// Console returns the last that an instance said on its serial console, at most 64 KiB of it. The
+// service needs some minutes to know it, but where it can tell at once.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
@@ -23,7 +24,8 @@ func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	return text, fault(ctx, "Console", id, err)
 }
 
-// consoleOf asks for the latest output, which types that are not of the newer sort have not: then for what was kept.
+// consoleOf asks for the latest output, which types that are not of the newer sort have not: then
+// for what was kept.
 func (p *Provider) consoleOf(ctx context.Context, instance string) (string, error) {
 	c, err := p.api(ctx)
 	if err != nil {

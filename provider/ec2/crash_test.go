@@ -12,7 +12,8 @@ import (
 
 var errDied = errors.New("the process died here")
 
-// TestKilledAtEachStep ends every call at each of its steps, as a kill would, and lets another process go on: there is one instance, and nothing in the end.
+// TestKilledAtEachStep ends every call at each of its steps, as a kill would, and lets another
+// process go on: there is one instance, and nothing in the end.
 func TestKilledAtEachStep(t *testing.T) {
 	options := func(dir string) func(o *ec2.Options) {
 		return func(o *ec2.Options) {
@@ -46,7 +47,9 @@ func TestKilledAtEachStep(t *testing.T) {
 				}
 				c.AddVolume(map[string]string{"hostler:installation": "here", "hostler:source": "suite", "hostler:instance": "suite-1"})
 			}
-			foreign := c.AddVolume(map[string]string{"hostler:installation": "there", "hostler:source": "suite", "hostler:instance": "suite-1"})
+			foreign := c.AddVolume(map[string]string{
+				"hostler:installation": "there", "hostler:source": "suite", "hostler:instance": "suite-1",
+			})
 			p, n, died := next(), 0, ""
 			p.SetStep(func(step string) error {
 				if n++; n-1 == at {
@@ -88,7 +91,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// TestTwice has an instance made twice, as by two processes whose places to try differ: the younger one goes.
+// TestTwice has an instance made twice, as by two processes whose places to try differ: the younger
+// one goes.
 func TestTwice(t *testing.T) {
 	c, url := place(t, ec2test.Options{Hidden: 0})
 	p := open(t, url, nil)

@@ -27,7 +27,8 @@ type Deployment struct {
 	From  []string // the networks from which; none: the group's own instances alone
 
 	DryRun bool // nothing is made or changed: what would be is told, and ids are not known
-	// Begin is called when nothing is refused, and before the first change: its error is Deploy's, which has then changed nothing. A dry run does not call it. nil: nothing is.
+	// Begin is called when nothing is refused, and before the first change: its error is Deploy's,
+	// which has then changed nothing. A dry run does not call it. nil: nothing is.
 	Begin func() error
 }
 
@@ -48,10 +49,12 @@ var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[
 // settle is for how long what was made may not be found yet, and what goes be in use.
 const settle = 2 * time.Minute
 
-// Deploy makes a key pair and a security group, marked from the request on that makes them, as far as they are not there, and puts the group's rules right. It may be repeated. What it would refuse it refuses before it makes or changes anything. A thing of
-// the name that somebody else made is used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or "deleted", or that a dry run "would make" or "would delete";
-// it may be nil.
-// ErrInvalid: the deployment's words; ErrConflict: what is there cannot be used.
+// Deploy makes a key pair and a security group, marked from the request on that makes them, as far
+// as they are not there, and puts the group's rules right. It may be repeated. What it would refuse
+// it refuses before it makes or changes anything. A thing of the name that somebody else made is
+// used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or
+// "deleted", or that a dry run "would make" or "would delete"; it may be nil. ErrInvalid: the
+// deployment's words; ErrConflict: what is there cannot be used.
 func (p *Provider) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
 	out, err := p.deploy(ctx, d, tell)
 	return out, fault(ctx, "Deploy", compute.ID(d.Name), err)
@@ -62,7 +65,10 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 		tell = func(string, string, string) {}
 	}
 	if !names().MatchString(d.Name) || strings.HasPrefix(d.Name, "sg-") {
-		return out, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: errors.New("not a name for a security group: letters, digits, _, - and spaces, 100 at most")}
+		return out, &compute.Error{
+			ID: compute.ID(d.Name), Kind: compute.ErrInvalid,
+			Err: errors.New("not a name for a security group: letters, digits, _, - and spaces, 100 at most"),
+		}
 	}
 	rules, err := d.rules()
 	if err != nil {
@@ -106,7 +112,8 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 	return out, err
 }
 
-// Account tells whose the credentials are, and which region is asked. An account is known by its default security groups; "": it has none, or may not look.
+// Account tells whose the credentials are, and which region is asked. An account is known by its
+// default security groups; "": it has none, or may not look.
 func (p *Provider) Account(ctx context.Context) (account, region string, err error) {
 	all, err := p.groups(ctx, filter("group-name", "default"))
 	var f *Fault
@@ -139,7 +146,11 @@ func (p *Provider) vpc(ctx context.Context) (string, error) {
 	vpc := ""
 	for _, s := range out.Subnets {
 		if v := aws.ToString(s.VpcId); vpc != "" && v != vpc {
-			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the subnets are in two networks, %s and %s, and a security group is in one", vpc, v), Hint: "name subnets of one network"}
+			return "", &compute.Error{
+				Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("the subnets are in two networks, %s and %s, and a security group is in one", vpc, v),
+				Hint: "name subnets of one network",
+			}
 		} else {
 			vpc = v
 		}
@@ -149,7 +160,10 @@ func (p *Provider) vpc(ctx context.Context) (string, error) {
 
 // marked are the tags of what a deployment makes.
 func (p *Provider) marked(kind types.ResourceType, deployment string) []types.TagSpecification {
-	return []types.TagSpecification{{ResourceType: kind, Tags: []types.Tag{tag("Name", deployment), tag(tagInstallation, p.o.Installation), tag(tagDeployment, deployment)}}}
+	return []types.TagSpecification{{
+		ResourceType: kind,
+		Tags:         []types.Tag{tag("Name", deployment), tag(tagInstallation, p.o.Installation), tag(tagDeployment, deployment)},
+	}}
 }
 
 // isOurs tells by the tags of a thing whether we made it for a deployment, or another hostler did.
@@ -174,7 +188,8 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 		return p.o.Key, "", "", nil // the user has one
 	}
 	var k keyPair
-	if _, err := os.Stat(filepath.Join(p.o.Dir, "secret")); !d.DryRun || err == nil { // a dry run makes no secret
+	// a dry run makes no secret
+	if _, err := os.Stat(filepath.Join(p.o.Dir, "secret")); !d.DryRun || err == nil {
 		if k, err = p.derive("hostler", "login"); err != nil {
 			return "", "", "", err
 		}
@@ -190,7 +205,10 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 	}
 	made := false
 	for end := time.Now().Add(settle); ; {
-		out, err := c.describeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true)})
+		out, err := c.describeKeyPairs(
+			ctx,
+			&ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true)},
+		)
 		if err != nil {
 			return "", "", "", err
 		}
@@ -202,7 +220,10 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 				if ours {
 					why = "the key pair is there, and the private half here is another: the secret of " + p.o.Dir + " is not the one that it was made of"
 				}
-				return "", "", "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(why), Hint: "take another name, or delete the key pair"}
+				return "", "", "", &compute.Error{
+					ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(why),
+					Hint: "take another name, or delete the key pair",
+				}
 			}
 			if made {
 				tell("made", "key pair", name)
@@ -214,14 +235,23 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 			return name, "", string(k.private), nil
 		}
 		if !made {
-			_, err := c.importKeyPair(ctx, &ec2.ImportKeyPairInput{KeyName: aws.String(name), PublicKeyMaterial: []byte(k.public), TagSpecifications: p.marked(types.ResourceTypeKeyPair, name)})
+			_, err := c.importKeyPair(
+				ctx,
+				&ec2.ImportKeyPairInput{
+					KeyName: aws.String(name), PublicKeyMaterial: []byte(k.public),
+					TagSpecifications: p.marked(types.ResourceTypeKeyPair, name),
+				},
+			)
 			if f := why(err); err != nil && f != Conflicting { // another process was quicker
 				return "", "", "", err
 			}
 			made = err == nil
 		}
 		if time.Now().After(end) {
-			return "", "", "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrTimeout, Err: errors.New("the key pair was made, and is not listed")}
+			return "", "", "", &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrTimeout,
+				Err: errors.New("the key pair was made, and is not listed"),
+			}
 		}
 		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
 			return "", "", "", err
@@ -243,7 +273,10 @@ func (d Deployment) prefixes() (out []netip.Prefix, err error) {
 	for _, text := range d.From {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("from %q: not a range of addresses, as 203.0.113.0/24", text)}
+			return nil, &compute.Error{
+				ID: compute.ID(d.Name), Kind: compute.ErrInvalid,
+				Err: fmt.Errorf("from %q: not a range of addresses, as 203.0.113.0/24", text),
+			}
 		}
 		out = append(out, prefix.Masked())
 	}

@@ -31,16 +31,24 @@ func TestDeployment(t *testing.T) {
 	c.AddKey("build-other", "ssh-ed25519 AAAA")
 	before := things(c)
 
-	d, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.7/24", "2001:db8::/32"}})
-	if err != nil || d.Account != ec2test.Account || d.Region != "xx-test-1" || d.Pair != "build" || d.Group == "" || d.Default != "sg-default" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
+	d, told, err := deploy(
+		t, p,
+		ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.7/24", "2001:db8::/32"}},
+	)
+	if err != nil || d.Account != ec2test.Account || d.Region != "xx-test-1" || d.Pair != "build" || d.Group == "" ||
+		d.Default != "sg-default" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	want := []string{"icmp -1--1 203.0.113.0/24", "icmpv6 -1--1 2001:db8::/32", "tcp 22-22 2001:db8::/32", "tcp 22-22 203.0.113.0/24", "tcp 8000-8010 2001:db8::/32", "tcp 8000-8010 203.0.113.0/24",
+	want := []string{"icmp -1--1 203.0.113.0/24", "icmpv6 -1--1 2001:db8::/32", "tcp 22-22 2001:db8::/32",
+		"tcp 22-22 203.0.113.0/24", "tcp 8000-8010 2001:db8::/32", "tcp 8000-8010 203.0.113.0/24",
 		"udp 53-53 2001:db8::/32", "udp 53-53 203.0.113.0/24"}
 	if got := c.Rules("build"); !slices.Equal(got, want) || len(told) != 10 {
 		t.Errorf("it lets in %q, want %q; told were %q", got, want, told)
 	}
-	again, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"}})
+	again, told, err := deploy(
+		t, p,
+		ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"}},
+	)
 	if err != nil || again != d || len(told) != 0 {
 		t.Errorf("the second time: %+v, %q, %v", again, told, err)
 	}
@@ -76,7 +84,8 @@ func TestDeployment(t *testing.T) {
 	}
 }
 
-// TestTeardownOfMany asks for the end of all instances at once, and of each by itself where that is refused.
+// TestTeardownOfMany asks for the end of all instances at once, and of each by itself where that is
+// refused.
 func TestTeardownOfMany(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, nil)
@@ -91,7 +100,13 @@ func TestTeardownOfMany(t *testing.T) {
 		}
 		rounds, asked := c.Calls("DescribeInstances"), c.Calls("TerminateInstances")
 		if refused {
-			c.Fail("TerminateInstances", 1, ec2test.Fault{Status: http.StatusBadRequest, Code: "OperationNotPermitted", Message: "The instance 'i-1' may not be terminated."})
+			c.Fail(
+				"TerminateInstances", 1,
+				ec2test.Fault{
+					Status: http.StatusBadRequest, Code: "OperationNotPermitted",
+					Message: "The instance 'i-1' may not be terminated.",
+				},
+			)
 		}
 		if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || len(deleted) != 5 {
 			t.Errorf("refused %v: deleted %q, %v", refused, deleted, err)
@@ -119,7 +134,8 @@ func TestDeploymentOfOthers(t *testing.T) {
 	if d, _, err := deploy(t, p, want); err != nil || d.Group != group || len(c.Rules("build")) != 3 {
 		t.Errorf("one that lets in what is wanted: %+v, %v; it lets in %q", d, err, c.Rules("build"))
 	}
-	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[key pair build]" || len(c.Rules("build")) != 3 {
+	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil ||
+		fmt.Sprint(deleted) != "[key pair build]" || len(c.Rules("build")) != 3 {
 		t.Errorf("teardown deleted %q, %v", deleted, err)
 	}
 	c.AddKey("build", "ssh-ed25519 AAAAC3 somebody")
@@ -131,14 +147,19 @@ func TestDeploymentOfOthers(t *testing.T) {
 	if _, _, err := deploy(t, first, ec2.Deployment{Name: "two"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "private half") {
+	if _, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), "private half") {
 		t.Errorf("without the private half: %v", err)
 	}
 	// And another installation.
-	if _, _, err := deploy(t, open(t, url, func(o *ec2.Options) { o.Installation = "there" }), ec2.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) {
+	if _, _, err := deploy(
+		t, open(t, url, func(o *ec2.Options) { o.Installation = "there" }), ec2.Deployment{Name: "two"},
+	); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("another installation's: %v", err)
 	}
-	if _, _, err := open(t, url, func(o *ec2.Options) { o.Installation = "there" }).Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := open(
+		t, url, func(o *ec2.Options) { o.Installation = "there" },
+	).Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("another installation tears it down: %v", err)
 	}
 }
@@ -147,7 +168,11 @@ func TestDeploymentOfOthers(t *testing.T) {
 func TestDeploymentRefused(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, nil)
-	for _, d := range []ec2.Deployment{{Name: "sg-1"}, {Name: ""}, {Name: "a/b"}, {Name: "a", Ports: []string{"0"}}, {Name: "a", Ports: []string{"9-8"}}, {Name: "a", Ports: []string{"sctp/7"}}, {Name: "a", From: []string{"everybody"}}} {
+	for _, d := range []ec2.Deployment{
+		{Name: "sg-1"}, {Name: ""}, {Name: "a/b"}, {Name: "a", Ports: []string{"0"}},
+		{Name: "a", Ports: []string{"9-8"}}, {Name: "a", Ports: []string{"sctp/7"}},
+		{Name: "a", From: []string{"everybody"}},
+	} {
 		if _, _, err := deploy(t, p, d); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%+v: %v", d, err)
 		}
@@ -164,15 +189,22 @@ func TestDeploymentRefused(t *testing.T) {
 		}
 		c.Heal()
 	}
-	c.Fail("DeleteSecurityGroup", -1, ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."})
-	if deleted, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "security group build") || len(deleted) != 1 {
+	c.Fail(
+		"DeleteSecurityGroup", -1,
+		ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."},
+	)
+	if deleted, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) ||
+		!strings.Contains(err.Error(), "security group build") || len(deleted) != 1 {
 		t.Errorf("a teardown that may not: %q, %v", deleted, err)
 	}
 	c.Heal()
 	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[security group build]" {
 		t.Errorf("it goes on: %q, %v", deleted, err)
 	}
-	c.Fail("DescribeSecurityGroups", 1, ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."})
+	c.Fail(
+		"DescribeSecurityGroups", 1,
+		ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."},
+	)
 	if account, region, err := p.Account(t.Context()); account != "" || region != "xx-test-1" || err != nil {
 		t.Errorf("who may not look: %q, %q, %v", account, region, err)
 	}
@@ -185,13 +217,19 @@ func TestRefusedBeforeAnything(t *testing.T) {
 	before, p, begun := things(c), open(t, url, nil), 0
 	broken := errors.New("it cannot be recorded")
 	begin := func() error { begun++; return broken }
-	if _, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}, Begin: begin}); !errors.Is(err, compute.ErrConflict) || len(told) != 0 || begun != 0 {
+	if _, told, err := deploy(
+		t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}, Begin: begin},
+	); !errors.Is(err, compute.ErrConflict) || len(told) != 0 || begun != 0 {
 		t.Errorf("a group of somebody else's: %v, after %q, begun %d times", err, told, begun)
 	}
-	if _, told, err := deploy(t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin}); !errors.Is(err, broken) || len(told) != 0 || begun != 1 {
+	if _, told, err := deploy(
+		t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin},
+	); !errors.Is(err, broken) || len(told) != 0 || begun != 1 {
 		t.Errorf("not recorded: %v, after %q, begun %d times", err, told, begun)
 	}
-	if _, _, err := deploy(t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin, DryRun: true}); err != nil || begun != 1 {
+	if _, _, err := deploy(
+		t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin, DryRun: true},
+	); err != nil || begun != 1 {
 		t.Errorf("a dry run: %v, begun %d times", err, begun)
 	}
 	if after := things(c); !slices.Equal(after, before) || c.Calls("ImportKeyPair") != 0 {
@@ -199,7 +237,8 @@ func TestRefusedBeforeAnything(t *testing.T) {
 	}
 }
 
-// TestTeardownOnAnInstance leaves the instance that it runs on, with its security groups, though another machine deployed; from elsewhere all of it goes.
+// TestTeardownOnAnInstance leaves the instance that it runs on, with its security groups, though
+// another machine deployed; from elsewhere all of it goes.
 func TestTeardownOnAnInstance(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	d, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "build", Ports: []string{"22"}})
@@ -239,14 +278,16 @@ func TestTeardownOnAnInstance(t *testing.T) {
 	stays := fmt.Sprintf("[instance %s security group build]", all[0].Instance)
 	goes := fmt.Sprintf("[instance %s key pair build]", all[1].Instance)
 	for _, dry := range []bool{true, false} {
-		if deleted, kept, err := p.Teardown(t.Context(), "build", dry); err != nil || fmt.Sprint(kept) != stays || fmt.Sprint(deleted) != goes {
+		if deleted, kept, err := p.Teardown(t.Context(), "build", dry); err != nil || fmt.Sprint(kept) != stays ||
+			fmt.Sprint(deleted) != goes {
 			t.Errorf("dry %v: deleted %v, kept %v, %v", dry, deleted, kept, err)
 		}
 	}
 	if left, err := p.Servers(t.Context(), "build"); err != nil || len(left) != 1 || left[0].ID != all[0].ID || len(c.Rules("build")) == 0 {
 		t.Errorf("there are %+v, %v", left, err)
 	}
-	if deleted, kept, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) || len(deleted) != 0 || fmt.Sprint(kept) != stays {
+	if deleted, kept, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) ||
+		len(deleted) != 0 || fmt.Sprint(kept) != stays {
 		t.Errorf("again: deleted %v, kept %v, %v", deleted, kept, err)
 	}
 	elsewhere := "i-0123456789abcdef0" // of another account

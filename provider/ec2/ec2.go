@@ -27,7 +27,8 @@ type Provider struct {
 	onDemand map[string]float64 // prices that are configured
 	ceiling  float64            // of a spot instance for an hour; 0: there is none
 	parting  string             // what an instance does before an image is made of it
-	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 
 	mu     sync.Mutex
 	client *calls
@@ -54,9 +55,13 @@ var (
 // name is what an instance may be called: what a tag may hold, and means the same everywhere.
 var name = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 +=._:/@-]{0,200}$`) })
 
-// Open returns the provider for one source. Nothing is asked of anybody. ErrInvalid: the options are wrong.
+// Open returns the provider for one source. Nothing is asked of anybody. ErrInvalid: the options
+// are wrong.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
-	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, asking: make(chan struct{}, 1), parting: parting}
+	p := &Provider{
+		o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, asking: make(chan struct{}, 1),
+		parting: parting,
+	}
 	err := p.understand()
 	if err == nil && (o.Source == "" || o.Installation == "" || o.Dir == "") {
 		err = errors.New("a source needs a name, an installation and a directory")
@@ -105,13 +110,17 @@ func (p *Provider) single(ctx context.Context, same []machine) {
 	if len(more) == 0 {
 		return
 	}
-	p.log.Warn("terminating an instance that was made twice", "instance", same[0].id, "source", p.o.Source, "kept", same[0].instance, "terminated", strings.Join(more, " "))
+	p.log.Warn(
+		"terminating an instance that was made twice", "instance", same[0].id, "source", p.o.Source, "kept",
+		same[0].instance, "terminated", strings.Join(more, " "),
+	)
 	if err := p.terminate(ctx, more, same[1:]); err != nil {
 		p.log.Warn("terminate", "instance", same[0].id, "source", p.o.Source, "err", err)
 	}
 }
 
-// find returns the instance of a name, from a listing that was begun at a time or later; one that is not in an older listing is looked for anew.
+// find returns the instance of a name, from a listing that was begun at a time or later; one that
+// is not in an older listing is looked for anew.
 func (p *Provider) find(ctx context.Context, id compute.ID, since time.Time) (machine, error) {
 	same, err := p.findAll(ctx, id, since)
 	if err != nil {
@@ -141,7 +150,8 @@ func (p *Provider) findAll(ctx context.Context, id compute.ID, since time.Time) 
 	}
 }
 
-// Destroy terminates an instance, at once. When there is none any more, a volume that it left goes too.
+// Destroy terminates an instance, at once. When there is none any more, a volume that it left goes
+// too.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return fault(ctx, "Destroy", id, p.destroy(ctx, id))
 }
@@ -149,7 +159,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 	same, err := p.findAll(ctx, id, time.Now())
 	if errors.Is(err, compute.ErrNotFound) && name().MatchString(string(id)) {
-		// That it is gone is believed only of who was asked for it alone: of a long list a page may have been another's.
+		// That it is gone is believed only of who was asked for it alone: of a long list a page may
+		// have been another's.
 		none := err
 		if same, err = p.named(ctx, id); err == nil && len(same) == 0 {
 			if err := p.sweep(ctx, id); err != nil {
@@ -191,7 +202,8 @@ func why(err error) Reason {
 	return Unknown
 }
 
-// terminate ends instances. A request for spot instances that would make others in their place goes first.
+// terminate ends instances. A request for spot instances that would make others in their place goes
+// first.
 func (p *Provider) terminate(ctx context.Context, ids []string, all []machine) error {
 	c, err := p.api(ctx)
 	if err != nil {
@@ -228,7 +240,10 @@ func (p *Provider) sweepOf(ctx context.Context, source string, id compute.ID) er
 	if err != nil {
 		return err
 	}
-	of := []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagSource, source), filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable))}
+	of := []types.Filter{
+		filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagSource, source),
+		filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable)),
+	}
 	pages := ec2.NewDescribeVolumesPaginator(describeVolumesPages(c.describeVolumes), &ec2.DescribeVolumesInput{Filters: of})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

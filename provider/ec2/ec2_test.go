@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) {
 	for key, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "not-to-be-seen-anywhere", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
+		"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "not-to-be-seen-anywhere",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
 		"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_REGION": "xx-test-1",
 	} {
 		_ = os.Setenv(key, value)
@@ -53,7 +54,10 @@ func place(t *testing.T, o ec2test.Options) (*ec2test.Cloud, string) {
 	at := func(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }
 	c.AddImage(ec2test.Image{ID: image, Name: "debian-12-amd64-20260101", Owner: "136693071363", Alias: "amazon", Created: at(1)})
 	c.AddImage(ec2test.Image{ID: "ami-newer", Name: "debian-12-amd64-20260109", Owner: "136693071363", Alias: "amazon", Created: at(9)})
-	c.AddImage(ec2test.Image{ID: "ami-arm", Name: "debian-12-arm64-20260110", Owner: "136693071363", Alias: "amazon", Arch: "arm64", Created: at(10)})
+	c.AddImage(ec2test.Image{
+		ID: "ami-arm", Name: "debian-12-arm64-20260110", Owner: "136693071363", Alias: "amazon", Arch: "arm64",
+		Created: at(10),
+	})
 	c.AddImage(ec2test.Image{ID: "ami-foreign", Name: "debian-12-amd64-20260111", Owner: "666666666666", Created: at(11)})
 	return c, s.URL
 }
@@ -77,7 +81,8 @@ func inhabited(t *testing.T, o ec2test.Options) (c *ec2test.Cloud, url string, p
 func open(t *testing.T, url string, change func(*ec2.Options)) *ec2.Provider {
 	t.Helper()
 	o := ec2.Options{
-		Source: "suite", Installation: "here", Dir: filepath.Join(t.TempDir(), "own"), Endpoint: url, Image: image, Types: []string{"t3.micro"}, Poll: 20 * time.Millisecond,
+		Source: "suite", Installation: "here", Dir: filepath.Join(t.TempDir(), "own"), Endpoint: url, Image: image,
+		Types: []string{"t3.micro"}, Poll: 20 * time.Millisecond,
 	}
 	if change != nil {
 		change(&o)
@@ -92,7 +97,8 @@ func open(t *testing.T, url string, change func(*ec2.Options)) *ec2.Provider {
 // things are what is in a place and was not there at first.
 func things(c *ec2test.Cloud) []string {
 	return slices.DeleteFunc(c.Things(), func(s string) bool {
-		return strings.HasPrefix(s, "image ami-debian") || slices.Contains([]string{"image ami-newer", "image ami-arm", "image ami-foreign", "security group sg-default"}, s)
+		return strings.HasPrefix(s, "image ami-debian") ||
+			slices.Contains([]string{"image ami-newer", "image ami-arm", "image ami-foreign", "security group sg-default"}, s)
 	})
 }
 
@@ -131,7 +137,8 @@ func TestProvider(t *testing.T) {
 		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Creates: 4}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			// What was made is not listed for a while, pages are short, and what ends needs time for that.
+			// What was made is not listed for a while, pages are short, and what ends needs time
+			// for that.
 			c, url, port := inhabited(t, ec2test.Options{Hidden: 50 * time.Millisecond, End: 50 * time.Millisecond, Page: 3})
 			slow, slowURL, slowPort := inhabited(t, ec2test.Options{Boot: time.Second})
 			full, fullURL, fullPort := inhabited(t, ec2test.Options{Instances: 1})
@@ -144,7 +151,8 @@ func TestProvider(t *testing.T) {
 				}
 			}
 			computetest.Provider(t, computetest.ProviderOptions{
-				New: opener(url, port, "here"), Foreign: opener(url, port, "there"), Slow: opener(slowURL, slowPort, "here"), Full: opener(fullURL, fullPort, "here"),
+				New: opener(url, port, "here"), Foreign: opener(url, port, "there"),
+				Slow: opener(slowURL, slowPort, "here"), Full: opener(fullURL, fullPort, "here"),
 				Installation: "here", Patience: patience, Parallel: 8, Leak: func() []string { return things(c) },
 			})
 			for _, c := range []*ec2test.Cloud{slow, full} {

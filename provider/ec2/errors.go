@@ -16,8 +16,10 @@ type Reason string
 
 // The reasons.
 const (
-	NoHardware  Reason = "no hardware"   // no capacity for the type, there and then, or none at the price
-	Quota       Reason = "quota"         // a limit of the account, or no address is left in the subnet
+	// no capacity for the type, there and then, or none at the price
+	NoHardware Reason = "no hardware"
+	// a limit of the account, or no address is left in the subnet
+	Quota       Reason = "quota"
 	Denied      Reason = "denied"        // credentials, or what they may do
 	RateLimited Reason = "rate limited"  // too many requests
 	Missing     Reason = "not found"     // what the request names
@@ -62,29 +64,42 @@ func ReasonOf(err error) Reason {
 
 // reasons are those of the codes that do not tell by their form.
 var reasons = map[string]Reason{
-	"InsufficientInstanceCapacity": NoHardware, "InsufficientHostCapacity": NoHardware, "InsufficientReservedInstanceCapacity": NoHardware, "InsufficientCapacity": NoHardware,
-	"InsufficientCapacityOnOutpost": NoHardware, "SpotMaxPriceTooLow": NoHardware, "ReservationCapacityExceeded": NoHardware, "InsufficientVolumeCapacity": NoHardware,
+	"InsufficientInstanceCapacity": NoHardware, "InsufficientHostCapacity": NoHardware,
+	"InsufficientReservedInstanceCapacity": NoHardware, "InsufficientCapacity": NoHardware,
+	"InsufficientCapacityOnOutpost": NoHardware, "SpotMaxPriceTooLow": NoHardware,
+	"ReservationCapacityExceeded": NoHardware, "InsufficientVolumeCapacity": NoHardware,
 	"InsufficientAddressCapacity": NoHardware,
 
-	"MaxSpotInstanceCountExceeded": Quota, "InsufficientFreeAddressesInSubnet": Quota, "MaxSpotFleetRequestCountExceeded": Quota, "TagLimitExceeded": BadRequest, "ResourceLimitExceeded": Quota,
+	"MaxSpotInstanceCountExceeded": Quota, "InsufficientFreeAddressesInSubnet": Quota,
+	"MaxSpotFleetRequestCountExceeded": Quota, "TagLimitExceeded": BadRequest, "ResourceLimitExceeded": Quota,
 
-	"RequestLimitExceeded": RateLimited, "Throttling": RateLimited, "ThrottlingException": RateLimited, "RequestThrottled": RateLimited, "SlowDown": RateLimited,
-	"EC2ThrottledException": RateLimited, "BandwidthLimitExceeded": RateLimited, "ClientInternalThrottle": RateLimited, "TooManyRequestsException": RateLimited,
+	"RequestLimitExceeded": RateLimited, "Throttling": RateLimited, "ThrottlingException": RateLimited,
+	"RequestThrottled": RateLimited, "SlowDown": RateLimited,
+	"EC2ThrottledException": RateLimited, "BandwidthLimitExceeded": RateLimited, "ClientInternalThrottle": RateLimited,
+	"TooManyRequestsException": RateLimited,
 
-	"UnauthorizedOperation": Denied, "AuthFailure": Denied, "Blocked": Denied, "OptInRequired": Denied, "PendingVerification": Denied, "PendingSnapshotLimitExceeded": Quota,
-	"InvalidClientTokenId": Denied, "SignatureDoesNotMatch": Denied, "InvalidSignatureException": Denied, "ExpiredToken": Denied, "ExpiredTokenException": Denied, "RequestExpired": Denied, "IncompleteSignature": Denied,
-	"MissingAuthenticationToken": Denied, "UnrecognizedClientException": Denied, "AccessDenied": Denied, "AccessDeniedException": Denied, "AccountProblem": Denied, "NotSignedUp": Denied,
+	"UnauthorizedOperation": Denied, "AuthFailure": Denied, "Blocked": Denied, "OptInRequired": Denied,
+	"PendingVerification": Denied, "PendingSnapshotLimitExceeded": Quota,
+	"InvalidClientTokenId": Denied, "SignatureDoesNotMatch": Denied, "InvalidSignatureException": Denied,
+	"ExpiredToken": Denied, "ExpiredTokenException": Denied, "RequestExpired": Denied, "IncompleteSignature": Denied,
+	"MissingAuthenticationToken": Denied, "UnrecognizedClientException": Denied, "AccessDenied": Denied,
+	"AccessDeniedException": Denied, "AccountProblem": Denied, "NotSignedUp": Denied,
 	"ValidationError": BadRequest,
 
-	"IdempotentParameterMismatch": Conflicting, "IncorrectInstanceState": Conflicting, "IncorrectState": Conflicting, "IncorrectSpotRequestState": Conflicting, "DependencyViolation": Conflicting,
-	"OperationNotPermitted": Conflicting, "VolumeInUse": Conflicting, "InstanceAlreadyLinked": Conflicting, "ConcurrentTagAccess": Conflicting, "IncorrectInstanceInState": Conflicting,
+	"IdempotentParameterMismatch": Conflicting, "IncorrectInstanceState": Conflicting, "IncorrectState": Conflicting,
+	"IncorrectSpotRequestState": Conflicting, "DependencyViolation": Conflicting,
+	"OperationNotPermitted": Conflicting, "VolumeInUse": Conflicting, "InstanceAlreadyLinked": Conflicting,
+	"ConcurrentTagAccess": Conflicting, "IncorrectInstanceInState": Conflicting,
 	"InvalidState": Conflicting,
 
-	"Unsupported": Unsupported, "UnsupportedOperation": Unsupported, "InstanceTypeNotSupported": Unsupported, "UnsupportedHibernationConfiguration": Unsupported,
+	"Unsupported": Unsupported, "UnsupportedOperation": Unsupported, "InstanceTypeNotSupported": Unsupported,
+	"UnsupportedHibernationConfiguration":          Unsupported,
 	"UnsupportedInstanceTypeOnHostRecoveryEnabled": Unsupported, "UnsupportedTenancy": Unsupported,
 
-	"InternalError": Down, "InternalFailure": Down, "ServiceUnavailable": Down, "Unavailable": Down, "ServerInternal": Down, "RequestTimeout": TimedOut,
-	"VPCResourceNotSpecified": BadRequest, "VPCIdNotSpecified": BadRequest, "MissingParameter": BadRequest, "UnknownParameter": BadRequest, "UnknownParameters": BadRequest, "MissingInput": BadRequest,
+	"InternalError": Down, "InternalFailure": Down, "ServiceUnavailable": Down, "Unavailable": Down,
+	"ServerInternal": Down, "RequestTimeout": TimedOut,
+	"VPCResourceNotSpecified": BadRequest, "VPCIdNotSpecified": BadRequest, "MissingParameter": BadRequest,
+	"UnknownParameter": BadRequest, "UnknownParameters": BadRequest, "MissingInput": BadRequest,
 	"MalformedQueryString": BadRequest, "MaxIOPSLimitExceeded": Quota, "InvalidAction": BadRequest, "NoSuchVersion": BadRequest,
 }
 
@@ -112,8 +127,10 @@ func reason(code string, server bool) Reason {
 
 // kinds and hints of the reasons.
 var kinds = map[Reason]*compute.Kind{
-	NoHardware: compute.ErrNoCapacity, Quota: compute.ErrNoCapacity, Denied: compute.ErrDenied, RateLimited: compute.ErrUnavailable, Missing: compute.ErrNotFound,
-	Conflicting: compute.ErrConflict, TimedOut: compute.ErrTimeout, BadRequest: compute.ErrInvalid, Unsupported: compute.ErrInvalid, Down: compute.ErrUnavailable, Unknown: compute.ErrFailed,
+	NoHardware: compute.ErrNoCapacity, Quota: compute.ErrNoCapacity, Denied: compute.ErrDenied,
+	RateLimited: compute.ErrUnavailable, Missing: compute.ErrNotFound,
+	Conflicting: compute.ErrConflict, TimedOut: compute.ErrTimeout, BadRequest: compute.ErrInvalid,
+	Unsupported: compute.ErrInvalid, Down: compute.ErrUnavailable, Unknown: compute.ErrFailed,
 }
 
 var hints = map[Reason]string{
@@ -156,20 +173,25 @@ func faultOf(err error) *Fault {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &api):
-		out := &Fault{Reason: reason(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer), Code: api.ErrorCode(), Message: api.ErrorMessage(), cause: err}
+		out := &Fault{
+			Reason: reason(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer), Code: api.ErrorCode(),
+			Message: api.ErrorMessage(), cause: err,
+		}
 		if out.Reason == Denied {
 			// What follows the first sentence may repeat what was signed.
 			out.Message, out.cause = sentence(out.Message), nil
 		}
 		return out
-	case strings.Contains(text, "get credentials"), strings.Contains(text, "cached credentials"), strings.Contains(text, "static credentials are empty"):
+	case strings.Contains(text, "get credentials"), strings.Contains(text, "cached credentials"),
+		strings.Contains(text, "static credentials are empty"):
 		// A program that was asked for credentials may have said them.
 		return &Fault{Reason: Denied, Message: "there are no credentials that could be used: none were found, or they could not be renewed"}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &broken) && broken.Timeout():
 		return &Fault{Reason: TimedOut, Message: "no answer in time", cause: err}
 	case errors.As(err, &broken):
 		return &Fault{Reason: Down, Message: broken.Error(), cause: err}
-	case strings.Contains(text, "rate limit token"), strings.Contains(text, "failed to get rate limit token"), strings.Contains(text, "retry quota exceeded"):
+	case strings.Contains(text, "rate limit token"), strings.Contains(text, "failed to get rate limit token"),
+		strings.Contains(text, "retry quota exceeded"):
 		return &Fault{Reason: RateLimited, Message: "the service asked to be spared, and it is: too many calls failed", cause: err}
 	case strings.Contains(text, "operation error EC2"):
 		return &Fault{Reason: Down, Message: text, cause: err}

@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Flavors are the instance types that there are in the region, with the prices that are configured. The list may be half an hour old; fresh asks again.
+// Flavors are the instance types that there are in the region, with the prices that are configured.
+// The list may be half an hour old; fresh asks again.
 func (p *Provider) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
 	all, err := p.types(ctx, fresh)
 	if err != nil {

@@ -69,7 +69,10 @@ func (d Deployment) rules() (out []rule, err error) {
 				to, err2 = strconv.ParseUint(last, 10, 16)
 			}
 			if err != nil || err2 != nil || from < 1 || to < from || r.protocol != "tcp" && r.protocol != "udp" {
-				return nil, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no port: write 22, 8000-8010 or udp/53", text)}
+				return nil, &compute.Error{
+					ID: compute.ID(d.Name), Kind: compute.ErrInvalid,
+					Err: fmt.Errorf("%q is no port: write 22, 8000-8010 or udp/53", text),
+				}
 			}
 			r.from, r.to = int32(from), int32(to)
 			out = append(out, r)
@@ -138,7 +141,9 @@ func (p *Provider) groups(ctx context.Context, filters ...types.Filter) (all []t
 	if err != nil {
 		return nil, err
 	}
-	pages := ec2.NewDescribeSecurityGroupsPaginator(describeSecurityGroupsPages(c.describeSecurityGroups), &ec2.DescribeSecurityGroupsInput{Filters: filters})
+	pages := ec2.NewDescribeSecurityGroupsPaginator(
+		describeSecurityGroupsPages(c.describeSecurityGroups), &ec2.DescribeSecurityGroupsInput{Filters: filters},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -150,7 +155,9 @@ func (p *Provider) groups(ctx context.Context, filters ...types.Filter) (all []t
 }
 
 // ensureGroup has a security group with exactly these rules.
-func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, rules []rule, tell func(did, kind, name string)) (string, error) {
+func (p *Provider) ensureGroup(
+	ctx context.Context, d Deployment, vpc string, rules []rule, tell func(did, kind, name string),
+) (string, error) {
 	c, err := p.api(ctx)
 	if err != nil {
 		return "", err
@@ -167,7 +174,11 @@ func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, ru
 			return "", err
 		}
 		if len(all) > 1 {
-			return "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("there are %d security groups of this name, in as many networks", len(all)), Hint: "name subnets, so that it is clear which network is meant"}
+			return "", &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("there are %d security groups of this name, in as many networks", len(all)),
+				Hint: "name subnets, so that it is clear which network is meant",
+			}
 		}
 		if len(all) == 1 {
 			if made != "" {
@@ -180,7 +191,10 @@ func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, ru
 			return "", nil
 		}
 		if made == "" {
-			in := &ec2.CreateSecurityGroupInput{GroupName: aws.String(name), Description: aws.String("of hostler"), TagSpecifications: p.marked(types.ResourceTypeSecurityGroup, name)}
+			in := &ec2.CreateSecurityGroupInput{
+				GroupName: aws.String(name), Description: aws.String("of hostler"),
+				TagSpecifications: p.marked(types.ResourceTypeSecurityGroup, name),
+			}
 			if vpc != "" {
 				in.VpcId = aws.String(vpc)
 			}
@@ -193,7 +207,10 @@ func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, ru
 			}
 		}
 		if time.Now().After(end) {
-			return "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrTimeout, Err: errors.New("the security group was made, and is not listed"), Hint: "try again"}
+			return "", &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrTimeout,
+				Err: errors.New("the security group was made, and is not listed"), Hint: "try again",
+			}
 		}
 		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
 			return "", err
@@ -201,17 +218,28 @@ func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, ru
 	}
 }
 
-// reconcile makes a group's rules what they are to be: what is missing first, so that nobody who may is locked out.
-func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string)) error {
+// reconcile makes a group's rules what they are to be: what is missing first, so that nobody who
+// may is locked out.
+func (p *Provider) reconcile(
+	ctx context.Context, c *calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string),
+) error {
 	name, has := d.Name, rulesOf(g)
 	missing := slices.DeleteFunc(slices.Clone(want), func(r rule) bool { return slices.Contains(has, r) })
 	odd := slices.DeleteFunc(slices.Clone(has), func(r rule) bool { return slices.Contains(want, r) })
 	id := aws.ToString(g.GroupId)
 	switch ours, others := p.isOurs(g.Tags, name); {
 	case others:
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s is of another deployment, or of another installation of hostler", id), Hint: "take another name"}
+		return &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the security group %s is of another deployment, or of another installation of hostler", id),
+			Hint: "take another name",
+		}
 	case !ours && len(missing) > 0:
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s was not made by hostler, and does not let in %s", id, missing[0]), Hint: "add that to it, take another name, or ask for no ports"}
+		return &compute.Error{
+			ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the security group %s was not made by hostler, and does not let in %s", id, missing[0]),
+			Hint: "add that to it, take another name, or ask for no ports",
+		}
 	case !ours:
 		return nil
 	}
@@ -225,14 +253,20 @@ func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGrou
 		return nil
 	}
 	for _, r := range missing {
-		_, err := c.authorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}})
+		_, err := c.authorizeSecurityGroupIngress(
+			ctx,
+			&ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}},
+		)
 		if err != nil && why(err) != Conflicting { // another process was quicker
 			return fmt.Errorf("let in %s: %w", r, err)
 		}
 		tell("made", "security group rule", r.String())
 	}
 	for _, r := range odd {
-		_, err := c.revokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}})
+		_, err := c.revokeSecurityGroupIngress(
+			ctx,
+			&ec2.RevokeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}},
+		)
 		if err != nil && why(err) != Missing {
 			return fmt.Errorf("let in %s no more: %w", r, err)
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
-// TestFlavorSets has classes of hardware: the next one is taken at once where one has no capacity, which is then left alone; and when none has any, the first is asked again.
+// TestFlavorSets has classes of hardware: the next one is taken at once where one has no capacity,
+// which is then left alone; and when none has any, the first is asked again.
 func TestFlavorSets(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, func(o *ec2.Options) { o.Types, o.Sets, o.Order = nil, "^m5; ^c5,^c6; ^t3", "listed" })
@@ -26,17 +27,20 @@ func TestFlavorSets(t *testing.T) {
 	c.Empty("m5.large", "", "on-demand", -1)
 	made("suite-2", compute.Spec{}, "c5.xlarge", 2)
 	made("suite-3", compute.Spec{}, "c5.xlarge", 1)
-	made("suite-4", compute.Spec{Cores: 4, Memory: 16 << 30}, "m5.xlarge", 1) // another type of that class
+	// another type of that class
+	made("suite-4", compute.Spec{Cores: 4, Memory: 16 << 30}, "m5.xlarge", 1)
 	made("suite-5", compute.Spec{Flavor: "t3.micro"}, "t3.micro", 1)
 	c.Empty("c5.xlarge", "", "on-demand", -1)
 	c.Empty("t3.nano", "", "on-demand", -1)
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-6"}); !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-6"}); !errors.Is(err, compute.ErrNoCapacity) ||
+		ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) {
 		t.Errorf("nothing has room: %v", err)
 	}
 	c.Heal()
 	made("suite-7", compute.Spec{}, "m5.large", 1) // the first again
 	made("suite-8", compute.Spec{}, "m5.large", 1) // which has room again
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-9", GPUs: 1}); !errors.Is(err, compute.ErrTooLarge) || compute.Hint(err) == "" {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-9", GPUs: 1}); !errors.Is(err, compute.ErrTooLarge) ||
+		compute.Hint(err) == "" {
 		t.Errorf("what no class has: %v", err)
 	}
 

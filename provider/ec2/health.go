@@ -23,11 +23,13 @@ type health struct {
 	bad   map[string]string // why an instance, by EC2's id, is not to be given to anybody
 }
 
-// healthFor is how long that is believed, in looks at what there is. A spot instance is told two minutes before it ends.
+// healthFor is how long that is believed, in looks at what there is. A spot instance is told two
+// minutes before it ends.
 const healthFor = 5
 
-// Check returns nil for an instance that runs, whose status checks have not failed, and that the service has not announced to take away: a spot instance that is
-// interrupted, a host that is retired.
+// Check returns nil for an instance that runs, whose status checks have not failed, and that the
+// service has not announced to take away: a spot instance that is interrupted, a host that is
+// retired.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return fault(ctx, "Check", id, p.check(ctx, id))
 }
@@ -123,15 +125,20 @@ func (p *Provider) readHealth(ctx context.Context) (*health, error) {
 	if !spot {
 		return h, nil
 	}
-	pages := ec2.NewDescribeSpotInstanceRequestsPaginator(describeSpotInstanceRequestsPages(c.describeSpotInstanceRequests), &ec2.DescribeSpotInstanceRequestsInput{Filters: p.ours(filter("state", "active", "closed", "cancelled", "failed", "disabled"))})
+	pages := ec2.NewDescribeSpotInstanceRequestsPaginator(
+		describeSpotInstanceRequestsPages(c.describeSpotInstanceRequests),
+		&ec2.DescribeSpotInstanceRequestsInput{Filters: p.ours(filter("state", "active", "closed", "cancelled", "failed", "disabled"))},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range page.SpotInstanceRequests {
-			if r.Status != nil && slices.Contains([]string{"marked-for-termination", "marked-for-stop", "instance-terminated-by-price", "instance-terminated-no-capacity",
-				"instance-terminated-capacity-oversubscribed", "instance-terminated-by-service", "instance-terminated-launch-group-constraint"}, aws.ToString(r.Status.Code)) {
+			if r.Status != nil && slices.Contains([]string{"marked-for-termination", "marked-for-stop",
+				"instance-terminated-by-price", "instance-terminated-no-capacity",
+				"instance-terminated-capacity-oversubscribed", "instance-terminated-by-service",
+				"instance-terminated-launch-group-constraint"}, aws.ToString(r.Status.Code)) {
 				h.bad[aws.ToString(r.InstanceId)] = fmt.Sprintf("EC2 takes the spot instance back: %s", aws.ToString(r.Status.Code))
 			}
 		}
@@ -144,7 +151,8 @@ func (h *health) note(s types.InstanceStatus) {
 	id := aws.ToString(s.InstanceId)
 	for _, e := range s.Events {
 		what := cmp.Or(aws.ToString(e.Description), string(e.Code))
-		if len(what) >= len("[Completed]") && what[:len("[Completed]")] == "[Completed]" || len(what) >= len("[Canceled]") && what[:len("[Canceled]")] == "[Canceled]" {
+		if len(what) >= len("[Completed]") && what[:len("[Completed]")] == "[Completed]" ||
+			len(what) >= len("[Canceled]") && what[:len("[Canceled]")] == "[Canceled]" {
 			continue
 		}
 		h.bad[id] = fmt.Sprintf("EC2 has announced for %s: %s: %s", aws.ToTime(e.NotBefore).UTC().Format(time.RFC3339), e.Code, what)

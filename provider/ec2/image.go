@@ -30,13 +30,17 @@ type image struct {
 	asked   time.Time
 }
 
-// imageFor is how long it is believed which image a name means. One that is gone meanwhile is asked for again at once.
+// imageFor is how long it is believed which image a name means. One that is gone meanwhile is asked
+// for again at once.
 const imageFor = 10 * time.Minute
 
 // findImage returns the image that a name means. fresh asks again.
 func (p *Provider) findImage(ctx context.Context, name string, fresh bool) (image, error) {
 	if name == "" {
-		return image{}, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image in the source to an id, or to a name such as debian-12-amd64-*"}
+		return image{}, &compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
+			Hint: "set image in the source to an id, or to a name such as debian-12-amd64-*",
+		}
 	}
 	if strings.HasPrefix(name, "resolve:ssm:") {
 		return image{id: name, name: name}, nil // the service looks it up as it launches
@@ -52,7 +56,8 @@ func (p *Provider) findImage(ctx context.Context, name string, fresh bool) (imag
 		return image{}, err
 	}
 	if len(all) == 0 {
-		return image{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no image of this name is there for %s", strings.Join(p.owners(), ", ")),
+		return image{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound,
+			Err:  fmt.Errorf("no image of this name is there for %s", strings.Join(p.owners(), ", ")),
 			Hint: "the name may have * and ?; image-owners says whose images count"}
 	}
 	img = all[0]
@@ -70,7 +75,8 @@ func (p *Provider) owners() []string {
 	return p.o.Owners
 }
 
-// imagesLike are those that a name or an id means, the newest first: those that we made under this name before all others.
+// imagesLike are those that a name or an id means, the newest first: those that we made under this
+// name before all others.
 func (p *Provider) imagesLike(ctx context.Context, name string) ([]image, error) {
 	in := &ec2.DescribeImagesInput{Owners: p.owners(), Filters: []types.Filter{filter("name", name), filter("state", "available")}}
 	if strings.HasPrefix(name, "ami-") {
@@ -84,7 +90,10 @@ func (p *Provider) imagesLike(ctx context.Context, name string) ([]image, error)
 // madeImages are those that Snapshot made under a name and that are there.
 func (p *Provider) madeImages(ctx context.Context, name string) ([]image, error) {
 	return p.describeImages(ctx, &ec2.DescribeImagesInput{
-		Owners: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagImage, name), filter("state", "available")},
+		Owners: []string{"self"}, Filters: []types.Filter{
+			filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagImage, name),
+			filter("state", "available"),
+		},
 	})
 }
 
@@ -101,7 +110,8 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 			return nil, err
 		}
 		for _, i := range page.Images {
-			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName), arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State,
+			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName),
+				arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State,
 				owner: aws.ToString(i.OwnerId), public: aws.ToBool(i.Public)}
 			for _, t := range i.Tags {
 				if aws.ToString(t.Key) == tagUser {
@@ -130,7 +140,10 @@ func (i image) user() string {
 	if i.login != "" {
 		return i.login
 	}
-	for _, part := range []struct{ in, user string }{{"ubuntu", "ubuntu"}, {"debian", "admin"}, {"fedora", "fedora"}, {"centos", "centos"}, {"rocky", "rocky"}, {"freebsd", "ec2-user"}, {"alpine", "alpine"}} {
+	for _, part := range []struct{ in, user string }{
+		{"ubuntu", "ubuntu"}, {"debian", "admin"}, {"fedora", "fedora"}, {"centos", "centos"}, {"rocky", "rocky"},
+		{"freebsd", "ec2-user"}, {"alpine", "alpine"},
+	} {
 		if strings.Contains(strings.ToLower(i.name), part.in) {
 			return part.user
 		}

@@ -26,7 +26,8 @@ type keyPair struct {
 	public  string // a line, without its end
 }
 
-// root is the secret that keys are made of: the private key that the source names, else one in Dir that the first who needs it makes.
+// root is the secret that keys are made of: the private key that the source names, else one in Dir
+// that the first who needs it makes.
 func (p *Provider) root() ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,7 +75,8 @@ func makeSecret(file string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) { // who comes second takes the first one's
+	// who comes second takes the first one's
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
@@ -86,7 +88,10 @@ func (p *Provider) derive(comment string, purpose ...string) (k keyPair, err err
 	if err != nil {
 		return k, err
 	}
-	seed, err := hkdf.Key(sha256.New, secret, nil, "hostler ec2 "+strings.Join(append(purpose, p.o.Installation, p.o.Source), "\x00"), ed25519.SeedSize)
+	seed, err := hkdf.Key(
+		sha256.New, secret, nil, "hostler ec2 "+strings.Join(append(purpose, p.o.Installation, p.o.Source), "\x00"),
+		ed25519.SeedSize,
+	)
 	if err != nil {
 		return k, err
 	}
@@ -118,7 +123,8 @@ func (p *Provider) login() (string, error) {
 		if err == nil {
 			return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey()))), nil
 		}
-		pub, perr := os.ReadFile(p.o.IdentityFile + ".pub") // one with a passphrase: an agent has it
+		// one with a passphrase: an agent has it
+		pub, perr := os.ReadFile(p.o.IdentityFile + ".pub")
 		if perr != nil {
 			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("identity-file %s: %w", p.o.IdentityFile, err)}
 		}
@@ -142,7 +148,8 @@ func hostname(id compute.ID) string {
 	return strings.Trim(s[:min(len(s), 63)], "-")
 }
 
-// marshal writes a private key as OpenSSH does, always the same way, so that a request with it can be made again.
+// marshal writes a private key as OpenSSH does, always the same way, so that a request with it can
+// be made again.
 func marshal(key ed25519.PrivateKey, comment string) (*pem.Block, error) {
 	pub, err := ssh.NewPublicKey(key.Public())
 	if err != nil {

@@ -35,7 +35,8 @@ func (s spot) String() string {
 // visibleWithin is when what was made is listed.
 const visibleWithin = 2 * time.Minute
 
-// Create launches an instance, in the first place that has room, and waits until it is listed. Of one that is there it returns that.
+// Create launches an instance, in the first place that has room, and waits until it is listed. Of
+// one that is there it returns that.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	m, err := p.create(ctx, spec)
 	if err != nil {
@@ -50,7 +51,9 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (machine, error) {
 	if !name().MatchString(string(spec.ID)) {
-		return machine{}, compute.Unasked(&compute.Error{ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name that an instance may have")})
+		return machine{}, compute.Unasked(&compute.Error{
+			ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name that an instance may have"),
+		})
 	}
 	switch same, err := p.findAll(ctx, spec.ID, time.Now()); {
 	case err == nil && ending(same[0]) == 0:
@@ -66,7 +69,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (machine, erro
 		return machine{}, compute.Unasked(err)
 	}
 	m, err := p.launch(ctx, spec, img, in)
-	if why(err) == Missing && strings.Contains(err.Error(), "AMI") { // deregistered since it was looked up
+	// deregistered since it was looked up
+	if why(err) == Missing && strings.Contains(err.Error(), "AMI") {
 		fresh, err2 := p.findImage(ctx, cmp.Or(spec.Image, p.o.Image), true)
 		if err2 != nil || fresh.id == img.id {
 			return machine{}, err
@@ -137,7 +141,10 @@ func (p *Provider) volume(in *ec2.RunInstancesInput, img image, spec compute.Spe
 		return nil
 	}
 	if img.root == "" {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("nobody knows the root volume of %s", img.id), Hint: "name the image by its id or name, or leave size and type of the volume to it"}
+		return &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("nobody knows the root volume of %s", img.id),
+			Hint: "name the image by its id or name, or leave size and type of the volume to it",
+		}
 	}
 	ebs := &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true), VolumeType: types.VolumeType(p.o.VolumeType)}
 	if want > img.size {
@@ -154,8 +161,9 @@ func tag(key, value string) types.Tag {
 	return types.Tag{Key: aws.String(key), Value: aws.String(value)}
 }
 
-// spots are the places to try, in order: every type in every place for spot, if that is wanted, and then on demand. Where neither types nor classes of them are named, the spots that cost
-// least now come first.
+// spots are the places to try, in order: every type in every place for spot, if that is wanted, and
+// then on demand. Where neither types nor classes of them are named, the spots that cost least now
+// come first.
 func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]spot, error) {
 	all, free, err := p.fitting(ctx, spec, img)
 	if err != nil {
@@ -205,7 +213,9 @@ func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 		out = append(out, some...)
 	}
 	if len(out) == 0 {
-		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance that the source allows is known to cost at most %v for an hour", spec.MaxPrice),
+		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf(
+			"no type of instance that the source allows is known to cost at most %v for an hour", spec.MaxPrice,
+		),
 			Hint: "ask for a higher price; `prices` of the source is what is known"}
 	}
 	return p.rich(out, p.chooses(spec)), nil
@@ -214,7 +224,8 @@ func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 // chooses tells whether a request may have a type of one of several classes of hardware.
 func (p *Provider) chooses(spec compute.Spec) bool { return spec.Flavor == "" && len(p.sets) > 0 }
 
-// rich are the spots to try. Those that had no capacity lately come last; among classes of hardware they are left out, and where that leaves none, the first type is tried again.
+// rich are the spots to try. Those that had no capacity lately come last; among classes of hardware
+// they are left out, and where that leaves none, the first type is tried again.
 func (p *Provider) rich(all []spot, classes bool) []spot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -304,7 +315,8 @@ type silent struct{ error }
 func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
-// launchAt asks for an instance in one place. The client token is that of the instance and the place, so that who repeats it does not get two.
+// launchAt asks for an instance in one place. The client token is that of the instance and the
+// place, so that who repeats it does not get two.
 func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in ec2.RunInstancesInput, s spot) (machine, error) {
 	in.InstanceType = types.InstanceType(s.typ)
 	if s.zone != "" {
@@ -312,7 +324,8 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in
 	}
 	if p.o.PublicIP != "" {
 		in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{
-			DeviceIndex: aws.Int32(0), AssociatePublicIpAddress: aws.Bool(p.o.PublicIP == "yes"), Groups: p.o.SecurityGroups, DeleteOnTermination: aws.Bool(true),
+			DeviceIndex: aws.Int32(0), AssociatePublicIpAddress: aws.Bool(p.o.PublicIP == "yes"),
+			Groups: p.o.SecurityGroups, DeleteOnTermination: aws.Bool(true),
 		}}
 		if s.subnet != "" {
 			in.NetworkInterfaces[0].SubnetId = aws.String(s.subnet)
@@ -324,7 +337,10 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in
 		}
 	}
 	if s.market == "spot" {
-		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime}}
+		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{
+			MarketType:  types.MarketTypeSpot,
+			SpotOptions: &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime},
+		}
 		most := cmp.Or(p.o.MaxPrice, p.o.Ceiling)
 		if own, err := strconv.ParseFloat(most, 64); spec.MaxPrice > 0 && (err != nil || own > spec.MaxPrice) {
 			most = strconv.FormatFloat(spec.MaxPrice, 'f', -1, 64)
@@ -332,14 +348,18 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in
 		if most != "" {
 			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(most)
 		}
-		in.TagSpecifications = append(slices.Clone(in.TagSpecifications), types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: in.TagSpecifications[0].Tags})
+		in.TagSpecifications = append(
+			slices.Clone(in.TagSpecifications),
+			types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: in.TagSpecifications[0].Tags},
+		)
 	}
 	for generation := 0; ; generation++ {
 		in.ClientToken = aws.String(p.token(spec.ID, s, generation))
 		out, err := c.runInstances(ctx, &in)
 		if err != nil {
 			if f := faultOf(err); f != nil && f.Code == "IdempotentParameterMismatch" && generation < generations {
-				// Somebody asked for it before the source was changed. Had that been answered, it would have been found by its tags; it may be on its way.
+				// Somebody asked for it before the source was changed. Had that been answered, it
+				// would have been found by its tags; it may be on its way.
 				m, found, err := p.byToken(ctx, aws.ToString(in.ClientToken))
 				if err != nil || found {
 					return m, err
@@ -369,7 +389,8 @@ func (p *Provider) token(id compute.ID, s spot, generation int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// byToken looks for a living instance that was asked for with a token, and for a moment: it may be on its way.
+// byToken looks for a living instance that was asked for with a token, and for a moment: it may be
+// on its way.
 func (p *Provider) byToken(ctx context.Context, token string) (machine, bool, error) {
 	for end := time.Now().Add(2 * p.o.Poll); ; {
 		found, err := p.describe(ctx, p.ours(existing, filter("client-token", token)))
@@ -388,7 +409,8 @@ func (p *Provider) byToken(ctx context.Context, token string) (machine, bool, er
 	}
 }
 
-// visible waits until an instance is listed: what is made is not, for a while. It is there in any case.
+// visible waits until an instance is listed: what is made is not, for a while. It is there in any
+// case.
 func (p *Provider) visible(ctx context.Context, m machine) machine {
 	wait := 50 * time.Millisecond
 	for end := time.Now().Add(visibleWithin); time.Now().Before(end); wait = min(2*wait, p.o.Poll) {

@@ -24,12 +24,16 @@ func instances(c *ec2test.Cloud) (n int) {
 	return n
 }
 
-// TestLostAnswer loses the answer to a launch, so that the SDK asks again, and again to the last: there is one instance.
+// TestLostAnswer loses the answer to a launch, so that the SDK asks again, and again to the last:
+// there is one instance.
 func TestLostAnswer(t *testing.T) {
 	for attempts, n := range map[int]int{3: 1, 2: 2} {
 		c, url := place(t, ec2test.Options{})
 		p := open(t, url, func(o *ec2.Options) { o.Attempts = attempts })
-		c.FailAfter("RunInstances", n, ec2test.Fault{Status: http.StatusInternalServerError, Code: "InternalError", Message: "An internal error has occurred"})
+		c.FailAfter(
+			"RunInstances", n,
+			ec2test.Fault{Status: http.StatusInternalServerError, Code: "InternalError", Message: "An internal error has occurred"},
+		)
 		_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 		if (err == nil) != (n < attempts) {
 			t.Errorf("Create: %v", err)
@@ -59,7 +63,8 @@ func create(t *testing.T, p *ec2.Provider, id compute.ID) compute.Instance {
 	return in
 }
 
-// TestFallback tries types, zones and markets in order, remembers where there was nothing, and says what each one said when there is nothing anywhere.
+// TestFallback tries types, zones and markets in order, remembers where there was nothing, and says
+// what each one said when there is nothing anywhere.
 func TestFallback(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, func(o *ec2.Options) {
@@ -69,7 +74,8 @@ func TestFallback(t *testing.T) {
 	for i, want := range []struct {
 		typ, zone, market string
 		calls             int
-	}{{"m5.large", "xx-test-1b", "spot", 2}, {"m5.large", "xx-test-1b", "spot", 1}} { // the second time the empty place is not asked, and none is repeated
+	}{{"m5.large", "xx-test-1b", "spot", 2}, {"m5.large", "xx-test-1b", "spot", 1}} {
+		// the second time the empty place is not asked, and none is repeated
 		before := c.Calls("RunInstances")
 		in := create(t, p, compute.ID("suite-"+string(rune('1'+i))))
 		if in.Facts["type"] != want.typ || in.Facts["zone"] != want.zone || in.Facts["market"] != want.market {
@@ -89,7 +95,8 @@ func TestFallback(t *testing.T) {
 		c.Empty(typ, "", "on-demand", -1)
 	}
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-5"})
-	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) || compute.Hint(err) == "" {
+	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) ||
+		compute.Hint(err) == "" {
 		t.Errorf("Create with no capacity anywhere: %v (%s), unasked %v", err, ec2.ReasonOf(err), compute.WasUnasked(err))
 	}
 	for _, word := range []string{"8 places", "c5.xlarge", "xx-test-1b", "sufficient m5.large capacity"} {
@@ -118,12 +125,14 @@ func TestNeed(t *testing.T) {
 		{func(o *ec2.Options) { o.Types = []string{"t3.nano", "m5.xlarge", "m5.large"} }, compute.Spec{Memory: 4 << 30}, "m5.xlarge"},
 		{func(o *ec2.Options) { o.Cores, o.Memory = 4, 16<<30 }, compute.Spec{}, "m5.xlarge"},
 		{nil, compute.Spec{Cores: 64}, ""},
-		{priced, compute.Spec{MaxPrice: 0.01}, "t3.micro"}, // what the smaller one costs nobody knows
+		// what the smaller one costs nobody knows
+		{priced, compute.Spec{MaxPrice: 0.01}, "t3.micro"},
 		{priced, compute.Spec{MaxPrice: 0.1, Cores: 2, Memory: 8 << 30}, "m5.large"},
 		{priced, compute.Spec{MaxPrice: 0.09, Cores: 2, Memory: 8 << 30}, ""},
 		{priced, compute.Spec{MaxPrice: 0.1, Flavor: "m5.xlarge"}, ""},
 		{func(o *ec2.Options) { priced(o); o.Types = []string{"m5.large", "t3.micro"} }, compute.Spec{MaxPrice: 0.05}, "t3.micro"},
-		{func(o *ec2.Options) { priced(o); o.Spot = "first" }, compute.Spec{MaxPrice: 0.5}, "t3.nano"}, // bid for
+		// bid for
+		{func(o *ec2.Options) { priced(o); o.Spot = "first" }, compute.Spec{MaxPrice: 0.5}, "t3.nano"},
 	} {
 		p := open(t, url, func(o *ec2.Options) {
 			o.Types = nil
@@ -150,7 +159,8 @@ func TestNeed(t *testing.T) {
 func TestImages(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	for name, want := range map[string]string{
-		image: image, "debian-12-amd64-*": "ami-newer", "debian-12-amd64-20260101": image, "resolve:ssm:/x": "", "fedora-*": "", "": "", "ami-none": "", "debian-12-amd64-20260111": "",
+		image: image, "debian-12-amd64-*": "ami-newer", "debian-12-amd64-20260101": image, "resolve:ssm:/x": "",
+		"fedora-*": "", "": "", "ami-none": "", "debian-12-amd64-20260111": "",
 	} {
 		p := open(t, url, func(o *ec2.Options) { o.Image = name })
 		in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
@@ -173,7 +183,8 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// TestPatience counts what is repeated: what is throttled is, what is refused is not, and the SDK's tries are those that are asked for.
+// TestPatience counts what is repeated: what is throttled is, what is refused is not, and the SDK's
+// tries are those that are asked for.
 func TestPatience(t *testing.T) {
 	for _, c := range []struct {
 		fault  ec2test.Fault
@@ -184,10 +195,25 @@ func TestPatience(t *testing.T) {
 	}{
 		{ec2test.Fault{Status: 503, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}, 1, 2, nil, ""},
 		{ec2test.Fault{Status: 503, Code: "Unavailable", Message: "Try later"}, -1, 3, compute.ErrUnavailable, ec2.Down},
-		{ec2test.Fault{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized. Encoded authorization failure message: x"}, -1, 1, compute.ErrDenied, ec2.Denied},
-		{ec2test.Fault{Status: 400, Code: "VcpuLimitExceeded", Message: "More vCPU than your limit"}, -1, 1, compute.ErrNoCapacity, ec2.Quota},
-		{ec2test.Fault{Status: 400, Code: "InsufficientFreeAddressesInSubnet", Message: "No addresses"}, -1, 1, compute.ErrNoCapacity, ec2.Quota},
-		{ec2test.Fault{Status: 500, Code: "InsufficientInstanceCapacity", Message: "No capacity"}, -1, 1, compute.ErrNoCapacity, ec2.NoHardware},
+		{
+			ec2test.Fault{
+				Status: 403, Code: "UnauthorizedOperation",
+				Message: "You are not authorized. Encoded authorization failure message: x",
+			},
+			-1, 1, compute.ErrDenied, ec2.Denied,
+		},
+		{
+			ec2test.Fault{Status: 400, Code: "VcpuLimitExceeded", Message: "More vCPU than your limit"}, -1, 1,
+			compute.ErrNoCapacity, ec2.Quota,
+		},
+		{
+			ec2test.Fault{Status: 400, Code: "InsufficientFreeAddressesInSubnet", Message: "No addresses"}, -1, 1,
+			compute.ErrNoCapacity, ec2.Quota,
+		},
+		{
+			ec2test.Fault{Status: 500, Code: "InsufficientInstanceCapacity", Message: "No capacity"}, -1, 1,
+			compute.ErrNoCapacity, ec2.NoHardware,
+		},
 		{ec2test.Fault{Status: 400, Code: "InvalidSubnetID.NotFound", Message: "No such subnet"}, -1, 1, compute.ErrNotFound, ec2.Missing},
 		{ec2test.Fault{Status: 400, Code: "ExpiredToken", Message: "The security token is expired"}, -1, 1, compute.ErrDenied, ec2.Denied},
 	} {
@@ -217,14 +243,18 @@ func TestCredentials(t *testing.T) {
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if _, err := open(t, url, nil).List(t.Context()); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "no credentials") {
+	if _, err := open(t, url, nil).List(t.Context()); !errors.Is(err, compute.ErrDenied) ||
+		!strings.Contains(err.Error(), "no credentials") {
 		t.Errorf("without credentials: %v", err)
 	}
 	t.Setenv("AWS_REGION", "")
-	if _, err := open(t, url, nil).List(t.Context()); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "region") {
+	if _, err := open(t, url, nil).List(t.Context()); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(compute.Hint(err), "region") {
 		t.Errorf("without a region: %v", err)
 	}
-	if _, err := open(t, url, func(o *ec2.Options) { o.Profile = "none-of-this-name" }).List(t.Context()); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := open(
+		t, url, func(o *ec2.Options) { o.Profile = "none-of-this-name" },
+	).List(t.Context()); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("with a profile that there is not: %v", err)
 	}
 }

@@ -19,14 +19,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limit is how many virtual processors instances of a class may have together, as Service Quotas tells it, and how many those have that run, whoever made them.
+// Limit is how many virtual processors instances of a class may have together, as Service Quotas
+// tells it, and how many those have that run, whoever made them.
 type Limit struct {
 	Class string // "Standard/OnDemand", "G/Spot": a group of families of types, and the market
 	Max   int
 	Used  int
 }
 
-// Limits are the quotas of virtual processors in the region, by class. none: the service has none to tell, or the credentials may not ask; then untold is why, in words for people.
+// Limits are the quotas of virtual processors in the region, by class. none: the service has none
+// to tell, or the credentials may not ask; then untold is why, in words for people.
 func (p *Provider) Limits(ctx context.Context) (limits []Limit, untold string, err error) {
 	if limits, err = p.serviceQuotas(ctx); err == nil {
 		return limits, "", fault(ctx, "Limits", compute.ID(p.o.Source), p.count(ctx, limits))
@@ -58,7 +60,10 @@ func (p *Provider) count(ctx context.Context, limits []Limit) error {
 // classOf is the class under which a type counts; "": under none.
 func classOf(typ string, spot bool) string {
 	family := typ[:max(0, strings.IndexAny(typ, "0123456789-."))]
-	class := map[string]string{"g": "G", "gr": "G", "vt": "G", "p": "P", "x": "X", "f": "F", "inf": "Inf", "trn": "Trn", "dl": "DL", "u": "HighMem", "hpc": "HPC", "mac": ""}
+	class := map[string]string{
+		"g": "G", "gr": "G", "vt": "G", "p": "P", "x": "X", "f": "F", "inf": "Inf", "trn": "Trn", "dl": "DL",
+		"u": "HighMem", "hpc": "HPC", "mac": "",
+	}
 	name, known := class[family]
 	switch {
 	case !known && family != "" && strings.Contains("acdhimrtz", family[:1]):
@@ -158,9 +163,14 @@ func (p *Provider) askQuotas(ctx context.Context, token string, skew time.Durati
 	}
 	who, err := from.Retrieve(ctx)
 	if err != nil {
-		return page, now, &Fault{Reason: Denied, Message: "there are no credentials that could be used: none were found, or they could not be renewed"}
+		return page, now, &Fault{
+			Reason:  Denied,
+			Message: "there are no credentials that could be used: none were found, or they could not be renewed",
+		}
 	}
-	if err := v4.NewSigner().SignHTTP(ctx, who, req, fmt.Sprintf("%x", sha256.Sum256(body)), "servicequotas", region, time.Now().Add(skew)); err != nil {
+	if err := v4.NewSigner().SignHTTP(
+		ctx, who, req, fmt.Sprintf("%x", sha256.Sum256(body)), "servicequotas", region, time.Now().Add(skew),
+	); err != nil {
 		return page, now, err
 	}
 	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}

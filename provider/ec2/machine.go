@@ -45,7 +45,8 @@ type machine struct {
 
 func machineOf(i types.Instance) machine {
 	m := machine{
-		instance: aws.ToString(i.InstanceId), public: aws.ToString(i.PublicIpAddress), private: aws.ToString(i.PrivateIpAddress), launched: aws.ToTime(i.LaunchTime), typ: string(i.InstanceType),
+		instance: aws.ToString(i.InstanceId), public: aws.ToString(i.PublicIpAddress),
+		private: aws.ToString(i.PrivateIpAddress), launched: aws.ToTime(i.LaunchTime), typ: string(i.InstanceType),
 		image: aws.ToString(i.ImageId), arch: archName(string(i.Architecture)), spot: aws.ToString(i.SpotInstanceRequestId),
 	}
 	if i.State != nil {
@@ -111,7 +112,8 @@ type listing struct {
 	order []compute.ID
 }
 
-// look returns a listing that was begun at a time or later. Who asks while somebody reads one that will do waits for that.
+// look returns a listing that was begun at a time or later. Who asks while somebody reads one that
+// will do waits for that.
 func (p *Provider) look(ctx context.Context, since time.Time) (*listing, error) {
 	for {
 		p.mu.Lock()
@@ -189,7 +191,10 @@ func (p *Provider) describe(ctx context.Context, filters []types.Filter) (out []
 	if err != nil {
 		return nil, err
 	}
-	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)})
+	pages := ec2.NewDescribeInstancesPaginator(
+		describeInstancesPages(c.describeInstances),
+		&ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

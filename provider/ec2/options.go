@@ -14,62 +14,86 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type ec2. Credentials are found as all programs on the AWS SDK find them: environment, shared files, single sign-on, the role of the
-// instance that we run on.
+// Options of a source of type ec2. Credentials are found as all programs on the AWS SDK find them:
+// environment, shared files, single sign-on, the role of the instance that we run on.
 type Options struct {
 	Region   string `conf:"region"`   // "": the SDK's: AWS_REGION, or the profile's
 	Endpoint string `conf:"endpoint"` // the URL of a service that speaks EC2's API; "": Amazon's
 	Profile  string `conf:"profile"`  // of the shared files; "": AWS_PROFILE, or the default one
 
-	Image  string   `conf:"image"`        // an id, a name with * and ?, of which the newest counts, or resolve:ssm:PARAMETER
-	Owners []string `conf:"image-owners"` // of an image that is named: accounts, self, amazon; none: self, then amazon
-	Types  []string `conf:"types"`        // in order; none: those that fit what follows, the cheapest first
+	// an id, a name with * and ?, of which the newest counts, or resolve:ssm:PARAMETER
+	Image string `conf:"image"`
+	// of an image that is named: accounts, self, amazon; none: self, then amazon
+	Owners []string `conf:"image-owners"`
+	// in order; none: those that fit what follows, the cheapest first
+	Types  []string `conf:"types"`
 	Cores  int      `conf:"cores"`
 	Memory int64    `conf:"memory,size"`
 	Match  string   `conf:"type-match"` // a regular expression that a type's name matches
 
-	Sets  string `conf:"flavor-sets"`  // classes of hardware: "^m5,^m6;^c5": regular expressions for names of types, a class between semicolons
+	// classes of hardware: "^m5,^m6;^c5": regular expressions for names of types, a class between
+	// semicolons
+	Sets  string `conf:"flavor-sets"`
 	Order string `conf:"flavor-order"` // cheapest or listed; "": cheapest
 
-	Spot     string   `conf:"spot"`       // no, yes, or first: and on demand where there is none; "": no
-	MaxPrice string   `conf:"max-price"`  // of a spot instance for an hour, in dollars; "": the price on demand
-	Ceiling  string   `conf:"spot-price"` // as max-price, and where spot instances cost more now none is asked for; "": there is none
-	Prices   []string `conf:"prices"`     // on demand, for an hour: "m5.large 0.096"
+	// no, yes, or first: and on demand where there is none; "": no
+	Spot string `conf:"spot"`
+	// of a spot instance for an hour, in dollars; "": the price on demand
+	MaxPrice string `conf:"max-price"`
+	// as max-price, and where spot instances cost more now none is asked for; "": there is none
+	Ceiling string   `conf:"spot-price"`
+	Prices  []string `conf:"prices"` // on demand, for an hour: "m5.large 0.096"
 
-	Subnets        []string `conf:"subnets"` // tried in order; none: the default one of a zone
-	Zones          []string `conf:"zones"`   // tried in order, without subnets; none: the service chooses
+	Subnets []string `conf:"subnets"` // tried in order; none: the default one of a zone
+	// tried in order, without subnets; none: the service chooses
+	Zones          []string `conf:"zones"`
 	SecurityGroups []string `conf:"security-groups"`
 	PublicIP       string   `conf:"public-ip"` // yes or no; "": as the subnet has it
-	Address        string   `conf:"address"`   // public or private: where ssh goes; "": the public one where there is one
-	Role           string   `conf:"role"`      // the name or ARN of an instance profile
-	Tags           []string `conf:"tags"`      // further ones, NAME=VALUE
+	// public or private: where ssh goes; "": the public one where there is one
+	Address string   `conf:"address"`
+	Role    string   `conf:"role"` // the name or ARN of an instance profile
+	Tags    []string `conf:"tags"` // further ones, NAME=VALUE
 
-	Key          string `conf:"key"`           // the name of a key pair; "": the key that we make is put there by user data
-	IdentityFile string `conf:"identity-file"` // the private key to log in with; "": one that we make, or with a key what OpenSSH would try
-	User         string `conf:"user"`          // who logs in; "": by the image's name, ubuntu, admin, ... or ec2-user
-	Port         int    `conf:"ssh-port"`      // 0: 22
-	HostKey      string `conf:"host-key"`      // user-data: ours is put there; console: it is read there. "": user-data
-	UserData     string `conf:"user-data"`     // a file
+	// the name of a key pair; "": the key that we make is put there by user data
+	Key string `conf:"key"`
+	// the private key to log in with; "": one that we make, or with a key what OpenSSH would try
+	IdentityFile string `conf:"identity-file"`
+	// who logs in; "": by the image's name, ubuntu, admin, ... or ec2-user
+	User string `conf:"user"`
+	Port int    `conf:"ssh-port"` // 0: 22
+	// user-data: ours is put there; console: it is read there. "": user-data
+	HostKey  string `conf:"host-key"`
+	UserData string `conf:"user-data"` // a file
 
 	VolumeSize int64  `conf:"volume-size,size"` // of the root volume, at least; 0: the image's
 	VolumeType string `conf:"volume-type"`      // "": the image's
 	Encrypted  bool   `conf:"volume-encrypted"`
 
-	StopBy   string        `conf:"stop"`     // stop or hibernate; "": stop
-	Attempts int           `conf:"attempts"` // of one call, the first included; 0: 5
-	Poll     time.Duration `conf:"poll"`     // what is there is looked at so often, while one waits; 0: 2 s
+	StopBy   string `conf:"stop"`     // stop or hibernate; "": stop
+	Attempts int    `conf:"attempts"` // of one call, the first included; 0: 5
+	// what is there is looked at so often, while one waits; 0: 2 s
+	Poll time.Duration `conf:"poll"`
 
-	Deployment string `conf:"deployment"` // what is made carries its name, and goes with it; "": of none
-	Metadata   string // the address of the metadata service, which says whether we run on an instance; "": the SDK's; none: it is not asked
-	Pair       string // a key pair of EC2's whose public half is that of the key that we make, see Deploy; "": there is none
+	// what is made carries its name, and goes with it; "": of none
+	Deployment string `conf:"deployment"`
+	// the address of the metadata service, which says whether we run on an instance; "": the SDK's;
+	// none: it is not asked
+	Metadata string
+	// a key pair of EC2's whose public half is that of the key that we make, see Deploy; "": there
+	// is none
+	Pair string
 
-	Source       string       // the source's name; required
-	Installation string       // the installation's id; required
-	Dir          string       // where the secret is that keys come from, and what was learnt of hosts; required
-	Agent        agent.Finder // the guest side, which is put on an instance when somebody wants a workspace there; nil: there are no workspaces
+	Source       string // the source's name; required
+	Installation string // the installation's id; required
+	// where the secret is that keys come from, and what was learnt of hosts; required
+	Dir string
+	// the guest side, which is put on an instance when somebody wants a workspace there; nil: there
+	// are no workspaces
+	Agent agent.Finder
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of the service. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of the
+// service. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	return (&Provider{o: o, onDemand: map[string]float64{}}).understand()
 }
@@ -85,11 +109,17 @@ func (p *Provider) understand() error {
 		value string
 		one   []string
 	}{
-		"spot": {o.Spot, []string{"no", "yes", "first"}}, "host-key": {o.HostKey, []string{"user-data", "console"}}, "stop": {o.StopBy, []string{"stop", "hibernate"}},
-		"flavor-order": {o.Order, []string{string(flavor.Cheapest), string(flavor.Listed)}}, "public-ip": {o.PublicIP, []string{"", "yes", "no"}}, "address": {o.Address, []string{"", "public", "private"}},
+		"spot": {o.Spot, []string{"no", "yes", "first"}}, "host-key": {o.HostKey, []string{"user-data", "console"}},
+		"stop":         {o.StopBy, []string{"stop", "hibernate"}},
+		"flavor-order": {o.Order, []string{string(flavor.Cheapest), string(flavor.Listed)}},
+		"public-ip":    {o.PublicIP, []string{"", "yes", "no"}},
+		"address":      {o.Address, []string{"", "public", "private"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return compute.WrongKey(key, "", "%s = %s: it is one of %s", key, is.value, strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "))
+			return compute.WrongKey(
+				key, "", "%s = %s: it is one of %s", key, is.value,
+				strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "),
+			)
 		}
 	}
 	var err error
@@ -103,7 +133,10 @@ func (p *Provider) understand() error {
 		typ, text, _ := strings.Cut(strings.TrimSpace(line), " ")
 		price, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil || price <= 0 {
-			return compute.WrongKey("prices", "prices = m5.large 0.096, c5.large 0.085", "prices: %q is not a type and what it costs for an hour", line)
+			return compute.WrongKey(
+				"prices", "prices = m5.large 0.096, c5.large 0.085",
+				"prices: %q is not a type and what it costs for an hour", line,
+			)
 		}
 		p.onDemand[typ] = price
 	}
@@ -125,7 +158,10 @@ func (p *Provider) understand() error {
 	for _, of := range []struct {
 		key  string
 		less bool
-	}{{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"volume-size", o.VolumeSize < 0}, {"attempts", o.Attempts < 0}, {"poll", o.Poll < 0}} {
+	}{
+		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"volume-size", o.VolumeSize < 0},
+		{"attempts", o.Attempts < 0}, {"poll", o.Poll < 0},
+	} {
 		if of.less {
 			return compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// pricesFor is how long it is believed what spot instances cost. Amazon changes prices some times a day.
+// pricesFor is how long it is believed what spot instances cost. Amazon changes prices some times a
+// day.
 const pricesFor = 5 * time.Minute
 
 // mostPriced is how many types are looked at for the one that costs least.
@@ -29,7 +30,8 @@ type prices struct {
 	all   map[string]map[string]float64 // by type and zone
 }
 
-// cost is what a spot instance costs; without a zone what it costs where it is cheapest. ok is false where that is not known.
+// cost is what a spot instance costs; without a zone what it costs where it is cheapest. ok is
+// false where that is not known.
 func (p prices) cost(s spot) (price float64, ok bool) {
 	price = math.Inf(1)
 	for zone, x := range p.all[s.typ] {
@@ -45,7 +47,8 @@ func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, erro
 	p.mu.Lock()
 	known := p.prices
 	p.mu.Unlock()
-	if !known.asked.IsZero() && time.Since(known.asked) < pricesFor && !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(known.of, n) }) {
+	if !known.asked.IsZero() && time.Since(known.asked) < pricesFor &&
+		!slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(known.of, n) }) {
 		return known, nil
 	}
 	c, err := p.api(ctx)
@@ -53,7 +56,10 @@ func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, erro
 		return prices{}, err
 	}
 	now := prices{asked: time.Now(), of: names, all: map[string]map[string]float64{}}
-	in := &ec2.DescribeSpotPriceHistoryInput{StartTime: aws.Time(now.asked), EndTime: aws.Time(now.asked), ProductDescriptions: []string{"Linux/UNIX"}} // what counts at that moment
+	// what counts at that moment
+	in := &ec2.DescribeSpotPriceHistoryInput{
+		StartTime: aws.Time(now.asked), EndTime: aws.Time(now.asked), ProductDescriptions: []string{"Linux/UNIX"},
+	}
 	for _, n := range names {
 		in.InstanceTypes = append(in.InstanceTypes, types.InstanceType(n))
 	}
@@ -84,9 +90,12 @@ func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, erro
 	return now, nil
 }
 
-// affordable leaves spots out that cost more now than a ceiling (0: none), and, where types are free, puts those in front that cost least. Prices that are not to be had change nothing:
-// the ceiling goes along with the request, and EC2 keeps to it.
-func (p *Provider) affordable(ctx context.Context, all []spot, names []string, free bool, ceiling float64, markets []string) ([]spot, error) {
+// affordable leaves spots out that cost more now than a ceiling (0: none), and, where types are
+// free, puts those in front that cost least. Prices that are not to be had change nothing: the
+// ceiling goes along with the request, and EC2 keeps to it.
+func (p *Provider) affordable(
+	ctx context.Context, all []spot, names []string, free bool, ceiling float64, markets []string,
+) ([]spot, error) {
 	if !free && ceiling == 0 {
 		return all, nil // nothing depends on prices
 	}
@@ -118,8 +127,17 @@ func (p *Provider) affordable(ctx context.Context, all []spot, names []string, f
 		return ok && price > ceiling
 	})
 	if len(left) == 0 && !slices.Contains(markets, "on-demand") {
-		f := &Fault{Reason: NoHardware, Message: fmt.Sprintf("spot instances cost at least %v for an hour now (%s), and %v is the most that they may", least, at, ceiling)}
-		return nil, &compute.Error{Op: "ec2.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrNoCapacity, Err: f, Hint: "wait, raise that (spot-price of the source, or --max-price), or set spot = first"}
+		f := &Fault{
+			Reason: NoHardware,
+			Message: fmt.Sprintf(
+				"spot instances cost at least %v for an hour now (%s), and %v is the most that they may", least, at,
+				ceiling,
+			),
+		}
+		return nil, &compute.Error{
+			Op: "ec2.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrNoCapacity, Err: f,
+			Hint: "wait, raise that (spot-price of the source, or --max-price), or set spot = first",
+		}
 	}
 	return left, nil
 }

@@ -16,14 +16,22 @@ func market(c *ec2test.Cloud) {
 	at := func(h int) time.Time { return time.Date(2026, 1, 2, h, 0, 0, 0, time.UTC) }
 	a, b := ec2test.Zones[0], ec2test.Zones[1]
 	c.SetPrices(
-		ec2test.SpotPrice{Type: "m5.large", Zone: a, Price: "0.040", Time: at(3)}, ec2test.SpotPrice{Type: "m5.large", Zone: b, Price: "0.030", Time: at(3)},
-		ec2test.SpotPrice{Type: "m5.xlarge", Zone: a, Price: "0.025", Time: at(3)}, ec2test.SpotPrice{Type: "m5.xlarge", Zone: b, Price: "0.080", Time: at(3)},
-		ec2test.SpotPrice{Type: "c5.xlarge", Zone: a, Price: "0.001", Time: at(1)}, ec2test.SpotPrice{Type: "c5.xlarge", Zone: a, Price: "0.070", Time: at(3)},
-		ec2test.SpotPrice{Type: "g4dn.xlarge", Zone: a, Price: "0.0001", Time: at(3)}, // nobody asks for a GPU
+		ec2test.SpotPrice{
+			Type: "m5.large", Zone: a, Price: "0.040", Time: at(3),
+		}, ec2test.SpotPrice{Type: "m5.large", Zone: b, Price: "0.030", Time: at(3)},
+		ec2test.SpotPrice{
+			Type: "m5.xlarge", Zone: a, Price: "0.025", Time: at(3),
+		}, ec2test.SpotPrice{Type: "m5.xlarge", Zone: b, Price: "0.080", Time: at(3)},
+		ec2test.SpotPrice{
+			Type: "c5.xlarge", Zone: a, Price: "0.001", Time: at(1),
+		}, ec2test.SpotPrice{Type: "c5.xlarge", Zone: a, Price: "0.070", Time: at(3)},
+		// nobody asks for a GPU
+		ec2test.SpotPrice{Type: "g4dn.xlarge", Zone: a, Price: "0.0001", Time: at(3)},
 	)
 }
 
-// TestSpotPrices takes the spot that costs least now, of any type that is large enough and in any zone.
+// TestSpotPrices takes the spot that costs least now, of any type that is large enough and in any
+// zone.
 func TestSpotPrices(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	market(c)
@@ -70,7 +78,8 @@ func TestSpotCeiling(t *testing.T) {
 		t.Errorf("%v, after %d calls", in.Facts, c.Calls("RunInstances"))
 	}
 	_, err := open(t, url, in("yes", "0.01")).Create(t.Context(), compute.Spec{ID: "suite-2"})
-	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) || !strings.Contains(err.Error(), "at least 0.025") || compute.Hint(err) == "" || c.Calls("RunInstances") != 1 {
+	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) ||
+		!strings.Contains(err.Error(), "at least 0.025") || compute.Hint(err) == "" || c.Calls("RunInstances") != 1 {
 		t.Errorf("all are too dear: %v", err)
 	}
 	if in := create(t, open(t, url, in("first", "0.01")), "suite-3"); in.Facts["market"] != "" || in.Facts["type"] != "c5.xlarge" {
@@ -82,7 +91,9 @@ func TestSpotCeiling(t *testing.T) {
 		t.Errorf("without prices: %v", in.Facts)
 	}
 	for name, change := range map[string]func(*ec2.Options){
-		"no number": in("yes", "cheap"), "nothing": in("yes", "0"), "less": in("yes", "-1"), "NaN": in("yes", "NaN"), "no spot": in("no", "0.1"), "two": func(o *ec2.Options) { o.Spot, o.Ceiling, o.MaxPrice = "yes", "0.1", "0.2" },
+		"no number": in("yes", "cheap"), "nothing": in("yes", "0"), "less": in("yes", "-1"), "NaN": in("yes", "NaN"),
+		"no spot": in("no", "0.1"),
+		"two":     func(o *ec2.Options) { o.Spot, o.Ceiling, o.MaxPrice = "yes", "0.1", "0.2" },
 	} {
 		o := ec2.Options{Source: "suite", Installation: "here", Dir: t.TempDir()}
 		change(&o)

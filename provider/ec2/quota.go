@@ -14,9 +14,10 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Usage tells what runs in the region, whoever made it: an entry for each instance that has not ended, of its type. limit is how many there may be; 0: the service does not tell,
-// or not these credentials, which is logged.
-// Amazon's own EC2 counts virtual processors of families of types, see Limits: the number of instances that it still tells is not what it goes by.
+// Usage tells what runs in the region, whoever made it: an entry for each instance that has not
+// ended, of its type. limit is how many there may be; 0: the service does not tell, or not these
+// credentials, which is logged. Amazon's own EC2 counts virtual processors of families of types,
+// see Limits: the number of instances that it still tells is not what it goes by.
 func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
 	limit, used, err = p.usage(ctx)
 	return limit, used, fault(ctx, "Usage", compute.ID(p.o.Source), err)
@@ -33,11 +34,16 @@ func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, 
 	if p.amazon() {
 		return 0, used, nil
 	}
-	out, err := c.describeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"max-instances"}})
+	out, err := c.describeAccountAttributes(
+		ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"max-instances"}},
+	)
 	if err != nil {
 		f := faultOf(err)
 		if f != nil && f.Reason == Denied {
-			p.log.Warn("how many instances there may be is not told: what is running is counted, and no limit", "source", p.o.Source, "permission", "ec2:DescribeAccountAttributes", "err", err)
+			p.log.Warn(
+				"how many instances there may be is not told: what is running is counted, and no limit", "source",
+				p.o.Source, "permission", "ec2:DescribeAccountAttributes", "err", err,
+			)
 			return 0, used, nil
 		}
 		if f != nil && (f.Code == "InvalidAction" || f.Code == "UnsupportedOperation") {
@@ -74,8 +80,14 @@ func (p *Provider) running(ctx context.Context) (c *calls, used []counted, err e
 	for _, s := range all {
 		sizes[s.Name] = s.Flavor
 	}
-	running := filter("instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning), string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown))
-	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)})
+	running := filter(
+		"instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning),
+		string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown),
+	)
+	pages := ec2.NewDescribeInstancesPaginator(
+		describeInstancesPages(c.describeInstances),
+		&ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -85,7 +97,8 @@ func (p *Provider) running(ctx context.Context) (c *calls, used []counted, err e
 			for _, i := range r.Instances {
 				f, ok := sizes[string(i.InstanceType)]
 				if !ok {
-					f = flavor.Flavor{Name: string(i.InstanceType)} // of another generation: it is counted all the same
+					// of another generation: it is counted all the same
+					f = flavor.Flavor{Name: string(i.InstanceType)}
 				}
 				used = append(used, counted{f, i.InstanceLifecycle == types.InstanceLifecycleTypeSpot})
 			}
@@ -100,5 +113,7 @@ func (p *Provider) amazon() bool {
 		return true
 	}
 	u, err := url.Parse(p.o.Endpoint)
-	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn") || strings.HasSuffix(u.Hostname(), ".api.aws"))
+	return err == nil &&
+		(strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn") ||
+			strings.HasSuffix(u.Hostname(), ".api.aws"))
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Self is the instance of this account and region that this process runs on, as its metadata service says, whoever made it; nil: it runs elsewhere.
+// Self is the instance of this account and region that this process runs on, as its metadata
+// service says, whoever made it; nil: it runs elsewhere.
 func (p *Provider) Self(ctx context.Context) (*Server, error) {
 	s, err := p.self(ctx)
 	return s, fault(ctx, "Self", compute.ID(p.o.Source), err)

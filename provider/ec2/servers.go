@@ -30,7 +30,8 @@ type Server struct {
 	Problem    string // why it seems to be dead, or about to be; "": it does not
 }
 
-// Servers lists the installation's instances in the region that have not ended, oldest first. deployment: only those of one; "": of all, and of none.
+// Servers lists the installation's instances in the region that have not ended, oldest first.
+// deployment: only those of one; "": of all, and of none.
 func (p *Provider) Servers(ctx context.Context, deployment string) ([]Server, error) {
 	out, err := p.servers(ctx, deployment)
 	return out, fault(ctx, "Servers", compute.ID(deployment), err)
@@ -46,7 +47,10 @@ func (p *Provider) servers(ctx context.Context, deployment string) (out []Server
 		filters = append(filters, filter("tag:"+tagDeployment, deployment))
 	}
 	var running []string
-	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)})
+	pages := ec2.NewDescribeInstancesPaginator(
+		describeInstancesPages(c.describeInstances),
+		&ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -92,8 +96,9 @@ func serverOf(i types.Instance) Server {
 	return s
 }
 
-// DestroyServer terminates an instance, whatever its state, waits until it has ended, and deletes the volumes that it left. One that has ended is no error. ErrDenied: another installation
-// made it, or nobody did.
+// DestroyServer terminates an instance, whatever its state, waits until it has ended, and deletes
+// the volumes that it left. One that has ended is no error. ErrDenied: another installation made
+// it, or nobody did.
 func (p *Provider) DestroyServer(ctx context.Context, instance string) error {
 	return fault(ctx, "DestroyServer", compute.ID(instance), p.destroyServer(ctx, instance))
 }
@@ -122,7 +127,10 @@ func (p *Provider) destroyServer(ctx context.Context, instance string) error {
 		if !slices.ContainsFunc(found[0].Tags, func(t types.Tag) bool {
 			return aws.ToString(t.Key) == tagInstallation && aws.ToString(t.Value) == p.o.Installation
 		}) {
-			return &compute.Error{ID: compute.ID(instance), Kind: compute.ErrDenied, Err: errors.New("hostler did not make it, or another installation did")}
+			return &compute.Error{
+				ID: compute.ID(instance), Kind: compute.ErrDenied,
+				Err: errors.New("hostler did not make it, or another installation did"),
+			}
 		}
 		s = serverOf(found[0])
 		m := machineOf(found[0])
@@ -135,7 +143,11 @@ func (p *Provider) destroyServer(ctx context.Context, instance string) error {
 			}
 		}
 		if err := pause(ctx, p.o.Poll); err != nil {
-			return &compute.Error{ID: s.Instance, Kind: compute.ErrTimeout, Err: fmt.Errorf("it is asked to end, and is %s: %w", m.state, err), Hint: "the same command goes on where this one stopped"}
+			return &compute.Error{
+				ID: s.Instance, Kind: compute.ErrTimeout,
+				Err:  fmt.Errorf("it is asked to end, and is %s: %w", m.state, err),
+				Hint: "the same command goes on where this one stopped",
+			}
 		}
 	}
 	if s.Instance == "" || s.Source == "" {
@@ -155,7 +167,8 @@ type Image struct {
 	Created time.Time
 }
 
-// Images lists those that can be launched, the newest first: the account's own, or with a prefix those whose names begin so, of the owners that the options name.
+// Images lists those that can be launched, the newest first: the account's own, or with a prefix
+// those whose names begin so, of the owners that the options name.
 func (p *Provider) Images(ctx context.Context, prefix string) ([]Image, error) {
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", "available")}}
 	switch {
@@ -166,7 +179,10 @@ func (p *Provider) Images(ctx context.Context, prefix string) ([]Image, error) {
 	}
 	all, err := p.describeImages(ctx, in)
 	if err == nil && len(all) == 0 && prefix != "" {
-		err = &compute.Error{ID: compute.ID(prefix), Kind: compute.ErrNotFound, Err: fmt.Errorf("no image whose name begins so is there for %s", strings.Join(p.owners(), ", "))}
+		err = &compute.Error{
+			ID: compute.ID(prefix), Kind: compute.ErrNotFound,
+			Err: fmt.Errorf("no image whose name begins so is there for %s", strings.Join(p.owners(), ", ")),
+		}
 	}
 	if err != nil {
 		return nil, fault(ctx, "Images", compute.ID(prefix), err)
@@ -174,7 +190,10 @@ func (p *Provider) Images(ctx context.Context, prefix string) ([]Image, error) {
 	var out []Image
 	for _, i := range all {
 		created, _ := time.Parse(time.RFC3339, i.created) // zero: it is not told
-		out = append(out, Image{ID: i.id, Name: i.name, Owner: i.owner, Arch: archName(i.arch), Public: i.public, Size: i.size << 30, Created: created})
+		out = append(
+			out,
+			Image{ID: i.id, Name: i.name, Owner: i.owner, Arch: archName(i.arch), Public: i.public, Size: i.size << 30, Created: created},
+		)
 	}
 	return out, nil
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
-// TestServers lists the instances of all sources of an installation with what is wrong with them, and destroys one of another source with the volume that it left.
+// TestServers lists the instances of all sources of an installation with what is wrong with them,
+// and destroys one of another source with the volume that it left.
 func TestServers(t *testing.T) {
 	c, url := place(t, ec2test.Options{Page: 2, End: 20 * time.Millisecond})
 	p := open(t, url, nil)
@@ -28,10 +29,17 @@ func TestServers(t *testing.T) {
 		all, err := p.Servers(t.Context(), "")
 		names = nil
 		for _, s := range all {
-			names = append(names, string(s.Instance)+" of "+s.Source+" in "+s.Deployment+" "+s.State+" "+map[bool]string{true: "retired"}[strings.Contains(s.Problem, "instance-retirement")])
+			names = append(
+				names,
+				string(s.Instance)+" of "+s.Source+" in "+s.Deployment+" "+s.State+" "+map[bool]string{true: "retired"}[strings.Contains(s.Problem, "instance-retirement")],
+			)
 		}
 		slices.Sort(names)
-		if err == nil && !slices.Equal(names, []string{"other-1 of other in team running ", "suite-1 of suite in  running ", "suite-2 of suite in  running retired"}) {
+		if err == nil &&
+			!slices.Equal(
+				names,
+				[]string{"other-1 of other in team running ", "suite-1 of suite in  running ", "suite-2 of suite in  running retired"},
+			) {
 			err = errors.New(strings.Join(names, ", "))
 		}
 		return err
@@ -53,7 +61,8 @@ func TestServers(t *testing.T) {
 	if team, err := p.Servers(t.Context(), "team"); err != nil || len(team) != 0 {
 		t.Errorf("after it was destroyed: %+v, %v", team, err)
 	}
-	if now := strings.Join(things(c), "\n"); strings.Contains(now, left) || !strings.Contains(now, kept) || !strings.Contains(now, "suite-3") {
+	if now := strings.Join(things(c), "\n"); strings.Contains(now, left) || !strings.Contains(now, kept) ||
+		!strings.Contains(now, "suite-3") {
 		t.Errorf("there is %s; before there was %q", now, before)
 	}
 	if err := p.DestroyServer(t.Context(), "i-0000000000000000"); err != nil {
@@ -89,7 +98,8 @@ func TestImageList(t *testing.T) {
 		return out
 	}
 	for prefix, want := range map[string][]string{
-		"": {"ami-own amd64"}, "debian-12-": {"ami-arm arm64", "ami-newer amd64", "ami-debian amd64"}, "debian-12-amd64-*": {"ami-newer amd64", "ami-debian amd64"}, "ami-arm": {"ami-arm arm64"},
+		"": {"ami-own amd64"}, "debian-12-": {"ami-arm arm64", "ami-newer amd64", "ami-debian amd64"},
+		"debian-12-amd64-*": {"ami-newer amd64", "ami-debian amd64"}, "ami-arm": {"ami-arm arm64"},
 	} {
 		if got := ids(prefix); !slices.Equal(got, want) {
 			t.Errorf("images %q: %q, want %q", prefix, got, want)
@@ -120,7 +130,8 @@ func TestDeploymentDryRun(t *testing.T) {
 	rules := c.Rules("build")
 	want.DryRun, want.Ports = true, []string{"80"}
 	_, told, err = deploy(t, p, want)
-	if err != nil || len(told) != 2 || !strings.HasPrefix(told[0], "would make security group rule tcp 80") || !strings.HasPrefix(told[1], "would delete security group rule tcp 22") || !slices.Equal(c.Rules("build"), rules) {
+	if err != nil || len(told) != 2 || !strings.HasPrefix(told[0], "would make security group rule tcp 80") ||
+		!strings.HasPrefix(told[1], "would delete security group rule tcp 22") || !slices.Equal(c.Rules("build"), rules) {
 		t.Errorf("where it is: %q, %v; it lets in %q", told, err, c.Rules("build"))
 	}
 	// From another directory, where the private half is not: no secret is made there.

@@ -44,7 +44,9 @@ func (p *Provider) types(ctx context.Context, fresh bool) ([]size, error) {
 		return nil, err
 	}
 	now := sizes{asked: time.Now()}
-	pages := ec2.NewDescribeInstanceTypesPaginator(describeInstanceTypesPages(c.describeInstanceTypes), &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)})
+	pages := ec2.NewDescribeInstanceTypesPaginator(
+		describeInstanceTypesPages(c.describeInstanceTypes), &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -64,7 +66,10 @@ func (p *Provider) types(ctx context.Context, fresh bool) ([]size, error) {
 }
 
 func sizeOf(t types.InstanceTypeInfo) size {
-	s := size{Flavor: flavor.Flavor{ID: string(t.InstanceType), Name: string(t.InstanceType)}, hibernates: aws.ToBool(t.HibernationSupported)}
+	s := size{
+		Flavor:     flavor.Flavor{ID: string(t.InstanceType), Name: string(t.InstanceType)},
+		hibernates: aws.ToBool(t.HibernationSupported),
+	}
 	if t.VCpuInfo != nil {
 		s.Cores = int(aws.ToInt32(t.VCpuInfo.DefaultVCpus))
 	}
@@ -95,7 +100,8 @@ func (p *Provider) knownType(name string) (size, bool) {
 	return p.sizes.all[i], true
 }
 
-// fitting returns the types that a request may have, those to try first in front. free: it says nothing of which, and there may be many.
+// fitting returns the types that a request may have, those to try first in front. free: it says
+// nothing of which, and there may be many.
 func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) (out []string, free bool, err error) {
 	named := p.o.Types
 	if spec.Flavor != "" {
@@ -119,7 +125,8 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) (o
 		case img.arch != "" && !slices.Contains(s.archs, img.arch):
 		case s.Cores < cores, int64(s.RAM)<<20 < memory, s.GPUs < spec.GPUs:
 		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // dear, and nobody asked for it
-		case p.o.Spot == "no" && !within(s.Price, spec.MaxPrice): // of spot it is said with the request
+		case p.o.Spot == "no" && !within(s.Price, spec.MaxPrice):
+			// of spot it is said with the request
 		case p.o.StopBy == "hibernate" && !s.hibernates:
 		default:
 			fit = append(fit, s)
@@ -127,10 +134,16 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) (o
 	}
 	if len(fit) == 0 {
 		if spec.MaxPrice > 0 {
-			return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, is one that the source allows, and is known to cost at most %v for an hour", cores, memory>>20, spec.GPUs, spec.MaxPrice),
+			return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf(
+				"no type of instance has %d cores, %d MiB and %d GPUs, is one that the source allows, and is known to cost at most %v for an hour",
+				cores, memory>>20, spec.GPUs, spec.MaxPrice,
+			),
 				Hint: "ask for a higher price; `prices` of the source is what is known"}
 		}
-		return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20, spec.GPUs),
+		return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf(
+			"no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20,
+			spec.GPUs,
+		),
 			Hint: "ask for less, or name other types in the source"}
 	}
 	if len(named) > 0 {
@@ -162,7 +175,8 @@ func lower(a, b float64) float64 {
 	return a
 }
 
-// Prices reports whether prices are configured, or what it makes is for spot, where a request says what it may cost.
+// Prices reports whether prices are configured, or what it makes is for spot, where a request says
+// what it may cost.
 func (p *Provider) Prices() bool { return len(p.onDemand) > 0 || p.o.Spot != "no" }
 
 // classes returns the types to try of those that fit, one of each class of hardware.
@@ -181,7 +195,11 @@ func (p *Provider) classes(fit []size, spec compute.Spec) (out []string, err err
 		}
 	}
 	if len(out) == 0 {
-		return nil, &compute.Error{ID: spec.ID, Kind: compute.ErrTooLarge, Err: errors.New("none of the types that are large enough is of one of the flavor-sets"), Hint: "ask for less, or name other flavor-sets in the source"}
+		return nil, &compute.Error{
+			ID: spec.ID, Kind: compute.ErrTooLarge,
+			Err:  errors.New("none of the types that are large enough is of one of the flavor-sets"),
+			Hint: "ask for less, or name other flavor-sets in the source",
+		}
 	}
 	return out, nil
 }

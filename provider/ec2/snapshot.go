@@ -17,7 +17,8 @@ import (
 
 var _ compute.Snapshotter = (*Provider)(nil)
 
-// parting is what an instance does before an image is made of it: what tells it from others goes (compute.MachineOwn), and cloud-init is to begin anew.
+// parting is what an instance does before an image is made of it: what tells it from others goes
+// (compute.MachineOwn), and cloud-init is to begin anew.
 const parting = `set -e
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /root/.ssh/authorized_keys
 for f in /home/*/.ssh/authorized_keys; do rm -f "$f"; done
@@ -33,7 +34,8 @@ const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 // stopWithin is how long an instance may take to shut down before an image is made of it.
 const stopWithin = 2 * time.Minute
 
-// Snapshot makes an image of an instance, which forgets who it is and ends. It waits until the image can be used. The one that had the name before is deleted, with its snapshots.
+// Snapshot makes an image of an instance, which forgets who it is and ends. It waits until the
+// image can be used. The one that had the name before is deleted, with its snapshots.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, fault(ctx, "Snapshot", id, err)
@@ -73,15 +75,21 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err := p.at("create image"); err != nil {
 		return "", err
 	}
-	tags := []types.Tag{tag(tagInstallation, p.o.Installation), tag(tagSource, p.o.Source), tag(tagImage, spec.Name), tag(tagUser, m.user), tag("Name", spec.Name)}
+	tags := []types.Tag{
+		tag(tagInstallation, p.o.Installation), tag(tagSource, p.o.Source), tag(tagImage, spec.Name),
+		tag(tagUser, m.user), tag("Name", spec.Name),
+	}
 	for key, value := range spec.Labels {
 		if len(tags) < 45 && len(key) < 120 && len(value) <= 256 && !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "hostler:") {
 			tags = append(tags, tag(key, value))
 		}
 	}
 	out, err := c.createImage(ctx, &ec2.CreateImageInput{
-		InstanceId: aws.String(m.instance), Name: aws.String(amiName(spec.Name, m.instance)), NoReboot: aws.Bool(true), Description: aws.String("made by hostler of " + string(id)),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags}},
+		InstanceId: aws.String(m.instance), Name: aws.String(amiName(spec.Name, m.instance)), NoReboot: aws.Bool(true),
+		Description: aws.String("made by hostler of " + string(id)),
+		TagSpecifications: []types.TagSpecification{
+			{ResourceType: types.ResourceTypeImage, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags},
+		},
 	})
 	if err != nil && !(why(err) == Conflicting && strings.Contains(err.Error(), "InvalidAMIName.Duplicate")) {
 		return "", err
@@ -109,7 +117,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return spec.Name, nil
 }
 
-// amiName is a name that EC2 takes for an image: what it refuses is replaced, and the instance's id makes it the only one.
+// amiName is a name that EC2 takes for an image: what it refuses is replaced, and the instance's id
+// makes it the only one.
 func amiName(name, instance string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("()[] ./-'@_", r) {
@@ -133,16 +142,25 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	if exit.Status() != 0 {
-		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("it does not forget who it is: status %d: %s", exit.Status(), strings.TrimSpace(said.String())),
+		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf(
+			"it does not forget who it is: status %d: %s", exit.Status(), strings.TrimSpace(said.String()),
+		),
 			Hint: "commands have to run as root in it, or as one who may use sudo without a password"}
 	}
 	return nil
 }
 
-// awaitImage waits until an image is available, which takes minutes. What is made is not found for a while.
+// awaitImage waits until an image is available, which takes minutes. What is made is not found for
+// a while.
 func (p *Provider) awaitImage(ctx context.Context, name, id, ami string) error {
 	for {
-		all, err := p.describeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("name", ami)}})
+		all, err := p.describeImages(
+			ctx,
+			&ec2.DescribeImagesInput{
+				Owners:  []string{"self"},
+				Filters: []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("name", ami)},
+			},
+		)
 		if err != nil {
 			return err
 		}
@@ -192,7 +210,10 @@ func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (strin
 		image = p.o.Image
 	}
 	if strings.HasPrefix(image, "resolve:") {
-		return "", &compute.Error{Op: "ec2.ImageDigest", ID: compute.ID(image), Kind: compute.ErrInvalid, Err: errors.New("a parameter may change at any time")}
+		return "", &compute.Error{
+			Op: "ec2.ImageDigest", ID: compute.ID(image), Kind: compute.ErrInvalid,
+			Err: errors.New("a parameter may change at any time"),
+		}
 	}
 	img, err := p.findImage(ctx, image, true)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 
 var _ compute.Stopper = (*Provider)(nil)
 
-// Stop shuts an instance down, or has it hibernate, and waits until it is stopped. After grace it is stopped by force. A spot instance cannot be stopped.
+// Stop shuts an instance down, or has it hibernate, and waits until it is stopped. After grace it
+// is stopped by force. A spot instance cannot be stopped.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	return fault(ctx, "Stop", id, p.stop(ctx, id, grace))
 }
@@ -25,7 +26,11 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 		return err
 	}
 	if m.spot != "" {
-		return &compute.Error{Op: "ec2.Stop", ID: id, Kind: compute.ErrInvalid, Err: errors.New("it is a spot instance of a one-time request, which cannot be stopped"), Hint: "set spot = no, or cold = 0"}
+		return &compute.Error{
+			Op: "ec2.Stop", ID: id, Kind: compute.ErrInvalid,
+			Err:  errors.New("it is a spot instance of a one-time request, which cannot be stopped"),
+			Hint: "set spot = no, or cold = 0",
+		}
 	}
 	c, err := p.api(ctx)
 	if err != nil {
@@ -35,8 +40,12 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 		if err := p.at("stop"); err != nil {
 			return err
 		}
-		_, err := c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Hibernate: aws.Bool(p.o.StopBy == "hibernate")})
-		if why(err) == Unsupported && p.o.StopBy == "hibernate" { // it was launched when it was not to hibernate, or is not ready for that yet
+		_, err := c.stopInstances(
+			ctx,
+			&ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Hibernate: aws.Bool(p.o.StopBy == "hibernate")},
+		)
+		// it was launched when it was not to hibernate, or is not ready for that yet
+		if why(err) == Unsupported && p.o.StopBy == "hibernate" {
 			_, err = c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}})
 		}
 		if err != nil {
@@ -95,7 +104,8 @@ func (p *Provider) await(ctx context.Context, id compute.ID, state types.Instanc
 			return err
 		case m.state == state:
 			return nil
-		case m.state == types.InstanceStateNameShuttingDown, state == types.InstanceStateNameRunning && m.state == types.InstanceStateNameStopping:
+		case m.state == types.InstanceStateNameShuttingDown,
+			state == types.InstanceStateNameRunning && m.state == types.InstanceStateNameStopping:
 			return &compute.Error{ID: id, Kind: compute.ErrUnavailable, Err: m.off()}
 		}
 		if meanwhile != nil {

@@ -26,9 +26,11 @@ type Thing struct {
 
 func (t Thing) String() string { return t.Kind + " " + t.Name }
 
-// Teardown deletes what carries the marks of this installation and of a deployment: instances first, then the volumes that they left, the security group and the key pair; and at the
-// end asks what is left. What is gone already is fine, and what fails does not keep the rest from being tried. It returns what was deleted, with dryRun what would be, and what was kept:
-// the instance that this process runs on, with the security groups that it is in, for a teardown from elsewhere.
+// Teardown deletes what carries the marks of this installation and of a deployment: instances
+// first, then the volumes that they left, the security group and the key pair; and at the end asks
+// what is left. What is gone already is fine, and what fails does not keep the rest from being
+// tried. It returns what was deleted, with dryRun what would be, and what was kept: the instance
+// that this process runs on, with the security groups that it is in, for a teardown from elsewhere.
 // ErrNotFound: there was nothing to delete.
 func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
 	deleted, kept, err = p.teardown(ctx, deployment, dryRun)
@@ -47,7 +49,10 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 		return nil, nil, err
 	}
 	if len(all) == 0 {
-		return nil, kept, &compute.Error{ID: compute.ID(deployment), Kind: compute.ErrNotFound, Err: errors.New("nothing carries the mark of this deployment")}
+		return nil, kept, &compute.Error{
+			ID: compute.ID(deployment), Kind: compute.ErrNotFound,
+			Err: errors.New("nothing carries the mark of this deployment"),
+		}
 	}
 	if dryRun {
 		return all, kept, nil
@@ -97,10 +102,15 @@ func stuck(deployment string, left []Thing, errs []error) error {
 	if len(errs) > 0 {
 		kind, hint = kinds[why(errs[0])], hints[why(errs[0])]
 	}
-	return &compute.Error{Op: "ec2.Teardown", ID: compute.ID(deployment), Kind: kind, Err: errors.Join(append(errs, fmt.Errorf("%d are left: %v", len(left), left))...), Hint: hint}
+	return &compute.Error{
+		Op: "ec2.Teardown", ID: compute.ID(deployment), Kind: kind,
+		Err: errors.Join(append(errs, fmt.Errorf("%d are left: %v", len(left), left))...), Hint: hint,
+	}
 }
 
-// endAll asks for the end of all instances among things at once, and tells whether that was heard. Where it was not each is asked for by itself: one that is protected, or gone, keeps all from ending.
+// endAll asks for the end of all instances among things at once, and tells whether that was heard.
+// Where it was not each is asked for by itself: one that is protected, or gone, keeps all from
+// ending.
 func (p *Provider) endAll(ctx context.Context, all []Thing) bool {
 	var ids []string
 	for _, t := range all {
@@ -142,7 +152,8 @@ func (p *Provider) remove(ctx context.Context, t Thing) error {
 	return err
 }
 
-// inventory is what carries a deployment's mark and has not ended, in the order in which it can go. kept is what of it stays with the instance own, on which this process runs; own "": on none.
+// inventory is what carries a deployment's mark and has not ended, in the order in which it can go.
+// kept is what of it stays with the instance own, on which this process runs; own "": on none.
 func (p *Provider) inventory(ctx context.Context, deployment, own string) (all, kept []Thing, err error) {
 	c, err := p.api(ctx)
 	if err != nil {
@@ -179,7 +190,8 @@ func (p *Provider) inventory(ctx context.Context, deployment, own string) (all, 
 			return nil, nil, err
 		}
 		for _, v := range page.Volumes {
-			if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError { // one in use goes with its instance, or afterwards
+			// one in use goes with its instance, or afterwards
+			if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError {
 				all = append(all, Thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
 			}
 		}

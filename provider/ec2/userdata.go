@@ -34,8 +34,9 @@ func (p *Provider) UserDataLimit() int {
 	return max(limit, 1)
 }
 
-// userData is all that an instance is told: what the source and the request say, and behind it the keys. The same for the same words, always: a request to launch
-// with other user data would be another request.
+// userData is all that an instance is told: what the source and the request say, and behind it the
+// keys. The same for the same words, always: a request to launch with other user data would be
+// another request.
 func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
 	var all [][]byte
 	if p.o.UserData != "" {
@@ -76,7 +77,10 @@ func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
 		out = small.Bytes()
 	}
 	if len(out) > userDataMost {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the user data has %d bytes with all that belongs to it, compressed, and EC2 takes %d", len(out), userDataMost),
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(
+			"the user data has %d bytes with all that belongs to it, compressed, and EC2 takes %d", len(out),
+			userDataMost,
+		),
 			Hint: "have it fetch the larger part"}
 	}
 	return out, nil
@@ -85,7 +89,9 @@ func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
 // ownUserData says who may log in, and which key the host has; nil: nothing.
 func (p *Provider) ownUserData(id compute.ID) ([]byte, error) {
 	var b strings.Builder
-	b.WriteString("#cloud-config\nmerge_how:\n  - {name: list, settings: [append]}\n  - {name: dict, settings: [no_replace, recurse_list]}\n")
+	b.WriteString(
+		"#cloud-config\nmerge_how:\n  - {name: list, settings: [append]}\n  - {name: dict, settings: [no_replace, recurse_list]}\n",
+	)
 	empty := b.Len()
 	login, err := p.login()
 	if err != nil {
@@ -135,7 +141,10 @@ func join(all [][]byte) ([]byte, error) {
 	for _, data := range all {
 		kind := kindOf(data)
 		if kind == "" {
-			return nil, errors.New("the user data cannot be joined with what hostler says: it begins with neither of #cloud-config, #! and what else cloud-init knows a part by")
+			return nil,
+				errors.New(
+					"the user data cannot be joined with what hostler says: it begins with neither of #cloud-config, #! and what else cloud-init knows a part by",
+				)
 		}
 		part, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/" + kind + "; charset=\"utf-8\""}})
 		if err == nil {
@@ -152,8 +161,10 @@ func join(all [][]byte) ([]byte, error) {
 // kindOf is what cloud-init takes user data for, by its beginning; "": nothing.
 func kindOf(data []byte) string {
 	for _, k := range []struct{ begin, kind string }{
-		{"#cloud-config-archive", "cloud-config-archive"}, {"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"}, {"#cloud-boothook", "cloud-boothook"},
-		{"#include-once", "x-include-once-url"}, {"#include", "x-include-url"}, {"#part-handler", "part-handler"}, {"## template: jinja", "jinja2"},
+		{"#cloud-config-archive", "cloud-config-archive"}, {"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"},
+		{"#cloud-boothook", "cloud-boothook"},
+		{"#include-once", "x-include-once-url"}, {"#include", "x-include-url"}, {"#part-handler", "part-handler"},
+		{"## template: jinja", "jinja2"},
 	} {
 		if bytes.HasPrefix(data, []byte(k.begin)) {
 			return k.kind

@@ -122,7 +122,8 @@ func portsOf(s string) (first, last uint16, err error) {
 	return uint16(x), uint16(y), nil
 }
 
-// isName reports whether a text is a host's name of two labels or more, or of one that is no number.
+// isName reports whether a text is a host's name of two labels or more, or of one that is no
+// number.
 func isName(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
 		return false
@@ -139,7 +140,8 @@ func isName(s string) bool {
 		}
 	}
 	top := labels[len(labels)-1]
-	return strings.Trim(top, "0123456789") != "" && !strings.HasPrefix(top, "0x") // else a mistyped address
+	// else a mistyped address
+	return strings.Trim(top, "0123456789") != "" && !strings.HasPrefix(top, "0x")
 }
 
 // Rules are the entries, the default's too. None: nothing is reached.
@@ -208,7 +210,8 @@ func (p Policy) Names(name string) (out []int) {
 	return out
 }
 
-// Asks reports whether any name may be looked up: where addresses are reached of which no name is known.
+// Asks reports whether any name may be looked up: where addresses are reached of which no name is
+// known.
 func (p Policy) Asks() bool {
 	return slices.ContainsFunc(p.Rules(), func(r Rule) bool { return r.Word != "" })
 }
@@ -230,7 +233,9 @@ func (p Policy) Reaches(a netip.Addr) bool {
 	})
 }
 
-// Above reports whether a range lies in what is never reached otherwise, so that somebody meant just that.
+// Above reports whether a range lies in what is never reached otherwise, so that somebody meant
+// just that.
 func (r Rule) Above() bool {
-	return r.Net.IsValid() && slices.ContainsFunc(Never(), func(n netip.Prefix) bool { return n.Bits() <= r.Net.Bits() && n.Contains(r.Net.Addr()) })
+	return r.Net.IsValid() &&
+		slices.ContainsFunc(Never(), func(n netip.Prefix) bool { return n.Bits() <= r.Net.Bits() && n.Contains(r.Net.Addr()) })
 }

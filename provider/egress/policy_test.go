@@ -14,9 +14,11 @@ func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "internet", "none": "none", "internet,private": "internet, private", "internet:443": "internet:443", "PyPI.org": "pypi.org",
 		"*.example.com:80-90": "*.example.com:80-90", "10.1.2.3": "10.1.2.3", "10.1.2.3:22": "10.1.2.3:22", "10.1.2.3/8": "10.0.0.0/8",
-		"10.0.0.0/8:1-65535": "10.0.0.0/8:1-65535", "2001:db8::1": "2001:db8::1", "[2001:db8::/32]:443": "[2001:db8::/32]:443", "::ffff:1.2.3.4": "1.2.3.4",
+		"10.0.0.0/8:1-65535": "10.0.0.0/8:1-65535", "2001:db8::1": "2001:db8::1",
+		"[2001:db8::/32]:443": "[2001:db8::/32]:443", "::ffff:1.2.3.4": "1.2.3.4",
 		"localhost":     "localhost",
-		"none,internet": "!", "none:1": "!", "a b": "!", "10.0.0": "!", "0x7f000001": "!", "1.2.3.400": "!", "host:": "!", "host:0": "!", "host:9-8": "!", "host:70000": "!",
+		"none,internet": "!", "none:1": "!", "a b": "!", "10.0.0": "!", "0x7f000001": "!", "1.2.3.400": "!",
+		"host:": "!", "host:0": "!", "host:9-8": "!", "host:70000": "!",
 		"*": "!", "*.": "!", "a..b": "!", "-a.b": "!", "[::1": "!", "fe80::1%eth0": "!", "http://x": "!", "a.*.b": "!", "internet,": "!",
 	} {
 		var words []string
@@ -77,7 +79,8 @@ func TestNames(t *testing.T) {
 		t.Fatal(p, err)
 	}
 	for name, want := range map[string]int{
-		"pypi.org": 1, "PyPI.org.": 1, "x.pypi.org": 0, "a.example.com": 1, "a.b.example.com": 1, "example.com": 0, "badexample.com": 0, "pypi.org.evil.test": 0, ".example.com": 0, "": 0,
+		"pypi.org": 1, "PyPI.org.": 1, "x.pypi.org": 0, "a.example.com": 1, "a.b.example.com": 1, "example.com": 0,
+		"badexample.com": 0, "pypi.org.evil.test": 0, ".example.com": 0, "": 0,
 	} {
 		if got := p.Names(name); len(got) != want {
 			t.Errorf("%q: %v", name, got)

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch/ranges"
 )
 
-// Never returns what is reached by no word: addresses that mean this machine, the link, groups or nobody, and those of clouds' metadata services.
+// Never returns what is reached by no word: addresses that mean this machine, the link, groups or
+// nobody, and those of clouds' metadata services.
 func Never() []netip.Prefix { return never }
 
 // Privates returns what is not of the internet beside those.

@@ -19,8 +19,8 @@ import (
 
 var errTooLong = fmt.Errorf("an answer beyond %d bytes", limit)
 
-// bounded takes what the executable writes, up to the limit; then it says so to whoever must end it. The buffer is not embedded: its ReadFrom
-// would be io.Copy's way around the limit.
+// bounded takes what the executable writes, up to the limit; then it says so to whoever must end
+// it. The buffer is not embedded: its ReadFrom would be io.Copy's way around the limit.
 type bounded struct {
 	data []byte
 	over func()
@@ -63,7 +63,8 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	if settings == nil {
 		settings = map[string]string{}
 	}
-	if err := e.Encode(request{Version: version, Verb: verb, Source: p.o.Source, Installation: p.o.Installation, ID: string(id), Spec: s, Dir: p.o.Dir,
+	if err := e.Encode(request{Version: version, Verb: verb, Source: p.o.Source, Installation: p.o.Installation,
+		ID: string(id), Spec: s, Dir: p.o.Dir,
 		Settings: settings}); err != nil {
 		return nil, fail(compute.ErrInvalid, err, "")
 	}
@@ -74,14 +75,18 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	tie(cmd.SysProcAttr)
-	// The kernel ties it to the thread that starts it, not to the process: this thread must stay until it has ended.
+	// The kernel ties it to the thread that starts it, not to the process: this thread must stay
+	// until it has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for what it left in the background with our pipes open
 	start := time.Now()
 	err := cmd.Run()
-	p.log.Debug("called an outside source", "provider", p.o.Type, "source", p.o.Source, "verb", verb, "instance", id, "took", time.Since(start))
+	p.log.Debug(
+		"called an outside source", "provider", p.o.Type, "source", p.o.Source, "verb", verb, "instance", id, "took",
+		time.Since(start),
+	)
 	said := ""
 	if s := line(string(bad.data)); s != "" {
 		said = ": " + s
@@ -93,7 +98,8 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 		return nil, fail(compute.ErrTimeout, fmt.Errorf("no answer within %v%s", p.o.Timeout, said), "")
 	case inner.Err() != nil:
 		return nil, fail(compute.ErrFailed, errTooLong, "")
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOEXEC):
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission),
+		errors.Is(err, syscall.ENOEXEC):
 		return nil, fail(compute.ErrInvalid, err, "see that the executable is there, may be executed and begins with #! or is a program")
 	}
 	var exit *exec.ExitError

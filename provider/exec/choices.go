@@ -10,7 +10,10 @@ import (
 // Choices says that any image and flavor may be tried: the executable knows.
 func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
 	if kind == compute.Locations {
-		return nil, false, &compute.Error{Op: p.o.Type + ".choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: errors.New("its protocol has no locations")}
+		return nil, false, &compute.Error{
+			Op: p.o.Type + ".choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid,
+			Err: errors.New("its protocol has no locations"),
+		}
 	}
 	return nil, true, nil
 }

@@ -51,8 +51,9 @@ func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (co
 	return conn, nil
 }
 
-// knownHosts returns an OpenSSH configuration that trusts the host keys of one file and no other. It is kept beside the source's other files, a
-// file for each content, as it is read again whenever the connection is made anew.
+// knownHosts returns an OpenSSH configuration that trusts the host keys of one file and no other.
+// It is kept beside the source's other files, a file for each content, as it is read again whenever
+// the connection is made anew.
 func (p *Provider) knownHosts(path string) (string, error) {
 	if p.o.Dir == "" {
 		return "", errors.New("known_hosts needs a directory of the source's own")

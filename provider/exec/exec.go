@@ -15,12 +15,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider speaks to one executable for one source. What it can do besides is found by compute.As, through Unwrap.
+// Provider speaks to one executable for one source. What it can do besides is found by compute.As,
+// through Unwrap.
 type Provider struct {
-	o     Options
-	log   *slog.Logger
-	path  string
-	chain compute.Provider // the abilities that the executable said it has, each wrapped in the next; nil: none
+	o    Options
+	log  *slog.Logger
+	path string
+	// the abilities that the executable said it has, each wrapped in the next; nil: none
+	chain compute.Provider
 }
 
 var _ compute.Provider = (*Provider)(nil)
@@ -34,14 +36,16 @@ func Find(source, typ string) (string, error) {
 	}
 	if typ == "" || strings.ContainsAny(typ, "/\x00") || err != nil {
 		return "", &compute.Error{
-			Op: "exec.Open", ID: compute.ID(source), Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no source type %q, and no executable %s on PATH", typ, name),
+			Op: "exec.Open", ID: compute.ID(source), Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("there is no source type %q, and no executable %s on PATH", typ, name),
 			Hint: "`hostler doctor` lists the types; an executable of that name makes a new one",
 		}
 	}
 	return path, nil
 }
 
-// Open finds the executable and asks it what it can do. ErrInvalid: there is none, or none that can be started.
+// Open finds the executable and asks it what it can do. ErrInvalid: there is none, or none that can
+// be started.
 func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Minute)
 	p := &Provider{o: o, log: log, path: o.Path}
@@ -134,7 +138,8 @@ func (asIs) AsIs() bool { return true }
 // wrong is an answer that is no answer to what was asked.
 func (p *Provider) wrong(verb string, id compute.ID, what string) error {
 	return &compute.Error{
-		Op: p.o.Type + "." + verb, ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("%s answered wrongly: %s", p.path, what), Hint: "see docs/exec-protocol.md",
+		Op: p.o.Type + "." + verb, ID: id, Kind: compute.ErrFailed,
+		Err: fmt.Errorf("%s answered wrongly: %s", p.path, what), Hint: "see docs/exec-protocol.md",
 	}
 }
 
@@ -145,7 +150,9 @@ func (p *Provider) instance(in instance) compute.Instance {
 // Create asks the executable for a computer.
 func (p *Provider) Create(ctx context.Context, s compute.Spec) (compute.Instance, error) {
 	if !word(string(s.ID)) {
-		return compute.Instance{}, &compute.Error{Op: p.o.Type + ".create", ID: s.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name")}
+		return compute.Instance{}, &compute.Error{
+			Op: p.o.Type + ".create", ID: s.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name"),
+		}
 	}
 	a, err := p.call(ctx, "create", s.ID, &spec{Image: s.Image, Flavor: s.Flavor, Cores: s.Cores, Memory: s.Memory, Disk: s.Disk})
 	if err != nil {
@@ -194,5 +201,6 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return nil, p.wrong("connect", id, "no way in, neither exec nor ssh")
 }
 
-// Lingers is how long an executable whose asker was killed may still be at work on a create: as long as a call may take.
+// Lingers is how long an executable whose asker was killed may still be at work on a create: as
+// long as a call may take.
 func (p *Provider) Lingers() time.Duration { return p.o.Timeout }

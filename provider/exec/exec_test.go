@@ -113,45 +113,64 @@ func TestAnswers(t *testing.T) {
 		text   string // in the error
 		hint   string
 	}{
-		"not found":      {`echo '{"error":{"kind":"not-found","message":"gone"}}'`, compute.ErrNotFound, "try.create: s-1: not found: gone", ""},
-		"underscore":     {`echo '{"error":{"kind":"No_Capacity"}}'`, compute.ErrNoCapacity, "no capacity", ""},
-		"not ready":      {`echo '{"error":{"kind":"not-ready"}}'; exit 3`, compute.ErrNotReady, "", ""},
-		"hint":           {`echo '{"error":{"kind":"denied","message":"m","hint":"do that."}}'`, compute.ErrDenied, "m", "do that"},
-		"strange kind":   {`echo '{"error":{"kind":"odd","message":"m"}}'`, compute.ErrFailed, "odd: m", ""},
-		"status":         {`echo some >&2; echo the end >&2; exit 3`, compute.ErrFailed, "exit status 3: some the end", ""},
-		"long stderr":    {`head -c 100000 /dev/zero | tr '\0' y >&2; echo the end >&2; exit 1`, compute.ErrFailed, "yyyythe end", ""},
-		"signal":         {`kill -9 $$`, compute.ErrFailed, "killed", ""},
-		"good yet 1":     {`echo '{"instances":[{"id":"s-1"}]}'; exit 1`, compute.ErrFailed, "exit status 1", ""},
-		"nothing":        {`true`, compute.ErrFailed, "no answer", ""},
-		"no JSON":        {`echo hello`, compute.ErrFailed, "not a JSON object", ""},
-		"array":          {`echo '[]'`, compute.ErrFailed, "not a JSON object", ""},
-		"two":            {`echo '{} {}'`, compute.ErrFailed, "more after", ""},
-		"wrong sort":     {`echo '{"instances":7}'`, compute.ErrFailed, "not what the protocol says", ""},
-		"too long":       {`printf '{"checked":"'; head -c 2000000 /dev/zero | tr '\0' x; echo '"}'`, compute.ErrFailed, "beyond 1048576 bytes", ""},
-		"without end":    {`yes`, compute.ErrFailed, "beyond 1048576 bytes", ""},
-		"other id":       {`echo '{"instances":[{"id":"s-2"}]}'`, compute.ErrFailed, "not the one instance", ""},
-		"no id":          {`echo '{"instances":[{}]}'`, compute.ErrFailed, "named \"\"", ""},
-		"twice":          {`echo '{"instances":[{"id":"s-1"},{"id":"s-1"}]}'`, compute.ErrFailed, "twice", ""},
-		"escape":         {`echo '{"instances":[{"id":"s-1","provider_id":"\u001b[31mred"}]}'`, compute.ErrFailed, `the provider_id "\x1b[31mred"`, ""},
-		"NUL":            {`echo '{"instances":[{"id":"s-1","address":"a\u0000"}]}'`, compute.ErrFailed, "the address", ""},
-		"address":        {`echo '{"instances":[{"id":"s-1","address":"a b"}]}'`, compute.ErrFailed, "the address", ""},
-		"long value":     {`echo '{"instances":[{"id":"s-1","provider_id":"` + long + `"}]}'`, compute.ErrFailed, "the provider_id", ""},
-		"fact":           {`echo '{"instances":[{"id":"s-1","facts":{"os":"a\u000ab"}}]}'`, compute.ErrFailed, `the fact "os"`, ""},
-		"fact's name":    {`echo '{"instances":[{"id":"s-1","facts":{"o s":"a"}}]}'`, compute.ErrFailed, `the fact "o s"`, ""},
-		"many facts":     {`echo '{"instances":[{"id":"s-1","facts":{` + facts + `}}]}'`, compute.ErrFailed, "65 facts", ""},
-		"good facts":     {`echo '{"instances":[{"id":"s-1","provider_id":"/a dir/é","address":"fe80::1%eth0","facts":{"os":"Debian 12 (bookworm)","x":""}}]}'`, nil, "", ""},
-		"control":        {`printf '{"error":{"kind":"failed","message":"a\\u001b[31mred\\nb"}}'`, compute.ErrFailed, "a [31mred b", ""},
-		"long message":   {`echo '{"error":{"message":"` + long + `"}}'`, compute.ErrFailed, "xxx ...", ""},
-		"secret":         {`echo "bad token s3cr3t" >&2; exit 1`, compute.ErrFailed, "bad token ***", ""},
-		"secret message": {`echo '{"error":{"kind":"denied","message":"token s3cr3t","hint":"not s3cr3t"}}'`, compute.ErrDenied, "token ***", "not ***"},
-		"does not read":  {`exec <&-; echo '{"instances":[{"id":"s-1","more":{"x":1}}],"new":true}'`, nil, "", ""},
-		"in the back":    {`sleep 3983 & echo '{"instances":[{"id":"s-1"}]}'; echo $! >"$0.pid"`, nil, "", ""},
+		"not found": {
+			`echo '{"error":{"kind":"not-found","message":"gone"}}'`, compute.ErrNotFound,
+			"try.create: s-1: not found: gone", "",
+		},
+		"underscore":   {`echo '{"error":{"kind":"No_Capacity"}}'`, compute.ErrNoCapacity, "no capacity", ""},
+		"not ready":    {`echo '{"error":{"kind":"not-ready"}}'; exit 3`, compute.ErrNotReady, "", ""},
+		"hint":         {`echo '{"error":{"kind":"denied","message":"m","hint":"do that."}}'`, compute.ErrDenied, "m", "do that"},
+		"strange kind": {`echo '{"error":{"kind":"odd","message":"m"}}'`, compute.ErrFailed, "odd: m", ""},
+		"status":       {`echo some >&2; echo the end >&2; exit 3`, compute.ErrFailed, "exit status 3: some the end", ""},
+		"long stderr":  {`head -c 100000 /dev/zero | tr '\0' y >&2; echo the end >&2; exit 1`, compute.ErrFailed, "yyyythe end", ""},
+		"signal":       {`kill -9 $$`, compute.ErrFailed, "killed", ""},
+		"good yet 1":   {`echo '{"instances":[{"id":"s-1"}]}'; exit 1`, compute.ErrFailed, "exit status 1", ""},
+		"nothing":      {`true`, compute.ErrFailed, "no answer", ""},
+		"no JSON":      {`echo hello`, compute.ErrFailed, "not a JSON object", ""},
+		"array":        {`echo '[]'`, compute.ErrFailed, "not a JSON object", ""},
+		"two":          {`echo '{} {}'`, compute.ErrFailed, "more after", ""},
+		"wrong sort":   {`echo '{"instances":7}'`, compute.ErrFailed, "not what the protocol says", ""},
+		"too long": {
+			`printf '{"checked":"'; head -c 2000000 /dev/zero | tr '\0' x; echo '"}'`, compute.ErrFailed,
+			"beyond 1048576 bytes", "",
+		},
+		"without end": {`yes`, compute.ErrFailed, "beyond 1048576 bytes", ""},
+		"other id":    {`echo '{"instances":[{"id":"s-2"}]}'`, compute.ErrFailed, "not the one instance", ""},
+		"no id":       {`echo '{"instances":[{}]}'`, compute.ErrFailed, "named \"\"", ""},
+		"twice":       {`echo '{"instances":[{"id":"s-1"},{"id":"s-1"}]}'`, compute.ErrFailed, "twice", ""},
+		"escape": {
+			`echo '{"instances":[{"id":"s-1","provider_id":"\u001b[31mred"}]}'`, compute.ErrFailed,
+			`the provider_id "\x1b[31mred"`, "",
+		},
+		"NUL":         {`echo '{"instances":[{"id":"s-1","address":"a\u0000"}]}'`, compute.ErrFailed, "the address", ""},
+		"address":     {`echo '{"instances":[{"id":"s-1","address":"a b"}]}'`, compute.ErrFailed, "the address", ""},
+		"long value":  {`echo '{"instances":[{"id":"s-1","provider_id":"` + long + `"}]}'`, compute.ErrFailed, "the provider_id", ""},
+		"fact":        {`echo '{"instances":[{"id":"s-1","facts":{"os":"a\u000ab"}}]}'`, compute.ErrFailed, `the fact "os"`, ""},
+		"fact's name": {`echo '{"instances":[{"id":"s-1","facts":{"o s":"a"}}]}'`, compute.ErrFailed, `the fact "o s"`, ""},
+		"many facts":  {`echo '{"instances":[{"id":"s-1","facts":{` + facts + `}}]}'`, compute.ErrFailed, "65 facts", ""},
+		"good facts": {
+			`echo '{"instances":[{"id":"s-1","provider_id":"/a dir/é","address":"fe80::1%eth0","facts":{"os":"Debian 12 (bookworm)","x":""}}]}'`,
+			nil, "", "",
+		},
+		"control":      {`printf '{"error":{"kind":"failed","message":"a\\u001b[31mred\\nb"}}'`, compute.ErrFailed, "a [31mred b", ""},
+		"long message": {`echo '{"error":{"message":"` + long + `"}}'`, compute.ErrFailed, "xxx ...", ""},
+		"secret":       {`echo "bad token s3cr3t" >&2; exit 1`, compute.ErrFailed, "bad token ***", ""},
+		"secret message": {
+			`echo '{"error":{"kind":"denied","message":"token s3cr3t","hint":"not s3cr3t"}}'`, compute.ErrDenied,
+			"token ***", "not ***",
+		},
+		"does not read": {`exec <&-; echo '{"instances":[{"id":"s-1","more":{"x":1}}],"new":true}'`, nil, "", ""},
+		"in the back":   {`sleep 3983 & echo '{"instances":[{"id":"s-1"}]}'; echo $! >"$0.pid"`, nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := script(t, c.script)
-			p := open(t, provider.Options{Path: path, Source: "s", Settings: map[string]string{"token": "s3cr3t"}, Secrets: []string{"", "s3cr3t"}})
+			p := open(
+				t,
+				provider.Options{Path: path, Source: "s", Settings: map[string]string{"token": "s3cr3t"}, Secrets: []string{"", "s3cr3t"}},
+			)
 			_, err := p.Create(t.Context(), compute.Spec{ID: "s-1"})
-			if b, rerr := os.ReadFile(path + ".pid"); rerr == nil { // what the script left on purpose
+			// what the script left on purpose
+			if b, rerr := os.ReadFile(path + ".pid"); rerr == nil {
 				pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
 				if proc, err := os.FindProcess(pid); pid > 1 && err == nil {
 					_ = proc.Kill()
@@ -232,7 +251,8 @@ func TestTimeAndCancel(t *testing.T) {
 	if err := provider.SetTimeout(p, 2*time.Second).Destroy(t.Context(), "s-1"); !errors.Is(err, compute.ErrTimeout) {
 		t.Errorf("%v, want ErrTimeout", err)
 	}
-	if b, _ := os.ReadFile(path + ".pid"); bytes.HasSuffix(b, []byte("\n")) { // else it was too slow to begin
+	// else it was too slow to begin
+	if b, _ := os.ReadFile(path + ".pid"); bytes.HasSuffix(b, []byte("\n")) {
 		dead("time-out")
 	}
 }
@@ -309,12 +329,18 @@ func TestOpen(t *testing.T) {
 
 func TestConnectAnswers(t *testing.T) {
 	for answer, want := range map[string]error{
-		`{"exec":{"prefix":[]}}`: nil, `{"exec":{"prefix":["env"],"dir":"/"}}`: nil, `{}`: compute.ErrFailed, `{"exec":{"prefix":[""]}}`: compute.ErrFailed,
-		`{"exec":{"prefix":["env"],"root":"relative"}}`: compute.ErrFailed, `{"exec":{"root":"/"}}`: compute.ErrFailed, `{"exec":{"prefix":[],"root":"/srv/x"}}`: compute.ErrFailed,
-		`{"exec":{"prefix":["env"],"root":"/"}}`: nil, `{"exec":{},"ssh":{"host":"h"}}`: compute.ErrFailed, `{"ssh":{"port":70000,"host":"h"}}`: compute.ErrFailed,
-		`{"ssh":{"host":"h\u001b"}}`: compute.ErrFailed, `{"ssh":{"host":"h","user":"a\u0007"}}`: compute.ErrFailed, `{"ssh":{"host":"h","key_file":"/\u0000"}}`: compute.ErrFailed,
-		`{"exec":{"prefix":["a\u0000"]}}`: compute.ErrFailed, `{"exec":{"dir":"/\n"}}`: compute.ErrFailed, `{"ssh":{}}`: compute.ErrInvalid, `{"ssh":{"host":"-oProxyCommand=x"}}`: compute.ErrInvalid,
-		`{"ssh":{"host":"127.0.0.1","port":1}}`: compute.ErrUnavailable, `{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"a\"b"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":[]}}`: nil, `{"exec":{"prefix":["env"],"dir":"/"}}`: nil, `{}`: compute.ErrFailed,
+		`{"exec":{"prefix":[""]}}`:                      compute.ErrFailed,
+		`{"exec":{"prefix":["env"],"root":"relative"}}`: compute.ErrFailed, `{"exec":{"root":"/"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":[],"root":"/srv/x"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":["env"],"root":"/"}}`: nil, `{"exec":{},"ssh":{"host":"h"}}`: compute.ErrFailed,
+		`{"ssh":{"port":70000,"host":"h"}}`: compute.ErrFailed,
+		`{"ssh":{"host":"h\u001b"}}`:        compute.ErrFailed, `{"ssh":{"host":"h","user":"a\u0007"}}`: compute.ErrFailed,
+		`{"ssh":{"host":"h","key_file":"/\u0000"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":["a\u0000"]}}`:           compute.ErrFailed, `{"exec":{"dir":"/\n"}}`: compute.ErrFailed,
+		`{"ssh":{}}`: compute.ErrInvalid, `{"ssh":{"host":"-oProxyCommand=x"}}`: compute.ErrInvalid,
+		`{"ssh":{"host":"127.0.0.1","port":1}}`:                                                            compute.ErrUnavailable,
+		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"a\"b"}}`:                                       compute.ErrFailed,
 		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"/dev/null","user":"u","key_file":"/nowhere"}}`: compute.ErrUnavailable,
 	} {
 		p := open(t, provider.Options{Path: script(t, "cat <<'E'\n"+answer+"\nE\n"), Source: "s", Dir: t.TempDir()})

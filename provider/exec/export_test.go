@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Parse reads an answer; it returns the instances' names, what else is said of them, and the error that the answer carries.
+// Parse reads an answer; it returns the instances' names, what else is said of them, and the error
+// that the answer carries.
 func Parse(data []byte) (ids []string, names []string, words []string, said error, err error) {
 	a, err := parse(data)
 	if err != nil {

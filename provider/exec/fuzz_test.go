@@ -9,14 +9,21 @@ import (
 	provider "github.com/hostler-project/hostler/provider/exec"
 )
 
-// FuzzAnswer reads any answer: nothing in it may break hostler or the terminal on which it is shown.
+// FuzzAnswer reads any answer: nothing in it may break hostler or the terminal on which it is
+// shown.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{
-		`{}`, ``, `{"instances":[{"id":"s-1","provider_id":"x","address":"h","facts":{"os":"linux"}}]}`, `{"error":{"kind":"not-found","message":"gone","hint":"h."}}`,
-		`{"error":null,"instances":null}`, `{"exec":{"prefix":["sh","-c"],"root":"/"}}`, `{"ssh":{"host":"h","port":-1}}`, `{"names":["a","a"]}`, `{"abilities":["clean"]}`,
-		`{"instances":[{"id":"\u0000"}]}`, `{"instances":[{"id":"a b"}]}`, "{\"error\":{\"message\":\"\x1b[31m\xff\"}}", `[{}]`, `{}{}`, `{"checked":`, `{"instances":[{"id":"s"},{"id":"s"}]}`,
-		strings.Repeat(`{"x":`, 20000), `{"instances":[{"id":"s-1","provider_id":"\u001b]0;x\u0007"}]}`, `{"instances":[{"id":"s-1","address":"h\u0000"}]}`,
-		`{"instances":[{"id":"s-1","facts":{"a":"b\nc","d\u202e":"e"}}]}`, `{"ssh":{"host":"h\r","user":"u","key_file":"/k\u0000"}}`, `{"exec":{"prefix":["sh\u0000"],"dir":"/\u007f"}}`,
+		`{}`, ``, `{"instances":[{"id":"s-1","provider_id":"x","address":"h","facts":{"os":"linux"}}]}`,
+		`{"error":{"kind":"not-found","message":"gone","hint":"h."}}`,
+		`{"error":null,"instances":null}`, `{"exec":{"prefix":["sh","-c"],"root":"/"}}`,
+		`{"ssh":{"host":"h","port":-1}}`, `{"names":["a","a"]}`, `{"abilities":["clean"]}`,
+		`{"instances":[{"id":"\u0000"}]}`, `{"instances":[{"id":"a b"}]}`, "{\"error\":{\"message\":\"\x1b[31m\xff\"}}",
+		`[{}]`, `{}{}`, `{"checked":`, `{"instances":[{"id":"s"},{"id":"s"}]}`,
+		strings.Repeat(`{"x":`, 20000), `{"instances":[{"id":"s-1","provider_id":"\u001b]0;x\u0007"}]}`,
+		`{"instances":[{"id":"s-1","address":"h\u0000"}]}`,
+		`{"instances":[{"id":"s-1","facts":{"a":"b\nc","d\u202e":"e"}}]}`,
+		`{"ssh":{"host":"h\r","user":"u","key_file":"/k\u0000"}}`,
+		`{"exec":{"prefix":["sh\u0000"],"dir":"/\u007f"}}`,
 	} {
 		f.Add([]byte(s))
 	}

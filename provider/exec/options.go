@@ -2,7 +2,8 @@ package exec
 
 import "time"
 
-// Options of a source whose type is an outside executable's. Which keys it has is the executable's affair: main hands them all over as Settings.
+// Options of a source whose type is an outside executable's. Which keys it has is the executable's
+// affair: main hands them all over as Settings.
 type Options struct {
 	Type     string            // the source's type: the executable is hostler-source-TYPE on PATH
 	Path     string            // the executable itself, in place of looking on PATH; "": look

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// version is of the protocol. It changes only when an executable of before could not work any more; new fields do not change it.
+// version is of the protocol. It changes only when an executable of before could not work any more;
+// new fields do not change it.
 const version = 1
 
 // limit is the largest answer in bytes: some ten thousand instances.
@@ -133,7 +134,8 @@ func parse(data []byte) (*answer, error) {
 	return &a, nil
 }
 
-// The bounds of what an executable may say of an instance. It is stored, shown on terminals and handed to hooks.
+// The bounds of what an executable may say of an instance. It is stored, shown on terminals and
+// handed to hooks.
 const (
 	factsLimit = 64   // facts
 	valueLimit = 1024 // bytes of one
@@ -191,9 +193,11 @@ func (a *answer) target() error {
 	return nil
 }
 
-// printable reports whether s may be a value: one line, not too long, of visible characters and blanks.
+// printable reports whether s may be a value: one line, not too long, of visible characters and
+// blanks.
 func printable(s string) bool {
-	return len(s) <= valueLimit && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.In(r, unicode.Zl, unicode.Zp) })
+	return len(s) <= valueLimit && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.In(r, unicode.Zl, unicode.Zp) })
 }
 
 // path reports whether s may be a file's name, or none.
@@ -203,7 +207,8 @@ func path(s string) bool {
 
 // word reports whether s may be a name: not empty, not too long, of visible characters.
 func word(s string) bool {
-	return s != "" && len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
+	return s != "" && len(s) <= 255 && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
 }
 
 // err returns the failure as an error of the provider's.

@@ -16,7 +16,8 @@ import (
 	provider "github.com/hostler-project/hostler/provider/exec"
 )
 
-// TestConnectSSH has an executable that answers with a real host: reached when its key is known, refused when it is another's.
+// TestConnectSSH has an executable that answers with a real host: reached when its key is known,
+// refused when it is another's.
 func TestConnectSSH(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("ssh: the lab needs root")
@@ -35,16 +36,24 @@ func TestConnectSSH(t *testing.T) {
 	}
 	// The same names with a key of nobody's.
 	fields := strings.Fields(string(known))
-	if err := os.WriteFile(other, fmt.Appendf(nil, "%s ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n", fields[0]), 0o600); err != nil {
+	if err := os.WriteFile(
+		other,
+		fmt.Appendf(nil, "%s ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n", fields[0]),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	connect := func(knownHosts string) (compute.Conn, error) {
-		b, err := json.Marshal(map[string]any{"ssh": map[string]any{"host": kv["host1"], "port": port, "user": "root", "key_file": kv["key"], "known_hosts": knownHosts}})
+		b, err := json.Marshal(map[string]any{"ssh": map[string]any{
+			"host": kv["host1"], "port": port, "user": "root", "key_file": kv["key"], "known_hosts": knownHosts,
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return open(t, provider.Options{Path: script(t, "cat <<'E'\n"+string(b)+"\nE\n"), Source: "s", Dir: dir}).Connect(t.Context(), "s-1")
+		return open(
+			t, provider.Options{Path: script(t, "cat <<'E'\n"+string(b)+"\nE\n"), Source: "s", Dir: dir},
+		).Connect(t.Context(), "s-1")
 	}
 	for range 2 { // the second finds its configuration written
 		conn, err := connect(kv["known_hosts"])

@@ -11,7 +11,8 @@ import (
 	provider "github.com/hostler-project/hostler/provider/exec"
 )
 
-// TestEndsWithUs kills the process that asks an executable: that ends too, and not only when it answers.
+// TestEndsWithUs kills the process that asks an executable: that ends too, and not only when it
+// answers.
 func TestEndsWithUs(t *testing.T) {
 	const inner = "HOSTLER_TEST_CALLER"
 	if path := os.Getenv(inner); path != "" {

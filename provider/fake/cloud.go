@@ -9,18 +9,19 @@ import (
 
 // computer is one fake computer, as the inventory keeps it.
 type computer struct {
-	ID           string          `json:"id"`
-	Source       string          `json:"source"`
-	Installation string          `json:"installation"`
-	ProviderID   string          `json:"provider_id"`
-	Image        string          `json:"image,omitempty"`
-	Flavor       string          `json:"flavor,omitempty"`
-	Location     string          `json:"location,omitempty"`
-	UserData     []byte          `json:"user_data,omitempty"`
-	Up           time.Time       `json:"up"` // when it has booted
-	Stopped      bool            `json:"stopped,omitempty"`
-	Gone         time.Time       `json:"gone,omitzero"`  // when it is gone; zero: it was not asked to go
-	Files        map[string]file `json:"files,omitzero"` // what was put on it, by path
+	ID           string    `json:"id"`
+	Source       string    `json:"source"`
+	Installation string    `json:"installation"`
+	ProviderID   string    `json:"provider_id"`
+	Image        string    `json:"image,omitempty"`
+	Flavor       string    `json:"flavor,omitempty"`
+	Location     string    `json:"location,omitempty"`
+	UserData     []byte    `json:"user_data,omitempty"`
+	Up           time.Time `json:"up"` // when it has booted
+	Stopped      bool      `json:"stopped,omitempty"`
+	// when it is gone; zero: it was not asked to go
+	Gone  time.Time       `json:"gone,omitzero"`
+	Files map[string]file `json:"files,omitzero"` // what was put on it, by path
 }
 
 // file is what a fake computer keeps of a file that was put on it.
@@ -47,16 +48,19 @@ var (
 
 // inventory keeps the computers. Each method is one step that no other comes between.
 type inventory interface {
-	// add makes c unless one of its name is there, which is then returned with false. errFull: there are capacity (if not 0) computers.
+	// add makes c unless one of its name is there, which is then returned with false. errFull:
+	// there are capacity (if not 0) computers.
 	add(c computer, capacity int, now time.Time) (computer, bool, error)
-	// change hands the computer to f and keeps what f made of it; f returns false to remove it. errUnknown: there is none.
+	// change hands the computer to f and keeps what f made of it; f returns false to remove it.
+	// errUnknown: there is none.
 	change(k key, now time.Time, f func(*computer) bool) (computer, error)
 	// list returns the computers of one source of one installation, in no order.
 	list(installation, source string, now time.Time) ([]computer, error)
 }
 
-// Cloud is an inventory of fake computers in memory. It outlives the Providers that are opened on it, as a cloud outlives its clients: a test
-// that lets the engine crash keeps the Cloud and opens a new Provider. Its methods may be called from many goroutines.
+// Cloud is an inventory of fake computers in memory. It outlives the Providers that are opened on
+// it, as a cloud outlives its clients: a test that lets the engine crash keeps the Cloud and opens
+// a new Provider. Its methods may be called from many goroutines.
 type Cloud struct {
 	mu        sync.Mutex
 	computers map[key]*computer

@@ -140,7 +140,10 @@ func (c *conn) Get(ctx context.Context, from string, to io.Writer) error {
 	w := tar.NewWriter(to)
 	for _, name := range names {
 		f := m.Files[name]
-		h := &tar.Header{Name: path.Base(from) + strings.TrimPrefix(name, from), Typeflag: f.Type, Mode: f.Mode, ModTime: f.Time, Linkname: f.Link}
+		h := &tar.Header{
+			Name: path.Base(from) + strings.TrimPrefix(name, from), Typeflag: f.Type, Mode: f.Mode, ModTime: f.Time,
+			Linkname: f.Link,
+		}
 		if f.Type == tar.TypeReg {
 			h.Size = int64(len(f.Data))
 		}

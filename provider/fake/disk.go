@@ -13,13 +13,14 @@ import (
 	"time"
 )
 
-// disk is an inventory in a directory, a file for each computer, so that short-lived processes see the same ones. One lock guards them all;
-// the kernel lets it go when its process dies.
+// disk is an inventory in a directory, a file for each computer, so that short-lived processes see
+// the same ones. One lock guards them all; the kernel lets it go when its process dies.
 type disk struct{ dir string }
 
 const suffix = ".computer.json"
 
-// path is the computer's file: its name cannot lead out of the directory, as escaping leaves no slash and the suffix no "..".
+// path is the computer's file: its name cannot lead out of the directory, as escaping leaves no
+// slash and the suffix no "..".
 func (d disk) path(k key) string {
 	return filepath.Join(d.dir, url.PathEscape(k.installation)+","+url.PathEscape(k.source)+","+url.PathEscape(k.id)+suffix)
 }

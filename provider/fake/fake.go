@@ -37,7 +37,8 @@ var (
 	_ compute.Chooser  = (*Provider)(nil)
 )
 
-// Open returns a Provider of fake computers. It starts nothing. A wrong rate or state is ErrInvalid.
+// Open returns a Provider of fake computers. It starts nothing. A wrong rate or state is
+// ErrInvalid.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	bad := func(err error, hint string) (*Provider, error) {
 		return nil, &compute.Error{Op: "fake.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: hint}
@@ -130,7 +131,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Create makes a computer. It is there from the beginning, whenever Create is cut short: as with a real cloud.
+// Create makes a computer. It is there from the beginning, whenever Create is cut short: as with a
+// real cloud.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Instance{}, fault("create", spec.ID, nil, err)
@@ -143,8 +145,10 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	}
 	now := time.Now()
 	c, made, err := p.place.add(computer{
-		ID: string(spec.ID), Source: p.o.Source, Installation: p.o.Installation, ProviderID: fmt.Sprintf("fake-%s-%x", spec.ID, now.UnixNano()),
-		Up: now.Add(p.o.CreateTime + p.o.Boot), Image: spec.Image, Flavor: spec.Flavor, Location: spec.Location, UserData: spec.UserData,
+		ID: string(spec.ID), Source: p.o.Source, Installation: p.o.Installation,
+		ProviderID: fmt.Sprintf("fake-%s-%x", spec.ID, now.UnixNano()),
+		Up:         now.Add(p.o.CreateTime + p.o.Boot), Image: spec.Image, Flavor: spec.Flavor, Location: spec.Location,
+		UserData: spec.UserData,
 	}, p.o.Capacity, now)
 	if err != nil {
 		return compute.Instance{}, trouble("create", spec.ID, err)
@@ -314,7 +318,8 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Fit reports the same of a computer in a memory that is this provider's alone; of others it says nothing, as tests have them fail.
+// Fit reports the same of a computer in a memory that is this provider's alone; of others it says
+// nothing, as tests have them fail.
 func (p *Provider) Fit(id compute.ID, _ string) bool {
 	if !p.alone {
 		return false

@@ -33,7 +33,10 @@ func TestProvider(t *testing.T) {
 				with := func(place string, change func(*fake.Options)) func(*testing.T) compute.Provider {
 					dir, cloud := t.TempDir(), fake.NewCloud()
 					return func(t *testing.T) compute.Provider {
-						o := fake.Options{Source: "suite", Installation: "mine", State: state, Dir: dir, Cloud: cloud, DestroyTime: 3 * time.Millisecond}
+						o := fake.Options{
+							Source: "suite", Installation: "mine", State: state, Dir: dir, Cloud: cloud,
+							DestroyTime: 3 * time.Millisecond,
+						}
 						if change != nil {
 							change(&o)
 						}
@@ -43,7 +46,10 @@ func TestProvider(t *testing.T) {
 				dir, cloud := t.TempDir(), fake.NewCloud()
 				mine := func(installation string) func(t *testing.T) compute.Provider {
 					return func(t *testing.T) compute.Provider {
-						return wrap(open(t, fake.Options{Source: "suite", Installation: installation, State: state, Dir: dir, Cloud: cloud}))
+						return wrap(open(
+							t,
+							fake.Options{Source: "suite", Installation: installation, State: state, Dir: dir, Cloud: cloud},
+						))
 					}
 				}
 				computetest.Provider(t, computetest.ProviderOptions{

@@ -23,7 +23,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := open(t, fake.Options{Source: "s", CreateTime: time.Minute, Boot: 2 * time.Minute, DestroyTime: time.Hour, CleanTime: time.Second})
+		p := open(
+			t,
+			fake.Options{Source: "s", CreateTime: time.Minute, Boot: 2 * time.Minute, DestroyTime: time.Hour, CleanTime: time.Second},
+		)
 		start := time.Now()
 		if _, err := p.Create(t.Context(), compute.Spec{ID: "s-1"}); err != nil || time.Since(start) != time.Minute {
 			t.Fatalf("Create: %v after %v", err, time.Since(start))
@@ -82,7 +85,8 @@ func TestLostAnswers(t *testing.T) {
 		do                func() error
 		made, gone, there int // after it failed
 	}{
-		{"create", create, 0, 0, 0}, {"create-answer", create, 1, 0, 1}, {"list", list, 1, 0, 1}, {"connect", connect, 1, 0, 1}, {"clean", clean, 1, 0, 1},
+		{"create", create, 0, 0, 0}, {"create-answer", create, 1, 0, 1}, {"list", list, 1, 0, 1},
+		{"connect", connect, 1, 0, 1}, {"clean", clean, 1, 0, 1},
 		{"clean-answer", clean, 1, 0, 1}, {"destroy", destroy, 1, 0, 1}, {"destroy-answer", destroy, 1, 1, 0},
 	} {
 		fail = map[string]bool{c.op: true}
@@ -123,7 +127,8 @@ func TestRates(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, o := range []fake.Options{
-		{FailCreate: "often"}, {FailCreate: "1.5"}, {FailClean: "-0.1"}, {FailConnect: "NaN"}, {Boot: -1}, {Capacity: -1}, {Exec: "yes"}, {State: "tape"},
+		{FailCreate: "often"}, {FailCreate: "1.5"}, {FailClean: "-0.1"}, {FailConnect: "NaN"}, {Boot: -1},
+		{Capacity: -1}, {Exec: "yes"}, {State: "tape"},
 		{State: "disk"},
 	} {
 		if _, err := fake.Open(t.Context(), slog.New(slog.DiscardHandler), o); !errors.Is(err, compute.ErrInvalid) {
@@ -132,7 +137,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestDiskTogether lets several openings, as processes would, race for the last places, and finds a damaged file.
+// TestDiskTogether lets several openings, as processes would, race for the last places, and finds a
+// damaged file.
 func TestDiskTogether(t *testing.T) {
 	dir := t.TempDir()
 	o := fake.Options{Source: "s", Installation: "../i", Dir: filepath.Join(dir, "state"), Capacity: 5}
@@ -140,7 +146,9 @@ func TestDiskTogether(t *testing.T) {
 	for i := range 12 {
 		wg.Go(func() {
 			p := open(t, o)
-			if _, err := p.Create(t.Context(), compute.Spec{ID: compute.ID(fmt.Sprint("s-", i))}); err != nil && !errors.Is(err, compute.ErrNoCapacity) {
+			if _, err := p.Create(
+				t.Context(), compute.Spec{ID: compute.ID(fmt.Sprint("s-", i))},
+			); err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 				t.Error(err)
 			}
 		})
@@ -172,7 +180,9 @@ func TestConnSaysWhenItsComputerIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"false"}, Stdout: &out}); err != nil || exit.Status() != 0 || out.String() != "hello\n" {
+	if exit, err := conn.Run(
+		t.Context(), &compute.Command{Args: []string{"false"}, Stdout: &out},
+	); err != nil || exit.Status() != 0 || out.String() != "hello\n" {
 		t.Errorf("%q, %v, %v", out.String(), exit, err)
 	}
 	if err := p.Destroy(t.Context(), "s-1"); err != nil {

@@ -9,41 +9,55 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options of a source of type fake. The zero value is a place without limit that never fails, in memory.
+// Options of a source of type fake. The zero value is a place without limit that never fails, in
+// memory.
 type Options struct {
-	Boot        time.Duration `conf:"boot"`         // how long a computer boots after it was made; Connect says ErrNotReady
-	CreateTime  time.Duration `conf:"create-time"`  // how long Create takes; the computer is there from its beginning
-	DestroyTime time.Duration `conf:"destroy-time"` // how long a computer is still listed after Destroy was asked
-	CleanTime   time.Duration `conf:"clean-time"`   // how long Clean takes
-	FailCreate  string        `conf:"fail-create"`  // how often Create fails: 0 to 1, or always; "": never
-	FailDestroy string        `conf:"fail-destroy"` // the same of Destroy
-	FailConnect string        `conf:"fail-connect"` // of Connect
-	FailClean   string        `conf:"fail-clean"`   // of Clean
-	Capacity    int           `conf:"capacity"`     // more computers than this are ErrNoCapacity; 0: no limit
-	Reply       string        `conf:"reply"`        // what a command prints, without the line's end; "": foo
-	Exec        string        `conf:"run"`          // "exec": commands run on this machine; "home": each computer has a home directory there too; "" or "reply": they are answered
-	State       string        `conf:"state"`        // memory or disk; "": disk if there is a Dir and no Cloud
-	Cores       float64       `conf:"cores"`        // that a computer has; 0: it does not tell, and so with these:
-	Memory      int64         `conf:"memory,size"`  // bytes
-	Disk        int64         `conf:"disk,size"`    // bytes
-	GPUs        int           `conf:"gpus"`
-	Images      []string      `conf:"images"`    // that a request may choose from; none: it may not
-	Flavors     []string      `conf:"flavors"`   // the same
-	Locations   []string      `conf:"locations"` // the same
-	UserData    int           `conf:"user-data"` // bytes of user data that a computer takes; 0: none
-	Seed        int           `conf:"seed"`      // of the failures; 0: different each time
+	// how long a computer boots after it was made; Connect says ErrNotReady
+	Boot time.Duration `conf:"boot"`
+	// how long Create takes; the computer is there from its beginning
+	CreateTime time.Duration `conf:"create-time"`
+	// how long a computer is still listed after Destroy was asked
+	DestroyTime time.Duration `conf:"destroy-time"`
+	CleanTime   time.Duration `conf:"clean-time"` // how long Clean takes
+	// how often Create fails: 0 to 1, or always; "": never
+	FailCreate  string `conf:"fail-create"`
+	FailDestroy string `conf:"fail-destroy"` // the same of Destroy
+	FailConnect string `conf:"fail-connect"` // of Connect
+	FailClean   string `conf:"fail-clean"`   // of Clean
+	// more computers than this are ErrNoCapacity; 0: no limit
+	Capacity int `conf:"capacity"`
+	// what a command prints, without the line's end; "": foo
+	Reply string `conf:"reply"`
+	// "exec": commands run on this machine; "home": each computer has a home directory there too;
+	// "" or "reply": they are answered
+	Exec string `conf:"run"`
+	// memory or disk; "": disk if there is a Dir and no Cloud
+	State string `conf:"state"`
+	// that a computer has; 0: it does not tell, and so with these:
+	Cores     float64  `conf:"cores"`
+	Memory    int64    `conf:"memory,size"` // bytes
+	Disk      int64    `conf:"disk,size"`   // bytes
+	GPUs      int      `conf:"gpus"`
+	Images    []string `conf:"images"`    // that a request may choose from; none: it may not
+	Flavors   []string `conf:"flavors"`   // the same
+	Locations []string `conf:"locations"` // the same
+	// bytes of user data that a computer takes; 0: none
+	UserData int `conf:"user-data"`
+	Seed     int `conf:"seed"` // of the failures; 0: different each time
 
 	Source       string // the source's name
 	Installation string // the installation's id: others' computers are not seen
 	Dir          string // where the computers are kept with state = disk
 	Cloud        *Cloud // where they are kept in memory; nil: in one of its own
 
-	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean", "stop", "start" and "run", and after the effect as "create-answer",
-	// "destroy-answer", "clean-answer". An error that it returns is the operation's. It may be called from many goroutines.
+	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean", "stop",
+	// "start" and "run", and after the effect as "create-answer", "destroy-answer", "clean-answer".
+	// An error that it returns is the operation's. It may be called from many goroutines.
 	Fail func(op string, id compute.ID) error
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its
+// errors are compute.KeyErrors.
 func (o Options) Check() error {
 	if _, err := o.rates(); err != nil {
 		return err

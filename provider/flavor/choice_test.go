@@ -138,11 +138,17 @@ func TestSets(t *testing.T) {
 		{"nothing, cheapest", nil, flavor.Cheapest, flavor.Need{Cores: 9}, []string{}},
 		{"nothing, listed", nil, flavor.Listed, flavor.Need{Cores: 9}, []string{""}},
 		{"the usual order", [][]string{{"^a"}, {"^b"}}, "", flavor.Need{Cores: 8}, []string{"a.large", "b.large"}},
-		{"best first", [][]string{{"^b"}, {"^c"}, {"^a"}}, flavor.Cheapest, flavor.Need{RAM: 2048}, []string{"c.small", "b.small", "a.small"}},
+		{
+			"best first", [][]string{{"^b"}, {"^c"}, {"^a"}}, flavor.Cheapest, flavor.Need{RAM: 2048},
+			[]string{"c.small", "b.small", "a.small"},
+		},
 		{"as listed", [][]string{{"^b"}, {"^c"}, {"^a"}}, flavor.Listed, flavor.Need{RAM: 2048}, []string{"b.small", "c.small", "a.small"}},
 		{"of no set ends it", [][]string{{"^a"}, {"^b"}}, flavor.Cheapest, flavor.Need{RAM: 2048}, []string{"c.small"}},
 		{"in two sets", [][]string{{"^a"}, {"large"}}, flavor.Listed, flavor.Need{Cores: 8}, []string{"a.large", "a.large"}},
-		{"in two sets, the first is used up", [][]string{{"^a"}, {"large"}}, flavor.Cheapest, flavor.Need{Cores: 8}, []string{"a.large", "b.large"}},
+		{
+			"in two sets, the first is used up", [][]string{{"^a"}, {"large"}}, flavor.Cheapest, flavor.Need{Cores: 8},
+			[]string{"a.large", "b.large"},
+		},
 		{"a set of nothing", [][]string{{"^x"}, {"^b", "^x"}}, flavor.Listed, flavor.Need{Cores: 8}, []string{"", "b.large"}},
 		{"an empty set", [][]string{{}}, flavor.Listed, flavor.Need{}, []string{""}},
 	} {
@@ -152,7 +158,8 @@ func TestSets(t *testing.T) {
 			}
 		})
 	}
-	if _, err := table.Choose(flavor.Need{}, [][]string{{"^("}}, flavor.Listed); !errors.Is(err, flavor.ErrRegex) || !errors.Is(err, compute.ErrInvalid) {
+	if _, err := table.Choose(flavor.Need{}, [][]string{{"^("}}, flavor.Listed); !errors.Is(err, flavor.ErrRegex) ||
+		!errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("a bad expression in a set: %v", err)
 	}
 	if _, err := table.Choose(flavor.Need{}, nil, "dearest"); !errors.Is(err, compute.ErrInvalid) {
@@ -188,7 +195,8 @@ func TestErrorsHelp(t *testing.T) {
 		{flavor.Need{Cores: 8, Regex: "small"}, "a.large would be large enough"},
 	} {
 		_, err := table.Cheapest(c.need)
-		if !errors.Is(err, compute.ErrTooLarge) || !strings.Contains(err.Error(), flavor.ErrNone.Error()) || !strings.Contains(compute.Hint(err), c.hint) {
+		if !errors.Is(err, compute.ErrTooLarge) || !strings.Contains(err.Error(), flavor.ErrNone.Error()) ||
+			!strings.Contains(compute.Hint(err), c.hint) {
 			t.Errorf("%v: %v, %q", c.need, err, compute.Hint(err))
 		}
 	}

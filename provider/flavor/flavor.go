@@ -30,7 +30,8 @@ func (f Flavor) Size() compute.Amount {
 	return compute.Amount{Cores: float64(f.Cores), Memory: int64(f.RAM) * mib, Disk: int64(f.Disk) * gib, GPUs: f.GPUs}
 }
 
-// HasSpaceFor is how many jobs of a size, in cores, MiB and GiB, an empty server of this flavor has room for.
+// HasSpaceFor is how many jobs of a size, in cores, MiB and GiB, an empty server of this flavor has
+// room for.
 func (f Flavor) HasSpaceFor(cores float64, ram, disk int) int {
 	return share.Of(f.Size()).Fits(Part(cores, ram, disk))
 }
@@ -40,7 +41,8 @@ func Part(cores float64, ram, disk int) compute.Amount {
 	return compute.Amount{Cores: cores, Memory: int64(ram) * mib, Disk: int64(disk) * gib}
 }
 
-// String returns the name, with the id where that is another, and the size: "m1.small (2): 1 core, 2G memory, 20G disk".
+// String returns the name, with the id where that is another, and the size: "m1.small (2): 1 core,
+// 2G memory, 20G disk".
 func (f Flavor) String() string {
 	name := f.Name
 	if name == "" {
@@ -51,10 +53,14 @@ func (f Flavor) String() string {
 	return name + ": " + f.Size().String()
 }
 
-// Compare orders flavors, the cheapest first: by cores, then memory, then disk, then GPUs; among those that are alike in these by price, those whose
-// price is not known behind, then by name and id.
+// Compare orders flavors, the cheapest first: by cores, then memory, then disk, then GPUs; among
+// those that are alike in these by price, those whose price is not known behind, then by name and
+// id.
 func Compare(a, b Flavor) int {
-	if c := cmp.Or(cmp.Compare(a.Cores, b.Cores), cmp.Compare(a.RAM, b.RAM), cmp.Compare(a.Disk, b.Disk), cmp.Compare(a.GPUs, b.GPUs)); c != 0 {
+	if c := cmp.Or(
+		cmp.Compare(a.Cores, b.Cores), cmp.Compare(a.RAM, b.RAM), cmp.Compare(a.Disk, b.Disk),
+		cmp.Compare(a.GPUs, b.GPUs),
+	); c != 0 {
 		return c
 	}
 	if known := a.Price > 0; known != (b.Price > 0) {
@@ -66,7 +72,8 @@ func Compare(a, b Flavor) int {
 	return cmp.Or(cmp.Compare(a.Price, b.Price), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 }
 
-// Need is what a server must have. Disk is no part of it: where a flavor's is too small, the server is given a volume.
+// Need is what a server must have. Disk is no part of it: where a flavor's is too small, the server
+// is given a volume.
 type Need struct {
 	Cores int    // at least
 	RAM   int    // at least, MiB

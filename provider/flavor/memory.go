@@ -2,14 +2,16 @@ package flavor
 
 import "time"
 
-// How long a Memory remembers, unless told otherwise: long enough for others to give hardware back, short enough to try again in time.
+// How long a Memory remembers, unless told otherwise: long enough for others to give hardware back,
+// short enough to try again in time.
 const (
 	ForgetFailed = 15 * time.Minute
 	ForgetPick   = 5 * time.Minute
 )
 
-// Memory remembers which flavors failed for lack of hardware, and which flavor was picked for a kind of request. The zero value is ready. The time is handed in. It is
-// used by one goroutine at a time.
+// Memory remembers which flavors failed for lack of hardware, and which flavor was picked for a
+// kind of request. The zero value is ready. The time is handed in. It is used by one goroutine at a
+// time.
 type Memory struct {
 	Failed time.Duration // how long a failure is remembered; 0: ForgetFailed
 	Picked time.Duration // how long a pick is; 0: ForgetPick
@@ -48,8 +50,9 @@ func (m *Memory) Succeed(id string) { delete(m.failed, id) }
 // HasFailed tells whether a flavor failed so lately that it is passed over.
 func (m *Memory) HasFailed(id string, now time.Time) bool { return now.Before(m.failed[id]) }
 
-// Pick returns the flavor for a kind of request. The one picked lately stays. Else choose is asked for flavors in the order in which they are to be tried, as Table.Choose returns
-// them; the first that has not failed lately is it, and if all have, the first. ok is false where there is none.
+// Pick returns the flavor for a kind of request. The one picked lately stays. Else choose is asked
+// for flavors in the order in which they are to be tried, as Table.Choose returns them; the first
+// that has not failed lately is it, and if all have, the first. ok is false where there is none.
 func (m *Memory) Pick(kind string, now time.Time, choose func() ([]Flavor, error)) (f Flavor, ok bool, err error) {
 	m.forget(now)
 	if p, held := m.picks[kind]; held {

@@ -8,9 +8,11 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// Pack says which request goes to which server: for each request the index of a server, or -1 where none has room. Servers hold what they held
-// before and are not changed. Large requests go first, each to the first server that has room for it. What is large is said in two ways, by cores and then memory, and by the largest
-// part that it takes of anything; the fuller of the two answers is given.
+// Pack says which request goes to which server: for each request the index of a server, or -1 where
+// none has room. Servers hold what they held before and are not changed. Large requests go first,
+// each to the first server that has room for it. What is large is said in two ways, by cores and
+// then memory, and by the largest part that it takes of anything; the fuller of the two answers is
+// given.
 func Pack(servers []*share.Space, requests []compute.Amount) []int {
 	var most compute.Amount // that any server has free, for the parts
 	for _, s := range servers {
@@ -19,7 +21,10 @@ func Pack(servers []*share.Space, requests []compute.Amount) []int {
 	}
 	wishes := make([]wish, len(requests))
 	for i, a := range requests {
-		part := max(a.Cores/max(most.Cores, 1e-6), float64(a.Memory)/float64(max(most.Memory, 1)), float64(a.Disk)/float64(max(most.Disk, 1)), float64(a.GPUs)/float64(max(most.GPUs, 1)))
+		part := max(
+			a.Cores/max(most.Cores, 1e-6), float64(a.Memory)/float64(max(most.Memory, 1)),
+			float64(a.Disk)/float64(max(most.Disk, 1)), float64(a.GPUs)/float64(max(most.GPUs, 1)),
+		)
 		wishes[i] = wish{i, part, room{a.Micro(), a.Memory, a.Disk, a.GPUs, 0}}
 	}
 	slices.SortFunc(wishes, byCores)
@@ -43,7 +48,10 @@ type wish struct {
 }
 
 func byCores(a, b wish) int {
-	for _, c := range [...]int{cmp.Compare(b.takes.cores, a.takes.cores), cmp.Compare(b.takes.memory, a.takes.memory), cmp.Compare(b.takes.disk, a.takes.disk), b.takes.gpus - a.takes.gpus} {
+	for _, c := range [...]int{
+		cmp.Compare(b.takes.cores, a.takes.cores), cmp.Compare(b.takes.memory, a.takes.memory),
+		cmp.Compare(b.takes.disk, a.takes.disk), b.takes.gpus - a.takes.gpus,
+	} {
 		if c != 0 {
 			return c
 		}
@@ -82,8 +90,8 @@ func inOrder(servers []*share.Space, requests []compute.Amount, wishes []wish) [
 	return where
 }
 
-// rooms is a tree over servers that knows at each node the most that one below has free of each thing, so that the first server with room is found without
-// asking all.
+// rooms is a tree over servers that knows at each node the most that one below has free of each
+// thing, so that the first server with room is found without asking all.
 type rooms struct {
 	spaces []share.Space
 	leaves int // a power of two

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// plain is the rule that is to be met: large requests first, by cores, then memory, then disk, each on the first server with room.
+// plain is the rule that is to be met: large requests first, by cores, then memory, then disk, each
+// on the first server with room.
 func plain(servers []*share.Space, requests []compute.Amount) []int {
 	turn := make([]int, len(requests))
 	for i := range turn {
@@ -22,7 +23,10 @@ func plain(servers []*share.Space, requests []compute.Amount) []int {
 	}
 	slices.SortStableFunc(turn, func(i, j int) int {
 		a, b := requests[i], requests[j]
-		return cmp.Or(cmp.Compare(b.Micro(), a.Micro()), cmp.Compare(b.Memory, a.Memory), cmp.Compare(b.Disk, a.Disk), cmp.Compare(b.GPUs, a.GPUs))
+		return cmp.Or(
+			cmp.Compare(b.Micro(), a.Micro()), cmp.Compare(b.Memory, a.Memory), cmp.Compare(b.Disk, a.Disk),
+			cmp.Compare(b.GPUs, a.GPUs),
+		)
 	})
 	where := make([]int, len(requests))
 	for _, i := range turn {
@@ -40,12 +44,14 @@ func booked(where []int, requests []compute.Amount) (sum compute.Amount, n int) 
 	return sum, n
 }
 
-// TestPack holds Pack to the plain rule: what it says can be booked, on servers that it left alone, and is as much or more.
+// TestPack holds Pack to the plain rule: what it says can be booked, on servers that it left alone,
+// and is as much or more.
 func TestPack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		amount := rapid.Custom(func(t *rapid.T) compute.Amount {
-			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.3, 1, 2, 4}).Draw(t, "cores"), Memory: rapid.Int64Range(0, 9).Draw(t, "memory"),
-				Disk: rapid.Int64Range(0, 5).Draw(t, "disk"), GPUs: rapid.IntRange(0, 1).Draw(t, "gpus")}
+			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.3, 1, 2, 4}).Draw(t, "cores"),
+				Memory: rapid.Int64Range(0, 9).Draw(t, "memory"),
+				Disk:   rapid.Int64Range(0, 5).Draw(t, "disk"), GPUs: rapid.IntRange(0, 1).Draw(t, "gpus")}
 		})
 		sizes := rapid.SliceOfN(amount, 0, 9).Draw(t, "servers")
 		requests := rapid.SliceOfN(amount, 0, 40).Draw(t, "requests")
@@ -82,7 +88,10 @@ func crowd(n int) ([]*share.Space, []compute.Amount) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var servers []*share.Space
 	for i := range 1000 {
-		servers = append(servers, share.Of([]compute.Amount{flavor.Part(4, 8000, 40), flavor.Part(8, 32000, 80), flavor.Part(16, 32000, 160)}[i%3]))
+		servers = append(
+			servers,
+			share.Of([]compute.Amount{flavor.Part(4, 8000, 40), flavor.Part(8, 32000, 80), flavor.Part(16, 32000, 160)}[i%3]),
+		)
 	}
 	var requests []compute.Amount
 	for range n {
@@ -107,7 +116,13 @@ func BenchmarkPack(b *testing.B) {
 func BenchmarkChoose(b *testing.B) {
 	var flavors []flavor.Flavor
 	for i := range 500 {
-		flavors = append(flavors, flavor.Flavor{ID: fmt.Sprint(i), Name: fmt.Sprintf("%c%d.size-%d", 'a'+i%12, i%5, i), Cores: 1 << (i % 8), RAM: 1024 << (i % 9), Disk: i % 100})
+		flavors = append(
+			flavors,
+			flavor.Flavor{
+				ID: fmt.Sprint(i), Name: fmt.Sprintf("%c%d.size-%d", 'a'+i%12, i%5, i), Cores: 1 << (i % 8),
+				RAM: 1024 << (i % 9), Disk: i % 100,
+			},
+		)
 	}
 	var sets [][]string
 	for i := range 10 {
@@ -117,7 +132,9 @@ func BenchmarkChoose(b *testing.B) {
 		b.Run(string(order), func(b *testing.B) {
 			table := flavor.New(flavors)
 			for i := 0; b.Loop(); i++ {
-				if got, err := table.Choose(flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order); err != nil || len(got) == 0 {
+				if got, err := table.Choose(
+					flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order,
+				); err != nil || len(got) == 0 {
 					b.Fatal(got, err)
 				}
 			}
@@ -125,7 +142,9 @@ func BenchmarkChoose(b *testing.B) {
 		})
 		b.Run(string(order)+"/new", func(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
-				if got, err := flavor.New(flavors).Choose(flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order); err != nil || len(got) == 0 {
+				if got, err := flavor.New(flavors).Choose(
+					flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order,
+				); err != nil || len(got) == 0 {
 					b.Fatal(got, err)
 				}
 			}

@@ -23,8 +23,8 @@ func (r Resources) Minus(o Resources) Resources {
 	return r.Plus(Resources{-o.Cores, -o.RAM, -o.Instances, -o.Volume})
 }
 
-// Takes is what one server of a flavor takes of a quota. disk, in GiB, is the least that it must have: where that is more than the flavor's, it boots
-// from a volume of that size.
+// Takes is what one server of a flavor takes of a quota. disk, in GiB, is the least that it must
+// have: where that is more than the flavor's, it boots from a volume of that size.
 func (f Flavor) Takes(disk int) Resources {
 	r := Resources{Cores: f.Cores, RAM: f.RAM, Instances: 1}
 	if disk > f.Disk {
@@ -42,9 +42,11 @@ type Quota struct {
 // Unlimited is the personal limit of who has none beside the quota.
 const Unlimited = -1
 
-// Spawnable is how many more servers of a flavor there can be, each with disk as Takes has it, beside what is reserved for servers that are being asked for.
-// limit is how many more the asker may have by a limit of its own, such as on its number of servers; Unlimited: no such limit. Where that is none, why says which quota keeps it from
-// that: the words for the user. Without any limit it is a large number.
+// Spawnable is how many more servers of a flavor there can be, each with disk as Takes has it,
+// beside what is reserved for servers that are being asked for. limit is how many more the asker
+// may have by a limit of its own, such as on its number of servers; Unlimited: no such limit. Where
+// that is none, why says which quota keeps it from that: the words for the user. Without any limit
+// it is a large number.
 func (q Quota) Spawnable(f Flavor, disk int, reserved Resources, limit int) (n int, why string) {
 	const many = 1 << 30
 	n = many
@@ -84,7 +86,8 @@ func (q Quota) Spawnable(f Flavor, disk int, reserved Resources, limit int) (n i
 	return n, why
 }
 
-// Possible tells whether there can ever be a server of a flavor under the quota, with nothing else there.
+// Possible tells whether there can ever be a server of a flavor under the quota, with nothing else
+// there.
 func (q Quota) Possible(f Flavor, disk int) (ok bool, why string) {
 	n, why := Quota{Max: q.Max}.Spawnable(f, disk, Resources{}, Unlimited)
 	return n > 0, why

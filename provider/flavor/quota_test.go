@@ -11,7 +11,10 @@ import (
 
 func TestSpawnable(t *testing.T) {
 	four := flavor.Flavor{Name: "four", Cores: 4, RAM: 8000, Disk: 20}
-	worked := flavor.Quota{Max: flavor.Resources{Cores: 20, RAM: 64000, Instances: 10}, Used: flavor.Resources{Cores: 8, RAM: 24000, Instances: 3}}
+	worked := flavor.Quota{
+		Max:  flavor.Resources{Cores: 20, RAM: 64000, Instances: 10},
+		Used: flavor.Resources{Cores: 8, RAM: 24000, Instances: 3},
+	}
 	reserved := flavor.Resources{Cores: 4, RAM: 8000, Instances: 1}
 	for _, c := range []struct {
 		name     string
@@ -27,12 +30,24 @@ func TestSpawnable(t *testing.T) {
 		{"own limit", worked, reserved, 0, 1, 1, nil},
 		{"own limit reached", worked, reserved, 0, 0, 0, []string{"maximum number of servers"}},
 		{"no limit at all", flavor.Quota{}, reserved, 100, flavor.Unlimited, 1 << 30, nil},
-		{"said as less than nothing", flavor.Quota{Max: flavor.Resources{Cores: -1, RAM: -1, Instances: -1, Volume: -1}}, reserved, 100, flavor.Unlimited, 1 << 30, nil},
-		{"volumes", flavor.Quota{Max: flavor.Resources{Volume: 100}, Used: flavor.Resources{Volume: 25}}, flavor.Resources{}, 30, flavor.Unlimited, 2, nil},
+		{
+			"said as less than nothing",
+			flavor.Quota{Max: flavor.Resources{Cores: -1, RAM: -1, Instances: -1, Volume: -1}}, reserved, 100,
+			flavor.Unlimited, 1 << 30, nil,
+		},
+		{
+			"volumes", flavor.Quota{Max: flavor.Resources{Volume: 100}, Used: flavor.Resources{Volume: 25}},
+			flavor.Resources{}, 30, flavor.Unlimited, 2, nil,
+		},
 		{"disk of the flavor", flavor.Quota{Max: flavor.Resources{Volume: 1}}, flavor.Resources{}, 20, flavor.Unlimited, 1 << 30, nil},
-		{"volumes used up", flavor.Quota{Max: flavor.Resources{Volume: 100, Cores: 2}, Used: flavor.Resources{Volume: 90, Cores: 1}}, flavor.Resources{}, 30, flavor.Unlimited, 0,
+		{"volumes used up",
+			flavor.Quota{Max: flavor.Resources{Volume: 100, Cores: 2}, Used: flavor.Resources{Volume: 90, Cores: 1}},
+			flavor.Resources{}, 30, flavor.Unlimited, 0,
 			[]string{"cores: 4 needed, 1 left of 2, so it can never fit", "volumes: 30 GiB needed, 10 GiB left of 100 GiB"}},
-		{"over the quota", flavor.Quota{Max: flavor.Resources{Instances: 2}, Used: flavor.Resources{Instances: 5}}, flavor.Resources{}, 0, flavor.Unlimited, 0, []string{"instances: 1 needed, 0 left of 2"}},
+		{
+			"over the quota", flavor.Quota{Max: flavor.Resources{Instances: 2}, Used: flavor.Resources{Instances: 5}},
+			flavor.Resources{}, 0, flavor.Unlimited, 0, []string{"instances: 1 needed, 0 left of 2"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n, why := c.quota.Spawnable(four, c.disk, c.reserved, c.limit)

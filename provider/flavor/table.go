@@ -23,11 +23,13 @@ type Order string
 
 // The orders.
 const (
-	Cheapest Order = "cheapest" // the best flavor first, then the best of the sets that it is not of
-	Listed   Order = "listed"   // a slot for each set
+	// the best flavor first, then the best of the sets that it is not of
+	Cheapest Order = "cheapest"
+	Listed   Order = "listed" // a slot for each set
 )
 
-// Table is the flavors that a cloud has. It does not change; what it has found out about names it remembers. Its methods may be called at once from many goroutines.
+// Table is the flavors that a cloud has. It does not change; what it has found out about names it
+// remembers. Its methods may be called at once from many goroutines.
 type Table struct {
 	flavors []Flavor // cheapest first
 
@@ -48,8 +50,9 @@ func New(flavors []Flavor) *Table {
 // All returns the flavors, cheapest first.
 func (t *Table) All() []Flavor { return slices.Clone(t.flavors) }
 
-// Cheapest returns the cheapest flavor that meets a need: of those that are large enough and whose names match, the one with the fewest cores, then the least memory,
-// then the least disk. The error is ErrNone or ErrRegex.
+// Cheapest returns the cheapest flavor that meets a need: of those that are large enough and whose
+// names match, the one with the fewest cores, then the least memory, then the least disk. The error
+// is ErrNone or ErrRegex.
 func (t *Table) Cheapest(need Need) (Flavor, error) {
 	match, err := t.match(need.Regex)
 	if err != nil {
@@ -63,16 +66,22 @@ func (t *Table) Cheapest(need Need) (Flavor, error) {
 	return Flavor{}, t.none(need)
 }
 
-// Choose returns flavors that meet a need, to be tried one after the other when hardware is short. A set is a class of hardware: regular expressions,
-// one of which the names of its flavors match; a flavor may be of several.
+// Choose returns flavors that meet a need, to be tried one after the other when hardware is short.
+// A set is a class of hardware: regular expressions, one of which the names of its flavors match; a
+// flavor may be of several.
 //
-// With the order Listed there is one slot for each set, in the order given, with the cheapest of it, and the zero Flavor where a set has nothing that fits.
-// With the order Cheapest (also "") the first is the cheapest of all; the first set not yet used that it is of is then left out, and so on, until nothing fits, the pick is
-// of no set, or there are as many as sets. Without sets there is one slot with what Cheapest chooses; none with the order Cheapest if nothing fits.
-// The only error is ErrRegex.
+// With the order Listed there is one slot for each set, in the order given, with the cheapest of
+// it, and the zero Flavor where a set has nothing that fits. With the order Cheapest (also "") the
+// first is the cheapest of all; the first set not yet used that it is of is then left out, and so
+// on, until nothing fits, the pick is of no set, or there are as many as sets. Without sets there
+// is one slot with what Cheapest chooses; none with the order Cheapest if nothing fits. The only
+// error is ErrRegex.
 func (t *Table) Choose(need Need, sets [][]string, order Order) ([]Flavor, error) {
 	if order != Cheapest && order != Listed && order != "" {
-		return nil, &compute.Error{ID: compute.ID(order), Kind: compute.ErrInvalid, Err: errors.New("no order of flavors"), Hint: "say cheapest or listed"}
+		return nil, &compute.Error{
+			ID: compute.ID(order), Kind: compute.ErrInvalid, Err: errors.New("no order of flavors"),
+			Hint: "say cheapest or listed",
+		}
 	}
 	match, err := t.match(need.Regex)
 	if err != nil {
@@ -137,7 +146,8 @@ func (t *Table) cheapest(fits func(int) bool, classes []class) (out []Flavor) {
 	return out
 }
 
-// Get returns the flavor of exactly an id, else of exactly a name. The error, ErrNotFound, tells the name that is most like it.
+// Get returns the flavor of exactly an id, else of exactly a name. The error, ErrNotFound, tells
+// the name that is most like it.
 func (t *Table) Get(idOrName string) (Flavor, error) {
 	for _, is := range []func(Flavor) bool{
 		func(f Flavor) bool { return f.ID == idOrName },
@@ -147,7 +157,10 @@ func (t *Table) Get(idOrName string) (Flavor, error) {
 			return t.flavors[i], nil
 		}
 	}
-	return Flavor{}, &compute.Error{ID: compute.ID(idOrName), Kind: compute.ErrNotFound, Err: errors.New("no server flavor with that id/name exists"), Hint: t.near(idOrName)}
+	return Flavor{}, &compute.Error{
+		ID: compute.ID(idOrName), Kind: compute.ErrNotFound,
+		Err: errors.New("no server flavor with that id/name exists"), Hint: t.near(idOrName),
+	}
 }
 
 func (t *Table) near(name string) string {
@@ -207,7 +220,10 @@ func (t *Table) match(regex string) (matching, error) {
 	}
 	re, err := regexp.Compile(regex)
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%w: %w", ErrRegex, err), Hint: "see https://pkg.go.dev/regexp/syntax for what may be written"}
+		return nil, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%w: %w", ErrRegex, err),
+			Hint: "see https://pkg.go.dev/regexp/syntax for what may be written",
+		}
 	}
 	m := make([]bool, len(t.flavors))
 	for i, f := range t.flavors {

@@ -49,7 +49,8 @@ type (
 	}
 )
 
-// New returns p behind a guard. The result is a compute.Cleaner and a compute.Checker exactly if p (as compute.As sees it) is.
+// New returns p behind a guard. The result is a compute.Cleaner and a compute.Checker exactly if p
+// (as compute.As sees it) is.
 func New(p compute.Provider, o Options) compute.Provider {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -124,7 +125,10 @@ func (c checker) Check(ctx context.Context, id compute.ID) error {
 // call runs one operation under the guard.
 func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(context.Context) error) (err error) {
 	start := time.Now()
-	ctx, span := trace.StartKind(ctx, trace.Client, "provider "+op, trace.Attr{Key: "hostler.source", Value: g.o.Source}, trace.Attr{Key: "hostler.instance", Value: string(id)})
+	ctx, span := trace.StartKind(
+		ctx, trace.Client, "provider "+op, trace.Attr{Key: "hostler.source", Value: g.o.Source},
+		trace.Attr{Key: "hostler.instance", Value: string(id)},
+	)
 	defer func() {
 		span.End(err)
 		if g.o.Observe != nil {
@@ -169,7 +173,10 @@ func passing(err error) bool {
 	if !errors.Is(err, compute.ErrUnavailable) {
 		return false
 	}
-	for _, kind := range []error{compute.ErrNotReady, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied, compute.ErrTimeout, context.Canceled} {
+	for _, kind := range []error{
+		compute.ErrNotReady, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied, compute.ErrTimeout,
+		context.Canceled,
+	} {
 		if errors.Is(err, kind) {
 			return false
 		}

@@ -108,13 +108,17 @@ func TestRetries(t *testing.T) {
 		err  error
 		want int
 	}{
-		{compute.ErrUnavailable, 4}, {compute.ErrLost, 4}, {compute.ErrNotReady, 1}, {compute.ErrNoCapacity, 1}, {compute.ErrInvalid, 1}, {compute.ErrDenied, 1},
+		{compute.ErrUnavailable, 4}, {compute.ErrLost, 4}, {compute.ErrNotReady, 1}, {compute.ErrNoCapacity, 1},
+		{compute.ErrInvalid, 1}, {compute.ErrDenied, 1},
 		{compute.ErrFailed, 1}, {compute.ErrNotFound, 1}, {errors.New("odd"), 1}, {nil, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			calls := map[string]int{}
 			start := time.Now()
-			g := guard.New(every6(func(_ context.Context, op string) error { calls[op]++; return c.err }), guard.Options{Retries: 3, Pause: time.Second})
+			g := guard.New(
+				every6(func(_ context.Context, op string) error { calls[op]++; return c.err }),
+				guard.Options{Retries: 3, Pause: time.Second},
+			)
 			for op, err := range every(t.Context(), g) {
 				if calls[op] != c.want || !errors.Is(err, c.err) {
 					t.Errorf("%v of %s: %d calls, %v, want %d", c.err, op, calls[op], err, c.want)
@@ -131,7 +135,10 @@ func TestRetries(t *testing.T) {
 func TestRetryStopsBeforeDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, calls := time.Now(), 0
-		g := guard.New(plain{func(context.Context, string) error { calls++; return compute.ErrUnavailable }}, guard.Options{Retries: 9, Pause: time.Minute})
+		g := guard.New(
+			plain{func(context.Context, string) error { calls++; return compute.ErrUnavailable }},
+			guard.Options{Retries: 9, Pause: time.Minute},
+		)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := g.Destroy(ctx, "s-1"); !errors.Is(err, compute.ErrUnavailable) || calls != 1 || time.Since(start) != 0 {
@@ -239,7 +246,8 @@ func TestPanicAndObserve(t *testing.T) {
 	}
 }
 
-// TestFlaky drives a fake that fails one call in three through a guard: the caller sees none of it, and nothing is made twice.
+// TestFlaky drives a fake that fails one call in three through a guard: the caller sees none of it,
+// and nothing is made twice.
 func TestFlaky(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud := fake.NewCloud()
@@ -272,7 +280,10 @@ func TestRetriedUnasked(t *testing.T) {
 		"last":  {[]error{compute.Unasked(gone), gone}, false},
 	} {
 		n := -1
-		p := guard.New(plain{func(context.Context, string) error { n++; return c.errs[n] }}, guard.Options{Retries: 1, Pause: time.Millisecond})
+		p := guard.New(
+			plain{func(context.Context, string) error { n++; return c.errs[n] }},
+			guard.Options{Retries: 1, Pause: time.Millisecond},
+		)
 		_, err := p.Create(t.Context(), compute.Spec{ID: "a"})
 		if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) != c.unasked || n != 1 {
 			t.Errorf("%s: %v, %v, after %d tries", name, err, compute.WasUnasked(err), n+1)

@@ -34,18 +34,23 @@ func (o Owner) Whose() Owner { return o }
 // Marker is what a provider writes of an instance, as JSON.
 type Marker interface{ Whose() Owner }
 
-// Dir is the directory of a source's instances. It is for any number of goroutines and processes at once.
+// Dir is the directory of a source's instances. It is for any number of goroutines and processes at
+// once.
 type Dir[M Marker] struct {
 	Place                string // an absolute path; made when it is needed
 	Installation, Source string // whose homes in it are ours
 	Log                  *slog.Logger
 
-	// InPlace has homes made where they stay, and marked then: that is quicker than to make them elsewhere and rename them. One that its maker died over
-	// has no marker; it is as good as none, and whoever locks it next marks it or takes it away.
+	// InPlace has homes made where they stay, and marked then: that is quicker than to make them
+	// elsewhere and rename them. One that its maker died over has no marker; it is as good as none,
+	// and whoever locks it next marks it or takes it away.
 	InPlace bool
-	Trust   func() error            // says what is wrong with Place, asked before a home is locked; nil: nothing
-	Before  func(path string) error // is called before something in the trash is deleted; nil: nothing
-	Step    func(name string) error // told of each step before it is done; an error ends the call as a kill would; nil: nobody
+	// says what is wrong with Place, asked before a home is locked; nil: nothing
+	Trust func() error
+	// is called before something in the trash is deleted; nil: nothing
+	Before func(path string) error
+	// told of each step before it is done; an error ends the call as a kill would; nil: nobody
+	Step func(name string) error
 }
 
 // Path is where an instance's home is.
@@ -59,7 +64,8 @@ func (d *Dir[M]) Owner(id compute.ID) Owner { return Owner{d.Installation, d.Sou
 // Plain reports whether a name can be a home's.
 func Plain(id compute.ID) bool {
 	s := string(id)
-	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
+	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
 }
 
 // Full reports whether an error means that there is no room.
@@ -67,7 +73,8 @@ func Full(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// Space is how many bytes the file system has on which the homes are, used ones too. 0: nobody knows.
+// Space is how many bytes the file system has on which the homes are, used ones too. 0: nobody
+// knows.
 func (d *Dir[M]) Space() int64 {
 	var at unix.Statfs_t
 	for dir := d.instances(); ; dir = filepath.Dir(dir) {
@@ -79,10 +86,12 @@ func (d *Dir[M]) Space() int64 {
 	}
 }
 
-// Look reads the marker in one of the homes, whoever's it is. ErrNone: there is none; ErrForeign: it is none of this kind.
+// Look reads the marker in one of the homes, whoever's it is. ErrNone: there is none; ErrForeign:
+// it is none of this kind.
 func (d *Dir[M]) Look(name string) (m M, err error) {
 	b, err := os.ReadFile(filepath.Join(d.instances(), name, "owner"))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || err == nil && len(b) == 0 { // an empty one is about to be written, or was
+	// an empty one is about to be written, or was
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || err == nil && len(b) == 0 {
 		return m, ErrNone
 	}
 	if err != nil {
@@ -144,8 +153,9 @@ func write(home string, marker any) error {
 	return os.Rename(filepath.Join(home, "owner.new"), filepath.Join(home, "owner"))
 }
 
-// Make makes an instance's home, unless it is there, and locks it: Close of what is returned lets it go. The marker that is returned is that of the one who
-// made it first. ErrForeign: there is a home of that name, and not ours.
+// Make makes an instance's home, unless it is there, and locks it: Close of what is returned lets
+// it go. The marker that is returned is that of the one who made it first. ErrForeign: there is a
+// home of that name, and not ours.
 func (d *Dir[M]) Make(ctx context.Context, m M) (*os.File, M, error) {
 	id := compute.ID(m.Whose().ID)
 	if m.Whose() != d.Owner(id) || !Plain(id) {

@@ -31,7 +31,8 @@ func open(t testing.TB, place string, inPlace bool) *homes.Dir[marker] {
 	return &homes.Dir[marker]{Place: place, Installation: "mine", Source: "suite", InPlace: inPlace, Log: slog.New(slog.DiscardHandler)}
 }
 
-// ways runs a test for homes that are renamed when they are whole, and for those that are made in place.
+// ways runs a test for homes that are renamed when they are whole, and for those that are made in
+// place.
 func ways(t *testing.T, test func(t *testing.T, inPlace bool)) {
 	t.Run("whole", func(t *testing.T) { test(t, false) })
 	t.Run("in place", func(t *testing.T) { test(t, true) })
@@ -103,10 +104,15 @@ func TestMake(t *testing.T) {
 		if fi, err := os.Stat(filepath.Join(d.Path("a"), "owner")); err != nil || fi.Mode() != 0o600 {
 			t.Errorf("the marker: %v, %v", fi, err)
 		}
-		if got := tree(t, d.Place); !slices.Equal(got, []string{"instances", "instances/a", "instances/a/owner", "instances/b", "instances/b/owner"}) {
+		if got := tree(t, d.Place); !slices.Equal(
+			got, []string{"instances", "instances/a", "instances/a/owner", "instances/b", "instances/b/owner"},
+		) {
 			t.Errorf("there is %v", got)
 		}
-		for _, bad := range []marker{{}, {Owner: homes.Owner{Installation: "theirs", Source: "suite", ID: "c"}}, {Owner: d.Owner("../c")}, {Owner: d.Owner("")}} {
+		for _, bad := range []marker{
+			{}, {Owner: homes.Owner{Installation: "theirs", Source: "suite", ID: "c"}}, {Owner: d.Owner("../c")},
+			{Owner: d.Owner("")},
+		} {
 			if l, _, err := d.Make(t.Context(), bad); err == nil {
 				l.Close()
 				t.Errorf("%+v is made", bad)
@@ -138,8 +144,10 @@ var errDenied, errKilled = errors.New("denied"), errors.New("killed")
 func TestForeign(t *testing.T) {
 	ways(t, func(t *testing.T, inPlace bool) {
 		d := open(t, t.TempDir(), inPlace)
-		for name, text := range map[string]string{"none": "-", "empty": "", "torn": "{", "list": "[1]", "number": `{"installation":1,"source":"suite","id":"number"}`,
-			"other": `{"installation":"mine","source":"suite","id":"another"}`, "theirs": `{"installation":"theirs","source":"suite","id":"theirs"}`,
+		for name, text := range map[string]string{"none": "-", "empty": "", "torn": "{", "list": "[1]",
+			"number":    `{"installation":1,"source":"suite","id":"number"}`,
+			"other":     `{"installation":"mine","source":"suite","id":"another"}`,
+			"theirs":    `{"installation":"theirs","source":"suite","id":"theirs"}`,
 			"elsewhere": `{"installation":"mine","source":"elsewhere","id":"elsewhere"}`} {
 			home := filepath.Join(d.Place, "instances", name)
 			if err := os.MkdirAll(filepath.Join(home, "precious"), 0o700); err != nil {
@@ -255,7 +263,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	})
 }
 
-// TestRace has many make, lock, throw away and sweep the same few homes: each is in one's hands at a time, and is whole.
+// TestRace has many make, lock, throw away and sweep the same few homes: each is in one's hands at
+// a time, and is whole.
 func TestRace(t *testing.T) {
 	ways(t, func(t *testing.T, inPlace bool) {
 		place := t.TempDir()
@@ -337,14 +346,18 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// FuzzPlain: a name that may be a home's names an entry of the directory of homes, and nothing else.
+// FuzzPlain: a name that may be a home's names an entry of the directory of homes, and nothing
+// else.
 func FuzzPlain(f *testing.F) {
-	for _, name := range []string{"", ".", "..", "a/b", "-rf", "a\x00b", "suite-1", "ü", "\n", strings.Repeat("a", 201), ".a", "a..", "\xff"} {
+	for _, name := range []string{
+		"", ".", "..", "a/b", "-rf", "a\x00b", "suite-1", "ü", "\n", strings.Repeat("a", 201), ".a", "a..", "\xff",
+	} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		d := homes.Dir[marker]{Place: "/state"}
-		if homes.Plain(compute.ID(name)) && (d.Path(compute.ID(name)) != "/state/instances/"+name || strings.Count(name, "/") > 0 || len(name) > 255 || name[0] == '-') {
+		if homes.Plain(compute.ID(name)) &&
+			(d.Path(compute.ID(name)) != "/state/instances/"+name || strings.Count(name, "/") > 0 || len(name) > 255 || name[0] == '-') {
 			t.Errorf("%q", name)
 		}
 	})

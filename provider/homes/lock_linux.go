@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Lock waits for the lock of an instance's home: an open directory whose Close lets it go. ErrNone: there is none that is ours, or not any more.
+// Lock waits for the lock of an instance's home: an open directory whose Close lets it go. ErrNone:
+// there is none that is ours, or not any more.
 func (d *Dir[M]) Lock(ctx context.Context, id compute.ID) (*os.File, M, error) {
 	var none M
 	if err := ctx.Err(); err != nil {
@@ -28,7 +29,8 @@ func (d *Dir[M]) Lock(ctx context.Context, id compute.ID) (*os.File, M, error) {
 	return f, m, err
 }
 
-// lock is Lock that tells ErrForeign from ErrNone. A home in place that has no marker gets fresh; nil: it is taken away.
+// lock is Lock that tells ErrForeign from ErrNone. A home in place that has no marker gets fresh;
+// nil: it is taken away.
 func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M, error) {
 	var m M
 	if !Plain(id) {
@@ -44,7 +46,8 @@ func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M
 	}
 	f := os.NewFile(uintptr(fd), home)
 	if err = Flock(ctx, f); err == nil {
-		// While we waited it may have been destroyed, or even made again; then this lock is of something else.
+		// While we waited it may have been destroyed, or even made again; then this lock is of
+		// something else.
 		var a, b unix.Stat_t
 		if unix.Fstat(fd, &a) != nil || unix.Lstat(home, &b) != nil || a.Ino != b.Ino || a.Dev != b.Dev {
 			err = ErrNone
@@ -59,7 +62,8 @@ func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M
 	return f, m, nil
 }
 
-// unmarked is for a home, which is locked, without a marker. It was never ours, if homes are renamed when they are whole, or if there is anything else in it.
+// unmarked is for a home, which is locked, without a marker. It was never ours, if homes are
+// renamed when they are whole, or if there is anything else in it.
 func (d *Dir[M]) unmarked(home *os.File, fresh *M) (m M, err error) {
 	if !d.InPlace {
 		return m, ErrForeign
@@ -93,7 +97,8 @@ func (d *Dir[M]) unmarked(home *os.File, fresh *M) (m M, err error) {
 	return *fresh, err
 }
 
-// Flock locks an open file or directory against all others, and waits for that until ctx ends. Its Close lets it go.
+// Flock locks an open file or directory against all others, and waits for that until ctx ends. Its
+// Close lets it go.
 func Flock(ctx context.Context, f *os.File) error {
 	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove deletes a tree that may be anybody's idea of one: deeper than there are descriptors, or names of a length, and with directories whose modes forbid it
-// to their owner. No link in it leads anywhere, and what is mounted in it is not looked into: that is an error. What is not there, or is deleted by another
-// meanwhile, is deleted.
+// Remove deletes a tree that may be anybody's idea of one: deeper than there are descriptors, or
+// names of a length, and with directories whose modes forbid it to their owner. No link in it leads
+// anywhere, and what is mounted in it is not looked into: that is an error. What is not there, or
+// is deleted by another meanwhile, is deleted.
 func Remove(path string) error {
 	err := remove(unix.AT_FDCWD, path)
 	if err != nil {
@@ -83,7 +84,8 @@ func allow(dir int, name string) error {
 	return err
 }
 
-// empty deletes what is in a directory, as far as it is read. What is in the directories in it is moved up into it, so that nothing is ever far down.
+// empty deletes what is in a directory, as far as it is read. What is in the directories in it is
+// moved up into it, so that nothing is ever far down.
 func empty(top *os.File) error {
 	for {
 		names, err := top.Readdirnames(1000)
@@ -101,7 +103,8 @@ func empty(top *os.File) error {
 	}
 }
 
-// flatten deletes an entry of the top. The directories in it that are not empty are moved to the top, and wait there for their turn.
+// flatten deletes an entry of the top. The directories in it that are not empty are moved to the
+// top, and wait there for their turn.
 func flatten(top int, name string) error {
 	err := unix.Unlinkat(top, name, 0)
 	if done(err) || !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
@@ -138,7 +141,8 @@ func moveUp(dir int, name string, top int) error {
 	}
 	up := "up-" + strconv.FormatUint(rand.Uint64(), 36)
 	err = unix.Renameat(dir, name, top, up)
-	if errors.Is(err, unix.EACCES) && allow(dir, name) == nil { // to rename a directory is to write to it
+	// to rename a directory is to write to it
+	if errors.Is(err, unix.EACCES) && allow(dir, name) == nil {
 		err = unix.Renameat(dir, name, top, up)
 	}
 	if errors.Is(err, unix.EXDEV) { // a layer's own directory, or a volume's

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/provider/homes"
 )
 
-// TestSweep: the old goes, what may still be at work stays, and so does what the provider says no to.
+// TestSweep: the old goes, what may still be at work stays, and so does what the provider says no
+// to.
 func TestSweep(t *testing.T) {
 	d := open(t, t.TempDir(), false)
 	d.Before = func(path string) error {
@@ -89,7 +90,8 @@ func TestSweep(t *testing.T) {
 	}
 	rel := func(name string) string { return "trash/" + filepath.Base(name) }
 	d.Sweep(t.Context(), 10*time.Minute)
-	there(rel(where[0]), rel(where[2])) // what was thrown away just now, however old it is, is left to whoever did it
+	// what was thrown away just now, however old it is, is left to whoever did it
+	there(rel(where[0]), rel(where[2]))
 	d.Sweep(t.Context(), 0)
 	there(rel(where[2]))
 	d.Before = nil
@@ -99,8 +101,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// again runs the test again in another process, as another user or in a mount name space of its own, where it finds true. In the first it finds false: it has
-// nothing left to do.
+// again runs the test again in another process, as another user or in a mount name space of its
+// own, where it finds true. In the first it finds false: it has nothing left to do.
 func again(t *testing.T, attr *syscall.SysProcAttr) bool {
 	t.Helper()
 	const inner = "HOSTLER_TEST_AGAIN"
@@ -171,7 +173,10 @@ func TestHostileTrees(t *testing.T) {
 				os.Symlink(precious+"/sub", at("a", "b", "sub")))
 		},
 		"modes": func() error {
-			err := errors.Join(os.MkdirAll(at("a", "b", "c", "d"), 0o700), os.WriteFile(at("a", "b", "c", "f"), nil, 0), os.WriteFile(at("f"), nil, 0))
+			err := errors.Join(
+				os.MkdirAll(at("a", "b", "c", "d"), 0o700), os.WriteFile(at("a", "b", "c", "f"), nil, 0),
+				os.WriteFile(at("f"), nil, 0),
+			)
 			for _, p := range []string{at("a", "b", "c", "d"), at("a", "b", "c"), at("a", "b"), at("a"), at()} {
 				err = errors.Join(err, os.Chmod(p, 0))
 			}
@@ -185,7 +190,10 @@ func TestHostileTrees(t *testing.T) {
 			err := os.MkdirAll(at("up-1", "up-2", "up-3"), 0o700)
 			for n := range 20 {
 				dir := at("-rf\n", name, fmt.Sprint("\xff", n))
-				err = errors.Join(err, os.MkdirAll(filepath.Join(dir, "up-1"), 0o700), os.WriteFile(filepath.Join(dir, "up-1", name), nil, 0))
+				err = errors.Join(
+					err, os.MkdirAll(filepath.Join(dir, "up-1"), 0o700),
+					os.WriteFile(filepath.Join(dir, "up-1", name), nil, 0),
+				)
 			}
 			return err
 		},
@@ -283,19 +291,25 @@ func TestRemoveTogether(t *testing.T) {
 	}
 }
 
-// TestMounts: what is mounted in a tree is not looked into; and a layer whose directories cannot be renamed is deleted all the same.
+// TestMounts: what is mounted in a tree is not looked into; and a layer whose directories cannot be
+// renamed is deleted all the same.
 func TestMounts(t *testing.T) {
 	if !again(t, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}) {
 		return
 	}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := errors.Join(unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""), unix.Mount("none", dir, "tmpfs", 0, "mode=755")); err != nil {
+	if err := errors.Join(
+		unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""), unix.Mount("none", dir, "tmpfs", 0, "mode=755"),
+	); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
 	for _, inside := range []string{"tree", "tree/a", "tree/a/b", "tree/a/b/c"} {
-		err := errors.Join(os.MkdirAll(at("precious/sub"), 0o700), os.WriteFile(at("precious/sub/file"), nil, 0o600), os.MkdirAll(at(inside), 0o700))
+		err := errors.Join(
+			os.MkdirAll(at("precious/sub"), 0o700), os.WriteFile(at("precious/sub/file"), nil, 0o600),
+			os.MkdirAll(at(inside), 0o700),
+		)
 		if err = errors.Join(err, unix.Mount(at("precious"), at(inside), "", unix.MS_BIND, "")); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// The minor numbers of the microversions of Ironic's API 1 that we ask for: the newest of which we use anything, and the oldest that does what we need.
+// The minor numbers of the microversions of Ironic's API 1 that we ask for: the newest of which we
+// use anything, and the oldest that does what we need.
 const (
 	newestVersion = 92
 	oldestVersion = 52 // allocations
@@ -30,7 +31,8 @@ const (
 // api is one Ironic, spoken to in the newest microversion that both sides know.
 type api struct {
 	s *openstack.Session
-	// patience is for how long a node that another operation has locked is asked again; pause is how long between.
+	// patience is for how long a node that another operation has locked is asked again; pause is
+	// how long between.
 	patience, pause time.Duration
 
 	mu      sync.Mutex
@@ -52,15 +54,26 @@ func (a *api) version(ctx context.Context, c *gophercloud.ServiceClient) (int, e
 		return minor, nil
 	}
 	c.Microversion = "1.1"
-	resp, err := c.Request(ctx, http.MethodGet, strings.TrimSuffix(c.ResourceBaseURL(), "/"), &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, KeepResponseBody: true})
+	resp, err := c.Request(
+		ctx, http.MethodGet, strings.TrimSuffix(c.ResourceBaseURL(), "/"),
+		&gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, KeepResponseBody: true},
+	)
 	if err != nil {
 		return 0, a.told(openstack.ClassifyList("Metal", "", err))
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	resp.Body.Close()
-	low, high := minorOf(resp.Header.Get("X-Openstack-Ironic-Api-Minimum-Version")), minorOf(resp.Header.Get("X-Openstack-Ironic-Api-Maximum-Version"))
+	low, high := minorOf(
+		resp.Header.Get("X-Openstack-Ironic-Api-Minimum-Version"),
+	), minorOf(resp.Header.Get("X-Openstack-Ironic-Api-Maximum-Version"))
 	if minor = min(high, newestVersion); minor < oldestVersion || low > newestVersion {
-		return 0, &compute.Error{Op: "ironic.Metal", Kind: compute.ErrInvalid, Err: fmt.Errorf("the bare-metal service knows the microversions 1.%d to 1.%d, and hostler those from 1.%d to 1.%d", low, high, oldestVersion, newestVersion)}
+		return 0, &compute.Error{
+			Op: "ironic.Metal", Kind: compute.ErrInvalid,
+			Err: fmt.Errorf(
+				"the bare-metal service knows the microversions 1.%d to 1.%d, and hostler those from 1.%d to 1.%d", low,
+				high, oldestVersion, newestVersion,
+			),
+		}
 	}
 	a.mu.Lock()
 	a.minor = minor
@@ -74,7 +87,8 @@ func minorOf(version string) int {
 	return n
 }
 
-// request sends one request and returns the whole of its answer. id is the node that it is about; "": none.
+// request sends one request and returns the whole of its answer. id is the node that it is about;
+// "": none.
 func (a *api) request(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error) {
 	for again := true; ; again = false {
 		c, err := a.s.Metal(ctx)
@@ -87,11 +101,13 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 		}
 		c.Microversion = "1." + strconv.Itoa(minor)
 		resp, err := c.Request(ctx, method, c.ServiceURL(path), &gophercloud.RequestOpts{
-			JSONBody: body, OkCodes: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}, KeepResponseBody: true,
+			JSONBody: body, OkCodes: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent},
+			KeepResponseBody: true,
 		})
 		if err != nil {
 			err = openstack.Classify(op, id, err)
-			if f := faultOf(err); again && f != nil && f.Status == http.StatusNotAcceptable { // it was replaced by another version meanwhile
+			// it was replaced by another version meanwhile
+			if f := faultOf(err); again && f != nil && f.Status == http.StatusNotAcceptable {
 				a.mu.Lock()
 				a.minor = 0
 				a.mu.Unlock()
@@ -118,12 +134,14 @@ func (a *api) told(err error) error {
 	return err
 }
 
-// largestAnswer is the most that is read of an answer, in bytes: of a page of a thousand nodes with all that their operators write on them.
+// largestAnswer is the most that is read of an answer, in bytes: of a page of a thousand nodes with
+// all that their operators write on them.
 const largestAnswer = 64 << 20
 
 var errLong = fmt.Errorf("the answer is longer than %d bytes", largestAnswer)
 
-// readAll reads an answer. One that ends before its length is an error, and so is one without an end.
+// readAll reads an answer. One that ends before its length is an error, and so is one without an
+// end.
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.ContentLength > largestAnswer {
@@ -201,7 +219,10 @@ func (a *api) node(ctx context.Context, op, id string) (*record, error) {
 		err = &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrFailed, Err: errors.New("the answer is no node")}
 	}
 	if errors.As(err, &odd) {
-		err = &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrFailed, Err: fmt.Errorf("its record has an odd %s: %s", odd.Field, odd.Value)}
+		err = &compute.Error{
+			Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrFailed,
+			Err: fmt.Errorf("its record has an odd %s: %s", odd.Field, odd.Value),
+		}
 	}
 	return r, err
 }
@@ -213,7 +234,8 @@ type operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// patch changes a node's record, and waits while another operation has it locked. Its tests are left out where Ironic takes none: the callers' claims do not rest on them.
+// patch changes a node's record, and waits while another operation has it locked. Its tests are
+// left out where Ironic takes none: the callers' claims do not rest on them.
 func (a *api) patch(ctx context.Context, op, id string, all []operation) error {
 	return a.patchBy(ctx, a.change, op, id, all)
 }
@@ -223,7 +245,11 @@ func (a *api) patchNow(ctx context.Context, op, id string, all []operation) erro
 	return a.patchBy(ctx, a.request, op, id, all)
 }
 
-func (a *api) patchBy(ctx context.Context, send func(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error), op, id string, all []operation) error {
+func (a *api) patchBy(
+	ctx context.Context,
+	send func(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error),
+	op, id string, all []operation,
+) error {
 	for {
 		a.mu.Lock()
 		untried := a.untried
@@ -247,7 +273,8 @@ func (a *api) patchBy(ctx context.Context, send func(ctx context.Context, op str
 			a.untried = true
 			a.mu.Unlock()
 			continue
-		case strings.Contains(f.Message, "Couldn't apply patch"): // a test failed, or what is to be replaced or removed has gone
+		case strings.Contains(f.Message, "Couldn't apply patch"):
+			// a test failed, or what is to be replaced or removed has gone
 			return conflict(op, id, "its marks changed meanwhile: %s", f.Message)
 		}
 		return err
@@ -270,7 +297,10 @@ func (a *api) provision(ctx context.Context, op, id, target string, more map[str
 
 // power switches a node on or off. One that is so already is no error.
 func (a *api) power(ctx context.Context, op, id, to string) error {
-	_, err := a.change(ctx, op, compute.ID(id), http.MethodPut, "nodes/"+url.PathEscape(id)+"/states/power", map[string]any{"target": "power " + to})
+	_, err := a.change(
+		ctx, op, compute.ID(id), http.MethodPut, "nodes/"+url.PathEscape(id)+"/states/power",
+		map[string]any{"target": "power " + to},
+	)
 	return err
 }
 

@@ -10,11 +10,15 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// bare has a node of which nothing is known, and which Ironic has locked for some seconds when an image is to be written to it, which is refused, and again when it is to be wiped, which waits.
+// bare has a node of which nothing is known, and which Ironic has locked for some seconds when an
+// image is to be written to it, which is refused, and again when it is to be wiped, which waits.
 func (u *user) bare(o *ownIronic, image metal.Image) {
 	u.Helper()
 	var n bareNode
-	u.insist(http.MethodPost, "nodes", map[string]any{"driver": "oslab-hardware", "driver_info": map[string]any{"lab_power_seconds": 4}}, &n)
+	u.insist(
+		http.MethodPost, "nodes",
+		map[string]any{"driver": "oslab-hardware", "driver_info": map[string]any{"lab_power_seconds": 4}}, &n,
+	)
 	const name = "" // it has none
 	u.ids[name] = n.UUID
 	defer delete(u.ids, name)
@@ -44,7 +48,8 @@ func (u *user) bare(o *ownIronic, image metal.Image) {
 		u.insist(http.MethodPut, "nodes/"+n.UUID+"/states/power", map[string]any{"target": "power on"}, nil)
 	}
 	lock()
-	if err := c.Cache(u.Context(), n.UUID, image); errors.Is(err, compute.ErrConflict) { // it is not free while it is locked
+	// it is not free while it is locked
+	if err := c.Cache(u.Context(), n.UUID, image); errors.Is(err, compute.ErrConflict) {
 		see("free after it was locked", func(n metal.Node) bool { return n.Free() })
 		do(u, c.Cache(u.Context(), n.UUID, image))
 	} else {

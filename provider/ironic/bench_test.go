@@ -20,7 +20,8 @@ const recordText = `{"uuid": "%s", "name": "node-%s", "provision_state": "availa
 	`"2026-11-21T22:22:28+00:00", "resource_class": "baremetal.small", "traits": ["CUSTOM_NVME", "CUSTOM_RACK_A"], "fault": null, "conductor_group": "", "protected": false, ` +
 	`"retired": false, "shard": null, "links": [{"href": "http://127.0.0.1:6385/v1/nodes/%s", "rel": "self"}, {"href": "http://127.0.0.1:6385/nodes/%s", "rel": "bookmark"}]}`
 
-// fleet serves so many nodes, and takes little time for it: a page is a template with the numbers put in.
+// fleet serves so many nodes, and takes little time for it: a page is a template with the numbers
+// put in.
 func fleet(t testing.TB, s *standin, size int) {
 	const digits = 12
 	type template struct {
@@ -106,7 +107,8 @@ func TestFleetTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := nodes(t, sc)
-	if len(all) != 3000 || all[2999].ID != uuid(2999) || all[0].Name != "node-"+uuid(0) || !all[1].Free() || all[1].Flavor != "baremetal.small" || all[7].BMC == "" {
+	if len(all) != 3000 || all[2999].ID != uuid(2999) || all[0].Name != "node-"+uuid(0) || !all[1].Free() ||
+		all[1].Flavor != "baremetal.small" || all[7].BMC == "" {
 		t.Errorf("%d nodes, the last one %+v", len(all), all[len(all)-1])
 	}
 }

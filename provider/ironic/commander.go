@@ -21,17 +21,20 @@ import (
 type CommanderOptions struct {
 	Session      *openstack.Session
 	Installation string
-	Flavors      []FlavorRule  // whose ways count; a node of none of them is a hot standby
-	Keys         []string      // public ssh keys that a hot standby lets in
-	UserData     []byte        // what a hot standby is told at its first boot; nil: nothing
-	HostKey      bool          // a hot standby is told its ssh host key, and its mark has it, so that whoever is given the node knows it
-	PowerOff     bool          // hot standbys are switched off while they wait
-	Poll         time.Duration // a node that is being written is looked at so often; 0: 5 s
-	Log          *slog.Logger  // nil: nobody is told
+	Flavors      []FlavorRule // whose ways count; a node of none of them is a hot standby
+	Keys         []string     // public ssh keys that a hot standby lets in
+	UserData     []byte       // what a hot standby is told at its first boot; nil: nothing
+	// a hot standby is told its ssh host key, and its mark has it, so that whoever is given the
+	// node knows it
+	HostKey  bool
+	PowerOff bool          // hot standbys are switched off while they wait
+	Poll     time.Duration // a node that is being written is looked at so often; 0: 5 s
+	Log      *slog.Logger  // nil: nobody is told
 }
 
-// Commander has images written to nodes, and nodes wiped. What takes several steps it brings to its end by itself, in one goroutine that Close ends; what another process left in the
-// middle it goes on with at its first command. It may be used from many goroutines.
+// Commander has images written to nodes, and nodes wiped. What takes several steps it brings to its
+// end by itself, in one goroutine that Close ends; what another process left in the middle it goes
+// on with at its first command. It may be used from many goroutines.
 type Commander struct {
 	a       *api
 	o       CommanderOptions
@@ -71,12 +74,16 @@ func NewCommander(o CommanderOptions) (*Commander, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Commander{a: newAPI(o.Session), o: o, flavors: flavors, nodes: map[string]*sync.Mutex{}, pending: map[string]int{}, passed: make(chan struct{})}
+	c := &Commander{
+		a: newAPI(o.Session), o: o, flavors: flavors, nodes: map[string]*sync.Mutex{}, pending: map[string]int{},
+		passed: make(chan struct{}),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
 
-// Close stops looking after nodes. What is under way at them goes on, and the next commander goes on with it.
+// Close stops looking after nodes. What is under way at them goes on, and the next commander goes
+// on with it.
 func (c *Commander) Close() error {
 	c.cancel()
 	c.wg.Wait()
@@ -96,7 +103,8 @@ func (c *Commander) hold(id string) (release func()) {
 	return m.Unlock
 }
 
-// Resume goes on with what another process left in the middle. Cache and Eject do it too, at their first call.
+// Resume goes on with what another process left in the middle. Cache and Eject do it too, at their
+// first call.
 func (c *Commander) Resume(ctx context.Context) error {
 	c.mu.Lock()
 	done := c.resumed
@@ -147,22 +155,28 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	if m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.Image == image.ID && r.barred() == "" {
 		held := cacheHolds(c.o.Installation, r)
 		switch {
-		case m.State == Cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() && (r.state() == stateActive || r.state() == stateAvailable):
+		case m.State == Cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() &&
+			(r.state() == stateActive || r.state() == stateAvailable):
 			return nil // it is there
 		case m.State == Caching && held && r.state() != stateAvailable && !r.broken(), m.State == Caching && r.ending():
 			c.follow(r.UUID) // it is on its way
 			return nil
-		case m.State == Caching && r.state() == stateAvailable && (m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
-			c.follow(r.UUID) // it was deployed and wiped, or cleaned and provided, and only its mark is left to do
+		case m.State == Caching && r.state() == stateAvailable &&
+			(m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
+			// it was deployed and wiped, or cleaned and provided, and only its mark is left to do
+			c.follow(r.UUID)
 			return nil
-		case m.State == Caching && held && r.state() == stateAvailable && m.Way == Passthru && (m.Step != "" || r.Driver.CacheStatus == Caching):
+		case m.State == Caching && held && r.state() == stateAvailable && m.Way == Passthru &&
+			(m.Step != "" || r.Driver.CacheStatus == Caching):
 			c.follow(r.UUID) // the vendor's call was made
 			return nil
-		case m.State == Caching && held && r.state() == stateAvailable: // claimed, and then nothing was heard of it
+		case m.State == Caching && held && r.state() == stateAvailable:
+			// claimed, and then nothing was heard of it
 			return c.begin(ctx, r, m)
 		}
 	}
-	if r.state() == stateAvailable && cacheHolds(c.o.Installation, r) && r.barred() == "" { // claimed for an image of before, or without a mark
+	// claimed for an image of before, or without a mark
+	if r.state() == stateAvailable && cacheHolds(c.o.Installation, r) && r.barred() == "" {
 		if err := c.letGo(ctx, r, ""); err != nil {
 			return err
 		}
@@ -176,7 +190,10 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	if why := r.taken(); why != "" {
 		return conflict("Cache", r.label(), "an image can not be written to the node: %s", why)
 	}
-	m = &Mark{Image: image.ID, ImageName: image.Name, Checksum: image.Checksum, State: Caching, Since: time.Now().UTC().Truncate(time.Second), Attempt: attempt, Way: f.Way, Installation: c.o.Installation}
+	m = &Mark{
+		Image: image.ID, ImageName: image.Name, Checksum: image.Checksum, State: Caching,
+		Since: time.Now().UTC().Truncate(time.Second), Attempt: attempt, Way: f.Way, Installation: c.o.Installation,
+	}
 	if err := c.claim(ctx, r, f, m); err != nil {
 		if !surely(err) {
 			c.follow(r.UUID) // it may be claimed for all that
@@ -203,13 +220,18 @@ func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *Mark
 func markOps(r *record, m *Mark) []operation {
 	var ops []operation
 	if old := r.Extra.Mark; old != nil && !old.Since.IsZero() {
-		ops = append(ops, operation{Op: "test", Path: "/extra/hostler/since", Value: old.Since}, operation{Op: "replace", Path: "/extra/hostler", Value: m})
+		ops = append(
+			ops, operation{Op: "test", Path: "/extra/hostler/since", Value: old.Since},
+			operation{Op: "replace", Path: "/extra/hostler", Value: m},
+		)
 		return ops
 	}
 	return append(ops, operation{Op: "add", Path: "/extra/hostler", Value: m})
 }
 
-// begin starts the writing of an image to a node that is claimed for it. What came of a request that was not answered, or that another one was faster than, is seen by whoever looks after the node.
+// begin starts the writing of an image to a node that is claimed for it. What came of a request
+// that was not answered, or that another one was faster than, is seen by whoever looks after the
+// node.
 func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 	var err error
 	switch m.Way {
@@ -236,10 +258,15 @@ func (c *Commander) deploy(ctx context.Context, r *record, m *Mark) error {
 	name, marked := "standby-"+r.label(), *m
 	data, public, err := openstack.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
 	if err != nil {
-		return &compute.Error{Op: "ironic.Cache", ID: compute.ID(r.label()), Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err)}
+		return &compute.Error{
+			Op: "ironic.Cache", ID: compute.ID(r.label()), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("user data: %w", err),
+		}
 	}
 	marked.HostKey, marked.Told = public, told(c.o.Keys, c.o.UserData)
-	if err := c.a.patch(ctx, "Cache", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked})); err != nil {
+	if err := c.a.patch(
+		ctx, "Cache", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked}),
+	); err != nil {
 		return err
 	}
 	return c.a.provision(ctx, "Cache", r.UUID, "active", map[string]any{"configdrive": configDrive(name, r.UUID, c.o.Keys, data)})
@@ -275,7 +302,8 @@ func (c *Commander) run() {
 	}
 }
 
-// pass looks once at each node that is being written, and takes it a step further. The error is that of ctx.
+// pass looks once at each node that is being written, and takes it a step further. The error is
+// that of ctx.
 func (c *Commander) pass(ctx context.Context) error {
 	c.mu.Lock()
 	all := maps.Clone(c.pending)

@@ -19,7 +19,10 @@ var img = metal.Image{ID: "i1", Name: "debian", Checksum: "abc"}
 
 func commander(t testing.TB, s *standin, flavors ...ironic.FlavorRule) *ironic.Commander {
 	t.Helper()
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond, Keys: []string{"ssh-ed25519 AAAA"}})
+	c, err := ironic.NewCommander(ironic.CommanderOptions{
+		Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond,
+		Keys: []string{"ssh-ed25519 AAAA"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +33,10 @@ func commander(t testing.TB, s *standin, flavors ...ironic.FlavorRule) *ironic.C
 // commanderFor is one whose hot standbys are for a source.
 func commanderFor(t testing.TB, s *standin, p *ironic.Provider, flavors ...ironic.FlavorRule) *ironic.Commander {
 	t.Helper()
-	c, err := ironic.NewCommander(standbys(t, p, ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond}))
+	c, err := ironic.NewCommander(standbys(
+		t, p,
+		ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond},
+	))
 	do(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -83,11 +89,17 @@ func TestWays(t *testing.T) {
 		{Name: "any", Way: ironic.Allocate},
 		{Name: "any", Way: ironic.Prefetch},
 		{Name: "any", Way: ironic.Passthru},
-		{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write", Args: map[string]any{"image": "{image}", "url": "{url}", "n": 3}}}},
+		{
+			Name: "any", Way: ironic.Clean,
+			Steps: []ironic.Step{{Interface: "deploy", Step: "write", Args: map[string]any{"image": "{image}", "url": "{url}", "n": 3}}},
+		},
 	} {
 		t.Run(string(f.Way), func(t *testing.T) {
 			s := newStandin(t)
-			s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"}, {"id": "i2", "name": "debian", "status": "active", "file": "/v2/images/i2/file"}}
+			s.images = []map[string]any{
+				{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"},
+				{"id": "i2", "name": "debian", "status": "active", "file": "/v2/images/i2/file"},
+			}
 			id := s.add(1, nil)
 			sc, c := scout(t, s, nil, f), commander(t, s, f)
 			do(t, c.Cache(t.Context(), id, img))
@@ -100,7 +112,8 @@ func TestWays(t *testing.T) {
 			if now := s.called(); !slices.Equal(before, now) {
 				t.Errorf("told again it did %v", now[len(before):])
 			}
-			if err := c.Cache(t.Context(), id, metal.Image{ID: "i2"}); f.Way != ironic.Prefetch && f.Way != ironic.Passthru && f.Way != ironic.Clean && !errors.Is(err, compute.ErrConflict) {
+			if err := c.Cache(t.Context(), id, metal.Image{ID: "i2"}); f.Way != ironic.Prefetch &&
+				f.Way != ironic.Passthru && f.Way != ironic.Clean && !errors.Is(err, compute.ErrConflict) {
 				t.Errorf("another image onto it: %v", err)
 			} else if err == nil {
 				until(t, sc, id, "cached anew", func(n metal.Node) bool { return n.Cached && !n.Writing && n.Image == "i2" })
@@ -131,12 +144,14 @@ func TestWayArguments(t *testing.T) {
 	c := commander(t, s, pass)
 	do(t, c.Cache(t.Context(), p, img))
 	info, _ := s.get(p, "given").(map[string]any)["image_info"].(map[string]any)
-	if urls, _ := info["urls"].([]any); info["id"] != "i1" || info["checksum"] != "abc" || len(urls) != 1 || urls[0] != s.URL+"/image/v2/images/i1/file" {
+	if urls, _ := info["urls"].([]any); info["id"] != "i1" || info["checksum"] != "abc" || len(urls) != 1 ||
+		urls[0] != s.URL+"/image/v2/images/i1/file" {
 		t.Errorf("the vendor's call had %v", info)
 	}
 	do(t, c.Cache(t.Context(), d, img))
 	meta, _ := s.get(d, "given", "meta_data").(map[string]any)
-	if keys, _ := meta["public_keys"].(map[string]any); len(keys) != 1 || meta["name"] == "" || s.get(d, "instance_info", "image_source") != "i1" {
+	if keys, _ := meta["public_keys"].(map[string]any); len(keys) != 1 || meta["name"] == "" ||
+		s.get(d, "instance_info", "image_source") != "i1" {
 		t.Errorf("the deployment had %v", s.get(d, "given"))
 	}
 }
@@ -145,10 +160,14 @@ func TestWayArguments(t *testing.T) {
 func TestBusy(t *testing.T) {
 	s := newStandin(t)
 	theirs := map[string]any{"hostler": map[string]any{"image": "i1", "state": "cached", "way": "deploy", "installation": "other"}}
-	used := map[string]any{"hostler": map[string]any{"image": "i1", "state": "cached", "way": "deploy", "installation": "inst", "instance": "metal-1"}}
+	used := map[string]any{"hostler": map[string]any{
+		"image": "i1", "state": "cached", "way": "deploy", "installation": "inst", "instance": "metal-1",
+	}}
 	for i, b := range []map[string]any{
-		{"maintenance": true}, {"protected": true, "provision_state": "active"}, {"provision_state": "active", "instance_uuid": uuid(9)}, {"fault": "power failure"},
-		{"instance_uuid": uuid(8)}, {"provision_state": "active", "extra": theirs}, {"provision_state": "active", "extra": used, "instance_uuid": uuid(7)}, {"provision_state": "enroll"},
+		{"maintenance": true}, {"protected": true, "provision_state": "active"},
+		{"provision_state": "active", "instance_uuid": uuid(9)}, {"fault": "power failure"},
+		{"instance_uuid": uuid(8)}, {"provision_state": "active", "extra": theirs},
+		{"provision_state": "active", "extra": used, "instance_uuid": uuid(7)}, {"provision_state": "enroll"},
 	} {
 		s.add(i, b)
 	}
@@ -220,17 +239,20 @@ func TestFails(t *testing.T) {
 	s.deployErr = ""
 	s.mu.Unlock()
 	do(t, c.Eject(t.Context(), id))
-	if n = until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() }); n.Failed != "" { // or it would count as one that could not be wiped
+	// or it would count as one that could not be wiped
+	if n = until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() }); n.Failed != "" {
 		t.Errorf("after it was wiped: %+v", n)
 	}
 	do(t, c.Cache(t.Context(), id, img))
 	until(t, sc, id, "cached", standing)
 }
 
-// TestCleanFails has what is ejected get stuck in its cleaning: it can be ejected again, which Ironic takes another way for.
+// TestCleanFails has what is ejected get stuck in its cleaning: it can be ejected again, which
+// Ironic takes another way for.
 func TestCleanFails(t *testing.T) {
 	for _, way := range []ironic.Way{ironic.Deploy, ironic.Allocate} {
-		for _, state := range []string{"clean failed", "manageable"} { // somebody let it out of the first
+		// somebody let it out of the first
+		for _, state := range []string{"clean failed", "manageable"} {
 			s := newStandin(t)
 			f := ironic.FlavorRule{Name: "any", Way: way}
 			id := s.add(1, nil)
@@ -254,7 +276,8 @@ func TestCleanFails(t *testing.T) {
 	}
 }
 
-// TestDiesBetween has a process die after each of its requests; the next one ends with the image on the node, which was deployed once.
+// TestDiesBetween has a process die after each of its requests; the next one ends with the image on
+// the node, which was deployed once.
 func TestDiesBetween(t *testing.T) {
 	for _, f := range []ironic.FlavorRule{
 		{Name: "any"}, {Name: "any", Way: ironic.Allocate}, {Name: "any", Way: ironic.Prefetch},
@@ -270,13 +293,15 @@ func TestDiesBetween(t *testing.T) {
 				if !change || n.Add(1) <= int64(after) {
 					return false
 				}
-				w.WriteHeader(http.StatusInternalServerError) // what is sent after its death does not arrive
+				// what is sent after its death does not arrive
+				w.WriteHeader(http.StatusInternalServerError)
 				return true
 			})
 			c := commander(t, s, f)
 			_ = c.Cache(t.Context(), id, img)
 			if after > 0 {
-				for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end) && n.Load() <= int64(after); time.Sleep(time.Millisecond) {
+				for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end) &&
+					n.Load() <= int64(after); time.Sleep(time.Millisecond) {
 				}
 			}
 			do(t, c.Close())
@@ -338,8 +363,9 @@ func changes(r *http.Request) bool {
 	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/tokens")
 }
 
-// TestResumesClaimed has a process die after each of its requests, and nobody ask for the image again, as the directive counts as begun: who resumes brings it to its end, and writes it once.
-// A node that was let go, or not yet claimed, stays free.
+// TestResumesClaimed has a process die after each of its requests, and nobody ask for the image
+// again, as the directive counts as begun: who resumes brings it to its end, and writes it once. A
+// node that was let go, or not yet claimed, stays free.
 func TestResumesClaimed(t *testing.T) {
 	for _, f := range all {
 		for after := range 5 {
@@ -351,7 +377,8 @@ func TestResumesClaimed(t *testing.T) {
 				if !changes(r) || n.Add(1) <= int64(after) {
 					return false
 				}
-				w.WriteHeader(http.StatusInternalServerError) // what is sent after its death does not arrive
+				// what is sent after its death does not arrive
+				w.WriteHeader(http.StatusInternalServerError)
 				return true
 			})
 			c := commander(t, s, f)
@@ -367,14 +394,16 @@ func TestResumesClaimed(t *testing.T) {
 				t.Errorf("left %v", left)
 			}
 			until(t, sc, id, string(f.Way)+" cached after all", standing)
-			if got := written(s); got != 1 && (f.Way != ironic.Passthru || got != 2) { // of a vendor's call nobody can see whether it was heard
+			// of a vendor's call nobody can see whether it was heard
+			if got := written(s); got != 1 && (f.Way != ironic.Passthru || got != 2) {
 				t.Errorf("%s, dead after %d requests: written %d times: %v", f.Way, after, got, s.called())
 			}
 		}
 	}
 }
 
-// TestLostAnswer has each request that changes something go without an answer, once before and once after it was served. The same process brings the image onto the node, unasked.
+// TestLostAnswer has each request that changes something go without an answer, once before and once
+// after it was served. The same process brings the image onto the node, unasked.
 func TestLostAnswer(t *testing.T) {
 	for _, f := range all {
 		for _, served := range []bool{false, true} {
@@ -401,8 +430,13 @@ func TestLostAnswer(t *testing.T) {
 				if s.get(id, "extra", "hostler") == nil {
 					continue // it was not marked: where it is claimed, the director lets it go
 				}
-				until(t, sc, id, fmt.Sprintf("%s, without an answer to request %d, served %t: cached after all", f.Way, at, served), standing)
-				if got := written(s); got > 1 && f.Way != ironic.Passthru { // of a vendor's call nobody can see whether it was heard
+				until(
+					t, sc, id,
+					fmt.Sprintf("%s, without an answer to request %d, served %t: cached after all", f.Way, at, served),
+					standing,
+				)
+				// of a vendor's call nobody can see whether it was heard
+				if got := written(s); got > 1 && f.Way != ironic.Passthru {
 					t.Errorf("%s: written %d times: %v", f.Way, got, s.called())
 				}
 			}
@@ -422,7 +456,8 @@ func (d *discard) Header() http.Header {
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// TestAllocatedTaken has somebody be given a standby of the way allocate, which is whose mark was written last, while it is to be ejected: before the commander has written, while the node is
+// TestAllocatedTaken has somebody be given a standby of the way allocate, which is whose mark was
+// written last, while it is to be ejected: before the commander has written, while the node is
 // locked, or just after. It is not touched.
 func TestAllocatedTaken(t *testing.T) {
 	for _, before := range []bool{true, false} {
@@ -467,8 +502,9 @@ func TestAllocatedTaken(t *testing.T) {
 	}
 }
 
-// TestEjectLost has each request of an ejection go without having been served, as of a process that dies there. The director's next look shows that there is something to eject, and the
-// next ejection ends with a free node.
+// TestEjectLost has each request of an ejection go without having been served, as of a process that
+// dies there. The director's next look shows that there is something to eject, and the next
+// ejection ends with a free node.
 func TestEjectLost(t *testing.T) {
 	for _, f := range append(slices.Clone(all), ironic.FlavorRule{}) {
 		for at := int64(1); at <= 5; at++ {
@@ -512,7 +548,8 @@ func TestEjectLost(t *testing.T) {
 	}
 }
 
-// TestEjectManaged leaves a node alone that was ejected, and that somebody has put to manageable since.
+// TestEjectManaged leaves a node alone that was ejected, and that somebody has put to manageable
+// since.
 func TestEjectManaged(t *testing.T) {
 	f := ironic.FlavorRule{Name: "any", Way: ironic.Passthru}
 	s := withImages(newStandin(t))
@@ -534,11 +571,18 @@ func TestEjectManaged(t *testing.T) {
 	}
 }
 
-// TestOthers leaves what another installation has on a node, whatever the director has seen there before.
+// TestOthers leaves what another installation has on a node, whatever the director has seen there
+// before.
 func TestOthers(t *testing.T) {
 	f := ironic.FlavorRule{Name: "any", Way: ironic.Passthru}
 	s := withImages(newStandin(t))
-	id := s.add(1, map[string]any{"extra": map[string]any{"hostler": map[string]any{"image": "i9", "state": "cached", "way": "passthru", "installation": "theirs", "since": "2026-11-21T22:22:28Z"}}})
+	id := s.add(
+		1,
+		map[string]any{"extra": map[string]any{"hostler": map[string]any{
+			"image": "i9", "state": "cached", "way": "passthru", "installation": "theirs",
+			"since": "2026-11-21T22:22:28Z",
+		}}},
+	)
 	c := commander(t, s, f)
 	if err := c.Cache(t.Context(), id, img); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("an image onto it: %v", err)

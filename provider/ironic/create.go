@@ -20,16 +20,23 @@ import (
 
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
 
-// Create takes a node for an instance: one on which the image stands already (a hit), else one that is free, to which it is deployed (a miss), else one that was kept ready with another
-// image, to which this one is deployed. It goes on with one that was begun, and returns the one that is there.
+// Create takes a node for an instance: one on which the image stands already (a hit), else one that
+// is free, to which it is deployed (a miss), else one that was kept ready with another image, to
+// which this one is deployed. It goes on with one that was begun, and returns the one that is
+// there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
 	fail := func(err error) (compute.Instance, error) { return none, compute.Unasked(err) }
 	if !plainName().MatchString(string(spec.ID)) {
-		return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
+		return fail(&compute.Error{
+			Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance"),
+		})
 	}
 	name := cmp.Or(spec.Image, p.o.Image)
 	if name == "" {
-		return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image to the id or name of one, or to what its name begins with"})
+		return fail(&compute.Error{
+			Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
+			Hint: "set image to the id or name of one, or to what its name begins with",
+		})
 	}
 	image, err := p.a.s.Catalog().Image(ctx, name, false)
 	if err != nil {
@@ -65,7 +72,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	var short error
 	for _, o := range p.offers(all, image.ID, words, len(spec.UserData) > 0) {
 		m := &Mark{
-			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1, Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
+			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1,
+			Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
 			User: cmp.Or(p.o.User, openstack.UserOf(image)), Hit: o.hit,
 		}
 		if old := o.Extra.Mark; old != nil {
@@ -84,7 +92,10 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	if short == nil {
 		short = p.none(all, image)
 	}
-	return none, &compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: short, Hint: "wait until a node is given back, or see whether the source's rules name the right nodes"}
+	return none, &compute.Error{
+		Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: short,
+		Hint: "wait until a node is given back, or see whether the source's rules name the right nodes",
+	}
 }
 
 // none says why no node is to be had.
@@ -102,12 +113,16 @@ func (p *Provider) none(all []*record, image images.Image) error {
 		words = append(words, fmt.Sprintf("%d %s", n, w))
 	}
 	slices.Sort(words)
-	return fmt.Errorf("no node is to be had for image %s: of %d that the source may take %s", image.Name, len(all), cmp.Or(strings.Join(words, ", "), "there are none"))
+	return fmt.Errorf(
+		"no node is to be had for image %s: of %d that the source may take %s", image.Name, len(all),
+		cmp.Or(strings.Join(words, ", "), "there are none"),
+	)
 }
 
 // large tells that a node has what a request asks for, as far as its properties say.
 func (p *Provider) large(r *record, spec compute.Spec) bool {
-	return r.Properties.number("cpus") >= int64(spec.Cores) && r.Properties.number("memory_mb")<<20 >= spec.Memory && r.Properties.number("local_gb")<<30 >= spec.Disk
+	return r.Properties.number("cpus") >= int64(spec.Cores) && r.Properties.number("memory_mb")<<20 >= spec.Memory &&
+		r.Properties.number("local_gb")<<30 >= spec.Disk
 }
 
 // offer is a node that may be taken, and how.
@@ -118,13 +133,15 @@ type offer struct {
 	hit  bool
 }
 
-// offers are the nodes that may be taken, the best first; of those that are as good the least worn. told stands for what they are to have been told by their source; more is there when
-// the request has more for them, so that none that runs already will do.
+// offers are the nodes that may be taken, the best first; of those that are as good the least worn.
+// told stands for what they are to have been told by their source; more is there when the request
+// has more for them, so that none that runs already will do.
 func (p *Provider) offers(all []*record, image, told string, more bool) (out []offer) {
 	for _, r := range all {
 		m := r.Extra.Mark
 		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == Cached && r.barred() == ""
-		standby := ours && m.Way.standby() && r.state() == stateActive && (r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
+		standby := ours && m.Way.standby() && r.state() == stateActive &&
+			(r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
 		switch {
 		case standby && m.Image == image && p.fits(m, told) && !more:
 			out = append(out, offer{r, 0, "", true})
@@ -151,7 +168,8 @@ func writes(r *record) int {
 	return r.Extra.Mark.Attempt
 }
 
-// take claims a node for an instance, and has it written or switched on. ErrConflict: somebody else was faster, and nothing is claimed.
+// take claims a node for an instance, and has it written or switched on. ErrConflict: somebody else
+// was faster, and nothing is claimed.
 func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark, own []byte) (none compute.Instance, err error) {
 	ops := markOps(o.record, m)
 	if o.Instance == "" {
@@ -160,11 +178,13 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 			return none, err
 		}
 	} else { // an allocation stays as it is: who wrote last has the node
-		now, err := p.a.node(ctx, "Create", o.UUID) // the list may be old, and one that has the node does not look again
+		// the list may be old, and one that has the node does not look again
+		now, err := p.a.node(ctx, "Create", o.UUID)
 		if err != nil {
 			return none, err
 		}
-		if old := now.Extra.Mark; old == nil || old.State != Cached || old.Instance != "" || old.Installation != p.o.Installation || now.state() != stateActive || now.barred() != "" {
+		if old := now.Extra.Mark; old == nil || old.State != Cached || old.Instance != "" ||
+			old.Installation != p.o.Installation || now.state() != stateActive || now.barred() != "" {
 			return none, conflict("Create", o.label(), "the node is kept ready no more")
 		}
 		if err := p.a.patchNow(ctx, "Create", o.UUID, ops); err != nil {
@@ -193,7 +213,9 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 }
 
 // deploy has an image written to a node that is claimed for an instance.
-func (p *Provider) deploy(ctx context.Context, r *record, spec compute.Spec, m *Mark, own []byte, verb string) (none compute.Instance, err error) {
+func (p *Provider) deploy(
+	ctx context.Context, r *record, spec compute.Spec, m *Mark, own []byte, verb string,
+) (none compute.Instance, err error) {
 	keys, err := p.keys()
 	if err != nil {
 		return none, err
@@ -205,8 +227,13 @@ func (p *Provider) deploy(ctx context.Context, r *record, spec compute.Spec, m *
 	marked := *m
 	marked.HostKey = public
 	r.Extra.Mark = &marked
-	if err = p.a.patch(ctx, "Create", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked})); err == nil {
-		err = p.a.provision(ctx, "Create", r.UUID, verb, map[string]any{"configdrive": configDrive(string(spec.ID), r.Instance, keys, data)})
+	if err = p.a.patch(
+		ctx, "Create", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked}),
+	); err == nil {
+		err = p.a.provision(
+			ctx, "Create", r.UUID, verb,
+			map[string]any{"configdrive": configDrive(string(spec.ID), r.Instance, keys, data)},
+		)
 	}
 	if err == nil {
 		return p.instance(r), nil

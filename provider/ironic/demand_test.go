@@ -35,7 +35,8 @@ func (answers) Put(context.Context, string, io.Reader) error { return nil }
 func (answers) Get(context.Context, string, io.Writer) error { return nil }
 func (answers) Close() error                                 { return nil }
 
-// TestAskedIsCached acquires one image twenty times, another twice and others never. What the director then keeps ready is that, and the next request for it finds it.
+// TestAskedIsCached acquires one image twenty times, another twice and others never. What the
+// director then keeps ready is that, and the next request for it finds it.
 func TestAskedIsCached(t *testing.T) {
 	s := newStandin(t)
 	s.images = nil
@@ -45,15 +46,19 @@ func TestAskedIsCached(t *testing.T) {
 	for n := range 24 {
 		s.add(n+1, nil)
 	}
-	p, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), ironic.Options{Session: s.session(t), Source: "metal", Installation: "inst", Dir: t.TempDir(), Image: "often"})
+	p, err := ironic.Open(
+		t.Context(), slog.New(slog.DiscardHandler),
+		ironic.Options{Session: s.session(t), Source: "metal", Installation: "inst", Dir: t.TempDir(), Image: "often"},
+	)
 	do(t, err)
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Unsafe: true})
 	do(t, err)
 	defer st.Close()
 	var ids atomic.Int64
 	engine, err := pool.New(pool.Options{
-		Store: st, Sources: []pool.Source{{Name: "metal", Type: "ironic", Digest: "d", Tally: true}}, NewID: func() string { return fmt.Sprintf("lease%d", ids.Add(1)) },
-		Open: func(context.Context, string, string, []byte) (compute.Provider, error) { return reached{p}, nil },
+		Store: st, Sources: []pool.Source{{Name: "metal", Type: "ironic", Digest: "d", Tally: true}},
+		NewID: func() string { return fmt.Sprintf("lease%d", ids.Add(1)) },
+		Open:  func(context.Context, string, string, []byte) (compute.Provider, error) { return reached{p}, nil },
 	})
 	do(t, err)
 	acquire := func(image string) compute.Instance {
@@ -73,13 +78,17 @@ func TestAskedIsCached(t *testing.T) {
 
 	key, err := p.PublicKey()
 	do(t, err)
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Keys: []string{key}, HostKey: p.GivesHostKeys(), Poll: 5 * time.Millisecond})
+	c, err := ironic.NewCommander(ironic.CommanderOptions{
+		Session: s.session(t), Installation: "inst", Keys: []string{key}, HostKey: p.GivesHostKeys(),
+		Poll: 5 * time.Millisecond,
+	})
 	do(t, err)
 	defer c.Close()
 	round := func(dry bool) *caching.Report {
 		t.Helper()
 		l, err := caching.New(caching.Options{
-			Scout: scout(t, s, nil), Commander: c, Store: st, Demand: true, DryRun: dry, Strategy: &caching.Proportional{Share: 1, Goal: caching.ByDemand, Weights: caching.Weights{Default: 1}},
+			Scout: scout(t, s, nil), Commander: c, Store: st, Demand: true, DryRun: dry,
+			Strategy: &caching.Proportional{Share: 1, Goal: caching.ByDemand, Weights: caching.Weights{Default: 1}},
 		})
 		do(t, err)
 		r, err := l.Round(t.Context())
@@ -122,7 +131,9 @@ func TestAskedIsCached(t *testing.T) {
 		s.with(uuid(n+1), func(n map[string]any) { n["maintenance"] = true })
 	}
 	for range 3 {
-		if _, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Own: true, Count: 2, Image: "new"}); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := engine.Acquire(
+			t.Context(), compute.Request{Source: "metal", Owner: "somebody", Own: true, Count: 2, Image: "new"},
+		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatalf("without a node: %v", err)
 		}
 	}

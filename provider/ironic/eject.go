@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Eject implements metal.Commander. A hot standby is undeployed, and any other node sent through manage and provide: either way it is cleaned.
+// Eject implements metal.Commander. A hot standby is undeployed, and any other node sent through
+// manage and provide: either way it is cleaned.
 func (c *Commander) Eject(ctx context.Context, node string) error {
 	if err := c.Resume(ctx); err != nil {
 		return err
@@ -25,7 +26,8 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "%s", why)
 	case m != nil && m.Instance != "" && r.Instance != "":
 		return conflict("Eject", r.label(), "it is instance %s", m.Instance)
-	case r.others(c.o.Installation), m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
+	case r.others(c.o.Installation),
+		m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
 		return conflict("Eject", r.label(), "another installation of hostler has it")
 	case state == stateAvailable && cacheHolds(c.o.Installation, r) && (m == nil || m.Way == ""):
 		return c.letGo(ctx, r, "")
@@ -40,7 +42,8 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
 	case state == "deleting" || r.ending() && (m == nil || m.State != Caching):
 		return nil // it is on its way
-	case state == "clean failed" || state == stateManageable: // undeployed it was, or somebody let it out of that
+	case state == "clean failed" || state == stateManageable:
+		// undeployed it was, or somebody let it out of that
 		return c.wipe(ctx, r)
 	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
 		return c.undeploy(ctx, r)
@@ -50,7 +53,8 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 	return c.wipe(ctx, r)
 }
 
-// take holds a node for the cache, unless it is: the scheduler, or who wants an instance, may be faster.
+// take holds a node for the cache, unless it is: the scheduler, or who wants an instance, may be
+// faster.
 func (c *Commander) take(ctx context.Context, r *record) error {
 	if r.Instance != "" {
 		return nil
@@ -83,7 +87,8 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	return c.a.provision(ctx, "Eject", r.UUID, "deleted", nil)
 }
 
-// takeBack takes a standby whose claim is an allocation from those who may be given it: such a one is whose mark was written last, so that is looked at when whoever wants it has had his time.
+// takeBack takes a standby whose claim is an allocation from those who may be given it: such a one
+// is whose mark was written last, so that is looked at when whoever wants it has had his time.
 func (c *Commander) takeBack(ctx context.Context, r *record) error {
 	next := *r.Extra.Mark
 	next.State = ""

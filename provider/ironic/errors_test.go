@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestErrors has a service that does not answer as it should: one short line says what, of which cloud, and a hint what to do.
+// TestErrors has a service that does not answer as it should: one short line says what, of which
+// cloud, and a hint what to do.
 func TestErrors(t *testing.T) {
 	answer := func(code int, body string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -34,17 +35,33 @@ func TestErrors(t *testing.T) {
 				conn.Close()
 			}
 		}, compute.ErrUnavailable, "", "whether the service runs"},
-		"401":     {answer(http.StatusUnauthorized, `{"error": {"code": 401, "message": "The request you have made requires authentication."}}`), compute.ErrDenied, "401 The request", "password"},
-		"403":     {answer(http.StatusForbidden, `{"error_message": "{\"faultstring\": \"Access was denied to the following resource: baremetal:node:list\"}"}`), compute.ErrDenied, "403 Access was denied", "role"},
-		"503":     {answer(http.StatusServiceUnavailable, "<html><h1>503 Service Unavailable</h1>\nNo server is available.</html>"), compute.ErrUnavailable, ": 503 Service Unavailable No server", "try again later"},
-		"timeout": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, compute.ErrTimeout, "no answer within", "stands still"},
+		"401": {
+			answer(http.StatusUnauthorized, `{"error": {"code": 401, "message": "The request you have made requires authentication."}}`),
+			compute.ErrDenied, "401 The request", "password",
+		},
+		"403": {
+			answer(
+				http.StatusForbidden,
+				`{"error_message": "{\"faultstring\": \"Access was denied to the following resource: baremetal:node:list\"}"}`,
+			),
+			compute.ErrDenied, "403 Access was denied", "role",
+		},
+		"503": {
+			answer(http.StatusServiceUnavailable, "<html><h1>503 Service Unavailable</h1>\nNo server is available.</html>"),
+			compute.ErrUnavailable, ": 503 Service Unavailable No server", "try again later",
+		},
+		"timeout": {
+			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, compute.ErrTimeout,
+			"no answer within", "stands still",
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			s := newStandin(t)
 			s.add(1, nil)
 			cred := openstack.Credentials{From: "cloud lab of clouds.yaml", Auth: gophercloud.AuthOptions{
-				IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true, Scope: &gophercloud.AuthScope{ProjectID: "p1"},
+				IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
+				Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 			}}
 			o := openstack.SessionOptions{Rate: 1e6, Backoff: time.Millisecond, Timeout: 30 * time.Second, Retries: 1}
 			if what == "timeout" {

@@ -19,9 +19,13 @@ import (
 )
 
 // stepwise is the way that takes the most steps.
-var stepwise = ironic.FlavorRule{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write", Args: map[string]any{"image": "{image}"}}}}
+var stepwise = ironic.FlavorRule{
+	Name: "any", Way: ironic.Clean,
+	Steps: []ironic.Step{{Interface: "deploy", Step: "write", Args: map[string]any{"image": "{image}"}}},
+}
 
-// TestFinish looks at each node once, however little time there is, and waits until it is done where there is time.
+// TestFinish looks at each node once, however little time there is, and waits until it is done
+// where there is time.
 func TestFinish(t *testing.T) {
 	s := newStandin(t)
 	s.slow = true
@@ -72,10 +76,13 @@ func TestMortal(t *testing.T) {
 		t.Skip("a part of TestFinishKilled")
 	}
 	o, err := openstack.NewSession(openstack.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
-		IdentityEndpoint: url + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true, Scope: &gophercloud.AuthScope{ProjectID: "p1"},
+		IdentityEndpoint: url + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
+		Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 	}}, openstack.SessionOptions{Rate: 1e6, Backoff: time.Millisecond, Timeout: time.Minute})
 	do(t, err)
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: o, Installation: "inst", Flavors: []ironic.FlavorRule{stepwise}, Poll: 5 * time.Millisecond})
+	c, err := ironic.NewCommander(ironic.CommanderOptions{
+		Session: o, Installation: "inst", Flavors: []ironic.FlavorRule{stepwise}, Poll: 5 * time.Millisecond,
+	})
 	do(t, err)
 	do(t, c.Cache(t.Context(), uuid(1), img))
 	if left := c.Finish(t.Context(), time.Minute); len(left) > 0 {
@@ -83,8 +90,9 @@ func TestMortal(t *testing.T) {
 	}
 }
 
-// TestFinishKilled kills a process at each request by which it changes something, before the request is served and after it was, at each step of writing an image. Who resumes brings it to its
-// end, and has the cleaning done once.
+// TestFinishKilled kills a process at each request by which it changes something, before the
+// request is served and after it was, at each step of writing an image. Who resumes brings it to
+// its end, and has the cleaning done once.
 func TestFinishKilled(t *testing.T) {
 	for at, killed := 1, true; killed; at++ {
 		if at > 30 {
@@ -100,7 +108,8 @@ func TestFinishKilled(t *testing.T) {
 			if left := c.Finish(t.Context(), time.Minute); len(left) > 0 {
 				t.Fatalf("left %v: %v", left, s.called())
 			}
-			if mark := s.get(id, "extra", "hostler", "state"); mark != "cached" || s.get(id, "provision_state") != "available" || s.get(id, "instance_uuid") != nil {
+			if mark := s.get(id, "extra", "hostler", "state"); mark != "cached" ||
+				s.get(id, "provision_state") != "available" || s.get(id, "instance_uuid") != nil {
 				t.Errorf("the node is %v, %v, %v", mark, s.get(id, "provision_state"), s.get(id, "instance_uuid"))
 			}
 			var verbs []string
@@ -116,7 +125,8 @@ func TestFinishKilled(t *testing.T) {
 	}
 }
 
-// killAt runs the process, and kills it at the moment of that number: its changes, and its requests that come after one. It reports whether it was killed before it was done.
+// killAt runs the process, and kills it at the moment of that number: its changes, and its requests
+// that come after one. It reports whether it was killed before it was done.
 func killAt(t *testing.T, s *standin, at int) bool {
 	t.Helper()
 	self, err := os.Executable()

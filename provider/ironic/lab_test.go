@@ -22,7 +22,9 @@ import (
 // labSession speaks to the real thing.
 func labSession(t testing.TB) *openstack.Session {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "admin", File: computetest.OpenStack(t), Getenv: func(string) string { return "" }})
+	cred, err := openstack.FindCredentials(openstack.Where{
+		Cloud: "admin", File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +42,8 @@ func random() string {
 	return hex.EncodeToString(b)
 }
 
-// labNode makes a node of a test's own in the real Ironic, available, of a class of its own, and takes it away afterwards.
+// labNode makes a node of a test's own in the real Ironic, available, of a class of its own, and
+// takes it away afterwards.
 func labNode(t testing.TB, s *openstack.Session, class string, driver map[string]any) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -49,7 +52,8 @@ func labNode(t testing.TB, s *openstack.Session, class string, driver map[string
 	do(t, err)
 	c.Microversion = "1.80"
 	n, err := baremetal.Create(ctx, c, baremetal.CreateOpts{
-		Name: class + "-" + random(), Driver: "oslab-hardware", ResourceClass: class, DriverInfo: driver, Properties: map[string]any{"memory_mb": 1024, "cpus": 1}, Extra: map[string]any{"rack": "t"},
+		Name: class + "-" + random(), Driver: "oslab-hardware", ResourceClass: class, DriverInfo: driver,
+		Properties: map[string]any{"memory_mb": 1024, "cpus": 1}, Extra: map[string]any{"rack": "t"},
 	}).Extract()
 	do(t, err)
 	t.Cleanup(func() { labEnd(t, c, n.UUID) })
@@ -120,9 +124,14 @@ func TestLabWays(t *testing.T) {
 			f.Class = f.Name
 			id := labNode(t, s, f.Class, nil)
 			installation := random()
-			sc, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: installation, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f}})
+			sc, err := ironic.NewScout(ironic.ScoutOptions{
+				Session: s, Installation: installation, Images: []ironic.ImageRule{{Name: "^cirros$"}},
+				Flavors: []ironic.FlavorRule{f},
+			})
 			do(t, err)
-			c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: installation, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond})
+			c, err := ironic.NewCommander(ironic.CommanderOptions{
+				Session: s, Installation: installation, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond,
+			})
 			do(t, err)
 			defer c.Close()
 			image := labImage(t, sc)
@@ -167,9 +176,13 @@ func TestLabFails(t *testing.T) {
 	class := "hostler-" + random()
 	f := ironic.FlavorRule{Name: class, Class: class}
 	id := labNode(t, s, class, map[string]any{"lab_fail": "deploy"})
-	sc, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: class, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f}})
+	sc, err := ironic.NewScout(ironic.ScoutOptions{
+		Session: s, Installation: class, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f},
+	})
 	do(t, err)
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: class, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond})
+	c, err := ironic.NewCommander(ironic.CommanderOptions{
+		Session: s, Installation: class, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond,
+	})
 	do(t, err)
 	defer c.Close()
 	image := labImage(t, sc)
@@ -199,18 +212,30 @@ func TestLabFails(t *testing.T) {
 	wait(func(n metal.Node) bool { return n.Free() && n.Failed != "" })
 }
 
-// TestLabInstance hands out two real nodes, one on which the image stands and one that is deployed, and takes them back.
+// TestLabInstance hands out two real nodes, one on which the image stands and one that is deployed,
+// and takes them back.
 func TestLabInstance(t *testing.T) {
 	s := labSession(t)
 	class := "hostler-" + random()
 	f := ironic.FlavorRule{Name: class, Class: class}
 	ready := labNode(t, s, class, nil)
 	other := labNode(t, s, class, nil)
-	sc, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: class, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f}})
+	sc, err := ironic.NewScout(ironic.ScoutOptions{
+		Session: s, Installation: class, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f},
+	})
 	do(t, err)
-	p, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), ironic.Options{Session: s, Source: "metal", Installation: class, Dir: t.TempDir(), Image: "cirros", Class: class})
+	p, err := ironic.Open(
+		t.Context(), slog.New(slog.DiscardHandler),
+		ironic.Options{Session: s, Source: "metal", Installation: class, Dir: t.TempDir(), Image: "cirros", Class: class},
+	)
 	do(t, err)
-	c, err := ironic.NewCommander(standbys(t, p, ironic.CommanderOptions{Session: s, Installation: class, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond, PowerOff: true}))
+	c, err := ironic.NewCommander(standbys(
+		t, p,
+		ironic.CommanderOptions{
+			Session: s, Installation: class, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond,
+			PowerOff: true,
+		},
+	))
 	do(t, err)
 	defer c.Close()
 	do(t, c.Cache(t.Context(), ready, labImage(t, sc)))
@@ -245,7 +270,8 @@ func TestLabInstance(t *testing.T) {
 	}
 	for _, id := range []compute.ID{"metal-1", "metal-2"} {
 		wait("up", func() bool { return p.Check(t.Context(), id) == nil })
-		if _, err := p.Connect(t.Context(), id); !errors.Is(err, compute.ErrNotReady) { // there is nothing behind it
+		// there is nothing behind it
+		if _, err := p.Connect(t.Context(), id); !errors.Is(err, compute.ErrNotReady) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}

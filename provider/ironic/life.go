@@ -18,8 +18,9 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Destroy undeploys a node, which is then cleaned as its Ironic does that. ErrNotFound, the proof of the end, comes when it is available again; a node whose cleaning failed is an error
-// until somebody has looked at it.
+// Destroy undeploys a node, which is then cleaned as its Ironic does that. ErrNotFound, the proof
+// of the end, comes when it is available again; a node whose cleaning failed is an error until
+// somebody has looked at it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	r, err := p.find(ctx, "Destroy", id)
 	if err != nil {
@@ -27,24 +28,33 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	}
 	switch state := r.state(); {
 	case r.barred() != "" && state != "clean failed":
-		return &compute.Error{Op: "ironic.Destroy", ID: id, Kind: compute.ErrUnavailable, Err: fmt.Errorf("node %s is %s", r.label(), r.barred()), Hint: "it is taken back when that has ended"}
+		return &compute.Error{
+			Op: "ironic.Destroy", ID: id, Kind: compute.ErrUnavailable,
+			Err: fmt.Errorf("node %s is %s", r.label(), r.barred()), Hint: "it is taken back when that has ended",
+		}
 	case state == stateAvailable:
 		return p.release(ctx, r) // it was claimed, and nothing was written
 	case r.ending():
 		return nil
 	case state == "clean failed":
-		return &compute.Error{Op: "ironic.Destroy", ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("node %s could not be cleaned: %s", r.label(), r.failure()), Hint: "repair it, and let it through: openstack baremetal node manage, then provide"}
+		return &compute.Error{
+			Op: "ironic.Destroy", ID: id, Kind: compute.ErrFailed,
+			Err:  fmt.Errorf("node %s could not be cleaned: %s", r.label(), r.failure()),
+			Hint: "repair it, and let it through: openstack baremetal node manage, then provide",
+		}
 	case state == "deploying" || state == "rebuild":
 		return nil // it can be taken back when that has ended
 	}
 	err = p.a.provision(ctx, "Destroy", r.UUID, "deleted", nil)
-	if openstack.ReasonOf(err) == openstack.Conflicting { // it is just being changed: the next call sees how
+	// it is just being changed: the next call sees how
+	if openstack.ReasonOf(err) == openstack.Conflicting {
 		return nil
 	}
 	return err
 }
 
-// standing is nil for a node that runs; ErrNotReady for one that is being written, and else says what is wrong with it.
+// standing is nil for a node that runs; ErrNotReady for one that is being written, and else says
+// what is wrong with it.
 func (p *Provider) standing(op string, id compute.ID, r *record) error {
 	state := r.state()
 	fail := func(kind error, err error, hint string) error {
@@ -57,7 +67,11 @@ func (p *Provider) standing(op string, id compute.ID, r *record) error {
 		return fail(compute.ErrFailed, fmt.Errorf("node %s: %s", r.label(), r.failure()), "discard the instance")
 	case r.deploying() || state == stateAvailable:
 		if begun := r.Extra.Mark.Since; time.Since(begun) > p.o.DeployTimeout {
-			return fail(compute.ErrTimeout, fmt.Errorf("node %s is still %s, %s after it was asked for", r.label(), state, time.Since(begun).Round(time.Second)), "deploy-timeout says how long one may take")
+			return fail(
+				compute.ErrTimeout,
+				fmt.Errorf("node %s is still %s, %s after it was asked for", r.label(), state, time.Since(begun).Round(time.Second)),
+				"deploy-timeout says how long one may take",
+			)
 		}
 		return fail(compute.ErrNotReady, fmt.Errorf("node %s is %s", r.label(), state), "")
 	case state == stateActive && r.Power == "power off":
@@ -91,7 +105,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, err
 	}
 	if address == "" {
-		return nil, &compute.Error{Op: "ironic.Connect", ID: id, Kind: compute.ErrNotReady, Err: fmt.Errorf("node %s has no address: neither extra.address nor a port of the network service says one", r.label())}
+		return nil, &compute.Error{
+			Op: "ironic.Connect", ID: id, Kind: compute.ErrNotReady,
+			Err: fmt.Errorf("node %s has no address: neither extra.address nor a port of the network service says one", r.label()),
+		}
 	}
 	file := p.o.IdentityFile
 	if file == "" {
@@ -100,7 +117,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		}
 	}
 	m := r.Extra.Mark
-	o := sshconn.Options{Host: address, User: cmp.Or(p.o.User, m.User), ConfigFile: p.o.ConfigFile, IdentityFiles: []string{file}, Timeout: 15 * time.Second}
+	o := sshconn.Options{
+		Host: address, User: cmp.Or(p.o.User, m.User), ConfigFile: p.o.ConfigFile, IdentityFiles: []string{file},
+		Timeout: 15 * time.Second,
+	}
 	if host, port, err := net.SplitHostPort(address); err == nil {
 		o.Host = host
 		o.Port, _ = strconv.Atoi(port)
@@ -132,14 +152,16 @@ func (p *Provider) cannot(ctx context.Context, id compute.ID, r *record, err err
 	p.mu.Unlock()
 	reached := seen && first.IsZero()
 	var network net.Error
-	soft := errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, compute.ErrDenied) || errors.As(err, &network)
+	soft := errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) ||
+		errors.Is(err, compute.ErrDenied) || errors.As(err, &network)
 	if soft && !reached && time.Since(first) < p.o.DeployTimeout {
 		return &compute.Error{Op: "ironic.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 	}
 	return &compute.Error{Op: "ironic.Connect", ID: id, Err: fmt.Errorf("node %s: %w", r.label(), err)}
 }
 
-// address is where a node is reached: what its extra says, else the first address of a port of the network service that is the node's. "": nobody knows.
+// address is where a node is reached: what its extra says, else the first address of a port of the
+// network service that is the node's. "": nobody knows.
 func (p *Provider) address(ctx context.Context, r *record) (string, error) {
 	if r.Extra.Address != "" {
 		return r.Extra.Address, nil
@@ -203,7 +225,10 @@ func (p *Provider) switched(ctx context.Context, op string, id compute.ID, to st
 			}
 			asked = true
 		case time.Now().After(end):
-			return &compute.Error{Op: "ironic." + op, ID: id, Kind: compute.ErrTimeout, Err: fmt.Errorf("node %s is not switched %s: its power is %q", r.label(), to, r.Power)}
+			return &compute.Error{
+				Op: "ironic." + op, ID: id, Kind: compute.ErrTimeout,
+				Err: fmt.Errorf("node %s is not switched %s: its power is %q", r.label(), to, r.Power),
+			}
 		}
 		if err := sleep(ctx, p.a.pause); err != nil {
 			return openstack.Classify(op, id, err)
@@ -231,7 +256,11 @@ func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 		return "", err
 	}
 	if !c.Enabled || c.Info == nil {
-		return "", &compute.Error{Op: "ironic.Console", ID: id, Kind: compute.ErrInvalid, Err: fmt.Errorf("the console of node %s is not enabled", r.label()), Hint: "openstack baremetal node console enable " + r.UUID}
+		return "", &compute.Error{
+			Op: "ironic.Console", ID: id, Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("the console of node %s is not enabled", r.label()),
+			Hint: "openstack baremetal node console enable " + r.UUID,
+		}
 	}
 	return fmt.Sprintf("the console of node %s is at %s (%s)\n", r.label(), c.Info.URL, c.Info.Type), nil
 }

@@ -27,12 +27,15 @@ var fields = []struct {
 	name  string
 	since int
 }{
-	{"uuid", 1}, {"name", 5}, {"provision_state", 1}, {"target_provision_state", 1}, {"power_state", 1}, {"maintenance", 1}, {"maintenance_reason", 1}, {"instance_uuid", 1},
-	{"reservation", 1}, {"last_error", 1}, {"properties", 1}, {"driver_info", 1}, {"extra", 1}, {"provision_updated_at", 1}, {"resource_class", 21}, {"traits", 37},
+	{"uuid", 1}, {"name", 5}, {"provision_state", 1}, {"target_provision_state", 1}, {"power_state", 1},
+	{"maintenance", 1}, {"maintenance_reason", 1}, {"instance_uuid", 1},
+	{"reservation", 1}, {"last_error", 1}, {"properties", 1}, {"driver_info", 1}, {"extra", 1},
+	{"provision_updated_at", 1}, {"resource_class", 21}, {"traits", 37},
 	{"fault", 42}, {"conductor_group", 46}, {"protected", 48}, {"conductor", 49}, {"allocation_uuid", 52}, {"retired", 61}, {"shard", 82},
 }
 
-// listing is one reading of all nodes: a page after the other, each decoded while the next one is under way.
+// listing is one reading of all nodes: a page after the other, each decoded while the next one is
+// under way.
 type listing[T any] struct {
 	a     *api
 	op    string
@@ -52,7 +55,8 @@ type part[T any] struct {
 	err    error
 }
 
-// list reads all nodes that a query is for, each made into something else; false leaves it out. Either all of them or an error.
+// list reads all nodes that a query is for, each made into something else; false leaves it out.
+// Either all of them or an error.
 func list[T any](ctx context.Context, a *api, op string, query url.Values, make func(*record) (T, bool)) ([]T, error) {
 	for tries, dropped := 1, 0; ; tries++ {
 		l := &listing[T]{a: a, op: op, query: query, make: make, slots: newSlots()}
@@ -61,11 +65,13 @@ func list[T any](ctx context.Context, a *api, op string, query url.Values, make 
 		switch {
 		case err == nil:
 			return all, nil
-		case dropped < len(fields) && f != nil && f.Status == http.StatusInternalServerError && a.lacking(f.Message): // a field that lists cannot have here
+		case dropped < len(fields) && f != nil && f.Status == http.StatusInternalServerError && a.lacking(f.Message):
+			// a field that lists cannot have here
 			tries--
 			dropped++
 			continue
-		case tries < 3 && (errors.Is(err, errMoved) || missing(err)): // the node that a page ended with has gone
+		case tries < 3 && (errors.Is(err, errMoved) || missing(err)):
+			// the node that a page ended with has gone
 			continue
 		}
 		return nil, openstack.ClassifyList(op, "", err)
@@ -91,7 +97,8 @@ func (a *api) lacking(message string) bool {
 	return true
 }
 
-// wanted are the fields that are asked for: those of only, commas between, else all, as far as this Ironic has them.
+// wanted are the fields that are asked for: those of only, commas between, else all, as far as this
+// Ironic has them.
 func (a *api) wanted(minor int, only string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,7 +129,10 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	markers := map[string]bool{}
 	for marker := ""; ; {
 		if markers[marker] { // or it would not come to an end
-			return nil, &compute.Error{Op: "ironic." + l.op, Kind: compute.ErrFailed, Err: fmt.Errorf("%w: node %s ends two of them", errMoved, marker)}
+			return nil, &compute.Error{
+				Op: "ironic." + l.op, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("%w: node %s ends two of them", errMoved, marker),
+			}
 		}
 		markers[marker] = true
 		p := &part[T]{marker: marker}
@@ -159,7 +169,10 @@ func join[T any](op string, parts []*part[T]) ([]T, error) {
 	n := 0
 	for _, p := range parts {
 		if p.err != nil {
-			return nil, &compute.Error{Op: "ironic." + op, Kind: compute.ErrFailed, Err: fmt.Errorf("the list of nodes cannot be read: %w", p.err)}
+			return nil, &compute.Error{
+				Op: "ironic." + op, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("the list of nodes cannot be read: %w", p.err),
+			}
 		}
 		n += len(p.ids)
 	}
@@ -168,11 +181,17 @@ func join[T any](op string, parts []*part[T]) ([]T, error) {
 	last := ""
 	for i, p := range parts {
 		if p.marker != last {
-			return nil, &compute.Error{Op: "ironic." + op, Kind: compute.ErrFailed, Err: fmt.Errorf("%w: page %d begins behind node %s, and the one before ends with %s", errMoved, i+1, p.marker, last)}
+			return nil, &compute.Error{
+				Op: "ironic." + op, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("%w: page %d begins behind node %s, and the one before ends with %s", errMoved, i+1, p.marker, last),
+			}
 		}
 		for _, id := range p.ids {
 			if _, twice := seen[id]; twice {
-				return nil, &compute.Error{Op: "ironic." + op, Kind: compute.ErrFailed, Err: fmt.Errorf("%w: node %s is there twice", errMoved, id)}
+				return nil, &compute.Error{
+					Op: "ironic." + op, Kind: compute.ErrFailed,
+					Err: fmt.Errorf("%w: node %s is there twice", errMoved, id),
+				}
 			}
 			seen[id] = struct{}{}
 			last = id
@@ -212,7 +231,8 @@ var link = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`"next":\s*"[^"]*[?&]marker=([0-9a-fA-F-]{36})[^"]*"\s*}\s*$`)
 })
 
-// nextMarker finds the link to the next page at the end of a page, where Ironic puts it, so that the next one can be asked for before this one is read. "": not there.
+// nextMarker finds the link to the next page at the end of a page, where Ironic puts it, so that
+// the next one can be asked for before this one is read. "": not there.
 func nextMarker(body []byte) string {
 	m := link().FindSubmatch(body[max(0, len(body)-2000):])
 	if m == nil {
@@ -255,7 +275,8 @@ func (l *listing[T]) decode(p *part[T], body []byte) {
 	}
 }
 
-// oneByOne reads a page in which a field is not what it should be. A node with such a field counts as broken, and the others as they are.
+// oneByOne reads a page in which a field is not what it should be. A node with such a field counts
+// as broken, and the others as they are.
 func oneByOne(body []byte) (*[]record, error) {
 	var page struct {
 		Nodes []json.RawMessage `json:"nodes"`

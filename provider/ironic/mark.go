@@ -13,10 +13,12 @@ type Way string
 
 // The ways.
 const (
-	Deploy   Way = "deploy"   // it is deployed under our ownership, and handed over as it stands: a hot standby
+	// it is deployed under our ownership, and handed over as it stands: a hot standby
+	Deploy   Way = "deploy"
 	Allocate Way = "allocate" // the same, after the node was claimed by the allocation API
 	Clean    Way = "clean"    // a manual cleaning step of the ramdisk writes it
-	Passthru Way = "passthru" // a vendor's call writes it, as Arsenal had it: POST vendor_passthru/cache_image
+	// a vendor's call writes it, as Arsenal had it: POST vendor_passthru/cache_image
+	Passthru Way = "passthru"
 	Prefetch Way = "prefetch" // it is deployed once and wiped, so that the conductor keeps it
 )
 
@@ -37,24 +39,29 @@ const (
 
 // Mark is what a node is to us. It stands in the node's extra, under "hostler".
 type Mark struct {
-	Image        string    `json:"image,omitempty"`
-	Checksum     string    `json:"checksum,omitempty"`
-	State        string    `json:"state,omitempty"` // caching, cached or failed; wiping
-	Since        time.Time `json:"since,omitzero"`
-	Attempt      int       `json:"attempt,omitempty"` // so many times an image was written to the node
-	Way          Way       `json:"way,omitempty"`
-	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for; of Passthru: the vendor's call was answered; wiping: when it became manageable
-	Installation string    `json:"installation,omitempty"`
-	Source       string    `json:"source,omitempty"`   // of the instance that the node is
-	Instance     string    `json:"instance,omitempty"` // its name; "": it is none
-	Hit          bool      `json:"hit,omitempty"`      // the instance found its image there
-	User         string    `json:"user,omitempty"`     // who logs in
-	ImageName    string    `json:"image_name,omitempty"`
-	HostKey      string    `json:"host_key,omitempty"` // as known_hosts has it
-	Told         string    `json:"told,omitempty"`     // of a hot standby: what stands for the keys and the user data that it was given
+	Image    string    `json:"image,omitempty"`
+	Checksum string    `json:"checksum,omitempty"`
+	State    string    `json:"state,omitempty"` // caching, cached or failed; wiping
+	Since    time.Time `json:"since,omitzero"`
+	// so many times an image was written to the node
+	Attempt int `json:"attempt,omitempty"`
+	Way     Way `json:"way,omitempty"`
+	// of Clean: when the node last changed its state, before the step was asked for; of Passthru:
+	// the vendor's call was answered; wiping: when it became manageable
+	Step         string `json:"step,omitempty"`
+	Installation string `json:"installation,omitempty"`
+	Source       string `json:"source,omitempty"`   // of the instance that the node is
+	Instance     string `json:"instance,omitempty"` // its name; "": it is none
+	Hit          bool   `json:"hit,omitempty"`      // the instance found its image there
+	User         string `json:"user,omitempty"`     // who logs in
+	ImageName    string `json:"image_name,omitempty"`
+	HostKey      string `json:"host_key,omitempty"` // as known_hosts has it
+	// of a hot standby: what stands for the keys and the user data that it was given
+	Told string `json:"told,omitempty"`
 }
 
-// claim is the instance_uuid by which a node is taken for a purpose of ours. The same words give the same one, so that whoever lost his answer knows his own claim.
+// claim is the instance_uuid by which a node is taken for a purpose of ours. The same words give
+// the same one, so that whoever lost his answer knows his own claim.
 func claim(words ...string) string {
 	h := sha256.New()
 	for _, w := range words {
@@ -73,7 +80,8 @@ func instanceClaim(installation, instance string) string {
 	return claim("instance", installation, instance)
 }
 
-// told stands for what a node was told at its first boot that is the same for all nodes of a source: the keys that it lets in, and user data. "": nothing.
+// told stands for what a node was told at its first boot that is the same for all nodes of a
+// source: the keys that it lets in, and user data. "": nothing.
 func told(keys []string, userData []byte) string {
 	if len(keys) == 0 && len(userData) == 0 {
 		return ""
@@ -81,7 +89,8 @@ func told(keys []string, userData []byte) string {
 	words := []string{"told", string(userData)}
 	for _, k := range keys {
 		fields := strings.Fields(k)
-		words = append(words, strings.Join(fields[:min(2, len(fields))], " ")) // the comment opens nothing
+		// the comment opens nothing
+		words = append(words, strings.Join(fields[:min(2, len(fields))], " "))
 	}
 	return claim(words...)
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 )
 
-// bay is a node of the scenario, as the lab's README has it: its class, what its driver is told, and the state that it is brought to.
+// bay is a node of the scenario, as the lab's README has it: its class, what its driver is told,
+// and the state that it is brought to.
 type bay struct {
 	class  string
 	traits []string
@@ -65,7 +66,10 @@ type operator struct {
 }
 
 func (p *operator) ask(method, path string, body, out any) error {
-	resp, err := p.c.Request(context.Background(), method, p.c.ServiceURL(path), &gophercloud.RequestOpts{JSONBody: body, JSONResponse: out, OkCodes: []int{200, 201, 202, 204}})
+	resp, err := p.c.Request(
+		context.Background(), method, p.c.ServiceURL(path),
+		&gophercloud.RequestOpts{JSONBody: body, JSONResponse: out, OkCodes: []int{200, 201, 202, 204}},
+	)
 	if err == nil && out == nil {
 		resp.Body.Close()
 	}
@@ -134,11 +138,17 @@ func (p *operator) until(what string, ok func() (ok bool, seen any)) {
 // build makes the twelve.
 func (p *operator) build() {
 	p.Helper()
-	goals := map[string]string{"manage": "manageable", "provide": "available", "active": "active", "manage!": "enroll", "provide!": "clean failed", "active!": "deploy failed"}
+	goals := map[string]string{
+		"manage": "manageable", "provide": "available", "active": "active", "manage!": "enroll",
+		"provide!": "clean failed", "active!": "deploy failed",
+	}
 	for name, b := range bays {
 		driver := map[string]any{"lab_deploy_seconds": 1, "lab_clean_seconds": 1}
 		maps.Copy(driver, b.driver)
-		body := map[string]any{"name": name, "driver": "oslab-hardware", "resource_class": b.class, "driver_info": driver, "properties": map[string]any{"cpus": 8, "memory_mb": 1024}}
+		body := map[string]any{
+			"name": name, "driver": "oslab-hardware", "resource_class": b.class, "driver_info": driver,
+			"properties": map[string]any{"cpus": 8, "memory_mb": 1024},
+		}
 		maps.Copy(body, b.more)
 		var n bareNode
 		p.insist(http.MethodPost, "nodes", body, &n)
@@ -150,7 +160,10 @@ func (p *operator) build() {
 	for step := range 3 { // all nodes beside each other
 		for name, b := range bays {
 			if step < len(b.verbs) && goals[b.verbs[step]] != "" {
-				p.insist(http.MethodPut, "nodes/"+p.ids[name]+"/states/provision", map[string]any{"target": strings.TrimSuffix(b.verbs[step], "!")}, nil)
+				p.insist(
+					http.MethodPut, "nodes/"+p.ids[name]+"/states/provision",
+					map[string]any{"target": strings.TrimSuffix(b.verbs[step], "!")}, nil,
+				)
 			}
 		}
 		for name, b := range bays {
@@ -159,7 +172,9 @@ func (p *operator) build() {
 			} else if step < len(b.verbs) {
 				p.until(name+" went through "+b.verbs[step], func() (bool, any) {
 					n := p.node(name)
-					return n.State == goals[b.verbs[step]] && n.Reservation == "" && (n.LastError != "") == strings.HasSuffix(b.verbs[step], "!"), n
+					return n.State == goals[b.verbs[step]] && n.Reservation == "" &&
+							(n.LastError != "") == strings.HasSuffix(b.verbs[step], "!"),
+						n
 				})
 			}
 		}

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// host is what a node would be after it has booted: an sshd with the host key of its config drive, which lets in the keys that stand there.
+// host is what a node would be after it has booted: an sshd with the host key of its config drive,
+// which lets in the keys that stand there.
 type host struct {
 	addr   string
 	logins atomic.Int64
@@ -21,7 +22,9 @@ type host struct {
 // newHost boots one, with what a config drive says.
 func newHost(t testing.TB, drive configDrive) *host {
 	t.Helper()
-	private := regexp.MustCompile(`(?s)-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSSH PRIVATE KEY-----\n?`).FindString(drive.UserData)
+	private := regexp.MustCompile(
+		`(?s)-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSSH PRIVATE KEY-----\n?`,
+	).FindString(drive.UserData)
 	signer, err := ssh.ParsePrivateKey([]byte(private))
 	if err != nil {
 		t.Fatalf("the config drive has no host key: %v", err)
@@ -101,7 +104,8 @@ func (h *host) serve(c net.Conn, conf *ssh.ServerConfig, wg *sync.WaitGroup) {
 				}
 				cmd := exec.Command("sh", "-c", words.Command)
 				cmd.Stdout, cmd.Stderr = ch, ch.Stderr()
-				if in, err := cmd.StdinPipe(); err == nil { // not Stdin, whose end would be waited for
+				// not Stdin, whose end would be waited for
+				if in, err := cmd.StdinPipe(); err == nil {
 					wg.Go(func() { _, _ = io.Copy(in, ch); in.Close() })
 				}
 				status := uint32(127)

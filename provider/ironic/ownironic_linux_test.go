@@ -29,7 +29,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// ownIronic is a real Ironic that a test has for itself, with nodes of its own: it can be killed and started again, and nobody else's nodes are touched. The services beside it are the lab's.
+// ownIronic is a real Ironic that a test has for itself, with nodes of its own: it can be killed
+// and started again, and nobody else's nodes are touched. The services beside it are the lab's.
 // Everybody reaches it by a proxy, by which it can be made to lie.
 type ownIronic struct {
 	t        testing.TB
@@ -41,14 +42,16 @@ type ownIronic struct {
 	port     atomic.Int64
 	clouds   string // a clouds.yaml whose cloud admin has this Ironic
 
-	lie atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool] // answers in its place; false: it has not
+	// answers in its place; false: it has not
+	lie atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
 
-// newOwnIronic makes one and starts it. settings are lines for the section [api] of its configuration.
+// newOwnIronic makes one and starts it. settings are lines for the section [api] of its
+// configuration.
 func newOwnIronic(t testing.TB, settings string) *ownIronic {
 	t.Helper()
 	clouds := computetest.OpenStack(t)
@@ -56,14 +59,18 @@ func newOwnIronic(t testing.TB, settings string) *ownIronic {
 	o := &ownIronic{t: t, dir: t.TempDir(), programs: filepath.Join(lab, "pkg/usr/bin")}
 	conf, err := os.ReadFile(filepath.Join(lab, "etc/ironic.conf"))
 	do(t, err)
-	o.env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + o.dir, "LANG=C.UTF-8", "TMPDIR=" + o.dir, "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1",
+	o.env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + o.dir,
+		"LANG=C.UTF-8", "TMPDIR=" + o.dir, "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1",
 		"PYTHONPATH=" + filepath.Join(computetest.Shared(), "openstack/lib/python") + ":" + filepath.Join(lab, "python")}
 	front := o.proxies(t, clouds)
 	o.conf = filepath.Join(o.dir, "ironic.conf")
 	text := string(conf)
-	for _, r := range [][2]string{{`(?m)^port = .*$`, "port = PORT\n" + settings}, {`(?m)^public_endpoint = .*$`, "public_endpoint = " + front}, {`(?m)^host = .*$`, "host = own"},
-		{`(?m)^state_path = .*$`, "state_path = " + o.dir}, {`(?m)^tempdir = .*$`, "tempdir = " + o.dir}, {`(?m)^lock_path = .*$`, "lock_path = " + o.dir},
-		{`(?m)^connection = .*$`, "connection = sqlite:///" + filepath.Join(o.dir, "ironic.db")}, {`(?m)^(max_pool_size|max_overflow|connection_recycle_time) = .*$`, ""}} {
+	for _, r := range [][2]string{{`(?m)^port = .*$`, "port = PORT\n" + settings},
+		{`(?m)^public_endpoint = .*$`, "public_endpoint = " + front}, {`(?m)^host = .*$`, "host = own"},
+		{`(?m)^state_path = .*$`, "state_path = " + o.dir}, {`(?m)^tempdir = .*$`, "tempdir = " + o.dir},
+		{`(?m)^lock_path = .*$`, "lock_path = " + o.dir},
+		{`(?m)^connection = .*$`, "connection = sqlite:///" + filepath.Join(o.dir, "ironic.db")},
+		{`(?m)^(max_pool_size|max_overflow|connection_recycle_time) = .*$`, ""}} {
 		re := regexp.MustCompile(r[0])
 		if !re.MatchString(text) {
 			t.Fatalf("the lab's ironic.conf has no %s", r[0])
@@ -90,7 +97,8 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// proxies stand before the lab's identity service, whose catalog they change, and before our Ironic.
+// proxies stand before the lab's identity service, whose catalog they change, and before our
+// Ironic.
 func (o *ownIronic) proxies(t testing.TB, clouds string) (front string) {
 	t.Helper()
 	text, err := os.ReadFile(clouds)
@@ -101,10 +109,14 @@ func (o *ownIronic) proxies(t testing.TB, clouds string) (front string) {
 	}
 	offset, _ := strconv.Atoi(string(auth[1]))
 	theirs := fmt.Sprintf(":%d", 6385+offset-5000)
-	quiet := func(w http.ResponseWriter, _ *http.Request, _ error) { // what stands behind is not there: as a balancer says it
+	// what stands behind is not there: as a balancer says it
+	quiet := func(w http.ResponseWriter, _ *http.Request, _ error) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n")
+		_, _ = io.WriteString(
+			w,
+			"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n",
+		)
 	}
 	metal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if lie := o.lie.Load(); lie != nil && (*lie)(w, r) {
@@ -125,7 +137,10 @@ func (o *ownIronic) proxies(t testing.TB, clouds string) (front string) {
 		ModifyResponse: func(r *http.Response) error {
 			b, err := io.ReadAll(r.Body)
 			r.Body.Close()
-			b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte(labAuth.Host), []byte(strings.TrimPrefix(identity.URL, "http://"))), []byte(theirs), []byte(ours))
+			b = bytes.ReplaceAll(
+				bytes.ReplaceAll(b, []byte(labAuth.Host), []byte(strings.TrimPrefix(identity.URL, "http://"))),
+				[]byte(theirs), []byte(ours),
+			)
 			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
 			r.Header.Set("Content-Length", strconv.Itoa(len(b)))
 			return err

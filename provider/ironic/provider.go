@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// FactCached is the fact of an instance that says whether its image stood on the node before it was asked for: hit or miss.
+// FactCached is the fact of an instance that says whether its image stood on the node before it was
+// asked for: hit or miss.
 const FactCached = compute.FactCached
 
 // Provider makes instances of nodes.
@@ -41,7 +42,8 @@ var (
 	_ compute.UserDataTaker = (*Provider)(nil)
 )
 
-// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid: the options are wrong, or there are no credentials.
+// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid:
+// the options are wrong, or there are no credentials.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "ironic.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
@@ -53,7 +55,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if err := o.Check(); err != nil {
 		return fail("%w", err)
 	}
-	rule, err := FlavorRule{Name: o.Source, Class: o.Class, Traits: o.Traits, Properties: o.Properties, Capabilities: o.Capabilities, Group: o.Group, Shard: o.Shard}.compile()
+	rule, err := FlavorRule{
+		Name: o.Source, Class: o.Class, Traits: o.Traits, Properties: o.Properties, Capabilities: o.Capabilities,
+		Group: o.Group, Shard: o.Shard,
+	}.compile()
 	if err != nil {
 		return fail("%w", err)
 	}
@@ -79,7 +84,8 @@ func (p *Provider) CloseIdle() { p.a.s.CloseIdle() }
 // Session is what it speaks to the cloud by; a Scout and a Commander for its images take it too.
 func (p *Provider) Session() *openstack.Session { return p.a.s }
 
-// PublicKey is the key that nodes let in which the source makes. A Commander gives it to hot standbys. "": the source has an identity-file.
+// PublicKey is the key that nodes let in which the source makes. A Commander gives it to hot
+// standbys. "": the source has an identity-file.
 func (p *Provider) PublicKey() (string, error) {
 	if p.o.IdentityFile != "" {
 		return "", nil
@@ -97,14 +103,18 @@ func (p *Provider) keys() ([]string, error) {
 	return []string{key}, nil
 }
 
-// UserData is what all nodes of the source are told. A Commander tells it hot standbys. nil: nothing.
+// UserData is what all nodes of the source are told. A Commander tells it hot standbys. nil:
+// nothing.
 func (p *Provider) UserData() ([]byte, error) {
 	if p.o.UserData == "" {
 		return nil, nil
 	}
 	data, err := os.ReadFile(p.o.UserData)
 	if err != nil {
-		return nil, &compute.Error{Op: "ironic.UserData", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)}
+		return nil, &compute.Error{
+			Op: "ironic.UserData", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("user-data: %w", err),
+		}
 	}
 	return data, nil
 }
@@ -119,18 +129,21 @@ func (p *Provider) told() (string, error) {
 	return told(keys, data), err
 }
 
-// fits tells that a hot standby was told what the source tells its nodes, or nobody could log in, or know to whom.
+// fits tells that a hot standby was told what the source tells its nodes, or nobody could log in,
+// or know to whom.
 func (p *Provider) fits(m *Mark, told string) bool {
 	return m.Told == told && (m.HostKey != "" || !p.GivesHostKeys())
 }
 
-// GivesHostKeys tells that nodes are told their ssh host keys, and not looked up in the files of known hosts.
+// GivesHostKeys tells that nodes are told their ssh host keys, and not looked up in the files of
+// known hosts.
 func (p *Provider) GivesHostKeys() bool { return p.o.HostKey == "given" }
 
 // Lingers is how long a request may still take effect that was not answered.
 func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 
-// UserDataLimit is how many bytes of user data a request may bring: a config drive has 64 MB, and what Ironic keeps of it less.
+// UserDataLimit is how many bytes of user data a request may bring: a config drive has 64 MB, and
+// what Ironic keeps of it less.
 func (p *Provider) UserDataLimit() int { return 32 << 10 }
 
 // nodes are the records of the nodes that a query is for.
@@ -173,7 +186,10 @@ func (p *Provider) find(ctx context.Context, op string, id compute.ID) (*record,
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, &compute.Error{Op: "ironic." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("no node carries the mark of this instance")}
+		return nil, &compute.Error{
+			Op: "ironic." + op, ID: id, Kind: compute.ErrNotFound,
+			Err: errors.New("no node carries the mark of this instance"),
+		}
 	}
 	return all[0], nil
 }
@@ -190,8 +206,13 @@ func (p *Provider) List(ctx context.Context) (out []compute.Instance, err error)
 // instance tells of a node.
 func (p *Provider) instance(r *record) compute.Instance {
 	m := r.Extra.Mark
-	facts := map[string]string{"os": "linux", "status": r.state(), "node": r.label(), FactCached: map[bool]string{true: "hit", false: "miss"}[m.Hit]}
-	for k, v := range map[string]string{"image": m.ImageName, "flavor": r.Class, "cores": r.Properties.text("cpus"), "region": p.a.s.Region()} {
+	facts := map[string]string{
+		"os": "linux", "status": r.state(), "node": r.label(),
+		FactCached: map[bool]string{true: "hit", false: "miss"}[m.Hit],
+	}
+	for k, v := range map[string]string{
+		"image": m.ImageName, "flavor": r.Class, "cores": r.Properties.text("cpus"), "region": p.a.s.Region(),
+	} {
 		if v != "" {
 			facts[k] = v
 		}
@@ -210,7 +231,10 @@ func (p *Provider) instance(r *record) compute.Instance {
 // Choices implements compute.Chooser: images.
 func (p *Provider) Choices(ctx context.Context, kind string) ([]compute.Named, bool, error) {
 	if kind != compute.Images {
-		return nil, false, &compute.Error{Op: "ironic.Choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("a source of type ironic lets choose no %s", kind)}
+		return nil, false, &compute.Error{
+			Op: "ironic.Choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("a source of type ironic lets choose no %s", kind),
+		}
 	}
 	all, err := p.a.s.Catalog().Images(ctx)
 	var out []compute.Named

@@ -49,7 +49,8 @@ func TestMiss(t *testing.T) {
 		t.Errorf("again: %+v", again)
 	}
 	data, _ := s.get(id, "given", "user_data").(string)
-	if keys, _ := s.get(id, "given", "meta_data", "public_keys").(map[string]any); len(keys) != 1 || !strings.Contains(data, "echo hello") || !strings.Contains(data, "OPENSSH PRIVATE KEY") {
+	if keys, _ := s.get(id, "given", "meta_data", "public_keys").(map[string]any); len(keys) != 1 ||
+		!strings.Contains(data, "echo hello") || !strings.Contains(data, "OPENSSH PRIVATE KEY") {
 		t.Errorf("the config drive has %v", s.get(id, "given"))
 	}
 	if key, _ := s.get(id, "extra", "hostler", "host_key").(string); !strings.HasPrefix(key, "ssh-ed25519 ") {
@@ -93,7 +94,8 @@ func TestMiss(t *testing.T) {
 // TestHit takes a node that stands ready, whichever way, and leaves the others.
 func TestHit(t *testing.T) {
 	for _, f := range []ironic.FlavorRule{
-		{Name: "any", Way: ironic.Deploy}, {Name: "any", Way: ironic.Allocate}, {Name: "any", Way: ironic.Passthru}, {Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write"}}},
+		{Name: "any", Way: ironic.Deploy}, {Name: "any", Way: ironic.Allocate}, {Name: "any", Way: ironic.Passthru},
+		{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write"}}},
 	} {
 		t.Run(string(f.Way), func(t *testing.T) {
 			s := newStandin(t)
@@ -177,12 +179,22 @@ func TestOneEach(t *testing.T) {
 	}
 }
 
-// TestLastResort deploys onto a node that was kept with another image, when there is no other, and with user data onto one that was kept with this one.
+// TestLastResort deploys onto a node that was kept with another image, when there is no other, and
+// with user data onto one that was kept with this one.
 func TestLastResort(t *testing.T) {
 	s := newStandin(t)
-	id := s.add(1, map[string]any{"provision_state": "active", "extra": map[string]any{"hostler": map[string]any{"image": "i2", "state": "cached", "way": "deploy", "installation": "inst"}}})
+	id := s.add(
+		1,
+		map[string]any{
+			"provision_state": "active",
+			"extra": map[string]any{"hostler": map[string]any{
+				"image": "i2", "state": "cached", "way": "deploy", "installation": "inst",
+			}},
+		},
+	)
 	p := source(t, s, nil)
-	if in := create(t, p, "metal-1"); in.ProviderID != id || in.Facts[ironic.FactCached] != "miss" || s.get(id, "instance_info", "image_source") != "i1" {
+	if in := create(t, p, "metal-1"); in.ProviderID != id || in.Facts[ironic.FactCached] != "miss" ||
+		s.get(id, "instance_info", "image_source") != "i1" {
 		t.Errorf("%+v", in)
 	}
 	if calls := strings.Join(s.called(), ", "); !strings.Contains(calls, "PUT node-1 rebuild") {
@@ -224,7 +236,8 @@ func TestBadOptions(t *testing.T) {
 	} {
 		o := ironic.Options{Session: s.session(t), Source: "metal", Installation: "inst", Dir: t.TempDir()}
 		change(&o)
-		if _, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), o); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), word) {
+		if _, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), o); !errors.Is(err, compute.ErrInvalid) ||
+			!strings.Contains(err.Error(), word) {
 			t.Errorf("%s: %v", word, err)
 		}
 	}

@@ -61,7 +61,8 @@ func (p properties) capability(key string) string {
 	return ""
 }
 
-// driverInfo is what we read of it: Arsenal's marks, and by which management controller the node is reached.
+// driverInfo is what we read of it: Arsenal's marks, and by which management controller the node is
+// reached.
 type driverInfo struct {
 	CacheStatus string `json:"cache_status"`
 	CacheImage  string `json:"cache_image_id"`
@@ -141,16 +142,19 @@ func (r *record) taken() string {
 	return ""
 }
 
-// halfWiped tells that the cache has the node manageable to wipe it, and that nothing was done to it since: who should have sent it on died, or was not heard.
+// halfWiped tells that the cache has the node manageable to wipe it, and that nothing was done to
+// it since: who should have sent it on died, or was not heard.
 func (r *record) halfWiped(installation string) bool {
 	m := r.Extra.Mark
-	return m != nil && m.Way == "" && m.State == wiping && m.Installation == installation && r.state() == stateManageable && m.Step != "" && m.Step == r.Updated
+	return m != nil && m.Way == "" && m.State == wiping && m.Installation == installation &&
+		r.state() == stateManageable && m.Step != "" && m.Step == r.Updated
 }
 
 // others tells that another installation's cache has an image on it.
 func (r *record) others(installation string) bool {
 	m := r.Extra.Mark
-	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != Failed && !(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
+	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != Failed &&
+		!(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
 }
 
 // failure is what Ironic says of it.

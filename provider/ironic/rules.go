@@ -14,22 +14,29 @@ import (
 
 // ImageRule picks images: those that pass all of it. What is not said lets all pass.
 type ImageRule struct {
-	Name       string   `conf:"name"`       // a regular expression of names
-	Properties []string `conf:"properties"` // KEY=VALUE, KEY~REGEXP, KEY!~REGEXP (also where there is no such key), KEY or !KEY
+	Name string `conf:"name"` // a regular expression of names
+	// KEY=VALUE, KEY~REGEXP, KEY!~REGEXP (also where there is no such key), KEY or !KEY
+	Properties []string `conf:"properties"`
 	Visibility string   `conf:"visibility"` // public, private, shared or community
 	Owner      string   `conf:"owner"`      // the id of a project
 	Tags       []string `conf:"tags"`       // it has all of these
-	LatestPer  []string `conf:"latest-per"` // of images that have these properties in common only the newest: os_distro, os_version; "name" is the name
-	Exclude    []string `conf:"exclude"`    // not those of these names or ids; * stands for anything
+	// of images that have these properties in common only the newest: os_distro, os_version; "name"
+	// is the name
+	LatestPer []string `conf:"latest-per"`
+	// not those of these names or ids; * stands for anything
+	Exclude []string `conf:"exclude"`
 }
 
-// FlavorRule says which nodes are of a flavor: those that pass all of it, and no rule before it. How images come onto them is the flavor's own.
+// FlavorRule says which nodes are of a flavor: those that pass all of it, and no rule before it.
+// How images come onto them is the flavor's own.
 type FlavorRule struct {
-	Name         string   `conf:"name"`            // the flavor's; "": the rule's place in the configuration names it
-	Class        string   `conf:"resource-class"`  // the node's resource_class
-	Traits       []string `conf:"traits"`          // it has all of these
-	Properties   []string `conf:"properties"`      // as of an ImageRule, of the node's properties
-	Capabilities []string `conf:"capabilities"`    // the same, of those within the property capabilities
+	// the flavor's; "": the rule's place in the configuration names it
+	Name       string   `conf:"name"`
+	Class      string   `conf:"resource-class"` // the node's resource_class
+	Traits     []string `conf:"traits"`         // it has all of these
+	Properties []string `conf:"properties"`     // as of an ImageRule, of the node's properties
+	// the same, of those within the property capabilities
+	Capabilities []string `conf:"capabilities"`
 	Group        string   `conf:"conductor-group"` // "-": none
 	Shard        string   `conf:"shard"`           // "-": none
 	Way          Way      // how an image is cached; "": Deploy
@@ -37,7 +44,8 @@ type FlavorRule struct {
 	Runbook      string   // of Clean, in place of steps
 }
 
-// Step is a cleaning step. {image}, {checksum}, {url} and {name} in its arguments stand for those of the image.
+// Step is a cleaning step. {image}, {checksum}, {url} and {name} in its arguments stand for those
+// of the image.
 type Step struct {
 	Interface string         `json:"interface"`
 	Step      string         `json:"step"`
@@ -160,7 +168,8 @@ func (r *imageRule) picks(i *images.Image) bool {
 	return pass(r.props, func(key string) (string, bool) { return property(i, key) })
 }
 
-// pickImages are the images that any of the rules picks, by name, the newest first. Without rules they are all.
+// pickImages are the images that any of the rules picks, by name, the newest first. Without rules
+// they are all.
 func pickImages(rules []imageRule, all []images.Image) []metal.Image {
 	picked := map[string]*images.Image{}
 	for n := range rules {
@@ -249,16 +258,29 @@ func Preset(name string) (i []ImageRule, f []FlavorRule, err error) {
 		return out
 	}
 	onmetal := func(class string) []ImageRule {
-		return []ImageRule{{Visibility: "public", Properties: []string{"vm_mode=metal", `flavor_classes~(^|,)\s*` + class + `\s*(,|$)`, `flavor_classes!~(^|,)\s*!onmetal\s*(,|$)`}}}
+		return []ImageRule{{
+			Visibility: "public",
+			Properties: []string{
+				"vm_mode=metal", `flavor_classes~(^|,)\s*` + class + `\s*(,|$)`,
+				`flavor_classes!~(^|,)\s*!onmetal\s*(,|$)`,
+			},
+		}}
 	}
 	switch name {
 	case "devstack":
 		return []ImageRule{{Name: "^cirros"}}, []FlavorRule{{Name: "baremetal"}}, nil
 	case "onmetal-v1":
-		return onmetal("onmetal"), sizes([2]string{"onmetal-compute1", "memory_mb=32768"}, [2]string{"onmetal-io1", "memory_mb=131072"}, [2]string{"onmetal-memory1", "memory_mb=524288"}), nil
+		return onmetal("onmetal"), sizes(
+			[2]string{"onmetal-compute1", "memory_mb=32768"}, [2]string{"onmetal-io1", "memory_mb=131072"},
+			[2]string{"onmetal-memory1", "memory_mb=524288"},
+		), nil
 	case "onmetal-v2":
-		return onmetal("onmetal2"), sizes([2]string{"onmetal-small2", "memory_mb=32768 local_gb=800 cpus=12"}, [2]string{"onmetal-medium2", "memory_mb=65536 local_gb=800 cpus=24"},
-			[2]string{"onmetal-large2", "memory_mb=131072 local_gb=800 cpus=24"}, [2]string{"onmetal-io2", "memory_mb=131072 local_gb=120 cpus=40"}), nil
+		return onmetal("onmetal2"), sizes([2]string{"onmetal-small2", "memory_mb=32768 local_gb=800 cpus=12"}, [2]string{
+			"onmetal-medium2", "memory_mb=65536 local_gb=800 cpus=24",
+		},
+			[2]string{
+				"onmetal-large2", "memory_mb=131072 local_gb=800 cpus=24",
+			}, [2]string{"onmetal-io2", "memory_mb=131072 local_gb=120 cpus=40"}), nil
 	}
 	return nil, nil, fmt.Errorf("preset %s is not known: devstack, onmetal-v1 or onmetal-v2", name)
 }

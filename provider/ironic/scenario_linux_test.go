@@ -135,7 +135,8 @@ func (u *user) last() round {
 	return all[n-1]
 }
 
-// quiet makes sure that in the next rounds, so many of which are suspended for that reason, nobody was told to do anything.
+// quiet makes sure that in the next rounds, so many of which are suspended for that reason, nobody
+// was told to do anything.
 func (u *user) quiet(why string, n int) {
 	u.Helper()
 	_, from := u.since(0)
@@ -158,7 +159,9 @@ func (u *user) quiet(why string, n int) {
 func (u *user) image(c *gophercloud.ServiceClient, name string) string {
 	u.Helper()
 	visible := images.ImageVisibilityPrivate
-	i, err := images.Create(u.Context(), c, images.CreateOpts{Name: name, ContainerFormat: "bare", DiskFormat: "raw", Visibility: &visible}).Extract()
+	i, err := images.Create(
+		u.Context(), c, images.CreateOpts{Name: name, ContainerFormat: "bare", DiskFormat: "raw", Visibility: &visible},
+	).Extract()
 	do(u, err)
 	u.Cleanup(func() {
 		if err := images.Delete(context.Background(), c, i.ID).ExtractErr(); err != nil {
@@ -176,7 +179,10 @@ func (u *user) settle(files map[string]string) {
 	run, err := os.MkdirTemp("", "hostler") // names of sockets are short
 	do(u, err)
 	u.Cleanup(func() { _ = os.RemoveAll(run) })
-	u.env = append(os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "HOSTLER_CONFIG=", "HOSTLER_LEASE=", "HOSTLER_CONTROLLER=", "OS_CLOUD=")
+	u.env = append(
+		os.Environ(), "HOME="+home, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
+		"HOSTLER_CONFIG=", "HOSTLER_LEASE=", "HOSTLER_CONTROLLER=", "OS_CLOUD=",
+	)
 	for name, text := range files {
 		file := filepath.Join(home, ".config/hostler", name)
 		do(u, os.MkdirAll(filepath.Dir(file), 0o700))
@@ -198,7 +204,8 @@ func buildHostler(t testing.TB) string {
 	return program
 }
 
-// TestLabScenario is what a director goes through with a real Ironic of its own. It takes some four minutes, most of which it waits.
+// TestLabScenario is what a director goes through with a real Ironic of its own. It takes some four
+// minutes, most of which it waits.
 func TestLabScenario(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestLabScenario: it takes minutes, and -short is given")
@@ -237,7 +244,10 @@ resource-class = small
 [director.metal.flavor large]
 resource-class = large
 `, name),
-		"sources/metal/source.conf": fmt.Sprintf("type = ironic\nimage = %s\n[ironic]\ncloud = admin\nclouds-file = %s\nresource-class = large\ntraits = CUSTOM_GPU\nuser = %s\n", name, o.clouds, "somebody"),
+		"sources/metal/source.conf": fmt.Sprintf(
+			"type = ironic\nimage = %s\n[ironic]\ncloud = admin\nclouds-file = %s\nresource-class = large\ntraits = CUSTOM_GPU\nuser = %s\n",
+			name, o.clouds, "somebody",
+		),
 	})
 
 	u.dryRun()
@@ -255,7 +265,8 @@ resource-class = large
 	t.Logf("from the first image to the end %s", time.Since(began).Round(time.Second))
 }
 
-// dryRun says what would be done, and that is only with the nodes that are free; of the others it says why not.
+// dryRun says what would be done, and that is only with the nodes that are free; of the others it
+// says why not.
 func (u *user) dryRun() {
 	u.Helper()
 	before := u.all()
@@ -272,7 +283,10 @@ func (u *user) dryRun() {
 	if want := []string{"bm-03", "bm-04", "bm-05", "bm-06", "bm-11"}; !slices.Equal(would, want) {
 		u.Errorf("a dry run would write %v, not the free ones %v", would, want)
 	}
-	others := map[string]string{"bm-00": "enroll", "bm-01": "enroll", "bm-02": "manageable", "bm-07": "active", "bm-08": "in maintenance", "bm-09": "deploy failed", "bm-10": "in maintenance"}
+	others := map[string]string{
+		"bm-00": "enroll", "bm-01": "enroll", "bm-02": "manageable", "bm-07": "active", "bm-08": "in maintenance",
+		"bm-09": "deploy failed", "bm-10": "in maintenance",
+	}
 	text := u.hostler(append([]string{"director", "explain"}, slices.Sorted(maps.Keys(others))...)...)
 	for name, why := range others {
 		if !regexp.MustCompile("(?m)^" + name + ": decided: .*" + why).MatchString(text) {
@@ -287,7 +301,8 @@ func (u *user) dryRun() {
 	u.Log("a dry run changed nothing")
 }
 
-// share has an operator give two more nodes, one of which fails at each deployment, and the director run until all that can be have the image.
+// share has an operator give two more nodes, one of which fails at each deployment, and the
+// director run until all that can be have the image.
 func (u *user) share(image string) {
 	u.Helper()
 	u.provision("bm-02", "provide", "available")
@@ -298,14 +313,16 @@ func (u *user) share(image string) {
 		return r.ready("small", image) == 4 && r.ready("large", image) == 2, r
 	})
 	for _, name := range []string{"bm-02", "bm-03", "bm-04", "bm-05", "bm-06", "bm-11"} {
-		if n := u.node(name); n.State != "active" || n.Extra.Hostler.Image != image || !strings.HasPrefix(n.Extra.Hostler.HostKey, "ssh-ed25519 ") {
+		if n := u.node(name); n.State != "active" || n.Extra.Hostler.Image != image ||
+			!strings.HasPrefix(n.Extra.Hostler.HostKey, "ssh-ed25519 ") {
 			u.Errorf("%s is ready: %+v", name, n)
 		}
 	}
 	u.Log("a share is cached")
 }
 
-// waves has a new build of the image come, and in the middle an operator who puts a node into maintenance.
+// waves has a new build of the image come, and in the middle an operator who puts a node into
+// maintenance.
 func (u *user) waves(o *ownIronic, glance *gophercloud.ServiceClient, name, old string) (young string) {
 	u.Helper()
 	_, from := u.since(0)
@@ -320,7 +337,8 @@ func (u *user) waves(o *ownIronic, glance *gophercloud.ServiceClient, name, old 
 		}), rounds
 	})
 	held := make(chan struct{})
-	hold := func(_ http.ResponseWriter, r *http.Request) bool { // nothing more is decided while the operator acts
+	// nothing more is decided while the operator acts
+	hold := func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/v1/nodes" {
 			select {
 			case <-held:
@@ -336,7 +354,8 @@ func (u *user) waves(o *ownIronic, glance *gophercloud.ServiceClient, name, old 
 			continue
 		}
 		u.maintenance(one, true)
-		if n := u.node(one); n.State == "active" && n.Extra.Hostler.Image == old { // and not ejected at the same moment
+		// and not ejected at the same moment
+		if n := u.node(one); n.State == "active" && n.Extra.Hostler.Image == old {
 			kept = one
 			break
 		}
@@ -387,9 +406,11 @@ func (u *user) lies(o *ownIronic) {
 	u.Helper()
 	defer o.lie.Store(nil)
 	for why, answer := range map[string]string{
-		"there are no nodes":       `{"nodes": []}`,
-		"more than half have gone": fmt.Sprintf(`{"nodes": [{"uuid": %q, "resource_class": "small", "provision_state": "available"}]}`, u.ids["bm-03"]),
-		"cannot be read":           `{"nodes": [{"uuid": "`,
+		"there are no nodes": `{"nodes": []}`,
+		"more than half have gone": fmt.Sprintf(
+			`{"nodes": [{"uuid": %q, "resource_class": "small", "provision_state": "available"}]}`, u.ids["bm-03"],
+		),
+		"cannot be read": `{"nodes": [{"uuid": "`,
 	} {
 		lie := func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path != "/v1/nodes" || r.URL.Query().Get("instance_uuid") != "" {
@@ -452,7 +473,8 @@ func (u *user) quarantine() {
 		text := u.hostler("director", "explain", "--json")
 		do(u, json.Unmarshal([]byte(text), &all))
 		for _, e := range all {
-			if e.Name == "bm-09" && e.Flight != nil && e.Flight.State == "quarantined" && e.Flight.Failures == 3 && strings.Contains(e.Flight.Error, "was told to fail this deployment") {
+			if e.Name == "bm-09" && e.Flight != nil && e.Flight.State == "quarantined" && e.Flight.Failures == 3 &&
+				strings.Contains(e.Flight.Error, "was told to fail this deployment") {
 				return true, nil
 			}
 		}
@@ -468,7 +490,8 @@ func (u *user) quarantine() {
 	u.Log("the node that fails is in quarantine")
 }
 
-// hit acquires the one large node that the source may take, on which the image is, uses it, and gives it back.
+// hit acquires the one large node that the source may take, on which the image is, uses it, and
+// gives it back.
 func (u *user) hit(o *ownIronic, image string) {
 	u.Helper()
 	const name = "bm-05"
@@ -478,7 +501,8 @@ func (u *user) hit(o *ownIronic, image string) {
 	before := u.node(name).Extra.Hostler.Attempt
 	got := strings.TrimSpace(u.hostler("acquire", "-s", "metal", "--name", "mine"))
 	n := u.node(name)
-	if n.State != "active" || n.Power != "power on" || n.Instance == "" || n.Extra.Hostler.Instance != got || n.Extra.Hostler.Image != image {
+	if n.State != "active" || n.Power != "power on" || n.Instance == "" || n.Extra.Hostler.Instance != got ||
+		n.Extra.Hostler.Image != image {
 		u.Errorf("%s is %+v", got, n)
 	}
 	if again := o.drive(u, u.ids[name]); again.UserData != drive.UserData {
@@ -496,7 +520,9 @@ func (u *user) hit(o *ownIronic, image string) {
 	u.hostler("release", "mine")
 	u.until("it was cleaned, and is ready again", func() (bool, any) {
 		n := u.node(name)
-		return n.State == "active" && n.Extra.Hostler.Instance == "" && n.Extra.Hostler.State == "cached" && n.Extra.Hostler.Attempt > before && n.Instance == "", n
+		return n.State == "active" && n.Extra.Hostler.Instance == "" && n.Extra.Hostler.State == "cached" &&
+				n.Extra.Hostler.Attempt > before && n.Instance == "",
+			n
 	})
 	if again := o.drive(u, u.ids[name]); again.UserData == drive.UserData {
 		u.Error("the next one has the same host key")

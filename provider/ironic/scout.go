@@ -22,10 +22,13 @@ import (
 // ScoutOptions say what of a cloud counts.
 type ScoutOptions struct {
 	Session      *openstack.Session
-	Installation string       // ours: the cached nodes of others are not to be had
-	Images       []ImageRule  // an image counts that one of them picks; none: all images
-	Flavors      []FlavorRule // none: each resource class is a flavor, and its nodes are hot standbys
-	For          *Provider    // whose instances hot standbys become: on one that was told other things than it tells now counts as an image that nobody knows; nil: what they were told does not count
+	Installation string      // ours: the cached nodes of others are not to be had
+	Images       []ImageRule // an image counts that one of them picks; none: all images
+	// none: each resource class is a flavor, and its nodes are hot standbys
+	Flavors []FlavorRule
+	// whose instances hot standbys become: on one that was told other things than it tells now
+	// counts as an image that nobody knows; nil: what they were told does not count
+	For *Provider
 }
 
 // Scout says which nodes, images and flavors there are. It may be used from many goroutines.
@@ -68,12 +71,15 @@ func NewScout(o ScoutOptions) (*Scout, error) {
 	return s, nil
 }
 
-// read are the fields of nodes that a scout with such rules reads: an Ironic with many nodes takes long to tell of what nobody looks at, and so does reading it.
+// read are the fields of nodes that a scout with such rules reads: an Ironic with many nodes takes
+// long to tell of what nobody looks at, and so does reading it.
 func read(rules []flavorRule) string {
 	unread := map[string]bool{"target_provision_state": true, "power_state": true, "properties": true, "traits": true, "shard": true}
 	for i := range rules {
 		r := &rules[i]
-		for field, looks := range map[string]bool{"properties": len(r.props)+len(r.caps) > 0, "traits": len(r.Traits) > 0, "shard": r.Shard != ""} {
+		for field, looks := range map[string]bool{
+			"properties": len(r.props)+len(r.caps) > 0, "traits": len(r.Traits) > 0, "shard": r.Shard != "",
+		} {
 			if looks {
 				delete(unread, field)
 			}
@@ -113,7 +119,8 @@ func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
 	}
 	return list(ctx, s.a, "Nodes", url.Values{"fields": {s.fields}}, func(r *record) (metal.Node, bool) {
 		n := s.node(r)
-		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == Cached && m.Way.standby() && !s.source.fits(m, words) {
+		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == Cached &&
+			m.Way.standby() && !s.source.fits(m, words) {
 			n.Image = ""
 		}
 		return n, true
@@ -144,7 +151,9 @@ func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
 // allImages reads the list page by page. Pages that do not come to an end are an error.
 func allImages(ctx context.Context, c *gophercloud.ServiceClient) (all []images.Image, err error) {
 	seen := map[string]bool{}
-	err = images.List(c, images.ListOpts{Status: images.ImageStatusActive, Limit: 500}).EachPage(ctx, func(_ context.Context, page pagination.Page) (bool, error) {
+	err = images.List(
+		c, images.ListOpts{Status: images.ImageStatusActive, Limit: 500},
+	).EachPage(ctx, func(_ context.Context, page pagination.Page) (bool, error) {
 		some, err := images.ExtractImages(page)
 		if err != nil {
 			return false, err
@@ -173,7 +182,10 @@ func (s *Scout) Flavors(ctx context.Context) ([]string, error) {
 	if len(out) > 0 {
 		return out, nil
 	}
-	all, err := list(ctx, s.a, "Flavors", url.Values{"fields": {"uuid,resource_class"}}, func(r *record) (string, bool) { return r.Class, r.Class != "" })
+	all, err := list(
+		ctx, s.a, "Flavors", url.Values{"fields": {"uuid,resource_class"}},
+		func(r *record) (string, bool) { return r.Class, r.Class != "" },
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +218,8 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Writes = m.Attempt
 	}
 	switch {
-	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r): // claimed, and then nothing was heard of it
+	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r):
+		// claimed, and then nothing was heard of it
 		n.Cached, n.Failed = true, "it was claimed for the cache, and nothing was written"
 	case r.halfWiped(s.installation) && r.barred() == "":
 		n.Cached, n.Failed = true, leftManageable

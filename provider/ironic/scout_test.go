@@ -63,7 +63,8 @@ func TestRecords(t *testing.T) {
 			}
 			continue
 		}
-		if got.Flavor != v.Expect[1] || got.Provisioned != (v.Expect[2] == 1.0) || got.Cached != (v.Expect[3] == 1.0) || got.Image != v.Expect[4] {
+		if got.Flavor != v.Expect[1] || got.Provisioned != (v.Expect[2] == 1.0) || got.Cached != (v.Expect[3] == 1.0) ||
+			got.Image != v.Expect[4] {
 			t.Errorf("%s: %+v", lines.Text(), got)
 		}
 		if got.Provisioned != (got.Why != "") {
@@ -80,15 +81,25 @@ func TestFree(t *testing.T) {
 	s := newStandin(t)
 	s.add(0, nil)
 	bad := []map[string]any{
-		{"provision_state": "enroll"}, {"provision_state": "manageable"}, {"provision_state": "inspecting"}, {"provision_state": "adopting"}, {"provision_state": "rescue"},
-		{"provision_state": "service hold"}, {"provision_state": "error"}, {"provision_state": "deploy hold"}, {"provision_state": "clean failed"}, {"maintenance": true, "maintenance_reason": "a fan"},
-		{"retired": true}, {"protected": true}, {"instance_uuid": uuid(77)}, {"reservation": "c1"}, {"fault": "power failure"}, {"traits": "odd"}, {"properties": 3},
+		{"provision_state": "enroll"}, {"provision_state": "manageable"}, {"provision_state": "inspecting"},
+		{"provision_state": "adopting"}, {"provision_state": "rescue"},
+		{"provision_state": "service hold"}, {"provision_state": "error"}, {"provision_state": "deploy hold"},
+		{"provision_state": "clean failed"}, {"maintenance": true, "maintenance_reason": "a fan"},
+		{"retired": true}, {"protected": true}, {"instance_uuid": uuid(77)}, {"reservation": "c1"},
+		{"fault": "power failure"}, {"traits": "odd"}, {"properties": 3},
 	}
 	for i, b := range bad {
 		s.add(i+1, b)
 	}
-	s.add(len(bad)+1, map[string]any{"name": nil, "driver_info": nil, "extra": nil, "traits": nil, "properties": nil, "provision_state": nil, "resource_class": nil})
-	looks := ironic.FlavorRule{Name: "none", Traits: []string{"CUSTOM_NONE"}, Properties: []string{"none"}} // at what may be odd
+	s.add(
+		len(bad)+1,
+		map[string]any{
+			"name": nil, "driver_info": nil, "extra": nil, "traits": nil, "properties": nil, "provision_state": nil,
+			"resource_class": nil,
+		},
+	)
+	// at what may be odd
+	looks := ironic.FlavorRule{Name: "none", Traits: []string{"CUSTOM_NONE"}, Properties: []string{"none"}}
 	all := nodes(t, scout(t, s, nil, ironic.FlavorRule{Name: "small", Class: "small"}, looks))
 	if len(all) != len(bad)+2 {
 		t.Fatalf("%d nodes", len(all))
@@ -106,7 +117,8 @@ func TestFree(t *testing.T) {
 	}
 }
 
-// TestPages reads many pages, also of an Ironic that gives less at once than is asked for, and through what goes wrong once.
+// TestPages reads many pages, also of an Ironic that gives less at once than is asked for, and
+// through what goes wrong once.
 func TestPages(t *testing.T) {
 	s := newStandin(t)
 	for i := range 2300 {
@@ -182,7 +194,8 @@ func TestLies(t *testing.T) {
 			}
 		})
 	}
-	s.intercept(func(w http.ResponseWriter, r *http.Request) bool { // a full page without a link is not the last one
+	// a full page without a link is not the last one
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/v1/nodes") || r.URL.Query().Get("marker") != "" {
 			return false
 		}
@@ -196,7 +209,8 @@ func TestLies(t *testing.T) {
 	})
 	sc := scout(t, s, nil, ironic.FlavorRule{Name: "any"})
 	s.with(uuid(1), func(map[string]any) {})
-	if _, err := sc.Images(t.Context()); err != nil { // logs in, for the first page goes past the check of tokens
+	// logs in, for the first page goes past the check of tokens
+	if _, err := sc.Images(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if all := nodes(t, sc); len(all) != 2500 {
@@ -204,7 +218,8 @@ func TestLies(t *testing.T) {
 	}
 }
 
-// TestEndless has answers without an end: pages that refer to each other, and one page that goes on and on. They are errors, and not the end of our memory.
+// TestEndless has answers without an end: pages that refer to each other, and one page that goes on
+// and on. They are errors, and not the end of our memory.
 func TestEndless(t *testing.T) {
 	s := newStandin(t)
 	for i := range 3 {
@@ -221,7 +236,10 @@ func TestEndless(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/v1/nodes"):
 			fmt.Fprintf(w, `{"nodes": [{"uuid": "%s"}], "next": "http://x/v1/nodes?marker=%s"}`, next[marker], next[marker])
 		case strings.HasSuffix(r.URL.Path, "/v2/images"):
-			fmt.Fprintf(w, `{"images": [{"id": "i%s", "name": "debian", "status": "active"}], "next": "/v2/images?marker=%d"}`, map[bool]string{true: "1", false: "2"}[marker == "1"], len(marker)%2)
+			fmt.Fprintf(
+				w, `{"images": [{"id": "i%s", "name": "debian", "status": "active"}], "next": "/v2/images?marker=%d"}`,
+				map[bool]string{true: "1", false: "2"}[marker == "1"], len(marker)%2,
+			)
 		default:
 			return false
 		}
@@ -306,8 +324,13 @@ func TestFlavors(t *testing.T) {
 	if all, err := scout(t, s, nil).Flavors(t.Context()); err != nil || !slices.Equal(all, []string{"large", "other", "small"}) {
 		t.Errorf("%v, %v", all, err)
 	}
-	for _, bad := range [][]ironic.FlavorRule{{{}}, {{Name: "a"}, {Name: "a"}}, {{Name: "a", Way: "magic"}}, {{Name: "a", Way: ironic.Clean}}, {{Name: "a", Properties: []string{"x~("}}}} {
-		if _, err := ironic.NewScout(ironic.ScoutOptions{Session: s.session(t), Installation: "inst", Flavors: bad}); !errors.Is(err, compute.ErrInvalid) {
+	for _, bad := range [][]ironic.FlavorRule{
+		{{}}, {{Name: "a"}, {Name: "a"}}, {{Name: "a", Way: "magic"}}, {{Name: "a", Way: ironic.Clean}},
+		{{Name: "a", Properties: []string{"x~("}}},
+	} {
+		if _, err := ironic.NewScout(ironic.ScoutOptions{
+			Session: s.session(t), Installation: "inst", Flavors: bad,
+		}); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -316,7 +339,10 @@ func TestFlavors(t *testing.T) {
 func TestImages(t *testing.T) {
 	s := newStandin(t)
 	add := func(id, name, created string, more map[string]any) {
-		i := map[string]any{"id": id, "name": name, "status": "active", "visibility": "public", "owner": "p1", "checksum": "c-" + id, "created_at": created, "tags": []string{}}
+		i := map[string]any{
+			"id": id, "name": name, "status": "active", "visibility": "public", "owner": "p1", "checksum": "c-" + id,
+			"created_at": created, "tags": []string{},
+		}
 		for k, v := range more {
 			i[k] = v
 		}
@@ -355,8 +381,12 @@ func TestImages(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, got, err)
 		}
 	}
-	for _, bad := range []ironic.ImageRule{{Name: "("}, {Visibility: "secret"}, {Properties: []string{"a~("}}, {Properties: []string{"=x"}}} {
-		if _, err := ironic.NewScout(ironic.ScoutOptions{Session: s.session(t), Installation: "inst", Images: []ironic.ImageRule{bad}}); !errors.Is(err, compute.ErrInvalid) {
+	for _, bad := range []ironic.ImageRule{
+		{Name: "("}, {Visibility: "secret"}, {Properties: []string{"a~("}}, {Properties: []string{"=x"}},
+	} {
+		if _, err := ironic.NewScout(ironic.ScoutOptions{
+			Session: s.session(t), Installation: "inst", Images: []ironic.ImageRule{bad},
+		}); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -389,7 +419,11 @@ func TestFieldsRead(t *testing.T) {
 		yes    []string
 		absent []string
 	}{
-		{ironic.FlavorRule{Name: "f", Class: "small"}, []string{"uuid", "extra", "instance_uuid", "reservation", "maintenance_reason"}, []string{"properties", "traits", "shard", "power_state"}},
+		{
+			ironic.FlavorRule{Name: "f", Class: "small"},
+			[]string{"uuid", "extra", "instance_uuid", "reservation", "maintenance_reason"},
+			[]string{"properties", "traits", "shard", "power_state"},
+		},
 		{ironic.FlavorRule{Name: "f", Traits: []string{"CUSTOM_X"}}, []string{"traits"}, []string{"properties", "shard"}},
 		{ironic.FlavorRule{Name: "f", Properties: []string{"memory_mb=32768"}}, []string{"properties"}, []string{"traits"}},
 		{ironic.FlavorRule{Name: "f", Capabilities: []string{"boot_mode=uefi"}}, []string{"properties"}, []string{"traits"}},

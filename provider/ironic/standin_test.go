@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// standin answers as a real Ironic 21.4 was seen to answer, with an identity service and an image service beside it.
+// standin answers as a real Ironic 21.4 was seen to answer, with an identity service and an image
+// service beside it.
 type standin struct {
 	*httptest.Server
 
@@ -42,7 +43,10 @@ type standin struct {
 }
 
 func newStandin(t testing.TB) *standin {
-	s := &standin{nodes: map[string]map[string]any{}, allocs: map[string]map[string]any{}, valid: map[string]bool{}, maxMinor: 82, pageMost: 1000}
+	s := &standin{
+		nodes: map[string]map[string]any{}, allocs: map[string]map[string]any{}, valid: map[string]bool{}, maxMinor: 82,
+		pageMost: 1000,
+	}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s
@@ -52,7 +56,8 @@ func newStandin(t testing.TB) *standin {
 func (s *standin) session(t testing.TB) *openstack.Session {
 	t.Helper()
 	c := openstack.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
-		IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true, Scope: &gophercloud.AuthScope{ProjectID: "p1"},
+		IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
+		Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 	}}
 	o, err := openstack.NewSession(c, openstack.SessionOptions{Rate: 1e6, Backoff: time.Millisecond, Timeout: 30 * time.Second})
 	if err != nil {
@@ -68,10 +73,14 @@ func uuid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
 // add makes a node that is available.
 func (s *standin) add(n int, more map[string]any) string {
 	node := map[string]any{
-		"uuid": uuid(n), "name": fmt.Sprintf("node-%d", n), "provision_state": "available", "target_provision_state": nil, "power_state": "power off", "maintenance": false,
-		"maintenance_reason": nil, "retired": false, "protected": false, "instance_uuid": nil, "allocation_uuid": nil, "reservation": nil, "fault": nil, "last_error": nil,
-		"resource_class": "small", "traits": []any{}, "properties": map[string]any{"memory_mb": 32768}, "driver_info": map[string]any{"ipmi_address": "192.0.2.1", "ipmi_password": "******"},
-		"extra": map[string]any{"rack": "a"}, "conductor": "c1", "conductor_group": "", "shard": nil, "instance_info": map[string]any{}, "provision_updated_at": "2026-11-21T22:22:28+00:00",
+		"uuid": uuid(n), "name": fmt.Sprintf("node-%d", n), "provision_state": "available",
+		"target_provision_state": nil, "power_state": "power off", "maintenance": false,
+		"maintenance_reason": nil, "retired": false, "protected": false, "instance_uuid": nil, "allocation_uuid": nil,
+		"reservation": nil, "fault": nil, "last_error": nil,
+		"resource_class": "small", "traits": []any{}, "properties": map[string]any{"memory_mb": 32768},
+		"driver_info": map[string]any{"ipmi_address": "192.0.2.1", "ipmi_password": "******"},
+		"extra":       map[string]any{"rack": "a"}, "conductor": "c1", "conductor_group": "", "shard": nil,
+		"instance_info": map[string]any{}, "provision_updated_at": "2026-11-21T22:22:28+00:00",
 	}
 	for k, v := range more {
 		node[k] = v
@@ -84,7 +93,8 @@ func (s *standin) add(n int, more map[string]any) string {
 	return uuid(n)
 }
 
-// intercept has requests answered by f, in the stand-in's place; false: f has not answered. nil: by none.
+// intercept has requests answered by f, in the stand-in's place; false: f has not answered. nil: by
+// none.
 func (s *standin) intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,22 +156,35 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		s.valid[token] = true
 		w.Header().Set("X-Subject-Token", token)
 		point := func(typ string) map[string]any {
-			return map[string]any{"type": typ, "endpoints": []any{map[string]string{"interface": "public", "url": s.URL + "/" + typ, "region": "R", "region_id": "R"}}}
+			return map[string]any{
+				"type":      typ,
+				"endpoints": []any{map[string]string{"interface": "public", "url": s.URL + "/" + typ, "region": "R", "region_id": "R"}},
+			}
 		}
 		say(w, http.StatusCreated, map[string]any{"token": map[string]any{
-			"expires_at": time.Now().Add(time.Hour).Format(time.RFC3339), "catalog": []any{point("baremetal"), point("image")}, "project": map[string]any{"id": "p1", "name": "p"},
+			"expires_at": time.Now().Add(time.Hour).Format(time.RFC3339),
+			"catalog":    []any{point("baremetal"), point("image")}, "project": map[string]any{"id": "p1", "name": "p"},
 		}})
 		return
 	}
 	for typ, version := range map[string]string{"image": "v2.9", "baremetal": "v1"} {
 		if strings.TrimSuffix(r.URL.Path, "/") == "/"+typ {
-			say(w, http.StatusOK, map[string]any{"versions": []any{map[string]any{"id": version, "status": "CURRENT", "links": []any{map[string]string{"rel": "self", "href": s.URL + "/" + typ + "/" + version[:2] + "/"}}}}})
+			say(
+				w, http.StatusOK,
+				map[string]any{"versions": []any{map[string]any{
+					"id": version, "status": "CURRENT",
+					"links": []any{map[string]string{"rel": "self", "href": s.URL + "/" + typ + "/" + version[:2] + "/"}},
+				}}},
+			)
 			return
 		}
 		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/"+typ)
 	}
 	if !s.valid[r.Header.Get("X-Auth-Token")] {
-		say(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"code": 401, "message": "The request you have made requires authentication."}})
+		say(
+			w, http.StatusUnauthorized,
+			map[string]any{"error": map[string]any{"code": 401, "message": "The request you have made requires authentication."}},
+		)
 		return
 	}
 	w.Header().Set("X-OpenStack-Ironic-API-Minimum-Version", "1.1")
@@ -296,10 +319,17 @@ func (s *standin) node(w http.ResponseWriter, r *http.Request, n map[string]any,
 		state, _ := n["provision_state"].(string)
 		switch {
 		case n["maintenance"] == true:
-			refuse(w, http.StatusBadRequest, "The provisioning operation can't be performed on node %s because it's in maintenance mode.", n["uuid"])
+			refuse(
+				w, http.StatusBadRequest,
+				"The provisioning operation can't be performed on node %s because it's in maintenance mode.", n["uuid"],
+			)
 			return
 		case !slices.Contains(v.from, state):
-			refuse(w, http.StatusBadRequest, "The requested action \"%s\" can not be performed on node \"%s\" while it is in state \"%s\".", verb, n["uuid"], state)
+			refuse(
+				w, http.StatusBadRequest,
+				"The requested action \"%s\" can not be performed on node \"%s\" while it is in state \"%s\".", verb,
+				n["uuid"], state,
+			)
 			return
 		}
 		s.calls = append(s.calls, fmt.Sprintf("PUT %s %s", n["name"], verb))
@@ -395,7 +425,11 @@ func (s *standin) patch(w http.ResponseWriter, n map[string]any, body []byte) {
 		want, _ := json.Marshal(o.Value)
 		is, _ := json.Marshal(old)
 		if at == nil || o.Op != "add" && !there || o.Op == "test" && string(want) != string(is) {
-			refuse(w, http.StatusBadRequest, "Couldn't apply patch '{'op': '%s', 'path': '%s'}'. Reason: can't %s a non-existent object '%s'", o.Op, o.Path, o.Op, key)
+			refuse(
+				w, http.StatusBadRequest,
+				"Couldn't apply patch '{'op': '%s', 'path': '%s'}'. Reason: can't %s a non-existent object '%s'", o.Op,
+				o.Path, o.Op, key,
+			)
 			return
 		}
 		if o.Path == "/instance_uuid" && o.Op != "test" {
@@ -405,12 +439,20 @@ func (s *standin) patch(w http.ResponseWriter, n map[string]any, body []byte) {
 			}
 			for _, other := range s.nodes {
 				if o.Op != "remove" && other["instance_uuid"] == o.Value {
-					refuse(w, http.StatusConflict, "Instance %s is already associated with a node, it cannot be associated with this other node %s", o.Value, n["uuid"])
+					refuse(
+						w, http.StatusConflict,
+						"Instance %s is already associated with a node, it cannot be associated with this other node %s",
+						o.Value, n["uuid"],
+					)
 					return
 				}
 			}
 			if o.Op == "remove" && n["allocation_uuid"] != nil {
-				refuse(w, http.StatusConflict, "Node %s with an allocation can not have instance_uuid removed unless it is in one of allowed (available) states or in maintenance mode.", n["uuid"])
+				refuse(
+					w, http.StatusConflict,
+					"Node %s with an allocation can not have instance_uuid removed unless it is in one of allowed (available) states or in maintenance mode.",
+					n["uuid"],
+				)
 				return
 			}
 		}

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// TestTold has a hot standby know its source's key, its source's user data and its own host key before anybody asks for it, and whoever gets it knows the host key.
+// TestTold has a hot standby know its source's key, its source's user data and its own host key
+// before anybody asks for it, and whoever gets it knows the host key.
 func TestTold(t *testing.T) {
 	s := newStandin(t)
 	id := s.add(1, nil)
@@ -21,7 +22,8 @@ func TestTold(t *testing.T) {
 	do(t, c.Cache(t.Context(), id, img))
 	until(t, sc, id, "cached", standing)
 	data, _ := s.get(id, "given", "user_data").(string)
-	if keys, _ := s.get(id, "given", "meta_data", "public_keys").(map[string]any); len(keys) != 1 || !strings.Contains(data, "echo of the source") || !strings.Contains(data, "OPENSSH PRIVATE KEY") {
+	if keys, _ := s.get(id, "given", "meta_data", "public_keys").(map[string]any); len(keys) != 1 ||
+		!strings.Contains(data, "echo of the source") || !strings.Contains(data, "OPENSSH PRIVATE KEY") {
 		t.Errorf("it was told %v", s.get(id, "given"))
 	}
 	before, _ := s.get(id, "extra", "hostler", "host_key").(string)
@@ -33,7 +35,8 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestToldMore has requests and sources for which a hot standby will not do, as it was told too little: it is none of theirs, and the last that they get, rebuilt.
+// TestToldMore has requests and sources for which a hot standby will not do, as it was told too
+// little: it is none of theirs, and the last that they get, rebuilt.
 func TestToldMore(t *testing.T) {
 	data := func(text string) func(t *testing.T) func(*ironic.Options) {
 		return func(t *testing.T) func(*ironic.Options) {
@@ -45,12 +48,19 @@ func TestToldMore(t *testing.T) {
 	for what, c := range map[string]struct {
 		spec   compute.Spec
 		source func(t *testing.T) func(*ironic.Options) // of who asks; nil: as the standby's
-		stale  bool                                     // nobody of that source is helped by the standby
+		// nobody of that source is helped by the standby
+		stale bool
 	}{
-		"a request's user data":   {spec: compute.Spec{UserData: []byte("#!/bin/sh\necho more\n")}},
-		"the source's user data":  {source: data("other"), stale: true},
-		"the source's key":        {source: func(*testing.T) func(*ironic.Options) { return func(o *ironic.Options) { o.IdentityFile = "/key" } }, stale: true},
-		"another key of a source": {source: func(t *testing.T) func(*ironic.Options) { return func(o *ironic.Options) { o.Dir = t.TempDir() } }, stale: true},
+		"a request's user data":  {spec: compute.Spec{UserData: []byte("#!/bin/sh\necho more\n")}},
+		"the source's user data": {source: data("other"), stale: true},
+		"the source's key": {
+			source: func(*testing.T) func(*ironic.Options) { return func(o *ironic.Options) { o.IdentityFile = "/key" } },
+			stale:  true,
+		},
+		"another key of a source": {
+			source: func(t *testing.T) func(*ironic.Options) { return func(o *ironic.Options) { o.Dir = t.TempDir() } },
+			stale:  true,
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := newStandin(t)
@@ -81,7 +91,8 @@ func TestToldMore(t *testing.T) {
 					t.Errorf("%+v", in)
 				}
 			}
-			if calls := strings.Join(s.called(), ", "); !strings.Contains(calls, "PUT node-1 rebuild") || !strings.Contains(calls, "PUT node-2 active") {
+			if calls := strings.Join(s.called(), ", "); !strings.Contains(calls, "PUT node-1 rebuild") ||
+				!strings.Contains(calls, "PUT node-2 active") {
 				t.Error(calls)
 			}
 			if text, _ := s.get(ready, "given", "user_data").(string); len(c.spec.UserData) > 0 && !strings.Contains(text, "echo more") {
@@ -91,7 +102,8 @@ func TestToldMore(t *testing.T) {
 	}
 }
 
-// TestNoHostKey has a standby that never was told its host key: where host keys are given it is not handed out as it stands, and where the files of known hosts say them it is.
+// TestNoHostKey has a standby that never was told its host key: where host keys are given it is not
+// handed out as it stands, and where the files of known hosts say them it is.
 func TestNoHostKey(t *testing.T) {
 	for from, hit := range map[string]string{"given": "miss", "known-hosts": "hit"} {
 		s := newStandin(t)

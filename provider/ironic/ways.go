@@ -36,9 +36,11 @@ func (c *Commander) allocate(ctx context.Context, r *record) error {
 	id := standbyClaim(c.o.Installation, r.UUID)
 	path := "allocations/" + id
 	_, err := c.a.change(ctx, "Allocate", compute.ID(r.UUID), http.MethodPost, "allocations", map[string]any{
-		"uuid": id, "name": "hostler-" + id, "resource_class": r.Class, "candidate_nodes": []string{r.UUID}, "extra": map[string]any{"hostler": map[string]string{"installation": c.o.Installation}},
+		"uuid": id, "name": "hostler-" + id, "resource_class": r.Class, "candidate_nodes": []string{r.UUID},
+		"extra": map[string]any{"hostler": map[string]string{"installation": c.o.Installation}},
 	})
-	if err != nil && openstack.ReasonOf(err) != openstack.Conflicting { // 409: there is one of this name, of a process that died
+	// 409: there is one of this name, of a process that died
+	if err != nil && openstack.ReasonOf(err) != openstack.Conflicting {
 		return err
 	}
 	for end := time.Now().Add(c.a.patience); ; {
@@ -50,7 +52,10 @@ func (c *Commander) allocate(ctx context.Context, r *record) error {
 		case a.State == stateActive && a.Node == r.UUID:
 			return nil
 		case a.State != "allocating" || time.Now().After(end):
-			err = conflict("Allocate", r.label(), "the node could not be claimed: allocation %s is in state %s %s", a.UUID, a.State, a.Error)
+			err = conflict(
+				"Allocate", r.label(), "the node could not be claimed: allocation %s is in state %s %s", a.UUID, a.State,
+				a.Error,
+			)
 			if _, gone := c.a.change(ctx, "Allocate", compute.ID(r.UUID), http.MethodDelete, path, nil); gone != nil && !missing(gone) {
 				err = errors.Join(err, gone)
 			}
@@ -118,7 +123,8 @@ func (c *Commander) steps(ctx context.Context, f *flavorRule, m *Mark) (map[stri
 	return map[string]any{"clean_steps": out}, nil
 }
 
-// step brings the writing of an image a step further. done: there is nothing left to do, or nothing that we may.
+// step brings the writing of an image a step further. done: there is nothing left to do, or nothing
+// that we may.
 func (c *Commander) step(ctx context.Context, id string) (done bool, err error) {
 	defer c.hold(id)()
 	r, err := c.a.node(ctx, "Cache", id)
@@ -129,7 +135,8 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		return false, err
 	}
 	m := r.Extra.Mark
-	if m == nil || m.State != Caching || m.Installation != c.o.Installation || m.Instance != "" || r.Instance != "" && !cacheHolds(c.o.Installation, r) {
+	if m == nil || m.State != Caching || m.Installation != c.o.Installation || m.Instance != "" ||
+		r.Instance != "" && !cacheHolds(c.o.Installation, r) {
 		return true, nil // it has become something else
 	}
 	state := r.state()
@@ -138,9 +145,11 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		return false, nil
 	case r.broken():
 		return true, c.markAs(ctx, r, Failed, false)
-	case state == stateAvailable && m.Step == "" && m.Way != Passthru && r.Instance != "": // claimed, and the request to begin has not come through
+	case state == stateAvailable && m.Step == "" && m.Way != Passthru && r.Instance != "":
+		// claimed, and the request to begin has not come through
 		return false, c.begin(ctx, r, m)
-	case state == stateAvailable && m.Step == "" && m.Way != Prefetch && r.Instance == "": // it was let go, or undeployed by somebody
+	case state == stateAvailable && m.Step == "" && m.Way != Prefetch && r.Instance == "":
+		// it was let go, or undeployed by somebody
 		return true, nil
 	case m.Way == Clean:
 		return c.cleaning(ctx, r, m)
@@ -170,7 +179,8 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 // cleaning goes through the states of the way Clean: manageable, cleaning, manageable, available.
 func (c *Commander) cleaning(ctx context.Context, r *record, m *Mark) (done bool, err error) {
 	switch state := r.state(); {
-	case state == stateManageable && (m.Step == "" || m.Step == r.Updated): // the state has not changed since: what was sent did not arrive
+	case state == stateManageable && (m.Step == "" || m.Step == r.Updated):
+		// the state has not changed since: what was sent did not arrive
 		more, err := c.steps(ctx, c.way(r), m)
 		if err != nil && surely(err) { // such as that the image is gone
 			return true, errors.Join(err, c.markAs(ctx, r, Failed, false))
@@ -194,7 +204,8 @@ func (c *Commander) cleaning(ctx context.Context, r *record, m *Mark) (done bool
 	return false, nil
 }
 
-// markAs says what became of an image. With release the node is nobody's any more, so that whoever wants it can claim it.
+// markAs says what became of an image. With release the node is nobody's any more, so that whoever
+// wants it can claim it.
 func (c *Commander) markAs(ctx context.Context, r *record, state string, release bool) error {
 	m := *r.Extra.Mark
 	m.State, m.Step, m.Since = state, "", time.Now().UTC().Truncate(time.Second)
@@ -218,7 +229,8 @@ func (c *Commander) giveUp(ctx context.Context, id string) error {
 	return c.letGo(ctx, r, Failed)
 }
 
-// letGo takes the cache's claim from a node that is available. state is what its mark says afterwards; "": that nothing is on it.
+// letGo takes the cache's claim from a node that is available. state is what its mark says
+// afterwards; "": that nothing is on it.
 func (c *Commander) letGo(ctx context.Context, r *record, state string) error {
 	var ops []operation
 	if m := r.Extra.Mark; m != nil {
@@ -231,7 +243,9 @@ func (c *Commander) letGo(ctx context.Context, r *record, state string) error {
 	}
 	switch {
 	case r.Instance != "" && r.Allocation == r.Instance: // it goes with the allocation
-		if _, err := c.a.change(ctx, "Eject", compute.ID(r.UUID), http.MethodDelete, "allocations/"+r.Allocation, nil); err != nil && !missing(err) {
+		if _, err := c.a.change(
+			ctx, "Eject", compute.ID(r.UUID), http.MethodDelete, "allocations/"+r.Allocation, nil,
+		); err != nil && !missing(err) {
 			return err
 		}
 	case r.Instance != "":

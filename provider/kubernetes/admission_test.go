@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
-// guard has the API server ask a server of the test about pods that are made in a namespace. mutating: that may change them.
+// guard has the API server ask a server of the test about pods that are made in a namespace.
+// mutating: that may change them.
 func guard(t *testing.T, namespace string, mutating bool, answer func(response map[string]any)) (url string) {
 	t.Helper()
 	hold := make(chan struct{})
@@ -74,7 +75,8 @@ func asked(t *testing.T, p *kubernetes.Provider) {
 	})
 }
 
-// TestWebhookRefuses has a webhook's no be told in its own words, at once and as final, whatever status and words it chose; for a sandbox too, whose pod another makes.
+// TestWebhookRefuses has a webhook's no be told in its own words, at once and as final, whatever
+// status and words it chose; for a sandbox too, whose pod another makes.
 func TestWebhookRefuses(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox"} {
@@ -90,7 +92,8 @@ func TestWebhookRefuses(t *testing.T) {
 			if kind == "pod" {
 				asked(t, p)
 				_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-				if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) || !strings.Contains(err.Error(), says) || !strings.Contains(compute.Hint(err), "webhook") {
+				if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) ||
+					!strings.Contains(err.Error(), says) || !strings.Contains(compute.Hint(err), "webhook") {
 					t.Errorf("refused: %v (%s)", err, compute.Hint(err))
 				}
 				return
@@ -108,16 +111,21 @@ func TestWebhookHangs(t *testing.T) {
 	t.Parallel()
 	o := site(t)
 	url := guard(t, o.Namespace, false, func(r map[string]any) { r["allowed"] = true })
-	lab.Ctl(t, "", "patch", "validatingwebhookconfiguration", o.Namespace, "--type=json", "-p", fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/clientConfig/url","value":%q}]`, url+"/hang"))
+	lab.Ctl(
+		t, "", "patch", "validatingwebhookconfiguration", o.Namespace, "--type=json", "-p",
+		fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/clientConfig/url","value":%q}]`, url+"/hang"),
+	)
 	p := open(t, o)
 	asked(t, p)
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-	if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) || !strings.Contains(err.Error(), "guard.example.org") || !strings.Contains(compute.Hint(err), "webhook") {
+	if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) ||
+		!strings.Contains(err.Error(), "guard.example.org") || !strings.Contains(compute.Hint(err), "webhook") {
 		t.Errorf("it hangs: %v (%s)", err, compute.Hint(err))
 	}
 }
 
-// TestWebhookAdds has a pod that a webhook put a container and labels into be the same instance, entered where it was meant; and that one ends when its own container does.
+// TestWebhookAdds has a pod that a webhook put a container and labels into be the same instance,
+// entered where it was meant; and that one ends when its own container does.
 func TestWebhookAdds(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -179,7 +187,8 @@ spec: {policyName: %[1]s, validationActions: [Deny], matchResources: {namespaceS
 	p := open(t, o)
 	asked(t, p)
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-	if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) || !strings.Contains(err.Error(), "say whose it is, by the label team") || !strings.Contains(compute.Hint(err), "policy") {
+	if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) ||
+		!strings.Contains(err.Error(), "say whose it is, by the label team") || !strings.Contains(compute.Hint(err), "policy") {
 		t.Errorf("refused: %v (%s)", err, compute.Hint(err))
 	}
 	_ = p.Close()
@@ -187,7 +196,8 @@ spec: {policyName: %[1]s, validationActions: [Deny], matchResources: {namespaceS
 	ready(t, open(t, o), "suite-2")
 }
 
-// TestPodSecurity has what a namespace's standard forbids be said at once, and what security = strict makes be let in.
+// TestPodSecurity has what a namespace's standard forbids be said at once, and what security =
+// strict makes be let in.
 func TestPodSecurity(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox"} {
@@ -220,7 +230,10 @@ func TestAbsent(t *testing.T) {
 		{"service account", `serviceaccount "gone" not found`, func(o *kubernetes.Options) { o.Account = "gone" }},
 		{"runtime class", `RuntimeClass "gone" not found`, func(o *kubernetes.Options) { o.Runtime = "gone" }},
 		{"priority class", `no PriorityClass with name gone was found`, func(o *kubernetes.Options) { o.Priority = "gone" }},
-		{"volume claim", `persistentvolumeclaim "gone" not found`, func(o *kubernetes.Options) { o.Volumes = []string{"claim:gone:/data"} }},
+		{
+			"volume claim", `persistentvolumeclaim "gone" not found`,
+			func(o *kubernetes.Options) { o.Volumes = []string{"claim:gone:/data"} },
+		},
 		{"namespace", `namespaces "gone" not found`, func(o *kubernetes.Options) { o.Namespace, o.Network = "gone", "open" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,7 +245,8 @@ func TestAbsent(t *testing.T) {
 			id := compute.ID(o.Source + "-1")
 			_, err := p.Create(t.Context(), compute.Spec{ID: id})
 			if c.name != "volume claim" { // the scheduler looks for those
-				if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.says) || !compute.WasUnasked(err) || compute.Hint(err) == "" {
+				if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.says) ||
+					!compute.WasUnasked(err) || compute.Hint(err) == "" {
 					t.Errorf("Create: %v (%s)", err, compute.Hint(err))
 				}
 				return
@@ -245,7 +259,8 @@ func TestAbsent(t *testing.T) {
 	}
 }
 
-// TestStarts has pods that do not start on their node say why, as its kubelet tells, at once where no waiting helps. Nobody plays the nodes meanwhile but the test.
+// TestStarts has pods that do not start on their node say why, as its kubelet tells, at once where
+// no waiting helps. Nobody plays the nodes meanwhile but the test.
 func TestStarts(t *testing.T) {
 	o := site(t)
 	p := open(t, o)
@@ -263,7 +278,10 @@ func TestStarts(t *testing.T) {
 		kind            error
 		event           bool
 	}{
-		{"ErrImagePull", `failed to pull and unpack image "r.example.org/a:1": dial tcp 192.0.2.1:443: i/o timeout`, compute.ErrNotReady, false},
+		{
+			"ErrImagePull", `failed to pull and unpack image "r.example.org/a:1": dial tcp 192.0.2.1:443: i/o timeout`,
+			compute.ErrNotReady, false,
+		},
 		{"ErrImagePull", `failed to resolve reference "r.example.org/a:1": r.example.org/a:1: not found`, compute.ErrFailed, false},
 		{"ImagePullBackOff", `Back-off pulling image "r.example.org/a:1": ErrImagePull: i/o timeout`, compute.ErrFailed, false},
 		{"InvalidImageName", `Failed to apply default image tag "A B": couldn't parse image name`, compute.ErrFailed, false},
@@ -291,7 +309,8 @@ func TestStarts(t *testing.T) {
 					c.reason, c.message, o.Namespace, name, uid), "create", "-n", o.Namespace, "-f", "-")
 			}
 			status, err := json.Marshal(map[string]any{"status": map[string]any{"containerStatuses": []any{map[string]any{
-				"name": "main", "image": "debian:13", "imageID": "", "ready": false, "restartCount": 0, "state": map[string]any{"waiting": waiting}}}}})
+				"name": "main", "image": "debian:13", "imageID": "", "ready": false, "restartCount": 0,
+				"state": map[string]any{"waiting": waiting}}}}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestAsked has a request never make a pod smaller than its template says, and what would have the pod begin anew, or hide the user's HOME, not be so.
+// TestAsked has a request never make a pod smaller than its template says, and what would have the
+// pod begin anew, or hide the user's HOME, not be so.
 func TestAsked(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pod.yaml")
 	text := `{kind: Pod, spec: {restartPolicy: Always, containers: [{name: main, image: i, resources: {requests: {cpu: 2, memory: 16Gi}, limits: {cpu: 8, memory: 16Gi}}}]}}`
@@ -41,17 +42,22 @@ func TestAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := "spec/containers/0/resources/"
-		got := fmt.Sprint(at(t, u.Object, r+"requests/cpu"), " ", at(t, u.Object, r+"limits/cpu"), " ", at(t, u.Object, r+"requests/memory"), " ", at(t, u.Object, r+"limits/memory"))
+		got := fmt.Sprint(
+			at(t, u.Object, r+"requests/cpu"), " ", at(t, u.Object, r+"limits/cpu"), " ",
+			at(t, u.Object, r+"requests/memory"), " ", at(t, u.Object, r+"limits/memory"),
+		)
 		if got != c.want {
 			t.Errorf("%+v of %v: %s, not %s", c.spec, c.o.Cores, got, c.want)
 		}
-		if at(t, u.Object, "spec/restartPolicy") != "Never" || at(t, u.Object, "spec/containers/0/env/0/value") != "/work" || at(t, u.Object, "spec/containers/0/env/1") != nil {
+		if at(t, u.Object, "spec/restartPolicy") != "Never" ||
+			at(t, u.Object, "spec/containers/0/env/0/value") != "/work" || at(t, u.Object, "spec/containers/0/env/1") != nil {
 			t.Errorf("the pod is %v", u.Object["spec"])
 		}
 	}
 }
 
-// TestNotInTheAddress has nothing of a command stand in the address of a request, which API servers' audit logs and proxies keep.
+// TestNotInTheAddress has nothing of a command stand in the address of a request, which API
+// servers' audit logs and proxies keep.
 func TestNotInTheAddress(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -63,7 +69,10 @@ func TestNotInTheAddress(t *testing.T) {
 	}))
 	defer s.Close()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`, s.URL)
+	text := fmt.Sprintf(
+		`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`,
+		s.URL,
+	)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -87,14 +96,19 @@ func TestUnreadable(t *testing.T) {
 	w := newWatch(&cluster{log: slog.New(slog.DiscardHandler)}, watched{gvr: pods})
 	w.synced = make(chan struct{})
 	of := func(name string, phase any) any {
-		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": name}, "status": map[string]any{"phase": phase}}}
+		return &unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"name": name}, "status": map[string]any{"phase": phase},
+		}}
 	}
-	if err := w.Replace([]any{of("odd", map[string]any{"is": "no text"}), of("sound", "Running")}, "1"); err != nil || w.get("sound") == nil || w.get("odd") != nil {
+	if err := w.Replace(
+		[]any{of("odd", map[string]any{"is": "no text"}), of("sound", "Running")}, "1",
+	); err != nil || w.get("sound") == nil || w.get("odd") != nil {
 		t.Errorf("known are %v: %v", w.all, err)
 	}
 }
 
-// TestSilence has a watch that tells nothing for too long count as broken, and pass on what it tells until then.
+// TestSilence has a watch that tells nothing for too long count as broken, and pass on what it
+// tells until then.
 func TestSilence(t *testing.T) {
 	w := newWatch(&cluster{log: slog.New(slog.DiscardHandler)}, watched{gvr: pods})
 	w.silence = 20 * time.Millisecond
@@ -117,7 +131,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestClosed has a provider that was closed say so, and not begin a watch that nobody ends, nor tell what was so before as the truth.
+// TestClosed has a provider that was closed say so, and not begin a watch that nobody ends, nor
+// tell what was so before as the truth.
 func TestClosed(t *testing.T) {
 	p, err := Open(t.Context(), nil, Options{Kubeconfig: "/nowhere", Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestAuthority: where nobody may ask for the namespace, a place is the same one if it has the address of before and is known by one of the certificates of before, at least.
+// TestAuthority: where nobody may ask for the namespace, a place is the same one if it has the
+// address of before and is known by one of the certificates of before, at least.
 func TestAuthority(t *testing.T) {
 	cert := func(names ...string) (out []byte) {
 		for _, n := range names {
@@ -52,7 +53,10 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if many := at("https://a", "ns", cert("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19")); !many.related(at("https://a", "ns", cert("3"))) || slices.Contains([]string{"", unknown}, many.authority) {
+	if many := at(
+		"https://a", "ns",
+		cert("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"),
+	); !many.related(at("https://a", "ns", cert("3"))) || slices.Contains([]string{"", unknown}, many.authority) {
 		t.Errorf("of many certificates: %+v", many)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestBarred: where the namespace may not be read, not each new instance asks for it again, and all do who have to know.
+// TestBarred: where the namespace may not be read, not each new instance asks for it again, and all
+// do who have to know.
 func TestBarred(t *testing.T) {
 	var asked atomic.Int32
 	var may atomic.Bool
@@ -25,7 +26,10 @@ func TestBarred(t *testing.T) {
 			return
 		}
 		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden})
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+			Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden,
+		})
 	}))
 	defer server.Close()
 	client, err := dynamic.NewForConfig(&rest.Config{Host: server.URL})

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestAgentImageLater: pods that were made before their source had agent-image are entered as before: what is in use is not replaced.
+// TestAgentImageLater: pods that were made before their source had agent-image are entered as
+// before: what is in use is not replaced.
 func TestAgentImageLater(t *testing.T) {
 	t.Parallel()
 	o := site(t)

@@ -33,20 +33,24 @@ var (
 	policies = schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}
 )
 
-// cluster is a namespace of a cluster, as its sources' providers in this process share it: one client, and one watch.
+// cluster is a namespace of a cluster, as its sources' providers in this process share it: one
+// client, and one watch.
 type cluster struct {
 	key       string
 	o         Options // the first one's
 	log       *slog.Logger
 	namespace string // set by the first ask, and never changed
 
-	reading sync.Mutex // held by who reads the configuration, whose files may be where nothing answers: nobody who holds mu waits for it
+	// held by who reads the configuration, whose files may be where nothing answers: nobody who
+	// holds mu waits for it
+	reading sync.Mutex
 
 	mu     sync.Mutex // held for moments: transactions of the store ask Fit
 	client *session   // nil: not made yet
 	place  place      // where the first led; the others have to
 	uid    string     // the namespace's; "": not asked for yet
-	barred time.Time  // when it was asked for last and might not be; zero: never, as this configuration's user
+	// when it was asked for last and might not be; zero: never, as this configuration's user
+	barred time.Time
 	users  int
 
 	watches map[watched]*watch
@@ -73,7 +77,8 @@ var clusters = struct {
 
 // join returns the cluster of a source, which leave gives back.
 func join(log *slog.Logger, o Options) *cluster {
-	// What the configuration leads to is not known before it is read; two ways of writing the same cost a second watch and nothing else.
+	// What the configuration leads to is not known before it is read; two ways of writing the same
+	// cost a second watch and nothing else.
 	key := fmt.Sprintf("%q %q %q %q %q", o.Kubeconfig, os.Getenv("KUBECONFIG"), o.Context, o.Namespace, o.Installation)
 	clusters.Lock()
 	defer clusters.Unlock()
@@ -106,7 +111,8 @@ func (c *cluster) leave() {
 	}
 }
 
-// quiet has what the library says of itself go to our log, where somebody looks for faults; it would go to standard error.
+// quiet has what the library says of itself go to our log, where somebody looks for faults; it
+// would go to standard error.
 var quiet sync.Once
 
 // debugging is a log whose lines are all for debugging.
@@ -197,7 +203,10 @@ func (c *cluster) read() (*session, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.o.Context})
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of the source; `kubectl config get-contexts` lists them"}
+		return nil, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err),
+			Hint: "set kubeconfig and context of the source; `kubectl config get-contexts` lists them",
+		}
 	}
 	namespace := c.o.Namespace
 	if namespace == "" {
@@ -205,12 +214,14 @@ func (c *cluster) read() (*session, error) {
 			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 		}
 	}
-	// Certificates are read now, so that new ones are used as soon as the configuration is read again: the library looks at its files every five minutes.
+	// Certificates are read now, so that new ones are used as soon as the configuration is read
+	// again: the library looks at its files every five minutes.
 	if err := rest.LoadTLSFiles(config); err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
 	config.CAFile, config.CertFile, config.KeyFile = "", "", ""
-	config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and the source's concurrency
+	// the API server's own fairness bounds us, and the source's concurrency
+	config.QPS, config.Burst = -1, 0
 	config.UserAgent = "hostler"
 	calls := rest.CopyConfig(config)
 	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &patience{to: to} })
@@ -221,7 +232,8 @@ func (c *cluster) read() (*session, error) {
 	return &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: placeOf(config, namespace)}, nil
 }
 
-// clientOf makes a client that no answer sends on to another address: the library would show its token there too.
+// clientOf makes a client that no answer sends on to another address: the library would show its
+// token there too.
 func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
 	way, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -268,8 +280,8 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	})
 }
 
-// as does something with the configuration. Where the API server knows us no more, or we it, that is read again, once: somebody may have put a new token or
-// certificate there.
+// as does something with the configuration. Where the API server knows us no more, or we it, that
+// is read again, once: somebody may have put a new token or certificate there.
 func (c *cluster) as(do func(*session) error) error {
 	for again := false; ; again = true {
 		s, err := c.ask()

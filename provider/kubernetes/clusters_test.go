@@ -20,8 +20,9 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestClusters has two clusters in one pool, by contexts of one kubeconfig, of which one cannot be reached for a while: its leases stay, what stands ready there is
-// given to nobody and the other serves; when it can be reached again it is as before, and what was given back meanwhile goes.
+// TestClusters has two clusters in one pool, by contexts of one kubeconfig, of which one cannot be
+// reached for a while: its leases stay, what stands ready there is given to nobody and the other
+// serves; when it can be reached again it is as before, and what was given back meanwhile goes.
 func TestClusters(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -121,7 +122,8 @@ func TestClusters(t *testing.T) {
 		return nil
 	})
 	tend(e)
-	if s := near(e); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 || !strings.Contains(s.LastError, compute.Unreached) || !s.Paused.After(time.Now()) {
+	if s := near(e); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 ||
+		!strings.Contains(s.LastError, compute.Unreached) || !s.Paused.After(time.Now()) {
 		t.Errorf("while it cannot be reached: %+v", s)
 	}
 	other := take(e, "both")
@@ -131,7 +133,8 @@ func TestClusters(t *testing.T) {
 	if _, err := e.Acquire(t.Context(), compute.Request{Source: "near", Count: 1, Owner: "ann"}); !errors.Is(err, compute.ErrUnavailable) {
 		t.Errorf("by itself: %v", err)
 	}
-	_ = e.Release(t.Context(), who, compute.ReleaseOptions{}, back.Instance) // it cannot be told now
+	// it cannot be told now
+	_ = e.Release(t.Context(), who, compute.ReleaseOptions{}, back.Instance)
 	if _, err := e.Authorize(t.Context(), compute.Who{Owner: "ann", Lease: stays.ID}, stays.Instance); err != nil {
 		t.Errorf("the lease: %v", err)
 	}
@@ -160,11 +163,15 @@ func TestClusters(t *testing.T) {
 		_ = c.Close()
 	}
 	for _, namespace := range []string{o.Namespace, far.Namespace} {
-		if n := strings.Count(lab.Ctl(t, "", "get", "pods", "-n", namespace, "-o", "name"), "\n"); n != map[string]int{o.Namespace: 2, far.Namespace: 1}[namespace] {
+		if n := strings.Count(
+			lab.Ctl(t, "", "get", "pods", "-n", namespace, "-o", "name"), "\n",
+		); n != map[string]int{o.Namespace: 2, far.Namespace: 1}[namespace] {
 			t.Errorf("%s has %d pods", namespace, n)
 		}
 	}
-	if err := e.Release(t.Context(), who, compute.ReleaseOptions{Discard: true}, stays.Instance, other.Instance, again.Instance); err != nil {
+	if err := e.Release(
+		t.Context(), who, compute.ReleaseOptions{Discard: true}, stays.Instance, other.Instance, again.Instance,
+	); err != nil {
 		t.Error(err)
 	}
 }
@@ -180,7 +187,13 @@ func fill(t *testing.T, e *pool.Pool, source string, n int) {
 		if s.Name != source {
 			continue
 		}
-		finish, err := e.Do(t.Context(), compute.Directive{Verb: compute.VerbCreate, Source: source, Count: n - s.Counts.InUse() - s.Counts.Cached(), Total: n, Reason: "a test"})
+		finish, err := e.Do(
+			t.Context(),
+			compute.Directive{
+				Verb: compute.VerbCreate, Source: source, Count: n - s.Counts.InUse() - s.Counts.Cached(), Total: n,
+				Reason: "a test",
+			},
+		)
 		if err == nil && finish != nil {
 			err = finish(t.Context())
 		}

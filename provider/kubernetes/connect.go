@@ -97,7 +97,8 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
-		if node := in.Spec.NodeName; absent(err, node) { // the pod goes too, as soon as the cluster has found out
+		// the pod goes too, as soon as the cluster has found out
+		if node := in.Spec.NodeName; absent(err, node) {
 			return &compute.Error{Kind: compute.ErrUnavailable, Err: compute.Ended(fmt.Errorf("its node %s is gone", node))}
 		}
 	} else if errors.Is(e, errNone) {
@@ -128,8 +129,9 @@ var (
 	_ compute.Listener = (*conn)(nil)
 )
 
-// enter starts our program and has it answer once; it is put there first, where it is not. Whether an init container was to do that the pod says, and not the source,
-// which may have been changed since.
+// enter starts our program and has it answer once; it is put there first, where it is not. Whether
+// an init container was to do that the pod says, and not the source, which may have been changed
+// since.
 func (c *conn) enter(ctx context.Context) error {
 	var before error
 	if c.carried || c.p.o.AgentIn != "" {
@@ -167,7 +169,8 @@ type placing struct {
 	args []string
 }
 
-// manyPlaces is how many pods' are remembered: those that are gone are told nowhere, so all are forgotten then.
+// manyPlaces is how many pods' are remembered: those that are gone are told nowhere, so all are
+// forgotten then.
 const manyPlaces = 20_000
 
 // placed returns where our program was found in a pod.
@@ -194,7 +197,8 @@ func (p *Provider) place(uid string, at *placing) {
 
 // meet starts our program at a path.
 func (c *conn) meet(ctx context.Context, path string, args []string) error {
-	// Its own daemon keeps what is to outlive a connection; the pod's id keeps those apart that share a file system.
+	// Its own daemon keeps what is to outlive a connection; the pod's id keeps those apart that
+	// share a file system.
 	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.on.uid, "stdio"}))
 	c.Client = agent.New(c.pipe)
 	err := c.Ping(ctx)
@@ -212,7 +216,8 @@ func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	return err
 }
 
-// look prints the kind of machine, and where our program is or may be put: a directory that is made for it, else one for temporary files.
+// look prints the kind of machine, and where our program is or may be put: a directory that is made
+// for it, else one for temporary files.
 const look = `uname -m; for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
 f="$d/.hostler-agent-$1"; if [ -x "$f" ] && [ -O "$f" ]; then echo "have $f"; exit; fi; done
 for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do if [ -d "$d" ] && [ -w "$d" ]; then echo "may $d"; fi; done`
@@ -232,12 +237,16 @@ type delivery struct {
 // find looks for our program in the container. path is "" when it is not there.
 func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 	none := func(err error) (string, delivery, error) {
-		return "", d, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("our program cannot be put into the container: %w", err), Hint: "set agent-image in the source, or way = exec"}
+		return "", d, &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("our program cannot be put into the container: %w", err),
+			Hint: "set agent-image in the source, or way = exec",
+		}
 	}
 	if c.p.o.Agent == nil {
 		return none(errors.New("there is none for pods"))
 	}
-	// The kind of machine is known only from there, so the first question is asked with the hash for the most usual kind.
+	// The kind of machine is known only from there, so the first question is asked with the hash
+	// for the most usual kind.
 	for arch := "amd64"; ; {
 		program, err := c.p.o.Agent(arch)
 		if err != nil {
@@ -302,7 +311,11 @@ func (c *conn) deliver(ctx context.Context, d delivery) (string, error) {
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", dir, err))
 	}
-	return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("our program cannot be put into the container: %w", errors.Join(errs...)), Hint: "set agent-image in the source, or way = exec"}
+	return "", &compute.Error{
+		Kind: compute.ErrInvalid,
+		Err:  fmt.Errorf("our program cannot be put into the container: %w", errors.Join(errs...)),
+		Hint: "set agent-image in the source, or way = exec",
+	}
 }
 
 func hashOf(path string) (string, int64, error) {

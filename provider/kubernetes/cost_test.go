@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
-// TestCost counts what is asked of the API server: two writes for an instance's life, nothing for one that is known, and one watch for a kind, whoever has how many of it.
+// TestCost counts what is asked of the API server: two writes for an instance's life, nothing for
+// one that is known, and one watch for a kind, whoever has how many of it.
 func TestCost(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim"} {
@@ -31,7 +32,8 @@ func TestCost(t *testing.T) {
 					t.Errorf("%d policies were written", n)
 				}
 			}
-			watches := func(p *kubernetes.Provider) { // as a controller does; who only makes one asks for that one's pod
+			// as a controller does; who only makes one asks for that one's pod
+			watches := func(p *kubernetes.Provider) {
 				t.Helper()
 				if _, err := p.Oversee(t.Context()); err != nil {
 					t.Fatal(err)
@@ -43,7 +45,9 @@ func TestCost(t *testing.T) {
 				more.Source = fmt.Sprint("more-", i)
 				watches(open(t, more))
 			}
-			kinds := map[string]map[string]int{"pod": {"pods": 1}, "sandbox": {"pods": 1, "sandboxes": 1}, "claim": {"pods": 1, "sandboxclaims": 1}}[kind]
+			kinds := map[string]map[string]int{
+				"pod": {"pods": 1}, "sandbox": {"pods": 1, "sandboxes": 1}, "claim": {"pods": 1, "sandboxclaims": 1},
+			}[kind]
 			want := map[string]int{}
 			for resource := range kinds {
 				want[o.Namespace+" "+resource] = 1
@@ -80,14 +84,19 @@ func TestCost(t *testing.T) {
 			gone(t, p, "suite-2")
 			if asked := gate.Asked(); computetest.Writes(asked) != 2 {
 				t.Errorf("a life costs %d writes: %v", computetest.Writes(asked), asked)
-			} else if resource := map[string]string{"pod": "pods", "sandbox": "sandboxes", "claim": "sandboxclaims"}[kind]; asked["get "+resource] > 2 { // the watch tells that it goes, and they that it is gone, at which its pod may still be there
+			} else if resource := map[string]string{
+				"pod": "pods", "sandbox": "sandboxes", "claim": "sandboxclaims",
+			}[kind]; asked["get "+resource] > 2 {
+				// the watch tells that it goes, and they that it is gone, at which its pod may
+				// still be there
 				t.Errorf("its end costs %d questions: %v", asked["get "+resource], asked)
 			}
 		})
 	}
 }
 
-// TestCostOfOne has a process that wants one instance, as a command without a controller does, ask for that and not for all.
+// TestCostOfOne has a process that wants one instance, as a command without a controller does, ask
+// for that and not for all.
 func TestCostOfOne(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]map[string]int{

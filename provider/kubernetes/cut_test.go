@@ -21,7 +21,8 @@ import (
 
 const minute = time.Minute
 
-// cable is a way to the API server that can be cut: what is connected then ends, and nothing new is.
+// cable is a way to the API server that can be cut: what is connected then ends, and nothing new
+// is.
 type cable struct {
 	to, at string
 

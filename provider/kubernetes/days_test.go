@@ -23,7 +23,8 @@ func ready(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	return enter(t, p, id)
 }
 
-// again is the pause of those who ask until it is so: without one they would ask thousands of times a second, and what they wait for would come later.
+// again is the pause of those who ask until it is so: without one they would ask thousands of times
+// a second, and what they wait for would come later.
 const again = 20 * time.Millisecond
 
 func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
@@ -78,7 +79,9 @@ var late = []string{"k8s.io/client-go/tools/remotecommand.(*heartbeat).start"}
 // TestConn runs the suite on our program in a pod.
 func TestConn(t *testing.T) {
 	p := open(t, site(t))
-	if _, err := p.List(t.Context()); err != nil { // begins the watch: a connection that lives long would, and what it leaves would be no case's own
+	// begins the watch: a connection that lives long would, and what it leaves would be no case's
+	// own
+	if _, err := p.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	conn := ready(t, p, "suite-1")
@@ -142,7 +145,10 @@ func TestOthersPods(t *testing.T) {
 	if _, err := p.Connect(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("Connect to another's pod: %v", err)
 	}
-	if got := lab.Ctl(t, "", "get", "pod", name, "-n", o.Namespace, "-o", "jsonpath={.spec.containers[0].image}{.metadata.deletionTimestamp}"); got != "theirs" {
+	if got := lab.Ctl(
+		t, "", "get", "pod", name, "-n", o.Namespace, "-o",
+		"jsonpath={.spec.containers[0].image}{.metadata.deletionTimestamp}",
+	); got != "theirs" {
 		t.Errorf("the other's pod is %q now", got)
 	}
 }
@@ -162,7 +168,8 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// heeding has who heeds a provider wait for news until Oversee says what is so; without news nothing is asked.
+// heeding has who heeds a provider wait for news until Oversee says what is so; without news
+// nothing is asked.
 func heeding(t *testing.T, p *kubernetes.Provider) (until func(what string, so func(map[compute.ID]string, error) bool)) {
 	news := make(chan struct{}, 1)
 	p.Heed(func() {
@@ -186,7 +193,8 @@ func heeding(t *testing.T, p *kubernetes.Provider) (until func(what string, so f
 	}
 }
 
-// TestAway has the API server go and come back: what is known is used meanwhile, then it is said, then all is as before. The watch itself tells who heeds it.
+// TestAway has the API server go and come back: what is known is used meanwhile, then it is said,
+// then all is as before. The watch itself tells who heeds it.
 func TestAway(t *testing.T) {
 	o := site(t)
 	p := open(t, o)

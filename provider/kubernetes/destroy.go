@@ -18,14 +18,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// stuck is how long after its time a pod that is being deleted may still be there before it is said what holds it.
+// stuck is how long after its time a pod that is being deleted may still be there before it is said
+// what holds it.
 const stuck = time.Minute
 
 // nouns are what objects are called.
 var nouns = map[schema.GroupVersionResource]string{pods: "pod", sandboxes: "Sandbox", claims: "SandboxClaim"}
 
-// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node that does not say that it has ended it. With force-delete the
-// latter is deleted by force after that time: it is gone from the cluster then, and what runs in it may run on. A sandbox or a claim is gone when its pod is.
+// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node
+// that does not say that it has ended it. With force-delete the latter is deleted by force after
+// that time: it is gone from the cluster then, and what runs in it may run on. A sandbox or a claim
+// is gone when its pod is.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
 }
@@ -44,7 +47,8 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 	if err != nil && !none {
 		return err
 	}
-	if p.gvr != pods && (none || in.Metadata.DeletionTimestamp != nil) { // its pod may be there still
+	// its pod may be there still
+	if p.gvr != pods && (none || in.Metadata.DeletionTimestamp != nil) {
 		pod, e := p.left(ctx, id)
 		if e != nil {
 			return e
@@ -68,8 +72,8 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 // heeded is how long the watch alone is heeded on an object whose deletion was asked for.
 const heeded = 30 * time.Second
 
-// leaves returns what the watch knows of an instance that is to go, and whether the API server has taken its deletion. nil: nothing, or that was so long ago that the watch may be
-// silent.
+// leaves returns what the watch knows of an instance that is to go, and whether the API server has
+// taken its deletion. nil: nothing, or that was so long ago that the watch may be silent.
 func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool) {
 	w := p.watch()
 	if in = w.sees(p.podName(id)); in == nil || !p.owned(in) {
@@ -82,7 +86,8 @@ func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool)
 	return in, d.taken
 }
 
-// left returns the pod that agent-sandbox made for an instance, whatever became of the sandbox or the claim; nil: there is none.
+// left returns the pod that agent-sandbox made for an instance, whatever became of the sandbox or
+// the claim; nil: there is none.
 func (p *Provider) left(ctx context.Context, id compute.ID) (*record, error) {
 	w := p.podWatch()
 	if err := w.trusted(ctx); err != nil {
@@ -112,16 +117,26 @@ func (p *Provider) end(ctx context.Context, id compute.ID, gvr schema.GroupVersi
 		return nil
 	case len(others) > 0:
 		return &compute.Error{
-			Kind: compute.ErrConflict, Err: fmt.Errorf("%s has been held since %s by finalizers of others: %s", what, since, strings.Join(others, ", ")),
-			Hint: fmt.Sprintf(`whoever set them removes them; where they are dead: kubectl patch %s %s -n %s --type merge -p '{"metadata":{"finalizers":null}}'`, gvr.GroupResource(), in.Metadata.Name, p.c.namespace),
+			Kind: compute.ErrConflict, Err: fmt.Errorf(
+				"%s has been held since %s by finalizers of others: %s", what, since, strings.Join(others, ", "),
+			),
+			Hint: fmt.Sprintf(
+				`whoever set them removes them; where they are dead: kubectl patch %s %s -n %s --type merge -p '{"metadata":{"finalizers":null}}'`,
+				gvr.GroupResource(), in.Metadata.Name, p.c.namespace,
+			),
 		}
 	case gvr != pods:
 		return &compute.Error{
-			Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s has been on its way out since %s, and has no pod any more", what, since), Hint: "does the cluster's garbage collector run?",
+			Kind: compute.ErrUnavailable,
+			Err:  fmt.Errorf("%s has been on its way out since %s, and has no pod any more", what, since),
+			Hint: "does the cluster's garbage collector run?",
 		}
 	case !force:
 		return &compute.Error{
-			Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s was to end at %s, and its node %s does not say that it has", what, since, cmp.Or(in.Spec.NodeName, "(none)")),
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf(
+				"%s was to end at %s, and its node %s does not say that it has", what, since,
+				cmp.Or(in.Spec.NodeName, "(none)"),
+			),
 			Hint: "does the node run? force-delete in the source has such pods deleted all the same, though what runs in them may run on",
 		}
 	}
@@ -159,7 +174,8 @@ func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, 
 	case absent(err, in.Metadata.Name):
 		p.watch().gone(in.Metadata.Name)
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
+	// gone meanwhile, or another is there under its name
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// TestPodLeft has the pod of a sandbox or claim stay, as on a node that does not answer: it is not gone before that is, whoever deleted the sandbox.
+// TestPodLeft has the pod of a sandbox or claim stay, as on a node that does not answer: it is not
+// gone before that is, whoever deleted the sandbox.
 func TestPodLeft(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"sandbox", "claim"} {
@@ -39,7 +40,10 @@ func TestPodLeft(t *testing.T) {
 				}
 				hold(`["example.org/hold"]`)
 				if id == "suite-2" { // somebody else deletes it, and its pod goes after it
-					object := lab.Ctl(t, "", "get", map[string]string{"sandbox": "sandboxes", "claim": "sandboxclaims"}[kind], "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name")
+					object := lab.Ctl(
+						t, "", "get", map[string]string{"sandbox": "sandboxes", "claim": "sandboxclaims"}[kind], "-n",
+						o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name",
+					)
 					lab.Ctl(t, "", "delete", "-n", o.Namespace, strings.TrimSpace(object))
 				}
 				computetest.Eventually(t, "the pod is on its way", func() error {
@@ -51,10 +55,15 @@ func TestPodLeft(t *testing.T) {
 					}
 					return nil
 				})
-				want(t, compute.ErrConflict, "the pod "+pod+" has been held", func() error { return p.DestroyAfter(t.Context(), id, 5*time.Minute) })
+				want(
+					t, compute.ErrConflict, "the pod "+pod+" has been held",
+					func() error { return p.DestroyAfter(t.Context(), id, 5*time.Minute) },
+				)
 				hold("null")
 				gone(t, p, id)
-				if left := lab.Ctl(t, "", "get", "pod", "-n", o.Namespace, "--field-selector=metadata.name="+pod, "-o", "name"); left != "" {
+				if left := lab.Ctl(
+					t, "", "get", "pod", "-n", o.Namespace, "--field-selector=metadata.name="+pod, "-o", "name",
+				); left != "" {
 					t.Errorf("it is gone, and there is %s", left)
 				}
 			}
@@ -62,7 +71,8 @@ func TestPodLeft(t *testing.T) {
 	}
 }
 
-// TestNotFound has a gateway answer that there is nothing, and an API server not know the kind: neither proves that a pod is gone.
+// TestNotFound has a gateway answer that there is nothing, and an API server not know the kind:
+// neither proves that a pod is gone.
 func TestNotFound(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
@@ -70,13 +80,23 @@ func TestNotFound(t *testing.T) {
 		"an API without the kind": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}`)
+			fmt.Fprint(
+				w,
+				`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}`,
+			)
 		},
 	} {
 		s := httptest.NewServer(answer)
 		o := site(t)
 		o.Kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-		save(t, o.Kubeconfig, fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`, s.URL), 0o600)
+		save(
+			t, o.Kubeconfig,
+			fmt.Sprintf(
+				`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`,
+				s.URL,
+			),
+			0o600,
+		)
 		if err := open(t, o).Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {
 			t.Errorf("%s says that there is nothing: %v", name, err)
 		}

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestDirected has the director size a source's own warm pool by what was asked for, an acquisition be served from it, and the pool go with the source.
+// TestDirected has the director size a source's own warm pool by what was asked for, an acquisition
+// be served from it, and the pool go with the source.
 func TestDirected(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -65,7 +66,10 @@ func TestDirected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from := lab.Ctl(t, "", "get", "sandboxclaims", "-n", o.Namespace, "-o", `jsonpath={range .items[*]}{.metadata.annotations.hostler-project\.github\.io/instance} {.status.sandbox.name}{"\n"}{end}`)
+		from := lab.Ctl(
+			t, "", "get", "sandboxclaims", "-n", o.Namespace, "-o",
+			`jsonpath={range .items[*]}{.metadata.annotations.hostler-project\.github\.io/instance} {.status.sandbox.name}{"\n"}{end}`,
+		)
 		if err := p.Release(t.Context(), compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, leases[0].Instance); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +85,9 @@ func TestDirected(t *testing.T) {
 	name := is[0]
 	stop := direct(p)
 	computetest.Eventually(t, "some stand there", func() error {
-		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", name, "-n", o.Namespace, "-o", "jsonpath={.status.readyReplicas}"); got == "" || got == "0" {
+		if got := lab.Ctl(
+			t, "", "get", "sandboxwarmpool", name, "-n", o.Namespace, "-o", "jsonpath={.status.readyReplicas}",
+		); got == "" || got == "0" {
 			return fmt.Errorf("%q are ready", got)
 		}
 		return nil
@@ -90,7 +96,8 @@ func TestDirected(t *testing.T) {
 		t.Errorf("with some that stand there it has the sandbox %s", from)
 	}
 	stop()
-	// The size was written once for all of these, or twice where a lease came between two looks: the rest are the claims' own two writes each.
+	// The size was written once for all of these, or twice where a lease came between two looks:
+	// the rest are the claims' own two writes each.
 	if is := pools(t, o.Namespace); is[2] > "3" {
 		t.Errorf("the pools are %v", is)
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestTemplateEdited has instances say what they were made like, in List too and to who opens the source anew, and the source what they would be made like now.
+// TestTemplateEdited has instances say what they were made like, in List too and to who opens the
+// source anew, and the source what they would be made like now.
 func TestTemplateEdited(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim"} {
@@ -44,7 +45,8 @@ func TestTemplateEdited(t *testing.T) {
 			_ = p.Close()
 			p = open(t, o)
 			list, err := p.List(t.Context())
-			if err != nil || len(list) != 2 || list[0].Facts[compute.FactTemplate] != first || list[1].Facts[compute.FactTemplate] != second || now() != second {
+			if err != nil || len(list) != 2 || list[0].Facts[compute.FactTemplate] != first ||
+				list[1].Facts[compute.FactTemplate] != second || now() != second {
 				t.Errorf("listed are %v: %v", list, err)
 			}
 			if err := os.Chtimes(o.Template, time.Time{}, time.Now().Add(time.Hour)); err != nil || now() != second {

@@ -7,14 +7,19 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestEpitaph: an instance ended of what its first pod ended of, though agent-sandbox made another under the same name that went with the claim, and though a call found it
-// gone before the watch told why. Who heeds the cluster is told of each end, and of none that is our own.
+// TestEpitaph: an instance ended of what its first pod ended of, though agent-sandbox made another
+// under the same name that went with the claim, and though a call found it gone before the watch
+// told why. Who heeds the cluster is told of each end, and of none that is our own.
 func TestEpitaph(t *testing.T) {
 	pod := func(uid, version, evicted string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{
-			"metadata": map[string]any{"name": "web-1", "uid": uid, "resourceVersion": version, "labels": map[string]any{labelInstallation: "here"},
+			"metadata": map[string]any{"name": "web-1", "uid": uid, "resourceVersion": version,
+				"labels":      map[string]any{labelInstallation: "here"},
 				"annotations": map[string]any{noteInstance: "web-1", noteSource: "web"}},
-			"status": map[string]any{"phase": "Running", "conditions": []any{map[string]any{"type": "DisruptionTarget", "status": evicted, "reason": "EvictionByEvictionAPI"}}},
+			"status": map[string]any{
+				"phase":      "Running",
+				"conditions": []any{map[string]any{"type": "DisruptionTarget", "status": evicted, "reason": "EvictionByEvictionAPI"}},
+			},
 		}}
 	}
 	c, told := &cluster{}, 0

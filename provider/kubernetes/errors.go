@@ -52,7 +52,8 @@ type shortened struct {
 func (s *shortened) Error() string { return s.text }
 func (s *shortened) Unwrap() error { return s.error }
 
-// brief names the API server alone where an error has the whole address of a request: a watch's is hundreds of letters.
+// brief names the API server alone where an error has the whole address of a request: a watch's is
+// hundreds of letters.
 func brief(err error) error {
 	failed, ok := errors.AsType[*url.Error](err)
 	if !ok {
@@ -65,7 +66,8 @@ func brief(err error) error {
 	return &shortened{err, strings.Replace(err.Error(), failed.Error(), fmt.Sprintf("%s://%s: %v", at.Scheme, at.Host, failed.Err), 1)}
 }
 
-// kindOf reads an API server's refusal. Its reasons say what sort it is; of a refusal by admission only the words tell quota from policy.
+// kindOf reads an API server's refusal. Its reasons say what sort it is; of a refusal by admission
+// only the words tell quota from policy.
 func kindOf(err error) (hint string, kind error) {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -82,7 +84,8 @@ func kindOf(err error) (hint string, kind error) {
 	return read(int(s.Code), s.Message)
 }
 
-// read reads a refusal by its status and words. Where only the words are known, as of what a controller was told, status is 403.
+// read reads a refusal by its status and words. Where only the words are known, as of what a
+// controller was told, status is 403.
 func read(code int, message string) (hint string, kind error) {
 	text := strings.ToLower(message)
 	has := func(words string) bool { return strings.Contains(text, words) }
@@ -98,13 +101,15 @@ func read(code int, message string) (hint string, kind error) {
 	case code == http.StatusUnauthorized:
 		return "the kubeconfig's user is not known to the cluster, or its token has run out", compute.ErrDenied
 	case code == http.StatusNotFound && has("could not find the requested resource"):
-		return "the cluster does not know this kind of object: agent-sandbox has to be installed there for kind = sandbox and claim", compute.ErrInvalid
+		return "the cluster does not know this kind of object: agent-sandbox has to be installed there for kind = sandbox and claim",
+			compute.ErrInvalid
 	case code == http.StatusNotFound:
 		if _, after, ok := strings.Cut(message, `namespaces "`); ok {
 			name, _, _ := strings.Cut(after, `"`)
 			return "does the namespace exist? kubectl create namespace " + name, compute.ErrInvalid
 		}
-		return "", compute.ErrInvalid // of the way into a pod the node's name stands there, where that was taken away
+		// of the way into a pod the node's name stands there, where that was taken away
+		return "", compute.ErrInvalid
 	case code == http.StatusConflict, code == http.StatusGone:
 		return "", compute.ErrConflict
 	case code == http.StatusUnprocessableEntity, code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge:
@@ -146,16 +151,20 @@ func ruleFor(text string) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("a Role in the namespace %s, bound to %s, needs the rule - %s", m[5], m[1], Grant{Group: m[4], Resource: m[3], Verbs: []string{m[2]}})
+	return fmt.Sprintf(
+		"a Role in the namespace %s, bound to %s, needs the rule - %s", m[5], m[1],
+		Grant{Group: m[4], Resource: m[3], Verbs: []string{m[2]}},
+	)
 }
 
-// absent reports whether an API server says that there is no object of a name. A gateway before it says 404 too, and so does one that does not serve the kind: that
-// proves nothing about an object.
+// absent reports whether an API server says that there is no object of a name. A gateway before it
+// says 404 too, and so does one that does not serve the kind: that proves nothing about an object.
 func absent(err error, name string) bool {
 	var said apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {
 		return false
 	}
 	d := said.Status().Details
-	return d != nil && d.Name == name && !slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
+	return d != nil && d.Name == name &&
+		!slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
 }

@@ -27,12 +27,15 @@ type inside struct {
 	pod, name string
 }
 
-// start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY where a proxy or an old API server does not know that. A status
-// that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
+// start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY
+// where a proxy or an old API server does not know that. A status that is not 0 is a
+// utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
 func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
 	return in.c.as(func(s *session) error { // who is not known has used nothing of the streams
 		err := in.stream(ctx, s, args, o)
-		if err != nil { // that streams of long ago have ended, as they do where an API server goes too, says nothing of now
+		// that streams of long ago have ended, as they do where an API server goes too, says
+		// nothing of now
+		if err != nil {
 			in.c.heard(err)
 		}
 		return err
@@ -46,7 +49,9 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	}
 	at := base.JoinPath("api", "v1", "namespaces", in.c.namespace, "pods", in.pod, "exec")
 	query := url.Values{"container": {in.name}, "command": args}
-	for key, on := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty} {
+	for key, on := range map[string]bool{
+		"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty,
+	} {
 		if on {
 			query.Set(key, "true")
 		}
@@ -60,7 +65,8 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	if err != nil {
 		return err
 	}
-	var refused *apierrors.StatusError // what the API server said to the first; of the second only words are to be had
+	// what the API server said to the first; of the second only words are to be had
+	var refused *apierrors.StatusError
 	both, err := remotecommand.NewFallbackExecutor(web, old, func(err error) bool {
 		var upgrade *httpstream.UpgradeFailureError
 		if errors.As(err, &upgrade) && errors.As(upgrade.Cause, &refused) && refused.Status().Code == http.StatusUnauthorized {
@@ -75,7 +81,8 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	if err == nil || refused == nil {
 		return err
 	}
-	if _, said, ok := strings.Cut(err.Error(), "unable to upgrade connection: "); ok { // what may not be done it says, and the first refusal does not always
+	// what may not be done it says, and the first refusal does not always
+	if _, said, ok := strings.Cut(err.Error(), "unable to upgrade connection: "); ok {
 		refused.ErrStatus.Message = said
 		return refused
 	}
@@ -85,13 +92,16 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	return err
 }
 
-// say runs a script of sh to its end and returns what it printed, bounded. API servers say success when they or the stream are cut, so the script says itself that it has
-// come to its end.
+// say runs a script of sh to its end and returns what it printed, bounded. API servers say success
+// when they or the stream are cut, so the script says itself that it has come to its end.
 func (in inside) say(ctx context.Context, input io.Reader, script string, args ...string) (string, error) {
 	var out, said bounded
 	end := shell.Nonce()
 	script = `trap "printf ` + end + `" EXIT;` + script
-	err := in.start(ctx, slices.Concat([]string{"sh", "-c", script, "sh"}, args), remotecommand.StreamOptions{Stdin: input, Stdout: &out, Stderr: &said})
+	err := in.start(
+		ctx, slices.Concat([]string{"sh", "-c", script, "sh"}, args),
+		remotecommand.StreamOptions{Stdin: input, Stdout: &out, Stderr: &said},
+	)
 	var exit utilexec.CodeExitError
 	if errors.As(err, &exit) {
 		err = &statusError{exit.Code, words("", said.String())}
@@ -179,7 +189,8 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// said tells what the program left on its standard error, or why it could not be started; "": nothing.
+// said tells what the program left on its standard error, or why it could not be started; "":
+// nothing.
 func (p *pipe) said() string {
 	p.mu.Lock()
 	end := p.end

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestFit has a pod be known to be fit where the watch tells so at this moment, and in no other case: there is no cluster here that could be asked.
+// TestFit has a pod be known to be fit where the watch tells so at this moment, and in no other
+// case: there is no cluster here that could be asked.
 func TestFit(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
@@ -41,7 +42,10 @@ func TestFit(t *testing.T) {
 		version++
 		u.SetUID("uid")
 		u.SetResourceVersion(fmt.Sprint(version))
-		u.Object["status"] = map[string]any{"phase": "Running", "containerStatuses": []any{map[string]any{"name": "main", "state": map[string]any{"running": map[string]any{}}}}}
+		u.Object["status"] = map[string]any{
+			"phase":             "Running",
+			"containerStatuses": []any{map[string]any{"name": "main", "state": map[string]any{"running": map[string]any{}}}},
+		}
 		change(u)
 		if err := p.watch().Update(u); err != nil {
 			t.Fatal(err)
@@ -76,7 +80,12 @@ func TestFit(t *testing.T) {
 	is("and there again", true)
 	for what, status := range map[string]any{
 		"it starts": map[string]any{"phase": "Pending"}, "it has ended": map[string]any{"phase": "Failed"},
-		"its container has": map[string]any{"phase": "Running", "containerStatuses": []any{map[string]any{"name": "main", "state": map[string]any{"terminated": map[string]any{"exitCode": int64(1)}}}}},
+		"its container has": map[string]any{
+			"phase": "Running",
+			"containerStatuses": []any{map[string]any{
+				"name": "main", "state": map[string]any{"terminated": map[string]any{"exitCode": int64(1)}},
+			}},
+		},
 	} {
 		tell(func(u *unstructured.Unstructured) { u.Object["status"] = status })
 		is(what, false)

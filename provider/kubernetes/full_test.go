@@ -9,8 +9,9 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// TestFull has an instance whose pod nobody places be no capacity, for each kind: where no node takes it, as the scheduler says, and where it is held back by a gate, as
-// queues of others do until there is room.
+// TestFull has an instance whose pod nobody places be no capacity, for each kind: where no node
+// takes it, as the scheduler says, and where it is held back by a gate, as queues of others do
+// until there is room.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "own", "claim", "gated", "quota", "quota of claims"} {
@@ -35,7 +36,8 @@ kind: SandboxWarmPool
 metadata: {name: warm}
 spec: {replicas: 1, sandboxTemplateRef: {name: plain}}
 `, "apply", "-n", o.Namespace, "-f", "-")
-			case "quota", "quota of claims": // of the pod that agent-sandbox makes: the API server has no say to us
+			case "quota", "quota of claims":
+				// of the pod that agent-sandbox makes: the API server has no say to us
 				o.Kind, o.Cores, says = "sandbox", 0, "exceeded quota"
 				if kind != "quota" {
 					o.Kind = "claim"
@@ -48,7 +50,10 @@ spec: {replicas: 1, sandboxTemplateRef: {name: plain}}
 					return nil
 				})
 			case "gated":
-				o.Cores, o.Template = 0, manifest(t, `{kind: Pod, spec: {schedulingGates: [{name: example.org/queue}], containers: [{name: main, image: i}]}}`)
+				o.Cores, o.Template = 0, manifest(
+					t,
+					`{kind: Pod, spec: {schedulingGates: [{name: example.org/queue}], containers: [{name: main, image: i}]}}`,
+				)
 				says = "non-empty scheduling gates"
 			default:
 				o.Kind = kind

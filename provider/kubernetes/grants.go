@@ -32,8 +32,9 @@ func (g Grant) String() string {
 	return fmt.Sprintf("{apiGroups: [%s], resources: [%s], verbs: [%s]}", group, g.Resource, strings.Join(g.Verbs, ", "))
 }
 
-// Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no more: documentation and charts are checked against them. Of o only
-// kind, warm-pool, network and force-delete are looked at.
+// Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no
+// more: documentation and charts are checked against them. Of o only kind, warm-pool, network and
+// force-delete are looked at.
 func Grants(o Options) []Grant {
 	life, others := []string{"get", "list", "watch", "create", "delete"}, []string{"list", "watch"}
 	if o.Force > 0 {
@@ -47,12 +48,16 @@ func Grants(o Options) []Grant {
 		out = append(out, Grant{Group: claims.Group, Resource: claims.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: others})
 		if o.WarmPool == "" {
 			keep := []string{"list", "create", "patch", "delete"}
-			out = append(out, Grant{Group: templates.Group, Resource: templates.Resource, Verbs: keep}, Grant{Group: warmPools.Group, Resource: warmPools.Resource, Verbs: keep})
+			out = append(
+				out, Grant{Group: templates.Group, Resource: templates.Resource, Verbs: keep},
+				Grant{Group: warmPools.Group, Resource: warmPools.Resource, Verbs: keep},
+			)
 		}
 	default:
 		out = append(out, Grant{Resource: "pods", Verbs: life})
 	}
-	// API servers before 1.35 ask for get alone when exec comes over WebSocket, later ones for create too; SPDY is create.
+	// API servers before 1.35 ask for get alone when exec comes over WebSocket, later ones for
+	// create too; SPDY is create.
 	out = append(out, Grant{Resource: "pods/exec", Verbs: []string{"get", "create"}})
 	out = append(out, Grant{Resource: "events", Verbs: []string{"list"}, Optional: true})
 	out = append(out, Grant{Resource: namespaces.Resource, Verbs: []string{"get"}, Optional: true})
@@ -71,7 +76,9 @@ func (c *cluster) may(ctx context.Context, group, resource, verb string) (yes bo
 	err = c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		got, err := d.Resource(reviews).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-			"spec": map[string]any{"resourceAttributes": map[string]any{"namespace": c.namespace, "verb": verb, "group": group, "resource": resource, "subresource": sub}},
+			"spec": map[string]any{"resourceAttributes": map[string]any{
+				"namespace": c.namespace, "verb": verb, "group": group, "resource": resource, "subresource": sub,
+			}},
 		}}, metav1.CreateOptions{})
 		if err == nil {
 			yes, _, err = unstructured.NestedBool(got.Object, "status", "allowed")
@@ -103,7 +110,8 @@ func (p *Provider) missing(ctx context.Context) (out []Grant, err error) {
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe asks the API server for all that the source needs to be allowed, and has it look at what would be made, without that being made (a dry run).
+// Probe asks the API server for all that the source needs to be allowed, and has it look at what
+// would be made, without that being made (a dry run).
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	note, err = p.probe(ctx, spec)
 	return note, p.fault("Probe", compute.ID(p.o.Source), err)
@@ -140,10 +148,13 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	}
 	manifest.SetName(manifest.GetName() + "-dry") // no instance has it
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}})
+		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).Create(
+			ctx, manifest, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}},
+		)
 		return err
 	})
-	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") { // a webhook that has side effects: nobody can say
+	// a webhook that has side effects: nobody can say
+	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
 		err = nil
 	}
 	if err != nil {
@@ -151,7 +162,13 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	}
 	holes, err := p.holes(ctx, manifest.GetLabels())
 	if len(holes) > 0 {
-		notes = append(notes, fmt.Sprintf("policies add up: what the network policies %s of the namespace let through gets to and from these pods too, whatever network says", strings.Join(holes, ", ")))
+		notes = append(
+			notes,
+			fmt.Sprintf(
+				"policies add up: what the network policies %s of the namespace let through gets to and from these pods too, whatever network says",
+				strings.Join(holes, ", "),
+			),
+		)
 	}
 	return strings.Join(notes, "; "), err
 }

@@ -52,8 +52,9 @@ func without(grants []kubernetes.Grant, at int, verb string) []kubernetes.Grant 
 	return out
 }
 
-// TestGrants has a user live with exactly the rights that Grants says, for each kind; and a user who lacks one of them be told which, by Probe before and by what was
-// tried, with the rule that gives it.
+// TestGrants has a user live with exactly the rights that Grants says, for each kind; and a user
+// who lacks one of them be told which, by Probe before and by what was tried, with the rule that
+// gives it.
 func TestGrants(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim", "own"} {
@@ -144,15 +145,22 @@ func TestGrants(t *testing.T) {
 				p := open(t, o)
 				note, err := p.Probe(t.Context(), compute.Spec{})
 				said := note + fmt.Sprint(err) + compute.Hint(err)
-				if l.optional != (err == nil) || err != nil && !errors.Is(err, compute.ErrDenied) || !strings.Contains(said, "we may not "+l.verb+" "+l.resource) || err != nil && !strings.Contains(said, "resources: ["+l.resource+"], verbs: ["+l.verb+"]") {
+				if l.optional != (err == nil) || err != nil && !errors.Is(err, compute.ErrDenied) ||
+					!strings.Contains(said, "we may not "+l.verb+" "+l.resource) || err != nil &&
+					!strings.Contains(said, "resources: ["+l.resource+"], verbs: ["+l.verb+"]") {
 					t.Errorf("Probe without %s of %s: %s", l.verb, l.resource, said)
 				}
 				err = life(p, compute.ID(fmt.Sprint("suite-", n+2)))
-				if err == nil && (l.resource == "pods/exec" && l.verb == "get" || l.verb == "list" && !own || l.resource == "namespaces" || l.resource == "networkpolicies" && l.verb == "delete") {
-					continue // SPDY does without the one, a watch that begins with all there is without the other: not where the API server is older; policies stay for a while
+				if err == nil &&
+					(l.resource == "pods/exec" && l.verb == "get" || l.verb == "list" && !own ||
+						l.resource == "namespaces" || l.resource == "networkpolicies" && l.verb == "delete") {
+					// SPDY does without the one, a watch that begins with all there is without the
+					// other: not where the API server is older; policies stay for a while
+					continue
 				}
 				want := fmt.Sprintf("cannot %s resource %q", l.verb, l.resource)
-				if !errors.Is(err, compute.ErrDenied) || !strings.Contains(fmt.Sprint(err), want) || !strings.Contains(compute.Hint(err), "resources: ["+l.resource+"], verbs: ["+l.verb+"]") {
+				if !errors.Is(err, compute.ErrDenied) || !strings.Contains(fmt.Sprint(err), want) ||
+					!strings.Contains(compute.Hint(err), "resources: ["+l.resource+"], verbs: ["+l.verb+"]") {
 					t.Errorf("without %s of %s: %v (%s)", l.verb, l.resource, err, compute.Hint(err))
 				}
 			}

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// TestFitWaitsForNoFile: while the configuration is read from where nothing answers, nobody waits who asks inside of a transaction of the store whether a pod is fit: all
-// others of the store would wait behind him.
+// TestFitWaitsForNoFile: while the configuration is read from where nothing answers, nobody waits
+// who asks inside of a transaction of the store whether a pod is fit: all others of the store would
+// wait behind him.
 func TestFitWaitsForNoFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := syscall.Mkfifo(file, 0o600); err != nil {

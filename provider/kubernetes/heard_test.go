@@ -13,7 +13,8 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 )
 
-// TestHeard: that a call succeeded says that the API server answers. That the streams of a command came to their end does not: they do so, too, where an API server goes.
+// TestHeard: that a call succeeded says that the API server answers. That the streams of a command
+// came to their end does not: they do so, too, where an API server goes.
 func TestHeard(t *testing.T) {
 	goes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"v5.channel.k8s.io"}})

@@ -29,8 +29,10 @@ const unknown = "-"
 
 // place is where a configuration leads.
 type place struct {
-	server    string // its address
-	authority string // digests of the certificates that it is known by, of all together and of each, commas between; unknown: it is known as all the world's are
+	server string // its address
+	// digests of the certificates that it is known by, of all together and of each, commas between;
+	// unknown: it is known as all the world's are
+	authority string
 	namespace string
 }
 
@@ -61,8 +63,9 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// related tells whether two places have one address and are known by one certificate, at least: an authority is replaced by having both known for a while. One in common
-// alone says little: an organisation's clusters may all have it.
+// related tells whether two places have one address and are known by one certificate, at least: an
+// authority is replaced by having both known for a while. One in common alone says little: an
+// organisation's clusters may all have it.
 func (p place) related(o place) bool {
 	if p.server != o.server || p.authority == unknown || o.authority == unknown {
 		return false
@@ -73,14 +76,16 @@ func (p place) related(o place) bool {
 
 func (p place) String() string { return fmt.Sprintf("the namespace %s of %s", p.namespace, p.server) }
 
-// identity is which computer an instance is: where, and the pod there of those that agent-sandbox makes, as that makes another under the same name.
+// identity is which computer an instance is: where, and the pod there of those that agent-sandbox
+// makes, as that makes another under the same name.
 type identity struct {
 	place
 	uid string // the namespace's, which no other has in any cluster; unknown: we may not ask for it
 	pod sighted
 }
 
-// sighted is a pod as it was when it was entered; the zero value: none was. Another, or one whose container was started again, has lost its files.
+// sighted is a pod as it was when it was entered; the zero value: none was. Another, or one whose
+// container was started again, has lost its files.
 type sighted struct {
 	name, uid string
 	restarts  int64
@@ -108,10 +113,12 @@ func readIdentity(text string) (i identity, err error) {
 	return i, err
 }
 
-// barredLasts is how long it counts that the namespace may not be read: the right to it is optional, and each new instance asks.
+// barredLasts is how long it counts that the namespace may not be read: the right to it is
+// optional, and each new instance asks.
 const barredLasts = 10 * time.Minute
 
-// namespaceUID asks for the namespace's, once. Where it might not be read a while ago, it is unknown without asking, unless anew is said.
+// namespaceUID asks for the namespace's, once. Where it might not be read a while ago, it is
+// unknown without asking, unless anew is said.
 func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (string, error) {
 	c.mu.Lock()
 	uid, barred := c.uid, !anew && !c.barred.IsZero() && now.Sub(c.barred) < barredLasts
@@ -164,8 +171,9 @@ func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) 
 	return i.String(), nil
 }
 
-// Leads returns nil when the configuration leads to where an instance of that identity is. The words of the configuration may have changed where the place has not:
-// then the namespace itself says so.
+// Leads returns nil when the configuration leads to where an instance of that identity is. The
+// words of the configuration may have changed where the place has not: then the namespace itself
+// says so.
 func (p *Provider) Leads(ctx context.Context, text string) error {
 	was, err := readIdentity(text)
 	if err == nil {
@@ -184,7 +192,8 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 		return nil
 	}
 	if now.namespace == was.namespace {
-		uid, err := p.c.namespaceUID(ctx, time.Now(), true) // rare, and somebody may have given the right just for this
+		// rare, and somebody may have given the right just for this
+		uid, err := p.c.namespaceUID(ctx, time.Now(), true)
 		switch {
 		case err != nil:
 			return err
@@ -210,7 +219,8 @@ func elsewhere(now, was place) error {
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: hint}
 }
 
-// Same returns nil when the pod of an instance is the one that was entered first. An instance that is a pod itself has a name that no other gets.
+// Same returns nil when the pod of an instance is the one that was entered first. An instance that
+// is a pod itself has a name that no other gets.
 func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
 	was, err := readIdentity(text)
 	if err == nil {
@@ -233,7 +243,8 @@ func (p *Provider) sight(pod *record) sighted {
 	return out
 }
 
-// replaced says what has become of a pod that was entered, as far as the watch has told; nil: it is that one still.
+// replaced says what has become of a pod that was entered, as far as the watch has told; nil: it is
+// that one still.
 func (p *Provider) replaced(was sighted) error {
 	text := ""
 	switch now := p.podWatch().get(was.name); {

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
-// TestContexts changes the current context of a kubeconfig under a source: what was made in the one is not asked for in the other, and not told to be gone there.
+// TestContexts changes the current context of a kubeconfig under a source: what was made in the one
+// is not asked for in the other, and not told to be gone there.
 func TestContexts(t *testing.T) {
 	t.Parallel()
 	a, b := site(t), site(t)
@@ -58,7 +59,8 @@ func TestContexts(t *testing.T) {
 	set("use-context", "two")
 	o.Source = "other" // its own opening: what is open in this process stays where it is
 	o.Installation = "elsewhere"
-	if err := leads(one); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), a.Namespace) || !strings.Contains(err.Error(), b.Namespace) {
+	if err := leads(one); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), a.Namespace) ||
+		!strings.Contains(err.Error(), b.Namespace) {
 		t.Errorf("in another context: %v", err)
 	}
 
@@ -80,7 +82,8 @@ func TestContexts(t *testing.T) {
 	}
 }
 
-// TestPodReplaced deletes the pod of a sandbox, as a drain does: agent-sandbox makes another of the same name, and that is not the computer that was entered before.
+// TestPodReplaced deletes the pod of a sandbox, as a drain does: agent-sandbox makes another of the
+// same name, and that is not the computer that was entered before.
 func TestPodReplaced(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"sandbox", "claim"} {
@@ -109,7 +112,10 @@ func TestPodReplaced(t *testing.T) {
 			pod, uid := f[4], f[5]
 			lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace)
 			computetest.Eventually(t, "another pod is there", func() error {
-				if now := lab.Ctl(t, "", "get", "pod", "-n", o.Namespace, "--field-selector=metadata.name="+pod, "-o", "jsonpath={.items[*].metadata.uid}"); now == uid || now == "" {
+				if now := lab.Ctl(
+					t, "", "get", "pod", "-n", o.Namespace, "--field-selector=metadata.name="+pod, "-o",
+					"jsonpath={.items[*].metadata.uid}",
+				); now == uid || now == "" {
 					return fmt.Errorf("there is %q", now)
 				}
 				return nil
@@ -125,7 +131,8 @@ func TestPodReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			f[5], f[6] = strings.Fields(now)[5], "1"
-			if err := p.Same(t.Context(), "suite-1", strings.Join(f, " ")); !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "started again") {
+			if err := p.Same(t.Context(), "suite-1", strings.Join(f, " ")); !errors.Is(err, compute.ErrFailed) ||
+				!strings.Contains(err.Error(), "started again") {
 				t.Errorf("a container that was started again: %v", err)
 			}
 			gone(t, p, "suite-1")
@@ -136,7 +143,9 @@ func TestPodReplaced(t *testing.T) {
 // TestCopiedMarks has a pod that says it is an instance's, as a copy for debugging does, be none.
 func TestCopiedMarks(t *testing.T) {
 	t.Parallel()
-	for kind, label := range map[string]string{"pod": "hostler-project.github.io", "sandbox": "hostler-project.github.io", "claim": "hostler.sandbox.users.io"} {
+	for kind, label := range map[string]string{
+		"pod": "hostler-project.github.io", "sandbox": "hostler-project.github.io", "claim": "hostler.sandbox.users.io",
+	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			o := site(t)
@@ -156,7 +165,9 @@ spec: {containers: [{name: main, image: copied}]}
 			q := open(t, o)
 			var out strings.Builder
 			conn := enter(t, q, "suite-1")
-			if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $HOME"}, Stdout: &out}); err != nil || strings.Contains(out.String(), "a-copy") {
+			if _, err := conn.Run(
+				t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $HOME"}, Stdout: &out},
+			); err != nil || strings.Contains(out.String(), "a-copy") {
 				t.Errorf("commands run in %q: %v", out.String(), err)
 			}
 			_ = conn.Close()

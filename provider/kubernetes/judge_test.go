@@ -27,7 +27,8 @@ func TestJudgedImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard := fetch.New(fetch.Options{Allow: allow, Resolver: names{
-		"index.docker.io": "93.184.216.34", "registry.corp.example": "10.0.0.5", "inner.corp.example": "10.0.0.6", "odd.example": "169.254.169.254", "localhost": "127.0.0.1",
+		"index.docker.io": "93.184.216.34", "registry.corp.example": "10.0.0.5", "inner.corp.example": "10.0.0.6",
+		"odd.example": "169.254.169.254", "localhost": "127.0.0.1",
 	}})
 	p := opened(t, Options{Kubeconfig: filepath.Join(t.TempDir(), "none"), Image: "10.0.0.7/own",
 		Others: &image.Others{Guard: guard, Own: []string{"10.0.0.7/own"}}})

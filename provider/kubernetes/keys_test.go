@@ -7,8 +7,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestTemplateOfKeys: what pods are made like changes with the keys that they are made of, and with no others; each pod says what it was made like, whatever its
-// request asks for, and the same before the cluster was asked for anything.
+// TestTemplateOfKeys: what pods are made like changes with the keys that they are made of, and with
+// no others; each pod says what it was made like, whatever its request asks for, and the same
+// before the cluster was asked for anything.
 func TestTemplateOfKeys(t *testing.T) {
 	for _, kind := range []string{"pod", "sandbox", "claim"} {
 		base := Options{Kind: kind, Image: "debian:13", Cores: 1}
@@ -25,7 +26,9 @@ func TestTemplateOfKeys(t *testing.T) {
 			if now, err := p.Template(); err != nil || now != first {
 				t.Errorf("%s: %s once the namespace is known, %s before: %v", kind, now, first, err)
 			}
-			for _, spec := range []compute.Spec{{ID: "web-1"}, {ID: "web-2", Image: "alpine:3", Memory: 1 << 40, GPUs: 1, Location: "north"}} {
+			for _, spec := range []compute.Spec{
+				{ID: "web-1"}, {ID: "web-2", Image: "alpine:3", Memory: 1 << 40, GPUs: 1, Location: "north"},
+			} {
 				if kind == "claim" {
 					break // it says of which pool it is
 				}

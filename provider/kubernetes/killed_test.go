@@ -12,8 +12,9 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// TestKilledAtEachStep ends an instance's life before each of its steps in turn, as a kill does, and has another process, which knows the instance's name alone,
-// go on: it gets the instance made, entered and away, and nothing stays, the policy for a while.
+// TestKilledAtEachStep ends an instance's life before each of its steps in turn, as a kill does,
+// and has another process, which knows the instance's name alone, go on: it gets the instance made,
+// entered and away, and nothing stays, the policy for a while.
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	killed := errors.New("killed")
@@ -36,7 +37,8 @@ func TestKilledAtEachStep(t *testing.T) {
 			var seen []string
 			for at := 1; ; at++ {
 				id := compute.ID(fmt.Sprintf("suite-%d", at))
-				lab.Ctl(t, "", "delete", "networkpolicies", "--all", "-n", o.Namespace) // what is there already is no step
+				// what is there already is no step
+				lab.Ctl(t, "", "delete", "networkpolicies", "--all", "-n", o.Namespace)
 				n, last := 0, ""
 				first := open(t, o)
 				if kind == "own" {
@@ -105,7 +107,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// ours tells what of the tests' installation is in a namespace: instances, their pods, whoever made them, and other kinds.
+// ours tells what of the tests' installation is in a namespace: instances, their pods, whoever made
+// them, and other kinds.
 func ours(t *testing.T, namespace, others string) string {
 	t.Helper()
 	kinds := "pods,sandboxes,sandboxclaims"

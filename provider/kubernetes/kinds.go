@@ -17,13 +17,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What an instance may be, beside a pod: agent-sandbox makes the pod then, and gives it the labels and annotations that we give.
+// What an instance may be, beside a pod: agent-sandbox makes the pod then, and gives it the labels
+// and annotations that we give.
 var (
 	sandboxes = schema.GroupVersionResource{Group: "agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxes"}
 	claims    = schema.GroupVersionResource{Group: "extensions.agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxclaims"}
 )
 
-// claimDomain begins the labels of claims' pods: agent-sandbox lets claims give no others, unless it is told to.
+// claimDomain begins the labels of claims' pods: agent-sandbox lets claims give no others, unless
+// it is told to.
 const (
 	claimDomain            = "hostler.sandbox.users.io"
 	claimLabelInstallation = claimDomain + "/installation"
@@ -31,7 +33,8 @@ const (
 	claimLabelNetwork      = claimDomain + "/network"
 )
 
-// podLabels are the labels by which the pods of a source are known, and by which its network policy selects them.
+// podLabels are the labels by which the pods of a source are known, and by which its network policy
+// selects them.
 func (p *Provider) podLabels() map[string]any {
 	installation, source, network := labelInstallation, labelSource, labelNetwork
 	if p.gvr == claims {
@@ -71,7 +74,9 @@ func (p *Provider) object(spec compute.Spec, pool string) (*unstructured.Unstruc
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": sandboxes.GroupVersion().String(), "kind": "Sandbox",
 		"metadata": map[string]any{"name": pod.GetName(), "namespace": pod.GetNamespace(), "labels": labels, "annotations": notes},
-		"spec":     map[string]any{"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]}},
+		"spec": map[string]any{"podTemplate": map[string]any{
+			"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"],
+		}},
 	}}, nil
 }
 
@@ -81,8 +86,9 @@ func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
 	return child(m, "labels"), child(m, "annotations")
 }
 
-// alike refuses a request for what they all are not: a claim's sandbox is made like the pool's template says. The source's own image, which the engine names where nobody
-// asks for another, is that. What the sandboxes of somebody else's pool have is not known before one is there.
+// alike refuses a request for what they all are not: a claim's sandbox is made like the pool's
+// template says. The source's own image, which the engine names where nobody asks for another, is
+// that. What the sandboxes of somebody else's pool have is not known before one is there.
 func (p *Provider) alike(spec compute.Spec) error {
 	if p.gvr != claims {
 		return nil
@@ -92,8 +98,12 @@ func (p *Provider) alike(spec compute.Spec) error {
 		n, err := strconv.ParseFloat(has[fact], 64)
 		return asked > 0 && (err != nil || float64(asked) > n)
 	}
-	if spec.Image != "" && spec.Image != p.o.Image || spec.Location != "" || more("cores", int64(spec.Cores)) || more("memory", spec.Memory) || more("disk", spec.Disk) || more("gpus", int64(spec.GPUs)) {
-		return &compute.Error{Kind: compute.ErrTooLarge, Err: errors.New("sandboxes of a warm pool are all alike: a request cannot ask for another image, a location, or for more cores, memory, disk or GPUs than each has"),
+	if spec.Image != "" && spec.Image != p.o.Image || spec.Location != "" || more("cores", int64(spec.Cores)) ||
+		more("memory", spec.Memory) || more("disk", spec.Disk) || more("gpus", int64(spec.GPUs)) {
+		return &compute.Error{Kind: compute.ErrTooLarge,
+			Err: errors.New(
+				"sandboxes of a warm pool are all alike: a request cannot ask for another image, a location, or for more cores, memory, disk or GPUs than each has",
+			),
 			Hint: "a source of kind = sandbox makes each as it is asked for"}
 	}
 	return nil
@@ -140,8 +150,9 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 	return nil, made.unready(p.o.Schedule, time.Now())
 }
 
-// look has what is known of a pod that agent-sandbox makes be so: by what the watch has told, or where a process has not begun that, as a command that wants one
-// instance, by asking for that one. A list of one needs no other right than the watch.
+// look has what is known of a pod that agent-sandbox makes be so: by what the watch has told, or
+// where a process has not begun that, as a command that wants one instance, by asking for that one.
+// A list of one needs no other right than the watch.
 func (p *Provider) look(ctx context.Context, name string) error {
 	w := p.podWatch()
 	if w.begun() || name == "" {
@@ -149,7 +160,10 @@ func (p *Provider) look(ctx context.Context, name string) error {
 	}
 	var list *unstructured.UnstructuredList
 	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(pods).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: w.of.label + "=" + p.o.Installation, FieldSelector: "metadata.name=" + name})
+		list, err = d.Resource(pods).Namespace(p.c.namespace).List(
+			ctx,
+			metav1.ListOptions{LabelSelector: w.of.label + "=" + p.o.Installation, FieldSelector: "metadata.name=" + name},
+		)
 		return err
 	})
 	if err != nil {
@@ -183,10 +197,12 @@ func (p *Provider) pod(of *record) *record {
 	return in
 }
 
-// made reports whether a pod was made by agent-sandbox for an instance of this source. What a pod says of itself anybody may have written there: agent-sandbox makes
-// one for each sandbox, with its name.
+// made reports whether a pod was made by agent-sandbox for an instance of this source. What a pod
+// says of itself anybody may have written there: agent-sandbox makes one for each sandbox, with its
+// name.
 func (p *Provider) made(pod *record) bool {
-	return pod.ours(p.o.Installation, p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 && pod.Metadata.OwnerReferences[0].Name == pod.Metadata.Name &&
+	return pod.ours(p.o.Installation, p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 &&
+		pod.Metadata.OwnerReferences[0].Name == pod.Metadata.Name &&
 		(p.gvr == claims || pod.Metadata.Name == p.podName(pod.id()))
 }
 
@@ -198,7 +214,8 @@ func (r *record) poolless() bool {
 
 // hopelessSandboxes are the reasons of agent-sandbox for which no waiting helps.
 var hopelessSandboxes = map[string]bool{
-	"ClaimExpired": true, "SandboxExpired": true, "InvalidMetadata": true, "TemplateNotFound": true, "WarmPoolNotFound": true, "SandboxSuspended": true, "PodSucceeded": true, "PodFailed": true,
+	"ClaimExpired": true, "SandboxExpired": true, "InvalidMetadata": true, "TemplateNotFound": true,
+	"WarmPoolNotFound": true, "SandboxSuspended": true, "PodSucceeded": true, "PodFailed": true,
 }
 
 // unready says why a sandbox or a claim has no pod.
@@ -209,7 +226,8 @@ func (r *record) unready(patience time.Duration, now time.Time) error {
 	out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it has no pod yet")}
 	if c := r.condition("Ready", "False"); c != nil {
 		out.Err = errors.New(words("it has no pod yet: "+c.Reason, c.Message))
-		if _, said, ok := strings.Cut(c.Message, "Error seen: "); ok && c.Reason == "ReconcilerError" { // its controller was refused the pod
+		// its controller was refused the pod
+		if _, said, ok := strings.Cut(c.Message, "Error seen: "); ok && c.Reason == "ReconcilerError" {
 			hint, kind := read(http.StatusForbidden, said)
 			for _, no := range []string{" is forbidden: ", "denied the request", " is invalid: "} {
 				if strings.Contains(said, no) && kind != compute.ErrUnavailable {

@@ -33,7 +33,10 @@ func TestClaims(t *testing.T) {
 	if err := p.Reserve(t.Context(), 5); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("Reserve in another's warm pool: %v", err)
 	}
-	if got := lab.Ctl(t, "", "get", "sandboxwarmpools,sandboxtemplates", "-n", o.Namespace, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.generation};{end}"); got != "warm 1;plain 1;" {
+	if got := lab.Ctl(
+		t, "", "get", "sandboxwarmpools,sandboxtemplates", "-n", o.Namespace, "-o",
+		"jsonpath={range .items[*]}{.metadata.name} {.metadata.generation};{end}",
+	); got != "warm 1;plain 1;" {
 		t.Errorf("of another's warm pool there is %s", got)
 	}
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-900", Cores: 2}); !errors.Is(err, compute.ErrTooLarge) {

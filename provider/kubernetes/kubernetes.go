@@ -28,7 +28,8 @@ type Provider struct {
 	log  *slog.Logger
 	c    *cluster
 	gvr  schema.GroupVersionResource // what is made
-	step func(string) error          // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 
 	mu     sync.Mutex
 	closed bool
@@ -39,10 +40,11 @@ type Provider struct {
 
 	fence fence
 
-	founding  turn         // one at a time sees to the source's own warm pool
-	founded   string       // the pool that is there
-	reserved  int          // sandboxes, as it was told last
-	drawing   atomic.Int32 // claims that are being made; begun by who has founding, and ended by anyone
+	founding turn   // one at a time sees to the source's own warm pool
+	founded  string // the pool that is there
+	reserved int    // sandboxes, as it was told last
+	// claims that are being made; begun by who has founding, and ended by anyone
+	drawing   atomic.Int32
 	refounded time.Time
 }
 
@@ -57,8 +59,9 @@ var (
 	_ compute.Witness  = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster, and the template's file is not read: who has a pod uses it whatever has
-// become of the file.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of
+// the cluster, and the template's file is not read: who has a pod uses it whatever has become of
+// the file.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
 	switch {
@@ -69,12 +72,17 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		err = errors.New("a source needs a name")
 	}
 	if err != nil {
-		return nil, &compute.Error{Op: "kubernetes.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}
+		return nil, &compute.Error{
+			Op: "kubernetes.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err),
+		}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{}, fence: fence{turn: newTurn()}, founding: newTurn()}, nil
+	return &Provider{
+		o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{},
+		fence: fence{turn: newTurn()}, founding: newTurn(),
+	}, nil
 }
 
 // Close ends the watch, when it was the last source's of its cluster.
@@ -152,7 +160,11 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 		there, err := p.read(ctx, spec.ID)
 		switch {
 		case errors.Is(err, errNone): // it is another's, or it went this moment
-			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("a %s %s is there, and it is not this installation's", nouns[p.gvr], p.podName(spec.ID)), Hint: "it is left alone; remove it, or use another namespace"}
+			return nil, &compute.Error{
+				Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("a %s %s is there, and it is not this installation's", nouns[p.gvr], p.podName(spec.ID)),
+				Hint: "it is left alone; remove it, or use another namespace",
+			}
 		case err == nil && there.Metadata.DeletionTimestamp != nil:
 			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("the %s of this name is being deleted", nouns[p.gvr])}
 		}
@@ -174,7 +186,8 @@ func sure(err error) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code, text := status.Status().Code, status.Status().Message
-		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") { // a webhook says no by any status
+		// a webhook says no by any status
+		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") {
 			return compute.Unasked(err)
 		}
 	}
@@ -213,12 +226,14 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 	return in, nil
 }
 
-// owned reports whether an object is an instance of this source: by its marks, and by its name, as marks are copied.
+// owned reports whether an object is an instance of this source: by its marks, and by its name, as
+// marks are copied.
 func (p *Provider) owned(in *record) bool {
 	return in.ours(p.o.Installation, p.o.Source) && in.Metadata.Name == p.podName(in.id())
 }
 
-// known is read from what the watch has told, where that works. A process that has not begun one, as a command that asks for one instance, reads that alone.
+// known is read from what the watch has told, where that works. A process that has not begun one,
+// as a command that asks for one instance, reads that alone.
 func (p *Provider) known(ctx context.Context, id compute.ID) (*record, error) {
 	if p.watch().begun() && p.watch().trusted(ctx) == nil {
 		if in := p.watch().get(p.podName(id)); in != nil && p.owned(in) {
@@ -252,7 +267,9 @@ func (p *Provider) instance(in *record) compute.Instance {
 		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name,
 		Facts: map[string]string{"os": "linux"},
 	}
-	if made := cmp.Or(in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool]); made != "" && (p.gvr != claims || p.owns()) {
+	if made := cmp.Or(
+		in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool],
+	); made != "" && (p.gvr != claims || p.owns()) {
 		out.Facts[compute.FactTemplate] = made
 	}
 	if p.gvr != pods {
@@ -275,8 +292,9 @@ func (p *Provider) instance(in *record) compute.Instance {
 	return out
 }
 
-// containerOf is the container of a pod that commands run in: the one that the pod names as everybody's default, as ours do, else its first, which may be one that a
-// webhook has put before the template's own.
+// containerOf is the container of a pod that commands run in: the one that the pod names as
+// everybody's default, as ours do, else its first, which may be one that a webhook has put before
+// the template's own.
 func (p *Provider) containerOf(in *record) string {
 	if p.o.Container != "" || len(in.Spec.Containers) == 0 {
 		return p.o.Container
@@ -305,7 +323,8 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.fault("Check", id, err)
 }
 
-// Fit reports what Check says, from what the watch has told so far and without asking: so what stands ready is handed out in one transaction of the store.
+// Fit reports what Check says, from what the watch has told so far and without asking: so what
+// stands ready is handed out in one transaction of the store.
 func (p *Provider) Fit(id compute.ID, text string) bool {
 	was, err := readIdentity(text)
 	if err != nil || p.c.unheard.Load() || !p.c.leadsTo(was.place) {
@@ -327,10 +346,12 @@ func (p *Provider) Fit(id compute.ID, text string) bool {
 	return err == nil && !wait
 }
 
-// Lingers is how long the API server may still be making a pod that nobody waits for any more: as long as it may work at a request.
+// Lingers is how long the API server may still be making a pod that nobody waits for any more: as
+// long as it may work at a request.
 func (p *Provider) Lingers() time.Duration { return time.Minute }
 
-// Console returns what the cluster has to say of a pod: its events. The output of the pod's own processes is the container's log.
+// Console returns what the cluster has to say of a pod: its events. The output of the pod's own
+// processes is the container's log.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	in, err := p.read(ctx, id)
 	if err != nil {

@@ -16,10 +16,12 @@ var lab = &computetest.Kubernetes{Port: 17443}
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
-// site is a namespace of the test's own, and what a source there needs. The lab's pods run their commands on this machine, as whom the test runs.
+// site is a namespace of the test's own, and what a source there needs. The lab's pods run their
+// commands on this machine, as whom the test runs.
 func site(t *testing.T) kubernetes.Options {
 	return kubernetes.Options{
-		Kubeconfig: lab.Config(t), Namespace: lab.Namespace(t), Image: "debian:13", Source: "suite", Installation: "test", Agent: program(t),
+		Kubeconfig: lab.Config(t), Namespace: lab.Namespace(t), Image: "debian:13", Source: "suite",
+		Installation: "test", Agent: program(t),
 	}
 }
 

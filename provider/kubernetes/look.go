@@ -13,9 +13,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Look says what is wrong with what the keys name on this machine, and with the pods that would be made: a template that cannot be read or that the other keys do not go with, no image, a
-// context that the kubeconfig does not have. Its errors are compute.KeyErrors. odd is what cannot work as it is now, and may be meant so: a kubeconfig that is not there yet. Nothing is
-// asked of a cluster. The keys are those that Check takes.
+// Look says what is wrong with what the keys name on this machine, and with the pods that would be
+// made: a template that cannot be read or that the other keys do not go with, no image, a context
+// that the kubeconfig does not have. Its errors are compute.KeyErrors. odd is what cannot work as
+// it is now, and may be meant so: a kubeconfig that is not there yet. Nothing is asked of a
+// cluster. The keys are those that Check takes.
 func (o Options) Look() (odd []string, err error) {
 	read, err := o.read()
 	if err != nil {
@@ -43,7 +45,8 @@ func (o Options) Look() (odd []string, err error) {
 // lookAtConfig looks into the kubeconfig, where it is there and may be read.
 func (o Options) lookAtConfig() (odd []string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath, rules.MigrationRules, rules.WarnIfAllMissing = o.Kubeconfig, nil, false // looking changes nothing, and says nothing by itself
+	// looking changes nothing, and says nothing by itself
+	rules.ExplicitPath, rules.MigrationRules, rules.WarnIfAllMissing = o.Kubeconfig, nil, false
 	files := rules.Precedence
 	if o.Kubeconfig != "" {
 		files = []string{o.Kubeconfig}
@@ -71,7 +74,8 @@ func (o Options) lookAtConfig() (odd []string, err error) {
 	return usable(config, o.Context)
 }
 
-// usable says whether a kubeconfig has a context, its current one where none is named, and what that names.
+// usable says whether a kubeconfig has a context, its current one where none is named, and what
+// that names.
 func usable(config *clientapi.Config, name string) (odd []string, err error) {
 	const hint = "`kubectl config get-contexts` lists those that there are"
 	used := cmp.Or(name, config.CurrentContext)

@@ -21,7 +21,8 @@ contexts:
 - {name: nobody, context: {cluster: one, user: you}}
 `
 
-// TestLook: what the keys name on this machine is looked at without a cluster, and without a word where it may come yet.
+// TestLook: what the keys name on this machine is looked at without a cluster, and without a word
+// where it may come yet.
 func TestLook(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("KUBECONFIG", filepath.Join(dir, "none"))
@@ -48,13 +49,20 @@ func TestLook(t *testing.T) {
 		{"anything", Options{Template: file("e", "hello: world"), Image: "x"}, "template", "no pod", ""},
 		{"a list", Options{Template: file("f", "kind: Pod\nspec: [a]"), Image: "x"}, "template", "no pod", ""},
 		{"nothing", Options{Template: file("g", ""), Image: "x"}, "template", "no pod", ""},
-		{"a template without an image", Options{Template: file("h", "kind: Pod\nspec: {containers: [{name: main}]}")}, "image", "image: ", ""},
+		{
+			"a template without an image", Options{Template: file("h", "kind: Pod\nspec: {containers: [{name: main}]}")},
+			"image", "image: ", "",
+		},
 		{"no image", Options{}, "image", "image: ", ""},
 		{"no image, as requests have one", Options{Requested: true}, "", "", "no image: only requests"},
 		{"another's pool", Options{Kind: "claim", WarmPool: "theirs"}, "", "", ""},
 		{"a claim", Options{Kind: "claim"}, "image", "image: ", ""},
 		{"no such container", Options{Template: pod, Container: "other"}, "container", "none of this name", ""},
-		{"its node's files", Options{Template: file("i", "spec: {containers: [{name: main, image: x}], volumes: [{name: v, hostPath: {path: /}}]}")}, "template", "does not allow", ""},
+		{
+			"its node's files",
+			Options{Template: file("i", "spec: {containers: [{name: main, image: x}], volumes: [{name: v, hostPath: {path: /}}]}")},
+			"template", "does not allow", "",
+		},
 		{"a wrong value", Options{Image: "x", Volumes: []string{"foo"}}, "volumes", "volumes", ""},
 		{"no kubeconfig yet", Options{Image: "x", Kubeconfig: filepath.Join(dir, "later"), Context: "build"}, "", "", "is not there yet"},
 		{"a context without a kubeconfig", Options{Image: "x", Context: "build"}, "", "", ""},
@@ -70,7 +78,9 @@ func TestLook(t *testing.T) {
 		}
 		odd, err := c.o.Look()
 		wrong, _ := errors.AsType[*compute.KeyError](err)
-		if c.key == "" && err != nil || c.key != "" && (wrong == nil || wrong.Key != c.key || !strings.Contains(err.Error(), c.says) || !errors.Is(err, compute.ErrInvalid)) {
+		if c.key == "" && err != nil ||
+			c.key != "" &&
+				(wrong == nil || wrong.Key != c.key || !strings.Contains(err.Error(), c.says) || !errors.Is(err, compute.ErrInvalid)) {
 			t.Errorf("%s: %v, want an error of %q with %q", c.name, err, c.key, c.says)
 		}
 		if got := strings.Join(odd, "; "); (c.odd == "") != (got == "") || !strings.Contains(got, c.odd) {
@@ -83,7 +93,8 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutTemplate: what there is of a source goes on though its template's file is gone; none is made.
+// TestOpenWithoutTemplate: what there is of a source goes on though its template's file is gone;
+// none is made.
 func TestOpenWithoutTemplate(t *testing.T) {
 	p := opened(t, Options{Template: filepath.Join(t.TempDir(), "gone")})
 	if _, err := p.manifest(compute.Spec{ID: "web-1"}); !errors.Is(err, compute.ErrInvalid) {

@@ -23,15 +23,21 @@ func (c *conn) why(ctx context.Context, err error) error {
 }
 
 const (
-	tidings  = 3 * time.Second        // how long the cluster may take to learn what has become of a pod: its streams end first, and then its node tells
-	lastWord = 2 * time.Second        // for the API server to say, in the end, what the watch has not told
+	// how long the cluster may take to learn what has become of a pod: its streams end first, and
+	// then its node tells
+	tidings = 3 * time.Second
+	// for the API server to say, in the end, what the watch has not told
+	lastWord = 2 * time.Second
 	inquiry  = 200 * time.Millisecond // between two questions at first, where there is no watch
 )
 
-// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason: the watch tells that when it happens, so it is waited for a while, and the API
-// server is asked but once. on is the pod as it was entered; over, what its vigil knows. ours: it was we who ended the connection, so there may be no reason to wait for.
-// When ctx ends nothing is waited for.
-func (p *Provider) lostFor(ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool) error {
+// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its
+// reason: the watch tells that when it happens, so it is waited for a while, and the API server is
+// asked but once. on is the pod as it was entered; over, what its vigil knows. ours: it was we who
+// ended the connection, so there may be no reason to wait for. When ctx ends nothing is waited for.
+func (p *Provider) lostFor(
+	ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool,
+) error {
 	lost := func(err error) error {
 		return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
 	}
@@ -88,7 +94,8 @@ func (p *Provider) lostFor(ctx context.Context, id compute.ID, on sighted, insid
 // podGone is what is said of a pod that is no more.
 const podGone = "the pod is gone"
 
-// toldOf is what is known of a pod's end, where its vigil may have been told more: an object that we deleted afterwards leaves no reason behind.
+// toldOf is what is known of a pod's end, where its vigil may have been told more: an object that
+// we deleted afterwards leaves no reason behind.
 func toldOf(told *string, text string, known bool) (string, bool) {
 	if told != nil && (text == "" || text == podGone || !known) {
 		return *told, true
@@ -111,7 +118,8 @@ func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside i
 	return p.fate(in, on, inside, was), true
 }
 
-// fate says what has become of a pod that was entered, by what it is now; nil: it is gone. was is what it was before, where that is known. "": it is well.
+// fate says what has become of a pod that was entered, by what it is now; nil: it is gone. was is
+// what it was before, where that is known. "": it is well.
 func (p *Provider) fate(in *record, on sighted, inside inside, was *record) string {
 	if in == nil || in.Metadata.UID != on.uid {
 		why := p.podWatch().epitaph(inside.pod)

@@ -11,8 +11,9 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 )
 
-// TestLostAsksOnce has contact be lost to a pod that lives on: what could be the reason the watch is waited for, and the API server is asked no more than once. Who has gone
-// meanwhile waits for nothing, and has nothing asked.
+// TestLostAsksOnce has contact be lost to a pod that lives on: what could be the reason the watch
+// is waited for, and the API server is asked no more than once. Who has gone meanwhile waits for
+// nothing, and has nothing asked.
 func TestLostAsksOnce(t *testing.T) {
 	t.Parallel()
 	for name, leaves := range map[string]bool{"stays": false, "leaves": true} {

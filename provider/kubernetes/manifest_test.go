@@ -78,27 +78,46 @@ status: {phase: Running}
 		{"bare", Options{Image: "debian:13"}, compute.Spec{ID: "web-1"}, map[string]any{
 			"metadata/namespace":      "ns",
 			"spec/containers/0/image": "debian:13", "spec/containers/0/name": "main", "spec/restartPolicy": "Never",
-			"spec/automountServiceAccountToken": false, "spec/hostname": "web-1", "spec/securityContext/runAsNonRoot": true, "spec/securityContext/runAsUser": 1000.0,
-			"spec/containers/0/securityContext/allowPrivilegeEscalation": false, "spec/containers/0/securityContext/capabilities/drop/0": "ALL",
-			"spec/securityContext/seccompProfile/type": "RuntimeDefault", "spec/containers/0/command/0": "sh", "spec/containers/0/resources": nil,
-			"spec/volumes/0/name": "hostler", "spec/containers/0/volumeMounts/0/mountPath": "/hostler", "spec/terminationGracePeriodSeconds": 1.0,
+			"spec/automountServiceAccountToken": false, "spec/hostname": "web-1",
+			"spec/securityContext/runAsNonRoot": true, "spec/securityContext/runAsUser": 1000.0,
+			"spec/containers/0/securityContext/allowPrivilegeEscalation": false,
+			"spec/containers/0/securityContext/capabilities/drop/0":      "ALL",
+			"spec/securityContext/seccompProfile/type":                   "RuntimeDefault", "spec/containers/0/command/0": "sh",
+			"spec/containers/0/resources": nil,
+			"spec/volumes/0/name":         "hostler", "spec/containers/0/volumeMounts/0/mountPath": "/hostler",
+			"spec/terminationGracePeriodSeconds": 1.0,
 		}},
-		{"template", Options{Template: file, Container: "work", Cores: 0.5, Security: "baseline"}, compute.Spec{ID: "Web_2", Memory: 2 << 30, Image: "asked:1"}, map[string]any{
-			"metadata/uid": nil, "metadata/ownerReferences": nil, "metadata/labels/app": "build", "spec/nodeName": nil, "spec/serviceAccountName": nil, "spec/hostNetwork": nil, "status": nil,
-			"spec/containers/0/image": "side:1", "spec/containers/0/resources": nil, "spec/containers/1/image": "asked:1", "spec/hostname": nil,
-			"spec/containers/1/resources/requests/cpu": "500m", "spec/containers/1/resources/limits/cpu": "500m", "spec/containers/1/resources/limits/memory": "2147483648",
-			"spec/containers/1/securityContext/privileged": nil, "spec/containers/1/env/0/value": "b", "spec/securityContext/runAsNonRoot": nil, "spec/containers/1/command/0": "sh",
-		}},
+		{"template", Options{Template: file, Container: "work", Cores: 0.5, Security: "baseline"},
+			compute.Spec{ID: "Web_2", Memory: 2 << 30, Image: "asked:1"}, map[string]any{
+				"metadata/uid": nil, "metadata/ownerReferences": nil, "metadata/labels/app": "build", "spec/nodeName": nil,
+				"spec/serviceAccountName": nil, "spec/hostNetwork": nil, "status": nil,
+				"spec/containers/0/image": "side:1", "spec/containers/0/resources": nil,
+				"spec/containers/1/image": "asked:1", "spec/hostname": nil,
+				"spec/containers/1/resources/requests/cpu": "500m", "spec/containers/1/resources/limits/cpu": "500m",
+				"spec/containers/1/resources/limits/memory":    "2147483648",
+				"spec/containers/1/securityContext/privileged": nil, "spec/containers/1/env/0/value": "b",
+				"spec/securityContext/runAsNonRoot": nil, "spec/containers/1/command/0": "sh",
+			}},
 		{"everything", Options{
-			Image: "i", Selector: []string{"disk=ssd"}, Tolerations: []string{"build=yes:NoSchedule", "*"}, Runtime: "gvisor", Priority: "low", Account: "sa", PullPolicy: "never", PullSecrets: []string{"reg"},
-			Env: []string{"X=y"}, Labels: []string{"team=a"}, Annotations: []string{"note=some words"}, Volumes: []string{"claim:data:/data:ro", "memory:64M:/fast"}, User: 7, AgentIn: "agent:1", Disk: 1 << 30,
+			Image: "i", Selector: []string{"disk=ssd"}, Tolerations: []string{"build=yes:NoSchedule", "*"},
+			Runtime: "gvisor", Priority: "low", Account: "sa", PullPolicy: "never", PullSecrets: []string{"reg"},
+			Env: []string{"X=y"}, Labels: []string{"team=a"}, Annotations: []string{"note=some words"},
+			Volumes: []string{"claim:data:/data:ro", "memory:64M:/fast"}, User: 7, AgentIn: "agent:1", Disk: 1 << 30,
 		}, compute.Spec{ID: "web-3", Location: "zone-a", GPUs: 2}, map[string]any{
-			"spec/nodeSelector/disk": "ssd", "spec/tolerations/0/effect": "NoSchedule", "spec/tolerations/0/operator": "Equal", "spec/tolerations/1/operator": "Exists", "spec/runtimeClassName": "gvisor",
-			"spec/priorityClassName": "low", "spec/serviceAccountName": "sa", "spec/automountServiceAccountToken": true, "spec/imagePullSecrets/0/name": "reg", "spec/containers/0/imagePullPolicy": "Never",
-			"metadata/labels/team": "a", "metadata/annotations/note": "some words", "spec/volumes/1/persistentVolumeClaim/claimName": "data", "spec/containers/0/volumeMounts/1/readOnly": true,
-			"spec/volumes/2/emptyDir/medium": "Memory", "spec/volumes/2/emptyDir/sizeLimit": "64Mi", "spec/securityContext/runAsUser": 7.0, "spec/securityContext/fsGroup": 7.0,
-			"spec/initContainers/0/image": "agent:1", "spec/initContainers/0/securityContext/allowPrivilegeEscalation": false, "spec/containers/0/command/0": "/hostler/.agent",
-			"spec/containers/0/resources/limits/ephemeral-storage": "1073741824",
+			"spec/nodeSelector/disk": "ssd", "spec/tolerations/0/effect": "NoSchedule",
+			"spec/tolerations/0/operator": "Equal", "spec/tolerations/1/operator": "Exists",
+			"spec/runtimeClassName":  "gvisor",
+			"spec/priorityClassName": "low", "spec/serviceAccountName": "sa", "spec/automountServiceAccountToken": true,
+			"spec/imagePullSecrets/0/name": "reg", "spec/containers/0/imagePullPolicy": "Never",
+			"metadata/labels/team": "a", "metadata/annotations/note": "some words",
+			"spec/volumes/1/persistentVolumeClaim/claimName": "data",
+			"spec/containers/0/volumeMounts/1/readOnly":      true,
+			"spec/volumes/2/emptyDir/medium":                 "Memory", "spec/volumes/2/emptyDir/sizeLimit": "64Mi",
+			"spec/securityContext/runAsUser": 7.0, "spec/securityContext/fsGroup": 7.0,
+			"spec/initContainers/0/image":                                    "agent:1",
+			"spec/initContainers/0/securityContext/allowPrivilegeEscalation": false,
+			"spec/containers/0/command/0":                                    "/hostler/.agent",
+			"spec/containers/0/resources/limits/ephemeral-storage":           "1073741824",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -113,7 +132,8 @@ status: {phase: Running}
 				}
 			}
 			labels, notes := u.GetLabels(), u.GetAnnotations()
-			if labels[labelInstallation] != "inst" || labels[labelSource] != "web" || notes[noteInstance] != string(c.spec.ID) || notes[noteSource] != "web" {
+			if labels[labelInstallation] != "inst" || labels[labelSource] != "web" ||
+				notes[noteInstance] != string(c.spec.ID) || notes[noteSource] != "web" {
 				t.Errorf("labels %v, annotations %v", labels, notes)
 			}
 			if name := u.GetName(); !isObjectName(name) || len(name) > 63 {
@@ -127,7 +147,10 @@ status: {phase: Running}
 func TestNames(t *testing.T) {
 	p := opened(t, Options{Image: "i"})
 	seen := map[string]string{}
-	for _, id := range []string{"web-1", "Web-1", "web_1", "web.1", "1", "-", "ä", "web-" + strings.Repeat("x", 300), "web-" + strings.Repeat("x", 299)} {
+	for _, id := range []string{
+		"web-1", "Web-1", "web_1", "web.1", "1", "-", "ä", "web-" + strings.Repeat("x", 300),
+		"web-" + strings.Repeat("x", 299),
+	} {
 		name := p.podName(compute.ID(id))
 		if !isObjectName(name) || len(name) > 63 {
 			t.Errorf("%q is the pod %q", id, name)
@@ -203,7 +226,8 @@ func TestEgress(t *testing.T) {
 	p := opened(t, Options{Image: "i", Egress: []string{"10.1.2.3/8", "[2001:db8::/32]:443", "dns"}})
 	policy := p.policy()
 	for path, want := range map[string]any{
-		"spec/egress/0/to/0/ipBlock/cidr": "10.0.0.0/8", "spec/egress/0/ports": nil, "spec/egress/1/to/0/ipBlock/cidr": "2001:db8::/32", "spec/egress/1/ports/0/port": 443.0,
+		"spec/egress/0/to/0/ipBlock/cidr": "10.0.0.0/8", "spec/egress/0/ports": nil,
+		"spec/egress/1/to/0/ipBlock/cidr": "2001:db8::/32", "spec/egress/1/ports/0/port": 443.0,
 		"spec/egress/2/to/0/podSelector/matchLabels/k8s-app": "kube-dns", "spec/egress/2/ports/1/port": 53.0,
 		"spec/policyTypes/0": "Ingress", "spec/policyTypes/1": "Egress", "spec/ingress/0": nil,
 	} {

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// slow is how long a pod may be starting on its node before its events are asked for the reason, and half of how long that holds.
+// slow is how long a pod may be starting on its node before its events are asked for the reason,
+// and half of how long that holds.
 const slow = 5 * time.Second
 
 // hindrance is what keeps a pod from starting, as far as it was looked for.
@@ -31,7 +32,9 @@ type event struct{ when, reason, message string }
 func (p *Provider) eventsOf(ctx context.Context, uid, more string) (out []event, err error) {
 	var list *unstructured.UnstructuredList
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(events).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid + more, Limit: 500})
+		list, err = d.Resource(events).Namespace(p.c.namespace).List(
+			ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid + more, Limit: 500},
+		)
 		return err
 	})
 	if err != nil {
@@ -48,8 +51,9 @@ func (p *Provider) eventsOf(ctx context.Context, uid, more string) (out []event,
 // hinders are the reasons of events that a pod's status does not tell.
 var hinders = []string{"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 
-// hindered says why a pod that is not ready yet does not start on its node, where its events know more than its status: volumes and the network. A pod that starts as
-// usual costs no call. A secret or config map that is not there is the end: nobody can know whether somebody will make it.
+// hindered says why a pod that is not ready yet does not start on its node, where its events know
+// more than its status: volumes and the network. A pod that starts as usual costs no call. A secret
+// or config map that is not there is the end: nobody can know whether somebody will make it.
 func (p *Provider) hindered(ctx context.Context, id compute.ID, in *record, unready error) error {
 	if in.Spec.NodeName == "" {
 		return unready
@@ -76,7 +80,8 @@ func (p *Provider) hindered(ctx context.Context, id compute.ID, in *record, unre
 			continue
 		}
 		out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New(words("it starts on "+in.Spec.NodeName+": "+e.reason, e.message))}
-		if absent := strings.Contains(e.message, "not found") || strings.Contains(e.message, "non-existent"); absent && (strings.Contains(e.message, "secret") || strings.Contains(e.message, "configmap")) {
+		if absent := strings.Contains(e.message, "not found") || strings.Contains(e.message, "non-existent"); absent &&
+			(strings.Contains(e.message, "secret") || strings.Contains(e.message, "configmap")) {
 			out.Kind, out.Hint = compute.ErrInvalid, "look at volumes and at the template: `kubectl get secrets,configmaps` lists those that there are in the namespace"
 		}
 		p.mu.Lock()

@@ -19,54 +19,73 @@ import (
 
 // Options of a source of type kubernetes.
 type Options struct {
-	Kubeconfig string `conf:"kubeconfig"` // a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
-	Context    string `conf:"context"`    // of the kubeconfig; "": its current one
-	Namespace  string `conf:"namespace"`  // "": the context's, else default
+	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	Kubeconfig string `conf:"kubeconfig"`
+	Context    string `conf:"context"`   // of the kubeconfig; "": its current one
+	Namespace  string `conf:"namespace"` // "": the context's, else default
 
-	Kind      string `conf:"kind"`      // pod (the default); sandbox or claim, of agent-sandbox
-	WarmPool  string `conf:"warm-pool"` // of a claim: the name of a SandboxWarmPool that another looks after, whose template says all that template, image and the like say else; "": one of our own
-	Warm      int    `conf:"warm"`      // of a claim of our own pool: so many sandboxes stand there at least
-	Template  string `conf:"template"`  // a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above it
+	Kind string `conf:"kind"` // pod (the default); sandbox or claim, of agent-sandbox
+	// of a claim: the name of a SandboxWarmPool that another looks after, whose template says all
+	// that template, image and the like say else; "": one of our own
+	WarmPool string `conf:"warm-pool"`
+	// of a claim of our own pool: so many sandboxes stand there at least
+	Warm int `conf:"warm"`
+	// a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above
+	// it
+	Template  string `conf:"template"`
 	Image     string `conf:"image"`     // required, unless the template or each request has one
 	Container string `conf:"container"` // of the template, that commands run in; "": its first
 
-	Cores    float64  `conf:"cores"`       // requested, and the limit; 0: as the template says
-	Memory   int64    `conf:"memory,size"` // bytes
-	Disk     int64    `conf:"disk,size"`   // bytes of ephemeral storage
-	GPU      string   `conf:"gpu"`         // the resource that is asked for when a request wants a GPU; "": nvidia.com/gpu
+	Cores  float64 `conf:"cores"`       // requested, and the limit; 0: as the template says
+	Memory int64   `conf:"memory,size"` // bytes
+	Disk   int64   `conf:"disk,size"`   // bytes of ephemeral storage
+	// the resource that is asked for when a request wants a GPU; "": nvidia.com/gpu
+	GPU      string   `conf:"gpu"`
 	Selector []string `conf:"node-selector"`
 	// Tolerations are KEY[=VALUE][:EFFECT]; without EFFECT of every one, "*" of every taint.
 	Tolerations []string `conf:"tolerations"`
 	Runtime     string   `conf:"runtime-class"`
 	Priority    string   `conf:"priority-class"`
-	Account     string   `conf:"service-account"` // its token is mounted then; "": none, and no token
-	PullPolicy  string   `conf:"pull"`            // missing, always or never; "": as the cluster does by itself
-	PullSecrets []string `conf:"pull-secrets"`    // names in the namespace
-	Env         []string `conf:"env"`             // NAME=VALUE
-	Labels      []string `conf:"labels"`          // NAME=VALUE
+	// its token is mounted then; "": none, and no token
+	Account string `conf:"service-account"`
+	// missing, always or never; "": as the cluster does by itself
+	PullPolicy  string   `conf:"pull"`
+	PullSecrets []string `conf:"pull-secrets"` // names in the namespace
+	Env         []string `conf:"env"`          // NAME=VALUE
+	Labels      []string `conf:"labels"`       // NAME=VALUE
 	Annotations []string `conf:"annotations"`
-	Volumes     []string `conf:"volumes"` // KIND:NAME:PATH[:ro]; KIND is claim, config, secret; or empty:SIZE:PATH and memory:SIZE:PATH
+	// KIND:NAME:PATH[:ro]; KIND is claim, config, secret; or empty:SIZE:PATH and memory:SIZE:PATH
+	Volumes []string `conf:"volumes"`
 
-	User     int64    `conf:"user"`     // commands run as this user id; 0: as security says
-	Security string   `conf:"security"` // strict (the default), baseline, or template
-	Network  string   `conf:"network"`  // none (the default), egress, or open
-	Egress   []string `conf:"egress"`   // with network = none: ADDRESS/BITS[:PORT] that may be reached all the same; dns: the cluster's name servers
+	User     int64  `conf:"user"`     // commands run as this user id; 0: as security says
+	Security string `conf:"security"` // strict (the default), baseline, or template
+	Network  string `conf:"network"`  // none (the default), egress, or open
+	// with network = none: ADDRESS/BITS[:PORT] that may be reached all the same; dns: the cluster's
+	// name servers
+	Egress []string `conf:"egress"`
 
-	Way      string        `conf:"way"`          // agent (the default) or exec
-	AgentIn  string        `conf:"agent-image"`  // an image with the guest program, which an init container copies; "": it is copied through exec
-	Grace    time.Duration `conf:"grace"`        // that processes have to end by themselves when a pod is deleted
-	Force    time.Duration `conf:"force-delete"` // a pod that its node does not end is deleted by force after so long; 0: never
+	Way string `conf:"way"` // agent (the default) or exec
+	// an image with the guest program, which an init container copies; "": it is copied through
+	// exec
+	AgentIn string `conf:"agent-image"`
+	// that processes have to end by themselves when a pod is deleted
+	Grace time.Duration `conf:"grace"`
+	// a pod that its node does not end is deleted by force after so long; 0: never
+	Force    time.Duration `conf:"force-delete"`
 	Schedule time.Duration `conf:"schedule-wait"`
-	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster that adds nodes by itself needs minutes.
+	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster
+	// that adds nodes by itself needs minutes.
 
-	Requested    bool          // requests name their image, or the source has one elsewhere: only for Look
+	// requests name their image, or the source has one elsewhere: only for Look
+	Requested    bool
 	Source       string        // the source's name
 	Installation string        // the installation's id
 	Dir          string        // unused: all state is at the cluster
 	Agent        agent.Finder  // finds our guest program; required for way = agent
 	Others       *image.Others // how images are judged that requests name; nil: as the owner's
 
-	fresh time.Duration // how old what a broken watch told may be and still be given as the truth; 0: usualFresh
+	// how old what a broken watch told may be and still be given as the truth; 0: usualFresh
+	fresh time.Duration
 }
 
 // plan is what the lists of Options mean.
@@ -76,14 +95,16 @@ type plan struct {
 	tolerations, env              []any
 	volumes, mounts               []any
 	egress                        []any
-	network                       string // a digest of what the network policy says; "": there is none
+	// a digest of what the network policy says; "": there is none
+	network string
 }
 
 func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)) == 0 }
 func isLabelValue(v string) bool    { return len(validation.IsValidLabelValue(v)) == 0 }
 func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of a cluster, and no file is read. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of a
+// cluster, and no file is read. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.read()
 	return err
@@ -103,7 +124,8 @@ func (o *Options) read() (p plan, err error) {
 		}
 	}
 	network := "none"
-	if o.WarmPool != "" { // of which its template decides, and agent-sandbox, whose own policy lets it out
+	// of which its template decides, and agent-sandbox, whose own policy lets it out
+	if o.WarmPool != "" {
 		network = "open"
 	}
 	o.Security, o.Network, o.Way = cmp.Or(o.Security, "strict"), cmp.Or(o.Network, network), cmp.Or(o.Way, "agent")
@@ -114,18 +136,24 @@ func (o *Options) read() (p plan, err error) {
 		key, value string
 		one        []string
 	}{
-		{"kind", o.Kind, []string{"pod", "sandbox", "claim"}}, {"security", o.Security, []string{"strict", "baseline", "template"}}, {"network", o.Network, []string{"none", "egress", "open"}},
+		{"kind", o.Kind, []string{"pod", "sandbox", "claim"}},
+		{"security", o.Security, []string{"strict", "baseline", "template"}},
+		{"network", o.Network, []string{"none", "egress", "open"}},
 		{"way", o.Way, []string{"agent", "exec"}}, {"pull", o.PullPolicy, []string{"", "missing", "always", "never"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return p, compute.WrongKey(is.key, "", "%s = %s: not one of %s", is.key, is.value, strings.TrimPrefix(strings.Join(is.one, ", "), ", "))
+			return p, compute.WrongKey(
+				is.key, "", "%s = %s: not one of %s", is.key, is.value,
+				strings.TrimPrefix(strings.Join(is.one, ", "), ", "),
+			)
 		}
 	}
 	for _, of := range []struct {
 		key  string
 		less bool
 	}{
-		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"user", o.User < 0}, {"grace", o.Grace < 0}, {"force-delete", o.Force < 0}, {"schedule-wait", o.Schedule < 0},
+		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"user", o.User < 0},
+		{"grace", o.Grace < 0}, {"force-delete", o.Force < 0}, {"schedule-wait", o.Schedule < 0},
 	} {
 		if of.less {
 			return p, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
@@ -133,7 +161,10 @@ func (o *Options) read() (p plan, err error) {
 	}
 	switch {
 	case o.Kind != "claim" && (o.WarmPool != "" || o.Warm != 0):
-		return p, compute.WrongKey(cmp.Or(map[bool]string{true: "warm-pool"}[o.WarmPool != ""], "warm"), "", "warm-pool and warm are for kind = claim")
+		return p, compute.WrongKey(
+			cmp.Or(map[bool]string{true: "warm-pool"}[o.WarmPool != ""], "warm"), "",
+			"warm-pool and warm are for kind = claim",
+		)
 	case o.WarmPool != "" && o.Warm != 0:
 		return p, compute.WrongKey("warm", "", "warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
 	case o.Warm < 0:
@@ -141,7 +172,9 @@ func (o *Options) read() (p plan, err error) {
 	case o.WarmPool != "" && !isObjectName(o.WarmPool):
 		return p, compute.WrongKey("warm-pool", "", "warm-pool = %s: not a name of Kubernetes", o.WarmPool)
 	case o.WarmPool != "" && shapes != "":
-		return p, compute.WrongKey(shapes, "", "%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool)
+		return p, compute.WrongKey(
+			shapes, "", "%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool,
+		)
 	case o.Cores > 1<<20:
 		return p, compute.WrongKey("cores", "", "cores = %g: too many", o.Cores)
 	case o.Namespace != "" && !isObjectName(o.Namespace):
@@ -154,7 +187,10 @@ func (o *Options) read() (p plan, err error) {
 		list  []string
 		to    *map[string]string
 		label bool
-	}{{"node-selector", o.Selector, &p.selector, true}, {"labels", o.Labels, &p.labels, true}, {"annotations", o.Annotations, &p.annotations, false}} {
+	}{
+		{"node-selector", o.Selector, &p.selector, true}, {"labels", o.Labels, &p.labels, true},
+		{"annotations", o.Annotations, &p.annotations, false},
+	} {
 		*of.to = map[string]string{}
 		for _, text := range of.list {
 			key, value, ok := strings.Cut(text, "=")
@@ -170,7 +206,8 @@ func (o *Options) read() (p plan, err error) {
 	for _, e := range o.Env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
-			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+			// not the value, which may be a secret
+			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
 		}
 		p.env = append(p.env, map[string]any{"name": name, "value": value})
 	}
@@ -205,9 +242,12 @@ func (o *Options) shapes() string {
 		key  string
 		said bool
 	}{
-		{"template", o.Template != ""}, {"image", o.Image != ""}, {"agent-image", o.AgentIn != ""}, {"env", len(o.Env) > 0}, {"volumes", len(o.Volumes) > 0}, {"cores", o.Cores > 0}, {"memory", o.Memory > 0},
-		{"disk", o.Disk > 0}, {"node-selector", len(o.Selector) > 0}, {"tolerations", len(o.Tolerations) > 0}, {"runtime-class", o.Runtime != ""}, {"priority-class", o.Priority != ""},
-		{"service-account", o.Account != ""}, {"pull", o.PullPolicy != ""}, {"pull-secrets", len(o.PullSecrets) > 0}, {"user", o.User > 0}, {"grace", o.Grace > 0},
+		{"template", o.Template != ""}, {"image", o.Image != ""}, {"agent-image", o.AgentIn != ""},
+		{"env", len(o.Env) > 0}, {"volumes", len(o.Volumes) > 0}, {"cores", o.Cores > 0}, {"memory", o.Memory > 0},
+		{"disk", o.Disk > 0}, {"node-selector", len(o.Selector) > 0}, {"tolerations", len(o.Tolerations) > 0},
+		{"runtime-class", o.Runtime != ""}, {"priority-class", o.Priority != ""},
+		{"service-account", o.Account != ""}, {"pull", o.PullPolicy != ""}, {"pull-secrets", len(o.PullSecrets) > 0},
+		{"user", o.User > 0}, {"grace", o.Grace > 0},
 		{"security", o.Security != ""}, {"network", o.Network != "" && o.Network != "open"}, {"egress", len(o.Egress) > 0},
 	} {
 		if is.said {
@@ -227,7 +267,11 @@ func readToleration(text string) (map[string]any, error) {
 		return out, nil
 	case !isLabel(key), !isLabelValue(value),
 		hasEffect && !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect):
-		return nil, compute.WrongKey("tolerations", "", "tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *", text)
+		return nil, compute.WrongKey(
+			"tolerations", "",
+			"tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *",
+			text,
+		)
 	}
 	out["key"] = key
 	if equal {
@@ -242,7 +286,11 @@ func readToleration(text string) (map[string]any, error) {
 // readVolume takes KIND:WHAT:PATH[:ro].
 func readVolume(name, text string) (volume, mount map[string]any, err error) {
 	f := strings.Split(text, ":")
-	bad := compute.WrongKey("volumes", "", "volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read", text)
+	bad := compute.WrongKey(
+		"volumes", "",
+		"volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read",
+		text,
+	)
 	if len(f) < 3 || len(f) > 4 || len(f) == 4 && f[3] != "ro" || !path.IsAbs(f[2]) || path.Clean(f[2]) == "/" {
 		return nil, nil, bad
 	}

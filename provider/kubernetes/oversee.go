@@ -16,7 +16,8 @@ import (
 // mourned is how long it is told what became of an object that is gone.
 const mourned = 2 * time.Minute
 
-// deletes is how long it is remembered that it is we who delete an object: one that its node or finalizers hold is deleted again and again.
+// deletes is how long it is remembered that it is we who delete an object: one that its node or
+// finalizers hold is deleted again and again.
 const deletes = time.Hour
 
 // grave is what is remembered of an object that is gone, and was not deleted by us.
@@ -28,8 +29,9 @@ type grave struct {
 
 // mourn remembers why an object is gone. The caller holds mu.
 func (w *watch) mourn(r *record) {
-	defer w.toll(r, true)                        // when it has its grave
-	if _, ours := w.ours[r.Metadata.UID]; ours { // it stays noted: the watch may tell late of one that a call found gone
+	defer w.toll(r, true) // when it has its grave
+	// it stays noted: the watch may tell late of one that a call found gone
+	if _, ours := w.ours[r.Metadata.UID]; ours {
 		return
 	}
 	now := time.Now()
@@ -40,13 +42,16 @@ func (w *watch) mourn(r *record) {
 	}
 	why := r.end()
 	if first := w.graves[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
-		return // agent-sandbox makes another pod under the name of one that was evicted: why that went is what the instance ended of
+		// agent-sandbox makes another pod under the name of one that was evicted: why that went is
+		// what the instance ended of
+		return
 	}
 	w.news = true
 	w.graves[r.Metadata.Name] = grave{r, cmp.Or(why, "it was deleted, by somebody else"), now}
 }
 
-// learn takes from what the watch tells of an object's end why it is gone, where a call had found it gone before. The caller holds mu.
+// learn takes from what the watch tells of an object's end why it is gone, where a call had found
+// it gone before. The caller holds mu.
 func (w *watch) learn(r *record) {
 	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
 		g.of, g.why, w.news = r, r.end(), true
@@ -61,7 +66,8 @@ type deletion struct {
 	taken bool      // the API server has said that it does
 }
 
-// deleting notes that it is we who delete an object, before the API server is asked, and again when it has taken that.
+// deleting notes that it is we who delete an object, before the API server is asked, and again when
+// it has taken that.
 func (w *watch) deleting(uid string, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +93,8 @@ func (w *watch) epitaph(name string) string {
 	return w.graves[name].why
 }
 
-// ends adds what of those objects that are meant have ended, or are being deleted by others, and why.
+// ends adds what of those objects that are meant have ended, or are being deleted by others, and
+// why.
 func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[compute.ID]string) error {
 	if err := w.trusted(ctx); err != nil {
 		return err
@@ -100,7 +107,8 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 		}
 	}
 	for _, r := range w.all {
-		going, ended := r.Metadata.DeletionTimestamp != nil && w.ours[r.Metadata.UID].at.IsZero(), r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
+		going, ended := r.Metadata.DeletionTimestamp != nil &&
+			w.ours[r.Metadata.UID].at.IsZero(), r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
 		switch {
 		case !going && !ended || !meant(r):
 		case going:
@@ -112,14 +120,17 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 	return nil
 }
 
-// answers asks the API server whether it does, where the last call, of the watch or anybody, had no answer: what the watch told before counts for a while, but of what is
-// there nothing can be used, and nothing be made, from the first moment on. Where it had one, nothing is asked.
+// answers asks the API server whether it does, where the last call, of the watch or anybody, had no
+// answer: what the watch told before counts for a while, but of what is there nothing can be used,
+// and nothing be made, from the first moment on. Where it had one, nothing is asked.
 func (p *Provider) answers(ctx context.Context) error {
 	if !p.c.unheard.Load() {
 		return nil
 	}
 	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation, Limit: 1})
+		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).List(
+			ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation, Limit: 1},
+		)
 		return err
 	})
 	if errors.Is(err, context.DeadlineExceeded) || err == nil {
@@ -142,7 +153,8 @@ func (p *Provider) Heed(f func()) {
 	p.heeds = append(p.heeds, end)
 }
 
-// Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by somebody, with their nodes. It is answered from what the watch has told.
+// Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by
+// somebody, with their nodes. It is answered from what the watch has told.
 func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	return p.oversee(ctx, time.Now())
 }

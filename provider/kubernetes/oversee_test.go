@@ -29,14 +29,19 @@ func podOf(t *testing.T, p *kubernetes.Provider, o kubernetes.Options, id comput
 	return ""
 }
 
-// TestEnds has pods end as clusters end them, while commands run: who runs one is told why, and so is who oversees all.
+// TestEnds has pods end as clusters end them, while commands run: who runs one is told why, and so
+// is who oversees all.
 func TestEnds(t *testing.T) {
 	for _, c := range []struct {
 		name, why string
 		end       func(t *testing.T, o kubernetes.Options, pod, node string)
 	}{
 		{"evicted", "evicted by request", func(t *testing.T, o kubernetes.Options, pod, _ string) {
-			lab.Ctl(t, fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":%q}}`, pod, o.Namespace), "create", "--raw", "/api/v1/namespaces/"+o.Namespace+"/pods/"+pod+"/eviction", "-f", "-")
+			lab.Ctl(
+				t,
+				fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":%q}}`, pod, o.Namespace),
+				"create", "--raw", "/api/v1/namespaces/"+o.Namespace+"/pods/"+pod+"/eviction", "-f", "-",
+			)
 		}},
 		{"tainted", "its node was lost or tainted", func(t *testing.T, _ kubernetes.Options, _, node string) {
 			lab.Ctl(t, "", "taint", "node", node, "broken=yes:NoExecute")
@@ -126,7 +131,8 @@ func TestOwnEnds(t *testing.T) {
 	}
 }
 
-// TestEndedUnwatched has a pod go while nobody watches: it is told all the same, once somebody does again.
+// TestEndedUnwatched has a pod go while nobody watches: it is told all the same, once somebody does
+// again.
 func TestEndedUnwatched(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -146,8 +152,9 @@ func TestEndedUnwatched(t *testing.T) {
 	})
 }
 
-// TestHeld has a pod be held by what is another's: it is said by whom, once its time is over by our own clock, whatever the cluster's says; a node that
-// does not answer is said too, and what the key allows is done.
+// TestHeld has a pod be held by what is another's: it is said by whom, once its time is over by our
+// own clock, whatever the cluster's says; a node that does not answer is said too, and what the key
+// allows is done.
 func TestHeld(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -161,14 +168,16 @@ func TestHeld(t *testing.T) {
 	if err := p.DestroyAfter(t.Context(), "suite-1", 0); err != nil { // its time is not over
 		t.Errorf("at once: %v", err)
 	}
-	if err := p.DestroyAfter(t.Context(), "suite-1", 10*minute); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "example.org/keeps") {
+	if err := p.DestroyAfter(t.Context(), "suite-1", 10*minute); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), "example.org/keeps") {
 		t.Errorf("held by a finalizer: %v", err)
 	}
 	lab.Ctl(t, "", "patch", "pod", pod, "-n", o.Namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	gone(t, p, "suite-1")
 }
 
-// TestNodeAway has a node never say that a pod has ended: that is said, and with force-delete the pod goes all the same.
+// TestNodeAway has a node never say that a pod has ended: that is said, and with force-delete the
+// pod goes all the same.
 func TestNodeAway(t *testing.T) {
 	o := site(t)
 	p := open(t, o)
@@ -182,7 +191,8 @@ func TestNodeAway(t *testing.T) {
 	if err := p.Destroy(t.Context(), "suite-1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.DestroyAfter(t.Context(), "suite-1", 10*minute); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "does not say that it has") {
+	if err := p.DestroyAfter(t.Context(), "suite-1", 10*minute); !errors.Is(err, compute.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "does not say that it has") {
 		t.Errorf("without the key: %v", err)
 	}
 	o.Force = 5 * minute
@@ -196,7 +206,8 @@ func TestNodeAway(t *testing.T) {
 	want(t, compute.ErrNotFound, "no such pod", func() error { return forced.Destroy(t.Context(), "suite-1") })
 }
 
-// TestNamespaceEnds has the namespace be deleted under us: nothing is made there any more, and it is said why; what was there is found to be gone.
+// TestNamespaceEnds has the namespace be deleted under us: nothing is made there any more, and it
+// is said why; what was there is found to be gone.
 func TestNamespaceEnds(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -209,7 +220,8 @@ func TestNamespaceEnds(t *testing.T) {
 	_ = ready(t, p, "suite-1").Close()
 	lab.Ctl(t, "", "delete", "namespace", o.Namespace, "--wait=false")
 	defer finalizers("null")
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "being terminated") || !compute.WasUnasked(err) {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "being terminated") || !compute.WasUnasked(err) {
 		t.Errorf("Create: %v", err)
 	}
 	computetest.Eventually(t, "it is told", func() error {
@@ -222,8 +234,8 @@ func TestNamespaceEnds(t *testing.T) {
 	gone(t, p, "suite-1")
 }
 
-// TestHistoryGone has so much happen while nobody watches that the API server cannot tell all of it: it is known all the same afterwards. It takes as long as an API
-// server takes to start.
+// TestHistoryGone has so much happen while nobody watches that the API server cannot tell all of
+// it: it is known all the same afterwards. It takes as long as an API server takes to start.
 func TestHistoryGone(t *testing.T) {
 	o := site(t)
 	direct := open(t, o)
@@ -256,8 +268,9 @@ func TestHistoryGone(t *testing.T) {
 	_ = enter(t, p, "suite-2").Close()
 }
 
-// TestMute has whoever stands before the API server close each connection without a word, which the library would take for a watch that has nothing to tell: it is
-// noticed all the same, and from then on at once.
+// TestMute has whoever stands before the API server close each connection without a word, which the
+// library would take for a watch that has nothing to tell: it is noticed all the same, and from
+// then on at once.
 func TestMute(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -274,7 +287,8 @@ func TestMute(t *testing.T) {
 	})
 }
 
-// TestNodeDeleted: a pod whose node was deleted is told to have ended before the cluster says so, so that who acquired it takes another.
+// TestNodeDeleted: a pod whose node was deleted is told to have ended before the cluster says so,
+// so that who acquired it takes another.
 func TestNodeDeleted(t *testing.T) {
 	t.Parallel()
 	o := site(t)

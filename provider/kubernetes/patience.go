@@ -10,18 +10,22 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// patience bounds how often the library asks again where connections end without an answer, as behind something that takes them for an API server that is away. It would
-// do so for ten seconds in each request, and take a watch for one that has nothing to tell then, as if all were well. A moment without an answer is passed over still.
+// patience bounds how often the library asks again where connections end without an answer, as
+// behind something that takes them for an API server that is away. It would do so for ten seconds
+// in each request, and take a watch for one that has nothing to tell then, as if all were well. A
+// moment without an answer is passed over still.
 type patience struct {
 	to http.RoundTripper
 
-	mu          sync.Mutex
-	since, last time.Time // that there is no answer: begun and ended the first request, and the last; zero: there was one
+	mu sync.Mutex
+	// that there is no answer: begun and ended the first request, and the last; zero: there was one
+	since, last time.Time
 }
 
 const (
-	patient = 2 * time.Second  // so long it may last until the library hears of it
-	another = 10 * time.Second // so long after the last one without an answer the next is a new beginning
+	patient = 2 * time.Second // so long it may last until the library hears of it
+	// so long after the last one without an answer the next is a new beginning
+	another = 10 * time.Second
 )
 
 func (p *patience) WrappedRoundTripper() http.RoundTripper { return p.to }
@@ -29,7 +33,8 @@ func (p *patience) WrappedRoundTripper() http.RoundTripper { return p.to }
 func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	out, err := p.to.RoundTrip(r)
-	passes := utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err) // the library's own words for what it tries again
+	// the library's own words for what it tries again
+	passes := utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err)
 	if err != nil && (!passes || r.Context().Err() != nil) {
 		return out, err
 	}

@@ -13,7 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// TestPatience has the library try again what ended without an answer for a moment, and no longer; an answer begins all anew, and a request that was given up says nothing.
+// TestPatience has the library try again what ended without an answer for a moment, and no longer;
+// an answer begins all anew, and a request that was given up says nothing.
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	var mute atomic.Bool

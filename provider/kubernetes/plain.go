@@ -21,11 +21,13 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// plain is a way into a pod by exec alone: one for each command. It needs sh there, and for files what comes with it. Exec itself knows no signals, directory,
-// environment and user: a script at the beginning of standard input sees to the first three, and a second exec sends signals. Nor does it tell whether a stream came to
-// its end or was cut: API servers say success then, and a program's input that ends when the program does has them reset the connection to its node, with what is in it.
-// So the script says at the end of each stream that it is there, and stays until we hang up. What only our program can, there is not: ports, sockets, workspaces, kept
-// runs, users.
+// plain is a way into a pod by exec alone: one for each command. It needs sh there, and for files
+// what comes with it. Exec itself knows no signals, directory, environment and user: a script at
+// the beginning of standard input sees to the first three, and a second exec sends signals. Nor
+// does it tell whether a stream came to its end or was cut: API servers say success then, and a
+// program's input that ends when the program does has them reset the connection to its node, with
+// what is in it. So the script says at the end of each stream that it is there, and stays until we
+// hang up. What only our program can, there is not: ports, sockets, workspaces, kept runs, users.
 type plain struct {
 	p  *Provider
 	id compute.ID
@@ -63,7 +65,11 @@ func (c *plain) check(cmd *compute.Command) error {
 	case cmd.User != "":
 		return c.fail(compute.ErrCannotStart, "by exec alone a command runs as the pod's user, not as %s", cmd.User)
 	case cmd.Workspace != "", cmd.Hold != nil && cmd.Hold.Keep:
-		return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("by exec alone there are neither workspaces nor kept runs"), Hint: "set way = agent in the source"}
+		return &compute.Error{
+			Op: "kubernetes.Run", ID: c.id, Kind: compute.ErrInvalid,
+			Err:  errors.New("by exec alone there are neither workspaces nor kept runs"),
+			Hint: "set way = agent in the source",
+		}
 	}
 	for _, w := range append([]string{cmd.Dir}, cmd.Args...) {
 		if strings.IndexByte(w, 0) >= 0 {
@@ -118,7 +124,10 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 	c.busy.Add(1)
 	defer c.busy.Done()
 	own := shell.Nonce()
-	r := &plainRun{plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{}), whole: make(chan struct{})}
+	r := &plainRun{
+		plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{}),
+		whole: make(chan struct{}),
+	}
 	return r.run(ctx, own)
 }
 
@@ -126,7 +135,9 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	nonce, end, tty := shell.Nonce(), shell.Nonce(), r.cmd.TTY != nil
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
 	args, input := []string{"sh", "-c", shell.Boot}, shell.Minded(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
-	if tty { // what is typed is echoed; the line must not be, and in the request's address API servers and proxies would keep it
+	// what is typed is echoed; the line must not be, and in the request's address API servers and
+	// proxies would keep it
+	if tty {
 		args, input = []string{"sh", "-c", "stty -echo -icanon 2>/dev/null;" + shell.Boot}, "stty icanon echo 2>/dev/null;"+input
 	}
 	term := r.cmd.Term
@@ -193,7 +204,8 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	return r.exit(ctx, err, stderr.LastLine())
 }
 
-// hush has nothing more be written to the caller's, who may use them otherwise once Run has returned. A write of his that does not end is waited for no longer than farTime.
+// hush has nothing more be written to the caller's, who may use them otherwise once Run has
+// returned. A write of his that does not end is waited for no longer than farTime.
 func hush(all []*shell.Ending) {
 	var each sync.WaitGroup
 	quiet := make(chan struct{})
@@ -207,7 +219,8 @@ func hush(all []*shell.Ending) {
 	}
 }
 
-// await stays with the command to its end, and hands on signals. What it was told at the end is put back into done.
+// await stays with the command to its end, and hands on signals. What it was told at the end is put
+// back into done.
 func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) error {
 	signals, resize, unread := r.cmd.Signals, r.cmd.Resize, r.unread
 	for {
@@ -244,8 +257,9 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 	}
 }
 
-// signal sends one to the command's group, by an exec of its own. Where the group is not the command's own, or the shell in it would end too, all are found by their mark.
-// Where that exec is cut it is asked again, while the command lives: a signal may come twice so, but it is not lost.
+// signal sends one to the command's group, by an exec of its own. Where the group is not the
+// command's own, or the shell in it would end too, all are found by their mark. Where that exec is
+// cut it is asked again, while the command lives: a signal may come twice so, but it is not lost.
 func (r *plainRun) signal(ctx context.Context, name string) {
 	select {
 	case <-r.began:
@@ -261,7 +275,8 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	switch alone := name == "KILL" || name == "STOP"; {
 	case r.leads && !alone:
 		script, args = `kill -"$1" -"$2"`, []string{name, strconv.Itoa(r.pid)}
-	case r.own != "" && alone: // the shell is to tell of it; and in the moment before it is the command it has no mark yet
+	case r.own != "" && alone:
+		// the shell is to tell of it; and in the moment before it is the command it has no mark yet
 		script, args = `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, append(args, r.own)
 	default:
 		script = shell.Tell
@@ -308,7 +323,8 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 		return compute.Exit{}, r.fail(compute.ErrNoCommand, "%s", r.cmd.Args[0])
 	case r.failed != 0:
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "%s: no such directory", r.cmd.Dir)
-	case r.started() && (whole || isStatus && status.Code > 128): // or the shell was killed with the command, and that is told
+	case r.started() && (whole || isStatus && status.Code > 128):
+		// or the shell was killed with the command, and that is told
 		if r.ends && !r.cmd.Stay {
 			r.kill()
 		}
@@ -352,8 +368,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// feed is the script's line, and then the command's own input, until gone is closed. Nobody can end a read of the caller's: what is read after that is lost, as with
-// a pipe whose reader has ended.
+// feed is the script's line, and then the command's own input, until gone is closed. Nobody can end
+// a read of the caller's: what is read after that is lost, as with a pipe whose reader has ended.
 type feed struct {
 	first *strings.Reader
 	rest  io.Reader
@@ -369,7 +385,9 @@ func (f *feed) Read(b []byte) (int, error) {
 	if f.first.Len() > 0 {
 		return f.first.Read(b)
 	}
-	if f.tty { // what is typed before the script has set the terminal is taken for less than it is: its end, and ^C
+	// what is typed before the script has set the terminal is taken for less than it is: its end,
+	// and ^C
+	if f.tty {
 		select {
 		case <-f.gone:
 		case <-f.began:
@@ -378,7 +396,9 @@ func (f *feed) Read(b []byte) (int, error) {
 	if isClosed(f.gone) {
 		return 0, io.EOF
 	}
-	if f.over || f.rest == nil && !f.tty { // the script has the command's input be empty; that of the exec does not end before the exec, see plain
+	// the script has the command's input be empty; that of the exec does not end before the exec,
+	// see plain
+	if f.over || f.rest == nil && !f.tty {
 		<-f.gone
 		return 0, io.EOF
 	}
@@ -390,7 +410,8 @@ func (f *feed) Read(b []byte) (int, error) {
 		f.inside = b[n-1] != '\n'
 		return n, nil // an error comes again
 	}
-	if err == io.EOF && f.tty { // a terminal's input ends by a character: once for the line, and once for itself
+	// a terminal's input ends by a character: once for the line, and once for itself
+	if err == io.EOF && f.tty {
 		f.over = true
 		n = 1
 		b[0] = 4
@@ -455,7 +476,10 @@ func (c *plain) Get(ctx context.Context, path string, w io.Writer) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, files.ErrNoTar):
-		return &compute.Error{Op: "kubernetes.Get", ID: c.id, Kind: compute.ErrFailed, Err: err, Hint: "copying from a pod by exec needs it there; way = agent does not"}
+		return &compute.Error{
+			Op: "kubernetes.Get", ID: c.id, Kind: compute.ErrFailed, Err: err,
+			Hint: "copying from a pod by exec needs it there; way = agent does not",
+		}
 	}
 	return files.Fault("kubernetes.Get", err)
 }

@@ -39,13 +39,15 @@ func TestConnByExec(t *testing.T) {
 			return c
 		},
 		Dir: t.TempDir(), Shell: true, Marked: true, Huge: 1 << 20, Late: late, Skip: map[string]string{
-			"DeathBySignal": status, "DeadlySignal": status, "Signals": ignored, "DescendantsSignal": ignored, "TerminalSignal": ignored, "ControlC": ignored,
+			"DeathBySignal": status, "DeadlySignal": status, "Signals": ignored, "DescendantsSignal": ignored,
+			"TerminalSignal": ignored, "ControlC": ignored,
 			"DialListenTCP": nothing, "DialListenUnix": nothing, "DialRefused": nothing,
 		},
 	})
 }
 
-// TestExec has commands by exec alone end as they do, be told signals, and have their directory, environment and files.
+// TestExec has commands by exec alone end as they do, be told signals, and have their directory,
+// environment and files.
 func TestExec(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -53,7 +55,9 @@ func TestExec(t *testing.T) {
 	p := open(t, o)
 	conn, dir := ready(t, p, "suite-1"), t.TempDir()
 	for code := range 3 {
-		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", fmt.Sprint("exit ", code)}}); err != nil || exit.Code != code {
+		if exit, err := conn.Run(
+			t.Context(), &compute.Command{Args: []string{"sh", "-c", fmt.Sprint("exit ", code)}},
+		); err != nil || exit.Code != code {
 			t.Errorf("exit %d: %+v %v", code, exit, err)
 		}
 	}
@@ -64,20 +68,30 @@ func TestExec(t *testing.T) {
 		t.Errorf("as another user: %v", err)
 	}
 	var out bytes.Buffer
-	_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `echo "$PWD $WORD"; cat`}, Dir: dir, Env: map[string]string{"WORD": "a b"}, Stdin: strings.NewReader("in"), Stdout: &out})
+	_, err := conn.Run(
+		t.Context(),
+		&compute.Command{
+			Args: []string{"sh", "-c", `echo "$PWD $WORD"; cat`}, Dir: dir, Env: map[string]string{"WORD": "a b"},
+			Stdin: strings.NewReader("in"), Stdout: &out,
+		},
+	)
 	if got := out.String(); err != nil || got != dir+" a b\nin" {
 		t.Errorf("directory and environment: %q %v", got, err)
 	}
 	var tree bytes.Buffer
 	w := tar.NewWriter(&tree)
-	bad := errors.Join(w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o640, Size: 4}), second(w.Write([]byte("data"))), w.Close())
+	bad := errors.Join(
+		w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o640, Size: 4}),
+		second(w.Write([]byte("data"))), w.Close(),
+	)
 	if bad != nil {
 		t.Fatal(bad)
 	}
 	if err := conn.Put(t.Context(), dir, bytes.NewReader(tree.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" { // the lab's pods have this machine's files
+	// the lab's pods have this machine's files
+	if got, err := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" {
 		t.Errorf("the file is %q: %v", got, err)
 	}
 	t.Run("Signals", func(t *testing.T) {
@@ -94,7 +108,13 @@ func signalled(t *testing.T, conn compute.Conn, sig string, before func()) {
 	defer cancel()
 	out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
 	go func() {
-		exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"}, Stdout: out, Signals: signals})
+		exit, err := conn.Run(
+			ctx,
+			&compute.Command{
+				Args:   []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"},
+				Stdout: out, Signals: signals,
+			},
+		)
 		if err != nil {
 			t.Errorf("%s: %v", sig, err)
 		}
@@ -120,8 +140,9 @@ func TestExecSignalAgain(t *testing.T) {
 	signalled(t, conn, "TERM", func() { gate.Refuse("exec pods", 4) })
 }
 
-// TestExecIsWhole has no end of an output be lost, of whatever length, whether the command's input ended before it, with it or not at all. Without the script's part in it
-// the lab's API server lost one of ten that were short, and one of three that were long.
+// TestExecIsWhole has no end of an output be lost, of whatever length, whether the command's input
+// ended before it, with it or not at all. Without the script's part in it the lab's API server lost
+// one of ten that were short, and one of three that were long.
 func TestExecIsWhole(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -162,7 +183,8 @@ func (w *laggard) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestExecLeaves has the caller's writers be his own again when a command that was given up has returned.
+// TestExecLeaves has the caller's writers be his own again when a command that was given up has
+// returned.
 func TestExecLeaves(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -175,7 +197,10 @@ func TestExecLeaves(t *testing.T) {
 		<-said.began
 		cancel()
 	}()
-	_, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "while :; do echo out; echo said >&2; done"}, Stdout: out, Stderr: said})
+	_, err := conn.Run(
+		ctx,
+		&compute.Command{Args: []string{"sh", "-c", "while :; do echo out; echo said >&2; done"}, Stdout: out, Stderr: said},
+	)
 	n := out.n.Load() + said.n.Load()
 	if under := out.under.Load() + said.under.Load(); under != 0 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%d writes are under way: %v", under, err)
@@ -186,7 +211,8 @@ func TestExecLeaves(t *testing.T) {
 	}
 }
 
-// TestExecCut has a command whose node's server is gone be lost, and no success, which is what the API server says.
+// TestExecCut has a command whose node's server is gone be lost, and no success, which is what the
+// API server says.
 func TestExecCut(t *testing.T) {
 	o := site(t)
 	o.Way = "exec"
@@ -197,7 +223,10 @@ func TestExecCut(t *testing.T) {
 		defer typed.Close()
 		out := &lines{first: make(chan struct{})}
 		go func() {
-			exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo here; cat"}, TTY: tty, Stdin: in, Stdout: out})
+			exit, err := conn.Run(
+				t.Context(),
+				&compute.Command{Args: []string{"sh", "-c", "echo here; cat"}, TTY: tty, Stdin: in, Stdout: out},
+			)
 			if !errors.Is(err, compute.ErrLost) {
 				err = fmt.Errorf("terminal %v: %+v %w", tty != nil, exit, err)
 			} else {

@@ -23,15 +23,17 @@ const (
 	labelNetwork      = domain + "/network" // which network policy is a pod's; none: open
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
-	notePool          = domain + "/warm-pool"                     // of a claim: what it came from
-	noteTemplate      = domain + "/template"                      // a digest of what the source's pods are made like
-	noteContainer     = "kubectl.kubernetes.io/default-container" // everybody's
+	notePool          = domain + "/warm-pool" // of a claim: what it came from
+	// a digest of what the source's pods are made like
+	noteTemplate  = domain + "/template"
+	noteContainer = "kubectl.kubernetes.io/default-container" // everybody's
 )
 
 // record is what is known of a pod, and of what else an instance may be.
 type record struct {
 	told
-	// When we first saw it, that it is being deleted, and that no node takes it, by our clock; zero: not so, or not known.
+	// When we first saw it, that it is being deleted, and that no node takes it, by our clock;
+	// zero: not so, or not known.
 	first, going, waits time.Time
 }
 
@@ -127,11 +129,14 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 	if sum := p.Metadata.Annotations[noteTemplate]; sum != "" {
 		notes[noteTemplate] = sum
 	}
-	if name := p.Metadata.Annotations[noteContainer]; name != "" && len(p.Spec.Containers) > 1 { // else there is no choice
+	// else there is no choice
+	if name := p.Metadata.Annotations[noteContainer]; name != "" && len(p.Spec.Containers) > 1 {
 		notes[noteContainer] = name
 	}
 	p.Metadata.Annotations = notes
-	p.Metadata.OwnerReferences = slices.DeleteFunc(p.Metadata.OwnerReferences, func(o owner) bool { return o.Kind != "Sandbox" || !o.Controller })
+	p.Metadata.OwnerReferences = slices.DeleteFunc(
+		p.Metadata.OwnerReferences, func(o owner) bool { return o.Kind != "Sandbox" || !o.Controller },
+	)
 	labels := map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
 	if network := p.Metadata.Labels[labelNetwork]; network != "" {
 		labels[labelNetwork] = network
@@ -169,7 +174,8 @@ func (p *record) container(name string) *running {
 	return nil
 }
 
-// unschedulable is the scheduler's word that no node takes a pod, or that somebody's gate keeps it from looking for one; nil: it has not said so.
+// unschedulable is the scheduler's word that no node takes a pod, or that somebody's gate keeps it
+// from looking for one; nil: it has not said so.
 func (p *record) unschedulable() *condition {
 	if c := p.condition("PodScheduled", "False"); c != nil && (c.Reason == "Unschedulable" || c.Reason == "SchedulingGated") {
 		return c
@@ -177,7 +183,8 @@ func (p *record) unschedulable() *condition {
 	return nil
 }
 
-// hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what is to be done about them.
+// hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what
+// is to be done about them.
 var hopeless = map[string]string{
 	"ImagePullBackOff":           imageHint,
 	"ImageInspectError":          "",
@@ -193,9 +200,13 @@ var hopeless = map[string]string{
 
 const imageHint = "look at the image's name, and at pull-secrets"
 
-// final are words of registries that say that there is no such image for us. A first pull may also fail by chance: then the node's second try tells, which is
-// seen by its pause before (ImagePullBackOff).
-var final = []string{"not found", "manifest unknown", "does not exist", "denied", "unauthorized", "forbidden", "no match for platform", "no matching manifest", "invalid reference"}
+// final are words of registries that say that there is no such image for us. A first pull may also
+// fail by chance: then the node's second try tells, which is seen by its pause before
+// (ImagePullBackOff).
+var final = []string{
+	"not found", "manifest unknown", "does not exist", "denied", "unauthorized", "forbidden", "no match for platform",
+	"no matching manifest", "invalid reference",
+}
 
 // hopelessWait reports whether a container that waits will never run.
 func hopelessWait(reason, message string) (hint string, yes bool) {
@@ -206,8 +217,8 @@ func hopelessWait(reason, message string) (hint string, yes bool) {
 	return hint, yes
 }
 
-// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet. The error of one that has ended is
-// marked so.
+// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait:
+// it may become one, and is none yet. The error of one that has ended is marked so.
 func (p *record) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
 	bad := func(kind error, hint, reason, message string) error {
 		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
@@ -235,19 +246,28 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	}
 	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
 		return false, nil
-	} else if c != nil && c.State.Terminated != nil && p.Spec.RestartPolicy == "Never" { // others of the pod, as one that a webhook added, run on
+	} else if c != nil && c.State.Terminated != nil && p.Spec.RestartPolicy == "Never" {
+		// others of the pod, as one that a webhook added, run on
 		return false, over(compute.ErrFailed, "the pod has ended", terminated(c, false))
 	}
 	if c := p.unschedulable(); c != nil {
 		if strings.Contains(c.Message, "persistentvolumeclaim") && strings.Contains(c.Message, "not found") {
-			return false, bad(compute.ErrInvalid, "look at volumes: `kubectl get pvc` lists the claims that there are in the namespace", "no node takes the pod", c.Message)
+			return false, bad(
+				compute.ErrInvalid,
+				"look at volumes: `kubectl get pvc` lists the claims that there are in the namespace",
+				"no node takes the pod", c.Message,
+			)
 		}
 		from := p.waits
 		if from.IsZero() {
 			from = c.LastTransitionTime.Time
 		}
 		if now.Sub(from) >= patience {
-			return false, bad(compute.ErrNoCapacity, "add nodes or ask for less; schedule-wait of the source is how long a cluster that adds nodes by itself may take", "no node takes the pod", c.Message)
+			return false, bad(
+				compute.ErrNoCapacity,
+				"add nodes or ask for less; schedule-wait of the source is how long a cluster that adds nodes by itself may take",
+				"no node takes the pod", c.Message,
+			)
 		}
 		return true, bad(compute.ErrNoPlace, "", "no node takes the pod yet", c.Message)
 	}
@@ -265,10 +285,12 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 
 // end says what ended a pod, or its containers: "": nothing is known of an end.
 func (p *record) end() string {
-	if p.Status.Reason != "" { // Evicted, NodeLost, UnexpectedAdmissionError, DeadlineExceeded, Preempting
+	// Evicted, NodeLost, UnexpectedAdmissionError, DeadlineExceeded, Preempting
+	if p.Status.Reason != "" {
 		return words(strings.ToLower(p.Status.Reason), p.Status.Message)
 	}
-	if c := p.condition("DisruptionTarget", "True"); c != nil { // PreemptionByScheduler, DeletionByTaintManager, EvictionByEvictionAPI, TerminationByKubelet
+	// PreemptionByScheduler, DeletionByTaintManager, EvictionByEvictionAPI, TerminationByKubelet
+	if c := p.condition("DisruptionTarget", "True"); c != nil {
 		return words(cmp.Or(disruptions[c.Reason], c.Reason), c.Message)
 	}
 	for i := range p.Status.ContainerStatuses {
@@ -282,7 +304,8 @@ func (p *record) end() string {
 // disruptions are Kubernetes' reasons in words.
 var disruptions = map[string]string{
 	"PreemptionByScheduler": "preempted by a pod of higher priority", "DeletionByTaintManager": "its node was lost or tainted",
-	"EvictionByEvictionAPI": "evicted by request, as when a node is drained", "DeletionByPodGC": "its node is gone", "TerminationByKubelet": "evicted by its node",
+	"EvictionByEvictionAPI": "evicted by request, as when a node is drained", "DeletionByPodGC": "its node is gone",
+	"TerminationByKubelet": "evicted by its node",
 }
 
 // terminated says how a container ended, now or before.

@@ -20,24 +20,30 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source's network policy has the digest of what it says in its name and in the label of the pods that it selects. So where network or egress change, pods that are
-// in use keep what they were made with, and processes that know the source before and after do not write one another's.
+// A source's network policy has the digest of what it says in its name and in the label of the pods
+// that it selects. So where network or egress change, pods that are in use keep what they were made
+// with, and processes that know the source before and after do not write one another's.
 
 const (
-	fenceLasts = time.Minute      // how old a look at the policies may be when the next pod is made
-	fenceStays = 10 * time.Minute // how long a policy is there after its last pod: another process may be about to make one
+	fenceLasts = time.Minute // how old a look at the policies may be when the next pod is made
+	// how long a policy is there after its last pod: another process may be about to make one
+	fenceStays = 10 * time.Minute
 )
 
 // fence is what is known of a source's network policies.
 type fence struct {
-	turn   turn                 // had while they are looked at: those who come meanwhile need not look
-	looked time.Time            // zero: not yet, or all is to be looked at anew
-	own    bool                 // the one of now is there
-	idle   map[string]time.Time // all of them by name, with since when there has been no pod of it; zero: there is one, or nobody has looked
+	// had while they are looked at: those who come meanwhile need not look
+	turn   turn
+	looked time.Time // zero: not yet, or all is to be looked at anew
+	own    bool      // the one of now is there
+	// all of them by name, with since when there has been no pod of it; zero: there is one, or
+	// nobody has looked
+	idle map[string]time.Time
 }
 
-// networkSpec is what the network policy says, but for whom it selects; nil: there is none. What may be reached at all the cluster's network plugin enforces.
-// Empty lists are said too: so they are ours, and what somebody puts there goes again.
+// networkSpec is what the network policy says, but for whom it selects; nil: there is none. What
+// may be reached at all the cluster's network plugin enforces. Empty lists are said too: so they
+// are ours, and what somebody puts there goes again.
 func (o *Options) networkSpec(egress []any) map[string]any {
 	switch {
 	case o.Network == "open":
@@ -50,8 +56,9 @@ func (o *Options) networkSpec(egress []any) map[string]any {
 	return map[string]any{"policyTypes": []any{"Ingress", "Egress"}, "ingress": []any{}, "egress": egress}
 }
 
-// networkOf is a digest of that, as it stands in a label; "": there is no policy. The pods of claims have other labels, and a policy of theirs: else one of the other kinds, when
-// kind is changed while there are some, would take it from them.
+// networkOf is a digest of that, as it stands in a label; "": there is no policy. The pods of
+// claims have other labels, and a policy of theirs: else one of the other kinds, when kind is
+// changed while there are some, would take it from them.
 func (o *Options) networkOf(egress []any) (string, error) {
 	spec := o.networkSpec(egress)
 	if spec == nil {
@@ -76,11 +83,13 @@ func (p *Provider) policy() *unstructured.Unstructured {
 	}
 	spec["podSelector"] = map[string]any{"matchLabels": p.podLabels()}
 	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": p.head(p.podName(compute.ID(p.o.Source)) + "-" + p.plan.network), "spec": spec,
+		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+		"metadata": p.head(p.podName(compute.ID(p.o.Source)) + "-" + p.plan.network), "spec": spec,
 	}}
 }
 
-// protect has the source's network policy be there, as it has to be, before a pod is made: it looks, unless it has done so a short while ago, and writes only what differs.
+// protect has the source's network policy be there, as it has to be, before a pod is made: it
+// looks, unless it has done so a short while ago, and writes only what differs.
 func (p *Provider) protect(ctx context.Context, now time.Time) error {
 	policy := p.policy()
 	if policy == nil {
@@ -114,7 +123,8 @@ func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructure
 	return err
 }
 
-// survey looks which network policies the source has. policy is that of now; nil: none. The caller has the fence's turn.
+// survey looks which network policies the source has. policy is that of now; nil: none. The caller
+// has the fence's turn.
 func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
 	all, err := p.lists(ctx, policies)
 	if err != nil {
@@ -132,8 +142,9 @@ func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured
 	return nil
 }
 
-// patrol sees to the source's network policies where it is overseen: that of its pods is there again soon when somebody took it away or changed it; those that no pod
-// needs go, and when there has been no pod for a while all do. What another is looking at or making just now is left to him.
+// patrol sees to the source's network policies where it is overseen: that of its pods is there
+// again soon when somebody took it away or changed it; those that no pod needs go, and when there
+// has been no pod for a while all do. What another is looking at or making just now is left to him.
 func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 	all, err := p.watch().list(ctx, p.o.Source)
 	if err != nil {
@@ -162,8 +173,10 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 	switch {
 	case policy != nil && needed[p.plan.network]:
 		err = p.fortify(ctx, policy, now)
-	case f.looked.IsZero() || now.Sub(f.looked) >= fenceLasts && len(f.idle) > 0: // nobody else makes one while there is no pod
-		if err = p.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil { // an open source needs no right to policies
+	case f.looked.IsZero() || now.Sub(f.looked) >= fenceLasts && len(f.idle) > 0:
+		// nobody else makes one while there is no pod
+		// an open source needs no right to policies
+		if err = p.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil {
 			f.looked, err = now, nil
 		}
 	}
@@ -192,15 +205,19 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// shields asks whether there is a pod, or a warm pool that may have some at any time, for a network policy of the source. Not all of them are on our own list: while the source's
-// kind is being changed there are those of before, and what stands in a warm pool, for which another process may see to it, is no instance.
+// shields asks whether there is a pod, or a warm pool that may have some at any time, for a network
+// policy of the source. Not all of them are on our own list: while the source's kind is being
+// changed there are those of before, and what stands in a warm pool, for which another process may
+// see to it, is no instance.
 func (p *Provider) shields(ctx context.Context, network string) (bool, error) {
 	if p.owns() {
 		if there, err := p.pools(ctx); err != nil || len(there) > 0 {
 			return true, err
 		}
 	}
-	for _, of := range [][]string{{labelInstallation, labelSource, labelNetwork}, {claimLabelInstallation, claimLabelSource, claimLabelNetwork}} {
+	for _, of := range [][]string{
+		{labelInstallation, labelSource, labelNetwork}, {claimLabelInstallation, claimLabelSource, claimLabelNetwork},
+	} {
 		selector := fmt.Sprintf("%s=%s,%s=%s,%s=%s", of[0], p.o.Installation, of[1], sourceLabel(p.o.Source), of[2], network)
 		var list *unstructured.UnstructuredList
 		err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
@@ -214,7 +231,8 @@ func (p *Provider) shields(ctx context.Context, network string) (bool, error) {
 	return false, nil
 }
 
-// holes names the network policies of others that select pods of such labels and let something through: policies add up, so it gets through whatever ours says.
+// holes names the network policies of others that select pods of such labels and let something
+// through: policies add up, so it gets through whatever ours says.
 func (p *Provider) holes(ctx context.Context, of map[string]string) (out []string, err error) {
 	if p.o.Network == "open" {
 		return nil, nil
@@ -252,7 +270,8 @@ func (p *Provider) holes(ctx context.Context, of map[string]string) (out []strin
 	return out, nil
 }
 
-// sameSpec compares what is at the cluster with what is to be there: an API server leaves out what is empty.
+// sameSpec compares what is at the cluster with what is to be there: an API server leaves out what
+// is empty.
 func sameSpec(a, b any) bool {
 	var x, y any
 	for from, to := range map[*any]*any{&a: &x, &b: &y} {

@@ -20,7 +20,10 @@ import (
 func policies(t *testing.T, namespace string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	said := lab.Ctl(t, "", "get", "networkpolicies", "-n", namespace, "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.policyTypes} in {.spec.ingress} out {.spec.egress}{"\n"}{end}`)
+	said := lab.Ctl(
+		t, "", "get", "networkpolicies", "-n", namespace, "-o",
+		`jsonpath={range .items[*]}{.metadata.name} {.spec.policyTypes} in {.spec.ingress} out {.spec.egress}{"\n"}{end}`,
+	)
 	for line := range strings.Lines(said) {
 		name, says, _ := strings.Cut(strings.TrimSpace(line), " ")
 		out[name] = says
@@ -31,15 +34,25 @@ func policies(t *testing.T, namespace string) map[string]string {
 // selected tells the instances whose pods a network policy selects.
 func selected(t *testing.T, namespace, policy string) string {
 	t.Helper()
-	labels := lab.Ctl(t, "", "get", "networkpolicy", policy, "-n", namespace, "-o", `go-template={{range $k, $v := .spec.podSelector.matchLabels}}{{$k}}={{$v}},{{end}}`)
-	return strings.Join(strings.Fields(lab.Ctl(t, "", "get", "pods", "-n", namespace, "-l", strings.TrimSuffix(labels, ","), "-o", `jsonpath={.items[*].metadata.annotations.hostler-project\.github\.io/instance}`)), " ")
+	labels := lab.Ctl(
+		t, "", "get", "networkpolicy", policy, "-n", namespace, "-o",
+		`go-template={{range $k, $v := .spec.podSelector.matchLabels}}{{$k}}={{$v}},{{end}}`,
+	)
+	return strings.Join(
+		strings.Fields(lab.Ctl(
+			t, "", "get", "pods", "-n", namespace, "-l", strings.TrimSuffix(labels, ","), "-o",
+			`jsonpath={.items[*].metadata.annotations.hostler-project\.github\.io/instance}`,
+		)),
+		" ",
+	)
 }
 
 // closed is what a policy says that lets nothing through.
 const closed = `["Ingress","Egress"] in  out`
 
-// TestPolicy has a network policy of the source's there before its pods, which selects them; it is there again when somebody took it away, and lets nothing through that
-// somebody else put there, for the next pod and, where the source is overseen, for those that there are.
+// TestPolicy has a network policy of the source's there before its pods, which selects them; it is
+// there again when somebody took it away, and lets nothing through that somebody else put there,
+// for the next pod and, where the source is overseen, for those that there are.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "own"} {
@@ -69,7 +82,10 @@ func TestPolicy(t *testing.T) {
 			for n, spoil := range []func(){
 				func() { lab.Ctl(t, "", "delete", "networkpolicy", name, "-n", o.Namespace) },
 				func() {
-					lab.Ctl(t, "", "patch", "networkpolicy", name, "-n", o.Namespace, "--type=merge", "-p", `{"spec":{"egress":[{}],"ingress":[{}]}}`)
+					lab.Ctl(
+						t, "", "patch", "networkpolicy", name, "-n", o.Namespace, "--type=merge", "-p",
+						`{"spec":{"egress":[{}],"ingress":[{}]}}`,
+					)
 				},
 			} {
 				spoil()
@@ -93,7 +109,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestPolicyEdited has instances keep the network policy that they were made with when the source's keys change; one goes when its last instance is gone for a while.
+// TestPolicyEdited has instances keep the network policy that they were made with when the source's
+// keys change; one goes when its last instance is gone for a while.
 func TestPolicyEdited(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -147,7 +164,8 @@ func TestPolicyEdited(t *testing.T) {
 	}
 }
 
-// TestPolicyOfKinds has pods keep their network policy while the source's kind is another one now: that of claims is one of their own, and that of before stays as long as there is a pod.
+// TestPolicyOfKinds has pods keep their network policy while the source's kind is another one now:
+// that of claims is one of their own, and that of before stays as long as there is a pod.
 func TestPolicyOfKinds(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"sandbox", "claim"} {
@@ -178,7 +196,8 @@ func TestPolicyOfKinds(t *testing.T) {
 	}
 }
 
-// TestPolicyOnce has many that are made at once, and other processes, not write the policy again and again.
+// TestPolicyOnce has many that are made at once, and other processes, not write the policy again
+// and again.
 func TestPolicyOnce(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -205,7 +224,8 @@ func TestPolicyOnce(t *testing.T) {
 	}
 }
 
-// TestHoles has Probe name the policies of others by which something gets through all the same, and no others.
+// TestHoles has Probe name the policies of others by which something gets through all the same, and
+// no others.
 func TestHoles(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -228,7 +248,8 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 	for network, want := range map[string]string{"none": "lets-out", "egress": "", "open": ""} {
 		o.Network = network
 		note, err := open(t, o).Probe(t.Context(), compute.Spec{})
-		if err != nil || strings.Contains(note, "lets-out") != (want != "") || strings.Contains(note, "of-others") || strings.Contains(note, "denies") {
+		if err != nil || strings.Contains(note, "lets-out") != (want != "") || strings.Contains(note, "of-others") ||
+			strings.Contains(note, "denies") {
 			t.Errorf("network = %s: %q %v", network, note, err)
 		}
 	}

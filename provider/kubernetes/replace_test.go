@@ -7,7 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestReplace has a list that was made before a pod was not be taken for the pod's end: a controller that has just begun makes pods while its first list is on its way.
+// TestReplace has a list that was made before a pod was not be taken for the pod's end: a
+// controller that has just begun makes pods while its first list is on its way.
 func TestReplace(t *testing.T) {
 	pod := func(name, version string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{

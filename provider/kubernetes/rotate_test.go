@@ -68,8 +68,9 @@ func accounts(t *testing.T, o kubernetes.Options, names ...string) map[string]st
 	return out
 }
 
-// TestRotated has tokens be replaced under sources that are in use, in each way in which a kubeconfig can name one, and those before be revoked: watch, calls and
-// exec, of connections too that were open before, go on. A source whose token nobody replaced says so.
+// TestRotated has tokens be replaced under sources that are in use, in each way in which a
+// kubeconfig can name one, and those before be revoked: watch, calls and exec, of connections too
+// that were open before, go on. A source whose token nobody replaced says so.
 func TestRotated(t *testing.T) {
 	o := site(t)
 	o.Way = "exec" // each command has to be let in
@@ -85,7 +86,11 @@ func TestRotated(t *testing.T) {
 	save(t, tokenFile, tokens["old"], 0o600)
 	save(t, said, credential(tokens["old"]), 0o600)
 	save(t, config("file"), asUser(t, "{tokenFile: "+tokenFile+"}"), 0o600)
-	save(t, config("plugin"), asUser(t, "{exec: {apiVersion: client.authentication.k8s.io/v1, command: "+script+", interactiveMode: Never}}"), 0o600)
+	save(
+		t, config("plugin"),
+		asUser(t, "{exec: {apiVersion: client.authentication.k8s.io/v1, command: "+script+", interactiveMode: Never}}"),
+		0o600,
+	)
 	save(t, config("inline"), inline(tokens["old"]), 0o600)
 	save(t, config("stale"), inline(tokens["old"]), 0o600)
 
@@ -124,7 +129,10 @@ func TestRotated(t *testing.T) {
 						return errors.New("it still may")
 					}
 					return err
-				case errors.Is(err, want) && strings.Contains(err.Error(), "the cluster does not know us (the user admin of "+config("stale")+", by a token)") && !strings.Contains(err.Error(), tokens["old"]):
+				case errors.Is(err, want) &&
+					strings.Contains(
+						err.Error(), "the cluster does not know us (the user admin of "+config("stale")+", by a token)",
+					) && !strings.Contains(err.Error(), tokens["old"]):
 					return nil
 				}
 				return fmt.Errorf("got %w", err)
@@ -166,7 +174,10 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	of := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
 	text, err := x509.CreateCertificate(rand.Reader, of, of, key.Public(), key)
 	if err == nil {
 		of, err = x509.ParseCertificate(text)
@@ -184,7 +195,10 @@ func (a *authority) sign(t *testing.T, serial int64, cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	of := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	text, err := x509.CreateCertificate(rand.Reader, of, a.cert, own.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +214,10 @@ func (a *authority) sign(t *testing.T, serial int64, cert, key string) {
 	save(t, cert, block("CERTIFICATE", text), 0o600)
 }
 
-// TestCertificateReplaced has a client's certificate be replaced under a source in use: what the API server says no to is tried with the new one at once. The lab's API
-// server knows nobody by certificates, so one before it does, as the API server would: by the certificate of the connection, at each request.
+// TestCertificateReplaced has a client's certificate be replaced under a source in use: what the
+// API server says no to is tried with the new one at once. The lab's API server knows nobody by
+// certificates, so one before it does, as the API server would: by the certificate of the
+// connection, at each request.
 func TestCertificateReplaced(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -232,7 +248,11 @@ func TestCertificateReplaced(t *testing.T) {
 		if r.TLS.PeerCertificates[0].SerialNumber.Int64() != good.Load() {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}`))
+			_, _ = w.Write(
+				[]byte(
+					`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}`,
+				),
+			)
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -254,7 +274,8 @@ clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}], users: 
 	conn := ready(t, p, "suite-1")
 
 	good.Store(3)
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "the user u of "+o.Kubeconfig+", by the certificate "+cert) {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrDenied) ||
+		!strings.Contains(err.Error(), "the user u of "+o.Kubeconfig+", by the certificate "+cert) {
 		t.Errorf("with a certificate that does not hold any more: %v", err)
 	}
 	ca.sign(t, 3, cert, key)
@@ -263,7 +284,9 @@ clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}], users: 
 	}
 	enter(t, p, "suite-2")
 	var out bytes.Buffer
-	if _, err := conn.Run(context.Background(), &compute.Command{Args: []string{"echo", "on"}, Stdout: &out}); err != nil || out.String() != "on\n" {
+	if _, err := conn.Run(
+		context.Background(), &compute.Command{Args: []string{"echo", "on"}, Stdout: &out},
+	); err != nil || out.String() != "on\n" {
 		t.Errorf("on the connection of before: %q %v", &out, err)
 	}
 }

@@ -7,14 +7,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestCutIsNoSuccess has a script's stream end without the script's own end, which API servers call success: what it said until then is not taken for all.
+// TestCutIsNoSuccess has a script's stream end without the script's own end, which API servers call
+// success: what it said until then is not taken for all.
 func TestCutIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	p := open(t, site(t))
 	_ = ready(t, p, "suite-1").Close()
 	for script, want := range map[string]error{
 		"echo a; echo b; exit": nil, "echo a; echo b": nil, "printf 'a\nb'": nil,
-		"echo a; trap - EXIT": compute.ErrLost, "echo a; exec true": compute.ErrLost, // a shell that ends so says nothing
+		// a shell that ends so says nothing
+		"echo a; trap - EXIT": compute.ErrLost, "echo a; exec true": compute.ErrLost,
 	} {
 		if said, err := p.Says(t.Context(), "suite-1", script); !errors.Is(err, want) || want == nil && said != "a\nb" {
 			t.Errorf("%s: %q, %v", script, said, err)

@@ -10,23 +10,34 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What the Pod Security standards say (https://kubernetes.io/docs/concepts/security/pod-security-standards): a template's containers, all of them, get what the level
-// demands in place of what they say; what they could not do without it is refused.
+// What the Pod Security standards say
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards): a template's containers,
+// all of them, get what the level demands in place of what they say; what they could not do without
+// it is refused.
 
 // allowedCapabilities are those that "baseline" lets a container add.
-var allowedCapabilities = []string{"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
+var allowedCapabilities = []string{
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
+	"SETPCAP", "SETUID", "SYS_CHROOT",
+}
 
 // safeSysctls are those that "baseline" lets a pod set.
 var safeSysctls = []string{
-	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
-	"net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
+	"net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+	"net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
+	"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
 }
 
-// strictVolumes are the kinds of volumes that "restricted" knows; "baseline" knows all but hostPath.
-var strictVolumes = []string{"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"}
+// strictVolumes are the kinds of volumes that "restricted" knows; "baseline" knows all but
+// hostPath.
+var strictVolumes = []string{
+	"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
+}
 
-// security says what the pod may do to its node. strict is what the Pod Security standard "restricted" demands, baseline what "baseline" does. c is our
-// container of s, and notes are the annotations.
+// security says what the pod may do to its node. strict is what the Pod Security standard
+// "restricted" demands, baseline what "baseline" does. c is our container of s, and notes are the
+// annotations.
 func (p *Provider) security(notes, s, c map[string]any) error {
 	if p.o.Security == "template" {
 		if p.o.User > 0 {
@@ -88,7 +99,8 @@ func (p *Provider) security(notes, s, c map[string]any) error {
 	return nil
 }
 
-// confine takes out of a security context, a pod's or a container's, what neither standard lets it say otherwise than the pod does.
+// confine takes out of a security context, a pod's or a container's, what neither standard lets it
+// say otherwise than the pod does.
 func confine(of map[string]any) {
 	for _, key := range []string{"privileged", "procMount", "seccompProfile", "appArmorProfile", "seLinuxOptions", "windowsOptions"} {
 		delete(of, key)
@@ -120,7 +132,8 @@ func textOf(v any, key string) string {
 	return text
 }
 
-// unfit refuses what the level does not let a pod have, and what the template's pod would not work without.
+// unfit refuses what the level does not let a pod have, and what the template's pod would not work
+// without.
 func (p *Provider) unfit(s map[string]any) error {
 	var bad []string
 	list, _ := s["volumes"].([]any)
@@ -156,5 +169,8 @@ func (p *Provider) unfit(s map[string]any) error {
 		return nil
 	}
 	slices.Sort(bad)
-	return compute.WrongKey("template", "take that out of the template, or set security = template", "template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", "))
+	return compute.WrongKey(
+		"template", "take that out of the template, or set security = template",
+		"template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", "),
+	)
 }

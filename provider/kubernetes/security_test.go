@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// hostile is a template that wants all that a pod can want of its node without a name in it of the node's own.
+// hostile is a template that wants all that a pod can want of its node without a name in it of the
+// node's own.
 const hostile = `
 kind: Pod
 metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/main: unconfined}}
@@ -33,7 +34,8 @@ spec:
   - {name: plain, image: plain, securityContext: {runAsUser: 7, capabilities: {add: [NET_RAW]}}}
 `
 
-// TestStrict has what security says hold for whatever a template wants, in all of its containers: the API server lets such a pod into a namespace of that standard.
+// TestStrict has what security says hold for whatever a template wants, in all of its containers:
+// the API server lets such a pod into a namespace of that standard.
 func TestStrict(t *testing.T) {
 	t.Parallel()
 	for level, standard := range map[string]string{"strict": "restricted", "baseline": "baseline"} {
@@ -45,7 +47,10 @@ func TestStrict(t *testing.T) {
 			if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
 				t.Fatal(err)
 			}
-			got := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-o", `jsonpath={.items[0].spec.containers[0].securityContext.readOnlyRootFilesystem} {.items[0].spec.containers[2].securityContext.runAsUser} {.items[0].spec.securityContext.sysctls[*].name} {.items[0].spec.containers[1].securityContext.capabilities.add}`)
+			got := lab.Ctl(
+				t, "", "get", "pods", "-n", o.Namespace, "-o",
+				`jsonpath={.items[0].spec.containers[0].securityContext.readOnlyRootFilesystem} {.items[0].spec.containers[2].securityContext.runAsUser} {.items[0].spec.securityContext.sysctls[*].name} {.items[0].spec.containers[1].securityContext.capabilities.add}`,
+			)
 			want := "true 7 net.ipv4.tcp_syncookies "
 			if level == "baseline" {
 				want += `["CHOWN"]`
@@ -57,7 +62,8 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestUnfit has what a template's pod would not work without, and a level does not allow, be refused with its path, before anything is asked.
+// TestUnfit has what a template's pod would not work without, and a level does not allow, be
+// refused with its path, before anything is asked.
 func TestUnfit(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -79,7 +85,9 @@ spec:
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%s: %v", level, err)
-		case want != "" && (!errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) || !strings.HasSuffix(fmt.Sprint(err), "does not allow "+want)):
+		case want != "" &&
+			(!errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) ||
+				!strings.HasSuffix(fmt.Sprint(err), "does not allow "+want)):
 			t.Errorf("%s: %v", level, err)
 		}
 	}

@@ -9,8 +9,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sizes tells what an instance that was made for a request has, as facts: the cores, bytes and GPUs of the limits of the container that commands run in, else of what is
-// requested for it. What neither says it may have or not, but for GPUs: who asks for none has none. Nothing is told of claims of somebody else's pool.
+// sizes tells what an instance that was made for a request has, as facts: the cores, bytes and GPUs
+// of the limits of the container that commands run in, else of what is requested for it. What
+// neither says it may have or not, but for GPUs: who asks for none has none. Nothing is told of
+// claims of somebody else's pool.
 func (p *Provider) sizes(spec compute.Spec) map[string]string {
 	if p.gvr == claims {
 		if !p.owns() {

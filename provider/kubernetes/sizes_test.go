@@ -39,12 +39,27 @@ func TestSizes(t *testing.T) {
 		spec compute.Spec
 		want map[string]string
 	}{
-		"keys":           {Options{Image: "i", Cores: 0.5, Memory: 4 << 30, Disk: 1 << 30}, compute.Spec{}, map[string]string{"cores": "0.5", "memory": "4294967296", "disk": "1073741824", "gpus": "0"}},
-		"a request":      {Options{Image: "i", Cores: 2}, compute.Spec{Cores: 8, Memory: 1 << 30, GPUs: 1}, map[string]string{"cores": "8", "memory": "1073741824", "gpus": "1"}},
-		"a template":     {Options{Template: template}, compute.Spec{}, map[string]string{"cores": "1.5", "memory": "3221225472", "gpus": "2"}},
-		"nothing said":   {Options{Image: "i"}, compute.Spec{}, map[string]string{"gpus": "0"}},
-		"sandboxes":      {Options{Image: "i", Kind: "sandbox", Cores: 2}, compute.Spec{Cores: 3}, map[string]string{"cores": "3", "gpus": "0"}},
-		"claims":         {Options{Image: "i", Kind: "claim", Cores: 2}, compute.Spec{Image: "i"}, map[string]string{"cores": "2", "gpus": "0"}},
+		"keys": {
+			Options{Image: "i", Cores: 0.5, Memory: 4 << 30, Disk: 1 << 30}, compute.Spec{},
+			map[string]string{"cores": "0.5", "memory": "4294967296", "disk": "1073741824", "gpus": "0"},
+		},
+		"a request": {
+			Options{Image: "i", Cores: 2}, compute.Spec{Cores: 8, Memory: 1 << 30, GPUs: 1},
+			map[string]string{"cores": "8", "memory": "1073741824", "gpus": "1"},
+		},
+		"a template": {
+			Options{Template: template}, compute.Spec{},
+			map[string]string{"cores": "1.5", "memory": "3221225472", "gpus": "2"},
+		},
+		"nothing said": {Options{Image: "i"}, compute.Spec{}, map[string]string{"gpus": "0"}},
+		"sandboxes": {
+			Options{Image: "i", Kind: "sandbox", Cores: 2}, compute.Spec{Cores: 3},
+			map[string]string{"cores": "3", "gpus": "0"},
+		},
+		"claims": {
+			Options{Image: "i", Kind: "claim", Cores: 2}, compute.Spec{Image: "i"},
+			map[string]string{"cores": "2", "gpus": "0"},
+		},
 		"another's pool": {Options{Kind: "claim", WarmPool: "theirs"}, compute.Spec{}, nil},
 	} {
 		if got := sized(t, c.o).sizes(c.spec); !maps.Equal(got, c.want) {
@@ -58,14 +73,18 @@ func TestChoices(t *testing.T) {
 	for _, c := range []struct {
 		kind, of string
 		open     bool
-	}{{"pod", compute.Images, true}, {"sandbox", compute.Locations, true}, {"pod", compute.Flavors, false}, {"claim", compute.Images, false}} {
+	}{
+		{"pod", compute.Images, true}, {"sandbox", compute.Locations, true}, {"pod", compute.Flavors, false},
+		{"claim", compute.Images, false},
+	} {
 		if _, open, err := sized(t, Options{Image: "i", Kind: c.kind}).Choices(t.Context(), c.of); open != c.open || open != (err == nil) {
 			t.Errorf("%s of kind %s: %v %v", c.of, c.kind, open, err)
 		}
 	}
 }
 
-// TestAlike has a claim be made for a request for its source's image, which the engine names with each, and for what all have; and for no other.
+// TestAlike has a claim be made for a request for its source's image, which the engine names with
+// each, and for what all have; and for no other.
 func TestAlike(t *testing.T) {
 	ours, theirs := sized(t, Options{Image: "i", Kind: "claim", Memory: 1 << 30}), sized(t, Options{Kind: "claim", WarmPool: "theirs"})
 	for _, spec := range []compute.Spec{{}, {Image: "i"}, {Image: "i", Memory: 1 << 30}} {

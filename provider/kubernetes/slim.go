@@ -6,16 +6,21 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// What record has of a pod's parts. An object is a hundred times as large in memory as what we keep of it, and a list of ten thousand would be there whole.
+// What record has of a pod's parts. An object is a hundred times as large in memory as what we keep
+// of it, and a list of ten thousand would be there whole.
 var (
-	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "labels", "ownerReferences"}
+	slimMeta = []string{
+		"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
+		"deletionGracePeriodSeconds", "finalizers", "labels", "ownerReferences",
+	}
 	slimSpec      = []string{"nodeName", "restartPolicy"}
 	slimContainer = []string{"name", "image"}
 	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses", "sandbox"}
 )
 
-// slim takes from an object that was read what readPod does not read; obj is a *unstructured.Unstructured, as its result. It is a cache.TransformFunc: the
-// reflector calls it for each object as soon as it has been read.
+// slim takes from an object that was read what readPod does not read; obj is a
+// *unstructured.Unstructured, as its result. It is a cache.TransformFunc: the reflector calls it
+// for each object as soon as it has been read.
 func slim(obj any) (any, error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
@@ -40,7 +45,10 @@ func slim(obj any) (any, error) {
 		}
 		leanSpec["containers"] = containers
 	}
-	u.Object = map[string]any{"apiVersion": u.Object["apiVersion"], "kind": u.Object["kind"], "metadata": lean, "spec": leanSpec, "status": some(status, slimStatus)}
+	u.Object = map[string]any{
+		"apiVersion": u.Object["apiVersion"], "kind": u.Object["kind"], "metadata": lean, "spec": leanSpec,
+		"status": some(status, slimStatus),
+	}
 	return u, nil
 }
 

@@ -52,7 +52,10 @@ func TestSlim(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("of a lean one is read %+v, want %+v: %v", got, want, err)
 	}
-	for _, of := range []map[string]any{lean.Object, part(lean.Object, "metadata"), part(lean.Object, "spec"), part(lean.Object, "status"), part(part(lean.Object, "metadata"), "annotations")} {
+	for _, of := range []map[string]any{
+		lean.Object, part(lean.Object, "metadata"), part(lean.Object, "spec"), part(lean.Object, "status"),
+		part(part(lean.Object, "metadata"), "annotations"),
+	} {
 		if len(of) == 0 || of["theirs"] != nil {
 			t.Errorf("it is left %v", of)
 		}

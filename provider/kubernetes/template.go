@@ -24,7 +24,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// home is the directory that is made in each pod: our program's, and with security = strict the user's.
+// home is the directory that is made in each pod: our program's, and with security = strict the
+// user's.
 const home = "/hostler"
 
 // zone is the label by which Kubernetes says where a node is.
@@ -42,7 +43,8 @@ func fullPath(path string) (string, error) {
 		}
 		path = filepath.Join(home, rest)
 	}
-	if !filepath.IsAbs(path) { // a controller's directory is not its user's, and a command's not the keeper's
+	// a controller's directory is not its user's, and a command's not the keeper's
+	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("%s is no absolute path", path)
 	}
 	return path, nil
@@ -54,7 +56,10 @@ func template(path string) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	fail := func(err error) (map[string]any, error) {
-		return nil, compute.WrongKey("template", "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it", "template: %w", err)
+		return nil, compute.WrongKey(
+			"template", "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it",
+			"template: %w", err,
+		)
 	}
 	path, err := fullPath(path)
 	if err != nil {
@@ -87,7 +92,8 @@ func template(path string) (map[string]any, error) {
 	if err := json.Unmarshal(text, &object); err != nil || object == nil {
 		return fail(fmt.Errorf("%s: no pod", path))
 	}
-	object["apiVersion"], object["kind"] = "v1", "Pod" // what the decoder wants to see; it makes whole numbers of whole numbers
+	// what the decoder wants to see; it makes whole numbers of whole numbers
+	object["apiVersion"], object["kind"] = "v1", "Pod"
 	if text, err = json.Marshal(object); err == nil {
 		err = out.UnmarshalJSON(text)
 	}
@@ -98,7 +104,8 @@ func template(path string) (map[string]any, error) {
 	if _, named := out.Object["metadata"]; !ok && (out.Object["spec"] != nil || head.Kind == "" && !named) {
 		return fail(fmt.Errorf("%s: no pod: spec is to be what a pod has there", path))
 	}
-	if list, isList := spec["containers"].([]any); ok && spec["containers"] != nil && (!isList || slices.ContainsFunc(list, func(c any) bool { _, is := c.(map[string]any); return !is })) {
+	if list, isList := spec["containers"].([]any); ok && spec["containers"] != nil &&
+		(!isList || slices.ContainsFunc(list, func(c any) bool { _, is := c.(map[string]any); return !is })) {
 		return fail(fmt.Errorf("%s: spec.containers is no list of containers", path))
 	}
 	return out.Object, nil
@@ -123,8 +130,9 @@ type readTemplate struct {
 
 var _ compute.Templated = (*Provider)(nil)
 
-// Template implements compute.Templated: by the pod that the source's keys and its template file make, and by the source's own warm pool, whose name tells what its
-// sandboxes are made like. Of somebody else's pool nothing is known.
+// Template implements compute.Templated: by the pod that the source's keys and its template file
+// make, and by the source's own warm pool, whose name tells what its sandboxes are made like. Of
+// somebody else's pool nothing is known.
 func (p *Provider) Template() (string, error) {
 	if p.gvr == claims && !p.owns() {
 		return "", nil
@@ -168,7 +176,8 @@ func (p *Provider) Template() (string, error) {
 	return now.sum, nil
 }
 
-// podName is an instance's pod's: its id where that can stand in a host's name, and what tells it from those of other installations. It proves nothing.
+// podName is an instance's pod's: its id where that can stand in a host's name, and what tells it
+// from those of other installations. It proves nothing.
 func (p *Provider) podName(id compute.ID) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", p.o.Installation, p.o.Source, id))
 	return strings.Trim(dnsWord(string(id), 40), "-") + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5]))
@@ -188,7 +197,8 @@ func dnsWord(text string, n int) string {
 	return text[:min(len(text), n)]
 }
 
-// sourceLabel is what the label of pods says of a source: its name, or where that cannot stand in a label something that is as good.
+// sourceLabel is what the label of pods says of a source: its name, or where that cannot stand in a
+// label something that is as good.
 func sourceLabel(source string) string {
 	if isLabelValue(source) && source != "" {
 		return source
@@ -228,7 +238,8 @@ func set(of map[string]any, values map[string]string) {
 	}
 }
 
-// manifest is the pod to make for a request: the template, and above it what the source and the request say.
+// manifest is the pod to make for a request: the template, and above it what the source and the
+// request say.
 func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, error) {
 	base, err := template(p.o.Template)
 	if err != nil {
@@ -249,7 +260,8 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 // errNoImage is what a pod lacks without which there is none.
 var errNoImage = errors.New("nothing says what pods are made of")
 
-// usual is a digest of the pod that is made of a template where a request asks for nothing. The template stays as it is.
+// usual is a digest of the pod that is made of a template where a request asks for nothing. The
+// template stays as it is.
 func (p *Provider) usual(base map[string]any) (string, error) {
 	u, err := p.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
 	if err != nil {
@@ -266,7 +278,10 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
 	head := child(base, "metadata")
-	for _, key := range []string{"uid", "resourceVersion", "creationTimestamp", "generateName", "ownerReferences", "managedFields", "selfLink", "generation"} {
+	for _, key := range []string{
+		"uid", "resourceVersion", "creationTimestamp", "generateName", "ownerReferences", "managedFields", "selfLink",
+		"generation",
+	} {
 		delete(head, key)
 	}
 	base["apiVersion"], base["kind"] = "v1", "Pod"
@@ -283,7 +298,9 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 	_, notes := meta(u)
 	notes[noteContainer] = c["name"]
 	if image, _ := c["image"].(string); image == "" {
-		return nil, compute.WrongKey("image", "say image = debian:13 in [kubernetes], or have the template name one", "image: %w", errNoImage)
+		return nil, compute.WrongKey(
+			"image", "say image = debian:13 in [kubernetes], or have the template name one", "image: %w", errNoImage,
+		)
 	}
 	p.runtime(s, c, spec)
 	p.resources(c, spec)
@@ -291,7 +308,10 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 		return nil, err
 	}
 	if s["hostNetwork"] == true && p.plan.network != "" {
-		return nil, compute.WrongKey("template", "take it out of the template, or set network = open", "template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts")
+		return nil, compute.WrongKey(
+			"template", "take it out of the template, or set network = open",
+			"template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts",
+		)
 	}
 	return u, nil
 }
@@ -335,7 +355,9 @@ func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
 	s["automountServiceAccountToken"] = p.o.Account != ""
 	delete(s, "serviceAccount")
 	delete(s, "serviceAccountName")
-	for key, value := range map[string]string{"serviceAccountName": p.o.Account, "runtimeClassName": p.o.Runtime, "priorityClassName": p.o.Priority} {
+	for key, value := range map[string]string{
+		"serviceAccountName": p.o.Account, "runtimeClassName": p.o.Runtime, "priorityClassName": p.o.Priority,
+	} {
 		if value != "" {
 			s[key] = value
 		}
@@ -375,16 +397,20 @@ func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
 	}
 	if p.o.AgentIn != "" {
 		init := map[string]any{
-			"name": carrier, "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile}, "volumeMounts": []any{mount},
-			"resources": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "16Mi"}, "limits": map[string]any{"cpu": "1", "memory": "64Mi"}},
+			"name": carrier, "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile},
+			"volumeMounts": []any{mount},
+			"resources": map[string]any{
+				"requests": map[string]any{"cpu": "10m", "memory": "16Mi"},
+				"limits":   map[string]any{"cpu": "1", "memory": "64Mi"},
+			},
 		}
 		list, _ := s["initContainers"].([]any)
 		s["initContainers"] = append([]any{init}, list...)
 	}
 }
 
-// resources says how much the pod gets: what is asked for at least, or the source's own where that is more. What is requested is the limit too, so that
-// a node is never asked for more than it has.
+// resources says how much the pod gets: what is asked for at least, or the source's own where that
+// is more. What is requested is the limit too, so that a node is never asked for more than it has.
 func (p *Provider) resources(c map[string]any, spec compute.Spec) {
 	want := map[string]string{}
 	if cores := max(p.o.Cores, float64(spec.Cores)); cores > 0 {
@@ -407,7 +433,8 @@ func (p *Provider) resources(c map[string]any, spec compute.Spec) {
 	keys := map[string]bool{"cpu": p.o.Cores > 0, "memory": p.o.Memory > 0, "ephemeral-storage": p.o.Disk > 0}
 	for _, of := range []map[string]any{child(r, "requests"), child(r, "limits")} {
 		for name, value := range want {
-			if keys[name] || !atLeast(of[name], value) { // a key goes above the template, and a request asks for so much at least
+			// a key goes above the template, and a request asks for so much at least
+			if keys[name] || !atLeast(of[name], value) {
 				of[name] = value
 			}
 		}

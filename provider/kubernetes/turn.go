@@ -2,7 +2,8 @@ package kubernetes
 
 import "context"
 
-// turn is had by one at a time, as a mutex is, for what asks the API server meanwhile: who waits for it waits no longer than his context. It is made by newTurn.
+// turn is had by one at a time, as a mutex is, for what asks the API server meanwhile: who waits
+// for it waits no longer than his context. It is made by newTurn.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestTurns: who makes an instance while another waits for an API server that does not answer waits no longer than he has time.
+// TestTurns: who makes an instance while another waits for an API server that does not answer waits
+// no longer than he has time.
 func TestTurns(t *testing.T) {
 	for name, o := range map[string]Options{
 		"network policy": {Image: "i"},

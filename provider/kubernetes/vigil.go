@@ -9,9 +9,14 @@ import (
 )
 
 const (
-	vigilAfter = 10 * time.Second // a connection has to live so long before it costs a watch, where there is none
-	farewell   = 2 * time.Second  // for the streams of a pod that has ended to end by themselves, with the last of what was written
-	overdue    = 10 * time.Second // that a pod whose time is over may still be there, as on a node that is lost, until nobody waits for its streams any more
+	// a connection has to live so long before it costs a watch, where there is none
+	vigilAfter = 10 * time.Second
+	// for the streams of a pod that has ended to end by themselves, with the last of what was
+	// written
+	farewell = 2 * time.Second
+	// that a pod whose time is over may still be there, as on a node that is lost, until nobody
+	// waits for its streams any more
+	overdue = 10 * time.Second
 )
 
 // passing is that a pod has ended, or is to end.
@@ -93,8 +98,9 @@ func (w *watch) toll(r *record, gone bool) {
 	}
 }
 
-// keepVigil is with a connection until done, and calls end when its pod has ended and the streams have not: those of a node that is lost end only after many
-// minutes. why keeps what the pod ended of.
+// keepVigil is with a connection until done, and calls end when its pod has ended and the streams
+// have not: those of a node that is lost end only after many minutes. why keeps what the pod ended
+// of.
 func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.Pointer[string], end context.CancelFunc) {
 	v, over := p.podWatch().await(pod, uid)
 	defer over()
@@ -110,7 +116,8 @@ func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.
 			p.podWatch().begin()
 		case news := <-v.news:
 			why.Store(&news.why)
-			if at := time.Now().Add(news.in); late.IsZero() || at.Before(late) { // who notes something on a pod that is being deleted puts nothing off
+			// who notes something on a pod that is being deleted puts nothing off
+			if at := time.Now().Add(news.in); late.IsZero() || at.Before(late) {
 				ending, late = time.After(news.in), at
 			}
 		case <-ending:

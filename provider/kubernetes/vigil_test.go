@@ -11,15 +11,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TestFallen has runs say what became of their pods, while the commands live on there, as on a node that is lost: the lab's nodes end nothing.
+// TestFallen has runs say what became of their pods, while the commands live on there, as on a node
+// that is lost: the lab's nodes end nothing.
 func TestFallen(t *testing.T) {
 	const evicted = `{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}}`
 	for _, c := range []struct{ name, way, want, patch string }{
 		{"evicted", "agent", "evicted: The node was low on resource: memory.", evicted},
 		{"evicted, by exec", "exec", "evicted: The node was low on resource: memory.", evicted},
 		{"deleted", "agent", "deleted, by somebody else", ""},
-		{"out of memory", "agent", "out of memory", `{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`},
-		{"started again", "agent", "started again: out of memory", `{"status":{"containerStatuses":[{"name":"main","image":"i","imageID":"","ready":true,"restartCount":1,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`},
+		{
+			"out of memory", "agent", "out of memory",
+			`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
+		},
+		{
+			"started again", "agent", "started again: out of memory",
+			`{"status":{"containerStatuses":[{"name":"main","image":"i","imageID":"","ready":true,"restartCount":1,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // each waits for two seconds
@@ -49,13 +56,15 @@ func TestFallen(t *testing.T) {
 			if strings.Contains(c.patch, `"restartCount":1`) {
 				pid, err := strconv.Atoi(out.text)
 				if err == nil {
-					err = syscall.Kill(pid, syscall.SIGKILL) // the guest program, with the container
+					// the guest program, with the container
+					err = syscall.Kill(pid, syscall.SIGKILL)
 				}
 				if err != nil {
 					t.Error(err)
 				}
 			}
-			if err := <-done; !errors.Is(err, compute.ErrLost) || !errors.Is(err, compute.ErrEnded) || !strings.Contains(err.Error(), c.want) {
+			if err := <-done; !errors.Is(err, compute.ErrLost) || !errors.Is(err, compute.ErrEnded) ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("Run: %v", err)
 			}
 		})

@@ -20,8 +20,10 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestWants has requests that no node can have wait beside others: these have theirs, small ready pods make room for larger ones, no plain ones are made for who has no use for
-// them, and who waits for no longer than some seconds is told the scheduler's words when they are over, however long a pod may wait for a node.
+// TestWants has requests that no node can have wait beside others: these have theirs, small ready
+// pods make room for larger ones, no plain ones are made for who has no use for them, and who waits
+// for no longer than some seconds is told the scheduler's words when they are over, however long a
+// pod may wait for a node.
 func TestWants(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -32,7 +34,10 @@ func TestWants(t *testing.T) {
 	}
 	defer store.Close()
 	o.Installation = store.Installation()
-	source := pool.Source{Name: "suite", Type: "kubernetes", Digest: "d", Spare: 2, Maximum: 4, Size: compute.Amount{Cores: 1, Memory: o.Memory}}
+	source := pool.Source{
+		Name: "suite", Type: "kubernetes", Digest: "d", Spare: 2, Maximum: 4,
+		Size: compute.Amount{Cores: 1, Memory: o.Memory},
+	}
 	p, err := pool.New(pool.Options{Store: store, Sources: []pool.Source{source}, NewID: uuid.NewString,
 		Open: func(ctx context.Context, _, _ string, _ []byte) (compute.Provider, error) {
 			p, err := kubernetes.Open(ctx, slog.New(slog.NewTextHandler(t.Output(), nil)), o)

@@ -21,9 +21,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source of claims that names no warm pool has one of its own: a SandboxTemplate made of the source's keys, and a SandboxWarmPool of it, both under a name that has
-// the digest of what they say. They are never edited but for the pool's size: what is to be made otherwise is another template and another pool, so that no claim
-// gets a sandbox of what was before, and the old pool goes when no claim is left that came from it.
+// A source of claims that names no warm pool has one of its own: a SandboxTemplate made of the
+// source's keys, and a SandboxWarmPool of it, both under a name that has the digest of what they
+// say. They are never edited but for the pool's size: what is to be made otherwise is another
+// template and another pool, so that no claim gets a sandbox of what was before, and the old pool
+// goes when no claim is left that came from it.
 
 var (
 	templates = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxtemplates"}
@@ -58,7 +60,8 @@ func (p *Provider) stock() (stock, error) {
 	maps.Copy(labels, p.podLabels()) // which the network policy goes by, before a claim and after
 	spec := map[string]any{
 		"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]},
-		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the internet, and policies add up.
+		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the
+		// internet, and policies add up.
 		"networkPolicyManagement": "Unmanaged",
 	}
 	text, err := json.Marshal(spec)
@@ -66,7 +69,10 @@ func (p *Provider) stock() (stock, error) {
 		return stock{}, err
 	}
 	sum := sha256.Sum256(text)
-	return stock{name: p.podName(compute.ID(p.o.Source)) + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])), template: spec}, nil
+	return stock{
+		name:     p.podName(compute.ID(p.o.Source)) + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])),
+		template: spec,
+	}, nil
 }
 
 // head is the metadata of what a source has at its cluster beside its instances.
@@ -78,7 +84,8 @@ func (p *Provider) head(name string) map[string]any {
 	}
 }
 
-// pools lists the warm pools of the source, also those of templates of before, by name, with their sizes.
+// pools lists the warm pools of the source, also those of templates of before, by name, with their
+// sizes.
 func (p *Provider) pools(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
 	list, err := p.lists(ctx, warmPools)
@@ -93,7 +100,12 @@ func (p *Provider) pools(ctx context.Context) (map[string]int64, error) {
 func (p *Provider) lists(ctx context.Context, gvr schema.GroupVersionResource) (out []unstructured.Unstructured, err error) {
 	var list *unstructured.UnstructuredList
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(gvr).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation + "," + labelSource + "=" + sourceLabel(p.o.Source)})
+		list, err = d.Resource(gvr).Namespace(p.c.namespace).List(
+			ctx,
+			metav1.ListOptions{
+				LabelSelector: labelInstallation + "=" + p.o.Installation + "," + labelSource + "=" + sourceLabel(p.o.Source),
+			},
+		)
 		return err
 	})
 	if err != nil {
@@ -116,7 +128,9 @@ func (p *Provider) apply(ctx context.Context, gvr schema.GroupVersionResource, o
 	}
 	force := true // it is ours, by its name
 	return p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(gvr).Namespace(p.c.namespace).Patch(ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force})
+		_, err := d.Resource(gvr).Namespace(p.c.namespace).Patch(
+			ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force},
+		)
 		return err
 	})
 }
@@ -146,7 +160,8 @@ func (p *Provider) found(ctx context.Context, s stock, n int) error {
 	return p.size(ctx, s.name, n)
 }
 
-// drawn has what a claim is made from be there, and returns its name. It makes nothing warm: that is Reserve's. done is to be called when the claim is made or failed.
+// drawn has what a claim is made from be there, and returns its name. It makes nothing warm: that
+// is Reserve's. done is to be called when the claim is made or failed.
 func (p *Provider) drawn(ctx context.Context) (name string, done func(), err error) {
 	s, err := p.stock()
 	if err != nil || !p.owns() {
@@ -165,7 +180,8 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 			if err := p.found(ctx, s, p.reserved); err != nil {
 				return "", nil, err
 			}
-			if p.reserved > 0 { // the template was edited, and what stands there of the one before is nobody's any more
+			// the template was edited, and what stands there of the one before is nobody's any more
+			if p.reserved > 0 {
 				needed, err := p.drawnFrom(ctx)
 				if err == nil {
 					needed[s.name] = true
@@ -185,10 +201,12 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 	return s.name, func() { p.drawing.Add(-1) }, nil
 }
 
-// seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that it does not know again after a minute.
+// seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that
+// it does not know again after a minute.
 const seenWithin = 5 * time.Second
 
-// noticed waits until agent-sandbox knows a pool and its template: it says so in both. One that says nothing is not waited for any longer than seenWithin.
+// noticed waits until agent-sandbox knows a pool and its template: it says so in both. One that
+// says nothing is not waited for any longer than seenWithin.
 func (p *Provider) noticed(ctx context.Context, name string) error {
 	for begin, pause := time.Now(), 10*time.Millisecond; time.Since(begin) < seenWithin; pause = min(2*pause, time.Second) {
 		known := 0
@@ -199,7 +217,8 @@ func (p *Provider) noticed(ctx context.Context, name string) error {
 			}
 			for _, u := range list {
 				is, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
-				if u.GetName() == name && (gvr == warmPools && is >= u.GetGeneration() || u.GetLabels()["agents.x-k8s.io/sandbox-template-ref-hash"] != "") {
+				if u.GetName() == name &&
+					(gvr == warmPools && is >= u.GetGeneration() || u.GetLabels()["agents.x-k8s.io/sandbox-template-ref-hash"] != "") {
 					known++
 				}
 			}
@@ -216,7 +235,8 @@ func (p *Provider) noticed(ctx context.Context, name string) error {
 	return nil
 }
 
-// refound puts the template and the pool there again, which somebody took away while a claim needs them. agent-sandbox looks at that claim again within a minute.
+// refound puts the template and the pool there again, which somebody took away while a claim needs
+// them. agent-sandbox looks at that claim again within a minute.
 func (p *Provider) refound(ctx context.Context, of string) error {
 	s, err := p.stock()
 	if err != nil || s.name != of {
@@ -237,7 +257,8 @@ func (p *Provider) refound(ctx context.Context, of string) error {
 	return p.found(ctx, s, int(there[s.name]))
 }
 
-// Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand there.
+// Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand
+// there.
 func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 	if !p.owns() {
 		return a, false
@@ -245,8 +266,9 @@ func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 	return compute.Ahead{Least: p.o.Warm, Lead: p.podWatch().took(p.o.Source), Place: p.c.key}, true
 }
 
-// Reserve has n sandboxes stand in the source's warm pool, made if it is not there. With 0 the pool and its template are taken away, unless a claim needs them.
-// Where all is so nothing is written. What is there of the source's templates of before goes.
+// Reserve has n sandboxes stand in the source's warm pool, made if it is not there. With 0 the pool
+// and its template are taken away, unless a claim needs them. Where all is so nothing is written.
+// What is there of the source's templates of before goes.
 func (p *Provider) Reserve(ctx context.Context, n int) error {
 	return p.fault("Reserve", compute.ID(p.o.Source), p.reserve(ctx, n))
 }
@@ -271,7 +293,8 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 		return err
 	}
 	defer p.founding.end()
-	drawing := p.drawing.Load() > 0 // before the claims are looked at: one that is made meanwhile is either
+	// before the claims are looked at: one that is made meanwhile is either
+	drawing := p.drawing.Load() > 0
 	there, err := p.pools(ctx)
 	if err != nil {
 		return err
@@ -310,7 +333,8 @@ func (p *Provider) drawnFrom(ctx context.Context) (map[string]bool, error) {
 	return out, err
 }
 
-// clear takes away the pools and templates of the source that nothing needs, and empties pools of before that a claim needs still.
+// clear takes away the pools and templates of the source that nothing needs, and empties pools of
+// before that a claim needs still.
 func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map[string]bool, now string) error {
 	for name, size := range there {
 		switch {
@@ -325,7 +349,9 @@ func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map
 		}
 	}
 	if len(there) == 0 && len(needed) > 0 {
-		return nil // it was made this moment, and there was nothing before; a template that lost its pool is found the next time
+		// it was made this moment, and there was nothing before; a template that lost its pool is
+		// found the next time
+		return nil
 	}
 	list, err := p.lists(ctx, templates)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
-// TestOwnPool runs the provider's suite on claims of a warm pool of the source's own, of which none stands there.
+// TestOwnPool runs the provider's suite on claims of a warm pool of the source's own, of which none
+// stands there.
 func TestOwnPool(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -20,14 +21,22 @@ func TestOwnPool(t *testing.T) {
 	suite(t, o)
 }
 
-// pools tells the warm pools of a namespace, as NAME SIZE GENERATION: an API server counts how often what is wanted of an object was changed.
+// pools tells the warm pools of a namespace, as NAME SIZE GENERATION: an API server counts how
+// often what is wanted of an object was changed.
 func pools(t *testing.T, namespace string) []string {
 	t.Helper()
-	return strings.Fields(strings.ReplaceAll(lab.Ctl(t, "", "get", "sandboxwarmpools", "-n", namespace, "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.replicas} {.metadata.generation}{"\n"}{end}`), "\n", " "))
+	return strings.Fields(strings.ReplaceAll(
+		lab.Ctl(
+			t, "", "get", "sandboxwarmpools", "-n", namespace, "-o",
+			`jsonpath={range .items[*]}{.metadata.name} {.spec.replicas} {.metadata.generation}{"\n"}{end}`,
+		),
+		"\n", " ",
+	))
 }
 
-// TestReserve has a source's warm pool be of the size that is said, and nothing be written where it is; claims come from it; another template is another pool, and the
-// one before is empty at once and goes with the last claim of it.
+// TestReserve has a source's warm pool be of the size that is said, and nothing be written where it
+// is; claims come from it; another template is another pool, and the one before is empty at once
+// and goes with the last claim of it.
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -51,7 +60,11 @@ func TestReserve(t *testing.T) {
 	}
 	pool := was[0]
 	lab.Full(t, o.Namespace, pool, 2)
-	selected := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-l", "hostler.sandbox.users.io/source=suite,hostler.sandbox.users.io/installation=test,team=a", "-o", `jsonpath={range .items[*]}{.spec.securityContext.runAsNonRoot}{.spec.automountServiceAccountToken} {end}`)
+	selected := lab.Ctl(
+		t, "", "get", "pods", "-n", o.Namespace, "-l",
+		"hostler.sandbox.users.io/source=suite,hostler.sandbox.users.io/installation=test,team=a", "-o",
+		`jsonpath={range .items[*]}{.spec.securityContext.runAsNonRoot}{.spec.automountServiceAccountToken} {end}`,
+	)
 	if selected != "truefalse truefalse " {
 		t.Errorf("the network policy selects %q of what stands there", selected)
 	}
@@ -63,7 +76,9 @@ func TestReserve(t *testing.T) {
 	}
 
 	_ = ready(t, p, "suite-1").Close()
-	if from := lab.Ctl(t, "", "get", "sandboxclaims", "-n", o.Namespace, "-o", "jsonpath={.items[*].status.sandbox.name}"); !strings.HasPrefix(from, pool+"-") {
+	if from := lab.Ctl(
+		t, "", "get", "sandboxclaims", "-n", o.Namespace, "-o", "jsonpath={.items[*].status.sandbox.name}",
+	); !strings.HasPrefix(from, pool+"-") {
 		t.Errorf("the claim has the sandbox %s", from)
 	}
 	if a, _ := p.Reserves(); a.Lead <= 0 {
@@ -84,7 +99,10 @@ func TestReserve(t *testing.T) {
 		t.Errorf("with another template the pools are %v", is)
 	}
 	_ = ready(t, q, "suite-2").Close()
-	if got := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-o", `jsonpath={range .items[?(@.metadata.annotations.hostler-project\.github\.io/instance=="suite-2")]}{.spec.containers[0].image}{end}`); got != "debian:12" {
+	if got := lab.Ctl(
+		t, "", "get", "pods", "-n", o.Namespace, "-o",
+		`jsonpath={range .items[?(@.metadata.annotations.hostler-project\.github\.io/instance=="suite-2")]}{.spec.containers[0].image}{end}`,
+	); got != "debian:12" {
 		t.Errorf("a claim after the edit has the image %q", got)
 	}
 	gone(t, q, "suite-1")
@@ -105,14 +123,18 @@ func TestReserve(t *testing.T) {
 func none(t *testing.T, namespace string) {
 	t.Helper()
 	computetest.Eventually(t, "nothing is left", func() error {
-		if left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims,sandboxwarmpools,sandboxtemplates", "-n", namespace, "-o", "name"); left != "" {
+		if left := lab.Ctl(
+			t, "", "get", "pods,sandboxes,sandboxclaims,sandboxwarmpools,sandboxtemplates", "-n", namespace, "-o",
+			"name",
+		); left != "" {
 			return errors.New(left)
 		}
 		return nil
 	})
 }
 
-// TestPoolTakenAway has a pool or template that somebody deleted be made again when a claim needs it. (agent-sandbox then looks at the claim again, which takes a minute.)
+// TestPoolTakenAway has a pool or template that somebody deleted be made again when a claim needs
+// it. (agent-sandbox then looks at the claim again, which takes a minute.)
 func TestPoolTakenAway(t *testing.T) {
 	t.Parallel()
 	o := site(t)
@@ -135,7 +157,8 @@ func TestPoolTakenAway(t *testing.T) {
 	}
 }
 
-// TestReserveKilled ends Reserve before each of its steps in turn, as a kill does, when the pool is made and when it is taken away: another process does the rest, and nothing stays.
+// TestReserveKilled ends Reserve before each of its steps in turn, as a kill does, when the pool is
+// made and when it is taken away: another process does the rest, and nothing stays.
 func TestReserveKilled(t *testing.T) {
 	t.Parallel()
 	o := site(t)

@@ -26,7 +26,8 @@ import (
 
 const usualFresh = 30 * time.Second
 
-// watch knows all objects of one kind of the installation's in a namespace, by one watch that is begun when it is first asked. Of each only what we need is kept.
+// watch knows all objects of one kind of the installation's in a namespace, by one watch that is
+// begun when it is first asked. Of each only what we need is kept.
 type watch struct {
 	c  *cluster
 	of watched
@@ -38,7 +39,8 @@ type watch struct {
 	swept  time.Time           // that those of long ago were forgotten
 	synced chan struct{}       // closed when the first list is there
 	broken error               // why there is no watch now; nil: there is one
-	denied error               // what was said when we may not watch; to list then works, and begins all anew again and again
+	// what was said when we may not watch; to list then works, and begins all anew again and again
+	denied error
 	since  time.Time           // that it has been so
 	stop   context.CancelFunc  // nil: not begun
 	ended  chan struct{}       // closed when it has ended
@@ -50,7 +52,8 @@ type watch struct {
 	spare   *time.Timer   // gives back what a long list took; nil: there was none
 }
 
-// A list of so many objects takes several times as much memory for a moment as what is kept of it, and the garbage collector would leave that lie.
+// A list of so many objects takes several times as much memory for a moment as what is kept of it,
+// and the garbage collector would leave that lie.
 const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
@@ -66,12 +69,17 @@ func (w *watch) begin() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.synced, w.ended = stop, make(chan struct{}), make(chan struct{})
-	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.of.gvr.Resource, TypeDescription: w.of.gvr.Resource, Backoff: &pause})
+	r := cache.NewReflectorWithOptions(
+		w.source(), &unstructured.Unstructured{}, w,
+		cache.ReflectorOptions{Name: "hostler/" + w.of.gvr.Resource, TypeDescription: w.of.gvr.Resource, Backoff: &pause},
+	)
 	r.ShouldResync = nil
 	go func() {
 		defer close(w.ended)
 		for ctx.Err() == nil { // the reflector's own run hides why it failed
-			if err := r.ListAndWatchWithContext(ctx); err != nil { // nil is also what it says of some watches that have failed: that there is one, its calls tell
+			// nil is also what it says of some watches that have failed: that there is one, its
+			// calls tell
+			if err := r.ListAndWatchWithContext(ctx); err != nil {
 				w.fail(err)
 			}
 			select {
@@ -82,8 +90,9 @@ func (w *watch) begin() {
 	}()
 }
 
-// pause is between two tries to watch. The library's own grows to a minute: for so long nothing new would be known once the API server is back, and a source that is closed
-// meanwhile would wait for it, as the library does not end some of its pauses.
+// pause is between two tries to watch. The library's own grows to a minute: for so long nothing new
+// would be known once the API server is back, and a source that is closed meanwhile would wait for
+// it, as the library does not end some of its pauses.
 var pause = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 3 * time.Second}
 
 // begun reports whether the watch runs.
@@ -174,7 +183,8 @@ func (w *watch) unlock() {
 	}
 }
 
-// silence is how long a watch may tell nothing: API servers send a bookmark each minute. A way that is dead without a word is noticed so, over HTTP/1.1 too.
+// silence is how long a watch may tell nothing: API servers send a bookmark each minute. A way that
+// is dead without a word is noticed so, over HTTP/1.1 too.
 const silence = 150 * time.Second
 
 // attentive is a watch that ends when it has told nothing for too long.
@@ -207,7 +217,10 @@ func (w *watch) attend(in apiwatch.Interface) apiwatch.Interface {
 			case <-stopped:
 				return
 			case <-time.After(w.silence):
-				w.fail(&compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the API server has told nothing for %v", w.silence), Hint: "can it be reached from here still?"})
+				w.fail(&compute.Error{
+					Kind: compute.ErrUnavailable, Err: fmt.Errorf("the API server has told nothing for %v", w.silence),
+					Hint: "can it be reached from here still?",
+				})
 				in.Stop()
 				return
 			}
@@ -216,7 +229,8 @@ func (w *watch) attend(in apiwatch.Interface) apiwatch.Interface {
 	return a
 }
 
-// trusted waits until the watch has told all that there is. An error says why that cannot be known now.
+// trusted waits until the watch has told all that there is. An error says why that cannot be known
+// now.
 func (w *watch) trusted(ctx context.Context) error {
 	w.begin()
 	for {
@@ -273,7 +287,8 @@ func (w *watch) get(name string) *record {
 	return w.all[name]
 }
 
-// sees returns what is known of an object now, without waiting; nil: nothing, or the watch does not tell all at this moment.
+// sees returns what is known of an object now, without waiting; nil: nothing, or the watch does not
+// tell all at this moment.
 func (w *watch) sees(name string) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -288,14 +303,16 @@ func (w *watch) sees(name string) *record {
 	}
 }
 
-// works reports whether it tells all at this moment, and not only counts still for what it told last.
+// works reports whether it tells all at this moment, and not only counts still for what it told
+// last.
 func (w *watch) works() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.broken == nil && w.denied == nil
 }
 
-// took is how long pods of a source took until they ran, in the mean of those that are there; 0: none has run. It is to the second, as pods' times are, and rounded up.
+// took is how long pods of a source took until they ran, in the mean of those that are there; 0:
+// none has run. It is to the second, as pods' times are, and rounded up.
 func (w *watch) took(source string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -348,7 +365,8 @@ func (w *watch) put(r *record) {
 	w.toll(r, false)
 }
 
-// date notes when we first saw what an object is, by our own clock: the cluster's may be another. old is what was known of it before.
+// date notes when we first saw what an object is, by our own clock: the cluster's may be another.
+// old is what was known of it before.
 func (w *watch) date(r, old *record) {
 	now := time.Now()
 	r.first = now
@@ -396,7 +414,8 @@ func (w *watch) gone(name string) {
 	w.drop(name)
 }
 
-// older reports whether a is from before b, of the same pod. A resource version is a number that grows (the API's own rule since 1.35, etcd's always).
+// older reports whether a is from before b, of the same pod. A resource version is a number that
+// grows (the API's own rule since 1.35, etcd's always).
 func older(a, b *record) bool {
 	x, err1 := strconv.ParseUint(a.Metadata.ResourceVersion, 10, 64)
 	y, err2 := strconv.ParseUint(b.Metadata.ResourceVersion, 10, 64)
@@ -441,7 +460,8 @@ func (w *watch) Delete(obj any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
+// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history
+// that the API server keeps was too short.
 func (w *watch) Replace(list []any, version string) error {
 	all := make([]*record, 0, len(list))
 	for _, obj := range list {
@@ -466,7 +486,8 @@ func (w *watch) Replace(list []any, version string) error {
 	for name, r := range was { // what happened while nobody watched
 		now := w.all[name]
 		switch {
-		case older(&at, r): // a call told it since the list was made; what comes of it the watch tells
+		case older(&at, r):
+			// a call told it since the list was made; what comes of it the watch tells
 			w.all[name] = r
 		case now == nil || now.Metadata.UID != r.Metadata.UID:
 			w.mourn(r)
@@ -486,7 +507,8 @@ func (w *watch) Replace(list []any, version string) error {
 	return nil
 }
 
-// Transformer implements cache.TransformingStore: what the API server sends at the beginning is kept for a moment before it comes to us.
+// Transformer implements cache.TransformingStore: what the API server sends at the beginning is
+// kept for a moment before it comes to us.
 func (w *watch) Transformer() cache.TransformFunc { return slim }
 
 // Resync implements cache.ReflectorStore.

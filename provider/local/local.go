@@ -23,7 +23,8 @@ import (
 // Mark is the environment variable by which the processes of an instance are known.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// Unmarked returns an environment without Mark, and without that of a single command, for processes that belong to no lease.
+// Unmarked returns an environment without Mark, and without that of a single command, for processes
+// that belong to no lease.
 func Unmarked(environ []string) []string {
 	var out []string
 	for _, e := range environ {
@@ -109,7 +110,8 @@ func (p *Provider) List(context.Context) ([]compute.Instance, error) {
 	return []compute.Instance{p.instance()}, nil
 }
 
-// Destroy ends the processes that were started through our connections, and says then that there is nothing to unmake: ErrNotFound.
+// Destroy ends the processes that were started through our connections, and says then that there is
+// nothing to unmake: ErrNotFound.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.known("Destroy", id); err != nil {
 		return err
@@ -117,7 +119,10 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if _, err := p.end(ctx); err != nil {
 		return &compute.Error{Op: "local.Destroy", ID: id, Kind: kind(err), Err: err}
 	}
-	return &compute.Error{Op: "local.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("this machine stays; nothing with our mark runs on it")}
+	return &compute.Error{
+		Op: "local.Destroy", ID: id, Kind: compute.ErrNotFound,
+		Err: errors.New("this machine stays; nothing with our mark runs on it"),
+	}
 }
 
 // Clean ends the processes that were started through our connections.
@@ -176,7 +181,10 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 // Workspace implements compute.Workspacer.
 func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if c.spaces == nil {
-		return nil, &compute.Error{Op: "local.Workspace", ID: c.p.id, Kind: compute.ErrInvalid, Err: errors.New("there is no directory for workspaces")}
+		return nil, &compute.Error{
+			Op: "local.Workspace", ID: c.p.id, Kind: compute.ErrInvalid,
+			Err: errors.New("there is no directory for workspaces"),
+		}
 	}
 	if err := c.p.remember(); err != nil { // Clean removes them too
 		return nil, &compute.Error{Op: "local.Workspace", ID: c.p.id, Kind: compute.ErrFailed, Err: err}
@@ -192,9 +200,10 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
-// before it starts anything. Clean renames it before it looks, so that what is started meanwhile is looked for the next time, and a Clean that
-// is cut short leaves the second.
+// The files that say that processes may have been started since the last Clean: used, and while
+// Clean is at work, ending. Run writes the first before it starts anything. Clean renames it before
+// it looks, so that what is started meanwhile is looked for the next time, and a Clean that is cut
+// short leaves the second.
 func (p *Provider) used() string   { return filepath.Join(p.o.Dir, "used") }
 func (p *Provider) ending() string { return filepath.Join(p.o.Dir, "ending") }
 

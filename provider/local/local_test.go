@@ -24,7 +24,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// As a child of a test, this program is a hostler that is itself under a lease and gives it back.
+	// As a child of a test, this program is a hostler that is itself under a lease and gives it
+	// back.
 	if os.Getenv("LOCAL_TEST_RELEASE") != "" {
 		os.Exit(releaseFromInside())
 	}
@@ -33,7 +34,10 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, installation, dir string) *local.Provider {
 	t.Helper()
-	p, err := local.Open(context.Background(), slog.New(slog.DiscardHandler), local.Options{Source: "suite", Installation: installation, Dir: dir})
+	p, err := local.Open(
+		context.Background(), slog.New(slog.DiscardHandler),
+		local.Options{Source: "suite", Installation: installation, Dir: dir},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +89,9 @@ func connect(t *testing.T, p compute.Provider) compute.Conn {
 func sh(t *testing.T, conn compute.Conn, script string) string {
 	t.Helper()
 	var out bytes.Buffer
-	if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out}); err != nil || exit.Status() != 0 {
+	if exit, err := conn.Run(
+		t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out},
+	); err != nil || exit.Status() != 0 {
 		t.Fatalf("%s: %v, %v", script, exit, err)
 	}
 	return strings.TrimSpace(out.String())
@@ -144,9 +150,12 @@ func TestHunt(t *testing.T) {
 	var mine []string
 	for _, script := range []string{
 		"sleep 3984 >/dev/null 2>&1 & echo $!",
-		session + "sh -c 'trap \"\" TERM HUP; echo $$; exec >/dev/null 2>&1; while :; do sleep 1; done' &\nsleep 0.2", // a daemon that will not hear
-		"sleep 3984 >/dev/null 2>&1 & echo $!",                                               // stopped below
-		"FILL=$(head -c 100000 /dev/zero | tr '\\0' x) sleep 3984 >/dev/null 2>&1 & echo $!", // an environment beyond one page
+		// a daemon that will not hear
+		session + "sh -c 'trap \"\" TERM HUP; echo $$; exec >/dev/null 2>&1; while :; do sleep 1; done' &\nsleep 0.2",
+		// stopped below
+		"sleep 3984 >/dev/null 2>&1 & echo $!",
+		// an environment beyond one page
+		"FILL=$(head -c 100000 /dev/zero | tr '\\0' x) sleep 3984 >/dev/null 2>&1 & echo $!",
 	} {
 		pid := sh(t, conn, script)
 		if !lives(pid) {
@@ -165,9 +174,12 @@ func TestHunt(t *testing.T) {
 	}
 	defer func() { _ = free.Process.Kill(); _ = free.Wait() }()
 
-	said, err := open(t, "hunt-"+t.Name(), dir).Clean(t.Context(), "suite-local") // another process of hostler
-	count, _, _ := strings.Cut(said, " ")                                         // of the daemon's children there may be more than one
-	if n, aerr := strconv.Atoi(count); err != nil || aerr != nil || n < len(mine) || !strings.HasSuffix(said, "processes ended, none with our mark left") {
+	// another process of hostler
+	said, err := open(t, "hunt-"+t.Name(), dir).Clean(t.Context(), "suite-local")
+	// of the daemon's children there may be more than one
+	count, _, _ := strings.Cut(said, " ")
+	if n, aerr := strconv.Atoi(count); err != nil || aerr != nil || n < len(mine) ||
+		!strings.HasSuffix(said, "processes ended, none with our mark left") {
 		t.Errorf("Clean: %q, %v", said, err)
 	}
 	for _, pid := range mine {
@@ -191,7 +203,8 @@ func TestCutShort(t *testing.T) {
 	dir := t.TempDir()
 	p := open(t, "cut-"+t.Name(), dir)
 	pid := sh(t, connect(t, p), "sleep 3984 >/dev/null 2>&1 & echo $!")
-	if err := os.Rename(filepath.Join(dir, "used"), filepath.Join(dir, "ending")); err != nil { // as far as it came
+	// as far as it came
+	if err := os.Rename(filepath.Join(dir, "used"), filepath.Join(dir, "ending")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -205,7 +218,8 @@ func TestCutShort(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestReleaseFromInside gives the machine back from a process that runs on it: that one and its ancestors live on, its siblings go.
+// TestReleaseFromInside gives the machine back from a process that runs on it: that one and its
+// ancestors live on, its siblings go.
 func TestReleaseFromInside(t *testing.T) {
 	needProc(t)
 	dir := t.TempDir()
@@ -244,7 +258,8 @@ func TestStateDirectoryThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn := connect(t, open(t, "i", filepath.Join(file, "own")))
-	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrCannotStart) || !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrCannotStart) ||
+		!errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("a command that could not be found again: %v, want ErrCannotStart", err)
 	}
 }

@@ -4,7 +4,8 @@ package local
 type Options struct {
 	Source       string // the source's name; "": local
 	Installation string // the installation's id, a part of the mark
-	Dir          string // the source's own directory; "": nothing is remembered, and each Clean looks at all processes
+	// the source's own directory; "": nothing is remembered, and each Clean looks at all processes
+	Dir string
 }
 
 // Check has nothing to say: there are no keys.

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/workspacetest"
 )
 
-// TestWorkspaces runs the suite of copies of working trees on this machine, and sees that they go with the lease.
+// TestWorkspaces runs the suite of copies of working trees on this machine, and sees that they go
+// with the lease.
 func TestWorkspaces(t *testing.T) {
 	p := open(t, t.Name(), filepath.Join(t.TempDir(), "own"))
 	user := ""

@@ -27,13 +27,15 @@ func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
 	return &shared[T]{fetch: listed, turn: make(chan struct{}, 1)}
 }
 
-// keptError is how long at most an error of an asking counts, whatever age its caller would take: trouble passes, and who comes later is to see that.
+// keptError is how long at most an error of an asking counts, whatever age its caller would take:
+// trouble passes, and who comes later is to see that.
 const keptError = time.Second
 
 // fresh is what an asking said that began after the call, whoever asked.
 func (s *shared[T]) fresh(ctx context.Context) (T, error) { return s.since(ctx, time.Now()) }
 
-// recent is what an asking said that began no longer ago than age; an error is never older than keptError.
+// recent is what an asking said that began no longer ago than age; an error is never older than
+// keptError.
 func (s *shared[T]) recent(ctx context.Context, age time.Duration) (T, error) {
 	return s.since(ctx, time.Now().Add(-age))
 }
@@ -69,7 +71,8 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	return v, err
 }
 
-// known is what there is that was asked for no earlier than then, or, if it is an error, than trouble.
+// known is what there is that was asked for no earlier than then, or, if it is an error, than
+// trouble.
 func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
 	s.mu.Lock()
 	defer s.mu.Unlock()

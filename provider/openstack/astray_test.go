@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestServiceNotFound has a cloud, or a proxy before it, say 404 to lists and to log-ins for a while: that proves of no server that it is gone.
+// TestServiceNotFound has a cloud, or a proxy before it, say 404 to lists and to log-ins for a
+// while: that proves of no server that it is gone.
 func TestServiceNotFound(t *testing.T) {
 	for _, c := range []struct {
 		name, method, path string
@@ -42,7 +43,8 @@ func TestServiceNotFound(t *testing.T) {
 				p = simProvider(t, s, openstack.SessionOptions{})
 			}
 			if c.path == "/ports" {
-				if err := p.Destroy(t.Context(), "web-1"); err != nil { // asks for the end of the server itself
+				// asks for the end of the server itself
+				if err := p.Destroy(t.Context(), "web-1"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -50,7 +52,8 @@ func TestServiceNotFound(t *testing.T) {
 				if what == "Check" && c.path == "/ports" {
 					continue // it is gone
 				}
-				if !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "404") || !strings.Contains(compute.Hint(err), "auth_url") {
+				if !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotFound) ||
+					!strings.Contains(err.Error(), "404") || !strings.Contains(compute.Hint(err), "auth_url") {
 					t.Errorf("%s: %v, which must not say that it is gone", what, err)
 				}
 			}
@@ -63,7 +66,8 @@ func TestServiceNotFound(t *testing.T) {
 	}
 }
 
-// TestTroubleIsNotKept has each list fail once: what was heard of it does not count for as long as the list would.
+// TestTroubleIsNotKept has each list fail once: what was heard of it does not count for as long as
+// the list would.
 func TestTroubleIsNotKept(t *testing.T) {
 	for _, path := range []string{"/flavors", "/images", "/networks", "/ports"} {
 		t.Run(path, func(t *testing.T) {

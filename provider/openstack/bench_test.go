@@ -15,8 +15,10 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// BenchmarkThousandServers makes 1,000 servers that boot for 30 s each, at a cloud whose services take 20 requests a second each, over real HTTP. A server is ready when the cloud
-// says that it is ACTIVE; all are waited for at once. It prints how the time compares to 1.2 times the boot and what the limit allows, and how often the cloud was asked meanwhile.
+// BenchmarkThousandServers makes 1,000 servers that boot for 30 s each, at a cloud whose services
+// take 20 requests a second each, over real HTTP. A server is ready when the cloud says that it is
+// ACTIVE; all are waited for at once. It prints how the time compares to 1.2 times the boot and
+// what the limit allows, and how often the cloud was asked meanwhile.
 func BenchmarkThousandServers(b *testing.B) {
 	const servers, boot, limit = 1000, 30 * time.Second, 20
 	for range b.N {
@@ -24,7 +26,8 @@ func BenchmarkThousandServers(b *testing.B) {
 		s.boot = boot
 		s.limits = map[string]*rate.Limiter{"compute": rate.NewLimiter(limit*1.2, limit*2), "network": rate.NewLimiter(limit*1.2, limit*2)}
 		p, err := openstack.Open(b.Context(), slog.New(slog.DiscardHandler), openstack.Options{
-			Image: "debian", Source: "web", Installation: "inst", Dir: b.TempDir(), Session: s.session(b, openstack.SessionOptions{Rate: limit, Burst: 1}), HostKey: "known-hosts",
+			Image: "debian", Source: "web", Installation: "inst", Dir: b.TempDir(),
+			Session: s.session(b, openstack.SessionOptions{Rate: limit, Burst: 1}), HostKey: "known-hosts",
 		})
 		if err != nil {
 			b.Fatal(err)

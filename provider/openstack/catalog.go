@@ -23,7 +23,8 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// keptCatalog is how long the lists of what a cloud offers count; a name that is missed has them asked for anew. wr's users had half an hour, and complained of nothing.
+// keptCatalog is how long the lists of what a cloud offers count; a name that is missed has them
+// asked for anew. wr's users had half an hour, and complained of nothing.
 const keptCatalog = 30 * time.Minute
 
 // Network is a network that the project may use.
@@ -33,7 +34,8 @@ type Network struct {
 	Shared   bool
 }
 
-// Catalog is what a cloud offers a project. Each list is asked for once in a while, and again when something is not in it.
+// Catalog is what a cloud offers a project. Each list is asked for once in a while, and again when
+// something is not in it.
 type Catalog struct {
 	flavors  *shared[*flavor.Table]
 	images   *shared[[]images.Image]
@@ -65,7 +67,8 @@ func (c *Catalog) Images(ctx context.Context) ([]images.Image, error) {
 	return c.images.recent(ctx, keptCatalog)
 }
 
-// Image finds one: of exactly this id; else of exactly this name, the newest; else the newest of those whose name begins so. strict: more than one that fits is ErrConflict.
+// Image finds one: of exactly this id; else of exactly this name, the newest; else the newest of
+// those whose name begins so. strict: more than one that fits is ErrConflict.
 func (c *Catalog) Image(ctx context.Context, name string, strict bool) (images.Image, error) {
 	return known(ctx, c.images, func(all []images.Image) (images.Image, error) { return chooseImage(all, name, strict) })
 }
@@ -75,7 +78,8 @@ func (c *Catalog) Networks(ctx context.Context) ([]Network, error) {
 	return c.networks.recent(ctx, keptCatalog)
 }
 
-// Network finds one by its id or name. "": the only one of the project's own; with external, the only external one.
+// Network finds one by its id or name. "": the only one of the project's own; with external, the
+// only external one.
 func (c *Catalog) Network(ctx context.Context, name string, outside bool) (Network, error) {
 	return known(ctx, c.networks, func(all []Network) (Network, error) { return chooseNetwork(all, name, outside) })
 }
@@ -125,9 +129,15 @@ func chooseImage(all []images.Image, want string, strict bool) (images.Image, er
 		for _, i := range all {
 			names = append(names, i.Name)
 		}
-		return images.Image{}, &compute.Error{Op: "openstack.Image", ID: compute.ID(want), Kind: compute.ErrNotFound, Err: errors.New("no image has this id or name, nor one that begins so"), Hint: near(names, want)}
+		return images.Image{}, &compute.Error{
+			Op: "openstack.Image", ID: compute.ID(want), Kind: compute.ErrNotFound,
+			Err: errors.New("no image has this id or name, nor one that begins so"), Hint: near(names, want),
+		}
 	case len(fits) > 1 && strict:
-		return images.Image{}, &compute.Error{Op: "openstack.Image", ID: compute.ID(want), Kind: compute.ErrConflict, Err: fmt.Errorf("%d images are called so, or begin so", len(fits)), Hint: "name one by its id"}
+		return images.Image{}, &compute.Error{
+			Op: "openstack.Image", ID: compute.ID(want), Kind: compute.ErrConflict,
+			Err: fmt.Errorf("%d images are called so, or begin so", len(fits)), Hint: "name one by its id",
+		}
 	}
 	return slices.MaxFunc(fits, func(a, b images.Image) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
@@ -163,11 +173,18 @@ func chooseNetwork(all []Network, want string, outside bool) (Network, error) {
 	case len(fits) == 1:
 		return fits[0], nil
 	case len(fits) > 1:
-		return Network{}, &compute.Error{Op: "openstack.Network", ID: compute.ID(want), Kind: compute.ErrConflict, Err: fmt.Errorf("there are %d: which %s?", len(fits), what), Hint: "name one by its id: there are " + strings.Join(names, ", ")}
+		return Network{}, &compute.Error{
+			Op: "openstack.Network", ID: compute.ID(want), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("there are %d: which %s?", len(fits), what),
+			Hint: "name one by its id: there are " + strings.Join(names, ", "),
+		}
 	case want == "":
 		return Network{}, &compute.Error{Op: "openstack.Network", Kind: compute.ErrNotFound, Err: fmt.Errorf("the project has no %s", what)}
 	}
-	return Network{}, &compute.Error{Op: "openstack.Network", ID: compute.ID(want), Kind: compute.ErrNotFound, Err: fmt.Errorf("no %s has this id or name", what), Hint: near(names, want)}
+	return Network{}, &compute.Error{
+		Op: "openstack.Network", ID: compute.ID(want), Kind: compute.ErrNotFound,
+		Err: fmt.Errorf("no %s has this id or name", what), Hint: near(names, want),
+	}
 }
 
 // one finds what is named exactly.

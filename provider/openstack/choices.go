@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Choices lists the images, flavors and availability zones. Of images and flavors those that are new are found too.
+// Choices lists the images, flavors and availability zones. Of images and flavors those that are
+// new are found too.
 func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	cat := p.s.Catalog()
 	switch kind {
@@ -32,10 +33,13 @@ func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Name
 		all, err := cat.Zones(ctx)
 		return all, false, err
 	}
-	return nil, false, &compute.Error{Op: "openstack.Choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
+	return nil, false, &compute.Error{
+		Op: "openstack.Choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind),
+	}
 }
 
-// Probe looks whether the log-in works, image, flavor, networks and groups are there, and the quota has room for one more.
+// Probe looks whether the log-in works, image, flavor, networks and groups are there, and the quota
+// has room for one more.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	pl, err := p.plan(ctx, spec)
 	if err != nil {

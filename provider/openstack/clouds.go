@@ -18,21 +18,28 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Credentials are what it takes to speak to a project of a cloud. Errors and logs never show a secret of them.
+// Credentials are what it takes to speak to a project of a cloud. Errors and logs never show a
+// secret of them.
 type Credentials struct {
 	Auth         gophercloud.AuthOptions
 	Region       string
 	Availability gophercloud.Availability // which endpoints: public, internal or admin
-	CACert       string                   // a file of certificates to trust beside the system's; "": none
-	Cert, Key    string                   // the client's own certificate and its key, files; "": none
-	Insecure     bool                     // clouds.yaml says verify: false
-	From         string                   // where they were read, for people: "cloud lab of /etc/openstack/clouds.yaml"
+	// a file of certificates to trust beside the system's; "": none
+	CACert string
+	// the client's own certificate and its key, files; "": none
+	Cert, Key string
+	Insecure  bool // clouds.yaml says verify: false
+	// where they were read, for people: "cloud lab of /etc/openstack/clouds.yaml"
+	From string
 }
 
 // Where says where credentials are looked for.
 type Where struct {
-	Cloud  string              // a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
-	File   string              // a clouds.yaml; "": OS_CLIENT_CONFIG_FILE, else ./clouds.yaml, openstack/clouds.yaml in the user's configuration, /etc/openstack/clouds.yaml
+	// a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
+	Cloud string
+	// a clouds.yaml; "": OS_CLIENT_CONFIG_FILE, else ./clouds.yaml, openstack/clouds.yaml in the
+	// user's configuration, /etc/openstack/clouds.yaml
+	File   string
 	Region string              // in place of the one that is found; "": that
 	Getenv func(string) string // the environment; nil: os.Getenv
 }
@@ -51,7 +58,8 @@ type cloudEntry struct {
 	Key          string            `yaml:"key"`
 }
 
-// FindCredentials reads the credentials that are meant. It does no network I/O. ErrInvalid says what is missing, and where it was looked for.
+// FindCredentials reads the credentials that are meant. It does no network I/O. ErrInvalid says
+// what is missing, and where it was looked for.
 func FindCredentials(w Where) (Credentials, error) {
 	if w.Getenv == nil {
 		w.Getenv = os.Getenv
@@ -167,7 +175,8 @@ func fromFile(name string, w Where) (Credentials, error) {
 			entry.Region, _ = r["name"].(string)
 		}
 	}
-	// An environment that was made for one region or interface narrows the cloud that it names by OS_CLOUD.
+	// An environment that was made for one region or interface narrows the cloud that it names by
+	// OS_CLOUD.
 	if w.Cloud == "" {
 		entry.Region, entry.Interface = cmp.Or(w.Getenv("OS_REGION_NAME"), entry.Region), cmp.Or(w.Getenv("OS_INTERFACE"), entry.Interface)
 		entry.CACert = cmp.Or(w.Getenv("OS_CACERT"), entry.CACert)
@@ -223,7 +232,8 @@ func availability(word string) (gophercloud.Availability, error) {
 // credentials puts together what look finds by the names that clouds.yaml has for it.
 func credentials(look func(key string) string, authType string) (c Credentials, err error) {
 	c.Auth = gophercloud.AuthOptions{
-		IdentityEndpoint: look("auth_url"), Username: look("username"), UserID: look("user_id"), Password: look("password"), TokenID: look("token"),
+		IdentityEndpoint: look("auth_url"), Username: look("username"), UserID: look("user_id"),
+		Password: look("password"), TokenID: look("token"),
 		ApplicationCredentialID: look("application_credential_id"), ApplicationCredentialName: look("application_credential_name"),
 		ApplicationCredentialSecret: look("application_credential_secret"),
 	}
@@ -249,7 +259,8 @@ func credentials(look func(key string) string, authType string) (c Credentials, 
 	switch {
 	case byApplication:
 		if a.ApplicationCredentialSecret == "" || a.ApplicationCredentialID == "" && a.ApplicationCredentialName == "" {
-			return c, errors.New("application_credential_secret is missing, or both application_credential_id and application_credential_name")
+			return c,
+				errors.New("application_credential_secret is missing, or both application_credential_id and application_credential_name")
 		}
 		a.Password, a.TokenID = "", ""
 		if a.ApplicationCredentialID != "" {

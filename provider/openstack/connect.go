@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// patience is for how long a server that answers may refuse us: its user and its host key are put there at the end of its boot.
+// patience is for how long a server that answers may refuse us: its user and its host key are put
+// there at the end of its boot.
 const patience = 5 * time.Minute
 
 // Connect logs in to a server by ssh.
@@ -42,7 +43,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	o := sshconn.Options{Host: address, User: cmp.Or(p.o.User, s.Metadata[keyUser]), HostKeys: keys, ConfigFile: p.o.ConfigFile, Timeout: 15 * time.Second}
+	o := sshconn.Options{
+		Host: address, User: cmp.Or(p.o.User, s.Metadata[keyUser]), HostKeys: keys, ConfigFile: p.o.ConfigFile,
+		Timeout: 15 * time.Second,
+	}
 	if p.o.Key == "" {
 		o.IdentityFiles = []string{filepath.Join(p.o.Dir, "login_ed25519")}
 	} else if p.o.IdentityFile != "" {
@@ -60,7 +64,8 @@ func notReady(id compute.ID, err error) error {
 	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 }
 
-// standing is nil for a server that runs; ErrNotReady for one that is on its way, and else says what is wrong with it.
+// standing is nil for a server that runs; ErrNotReady for one that is on its way, and else says
+// what is wrong with it.
 func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID) error {
 	age := time.Since(s.Created)
 	task := ""
@@ -70,7 +75,10 @@ func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID
 	switch s.Status {
 	case "ACTIVE", "PASSWORD":
 		if s.TaskState == "deleting" {
-			return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is being deleted")}
+			return &compute.Error{
+				Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound,
+				Err: errors.New("the server is being deleted"),
+			}
 		}
 		return nil
 	case "ERROR":
@@ -84,7 +92,10 @@ func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID
 		})
 		if time.Since(seen.building) > p.o.BuildTimeout {
 			f := &Fault{Reason: TimedOut, Message: fmt.Sprintf("still in BUILD%s after %s", task, p.o.BuildTimeout)}
-			return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrTimeout, Err: p.explain(ctx, s, f), Hint: "build-timeout says how long one may take"}
+			return &compute.Error{
+				Op: "openstack.Connect", ID: id, Kind: compute.ErrTimeout, Err: p.explain(ctx, s, f),
+				Hint: "build-timeout says how long one may take",
+			}
 		}
 		return notReady(id, fmt.Errorf("BUILD%s, for %s", task, max(age, 0).Round(time.Second)))
 	case "REBUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "MIGRATING", "VERIFY_RESIZE", "REVERT_RESIZE", "UNKNOWN":
@@ -92,10 +103,14 @@ func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID
 	case "DELETED", "SOFT_DELETED":
 		return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is deleted")}
 	}
-	if strings.Contains(s.TaskState, "powering-on") || strings.Contains(s.TaskState, "resuming") || strings.Contains(s.TaskState, "unshelving") || strings.Contains(s.TaskState, "unpausing") || s.TaskState == "spawning" {
+	if strings.Contains(s.TaskState, "powering-on") || strings.Contains(s.TaskState, "resuming") ||
+		strings.Contains(s.TaskState, "unshelving") || strings.Contains(s.TaskState, "unpausing") || s.TaskState == "spawning" {
 		return notReady(id, errors.New(s.Status+task))
 	}
-	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrUnavailable, Err: fmt.Errorf("the server is %s%s", s.Status, task), Hint: "start it, or discard the instance"}
+	return &compute.Error{
+		Op: "openstack.Connect", ID: id, Kind: compute.ErrUnavailable,
+		Err: fmt.Errorf("the server is %s%s", s.Status, task), Hint: "start it, or discard the instance",
+	}
 }
 
 // broken says why a server is in ERROR.
@@ -111,7 +126,10 @@ func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) 
 	if f.Reason == NoHardware {
 		p.lacking(s, id)
 	}
-	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: f.kind(), Err: p.explain(ctx, s, f), Hint: cmp.Or(f.hint(), "discard the instance")}
+	return &compute.Error{
+		Op: "openstack.Connect", ID: id, Kind: f.kind(), Err: p.explain(ctx, s, f),
+		Hint: cmp.Or(f.hint(), "discard the instance"),
+	}
 }
 
 // explain adds the host, where it is told, and the end of the console log.
@@ -134,7 +152,8 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 	if ctx.Err() != nil {
 		return Classify("Connect", id, ctx.Err())
 	}
-	if now, ferr := p.fresh(ctx, id); ferr != nil { // it may be gone, or have failed, since it was last looked at
+	// it may be gone, or have failed, since it was last looked at
+	if now, ferr := p.fresh(ctx, id); ferr != nil {
 		return ferr
 	} else if serr := p.standing(ctx, now, id); serr != nil {
 		return serr
@@ -150,7 +169,8 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 	case before.reached && !denied:
 		return &compute.Error{Op: "openstack.Connect", ID: id, Err: err}
 	case denied && !before.reached && time.Since(seen.refused) < patience,
-		!denied && time.Since(before.active) < p.o.BuildTimeout && (errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.As(err, &network)):
+		!denied && time.Since(before.active) < p.o.BuildTimeout &&
+			(errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.As(err, &network)):
 		return notReady(id, err)
 	}
 	f := p.explain(ctx, s, &Fault{Message: err.Error(), Reason: Unknown})
@@ -158,7 +178,10 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 	if denied {
 		kind = compute.ErrDenied
 	}
-	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: kind, Err: errors.Join(f), Hint: cmp.Or(compute.Hint(err), "see whether its security groups let port 22 in, and whether user and image are right")}
+	return &compute.Error{
+		Op: "openstack.Connect", ID: id, Kind: kind, Err: errors.Join(f),
+		Hint: cmp.Or(compute.Hint(err), "see whether its security groups let port 22 in, and whether user and image are right"),
+	}
 }
 
 // fresh is a server as it is now.
@@ -170,7 +193,9 @@ func (p *Provider) fresh(ctx context.Context, id compute.ID) (servers.Server, er
 	if s, ok := v.one(id); ok {
 		return s, nil
 	}
-	return servers.Server{}, &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is gone")}
+	return servers.Server{}, &compute.Error{
+		Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is gone"),
+	}
 }
 
 // hostKeys are the keys that a server may show; nil: what OpenSSH knows of its address.

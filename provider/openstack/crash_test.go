@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// mortal lets requests through until the n-th that changes something: that one is sent, and then the process is dead, so that it never hears the answer.
+// mortal lets requests through until the n-th that changes something: that one is sent, and then
+// the process is dead, so that it never hears the answer.
 type mortal struct {
 	http.RoundTripper
 	mu   sync.Mutex
@@ -61,8 +62,9 @@ func dying(t *testing.T, o openstack.Options, n int) (*openstack.Provider, *mort
 	return openAt(t, o), m
 }
 
-// TestKilledAtEachRequest has the process die after each request of Create, so that it never hears that it was done, has another go on or give up, has that die over Destroy in the
-// same way, and a third end it. Nothing is left, and there was never a second server.
+// TestKilledAtEachRequest has the process die after each request of Create, so that it never hears
+// that it was done, has another go on or give up, has that die over Destroy in the same way, and a
+// third end it. Nothing is left, and there was never a second server.
 func TestKilledAtEachRequest(t *testing.T) {
 	base := options(t)
 	base.FloatingIP = true
@@ -85,7 +87,8 @@ func TestKilledAtEachRequest(t *testing.T) {
 			end := openAt(t, o)
 			t.Cleanup(func() { destroy(t, end, id) }) // whatever becomes of the test
 			p, m := dying(t, o, n)
-			if _, err := p.Create(t.Context(), compute.Spec{ID: id}); !errors.Is(err, errDead) && !strings.Contains(fmt.Sprint(err), errDead.Error()) {
+			if _, err := p.Create(t.Context(), compute.Spec{ID: id}); !errors.Is(err, errDead) &&
+				!strings.Contains(fmt.Sprint(err), errDead.Error()) {
 				t.Fatalf("killed after %s: %v", m.died, err)
 			}
 			if !strings.HasSuffix(m.died, want) {

@@ -21,7 +21,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// What a server says of itself in its metadata, beside its mark: who comes later needs no list of images and flavors for it.
+// What a server says of itself in its metadata, beside its mark: who comes later needs no list of
+// images and flavors for it.
 const (
 	keyUser     = "hostler:user"
 	keyImage    = "hostler:image"
@@ -49,9 +50,10 @@ type plan struct {
 	hostKey  string
 }
 
-// Create makes a server, or finishes one that was begun, or returns the one that is there: first its ports, so that its address is known, then what else it needs, then
-// the server. With several flavor sets it waits until the server has a host, and where none has room takes the next set's flavor. What it makes for one that does not
-// become is taken away by Destroy.
+// Create makes a server, or finishes one that was begun, or returns the one that is there: first
+// its ports, so that its address is known, then what else it needs, then the server. With several
+// flavor sets it waits until the server has a host, and where none has room takes the next set's
+// flavor. What it makes for one that does not become is taken away by Destroy.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec)
 	if compute.WasUnasked(err) {
@@ -62,7 +64,10 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
 	if !plainName().MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
-		return none, compute.Unasked(&compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("not a name for a server of source %s", p.o.Source)})
+		return none, compute.Unasked(&compute.Error{
+			Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("not a name for a server of source %s", p.o.Source),
+		})
 	}
 	unlock, err := p.lock(ctx, spec.ID)
 	if err != nil {
@@ -107,7 +112,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 		p.log.Info("no host has room for a flavor", "instance", spec.ID, "source", p.o.Source, "flavor", pl.flavor.Name, "err", f)
 		short = append(short, lack{pl.flavor, f})
 		if next, err := p.flavor(ctx, spec, pl.image); err != nil || short.has(next) {
-			return none, short.error(spec.ID) // the server that failed stays until it is destroyed: it tells why
+			// the server that failed stays until it is destroyed: it tells why
+			return none, short.error(spec.ID)
 		}
 		if err := p.vacate(ctx, spec.ID); err != nil {
 			return none, err
@@ -115,7 +121,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 }
 
-// outdated tells whether a cloud refused because the image or the flavor that a request names is not there.
+// outdated tells whether a cloud refused because the image or the flavor that a request names is
+// not there.
 func outdated(err error) bool {
 	if r := ReasonOf(err); r != BadRequest && r != Missing {
 		return false
@@ -131,7 +138,8 @@ func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 		return none, err
 	}
 	opts := servers.CreateOpts{
-		Name: string(pl.id), ImageRef: pl.image.ID, FlavorRef: pl.flavor.ID, UserData: pl.userData, AvailabilityZone: pl.zone, Networks: nics, Metadata: p.describe(pl, address),
+		Name: string(pl.id), ImageRef: pl.image.ID, FlavorRef: pl.flavor.ID, UserData: pl.userData,
+		AvailabilityZone: pl.zone, Networks: nics, Metadata: p.describe(pl, address),
 	}
 	if p.o.ConfigDrive {
 		opts.ConfigDrive = &p.o.ConfigDrive
@@ -142,7 +150,10 @@ func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 			return none, err
 		}
 		opts.ImageRef = ""
-		opts.BlockDevice = []servers.BlockDevice{{SourceType: servers.SourceVolume, DestinationType: servers.DestinationVolume, UUID: volume, DeleteOnTermination: true}}
+		opts.BlockDevice = []servers.BlockDevice{{
+			SourceType: servers.SourceVolume, DestinationType: servers.DestinationVolume, UUID: volume,
+			DeleteOnTermination: true,
+		}}
 	}
 	if err := p.post(ctx, pl, opts); err != nil {
 		return none, err
@@ -169,7 +180,8 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 			return nil
 		}
 		err = Classify("Create", pl.id, err)
-		if again && pl.key.public != "" && strings.Contains(err.Error(), "Invalid key_name") { // the last server of the source went meanwhile, and the key pair with it
+		// the last server of the source went meanwhile, and the key pair with it
+		if again && pl.key.public != "" && strings.Contains(err.Error(), "Invalid key_name") {
 			p.forgetKey()
 			continue
 		}
@@ -192,11 +204,15 @@ func (k withKey) ToServerCreateMap() (map[string]any, error) {
 	return m, err
 }
 
-// settle returns the oldest server of a name, and destroys younger ones: they were made by a request that nobody waited for.
+// settle returns the oldest server of a name, and destroys younger ones: they were made by a
+// request that nobody waited for.
 func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.Instance, error) {
 	all := v.servers[id]
 	if len(all) == 0 {
-		return compute.Instance{}, &compute.Error{Op: "openstack.Create", ID: id, Kind: compute.ErrFailed, Err: errors.New("the cloud took the request, and does not list the server"), Hint: "try again"}
+		return compute.Instance{}, &compute.Error{
+			Op: "openstack.Create", ID: id, Kind: compute.ErrFailed,
+			Err: errors.New("the cloud took the request, and does not list the server"), Hint: "try again",
+		}
 	}
 	for _, s := range all[1:] {
 		p.log.Warn("a second server of one name is destroyed", "instance", id, "source", p.o.Source, "server", s.ID)
@@ -232,7 +248,8 @@ func (p *Provider) describe(pl plan, address string) map[string]string {
 	return out
 }
 
-// sought says for which source something of the cloud's was looked for: whoever deleted it may not know.
+// sought says for which source something of the cloud's was looked for: whoever deleted it may not
+// know.
 func (p *Provider) sought(what string, err error) error {
 	return fmt.Errorf("the %s for source %s: %w", what, p.o.Source, err)
 }
@@ -246,7 +263,10 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 		name = p.o.Image
 	}
 	if name == "" {
-		return pl, &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image to the id or name of one, or to what its name begins with"}
+		return pl, &compute.Error{
+			Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
+			Hint: "set image to the id or name of one, or to what its name begins with",
+		}
 	}
 	if pl.image, err = cat.Image(ctx, name, false); err != nil {
 		return pl, p.sought("image", err)
@@ -288,7 +308,9 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 		pl.zone = p.o.Zone
 	}
 	if g := p.o.ServerGroup; g != "" {
-		if pl.group, err = known(ctx, cat.sgroups, func(all []compute.Named) (string, error) { return one(all, "server groups", g) }); err != nil {
+		if pl.group, err = known(
+			ctx, cat.sgroups, func(all []compute.Named) (string, error) { return one(all, "server groups", g) },
+		); err != nil {
 			return pl, err
 		}
 	}
@@ -301,11 +323,16 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 	return pl, p.tell(&pl, spec)
 }
 
-// volume is the volume that a server boots from, made of its image. It is the one that was begun, where there is one.
+// volume is the volume that a server boots from, made of its image. It is the one that was begun,
+// where there is one.
 func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 	c, err := p.s.Volumes(ctx)
 	if errors.Is(err, ErrNoService) {
-		return "", &compute.Error{Op: "openstack.Create", ID: pl.id, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%d GiB of disk are more than flavor %s has, and %w", pl.disk, pl.flavor.Name, ErrNoService), Hint: "choose a flavor with a larger disk"}
+		return "", &compute.Error{
+			Op: "openstack.Create", ID: pl.id, Kind: compute.ErrTooLarge,
+			Err:  fmt.Errorf("%d GiB of disk are more than flavor %s has, and %w", pl.disk, pl.flavor.Name, ErrNoService),
+			Hint: "choose a flavor with a larger disk",
+		}
 	} else if err != nil {
 		return "", err
 	}
@@ -321,7 +348,8 @@ func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 	}
 	if id == "" {
 		v, err := volumes.Create(ctx, c, volumes.CreateOpts{
-			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: p.o.VolumeType, Metadata: p.mark(pl.id).Metadata(), Description: "of a server of hostler",
+			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: p.o.VolumeType,
+			Metadata: p.mark(pl.id).Metadata(), Description: "of a server of hostler",
 		}, nil).Extract()
 		if err != nil {
 			return "", Classify("Create", pl.id, err)
@@ -336,7 +364,10 @@ func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 		case v.Status == "available" || v.Status == "in-use":
 			return id, nil
 		case strings.HasPrefix(v.Status, "error"):
-			return "", &compute.Error{Op: "openstack.Create", ID: pl.id, Kind: compute.ErrFailed, Err: fmt.Errorf("volume %s is in state %s: the cloud could not make it of image %s", id, v.Status, pl.image.Name)}
+			return "", &compute.Error{
+				Op: "openstack.Create", ID: pl.id, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("volume %s is in state %s: the cloud could not make it of image %s", id, v.Status, pl.image.Name),
+			}
 		}
 		if err := sleep(ctx, max(p.o.Poll, 500*time.Millisecond)); err != nil {
 			return "", err

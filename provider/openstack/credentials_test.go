@@ -26,7 +26,8 @@ func write(t testing.TB, dir, name, text string) string {
 
 func TestCredentialsOfTheEnvironment(t *testing.T) {
 	base := map[string]string{
-		"OS_AUTH_URL": "http://x:5000/v3", "OS_USERNAME": "ann", "OS_PASSWORD": "sesame", "OS_PROJECT_NAME": "p", "OS_USER_DOMAIN_NAME": "Users",
+		"OS_AUTH_URL": "http://x:5000/v3", "OS_USERNAME": "ann", "OS_PASSWORD": "sesame", "OS_PROJECT_NAME": "p",
+		"OS_USER_DOMAIN_NAME":    "Users",
 		"OS_PROJECT_DOMAIN_NAME": "Projects", "OS_REGION_NAME": "R", "OS_INTERFACE": "internalURL", "OS_CACERT": "/ca",
 	}
 	with := func(kv ...string) map[string]string {
@@ -45,7 +46,8 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 		look func(openstack.Credentials) bool
 	}{
 		{"both domains", base, func(c openstack.Credentials) bool {
-			return c.Auth.DomainName == "Users" && c.Auth.Scope.DomainName == "Projects" && c.Auth.Scope.ProjectName == "p" && c.Region == "R" &&
+			return c.Auth.DomainName == "Users" && c.Auth.Scope.DomainName == "Projects" &&
+				c.Auth.Scope.ProjectName == "p" && c.Region == "R" &&
 				c.Availability == gophercloud.AvailabilityInternal && c.CACert == "/ca" && c.Auth.AllowReauth
 		}},
 		{"old names", with("OS_PROJECT_NAME", "", "OS_TENANT_ID", "t"), func(c openstack.Credentials) bool {
@@ -54,7 +56,10 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 		{"no domain", with("OS_USER_DOMAIN_NAME", "", "OS_PROJECT_DOMAIN_NAME", ""), func(c openstack.Credentials) bool {
 			return c.Auth.DomainID == "default" && c.Auth.Scope.DomainID == "default"
 		}},
-		{"application credential", with("OS_AUTH_TYPE", "v3applicationcredential", "OS_APPLICATION_CREDENTIAL_ID", "i", "OS_APPLICATION_CREDENTIAL_SECRET", "s"),
+		{"application credential", with(
+			"OS_AUTH_TYPE", "v3applicationcredential", "OS_APPLICATION_CREDENTIAL_ID", "i",
+			"OS_APPLICATION_CREDENTIAL_SECRET", "s",
+		),
 			func(c openstack.Credentials) bool {
 				return c.Auth.Scope == nil && c.Auth.Password == "" && c.Auth.Username == "" && c.Auth.ApplicationCredentialSecret == "s"
 			}},
@@ -91,24 +96,39 @@ clouds:
     verify: false
 `)
 	write(t, dir, "secure.yaml", "clouds:\n  one: {auth: {password: sesame}}\n  two: {auth: {application_credential_secret: open}}\n")
-	one, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: file, Getenv: env(map[string]string{"OS_REGION_NAME": "other"})})
+	one, err := openstack.FindCredentials(openstack.Where{
+		Cloud: "one", File: file, Getenv: env(map[string]string{"OS_REGION_NAME": "other"}),
+	})
 	if err != nil || one.Auth.Password != "sesame" || one.Region != "R1" || one.Availability != gophercloud.AvailabilityAdmin {
 		t.Errorf("one: %+v, %v", one, err)
 	}
-	two, err := openstack.FindCredentials(openstack.Where{Region: "R3", Getenv: env(map[string]string{"OS_CLOUD": "two", "OS_CLIENT_CONFIG_FILE": file})})
+	two, err := openstack.FindCredentials(openstack.Where{
+		Region: "R3", Getenv: env(map[string]string{"OS_CLOUD": "two", "OS_CLIENT_CONFIG_FILE": file}),
+	})
 	if err != nil || two.Auth.ApplicationCredentialSecret != "open" || two.Region != "R3" || !two.Insecure {
 		t.Errorf("two: %+v, %v", two, err)
 	}
-	if _, err := openstack.FindCredentials(openstack.Where{Cloud: "three", File: file, Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "one, two") {
+	if _, err := openstack.FindCredentials(openstack.Where{
+		Cloud: "three", File: file, Getenv: env(nil),
+	}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "one, two") {
 		t.Errorf("an unknown cloud: %v", err)
 	}
-	for _, password := range []string{"[sesame]", "*sesame", "!!int sesame", "!!float sesame", "!!binary '*sesame'", "\"sesame", "{sesame", "!<sesame", "%sesame", "[*sesame", "&sesame *sesame"} {
+	for _, password := range []string{
+		"[sesame]", "*sesame", "!!int sesame", "!!float sesame", "!!binary '*sesame'", "\"sesame", "{sesame", "!<sesame",
+		"%sesame", "[*sesame", "&sesame *sesame",
+	} {
 		bad := write(t, t.TempDir(), "clouds.yaml", "clouds:\n  one:\n    auth:\n      password: "+password+"\n")
-		if _, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: bad, Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) || strings.Contains(err.Error(), "sesame") {
+		if _, err := openstack.FindCredentials(openstack.Where{
+			Cloud: "one", File: bad, Getenv: env(nil),
+		}); !errors.Is(err, compute.ErrInvalid) ||
+			strings.Contains(err.Error(), "sesame") {
 			t.Errorf("password: %s: %v", password, err)
 		}
 	}
-	if _, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: filepath.Join(dir, "none"), Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := openstack.FindCredentials(openstack.Where{
+		Cloud: "one", File: filepath.Join(dir, "none"), Getenv: env(nil),
+	}); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -50,7 +50,8 @@ func zipped(t *testing.T, data []byte) []byte {
 	return b.Bytes()
 }
 
-// TestUserDataOfSeveralForms joins what the source says, what a request brings compressed, and the host key: cloud-init reads a part of each, with its type.
+// TestUserDataOfSeveralForms joins what the source says, what a request brings compressed, and the
+// host key: cloud-init reads a part of each, with its type.
 func TestUserDataOfSeveralForms(t *testing.T) {
 	s := newSim(t)
 	config := "#cloud-config\npackages: [nfs-common]\n"
@@ -92,7 +93,8 @@ func TestUserDataOfSeveralForms(t *testing.T) {
 	}
 }
 
-// TestLargeUserData is compressed where it is too large, and refused, before anything is made, where that does not help.
+// TestLargeUserData is compressed where it is too large, and refused, before anything is made,
+// where that does not help.
 func TestLargeUserData(t *testing.T) {
 	s := newSim(t)
 	p := simProvider(t, s, openstack.SessionOptions{})
@@ -108,7 +110,8 @@ func TestLargeUserData(t *testing.T) {
 	noise := make([]byte, 64<<10)
 	_, _ = rand.Read(noise)
 	_, err = p.Create(t.Context(), compute.Spec{ID: "web-2", UserData: append([]byte("#!"), noise...)})
-	if !errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) || compute.Hint(err) == "" || len(s.servers) != 1 || len(s.ports) != 1 {
+	if !errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) || compute.Hint(err) == "" ||
+		len(s.servers) != 1 || len(s.ports) != 1 {
 		t.Errorf("%v, with %d servers and %d ports", err, len(s.servers), len(s.ports))
 	}
 	bomb := zipped(t, make([]byte, 5<<20))
@@ -152,13 +155,15 @@ func sshd(t *testing.T) (port, key string) {
 	return port, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(host.PublicKey())))
 }
 
-// TestHostKeyOfTheConsole waits until the console log tells the host key, takes no other, and remembers it when the log is gone.
+// TestHostKeyOfTheConsole waits until the console log tells the host key, takes no other, and
+// remembers it when the log is gone.
 func TestHostKeyOfTheConsole(t *testing.T) {
 	port, key := sshd(t)
 	_, other := sshd(t)
 	s := newSim(t)
 	printed := map[string]string{}
-	s.console = func(name string) string { return printed[name] } // asked with the simulation's mutex held
+	// asked with the simulation's mutex held
+	s.console = func(name string) string { return printed[name] }
 	say := func(name, text string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -203,13 +208,15 @@ func TestHostKeyOfTheConsole(t *testing.T) {
 // TestStuckInBuild gives up after build-timeout, with the console's end, and the server goes.
 func TestStuckInBuild(t *testing.T) {
 	s := newSim(t)
-	s.stuck, s.skew = true, -time.Hour // by the cloud's clock it was made long ago, which does not count
+	// by the cloud's clock it was made long ago, which does not count
+	s.stuck, s.skew = true, -time.Hour
 	s.console = func(string) string { return "grub> no such device\r\n" }
 	p := simSource(t, s, openstack.SessionOptions{}, func(o *openstack.Options) { o.BuildTimeout = 300 * time.Millisecond })
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := simProvider(t, s, openstack.SessionOptions{}).Connect(t.Context(), "web-1"); !errors.Is(err, compute.ErrNotReady) || !strings.Contains(err.Error(), "BUILD") {
+	if _, err := simProvider(t, s, openstack.SessionOptions{}).Connect(t.Context(), "web-1"); !errors.Is(err, compute.ErrNotReady) ||
+		!strings.Contains(err.Error(), "BUILD") {
 		t.Errorf("for who waits longer: %v", err)
 	}
 	until(t, "it is given up", func() error {
@@ -217,7 +224,8 @@ func TestStuckInBuild(t *testing.T) {
 		if errors.Is(err, compute.ErrNotReady) {
 			return err
 		}
-		if !errors.Is(err, compute.ErrTimeout) || openstack.ReasonOf(err) != openstack.TimedOut || !strings.Contains(err.Error(), "no such device") || !strings.Contains(compute.Hint(err), "build-timeout") {
+		if !errors.Is(err, compute.ErrTimeout) || openstack.ReasonOf(err) != openstack.TimedOut ||
+			!strings.Contains(err.Error(), "no such device") || !strings.Contains(compute.Hint(err), "build-timeout") {
 			t.Errorf("it is told as %v", err)
 		}
 		return nil
@@ -228,7 +236,8 @@ func TestStuckInBuild(t *testing.T) {
 	}
 }
 
-// TestClockSkew has a cloud whose clock is hours ahead or behind: nothing is taken for old or for not begun.
+// TestClockSkew has a cloud whose clock is hours ahead or behind: nothing is taken for old or for
+// not begun.
 func TestClockSkew(t *testing.T) {
 	for _, skew := range []time.Duration{-48 * time.Hour, 48 * time.Hour} {
 		s := newSim(t)
@@ -244,13 +253,15 @@ func TestClockSkew(t *testing.T) {
 			}
 			return err
 		})
-		if in, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil || in.ProviderID != s.servers[0].id || len(s.servers) != 1 {
+		if in, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil ||
+			in.ProviderID != s.servers[0].id || len(s.servers) != 1 {
 			t.Errorf("%v: created again: %+v, %v", skew, in, err)
 		}
 	}
 }
 
-// TestStopBySuspend stops and starts in both ways, twice each, and says of a server that is off that it is.
+// TestStopBySuspend stops and starts in both ways, twice each, and says of a server that is off
+// that it is.
 func TestStopBySuspend(t *testing.T) {
 	for how, state := range map[string]string{"stop": "SHUTOFF", "suspend": "SUSPENDED"} {
 		s := newSim(t)
@@ -266,7 +277,8 @@ func TestStopBySuspend(t *testing.T) {
 		if s.servers[0].off != state {
 			t.Errorf("%s: it is %q", how, s.servers[0].off)
 		}
-		if err := p.Check(t.Context(), "web-1"); !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotReady) || !strings.Contains(err.Error(), state) {
+		if err := p.Check(t.Context(), "web-1"); !errors.Is(err, compute.ErrUnavailable) ||
+			errors.Is(err, compute.ErrNotReady) || !strings.Contains(err.Error(), state) {
 			t.Errorf("%s: Check of one that is off: %v", how, err)
 		}
 		for range 2 {
@@ -310,7 +322,8 @@ func TestImageDeleted(t *testing.T) {
 	}
 	replace()
 	_, err := p.Create(t.Context(), compute.Spec{ID: "web-3"})
-	if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "debian") || compute.WasUnasked(err) { // its port is there
+	// its port is there
+	if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "debian") || compute.WasUnasked(err) {
 		t.Errorf("without any: %v", err)
 	}
 	for _, id := range []compute.ID{"web-1", "web-2", "web-3"} {

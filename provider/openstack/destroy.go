@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Destroy asks for the end of a server, and when that has come, of what was made for it: floating IP, ports, volume. ErrNotFound says that nothing of it is left.
+// Destroy asks for the end of a server, and when that has come, of what was made for it: floating
+// IP, ports, volume. ErrNotFound says that nothing of it is left.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return Classify("Destroy", id, p.destroy(ctx, id))
 }
@@ -48,7 +49,10 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 			return err
 		}
 	}
-	return &compute.Error{Op: "openstack.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("there is no such server, and nothing that was made for it")}
+	return &compute.Error{
+		Op: "openstack.Destroy", ID: id, Kind: compute.ErrNotFound,
+		Err: errors.New("there is no such server, and nothing that was made for it"),
+	}
 }
 
 func (p *Provider) deleteServer(ctx context.Context, s servers.Server) error {
@@ -70,7 +74,8 @@ func gone(err error) error {
 	return err
 }
 
-// deleteLeftovers deletes what was made for a server that is not there. left says that there was something, which may take its time to go.
+// deleteLeftovers deletes what was made for a server that is not there. left says that there was
+// something, which may take its time to go.
 func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left bool, err error) {
 	net, err := p.s.Network(ctx)
 	if err != nil {
@@ -111,15 +116,18 @@ func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left boo
 			continue
 		}
 		left = true
-		// Nova deletes it after the server, or cinder is at work on it: it cannot be deleted then, and the next call finds it.
-		if v.Status == "deleting" || v.Status == "in-use" || v.Status == "creating" || v.Status == "downloading" || v.Status == "detaching" || v.Status == "attaching" || v.Status == "reserved" {
+		// Nova deletes it after the server, or cinder is at work on it: it cannot be deleted then,
+		// and the next call finds it.
+		if v.Status == "deleting" || v.Status == "in-use" || v.Status == "creating" || v.Status == "downloading" ||
+			v.Status == "detaching" || v.Status == "attaching" || v.Status == "reserved" {
 			continue
 		}
 		c, err := p.s.Volumes(ctx)
 		if err != nil {
 			return true, err
 		}
-		if err := gone(volumes.Delete(ctx, c, v.ID, volumes.DeleteOpts{}).ExtractErr()); err != nil && ReasonOf(err) != BadRequest { // 400: its state has changed meanwhile
+		// 400: its state has changed meanwhile
+		if err := gone(volumes.Delete(ctx, c, v.ID, volumes.DeleteOpts{}).ExtractErr()); err != nil && ReasonOf(err) != BadRequest {
 			return true, err
 		}
 	}

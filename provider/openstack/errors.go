@@ -36,7 +36,8 @@ const (
 	BadRequest  Reason = "bad request"   // as it is written
 	Down        Reason = "not available" // the service, or the way to it
 	BuildFailed Reason = "build failed"  // a server's host could not build it
-	Unknown     Reason = "unknown"       // an error, and not one of ours; or nothing that is classified
+	// an error, and not one of ours; or nothing that is classified
+	Unknown Reason = "unknown"
 )
 
 // Fault is what a cloud said, in its own words.
@@ -78,7 +79,8 @@ func ReasonOf(err error) Reason {
 	return Unknown
 }
 
-// Classify gives an error of gophercloud, or of the network below it, its kind: compute's, the provider's words kept. nil stays nil, and so does an error that has a kind.
+// Classify gives an error of gophercloud, or of the network below it, its kind: compute's, the
+// provider's words kept. nil stays nil, and so does an error that has a kind.
 func Classify(op string, id compute.ID, err error) error {
 	var done *compute.Error
 	if err == nil || errors.As(err, &done) {
@@ -109,7 +111,8 @@ func Classify(op string, id compute.ID, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		out.Kind = nil
 		return out
-	case strings.Contains(err.Error(), "would exceed context deadline"): // the limiter's word for it
+	case strings.Contains(err.Error(), "would exceed context deadline"):
+		// the limiter's word for it
 		out.Kind, out.Err = nil, context.DeadlineExceeded
 		return out
 	case errors.As(err, &lost), errors.As(err, &broken):
@@ -124,11 +127,13 @@ func Classify(op string, id compute.ID, err error) error {
 	return out
 }
 
-// ClassifyList is Classify for an error of a list: that it was not found is no answer about what is in it.
+// ClassifyList is Classify for an error of a list: that it was not found is no answer about what is
+// in it.
 func ClassifyList(op string, id compute.ID, err error) error { return astray(Classify(op, id, err)) }
 
-// astray is an error of a list or of a log-in. One that says that nothing is there tells nothing of what we look for, and must not be taken as the proof that a server is
-// gone: the address is wrong, or what stands before the service has lost it.
+// astray is an error of a list or of a log-in. One that says that nothing is there tells nothing of
+// what we look for, and must not be taken as the proof that a server is gone: the address is wrong,
+// or what stands before the service has lost it.
 func astray(err error) error {
 	var e *compute.Error
 	var f *Fault
@@ -147,7 +152,8 @@ func (f *Fault) stray() bool {
 	return true
 }
 
-// where is whom a request was for: the host alone, as the rest of an address may be long, and says nothing to people.
+// where is whom a request was for: the host alone, as the rest of an address may be long, and says
+// nothing to people.
 func where(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -232,7 +238,8 @@ var (
 	cinderQuota = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Requested (\d+)G, quota is (\d+)G`) })
 )
 
-// never reports whether a quota is smaller than what was asked for, so that it does not help to wait.
+// never reports whether a quota is smaller than what was asked for, so that it does not help to
+// wait.
 func (f *Fault) never() bool {
 	m := novaQuota().FindStringSubmatch(f.Message)
 	if m == nil {
@@ -269,11 +276,13 @@ func faultOf(code gophercloud.ErrUnexpectedResponseCode) *Fault {
 	switch {
 	case strings.Contains(f.Message, "No valid host was found"), strings.Contains(f.Message, "not enough hosts available"):
 		f.Reason = NoHardware
-	case strings.Contains(text, "no more ip addresses"), strings.Contains(text, "no fixed ip addresses available"), f.Type == "IpAddressGenerationFailure", f.Type == "ExternalIpAddressExhausted":
+	case strings.Contains(text, "no more ip addresses"), strings.Contains(text, "no fixed ip addresses available"),
+		f.Type == "IpAddressGenerationFailure", f.Type == "ExternalIpAddressExhausted":
 		f.Reason = QuotaSpent
 	case code.Actual == http.StatusUnauthorized:
 		f.Reason = Denied
-	case code.Actual == http.StatusForbidden && (quota || strings.Contains(text, "maximum number of") && strings.Contains(text, "exceeded")):
+	case code.Actual == http.StatusForbidden &&
+		(quota || strings.Contains(text, "maximum number of") && strings.Contains(text, "exceeded")):
 		f.Reason = QuotaSpent
 	case code.Actual == http.StatusForbidden:
 		f.Reason = Denied
@@ -305,8 +314,12 @@ func serverFault(message string) *Fault {
 	switch {
 	case strings.Contains(message, "No valid host was found"), strings.Contains(message, "not enough hosts available"):
 		f.Reason = NoHardware
-	case strings.Contains(message, "No fixed IP addresses available"), strings.Contains(message, "No more IP addresses"), strings.Contains(message, "Quota exceeded"),
-		strings.Contains(message, "Maximum number of ports exceeded"), strings.Contains(message, "AvailableQuota"), strings.Contains(message, "VolumeLimitExceeded"):
+	case strings.Contains(
+		message, "No fixed IP addresses available",
+	), strings.Contains(message, "No more IP addresses"), strings.Contains(message, "Quota exceeded"),
+		strings.Contains(
+			message, "Maximum number of ports exceeded",
+		), strings.Contains(message, "AvailableQuota"), strings.Contains(message, "VolumeLimitExceeded"):
 		f.Reason = QuotaSpent
 	}
 	return f
@@ -331,7 +344,8 @@ func inTheWay(text string) bool {
 
 var tag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`) })
 
-// words are the service's own name for an error, and what it says. What it quotes of the request is left out: there may be a secret in it.
+// words are the service's own name for an error, and what it says. What it quotes of the request is
+// left out: there may be a secret in it.
 func words(body []byte) (typ, message string) {
 	var any map[string]json.RawMessage
 	if json.Unmarshal(body, &any) != nil {
@@ -350,7 +364,8 @@ func words(body []byte) (typ, message string) {
 			message = ironicWords(text)
 		}
 	}
-	message, _, _ = strings.Cut(message, " Value: ") // "Invalid input for field/attribute user_data. Value: ..."
+	// "Invalid input for field/attribute user_data. Value: ..."
+	message, _, _ = strings.Cut(message, " Value: ")
 	message = strings.Join(strings.Fields(message), " ")
 	const most = 1000
 	if len(message) > most {

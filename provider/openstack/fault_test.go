@@ -29,7 +29,10 @@ func simSource(t testing.TB, s *sim, o openstack.SessionOptions, change func(*op
 	if o.Backoff == 0 {
 		o.Backoff = time.Millisecond
 	}
-	opt := openstack.Options{Image: "debian", Source: "web", Installation: "inst", Dir: t.TempDir(), Session: s.session(t, o), Poll: 10 * time.Millisecond, HostKey: "known-hosts"}
+	opt := openstack.Options{
+		Image: "debian", Source: "web", Installation: "inst", Dir: t.TempDir(), Session: s.session(t, o),
+		Poll: 10 * time.Millisecond, HostKey: "known-hosts",
+	}
 	if change != nil {
 		change(&opt)
 	}
@@ -84,7 +87,11 @@ func TestBadWeather(t *testing.T) {
 		{"413 of a rate", 1, "POST", "/ports", status(413, "1", ""), nil, 2},
 		{"413 of a quota", 1e6, "POST", "/ports", status(413, "0", quota), compute.ErrNoCapacity, 1},
 		{"longer than we wait", 1e6, "POST", "/ports", status(429, "3600", ""), compute.ErrUnavailable, 1},
-		{"403 of a role", 1e6, "POST", "/servers", status(403, "", `{"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}}`), compute.ErrDenied, 1},
+		{
+			"403 of a role", 1e6, "POST", "/servers",
+			status(403, "", `{"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}}`),
+			compute.ErrDenied, 1,
+		},
 		{"no JSON", 1e6, "GET", "/networks", func(w http.ResponseWriter) { fmt.Fprint(w, "<html>") }, compute.ErrFailed, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,16 +129,21 @@ func TestTokenExpires(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s.refuse = first(1e6, "POST", "/auth/tokens", status(401, "", `{"error": {"code": 401, "message": "The password is expired and needs to be changed for user: u."}}`))
+	s.refuse = first(
+		1e6, "POST", "/auth/tokens",
+		status(401, "", `{"error": {"code": 401, "message": "The password is expired and needs to be changed for user: u."}}`),
+	)
 	s.mu.Lock()
 	s.token++
 	s.mu.Unlock()
-	if _, err := p.List(t.Context()); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "expired") || strings.Contains(err.Error(), "sesame") {
+	if _, err := p.List(t.Context()); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "expired") ||
+		strings.Contains(err.Error(), "sesame") {
 		t.Errorf("the log-in is refused: %v", err)
 	}
 }
 
-// TestDown has the way to the cloud be gone for a while. It is no answer about servers, and nothing has to be opened anew afterwards.
+// TestDown has the way to the cloud be gone for a while. It is no answer about servers, and nothing
+// has to be opened anew afterwards.
 func TestDown(t *testing.T) {
 	s := newSim(t)
 	var down atomic.Bool
@@ -169,7 +181,8 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// TestLostAnswers loses the answer to each request that makes something: it is found again, and there is one of each.
+// TestLostAnswers loses the answer to each request that makes something: it is found again, and
+// there is one of each.
 func TestLostAnswers(t *testing.T) {
 	for _, path := range []string{"/os-keypairs", "/ports", "/servers"} {
 		t.Run(path, func(t *testing.T) {
@@ -192,7 +205,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestOthersServers looks at servers that are called as ours: of nobody, of another installation, of another source; and at one of ours that is there twice.
+// TestOthersServers looks at servers that are called as ours: of nobody, of another installation,
+// of another source; and at one of ours that is there twice.
 func TestOthersServers(t *testing.T) {
 	s := newSim(t)
 	p := simProvider(t, s, openstack.SessionOptions{})
@@ -204,9 +218,17 @@ func TestOthersServers(t *testing.T) {
 		return openstack.Mark{Installation: installation, Source: source, Instance: "web-1"}.Metadata()
 	}
 	s.mu.Lock()
-	s.servers = append(s.servers, &simServer{id: "x1", name: "web-1", made: mine.made}, &simServer{id: "x2", name: "web-1", metadata: mark("other", "web"), made: mine.made},
-		&simServer{id: "x3", name: "web-1", metadata: mark("inst", "web-1"), made: mine.made}, &simServer{id: "x4", name: "web-1", metadata: mine.metadata, made: mine.made.Add(time.Minute)})
-	s.ports["foreign"] = map[string]any{"id": "foreign", "name": "web-1", "description": openstack.Mark{Installation: "other", Source: "web", Instance: "web-1"}.Description(), "network_id": "n1"}
+	s.servers = append(s.servers, &simServer{id: "x1", name: "web-1", made: mine.made}, &simServer{
+		id: "x2", name: "web-1", metadata: mark("other", "web"), made: mine.made,
+	},
+		&simServer{id: "x3", name: "web-1", metadata: mark("inst", "web-1"), made: mine.made}, &simServer{
+			id: "x4", name: "web-1", metadata: mine.metadata, made: mine.made.Add(time.Minute),
+		})
+	s.ports["foreign"] = map[string]any{
+		"id": "foreign", "name": "web-1",
+		"description": openstack.Mark{Installation: "other", Source: "web", Instance: "web-1"}.Description(),
+		"network_id":  "n1",
+	}
 	s.flavors = nil // and the flavor was deleted while it is in use
 	s.mu.Unlock()
 	p.Session().Catalog().Forget()
@@ -223,7 +245,8 @@ func TestOthersServers(t *testing.T) {
 	}
 }
 
-// TestManyWaitTogether has a thousand wait for their servers: they are looked at all at once, whichever page they are on.
+// TestManyWaitTogether has a thousand wait for their servers: they are looked at all at once,
+// whichever page they are on.
 func TestManyWaitTogether(t *testing.T) {
 	s := newSim(t)
 	s.page = 100
@@ -246,7 +269,8 @@ func TestManyWaitTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := s.count("GET servers") - before; n > 60 { // three pages a look; each look serves all who came before it began
+	// three pages a look; each look serves all who came before it began
+	if n := s.count("GET servers") - before; n > 60 {
 		t.Errorf("250 servers were looked at with %d requests", n)
 	}
 	if all, err := p.List(t.Context()); err != nil || len(all) != 250 {

@@ -26,14 +26,21 @@ func (p *Provider) named(spec compute.Spec) string {
 // chooses tells whether there are several classes of hardware to make a server of.
 func (p *Provider) chooses(spec compute.Spec) bool { return p.named(spec) == "" && len(p.sets) > 1 }
 
-// flavor is the one that is named, else the cheapest that is large enough; of flavor sets the first that has not failed lately for lack of hardware.
+// flavor is the one that is named, else the cheapest that is large enough; of flavor sets the first
+// that has not failed lately for lack of hardware.
 func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.Image) (flavor.Flavor, error) {
 	cat := p.s.Catalog()
 	want := flavor.NeedOf(spec, p.o.FlavorRegex)
 	if name := p.named(spec); name != "" {
 		f, err := cat.Flavor(ctx, name)
 		if err == nil && (f.Cores < want.Cores || f.RAM < want.RAM || f.GPUs < want.GPUs || f.RAM < image.MinRAMMegabytes) {
-			err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("flavor %s is too small: wanted are %s, and the image needs %d MB of memory", f, want, image.MinRAMMegabytes)}
+			err = &compute.Error{
+				Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge,
+				Err: fmt.Errorf(
+					"flavor %s is too small: wanted are %s, and the image needs %d MB of memory", f, want,
+					image.MinRAMMegabytes,
+				),
+			}
 		}
 		return f, err
 	}
@@ -45,11 +52,18 @@ func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.I
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		kind := fmt.Sprintf("%d %d %d %s", want.Cores, want.RAM, want.GPUs, want.Regex) // exactly: what is said to people is rounded
+		// exactly: what is said to people is rounded
+		kind := fmt.Sprintf("%d %d %d %s", want.Cores, want.RAM, want.GPUs, want.Regex)
 		for {
-			f, ok, err := p.hardware.Pick(kind, time.Now(), func() ([]flavor.Flavor, error) { return t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder)) })
+			f, ok, err := p.hardware.Pick(
+				kind, time.Now(),
+				func() ([]flavor.Flavor, error) { return t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder)) },
+			)
 			if err == nil && !ok {
-				err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%w: %s, of one of the flavor-sets", flavor.ErrNone, want)}
+				err = &compute.Error{
+					Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge,
+					Err: fmt.Errorf("%w: %s, of one of the flavor-sets", flavor.ErrNone, want),
+				}
 			}
 			if err != nil {
 				return flavor.Flavor{}, err
@@ -57,21 +71,27 @@ func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.I
 			if now, err := t.Get(f.ID); err == nil && now == f {
 				return f, nil
 			}
-			p.hardware.Drop(f.ID) // picked a while ago, and the cloud has it no more, or another of this name
+			// picked a while ago, and the cloud has it no more, or another of this name
+			p.hardware.Drop(f.ID)
 		}
 	})
 }
 
-// scheduling is how long it is waited for a host to be found. Who has not one by then is waited for as all are, and has no other flavor tried.
+// scheduling is how long it is waited for a host to be found. Who has not one by then is waited for
+// as all are, and has no other flavor tried.
 const scheduling = time.Minute
 
-// placed waits until a server has a host, and remembers it. f is what the cloud says where no host has room for it.
+// placed waits until a server has a host, and remembers it. f is what the cloud says where no host
+// has room for it.
 func (p *Provider) placed(ctx context.Context, id compute.ID, v view) (f *Fault, err error) {
 	for end := time.Now().Add(scheduling); ; {
 		s, ok := v.one(id)
 		switch {
 		case !ok:
-			return nil, &compute.Error{Op: "openstack.Create", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server went while it was made")}
+			return nil, &compute.Error{
+				Op: "openstack.Create", ID: id, Kind: compute.ErrNotFound,
+				Err: errors.New("the server went while it was made"),
+			}
 		case s.Status == "ERROR":
 			if err := p.broken(ctx, s, id); ReasonOf(err) == NoHardware && errors.As(err, &f) {
 				return f, nil
@@ -108,7 +128,8 @@ func (p *Provider) lacking(s servers.Server, id compute.ID) {
 	p.hardware.Fail(name, time.Now())
 }
 
-// vacate deletes the servers of a name and waits until they are gone. What was made for them stays, for the next one.
+// vacate deletes the servers of a name and waits until they are gone. What was made for them stays,
+// for the next one.
 func (p *Provider) vacate(ctx context.Context, id compute.ID) error {
 	for end := time.Now().Add(time.Minute); ; {
 		v, err := p.servers.fresh(ctx)
@@ -120,7 +141,10 @@ func (p *Provider) vacate(ctx context.Context, id compute.ID) error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return &compute.Error{Op: "openstack.Create", ID: id, Kind: compute.ErrTimeout, Err: errors.New("the server for which there was no host is not gone yet, so none of another flavor can be made")}
+			return &compute.Error{
+				Op: "openstack.Create", ID: id, Kind: compute.ErrTimeout,
+				Err: errors.New("the server for which there was no host is not gone yet, so none of another flavor can be made"),
+			}
 		}
 		for _, s := range all {
 			if err := p.deleteServer(ctx, s); err != nil {

@@ -18,13 +18,18 @@ func classes(t *testing.T, order string, full ...string) (*sim, *openstack.Provi
 	s := newSim(t)
 	s.place, s.boot, s.full = 30*time.Millisecond, 60*time.Millisecond, map[string]bool{}
 	s.flavors = []map[string]any{
-		{"id": "f1", "name": "old.small", "vcpus": 1, "ram": 512, "disk": 10}, {"id": "f2", "name": "new.small", "vcpus": 1, "ram": 1024, "disk": 10},
-		{"id": "f3", "name": "gpu.small", "vcpus": 2, "ram": 1024, "disk": 10}, {"id": "f4", "name": "new.large", "vcpus": 8, "ram": 8192, "disk": 10},
+		{"id": "f1", "name": "old.small", "vcpus": 1, "ram": 512, "disk": 10},
+		{"id": "f2", "name": "new.small", "vcpus": 1, "ram": 1024, "disk": 10},
+		{"id": "f3", "name": "gpu.small", "vcpus": 2, "ram": 1024, "disk": 10},
+		{"id": "f4", "name": "new.large", "vcpus": 8, "ram": 8192, "disk": 10},
 	}
 	for _, f := range full {
 		s.full[f] = true
 	}
-	return s, simSource(t, s, openstack.SessionOptions{}, func(o *openstack.Options) { o.FlavorSets, o.FlavorOrder = "^new;^old;^gpu", order })
+	return s, simSource(
+		t, s, openstack.SessionOptions{},
+		func(o *openstack.Options) { o.FlavorSets, o.FlavorOrder = "^new;^old;^gpu", order },
+	)
 }
 
 func (s *sim) fill(flavors ...string) {
@@ -36,7 +41,8 @@ func (s *sim) fill(flavors ...string) {
 	}
 }
 
-// TestFlavorSets has classes of hardware be full: the next one is taken at once, with one server of the name in the end, and what was full is not asked again.
+// TestFlavorSets has classes of hardware be full: the next one is taken at once, with one server of
+// the name in the end, and what was full is not asked again.
 func TestFlavorSets(t *testing.T) {
 	for _, c := range []struct {
 		name, order string
@@ -63,7 +69,9 @@ func TestFlavorSets(t *testing.T) {
 			if all, err := p.List(t.Context()); err != nil || len(all) != 1 || all[0].Facts["flavor"] != c.want {
 				t.Errorf("there are %+v, %v", all, err)
 			}
-			if _, err := p.Create(t.Context(), compute.Spec{ID: "web-2", Cores: c.spec.Cores}); err != nil || s.count("POST servers") != c.posts+1 {
+			if _, err := p.Create(
+				t.Context(), compute.Spec{ID: "web-2", Cores: c.spec.Cores},
+			); err != nil || s.count("POST servers") != c.posts+1 {
 				t.Errorf("the next one: %v, after %d requests", err, s.count("POST servers")-c.posts)
 			}
 			destroy(t, p, "web-1")
@@ -75,12 +83,13 @@ func TestFlavorSets(t *testing.T) {
 	}
 }
 
-// TestAllFlavorSetsFull has no class have room: the error says what each said, the server that failed can be destroyed, and the next one tries the first class again, which has
-// room by then.
+// TestAllFlavorSetsFull has no class have room: the error says what each said, the server that
+// failed can be destroyed, and the next one tries the first class again, which has room by then.
 func TestAllFlavorSetsFull(t *testing.T) {
 	s, p := classes(t, "listed", "f1", "f2", "f3")
 	_, err := p.Create(t.Context(), compute.Spec{ID: "web-1"})
-	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.NoHardware || compute.WasUnasked(err) || compute.Hint(err) == "" {
+	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.NoHardware ||
+		compute.WasUnasked(err) || compute.Hint(err) == "" {
 		t.Errorf("%v (%s), unasked %v", err, openstack.ReasonOf(err), compute.WasUnasked(err))
 	}
 	for _, word := range []string{"3 flavors", "new.small: ", "old.small: ", "gpu.small: ", "No valid host"} {
@@ -97,7 +106,8 @@ func TestAllFlavorSetsFull(t *testing.T) {
 	}
 	s.fill("f1")
 	before := s.count("POST servers")
-	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-3"}); err != nil || in.Facts["flavor"] != "new.small" || s.count("POST servers") != before+1 {
+	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-3"}); err != nil || in.Facts["flavor"] != "new.small" ||
+		s.count("POST servers") != before+1 {
 		t.Errorf("with room: %v, %v", in.Facts, err)
 	}
 }
@@ -109,7 +119,9 @@ func TestPickIsOfTheNeed(t *testing.T) {
 		memory int64
 		want   string
 	}{{1 << 30, "new.small"}, {1<<30 + 1, "new.large"}, {8 << 30, "new.large"}, {1 << 20, "new.small"}} {
-		if in, err := p.Create(t.Context(), compute.Spec{ID: compute.ID(fmt.Sprintf("web-%d", i)), Memory: c.memory}); err != nil || in.Facts["flavor"] != c.want {
+		if in, err := p.Create(
+			t.Context(), compute.Spec{ID: compute.ID(fmt.Sprintf("web-%d", i)), Memory: c.memory},
+		); err != nil || in.Facts["flavor"] != c.want {
 			t.Errorf("%d bytes: %v, %v, want %s", c.memory, in.Facts, err, c.want)
 		}
 	}
@@ -128,7 +140,8 @@ func TestNamedFlavorFull(t *testing.T) {
 		return nil
 	})
 	// It was noticed: the next one that may choose does not try that flavor.
-	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-2"}); err != nil || in.Facts["flavor"] != "old.small" || s.count("POST servers") != 2 {
+	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-2"}); err != nil || in.Facts["flavor"] != "old.small" ||
+		s.count("POST servers") != 2 {
 		t.Errorf("%v, %v", in.Facts, err)
 	}
 }
@@ -151,7 +164,10 @@ func TestFlavorGone(t *testing.T) {
 // TestVacateFails has the cloud not delete the server that failed: no second one is asked for.
 func TestVacateFails(t *testing.T) {
 	s, p := classes(t, "listed", "f2")
-	s.refuse = first(1e6, "DELETE", "/servers", status(http.StatusForbidden, "", `{"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}}`))
+	s.refuse = first(
+		1e6, "DELETE", "/servers",
+		status(http.StatusForbidden, "", `{"forbidden": {"code": 403, "message": "Policy doesn't allow it to be performed."}}`),
+	)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); !errors.Is(err, compute.ErrDenied) || s.count("POST servers") != 1 {
 		t.Errorf("%v, with %d servers asked for", err, s.count("POST servers"))
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestSentOn: a service that sends requests on gets neither the password nor a token to anybody else.
+// TestSentOn: a service that sends requests on gets neither the password nor a token to anybody
+// else.
 func TestSentOn(t *testing.T) {
 	for _, path := range []string{"/auth/tokens", "/servers"} {
 		var mu sync.Mutex

@@ -30,7 +30,8 @@ type loginKey struct {
 	public string // of the source's own; "": the key pair is the user's business
 }
 
-// newKeyPair makes an ssh key: the private half as OpenSSH writes it, and the public half as TYPE BASE64.
+// newKeyPair makes an ssh key: the private half as OpenSSH writes it, and the public half as TYPE
+// BASE64.
 func newKeyPair(comment string) (private []byte, public string, err error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -47,7 +48,8 @@ func newKeyPair(comment string) (private []byte, public string, err error) {
 	return pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p))), nil
 }
 
-// loginKey is the key pair that servers get. The source's own is made at its first use, and kept in its directory; its name tells it from that of another directory.
+// loginKey is the key pair that servers get. The source's own is made at its first use, and kept in
+// its directory; its name tells it from that of another directory.
 func (p *Provider) loginKey() (loginKey, error) {
 	if p.o.Key != "" {
 		return loginKey{name: p.o.Key, file: p.o.IdentityFile}, nil
@@ -60,7 +62,8 @@ func (p *Provider) loginKey() (loginKey, error) {
 	return loginKey{name: "hostler-" + p.o.Source + "-" + hex.EncodeToString(sum[:4]), file: file, public: public}, nil
 }
 
-// OwnKey is the ssh key of a source's own, which lets us into its computers: a file in its directory with the private half, made at the first use, and the public half as TYPE BASE64.
+// OwnKey is the ssh key of a source's own, which lets us into its computers: a file in its
+// directory with the private half, made at the first use, and the public half as TYPE BASE64.
 func OwnKey(dir, source string) (file, public string, err error) {
 	file = filepath.Join(dir, "login_ed25519")
 	text, err := os.ReadFile(file)
@@ -72,7 +75,11 @@ func OwnKey(dir, source string) (file, public string, err error) {
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	if err != nil {
-		return "", "", &compute.Error{Op: "openstack.Key", ID: compute.ID(source), Kind: compute.ErrFailed, Err: fmt.Errorf("%s is no private key: %w", file, err), Hint: "remove it; servers that were made with it cannot be logged in to any more"}
+		return "", "", &compute.Error{
+			Op: "openstack.Key", ID: compute.ID(source), Kind: compute.ErrFailed,
+			Err:  fmt.Errorf("%s is no private key: %w", file, err),
+			Hint: "remove it; servers that were made with it cannot be logged in to any more",
+		}
 	}
 	return file, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))), nil
 }
@@ -126,8 +133,9 @@ func (p *Provider) ensureKey(ctx context.Context, k loginKey) error {
 	return err
 }
 
-// dropKey has the cloud forget the source's own key, when there is no server of the source. Servers keep what they were given; one that is just being asked for by another
-// process has it uploaded again.
+// dropKey has the cloud forget the source's own key, when there is no server of the source. Servers
+// keep what they were given; one that is just being asked for by another process has it uploaded
+// again.
 func (p *Provider) dropKey(ctx context.Context) error {
 	p.mu.Lock()
 	there := p.keyThere
@@ -154,8 +162,9 @@ func (p *Provider) dropKey(ctx context.Context) error {
 	return nil
 }
 
-// DropKey has a cloud forget the own key of a source, which has no servers any more and may have other settings now. Options needs Session, Source, Installation and Dir. That there is
-// no such key is no error.
+// DropKey has a cloud forget the own key of a source, which has no servers any more and may have
+// other settings now. Options needs Session, Source, Installation and Dir. That there is no such
+// key is no error.
 func DropKey(ctx context.Context, o Options) error {
 	o.Key = ""
 	return (&Provider{o: o, s: o.Session}).dropKey(ctx)
@@ -178,7 +187,8 @@ const (
 	no
 )
 
-// UserOf is who may log in to servers of an image: what the image says, else what is the custom of its kind.
+// UserOf is who may log in to servers of an image: what the image says, else what is the custom of
+// its kind.
 func UserOf(i images.Image) string {
 	for _, key := range []string{"os_admin_user", "image_original_user", "default_user"} {
 		if u, _ := i.Properties[key].(string); u != "" {
@@ -188,8 +198,10 @@ func UserOf(i images.Image) string {
 	distro, _ := i.Properties["os_distro"].(string)
 	name := strings.ToLower(cmp.Or(distro, i.Name))
 	for _, known := range [][2]string{
-		{"ubuntu", "ubuntu"}, {"debian", "debian"}, {"cirros", "cirros"}, {"fedora-coreos", "core"}, {"flatcar", "core"}, {"fedora", "fedora"}, {"centos", "cloud-user"}, {"rocky", "rocky"},
-		{"alma", "almalinux"}, {"rhel", "cloud-user"}, {"arch", "arch"}, {"opensuse", "opensuse"}, {"freebsd", "freebsd"}, {"alpine", "alpine"}, {"gentoo", "gentoo"},
+		{"ubuntu", "ubuntu"}, {"debian", "debian"}, {"cirros", "cirros"}, {"fedora-coreos", "core"}, {"flatcar", "core"},
+		{"fedora", "fedora"}, {"centos", "cloud-user"}, {"rocky", "rocky"},
+		{"alma", "almalinux"}, {"rhel", "cloud-user"}, {"arch", "arch"}, {"opensuse", "opensuse"},
+		{"freebsd", "freebsd"}, {"alpine", "alpine"}, {"gentoo", "gentoo"},
 	} {
 		if strings.HasPrefix(name, known[0]) {
 			return known[1]

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestKilledInTheLifeOfAServer has the process die right after it asked for a stop, a start, a rebuild and an image. The next one ends what was begun, and there is one of each in the end.
+// TestKilledInTheLifeOfAServer has the process die right after it asked for a stop, a start, a
+// rebuild and an image. The next one ends what was begun, and there is one of each in the end.
 func TestKilledInTheLifeOfAServer(t *testing.T) {
 	o := options(t)
 	s := session(t, "lab")

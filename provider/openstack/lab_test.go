@@ -38,14 +38,16 @@ func options(t *testing.T) openstack.Options {
 		t.Skip("the lab's servers are root's")
 	}
 	return openstack.Options{
-		Cloud: "lab", CloudsFile: computetest.OpenStack(t), Image: "debian-12", Flavor: "lab.tiny", Network: []string{"lab-net"}, User: "root",
+		Cloud: "lab", CloudsFile: computetest.OpenStack(t), Image: "debian-12", Flavor: "lab.tiny",
+		Network: []string{"lab-net"}, User: "root",
 		Source: "os" + random(), Installation: "inst-" + random(), Dir: t.TempDir(), RateLimit: 100, Poll: 500 * time.Millisecond,
 		UserData: write(t, t.TempDir(), "quick", "#!/bin/sh\n"+quickLogins),
 	}
 }
 
-// quickLogins has a server of the lab heed no login files. They are those of root of this machine, whatever they say: where one takes a lock, a login that is cut off, as
-// by a resize, leaves it on the server's disk, and each command after it waits.
+// quickLogins has a server of the lab heed no login files. They are those of root of this machine,
+// whatever they say: where one takes a lock, a login that is cut off, as by a resize, leaves it on
+// the server's disk, and each command after it waits.
 const quickLogins = "rm -f /root/.bashrc /root/.bash_profile /root/.bash_login /root/.profile\n"
 
 func openAt(t *testing.T, o openstack.Options) *openstack.Provider {
@@ -61,7 +63,9 @@ func openAt(t *testing.T, o openstack.Options) *openstack.Provider {
 // session speaks to the lab beside the provider under test.
 func session(t *testing.T, cloud string) *openstack.Session {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: cloud, File: computetest.OpenStack(t), Getenv: func(string) string { return "" }})
+	cred, err := openstack.FindCredentials(openstack.Where{
+		Cloud: cloud, File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

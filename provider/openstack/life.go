@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// act sends a request about a server. Right after its creation there is nothing to act on until it is scheduled, and while something is done to it nothing else can be.
+// act sends a request about a server. Right after its creation there is nothing to act on until it
+// is scheduled, and while something is done to it nothing else can be.
 func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(context.Context, *gophercloud.ServiceClient) error) error {
 	c, err := p.s.Compute(ctx)
 	if err != nil {
@@ -60,7 +61,8 @@ func (p *Provider) until(ctx context.Context, op string, id compute.ID, done fun
 	}
 }
 
-// Stop shuts a server down, or suspends it. How long it has to do that itself is the cloud's to say; grace is how long is waited beyond a minute.
+// Stop shuts a server down, or suspends it. How long it has to do that itself is the cloud's to
+// say; grace is how long is waited beyond a minute.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	return Classify("Stop", id, p.stop(ctx, id, grace, p.o.Stop == "suspend"))
 }
@@ -71,7 +73,9 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 		return err
 	}
 	stopped := func(s servers.Server) bool {
-		return s.TaskState == "" && (s.Status == "SHUTOFF" || s.Status == "SUSPENDED" || s.Status == "SHELVED" || s.Status == "SHELVED_OFFLOADED" || s.Status == "PAUSED")
+		return s.TaskState == "" &&
+			(s.Status == "SHUTOFF" || s.Status == "SUSPENDED" || s.Status == "SHELVED" ||
+				s.Status == "SHELVED_OFFLOADED" || s.Status == "PAUSED")
 	}
 	if stopped(s) {
 		return nil
@@ -96,7 +100,10 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 	defer cancel()
 	err = p.until(limit, "Stop", id, stopped)
 	if ctx.Err() == nil && limit.Err() != nil {
-		return &compute.Error{Op: "openstack.Stop", ID: id, Kind: compute.ErrTimeout, Err: fmt.Errorf("it still runs %s after it was asked to stop", grace+time.Minute)}
+		return &compute.Error{
+			Op: "openstack.Stop", ID: id, Kind: compute.ErrTimeout,
+			Err: fmt.Errorf("it still runs %s after it was asked to stop", grace+time.Minute),
+		}
 	}
 	return err
 }
@@ -129,14 +136,18 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		if s.TaskState != "powering-off" && s.TaskState != "suspending" {
 			return nil
 		}
-		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" || s.TaskState == "" }); err != nil { // it may stay on after all
+		// it may stay on after all
+		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" || s.TaskState == "" }); err != nil {
 			return err
 		}
 		return p.Start(ctx, id)
 	case "ERROR":
 		return p.broken(ctx, s, id)
 	default:
-		return &compute.Error{Op: "openstack.Start", ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("a server that is %s cannot be started", s.Status)}
+		return &compute.Error{
+			Op: "openstack.Start", ID: id, Kind: compute.ErrConflict,
+			Err: fmt.Errorf("a server that is %s cannot be started", s.Status),
+		}
 	}
 	if s.TaskState == "powering-on" || s.TaskState == "resuming" {
 		return nil
@@ -152,7 +163,8 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay. One that was turned off, as its user may have done from within, runs afterwards.
+// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay. One that
+// was turned off, as its user may have done from within, runs afterwards.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -160,7 +172,11 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	}
 	image, _ := s.Image["id"].(string)
 	if image == "" {
-		return "", &compute.Error{Op: "openstack.Clean", ID: id, Kind: compute.ErrInvalid, Err: errors.New("a server on a volume cannot be rebuilt in place"), Hint: "say reuse = no: then it is discarded, and a new one made"}
+		return "", &compute.Error{
+			Op: "openstack.Clean", ID: id, Kind: compute.ErrInvalid,
+			Err:  errors.New("a server on a volume cannot be rebuilt in place"),
+			Hint: "say reuse = no: then it is discarded, and a new one made",
+		}
 	}
 	if s.TaskState == "" || s.Status != "REBUILD" {
 		err = p.act(ctx, "Clean", id, func(ctx context.Context, c *gophercloud.ServiceClient) error {
@@ -216,7 +232,8 @@ func (p *Provider) console(ctx context.Context, s servers.Server, lines int) (st
 		return "", err
 	}
 	log, err := servers.ShowConsoleOutput(ctx, c, s.ID, servers.ShowConsoleOutputOpts{Length: lines}).Extract()
-	if r := ReasonOf(Classify("Console", "", err)); r == Missing || r == Conflicting { // it has no console yet
+	// it has no console yet
+	if r := ReasonOf(Classify("Console", "", err)); r == Missing || r == Conflicting {
 		return "", nil
 	}
 	return log, err

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestLifeOfAServer does with one server what there is to do with one: facts, console, check, stop, start, and an image, of which another one is made.
+// TestLifeOfAServer does with one server what there is to do with one: facts, console, check, stop,
+// start, and an image, of which another one is made.
 func TestLifeOfAServer(t *testing.T) {
 	o := options(t)
 	o.UserData = write(t, t.TempDir(), "user-data", "#!/bin/sh\n"+quickLogins+"echo told > /root/told\n")
@@ -35,7 +36,8 @@ func TestLifeOfAServer(t *testing.T) {
 	if err := p.Check(t.Context(), id); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	if log, err := p.Console(t.Context(), id); err != nil || !strings.Contains(log, "the host key is in its place") || strings.Contains(log, "PRIVATE KEY") {
+	if log, err := p.Console(t.Context(), id); err != nil || !strings.Contains(log, "the host key is in its place") ||
+		strings.Contains(log, "PRIVATE KEY") {
 		t.Errorf("Console: %q, %v", log, err)
 	}
 	all, err := p.List(t.Context())
@@ -97,7 +99,8 @@ func TestLifeOfAServer(t *testing.T) {
 	}
 }
 
-// TestRefusals asks for what cannot be had: each is told with the cloud's reason, and nothing of it is left.
+// TestRefusals asks for what cannot be had: each is told with the cloud's reason, and nothing of it
+// is left.
 func TestRefusals(t *testing.T) {
 	base := options(t)
 	s := session(t, "lab")
@@ -109,13 +112,34 @@ func TestRefusals(t *testing.T) {
 		reason openstack.Reason
 		says   string
 	}{
-		{"no host fits", func(o *openstack.Options) { o.Flavor = "lab.huge" }, nil, compute.ErrNoCapacity, openstack.NoHardware, "No valid host was found"},
-		{"the build fails", func(o *openstack.Options) { o.Metadata = []string{"lab_build=fail"} }, nil, compute.ErrFailed, openstack.BuildFailed, "aborted"},
-		{"no such zone", func(o *openstack.Options) { o.Zone = "nowhere" }, compute.ErrInvalid, compute.ErrInvalid, openstack.BadRequest, "availability zone"},
-		{"no such flavor", func(o *openstack.Options) { o.Flavor = "lab.tinny" }, compute.ErrNotFound, compute.ErrNotFound, openstack.Unknown, "flavor"},
-		{"no such image", func(o *openstack.Options) { o.Image = "debian-99" }, compute.ErrNotFound, compute.ErrNotFound, openstack.Unknown, "no image"},
-		{"no such key", func(o *openstack.Options) { o.Key = "no-such-key" }, compute.ErrInvalid, compute.ErrInvalid, openstack.BadRequest, "key_name"},
-		{"too large", func(o *openstack.Options) { o.Flavor, o.Cores = "", 1000 }, compute.ErrTooLarge, compute.ErrTooLarge, openstack.Unknown, "no server flavor"},
+		{
+			"no host fits", func(o *openstack.Options) { o.Flavor = "lab.huge" }, nil, compute.ErrNoCapacity,
+			openstack.NoHardware, "No valid host was found",
+		},
+		{
+			"the build fails", func(o *openstack.Options) { o.Metadata = []string{"lab_build=fail"} }, nil,
+			compute.ErrFailed, openstack.BuildFailed, "aborted",
+		},
+		{
+			"no such zone", func(o *openstack.Options) { o.Zone = "nowhere" }, compute.ErrInvalid, compute.ErrInvalid,
+			openstack.BadRequest, "availability zone",
+		},
+		{
+			"no such flavor", func(o *openstack.Options) { o.Flavor = "lab.tinny" }, compute.ErrNotFound,
+			compute.ErrNotFound, openstack.Unknown, "flavor",
+		},
+		{
+			"no such image", func(o *openstack.Options) { o.Image = "debian-99" }, compute.ErrNotFound,
+			compute.ErrNotFound, openstack.Unknown, "no image",
+		},
+		{
+			"no such key", func(o *openstack.Options) { o.Key = "no-such-key" }, compute.ErrInvalid, compute.ErrInvalid,
+			openstack.BadRequest, "key_name",
+		},
+		{
+			"too large", func(o *openstack.Options) { o.Flavor, o.Cores = "", 1000 }, compute.ErrTooLarge,
+			compute.ErrTooLarge, openstack.Unknown, "no server flavor",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := base
@@ -143,8 +167,12 @@ func TestRefusals(t *testing.T) {
 	}
 	o := base
 	o.Cloud, o.Dir = "lab", t.TempDir()
-	o.CloudsFile = write(t, t.TempDir(), "clouds.yaml", "clouds:\n  lab:\n    auth: {auth_url: 'http://127.0.0.1:5000/v3', username: lab, password: sesame, project_name: lab, user_domain_name: Default, project_domain_name: Default}\n")
-	if _, err := openAt(t, o).List(t.Context()); !errors.Is(err, compute.ErrDenied) || openstack.ReasonOf(err) != openstack.Denied || strings.Contains(err.Error(), "sesame") {
+	o.CloudsFile = write(
+		t, t.TempDir(), "clouds.yaml",
+		"clouds:\n  lab:\n    auth: {auth_url: 'http://127.0.0.1:5000/v3', username: lab, password: sesame, project_name: lab, user_domain_name: Default, project_domain_name: Default}\n",
+	)
+	if _, err := openAt(t, o).List(t.Context()); !errors.Is(err, compute.ErrDenied) ||
+		openstack.ReasonOf(err) != openstack.Denied || strings.Contains(err.Error(), "sesame") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 }

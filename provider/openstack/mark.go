@@ -15,7 +15,8 @@ const (
 	KeyHostKey      = "hostler:host-key" // of a server: its ssh host key, as known_hosts has it
 )
 
-// Mark says whose a thing is that we made. It goes with the request that makes it: as metadata where there is such a thing, else in the description. Empty fields are left out.
+// Mark says whose a thing is that we made. It goes with the request that makes it: as metadata
+// where there is such a thing, else in the description. Empty fields are left out.
 type Mark struct {
 	Installation string
 	Deployment   string
@@ -25,7 +26,10 @@ type Mark struct {
 
 func (m Mark) pairs() [][2]string {
 	var out [][2]string
-	for _, p := range [][2]string{{KeyInstallation, m.Installation}, {KeyDeployment, m.Deployment}, {KeySource, m.Source}, {KeyInstance, string(m.Instance)}} {
+	for _, p := range [][2]string{
+		{KeyInstallation, m.Installation}, {KeyDeployment, m.Deployment}, {KeySource, m.Source},
+		{KeyInstance, string(m.Instance)},
+	} {
 		if p[1] != "" {
 			out = append(out, p)
 		}
@@ -42,7 +46,8 @@ func (m Mark) Metadata() map[string]string {
 	return out
 }
 
-// Description is the mark of a port, a floating IP and whatever else has no metadata: "hostler:installation=… hostler:source=…".
+// Description is the mark of a port, a floating IP and whatever else has no metadata:
+// "hostler:installation=… hostler:source=…".
 func (m Mark) Description() string {
 	var out []string
 	for _, p := range m.pairs() {

@@ -14,52 +14,73 @@ import (
 
 // Options of a source of type openstack.
 type Options struct {
-	Cloud      string  `conf:"cloud"`       // a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
+	// a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
+	Cloud      string  `conf:"cloud"`
 	CloudsFile string  `conf:"clouds-file"` // a clouds.yaml; "": where OpenStack's own client looks
 	Region     string  `conf:"region"`      // "": what the cloud's entry says
 	RateLimit  float64 `conf:"rate-limit"`  // requests a second to each endpoint; 0: 20
 
-	Deployment string `conf:"deployment"` // the name of one that hostler cloud deploy made: what is made carries it, and goes with it
+	// the name of one that hostler cloud deploy made: what is made carries it, and goes with it
+	Deployment string `conf:"deployment"`
 
-	Image       string   `conf:"image"`        // an id, a name, or what names begin with: the newest of these
-	Flavor      string   `conf:"flavor"`       // an id or a name; "": the cheapest that is large enough
-	Cores       int      `conf:"cores"`        // at least, where no flavor is named
-	Memory      int64    `conf:"memory,size"`  // bytes, at least, where no flavor is named
-	FlavorRegex string   `conf:"flavor-regex"` // which names the flavor that is chosen may have
-	FlavorSets  string   `conf:"flavor-sets"`  // classes of hardware: "^small,^tiny;^big": regular expressions, a class between semicolons
-	FlavorOrder string   `conf:"flavor-order"` // cheapest or listed; "": cheapest
-	Disk        int64    `conf:"disk,size"`    // bytes; more than the flavor has: the server boots from a volume of this size
-	VolumeType  string   `conf:"volume-type"`  // of such a volume; "": the cloud's own
-	Zone        string   `conf:"zone"`         // availability zone; "": the cloud's own
-	ServerGroup string   `conf:"server-group"` // an id or a name, for affinity and anti-affinity
-	ConfigDrive bool     `conf:"config-drive"` // what the server is told is on a disk too
-	UserData    string   `conf:"user-data"`    // a file of it, for cloud-init, beside what a request brings
-	Metadata    []string `conf:"metadata"`     // KEY=VALUE, of the servers
+	// an id, a name, or what names begin with: the newest of these
+	Image string `conf:"image"`
+	// an id or a name; "": the cheapest that is large enough
+	Flavor      string `conf:"flavor"`
+	Cores       int    `conf:"cores"`        // at least, where no flavor is named
+	Memory      int64  `conf:"memory,size"`  // bytes, at least, where no flavor is named
+	FlavorRegex string `conf:"flavor-regex"` // which names the flavor that is chosen may have
+	// classes of hardware: "^small,^tiny;^big": regular expressions, a class between semicolons
+	FlavorSets  string `conf:"flavor-sets"`
+	FlavorOrder string `conf:"flavor-order"` // cheapest or listed; "": cheapest
+	// bytes; more than the flavor has: the server boots from a volume of this size
+	Disk        int64  `conf:"disk,size"`
+	VolumeType  string `conf:"volume-type"`  // of such a volume; "": the cloud's own
+	Zone        string `conf:"zone"`         // availability zone; "": the cloud's own
+	ServerGroup string `conf:"server-group"` // an id or a name, for affinity and anti-affinity
+	ConfigDrive bool   `conf:"config-drive"` // what the server is told is on a disk too
+	// a file of it, for cloud-init, beside what a request brings
+	UserData string   `conf:"user-data"`
+	Metadata []string `conf:"metadata"` // KEY=VALUE, of the servers
 
-	Network    []string `conf:"network"`          // ids or names; "": the only one that there is
-	Groups     []string `conf:"security-groups"`  // ids or names; "": default
-	FloatingIP bool     `conf:"floating-ip"`      // each server gets one, and is reached by it
-	Pool       string   `conf:"floating-ip-pool"` // the network that they come from, an id or a name; "": the only external one
+	Network    []string `conf:"network"`         // ids or names; "": the only one that there is
+	Groups     []string `conf:"security-groups"` // ids or names; "": default
+	FloatingIP bool     `conf:"floating-ip"`     // each server gets one, and is reached by it
+	// the network that they come from, an id or a name; "": the only external one
+	Pool string `conf:"floating-ip-pool"`
 
-	User         string        `conf:"user"`          // who logs in; "": what the image says or is known for
-	Key          string        `conf:"key"`           // a key pair that the cloud has; "": one of the source's own
-	IdentityFile string        `conf:"identity-file"` // its private half; "": the source's own, or what OpenSSH is configured to offer
-	HostKey      string        `conf:"host-key"`      // given: made here and told the server; console: read from its console log; known-hosts: OpenSSH's files say; "": given
-	ConfigFile   string        `conf:"ssh-config"`    // read in place of OpenSSH's own configuration
-	Stop         string        `conf:"stop"`          // what becomes of a server that is stopped: stop or suspend; "": stop
-	BuildTimeout time.Duration `conf:"build-timeout"` // a server that is not reached so long after it was made has failed; 0: 20 minutes
-	Poll         time.Duration `conf:"poll"`          // servers that are being made are looked at so often, all at once; 0: 1 s
+	// who logs in; "": what the image says or is known for
+	User string `conf:"user"`
+	// a key pair that the cloud has; "": one of the source's own
+	Key string `conf:"key"`
+	// its private half; "": the source's own, or what OpenSSH is configured to offer
+	IdentityFile string `conf:"identity-file"`
+	// given: made here and told the server; console: read from its console log; known-hosts:
+	// OpenSSH's files say; "": given
+	HostKey string `conf:"host-key"`
+	// read in place of OpenSSH's own configuration
+	ConfigFile string `conf:"ssh-config"`
+	// what becomes of a server that is stopped: stop or suspend; "": stop
+	Stop string `conf:"stop"`
+	// a server that is not reached so long after it was made has failed; 0: 20 minutes
+	BuildTimeout time.Duration `conf:"build-timeout"`
+	// servers that are being made are looked at so often, all at once; 0: 1 s
+	Poll time.Duration `conf:"poll"`
 
-	Session      *Session            // speaks to the cloud; nil: one of its own, from Cloud, CloudsFile, Region and RateLimit
-	Getenv       func(string) string // the environment, where Session is nil; nil: the process's
-	Agent        agent.Finder        // the guest side, for workspaces and kept runs; nil: there are none
-	Source       string              // the source's name; required
-	Installation string              // the installation's id; required
-	Dir          string              // the source's own directory, where its key is; required unless Key is set
+	// speaks to the cloud; nil: one of its own, from Cloud, CloudsFile, Region and RateLimit
+	Session *Session
+	Getenv  func(string) string // the environment, where Session is nil; nil: the process's
+	// the guest side, for workspaces and kept runs; nil: there are none
+	Agent        agent.Finder
+	Source       string // the source's name; required
+	Installation string // the installation's id; required
+	// the source's own directory, where its key is; required unless Key is set
+	Dir string
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: no credentials are looked for, and nothing is asked of the cloud. Its errors are
-// compute.KeyErrors. What a deployment adds to the keys is not among them yet, where it is named.
+// Check says what is wrong with the keys, as far as they say it themselves: no credentials are
+// looked for, and nothing is asked of the cloud. Its errors are compute.KeyErrors. What a
+// deployment adds to the keys is not among them yet, where it is named.
 func (o Options) Check() error {
 	return (&Provider{o: o, metadata: map[string]string{}}).understand()
 }
@@ -73,7 +94,8 @@ func (p *Provider) understand() error {
 		key  string
 		less bool
 	}{
-		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"rate-limit", o.RateLimit < 0}, {"build-timeout", o.BuildTimeout < 0}, {"poll", o.Poll < 0},
+		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"rate-limit", o.RateLimit < 0},
+		{"build-timeout", o.BuildTimeout < 0}, {"poll", o.Poll < 0},
 	} {
 		if of.less {
 			return compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
@@ -99,7 +121,10 @@ func (p *Provider) understand() error {
 	for _, word := range o.Metadata {
 		k, v, ok := strings.Cut(word, "=")
 		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
-			return compute.WrongKey("metadata", "metadata = KEY=VALUE, KEY=VALUE", "metadata %s: no key and value of at most 255 bytes, or a key of ours", word)
+			return compute.WrongKey(
+				"metadata", "metadata = KEY=VALUE, KEY=VALUE",
+				"metadata %s: no key and value of at most 255 bytes, or a key of ours", word,
+			)
 		}
 		p.metadata[k] = v
 	}

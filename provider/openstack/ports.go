@@ -11,7 +11,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 )
 
-// connectNetworks makes a server's ports, and its floating IP, unless they are there of an earlier try.
+// connectNetworks makes a server's ports, and its floating IP, unless they are there of an earlier
+// try.
 func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers.Network, address string, err error) {
 	c, err := p.s.Network(ctx)
 	if err != nil {
@@ -25,7 +26,8 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 	for i, network := range pl.networks {
 		var port *ports.Port
 		for j := range there {
-			if id, ok := p.ours(MarkIn(there[j].Description)); ok && id == pl.id && there[j].NetworkID == network && there[j].DeviceID == "" {
+			if id, ok := p.ours(MarkIn(there[j].Description)); ok && id == pl.id && there[j].NetworkID == network &&
+				there[j].DeviceID == "" {
 				port = &there[j]
 			}
 		}
@@ -60,7 +62,10 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 			return nics, address, nil
 		}
 	}
-	_, err = floatingips.Create(ctx, c, floatingips.CreateOpts{FloatingNetworkID: pl.pool, PortID: firstPort, Description: p.mark(pl.id).Description()}).Extract()
+	_, err = floatingips.Create(
+		ctx, c,
+		floatingips.CreateOpts{FloatingNetworkID: pl.pool, PortID: firstPort, Description: p.mark(pl.id).Description()},
+	).Extract()
 	return nics, address, Classify("Create", pl.id, err)
 }
 
@@ -79,7 +84,10 @@ func (p *Provider) listPorts(ctx context.Context) ([]ports.Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ports.List(c, fields("?project_id="+project+"&fields=id&fields=name&fields=description&fields=network_id&fields=device_id&fields=fixed_ips")).AllPages(ctx)
+	pages, err := ports.List(
+		c,
+		fields("?project_id="+project+"&fields=id&fields=name&fields=description&fields=network_id&fields=device_id&fields=fixed_ips"),
+	).AllPages(ctx)
 	if err != nil {
 		return nil, Classify("List", "", err)
 	}
@@ -98,7 +106,8 @@ func (p *Provider) listFloating(ctx context.Context) ([]floatingips.FloatingIP, 
 	}
 	pages, err := floatingips.List(c, floatingips.ListOpts{ProjectID: project}).AllPages(ctx)
 	if err != nil {
-		if ReasonOf(Classify("List", "", err)) == Missing { // the cloud has no routers, so no floating IPs either
+		// the cloud has no routers, so no floating IPs either
+		if ReasonOf(Classify("List", "", err)) == Missing {
 			return nil, nil
 		}
 		return nil, Classify("List", "", err)

@@ -66,9 +66,13 @@ var (
 	_ compute.UserDataTaker = (*Provider)(nil)
 )
 
-// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid: the options are wrong, or there are no credentials.
+// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid:
+// the options are wrong, or there are no credentials.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
-	p := &Provider{o: o, log: log, s: o.Session, metadata: map[string]string{}, busy: map[compute.ID]*turn{}, known: map[compute.ID]*sighting{}}
+	p := &Provider{
+		o: o, log: log, s: o.Session, metadata: map[string]string{}, busy: map[compute.ID]*turn{},
+		known: map[compute.ID]*sighting{},
+	}
 	err := p.understand()
 	switch {
 	case err != nil:
@@ -78,7 +82,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		err = errors.New("no directory to keep the source's key in")
 	}
 	if err != nil {
-		return nil, &compute.Error{Op: "openstack.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}
+		return nil, &compute.Error{
+			Op: "openstack.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err),
+		}
 	}
 	if p.s == nil {
 		cred, err := FindCredentials(Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: environment(o.Getenv)})
@@ -111,7 +117,8 @@ func (p *Provider) ours(m Mark, marked bool) (compute.ID, bool) {
 	return m.Instance, marked && m.Installation == p.o.Installation && m.Source == p.o.Source && m.Instance != ""
 }
 
-// view is the source's servers as they stood at one moment; of those with one name the oldest comes first.
+// view is the source's servers as they stood at one moment; of those with one name the oldest comes
+// first.
 type view struct {
 	servers map[compute.ID][]servers.Server
 	pages   int
@@ -126,7 +133,8 @@ func (v view) one(id compute.ID) (servers.Server, bool) {
 
 func (v view) ids() []compute.ID { return slices.Sorted(maps.Keys(v.servers)) }
 
-// listServers asks for all servers whose names begin as the source's do, and takes those that carry our mark.
+// listServers asks for all servers whose names begin as the source's do, and takes those that carry
+// our mark.
 func (p *Provider) listServers(ctx context.Context) (view, error) {
 	c, err := p.s.Compute(ctx)
 	if err != nil {
@@ -155,7 +163,8 @@ func (p *Provider) listServers(ctx context.Context) (view, error) {
 	return v, nil
 }
 
-// tick is how old a view may be for who only waits: the more pages it has, the older, so that the cloud is asked about once in a tick.
+// tick is how old a view may be for who only waits: the more pages it has, the older, so that the
+// cloud is asked about once in a tick.
 func (p *Provider) tick() time.Duration {
 	p.servers.mu.Lock()
 	defer p.servers.mu.Unlock()
@@ -178,7 +187,10 @@ func (p *Provider) find(ctx context.Context, op string, id compute.ID) (servers.
 	if s, ok := v.one(id); ok {
 		return s, nil
 	}
-	return servers.Server{}, &compute.Error{Op: "openstack." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("the project has no server of this name with our mark")}
+	return servers.Server{}, &compute.Error{
+		Op: "openstack." + op, ID: id, Kind: compute.ErrNotFound,
+		Err: errors.New("the project has no server of this name with our mark"),
+	}
 }
 
 // List returns the servers of this source.
@@ -194,10 +206,12 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Lingers is how long a request may still take effect that was not answered: as long as one may take, and what nova takes to record it.
+// Lingers is how long a request may still take effect that was not answered: as long as one may
+// take, and what nova takes to record it.
 func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 
-// instance tells of a server. A flavor or an image that is gone is no error: then the facts are fewer.
+// instance tells of a server. A flavor or an image that is gone is no error: then the facts are
+// fewer.
 func (p *Provider) instance(ctx context.Context, s servers.Server, id compute.ID) compute.Instance {
 	facts := map[string]string{"os": "linux", "status": strings.ToLower(s.Status)}
 	if name, ok := s.Flavor["id"].(string); ok {
@@ -224,7 +238,8 @@ func (p *Provider) instance(ctx context.Context, s servers.Server, id compute.ID
 	return compute.Instance{ID: id, Source: p.o.Source, ProviderID: s.ID, Address: p.address(s), Facts: facts}
 }
 
-// address is where a server is reached: its floating IP, where it is to have one, else its address on the first of its networks. "": none yet.
+// address is where a server is reached: its floating IP, where it is to have one, else its address
+// on the first of its networks. "": none yet.
 func (p *Provider) address(s servers.Server) string {
 	var v4, v6, floating []string
 	for _, net := range slices.Sorted(maps.Keys(s.Addresses)) {

@@ -13,7 +13,8 @@ import (
 // Unlimited is a Limit's Max where there is none.
 const Unlimited = -1
 
-// Limit is how much of something a project may have, and has. Used counts what others in the project made too.
+// Limit is how much of something a project may have, and has. Used counts what others in the
+// project made too.
 type Limit struct {
 	Max  int64 // Unlimited: there is none
 	Used int64
@@ -81,7 +82,9 @@ func (s *Session) askQuota(ctx context.Context) (q Quota, err error) {
 			return q, Classify("Quota", "", err)
 		}
 		a := l.Absolute
-		q.Volumes, q.VolumeBytes = limit(a.MaxTotalVolumes, a.TotalVolumesUsed, 1), limit(a.MaxTotalVolumeGigabytes, a.TotalGigabytesUsed, 1<<30)
+		q.Volumes, q.VolumeBytes = limit(a.MaxTotalVolumes, a.TotalVolumesUsed, 1), limit(
+			a.MaxTotalVolumeGigabytes, a.TotalGigabytesUsed, 1<<30,
+		)
 	}
 
 	n, err := s.Network(ctx)

@@ -12,8 +12,10 @@ import (
 
 var _ compute.Resizer = (*Provider)(nil)
 
-// Resize gives a server another flavor, by its id or name, and confirms that: the cloud may move it to another host, and starts it anew where it ran. Its disk, name and addresses stay. It
-// goes on with what a call that was cut off has begun. ErrNoCapacity: no host has room, or the project's quota does not allow it, and the server is as it was.
+// Resize gives a server another flavor, by its id or name, and confirms that: the cloud may move it
+// to another host, and starts it anew where it ran. Its disk, name and addresses stay. It goes on
+// with what a call that was cut off has begun. ErrNoCapacity: no host has room, or the project's
+// quota does not allow it, and the server is as it was.
 func (p *Provider) Resize(ctx context.Context, id compute.ID, flavor string) error {
 	return Classify("Resize", id, p.resize(ctx, id, flavor))
 }
@@ -40,7 +42,11 @@ func (p *Provider) resize(ctx context.Context, id compute.ID, name string) error
 		}
 	}
 	if flavorOf(s) != want.ID {
-		return &compute.Error{Op: "openstack.Resize", ID: id, Kind: compute.ErrNoCapacity, Err: fmt.Errorf("the cloud took it up, and left the server as it was, without %s", want.Name), Hint: "it mostly means that no host has room: try another flavor"}
+		return &compute.Error{
+			Op: "openstack.Resize", ID: id, Kind: compute.ErrNoCapacity,
+			Err:  fmt.Errorf("the cloud took it up, and left the server as it was, without %s", want.Name),
+			Hint: "it mostly means that no host has room: try another flavor",
+		}
 	}
 	p.forget(id) // it has been started anew
 	return nil
@@ -61,7 +67,8 @@ func (p *Provider) settled(ctx context.Context, id compute.ID) (s servers.Server
 			return s, err
 		}
 		err = servers.ConfirmResize(ctx, c, s.ID).ExtractErr()
-		// Somebody was faster: the cloud itself, for one; or it is being confirmed, and shown as if it were not ("Instance has not been resized").
+		// Somebody was faster: the cloud itself, for one; or it is being confirmed, and shown as if
+		// it were not ("Instance has not been resized").
 		if r := ReasonOf(Classify("Resize", id, err)); err != nil && r != Conflicting && r != BadRequest {
 			return s, err
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// sameHost makes a server group whose servers stay on one host. The lab takes away the machine behind a server that comes to another: it moves no disks.
+// sameHost makes a server group whose servers stay on one host. The lab takes away the machine
+// behind a server that comes to another: it moves no disks.
 func sameHost(t *testing.T, s *openstack.Session, name string) string {
 	t.Helper()
 	nova, err := s.Compute(t.Context())
@@ -32,7 +33,8 @@ func sameHost(t *testing.T, s *openstack.Session, name string) string {
 	return name
 }
 
-// TestResize gives a server of the lab more memory, with what is on its disk, goes on with what another call has begun, and hears where there is no room; the server then is as it was.
+// TestResize gives a server of the lab more memory, with what is on its disk, goes on with what
+// another call has begun, and hears where there is no room; the server then is as it was.
 func TestResize(t *testing.T) {
 	o, s := options(t), session(t, "lab")
 	o.ServerGroup = sameHost(t, s, o.Source)

@@ -25,7 +25,8 @@ func off(t *testing.T, s *sim) *openstack.Provider {
 	return p
 }
 
-// TestCleanOfOneThatIsOff rebuilds a server that its user turned off: the cloud leaves it so, and it is to run.
+// TestCleanOfOneThatIsOff rebuilds a server that its user turned off: the cloud leaves it so, and
+// it is to run.
 func TestCleanOfOneThatIsOff(t *testing.T) {
 	s := newSim(t)
 	p := off(t, s)
@@ -39,7 +40,8 @@ func TestCleanOfOneThatIsOff(t *testing.T) {
 	}
 }
 
-// TestStartOfOneThatDoesNotStop starts a server that is just being turned off and stays on after all.
+// TestStartOfOneThatDoesNotStop starts a server that is just being turned off and stays on after
+// all.
 func TestStartOfOneThatDoesNotStop(t *testing.T) {
 	s := newSim(t)
 	p := simProvider(t, s, openstack.SessionOptions{})
@@ -68,7 +70,8 @@ func TestStartOfOneThatDoesNotStop(t *testing.T) {
 	}
 }
 
-// TestHalfAnImage has images that were not finished: our own, when it fails or is waited for no longer; that of another process, when there is a new one.
+// TestHalfAnImage has images that were not finished: our own, when it fails or is waited for no
+// longer; that of another process, when there is a new one.
 func TestHalfAnImage(t *testing.T) {
 	s := newSim(t)
 	p := off(t, s)
@@ -88,7 +91,9 @@ func TestHalfAnImage(t *testing.T) {
 		s.saving = to
 	}
 	saving("killed")
-	if _, err := p.Snapshot(t.Context(), "web-1", compute.ImageSpec{Name: "web:1"}); !errors.Is(err, compute.ErrFailed) || len(named()) != 0 {
+	if _, err := p.Snapshot(
+		t.Context(), "web-1", compute.ImageSpec{Name: "web:1"},
+	); !errors.Is(err, compute.ErrFailed) || len(named()) != 0 {
 		t.Errorf("one that fails: %v, and there are %q", err, named())
 	}
 	saving("saving")
@@ -110,7 +115,10 @@ func TestHalfAnImage(t *testing.T) {
 	}
 	saving("")
 	image := func(id, status, owner string, age time.Duration) map[string]any {
-		return map[string]any{"id": id, "name": "web:1", "status": status, "created_at": time.Now().Add(-age).UTC().Format(time.RFC3339), openstack.KeyInstallation: owner}
+		return map[string]any{
+			"id": id, "name": "web:1", "status": status, "created_at": time.Now().Add(-age).UTC().Format(time.RFC3339),
+			openstack.KeyInstallation: owner,
+		}
 	}
 	s.mu.Lock()
 	s.images = append(s.images, image("whole", "active", "inst", time.Minute), image("dead", "queued", "inst", 2*time.Hour), image("young", "saving", "inst", time.Minute),
@@ -124,11 +132,15 @@ func TestHalfAnImage(t *testing.T) {
 	}
 }
 
-// TestKeyThatIsNotDeleted has the cloud refuse once to delete the key pair of the source's last server: it is asked again, and nothing is left.
+// TestKeyThatIsNotDeleted has the cloud refuse once to delete the key pair of the source's last
+// server: it is asked again, and nothing is left.
 func TestKeyThatIsNotDeleted(t *testing.T) {
 	s := newSim(t)
 	refused := first(1, "DELETE", "/os-keypairs", func(w http.ResponseWriter) {
-		answer(w, http.StatusInternalServerError, map[string]any{"computeFault": map[string]any{"code": 500, "message": "Unexpected API Error."}})
+		answer(
+			w, http.StatusInternalServerError,
+			map[string]any{"computeFault": map[string]any{"code": 500, "message": "Unexpected API Error."}},
+		)
 	})
 	s.refuse = refused
 	p := simProvider(t, s, openstack.SessionOptions{})

@@ -18,17 +18,20 @@ import (
 
 // SessionOptions bound what a session asks of a cloud. Zeros are sensible.
 type SessionOptions struct {
-	Rate    float64           // requests a second to each endpoint; 0: 20
-	Burst   int               // as many at once; 0: as many as in a second
-	Timeout time.Duration     // for the answer to one request; 0: 60 s
-	Retries int               // after the first try; 0: 4, less: none
-	MaxWait time.Duration     // a Retry-After of more than this ends the call; 0: 60 s
-	Backoff time.Duration     // before the first repetition, doubled after each; 0: 500 ms
-	Base    http.RoundTripper // what sends requests; nil: a transport of its own. CACert and the like of the credentials are for nil only
+	Rate    float64       // requests a second to each endpoint; 0: 20
+	Burst   int           // as many at once; 0: as many as in a second
+	Timeout time.Duration // for the answer to one request; 0: 60 s
+	Retries int           // after the first try; 0: 4, less: none
+	MaxWait time.Duration // a Retry-After of more than this ends the call; 0: 60 s
+	Backoff time.Duration // before the first repetition, doubled after each; 0: 500 ms
+	// what sends requests; nil: a transport of its own. CACert and the like of the credentials are
+	// for nil only
+	Base http.RoundTripper
 }
 
-// A Session speaks to one project of one cloud, within its limits. It logs in at the first use, and again when its token has expired. It may be used from many
-// goroutines. It starts nothing and needs no closing.
+// A Session speaks to one project of one cloud, within its limits. It logs in at the first use, and
+// again when its token has expired. It may be used from many goroutines. It starts nothing and
+// needs no closing.
 type Session struct {
 	cred Credentials
 	http http.Client
@@ -56,7 +59,10 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 		base.TLSClientConfig, base.MaxIdleConnsPerHost, base.IdleConnTimeout = conf, 16, 30*time.Second
 		t.base = base
 	}
-	s := &Session{cred: c, http: http.Client{Transport: t, CheckRedirect: stays}, services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &Session{
+		cred: c, http: http.Client{Transport: t, CheckRedirect: stays},
+		services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{}),
+	}
 	s.catalog, s.quota = newCatalog(s), newShared(s.askQuota)
 	return s, nil
 }
@@ -64,7 +70,8 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 // mostRedirects is how often a service may send a request on.
 const mostRedirects = 5
 
-// stays lets a service send a request on within itself alone: what is asked has the password or the token in it.
+// stays lets a service send a request on within itself alone: what is asked has the password or the
+// token in it.
 func stays(next *http.Request, before []*http.Request) error {
 	was := before[0].URL
 	switch {
@@ -112,7 +119,10 @@ func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, erro
 	}
 	pc, err := gopher.NewClient(s.cred.Auth.IdentityEndpoint)
 	if err != nil {
-		return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("auth_url %s: %w", s.cred.Auth.IdentityEndpoint, err)}
+		return nil, &compute.Error{
+			Op: "openstack.Session", Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("auth_url %s: %w", s.cred.Auth.IdentityEndpoint, err),
+		}
 	}
 	pc.HTTPClient = s.http
 	pc.UserAgent.Prepend("hostler")
@@ -129,7 +139,10 @@ func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, erro
 	return pc, nil
 }
 
-func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)) (*gophercloud.ServiceClient, error) {
+func (s *Session) service(
+	ctx context.Context, name string,
+	f func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error),
+) (*gophercloud.ServiceClient, error) {
 	pc, err := s.client(ctx)
 	if err != nil {
 		return nil, err
@@ -148,7 +161,10 @@ func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.
 		if errors.As(err, &none) || errors.As(err, &none2) {
 			err = fmt.Errorf("%w in region %s", ErrNoService, cmp.Or(s.cred.Region, "of no name"))
 		}
-		return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err), Hint: "see whether region is right"}
+		return nil, &compute.Error{
+			Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err),
+			Hint: "see whether region is right",
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +173,8 @@ func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.
 	return &own, nil
 }
 
-// ErrNoService is that a cloud does not have a service, such as block storage, or not in this region.
+// ErrNoService is that a cloud does not have a service, such as block storage, or not in this
+// region.
 var ErrNoService = errors.New("the cloud has no such service")
 
 // Compute is the client for servers, flavors, key pairs, server groups and limits.
@@ -180,7 +197,8 @@ func (s *Session) Volumes(ctx context.Context) (*gophercloud.ServiceClient, erro
 	return s.service(ctx, "volume", gopher.NewBlockStorageV3)
 }
 
-// Metal is the client for bare-metal nodes. It speaks the oldest microversion until it is told another.
+// Metal is the client for bare-metal nodes. It speaks the oldest microversion until it is told
+// another.
 func (s *Session) Metal(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "baremetal", gopher.NewBareMetalV1)
 }
@@ -193,14 +211,19 @@ func (s *Session) Project(ctx context.Context) (id, name string, err error) {
 	}
 	r, ok := pc.GetAuthResult().(tokens.CreateResult)
 	if !ok {
-		return "", "", &compute.Error{Op: "openstack.Project", Kind: compute.ErrInvalid, Err: errors.New("the log-in was not by version 3 of the identity service")}
+		return "", "", &compute.Error{
+			Op: "openstack.Project", Kind: compute.ErrInvalid,
+			Err: errors.New("the log-in was not by version 3 of the identity service"),
+		}
 	}
 	p, err := r.ExtractProject()
 	if err != nil {
 		return "", "", Classify("Project", "", err)
 	}
 	if p == nil {
-		return "", "", &compute.Error{Op: "openstack.Project", Kind: compute.ErrInvalid, Err: errors.New("the credentials are for no project")}
+		return "", "", &compute.Error{
+			Op: "openstack.Project", Kind: compute.ErrInvalid, Err: errors.New("the credentials are for no project"),
+		}
 	}
 	return p.ID, p.Name, nil
 }

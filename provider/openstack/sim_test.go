@@ -20,17 +20,20 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// sim answers as an OpenStack was seen to, as far as a source of servers asks: identity, and compute, network and image at addresses of their own.
+// sim answers as an OpenStack was seen to, as far as a source of servers asks: identity, and
+// compute, network and image at addresses of their own.
 type sim struct {
 	identity, compute, network, image *httptest.Server
 
-	boot    time.Duration   // until a server is ACTIVE
-	place   time.Duration   // until a host is found for it
-	full    map[string]bool // flavors, by id, that no host has room for
-	limits  map[string]*rate.Limiter
-	page    int                                               // servers on a page
-	refuse  func(w http.ResponseWriter, r *http.Request) bool // answers in place of the cloud; nil: nothing
-	deafen  func(r *http.Request) bool                        // it is done, and the answer gets lost; nil: none
+	boot   time.Duration   // until a server is ACTIVE
+	place  time.Duration   // until a host is found for it
+	full   map[string]bool // flavors, by id, that no host has room for
+	limits map[string]*rate.Limiter
+	page   int // servers on a page
+	// answers in place of the cloud; nil: nothing
+	refuse func(w http.ResponseWriter, r *http.Request) bool
+	// it is done, and the answer gets lost; nil: none
+	deafen  func(r *http.Request) bool
 	flavors []map[string]any
 	images  []map[string]any
 	stuck   bool          // servers stay in BUILD
@@ -62,10 +65,15 @@ type simServer struct {
 }
 
 func newSim(t testing.TB) *sim {
-	s := &sim{page: 1000, ports: map[string]map[string]any{}, keys: map[string]string{}, asked: map[string]int{}, limits: map[string]*rate.Limiter{}}
+	s := &sim{
+		page: 1000, ports: map[string]map[string]any{}, keys: map[string]string{}, asked: map[string]int{},
+		limits: map[string]*rate.Limiter{},
+	}
 	s.flavors = []map[string]any{{"id": "f1", "name": "small", "vcpus": 1, "ram": 512, "disk": 10}}
 	s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "created_at": "2024-01-01T00:00:00Z"}}
-	for name, to := range map[string]**httptest.Server{"identity": &s.identity, "compute": &s.compute, "network": &s.network, "image": &s.image} {
+	for name, to := range map[string]**httptest.Server{
+		"identity": &s.identity, "compute": &s.compute, "network": &s.network, "image": &s.image,
+	} {
 		*to = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(name, w, r) }))
 		t.Cleanup((*to).Close)
 	}
@@ -74,7 +82,10 @@ func newSim(t testing.TB) *sim {
 
 func (s *sim) session(t testing.TB, o openstack.SessionOptions) *openstack.Session {
 	t.Helper()
-	file := write(t, t.TempDir(), "clouds.yaml", fmt.Sprintf("clouds:\n  sim:\n    auth: {auth_url: '%s/v3/', username: u, password: sesame, project_id: p}\n", s.identity.URL))
+	file := write(
+		t, t.TempDir(), "clouds.yaml",
+		fmt.Sprintf("clouds:\n  sim:\n    auth: {auth_url: '%s/v3/', username: u, password: sesame, project_id: p}\n", s.identity.URL),
+	)
 	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "sim", File: file, Getenv: env(nil)})
 	if err != nil {
 		t.Fatal(err)
@@ -103,8 +114,15 @@ func (s *sim) serve(name string, w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")[1:] // without the version
 	if len(parts) == 0 {
 		version := map[string]string{"network": "v2.0", "image": "v2.9", "compute": "v2.1", "identity": "v3.14"}[name]
-		self := "http://" + r.Host + "/" + version[:2] + strings.TrimPrefix(map[string]string{"network": "v2.0", "compute": "v2.1"}[name], "v2") + "/"
-		answer(w, 200, map[string]any{"versions": []any{map[string]any{"id": version, "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": self}}}}})
+		self := "http://" + r.Host + "/" + version[:2] + strings.TrimPrefix(
+			map[string]string{"network": "v2.0", "compute": "v2.1"}[name], "v2",
+		) + "/"
+		answer(
+			w, 200,
+			map[string]any{"versions": []any{map[string]any{
+				"id": version, "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": self}},
+			}}},
+		)
 		return
 	}
 	s.mu.Lock()
@@ -128,7 +146,10 @@ func (s *sim) serve(name string, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !valid {
-		answer(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"code": 401, "message": "The request you have made requires authentication."}})
+		answer(
+			w, http.StatusUnauthorized,
+			map[string]any{"error": map[string]any{"code": 401, "message": "The request you have made requires authentication."}},
+		)
 		return
 	}
 	deaf := s.deafen != nil && s.deafen(r)
@@ -150,11 +171,15 @@ func (s *sim) login(w http.ResponseWriter) {
 	w.Header().Set("X-Subject-Token", "t"+strconv.Itoa(s.token))
 	s.mu.Unlock()
 	at := func(typ string, to *httptest.Server, path string) map[string]any {
-		return map[string]any{"type": typ, "name": typ, "endpoints": []any{map[string]any{"interface": "public", "region": "R", "region_id": "R", "url": to.URL + path}}}
+		return map[string]any{
+			"type": typ, "name": typ,
+			"endpoints": []any{map[string]any{"interface": "public", "region": "R", "region_id": "R", "url": to.URL + path}},
+		}
 	}
 	answer(w, http.StatusCreated, map[string]any{"token": map[string]any{
-		"expires_at": time.Now().Add(time.Hour + s.skew).UTC().Format("2006-01-02T15:04:05.000000Z"), "project": map[string]any{"id": "p", "name": "p", "domain": map[string]any{"id": "default", "name": "Default"}},
-		"catalog": []any{at("compute", s.compute, "/v2.1/"), at("network", s.network, "/"), at("image", s.image, "/")},
+		"expires_at": time.Now().Add(time.Hour + s.skew).UTC().Format("2006-01-02T15:04:05.000000Z"),
+		"project":    map[string]any{"id": "p", "name": "p", "domain": map[string]any{"id": "default", "name": "Default"}},
+		"catalog":    []any{at("compute", s.compute, "/v2.1/"), at("network", s.network, "/"), at("image", s.image, "/")},
 	}})
 }
 
@@ -236,10 +261,21 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 		if named := func(all []map[string]any, id string) bool {
 			return slices.ContainsFunc(all, func(x map[string]any) bool { return x["id"] == id })
 		}; !named(s.images, image) || !named(s.flavors, flavor) || err != nil {
-			answer(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": map[bool]string{true: "Invalid flavorRef provided.", false: "Can not find requested image"}[named(s.images, image)]}})
+			answer(
+				w, 400,
+				map[string]any{"badRequest": map[string]any{
+					"code": 400,
+					"message": map[bool]string{
+						true: "Invalid flavorRef provided.", false: "Can not find requested image",
+					}[named(s.images, image)],
+				}},
+			)
 			return
 		}
-		s.servers = append(s.servers, &simServer{id: id, name: name, metadata: m, made: time.Now(), flavor: flavor, image: image, told: told})
+		s.servers = append(
+			s.servers,
+			&simServer{id: id, name: name, metadata: m, made: time.Now(), flavor: flavor, image: image, told: told},
+		)
 		answer(w, 202, map[string]any{"server": map[string]any{"id": id}})
 	case "DELETE servers":
 		n := len(s.servers)
@@ -266,7 +302,10 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 		}
 		if len(all) == s.page {
 			lastOne := all[len(all)-1].(map[string]any)["id"].(string)
-			out["servers_links"] = []any{map[string]any{"rel": "next", "href": s.compute.URL + "/v2.1/servers/detail?name=" + r.URL.Query().Get("name") + "&marker=" + lastOne}}
+			out["servers_links"] = []any{map[string]any{
+				"rel":  "next",
+				"href": s.compute.URL + "/v2.1/servers/detail?name=" + r.URL.Query().Get("name") + "&marker=" + lastOne,
+			}}
 			break
 		}
 		if x.host == "" && !x.failed && time.Since(x.made) >= s.place {
@@ -277,7 +316,9 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 		status, task, fault := "BUILD", "", map[string]any{}
 		switch {
 		case x.failed:
-			status, fault = "ERROR", map[string]any{"code": 500, "message": "No valid host was found. There are not enough hosts available."}
+			status, fault = "ERROR", map[string]any{
+				"code": 500, "message": "No valid host was found. There are not enough hosts available.",
+			}
 		case x.host == "":
 			task = "scheduling"
 		case x.off != "":
@@ -291,7 +332,8 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 		all = append(all, map[string]any{
 			"id": x.id, "name": x.name, "status": status, "OS-EXT-STS:task_state": task, "fault": fault, "metadata": x.metadata,
 			"created": x.made.Add(s.skew).UTC().Format(time.RFC3339), "flavor": map[string]any{"id": cmp.Or(x.flavor, "f1")},
-			"image": map[string]any{"id": cmp.Or(x.image, "i1")}, "addresses": map[string]any{"net": []any{map[string]any{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}}},
+			"image":     map[string]any{"id": cmp.Or(x.image, "i1")},
+			"addresses": map[string]any{"net": []any{map[string]any{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}}},
 		})
 	}
 	out["servers"] = all
@@ -309,7 +351,12 @@ func (s *sim) act(w http.ResponseWriter, id, what string, body map[string]map[st
 	has := func(action string) bool { _, ok := body[action]; return ok }
 	become := func(from, to string) {
 		if x.off != from {
-			answer(w, 409, map[string]any{"conflictingRequest": map[string]any{"code": 409, "message": "Cannot do that while it is in vm_state " + x.off}})
+			answer(
+				w, 409,
+				map[string]any{"conflictingRequest": map[string]any{
+					"code": 409, "message": "Cannot do that while it is in vm_state " + x.off,
+				}},
+			)
 			return
 		}
 		x.off = to
@@ -333,7 +380,10 @@ func (s *sim) act(w http.ResponseWriter, id, what string, body map[string]map[st
 		become("SUSPENDED", "")
 	case has("createImage"):
 		s.next++
-		image := map[string]any{"id": fmt.Sprintf("image-%d", s.next), "name": body["createImage"]["name"], "status": cmp.Or(s.saving, "active"), "created_at": time.Now().UTC().Format(time.RFC3339)}
+		image := map[string]any{
+			"id": fmt.Sprintf("image-%d", s.next), "name": body["createImage"]["name"],
+			"status": cmp.Or(s.saving, "active"), "created_at": time.Now().UTC().Format(time.RFC3339),
+		}
 		given, _ := body["createImage"]["metadata"].(map[string]any)
 		for k, v := range given {
 			image[k] = v

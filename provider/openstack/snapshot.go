@@ -15,18 +15,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ownScript takes away what belongs to one computer alone, as compute.MachineOwn has it; what the system needs to be there is left empty.
+// ownScript takes away what belongs to one computer alone, as compute.MachineOwn has it; what the
+// system needs to be there is left empty.
 const ownScript = `s=; [ "$(id -u)" = 0 ] || s="sudo -n"
 $s sh -c 'rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/lib/systemd/random-seed; : >/etc/machine-id; rm -rf /var/lib/cloud/instance /var/lib/cloud/instances; find /tmp -xdev -mindepth 1 -delete; sync'`
 
-// Snapshot makes an image of a server, which is stopped for that. Another image of ours with the name goes when the new one is whole.
+// Snapshot makes an image of a server, which is stopped for that. Another image of ours with the
+// name goes when the new one is whole.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
 		return "", err
 	}
 	if image, _ := s.Image["id"].(string); image == "" {
-		return "", &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrInvalid, Err: errors.New("an image of a server on a volume would be a snapshot of the volume"), Hint: "leave disk out for what images are made of"}
+		return "", &compute.Error{
+			Op: "openstack.Snapshot", ID: id, Kind: compute.ErrInvalid,
+			Err:  errors.New("an image of a server on a volume would be a snapshot of the volume"),
+			Hint: "leave disk out for what images are made of",
+		}
 	}
 	if s.Status == "ACTIVE" {
 		if err := p.clear(ctx, id); err != nil {
@@ -51,7 +57,8 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	made := ""
 	err = p.act(ctx, "Snapshot", id, func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
-		ctx = context.WithoutCancel(ctx) // who does not hear its id cannot delete it; the session ends what is not answered
+		// who does not hear its id cannot delete it; the session ends what is not answered
+		ctx = context.WithoutCancel(ctx)
 		made, err = servers.CreateImage(ctx, c, s.ID, servers.CreateImageOpts{Name: spec.Name, Metadata: metadata}).ExtractImageID()
 		return err
 	})
@@ -64,7 +71,8 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	if err := p.saved(ctx, c, id, made); err != nil {
 		const patience = 10 * time.Second
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // nobody wants half an image
+		// nobody wants half an image
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		if left := gone(images.Delete(last, c, made).ExtractErr()); left != nil {
 			p.log.Warn("an image that was not finished stays", "image", made, "source", p.o.Source, "err", left)
@@ -86,7 +94,10 @@ func (p *Provider) saved(ctx context.Context, c *gophercloud.ServiceClient, id c
 			return nil
 		case images.ImageStatusQueued, images.ImageStatusSaving, images.ImageStatusUploading, images.ImageStatusImporting:
 		default:
-			return &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s: the cloud could not save it", made, i.Status)}
+			return &compute.Error{
+				Op: "openstack.Snapshot", ID: id, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("image %s is %s: the cloud could not save it", made, i.Status),
+			}
 		}
 		if err := sleep(ctx, p.o.Poll); err != nil {
 			return Classify("Snapshot", id, err)
@@ -94,16 +105,19 @@ func (p *Provider) saved(ctx context.Context, c *gophercloud.ServiceClient, id c
 	}
 }
 
-// unfinished is how long after its request an image that is not whole may still be in the making, by another process.
+// unfinished is how long after its request an image that is not whole may still be in the making,
+// by another process.
 const unfinished = time.Hour
 
-// replace deletes other images of this installation that have a name: those that are whole, and those that somebody left half made.
+// replace deletes other images of this installation that have a name: those that are whole, and
+// those that somebody left half made.
 func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, name, keep string) error {
 	project, _, err := p.s.Project(ctx)
 	if err != nil {
 		return err
 	}
-	pages, err := images.List(c, images.ListOpts{Owner: project, Limit: 500}).AllPages(ctx) // a name with a colon would be taken for a comparison
+	// a name with a colon would be taken for a comparison
+	pages, err := images.List(c, images.ListOpts{Owner: project, Limit: 500}).AllPages(ctx)
 	if err != nil {
 		return ClassifyList("Snapshot", "", err)
 	}
@@ -150,7 +164,8 @@ func (p *Provider) clear(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// ImageDigest is the id of the image that a name stands for now. Images do not change; names may get another one.
+// ImageDigest is the id of the image that a name stands for now. Images do not change; names may
+// get another one.
 func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
 	if image == "" {
 		image = p.o.Image

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// alone waits until no other test on this machine is in the lab's small project, and keeps them out until the test's end.
+// alone waits until no other test on this machine is in the lab's small project, and keeps them out
+// until the test's end.
 func alone(t *testing.T) {
 	t.Helper()
 	file, err := os.OpenFile(filepath.Join(os.TempDir(), "hostler-openstack-tight.lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -36,8 +37,9 @@ func alone(t *testing.T) {
 	}
 }
 
-// TestQuotaFreedByOthers has others use up a small project's quota. Who waits for a server is told which quota is short, goes on waiting, and has one once the others have given theirs back, though nobody
-// tells us of that.
+// TestQuotaFreedByOthers has others use up a small project's quota. Who waits for a server is told
+// which quota is short, goes on waiting, and has one once the others have given theirs back, though
+// nobody tells us of that.
 func TestQuotaFreedByOthers(t *testing.T) {
 	o := options(t)
 	o.Cloud = "tight"

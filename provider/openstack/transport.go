@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// transport is below all of a session's requests: it keeps to a rate at each endpoint, heeds Retry-After, gives every try its time, and repeats what may be repeated.
+// transport is below all of a session's requests: it keeps to a rate at each endpoint, heeds
+// Retry-After, gives every try its time, and repeats what may be repeated.
 type transport struct {
 	base    http.RoundTripper
 	rate    rate.Limit
@@ -42,7 +43,8 @@ type endpoint struct {
 func newTransport(o SessionOptions) *transport {
 	t := &transport{
 		base: o.Base, rate: rate.Limit(cmp.Or(o.Rate, 20)), burst: o.Burst, timeout: cmp.Or(o.Timeout, time.Minute),
-		retries: max(cmp.Or(o.Retries, 4), 0), maxWait: cmp.Or(o.MaxWait, time.Minute), backoff: cmp.Or(o.Backoff, 500*time.Millisecond), endpoints: map[string]*endpoint{},
+		retries: max(cmp.Or(o.Retries, 4), 0), maxWait: cmp.Or(o.MaxWait, time.Minute),
+		backoff: cmp.Or(o.Backoff, 500*time.Millisecond), endpoints: map[string]*endpoint{},
 	}
 	if t.burst == 0 {
 		t.burst = max(int(t.rate), 1)
@@ -161,7 +163,8 @@ func (t *transport) once(ctx context.Context, req *http.Request, n int) (*http.R
 	return resp, nil
 }
 
-// largestAnswer is how many bytes of an answer are read: a list of all servers of a large cloud is far smaller.
+// largestAnswer is how many bytes of an answer are read: a list of all servers of a large cloud is
+// far smaller.
 const largestAnswer = 256 << 20
 
 var errLarge = errors.New("its answer has more than 256 MiB")
@@ -190,12 +193,14 @@ func (b *bodyUntil) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// again reports whether a request may be sent once more. One that makes something is repeated only when the cloud surely did nothing about it.
+// again reports whether a request may be sent once more. One that makes something is repeated only
+// when the cloud surely did nothing about it.
 func again(req *http.Request, resp *http.Response, err error) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false
 	}
-	harmless := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodPut || req.Method == http.MethodDelete
+	harmless := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodPut ||
+		req.Method == http.MethodDelete
 	if err != nil {
 		var op *net.OpError
 		return harmless || errors.As(err, &op) && op.Op == "dial"
@@ -203,7 +208,8 @@ func again(req *http.Request, resp *http.Response, err error) bool {
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests:
 		return true
-	case http.StatusRequestEntityTooLarge: // some services limit rates so; it is their quota that says "Retry-After: 0"
+	case http.StatusRequestEntityTooLarge:
+		// some services limit rates so; it is their quota that says "Retry-After: 0"
 		asked, ok := retryAfter(resp)
 		return ok && asked > 0
 	case http.StatusServiceUnavailable:

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// TestSubnetFull has no address left: it is told as such, nothing of the server is left, and when an address is free again there is one.
+// TestSubnetFull has no address left: it is told as such, nothing of the server is left, and when
+// an address is free again there is one.
 func TestSubnetFull(t *testing.T) {
 	o, s := options(t), session(t, "lab")
 	n, err := s.Network(t.Context())
@@ -36,7 +37,13 @@ func TestSubnetFull(t *testing.T) {
 		}
 	})
 	no := false
-	if _, err := subnets.Create(t.Context(), n, subnets.CreateOpts{NetworkID: network.ID, CIDR: "10.87.0.0/29", IPVersion: 4, EnableDHCP: &no, AllocationPools: []subnets.AllocationPool{{Start: "10.87.0.2", End: "10.87.0.2"}}}).Extract(); err != nil {
+	if _, err := subnets.Create(
+		t.Context(), n,
+		subnets.CreateOpts{
+			NetworkID: network.ID, CIDR: "10.87.0.0/29", IPVersion: 4, EnableDHCP: &no,
+			AllocationPools: []subnets.AllocationPool{{Start: "10.87.0.2", End: "10.87.0.2"}},
+		},
+	).Extract(); err != nil {
 		t.Fatal(err)
 	}
 	other, err := ports.Create(t.Context(), n, ports.CreateOpts{NetworkID: network.ID, Name: "other"}).Extract()
@@ -48,7 +55,8 @@ func TestSubnetFull(t *testing.T) {
 	p, id := openAt(t, o), compute.ID(o.Source+"-1")
 	_, err = p.Create(t.Context(), compute.Spec{ID: id})
 	t.Cleanup(func() { destroy(t, p, id) })
-	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.QuotaSpent || !strings.Contains(err.Error(), "IP addresses") || compute.Hint(err) == "" {
+	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.QuotaSpent ||
+		!strings.Contains(err.Error(), "IP addresses") || compute.Hint(err) == "" {
 		t.Errorf("%v (%s; %s)", err, openstack.ReasonOf(err), compute.Hint(err))
 	}
 	destroy(t, p, id)
@@ -62,8 +70,9 @@ func TestSubnetFull(t *testing.T) {
 	destroy(t, p, id)
 }
 
-// TestFlavorDeletedInUse has an administrator delete the flavor that a source has chosen. Its server goes on, is listed and destroyed; the next one is of the flavor that is left, and without any
-// that is said.
+// TestFlavorDeletedInUse has an administrator delete the flavor that a source has chosen. Its
+// server goes on, is listed and destroyed; the next one is of the flavor that is left, and without
+// any that is said.
 func TestFlavorDeletedInUse(t *testing.T) {
 	o, admin := options(t), session(t, "admin")
 	c, err := admin.Compute(t.Context())
@@ -141,8 +150,10 @@ func upload(t *testing.T, s *openstack.Session, name string) {
 	}
 }
 
-// TestImageDeletedInUse has somebody delete the image that a source names, while a server of it runs. The server goes on, is listed and can be logged in to, also by a process that has never heard of it.
-// Another one cannot be made, which is said with the image's name and the source's, and leaves nothing; when an image of that name is there again, it is made of that.
+// TestImageDeletedInUse has somebody delete the image that a source names, while a server of it
+// runs. The server goes on, is listed and can be logged in to, also by a process that has never
+// heard of it. Another one cannot be made, which is said with the image's name and the source's,
+// and leaves nothing; when an image of that name is there again, it is made of that.
 func TestImageDeletedInUse(t *testing.T) {
 	o, s := options(t), session(t, "lab")
 	o.Image = o.Source + "-image"
@@ -178,7 +189,8 @@ func TestImageDeletedInUse(t *testing.T) {
 			conn.Close()
 		}
 		_, err := p.Create(t.Context(), compute.Spec{ID: second})
-		if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), o.Image) || !strings.Contains(err.Error(), "source "+o.Source) || compute.Hint(err) == "" {
+		if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), o.Image) ||
+			!strings.Contains(err.Error(), "source "+o.Source) || compute.Hint(err) == "" {
 			t.Errorf("%s: without the image: %v (%s)", who, err, compute.Hint(err))
 		}
 		destroy(t, p, second)
@@ -205,7 +217,8 @@ func TestImageDeletedInUse(t *testing.T) {
 	}
 }
 
-// TestSkewedTokens has a cloud whose clock is hours ahead or behind: a token that ended long ago by our clock is used for as long as the cloud takes it, and replaced when it does not.
+// TestSkewedTokens has a cloud whose clock is hours ahead or behind: a token that ended long ago by
+// our clock is used for as long as the cloud takes it, and replaced when it does not.
 func TestSkewedTokens(t *testing.T) {
 	for _, skew := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
 		s := newSim(t)

@@ -24,14 +24,18 @@ const (
 // UserDataLimit is how many bytes of user data a request may bring.
 func (p *Provider) UserDataLimit() int { return mostUserData/4*3 - ownUserData }
 
-// tell puts together what a server is told at its first boot, and its host key with it where that is given.
+// tell puts together what a server is told at its first boot, and its host key with it where that
+// is given.
 func (p *Provider) tell(pl *plan, spec compute.Spec) error {
 	parts, err := p.userData(spec)
 	if err != nil {
 		return err
 	}
 	bad := func(err error, hint string) error {
-		return &compute.Error{Op: "openstack.Create", ID: pl.id, Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err), Hint: hint}
+		return &compute.Error{
+			Op: "openstack.Create", ID: pl.id, Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err),
+			Hint: hint,
+		}
 	}
 	for i, b := range parts {
 		if parts[i], err = plain(b); err != nil {
@@ -59,7 +63,10 @@ func (p *Provider) tell(pl *plan, spec compute.Spec) error {
 		pl.userData = b.Bytes()
 	}
 	if n := base64.StdEncoding.EncodedLen(len(pl.userData)); n > mostUserData {
-		return bad(fmt.Errorf("%d bytes are more than the %d that a server takes, even compressed", n, mostUserData), "have it fetch the rest by itself")
+		return bad(
+			fmt.Errorf("%d bytes are more than the %d that a server takes, even compressed", n, mostUserData),
+			"have it fetch the rest by itself",
+		)
 	}
 	return nil
 }
@@ -81,8 +88,9 @@ func plain(b []byte) ([]byte, error) {
 	return out, err
 }
 
-// joinUserData makes one of several: of scripts one script that runs one after the other, which every image understands that runs scripts; else a mail of several parts, which
-// only cloud-init does.
+// joinUserData makes one of several: of scripts one script that runs one after the other, which
+// every image understands that runs scripts; else a mail of several parts, which only cloud-init
+// does.
 func joinUserData(parts [][]byte) ([]byte, error) {
 	scripts := true
 	for _, b := range parts {
@@ -103,7 +111,10 @@ func joinUserData(parts [][]byte) ([]byte, error) {
 		for bytes.Contains(script, []byte(end)) {
 			end += "_"
 		}
-		fmt.Fprintf(&b, "cat >\"$d/%d\" <<'%s'\n%s\n%s\nchmod 700 \"$d/%d\"\n\"$d/%d\" || s=$?\n", i, end, bytes.TrimSuffix(script, []byte("\n")), end, i, i)
+		fmt.Fprintf(
+			&b, "cat >\"$d/%d\" <<'%s'\n%s\n%s\nchmod 700 \"$d/%d\"\n\"$d/%d\" || s=$?\n", i, end,
+			bytes.TrimSuffix(script, []byte("\n")), end, i, i,
+		)
 	}
 	b.WriteString("rm -rf \"$d\"\nexit $s\n")
 	return b.Bytes(), nil
@@ -118,7 +129,10 @@ func multipartOf(parts [][]byte) ([]byte, error) {
 		if kind == "" {
 			m, err := mail.ReadMessage(bytes.NewReader(data))
 			if err != nil || m.Header.Get("Content-Type") == "" {
-				return nil, errors.New("it is in no form that can be joined with another: it begins with neither of #!, #cloud-config and Content-Type")
+				return nil,
+					errors.New(
+						"it is in no form that can be joined with another: it begins with neither of #!, #cloud-config and Content-Type",
+					)
 			}
 			kind = m.Header.Get("Content-Type")
 			if body, err = io.ReadAll(m.Body); err != nil {
@@ -139,7 +153,8 @@ func multipartOf(parts [][]byte) ([]byte, error) {
 
 func kindOf(data []byte) string {
 	for _, k := range [][2]string{
-		{"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"}, {"#cloud-boothook", "cloud-boothook"}, {"#include", "x-include-url"}, {"## template: jinja", "jinja2"},
+		{"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"}, {"#cloud-boothook", "cloud-boothook"},
+		{"#include", "x-include-url"}, {"## template: jinja", "jinja2"},
 	} {
 		if bytes.HasPrefix(data, []byte(k[0])) {
 			return "text/" + k[1] + "; charset=\"utf-8\""
@@ -148,7 +163,8 @@ func kindOf(data []byte) string {
 	return ""
 }
 
-// FirstBoot puts together what a computer is told at its first boot: user data, each in a form of cloud-init's, and with hostKey before it a script that gives the computer an ssh host key of its
+// FirstBoot puts together what a computer is told at its first boot: user data, each in a form of
+// cloud-init's, and with hostKey before it a script that gives the computer an ssh host key of its
 // own, whose public half is returned as TYPE BASE64.
 func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public string, err error) {
 	var all [][]byte
@@ -172,7 +188,8 @@ func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public 
 	return data, public, err
 }
 
-// hostKeyScript gives a server its ssh host key: where sshd has it as a rule, and where one that runs says that it has it. sshd is told.
+// hostKeyScript gives a server its ssh host key: where sshd has it as a rule, and where one that
+// runs says that it has it. sshd is told.
 func hostKeyScript(private []byte, public string) []byte {
 	return []byte(`#!/bin/sh
 # of hostler: the host key by which this server is known

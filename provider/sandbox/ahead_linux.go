@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// ahead is a first process that was started before anybody wants it. It is no sandbox: it has name spaces, a control group and nothing else, and has
-// not been told what to become.
+// ahead is a first process that was started before anybody wants it. It is no sandbox: it has name
+// spaces, a control group and nothing else, and has not been told what to become.
 type ahead struct {
 	kept   atomic.Bool   // somebody keeps one
 	wanted chan struct{} // told that it is not there, or no good
@@ -54,7 +54,8 @@ func (a *ahead) refill() {
 	}
 }
 
-// world is what is mounted where, if that matters: a first process sees what was when it was started. Root's gets all that it needs with its plan.
+// world is what is mounted where, if that matters: a first process sees what was when it was
+// started. Root's gets all that it needs with its plan.
 func (p *Provider) world() string {
 	if p.root {
 		return ""
@@ -63,17 +64,23 @@ func (p *Provider) world() string {
 	return string(text)
 }
 
-// courtesy is how long we wait before we start another one: who has just got a sandbox uses it now, and we are not to be in his way.
+// courtesy is how long we wait before we start another one: who has just got a sandbox uses it now,
+// and we are not to be in his way.
 const courtesy = 10 * time.Millisecond
 
-// stale is how long a process is kept ahead before it is started anew: until then it may keep a file system from being unmounted for good.
+// stale is how long a process is kept ahead before it is started anew: until then it may keep a
+// file system from being unmounted for good.
 const stale = time.Minute
 
-// Ahead keeps one first process started ahead of need until ctx ends, so that Create does not wait for that: for a program that makes sandboxes time and
-// again. It takes a megabyte of memory. The error is that of ctx, or ErrConflict while another call does so.
+// Ahead keeps one first process started ahead of need until ctx ends, so that Create does not wait
+// for that: for a program that makes sandboxes time and again. It takes a megabyte of memory. The
+// error is that of ctx, or ErrConflict while another call does so.
 func (p *Provider) Ahead(ctx context.Context) error {
 	if !p.ahead.kept.CompareAndSwap(false, true) {
-		return &compute.Error{Op: "sandbox.Ahead", ID: compute.ID(p.o.Source), Kind: compute.ErrConflict, Err: errors.New("another call keeps one ahead")}
+		return &compute.Error{
+			Op: "sandbox.Ahead", ID: compute.ID(p.o.Source), Kind: compute.ErrConflict,
+			Err: errors.New("another call keeps one ahead"),
+		}
 	}
 	defer p.ahead.kept.Store(false)
 	ending := context.WithoutCancel(ctx)
@@ -136,13 +143,15 @@ func (p *Provider) putAway(ctx context.Context) {
 
 const aheadPrefix = "ahead-"
 
-// aheadName names a control group by who makes it, so that nobody else removes it as long as that one lives.
+// aheadName names a control group by who makes it, so that nobody else removes it as long as that
+// one lives.
 func aheadName() string {
 	me, _ := proc.Of(os.Getpid())
 	return aheadPrefix + strconv.Itoa(me.PID) + "-" + strconv.FormatUint(me.Start, 10) + "-" + strconv.FormatUint(rand.Uint64(), 36)
 }
 
-// sweepAhead removes the control groups that were made ahead by processes that are no more. One that became a sandbox's is not empty, and stays.
+// sweepAhead removes the control groups that were made ahead by processes that are no more. One
+// that became a sandbox's is not empty, and stays.
 func sweepAhead(ctx context.Context, tree *cgroup.Tree) {
 	for _, name := range tree.List() {
 		rest, ok := strings.CutPrefix(name, aheadPrefix)

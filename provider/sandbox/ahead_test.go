@@ -62,7 +62,8 @@ func TestAheadAsUser(t *testing.T) {
 	}
 }
 
-// madeAhead: what is made of a process that was started ahead is as any other sandbox, and when nobody wants one any more nothing is left.
+// madeAhead: what is made of a process that was started ahead is as any other sandbox, and when
+// nobody wants one any more nothing is left.
 func madeAhead(t *testing.T) {
 	dir := t.TempDir()
 	before := traces(t, dir)
@@ -74,7 +75,8 @@ func madeAhead(t *testing.T) {
 		if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
 			t.Fatal(err)
 		}
-		if os.Geteuid() == 0 && !bornAhead(t, dir, id) { // an ordinary user's sees the mounts of before, so it is not taken while others mount
+		// an ordinary user's sees the mounts of before, so it is not taken while others mount
+		if os.Geteuid() == 0 && !bornAhead(t, dir, id) {
 			t.Errorf("%s was made of a process of its own", id)
 		}
 		works(t, p, id)
@@ -116,7 +118,8 @@ func TestProviderAhead(t *testing.T) {
 			return open(t, sandbox.Options{Dir: dir, Source: "suite", Installation: "theirs"})
 		},
 		Installation: mine(),
-		Leak:         func() []string { return nil }, // one is there ahead as long as there is a provider
+		// one is there ahead as long as there is a provider
+		Leak: func() []string { return nil },
 	})
 }
 
@@ -135,7 +138,8 @@ func TestKilledAhead(t *testing.T) {
 				}
 				steps, dead := crash{Dir: dir, Do: do, Step: step, Upper: "ram", Ahead: true}.run(t)
 				gone(t, p, "crash")
-				for range 3000 { // what was ahead ends when it sees that nobody is left, and then there is its group
+				// what was ahead ends when it sees that nobody is left, and then there is its group
+				for range 3000 {
 					if len(groups(t)) == 0 {
 						break
 					}
@@ -161,7 +165,8 @@ func most(t *testing.T) int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// TestDeadAhead: a process that was killed while nobody wanted it is no reason that anybody gets none.
+// TestDeadAhead: a process that was killed while nobody wanted it is no reason that anybody gets
+// none.
 func TestDeadAhead(t *testing.T) {
 	dir := t.TempDir()
 	p := open(t, sandbox.Options{Dir: dir})
@@ -217,7 +222,10 @@ func TestSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "for s in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 24 25 26 30 31; do kill -$s 1; done"}})
+	exit, err := c.Run(
+		t.Context(),
+		&compute.Command{Args: []string{"sh", "-c", "for s in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 24 25 26 30 31; do kill -$s 1; done"}},
+	)
 	if err != nil || exit.Status() != 0 {
 		t.Fatal(exit, err)
 	}
@@ -245,7 +253,8 @@ func TestKilledUnder(t *testing.T) {
 	if err := syscall.Kill(p.PID("under"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), "under") || !strings.Contains(err.Error(), "has ended") || compute.Hint(err) == "" {
+	if err := <-ended; !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), "under") ||
+		!strings.Contains(err.Error(), "has ended") || compute.Hint(err) == "" {
 		t.Errorf("it hears: %v (%s)", err, compute.Hint(err))
 	}
 }
@@ -263,7 +272,10 @@ func TestOwnName(t *testing.T) {
 	}
 	defer c.Close()
 	var out strings.Builder
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "getent hosts $(cat /etc/hostname) localhost"}, Stdout: &out}); err != nil {
+	if _, err := c.Run(
+		t.Context(),
+		&compute.Command{Args: []string{"sh", "-c", "getent hosts $(cat /etc/hostname) localhost"}, Stdout: &out},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "127.0.1.1") || !strings.Contains(out.String(), "localhost") {

@@ -26,8 +26,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// The benchmarks here measure what users wait for against floors and peers in the same run, one after the other in turn, and print ratios. Their first
-// loop is the measurement; b.N is not used.
+// The benchmarks here measure what users wait for against floors and peers in the same run, one
+// after the other in turn, and print ratios. Their first loop is the measurement; b.N is not used.
 
 // timed is something to measure; after it, untimed, comes rest.
 type timed struct {
@@ -42,7 +42,8 @@ func (t *timed) median() time.Duration {
 	return s[len(s)/2]
 }
 
-// quiet is how long the machine rests after each: what the kernel, or a process ahead, is still at is not for the next one to wait for.
+// quiet is how long the machine rests after each: what the kernel, or a process ahead, is still at
+// is not for the next one to wait for.
 const quiet = 20 * time.Millisecond
 
 func inTurn(b *testing.B, times int, all ...*timed) {
@@ -78,8 +79,9 @@ func ratio(a, b *timed) float64 { return float64(a.median()) / float64(b.median(
 // forkExec is the floor of a command.
 func forkExec() error { return exec.Command("/bin/true").Run() }
 
-// floorLife is the life of a sandbox by the raw system calls, from one process: a layer in memory over the host's root, fresh /proc, /dev and /sys,
-// the same name spaces, users mapped, a control group, a command; and the end of it, without waiting for what the kernel does behind.
+// floorLife is the life of a sandbox by the raw system calls, from one process: a layer in memory
+// over the host's root, fresh /proc, /dev and /sys, the same name spaces, users mapped, a control
+// group, a command; and the end of it, without waiting for what the kernel does behind.
 func floorLife(scratch string) error {
 	done := make(chan error, 1)
 	go func() {
@@ -114,7 +116,8 @@ func floorLife(scratch string) error {
 			}
 			ids := []syscall.SysProcIDMap{{HostID: 0, Size: 65536}}
 			pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{
-				Chroot: root, Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
+				Chroot:      root,
+				Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
 				UidMappings: ids, GidMappings: ids,
 			}})
 			if err != nil {
@@ -130,7 +133,8 @@ func floorLife(scratch string) error {
 	return <-done
 }
 
-// cold is the whole life of a sandbox that nobody has made before; what is left to do when the caller goes on comes behind.
+// cold is the whole life of a sandbox that nobody has made before; what is left to do when the
+// caller goes on comes behind.
 func cold(b *testing.B, name string, o sandbox.Options, image string, ahead bool) *timed {
 	b.Helper()
 	o.Dir = b.TempDir()
@@ -168,7 +172,8 @@ func once(p *sandbox.Provider, id compute.ID, args ...string) error {
 	return err
 }
 
-// BenchmarkLife measures a command in a sandbox that is there, and the whole life of one that is not.
+// BenchmarkLife measures a command in a sandbox that is there, and the whole life of one that is
+// not.
 func BenchmarkLife(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("floor: only root may mount")
@@ -192,7 +197,8 @@ func BenchmarkLife(b *testing.B) {
 	life := &timed{name: "raw life", run: func() error { return floorLife(scratch) }}
 	ours := cold(b, "cold", sandbox.Options{}, "", false)
 	all := []*timed{floor, command, life, ours}
-	kv, _ := computetest.Lab{Set: "sandbox", Net: 62}.Try("base-rootfs", "tiny") // without the lab there is less to compare
+	// without the lab there is less to compare
+	kv, _ := computetest.Lab{Set: "sandbox", Net: 62}.Try("base-rootfs", "tiny")
 	tiny := kv["rootfs"]
 	var image, ahead, crun *timed
 	if tiny != "" {
@@ -217,8 +223,9 @@ func BenchmarkLife(b *testing.B) {
 	}
 }
 
-// crunLife is what crun takes for it, or nil where it does not run. It refuses machines with control groups of both versions, so that of version 2 is
-// out of its sight, and it makes no groups.
+// crunLife is what crun takes for it, or nil where it does not run. It refuses machines with
+// control groups of both versions, so that of version 2 is out of its sight, and it makes no
+// groups.
 func crunLife(b *testing.B, root string) *timed {
 	b.Helper()
 	if _, err := exec.LookPath("crun"); err != nil {
@@ -266,7 +273,10 @@ func crunLife(b *testing.B, root string) *timed {
 			n++
 			if err == nil {
 				var out []byte
-				cmd := exec.Command("crun", "--cgroup-manager=disabled", "run", "-b", dir, "hostler-bench-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n))
+				cmd := exec.Command(
+					"crun", "--cgroup-manager=disabled", "run", "-b", dir,
+					"hostler-bench-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n),
+				)
 				if out, err = cmd.CombinedOutput(); err != nil {
 					err = fmt.Errorf("%w: %s", err, out)
 				}
@@ -335,7 +345,8 @@ func BenchmarkMany(b *testing.B) {
 	row(b, "64 commands at once in 64 of 1000 sandboxes / fork and exec at 64", ratio(ours, bare), "x", "<= 3")
 }
 
-// at64 does something in so many goroutines at once, and notes how long each took from when all were asked for.
+// at64 does something in so many goroutines at once, and notes how long each took from when all
+// were asked for.
 func at64(t *timed, n int, f func(i int) error) {
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -20,7 +20,8 @@ const (
 	leastPIDs   = 64
 )
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its
+// errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, _, err := o.read()
 	return err
@@ -100,7 +101,10 @@ func (o *Options) bounds() error {
 	case o.Cores < 0 || o.Cores > float64(cores):
 		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return compute.WrongKey("memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", size(o.Memory), size(leastMemory))
+		return compute.WrongKey(
+			"memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", size(o.Memory),
+			size(leastMemory),
+		)
 	case o.Memory > installed():
 		return compute.WrongKey("memory", "", "memory = %s: at most the %s that this machine has", size(o.Memory), size(installed()))
 	case o.Disk != 0 && o.Disk < leastDisk:

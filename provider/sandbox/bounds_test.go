@@ -111,7 +111,8 @@ func TestPaths(t *testing.T) {
 	for _, c := range []struct {
 		o    sandbox.Options
 		says string
-	}{{show("~/link"), "is hostler's own"}, {mounts("/proc/self/root/dev:/x"), "tells of"}} { // links are followed when a sandbox is made
+	}{{show("~/link"), "is hostler's own"}, {mounts("/proc/self/root/dev:/x"), "tells of"}} {
+		// links are followed when a sandbox is made
 		c.o.Home, c.o.State, c.o.Dir = home, []string{state}, t.TempDir()
 		c.o.Source, c.o.Installation, c.o.Agent = "suite", mine(), built
 		p, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), c.o)
@@ -125,7 +126,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestFullAtOnce makes one whose own layer has no room for what belongs there. Nobody who gives something back helps, so it must not be waited for.
+// TestFullAtOnce makes one whose own layer has no room for what belongs there. Nobody who gives
+// something back helps, so it must not be waited for.
 func TestFullAtOnce(t *testing.T) {
 	p := open(t, sandbox.Options{Dir: t.TempDir()})
 	p.SetDisk(4 << 10)

@@ -21,12 +21,13 @@ import (
 
 // budget is something that the machine has once.
 type budget struct {
-	name    string
-	most    int             // how many a program tries to take
-	keep    int             // how many it may get; shared: what the kernel gives each sandbox
-	used    func() int      // how many the machine has in use; nil: it does not say
-	all     func() int      // how many the machine has; nil: it does not say
-	without []string        // the defences with which it is bound; none: it is the kernel's own bound
+	name string
+	most int        // how many a program tries to take
+	keep int        // how many it may get; shared: what the kernel gives each sandbox
+	used func() int // how many the machine has in use; nil: it does not say
+	all  func() int // how many the machine has; nil: it does not say
+	// the defences with which it is bound; none: it is the kernel's own bound
+	without []string
 	options sandbox.Options // of the sandbox
 	leaves  bool            // it stays when who took it ends, so the machine's own is not tried
 	rooted  bool            // an ordinary user's sandbox has no bound of its own
@@ -39,7 +40,10 @@ const shared = -1
 func budgets() []budget {
 	filter, privileges := []string{"seccomp"}, []string{"seccomp", "capabilities"}
 	all := []budget{
-		{name: "ptys", most: 400, keep: 64, used: kernelNumber("kernel/pty/nr"), all: kernelNumber("kernel/pty/max"), without: []string{"ptys"}},
+		{
+			name: "ptys", most: 400, keep: 64, used: kernelNumber("kernel/pty/nr"), all: kernelNumber("kernel/pty/max"),
+			without: []string{"ptys"},
+		},
 		{name: "aio", most: 100, used: kernelNumber("fs/aio-nr"), all: kernelNumber("fs/aio-max-nr"), without: filter},
 		{name: "keys", most: 20, without: filter},
 		{name: "rings", most: 5, without: filter},
@@ -92,8 +96,10 @@ func kernelNumber(name string) func() int {
 	}
 }
 
-// TestBudgets has a hostile program take all that it can get of what the machine has once. It gets no more than the sandbox's bound, the machine keeps
-// nine tenths of it, and a sandbox beside it still gets its own. With the bound switched off the program gets more: else the test would prove nothing.
+// TestBudgets has a hostile program take all that it can get of what the machine has once. It gets
+// no more than the sandbox's bound, the machine keeps nine tenths of it, and a sandbox beside it
+// still gets its own. With the bound switched off the program gets more: else the test would prove
+// nothing.
 func TestBudgets(t *testing.T) { tryBudgets(t) }
 
 func TestBudgetsAsUser(t *testing.T) {
@@ -172,7 +178,8 @@ func (b budget) usedNow() int {
 	return b.used()
 }
 
-// take has a program inside take so many of something, and returns how many it got and what ends it.
+// take has a program inside take so many of something, and returns how many it got and what ends
+// it.
 func (j *jail) take(what string, most int) (int, func()) {
 	j.Helper()
 	in, hold := io.Pipe()

@@ -16,7 +16,8 @@ import (
 // mostConfig is how long a file of configuration may be to be copied, in bytes.
 const mostConfig = 32 << 10
 
-// configFiles adds the caller's own configuration of tools, without what looks like credentials, unless it is hidden, or seen with what it is in.
+// configFiles adds the caller's own configuration of tools, without what looks like credentials,
+// unless it is hidden, or seen with what it is in.
 func (p *Provider) configFiles(h *hidden, files map[string]string) {
 	if p.o.Home == "" || p.o.Home == "/" {
 		return
@@ -32,7 +33,8 @@ func (p *Provider) configFiles(h *hidden, files map[string]string) {
 	}
 }
 
-// readConfig reads a file without what looks like credentials. false: there is none, or none of ours to read.
+// readConfig reads a file without what looks like credentials. false: there is none, or none of
+// ours to read.
 func readConfig(at string) (string, bool) {
 	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -47,9 +49,12 @@ func readConfig(at string) (string, bool) {
 	return harmless(string(text)), err == nil
 }
 
-// telling is what a line or the head of a section has that may hold a credential, or that has a program asked for one.
+// telling is what a line or the head of a section has that may hold a credential, or that has a
+// program asked for one.
 var telling = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)token|passw|passphrase|secret|auth|credential|cookie|header|private|apikey|api_key|api-key|\bkey\b|sslkey|sslcert|askpass|://[^/\s]*@|\binclude`)
+	return regexp.MustCompile(
+		`(?i)token|passw|passphrase|secret|auth|credential|cookie|header|private|apikey|api_key|api-key|\bkey\b|sslkey|sslcert|askpass|://[^/\s]*@|\binclude`,
+	)
 })
 
 // harmless leaves out the lines that look like credentials, and all of a section whose head does.

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// way is a connection to a sandbox's agent, which knows what the image and the source say of commands.
+// way is a connection to a sandbox's agent, which knows what the image and the source say of
+// commands.
 type way struct {
 	*agent.Client
 	p     *Provider
@@ -52,7 +53,8 @@ func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn,
 // Unwrap gives the agent's own connection.
 func (w *way) Unwrap() compute.Conn { return w.Client }
 
-// Run runs a command as whom the source says. When it was killed because the sandbox had no memory left, the exit says so.
+// Run runs a command as whom the source says. When it was killed because the sandbox had no memory
+// left, the exit says so.
 func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	c := *cmd
 	if c.User == "" {
@@ -72,13 +74,16 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 		err = w.lost(err)
 	}
 	if errors.Is(err, compute.ErrLost) && ctx.Err() == nil && w.starved() {
-		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: errors.New("the sandbox was ended, because its memory was used up"),
+		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost,
+			Err:  errors.New("the sandbox was ended, because its memory was used up"),
 			Hint: "give it more: memory = SIZE in its source, or --memory"}
 	}
-	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotExecutable) && c.Dir != "" && c.User != "" && errors.As(err, &e) && e.Hint == "" {
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotExecutable) && c.Dir != "" && c.User != "" &&
+		errors.As(err, &e) && e.Hint == "" {
 		e.Hint = fmt.Sprintf("%s has to be one that the user %s may enter: --cwd DIR starts elsewhere", c.Dir, c.User)
 	}
-	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrCannotStart) && errors.As(err, &e) && strings.HasSuffix(err.Error(), unix.EAGAIN.Error()) {
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrCannotStart) && errors.As(err, &e) &&
+		strings.HasSuffix(err.Error(), unix.EAGAIN.Error()) {
 		e.Hint = "the sandbox has all the processes that it may have: end some, or give it more with pids = NUMBER in the section [sandbox] of its source"
 	}
 	return exit, w.unseen(c.Dir, err)
@@ -122,7 +127,8 @@ func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage tells what the sandbox uses: what its control group counts, and the rest as the agent sees it.
+// Usage tells what the sandbox uses: what its control group counts, and the rest as the agent sees
+// it.
 func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	u, err := w.Client.Usage(ctx)
 	if err != nil {
@@ -149,7 +155,8 @@ func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	return u, nil
 }
 
-// unseen explains why a command could not start in a directory that is there for its user: the sandbox does not show all of the host.
+// unseen explains why a command could not start in a directory that is there for its user: the
+// sandbox does not show all of the host.
 func (w *way) unseen(dir string, err error) error {
 	if !w.host || !filepath.IsAbs(dir) || !errors.Is(err, compute.ErrCannotStart) || !strings.Contains(err.Error(), "chdir ") {
 		return err
@@ -167,8 +174,9 @@ func (w *way) unseen(dir string, err error) error {
 	return e
 }
 
-// starved reports whether something was killed in the sandbox for want of memory since this connection last asked, the first time: ever. It is asked
-// only when something was killed: to count before each command would cost every command.
+// starved reports whether something was killed in the sandbox for want of memory since this
+// connection last asked, the first time: ever. It is asked only when something was killed: to count
+// before each command would cost every command.
 func (w *way) starved() bool {
 	n := int64(w.p.oomKills(w.id))
 	return n > w.starvedBefore.Swap(n)

@@ -22,7 +22,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// The program runs itself to be killed: it does what is asked in the environment, and at the step of that number kills itself.
+// The program runs itself to be killed: it does what is asked in the environment, and at the step
+// of that number kills itself.
 const crashEnv = "HOSTLER_TEST_CRASH"
 
 type crash struct {
@@ -100,8 +101,8 @@ func (c crash) run(t *testing.T) (steps []string, killed bool) {
 	return steps, false
 }
 
-// TestKilled kills the process that makes, cleans and destroys a sandbox, at each step. What is left is finished by whoever comes next, and then
-// nothing is left at all.
+// TestKilled kills the process that makes, cleans and destroys a sandbox, at each step. What is
+// left is finished by whoever comes next, and then nothing is left at all.
 func TestKilled(t *testing.T) { killed(t) }
 
 func TestKilledAsUser(t *testing.T) {

@@ -40,8 +40,13 @@ func untouched(t *testing.T) {
 	if got := j.try("", append([]string{"write"}, dirs...)...); got != "open" {
 		t.Errorf("writing inside: %s", got)
 	}
-	for _, script := range []string{"rm -rf /etc /usr/share /var/lib 2>/dev/null; test ! -e /etc/passwd", "hostname changed; test \"$(hostname)\" != changed || true"} {
-		if exit, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}}); err != nil || exit.Status() != 0 {
+	for _, script := range []string{
+		"rm -rf /etc /usr/share /var/lib 2>/dev/null; test ! -e /etc/passwd",
+		"hostname changed; test \"$(hostname)\" != changed || true",
+	} {
+		if exit, err := j.conn.Run(
+			t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}},
+		); err != nil || exit.Status() != 0 {
 			t.Errorf("%s: %v %v", script, exit, err)
 		}
 	}
@@ -84,7 +89,10 @@ func nothingStays(t *testing.T) {
 	run := func(script string) string {
 		t.Helper()
 		var out bytes.Buffer
-		if _, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out, Stay: true}); err != nil {
+		if _, err := j.conn.Run(
+			t.Context(),
+			&compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out, Stay: true},
+		); err != nil {
 			t.Fatalf("%s: %v", script, err)
 		}
 		return strings.TrimSpace(out.String())
@@ -114,7 +122,8 @@ func nothingStays(t *testing.T) {
 	if n := sleepers(t, mark); n != 0 {
 		t.Errorf("%d processes outlived their sandbox", n)
 	}
-	// Each of two ends them: that the first process of their name space ends, and their control group, where there is one.
+	// Each of two ends them: that the first process of their name space ends, and their control
+	// group, where there is one.
 	for _, without := range [][]string{{"pid"}, {"gather"}, {"pid", "gather"}} {
 		dir := t.TempDir()
 		o := sandbox.Options{Dir: dir, Without: without}
@@ -148,7 +157,8 @@ func endSleepers(t *testing.T, n string) {
 	}
 }
 
-// The world of TestMetadata, which is reached through NAT: this machine's address in it, one that is far, and that of clouds' metadata services.
+// The world of TestMetadata, which is reached through NAT: this machine's address in it, one that
+// is far, and that of clouds' metadata services.
 const (
 	nearAddr     = "45.83.65.1"
 	farAddr      = "45.83.64.10"
@@ -157,7 +167,8 @@ const (
 
 const worldEnv = "HOSTLER_TEST_WORLD"
 
-// inWorld runs a test again in a network of its own where it is root, so that there is a world to be reached, and reports whether this is that run.
+// inWorld runs a test again in a network of its own where it is root, so that there is a world to
+// be reached, and reports whether this is that run.
 func inWorld(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(worldEnv) != "" {
@@ -180,7 +191,8 @@ func inWorld(t *testing.T) bool {
 	return false
 }
 
-// makeWorld makes a link from this network name space to another, which has the addresses, each with a server on port 80.
+// makeWorld makes a link from this network name space to another, which has the addresses, each
+// with a server on port 80.
 func makeWorld(t *testing.T) {
 	t.Helper()
 	must := func(err error) {
@@ -222,7 +234,9 @@ func makeWorld(t *testing.T) {
 	t.Cleanup(func() { close(end) })
 	ns := <-ready
 	defer ns.Close()
-	must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "uplink"}, PeerName: "uplink", PeerNamespace: netlink.NsFd(ns.Fd())}))
+	must(netlink.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: "uplink"}, PeerName: "uplink", PeerNamespace: netlink.NsFd(ns.Fd()),
+	}))
 	up("lo")
 	up("uplink", nearAddr+"/24")
 	l, err := netlink.LinkByName("uplink")
@@ -232,7 +246,8 @@ func makeWorld(t *testing.T) {
 	<-served
 }
 
-// TestMetadata: a sandbox that reaches the world reaches neither the metadata service of a cloud, nor this machine.
+// TestMetadata: a sandbox that reaches the world reaches neither the metadata service of a cloud,
+// nor this machine.
 func TestMetadata(t *testing.T) {
 	if !inWorld(t) {
 		return
@@ -245,7 +260,8 @@ func TestMetadata(t *testing.T) {
 	for _, without := range []string{"", "metadata", "host"} {
 		j := newJail(t, sandbox.Options{Network: "nat", NetworkDir: filepath.Join(t.TempDir(), "network"), Without: []string{without}})
 		for addr, defence := range map[string]string{farAddr: without, metadataAddr: "metadata", nearAddr: "host"} {
-			if got := j.try("", "tcp", addr+":80"); (got == "open") != (without == defence) || got != "open" && !strings.HasPrefix(got, "refused") {
+			if got := j.try("", "tcp", addr+":80"); (got == "open") != (without == defence) ||
+				got != "open" && !strings.HasPrefix(got, "refused") {
 				t.Errorf("without %q, %s: %s", without, addr, got)
 			}
 		}
@@ -260,14 +276,16 @@ func TestMetadataAsUser(t *testing.T) {
 	}
 	for _, without := range []string{"", "net"} {
 		j := newJail(t, sandbox.Options{Without: []string{without}})
-		if got := j.try("", "tcp", metadataAddr+":80"); (got == "open") != (without == "net") || got != "open" && !strings.HasPrefix(got, "refused") {
+		if got := j.try("", "tcp", metadataAddr+":80"); (got == "open") != (without == "net") ||
+			got != "open" && !strings.HasPrefix(got, "refused") {
 			t.Errorf("without %q: %s", without, got)
 		}
 		j.end()
 	}
 }
 
-// TestLimitsAsUser: where control groups were delegated to an ordinary user, his sandboxes have limits like root's.
+// TestLimitsAsUser: where control groups were delegated to an ordinary user, his sandboxes have
+// limits like root's.
 func TestLimitsAsUser(t *testing.T) {
 	if os.Geteuid() == 0 {
 		tree, err := cgroup.Find("hostler-" + mine() + "-delegated")

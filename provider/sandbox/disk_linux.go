@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// A limit of what is written to disk is a file system of that size: a file of its own for each sandbox, full of holes, on a loop device that the kernel
-// frees when the last mount of it goes.
+// A limit of what is written to disk is a file system of that size: a file of its own for each
+// sandbox, full of holes, on a loop device that the kernel frees when the last mount of it goes.
 
 // layer makes the directory that what is written goes to, with upper = disk.
 func (m *making) layer(ctx context.Context) (enter.Tree, error) {
@@ -59,7 +59,10 @@ func (m *making) volume(ctx context.Context, file string, size int64) (enter.Tre
 	defer f.Close()
 	device, err := loop(f)
 	if err != nil {
-		return enter.Tree{}, &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("a loop device for its disk: %w", err), Hint: "modprobe loop; or leave disk away, or set upper = ram"}
+		return enter.Tree{}, &compute.Error{
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf("a loop device for its disk: %w", err),
+			Hint: "modprobe loop; or leave disk away, or set upper = ram",
+		}
 	}
 	defer device.Close()
 	fd, err := mountDevice(device.Name())
@@ -73,7 +76,8 @@ func (m *making) volume(ctx context.Context, file string, size int64) (enter.Tre
 	return enter.Tree{FD: len(m.t.fds)}, nil
 }
 
-// master returns an empty file system of a size, made the first time, to be copied for each sandbox.
+// master returns an empty file system of a size, made the first time, to be copied for each
+// sandbox.
 func (p *Provider) master(ctx context.Context, size int64) (string, error) {
 	name := filepath.Join(p.o.Dir, "disk-"+strconv.FormatInt(size, 10))
 	if _, err := os.Stat(name); err == nil {
@@ -89,7 +93,10 @@ func (p *Provider) master(ctx context.Context, size int64) (string, error) {
 		return "", err
 	}
 	// No journal: what is in it ends with the sandbox, whole or not.
-	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", f.Name())
+	cmd := exec.CommandContext(
+		ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0",
+		f.Name(),
+	)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("make a disk of %d bytes: %w: %s", size, err, out),

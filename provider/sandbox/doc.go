@@ -1,9 +1,12 @@
-// Package sandbox is the provider of type sandbox: isolated Linux environments, made on this machine by the kernel alone. Each has a root of its own,
-// which is the host's own, a directory's, or an image's, seen through a private copy-on-write layer; its own processes, users, host name and
-// network; limits; and the agent as its first process, on a unix socket. It is thrown away, never scrubbed: clean means made anew.
+// Package sandbox is the provider of type sandbox: isolated Linux environments, made on this
+// machine by the kernel alone. Each has a root of its own, which is the host's own, a directory's,
+// or an image's, seen through a private copy-on-write layer; its own processes, users, host name
+// and network; limits; and the agent as its first process, on a unix socket. It is thrown away,
+// never scrubbed: clean means made anew.
 //
-// It works for root, whose sandboxes have users that are nobody on the host, and for an ordinary user where the kernel lets it, whose sandboxes have
-// but one user, himself under the name of root. What is no boundary against determined attackers is said in docs/sandbox.md.
+// It works for root, whose sandboxes have users that are nobody on the host, and for an ordinary
+// user where the kernel lets it, whose sandboxes have but one user, himself under the name of root.
+// What is no boundary against determined attackers is said in docs/sandbox.md.
 //
 // Everything is in Options.Dir:
 //
@@ -15,8 +18,9 @@
 //	disk-SIZE            an empty file system to copy for each
 //	new-* trash/*        what is being made and what is being deleted
 //
-// and in Options.Runtime, or in /dev/shm, the layers that hide secrets of the host; in Options.NetworkDir what sandboxes' networks share; and
-// /run/hostler/sandbox-uids, whose locked bytes are the ranges of user ids in use (root's only). Mounts, name spaces and addresses end with the
-// first process, whatever kills it. Each step is repeated harmlessly, in any process, so a kill at any point leaves nothing that the next Create or
-// Destroy does not finish.
+// and in Options.Runtime, or in /dev/shm, the layers that hide secrets of the host; in
+// Options.NetworkDir what sandboxes' networks share; and /run/hostler/sandbox-uids, whose locked
+// bytes are the ranges of user ids in use (root's only). Mounts, name spaces and addresses end with
+// the first process, whatever kills it. Each step is repeated harmlessly, in any process, so a kill
+// at any point leaves nothing that the next Create or Destroy does not finish.
 package sandbox

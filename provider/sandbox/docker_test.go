@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// BenchmarkDocker measures the whole life of a sandbox beside `docker run`, on the same root, without a network both, in turn.
+// BenchmarkDocker measures the whole life of a sandbox beside `docker run`, on the same root,
+// without a network both, in turn.
 func BenchmarkDocker(b *testing.B) {
 	kv, err := computetest.Lab{Set: "sandbox", Net: 62}.Try("base-rootfs", "tiny")
 	if err != nil {
@@ -46,8 +47,8 @@ func BenchmarkDocker(b *testing.B) {
 	row(b, "docker run / cold life with a process ahead, as hostler serve has", ratio(peer, ahead), "x", "")
 }
 
-// dockerd starts Docker's own daemon, with all that it keeps in a directory of its own, and in a network of its own, and returns what makes commands
-// that ask it. Where there is none it skips.
+// dockerd starts Docker's own daemon, with all that it keeps in a directory of its own, and in a
+// network of its own, and returns what makes commands that ask it. Where there is none it skips.
 func dockerd(b *testing.B) func(words ...string) *exec.Cmd {
 	b.Helper()
 	if os.Geteuid() != 0 {
@@ -58,7 +59,8 @@ func dockerd(b *testing.B) func(words ...string) *exec.Cmd {
 			b.Skip("docker: ", err)
 		}
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "hostler-sandbox-*") // not in memory, where overlays cannot be of all kernels
+	// not in memory, where overlays cannot be of all kernels
+	dir, err := os.MkdirTemp("/var/tmp", "hostler-sandbox-*")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,16 +19,17 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// Examine finds out what sandboxes can do on this machine, by making one in a directory of its own below o.Dir and looking into it. o needs what Open
-// needs.
+// Examine finds out what sandboxes can do on this machine, by making one in a directory of its own
+// below o.Dir and looking into it. o needs what Open needs.
 func Examine(ctx context.Context, o Options) []compute.Finding {
 	out := examineLife(ctx, o)
 	if out[0].Result == "fail" || out[0].Result == "skip" {
 		out = append(out, examineKernel()...)
 	}
 	if dir, err := mask.Place("/", o.Runtime); err != nil {
-		out = append(out, compute.Finding{Result: "warn", What: "sandbox: secrets", Detail: "a sandbox of this machine's own root cannot be made: " + err.Error(),
-			Hint: "use another image than host, or a kernel from 6.6 on"})
+		out = append(out, compute.Finding{Result: "warn", What: "sandbox: secrets",
+			Detail: "a sandbox of this machine's own root cannot be made: " + err.Error(),
+			Hint:   "use another image than host, or a kernel from 6.6 on"})
 	} else {
 		out = append(out, compute.Finding{Result: "ok", What: "sandbox: secrets", Detail: "hidden by a layer in " + dir})
 	}
@@ -87,8 +88,9 @@ func examineLife(ctx context.Context, o Options) []compute.Finding {
 	}
 	out := []compute.Finding{f}
 	for _, l := range p.lacks.all() {
-		out = append(out, compute.Finding{Result: "warn", What: "sandbox: files", Detail: l.At + " is empty in sandboxes of this machine's own root: " + l.Why,
-			Hint: "use an image, or have the directory on another file system; docs/sandbox.md says which"})
+		out = append(out, compute.Finding{Result: "warn", What: "sandbox: files",
+			Detail: l.At + " is empty in sandboxes of this machine's own root: " + l.Why,
+			Hint:   "use an image, or have the directory on another file system; docs/sandbox.md says which"})
 	}
 	return out
 }
@@ -96,7 +98,10 @@ func examineLife(ctx context.Context, o Options) []compute.Finding {
 // The kernel's settings that keep ordinary users from making sandboxes, and what they must be.
 var settings = []struct{ file, want, why string }{
 	{"/proc/sys/kernel/unprivileged_userns_clone", "1", "ordinary users may make no user name spaces"},
-	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0", "AppArmor takes the capabilities from user name spaces of ordinary users"},
+	{
+		"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0",
+		"AppArmor takes the capabilities from user name spaces of ordinary users",
+	},
 }
 
 // overlayHint is what helps where the kernel has no overlay file system.

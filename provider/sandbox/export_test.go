@@ -17,7 +17,8 @@ func (p *Provider) SetStep(f func(string) error) { p.step = f }
 // SetDisk sets a limit that Open refuses.
 func (p *Provider) SetDisk(n int64) { p.o.Disk = n }
 
-// TakeUIDs takes a range of user ids as a sandbox does, and returns the first of them and what lets go of them.
+// TakeUIDs takes a range of user ids as a sandbox does, and returns the first of them and what lets
+// go of them.
 func TakeUIDs(hint int) (int, func() error, error) {
 	u, err := takeUIDs(hint)
 	if err != nil {

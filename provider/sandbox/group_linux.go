@@ -22,7 +22,8 @@ import (
 // tenth of what the machine has numbers for, and no more than 16384.
 var defaultPIDs = sync.OnceValue(func() int { return max(1024, min(16384, numbers()/10)) })
 
-// limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too little to take the machine along.
+// limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too
+// little to take the machine along.
 type limits struct {
 	cores  float64
 	memory int64
@@ -30,7 +31,8 @@ type limits struct {
 	asked  bool // the source or the request asks for one of them
 }
 
-// limits returns those for a request. More than the source gives as a rule is given to who asks for more.
+// limits returns those for a request. More than the source gives as a rule is given to who asks for
+// more.
 func (p *Provider) limits(own owner) limits {
 	l := limits{cores: p.o.Cores, memory: max(p.o.Memory, own.Memory), pids: p.o.PIDs}
 	if l.cores > 0 {
@@ -61,7 +63,8 @@ func label(name string) string {
 	bad := func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
 	}
-	ours := strings.HasPrefix(name, aheadPrefix) // which is for groups of processes that are kept ahead
+	// which is for groups of processes that are kept ahead
+	ours := strings.HasPrefix(name, aheadPrefix)
 	if name != "" && len(name) <= 100 && !ours && !strings.ContainsFunc(name, bad) {
 		return name
 	}
@@ -100,7 +103,8 @@ func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Gro
 		}
 	}
 	g, err := tree.Make(ctx, id, want)
-	if errors.Is(err, fs.ErrNotExist) { // the last sandbox of another source ended just now: see leaveGroups
+	// the last sandbox of another source ended just now: see leaveGroups
+	if errors.Is(err, fs.ErrNotExist) {
 		g, err = tree.Make(ctx, id, want)
 	}
 	if errors.Is(err, compute.ErrConflict) {
@@ -142,7 +146,8 @@ func (p *Provider) ungroup(ctx context.Context, name string) error {
 	return endGroup(ctx, tree, name)
 }
 
-// leaveGroups removes what all groups of this installation are in, when the source's last sandbox has ended and no other's has one.
+// leaveGroups removes what all groups of this installation are in, when the source's last sandbox
+// has ended and no other's has one.
 func (p *Provider) leaveGroups(ctx context.Context) {
 	dir, err := os.Open(filepath.Join(p.o.Dir, "instances"))
 	if err == nil {

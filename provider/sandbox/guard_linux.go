@@ -18,8 +18,9 @@ import (
 // A guard is a name that is guarded.
 type guard struct{ name, why string }
 
-// guarded are the names at the top of a directory that is shared to be written to, by which programs of this machine run something: a sandbox that writes
-// them has the next one who works there run what it likes. The key `writable` gives them to it all the same.
+// guarded are the names at the top of a directory that is shared to be written to, by which
+// programs of this machine run something: a sandbox that writes them has the next one who works
+// there run what it likes. The key `writable` gives them to it all the same.
 var guarded = []guard{
 	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
 	{".hg", "Mercurial runs the hooks that its configuration names"},
@@ -54,13 +55,15 @@ var guarded = []guard{
 	{".windsurf", "coding agents run the hooks and servers that it names"},
 }
 
-// guardMark is the attribute of an empty directory that keeps a name from being taken as long as sandboxes have what it is in.
+// guardMark is the attribute of an empty directory that keeps a name from being taken as long as
+// sandboxes have what it is in.
 const guardMark = "user.hostler.guard"
 
 // guardList is the file of an instance that names such directories.
 const guardList = "guards"
 
-// guard makes what is guarded in a share read-only. A name that is not there is taken by an empty directory, which goes with the last sandbox that needs it.
+// guard makes what is guarded in a share read-only. A name that is not there is taken by an empty
+// directory, which goes with the last sandbox that needs it.
 func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 	if fi, err := os.Stat(from); err != nil || !fi.IsDir() || !s.writable {
 		return nil, err
@@ -72,13 +75,16 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 		}
 		at := filepath.Join(from, g.name)
 		fi, err := os.Lstat(at)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && (marked(at) || fi.Mode()&0o222 == 0) { // one that is just being made has no mark yet
+		// one that is just being made has no mark yet
+		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && (marked(at) || fi.Mode()&0o222 == 0) {
 			err = m.place(at)
-			if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) { // what we may not make here the sandbox may not either
+			// what we may not make here the sandbox may not either
+			if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 				continue
 			}
 		} else if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s is a link, which cannot be kept from being replaced: %s", at, g.why),
+			return nil, &compute.Error{Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("%s is a link, which cannot be kept from being replaced: %s", at, g.why),
 				Hint: "share it read-only, or let the sandbox write it: writable = " + g.name + " in the source's section [sandbox], or --writable " + g.name}
 		}
 		if err != nil {
@@ -96,7 +102,8 @@ func marked(at string) bool {
 	return err == nil && n > 0
 }
 
-// place takes a name with an empty directory, or shares one that another sandbox has taken it with. The sandbox's first process holds it.
+// place takes a name with an empty directory, or shares one that another sandbox has taken it with.
+// The sandbox's first process holds it.
 func (m *making) place(at string) error {
 	m.guards = append(m.guards, at)
 	text, err := json.Marshal(m.guards)
@@ -111,7 +118,8 @@ func (m *making) place(at string) error {
 			return err
 		}
 		if err == nil {
-			_ = unix.Lsetxattr(at, guardMark, []byte("y"), 0) // without, whoever made it alone knows of it
+			// without, whoever made it alone knows of it
+			_ = unix.Lsetxattr(at, guardMark, []byte("y"), 0)
 		}
 		var fd int
 		if fd, err = holdDir(at, unix.LOCK_SH); err == nil {
@@ -126,7 +134,8 @@ func (m *making) place(at string) error {
 	return err
 }
 
-// holdDir opens a directory with a lock on it. fs.ErrNotExist: it is not the one of that name any more.
+// holdDir opens a directory with a lock on it. fs.ErrNotExist: it is not the one of that name any
+// more.
 func holdDir(at string, how int) (int, error) {
 	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -147,7 +156,8 @@ func holdDir(at string, how int) (int, error) {
 	return fd, nil
 }
 
-// unguard removes the empty directories of a sandbox that has ended, but for those that another one holds.
+// unguard removes the empty directories of a sandbox that has ended, but for those that another one
+// holds.
 func unguard(home string) error {
 	text, err := os.ReadFile(filepath.Join(home, guardList))
 	if err != nil {
@@ -163,7 +173,8 @@ func unguard(home string) error {
 	for _, at := range all {
 		fd, err := holdDir(at, unix.LOCK_EX)
 		if err != nil {
-			continue // it has gone, another is there, or another sandbox holds it and will remove it
+			// it has gone, another is there, or another sandbox holds it and will remove it
+			continue
 		}
 		_ = unix.Rmdir(at) // one that is not empty is somebody's by now
 		_ = unix.Close(fd)

@@ -24,8 +24,9 @@ var runHere = []string{
 	".gdbinit", ".lldbinit", ".claude", ".mcp.json", ".cursor", ".codex", ".gemini", ".windsurf",
 }
 
-// TestGuarded: of a directory that is shared to be written to, a sandbox neither makes, changes, removes nor replaces what
-// programs of this machine run, unless the key `writable` names it. The page names each.
+// TestGuarded: of a directory that is shared to be written to, a sandbox neither makes, changes,
+// removes nor replaces what programs of this machine run, unless the key `writable` names it. The
+// page names each.
 func TestGuarded(t *testing.T) { guarded(t) }
 
 func TestGuardedAsUser(t *testing.T) {
@@ -56,7 +57,8 @@ func guarded(t *testing.T) {
 	}
 }
 
-// ours makes a directory with all of the names at three places: there is nothing, a file, or a directory.
+// ours makes a directory with all of the names at three places: there is nothing, a file, or a
+// directory.
 func ours(t *testing.T) string {
 	t.Helper()
 	dir := homeDir(t)
@@ -129,11 +131,14 @@ mv tools was3 && echo renamed-tools; (echo x >sub/hooks/post-checkout) && echo h
 (echo x >1/2/3/4/mod/hooks/x) && echo hooked-deep; mv 1/2/3/4 1/2/3/was && echo renamed-deep; (echo x >1/2/3/4/mod/in/hooks/x) && echo hooked-inner
 (echo x >wt/tools/hooks/x) && echo hooked-worktree; (echo x >wt/own/x) && echo hooked-own; mv wt/own wt/was && echo renamed-own
 echo x >wt/built && echo x >1/2/3/4/mod/built && echo x >a/b/built && echo x >a/built && echo x >sub/built && echo x >tools/built && echo built; :`
-	if got := strings.TrimSpace(try(t, open(t, sandbox.Options{Dir: t.TempDir(), Mounts: []string{nested(t) + ":/shared:rw"}}), script)); got != "built" {
+	if got := strings.TrimSpace(try(
+		t, open(t, sandbox.Options{Dir: t.TempDir(), Mounts: []string{nested(t) + ":/shared:rw"}}), script,
+	)); got != "built" {
 		t.Errorf("the sandbox did: %q", got)
 	}
 	p := open(t, sandbox.Options{Dir: t.TempDir(), Mounts: []string{nested(t) + ":/shared:rw"}, Writes: []string{".git"}})
-	if got := len(strings.Fields(try(t, p, strings.ReplaceAll(script, "; ", "\n")))); got < 12 { // else nothing is proved
+	// else nothing is proved
+	if got := len(strings.Fields(try(t, p, strings.ReplaceAll(script, "; ", "\n")))); got < 12 {
 		t.Errorf("with writable, it did only %d things", got)
 	}
 }
@@ -151,10 +156,13 @@ func nested(t *testing.T) string {
 	for name, text := range map[string]string{".git/config": "[core]\n\thooksPath = tools/hooks\n",
 		"a/b/.git/config": "", "sub/.git": "gitdir: ../.git/modules/sub\n",
 		".git/modules/sub/HEAD": "", ".git/modules/sub/config": "[core]\n\tworktree = ../../../sub\n\thooksPath = hooks\n",
-		".git/modules/lib/mod/HEAD": "", ".git/modules/lib/mod/config": "[core]\n\tworktree = ../../../../1/2/3/4/mod\n\thooksPath = hooks\n",
-		".git/modules/lib/mod/modules/in/HEAD": "", ".git/modules/lib/mod/modules/in/config": "[core]\n\tworktree = " + dir + "/1/2/3/4/mod/in\n\thookspath = \"hooks\"\n",
-		".git/worktrees/wt/gitdir": dir + "/wt/.git\n", ".git/worktrees/wt/commondir": "../..\n", ".git/worktrees/wt/config.worktree": "[core]\n\thooksPath = own\n",
-		"wt/.git": "gitdir: " + dir + "/.git/worktrees/wt\n"} {
+		".git/modules/lib/mod/HEAD":              "",
+		".git/modules/lib/mod/config":            "[core]\n\tworktree = ../../../../1/2/3/4/mod\n\thooksPath = hooks\n",
+		".git/modules/lib/mod/modules/in/HEAD":   "",
+		".git/modules/lib/mod/modules/in/config": "[core]\n\tworktree = " + dir + "/1/2/3/4/mod/in\n\thookspath = \"hooks\"\n",
+		".git/worktrees/wt/gitdir":               dir + "/wt/.git\n", ".git/worktrees/wt/commondir": "../..\n",
+		".git/worktrees/wt/config.worktree": "[core]\n\thooksPath = own\n",
+		"wt/.git":                           "gitdir: " + dir + "/.git/worktrees/wt\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}

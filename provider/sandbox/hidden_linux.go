@@ -23,7 +23,8 @@ type hidden struct {
 	mounts []mask.Mount
 }
 
-// hidden returns what is not shown of the host, and makes the layer that hides it unless it is there. Close what it is held by.
+// hidden returns what is not shown of the host, and makes the layer that hides it unless it is
+// there. Close what it is held by.
 func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hidden, error) {
 	o, err := p.maskOptions(tree, near...)
 	if err != nil {
@@ -53,7 +54,8 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 	if errors.As(err, &key) {
 		return nil, err
 	}
-	if err != nil && !errors.As(err, &system) && ctx.Err() == nil { // it is what is to be hidden or shown that is wrong
+	// it is what is to be hidden or shown that is wrong
+	if err != nil && !errors.As(err, &system) && ctx.Err() == nil {
 		err = &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "mend hide or show in the source's section [sandbox]"}
 	}
 	if err != nil {
@@ -65,11 +67,13 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 // maskOptions are what the mask of a sandbox with a working tree is made for.
 func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error) {
 	mounts, err := mask.Mounts()
-	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show, Tree: treeDirs(tree),
+	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide,
+		Show: p.o.Show, Tree: treeDirs(tree),
 		Mounts: mounts, Near: near}, err
 }
 
-// Reasons tells why a sandbox does not show what it does not show of the host. ErrInvalid: its root is no host's.
+// Reasons tells why a sandbox does not show what it does not show of the host. ErrInvalid: its root
+// is no host's.
 func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 	own, err := p.homes.Read(id)
 	if err != nil {
@@ -77,7 +81,10 @@ func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 	}
 	tree, ok := HostRoot(own.Image)
 	if !ok {
-		return nil, fault("Reasons", id, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is an image, which nothing is hidden of")})
+		return nil, fault(
+			"Reasons", id,
+			&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is an image, which nothing is hidden of")},
+		)
 	}
 	o, err := p.maskOptions(tree)
 	if err != nil {
@@ -113,7 +120,10 @@ func (p *Provider) checkTree(ctx context.Context) error {
 				continue
 			}
 		}
-		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("tree = %s: sandboxes do not show %s", from, r.Path), Hint: "a copy of the tree may go along: --sync without --bind; `show` in the source's section [sandbox] shows it"}
+		return &compute.Error{
+			Kind: compute.ErrDenied, Err: fmt.Errorf("tree = %s: sandboxes do not show %s", from, r.Path),
+			Hint: "a copy of the tree may go along: --sync without --bind; `show` in the source's section [sandbox] shows it",
+		}
 	}
 	return nil
 }

@@ -23,7 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostileEnv makes the test's program a hostile one, which tries to get out of the sandbox that it runs in: its value is what to try, and with what.
+// hostileEnv makes the test's program a hostile one, which tries to get out of the sandbox that it
+// runs in: its value is what to try, and with what.
 const hostileEnv = "HOSTLER_TEST_HOSTILE"
 
 // hostile prints "open" when what it tries works, else "refused" and why.
@@ -119,7 +120,9 @@ var attempts = map[string]func(args []string) error{
 		return cmd.Run()
 	},
 	"clone3": func([]string) error { // a user name space by the call whose flags no filter sees
-		args := struct{ flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64 }{flags: unix.CLONE_NEWUSER, exitSignal: 17}
+		args := struct{ flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64 }{
+			flags: unix.CLONE_NEWUSER, exitSignal: 17,
+		}
 		pid, _, errno := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
 		if errno != 0 {
 			return errno
@@ -154,7 +157,8 @@ var attempts = map[string]func(args []string) error{
 	"descriptors": func([]string) error { // that were somebody else's
 		for fd := 3; fd < 64; fd++ {
 			name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-			if err == nil && !strings.HasPrefix(name, "anon_inode:") && !strings.HasPrefix(name, "pipe:") && !strings.HasPrefix(name, "/proc/") {
+			if err == nil && !strings.HasPrefix(name, "anon_inode:") && !strings.HasPrefix(name, "pipe:") &&
+				!strings.HasPrefix(name, "/proc/") {
 				return nil
 			}
 		}
@@ -185,7 +189,8 @@ var attempts = map[string]func(args []string) error{
 		if err := unix.Mknod("/dev/disk", unix.S_IFBLK|0o666, dev); err != nil {
 			return err
 		}
-		if _, err = os.Open("/dev/disk"); errors.Is(err, unix.ENXIO) { // the root is on no disk: then it was asked for
+		// the root is on no disk: then it was asked for
+		if _, err = os.Open("/dev/disk"); errors.Is(err, unix.ENXIO) {
 			return nil
 		}
 		return err
@@ -205,7 +210,8 @@ var attempts = map[string]func(args []string) error{
 		}
 		return err
 	},
-	"chroot": func(args []string) error { // the old way out: keep a directory open, change the root below it, and climb
+	// the old way out: keep a directory open, change the root below it, and climb
+	"chroot": func(args []string) error {
 		here, err := os.Open("/")
 		if err != nil {
 			return err
@@ -227,7 +233,9 @@ var attempts = map[string]func(args []string) error{
 		_, err = os.Lstat("." + args[0])
 		return err
 	},
-	"by-name": func(args []string) error { // a copy into and out of a directory by the names of paths, as no copy should be, until both were led astray
+	// a copy into and out of a directory by the names of paths, as no copy should be, until both
+	// were led astray
+	"by-name": func(args []string) error {
 		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 			_ = os.WriteFile(args[0]+"/planted", nil, 0o644)
 			text, _ := os.ReadFile(args[0] + "/file")
@@ -255,7 +263,9 @@ var attempts = map[string]func(args []string) error{
 		}
 		return nil
 	},
-	"hoard": func([]string) error { // all the processes that there may be, and again when one ends; without new threads, of which there are none then either
+	// all the processes that there may be, and again when one ends; without new threads, of which
+	// there are none then either
+	"hoard": func([]string) error {
 		debug.SetGCPercent(-1)
 		var made, done sync.WaitGroup
 		done.Add(1)

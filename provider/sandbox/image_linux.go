@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// base is what an image is to a sandbox. It is kept beside the sandbox's marker, so that it is cleaned and used by what it was made from.
+// base is what an image is to a sandbox. It is kept beside the sandbox's marker, so that it is
+// cleaned and used by what it was made from.
 type base struct {
 	Digest string            `json:"digest,omitempty"` // "": a directory of the host's
 	Layers []string          `json:"layers"`           // directories, bottom first
@@ -29,7 +30,8 @@ type base struct {
 	Cmd    []string          `json:"cmd,omitempty"`
 }
 
-// base returns what a sandbox's image is, from its record or, the first time, from the store of images, pulled if it is not there.
+// base returns what a sandbox's image is, from its record or, the first time, from the store of
+// images, pulled if it is not there.
 func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 	if _, ok := HostRoot(own.Image); ok {
 		return &base{Env: map[string]string{"HOME": p.o.Home}}, nil
@@ -49,7 +51,10 @@ func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &base{Digest: img.Digest, Layers: img.Dirs(), Env: map[string]string{}, Dir: img.Config.WorkingDir, Entry: img.Config.Entrypoint, Cmd: img.Config.Cmd}
+	b := &base{
+		Digest: img.Digest, Layers: img.Dirs(), Env: map[string]string{}, Dir: img.Config.WorkingDir,
+		Entry: img.Config.Entrypoint, Cmd: img.Config.Cmd,
+	}
 	for _, kv := range img.Config.Env {
 		if k, v, ok := strings.Cut(kv, "="); ok && k != "" {
 			b.Env[k] = v
@@ -196,7 +201,10 @@ func (s share) real(own []string, root bool) (string, error) {
 	}
 	for _, dir := range own {
 		if real, err := filepath.EvalSymlinks(dir); err == nil && (below(real, from) || below(from, real)) {
-			return fail(fmt.Errorf("hostler's own %s is in it", dir), "share directories beside that: who can write there decides what hostler does on this machine")
+			return fail(
+				fmt.Errorf("hostler's own %s is in it", dir),
+				"share directories beside that: who can write there decides what hostler does on this machine",
+			)
 		}
 	}
 	return from, nil
@@ -224,8 +232,8 @@ func (m *making) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	return out, nil
 }
 
-// ownLinks refuses links on the way to what root shares that somebody else could have put there, a sandbox with a writable share for one: they would
-// lead to wherever he likes.
+// ownLinks refuses links on the way to what root shares that somebody else could have put there, a
+// sandbox with a writable share for one: they would lead to wherever he likes.
 func ownLinks(path string) error {
 	for at := path; at != "/"; at = filepath.Dir(at) {
 		info, err := os.Lstat(at)

@@ -14,7 +14,8 @@ type owner struct {
 	Disk   int64  `json:"disk,omitempty"`   // bytes, at least
 }
 
-// keep says how instances are kept: a sandbox takes milliseconds to make, so its directory has to be quick too.
+// keep says how instances are kept: a sandbox takes milliseconds to make, so its directory has to
+// be quick too.
 func (p *Provider) keep() *homes.Dir[owner] {
 	return &homes.Dir[owner]{Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source, Log: p.log, InPlace: true, Step: p.at}
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// lacks are places of the host that sandboxes should show and cannot, so that they are empty inside: a file system whose users cannot be mapped, one
-// that no layer can be laid over, something that was mounted meanwhile.
+// lacks are places of the host that sandboxes should show and cannot, so that they are empty
+// inside: a file system whose users cannot be mapped, one that no layer can be laid over, something
+// that was mounted meanwhile.
 type lacks struct {
 	mu  sync.Mutex
 	why map[string]string // by path

@@ -23,7 +23,8 @@ type life struct {
 	Group string `json:"group"`
 }
 
-// groupOf is the control group of a sandbox: as it was recorded, or, before that, as it would be called.
+// groupOf is the control group of a sandbox: as it was recorded, or, before that, as it would be
+// called.
 func (p *Provider) groupOf(id compute.ID) string {
 	if l, _, err := p.readLife(id); err == nil && l.Group != "" {
 		return l.Group
@@ -31,8 +32,8 @@ func (p *Provider) groupOf(id compute.ID) string {
 	return label(string(id))
 }
 
-// children are the first processes that this process has started, of whatever provider: as a process's children they are all of it, whoever ends them,
-// and wait for it to take note.
+// children are the first processes that this process has started, of whatever provider: as a
+// process's children they are all of it, whoever ends them, and wait for it to take note.
 var children struct {
 	mu   sync.Mutex
 	pids map[int]bool
@@ -59,7 +60,9 @@ func buryAll() {
 			_                     [108]byte
 		}
 		// The first of all children that has ended: one question, however many live.
-		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&next)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
+		_, _, errno := unix.Syscall6(
+			unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&next)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0,
+		)
 		if errno != 0 || next.pid == 0 {
 			return
 		}
@@ -94,7 +97,8 @@ func (l life) kill(ctx context.Context) error {
 // finished is what stands behind a record of a life whose making was finished.
 const finished = "\nmade\n"
 
-// readLife reads who is, or was, a sandbox's first process, and whether its making was finished. fs.ErrNotExist: there never was one.
+// readLife reads who is, or was, a sandbox's first process, and whether its making was finished.
+// fs.ErrNotExist: there never was one.
 func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 	b, err := os.ReadFile(filepath.Join(p.home(id), "life"))
 	if err != nil {
@@ -102,14 +106,15 @@ func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 	}
 	b, made = bytes.CutSuffix(b, []byte(finished))
 	if json.Unmarshal(b, &l) != nil {
-		// We died over writing it, or the machine did. Then the process never got its plan and has ended, or has ended with the machine; if not, what is
-		// in its control group is ended.
+		// We died over writing it, or the machine did. Then the process never got its plan and has
+		// ended, or has ended with the machine; if not, what is in its control group is ended.
 		return life{}, false, fs.ErrNotExist
 	}
 	return l, made, nil
 }
 
-// writeLife records the first process before it gets its plan: from then on it is found, whatever happens to us.
+// writeLife records the first process before it gets its plan: from then on it is found, whatever
+// happens to us.
 func writeLife(home *os.File, l life) error {
 	b, err := json.Marshal(l)
 	if err != nil {

@@ -28,8 +28,8 @@ func (t *trees) close() {
 	t.fds = nil
 }
 
-// tree returns a directory or file of the host's as a piece's tree. For root it is a mount of its own in which the host's users are the sandbox's;
-// an ordinary user's sandbox opens it itself.
+// tree returns a directory or file of the host's as a piece's tree. For root it is a mount of its
+// own in which the host's users are the sandbox's; an ordinary user's sandbox opens it itself.
 func (t *trees) tree(path string) (enter.Tree, error) {
 	if t.users < 0 {
 		return enter.Tree{Path: path}, nil
@@ -37,8 +37,8 @@ func (t *trees) tree(path string) (enter.Tree, error) {
 	return t.mount(path, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(t.users), Propagation: unix.MS_PRIVATE}, 0)
 }
 
-// mount clones a mount and changes its attributes. It must be private: of a clone that is a peer of the host's, what is mounted on the one appears on the
-// other.
+// mount clones a mount and changes its attributes. It must be private: of a clone that is a peer of
+// the host's, what is mounted on the one appears on the other.
 func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.Tree, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 	if err != nil {
@@ -48,7 +48,8 @@ func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.
 	if err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.EINVAL) {
-			return enter.Tree{}, &compute.Error{Kind: compute.ErrUnavailable, Err: &os.PathError{Op: "map the users of", Path: path, Err: err},
+			return enter.Tree{}, &compute.Error{Kind: compute.ErrUnavailable,
+				Err:  &os.PathError{Op: "map the users of", Path: path, Err: err},
 				Hint: "its file system has no id-mapped mounts; use hostler as an ordinary user, or an image on another file system"}
 		}
 		return enter.Tree{}, &os.PathError{Op: "change the mount of", Path: path, Err: err}
@@ -57,7 +58,8 @@ func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.
 	return enter.Tree{FD: len(t.fds)}, nil
 }
 
-// host composes a root of the host's own files: what is shown of them, seen through a layer that hides what is not a sandbox's business.
+// host composes a root of the host's own files: what is shown of them, seen through a layer that
+// hides what is not a sandbox's business.
 type host struct {
 	t      *trees
 	hidden *hidden
@@ -80,12 +82,14 @@ func (t *trees) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
 	return h.pieces, nil
 }
 
-// dirs makes what is there though nothing of the host's is in it, and the links that lead to what is shown.
+// dirs makes what is there though nothing of the host's is in it, and the links that lead to what
+// is shown.
 func (h *host) dirs(home string) {
 	for _, d := range []struct {
 		path string
 		mode int64
-	}{{"/run", 0o755}, {"/run/lock", 0o1777}, {"/tmp", 0o1777}, {"/var/tmp", 0o1777}, {"/var/log", 0o755}, {"/var/cache", 0o755}, {"/var/spool", 0o755}, {"/root", 0o700},
+	}{{"/run", 0o755}, {"/run/lock", 0o1777}, {"/tmp", 0o1777}, {"/var/tmp", 0o1777}, {"/var/log", 0o755},
+		{"/var/cache", 0o755}, {"/var/spool", 0o755}, {"/root", 0o700},
 		{"/home", 0o755}, {"/media", 0o755}, {"/mnt", 0o755}, {"/opt", 0o755}, {"/srv", 0o755}} {
 		h.pieces = append(h.pieces, enter.Piece{At: d.path, Kind: enter.Dir, Mode: d.mode})
 	}
@@ -103,7 +107,8 @@ func (h *host) dirs(home string) {
 	}
 }
 
-// vital are the places without which there is no system: where one of them cannot be had the sandbox is refused.
+// vital are the places without which there is no system: where one of them cannot be had the
+// sandbox is refused.
 var vital = []string{"/", "/usr", "/etc", "/bin", "/sbin", "/lib"}
 
 // show adds a place, with what is mounted in it.
@@ -154,7 +159,8 @@ func (h *host) over(path string) error {
 		tree, err := h.t.tree(dir)
 		if err != nil {
 			if p.Optional && h.t.users >= 0 {
-				h.t.lacks = append(h.t.lacks, enter.Lack{At: path, Why: err.Error()}) // a file system without id-mapped mounts: its place is empty
+				// a file system without id-mapped mounts: its place is empty
+				h.t.lacks = append(h.t.lacks, enter.Lack{At: path, Why: err.Error()})
 				h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: 0o755})
 				return nil
 			}
@@ -166,13 +172,15 @@ func (h *host) over(path string) error {
 	return nil
 }
 
-// second reports whether what is at a path is seen by a way that was there earlier and is not shown, and which.
+// second reports whether what is at a path is seen by a way that was there earlier and is not
+// shown, and which.
 func (h *host) second(path string) (string, bool) {
 	first, second := mask.Second(h.mounts, path)
 	return first, second && !h.hidden.Shows(first)
 }
 
-// mounted reports whether what is mounted in a place that is shown is shown too: it is a directory of a disk, and no second way to what is not.
+// mounted reports whether what is mounted in a place that is shown is shown too: it is a directory
+// of a disk, and no second way to what is not.
 func (h *host) mounted(m mask.Mount) bool {
 	if !slices.Contains(mask.Disks, m.Kind) || h.hidden.hides(m.Path) {
 		return false
@@ -188,7 +196,8 @@ func (h *host) mounted(m mask.Mount) bool {
 	return false
 }
 
-// bare turns overlays into what lies at their bottom, to be written to: for tests, which show what the layers are good for.
+// bare turns overlays into what lies at their bottom, to be written to: for tests, which show what
+// the layers are good for.
 func bare(pieces []enter.Piece) {
 	for i := range pieces {
 		if p := &pieces[i]; p.Kind == enter.Overlay {
@@ -197,8 +206,9 @@ func bare(pieces []enter.Piece) {
 	}
 }
 
-// cover puts overlays over the parts of a directory that no mount lies in: an ordinary user may not look below mounts, so the kernel lets him lay nothing
-// over a directory with some. What lies between is made again, in memory.
+// cover puts overlays over the parts of a directory that no mount lies in: an ordinary user may not
+// look below mounts, so the kernel lets him lay nothing over a directory with some. What lies
+// between is made again, in memory.
 func (h *host) cover(dir string) error {
 	if !slices.ContainsFunc(h.mounts, func(m mask.Mount) bool { return m.Path != dir && below(m.Path, dir) }) {
 		return h.over(dir)

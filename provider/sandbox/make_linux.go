@@ -33,14 +33,16 @@ type making struct {
 	holds  []int    // descriptors of theirs, by their place among those that go along
 }
 
-// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when nobody is left who could send one.
+// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when
+// nobody is left who could send one.
 type first struct {
 	life
 	limits
-	control *os.File     // what it waits on
-	handle  *proc.Handle // what it is known by until it has answered: its number may become another's
-	users   int          // the first of its user ids, for root
-	group   int          // descriptor of its control group; 0: none
+	control *os.File // what it waits on
+	// what it is known by until it has answered: its number may become another's
+	handle *proc.Handle
+	users  int // the first of its user ids, for root
+	group  int // descriptor of its control group; 0: none
 }
 
 // close lets go of the process.
@@ -72,15 +74,18 @@ func (f *first) space(kind string) (*os.File, error) {
 // errEndedEarly: the first process was killed before it became a sandbox.
 var errEndedEarly = errors.New("its first process ended before it was ready")
 
-// make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
-// destroyed.
+// make makes a sandbox in its directory, which is locked and has none. When it fails the process is
+// ended, and the directory left to be tried again or destroyed.
 func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
 	buryAll()
 	if err := p.at("start"); err != nil {
 		return err
 	}
 	if own.Disk > 0 && p.o.Upper == "disk" && !p.root {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("only root can limit what is written with upper = disk"), Hint: "ask for no disk, or set upper = ram"}
+		return &compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("only root can limit what is written with upper = disk"),
+			Hint: "ask for no disk, or set upper = ram",
+		}
 	}
 	if err := room(); err != nil {
 		return err
@@ -96,7 +101,8 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 		if !errors.Is(err, errEndedEarly) || ctx.Err() != nil {
 			return err
 		}
-		if err := p.down(ctx, home, compute.ID(own.ID)); err != nil { // it was killed while it waited: that is not this sandbox's affair
+		// it was killed while it waited: that is not this sandbox's affair
+		if err := p.down(ctx, home, compute.ID(own.ID)); err != nil {
 			return err
 		}
 	}
@@ -117,7 +123,8 @@ func (m *making) make(ctx context.Context) (err error) {
 			err = errors.Join(err, m.end(context.WithoutCancel(ctx)))
 		}
 	}()
-	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan made.
+	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan
+	// made.
 	if err := p.at("life"); err != nil {
 		return err
 	}
@@ -161,7 +168,8 @@ func (p *Provider) abandon(ctx context.Context, f first) error {
 	return errors.Join(f.kill(ctx), p.ungroup(ctx, f.Group))
 }
 
-// start starts a first process in its name spaces and a control group of that name. After an error too it is to be abandoned.
+// start starts a first process in its name spaces and a control group of that name. After an error
+// too it is to be abandoned.
 func (p *Provider) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
 	m.Group = name
 	control, theirs, err := socketpair()
@@ -192,12 +200,14 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 		Env:   []string{"GOMAXPROCS=1"},
 		Files: []*os.File{null, null, null, theirs, self},
 		Sys: &syscall.SysProcAttr{
-			// With a user name space Go copies our memory's tables for the fork, as it may have to map users meanwhile, which takes longer than all the
-			// rest. We map them later; so, as ever, it shares our memory until exec.
+			// With a user name space Go copies our memory's tables for the fork, as it may have to
+			// map users meanwhile, which takes longer than all the rest. We map them later; so, as
+			// ever, it shares our memory until exec.
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
 				unix.CLONE_VFORK | unix.CLONE_VM,
 			Setsid: true,
-			// It begins as nobody, is root as soon as we have said who is, and keeps its capabilities over exec until then.
+			// It begins as nobody, is root as soon as we have said who is, and keeps its
+			// capabilities over exec until then.
 			AmbientCaps: needed[:],
 		},
 	}
@@ -245,18 +255,23 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 				return fmt.Errorf("act as the sandbox's root: %w", err)
 			}
 		}
-		process, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{"sandbox"}, words...)...), attr)
+		process, err = os.StartProcess(
+			"/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{"sandbox"}, words...)...),
+			attr,
+		)
 		return err
 	})
 	if err != nil {
 		return fail(startError(err))
 	}
-	m.handle, err = proc.Open(process.Pid) // before anybody takes note of its end, so that it is this one
+	// before anybody takes note of its end, so that it is this one
+	m.handle, err = proc.Open(process.Pid)
 	bear(process.Pid)
 	if err == nil {
 		m.Process, err = proc.Of(process.Pid)
 	}
-	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
+	// it is known by its record, and reaped by whoever is its parent when it ends
+	_ = process.Release()
 	if err == nil && p.root {
 		err = ids.keep(m.Process)
 	}
@@ -272,17 +287,21 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 
 // needed are the capabilities by which a first process builds a sandbox, and those that it keeps.
 var needed = [...]uintptr{
-	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL, unix.CAP_SETGID, unix.CAP_SETUID,
-	unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_IPC_OWNER, unix.CAP_SYS_CHROOT, unix.CAP_SYS_ADMIN,
+	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
+	unix.CAP_SETGID, unix.CAP_SETUID,
+	unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_IPC_OWNER,
+	unix.CAP_SYS_CHROOT, unix.CAP_SYS_ADMIN,
 	unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE, unix.CAP_MKNOD, unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
 }
 
-// actAs makes the calling thread, which is not to be used for anything else, a user of the host that is nobody, with our capabilities and no groups:
-// so a process that it starts is that user from the beginning, and need not become it, which in a program of many threads takes its time.
+// actAs makes the calling thread, which is not to be used for anything else, a user of the host
+// that is nobody, with our capabilities and no groups: so a process that it starts is that user
+// from the beginning, and need not become it, which in a program of many threads takes its time.
 func actAs(id int) error {
 	var caps [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	// What the kernel takes from the whole process here it is given back. As it was before the first time: two threads at it would see each other's.
+	// What the kernel takes from the whole process here it is given back. As it was before the
+	// first time: two threads at it would see each other's.
 	defer func(was int) { _ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(was), 0, 0, 0) }(dumpable())
 	err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 	if err == nil {
@@ -292,7 +311,8 @@ func actAs(id int) error {
 		return err
 	}
 	for _, call := range [][4]uintptr{ // of this thread alone; those of package syscall are of all
-		{unix.SYS_SETGROUPS}, {unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)}, {unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)},
+		{unix.SYS_SETGROUPS}, {unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)},
+		{unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)},
 	} {
 		if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
 			return errno
@@ -319,7 +339,8 @@ func (p *Provider) mapUsers(m first) error {
 	}
 	return errors.Join(
 		writeProc(proc+"/uid_map", "0 "+strconv.Itoa(os.Geteuid())+" 1"),
-		writeProc(proc+"/setgroups", "deny"), // or else he could lose a group that keeps him from something
+		// or else he could lose a group that keeps him from something
+		writeProc(proc+"/setgroups", "deny"),
 		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
 }
 
@@ -344,7 +365,8 @@ func socketpair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control"), nil
 }
 
-// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the state is. It goes along with the plan.
+// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the
+// state is. It goes along with the plan.
 func (m *making) listen() error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -384,15 +406,22 @@ const maxTrees = 253
 func (m *making) send(plan *enter.Plan) error {
 	b := plan.Bytes()
 	if len(b) > enter.MaxPlan {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root and environment take %d bytes to describe, and %d is the most", len(b), enter.MaxPlan)}
+		return &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("its root and environment take %d bytes to describe, and %d is the most", len(b), enter.MaxPlan),
+		}
 	}
 	if len(m.t.fds) > maxTrees {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root has %d parts, and %d is the most", len(m.t.fds), maxTrees)}
+		return &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("its root has %d parts, and %d is the most", len(m.t.fds), maxTrees),
+		}
 	}
 	return unix.Sendmsg(int(m.control.Fd()), b, unix.UnixRights(m.t.fds...), nil, 0)
 }
 
-// patience is how long the first process may take: as a rule it takes a millisecond, but machines are suspended and disks are slow.
+// patience is how long the first process may take: as a rule it takes a millisecond, but machines
+// are suspended and disks are slow.
 const patience = time.Minute
 
 // answer waits for what the first process says.
@@ -432,7 +461,8 @@ func (m *making) answer(ctx context.Context) error {
 		text = a.Step + ": " + text
 	}
 	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: advice}
-	// A full layer is its own: nothing that others give back makes it larger, so there is nothing to wait for.
+	// A full layer is its own: nothing that others give back makes it larger, so there is nothing
+	// to wait for.
 	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) {
 		out.Hint = "give it more disk"
 	} else if errors.Is(errno, unix.ENOMEM) {

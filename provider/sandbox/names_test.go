@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// TestNames: what directories are called means nothing: that of the state, of the home, of an image.
+// TestNames: what directories are called means nothing: that of the state, of the home, of an
+// image.
 func TestNames(t *testing.T) { oddNames(t) }
 
 func TestNamesAsUser(t *testing.T) {
@@ -53,7 +54,10 @@ func oddNames(t *testing.T) {
 		}
 		for _, image := range images {
 			for _, upper := range []string{"ram", "disk"} {
-				p := open(t, sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper, Show: []string{"~/.config"}})
+				p := open(
+					t,
+					sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper, Show: []string{"~/.config"}},
+				)
 				oddName(t, p, image)
 				gone(t, p, "odd")
 			}
@@ -65,7 +69,8 @@ func oddNames(t *testing.T) {
 func oddName(t *testing.T, p *sandbox.Provider, image string) {
 	t.Helper()
 	in, err := p.Create(t.Context(), compute.Spec{ID: "odd", Image: image})
-	if strings.ContainsFunc(image, func(r rune) bool { return r < ' ' }) { // these are refused, and it is said why
+	// these are refused, and it is said why
+	if strings.ContainsFunc(image, func(r rune) bool { return r < ' ' }) {
 		if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "not the name of an image") {
 			t.Errorf("image %q: %v", image, err)
 		}
@@ -91,7 +96,8 @@ func oddName(t *testing.T, p *sandbox.Provider, image string) {
 	}
 }
 
-// TestMaskStays: the layer that hides secrets is not pruned while it lies in a sandbox, and is when it does no more. An ordinary user's has its own copy.
+// TestMaskStays: the layer that hides secrets is not pruned while it lies in a sandbox, and is when
+// it does no more. An ordinary user's has its own copy.
 func TestMaskStays(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mask: an ordinary user's sandboxes copy it")

@@ -12,7 +12,8 @@ import (
 
 // net is the network of this installation's sandboxes.
 func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
-	resolv, servers, _ := network.Resolver("") // a host without servers has a text that is usable, and doctor says so
+	// a host without servers has a text that is usable, and doctor says so
+	resolv, servers, _ := network.Resolver("")
 	may, err := egress.Parse(p.o.Egress)
 	if err != nil {
 		return nil, "", err
@@ -32,7 +33,8 @@ type attached struct {
 	err    error
 }
 
-// attach gives a sandbox its network, in a goroutine that ends with what it sends: it takes as long as the first process needs to begin.
+// attach gives a sandbox its network, in a goroutine that ends with what it sends: it takes as long
+// as the first process needs to begin.
 func (m *making) attach(ctx context.Context) <-chan attached {
 	out := make(chan attached, 1)
 	p := m.p
@@ -50,7 +52,8 @@ func (m *making) attach(ctx context.Context) <-chan attached {
 				ns.Close()
 			}
 		}
-		if err != nil && p.o.Network == "" && len(p.o.Egress) == 0 && (errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
+		if err != nil && p.o.Network == "" && len(p.o.Egress) == 0 &&
+			(errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
 			p.log.Info("no network here for sandboxes but lo; see hostler doctor", "instance", m.own.ID, "err", err)
 			resolv, err = "", nil
 		}
@@ -77,7 +80,8 @@ func (p *Provider) detach(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// keepAnswers makes sure that somebody answers for the names in egress, should who did have been killed.
+// keepAnswers makes sure that somebody answers for the names in egress, should who did have been
+// killed.
 func (p *Provider) keepAnswers(ctx context.Context, id compute.ID) {
 	may, err := egress.Parse(p.o.Egress)
 	if err != nil || !may.Named() || !p.root || p.o.NetworkDir == "" {

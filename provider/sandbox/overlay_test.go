@@ -30,8 +30,9 @@ type (
 	}
 )
 
-// noOverlay makes the kernel, for this process and all that it starts, one that has no overlay file system: mount and fsopen of one end with ENODEV,
-// as they do there. A filter cannot read names, so it asks us.
+// noOverlay makes the kernel, for this process and all that it starts, one that has no overlay file
+// system: mount and fsopen of one end with ENODEV, as they do there. A filter cannot read names, so
+// it asks us.
 func noOverlay() error {
 	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	program := []unix.SockFilter{
@@ -51,7 +52,9 @@ func noOverlay() error {
 	go func() {
 		for {
 			var n notice
-			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno == unix.ENOENT || errno == unix.EINTR {
+			if _, _, errno := unix.Syscall(
+				unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n)),
+			); errno == unix.ENOENT || errno == unix.EINTR {
 				continue // whoever asked was killed
 			} else if errno != 0 {
 				panic(errno)

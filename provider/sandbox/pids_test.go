@@ -18,8 +18,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// TestPIDsUsedUp: a sandbox in which a program has all the processes that there may be answers still: that there can be no more, with files, and that it
-// is alive; and when that program ends all is as before.
+// TestPIDsUsedUp: a sandbox in which a program has all the processes that there may be answers
+// still: that there can be no more, with files, and that it is alive; and when that program ends
+// all is as before.
 func TestPIDsUsedUp(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("pids: an ordinary user has no control group here")

@@ -34,15 +34,18 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	plan := &enter.Plan{
-		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), PIDs: int64(p.limits(m.own).pids), PTYs: p.ptys(), AIO: p.o.AIO, Shared: !p.root, Nesting: p.o.Nesting, Without: p.o.Without,
-		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n", "/etc/hosts": hosts(m.own)},
-		Env:   m.base.Env, Dir: m.base.Dir,
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(),
+		PIDs: int64(p.limits(m.own).pids), PTYs: p.ptys(), AIO: p.o.AIO, Shared: !p.root, Nesting: p.o.Nesting,
+		Without: p.o.Without,
+		Files:   map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n", "/etc/hosts": hosts(m.own)},
+		Env:     m.base.Env, Dir: m.base.Dir,
 	}
 	if m.group > 0 {
 		m.t.fds = append(m.t.fds, m.group)
 		plan.Group, m.group = len(m.t.fds), 0
 	}
-	record, err := unix.Openat(int(m.home.Fd()), "life", unix.O_PATH|unix.O_CLOEXEC, 0) // a path leads to no other file
+	// a path leads to no other file
+	record, err := unix.Openat(int(m.home.Fd()), "life", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +88,9 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	return plan, err
 }
 
-// disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as memory, so by itself it gets no more than half of that:
-// then programs see a full disk, and are not killed.
+// disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as
+// memory, so by itself it gets no more than half of that: then programs see a full disk, and are
+// not killed.
 func (p *Provider) disk(own owner) int64 {
 	if p.without("limits") {
 		return 0
@@ -108,8 +112,8 @@ func (l limits) shm() int64 {
 	return min(64<<20, l.memory/4)
 }
 
-// hosts are the names that a sandbox knows of itself: without its own, programs that ask for that wait for a name server. Those that its machine knows
-// it knows too where it has its files.
+// hosts are the names that a sandbox knows of itself: without its own, programs that ask for that
+// wait for a name server. Those that its machine knows it knows too where it has its files.
 func hosts(own owner) string {
 	text := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	if _, ok := HostRoot(own.Image); ok {
@@ -120,7 +124,8 @@ func hosts(own owner) string {
 	return text + "127.0.1.1\t" + hostname(own.ID) + "\n"
 }
 
-// mostHosts is how long a list of hosts may be to go along with a plan, in bytes: some block half of the world by theirs.
+// mostHosts is how long a list of hosts may be to go along with a plan, in bytes: some block half
+// of the world by theirs.
 const mostHosts = 16 << 10
 
 func machineID() (string, error) {

@@ -22,7 +22,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
-// poorEnv makes the test's program one on a poor machine, which lacks what its value says, below the directory behind the colon.
+// poorEnv makes the test's program one on a poor machine, which lacks what its value says, below
+// the directory behind the colon.
 const poorEnv = "HOSTLER_TEST_POOR"
 
 // userEnv, if it is not empty, makes it an ordinary user's.
@@ -51,7 +52,9 @@ func poor(text string) int {
 		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{shown}
 	case "below": // something is mounted below what is shown
 		if os.Geteuid() == 0 {
-			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", shown+"/mounted", "tmpfs", 0, "mode=755"),
+			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount(
+				"tmpfs", shown+"/mounted", "tmpfs", 0, "mode=755",
+			),
 				os.WriteFile(shown+"/mounted/file", nil, 0o644)); err != nil {
 				panic(err)
 			}
@@ -67,7 +70,8 @@ func poor(text string) int {
 			panic(err)
 		}
 	case "cgroups", "limit":
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil { // the machine keeps its own
+		// the machine keeps its own
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			panic(err)
 		}
 		if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
@@ -179,7 +183,8 @@ func stacked(dir, at string) error {
 func TestNotSilent(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		out, home := poorHome(t, "maps", user)
-		if n := strings.Count(out, "level=WARN"); n != 1 || !strings.Contains(out, "path="+home+" err=") || !strings.Contains(out, "error: <nil>") {
+		if n := strings.Count(out, "level=WARN"); n != 1 || !strings.Contains(out, "path="+home+" err=") ||
+			!strings.Contains(out, "error: <nil>") {
 			t.Errorf("user %v: %d warnings in\n%s", user, n, out)
 		}
 		if !strings.Contains(out, "found: warn sandbox: files "+home+" is empty") {
@@ -218,7 +223,8 @@ func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	dir, env := filepath.Join(base, "state"), userEnv+"="
 	home = filepath.Join(base, "home")
-	steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755), os.Mkdir(home+"/mounted", 0o755), os.Mkdir(home+"/dir", 0o755),
+	steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755),
+		os.Mkdir(home+"/mounted", 0o755), os.Mkdir(home+"/dir", 0o755),
 		os.WriteFile(home+"/file", []byte("one\n"), 0o644), os.WriteFile(home+"/dir/file", []byte("two\n"), 0o644)}
 	if user {
 		for _, name := range []string{base, home, dir, home + "/mounted", home + "/dir", home + "/file", home + "/dir/file"} {
@@ -261,7 +267,8 @@ func otherEngine(ctx context.Context) error {
 	return err
 }
 
-// TestPoorMachines: where the kernel lacks something, it is said what, and what may help; by doctor too.
+// TestPoorMachines: where the kernel lacks something, it is said what, and what may help; by doctor
+// too.
 func TestPoorMachines(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("poor: only root can take things away")
@@ -271,11 +278,23 @@ func TestPoorMachines(t *testing.T) {
 		flags uintptr
 		want  []string
 	}{
-		{"users", unix.CLONE_NEWUSER | unix.CLONE_NEWNS, []string{"kind: no capacity", "max_*_namespaces", "found: fail sandbox", "no user name spaces are allowed"}},
-		{"overlay", unix.CLONE_NEWNS, []string{"kind: unavailable", "mount an overlay: no such device", "hint: modprobe overlay", "found: fail sandbox", "found: warn sandbox: kernel"}},
+		{
+			"users", unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+			[]string{"kind: no capacity", "max_*_namespaces", "found: fail sandbox", "no user name spaces are allowed"},
+		},
+		{
+			"overlay", unix.CLONE_NEWNS,
+			[]string{
+				"kind: unavailable", "mount an overlay: no such device", "hint: modprobe overlay", "found: fail sandbox",
+				"found: warn sandbox: kernel",
+			},
+		},
 		{"cgroups", unix.CLONE_NEWNS, []string{"error: <nil>", "found: ok sandbox made"}},
 		{"privacy", unix.CLONE_NEWNS, []string{"error: <nil>", "mounts: 1\n"}},
-		{"numbers", unix.CLONE_NEWNS, []string{"kind: no capacity", "this machine has numbers for 40 processes and threads", "hint: end some programs or sandboxes"}},
+		{
+			"numbers", unix.CLONE_NEWNS,
+			[]string{"kind: no capacity", "this machine has numbers for 40 processes and threads", "hint: end some programs or sandboxes"},
+		},
 		{"free memory", unix.CLONE_NEWNS, []string{"kind: no capacity", "39.1M of this machine's", "hint: end some programs"}},
 		{"terminals", unix.CLONE_NEWNS, []string{"kind: no capacity", "3000 are in use", "or raise kernel.pty.max"}},
 		{"limit", unix.CLONE_NEWNS, []string{"kind: unavailable", "memory cannot be limited"}},

@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// TestCopyRaces copies in and out while a program inside changes directories into links and back: nothing lands, and nothing is read, where a link
-// leads.
+// TestCopyRaces copies in and out while a program inside changes directories into links and back:
+// nothing lands, and nothing is read, where a link leads.
 func TestCopyRaces(t *testing.T) { copyRaces(t) }
 
 func TestCopyRacesAsUser(t *testing.T) {
@@ -34,7 +34,9 @@ func copyRaces(t *testing.T) {
 		_, err := j.conn.Run(ctx, &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out})
 		return out.String(), err
 	}
-	if out, err := run(t.Context(), "mkdir -p /w/d /secret && echo secret-of-the-link >/secret/file && echo plain >/w/d/file"); err != nil || out != "" {
+	if out, err := run(
+		t.Context(), "mkdir -p /w/d /secret && echo secret-of-the-link >/secret/file && echo plain >/w/d/file",
+	); err != nil || out != "" {
 		t.Fatal(out, err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -58,7 +60,8 @@ func copyRaces(t *testing.T) {
 	}
 	in, out := 0, 0
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		if j.conn.Put(t.Context(), "/w", bytes.NewReader(archive.Bytes())) == nil { // else it met a link, and said so
+		// else it met a link, and said so
+		if j.conn.Put(t.Context(), "/w", bytes.NewReader(archive.Bytes())) == nil {
 			in++
 		}
 		var got bytes.Buffer

@@ -171,8 +171,8 @@ func escaped(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// hookDirs lists the directories in a share from which repositories take their hooks: those that are
-// in it, and their worktrees and submodules. A relative path is one below the top of each.
+// hookDirs lists the directories in a share from which repositories take their hooks: those that
+// are in it, and their worktrees and submodules. A relative path is one below the top of each.
 func hookDirs(share, home string, dotGits []string) ([]string, error) {
 	var out []string
 	var all []repository

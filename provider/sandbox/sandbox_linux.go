@@ -29,17 +29,20 @@ import (
 
 // Provider makes sandboxes.
 type Provider struct {
-	o         Options
-	log       *slog.Logger
-	homes     *homes.Dir[owner]
-	shares    []share
-	ports     []network.Forward
-	root      bool                         // we are root
-	maskPlace func() (string, error)       // where the layers that hide secrets are; looked for once
-	groups    func() (*cgroup.Tree, error) // where the control groups of this installation's sandboxes are; looked for once
-	ahead     ahead
-	lacks     lacks              // what its sandboxes do not show of the host, though they should
-	step      func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	o      Options
+	log    *slog.Logger
+	homes  *homes.Dir[owner]
+	shares []share
+	ports  []network.Forward
+	root   bool // we are root
+	// where the layers that hide secrets are; looked for once
+	maskPlace func() (string, error)
+	// where the control groups of this installation's sandboxes are; looked for once
+	groups func() (*cgroup.Tree, error)
+	ahead  ahead
+	lacks  lacks // what its sandboxes do not show of the host, though they should
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 }
 
 var (
@@ -49,7 +52,8 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. What the kernel refuses is seen at Create.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. What the kernel
+// refuses is seen at Create.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sandbox.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
@@ -153,11 +157,16 @@ func (p *Provider) instance(o owner) compute.Instance {
 // Create makes a sandbox, or finishes one that was begun, or returns the one that is there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !homes.Plain(spec.ID) {
-		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+		return compute.Instance{}, &compute.Error{
+			Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory"),
+		}
 	}
 	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
 	if err := p.cannot(own); err != nil {
-		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source", Err: err}
+		return compute.Instance{}, &compute.Error{
+			Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
+			Err: err,
+		}
 	}
 	own.Image = image.InHome(cmp.Or(own.Image, p.o.Image, hostImage), p.o.Home)
 	in, err := p.create(ctx, own)
@@ -215,7 +224,8 @@ func (p *Provider) stands(id compute.ID) (bool, error) {
 // ended is for a sandbox that was there once.
 func (p *Provider) ended(op string, id compute.ID) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: compute.ErrFailed,
-		Err: compute.Ended(errors.New("the sandbox has ended: its first process was killed, or this machine was restarted")), Hint: "release it and take another"}
+		Err:  compute.Ended(errors.New("the sandbox has ended: its first process was killed, or this machine was restarted")),
+		Hint: "release it and take another"}
 }
 
 // Connect opens a way into a sandbox.
@@ -258,8 +268,10 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	home, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
-			p.homes.Sweep(ctx, 0)                                                                                          // a Destroy of before may have died over it
-			if more := errors.Join(p.ungroup(ctx, label(string(id))), p.detach(ctx, id)); more != nil && homes.Plain(id) { // or a Create
+			// a Destroy of before may have died over it
+			p.homes.Sweep(ctx, 0)
+			// or a Create
+			if more := errors.Join(p.ungroup(ctx, label(string(id))), p.detach(ctx, id)); more != nil && homes.Plain(id) {
 				err = more
 			}
 			p.leaveGroups(ctx)
@@ -314,7 +326,8 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		return err
 	}
 	if _, lerr := os.Lstat(filepath.Join(p.home(id), "life")); err != nil && errors.Is(lerr, fs.ErrNotExist) {
-		if err := p.ungroup(ctx, label(string(id))); err != nil { // which was made before there was a process
+		// which was made before there was a process
+		if err := p.ungroup(ctx, label(string(id))); err != nil {
 			return err
 		}
 		return nil

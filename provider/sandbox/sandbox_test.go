@@ -26,7 +26,8 @@ const agentEnv = "HOSTLER_TEST_AGENT"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// run builds the agent as it is built for releases: without cgo, with which it cannot confine itself. It lies where ordinary users reach it.
+// run builds the agent as it is built for releases: without cgo, with which it cannot confine
+// itself. It lies where ordinary users reach it.
 func run(m *testing.M) int {
 	if len(os.Args) == 2 && os.Args[1] == "id" { // as a set-uid program
 		fmt.Println("euid", os.Geteuid())
@@ -56,7 +57,10 @@ func run(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 		path := filepath.Join(dir, "hostler-agent")
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/hostler-project/hostler/cmd/hostler-agent")
+		cmd := exec.Command(
+			"go", "build", "-trimpath", "-ldflags=-s -w", "-o", path,
+			"github.com/hostler-project/hostler/cmd/hostler-agent",
+		)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			panic(fmt.Sprintf("%v: %s", err, out))
@@ -77,7 +81,8 @@ func built(string) (agent.Program, error) { return agent.Program{Path: os.Getenv
 // nobody is an ordinary user, whom no system has.
 const nobody = 12345
 
-// asUser runs a test once more as an ordinary user, when we are root, and reports whether this is that run.
+// asUser runs a test once more as an ordinary user, when we are root, and reports whether this is
+// that run.
 func asUser(t *testing.T) bool {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -88,7 +93,8 @@ func asUser(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) { // the way there has to be open
+	// the way there has to be open
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +226,8 @@ func left(t *testing.T, dir string) []string {
 	}
 	for _, name := range processes {
 		words, err := os.ReadFile(name)
-		if err == nil && strings.HasPrefix(string(words), os.Getenv(agentEnv)+"\x00sandbox\x00") { // not another test's
+		// not another test's
+		if err == nil && strings.HasPrefix(string(words), os.Getenv(agentEnv)+"\x00sandbox\x00") {
 			out = append(out, name)
 		}
 	}

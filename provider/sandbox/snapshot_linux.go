@@ -13,8 +13,9 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// Snapshot makes an image of a sandbox: the layers of its own image, and what was written in it as one more. All that runs in it is ended first. It is for
-// sandboxes that write to disk: what is in memory goes with the processes.
+// Snapshot makes an image of a sandbox: the layers of its own image, and what was written in it as
+// one more. All that runs in it is ended first. It is for sandboxes that write to disk: what is in
+// memory goes with the processes.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	home, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -30,7 +31,10 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
 	}
 	if _, ok := HostRoot(own.Image); ok {
-		return bad("its root is this machine's own, of which no image is made", "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are")
+		return bad(
+			"its root is this machine's own, of which no image is made",
+			"set image = NAME in the source's section [sandbox]; docs/images.md says which names there are",
+		)
 	}
 	layer := filepath.Join(p.home(id), "layer")
 	var st unix.Stat_t
@@ -71,7 +75,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	name = image.InHome(cmp.Or(name, p.o.Image, hostImage), p.o.Home)
 	if _, ok := HostRoot(name); ok {
-		return "", fault("ImageDigest", "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is this machine's own, which changes at any time"),
+		return "", fault("ImageDigest", "", &compute.Error{Kind: compute.ErrInvalid,
+			Err:  errors.New("its root is this machine's own, which changes at any time"),
 			Hint: "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are"})
 	}
 	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})

@@ -35,8 +35,10 @@ func snapshots(t *testing.T) {
 	dir := t.TempDir()
 	base := filepath.Join(dir, "base.tar")
 	tarball(t, base, []tar.Header{
-		{Name: "bin/", Mode: 0o755, Typeflag: tar.TypeDir}, {Name: "bin/busybox", Mode: 0o755, Typeflag: tar.TypeReg, Size: int64(len(program))},
-		{Name: "bin/sh", Linkname: "busybox", Typeflag: tar.TypeSymlink}, {Name: "etc/", Mode: 0o755, Typeflag: tar.TypeDir}, {Name: "etc/gone", Mode: 0o644, Typeflag: tar.TypeReg},
+		{Name: "bin/", Mode: 0o755, Typeflag: tar.TypeDir},
+		{Name: "bin/busybox", Mode: 0o755, Typeflag: tar.TypeReg, Size: int64(len(program))},
+		{Name: "bin/sh", Linkname: "busybox", Typeflag: tar.TypeSymlink},
+		{Name: "etc/", Mode: 0o755, Typeflag: tar.TypeDir}, {Name: "etc/gone", Mode: 0o644, Typeflag: tar.TypeReg},
 		{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir},
 	}, program)
 	p := open(t, sandbox.Options{Dir: filepath.Join(dir, "computers"), Images: filepath.Join(dir, "images"), Image: base, Upper: "disk"})
@@ -57,7 +59,8 @@ func snapshots(t *testing.T) {
 	if err := p.Check(t.Context(), "first"); err == nil {
 		t.Error("what ran in it runs on")
 	}
-	if _, err := p.Snapshot(t.Context(), "first", compute.ImageSpec{Name: "localhost/built:1"}); err != nil { // as after a death before it was told
+	// as after a death before it was told
+	if _, err := p.Snapshot(t.Context(), "first", compute.ImageSpec{Name: "localhost/built:1"}); err != nil {
 		t.Errorf("once more: %v", err)
 	}
 	gone(t, p, "first")
@@ -74,7 +77,8 @@ func snapshots(t *testing.T) {
 	away(t, filepath.Join(dir, "images"), name)
 }
 
-// away takes an image to a registry, and from there into another store, and has a sandbox made of it there.
+// away takes an image to a registry, and from there into another store, and has a sandbox made of
+// it there.
 func away(t *testing.T, images, name string) {
 	web := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer web.Close()
@@ -107,7 +111,8 @@ func TestSnapshotRefuses(t *testing.T) {
 	host := open(t, sandbox.Options{Dir: t.TempDir(), Upper: "disk"})
 	create(t, host, "host", "")
 	defer gone(t, host, "host")
-	if _, err := host.Snapshot(t.Context(), "host", compute.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "this machine's own") {
+	if _, err := host.Snapshot(t.Context(), "host", compute.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "this machine's own") {
 		t.Errorf("of the host's root: %v", err)
 	}
 	if _, err := host.ImageDigest(t.Context(), "", true); !errors.Is(err, compute.ErrInvalid) {

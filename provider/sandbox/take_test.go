@@ -51,7 +51,10 @@ var takers = map[string]func(n int) error{
 	"keys": func(n int) error {
 		kind, name := []byte("user\x00"), []byte("hostler-test-"+strconv.Itoa(n)+"\x00")
 		const ring = ^uintptr(1) // the process's own
-		_, _, errno := unix.Syscall6(unix.SYS_ADD_KEY, uintptr(unsafe.Pointer(&kind[0])), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&name[0])), 4, ring, 0)
+		_, _, errno := unix.Syscall6(
+			unix.SYS_ADD_KEY, uintptr(unsafe.Pointer(&kind[0])), uintptr(unsafe.Pointer(&name[0])),
+			uintptr(unsafe.Pointer(&name[0])), 4, ring, 0,
+		)
 		return errnoError(errno)
 	},
 	"rings": func(int) error {
@@ -95,7 +98,10 @@ var takers = map[string]func(n int) error{
 	"queues": func(n int) error {
 		name := []byte("hostler-test-" + strconv.Itoa(n) + "\x00")
 		attr := [8]int64{0, 10, 1024} // flags, most messages, their size
-		_, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(&name[0])), unix.O_RDWR|unix.O_CREAT, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
+		_, _, errno := unix.Syscall6(
+			unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(&name[0])), unix.O_RDWR|unix.O_CREAT, 0o600,
+			uintptr(unsafe.Pointer(&attr)), 0, 0,
+		)
 		return errnoError(errno)
 	},
 	"ports": func(n int) error {

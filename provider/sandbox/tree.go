@@ -12,8 +12,8 @@ import (
 // hostImage is the image that is the host's own root.
 const hostImage = "host"
 
-// HostRoot reports whether an image is this machine's own root, and which working tree of it is shown beside the system; "": none. Such an image is called
-// host, or host:DIR.
+// HostRoot reports whether an image is this machine's own root, and which working tree of it is
+// shown beside the system; "": none. Such an image is called host, or host:DIR.
 func HostRoot(image string) (tree string, ok bool) {
 	if rest, ok := strings.CutPrefix(image, hostImage+":"); ok && filepath.IsAbs(rest) {
 		return filepath.Clean(rest), true
@@ -21,7 +21,8 @@ func HostRoot(image string) (tree string, ok bool) {
 	return "", image == hostImage
 }
 
-// WorkTree returns the image that shows the working tree of a directory: what git has as its top, else the directory itself. "": without any tree all that is shown of it is.
+// WorkTree returns the image that shows the working tree of a directory: what git has as its top,
+// else the directory itself. "": without any tree all that is shown of it is.
 func WorkTree(dir, home string, shown []string) string {
 	if !filepath.IsAbs(dir) {
 		return ""
@@ -41,8 +42,8 @@ func WorkTree(dir, home string, shown []string) string {
 	return hostImage + ":" + top(dir, home)
 }
 
-// top returns the top of the working tree of git that a directory is in, or the directory. A home is none, and neither is what others could have made one: it
-// would show what lies beside.
+// top returns the top of the working tree of git that a directory is in, or the directory. A home
+// is none, and neither is what others could have made one: it would show what lies beside.
 func top(dir, home string) string {
 	for at := dir; at != "/" && !below(home, at); at = filepath.Dir(at) {
 		if !ours(at) {
@@ -62,10 +63,12 @@ func top(dir, home string) string {
 // ours reports whether a directory belongs to the caller, and others cannot write to it.
 func ours(dir string) bool {
 	var at unix.Stat_t
-	return unix.Stat(dir, &at) == nil && at.Uid == uint32(os.Geteuid()) && (at.Mode&0o022 == 0 || at.Mode&0o002 == 0 && at.Gid == uint32(os.Getegid()))
+	return unix.Stat(dir, &at) == nil && at.Uid == uint32(os.Geteuid()) &&
+		(at.Mode&0o022 == 0 || at.Mode&0o002 == 0 && at.Gid == uint32(os.Getegid()))
 }
 
-// gitFile tells whether a directory is the top of a working tree of git, of the caller's own: .git is a repository, or a file that leads to one, whose text it returns.
+// gitFile tells whether a directory is the top of a working tree of git, of the caller's own: .git
+// is a repository, or a file that leads to one, whose text it returns.
 func gitFile(dir string) (text string, isTop bool) {
 	var at unix.Stat_t
 	git := filepath.Join(dir, ".git")
@@ -79,7 +82,8 @@ func gitFile(dir string) (text string, isTop bool) {
 	return text, strings.HasPrefix(text, "gitdir: ")
 }
 
-// readSmall reads a small regular file; "": it is none. A tree may have anything there, such as a pipe that nobody writes to.
+// readSmall reads a small regular file; "": it is none. A tree may have anything there, such as a
+// pipe that nobody writes to.
 func readSmall(name string) string { return readText(name, 4096) }
 
 // readText is readSmall with another limit, in bytes.
@@ -100,7 +104,8 @@ func readText(name string, most int64) string {
 	return string(text)
 }
 
-// treeDirs are the directories of a working tree: it, and what git has of it elsewhere. A tree may name anything there, so it counts only where that names the tree.
+// treeDirs are the directories of a working tree: it, and what git has of it elsewhere. A tree may
+// name anything there, so it counts only where that names the tree.
 func treeDirs(tree string) []string {
 	if tree == "" {
 		return nil
@@ -115,7 +120,8 @@ func treeDirs(tree string) []string {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(tree, dir)
 	}
-	if filepath.Clean(strings.TrimSpace(readSmall(filepath.Join(dir, "gitdir")))) != link || filepath.Base(filepath.Dir(dir)) != "worktrees" {
+	if filepath.Clean(strings.TrimSpace(readSmall(filepath.Join(dir, "gitdir")))) != link ||
+		filepath.Base(filepath.Dir(dir)) != "worktrees" {
 		return out
 	}
 	return append(out, filepath.Dir(filepath.Dir(dir)))

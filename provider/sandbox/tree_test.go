@@ -13,8 +13,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// TestWorkTree: the working tree is what git of the caller's own says. What somebody else put there, or what is no repository, shows nothing beside the directory, and
-// what cannot be read is not waited for.
+// TestWorkTree: the working tree is what git of the caller's own says. What somebody else put
+// there, or what is no repository, shows nothing beside the directory, and what cannot be read is
+// not waited for.
 func TestWorkTree(t *testing.T) {
 	home := t.TempDir()
 	plant := func(path string, what func(git string) error) string {

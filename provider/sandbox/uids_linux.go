@@ -13,8 +13,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// The user ids of root's sandboxes: ranges that no system and no container manager gives out (systemd documents what is taken), so that whoever gets
-// out of a sandbox is nobody, and nobody of another sandbox either.
+// The user ids of root's sandboxes: ranges that no system and no container manager gives out
+// (systemd documents what is taken), so that whoever gets out of a sandbox is nobody, and nobody of
+// another sandbox either.
 const (
 	uidFirst = 0x70000000
 	uidCount = 1 << 16
@@ -40,7 +41,8 @@ func takeUIDs(hint int) (uids, error) {
 	}
 	for i := range uidSlots {
 		slot := (hint + i) % uidSlots
-		// The lock belongs to the open file, not to a process: the sandbox's own process inherits it.
+		// The lock belongs to the open file, not to a process: the sandbox's own process inherits
+		// it.
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(slot), Len: 1}
 		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
 		if err == nil && dying(f, slot) {
@@ -62,8 +64,9 @@ func takeUIDs(hint int) (uids, error) {
 	return uids{}, errNoUIDs
 }
 
-// openUIDs opens the file of locks, which has to be root's, in a directory that only root writes to: what others made there they could take away again,
-// and then two sandboxes would have the same users.
+// openUIDs opens the file of locks, which has to be root's, in a directory that only root writes
+// to: what others made there they could take away again, and then two sandboxes would have the same
+// users.
 func openUIDs(dir, name string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
@@ -101,8 +104,9 @@ func rootsAlone(fd int, kind uint32) error {
 	return nil
 }
 
-// The file has a record for each range: the number of the first process that had it last, and when that began. Its lock goes a moment before the
-// last processes of its name space do, as it closes its files before it ends them.
+// The file has a record for each range: the number of the first process that had it last, and when
+// that began. Its lock goes a moment before the last processes of its name space do, as it closes
+// its files before it ends them.
 const uidRecord = 16
 
 // keep records whose range it is.
@@ -132,8 +136,8 @@ func dying(f *os.File, slot int) bool {
 	return alive || err != nil
 }
 
-// rangesMapped reports whether the ranges are user ids of ours to give: the root of a container often has but a few, and is no more than an ordinary
-// user to the kernel.
+// rangesMapped reports whether the ranges are user ids of ours to give: the root of a container
+// often has but a few, and is no more than an ordinary user to the kernel.
 func rangesMapped() bool {
 	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(name)

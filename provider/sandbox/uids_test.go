@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// TestUIDsOfTheDying: the user ids of a sandbox are nobody else's as long as any of its processes is there, also when its first process has let go of
-// them.
+// TestUIDsOfTheDying: the user ids of a sandbox are nobody else's as long as any of its processes
+// is there, also when its first process has let go of them.
 func TestUIDsOfTheDying(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("uids: an ordinary user's sandboxes have his own")

@@ -17,12 +17,15 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// TestNoPrograms takes a tree to a host whose user's cache is on a file system that runs no programs, and to one where no place runs any.
+// TestNoPrograms takes a tree to a host whose user's cache is on a file system that runs no
+// programs, and to one where no place runs any.
 func TestNoPrograms(t *testing.T) {
 	kv := lab(t)
 	mount := func(words ...string) {
 		t.Helper()
-		if out, err := exec.Command("nsenter", append([]string{"-t", kv["pid2"], "-m", "-p", "-r"}, words...)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(
+			"nsenter", append([]string{"-t", kv["pid2"], "-m", "-p", "-r"}, words...)...,
+		).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v: %s", words, err, out)
 		}
 	}
@@ -33,7 +36,13 @@ func TestNoPrograms(t *testing.T) {
 		t.Cleanup(func() { mount("umount", "-l", dir) })
 	}
 	find := guestSide(t)
-	p := open(t, sshhost.Options{Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Dir: filepath.Join(t.TempDir(), "own"), Agent: find})
+	p := open(
+		t,
+		sshhost.Options{
+			Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"],
+			Dir: filepath.Join(t.TempDir(), "own"), Agent: find,
+		},
+	)
 	sync := func() error {
 		t.Helper()
 		conn, err := p.Connect(t.Context(), "suite-lab2")
@@ -88,7 +97,13 @@ func TestOldAgents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := open(t, sshhost.Options{Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Dir: filepath.Join(t.TempDir(), "own"), Agent: guestSide(t)})
+	p := open(
+		t,
+		sshhost.Options{
+			Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"],
+			Dir: filepath.Join(t.TempDir(), "own"), Agent: guestSide(t),
+		},
+	)
 	conn, err := p.Connect(t.Context(), "suite-lab2")
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +126,8 @@ func TestOldAgents(t *testing.T) {
 	}
 	s.Close()
 	conn.Close()
-	if _, err := p.Clean(t.Context(), "suite-lab2"); err != nil { // what it keeps there is no business of other tests
+	// what it keeps there is no business of other tests
+	if _, err := p.Clean(t.Context(), "suite-lab2"); err != nil {
 		t.Error(err)
 	}
 	if want := "d4 e5 f6 not ours"; strings.Join(old, " ") != want || len(all) != 5 {

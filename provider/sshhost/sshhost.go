@@ -36,7 +36,8 @@ var (
 	_ compute.Standing = (*Provider)(nil)
 )
 
-// Open returns the provider of the hosts. It connects to none. No hosts, or one twice, is ErrInvalid.
+// Open returns the provider of the hosts. It connects to none. No hosts, or one twice, is
+// ErrInvalid.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	invalid := func(format string, a ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sshhost.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
@@ -100,7 +101,8 @@ func (p *Provider) List(context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Destroy ends what our commands left running, where there were any, and says then that there is nothing to unmake: ErrNotFound.
+// Destroy ends what our commands left running, where there were any, and says then that there is
+// nothing to unmake: ErrNotFound.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	h, err := p.host("Destroy", id)
 	if err != nil {
@@ -109,7 +111,10 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if _, err := p.end(ctx, h); err != nil {
 		return failed("Destroy", id, err)
 	}
-	return &compute.Error{Op: "sshhost.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the machine stays; nothing with our mark runs on it")}
+	return &compute.Error{
+		Op: "sshhost.Destroy", ID: id, Kind: compute.ErrNotFound,
+		Err: errors.New("the machine stays; nothing with our mark runs on it"),
+	}
 }
 
 // Clean ends what our commands left running. A host that was not used is not asked.
@@ -135,7 +140,8 @@ func failed(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "sshhost." + op, ID: id, Kind: kind, Err: err}
 }
 
-// Connect logs in. The connection is kept for any number of commands, and may be asked whether it is Healthy.
+// Connect logs in. The connection is kept for any number of commands, and may be asked whether it
+// is Healthy.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	h, err := p.host("Connect", id)
 	if err != nil {
@@ -191,7 +197,8 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return c.Conn.Workspace(ctx, token)
 }
 
-// Held implements compute.Holder. Where no agent was given anything to keep, none is started for the question.
+// Held implements compute.Holder. Where no agent was given anything to keep, none is started for
+// the question.
 func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	if c.p.o.Dir != "" && c.p.o.Agent != nil {
 		if _, err := os.Lstat(c.p.file(c.host, "kept")); errors.Is(err, fs.ErrNotExist) {
@@ -201,9 +208,11 @@ func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	return c.Conn.Held(ctx)
 }
 
-// The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
-// before it starts anything. Clean renames it before it looks, so that what is started meanwhile is looked for the next time, and a Clean that
-// is cut short leaves the second. A third, kept, is there when the agent was given a command that it may keep.
+// The files that say that processes may have been started since the last Clean: used, and while
+// Clean is at work, ending. Run writes the first before it starts anything. Clean renames it before
+// it looks, so that what is started meanwhile is looked for the next time, and a Clean that is cut
+// short leaves the second. A third, kept, is there when the agent was given a command that it may
+// keep.
 func (p *Provider) file(host, what string) string {
 	return filepath.Join(p.o.Dir, url.PathEscape(host)+"."+what)
 }
@@ -228,8 +237,9 @@ func (p *Provider) note(host, what string) error {
 	return f.Close()
 }
 
-// huntScript ends every process that has $1 in its environment: first they are asked, then ended and looked for again, until there are none.
-// It prints how many it ended. Status 3: there are always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
+// huntScript ends every process that has $1 in its environment: first they are asked, then ended
+// and looked for again, until there are none. It prints how many it ended. Status 3: there are
+// always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
 const huntScript = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/
 drop(){ [ -d "$1" ]||return 0;rm -rf -- "$1" 2>/dev/null||{ chmod -R u+rwx -- "$1";rm -rf -- "$1";}||exit 5;}
 sweep(){ drop "$c$1";[ "$(id -u)" != 0 ]||drop "` + resident.Machine + `$1";}
@@ -260,26 +270,37 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	s, err := sshconn.Dial(ctx, p.options(host, nil)) // unmarked, so that the search does not find itself
+	// unmarked, so that the search does not find itself
+	s, err := sshconn.Dial(ctx, p.options(host, nil))
 	if err != nil {
 		return "", err
 	}
 	defer s.Close()
 	var out, bad few
-	exit, err := s.Run(ctx, &compute.Command{Args: []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), resident.Place(p.mark(host))}, Stdout: &out, Stderr: &bad})
+	exit, err := s.Run(
+		ctx,
+		&compute.Command{
+			Args:   []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), resident.Place(p.mark(host))},
+			Stdout: &out, Stderr: &bad,
+		},
+	)
 	switch {
 	case err != nil:
 		return "", err
 	case exit.Code == 3:
 		return "", errors.New("processes that were left do not end")
 	case exit.Code == 5:
-		return "", fmt.Errorf("copies of working trees, in hostler's directory of the user's cache there, cannot be removed: %s", strings.TrimSpace(string(bad)))
+		return "", fmt.Errorf(
+			"copies of working trees, in hostler's directory of the user's cache there, cannot be removed: %s",
+			strings.TrimSpace(string(bad)),
+		)
 	case exit.Code == 4:
 		out = nil
 	case exit.Status() != 0:
 		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(string(bad)))
 	}
-	for _, what := range []string{"kept", "ending"} { // as long as the last is there it is tried again
+	// as long as the last is there it is tried again
+	for _, what := range []string{"kept", "ending"} {
 		if err := os.Remove(p.file(host, what)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
@@ -294,7 +315,8 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	return n + " processes ended, none with our mark left", nil
 }
 
-// few keeps the first bytes of what a host says, and passes over the rest: it must not fill our memory.
+// few keeps the first bytes of what a host says, and passes over the rest: it must not fill our
+// memory.
 type few []byte
 
 func (f *few) Write(b []byte) (int, error) {

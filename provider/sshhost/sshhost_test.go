@@ -85,7 +85,13 @@ func TestProvider(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "own")
 			computetest.Provider(t, computetest.ProviderOptions{
 				New: func(t *testing.T) compute.Provider {
-					return wrap(open(t, sshhost.Options{Installation: name, Hosts: []string{"lab1", "user@lab2:22"}, ConfigFile: kv["ssh_config"], Dir: dir}))
+					return wrap(open(
+						t,
+						sshhost.Options{
+							Installation: name, Hosts: []string{"lab1", "user@lab2:22"}, ConfigFile: kv["ssh_config"],
+							Dir: dir,
+						},
+					))
 				},
 				Leak: func() (out []string) {
 					all, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -101,7 +107,8 @@ func TestProvider(t *testing.T) {
 	}
 }
 
-// What is taken and given back without being used is not asked: hosts that do not exist can be acquired, as they always could.
+// What is taken and given back without being used is not asked: hosts that do not exist can be
+// acquired, as they always could.
 func TestNothingConnectsUnused(t *testing.T) {
 	p := open(t, sshhost.Options{Hosts: []string{"no.such.host.invalid", "b-c.invalid"}, Dir: t.TempDir()})
 	if got := p.Names(); len(got) != 2 || got[0] != "no.such.host.invalid" {
@@ -145,16 +152,26 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A host that was used is asked until it has been: what was left there must not be forgotten because it was away for a while.
+// A host that was used is asked until it has been: what was left there must not be forgotten
+// because it was away for a while.
 func TestCleanWhileAway(t *testing.T) {
 	kv := lab(t)
-	p := open(t, sshhost.Options{Installation: "away", Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Timeout: 2 * time.Second, Dir: t.TempDir()})
+	p := open(
+		t,
+		sshhost.Options{
+			Installation: "away", Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Timeout: 2 * time.Second,
+			Dir: t.TempDir(),
+		},
+	)
 	conn, err := p.Connect(t.Context(), "suite-lab2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	_, err = conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "sleep 3986 </dev/null >/dev/null 2>&1 & echo $!"}, Stdout: &out})
+	_, err = conn.Run(
+		t.Context(),
+		&compute.Command{Args: []string{"sh", "-c", "sleep 3986 </dev/null >/dev/null 2>&1 & echo $!"}, Stdout: &out},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,13 +31,20 @@ func guestSide(t *testing.T) agent.Finder {
 	}
 }
 
-// TestWorkspaces runs the suite of copies of working trees on a host that is logged into as root, and as somebody else, and sees that they go with the lease.
+// TestWorkspaces runs the suite of copies of working trees on a host that is logged into as root,
+// and as somebody else, and sees that they go with the lease.
 func TestWorkspaces(t *testing.T) {
 	kv := lab(t)
 	find := guestSide(t)
 	for host, user := range map[string]string{"lab1": "user", "user@lab2:22": ""} {
 		t.Run(host, func(t *testing.T) {
-			p := open(t, sshhost.Options{Installation: t.Name(), Hosts: []string{host}, ConfigFile: kv["ssh_config"], Dir: filepath.Join(t.TempDir(), "own"), Agent: find})
+			p := open(
+				t,
+				sshhost.Options{
+					Installation: t.Name(), Hosts: []string{host}, ConfigFile: kv["ssh_config"],
+					Dir: filepath.Join(t.TempDir(), "own"), Agent: find,
+				},
+			)
 			id := compute.ID("suite-" + host)
 			conn, err := p.Connect(t.Context(), id)
 			if err != nil {
@@ -49,7 +56,10 @@ func TestWorkspaces(t *testing.T) {
 			if _, err := p.Clean(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			for _, pattern := range []string{"/root/.cache/hostler/workspaces/*", "/home/user/.cache/hostler/workspaces/*", "/var/cache/hostler/workspaces/*"} {
+			for _, pattern := range []string{
+				"/root/.cache/hostler/workspaces/*", "/home/user/.cache/hostler/workspaces/*",
+				"/var/cache/hostler/workspaces/*",
+			} {
 				for _, root := range []string{kv["root1"], kv["root2"]} {
 					if left, _ := filepath.Glob(filepath.Join(root, pattern)); len(left) > 0 {
 						t.Errorf("left there: %q", left)

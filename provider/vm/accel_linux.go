@@ -29,7 +29,8 @@ type program struct {
 	Needs   []string `json:"needs"`   // its firmware, libraries and modules
 }
 
-// digest returns a name made of all parts. Strings up to a "\x00" are paths of files, which count with the signs that they were not changed.
+// digest returns a name made of all parts. Strings up to a "\x00" are paths of files, which count
+// with the signs that they were not changed.
 func digest(parts ...any) (string, error) {
 	h := sha256.New()
 	files := true
@@ -73,18 +74,25 @@ func ask(ctx context.Context, path string) (q program, err error) {
 	first, _, _ := strings.Cut(string(out), "\n")
 	_, version, ok := strings.Cut(first, "version ")
 	if err != nil || !ok {
-		return q, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s does not tell its version: %v %.100s", path, err, first)}
+		return q, &compute.Error{
+			Op: "vm.Create", Kind: compute.ErrUnavailable,
+			Err: fmt.Errorf("%s does not tell its version: %v %.100s", path, err, first),
+		}
 	}
 	q = program{Path: path, Version: version}
 	q.Sandbox = exec.CommandContext(ctx, path, "-sandbox", "on,obsolete=deny", "--version").Run() == nil
 	if err := ctx.Err(); err != nil {
 		return q, err
 	}
-	if q.Path, err = filepath.EvalSymlinks(path); err == nil { // what it finds beside itself is beside its file
+	// what it finds beside itself is beside its file
+	if q.Path, err = filepath.EvalSymlinks(path); err == nil {
 		q.Needs, err = needs(ctx, q.Path)
 	}
 	if err != nil {
-		return q, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "set qemu to the program itself, not to a script that starts it"}
+		return q, &compute.Error{
+			Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err,
+			Hint: "set qemu to the program itself, not to a script that starts it",
+		}
 	}
 	return q, nil
 }
@@ -105,7 +113,8 @@ func (p *Provider) fact(name string, out any, find func() error) error {
 	return atomically(path, func(name string) error { return os.WriteFile(name, b, 0o600) })
 }
 
-// probePatience is how long a kernel under KVM may take to its first words. It needs a tenth of a second where KVM works.
+// probePatience is how long a kernel under KVM may take to its first words. It needs a tenth of a
+// second where KVM works.
 const probePatience = 8 * time.Second
 
 // kvm is what the probe found.
@@ -119,7 +128,10 @@ func (p *Provider) accelerator(ctx context.Context, q program, own *owner) (stri
 	switch p.o.Accel {
 	case "kvm":
 		if err := openKVM(); err != nil {
-			return "", &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("accel = kvm: %w", err), Hint: "set accel = tcg, which is slow"}
+			return "", &compute.Error{
+				Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("accel = kvm: %w", err),
+				Hint: "set accel = tcg, which is slow",
+			}
 		}
 		return "kvm", nil
 	case "tcg":
@@ -140,8 +152,9 @@ func openKVM() error {
 	return f.Close()
 }
 
-// probeKVM boots the kernel, or the disk, under KVM until it says something. The device node alone proves nothing: where this machine is a virtual
-// one itself, a guest may stand still there for ever. What it found is true until the next boot of this machine, for this qemu and this kernel.
+// probeKVM boots the kernel, or the disk, under KVM until it says something. The device node alone
+// proves nothing: where this machine is a virtual one itself, a guest may stand still there for
+// ever. What it found is true until the next boot of this machine, for this qemu and this kernel.
 func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
@@ -177,7 +190,10 @@ func (p *Provider) tryKVM(ctx context.Context, q program, kernel, initrd, image 
 	defer os.RemoveAll(dir)
 	h := &handed{dir: dir}
 	defer h.close()
-	args := []string{"-machine", "q35,accel=kvm", "-cpu", "host,-arch-capabilities", "-m", "256M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"}
+	args := []string{
+		"-machine", "q35,accel=kvm", "-cpu", "host,-arch-capabilities", "-m", "256M", "-nodefaults", "-no-user-config",
+		"-display", "none", "-no-reboot", "-serial", "stdio",
+	}
 	if kernel != "" {
 		args = append(args, "-kernel", h.show(kernel, false), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
 		if initrd != "" {

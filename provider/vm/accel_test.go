@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// TestAccel lets hostler find out by booting whether KVM works: whatever it finds, the machine starts by it, and it is not tried twice.
+// TestAccel lets hostler find out by booting whether KVM works: whatever it finds, the machine
+// starts by it, and it is not tried twice.
 func TestAccel(t *testing.T) {
 	o := lab(t)
 	o.Accel, o.Dir = "auto", filepath.Join(t.TempDir(), "state")

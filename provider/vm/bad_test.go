@@ -59,11 +59,13 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestTooLarge asks for more than this machine has: each is said to be too large, and nothing is begun.
+// TestTooLarge asks for more than this machine has: each is said to be too large, and nothing is
+// begun.
 func TestTooLarge(t *testing.T) {
 	o := vm.Options{Image: "/image", Dir: filepath.Join(t.TempDir(), "state"), Source: "suite"}
 	for _, spec := range []compute.Spec{
-		{Cores: runtime.NumCPU() + 1}, {Cores: math.MaxInt}, {Memory: 1 << 60}, {Memory: math.MaxInt64}, {Disk: 1 << 60}, {Disk: math.MaxInt64}, {GPUs: 1},
+		{Cores: runtime.NumCPU() + 1}, {Cores: math.MaxInt}, {Memory: 1 << 60}, {Memory: math.MaxInt64}, {Disk: 1 << 60},
+		{Disk: math.MaxInt64}, {GPUs: 1},
 	} {
 		spec.ID = "suite-1"
 		if _, err := open(t, o).Create(t.Context(), spec); !errors.Is(err, compute.ErrTooLarge) || compute.Hint(err) == "" {
@@ -94,7 +96,9 @@ func TestMissing(t *testing.T) {
 	t.Run("image", func(t *testing.T) {
 		o := lab(t)
 		o.Dir = filepath.Join(dir, "state")
-		for path, words := range map[string]string{filepath.Join(dir, "none"): "no such file", dir: "no file with an image", "/dev/null": "0 bytes"} {
+		for path, words := range map[string]string{
+			filepath.Join(dir, "none"): "no such file", dir: "no file with an image", "/dev/null": "0 bytes",
+		} {
 			o.Image = path
 			p := open(t, o)
 			_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
@@ -107,7 +111,8 @@ func TestMissing(t *testing.T) {
 	t.Run("no image", func(t *testing.T) {
 		o := o
 		o.Image = ""
-		if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
+		if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) ||
+			compute.Hint(err) == "" {
 			t.Error(err)
 		}
 		if x := left(t, o.Dir); len(x) > 0 {
@@ -118,7 +123,8 @@ func TestMissing(t *testing.T) {
 		o := lab(t)
 		o.Dir, o.Kernel = filepath.Join(dir, "state"), filepath.Join(dir, "none")
 		p := open(t, o)
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "kernel") {
+		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) ||
+			!strings.Contains(err.Error(), "kernel") {
 			t.Error(err)
 		}
 		destroy(t, p, "suite-1")
@@ -127,7 +133,8 @@ func TestMissing(t *testing.T) {
 		o := lab(t)
 		o.Dir, o.Agent = filepath.Join(dir, "state"), func(string) (agent.Program, error) { return agent.Program{}, errors.New("none for this one") }
 		p := open(t, o)
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrUnavailable) || compute.Hint(err) == "" {
+		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrUnavailable) ||
+			compute.Hint(err) == "" {
 			t.Error(err)
 		}
 		destroy(t, p, "suite-1")
@@ -140,13 +147,16 @@ func TestDamagedImage(t *testing.T) {
 	dir := t.TempDir()
 	head := make([]byte, 1<<20)
 	copy(head, "QFI\xfb\x00\x00\x00\x03")
-	for name, b := range map[string][]byte{"zero": head, "short": head[:10], "version": append([]byte("QFI\xfb\x00\x00\x00\x09"), head...)} {
+	for name, b := range map[string][]byte{
+		"zero": head, "short": head[:10], "version": append([]byte("QFI\xfb\x00\x00\x00\x09"), head...),
+	} {
 		o.Image, o.Dir = filepath.Join(dir, name), filepath.Join(dir, "state")
 		if err := os.WriteFile(o.Image, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		p := open(t, o)
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "damaged") {
+		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) ||
+			!strings.Contains(err.Error(), "damaged") {
 			t.Errorf("%s: %v", name, err)
 		}
 		destroy(t, p, "suite-1")
@@ -161,7 +171,8 @@ func TestDamagedImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := open(t, o)
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "lies over another file") {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "lies over another file") {
 		t.Errorf("a disk that names another file: %v", err)
 	}
 	destroy(t, p, "suite-1")
@@ -234,7 +245,8 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestOtherVersion gives an instance a saved machine of another qemu: it is not used, but made anew. And one that is damaged.
+// TestOtherVersion gives an instance a saved machine of another qemu: it is not used, but made
+// anew. And one that is damaged.
 func TestOtherVersion(t *testing.T) {
 	o := warm(t)
 	keys := func() (out []string) {
@@ -287,7 +299,8 @@ func TestOtherVersion(t *testing.T) {
 	sh(t, connect(t, p, "suite-2"), "true")
 }
 
-// TestGarbledState overwrites what was saved with something of the same length: qemu refuses it, and it is made anew.
+// TestGarbledState overwrites what was saved with something of the same length: qemu refuses it,
+// and it is made anew.
 func TestGarbledState(t *testing.T) {
 	o := warm(t)
 	states, _ := filepath.Glob(filepath.Join(o.Dir, "templates", "*", "state"))
@@ -312,7 +325,8 @@ func TestGarbledState(t *testing.T) {
 	sh(t, connect(t, p, "suite-1"), "true")
 }
 
-// TestDiskFull lets a machine write until this machine has no room: it is halted, and Check says why. Creating there says it too.
+// TestDiskFull lets a machine write until this machine has no room: it is halted, and Check says
+// why. Creating there says it too.
 func TestDiskFull(t *testing.T) {
 	o := warm(t)
 	if os.Geteuid() != 0 {
@@ -331,7 +345,8 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, sub := range []string{"templates", "boot", "facts"} { // where there is room: a file in memory needs it even to be read
+	// where there is room: a file in memory needs it even to be read
+	for _, sub := range []string{"templates", "boot", "facts"} {
 		if err := os.Symlink(filepath.Join(o.Dir, sub), filepath.Join(state, sub)); err != nil {
 			t.Fatal(err)
 		}
@@ -382,7 +397,10 @@ func TestDiskFull(t *testing.T) {
 
 // FuzzReadMessage gives the reader of QMP whatever a broken qemu could say.
 func FuzzReadMessage(f *testing.F) {
-	for _, s := range []string{`{"QMP": {}}` + "\n", `{"return": {}}` + "\r\n", `{"event": "STOP"}` + "\n", `{"error": {"class": "x", "desc": "y"}}` + "\n", "\n\n{}\n", "", "{", "null\n", "[1]\n"} {
+	for _, s := range []string{
+		`{"QMP": {}}` + "\n", `{"return": {}}` + "\r\n", `{"event": "STOP"}` + "\n",
+		`{"error": {"class": "x", "desc": "y"}}` + "\n", "\n\n{}\n", "", "{", "null\n", "[1]\n",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// BenchmarkVM measures what a warm machine costs against the cold boot of the same image in the same run. Times depend on the processors, and on who
-// else uses them: each measurement waits some seconds for a moment in which nobody does, and it is told for how many there was none.
+// BenchmarkVM measures what a warm machine costs against the cold boot of the same image in the
+// same run. Times depend on the processors, and on who else uses them: each measurement waits some
+// seconds for a moment in which nobody does, and it is told for how many there was none.
 func BenchmarkVM(b *testing.B) {
 	cold := lab(b)
 	cold.Dir = filepath.Join(b.TempDir(), "state")
@@ -25,7 +26,10 @@ func BenchmarkVM(b *testing.B) {
 	o.Memory = cold.Memory
 	p := open(b, o)
 	defer p.Close()
-	names := []string{"cold boot", "restored", "first command, after that at once", "first command, paused warm machine", "next command", "reset to clean"}
+	names := []string{
+		"cold boot", "restored", "first command, after that at once", "first command, paused warm machine",
+		"next command", "reset to clean",
+	}
 	all := map[string]*timed{}
 	for _, name := range names {
 		all[name] = &timed{name: name}
@@ -98,7 +102,10 @@ func BenchmarkVM(b *testing.B) {
 	boot(2)
 	fmt.Printf("\n%d processors, load before %s", runtime.NumCPU(), load)
 	for _, name := range names {
-		fmt.Printf("median: %-40s %8.1f ms, of %d, the least %.1f ms; %d on a busy machine\n", name, ms(all[name].median()), len(all[name].took), ms(slices.Min(all[name].took)), all[name].busy)
+		fmt.Printf(
+			"median: %-40s %8.1f ms, of %d, the least %.1f ms; %d on a busy machine\n", name, ms(all[name].median()),
+			len(all[name].took), ms(slices.Min(all[name].took)), all[name].busy,
+		)
 	}
 	used := all["first command, paused warm machine"]
 	row(b, "paused warm machine, to the first command's end", ms(used.median()), "ms", "<= 25")

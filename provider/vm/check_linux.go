@@ -16,7 +16,8 @@ const (
 	minIOPS, maxIOPS = 10, 1_000_000_000
 )
 
-// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at.
+// Its errors are compute.KeyErrors.
 func (o Options) Check() error { return o.read() }
 
 // read sets what is left to us, and says what cannot be.
@@ -24,7 +25,8 @@ func (o *Options) read() error {
 	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
 	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
 	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)
-	if !filepath.IsAbs(o.Image) && (strings.HasPrefix(o.Image, ".") || slices.Contains([]string{".qcow2", ".raw", ".img"}, filepath.Ext(o.Image))) {
+	if !filepath.IsAbs(o.Image) &&
+		(strings.HasPrefix(o.Image, ".") || slices.Contains([]string{".qcow2", ".raw", ".img"}, filepath.Ext(o.Image))) {
 		return compute.WrongKey("image", "", "image = %s: no absolute path, and no name of an image", o.Image)
 	}
 	for key, path := range map[string]string{"kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
@@ -59,7 +61,10 @@ func (o *Options) read() error {
 	case o.Access == "ssh" && o.Network != "user":
 		return compute.WrongKey("agent", "", "agent = ssh needs network = user")
 	case o.Warm && (o.Access == "ssh" || tap):
-		return compute.WrongKey("warm", "take network = user or none, and agent = virtio-serial", "warm = yes: copies would have one address, or one host key")
+		return compute.WrongKey(
+			"warm", "take network = user or none, and agent = virtio-serial",
+			"warm = yes: copies would have one address, or one host key",
+		)
 	case o.Cores < 0 || o.Cores > runtime.NumCPU():
 		return compute.WrongKey("cores", "", "cores = %d: more than 0, up to the %d that this machine has", o.Cores, runtime.NumCPU())
 	case o.Memory > installed():

@@ -36,7 +36,8 @@ func (l *line) Close() error { return errors.Join(l.Conn.Close(), l.lock.Close()
 // errBusy is for a machine all of whose ports are in use.
 var errBusy = errors.New("all of its ports are in use by other processes")
 
-// turn makes the next line begin with another port: one that was just hung up needs a moment in the guest.
+// turn makes the next line begin with another port: one that was just hung up needs a moment in the
+// guest.
 var turn atomic.Uint32
 
 // call takes a free port of the machine in a directory, and not the port avoid.
@@ -72,7 +73,8 @@ func call(ctx context.Context, dir string, avoid int) (*line, error) {
 	return nil, errBusy
 }
 
-// greet waits for the guest's greeting, at most for limit. The line is closed when it does not come.
+// greet waits for the guest's greeting, at most for limit. The line is closed when it does not
+// come.
 func (l *line) greet(ctx context.Context, limit time.Duration) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })()
 	_ = l.SetReadDeadline(deadline(ctx, limit))
@@ -142,14 +144,16 @@ func (p *Provider) probe(ctx context.Context, dir string, sync bool) error {
 	return nil
 }
 
-// services succeeds when systemd and cloud-init, where there are any, have done their work. That systemd is there is seen by what the first process
-// is: for a while after its start there is no other sign of it, and it does not answer.
+// services succeeds when systemd and cloud-init, where there are any, have done their work. That
+// systemd is there is seen by what the first process is: for a while after its start there is no
+// other sign of it, and it does not answer.
 const services = `case $(readlink /proc/1/exe) in */systemd)
 case $(systemctl is-system-running 2>/dev/null) in running|degraded|maintenance) ;; *) exit 1; esac; esac
 if test -d /run/cloud-init && ! test -e /run/cloud-init/disabled && command -v cloud-init >/dev/null; then
 test -e /var/lib/cloud/instance/boot-finished || exit 1; fi`
 
-// wake brings an instance to where it can be used, and returns a line to it on which the guest has greeted. With agent = ssh there is no line.
+// wake brings an instance to where it can be used, and returns a line to it on which the guest has
+// greeted. With agent = ssh there is no line.
 func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 	l, own, err := p.lock(ctx, id)
 	if err != nil {
@@ -196,7 +200,8 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 	return p.name(own, out, nil)
 }
 
-// become lets a machine run that is the copy of another still, makes it itself, and returns a line to it.
+// become lets a machine run that is the copy of another still, makes it itself, and returns a line
+// to it.
 func (p *Provider) become(ctx context.Context, own owner) (*line, error) {
 	i, err := identity(own)
 	if err != nil {
@@ -213,8 +218,9 @@ func (p *Provider) become(ctx context.Context, own owner) (*line, error) {
 	return out, nil
 }
 
-// renew lets a machine that is itself run, with the time of now and fresh random numbers, and returns a line to it. They are on their way before it
-// runs, so that it takes them with its first breath.
+// renew lets a machine that is itself run, with the time of now and fresh random numbers, and
+// returns a line to it. They are on their way before it runs, so that it takes them with its first
+// breath.
 func (p *Provider) renew(ctx context.Context, own owner) (*line, error) {
 	home := p.home(compute.ID(own.ID))
 	out, err := call(ctx, home, own.Last)
@@ -279,7 +285,10 @@ func proceed(ctx context.Context, dir string) error {
 // identity is what makes a machine itself, but for what only counts at the moment of its use.
 func identity(own owner) (guest.Identity, error) {
 	key, err := newKey("root@" + hostname(own.ID))
-	return guest.Identity{Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.private, HostPub: key.public}, err
+	return guest.Identity{
+		Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.private,
+		HostPub: key.public,
+	}, err
 }
 
 // moment is what only counts at the moment of a machine's use.
@@ -302,7 +311,8 @@ func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) e
 	return l.SetDeadline(time.Time{})
 }
 
-// name records that a machine is in use, after it got what it needs for that, or could not: err. Nothing was run in it for its user yet.
+// name records that a machine is in use, after it got what it needs for that, or could not: err.
+// Nothing was run in it for its user yet.
 func (p *Provider) name(own owner, l *line, err error) (*line, error) {
 	if err == nil {
 		if err = p.at("named"); err == nil {
@@ -347,7 +357,8 @@ func (p *Provider) usable(own owner) error {
 	return fault("Connect", id, err)
 }
 
-// Connect opens a way into a machine. One that is paused stays so until the first use of the connection.
+// Connect opens a way into a machine. One that is paused stays so until the first use of the
+// connection.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault("Connect", id, err)

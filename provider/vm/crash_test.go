@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// killedAt has a provider die before its n-th step, and do nothing from then on. It returns where it died.
+// killedAt has a provider die before its n-th step, and do nothing from then on. It returns where
+// it died.
 func killedAt(p *vm.Provider, n int) *string {
 	at, died := 0, ""
 	p.SetStep(func(step string) error {
@@ -35,7 +36,8 @@ func killedAt(p *vm.Provider, n int) *string {
 	return &died
 }
 
-// TestKilledAtEachStep ends create, clean, rehearsal, first use and destroy at each of their steps, as kill -9 would, and lets another opening go on.
+// TestKilledAtEachStep ends create, clean, rehearsal, first use and destroy at each of their steps,
+// as kill -9 would, and lets another opening go on.
 func TestKilledAtEachStep(t *testing.T) {
 	o := warm(t)
 	most := map[string]int{"create": 6, "clean": 6, "rehearse": 5, "use": 3, "use at once": 3, "destroy": 2}
@@ -126,7 +128,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// TestKilledWhileSaving dies while the machine to be saved boots, and before it is put in its place.
+// TestKilledWhileSaving dies while the machine to be saved boots, and before it is put in its
+// place.
 func TestKilledWhileSaving(t *testing.T) {
 	o := lab(t)
 	o.Warm, o.Dir = true, filepath.Join(t.TempDir(), "state")
@@ -209,7 +212,8 @@ func TestQemuKilled(t *testing.T) {
 	}
 }
 
-// TestOtherProcess looks that a process which has the number of an instance's qemu, and is not it, is left alone.
+// TestOtherProcess looks that a process which has the number of an instance's qemu, and is not it,
+// is left alone.
 func TestOtherProcess(t *testing.T) {
 	o := warm(t)
 	p := open(t, o)
@@ -218,7 +222,8 @@ func TestOtherProcess(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // it is gone before the next one looks
+	// it is gone before the next one looks
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || len(b) == 0 {
 			break
 		}
@@ -231,7 +236,8 @@ func TestOtherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := strings.Replace(string(b), `"pid":`, `"pid":`+strconv.Itoa(os.Getpid())+`,"was":`, 1) // our own number, with qemu's time of start
+	// our own number, with qemu's time of start
+	now := strings.Replace(string(b), `"pid":`, `"pid":`+strconv.Itoa(os.Getpid())+`,"was":`, 1)
 	if now == string(b) {
 		t.Fatalf("%s", b)
 	}
@@ -241,7 +247,8 @@ func TestOtherProcess(t *testing.T) {
 	destroy(t, p, "suite-1") // and we live
 }
 
-// TestAbandoned ends Create by its context while the machine to be saved boots: nothing is left, and the next Create succeeds.
+// TestAbandoned ends Create by its context while the machine to be saved boots: nothing is left,
+// and the next Create succeeds.
 func TestAbandoned(t *testing.T) {
 	o := lab(t)
 	o.Warm, o.Dir = true, filepath.Join(t.TempDir(), "state")

@@ -59,13 +59,15 @@ func inspect(path string) (disk, error) {
 	return disk{"qcow2", size}, nil
 }
 
-// overlay writes an empty qcow2 layer over an image, which may be smaller; without a base it lies over nothing. qemu-img would need twenty times as long.
+// overlay writes an empty qcow2 layer over an image, which may be smaller; without a base it lies
+// over nothing. qemu-img would need twenty times as long.
 func overlay(path, base string, below disk, size int64) error {
 	if size = max(size, below.size); size > maxDisk {
 		return fmt.Errorf("a disk of %d bytes is too large", size)
 	}
 	size = (size + 511) &^ 511
-	entries := (size + cluster*cluster/8 - 1) / (cluster * cluster / 8) // of the first table: one for the clusters that a cluster of the second names
+	// of the first table: one for the clusters that a cluster of the second names
+	entries := (size + cluster*cluster/8 - 1) / (cluster * cluster / 8)
 	tables := (entries*8 + cluster - 1) / cluster
 	b := make([]byte, 4*cluster)
 	at := binary.BigEndian
@@ -102,7 +104,8 @@ func overlay(path, base string, below disk, size int64) error {
 // over writes into a header what is below.
 func over(b []byte, base, format string) error {
 	at := binary.BigEndian
-	at.PutUint32(b[104:], 0xe2792aca) // an extension: the format of what is below, so that nobody has to guess
+	// an extension: the format of what is below, so that nobody has to guess
+	at.PutUint32(b[104:], 0xe2792aca)
 	at.PutUint32(b[108:], uint32(len(format)))
 	copy(b[112:], format)
 	name := 112 + (len(format)+7)&^7 + 8 // after the extension that ends them

@@ -1,11 +1,14 @@
-// Package vm is the provider of type vm: virtual machines of this computer under qemu. Each has a kernel of its own, a disk layer over a base
-// image, and hostler's agent behind virtio-serial ports, or sshd behind a forwarded port.
+// Package vm is the provider of type vm: virtual machines of this computer under qemu. Each has a
+// kernel of its own, a disk layer over a base image, and hostler's agent behind virtio-serial
+// ports, or sshd behind a forwarded port.
 //
-// With warm = yes one machine is booted for all, and saved: its memory as a file, the state of its devices, its disk layer. Every instance is
-// restored from that in a tenth of a second: it maps the memory file privately, so what none of them has written is there once for all, and has
-// a disk layer of its own. It becomes somebody before anything else runs in it: host name, machine-id, ssh host key, random numbers. That, and all
-// that is slow for being done for the first time, is its rehearsal, which goes on behind Create and Clean. Then it is paused until it is used;
-// clock and random numbers are fresh then.
+// With warm = yes one machine is booted for all, and saved: its memory as a file, the state of its
+// devices, its disk layer. Every instance is restored from that in a tenth of a second: it maps the
+// memory file privately, so what none of them has written is there once for all, and has a disk
+// layer of its own. It becomes somebody before anything else runs in it: host name, machine-id, ssh
+// host key, random numbers. That, and all that is slow for being done for the first time, is its
+// rehearsal, which goes on behind Create and Clean. Then it is paused until it is used; clock and
+// random numbers are fresh then.
 //
 // Everything is in Options.Dir:
 //
@@ -18,7 +21,9 @@
 //	facts/KEY                         what was found out about this machine: whether KVM boots the kernel
 //	new-* trash/*                     what is being made and what is being deleted; what is old or complete there goes at the next call
 //
-// Each step is recorded before it is done, and repeated harmlessly by any process. qemu is a process of its own, and survives hostler's. It is
-// known by its number with its time of start, and by a mark in its environment, and signalled through a descriptor only: no other process can be
-// hit. Whatever works on one instance holds a lock on its directory, which the kernel lets go with the process.
+// Each step is recorded before it is done, and repeated harmlessly by any process. qemu is a
+// process of its own, and survives hostler's. It is known by its number with its time of start, and
+// by a mark in its environment, and signalled through a descriptor only: no other process can be
+// hit. Whatever works on one instance holds a lock on its directory, which the kernel lets go with
+// the process.
 package vm

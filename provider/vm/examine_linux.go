@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Examine tells what of virtual machines works here. Of o it heeds the qemu, kernel, initrd and image that are set.
+// Examine tells what of virtual machines works here. Of o it heeds the qemu, kernel, initrd and
+// image that are set.
 func Examine(ctx context.Context, o Options) []compute.Finding {
 	p := &Provider{o: o, log: slog.New(slog.DiscardHandler)}
 	path, err := p.qemu()
@@ -27,7 +28,13 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	}
 	out := []compute.Finding{{Result: "ok", What: "vm: qemu", Detail: q.Path + " " + q.Version}}
 	if !q.Sandbox {
-		out = append(out, compute.Finding{Result: "warn", What: "vm: qemu's own sandbox", Detail: "this qemu cannot give up rights by seccomp", Hint: "install a qemu that is built with seccomp"})
+		out = append(
+			out,
+			compute.Finding{
+				Result: "warn", What: "vm: qemu's own sandbox", Detail: "this qemu cannot give up rights by seccomp",
+				Hint: "install a qemu that is built with seccomp",
+			},
+		)
 	}
 	if o.Agent != nil {
 		out = append(out, p.examineJail(ctx, q))
@@ -55,7 +62,13 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	if path, err := exec.LookPath("qemu-img"); err == nil {
 		out = append(out, compute.Finding{Result: "ok", What: "vm: qemu-img", Detail: path})
 	} else {
-		out = append(out, compute.Finding{Result: "skip", What: "vm: qemu-img", Detail: "not installed; hostler needs it not, people make images by it", Hint: "install qemu-utils"})
+		out = append(
+			out,
+			compute.Finding{
+				Result: "skip", What: "vm: qemu-img",
+				Detail: "not installed; hostler needs it not, people make images by it", Hint: "install qemu-utils",
+			},
+		)
 	}
 	return out
 }
@@ -81,7 +94,10 @@ func (p *Provider) tryJail(ctx context.Context, q program) error {
 		return err
 	}
 	defer said.Close()
-	c := &cell{q: q, mark: "doctor/" + filepath.Base(dir), handed: &handed{dir: dir}, scratch: dir, args: []string{"--version"}, memory: 64 << 20, log: said}
+	c := &cell{
+		q: q, mark: "doctor/" + filepath.Base(dir), handed: &handed{dir: dir}, scratch: dir, args: []string{"--version"},
+		memory: 64 << 20, log: said,
+	}
 	defer func() {
 		_ = p.ungroup(ctx, c.mark)
 		p.leaveGroups(ctx)

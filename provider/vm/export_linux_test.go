@@ -68,7 +68,8 @@ func (p *Provider) Flatten(ctx context.Context, id compute.ID) (string, error) {
 		return "", err
 	}
 	tree := filepath.Join(p.home(id), "snapshot")
-	return filepath.Join(tree, diskDir, "disk.qcow2"), p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
+	return filepath.Join(tree, diskDir, "disk.qcow2"),
+		p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
 }
 
 // TickRate is that of the time stamp counter.
@@ -102,11 +103,15 @@ func WriteSeed(path, program, user string, extra []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := seed{id: newUUID(), hostname: "web-1", user: user, keys: []string{string(login.public)}, hostKey: host, extra: extra, program: program}
+	s := seed{
+		id: newUUID(), hostname: "web-1", user: user, keys: []string{string(login.public)}, hostKey: host, extra: extra,
+		program: program,
+	}
 	return string(host.private), s.write(path)
 }
 
-// Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and what ends it.
+// Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and
+// what ends it.
 func (p *Provider) Launch(ctx context.Context, dir, mark string, args []string) (int, func() error, error) {
 	q, err := p.program(ctx)
 	if err != nil {
@@ -133,7 +138,8 @@ func Marked(mark string) (int, error) {
 	return len(all), err
 }
 
-// Finish writes what says that the machine saved in a directory is whole, and Whole reports whether it is.
+// Finish writes what says that the machine saved in a directory is whole, and Whole reports whether
+// it is.
 func Finish(dir string) error {
 	b, err := json.Marshal(saved{dir: dir}.extents())
 	if err != nil {

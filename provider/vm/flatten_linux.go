@@ -12,14 +12,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What one disk is made with: how long it may take, and how much memory qemu has for it beside its own.
+// What one disk is made with: how long it may take, and how much memory qemu has for it beside its
+// own.
 const (
 	flattenLimit  = 2 * time.Hour
 	flattenMemory = 128 << 20
 )
 
-// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of one, the lowest first. What their headers name counts for
-// nothing, as in disks. A guest may have written anything there, so they are read by a qemu without a machine, in the jail that those with one have.
+// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of
+// one, the lowest first. What their headers name counts for nothing, as in disks. A guest may have
+// written anything there, so they are read by a qemu without a machine, in the jail that those with
+// one have.
 func (p *Provider) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
 	for _, l := range layers {
 		if _, outside, err := leads(l.path); err != nil {
@@ -94,7 +97,8 @@ func (p *Provider) mirror(ctx context.Context, own *owner, layers []layer, to st
 	if err := m.finish(ctx, "copy"); err != nil {
 		return err
 	}
-	if err := m.do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil { // which writes what it still has
+	// which writes what it still has
+	if err := m.do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil {
 		return err
 	}
 	return nil
@@ -117,7 +121,8 @@ func (m *monitor) finish(ctx context.Context, id string) error {
 			return fmt.Errorf("qemu: %s", job.Error)
 		case job.Status == "concluded":
 			return m.do(ctx, "job-dismiss", map[string]any{"id": id}, nil)
-		case job.Status == "ready" && !ended: // the copy is whole: it is not to take the disk's place
+		case job.Status == "ready" && !ended:
+			// the copy is whole: it is not to take the disk's place
 			ended = true
 			if err := m.do(ctx, "block-job-cancel", map[string]any{"device": id}, nil); err != nil {
 				return err

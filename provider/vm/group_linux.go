@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
-// What qemu itself has beside the machine: half a processor for its disks, network and clocks, memory for translated code, devices and what is on its
-// way, and threads.
+// What qemu itself has beside the machine: half a processor for its disks, network and clocks,
+// memory for translated code, devices and what is on its way, and threads.
 const (
 	ownCores   = 0.5
 	ownMemory  = 512 << 20

@@ -18,7 +18,8 @@ import (
 // layer is a disk below an instance's own.
 type layer struct{ path, format string }
 
-// handed are what a qemu gets of this machine: open files, which it knows by their numbers, and what is shown in its root.
+// handed are what a qemu gets of this machine: open files, which it knows by their numbers, and
+// what is shown in its root.
 type handed struct {
 	dir   string // of the instance
 	files []*os.File
@@ -62,7 +63,8 @@ func (h *handed) show(path string, write bool) string {
 // listen hands over a socket in the instance's directory that we connect to.
 func (h *handed) listen(name string) string { return h.take(listen(h.dir, name)) }
 
-// listen makes a socket in a directory, by a descriptor of that, as the kernel takes 107 bytes of a path at most.
+// listen makes a socket in a directory, by a descriptor of that, as the kernel takes 107 bytes of a
+// path at most.
 func listen(dir, name string) (*os.File, error) {
 	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -89,16 +91,21 @@ func listen(dir, name string) (*os.File, error) {
 	return f, nil
 }
 
-// disks says which disks a machine has: its own over those below it, and the seed. What a disk's own header names below it counts for nothing: a guest
-// that got as far as qemu could have written any path there.
+// disks says which disks a machine has: its own over those below it, and the seed. What a disk's
+// own header names below it counts for nothing: a guest that got as far as qemu could have written
+// any path there.
 func (h *handed) disks(m machine) {
 	below := h.below(m.below)
 	// Nothing is flushed: when this machine crashes, the instance is gone anyway.
-	h.disk("disk", filepath.Join(h.dir, "disk.qcow2"), os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "cache": map[string]any{"no-flush": true}}, below)
+	h.disk(
+		"disk", filepath.Join(h.dir, "disk.qcow2"), os.O_RDWR,
+		map[string]any{"driver": "qcow2", "discard": "unmap", "cache": map[string]any{"no-flush": true}}, below,
+	)
 	h.disk("seed", m.seed, os.O_RDONLY, map[string]any{"driver": "raw", "read-only": true}, nil)
 }
 
-// below describes disks that lie over each other and are only read, the lowest first. It returns the name of the highest; nil: there is none.
+// below describes disks that lie over each other and are only read, the lowest first. It returns
+// the name of the highest; nil: there is none.
 func (h *handed) below(layers []layer) (top any) {
 	for i, l := range layers {
 		name := "below" + strconv.Itoa(i)
@@ -108,8 +115,9 @@ func (h *handed) below(layers []layer) (top any) {
 	return top
 }
 
-// throttle limits what a machine reads and writes of its disks, and returns the nodes that its devices get. qemu
-// counts above the layers. So the limit holds without a control group too, and for what the kernel writes later.
+// throttle limits what a machine reads and writes of its disks, and returns the nodes that its
+// devices get. qemu counts above the layers. So the limit holds without a control group too, and
+// for what the kernel writes later.
 func (h *handed) throttle(o Options) (disk, seed string) {
 	limits := map[string]any{}
 	if o.IO > 0 {
@@ -123,7 +131,13 @@ func (h *handed) throttle(o Options) (disk, seed string) {
 	}
 	h.say("-object", map[string]any{"qom-type": "throttle-group", "id": "io", "limits": limits})
 	for _, name := range []string{"disk", "seed"} { // one group: the limit is of both together
-		h.say("-blockdev", map[string]any{"driver": "throttle", "node-name": name + "-io", "throttle-group": "io", "file": name, "read-only": name == "seed"})
+		h.say(
+			"-blockdev",
+			map[string]any{
+				"driver": "throttle", "node-name": name + "-io", "throttle-group": "io", "file": name,
+				"read-only": name == "seed",
+			},
+		)
 	}
 	return "disk-io", "seed-io"
 }
@@ -165,7 +179,9 @@ func driver(path string) string {
 // lines are the ways to a machine's agent, and its console and qemu's monitor.
 func (h *handed) lines() {
 	for n := range guest.Ports {
-		h.args = append(h.args, "-chardev", fmt.Sprintf("socket,id=agent%d,fd=%s,server=on,wait=off", n, h.listen(fmt.Sprintf("agent.%d", n))),
+		h.args = append(h.args, "-chardev", fmt.Sprintf(
+			"socket,id=agent%d,fd=%s,server=on,wait=off", n, h.listen(fmt.Sprintf("agent.%d", n)),
+		),
 			"-device", fmt.Sprintf("virtserialport,chardev=agent%d,name=%s", n, guest.PortName(n)))
 	}
 	console := h.file(filepath.Join(h.dir, "console.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND)
@@ -197,7 +213,8 @@ func (h *handed) tap(link string) string {
 	return h.take(f, err)
 }
 
-// layers lists the disks below an instance's own, the lowest first. An image lies over no other: alone refuses that.
+// layers lists the disks below an instance's own, the lowest first. An image lies over no other:
+// alone refuses that.
 func (p *Provider) layers(own *owner) ([]layer, error) {
 	below, err := inspect(own.Image)
 	if err == nil {
@@ -213,7 +230,8 @@ func (p *Provider) layers(own *owner) ([]layer, error) {
 	return all, nil
 }
 
-// readable returns a file that qemu's own user may read: the kernels of some systems are root's alone. Nobody else gets to the directory of the copy.
+// readable returns a file that qemu's own user may read: the kernels of some systems are root's
+// alone. Nobody else gets to the directory of the copy.
 func (p *Provider) readable(path string) (string, error) {
 	fi, err := os.Stat(path)
 	if err != nil || path == "" || fi.Mode()&0o004 != 0 || os.Geteuid() != 0 {

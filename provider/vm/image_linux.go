@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// An image of the store that a machine is made from has its disk as the one file in this directory, as KubeVirt's container disks do.
+// An image of the store that a machine is made from has its disk as the one file in this directory,
+// as KubeVirt's container disks do.
 const diskDir = "disk"
 
 // imageName is the image that is asked for: the path of a file, or a name of the store's.
@@ -28,13 +29,15 @@ func (p *Provider) imageName(name string) string {
 
 func (p *Provider) store() (*image.Store, error) {
 	if p.o.Images == "" {
-		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable, Err: errors.New("there is no store of images"),
+		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable,
+			Err:  errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is, or image to the absolute path of a disk"}
 	}
 	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
-// takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done. It is the instance's until its directory is gone.
+// takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done.
+// It is the instance's until its directory is gone.
 func (p *Provider) takeImage(ctx context.Context, own *owner) error {
 	if own.From == "" || own.Image != "" {
 		return nil
@@ -55,7 +58,10 @@ func (p *Provider) takeImage(ctx context.Context, own *owner) error {
 		err = alone(file)
 	}
 	if err != nil {
-		return &compute.Error{Op: "vm.Create", ID: compute.ID(own.ID), Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: %w", own.From, err), Hint: "docs/vms.md says what an image has to be"}
+		return &compute.Error{
+			Op: "vm.Create", ID: compute.ID(own.ID), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("image %s: %w", own.From, err), Hint: "docs/vms.md says what an image has to be",
+		}
 	}
 	own.Image, own.Digest = file, img.Digest
 	return p.homes.Write(*own)
@@ -101,7 +107,8 @@ func diskOf(dirs []string) (string, error) {
 	return "", fmt.Errorf("it is not one of a machine: there is no disk in /%s", diskDir)
 }
 
-// alone refuses a disk that leads to other files of this machine: whoever wrote it could name any, and the guest would read it.
+// alone refuses a disk that leads to other files of this machine: whoever wrote it could name any,
+// and the guest would read it.
 func alone(path string) error {
 	below, outside, err := leads(path)
 	switch {
@@ -117,7 +124,8 @@ func alone(path string) error {
 
 var errContent = errors.New("its disk has its content in another file, which is not followed")
 
-// leads reports whether a disk says that it lies over another, and whether it says that its content is outside of it.
+// leads reports whether a disk says that it lies over another, and whether it says that its content
+// is outside of it.
 func leads(path string) (below, outside bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -137,7 +145,8 @@ func leads(path string) (below, outside bool, err error) {
 	return at.Uint64(head[8:]) != 0, at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0, nil
 }
 
-// ImageDigest tells which content an image's name stands for in the store of images. That of a file is by where it is, how large it is, and when it was changed.
+// ImageDigest tells which content an image's name stands for in the store of images. That of a file
+// is by where it is, how large it is, and when it was changed.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	fail := func(err error) (string, error) { return "", fault("ImageDigest", compute.ID(p.o.Source), err) }
 	if name == "" {
@@ -147,7 +156,10 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 	}
 	switch name = p.imageName(name); {
 	case name == "":
-		return fail(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source names no image"), Hint: "set image in its section [vm]"})
+		return fail(&compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("the source names no image"),
+			Hint: "set image in its section [vm]",
+		})
 	case filepath.IsAbs(name):
 		if _, err := inspect(name); err != nil {
 			return fail(imageError("image", name, err))
@@ -170,7 +182,10 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 	if err == nil && fetch {
 		_, err = diskOf(img.Dirs())
 		if err != nil {
-			err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: %w", name, err), Hint: "docs/vms.md says what an image has to be"}
+			err = &compute.Error{
+				Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: %w", name, err),
+				Hint: "docs/vms.md says what an image has to be",
+			}
 		}
 	}
 	if err != nil {

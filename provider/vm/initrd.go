@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
-// writeInitrd writes an initrd with the agent behind it: the kernel unpacks one archive after the other.
+// writeInitrd writes an initrd with the agent behind it: the kernel unpacks one archive after the
+// other.
 func writeInitrd(path, initrd, program string) error {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

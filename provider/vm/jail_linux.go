@@ -60,15 +60,17 @@ func (p *Provider) jailer() (path string, words []string, err error) {
 	return a.Path, append(append([]string{a.Path}, a.Args...), jail.Word), nil
 }
 
-// lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where the kernel has none for us, and
-// of root no user of its own either, who could not open what is in its directory.
+// lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where
+// the kernel has none for us, and of root no user of its own either, who could not open what is in
+// its directory.
 func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process, error) {
 	path, words, err := p.jailer()
 	if err != nil {
 		return nil, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make"}
 	}
 	plan := jail.Plan{
-		Program: c.q.Path, Args: append([]string{c.q.Path}, c.args...), Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=/", Mark + "=" + c.mark},
+		Program: c.q.Path, Args: append([]string{c.q.Path}, c.args...),
+		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=/", Mark + "=" + c.mark},
 		Files: len(c.handed.files), OpenFiles: openFiles,
 	}
 	sys := &syscall.SysProcAttr{Setsid: true}
@@ -172,8 +174,8 @@ func memory(name string, b []byte) (*os.File, error) {
 	return f, nil
 }
 
-// takeUser finds a user id of ours that no process has. The file keeps others from finding it until the process has it: close it then. 0: this
-// machine gives us no such users.
+// takeUser finds a user id of ours that no process has. The file keeps others from finding it until
+// the process has it: close it then. 0: this machine gives us no such users.
 func takeUser() (int, *os.File, error) {
 	if !mapped(uidFirst, uidCount) {
 		return 0, nil, nil
@@ -230,9 +232,11 @@ func mapped(first, count int64) bool {
 	return true
 }
 
-// shown is what a qemu needs of this machine's files: itself, its libraries and modules, and its firmware.
+// shown is what a qemu needs of this machine's files: itself, its libraries and modules, and its
+// firmware.
 func (q program) shown() (all []jail.Mount) {
-	for _, path := range append([]string{q.Path, os.DevNull}, q.Needs...) { // it tries locks on that
+	// it tries locks on that
+	for _, path := range append([]string{q.Path, os.DevNull}, q.Needs...) {
 		all = append(all, jail.Mount{Path: path})
 	}
 	return all
@@ -273,7 +277,8 @@ func needs(ctx context.Context, path string) ([]string, error) {
 		modules := filepath.Join(filepath.Dir(l), "qemu")
 		if more, _ := filepath.Glob(filepath.Join(modules, "accel-*.so")); len(more) > 0 && !seen[modules] {
 			add(modules)
-			if real, err := filepath.EvalSymlinks(modules); err == nil { // qemu has the one name, the loader the other
+			// qemu has the one name, the loader the other
+			if real, err := filepath.EvalSymlinks(modules); err == nil {
 				add(real)
 			}
 			objects = append(objects, more...)

@@ -21,13 +21,15 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// poorEnv has the test run in this process, which is an ordinary user's, with what another built: the programs and the directory for all.
+// poorEnv has the test run in this process, which is an ordinary user's, with what another built:
+// the programs and the directory for all.
 const poorEnv = "HOSTLER_VM_POOR"
 
 const fullEnv = "HOSTLER_VM_FULL"
 
-// TestInQemusPlace puts a program in qemu's place that looks for what a guest that broke out should not find: as root, and as an ordinary user.
-// It takes about 8 s, for the two programs that it builds.
+// TestInQemusPlace puts a program in qemu's place that looks for what a guest that broke out should
+// not find: as root, and as an ordinary user. It takes about 8 s, for the two programs that it
+// builds.
 func TestInQemusPlace(t *testing.T) {
 	switch at := os.Getenv(poorEnv); {
 	case at != "" && os.Getenv(fullEnv) != "":
@@ -69,7 +71,10 @@ func TestInQemusPlace(t *testing.T) {
 		}
 	}
 	program := filepath.Join(dir, "root", "qemu")
-	build := exec.Command("go", "build", "-ldflags", fmt.Sprintf("-X main.canaries=%s -X main.segment=%d", strings.Join(names, ":"), key), "-o", program, "./testdata/prisoner")
+	build := exec.Command(
+		"go", "build", "-ldflags", fmt.Sprintf("-X main.canaries=%s -X main.segment=%d", strings.Join(names, ":"), key),
+		"-o", program, "./testdata/prisoner",
+	)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
@@ -100,7 +105,8 @@ func TestInQemusPlace(t *testing.T) {
 			}
 		}
 	})
-	t.Run("no room", func(t *testing.T) { // for what the jail needs: that is no reason to do without it
+	// for what the jail needs: that is no reason to do without it
+	t.Run("no room", func(t *testing.T) {
 		at := filepath.Join(dir, "root")
 		cmd := exec.Command(os.Args[0], "-test.run=^TestInQemusPlace$", "-test.v")
 		cmd.Env = append(os.Environ(), poorEnv+"="+at, fullEnv+"=yes")
@@ -126,8 +132,8 @@ func TestInQemusPlace(t *testing.T) {
 	})
 }
 
-// found makes an instance with the program as its qemu, and one disk of its layers, and returns what that has found
-// each time.
+// found makes an instance with the program as its qemu, and one disk of its layers, and returns
+// what that has found each time.
 func found(t *testing.T, at string, change func(*vm.Provider)) (machine, disks string) {
 	t.Helper()
 	// What we have open is not for qemu, however it was opened.
@@ -139,7 +145,8 @@ func found(t *testing.T, at string, change func(*vm.Provider)) (machine, disks s
 	p := open(t, prisoner(at))
 	change(p)
 	defer destroy(t, p, "suite-1")
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil ||
+		!strings.Contains(err.Error(), "qemu has ended at once") {
 		t.Fatal(err)
 	}
 	log := filepath.Join(p.Home("suite-1"), "qemu.log")
@@ -167,7 +174,9 @@ func inQemusPlace(t *testing.T, at string) {
 
 // noRoom has nothing run in qemu's place where the jail cannot be made for now.
 func noRoom(t *testing.T, at string) {
-	if out, err := exec.Command("sh", "-c", "mount --make-rprivate / && mount -t tmpfs -o size=4k,nr_inodes=1 none /run").CombinedOutput(); err != nil {
+	if out, err := exec.Command(
+		"sh", "-c", "mount --make-rprivate / && mount -t tmpfs -o size=4k,nr_inodes=1 none /run",
+	).CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
 	}
 	p := open(t, prisoner(at))
@@ -183,7 +192,8 @@ var ownUser = regexp.MustCompile(`(?m)^uid: 214[0-9]{7}$`)
 // prisoner are the options with the program as qemu.
 func prisoner(at string) vm.Options {
 	return vm.Options{
-		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
+		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none",
+		Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
 		Agent: func(string) (agent.Program, error) { return agent.Program{Path: filepath.Join(at, "agent")}, nil },
 	}
 }
@@ -207,7 +217,8 @@ func inJail(t *testing.T, said string) {
 	}
 }
 
-// TestWrittenMemory writes to the memory of a saved machine, as a guest may that got as far as its qemu: no other machine is made of it.
+// TestWrittenMemory writes to the memory of a saved machine, as a guest may that got as far as its
+// qemu: no other machine is made of it.
 func TestWrittenMemory(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"state", "ram", "disk.qcow2"} {
@@ -282,7 +293,8 @@ func jailed(t *testing.T, pid int) {
 	}
 }
 
-// TestTap has qemu in a network name space of its own use a link of this machine's, which it is handed.
+// TestTap has qemu in a network name space of its own use a link of this machine's, which it is
+// handed.
 func TestTap(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("tap: only root makes links")

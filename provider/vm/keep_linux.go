@@ -13,11 +13,15 @@ const (
 	begun    stage = ""         // it has a directory
 	starting stage = "starting" // its disk and seed are there, and qemu may have been started
 	booting  stage = "booting"  // qemu runs
-	restored stage = "restored" // it was restored and is halted, a copy of another still; it may run now, when one died who let it
-	awake    stage = "awake"    // it is itself, and runs for its rehearsal, or is halted by now
-	paused   stage = "paused"   // it is itself, and was halted before anybody used it; it may run now, when one died who woke it
-	named    stage = "named"    // it is itself, and in use
-	stopped  stage = "stopped"  // it was shut down
+	// it was restored and is halted, a copy of another still; it may run now, when one died who let
+	// it
+	restored stage = "restored"
+	awake    stage = "awake" // it is itself, and runs for its rehearsal, or is halted by now
+	// it is itself, and was halted before anybody used it; it may run now, when one died who woke
+	// it
+	paused  stage = "paused"
+	named   stage = "named"   // it is itself, and in use
+	stopped stage = "stopped" // it was shut down
 )
 
 // owner is the marker beside an instance's files.
@@ -26,7 +30,8 @@ type owner struct {
 	Stage stage  `json:"stage"`
 	UUID  string `json:"uuid"` // made with it: its machine-id
 
-	Image    string   `json:"image"`            // its file, as it was when the instance was made, like all that follows; "": not known yet
+	// its file, as it was when the instance was made, like all that follows; "": not known yet
+	Image    string   `json:"image"`
 	From     string   `json:"from,omitempty"`   // the image of the store that it is from
 	Digest   string   `json:"digest,omitempty"` // of that
 	Kernel   string   `json:"kernel"`           // with which it can be started again
@@ -38,8 +43,9 @@ type owner struct {
 	Accel    string   `json:"accel,omitempty"`
 	Parted   bool     `json:"parted,omitempty"` // it was shut down after it forgot who it is
 	Ports    []string `json:"ports,omitempty"`  // HOST-PORT:GUEST-PORT/PROTOCOL
-	Last     int      `json:"last,omitempty"`   // the agent's port that was spoken on before it was halted
-	SSH      int      `json:"ssh,omitempty"`    // the port of this machine that leads to its sshd
+	// the agent's port that was spoken on before it was halted
+	Last int `json:"last,omitempty"`
+	SSH  int `json:"ssh,omitempty"` // the port of this machine that leads to its sshd
 
 	proc.Process // that runs it
 }

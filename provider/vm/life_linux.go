@@ -45,7 +45,10 @@ func hostname(id string) string {
 
 // imageError is a base that cannot be used, for the user to mend.
 func imageError(key, path string, err error) error {
-	return &compute.Error{Op: "vm.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %s: %w", key, path, err), Hint: "set " + key + " to a file that is there and can be read"}
+	return &compute.Error{
+		Op: "vm.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %s: %w", key, path, err),
+		Hint: "set " + key + " to a file that is there and can be read",
+	}
 }
 
 // up starts an instance's qemu, unless that was done already. The instance's lock is held.
@@ -163,7 +166,8 @@ func (p *Provider) run(ctx context.Context, q program, dir, mark string, m machi
 // boot is what qemu has to be given where a kernel is booted directly.
 type boot struct{ kernel, initrd, append string }
 
-// bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command line.
+// bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command
+// line.
 func (p *Provider) bootFiles(own *owner) (b boot, err error) {
 	if own.Kernel == "" {
 		return b, nil
@@ -173,10 +177,13 @@ func (p *Provider) bootFiles(own *owner) (b boot, err error) {
 	}
 	b.append = p.o.Append
 	if own.Accel == "tcg" && !strings.Contains(b.append, "randomize_va_space") {
-		b.append += " norandmaps" // what was translated is found again by its address, and starting a program is three times as quick when that is the same
+		// what was translated is found again by its address, and starting a program is three times
+		// as quick when that is the same
+		b.append += " norandmaps"
 	}
 	if own.Accel == "tcg" && p.o.Machine == "microvm" && !strings.Contains(b.append, "tsc_early_khz") {
-		// It has no timer against which a kernel could measure this while the machine that emulates it is busy, and without any clock it stands still.
+		// It has no timer against which a kernel could measure this while the machine that emulates
+		// it is busy, and without any clock it stands still.
 		if khz := p.tickRate(); khz > 0 {
 			b.append += fmt.Sprintf(" tsc_early_khz=%d", khz)
 		}
@@ -224,7 +231,9 @@ type guestProgram struct {
 
 func (p *Provider) agent() (guestProgram, error) {
 	fail := func(err error) (guestProgram, error) {
-		return guestProgram{}, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make, or set agent = ssh"}
+		return guestProgram{}, &compute.Error{
+			Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make, or set agent = ssh",
+		}
 	}
 	if p.o.Agent == nil {
 		return fail(errors.New("there is no program to put into the machine"))
@@ -298,12 +307,19 @@ func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error 
 				return p.dead(op, id)
 			}
 		}
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err), Hint: "discard it"}
+		return &compute.Error{
+			Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err),
+			Hint: "discard it",
+		}
 	case status == "io-error":
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrNoCapacity, Err: errors.New("it was halted, as its disk could not be written to"),
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrNoCapacity,
+			Err:  errors.New("it was halted, as its disk could not be written to"),
 			Hint: "make room where " + p.o.Dir + " is"}
 	case status != "running" && status != "paused" && status != "prelaunch" && status != "inmigrate":
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu says that it is %s", status), Hint: "discard it"}
+		return &compute.Error{
+			Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu says that it is %s", status),
+			Hint: "discard it",
+		}
 	}
 	return nil
 }
@@ -379,7 +395,8 @@ func (p *Provider) trim(id compute.ID) {
 	}
 }
 
-// Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit; a qemu that does not is killed.
+// Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit;
+// a qemu that does not is killed.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	l, own, err := p.lock(ctx, id)
 	if err != nil {

@@ -41,13 +41,16 @@ func (p *Provider) args(m machine, h *handed) []string {
 		bus, options = "device", ",rtc=on"
 	}
 	a := []string{
-		"-name", "hostler-" + quote(m.name), "-uuid", m.uuid, "-machine", kind + ",memory-backend=ram" + options, "-m", strconv.FormatInt(own.Memory>>20, 10) + "M",
+		"-name", "hostler-" + quote(m.name), "-uuid", m.uuid, "-machine", kind + ",memory-backend=ram" + options, "-m",
+		strconv.FormatInt(own.Memory>>20, 10) + "M",
 		"-smp", strconv.Itoa(own.Cores), "-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on",
 	}
 	if own.Accel == "kvm" {
-		a = append(a, "-accel", "kvm", "-cpu", "host,-arch-capabilities") // which not every kernel lets a guest see
+		// which not every kernel lets a guest see
+		a = append(a, "-accel", "kvm", "-cpu", "host,-arch-capabilities")
 	} else {
-		// Without a size, translated code alone can take more than a gigabyte. Wide vectors cost more than narrow ones where they are emulated.
+		// Without a size, translated code alone can take more than a gigabyte. Wide vectors cost
+		// more than narrow ones where they are emulated.
 		a = append(a, "-accel", "tcg,tb-size=128", "-cpu", "max,-avx,-avx2")
 	}
 	if m.memory == "" {
@@ -57,7 +60,10 @@ func (p *Provider) args(m machine, h *handed) []string {
 		if m.shared {
 			share = "on"
 		}
-		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.show(m.memory, true)), share))
+		a = append(
+			a, "-object",
+			fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.show(m.memory, true)), share),
+		)
 	}
 	if m.sandbox {
 		a = append(a, "-sandbox", seccomp)
@@ -70,7 +76,10 @@ func (p *Provider) args(m machine, h *handed) []string {
 	}
 	h.disks(m)
 	disk, seed := h.throttle(p.o)
-	h.args = append(h.args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
+	h.args = append(
+		h.args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device",
+		"virtio-rng-"+bus, "-device", "virtio-serial-"+bus,
+	)
 	h.lines()
 	a = append(a, h.args...)
 	rom := ""
@@ -111,7 +120,8 @@ func mac(name string) string {
 	return fmt.Sprintf("52:54:00:%02x:%02x:%02x", byte(n>>16), byte(n>>8), byte(n))
 }
 
-// forwards returns the forwarded ports, HOST:GUEST/PROTOCOL, with free ones of this machine where none was named.
+// forwards returns the forwarded ports, HOST:GUEST/PROTOCOL, with free ones of this machine where
+// none was named.
 func (p *Provider) forwards(ctx context.Context) (out []string, ssh int, err error) {
 	words := p.o.Ports
 	if p.o.Access == "ssh" {
@@ -162,7 +172,8 @@ func forward(word string) (outside, inside int, proto string, err error) {
 	return outside, inside, proto, err
 }
 
-// free finds a port of this machine that nobody has. Another may take it before qemu does: then qemu says so, and Create tries others.
+// free finds a port of this machine that nobody has. Another may take it before qemu does: then
+// qemu says so, and Create tries others.
 func free(ctx context.Context, proto string) (int, error) {
 	var lc net.ListenConfig
 	if proto == "udp" {
@@ -188,6 +199,7 @@ func taken(err error) bool {
 
 // dead is the error of an instance whose qemu is not there any more.
 func (p *Provider) dead(op string, id compute.ID) error {
-	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: compute.Ended(errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down")),
+	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost,
+		Err:  compute.Ended(errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down")),
 		Hint: "discard it; its console.log and qemu.log have what was said last"}
 }

@@ -23,9 +23,11 @@ func (o *Options) egress() (egress.Policy, error) {
 	return may, nil
 }
 
-// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of its own, by which the kernel knows them. That holds
-// for what breaks out of the guest into qemu too, so egress = none, which qemu keeps by itself, has a wall as well. 0: qemu has no user of its own, so its
-// guest reaches what hostler's user reaches; no source that says where it may go is served so.
+// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of
+// its own, by which the kernel knows them. That holds for what breaks out of the guest into qemu
+// too, so egress = none, which qemu keeps by itself, has a wall as well. 0: qemu has no user of its
+// own, so its guest reaches what hostler's user reaches; no source that says where it may go is
+// served so.
 func (p *Provider) wallIn(uid int) error {
 	may, err := p.o.egress()
 	if err != nil {
@@ -42,10 +44,16 @@ func (p *Provider) wallIn(uid int) error {
 	case err == nil:
 		return nil
 	case len(p.o.Egress) == 0:
-		p.log.Warn("a virtual machine reaches what this machine's programs reach: its network has no wall", "source", p.o.Source, "err", err)
+		p.log.Warn(
+			"a virtual machine reaches what this machine's programs reach: its network has no wall", "source",
+			p.o.Source, "err", err,
+		)
 		return nil
 	case may.None():
-		p.log.Warn("qemu alone keeps a virtual machine from the network: what breaks out into qemu has no wall", "source", p.o.Source, "err", err)
+		p.log.Warn(
+			"qemu alone keeps a virtual machine from the network: what breaks out into qemu has no wall", "source",
+			p.o.Source, "err", err,
+		)
 		return nil
 	}
 	return &compute.Error{Op: "vm.Create", Kind: compute.ErrDenied, Err: fmt.Errorf("egress = %s cannot be kept: %w", may, err),

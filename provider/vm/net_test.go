@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// TestWalledIn tries all ways out of a qemu with this machine's network. A policy that has this machine's address does not open it.
+// TestWalledIn tries all ways out of a qemu with this machine's network. A policy that has this
+// machine's address does not open it.
 func TestWalledIn(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("walls: only root's qemus have users of their own")
@@ -75,7 +76,8 @@ func TestWalledIn(t *testing.T) {
 		{[]string{"internet", "private", "127.0.0.1"}, "true, and 10 others"}, // private ones
 	} {
 		o := vm.Options{
-			Source: "suite", Installation: "mine", Image: filepath.Join(dir, "image"), Accel: "tcg", Egress: c.egress, Dir: filepath.Join(dir, strconv.Itoa(i)), Qemu: qemu,
+			Source: "suite", Installation: "mine", Image: filepath.Join(dir, "image"), Accel: "tcg", Egress: c.egress,
+			Dir: filepath.Join(dir, strconv.Itoa(i)), Qemu: qemu,
 			Agent: func(string) (agent.Program, error) { return agent.Program{Path: path}, nil },
 		}
 		p := open(t, o)

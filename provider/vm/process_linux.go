@@ -19,15 +19,18 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/jail"
 )
 
-// Mark is the environment variable that tells a qemu whose it is: what was started and not yet recorded is found by it.
+// Mark is the environment variable that tells a qemu whose it is: what was started and not yet
+// recorded is found by it.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// mark is the value of Mark in an instance's qemu. The directory is in it, as an installation may have several.
+// mark is the value of Mark in an instance's qemu. The directory is in it, as an installation may
+// have several.
 func (p *Provider) mark(id compute.ID) string {
 	return p.o.Installation + "/" + p.o.Source + "/" + string(id) + "/" + word(p.o.Dir)
 }
 
-// strays ends all processes with a mark: those that were started by one who died before he could record it.
+// strays ends all processes with a mark: those that were started by one who died before he could
+// record it.
 func strays(ctx context.Context, mark string) error {
 	for {
 		all, err := marked(mark)
@@ -46,7 +49,8 @@ func strays(ctx context.Context, mark string) error {
 	}
 }
 
-// marked opens this user's processes with a mark in their environment: with others' anybody could keep strays busy for ever. The caller closes them.
+// marked opens this user's processes with a mark in their environment: with others' anybody could
+// keep strays busy for ever. The caller closes them.
 func marked(mark string) ([]*proc.Handle, error) {
 	has, self := proc.Marked(Mark+"="+mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && ownUser(pid) && has(pid) })
@@ -63,7 +67,8 @@ func ownUser(pid int) bool {
 	return len(all) == 4
 }
 
-// users are a process's: real, effective, saved, of files. Who owns its directory in /proc does not tell: that is root when a process has closed itself.
+// users are a process's: real, effective, saved, of files. Who owns its directory in /proc does not
+// tell: that is root when a process has closed itself.
 func users(pid int) (all []int) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -83,9 +88,10 @@ func users(pid int) (all []int) {
 const starter = `umask 077; watch=$1
 (exec 3>>console.log 4>>qemu.log 5<>.kept && rm -f .kept && cd / && exec env -i PATH="$PATH" LC_ALL=C sh -c "$watch" sh "$2") >/dev/null 2>&1 </dev/null &`
 
-// watcher is a shell's script that keeps the logs of a qemu within bounds while it lives: what a guest says on its console would fill the disk.
-// It looks every ten seconds, and cuts what is longer than 4 MiB to its last MiB, as trim does. It names no file: the directory may be
-// gone when it looks, and another's process may have qemu's number then.
+// watcher is a shell's script that keeps the logs of a qemu within bounds while it lives: what a
+// guest says on its console would fill the disk. It looks every ten seconds, and cuts what is
+// longer than 4 MiB to its last MiB, as trim does. It names no file: the directory may be gone when
+// it looks, and another's process may have qemu's number then.
 const watcher = `since() { read -r stat 2>/dev/null </proc/$pid/stat || exit; set -- ${stat##*) }; [ "$1" != Z ] || exit; start=${20}; }
 pid=$1; since; first=$start
 while sleep 10; do
@@ -102,7 +108,8 @@ func watch(dir string, pid int) error {
 	return cmd.Run()
 }
 
-// launch starts a qemu in its jail and waits until it is set up. It lives on when we end. Its own words are in the error when it refuses.
+// launch starts a qemu in its jail and waits until it is set up. It lives on when we end. Its own
+// words are in the error when it refuses.
 func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	if c.handed.err != nil {
 		return proc.Process{}, c.handed.err
@@ -114,7 +121,10 @@ func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	defer os.Remove(c.scratch) // its root is mounted over it, and in its sight alone
 	q, err := p.launchOnce(ctx, c, p.bare.Load())
 	if ctx.Err() == nil && !p.bare.Load() && noJail(err) {
-		p.log.Warn("the kernel gives qemu no name spaces and no root of its own here: it runs without them", "source", p.o.Source, "err", err)
+		p.log.Warn(
+			"the kernel gives qemu no name spaces and no root of its own here: it runs without them", "source",
+			p.o.Source, "err", err,
+		)
 		if q, err = p.launchOnce(ctx, c, true); err == nil {
 			p.bare.Store(true)
 		}
@@ -122,18 +132,20 @@ func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	return q, err
 }
 
-// noJail reports whether an error says that the kernel has no name spaces or no root for us. What is full today says nothing of that, unless a user
-// has a limit of none.
+// noJail reports whether an error says that the kernel has no name spaces or no root for us. What
+// is full today says nothing of that, unless a user has a limit of none.
 func noJail(err error) bool {
 	var spaces *spacesError
 	switch {
 	case err == nil:
 		return false
 	case errors.As(err, &spaces):
-		return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) && os.Geteuid() != 0
+		return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) ||
+			errors.Is(err, syscall.ENOSPC) && os.Geteuid() != 0
 	}
 	text := err.Error()
-	return strings.Contains(text, jail.Trouble) && (strings.Contains(text, syscall.EPERM.Error()) || strings.Contains(text, syscall.EACCES.Error()))
+	return strings.Contains(text, jail.Trouble) &&
+		(strings.Contains(text, syscall.EPERM.Error()) || strings.Contains(text, syscall.EACCES.Error()))
 }
 
 func (p *Provider) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {

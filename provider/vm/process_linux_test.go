@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// TestLogsBounded is a machine that has said a lot: its logs are cut though nobody asks, and the watcher ends with it.
+// TestLogsBounded is a machine that has said a lot: its logs are cut though nobody asks, and the
+// watcher ends with it.
 func TestLogsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("logs: it takes ten seconds")
@@ -23,7 +24,10 @@ func TestLogsBounded(t *testing.T) {
 	o := lab(t)
 	dir := t.TempDir()
 	o.Dir = filepath.Join(dir, "state")
-	pid, kill, err := open(t, o).Launch(t.Context(), dir, "logs", []string{"-S", "-machine", "q35,accel=tcg", "-m", "16M", "-nodefaults", "-display", "none", "-device", "virtio-serial-pci"})
+	pid, kill, err := open(t, o).Launch(
+		t.Context(), dir, "logs",
+		[]string{"-S", "-machine", "q35,accel=tcg", "-m", "16M", "-nodefaults", "-display", "none", "-device", "virtio-serial-pci"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,8 @@ func TestLogsBounded(t *testing.T) {
 	}
 	wait(t, "the logs are not cut", func() bool {
 		for _, name := range []string{"console.log", "qemu.log"} {
-			if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) != 1<<20 || !bytes.HasSuffix(b, []byte("its last words\n")) {
+			if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) != 1<<20 ||
+				!bytes.HasSuffix(b, []byte("its last words\n")) {
 				return false
 			}
 		}
@@ -54,7 +59,8 @@ func TestLogsBounded(t *testing.T) {
 		n := 0
 		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, l := range lines {
-			if b, _ := os.ReadFile(l); bytes.HasPrefix(b, []byte("sh\x00-c\x00since()")) && bytes.HasSuffix(b, []byte("\x00"+strconv.Itoa(pid)+"\x00")) {
+			if b, _ := os.ReadFile(l); bytes.HasPrefix(b, []byte("sh\x00-c\x00since()")) &&
+				bytes.HasSuffix(b, []byte("\x00"+strconv.Itoa(pid)+"\x00")) {
 				n++
 			}
 		}
@@ -79,7 +85,8 @@ func wait(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestStraysOfOthers has another user's process with our mark in its environment: it is not ours to end.
+// TestStraysOfOthers has another user's process with our mark in its environment: it is not ours to
+// end.
 func TestStraysOfOthers(t *testing.T) {
 	mark := "mine/suite/" + strings.ReplaceAll(t.Name(), "/", "-")
 	run := func(attr *syscall.SysProcAttr) *exec.Cmd {

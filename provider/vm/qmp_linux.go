@@ -159,7 +159,8 @@ func (m *monitor) exchange(f *os.File, command string, args any, out any) error 
 	}
 }
 
-// status is how the machine runs: "running", "paused", "inmigrate", "postmigrate", "io-error", "shutdown", ...
+// status is how the machine runs: "running", "paused", "inmigrate", "postmigrate", "io-error",
+// "shutdown", ...
 func (m *monitor) status(ctx context.Context) (string, error) {
 	var s struct {
 		Status string `json:"status"`

@@ -19,20 +19,25 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// A machine that was restored is halted, and as cold as a machine can be: without KVM every instruction is translated when it is met for the first
-// time in this qemu, and nothing that was written since the boot is in memory of its own. So it is let run for a moment, behind the back of whoever
-// asked for it: it becomes itself, does what it will do for its user, and is halted again. That is its rehearsal. Nobody waits for it: who wants the
-// machine meanwhile ends the rehearsal and has the machine as it is.
+// A machine that was restored is halted, and as cold as a machine can be: without KVM every
+// instruction is translated when it is met for the first time in this qemu, and nothing that was
+// written since the boot is in memory of its own. So it is let run for a moment, behind the back of
+// whoever asked for it: it becomes itself, does what it will do for its user, and is halted again.
+// That is its rehearsal. Nobody waits for it: who wants the machine meanwhile ends the rehearsal
+// and has the machine as it is.
 const (
-	breath    = 100 * time.Millisecond // before a rehearsal: who made a machine for himself uses it at once
-	adoption  = time.Second            // before the rehearsal of a machine that another made, and did not rehearse: he may be at it
-	atMost    = 20 * time.Second       // for each of its parts
-	quietMost = 3 * time.Second        // for the machine to come to rest
+	// before a rehearsal: who made a machine for himself uses it at once
+	breath = 100 * time.Millisecond
+	// before the rehearsal of a machine that another made, and did not rehearse: he may be at it
+	adoption  = time.Second
+	atMost    = 20 * time.Second // for each of its parts
+	quietMost = 3 * time.Second  // for the machine to come to rest
 )
 
 // rehearsals owns the rehearsals of a provider's machines, which end with it.
 type rehearsals struct {
-	gate chan struct{} // whoever is in it may run: they take processors from those who wait for something
+	// whoever is in it may run: they take processors from those who wait for something
+	gate chan struct{}
 
 	mu     sync.Mutex
 	closed bool
@@ -96,7 +101,8 @@ func (p *Provider) later(own owner, wait time.Duration) {
 	})
 }
 
-// lock is for whoever works on a machine: it ends the machine's rehearsal, if that is one of ours, and waits for its lock, which Close lets go.
+// lock is for whoever works on a machine: it ends the machine's rehearsal, if that is one of ours,
+// and waits for its lock, which Close lets go.
 func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
 	p.rehearsals.drop(id)
 	return p.homes.Lock(ctx, id)
@@ -113,7 +119,8 @@ func (r *rehearsals) drop(id compute.ID) {
 	}
 }
 
-// Close ends the rehearsals that go on here, and waits for their end. Nothing else of a provider needs to be closed, and it can be used as before.
+// Close ends the rehearsals that go on here, and waits for their end. Nothing else of a provider
+// needs to be closed, and it can be used as before.
 func (p *Provider) Close() error {
 	r := p.rehearsals
 	r.mu.Lock()
@@ -126,8 +133,9 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-// rehearse rehearses the machine that was made as uuid, unless another does or it is in use. Its lock is held for what may not meet with
-// others' work only. Whoever dies in the middle leaves a machine that runs and does nothing; the next rehearsal halts it.
+// rehearse rehearses the machine that was made as uuid, unless another does or it is in use. Its
+// lock is held for what may not meet with others' work only. Whoever dies in the middle leaves a
+// machine that runs and does nothing; the next rehearsal halts it.
 func (p *Provider) rehearse(ctx context.Context, id compute.ID, uuid string) error {
 	turn, err := p.alone(id)
 	if turn == nil || err != nil {
@@ -164,7 +172,8 @@ func (p *Provider) alone(id compute.ID) (*os.File, error) {
 	return f, nil
 }
 
-// stir lets a machine run that nobody has used, and makes it itself unless it is. It returns a line to it; nil: there is nothing to rehearse.
+// stir lets a machine run that nobody has used, and makes it itself unless it is. It returns a line
+// to it; nil: there is nothing to rehearse.
 func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -205,8 +214,8 @@ func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own ow
 	return own, out, nil
 }
 
-// practise does with a machine what its user will do: first all that has never been done in this qemu, with time to come to rest, as sshd may be
-// reading its new key; then what a hand-out is.
+// practise does with a machine what its user will do: first all that has never been done in this
+// qemu, with time to come to rest, as sshd may be reading its new key; then what a hand-out is.
 func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -238,7 +247,8 @@ func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
 
 // try runs a command over a line, which it closes.
 func try(ctx context.Context, l *line) error {
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // without the waiting for its end that Run would do
+	// without the waiting for its end that Run would do
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	c := agent.New(l)
 	_, err := c.Run(ctx, &compute.Command{Args: []string{"true"}})
 	_ = c.Close()
@@ -273,7 +283,8 @@ func (p *Provider) halt(ctx context.Context, was owner) error {
 		return err
 	}
 	defer done()
-	if err := m.do(ctx, "stop", nil, nil); err != nil || own.Stage == restored { // which did not become itself
+	// which did not become itself
+	if err := m.do(ctx, "stop", nil, nil); err != nil || own.Stage == restored {
 		return err
 	}
 	if err := p.at("paused"); err != nil {

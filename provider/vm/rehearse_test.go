@@ -48,7 +48,8 @@ func state(t testing.TB, p *vm.Provider, id compute.ID) string {
 	return s
 }
 
-// TestRehearsal looks at a machine before, during and after its rehearsal, and uses it then: it is nobody's copy at each of these times.
+// TestRehearsal looks at a machine before, during and after its rehearsal, and uses it then: it is
+// nobody's copy at each of these times.
 func TestRehearsal(t *testing.T) {
 	o := warm(t)
 	p := silent(t, o)
@@ -104,8 +105,9 @@ func TestRehearsal(t *testing.T) {
 	self(after)
 }
 
-// TestRehearsedByItself looks that machines are rehearsed after they were made, were cleaned, and were left by a process that has died, and that
-// a rehearsal ends when the machine is wanted, is destroyed, or the provider is closed.
+// TestRehearsedByItself looks that machines are rehearsed after they were made, were cleaned, and
+// were left by a process that has died, and that a rehearsal ends when the machine is wanted, is
+// destroyed, or the provider is closed.
 func TestRehearsedByItself(t *testing.T) {
 	o := warm(t)
 	p := open(t, o)
@@ -166,7 +168,8 @@ func TestRehearsedByItself(t *testing.T) {
 	}
 }
 
-// TestRehearsedByMany has many processes' providers rehearse, use, clean and destroy the same machines.
+// TestRehearsedByMany has many processes' providers rehearse, use, clean and destroy the same
+// machines.
 func TestRehearsedByMany(t *testing.T) {
 	o := warm(t)
 	p := open(t, o)
@@ -198,8 +201,10 @@ func TestRehearsedByMany(t *testing.T) {
 					}
 				}
 				cancel()
-				// What is cleaned under its user's hands is lost to him, and what was not yet made is not there.
-				if err != nil && !errors.Is(err, compute.ErrNotFound) && !errors.Is(err, compute.ErrLost) && !errors.Is(err, compute.ErrNotReady) {
+				// What is cleaned under its user's hands is lost to him, and what was not yet made
+				// is not there.
+				if err != nil && !errors.Is(err, compute.ErrNotFound) && !errors.Is(err, compute.ErrLost) &&
+					!errors.Is(err, compute.ErrNotReady) {
 					t.Errorf("user %d, round %d: %v", n, round, err)
 				}
 			}

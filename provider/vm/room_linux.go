@@ -19,7 +19,8 @@ func installed() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// room refuses a request for more than this machine has: it would stand still with it, and everything else too.
+// room refuses a request for more than this machine has: it would stand still with it, and
+// everything else too.
 func room(spec compute.Spec) error {
 	var err error
 	switch have := installed(); {

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
-// seed is what an instance is told by a small disk that cloud-init, and those who do as it does, read.
+// seed is what an instance is told by a small disk that cloud-init, and those who do as it does,
+// read.
 type seed struct {
 	id       string // never the same for two machines
 	hostname string
@@ -64,7 +65,11 @@ func (s seed) files() (map[string][]byte, error) {
 		if s.user == "root" {
 			b.WriteString("disable_root: false\nusers:\n  - name: root\n    ssh_authorized_keys:\n")
 		} else {
-			fmt.Fprintf(&b, "users:\n  - default\n  - name: %s\n    shell: /bin/bash\n    sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n    ssh_authorized_keys:\n", s.user)
+			fmt.Fprintf(
+				&b,
+				"users:\n  - default\n  - name: %s\n    shell: /bin/bash\n    sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n    ssh_authorized_keys:\n",
+				s.user,
+			)
 		}
 		for _, k := range s.keys {
 			fmt.Fprintf(&b, "      - %s\n", strings.TrimSpace(k))
@@ -90,7 +95,8 @@ func (s seed) files() (map[string][]byte, error) {
 	return out, nil
 }
 
-// hook is a script that cloud-init runs early at each boot: it starts the agent. That is not among user-data, so that nothing there replaces it.
+// hook is a script that cloud-init runs early at each boot: it starts the agent. That is not among
+// user-data, so that nothing there replaces it.
 func (s seed) hook() string {
 	return `#cloud-boothook
 #!/bin/sh
@@ -114,7 +120,8 @@ func join(all ...[]byte) ([]byte, error) {
 	for _, data := range all {
 		kind := ""
 		for start, k := range map[string]string{
-			"#cloud-config": "cloud-config", "#!": "x-shellscript", "#cloud-boothook": "cloud-boothook", "#include": "x-include-url", "## template: jinja": "jinja2",
+			"#cloud-config": "cloud-config", "#!": "x-shellscript", "#cloud-boothook": "cloud-boothook",
+			"#include": "x-include-url", "## template: jinja": "jinja2",
 		} {
 			if bytes.HasPrefix(data, []byte(start)) {
 				kind = "text/" + k

@@ -105,7 +105,8 @@ func TestSeed(t *testing.T) {
 		Users []any             `yaml:"users"`
 		Keys  map[string]string `yaml:"ssh_keys"`
 	}
-	if err := yaml.Unmarshal([]byte(texts[0]), &ours); err != nil || len(ours.Users) != 2 || strings.TrimSpace(ours.Keys["ed25519_private"]) != strings.TrimSpace(key) {
+	if err := yaml.Unmarshal([]byte(texts[0]), &ours); err != nil || len(ours.Users) != 2 ||
+		strings.TrimSpace(ours.Keys["ed25519_private"]) != strings.TrimSpace(key) {
 		t.Errorf("%v: %s", err, texts[0])
 	}
 	if _, err := vm.WriteSeed(path, program, "someone", []byte("what is this")); err == nil {

@@ -14,8 +14,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// parting is what a machine does before an image is made of its disk: what tells it from others goes, as nobody can take it out of the disk afterwards. Its name is set
-// at each start, and its list of hosts is everybody's.
+// parting is what a machine does before an image is made of its disk: what tells it from others
+// goes, as nobody can take it out of the disk afterwards. Its name is set at each start, and its
+// list of hosts is everybody's.
 const parting = `set -e
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed
 test ! -e /etc/machine-id || : >/etc/machine-id
@@ -26,8 +27,9 @@ sync`
 // asRoot runs a script as root, by sudo where one is not.
 const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 
-// Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine is told to forget who it is, and ends: as when its power is cut, with all
-// that it had to write written.
+// Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine is
+// told to forget who it is, and ends: as when its power is cut, with all that it had to write
+// written.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, fault("Snapshot", id, err)
@@ -86,11 +88,14 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return img.Name, err
 }
 
-// stillLimit is how long qemu may need to write what it holds: a disk that is busy with other machines is slow.
+// stillLimit is how long qemu may need to write what it holds: a disk that is busy with other
+// machines is slow.
 const stillLimit = 5 * time.Minute
 
-// still halts a machine and has its qemu write to its disk's file all that it holds of it. The guest's sync is not enough. qemu keeps the tables of a qcow2 file in
-// memory until it is told to flush, and a kernel may write after its last flush: sync(2) does on an ext4 without a journal. (QEMU flushes all disks at "stop".)
+// still halts a machine and has its qemu write to its disk's file all that it holds of it. The
+// guest's sync is not enough. qemu keeps the tables of a qcow2 file in memory until it is told to
+// flush, and a kernel may write after its last flush: sync(2) does on an ext4 without a journal.
+// (QEMU flushes all disks at "stop".)
 func (p *Provider) still(ctx context.Context, id compute.ID) error {
 	m, done, err := p.monitor(ctx, id)
 	if err != nil {
@@ -114,7 +119,9 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	if exit.Status() != 0 {
-		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("it does not forget who it is: status %d: %s", exit.Status(), strings.TrimSpace(said.String())),
+		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf(
+			"it does not forget who it is: status %d: %s", exit.Status(), strings.TrimSpace(said.String()),
+		),
 			Hint: "commands have to run as root in it, or as one who may use sudo without a password"}
 	}
 	return nil

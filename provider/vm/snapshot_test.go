@@ -31,10 +31,16 @@ func TestSnapshot(t *testing.T) {
 	}
 	create(t, p, "suite-1")
 	c := connect(t, p, "suite-1")
-	// This guest's kernel never flushes. What qemu still holds in memory has to be in the image too.
-	sh(t, c, "set -e; echo write through >/sys/block/vda/queue/write_cache; echo made >/etc/made; mkdir -p /etc/ssh; echo left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key")
+	// This guest's kernel never flushes. What qemu still holds in memory has to be in the image
+	// too.
+	sh(
+		t, c,
+		"set -e; echo write through >/sys/block/vda/queue/write_cache; echo made >/etc/made; mkdir -p /etc/ssh; echo left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key",
+	)
 	c.Close()
-	if got, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}}); err != nil || got != name {
+	if got, err := p.Snapshot(
+		t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}},
+	); err != nil || got != name {
 		t.Fatalf("the image: %q, %v", got, err)
 	}
 	if _, err := os.Lstat(filepath.Join(p.Home("suite-1"), "snapshot")); !errors.Is(err, os.ErrNotExist) {
@@ -53,7 +59,10 @@ func TestSnapshot(t *testing.T) {
 	q := open(t, o)
 	create(t, q, "suite-2")
 	c = connect(t, q, "suite-2")
-	sh(t, c, `set -e; test "$(cat /etc/made)" = made; test ! -e /tmp/left; test "$(cat /etc/machine-id)" != mine; test ! -e /etc/ssh/ssh_host_mine_key; echo own >/etc/made`)
+	sh(
+		t, c,
+		`set -e; test "$(cat /etc/made)" = made; test ! -e /tmp/left; test "$(cat /etc/machine-id)" != mine; test ! -e /etc/ssh/ssh_host_mine_key; echo own >/etc/made`,
+	)
 	c.Close()
 	if err := store.Remove(t.Context(), name); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("an image that a machine stands on is removed: %v", err)
@@ -95,7 +104,8 @@ func TestFlatten(t *testing.T) {
 	t.Logf("it has %d KiB", fi.Size()>>10)
 }
 
-// TestStrangeImages: what is no image of a machine, and what would lead to files of this one, is refused.
+// TestStrangeImages: what is no image of a machine, and what would lead to files of this one, is
+// refused.
 func TestStrangeImages(t *testing.T) {
 	for _, tool := range []string{"qemu-img", "qemu-system-x86_64"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -113,8 +123,11 @@ func TestStrangeImages(t *testing.T) {
 		want string
 	}{
 		"none": {nil, "", "no disk in /disk"}, "two": {[]string{"create", "-f", "qcow2", "DISK", "1M"}, "disk/other", "not just one file"},
-		"backed":   {[]string{"create", "-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw", "DISK", "1M"}, "", "lies over another file"},
-		"external": {[]string{"create", "-f", "qcow2", "-o", "data_file=/DIR/data,data_file_raw=on", "DISK", "1M"}, "", "its content in another file"},
+		"backed": {[]string{"create", "-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw", "DISK", "1M"}, "", "lies over another file"},
+		"external": {
+			[]string{"create", "-f", "qcow2", "-o", "data_file=/DIR/data,data_file_raw=on", "DISK", "1M"}, "",
+			"its content in another file",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree, aside := t.TempDir(), t.TempDir()
@@ -138,7 +151,13 @@ func TestStrangeImages(t *testing.T) {
 			if _, err := store.Commit(t.Context(), image.Change{Dir: tree}, name+":1"); err != nil {
 				t.Fatal(err)
 			}
-			p := open(t, vm.Options{Source: "suite", Installation: "mine", Image: name + ":1", Images: images, Dir: filepath.Join(t.TempDir(), "computers")})
+			p := open(
+				t,
+				vm.Options{
+					Source: "suite", Installation: "mine", Image: name + ":1", Images: images,
+					Dir: filepath.Join(t.TempDir(), "computers"),
+				},
+			)
 			t.Cleanup(func() { destroy(t, p, "suite-1") })
 			_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 			if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.want) {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// spent is the processor time of a process so far, which does not depend on how busy the machine is.
+// spent is the processor time of a process so far, which does not depend on how busy the machine
+// is.
 func spent(pid int) (time.Duration, error) {
 	var sum time.Duration
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))

@@ -22,7 +22,8 @@ func entropy() []byte {
 	return b
 }
 
-// sshSeed makes an instance's keys: one to log in with, and the host's own, and writes what is needed on this side.
+// sshSeed makes an instance's keys: one to log in with, and the host's own, and writes what is
+// needed on this side.
 func (p *Provider) sshSeed(s *seed, own *owner, home string) error {
 	login, err := newKey("hostler")
 	if err != nil {
@@ -82,7 +83,8 @@ func (p *Provider) connectSSH(ctx context.Context, own owner) (compute.Conn, err
 	return nil, fault("Connect", id, err)
 }
 
-// banner waits a moment for sshd's first word: qemu accepts connections long before anybody listens inside.
+// banner waits a moment for sshd's first word: qemu accepts connections long before anybody listens
+// inside.
 func banner(ctx context.Context, port int) error {
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/homes"
 )
 
-// savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
+// savedVersion is part of what a saved machine depends on: it grows with each change of the guest's
+// side or of the command line.
 const savedVersion = 4
 
 // saved is a booted machine that instances are copies of.
@@ -34,8 +35,9 @@ type done struct {
 	Disk  extent `json:"disk"`
 }
 
-// extent is what is known of a file: one that was cut short is seen, and the memory that a guest has written to which got as far as its qemu. That has to
-// open it for writing, though it maps it for itself alone; but when it was changed last, only its owner can tell otherwise.
+// extent is what is known of a file: one that was cut short is seen, and the memory that a guest
+// has written to which got as far as its qemu. That has to open it for writing, though it maps it
+// for itself alone; but when it was changed last, only its owner can tell otherwise.
 type extent struct {
 	Size    int64 `json:"size"` // bytes
 	Changed int64 `json:"changed"`
@@ -67,7 +69,8 @@ func (p *Provider) key(q program, own *owner) (string, error) {
 		p.o.Machine, p.o.Network, p.o.Ready, q.Sandbox, p.o.Installation, p.o.Source)
 }
 
-// template returns the saved machine for an instance, and makes it if there is none. Only one at a time makes it.
+// template returns the saved machine for an instance, and makes it if there is none. Only one at a
+// time makes it.
 func (p *Provider) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
 	key, err := p.key(q, own)
 	if err != nil {
@@ -94,7 +97,8 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 	name := key + "-" + newUUID()[:8]
 	s := saved{name, filepath.Join(all, name)}
 	mark := p.mark(compute.ID("saved/" + key))
-	if err := errors.Join(strays(ctx, mark), p.ungroup(ctx, mark)); err != nil { // of a process that died while it made one
+	// of a process that died while it made one
+	if err := errors.Join(strays(ctx, mark), p.ungroup(ctx, mark)); err != nil {
 		return s, err
 	}
 	if err := p.at("template"); err != nil {
@@ -156,14 +160,18 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err := disk.write(s.file("seed.iso")); err != nil {
 		return err
 	}
-	m := machine{name: first.ID, uuid: first.UUID, own: &first, memory: s.file("ram"), shared: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
+	m := machine{
+		name: first.ID, uuid: first.UUID, own: &first, memory: s.file("ram"), shared: true, seed: s.file("seed.iso"),
+		sandbox: q.Sandbox,
+	}
 	if m.boot, err = p.bootFiles(own); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.file("ram"), nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.Chmod(s.file("ram"), 0o666); err != nil { // each qemu has a user of its own, and nobody else gets to the directory
+	// each qemu has a user of its own, and nobody else gets to the directory
+	if err := os.Chmod(s.file("ram"), 0o666); err != nil {
 		return err
 	}
 	run, err := p.run(ctx, q, s.dir, mark, m)
@@ -211,11 +219,15 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err != nil {
 		return err
 	}
-	p.log.Info("a machine was booted and saved, for others to be copies of", "source", p.o.Source, "took", time.Since(began).Round(time.Millisecond))
+	p.log.Info(
+		"a machine was booted and saved, for others to be copies of", "source", p.o.Source, "took",
+		time.Since(began).Round(time.Millisecond),
+	)
 	return os.WriteFile(s.file("done"), b, 0o600)
 }
 
-// bootPatience is how long a machine that shall be saved may boot: one that stands still would keep all others waiting for ever.
+// bootPatience is how long a machine that shall be saved may boot: one that stands still would keep
+// all others waiting for ever.
 const bootPatience = 10 * time.Minute
 
 // awaitReady waits until the machine in dir is ready, and has written everything to its disk.
@@ -227,7 +239,10 @@ func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string)
 			return err
 		} else if !ok {
 			b, _ := tail(filepath.Join(dir, "console.log"))
-			return &compute.Error{Op: "vm.Create", Kind: compute.ErrFailed, Err: fmt.Errorf("the machine to be saved ended while it booted; it said last: %s", lastLines(b))}
+			return &compute.Error{
+				Op: "vm.Create", Kind: compute.ErrFailed,
+				Err: fmt.Errorf("the machine to be saved ended while it booted; it said last: %s", lastLines(b)),
+			}
 		}
 		err := p.probe(ctx, dir, true)
 		if err == nil {
@@ -241,7 +256,10 @@ func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string)
 			b, _ := tail(filepath.Join(dir, "console.log"))
 			err := fmt.Errorf("%w before the machine to be saved was ready; it said last: %s", ctx.Err(), lastLines(b))
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return &compute.Error{Op: "vm.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrTimeout, Err: err, Hint: "look whether the image boots without warm = yes, and what ready asks for"}
+				return &compute.Error{
+					Op: "vm.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrTimeout, Err: err,
+					Hint: "look whether the image boots without warm = yes, and what ready asks for",
+				}
 			}
 			return err
 		case <-time.After(pause):
@@ -255,13 +273,17 @@ func lastLines(b []byte) string {
 	return s[max(0, len(s)-300):]
 }
 
-// ignoreShared has qemu leave out of the saved state, or not expect in it, the memory that is a file.
+// ignoreShared has qemu leave out of the saved state, or not expect in it, the memory that is a
+// file.
 func (m *monitor) ignoreShared(ctx context.Context) error {
-	return m.do(ctx, "migrate-set-capabilities", map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}, nil)
+	return m.do(
+		ctx, "migrate-set-capabilities",
+		map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}, nil,
+	)
 }
 
-// migrateOut saves the state of a running machine, but for its memory. It is halted afterwards, and comes back running: one that was halted before
-// would come back halted.
+// migrateOut saves the state of a running machine, but for its memory. It is halted afterwards, and
+// comes back running: one that was halted before would come back halted.
 func migrateOut(ctx context.Context, dir, path string) error {
 	m, done, err := monitorIn(ctx, dir)
 	if err != nil {
@@ -359,7 +381,8 @@ func migrateIn(ctx context.Context, dir, path string) error {
 	}
 }
 
-// upWarm starts an instance as a copy of a saved machine. What turns out to be damaged is made anew, once.
+// upWarm starts an instance as a copy of a saved machine. What turns out to be damaged is made
+// anew, once.
 func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk) error {
 	for try := 1; ; try++ {
 		s, err := p.template(ctx, q, own, below)
@@ -371,7 +394,8 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 			return err
 		}
 		p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.o.Source, "instance", own.ID, "err", err)
-		if err := os.Remove(s.file("done")); err != nil && !errors.Is(err, os.ErrNotExist) { // it stays for those that are copies of it already
+		// it stays for those that are copies of it already
+		if err := os.Remove(s.file("done")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}

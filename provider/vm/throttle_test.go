@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// TestThrottled boots a machine with limits of input and output, and asks its qemu whether its disks have
-// them. The log tells how fast the machine then reads.
+// TestThrottled boots a machine with limits of input and output, and asks its qemu whether its
+// disks have them. The log tells how fast the machine then reads.
 func TestThrottled(t *testing.T) {
 	o := lab(t)
 	o.Dir, o.Network, o.IO, o.IOPS = t.TempDir(), "none", 4<<20, 500

@@ -33,8 +33,9 @@ type Provider struct {
 	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
 	tickRate   func() int64
-	bare       atomic.Bool        // the kernel gives qemu no jail here
-	step       func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	bare       atomic.Bool // the kernel gives qemu no jail here
+	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	step func(string) error
 }
 
 var (
@@ -45,11 +46,14 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Whether qemu and the image are there is seen at Create, so that
-// instances can be unmade without them.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Whether qemu and the
+// image are there is seen at Create, so that instances can be unmade without them.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(hint, text string, args ...any) (*Provider, error) {
-		return nil, &compute.Error{Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
+		return nil, &compute.Error{
+			Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...),
+			Hint: hint,
+		}
 	}
 	if err := o.read(); err != nil {
 		return fail(compute.Hint(err), "%w", err)
@@ -115,7 +119,10 @@ func (p *Provider) place() error {
 
 // qemu finds the program.
 func (p *Provider) qemu() (string, error) {
-	name := cmp.Or(p.o.Qemu, map[string]string{"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}[runtime.GOARCH], "qemu-system-"+runtime.GOARCH)
+	name := cmp.Or(
+		p.o.Qemu, map[string]string{"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}[runtime.GOARCH],
+		"qemu-system-"+runtime.GOARCH,
+	)
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return "", &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is not installed here", name),
@@ -126,8 +133,9 @@ func (p *Provider) qemu() (string, error) {
 
 func (p *Provider) instance(o owner) compute.Instance {
 	facts := map[string]string{
-		"os": "linux", "arch": runtime.GOARCH, "image": cmp.Or(o.From, o.Image), "cores": strconv.Itoa(o.Cores), "memory": strconv.FormatInt(o.Memory, 10),
-		"disk": strconv.FormatInt(o.Disk, 10),
+		"os": "linux", "arch": runtime.GOARCH, "image": cmp.Or(o.From, o.Image), "cores": strconv.Itoa(o.Cores),
+		"memory": strconv.FormatInt(o.Memory, 10),
+		"disk":   strconv.FormatInt(o.Disk, 10),
 	}
 	if o.Accel != "" {
 		facts["accel"] = o.Accel
@@ -161,8 +169,8 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, fault("List", "", err)
 }
 
-// Create makes a machine and starts it, or finishes one that was begun, or returns the one that is there. With warm = yes the first one takes as
-// long as the machine boots, and a little more.
+// Create makes a machine and starts it, or finishes one that was begun, or returns the one that is
+// there. With warm = yes the first one takes as long as the machine boots, and a little more.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	none := compute.Instance{}
 	if !homes.Plain(spec.ID) {
@@ -171,7 +179,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if err := p.place(); err != nil {
 		return none, err
 	}
-	p.homes.Sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
+	// whoever waits for a new one shall not wait for another's deletion
+	p.homes.Sweep(ctx, 10*time.Minute)
 	in, err := p.create(ctx, spec)
 	return in, fault("Create", spec.ID, err)
 }
@@ -182,7 +191,10 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return none, err
 	}
 	if most := p.homes.Space(); most > 0 && spec.Disk > most {
-		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source", Err: fmt.Errorf("the file system has %d MiB: no %d MiB of disk", most>>20, spec.Disk>>20)}
+		return none, &compute.Error{
+			Op: "vm.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
+			Err: fmt.Errorf("the file system has %d MiB: no %d MiB of disk", most>>20, spec.Disk>>20),
+		}
 	}
 	if err := room(spec); err != nil {
 		return none, err
@@ -251,7 +263,8 @@ func (p *Provider) forget(ctx context.Context) {
 	}
 }
 
-// Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm = yes, else it boots.
+// Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm =
+// yes, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	l, own, err := p.lock(ctx, id)
 	if err != nil {
@@ -290,7 +303,8 @@ func (p *Provider) end(ctx context.Context, own owner) error {
 		return err
 	}
 	mark := p.mark(compute.ID(own.ID))
-	if own.Stage == starting || own.Stage == begun || own.Stage == stopped { // nobody knows what was started, or makes an image of it
+	// nobody knows what was started, or makes an image of it
+	if own.Stage == starting || own.Stage == begun || own.Stage == stopped {
 		if err := strays(ctx, mark); err != nil {
 			return err
 		}

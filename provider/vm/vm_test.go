@@ -64,7 +64,8 @@ func lab(t testing.TB) vm.Options {
 		t.Fatal(err)
 	}
 	return vm.Options{
-		Source: "suite", Installation: "mine", Image: kv["disk"], Kernel: kv["kernel"], Initrd: kv["initrd"], Append: kv["append"], Accel: "tcg", Ready: "test -e /run/sshd.pid",
+		Source: "suite", Installation: "mine", Image: kv["disk"], Kernel: kv["kernel"], Initrd: kv["initrd"],
+		Append: kv["append"], Accel: "tcg", Ready: "test -e /run/sshd.pid",
 		Memory: 256 << 20, Agent: func(string) (agent.Program, error) { return agent.Program{Path: path}, nil },
 	}
 }
@@ -145,7 +146,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// warm returns options for copies of a saved machine, in a directory of the test's own, where it is saved already.
+// warm returns options for copies of a saved machine, in a directory of the test's own, where it is
+// saved already.
 func warm(t testing.TB) vm.Options {
 	t.Helper()
 	o := lab(t)
@@ -170,8 +172,11 @@ func warm(t testing.TB) vm.Options {
 		t.Log("booted and saved a machine in", time.Since(began))
 	}
 	o.Dir = filepath.Join(t.TempDir(), "state")
-	for _, sub := range []string{"templates", "facts", "boot"} { // links: nobody writes to these files
-		if out, err := exec.Command("sh", "-c", `mkdir -p -m 700 "$2" && cp -al "$1" "$2"`, "sh", filepath.Join(stable.dir, sub), o.Dir).CombinedOutput(); err != nil {
+	// links: nobody writes to these files
+	for _, sub := range []string{"templates", "facts", "boot"} {
+		if out, err := exec.Command(
+			"sh", "-c", `mkdir -p -m 700 "$2" && cp -al "$1" "$2"`, "sh", filepath.Join(stable.dir, sub), o.Dir,
+		).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -219,7 +224,9 @@ func TestBoot(t *testing.T) {
 	if err != nil || len(in) != 1 {
 		t.Fatal(in, err)
 	}
-	if got, want := sh(t, c, "hostname; cat /etc/hostname /etc/machine-id"), "suite-1\nsuite-1\n"+strings.ReplaceAll(in[0].ProviderID, "-", ""); got != want {
+	if got, want := sh(
+		t, c, "hostname; cat /etc/hostname /etc/machine-id",
+	), "suite-1\nsuite-1\n"+strings.ReplaceAll(in[0].ProviderID, "-", ""); got != want {
 		t.Errorf("it is %q, want %q", got, want)
 	}
 	if got := sh(t, c, "cat /proc/cmdline"); !strings.Contains(got, "console=ttyS0") {

@@ -20,8 +20,8 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// TestCopies makes two copies of one saved machine: they are paused until they are used, and nothing that makes one a computer of its own is the
-// same on both.
+// TestCopies makes two copies of one saved machine: they are paused until they are used, and
+// nothing that makes one a computer of its own is the same on both.
 func TestCopies(t *testing.T) {
 	p := open(t, warm(t))
 	type self struct{ id, hostname, machine, key, fingerprint, random, clock string }
@@ -37,7 +37,10 @@ func TestCopies(t *testing.T) {
 		if s := state(t, p, id); s != "paused" {
 			t.Errorf("%s is %s although nobody used it", id, s)
 		}
-		s := self{id: string(id), hostname: sh(t, c, "hostname; cat /etc/hostname"), machine: sh(t, c, "cat /etc/machine-id"), key: sh(t, c, "cat /etc/ssh/*.pub")}
+		s := self{
+			id: string(id), hostname: sh(t, c, "hostname; cat /etc/hostname"), machine: sh(t, c, "cat /etc/machine-id"),
+			key: sh(t, c, "cat /etc/ssh/*.pub"),
+		}
 		if s := state(t, p, id); s != "running" {
 			t.Errorf("%s is %s although it is used", id, s)
 		}
@@ -60,7 +63,8 @@ func TestCopies(t *testing.T) {
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err != nil || !strings.Contains(string(b), "Seccomp:\t2\n") {
 		t.Errorf("qemu has not given up its rights: %v", err)
 	}
-	if fi, err := os.Stat(p.Home("suite-2")); err != nil || fi.Mode().Perm() != 0o700 { // its sockets are in it
+	// its sockets are in it
+	if fi, err := os.Stat(p.Home("suite-2")); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("others may enter the directory of an instance: %v, %v", fi.Mode(), err)
 	}
 	before := ticks(t, pid)
@@ -70,7 +74,8 @@ func TestCopies(t *testing.T) {
 	}
 	a, b := look("suite-1"), look("suite-2")
 	for _, x := range []struct{ what, a, b string }{
-		{"machine-id", a.machine, b.machine}, {"host key", a.key, b.key}, {"sshd's key", a.fingerprint, b.fingerprint}, {"random numbers", a.random, b.random}, {"hostname", a.hostname, b.hostname},
+		{"machine-id", a.machine, b.machine}, {"host key", a.key, b.key}, {"sshd's key", a.fingerprint, b.fingerprint},
+		{"random numbers", a.random, b.random}, {"hostname", a.hostname, b.hostname},
 	} {
 		if x.a == x.b || x.a == "" {
 			t.Errorf("%s of both copies: %q", x.what, x.a)
@@ -101,7 +106,8 @@ func ticks(t *testing.T, pid int) time.Duration {
 	return d
 }
 
-// TestManyUsers lets more processes' connections be open than there are ports, and each does its work.
+// TestManyUsers lets more processes' connections be open than there are ports, and each does its
+// work.
 func TestManyUsers(t *testing.T) {
 	o := warm(t)
 	p := open(t, o)
@@ -117,7 +123,10 @@ func TestManyUsers(t *testing.T) {
 				c, err := q.Connect(t.Context(), "suite-1")
 				if err == nil {
 					var out bytes.Buffer
-					_, err = c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "sleep 0.2; cat"}, Stdin: strings.NewReader("x"), Stdout: &out})
+					_, err = c.Run(
+						t.Context(),
+						&compute.Command{Args: []string{"sh", "-c", "sleep 0.2; cat"}, Stdin: strings.NewReader("x"), Stdout: &out},
+					)
 					c.Close()
 					if err == nil && out.String() == "x" {
 						return
@@ -140,12 +149,15 @@ func TestBulk(t *testing.T) {
 	c := connect(t, p, "suite-1")
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	var out bytes.Buffer
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(data), Stdout: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
+	if _, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(data), Stdout: &out},
+	); err != nil || !bytes.Equal(out.Bytes(), data) {
 		t.Errorf("%d bytes came back of %d, %v", out.Len(), len(data), err)
 	}
 }
 
-// TestHungUp hangs up in the middle of output, again and again: whoever comes next gets nothing of it.
+// TestHungUp hangs up in the middle of output, again and again: whoever comes next gets nothing of
+// it.
 func TestHungUp(t *testing.T) {
 	p := open(t, warm(t))
 	create(t, p, "suite-1")
@@ -182,7 +194,8 @@ func TestHungUp(t *testing.T) {
 	}
 }
 
-// TestSSH boots a machine that is reached by ssh only, with a key of its own and a host key that is checked.
+// TestSSH boots a machine that is reached by ssh only, with a key of its own and a host key that is
+// checked.
 func TestSSH(t *testing.T) {
 	o := lab(t)
 	o.Access, o.Ports, o.Append = "ssh", []string{"7"}, o.Append+" sysctl.kernel.randomize_va_space=2"
@@ -228,7 +241,9 @@ func TestSystemd(t *testing.T) {
 	p := open(t, o)
 	create(t, p, "suite-1")
 	c := connect(t, p, "suite-1")
-	if got := sh(t, c, "systemctl is-system-running; systemctl list-jobs --no-legend | wc -l; hostname"); got != "running\n0\nsuite-1" && got != "degraded\n0\nsuite-1" {
+	if got := sh(
+		t, c, "systemctl is-system-running; systemctl list-jobs --no-legend | wc -l; hostname",
+	); got != "running\n0\nsuite-1" && got != "degraded\n0\nsuite-1" {
 		t.Errorf("right after it was made it says %q", got)
 	}
 	c.Close()

@@ -41,7 +41,9 @@ func TestRun(t *testing.T) {
 	}
 	out.Reset()
 	in := strings.Repeat("0123456789", 300_000)
-	if _, err := c.Run(ctx, &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+	if _, err := c.Run(
+		ctx, &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out},
+	); err != nil || out.String() != in {
 		t.Errorf("cat: %v, %d bytes of %d", err, out.Len(), len(in))
 	}
 }
@@ -85,7 +87,8 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 		if got == nil || got.Error() != want.Error() || compute.Hint(got) != compute.Hint(want) {
 			t.Errorf("got %v (%q), want %v (%q)", got, compute.Hint(got), want, compute.Hint(want))
 		}
-		for _, k := range []error{compute.ErrNoCommand, compute.ErrCannotStart, compute.ErrNotExecutable, compute.ErrStale, compute.ErrConflict, compute.ErrNotLeased,
+		for _, k := range []error{compute.ErrNoCommand, compute.ErrCannotStart, compute.ErrNotExecutable,
+			compute.ErrStale, compute.ErrConflict, compute.ErrNotLeased,
 			compute.ErrFailed, compute.ErrLost, fs.ErrPermission, context.DeadlineExceeded, context.Canceled} {
 			if errors.Is(got, k) != errors.Is(want, k) {
 				t.Errorf("%v: errors.Is(%v) is %v", want, k, errors.Is(got, k))
@@ -253,7 +256,9 @@ func TestManyAtOnce(t *testing.T) {
 			for j := range 20 {
 				in := strings.Repeat(string(rune('a'+i%26)), 1000*i+j)
 				var out bytes.Buffer
-				if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+				if _, err := c.Run(
+					t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out},
+				); err != nil || out.String() != in {
 					t.Errorf("%d: %v, %d bytes of %d", i, err, out.Len(), len(in))
 				}
 			}
@@ -328,7 +333,8 @@ func TestStuckCommand(t *testing.T) {
 	soon(t, "it ends", func() bool { return f.running.Load() == 0 })
 }
 
-// Standard streams: two pipes that cannot be read and written by one file, and whose reads are not woken by a close.
+// Standard streams: two pipes that cannot be read and written by one file, and whose reads are not
+// woken by a close.
 func TestPipes(t *testing.T) {
 	leaks(t)
 	cr, sw, _ := os.Pipe()
@@ -336,7 +342,9 @@ func TestPipes(t *testing.T) {
 	c, served := serve(t, newFake(), duplex{cr, cw}, duplex{sr, sw})
 	in := strings.Repeat("0123456789", 1_000_000)
 	var out bytes.Buffer
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+	if _, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out},
+	); err != nil || out.String() != in {
 		t.Errorf("%v, %d bytes of %d", err, out.Len(), len(in))
 	}
 	c.Close()
@@ -361,7 +369,9 @@ func TestUnbuffered(t *testing.T) {
 		wg.Go(func() {
 			in := strings.Repeat("0123456789", 50_000)
 			var out bytes.Buffer
-			if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+			if _, err := c.Run(
+				t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out},
+			); err != nil || out.String() != in {
 				t.Errorf("%v, %d bytes of %d", err, out.Len(), len(in))
 			}
 		})
@@ -376,7 +386,9 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 	c := agent.New(a)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.Run(ctx, &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader("x")}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Run(
+		ctx, &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader("x")},
+	); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	c.Close()

@@ -156,7 +156,8 @@ func BenchmarkProcess(b *testing.B) {
 	})
 }
 
-// The guest's program is built from this package: it must stay small and need nothing that is slow to start.
+// The guest's program is built from this package: it must stay small and need nothing that is slow
+// to start.
 func TestImports(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
@@ -171,7 +172,9 @@ func TestImports(t *testing.T) {
 			t.Fatal(err)
 		}
 		head, _, _ := strings.Cut(string(p), "\n)")
-		for _, bad := range []string{`"encoding/json"`, `"encoding/gob"`, `"net/http"`, `"regexp"`, `"text/template"`, `"log/slog"`, `"os/exec"`} {
+		for _, bad := range []string{
+			`"encoding/json"`, `"encoding/gob"`, `"net/http"`, `"regexp"`, `"text/template"`, `"log/slog"`, `"os/exec"`,
+		} {
 			if strings.Contains(head, bad) {
 				t.Errorf("%s imports %s", f.Name(), bad)
 			}

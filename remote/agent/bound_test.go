@@ -34,8 +34,9 @@ func (f *talker) Run(_ context.Context, cmd *compute.Command) (compute.Exit, err
 	}
 }
 
-// A client that asks much, allows much and reads nothing gets no more than 32 MiB queued for it, whatever the number of its streams; what it
-// cancels ends nevertheless, and when it goes, all does.
+// A client that asks much, allows much and reads nothing gets no more than 32 MiB queued for it,
+// whatever the number of its streams; what it cancels ends nevertheless, and when it goes, all
+// does.
 func TestQueuedDataIsBounded(t *testing.T) {
 	leaks(t)
 	a, b := pair(t)
@@ -52,7 +53,8 @@ func TestQueuedDataIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon(t, "all commands", func() bool { return f.busy.Load() == streams })
-	close(f.begin) // not before all are there: a server that has much to send takes no more requests
+	// not before all are there: a server that has much to send takes no more requests
+	close(f.begin)
 	soon(t, "32 MiB", func() bool { return f.taken.Load() > most-1<<20 })
 	for last := int64(-1); last != f.taken.Load(); time.Sleep(300 * time.Millisecond) {
 		last = f.taken.Load()

@@ -10,14 +10,18 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Who ends a server may say why, and its clients are told: the kinds and the mark of that come through.
+// Who ends a server may say why, and its clients are told: the kinds and the mark of that come
+// through.
 func TestEndedWithCause(t *testing.T) {
 	for _, c := range []struct {
 		cause error
 		want  string
 		ended bool
 	}{
-		{&compute.Error{ID: "pods-3", Kind: compute.ErrNotLeased, Err: compute.Ended(errors.New("the lease has ended: evicted"))}, "evicted", true},
+		{
+			&compute.Error{ID: "pods-3", Kind: compute.ErrNotLeased, Err: compute.Ended(errors.New("the lease has ended: evicted"))},
+			"evicted", true,
+		},
 		{&compute.Error{ID: "pods-3", Kind: compute.ErrNotLeased, Err: errors.New("the lease has ended: released")}, "released", false},
 		{nil, "the other side is ending", false},
 	} {
@@ -32,7 +36,8 @@ func TestEndedWithCause(t *testing.T) {
 		}()
 		client := agent.New(a)
 		_, err := client.Run(t.Context(), &compute.Command{Args: []string{"wait"}, Stdout: onWrite(func() { end(c.cause) })})
-		if !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), c.want) || errors.Is(err, compute.ErrEnded) != c.ended || errors.Is(err, compute.ErrNotLeased) != (c.cause != nil) {
+		if !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), c.want) ||
+			errors.Is(err, compute.ErrEnded) != c.ended || errors.Is(err, compute.ErrNotLeased) != (c.cause != nil) {
 			t.Errorf("%v: %v", c.cause, err)
 		}
 		end(nil)

@@ -12,11 +12,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// grace is how long a command that was told to end may take until Run returns without having seen its end.
+// grace is how long a command that was told to end may take until Run returns without having seen
+// its end.
 const grace = 5 * time.Second
 
-// Client is a compute.Conn whose work is done by Serve at the other end of a stream of bytes. It is a Dialer and a Listener too; where the
-// other end cannot forward, these return ErrInvalid.
+// Client is a compute.Conn whose work is done by Serve at the other end of a stream of bytes. It is
+// a Dialer and a Listener too; where the other end cannot forward, these return ErrInvalid.
 type Client struct {
 	s      *session
 	greet  sync.Once
@@ -30,8 +31,9 @@ var (
 	_ compute.Listener = (*Client)(nil)
 )
 
-// New makes a client over rwc, which is the client's from then on. It sends nothing and starts nothing: the first request goes out together
-// with the greeting. A peer that is no agent, or of another version, is seen by the first request's error (ErrLost, ErrConflict).
+// New makes a client over rwc, which is the client's from then on. It sends nothing and starts
+// nothing: the first request goes out together with the greeting. A peer that is no agent, or of
+// another version, is seen by the first request's error (ErrLost, ErrConflict).
 func New(rwc io.ReadWriteCloser) *Client {
 	c := &Client{s: newSession(rwc, false)}
 	c.s.control = c.control
@@ -80,7 +82,8 @@ func (c *Client) read() error {
 // Done is closed when the connection has ended, for whatever reason.
 func (c *Client) Done() <-chan struct{} { return c.s.done }
 
-// Close ends the connection and all that runs through it. What was written to dialled connections before these were closed still goes out.
+// Close ends the connection and all that runs through it. What was written to dialled connections
+// before these were closed still goes out.
 func (c *Client) Close() error {
 	c.linger()
 	c.s.fail(&compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the connection was closed")})
@@ -228,7 +231,8 @@ func (st *stream) abort(how ...byte) {
 	}
 }
 
-// settle waits until the stream has ended and all its output was written, or ctx ends; then it is aborted, or left where it is held and contact was lost.
+// settle waits until the stream has ended and all its output was written, or ctx ends; then it is
+// aborted, or left where it is held and contact was lost.
 func (st *stream) settle(ctx context.Context, held bool) error {
 	select {
 	case <-st.ended:
@@ -241,7 +245,8 @@ func (st *stream) settle(ctx context.Context, held bool) error {
 		return ctx.Err()
 	}
 	var late <-chan time.Time
-	if st.s.cause() != nil { // what was received is still written, but a stuck writer does not hide that contact is lost
+	// what was received is still written, but a stuck writer does not hide that contact is lost
+	if st.s.cause() != nil {
 		t := time.NewTimer(grace)
 		defer t.Stop()
 		late = t.C
@@ -256,8 +261,9 @@ func (st *stream) settle(ctx context.Context, held bool) error {
 	return nil
 }
 
-// Run implements compute.Conn. To the command, a writer that returns an error is a pipe that nobody reads. A Stdin that never ends does not keep
-// Run from returning; its last Read may go on after that.
+// Run implements compute.Conn. To the command, a writer that returns an error is a pipe that nobody
+// reads. A Stdin that never ends does not keep Run from returning; its last Read may go on after
+// that.
 func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -318,7 +324,8 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 	return st.outcome()
 }
 
-// same reports whether a command's output and errors go to one writer: then they stay in the order in which they were written.
+// same reports whether a command's output and errors go to one writer: then they stay in the order
+// in which they were written.
 func same(a, b io.Writer) bool {
 	defer func() { _ = recover() }() // values that cannot be compared are not the same
 	return a != nil && a == b

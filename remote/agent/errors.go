@@ -16,7 +16,8 @@ var kinds = [...]*compute.Kind{
 	compute.ErrConflict, compute.ErrDenied, compute.ErrFailed,
 }
 
-// marks are other errors that callers ask for with errors.Is. Their places are the protocol: append only.
+// marks are other errors that callers ask for with errors.Is. Their places are the protocol: append
+// only.
 var marks = [...]error{
 	context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, io.ErrUnexpectedEOF, io.ErrClosedPipe,
 	compute.ErrEnded,
@@ -25,7 +26,8 @@ var marks = [...]error{
 // maxDepth is how many errors within errors are carried apart; deeper ones become text.
 const maxDepth = 8
 
-// plainError is an error of the other side that was no compute.Error: its text, and what it is in errors.Is.
+// plainError is an error of the other side that was no compute.Error: its text, and what it is in
+// errors.Is.
 type plainError struct {
 	text string
 	is   []error
@@ -52,7 +54,8 @@ func kindNamed(name string) *compute.Kind {
 	return nil
 }
 
-// appendError encodes an error: 0 for none, 1 for a compute.Error with its cause, 2 for any other, whose kinds and marks are carried beside its text.
+// appendError encodes an error: 0 for none, 1 for a compute.Error with its cause, 2 for any other,
+// whose kinds and marks are carried beside its text.
 func appendError(b []byte, err error, depth int) []byte {
 	if err == nil {
 		return append(b, 0)
@@ -133,10 +136,12 @@ func (d *decoder) error(depth int) error {
 	return nil
 }
 
-// AppendError encodes an error, or nil, so that DecodeError gives it back with its text, kind, operation, instance and hint.
+// AppendError encodes an error, or nil, so that DecodeError gives it back with its text, kind,
+// operation, instance and hint.
 func AppendError(b []byte, err error) []byte { return appendError(b, err, 0) }
 
-// DecodeError is the reverse of AppendError. What is not well formed becomes an error of kind ErrLost.
+// DecodeError is the reverse of AppendError. What is not well formed becomes an error of kind
+// ErrLost.
 func DecodeError(b []byte) error {
 	d := &decoder{b: b}
 	err := d.error(0)

@@ -77,7 +77,8 @@ func (n *netConn) Write(p []byte) (int, error) {
 	return n.st.out[0].Write(p)
 }
 
-// CloseWrite says that nothing more will be written; what was written still arrives, and reading goes on.
+// CloseWrite says that nothing more will be written; what was written still arrives, and reading
+// goes on.
 func (n *netConn) CloseWrite() error {
 	n.st.out[0].eof(io.ErrClosedPipe)
 	return nil

@@ -30,7 +30,9 @@ func (w *wire) Close() error                { w.once.Do(func() { close(w.done) }
 // frame builds one.
 func frame(kind, ch byte, id uint32, body string) string {
 	n := len(body)
-	return string([]byte{kind | ch<<6, byte(n >> 16), byte(n >> 8), byte(n), byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)}) + body
+	return string([]byte{
+		kind | ch<<6, byte(n >> 16), byte(n >> 8), byte(n), byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id),
+	}) + body
 }
 
 const (
@@ -118,7 +120,9 @@ func FuzzServe(f *testing.F) {
 	f.Add(greeting + frame(1, 0, 1, run) + frame(6, 0, 1, "INT") + frame(7, 0, 1, "\x05\x06") + frame(8, 0, 1, "") + frame(8, 0, 1, ""))
 	f.Add(greeting + frame(1, 0, 1, "\x02\x02/d") + frame(2, 0, 1, "tar") + frame(3, 0, 1, "") + frame(1, 0, 3, "\x03\x02/d"))
 	f.Add(greeting + frame(1, 0, 1, "\x04\x03tcp\x01a") + frame(2, 0, 1, "x") + frame(5, 1, 1, "") + frame(3, 0, 1, ""))
-	f.Add(greeting + frame(1, 0, 1, "\x05\x03tcp\x01a") + frame(4, 1, 1, "\x00\x00\x00\x10") + frame(2, 0, 2, "x") + frame(8, 0, 2, "") + frame(8, 0, 1, ""))
+	f.Add(
+		greeting + frame(1, 0, 1, "\x05\x03tcp\x01a") + frame(4, 1, 1, "\x00\x00\x00\x10") + frame(2, 0, 2, "x") + frame(8, 0, 2, "") + frame(8, 0, 1, ""),
+	)
 	f.Add(greeting + frame(1, 0, 1, "\x06") + frame(1, 0, 3, "\x07") + frame(1, 0, 5, "\x08") + frame(8, 0, 3, ""))
 	f.Add("HsAg\x00\x09\x00\x00")
 	f.Add("GET / HTTP/1.1\r\n\r\n")
@@ -131,11 +135,19 @@ func FuzzServe(f *testing.F) {
 
 func FuzzClient(f *testing.F) {
 	f.Add(greeting + frame(2, 1, 1, "out") + frame(2, 2, 1, "err") + frame(11, 0, 1, "\x00\x05\x00\x00"))
-	f.Add(greeting + frame(11, 0, 1, "\x01\x01o\x01i\x06failed\x01h\x02\x01t\x00\x00\x00") + frame(11, 0, 3, "\x00\x00\x04KILL\x0dout of memory"))
+	f.Add(greeting + frame(
+		11, 0, 1, "\x01\x01o\x01i\x06failed\x01h\x02\x01t\x00\x00\x00",
+	) + frame(11, 0, 3, "\x00\x00\x04KILL\x0dout of memory"))
 	f.Add(greeting + frame(11, 0, 3, "\x00\x00\x00\x00") + frame(2, 1, 5, "tar") + frame(11, 0, 5, "\x00\x00\x00\x00"))
-	f.Add(greeting + frame(9, 0, 7, "\x01a") + frame(2, 1, 7, "x") + frame(3, 1, 7, "") + frame(9, 0, 9, "\x01a") + frame(10, 0, 9, "\x00\x00\x00\x02\x01b") + frame(2, 1, 2, "y"))
+	f.Add(
+		greeting + frame(9, 0, 7, "\x01a") + frame(2, 1, 7, "x") + frame(3, 1, 7, "") + frame(9, 0, 9, "\x01a") + frame(10, 0, 9, "\x00\x00\x00\x02\x01b") + frame(2, 1, 2, "y"),
+	)
 	f.Add(greeting + frame(4, 0, 1, "\x00\x10\x00\x00") + frame(5, 0, 1, "") + frame(4, 0, 1, "\xff\xff\xff\xff"))
-	f.Add(greeting + frame(9, 0, 11, "\x0c\x02os\x05linux\x01a\x01b") + frame(11, 0, 11, "\x00\x00\x00\x00") + frame(9, 0, 13, "\x08\x03cpu\x03-12") + frame(11, 0, 15, "\x00\x00\x00\x00"))
+	f.Add(
+		greeting + frame(
+			9, 0, 11, "\x0c\x02os\x05linux\x01a\x01b",
+		) + frame(11, 0, 11, "\x00\x00\x00\x00") + frame(9, 0, 13, "\x08\x03cpu\x03-12") + frame(11, 0, 15, "\x00\x00\x00\x00"),
+	)
 	f.Add("bash: no\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		within(t, func() {

@@ -66,7 +66,9 @@ func (v *server) hold(st *stream, cmd *compute.Command) error {
 	return nil
 }
 
-var errNotHeld = &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("nobody there keeps a command when its caller has gone")}
+var errNotHeld = &compute.Error{
+	Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("nobody there keeps a command when its caller has gone"),
+}
 
 // Held implements compute.Holder.
 func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {

@@ -12,13 +12,15 @@ import (
 
 var _ compute.Informer = (*Client)(nil)
 
-// Facts and usage go as pairs of words, in a reply, so that either side may know more of them than the other: what is not known is passed over.
+// Facts and usage go as pairs of words, in a reply, so that either side may know more of them than
+// the other: what is not known is passed over.
 const toolPrefix = "tool:"
 
 // maxTools is how many tools a client takes.
 const maxTools = 1000
 
-// Facts implements compute.Informer; where the other side's Conn cannot tell, the error is ErrInvalid.
+// Facts implements compute.Informer; where the other side's Conn cannot tell, the error is
+// ErrInvalid.
 func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 	var f compute.Facts
 	err := c.ask(ctx, opFacts, func(k, v string) {
@@ -167,7 +169,9 @@ func (v *server) inform(ctx context.Context, st *stream, op int) error {
 		if err != nil {
 			return err
 		}
-		for _, w := range [...][2]string{{"os", f.OS}, {"arch", f.Arch}, {"kernel", f.Kernel}, {"system", f.System}, {"hostname", f.Hostname}} {
+		for _, w := range [...][2]string{
+			{"os", f.OS}, {"arch", f.Arch}, {"kernel", f.Kernel}, {"system", f.System}, {"hostname", f.Hostname},
+		} {
 			p.text(w[0], w[1])
 		}
 		p.number("cores", int64(f.Cores))

@@ -27,7 +27,8 @@ func next(t *testing.T, r *bufio.Reader) (kind byte, id uint32, body []byte) {
 	return h[0] & 63, binary.BigEndian.Uint32(h[4:]), body
 }
 
-// A connection that is accepted for a listener which the client has given up is cancelled, and the rest goes on.
+// A connection that is accepted for a listener which the client has given up is cancelled, and the
+// rest goes on.
 func TestLateAccept(t *testing.T) {
 	leaks(t)
 	a, b := pair(t)

@@ -9,28 +9,33 @@ import (
 	"sync"
 )
 
-// A character device, such as a virtio-serial port, is one stream of bytes for as long as the machine lives. Who is at its other end may go
-// in the middle of a frame, or of nothing, and somebody else may come, without a word from the kernel on either side: a machine that is
-// paused notices neither. So on such a stream each connection begins with a word that cannot come up within one: an escape byte, the letter b
-// and a number of the client's choice, which the server's first bytes repeat. Whoever reads it knows that all before it was another connection's.
+// A character device, such as a virtio-serial port, is one stream of bytes for as long as the
+// machine lives. Who is at its other end may go in the middle of a frame, or of nothing, and
+// somebody else may come, without a word from the kernel on either side: a machine that is paused
+// notices neither. So on such a stream each connection begins with a word that cannot come up
+// within one: an escape byte, the letter b and a number of the client's choice, which the server's
+// first bytes repeat. Whoever reads it knows that all before it was another connection's.
 const (
-	escape     = 0xD3 // rare in text, in numbers and in tar streams; within data it goes as escape and escapeData
+	// rare in text, in numbers and in tar streams; within data it goes as escape and escapeData
+	escape     = 0xD3
 	escapeData = 'x'
 	escapeBy   = 'b' // begin: nonceLen characters follow
 	escapeEnd  = 'e'
 	nonceLen   = 16
 )
 
-// Attach makes rwc, the host's side of a character device, fit for a connection: for New, with a Port at the other end. It sends nothing by
-// itself. Closing it tells the other end, and closes rwc.
+// Attach makes rwc, the host's side of a character device, fit for a connection: for New, with a
+// Port at the other end. It sends nothing by itself. Closing it tells the other end, and closes
+// rwc.
 func Attach(rwc io.ReadWriteCloser) io.ReadWriteCloser {
 	b := make([]byte, nonceLen/2)
 	_, _ = rand.Read(b) // never fails
 	return &portConn{p: &Port{rw: rwc, reading: make(chan struct{}, 1)}, nonce: hex.EncodeToString(b), client: true}
 }
 
-// Port is the guest's side of a character device, on which one connection comes after the other. A client that does not use Attach is served
-// too; but where it goes in the middle of something and the device does not tell, the next is not understood.
+// Port is the guest's side of a character device, on which one connection comes after the other. A
+// client that does not use Attach is served too; but where it goes in the middle of something and
+// the device does not tell, the next is not understood.
 type Port struct {
 	rw      io.ReadWriteCloser
 	reading chan struct{} // holds a token while rw is being read
@@ -42,14 +47,16 @@ type Port struct {
 	current *portConn // nil: none
 	raw     []byte    // what was read and not taken apart
 	back    []byte    // where raw is
-	stale   bool      // something was read since the device was last found empty, so that no plain client can begin here
+	// something was read since the device was last found empty, so that no plain client can begin
+	// here
+	stale bool
 }
 
 // NewPort makes a port of a device, which is the port's from then on.
 func NewPort(rw io.ReadWriteCloser) *Port { return &Port{rw: rw, reading: make(chan struct{}, 1)} }
 
-// Accept waits for the next connection, which ends the one before. The error is the device's: io.EOF where nobody is at its other end, and
-// then Accept may be called again.
+// Accept waits for the next connection, which ends the one before. The error is the device's:
+// io.EOF where nobody is at its other end, and then Accept may be called again.
 func (p *Port) Accept() (io.ReadWriteCloser, error) {
 	for {
 		c, full := p.begin()
@@ -65,7 +72,8 @@ func (p *Port) Accept() (io.ReadWriteCloser, error) {
 // Close closes the device.
 func (p *Port) Close() error { return p.rw.Close() }
 
-// begin looks for the beginning of a connection in what was read, and throws away what is before it. Otherwise it says how much there is.
+// begin looks for the beginning of a connection in what was read, and throws away what is before
+// it. Otherwise it says how much there is.
 func (p *Port) begin() (*portConn, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +105,8 @@ func (p *Port) begin() (*portConn, int) {
 	}
 }
 
-// beginning reads the beginning of a connection, which starts with an escape byte. whole is false where more must be read to know.
+// beginning reads the beginning of a connection, which starts with an escape byte. whole is false
+// where more must be read to know.
 func beginning(b []byte) (nonce string, whole, ok bool) {
 	for i := 1; i < 2+nonceLen; i++ {
 		switch {
@@ -224,7 +233,8 @@ func (c *portConn) take(b []byte) (n, full int, err error) {
 	return n, len(p.raw), nil
 }
 
-// takePlain takes what is there as it is, up to the beginning of a connection by Attach: these bytes come up within data by intent alone.
+// takePlain takes what is there as it is, up to the beginning of a connection by Attach: these
+// bytes come up within data by intent alone.
 func (c *portConn) takePlain(b []byte) (n, full int, err error) {
 	p := c.p
 	end := len(p.raw)
@@ -234,7 +244,8 @@ func (c *portConn) takePlain(b []byte) (n, full int, err error) {
 			break
 		}
 		at += i
-		if _, _, ok := beginning(p.raw[at:]); ok { // half of one is the data's: who waits for an answer sends no other half
+		// half of one is the data's: who waits for an answer sends no other half
+		if _, _, ok := beginning(p.raw[at:]); ok {
 			if end = at; at == 0 {
 				c.over = io.EOF
 				return 0, 0, c.over
@@ -293,7 +304,8 @@ func (c *portConn) Write(b []byte) (int, error) {
 	return c.send(out, len(b))
 }
 
-// send writes bytes as they are, which stand for n of the caller's, as long as the connection lives. p.writing is held.
+// send writes bytes as they are, which stand for n of the caller's, as long as the connection
+// lives. p.writing is held.
 func (c *portConn) send(out []byte, n int) (int, error) {
 	p := c.p
 	p.mu.Lock()
@@ -309,7 +321,8 @@ func (c *portConn) send(out []byte, n int) (int, error) {
 	return n, nil
 }
 
-// Close ends the connection; the client closes its side of the device too. The other end is told where that is possible without waiting.
+// Close ends the connection; the client closes its side of the device too. The other end is told
+// where that is possible without waiting.
 func (c *portConn) Close() error {
 	p := c.p
 	if !c.plain && p.writing.TryLock() {

@@ -58,7 +58,8 @@ func echoes(t *testing.T, c *agent.Client, text string) {
 
 // Whatever a client leaves on the line, the next begins anew, and gets nothing of it.
 func TestPortBeginsAnew(t *testing.T) {
-	hard := strings.Repeat("\xd3", 70<<10) + "\xd3b0123456789abcdef\xd3e\xd3x" // all that has a meaning on the line, as data
+	// all that has a meaning on the line, as data
+	hard := strings.Repeat("\xd3", 70<<10) + "\xd3b0123456789abcdef\xd3e\xd3x"
 	for name, left := range map[string]string{
 		"nothing":        "",
 		"half a hello":   "HsA",
@@ -66,8 +67,10 @@ func TestPortBeginsAnew(t *testing.T) {
 		"half an escape": "\xd3",
 		"half a begin":   "\xd3b0123",
 		"a begin":        "\xd3b0123456789abcdef",
-		"and half":       "\xd3b0123456789abcdef" + greeting + frame(1, 0, 1, "\x01\x07\x01\x04true\x00\x00\x00") + "\x02\x00\xff\x00\x00\x00\x00\x01\xd3",
-		"noise":          strings.Repeat("login: ", 10000),
+		"and half": "\xd3b0123456789abcdef" + greeting + frame(
+			1, 0, 1, "\x01\x07\x01\x04true\x00\x00\x00",
+		) + "\x02\x00\xff\x00\x00\x00\x00\x01\xd3",
+		"noise": strings.Repeat("login: ", 10000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := onLine(t)
@@ -79,7 +82,8 @@ func TestPortBeginsAnew(t *testing.T) {
 				echoes(t, c, hard)
 				_ = c.Close()
 			}
-			dead := agent.New(agent.Attach(l)) // goes without a word, in the middle of a command whose output stays on the line
+			// goes without a word, in the middle of a command whose output stays on the line
+			dead := agent.New(agent.Attach(l))
 			stdin, never := io.Pipe()
 			go func() {
 				_, _ = dead.Run(t.Context(), &compute.Command{Args: []string{"a"}, Stdin: stdin, Stdout: io.Discard})

@@ -1,6 +1,7 @@
 package agent
 
-// Program is the guest side of a connection as a file of this machine: hostler-agent, or hostler itself.
+// Program is the guest side of a connection as a file of this machine: hostler-agent, or hostler
+// itself.
 //
 // Its first own argument says what to do, its last where the bytes go:
 //
@@ -16,11 +17,14 @@ package agent
 //	copy FILE                       put a copy of itself there, and end
 //	version                         print the version and end
 //
-// Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands get the environment that it has itself, else
-// a small one), --dir=DIR (where commands start and relative names begin), --work=DIR (where workspaces are), --work-others=DIR (where those of other users are), --owner (files get the owners that a stream names),
-// --cgroup=auto|alone|none|DIR|fd:N (a directory of a cgroup v2 that it may make a group in for each command, so that what that leaves behind ends with
-// it; auto: its own where it may, else a process between it and each command does it), --oom=FILE|fd:N (memory.events of a cgroup v2 or
-// memory.oom_control of a v1, so that a command killed for want of memory is told from others).
+// Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands
+// get the environment that it has itself, else a small one), --dir=DIR (where commands start and
+// relative names begin), --work=DIR (where workspaces are), --work-others=DIR (where those of other
+// users are), --owner (files get the owners that a stream names), --cgroup=auto|alone|none|DIR|fd:N
+// (a directory of a cgroup v2 that it may make a group in for each command, so that what that
+// leaves behind ends with it; auto: its own where it may, else a process between it and each
+// command does it), --oom=FILE|fd:N (memory.events of a cgroup v2 or memory.oom_control of a v1, so
+// that a command killed for want of memory is told from others).
 type Program struct {
 	Path string   // an executable file
 	Args []string // what comes before the first own argument: none, or "agent" for hostler itself

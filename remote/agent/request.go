@@ -4,15 +4,17 @@ import "github.com/hostler-project/hostler/compute"
 
 // request is the body of an open frame.
 type request struct {
-	op                     int
-	cmd                    compute.Command // opRun; its streams are set by the server
-	stdin, stdout, stderr  bool            // opRun: which of them are wanted
-	resize, signals        bool            // opRun: whether they may come
-	one                    bool            // opRun: stderr goes where stdout goes
-	path, network, address string          // opPut, opGet and opSpace, whose path is the token; opDial and opListen
+	op                    int
+	cmd                   compute.Command // opRun; its streams are set by the server
+	stdin, stdout, stderr bool            // opRun: which of them are wanted
+	resize, signals       bool            // opRun: whether they may come
+	one                   bool            // opRun: stderr goes where stdout goes
+	// opPut, opGet and opSpace, whose path is the token; opDial and opListen
+	path, network, address string
 }
 
-// maxWords is how many arguments, and variables, a request may have: more than the kernel takes with words of usual lengths.
+// maxWords is how many arguments, and variables, a request may have: more than the kernel takes
+// with words of usual lengths.
 const maxWords = 256 << 10
 
 const (
@@ -32,7 +34,8 @@ const (
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
 	var flags uint64
-	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil, cmd.Resize != nil, cmd.Signals != nil,
+	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil,
+		cmd.Resize != nil, cmd.Signals != nil,
 		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil, cmd.Workspace != "", cmd.Aside} {
 		if has {
 			flags |= 1 << i

@@ -21,15 +21,19 @@ type Options struct {
 }
 
 const (
-	maxReason   = 1 << 10                // bytes of Exit.Reason
-	maxRequests = 64 << 20               // bytes of all requests that are being served
-	backlog     = 16                     // connections that a listener's client has not accepted yet
-	drain       = time.Second            // for the last answers to be read, and for a byte stream that does not end when it is closed
-	lastWords   = 500 * time.Millisecond // for the output of a command that was cancelled
+	maxReason   = 1 << 10  // bytes of Exit.Reason
+	maxRequests = 64 << 20 // bytes of all requests that are being served
+	// connections that a listener's client has not accepted yet
+	backlog = 16
+	// for the last answers to be read, and for a byte stream that does not end when it is closed
+	drain     = time.Second
+	lastWords = 500 * time.Millisecond // for the output of a command that was cancelled
 )
 
-// Serve offers conn to the client at the other end of rwc, until the stream of bytes ends or ctx does. Then all that it started for the client
-// is cancelled, and Serve returns after it has ended. Where the cause of ctx's end is a compute.Error, the client is told that, as what an ErrLost comes of. It closes rwc and leaves conn open. The error is nil when the client ended the
+// Serve offers conn to the client at the other end of rwc, until the stream of bytes ends or ctx
+// does. Then all that it started for the client is cancelled, and Serve returns after it has ended.
+// Where the cause of ctx's end is a compute.Error, the client is told that, as what an ErrLost
+// comes of. It closes rwc and leaves conn open. The error is nil when the client ended the
 // connection, ctx's when ctx ended, ErrConflict for a client of another version, else ErrLost.
 func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt Options) error {
 	if opt.Streams <= 0 {
@@ -51,7 +55,8 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 	case err = <-read:
 		if err == io.EOF {
 			err = nil
-		} else if s.cause() == nil { // tell those that wait before the stream is closed: another version, a broken rule
+		} else if s.cause() == nil {
+			// tell those that wait before the stream is closed: another version, a broken rule
 			s.flush(drain)
 		}
 		s.fail(lost(err))
@@ -84,7 +89,8 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 	return err
 }
 
-// await waits for a loop of a session that has ended: not for ever, as closing does not wake a reader of every stream of bytes.
+// await waits for a loop of a session that has ended: not for ever, as closing does not wake a
+// reader of every stream of bytes.
 func await(done <-chan struct{}) {
 	t := time.NewTimer(drain)
 	defer t.Stop()
@@ -151,7 +157,10 @@ func (v *server) begin(bytes int) error {
 		return v.ending()
 	}
 	if v.count >= v.opt.Streams || v.bytes+bytes > maxRequests {
-		return &compute.Error{Op: "agent", Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%d things are going on on this connection", v.count)}
+		return &compute.Error{
+			Op: "agent", Kind: compute.ErrNoCapacity,
+			Err: fmt.Errorf("%d things are going on on this connection", v.count),
+		}
 	}
 	v.count++
 	v.bytes += bytes
@@ -266,7 +275,8 @@ func (v *server) late(st *stream) {
 	}
 }
 
-// cancel ends what a stream does; why is the context's cause. What a command wrote until then still goes out, if the client takes it soon.
+// cancel ends what a stream does; why is the context's cause. What a command wrote until then still
+// goes out, if the client takes it soon.
 func (v *server) cancel(st *stream, cause error) {
 	st.mu.Lock()
 	again := st.cancelled
@@ -297,7 +307,8 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 	case opPut:
 		in := &st.in[0]
 		if err = v.conn.Put(ctx, req.path, in); err == nil {
-			_, err = in.WriteTo(io.Discard) // what follows the archive's end, so that the client's writer is not left hanging
+			// what follows the archive's end, so that the client's writer is not left hanging
+			_, err = in.WriteTo(io.Discard)
 		}
 	case opGet:
 		err = v.conn.Get(ctx, req.path, &st.out[1])
@@ -372,7 +383,9 @@ func (v *server) dial(ctx context.Context, st *stream, req *request) error {
 	return pipe(ctx, st, nc)
 }
 
-var errNoForward = &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot forward connections")}
+var errNoForward = &compute.Error{
+	Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot forward connections"),
+}
 
 func addressOf(a net.Addr) string {
 	if a == nil {
@@ -381,7 +394,8 @@ func addressOf(a net.Addr) string {
 	return a.String()
 }
 
-// pipe joins a stream and a connection until both directions have ended, then closes the connection.
+// pipe joins a stream and a connection until both directions have ended, then closes the
+// connection.
 func pipe(ctx context.Context, st *stream, nc net.Conn) error {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
@@ -399,7 +413,9 @@ func pipe(ctx context.Context, st *stream, nc net.Conn) error {
 		if c, ok := nc.(interface{ CloseWrite() error }); ok {
 			c.CloseWrite()
 		}
-		o.wait() // the client may have closed its end whole: then nobody waits for what the other side may still say
+		// the client may have closed its end whole: then nobody waits for what the other side may
+		// still say
+		o.wait()
 		nc.Close()
 	}()
 	_, err := o.ReadFrom(nc)
@@ -478,7 +494,8 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 	}
 }
 
-// passing reports whether a listener that could not accept may do so later: it was one connection's trouble, or there is too little of something.
+// passing reports whether a listener that could not accept may do so later: it was one connection's
+// trouble, or there is too little of something.
 func passing(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
 		if errors.Is(err, e) {

@@ -13,21 +13,27 @@ import (
 )
 
 const (
-	readAhead  = 32 << 10 // bytes of the buffered reader; longer data is read where it stays
-	maxQueued  = 8 << 20  // bytes of answers that a peer may leave unread before no more of its requests are read
+	readAhead = 32 << 10 // bytes of the buffered reader; longer data is read where it stays
+	// bytes of answers that a peer may leave unread before no more of its requests are read
+	maxQueued  = 8 << 20
 	maxUnread  = 64 << 20 // bytes of requests that a client queues for a peer that does not read
 	maxGrowth  = 32 << 20 // bytes by which all windows of a session together may grow
 	maxWaiting = 32 << 20 // bytes of data of all streams that wait to be written
 )
 
-// session is one side of a connection: its queue of frames to be written, its streams, and the two loops that write and read.
+// session is one side of a connection: its queue of frames to be written, its streams, and the two
+// loops that write and read.
 type session struct {
-	rwc     io.ReadWriteCloser
-	server  bool
-	control func(s *session, st *stream, kind, ch byte, id uint32, body []byte) error // the frames that only one side takes
-	wake    chan struct{}                                                             // 1 slot: the queue is not empty, or the session ends
-	done    chan struct{}                                                             // closed when it has ended
-	growth  atomic.Int64                                                              // by which windows have grown
+	rwc    io.ReadWriteCloser
+	server bool
+	// the frames that only one side takes
+	control func(s *session, st *stream, kind, ch byte, id uint32, body []byte) error
+	// 1 slot: the queue is not empty, or the session ends
+	wake chan struct{}
+	// closed when it has ended
+	done chan struct{}
+	// by which windows have grown
+	growth atomic.Int64
 
 	mu      sync.Mutex
 	room    sync.Cond // the queue became shorter, or the session ended
@@ -42,7 +48,10 @@ type session struct {
 }
 
 func newSession(rwc io.ReadWriteCloser, server bool) *session {
-	s := &session{rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}), streams: make(map[uint32]*stream), crowd: make(map[*stream]bool)}
+	s := &session{
+		rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		streams: make(map[uint32]*stream), crowd: make(map[*stream]bool),
+	}
 	s.next = 1
 	if server {
 		s.next = 2
@@ -95,8 +104,8 @@ func (s *session) ring() {
 	}
 }
 
-// add makes a stream of the given number, 0 for the next of our own; prepare gets it before anybody else, first sends its first frame. Either
-// may be nil. It fails when the session has ended.
+// add makes a stream of the given number, 0 for the next of our own; prepare gets it before anybody
+// else, first sends its first frame. Either may be nil. It fails when the session has ended.
 func (s *session) add(id uint32, prepare func(*stream), first func(*stream)) (*stream, error) {
 	st := newStream(s)
 	if prepare != nil {
@@ -171,11 +180,13 @@ func (s *session) tail(need int) *buffer {
 	return b
 }
 
-// small is the size up to which data is copied behind other frames, so that one write takes them together.
+// small is the size up to which data is copied behind other frames, so that one write takes them
+// together.
 const small = 4 << 10
 
-// makeRoom counts n bytes of data in that are about to be queued. It reports false when too many wait already: then the stream is woken, by its
-// cond, when there are fewer. The stream's lock is held.
+// makeRoom counts n bytes of data in that are about to be queued. It reports false when too many
+// wait already: then the stream is woken, by its cond, when there are fewer. The stream's lock is
+// held.
 func (s *session) makeRoom(st *stream, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +203,8 @@ func (s *session) wrote(n int) {
 	s.mu.Lock()
 	s.waiting -= n
 	var woken map[*stream]bool
-	if len(s.crowd) > 0 && (s.waiting <= maxWaiting/2 || s.err != nil) { // not for each frame, as there may be a thousand
+	// not for each frame, as there may be a thousand
+	if len(s.crowd) > 0 && (s.waiting <= maxWaiting/2 || s.err != nil) {
 		woken, s.crowd = s.crowd, make(map[*stream]bool)
 	}
 	s.mu.Unlock()
@@ -203,8 +215,8 @@ func (s *session) wrote(n int) {
 	}
 }
 
-// postData queues n bytes of data that stand in b behind room for a header, and were counted by makeRoom; b is the session's
-// after that.
+// postData queues n bytes of data that stand in b behind room for a header, and were counted by
+// makeRoom; b is the session's after that.
 func (s *session) postData(o *out, b *buffer, n int) {
 	st := o.st
 	st.mu.Lock() // before s.mu, always: flying is counted under it
@@ -286,7 +298,8 @@ func (s *session) waitRoom(limit int) {
 	s.mu.Unlock()
 }
 
-// read is the loop that reads frames, until the stream of bytes ends or the peer breaks the protocol. The hello has been read.
+// read is the loop that reads frames, until the stream of bytes ends or the peer breaks the
+// protocol. The hello has been read.
 func (s *session) read(r *bufio.Reader) error {
 	var scratch []byte
 	for {
@@ -394,7 +407,8 @@ func (s *session) take(st *stream, kind, ch byte, id uint32, body []byte) error 
 	return s.control(s, st, kind, ch, id, body)
 }
 
-// takeLate takes a connection of a listener that has been given up: its number counts, and nobody wants it.
+// takeLate takes a connection of a listener that has been given up: its number counts, and nobody
+// wants it.
 func (s *session) takeLate(body []byte) error {
 	if len(body) < 4 {
 		return protocolError("a connection that is not well formed")

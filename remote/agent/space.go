@@ -11,7 +11,8 @@ import (
 
 var _ compute.Workspacer = (*Client)(nil)
 
-// conversation is a stream about a workspace. It is there before the other side has answered, so why that refused is seen where it ends.
+// conversation is a stream about a workspace. It is there before the other side has answered, so
+// why that refused is seen where it ends.
 type conversation struct{ netConn }
 
 // Workspace implements compute.Workspacer. It waits for nothing.
@@ -26,7 +27,8 @@ func (c *Client) Workspace(ctx context.Context, token string) (net.Conn, error) 
 	return &conversation{netConn{c: c, st: st, network: "workspace", remote: token}}, nil
 }
 
-// Read reads what the other side says, and at the end why it said no more: io.EOF where that is as it should be.
+// Read reads what the other side says, and at the end why it said no more: io.EOF where that is as
+// it should be.
 func (n *conversation) Read(p []byte) (int, error) {
 	k, err := n.netConn.Read(p)
 	if err == io.EOF {
@@ -54,8 +56,8 @@ func (v *server) workspace(ctx context.Context, st *stream, req *request) error 
 	return talk(ctx, st, nc)
 }
 
-// talk joins a stream and a conversation until either side has ended it, and says why the far one did. Unlike pipe it ends when the client has said its
-// last word: that gives the workspace back.
+// talk joins a stream and a conversation until either side has ended it, and says why the far one
+// did. Unlike pipe it ends when the client has said its last word: that gives the workspace back.
 func talk(ctx context.Context, st *stream, nc net.Conn) error {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
@@ -67,7 +69,8 @@ func talk(ctx context.Context, st *stream, nc net.Conn) error {
 		in.stop(err)
 		_ = nc.Close()
 	}()
-	_, err := io.Copy(noReadFrom{o}, nc) // read by us, so that an error of nc's is told from one of o's
+	// read by us, so that an error of nc's is told from one of o's
+	_, err := io.Copy(noReadFrom{o}, nc)
 	in.stop(err)
 	o.eof(io.ErrClosedPipe)
 	<-sent

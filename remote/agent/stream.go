@@ -29,7 +29,8 @@ type stream struct {
 	accepted func(*netConn) error    // client: takes what a listener accepted; nil: no listener
 	onEnd    func()                  // client: called once when it has ended; may be nil
 
-	closing  atomic.Bool   // client: a connection that was closed, and may still have something to deliver
+	// client: a connection that was closed, and may still have something to deliver
+	closing  atomic.Bool
 	ended    chan struct{} // closed at the result, or when the session ended
 	finished chan struct{} // closed after that when the last pump has ended
 
@@ -128,7 +129,9 @@ func (st *stream) receive(r *bufio.Reader, ch, n int) error {
 		_, err := r.Discard(n)
 		return err
 	}
-	if n <= r.Size() { // small enough to be copied behind what waits already, so that many small frames need little memory
+	// small enough to be copied behind what waits already, so that many small frames need little
+	// memory
+	if n <= r.Size() {
 		p, err := r.Peek(n)
 		if err != nil {
 			return io.ErrUnexpectedEOF
@@ -218,7 +221,8 @@ func (in *in) next() (*buffer, error) {
 	return b, nil
 }
 
-// took gives the peer credit for n bytes that were taken. A reader that keeps up gets a larger window.
+// took gives the peer credit for n bytes that were taken. A reader that keeps up gets a larger
+// window.
 func (in *in) took(n int) {
 	st := in.st
 	st.mu.Lock()
@@ -293,7 +297,8 @@ func (in *in) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// stop says that nothing more is wanted, and drops what waits. Readers get err, nil standing for io.ErrClosedPipe.
+// stop says that nothing more is wanted, and drops what waits. Readers get err, nil standing for
+// io.ErrClosedPipe.
 func (in *in) stop(err error) {
 	st := in.st
 	st.mu.Lock()
@@ -309,7 +314,8 @@ func (in *in) stop(err error) {
 	}
 }
 
-// pump writes what comes on a channel to its sink. A sink that fails ends the channel, not the stream.
+// pump writes what comes on a channel to its sink. A sink that fails ends the channel, not the
+// stream.
 func (st *stream) pump(in *in) {
 	_, err := in.WriteTo(in.sink)
 	st.mu.Lock()

@@ -13,11 +13,12 @@ import (
 const Version = 3
 
 const (
-	magic      = "HsAg"
-	helloLen   = 8
-	headerLen  = 8
-	maxData    = 64 << 10 // bytes in one data frame
-	maxRequest = 4 << 20  // bytes in an open frame: the kernel takes 2 MiB of arguments and environment
+	magic     = "HsAg"
+	helloLen  = 8
+	headerLen = 8
+	maxData   = 64 << 10 // bytes in one data frame
+	// bytes in an open frame: the kernel takes 2 MiB of arguments and environment
+	maxRequest = 4 << 20
 	maxControl = 64 << 10 // bytes in any other frame
 )
 
@@ -63,7 +64,8 @@ func hello(version uint16) []byte {
 	return b
 }
 
-// checkHello returns the version in a peer's hello. b may be shorter than a hello, if the peer said less.
+// checkHello returns the version in a peer's hello. b may be shorter than a hello, if the peer said
+// less.
 func checkHello(b []byte) (uint16, error) {
 	if len(b) < helloLen || string(b[:4]) != magic {
 		if len(b) == 0 {

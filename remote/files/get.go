@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// getScript packs $1 with the far side's tar. GNU's keeps holes and nanoseconds, others what they know.
+// getScript packs $1 with the far side's tar. GNU's keeps holes and nanoseconds, others what they
+// know.
 const getScript = `p=$1;[ -e "$p" ]||[ -h "$p" ]||exit 44;command -v tar >/dev/null 2>&1||exit 45
 case $p in */|.|..|*/.|*/..) cd -P -- "$p"||exit 43;p=$(pwd -P&&echo .);p=${p%??};[ "$p" != / ]||{ d=/;b=.;};;esac
 if [ -z "$d" ];then case $p in */*) d=${p%/*}/;b=${p##*/};;*) d=.;b=$p;;esac;fi
@@ -28,8 +29,9 @@ type Runner interface {
 	Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error)
 }
 
-// Get writes a path of the far side as a tar stream, which the far side's tar makes: that keeps holes, times and hard links. What cannot be read is left out and
-// said in the error, after all the rest. ErrNoTar: nothing was written. The errors of the runner come as they are.
+// Get writes a path of the far side as a tar stream, which the far side's tar makes: that keeps
+// holes, times and hard links. What cannot be read is left out and said in the error, after all the
+// rest. ErrNoTar: nothing was written. The errors of the runner come as they are.
 func Get(ctx context.Context, r Runner, name string, w io.Writer) error {
 	if name == "" {
 		return &tree.FileError{Path: name, Err: fs.ErrNotExist}
@@ -39,7 +41,8 @@ func Get(ctx context.Context, r Runner, name string, w io.Writer) error {
 	out := &watchedWriter{w: w, failed: cancel}
 	var bad shell.Tail
 	exit, err := r.Run(ctx, &compute.Command{
-		Args: []string{"sh", "-c", getScript, "sh", name}, Env: map[string]string{"LC_ALL": "C", "TAR_OPTIONS": ""}, Stdout: out, Stderr: &bad,
+		Args: []string{"sh", "-c", getScript, "sh", name}, Env: map[string]string{"LC_ALL": "C", "TAR_OPTIONS": ""},
+		Stdout: out, Stderr: &bad,
 	})
 	switch {
 	case out.err != nil:

@@ -18,30 +18,37 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// Files are the few acts of which unpacking on the far side is made; all may be called at once. Files and links are made under a temporary
-// name, so that what is at path before is replaced by rename; what tree.Special names is not, and is an error.
+// Files are the few acts of which unpacking on the far side is made; all may be called at once.
+// Files and links are made under a temporary name, so that what is at path before is replaced by
+// rename; what tree.Special names is not, and is an error.
 type Files interface {
-	// Real returns the directory that a path leads to, without links; fs.ErrNotExist where there is none.
+	// Real returns the directory that a path leads to, without links; fs.ErrNotExist where there is
+	// none.
 	Real(ctx context.Context, dir string) (string, error)
 	Mkdir(ctx context.Context, dir string) error
 	Write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error
-	Special(ctx context.Context, temp, name string, h *tar.Header) error // TypeSymlink, TypeLink (h.Linkname is then a path there), TypeFifo
+	// TypeSymlink, TypeLink (h.Linkname is then a path there), TypeFifo
+	Special(ctx context.Context, temp, name string, h *tar.Header) error
 	Attributes(ctx context.Context, dir string, h *tar.Header) error
 	Close()
 }
 
-// smallFile is what is read into memory, to be written while the next entry is read; farWriters is how many are at that.
+// smallFile is what is read into memory, to be written while the next entry is read; farWriters is
+// how many are at that.
 const (
 	smallFile  = 256 << 10
 	farWriters = 16
 )
 
-// Put unpacks a tar stream into dir on the far side, by far, which stays the caller's. lost tells errors after which no more can be done; nil: there are none. The
-// errors are those of far and of package tree: Fault gives them a kind.
+// Put unpacks a tar stream into dir on the far side, by far, which stays the caller's. lost tells
+// errors after which no more can be done; nil: there are none. The errors are those of far and of
+// package tree: Fault gives them a kind.
 //
-// Names are checked on our side: the real place of each directory is asked for before anything is written into it, so no name and no link, of the stream or there
-// before, leads out of dir. Whoever may change links in dir at the same moment could still lead a write astray: that is not defended against, as he needs the same
-// user's rights. As with tree.Unpack, an entry that cannot be made does not stop the others.
+// Names are checked on our side: the real place of each directory is asked for before anything is
+// written into it, so no name and no link, of the stream or there before, leads out of dir. Whoever
+// may change links in dir at the same moment could still lead a write astray: that is not defended
+// against, as he needs the same user's rights. As with tree.Unpack, an entry that cannot be made
+// does not stop the others.
 func Put(ctx context.Context, far Files, dir string, stream io.Reader, lost func(error) bool) error {
 	if dir == "" {
 		dir = "."
@@ -49,7 +56,10 @@ func Put(ctx context.Context, far Files, dir string, stream io.Reader, lost func
 	if lost == nil {
 		lost = func(error) bool { return false }
 	}
-	p := &putter{ctx: ctx, far: far, lost: lost, real: map[string]string{}, seen: map[string]bool{}, writers: make(chan struct{}, farWriters)}
+	p := &putter{
+		ctx: ctx, far: far, lost: lost, real: map[string]string{}, seen: map[string]bool{},
+		writers: make(chan struct{}, farWriters),
+	}
 	err := p.root(dir)
 	if err == nil {
 		err = p.unpack(stream)
@@ -228,7 +238,8 @@ func (p *putter) forget(name string) {
 	}
 }
 
-// enter returns the real place of a directory of the stream, made if it is missing, and refuses one that is not below the top.
+// enter returns the real place of a directory of the stream, made if it is missing, and refuses one
+// that is not below the top.
 func (p *putter) enter(dir string) (string, error) {
 	if real, ok := p.real[dir]; ok {
 		return real, nil
@@ -241,7 +252,8 @@ func (p *putter) enter(dir string) (string, error) {
 		return "", err
 	}
 	full := path.Join(parent, path.Base(dir))
-	// Made first and asked for then: that is one question for a new directory, and mkdir follows no link.
+	// Made first and asked for then: that is one question for a new directory, and mkdir follows no
+	// link.
 	err = p.far.Mkdir(p.ctx, full)
 	real := full
 	if err != nil {

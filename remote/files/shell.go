@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// Shell are the far side's files by a short script for each act, with cat, chmod, touch, mv, ln, mkdir.
+// Shell are the far side's files by a short script for each act, with cat, chmod, touch, mv, ln,
+// mkdir.
 type Shell struct {
 	Runner Runner
 	Owner  bool // files get the owners that a stream names, where that is permitted
@@ -23,13 +24,14 @@ type Shell struct {
 
 var _ Files = (*Shell)(nil)
 
-// sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory, 46 to 48 that
-// it is what tree.Special names.
+// sh runs a script with words as its arguments. A status of 44 says that what was named is not
+// there, 45 that it is no directory, 46 to 48 that it is what tree.Special names.
 func (f *Shell) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
 	var out shell.Answer
 	var bad shell.Tail
 	exit, err := f.Runner.Run(ctx, &compute.Command{
-		Args: append([]string{"sh", "-c", script, "sh"}, words...), Env: map[string]string{"LC_ALL": "C"}, Stdin: in, Stdout: &out, Stderr: &bad,
+		Args: append([]string{"sh", "-c", script, "sh"}, words...), Env: map[string]string{"LC_ALL": "C"}, Stdin: in,
+		Stdout: &out, Stderr: &bad,
 	})
 	switch {
 	case err != nil:
@@ -69,8 +71,9 @@ func (f *Shell) Mkdir(ctx context.Context, dir string) error {
 // Close implements Files.
 func (f *Shell) Close() {}
 
-// setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the nanosecond), the owner $4 if it is not "-" and the
-// mode $5, of four digits; of setuid, setgid and sticky it gets the last alone where it does not get its owner (see ModeFor). A directory keeps
+// setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the
+// nanosecond), the owner $4 if it is not "-" and the mode $5, of four digits; of setuid, setgid and
+// sticky it gets the last alone where it does not get its owner (see ModeFor). A directory keeps
 // setgid in spite of a numeric mode, so that is taken away by name.
 const setFar = `m=$5;{ [ "$4" != - ]&&chown -h -- "$4" "$1" 2>/dev/null;}||{ case $m in [1357]???) m=1${m#?};;*) m=0${m#?};;esac;chmod ug-s -- "$1"||exit;}
 chmod -- "$m" "$1"||exit
@@ -81,7 +84,8 @@ touch -d "$3" -- "$1" 2>/dev/null||TZ=UTC0 touch -t "$2" -- "$1"||exit
 const keepFar = `if [ ! -h "$6" ];then if [ -b "$6" ]||[ -c "$6" ];then exit 46;elif [ -p "$6" ];then exit 47;elif [ -S "$6" ];then exit 48;fi;fi
 `
 
-// moveFar puts $1 in the place of $6, which may be a link to a directory: that is replaced, not entered.
+// moveFar puts $1 in the place of $6, which may be a link to a directory: that is replaced, not
+// entered.
 const moveFar = `{ [ ! -d "$6" ]||[ -h "$6" ];}||{ echo "Is a directory" >&2;exit 1;}
 if [ -h "$6" ]&&[ -d "$6" ];then mv -fT -- "$1" "$6" 2>/dev/null||{ rm -f -- "$6"&&mv -f -- "$1" "$6";};else mv -f -- "$1" "$6";fi
 `
@@ -92,12 +96,16 @@ func (f *Shell) words(temp, name string, h *tar.Header) []string {
 	if f.Owner {
 		owner = strconv.Itoa(h.Uid) + ":" + strconv.Itoa(h.Gid)
 	}
-	return []string{temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner, fmt.Sprintf("%04o", h.Mode&0o7777), name}
+	return []string{
+		temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner,
+		fmt.Sprintf("%04o", h.Mode&0o7777), name,
+	}
 }
 
 // Write implements Files.
 func (f *Shell) Write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
-	// Standard input may end early because the stream broke, so the size is checked before the file gets its name.
+	// Standard input may end early because the stream broke, so the size is checked before the file
+	// gets its name.
 	script := keepFar + `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
 [ "$(wc -c <"$1")" -eq "$7" ]||{ echo "it came short" >&2;exit 1;}
 ` + setFar + moveFar + `trap - 0`
@@ -113,7 +121,8 @@ func (f *Shell) Write(ctx context.Context, temp, name string, h *tar.Header, bod
 	return err
 }
 
-// exactReader counts what is read and keeps the error. A command that ends before it has read all leaves somebody reading for it: until end.
+// exactReader counts what is read and keeps the error. A command that ends before it has read all
+// leaves somebody reading for it: until end.
 type exactReader struct {
 	r     io.Reader
 	turn  chan struct{} // 1 slot: who has put something there may look at what follows
@@ -133,7 +142,8 @@ func (e *exactReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end has nothing be read any more, and tells how much was, and with which error. Whoever reads now is waited for, until ctx ends.
+// end has nothing be read any more, and tells how much was, and with which error. Whoever reads now
+// is waited for, until ctx ends.
 func (e *exactReader) end(ctx context.Context) (int64, error) {
 	select {
 	case e.turn <- struct{}{}:

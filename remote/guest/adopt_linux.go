@@ -32,7 +32,8 @@ func adopt(opt *process.Options, group string) error {
 	}
 	if opt.Cgroup == nil {
 		opt.Alone = os.Getpid() == 1
-		// By the kernel's own name for us: our file may have been removed since we were started. Before "serve" may stand "agent".
+		// By the kernel's own name for us: our file may have been removed since we were started.
+		// Before "serve" may stand "agent".
 		opt.Reaper = []string{"/proc/self/exe"}
 		if len(os.Args) > 1 && os.Args[1] == "agent" {
 			opt.Reaper = append(opt.Reaper, "agent")
@@ -42,7 +43,8 @@ func adopt(opt *process.Options, group string) error {
 	return nil
 }
 
-// ownGroup is the cgroup v2 that we are in, where we may make groups and start processes in them; nil: not here.
+// ownGroup is the cgroup v2 that we are in, where we may make groups and start processes in them;
+// nil: not here.
 func ownGroup() *os.File {
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil || !process.IntoCgroup() {
@@ -66,8 +68,8 @@ func ownGroup() *os.File {
 		if unix.Access(dir, unix.W_OK) != nil || unix.Access(dir+"/cgroup.procs", unix.W_OK) != nil {
 			return nil
 		}
-		// Where it hands controllers on, no process may be in a group and have groups beside it; and a leaf that is a mere part of a process
-		// ("threaded") takes no commands.
+		// Where it hands controllers on, no process may be in a group and have groups beside it;
+		// and a leaf that is a mere part of a process ("threaded") takes no commands.
 		if b, err := os.ReadFile(dir + "/cgroup.type"); err == nil && !bytes.HasPrefix(b, []byte("domain")) {
 			return nil
 		}

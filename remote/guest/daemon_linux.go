@@ -24,16 +24,19 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// A daemon is an agent that has its standard streams from others: who is started with --daemon=NAME looks for the one of that name, starts it where there is
-// none, hands it the two descriptors, and stays as long as it has them. So what goes between is copied by nobody, and what a run needs to go on
-// when its connection ends is no child of that. The daemon ends when nobody is there and nothing is held.
+// A daemon is an agent that has its standard streams from others: who is started with --daemon=NAME
+// looks for the one of that name, starts it where there is none, hands it the two descriptors, and
+// stays as long as it has them. So what goes between is copied by nobody, and what a run needs to
+// go on when its connection ends is no child of that. The daemon ends when nobody is there and
+// nothing is held.
 
 const (
 	handTime  = 10 * time.Second // for descriptors to be handed over
 	restEvery = time.Minute      // it looks so often whether what ended is still worth knowing
 )
 
-// lair is a directory of ours alone, which does not outlive the machine and takes sockets: their names have to be short.
+// lair is a directory of ours alone, which does not outlive the machine and takes sockets: their
+// names have to be short.
 func lair() (string, error) {
 	var errs []error
 	for _, top := range []string{"/dev/shm", os.TempDir()} {
@@ -71,8 +74,9 @@ func socketOf(name string) (string, error) {
 	return filepath.Join(dir, hex.EncodeToString(sum[:8])), nil
 }
 
-// lend hands our standard input and output to the daemon of a name and waits until it needs them no more. Its command line is ours, for what is behind
-// serve. done: it had them; else nothing was done, and err says why there can be no daemon.
+// lend hands our standard input and output to the daemon of a name and waits until it needs them no
+// more. Its command line is ours, for what is behind serve. done: it had them; else nothing was
+// done, and err says why there can be no daemon.
 func lend(name string, args []string) (done bool, err error) {
 	socket, err := socketOf(name)
 	if err != nil {
@@ -118,7 +122,11 @@ func ours(c *net.UnixConn) error {
 		return err
 	}
 	var peer *unix.Ucred
-	if cerr := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); cerr != nil || err != nil {
+	if cerr := raw.Control(func(fd uintptr) {
+		peer, err = unix.GetsockoptUcred(
+			int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED,
+		)
+	}); cerr != nil || err != nil {
 		return errors.Join(cerr, err)
 	}
 	if int(peer.Uid) != os.Geteuid() {
@@ -127,7 +135,8 @@ func ours(c *net.UnixConn) error {
 	return nil
 }
 
-// locked has the lock of a socket while do is at it: of those who start and end daemons one at a time.
+// locked has the lock of a socket while do is at it: of those who start and end daemons one at a
+// time.
 func locked(socket string, do func() error) error {
 	f, err := os.OpenFile(socket+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -167,7 +176,8 @@ func raise(socket string, args []string) (c *net.UnixConn, err error) {
 			words = []string{"agent", "serve"}
 		}
 		cmd := exec.Command("/proc/self/exe", append(append(words, args...), "lent:3")...)
-		// It is no descendant of the command that we are, and is not to be killed with those: they are known by this.
+		// It is no descendant of the command that we are, and is not to be killed with those: they
+		// are known by this.
 		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, process.CommandMark+"=") })
 		cmd.ExtraFiles, cmd.SysProcAttr = []*os.File{f}, &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
@@ -207,7 +217,8 @@ type lent struct {
 	over  bool // it ends, and takes nothing more
 }
 
-// openLent takes the listening socket that was left to us. ending is called when nobody is there and nothing is held.
+// openLent takes the listening socket that was left to us. ending is called when nobody is there
+// and nothing is held.
 func openLent(word string) (*lent, error) {
 	n, err := strconv.ParseUint(word, 10, 20)
 	if err != nil {
@@ -268,7 +279,8 @@ func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
 	var files []*os.File
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
-		_ = unix.SetNonblock(fd, true) // so that a close wakes who waits; of a regular file that is nothing
+		// so that a close wakes who waits; of a regular file that is nothing
+		_ = unix.SetNonblock(fd, true)
 		files = append(files, os.NewFile(uintptr(fd), "lent"))
 	}
 	s := &loan{c: c, p: p}

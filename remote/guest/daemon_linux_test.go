@@ -69,7 +69,8 @@ func (w *text) String() string {
 
 var errGone = &compute.Error{Kind: compute.ErrLost, Err: errors.New("the test leaves")}
 
-// leave starts a command that is to be held and goes away as soon as it has begun. It returns what it saw of it.
+// leave starts a command that is to be held and goes away as soon as it has begun. It returns what
+// it saw of it.
 func leave(t *testing.T, c compute.Conn, cmd *compute.Command, hold compute.Hold) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -85,7 +86,8 @@ func leave(t *testing.T, c compute.Conn, cmd *compute.Command, hold compute.Hold
 	_ = c.Close()
 }
 
-// What is held goes on when the connection by which it was asked for is gone, and its process; the next connection finds it. Then the daemon ends.
+// What is held goes on when the connection by which it was asked for is gone, and its process; the
+// next connection finds it. Then the daemon ends.
 func TestDaemonKeeps(t *testing.T) {
 	option, gone := daemonOf(t)
 	dir := t.TempDir()
@@ -94,7 +96,10 @@ func TestDaemonKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := "echo one; cat " + fifo + "; echo two >&2; exit 7"
-	leave(t, overPipe(t, option), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &text{}, Stderr: &text{}}, compute.Hold{Run: "kept", Keep: true})
+	leave(
+		t, overPipe(t, option), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &text{}, Stderr: &text{}},
+		compute.Hold{Run: "kept", Keep: true},
+	)
 	c := overPipe(t, option)
 	all, err := c.(compute.Holder).Held(t.Context())
 	if err != nil || len(all) != 1 || all[0].Run != "kept" || all[0].Ended {
@@ -107,7 +112,10 @@ func TestDaemonKeeps(t *testing.T) {
 	}
 	ended := make(chan end, 1)
 	go func() {
-		exit, err := c.Run(t.Context(), &compute.Command{Stdout: &out, Stderr: &errs, Hold: &compute.Hold{Run: "kept", Attach: true, Out: -1, Err: -1}})
+		exit, err := c.Run(
+			t.Context(),
+			&compute.Command{Stdout: &out, Stderr: &errs, Hold: &compute.Hold{Run: "kept", Attach: true, Out: -1, Err: -1}},
+		)
 		ended <- end{exit, err}
 	}()
 	until(t, "what it wrote before", func() bool { return out.String() == "one\n" })
@@ -122,7 +130,8 @@ func TestDaemonKeeps(t *testing.T) {
 	}
 }
 
-// A daemon is not known as a descendant of the command by which somebody came to start it, and so does not end when that is told to.
+// A daemon is not known as a descendant of the command by which somebody came to start it, and so
+// does not end when that is told to.
 func TestDaemonUnmarked(t *testing.T) {
 	option, _ := daemonOf(t)
 	var s streams
@@ -133,7 +142,9 @@ func TestDaemonUnmarked(t *testing.T) {
 	}, "serve", option, "stdio")
 	c := closing(t, agent.New(s))
 	var out text
-	if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `tr '\0' '\n' </proc/$PPID/environ`}, Stdout: &out}); err != nil || exit != (compute.Exit{}) {
+	if exit, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"sh", "-c", `tr '\0' '\n' </proc/$PPID/environ`}, Stdout: &out},
+	); err != nil || exit != (compute.Exit{}) {
 		t.Fatal(exit, err)
 	}
 	if got := out.String(); !strings.Contains(got, "PATH=") || strings.Contains(got, process.CommandMark) {
@@ -166,7 +177,8 @@ func synced(t *testing.T, c compute.Conn, waiting func(string)) (*send.Session, 
 	return s, res.Dir
 }
 
-// A run that is held has its workspace until it ends. One that only waits for somebody makes room for the next at once.
+// A run that is held has its workspace until it ends. One that only waits for somebody makes room
+// for the next at once.
 func TestDaemonWorkspace(t *testing.T) {
 	option, _ := daemonOf(t)
 	work := "--work=" + filepath.Join(t.TempDir(), "spaces")

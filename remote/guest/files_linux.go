@@ -7,10 +7,11 @@ import (
 	"syscall"
 )
 
-// again sets how many files our commands may have open, as SOFT:HARD, and starts our program anew with the words that follow. Go's runtime raises the
-// soft limit of each program that it runs in, and gives commands what it found at its start: which must be right by then. Runc before 1.1.13 sets it while
-// its own program in the container does the same, and now and then the commands of an exec get the hard limit for both (github.com/opencontainers/runc,
-// issue 4195).
+// again sets how many files our commands may have open, as SOFT:HARD, and starts our program anew
+// with the words that follow. Go's runtime raises the soft limit of each program that it runs in,
+// and gives commands what it found at its start: which must be right by then. Runc before 1.1.13
+// sets it while its own program in the container does the same, and now and then the commands of an
+// exec get the hard limit for both (github.com/opencontainers/runc, issue 4195).
 func again(files string, words []string) error {
 	soft, hard, _ := strings.Cut(files, ":")
 	var limit syscall.Rlimit

@@ -69,7 +69,9 @@ func TestRunsLeaveNothing(t *testing.T) {
 			c := overPipe(t, "--cgroup="+how)
 			file := filepath.Join(t.TempDir(), "pid")
 			script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" </dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
-			if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}}); err != nil || exit != (compute.Exit{}) {
+			if exit, err := c.Run(
+				t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}},
+			); err != nil || exit != (compute.Exit{}) {
 				t.Fatal(exit, err)
 			}
 			b, _ := os.ReadFile(file)
@@ -130,8 +132,8 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// As the first process of a name space with its own /proc the agent needs neither cgroup nor reaper, and tells a run's leavings from those of
-// others that still run.
+// As the first process of a name space with its own /proc the agent needs neither cgroup nor
+// reaper, and tells a run's leavings from those of others that still run.
 func TestAlone(t *testing.T) {
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
@@ -159,7 +161,9 @@ func TestAlone(t *testing.T) {
 		t.Helper()
 		script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" </dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
 		file = filepath.Join(dir, file)
-		if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}, Stay: stay}); err != nil || exit != (compute.Exit{}) {
+		if exit, err := c.Run(
+			t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}, Stay: stay},
+		); err != nil || exit != (compute.Exit{}) {
 			t.Fatal(exit, err)
 		}
 		b, _ := os.ReadFile(file)
@@ -170,7 +174,13 @@ func TestAlone(t *testing.T) {
 		return pid
 	}
 	alive := func(pid int) bool {
-		exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `read -r a b s rest </proc/$1/stat && [ "$s" != Z ]`, "sh", fmt.Sprint(pid)}, Stay: false})
+		exit, err := c.Run(
+			t.Context(),
+			&compute.Command{
+				Args: []string{"sh", "-c", `read -r a b s rest </proc/$1/stat && [ "$s" != Z ]`, "sh", fmt.Sprint(pid)},
+				Stay: false,
+			},
+		)
 		return err == nil && exit.Code == 0
 	}
 	dead := func(pid int) bool { // soon: it was told to, and must get a turn
@@ -184,7 +194,8 @@ func TestAlone(t *testing.T) {
 	if pid := leave("one", false); alive(pid) {
 		t.Error("what a run left lives on")
 	}
-	// While another runs that was there before, what a run leaves may be that one's: it waits, and that one is not hurt.
+	// While another runs that was there before, what a run leaves may be that one's: it waits, and
+	// that one is not hurt.
 	ctx, cancel := context.WithCancel(t.Context())
 	other := make(chan error, 1)
 	ready := filepath.Join(dir, "ready")

@@ -25,10 +25,12 @@ const usage = `usage: serve [--files=SOFT:HARD] [--stay] [--keep-env] [--owner] 
        version
 `
 
-// Main runs a command line of which args are the words, without the program's own name, and returns the exit status. Verbs are those that other
-// packages add; may be nil.
+// Main runs a command line of which args are the words, without the program's own name, and returns
+// the exit status. Verbs are those that other packages add; may be nil.
 func Main(args []string, version string, verbs map[string]Verb) int {
-	debug.SetGCPercent(25) // there may be a thousand of us, with little to do each: memory counts for more than a collection now and then
+	// there may be a thousand of us, with little to do each: memory counts for more than a
+	// collection now and then
+	debug.SetGCPercent(25)
 	word := ""
 	if len(args) > 0 {
 		word = args[0]

@@ -11,7 +11,8 @@ import (
 
 func dup2(from, to int) error { return unix.Dup3(from, to, 0) }
 
-// openDevice opens a character device, as raw as a terminal can be, and asks for a signal when somebody comes or goes at its other end.
+// openDevice opens a character device, as raw as a terminal can be, and asks for a signal when
+// somebody comes or goes at its other end.
 func openDevice(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -39,7 +40,8 @@ func openDevice(name string) (*os.File, error) {
 	return f, nil
 }
 
-// vsock is a listening socket of the address family between a virtual machine and its host, which package net does not have.
+// vsock is a listening socket of the address family between a virtual machine and its host, which
+// package net does not have.
 type vsock struct{ f *os.File }
 
 func listenVsock(port uint32) (Place, error) {

@@ -21,9 +21,11 @@ import (
 	"github.com/hostler-project/hostler/remote/guest"
 )
 
-// TestMain runs the tests, or is the agent: so the tests have the real program, with the race detector in it.
+// TestMain runs the tests, or is the agent: so the tests have the real program, with the race
+// detector in it.
 func TestMain(m *testing.M) {
-	if os.Getenv("HOSTLER_TEST_AGENT") != "" || len(os.Args) > 1 && (os.Args[1] == "reap" || os.Args[1] == "serve") { // whose environment is empty
+	// whose environment is empty
+	if os.Getenv("HOSTLER_TEST_AGENT") != "" || len(os.Args) > 1 && (os.Args[1] == "reap" || os.Args[1] == "serve") {
 		_ = os.Unsetenv("HOSTLER_TEST_AGENT")
 		os.Exit(guest.Main(os.Args[1:], "test", nil))
 	}
@@ -118,7 +120,8 @@ func woken(t *testing.T, f *os.File) *os.File {
 	return out
 }
 
-// kept is one end of a line that stays when a client closes it. Its reader is woken then, as that of a socket is.
+// kept is one end of a line that stays when a client closes it. Its reader is woken then, as that
+// of a socket is.
 type kept struct{ *os.File }
 
 func (k kept) Close() error {
@@ -127,7 +130,8 @@ func (k kept) Close() error {
 	return k.SetReadDeadline(time.Time{})
 }
 
-// A character device: one client after the other, politely and not; the suite goes over a faster line in remote/agent.
+// A character device: one client after the other, politely and not; the suite goes over a faster
+// line in remote/agent.
 func TestPort(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("port: the agent's ports are Linux's")
@@ -137,7 +141,8 @@ func TestPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = ptmx.Close(), tty.Close() }()
-	raw := exec.Command("stty", "raw", "-echo") // as devices are that were never terminals; or what comes before the agent has done so is lost
+	// as devices are that were never terminals; or what comes before the agent has done so is lost
+	raw := exec.Command("stty", "raw", "-echo")
 	raw.Stdin = tty
 	if out, err := raw.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -211,7 +216,8 @@ type writer []byte
 
 func (w *writer) Write(b []byte) (int, error) { *w = append(*w, b...); return len(b), nil }
 
-// Without --stay the agent ends with its connection, and what it started with it; with it, another may come.
+// Without --stay the agent ends with its connection, and what it started with it; with it, another
+// may come.
 func TestStay(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{}, {"--stay"}} {

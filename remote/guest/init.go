@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// first is the verb init: it starts a command, hands signals on to it, and buries whoever ends as an orphan, until the command has ended. Its
-// status is the command's, 128 and the signal's number where one ended it.
+// first is the verb init: it starts a command, hands signals on to it, and buries whoever ends as
+// an orphan, until the command has ended. Its status is the command's, 128 and the signal's number
+// where one ended it.
 func first(args []string) int {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
@@ -48,7 +49,8 @@ func first(args []string) int {
 	}
 }
 
-// bury waits for children, our own and those whose parents have ended, and tells the status of the one that counts.
+// bury waits for children, our own and those whose parents have ended, and tells the status of the
+// one that counts.
 func bury(pid int, ended chan<- int) {
 	for {
 		var ws syscall.WaitStatus

@@ -31,8 +31,8 @@ func openPort(name string) (Place, error) {
 	return p, nil
 }
 
-// A device at whose other end nobody is says so at each read. Where it does not tell by a signal that somebody has come, we look: at once
-// where somebody has just gone, and more and more seldom.
+// A device at whose other end nobody is says so at each read. Where it does not tell by a signal
+// that somebody has come, we look: at once where somebody has just gone, and more and more seldom.
 const (
 	soonest = 2 * time.Millisecond
 	latest  = 250 * time.Millisecond

@@ -65,7 +65,8 @@ func serve(args []string) error {
 	if len(args) != 1 {
 		return invalid("serve takes one place to serve on")
 	}
-	if daemon != "" && args[0] == "stdio" { // where there can be none, we serve ourselves, and nothing is held
+	// where there can be none, we serve ourselves, and nothing is held
+	if daemon != "" && args[0] == "stdio" {
 		if done, _ := lend(daemon, given[:len(given)-1]); done {
 			return nil
 		}
@@ -115,8 +116,9 @@ type listener struct{ l net.Listener }
 func (l listener) Accept() (io.ReadWriteCloser, error) { return l.l.Accept() }
 func (l listener) Close() error                        { return l.l.Close() }
 
-// Serve offers conn to all who come to a place, until ctx ends: or, unless it is to stay, to the first who comes, until that one goes. What they
-// started has ended when it returns. It closes the place, and leaves conn open.
+// Serve offers conn to all who come to a place, until ctx ends: or, unless it is to stay, to the
+// first who comes, until that one goes. What they started has ended when it returns. It closes the
+// place, and leaves conn open.
 func Serve(ctx context.Context, place Place, conn compute.Conn, stay bool) error {
 	var open sync.WaitGroup
 	defer open.Wait()
@@ -158,7 +160,8 @@ func Serve(ctx context.Context, place Place, conn compute.Conn, stay bool) error
 	}
 }
 
-// passing reports whether a listener that could not accept may do so later: it was one connection's trouble, or there is too little of something.
+// passing reports whether a listener that could not accept may do so later: it was one connection's
+// trouble, or there is too little of something.
 func passing(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
 		if errors.Is(err, e) {
@@ -215,7 +218,8 @@ func openFile(word string) (*os.File, error) {
 	return os.Open(word)
 }
 
-// listenUnix makes a socket that only we may connect to, in place of one that nobody listens on any more.
+// listenUnix makes a socket that only we may connect to, in place of one that nobody listens on any
+// more.
 func listenUnix(ctx context.Context, name string) (Place, error) {
 	if c, err := net.Dial("unix", name); err == nil {
 		_ = c.Close()
@@ -235,8 +239,9 @@ func listenUnix(ctx context.Context, name string) (Place, error) {
 	return listener{l}, nil
 }
 
-// standard is our own standard input and output, as the one connection that comes. They move to other numbers, so that no library writes
-// between our frames, and so that a reader that goes away is an error and not a signal.
+// standard is our own standard input and output, as the one connection that comes. They move to
+// other numbers, so that no library writes between our frames, and so that a reader that goes away
+// is an error and not a signal.
 func standard() (Place, error) {
 	in, err := syscall.Dup(0)
 	if err != nil {

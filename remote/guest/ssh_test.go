@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// overSession runs the agent as a command of another connection, and returns its standard streams as one.
+// overSession runs the agent as a command of another connection, and returns its standard streams
+// as one.
 func overSession(t *testing.T, c compute.Conn, args ...string) io.ReadWriteCloser {
 	t.Helper()
 	in, inW := io.Pipe()
@@ -78,13 +79,16 @@ func TestConnOverSSH(t *testing.T) {
 	t.Cleanup(func() { _ = ssh.Close() })
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	_ = w.WriteHeader(&tar.Header{Name: "hostler-agent", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program)), ModTime: time.Now()})
+	_ = w.WriteHeader(&tar.Header{
+		Name: "hostler-agent", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program)), ModTime: time.Now(),
+	})
 	_, _ = w.Write(program)
 	_ = w.Close()
 	if err := ssh.Put(ctx, "/tmp/agent", &b); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ssh.Run(ctx, &compute.Command{Args: []string{"sleep", "0.5"}}); err != nil { // what ssh itself keeps running is there from now on
+	// what ssh itself keeps running is there from now on
+	if _, err := ssh.Run(ctx, &compute.Command{Args: []string{"sleep", "0.5"}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("suite", func(t *testing.T) {

@@ -35,7 +35,8 @@ type Conn struct {
 
 var _ compute.Holder = (*Conn)(nil)
 
-// New keeps what runs by inner, whose Close is the Conn's, and ends all. One that has workspaces is told how those are given up that only wait for somebody.
+// New keeps what runs by inner, whose Close is the Conn's, and ends all. One that has workspaces is
+// told how those are given up that only wait for somebody.
 func New(inner compute.Conn) *Conn {
 	c := &Conn{Conn: inner, runs: map[string]*run{}}
 	if w, ok := inner.(interface{ OnYield(func(string) bool) }); ok {
@@ -72,7 +73,10 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 		return compute.Exit{}, err
 	}
 	if h.Run == "" || len(h.Run) > mostName || h.Grace < 0 || h.Grace > mostGrace {
-		return compute.Exit{}, fault(compute.ErrInvalid, "a run that is to be held needs an id of up to %d bytes, and a grace of up to %s", mostName, mostGrace)
+		return compute.Exit{}, fault(
+			compute.ErrInvalid, "a run that is to be held needs an id of up to %d bytes, and a grace of up to %s",
+			mostName, mostGrace,
+		)
 	}
 	if h.Attach {
 		r := c.find(h.Run)
@@ -120,7 +124,8 @@ func (c *Conn) add(cmd *compute.Command) (*run, error) {
 	return r, nil
 }
 
-// Yield ends a run that nobody is with any more, and whose time only runs; what is to be kept until it ends is not ended. It reports whether it did.
+// Yield ends a run that nobody is with any more, and whose time only runs; what is to be kept until
+// it ends is not ended. It reports whether it did.
 func (c *Conn) Yield(id string) bool {
 	r := c.find(id)
 	if r == nil {
@@ -135,7 +140,8 @@ func (c *Conn) Yield(id string) bool {
 	return alone
 }
 
-// Keeps reports whether there is something to come back for: a run that goes on, or one of which nobody has heard yet how it ended.
+// Keeps reports whether there is something to come back for: a run that goes on, or one of which
+// nobody has heard yet how it ended.
 func (c *Conn) Keeps() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +161,8 @@ func (c *Conn) Keeps() bool {
 func (c *Conn) begin(r *run, cmd *compute.Command) {
 	inner := *cmd
 	inner.Signals, inner.Resize = r.signals, r.resize
-	inner.Hold = &compute.Hold{Run: r.id, Begun: cmd.Hold.Begun} // what is left to do, and by whose name
+	// what is left to do, and by whose name
+	inner.Hold = &compute.Hold{Run: r.id, Begun: cmd.Hold.Begun}
 	inner.Stdin, inner.Stdout, inner.Stderr = nil, nil, nil
 	if cmd.Stdin != nil {
 		inner.Stdin = r.stdin
@@ -220,5 +227,6 @@ func same(a, b any) bool {
 	return a != nil && a == b
 }
 
-// gone reports whether a context ended because contact was lost, and not because somebody wants an end.
+// gone reports whether a context ended because contact was lost, and not because somebody wants an
+// end.
 func gone(ctx context.Context) bool { return errors.Is(context.Cause(ctx), compute.ErrLost) }

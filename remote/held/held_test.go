@@ -188,7 +188,10 @@ func (h *holding) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, 
 // talk is a command that says what it reads, and ends at "end".
 func talk(run string, out, errs io.Writer) *compute.Command {
 	return &compute.Command{
-		Args: []string{"sh", "-c", `echo begun; echo to err >&2; while read -r x; do test "$x" = end && exit 7; echo "heard $x"; done; echo eof; exit 8`},
+		Args: []string{
+			"sh", "-c",
+			`echo begun; echo to err >&2; while read -r x; do test "$x" = end && exit 7; echo "heard $x"; done; echo eof; exit 8`,
+		},
 		Hold: &compute.Hold{Run: run}, Stdout: out, Stderr: errs,
 	}
 }
@@ -223,15 +226,24 @@ func TestAttach(t *testing.T) {
 			out, seen := newText(), newText()
 			in, again := io.Pipe()
 			defer again.Close()
-			watching := start(t.Context(), look, &compute.Command{Hold: &compute.Hold{Run: "r1", Attach: true, Look: true, Out: -1, Err: -1}, Stdout: seen, Stderr: io.Discard})
+			watching := start(
+				t.Context(), look,
+				&compute.Command{
+					Hold: &compute.Hold{Run: "r1", Attach: true, Look: true, Out: -1, Err: -1}, Stdout: seen,
+					Stderr: io.Discard,
+				},
+			)
 			seen.wait(t, "begun\nheard one\n")
 			second := start(t.Context(), c, &compute.Command{
-				Hold: &compute.Hold{Run: "r1", Attach: true, Out: int64(len("begun\nheard one\n")), Err: -1}, Stdin: in, Stdout: out, Stderr: io.Discard,
+				Hold: &compute.Hold{Run: "r1", Attach: true, Out: int64(len("begun\nheard one\n")), Err: -1}, Stdin: in,
+				Stdout: out, Stderr: io.Discard,
 			})
 			_, _ = io.WriteString(again, "two\n")
 			out.wait(t, "heard two\n")
 			third, _ := p.connect()
-			if _, err := third.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r1", Attach: true}, Stdout: io.Discard}); !errors.Is(err, compute.ErrConflict) {
+			if _, err := third.Run(
+				t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r1", Attach: true}, Stdout: io.Discard},
+			); !errors.Is(err, compute.ErrConflict) {
 				t.Errorf("a second one who types: %v", err)
 			}
 			_, _ = io.WriteString(again, "end\n")
@@ -244,10 +256,14 @@ func TestAttach(t *testing.T) {
 				t.Errorf("who goes on sees %q", out)
 			}
 			// And how it ended is known for a while.
-			if exit, err := third.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r1", Attach: true, Out: -1}, Stdout: seen}); err != nil || exit.Code != 7 {
+			if exit, err := third.Run(
+				t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r1", Attach: true, Out: -1}, Stdout: seen},
+			); err != nil || exit.Code != 7 {
 				t.Errorf("after its end: %v %v", exit, err)
 			}
-			if _, err := third.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r2", Attach: true}}); !errors.Is(err, compute.ErrNotFound) {
+			if _, err := third.Run(
+				t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r2", Attach: true}},
+			); !errors.Is(err, compute.ErrNotFound) {
 				t.Errorf("a run that is none: %v", err)
 			}
 		})
@@ -258,7 +274,10 @@ func TestGrace(t *testing.T) {
 	p := newPlace(t, 1)
 	c, cut := p.connect()
 	out := newText()
-	cmd := &compute.Command{Args: []string{"sh", "-c", "echo $$; exec sleep 600"}, Hold: &compute.Hold{Run: "g", Grace: 50 * time.Millisecond}, Stdout: out}
+	cmd := &compute.Command{
+		Args: []string{"sh", "-c", "echo $$; exec sleep 600"},
+		Hold: &compute.Hold{Run: "g", Grace: 50 * time.Millisecond}, Stdout: out,
+	}
 	done := start(t.Context(), c, cmd)
 	out.wait(t, "\n")
 	cut()
@@ -273,7 +292,8 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// TestBegunAndEnded: who starts a command that ends at once hears that it began, also when he hears both at once and has other things to do.
+// TestBegunAndEnded: who starts a command that ends at once hears that it began, also when he hears
+// both at once and has other things to do.
 func TestBegunAndEnded(t *testing.T) {
 	p := newPlace(t, 0)
 	ours, theirs := pair(t)
@@ -295,7 +315,10 @@ func TestBegunAndEnded(t *testing.T) {
 			}
 		})
 		begun := 0
-		cmd := &compute.Command{Args: []string{"true"}, Resize: sizes, Hold: &compute.Hold{Run: strconv.Itoa(i), Keep: true, Begun: func() { begun++ }}}
+		cmd := &compute.Command{
+			Args: []string{"true"}, Resize: sizes,
+			Hold: &compute.Hold{Run: strconv.Itoa(i), Keep: true, Begun: func() { begun++ }},
+		}
 		if exit, err := c.Run(t.Context(), cmd); err != nil || exit.Code != 0 || begun != 1 {
 			t.Errorf("run %d: %v %v, it began %d times", i, exit, err, begun)
 		}
@@ -355,13 +378,17 @@ func TestNobodyKeeps(t *testing.T) {
 		t.Errorf("held: %v", err)
 	}
 	mark := filepath.Join(t.TempDir(), "mark")
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"touch", mark}, Hold: &compute.Hold{Run: "n", Keep: true}}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"touch", mark}, Hold: &compute.Hold{Run: "n", Keep: true}},
+	); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("kept: %v", err)
 	}
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("it was started")
 	}
-	if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"touch", mark}, Hold: &compute.Hold{Run: "n"}}); err != nil || exit.Code != 0 {
+	if exit, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"touch", mark}, Hold: &compute.Hold{Run: "n"}},
+	); err != nil || exit.Code != 0 {
 		t.Errorf("with a grace that nobody gives: %v %v", exit, err)
 	}
 }
@@ -372,7 +399,10 @@ func TestCancel(t *testing.T) {
 	c, _ := p.connect()
 	ctx, cancel := context.WithCancel(t.Context())
 	out := newText()
-	done := start(ctx, c, &compute.Command{Args: []string{"sh", "-c", "echo $$; exec sleep 600"}, Hold: &compute.Hold{Run: "c"}, Stdout: out})
+	done := start(
+		ctx, c,
+		&compute.Command{Args: []string{"sh", "-c", "echo $$; exec sleep 600"}, Hold: &compute.Hold{Run: "c"}, Stdout: out},
+	)
 	out.wait(t, "\n")
 	cancel()
 	if o := await(t, done); !errors.Is(o.err, context.Canceled) {
@@ -391,12 +421,16 @@ func TestTake(t *testing.T) {
 	c, _ := p.connect()
 	out := newText()
 	first := start(t.Context(), c, &compute.Command{
-		Args: []string{"sh", "-c", "trap 'echo got USR1; exit 9' USR1; echo up; while :; do sleep 0.02; done"}, Hold: &compute.Hold{Run: "t"}, Stdout: out, Signals: make(chan string),
+		Args: []string{"sh", "-c", "trap 'echo got USR1; exit 9' USR1; echo up; while :; do sleep 0.02; done"},
+		Hold: &compute.Hold{Run: "t"}, Stdout: out, Signals: make(chan string),
 	})
 	out.wait(t, "up\n")
 	other, _ := p.connect()
 	signals := make(chan string, 1)
-	second := start(t.Context(), other, &compute.Command{Hold: &compute.Hold{Run: "t", Attach: true, Take: true, Out: -1}, Stdout: out, Signals: signals})
+	second := start(
+		t.Context(), other,
+		&compute.Command{Hold: &compute.Hold{Run: "t", Attach: true, Take: true, Out: -1}, Stdout: out, Signals: signals},
+	)
 	if o := await(t, first); !errors.Is(o.err, compute.ErrLost) {
 		t.Errorf("who was there: %v %v", o.exit, o.err)
 	}
@@ -406,7 +440,8 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// A command that writes much while nobody is there goes on, in bounded memory, and what is missing is said.
+// A command that writes much while nobody is there goes on, in bounded memory, and what is missing
+// is said.
 func TestGap(t *testing.T) {
 	p := newPlace(t, 0)
 	c, _ := p.connect()
@@ -422,12 +457,15 @@ func TestGap(t *testing.T) {
 	}
 	until(t, "its end", func() bool { return p.list()[0].Ended })
 	out := newText()
-	if exit, err := c.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "gap", Attach: true}, Stdout: out}); err != nil || exit.Code != 0 {
+	if exit, err := c.Run(
+		t.Context(), &compute.Command{Hold: &compute.Hold{Run: "gap", Attach: true}, Stdout: out},
+	); err != nil || exit.Code != 0 {
 		t.Fatal(exit, err)
 	}
 	head, tail, ok := strings.Cut(out.String(), " bytes are missing here]\n")
 	missing, err := strconv.Atoi(strings.TrimPrefix(head, "\n[hostler: "))
-	if want := total + len("\nthe end\n"); !ok || err != nil || missing+len(tail) != want || !strings.HasSuffix(tail, "\nthe end\n") || len(tail) > 1<<20 {
+	if want := total + len("\nthe end\n"); !ok || err != nil || missing+len(tail) != want ||
+		!strings.HasSuffix(tail, "\nthe end\n") || len(tail) > 1<<20 {
 		t.Errorf("%d missing and %d there of %d: %.40q", missing, len(tail), want, head)
 	}
 }
@@ -438,7 +476,8 @@ func TestBackPressure(t *testing.T) {
 	c, _ := p.connect()
 	const total = 24 << 20
 	got := 0
-	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"head", "-c", strconv.Itoa(total), "/dev/zero"}, Hold: &compute.Hold{Run: "b"},
+	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"head", "-c", strconv.Itoa(total), "/dev/zero"},
+		Hold: &compute.Hold{Run: "b"},
 		Stdout: writerFunc(func(b []byte) (int, error) {
 			if got += len(b); got < 1<<20 {
 				time.Sleep(time.Millisecond)
@@ -465,7 +504,10 @@ func BenchmarkHeld(b *testing.B) {
 		c := agent.New(ours)
 		b.Cleanup(func() { _ = c.Close() })
 		return func() {
-			if exit, err := c.Run(b.Context(), &compute.Command{Args: []string{"/bin/true"}, Hold: hold, Stdout: io.Discard, Stderr: io.Discard}); err != nil || exit.Code != 0 {
+			if exit, err := c.Run(
+				b.Context(),
+				&compute.Command{Args: []string{"/bin/true"}, Hold: hold, Stdout: io.Discard, Stderr: io.Discard},
+			); err != nil || exit.Code != 0 {
 				b.Fatal(exit, err)
 			}
 		}

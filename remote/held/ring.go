@@ -13,7 +13,8 @@ const (
 	ringsMost = 32 << 20 // all of them together; a ring that may not grow loses more, or waits more
 )
 
-// ring keeps the last bytes of an endless stream. Its readers are at places of their own; the writer waits for those who are heeded.
+// ring keeps the last bytes of an endless stream. Its readers are at places of their own; the
+// writer waits for those who are heeded.
 type ring struct {
 	total *atomic.Int64 // bytes that all rings have
 
@@ -77,7 +78,8 @@ func (r *ring) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// needed is the oldest place that somebody who is heeded has not read, and whether there is such a one; without one, the oldest that is kept.
+// needed is the oldest place that somebody who is heeded has not read, and whether there is such a
+// one; without one, the oldest that is kept.
 func (r *ring) needed() (at int64, heeded bool) {
 	at = r.start
 	for x := range r.readers {
@@ -88,7 +90,8 @@ func (r *ring) needed() (at int64, heeded bool) {
 	return at, heeded
 }
 
-// grow makes the ring larger, if it may be, and returns how much room there is then beside what is kept from low on.
+// grow makes the ring larger, if it may be, and returns how much room there is then beside what is
+// kept from low on.
 func (r *ring) grow(low int64, want int) int {
 	size := max(2*len(r.buf), ringFirst)
 	for size < ringMost && size < len(r.buf)+want {
@@ -161,7 +164,8 @@ func (x *reader) leave() {
 	x.r.mu.Unlock()
 }
 
-// copy writes what comes to w, until the stream ends, the reader leaves, or w fails, which it returns. It says in the stream what is missing.
+// copy writes what comes to w, until the stream ends, the reader leaves, or w fails, which it
+// returns. It says in the stream what is missing.
 func (x *reader) copy(w io.Writer) error {
 	var piece []byte
 	for {
@@ -189,7 +193,8 @@ func (x *reader) copy(w io.Writer) error {
 
 const pieceMost = 64 << 10
 
-// next waits for bytes, and copies them into piece. For who is heeded they are still kept until he took them.
+// next waits for bytes, and copies them into piece. For who is heeded they are still kept until he
+// took them.
 func (x *reader) next(piece *[]byte) (missing int64, n int, err error) {
 	r := x.r
 	r.mu.Lock()

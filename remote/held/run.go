@@ -28,14 +28,15 @@ type run struct {
 
 	mu      sync.Mutex
 	viewers int
-	typist  *viewer     // who may type; nil: nobody
-	lost    bool        // contact was lost once, or it was left, so that somebody may ask how it ended
-	told    bool        // somebody heard how it ended
-	forgot  bool        // nobody finds it any more
-	timer   *time.Timer // the grace; nil: none runs
-	exit    compute.Exit
-	err     error
-	at      time.Time // when it ended
+	typist  *viewer // who may type; nil: nobody
+	// contact was lost once, or it was left, so that somebody may ask how it ended
+	lost   bool
+	told   bool        // somebody heard how it ended
+	forgot bool        // nobody finds it any more
+	timer  *time.Timer // the grace; nil: none runs
+	exit   compute.Exit
+	err    error
+	at     time.Time // when it ended
 }
 
 // viewer is somebody who is there.
@@ -64,7 +65,10 @@ func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
 func (r *run) view() compute.HeldRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return compute.HeldRun{Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typist != nil, Watchers: r.viewers, Ended: !r.at.IsZero()}
+	return compute.HeldRun{
+		Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typist != nil,
+		Watchers: r.viewers, Ended: !r.at.IsZero(),
+	}
 }
 
 // join lets somebody in, who reads from where he says.
@@ -118,7 +122,8 @@ func (v *viewer) writers() [2]io.Writer {
 	return [2]io.Writer{v.cmd.Stdout, v.cmd.Stderr}
 }
 
-// copied is told why somebody's output ended. That the first wants no more is to the command what it is by a pipe.
+// copied is told why somebody's output ended. That the first wants no more is to the command what
+// it is by a pipe.
 func (r *run) copied(v *viewer, i int, err error) {
 	if err == nil || err == errLeft || errors.Is(err, compute.ErrLost) || errors.Is(err, context.Canceled) || !v.first {
 		return // where contact is lost the context says so
@@ -319,7 +324,8 @@ func newInput() *input {
 // Read implements io.Reader.
 func (i *input) Read(p []byte) (int, error) { return i.r.Read(p) }
 
-// from has the words of somebody count until he leaves. The end of what he says is the command's; that contact with him is lost is not.
+// from has the words of somebody count until he leaves. The end of what he says is the command's;
+// that contact with him is lost is not.
 func (i *input) from(v *viewer, in io.Reader) {
 	i.mu.Lock()
 	i.now = v

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// Keys collects the keys to offer to one host, best first, and remembers which could not be used and why.
+// Keys collects the keys to offer to one host, best first, and remembers which could not be used
+// and why.
 type Keys struct {
 	Target *Target
 	agent  net.Conn // open while the handshake goes on
@@ -29,8 +30,9 @@ func (k *Keys) Close() {
 	}
 }
 
-// Signers is called by the handshake when the host accepts public keys. The order is OpenSSH's: named keys that the agent holds, the agent's
-// others, then the named files; certificates before the bare key.
+// Signers is called by the handshake when the host accepts public keys. The order is OpenSSH's:
+// named keys that the agent holds, the agent's others, then the named files; certificates before
+// the bare key.
 func (k *Keys) Signers() ([]ssh.Signer, error) {
 	held := k.fromAgent()
 	var named, files []ssh.Signer
@@ -141,7 +143,8 @@ func isPublic(b []byte) bool {
 	return err == nil
 }
 
-// onlyRead refuses a private key of ours that others may read, as OpenSSH does: then it is no secret, and the user should know.
+// onlyRead refuses a private key of ours that others may read, as OpenSSH does: then it is no
+// secret, and the user should know.
 func onlyRead(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {

@@ -50,7 +50,8 @@ type Target struct {
 	AliveCount int
 }
 
-// Identity is the first of the private keys' files that is there; "": none, so it is an agent that has keys.
+// Identity is the first of the private keys' files that is there; "": none, so it is an agent that
+// has keys.
 func (t *Target) Identity() string {
 	for _, name := range t.identities {
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
@@ -67,13 +68,15 @@ type lookup func(keyword string) []string
 var (
 	hostWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.:%\[\]][-A-Za-z0-9_.:%\[\]]*$`) })
 	userWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.][-A-Za-z0-9_.@+\\]*\$?$`) })
-	// What the library does not do as OpenSSH does: Match in all its forms, files included that may have it, canonical names.
+	// What the library does not do as OpenSSH does: Match in all its forms, files included that may
+	// have it, canonical names.
 	beyondLibrary = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?im)^[ \t]*(match|include|canonicalizehostname)[ \t="]`)
 	})
 )
 
-// IsUser reports whether a word can be a user's name, with nothing in it that a shell would misread.
+// IsUser reports whether a word can be a user's name, with nothing in it that a shell would
+// misread.
 func IsUser(word string) bool { return userWord().MatchString(word) }
 
 // SplitDestination takes [USER@]HOST[:PORT] or ssh://[USER@]HOST[:PORT] apart.
@@ -88,7 +91,8 @@ func SplitDestination(s string) (user, host, port string) {
 	return user, strings.Trim(rest, "[]"), ""
 }
 
-// Resolve reads the configuration for one host. OpenSSH's program, where there is one, is asked when the files use what the library cannot do.
+// Resolve reads the configuration for one host. OpenSSH's program, where there is one, is asked
+// when the files use what the library cannot do.
 func Resolve(ctx context.Context, o Options) (*Target, error) {
 	if !hostWord().MatchString(o.Host) {
 		return nil, &compute.Error{Op: "ssh.Dial", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is not a host's name", o.Host)}
@@ -150,7 +154,8 @@ func readConfig(ctx context.Context, o Options, files []string, home string) (lo
 	}, nil
 }
 
-// onlyOurs refuses a configuration of the user's own that others may write, as OpenSSH does: what ProxyCommand says is run.
+// onlyOurs refuses a configuration of the user's own that others may write, as OpenSSH does: what
+// ProxyCommand says is run.
 func onlyOurs(file string) error {
 	fi, err := os.Stat(file)
 	if err != nil {
@@ -276,7 +281,8 @@ func targetFrom(o Options, look lookup, home string) (*Target, error) {
 	return t, nil
 }
 
-// expand does what OpenSSH does to file names: a leading tilde, environment variables in braces, percent tokens.
+// expand does what OpenSSH does to file names: a leading tilde, environment variables in braces,
+// percent tokens.
 func (t *Target) expand(s, home string) string {
 	if s == "~" || strings.HasPrefix(s, "~/") {
 		s = home + s[1:]
@@ -285,8 +291,8 @@ func (t *Target) expand(s, home string) string {
 	return t.tokens(s, home)
 }
 
-// files are the names in a list of files: "none" says that there is none, and is not one's name. A name that is relative starts in our own
-// directory, as OpenSSH has it.
+// files are the names in a list of files: "none" says that there is none, and is not one's name. A
+// name that is relative starts in our own directory, as OpenSSH has it.
 func (t *Target) files(list []string, home string) []string {
 	var out []string
 	for _, s := range list {

@@ -1,5 +1,6 @@
-// Package openssh reads what a user has told OpenSSH about a host: its configuration, its known host keys, the keys to offer and where they are
-// kept, proxy commands. It connects to nothing but the user's agent, and says what it does not understand instead of guessing.
+// Package openssh reads what a user has told OpenSSH about a host: its configuration, its known
+// host keys, the keys to offer and where they are kept, proxy commands. It connects to nothing but
+// the user's agent, and says what it does not understand instead of guessing.
 package openssh
 
 // Options say which host is meant, and what the user has decided beside the configuration.
@@ -9,5 +10,7 @@ type Options struct {
 	Port          int      // 0: the configuration's, else 22
 	IdentityFiles []string // nil: the configuration's
 	ConfigFile    string   // read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
-	HostKeys      []string // the host's keys, each as TYPE BASE64: no other is taken, and no file of known hosts is read; nil: as the configuration says
+	// the host's keys, each as TYPE BASE64: no other is taken, and no file of known hosts is read;
+	// nil: as the configuration says
+	HostKeys []string
 }

@@ -27,8 +27,8 @@ type known struct {
 	key    ssh.PublicKey
 }
 
-// HostKeys checks one host's key against the known_hosts files. It reads them itself, line by line, so that a line of an unknown kind
-// spoils nothing and an error can name file and line.
+// HostKeys checks one host's key against the known_hosts files. It reads them itself, line by line,
+// so that a line of an unknown kind spoils nothing and an error can name file and line.
 type HostKeys struct {
 	t     *Target
 	name  string // as it stands in the files: HOST or [HOST]:PORT
@@ -61,7 +61,8 @@ func NewHostKeys(t *Target) *HostKeys {
 	return h
 }
 
-// Lines are the keys by which the host is known, as known_hosts has them: no authorities, and none that is revoked.
+// Lines are the keys by which the host is known, as known_hosts has them: no authorities, and none
+// that is revoked.
 func (h *HostKeys) Lines() (out []string) {
 	for _, k := range h.known {
 		line := h.name + " " + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.key)))
@@ -85,7 +86,8 @@ func (h *HostKeys) read(file string) {
 	}
 }
 
-// readRevoked reads a file of public keys, one in a line. OpenSSH's binary lists are refused: not to know what is in one is not to know whom to trust.
+// readRevoked reads a file of public keys, one in a line. OpenSSH's binary lists are refused: not
+// to know what is in one is not to know whom to trust.
 func (h *HostKeys) readRevoked(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -102,7 +104,8 @@ func (h *HostKeys) readRevoked(file string) error {
 	return nil
 }
 
-// refuseRevoked refuses a key, or a certificate for one or by one, that somebody has revoked: before anything else, and however strict we are.
+// refuseRevoked refuses a key, or a certificate for one or by one, that somebody has revoked:
+// before anything else, and however strict we are.
 func (h *HostKeys) refuseRevoked(key ssh.PublicKey) error {
 	if h.broken != nil {
 		return h.refuse(h.broken, "Name a file with one public key in a line, or none")
@@ -112,7 +115,8 @@ func (h *HostKeys) refuseRevoked(key ssh.PublicKey) error {
 		keys = append(keys, cert.Key, cert.SignatureKey)
 	}
 	for _, k := range slices.Concat(h.revoked, h.known) {
-		if k.marker == "revoked" && slices.ContainsFunc(keys, func(key ssh.PublicKey) bool { return bytes.Equal(k.key.Marshal(), key.Marshal()) }) {
+		if k.marker == "revoked" &&
+			slices.ContainsFunc(keys, func(key ssh.PublicKey) bool { return bytes.Equal(k.key.Marshal(), key.Marshal()) }) {
 			return h.refuse(fmt.Errorf("the host key is revoked in %s, line %d", k.file, k.line), "Ask who runs the host for its new key")
 		}
 	}
@@ -147,8 +151,9 @@ func matchesHost(patterns []string, name string) bool {
 	return found
 }
 
-// Algorithms are those that the host may show a key of: of the keys that are known first, so that one with several shows one that can be
-// checked, and certificates only where it is known who may sign them.
+// Algorithms are those that the host may show a key of: of the keys that are known first, so that
+// one with several shows one that can be checked, and certificates only where it is known who may
+// sign them.
 func (h *HostKeys) Algorithms() []string {
 	var known []string
 	authority := false
@@ -198,9 +203,15 @@ func (h *HostKeys) Check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	print := key.Type() + " " + ssh.FingerprintSHA256(key)
 	switch {
 	case len(h.t.pinned) > 0:
-		return h.refuse(fmt.Errorf("the host key of %s is not the one that it was given: it shows %s", h.name, print), "Someone may be listening, or another computer has the address")
+		return h.refuse(
+			fmt.Errorf("the host key of %s is not the one that it was given: it shows %s", h.name, print),
+			"Someone may be listening, or another computer has the address",
+		)
 	case other != nil && h.t.strict != "no":
-		return h.refuse(fmt.Errorf("the host key of %s has changed: it shows %s, not the one in %s, line %d", h.name, print, other.file, other.line),
+		return h.refuse(fmt.Errorf(
+			"the host key of %s has changed: it shows %s, not the one in %s, line %d", h.name, print, other.file,
+			other.line,
+		),
 			fmt.Sprintf("If the change is known to be right, remove line %d of %s and connect once with ssh; else someone may be listening",
 				other.line, other.file))
 	case other == nil && h.t.strict == "yes":

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// proxyConn is a ProxyCommand as a connection: its standard input and output. It is run by the user's shell, as OpenSSH does.
+// proxyConn is a ProxyCommand as a connection: its standard input and output. It is run by the
+// user's shell, as OpenSSH does.
 type proxyConn struct {
 	cmd    *exec.Cmd
 	in     *os.File // where we write
@@ -39,7 +40,8 @@ func StartProxy(command string) (net.Conn, error) {
 	c := &proxyConn{cmd: exec.Command(shell, "-c", "exec "+command), in: inW, out: outR}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = inR, outW, &c.stderr
 	c.cmd.WaitDelay = time.Second
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command over there; and there is nobody to prompt
+	// Ctrl-C is for the command over there; and there is nobody to prompt
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = c.cmd.Start()
 	inR.Close()
 	outW.Close()

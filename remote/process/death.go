@@ -11,11 +11,13 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// deathDelay is how long a command runs before somebody watches over us for it: most commands are shorter, and need not pay for that.
+// deathDelay is how long a command runs before somebody watches over us for it: most commands are
+// shorter, and need not pay for that.
 const deathDelay = 200 * time.Millisecond
 
-// deathScript waits for the end of its input, which is our own end, whatever it was, and kills the group $1, or with "s" for $2 all of the
-// session $1; then, where $3 is not empty, what has that in its environment, and where descriptor 3 is a cgroup's cgroup.kill, all of that.
+// deathScript waits for the end of its input, which is our own end, whatever it was, and kills the
+// group $1, or with "s" for $2 all of the session $1; then, where $3 is not empty, what has that in
+// its environment, and where descriptor 3 is a cgroup's cgroup.kill, all of that.
 const deathScript = `trap "" HUP INT TERM QUIT TSTP;read -r x
 [ "$4" = c ]&&{ echo 1 >&3;} 2>/dev/null
 m=$3
@@ -26,8 +28,9 @@ kill -9 "-$1" 2>/dev/null
 set -- KILL "$m"
 ` + shell.Hunt
 
-// deathWatch ends a command's group when this process dies without a chance to do so itself, by SIGKILL for one. A process of its own does it,
-// as the kernel's way (PR_SET_PDEATHSIG) is for one process alone, and for the end of a mere thread of ours.
+// deathWatch ends a command's group when this process dies without a chance to do so itself, by
+// SIGKILL for one. A process of its own does it, as the kernel's way (PR_SET_PDEATHSIG) is for one
+// process alone, and for the end of a mere thread of ours.
 type deathWatch struct {
 	timer *time.Timer
 
@@ -37,7 +40,8 @@ type deathWatch struct {
 	held *os.File  // whose end it waits for
 }
 
-// watchDeath watches over what a job has started. Where it cannot be done it is left out. stop must be called before the number can be another's.
+// watchDeath watches over what a job has started. Where it cannot be done it is left out. stop must
+// be called before the number can be another's.
 func watchDeath(j *job) *deathWatch {
 	w := &deathWatch{}
 	w.timer = time.AfterFunc(deathDelay, func() { w.start(j) })
@@ -68,7 +72,8 @@ func (w *deathWatch) start(j *job) {
 		c.ExtraFiles = []*os.File{end}
 	}
 	c.Env, c.Dir, c.Stdin = []string{}, "/", r
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // neither a terminal's end nor its keys are for it
+	// neither a terminal's end nor its keys are for it
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = c.Start()
 	_ = r.Close()
 	if err != nil {

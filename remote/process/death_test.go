@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// When we are killed without a chance to clean up, what we run ends too: the command, its child's child, and a daemon.
+// When we are killed without a chance to clean up, what we run ends too: the command, its child's
+// child, and a daemon.
 func TestDyingKillsLocal(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("dying: /proc is Linux's")
@@ -21,9 +22,13 @@ func TestDyingKillsLocal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			const beat = `trap "" HUP TERM INT; while echo x >> "$1"; do sleep 0.1; done`
-			script := fmt.Sprintf("B='%s'; cd '%s'; setsid sh -c 'sh -c \"$0\" sh daemon & ' \"$B\"; set -m; sh -c 'sh -c \"$1\" sh grandchild & wait' sh \"$B\" & set -- own; %s", beat, dir, beat)
+			script := fmt.Sprintf(
+				"B='%s'; cd '%s'; setsid sh -c 'sh -c \"$0\" sh daemon & ' \"$B\"; set -m; sh -c 'sh -c \"$1\" sh grandchild & wait' sh \"$B\" & set -- own; %s",
+				beat, dir, beat,
+			)
 			if env == "" {
-				script = strings.Replace(script, "set -m; ", "", 1) // job control would take the child out of the group
+				// job control would take the child out of the group
+				script = strings.Replace(script, "set -m; ", "", 1)
 			}
 			helper := exec.Command(os.Args[0])
 			helper.Env = append(os.Environ(), "HOSTLER_TEST_SCRIPT="+script, env)

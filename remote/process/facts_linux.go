@@ -26,7 +26,8 @@ var _ compute.Informer = (*Conn)(nil)
 const tools = `sh bash zsh fish sudo su git python3 python perl ruby node npm go cargo rustc java gcc g++ clang cc make cmake ninja docker podman kubectl
 apt-get dnf yum apk pacman zypper rsync tar gzip xz zstd unzip curl wget ssh tmux screen systemctl strace gdb jq vim nano`
 
-// Facts implements compute.Informer for the computer that we are on ourselves; elsewhere, behind a prefix or in a root, it is ErrInvalid.
+// Facts implements compute.Informer for the computer that we are on ourselves; elsewhere, behind a
+// prefix or in a root, it is ErrInvalid.
 func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	if err := e.here(ctx, "exec.Facts"); err != nil {
 		return compute.Facts{}, err
@@ -63,7 +64,8 @@ func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage implements compute.Informer, as Facts does. In a container with a cgroup name space it is the container's, else the machine's.
+// Usage implements compute.Informer, as Facts does. In a container with a cgroup name space it is
+// the container's, else the machine's.
 func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 	if err := e.here(ctx, "exec.Usage"); err != nil {
 		return compute.Usage{}, err
@@ -86,7 +88,8 @@ func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 		return u, nil
 	}
 	u.CPU, u.Memory = cpuTime(), memory("MemTotal")-memory("MemAvailable")
-	const top = "/sys/fs/cgroup/" // of a container it is its own group's, which the whole machine's has no memory.current in
+	// of a container it is its own group's, which the whole machine's has no memory.current in
+	const top = "/sys/fs/cgroup/"
 	if n := numberIn(top + "memory.current"); n > 0 {
 		u.Memory = int64(n)
 		if us := fieldOf(top+"cpu.stat", "usage_usec"); us > 0 {
@@ -103,15 +106,18 @@ func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 	return u, nil
 }
 
-// inSight counts what the processes use that are in sight, and the time of those that have ended below them. Memory that two share counts twice.
+// inSight counts what the processes use that are in sight, and the time of those that have ended
+// below them. Memory that two share counts twice.
 func inSight() (cpu time.Duration, memory int64) {
 	pids, _ := proc.PIDs()
 	var ticks, pages int64
 	for _, pid := range pids {
 		dir := "/proc/" + strconv.Itoa(pid)
 		stat, _ := os.ReadFile(dir + "/stat")
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name may hold anything
-		for i := 11; i < 15 && i < len(fields); i++ {                             // its own time, and that of the children that it has taken note of
+		// the name may hold anything
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		// its own time, and that of the children that it has taken note of
+		for i := 11; i < 15 && i < len(fields); i++ {
 			n, _ := strconv.ParseInt(fields[i], 10, 64)
 			ticks += n
 		}
@@ -130,7 +136,10 @@ func (e *Conn) here(ctx context.Context, op string) error {
 		return err
 	}
 	if e.opt.Root != "" || len(e.opt.Prefix) > 0 {
-		return &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("nobody can tell from here what is behind a prefix command or in a root")}
+		return &compute.Error{
+			Op: op, Kind: compute.ErrInvalid,
+			Err: errors.New("nobody can tell from here what is behind a prefix command or in a root"),
+		}
 	}
 	return e.open(op)
 }
@@ -154,7 +163,8 @@ func system() string {
 	return strings.TrimSpace(id + " " + version)
 }
 
-// cores counts the processors that we may use, and what the groups that we are in allow of them, a part of one as one.
+// cores counts the processors that we may use, and what the groups that we are in allow of them, a
+// part of one as one.
 func cores() int {
 	n := runtime.NumCPU()
 	limits("cpu", func(dir string) {
@@ -173,7 +183,8 @@ func cores() int {
 	return n
 }
 
-// limits calls f with the directories of the cgroups that we are in, from our own up, of version 2 and of a controller of version 1.
+// limits calls f with the directories of the cgroups that we are in, from our own up, of version 2
+// and of a controller of version 1.
 func limits(controller string, f func(dir string)) {
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -243,7 +254,8 @@ func cpuTime() time.Duration {
 	line, _, _ := strings.Cut(string(b), "\n")
 	var ticks int64
 	for i, word := range strings.Fields(line) {
-		if i == 0 || i == 4 || i == 5 || i > 8 { // the name, idle, waiting for a disk; guests are counted before
+		// the name, idle, waiting for a disk; guests are counted before
+		if i == 0 || i == 4 || i == 5 || i > 8 {
 			continue
 		}
 		n, _ := strconv.ParseInt(word, 10, 64)

@@ -39,7 +39,9 @@ func TestFacts(t *testing.T) {
 	if err != nil || before.CPU <= 0 || before.Memory <= 0 || before.Disk <= 0 || before.Processes < 2 {
 		t.Errorf("got %+v %v", before, err)
 	}
-	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"}}); err != nil {
+	if _, err := c.Run(
+		t.Context(), &compute.Command{Args: []string{"sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := c.Usage(t.Context()); err != nil || after.CPU <= before.CPU {

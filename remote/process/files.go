@@ -80,7 +80,10 @@ func fileError(op string, err error) error {
 // place turns a name into one that starts at / of the root, or into one of this machine's.
 func (e *Conn) place(s *sight, name string) (string, error) {
 	if e.opt.Root == "" && len(e.opt.Prefix) > 0 {
-		return "", &compute.Error{Op: "exec.place", Kind: compute.ErrInvalid, Err: errors.New("files behind a prefix command need its root directory")}
+		return "", &compute.Error{
+			Op: "exec.place", Kind: compute.ErrInvalid,
+			Err: errors.New("files behind a prefix command need its root directory"),
+		}
 	}
 	if path.IsAbs(name) {
 		return name, nil
@@ -130,7 +133,8 @@ func (e *Conn) openDir(dir string) (*os.Root, error) {
 	return tree.OpenDir(s.root, in)
 }
 
-// openParent opens the directory that holds name. A name with a slash at its end is what a link leads to.
+// openParent opens the directory that holds name. A name with a slash at its end is what a link
+// leads to.
 func (e *Conn) openParent(name string) (*os.Root, string, error) {
 	if name == "" {
 		return nil, "", &tree.FileError{Path: name, Err: fs.ErrNotExist}
@@ -217,10 +221,13 @@ func (e *Conn) Listen(ctx context.Context, network, address string) (net.Listene
 	return t, nil
 }
 
-// address returns what to connect to or to listen on, and a file that the address needs as long as it is in use; nil: none.
+// address returns what to connect to or to listen on, and a file that the address needs as long as
+// it is in use; nil: none.
 func (e *Conn) address(op, network, address string, listen bool) (string, *os.File, error) {
 	if len(e.opt.Prefix) > 0 {
-		return "", nil, &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("nobody knows which network is behind a prefix command")}
+		return "", nil, &compute.Error{
+			Op: op, Kind: compute.ErrInvalid, Err: errors.New("nobody knows which network is behind a prefix command"),
+		}
 	}
 	if network != "tcp" && network != "unix" {
 		return "", nil, &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("no such network: " + network)}

@@ -38,7 +38,8 @@ func entriesOf(name string) []byte {
 	return b.Bytes()
 }
 
-// beatsEnd fails the test unless nothing is written to the file any more, soon, after something was.
+// beatsEnd fails the test unless nothing is written to the file any more, soon, after something
+// was.
 func beatsEnd(t *testing.T, file string) {
 	t.Helper()
 	t.Cleanup(func() { os.Remove(file) })

@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// TestMain runs the tests, or, started by one of them, is a program that lends its terminal to a command.
+// TestMain runs the tests, or, started by one of them, is a program that lends its terminal to a
+// command.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "reap-for-a-test" {
 		os.Exit(process.Reap())
@@ -32,14 +33,16 @@ func TestMain(m *testing.M) {
 	}
 	conn := process.New(process.Options{KeepEnv: true})
 	cmd := &compute.Command{
-		Args: []string{"sh", "-c", script}, Env: map[string]string{"HOSTLER_TEST_SCRIPT": ""}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: []string{"sh", "-c", script}, Env: map[string]string{"HOSTLER_TEST_SCRIPT": ""}, Stdin: os.Stdin,
+		Stdout: os.Stdout, Stderr: os.Stderr,
 	}
 	if os.Getenv("HOSTLER_TEST_TTY") != "" {
 		cmd.TTY = &compute.Size{Rows: 24, Cols: 80}
 	}
 	exit, err := conn.Run(context.Background(), cmd)
 	fmt.Printf("helper: exit %d %s %v\n", exit.Code, exit.Signal, err)
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n') // which stops us, unless the terminal is ours again
+	// which stops us, unless the terminal is ours again
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	fmt.Printf("helper: read %q %v\n", line, err)
 	os.Exit(0)
 }
@@ -166,7 +169,8 @@ func TestForegroundStop(t *testing.T) {
 	s.typed("echo back$((20+22))\n")
 	s.until("back42")
 	s.typed("fg\n")
-	s.lent(c.Process.Pid) // the shell throws away what is typed before it has handed the terminal over
+	// the shell throws away what is typed before it has handed the terminal over
+	s.lent(c.Process.Pid)
 	s.typed("hello\n")
 	s.until("child <hello>")
 	s.until("helper: exit 3")
@@ -174,13 +178,16 @@ func TestForegroundStop(t *testing.T) {
 	s.until(`helper: read "two\n" <nil>`)
 }
 
-// In a pipeline the terminal stays with our group until the command asks for it: what stands behind us may be a pager.
+// In a pipeline the terminal stays with our group until the command asks for it: what stands behind
+// us may be a pager.
 func TestForegroundPipeline(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("pipeline: stopped children are noticed on Linux only")
 	}
 	c := exec.Command("sh", "-i")
-	c.Env = helper(`sleep 0.2; cat /proc/self/stat | { read pid comm state ppid group session tty fg rest; test $group = $fg; echo "lent before: $?"; }; read x </dev/tty; echo "child <$x>"`)
+	c.Env = helper(
+		`sleep 0.2; cat /proc/self/stat | { read pid comm state ppid group session tty fg rest; test $group = $fg; echo "lent before: $?"; }; read x </dev/tty; echo "child <$x>"`,
+	)
 	s := onTerminal(t, c)
 	s.typed("set -m; stty -echo; \"$HELPER\" | cat\n")
 	s.until("lent before: 1")

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// groups are the cgroups, one for each command that runs, below a directory that we were given. Those that are empty again are kept for the next
-// commands: to make one takes longer than to start a process.
+// groups are the cgroups, one for each command that runs, below a directory that we were given.
+// Those that are empty again are kept for the next commands: to make one takes longer than to start
+// a process.
 type groups struct {
 	dir *os.File
 
@@ -26,21 +27,25 @@ type groups struct {
 }
 
 const (
-	mostFree  = 64
-	emptyWait = 5 * time.Second // for what was killed to be gone; a process that hangs in the kernel may take for ever
+	mostFree = 64
+	// for what was killed to be gone; a process that hangs in the kernel may take for ever
+	emptyWait = 5 * time.Second
 )
 
 // group is one cgroup, of version 2.
 type group struct {
 	name   string
 	dir    *os.File
-	events *os.File    // cgroup.events
-	memory *os.File    // memory.events; nil: memory is not counted here
-	killed atomic.Bool // Linux (seen in 6.18) ends whatever is started right into a group that was once killed, so it is of no more use
+	events *os.File // cgroup.events
+	memory *os.File // memory.events; nil: memory is not counted here
+	// Linux (seen in 6.18) ends whatever is started right into a group that was once killed, so it
+	// is of no more use
+	killed atomic.Bool
 }
 
-// IntoCgroup reports whether processes can be started right into a cgroup, as Options.Cgroup needs: not before Linux 5.7, nor where a filter of system calls
-// forbids it. It asks for that with a group that there is not, so nothing is started.
+// IntoCgroup reports whether processes can be started right into a cgroup, as Options.Cgroup needs:
+// not before Linux 5.7, nor where a filter of system calls forbids it. It asks for that with a
+// group that there is not, so nothing is started.
 func IntoCgroup() bool {
 	const none = 1<<31 - 1
 	args := struct { // struct clone_args, of its third version
@@ -206,7 +211,8 @@ func (g *group) oomKills() int {
 	return n
 }
 
-// counter reads the number that stands behind a word at the beginning of a line, in a file of the kernel's that is kept open.
+// counter reads the number that stands behind a word at the beginning of a line, in a file of the
+// kernel's that is kept open.
 func counter(f *os.File, word string) (int, bool) {
 	for _, line := range bytes.Split(readSome(f), []byte("\n")) {
 		if rest, ok := bytes.CutPrefix(line, []byte(word)); ok {
@@ -224,8 +230,8 @@ func readSome(f *os.File) []byte {
 	return b[:max(n, 0)]
 }
 
-// OOMKills reads how many processes were ended for want of memory, from memory.events of a cgroup v2 or memory.oom_control of a v1, which is
-// kept open. It may be a Conn's Options.OOMKills.
+// OOMKills reads how many processes were ended for want of memory, from memory.events of a cgroup
+// v2 or memory.oom_control of a v1, which is kept open. It may be a Conn's Options.OOMKills.
 func OOMKills(f *os.File) func() int {
 	return func() int {
 		n, _ := counter(f, "oom_kill ")

@@ -10,12 +10,14 @@ import (
 )
 
 const (
-	huntRounds = 20                     // looks at all processes before what forks faster than it is killed is given up
+	// looks at all processes before what forks faster than it is killed is given up
+	huntRounds = 20
 	huntWait   = 100 * time.Millisecond // for those that were found to be gone
 )
 
-// hunt kills every process that was started with mark in its environment, whoever is below one of them or below leader, and whoever is of a group or
-// session that one of them leads; again, until there is none. leader is a process of ours that has not been buried; 0: none.
+// hunt kills every process that was started with mark in its environment, whoever is below one of
+// them or below leader, and whoever is of a group or session that one of them leads; again, until
+// there is none. leader is a process of ours that has not been buried; 0: none.
 func hunt(mark string, leader int) {
 	marked := proc.Marked(mark)
 	for range huntRounds {
@@ -49,14 +51,17 @@ func theirs(marked func(int) bool, leader int) []*proc.Handle {
 	}
 	var out []*proc.Handle
 	for pid, s := range all {
-		if pid == self || pid == leader || pid == 1 || s.Ended() || !has[pid] && !has[s.Group] && !has[s.Session] && !below(all, pid, has, leader) {
+		if pid == self || pid == leader || pid == 1 || s.Ended() ||
+			!has[pid] && !has[s.Group] && !has[s.Session] && !below(all, pid, has, leader) {
 			continue
 		}
 		h, err := proc.Open(pid)
 		if err != nil {
-			continue // it has ended; or it cannot be held, and then it is the group's end that ends it
+			// it has ended; or it cannot be held, and then it is the group's end that ends it
+			continue
 		}
-		if now, err := proc.Look(pid); err != nil || now.Start != s.Start || now.Ended() { // its number is another's
+		// its number is another's
+		if now, err := proc.Look(pid); err != nil || now.Start != s.Start || now.Ended() {
 			_ = h.Close()
 			continue
 		}

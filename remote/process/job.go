@@ -14,9 +14,10 @@ import (
 
 // job is a started process with its group.
 type job struct {
-	pid      int
-	kin      *kin
-	mark     string   // entry of the environment by which its descendants are known; "": the kin knows them
+	pid int
+	kin *kin
+	// entry of the environment by which its descendants are known; "": the kin knows them
+	mark     string
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
@@ -27,7 +28,8 @@ type job struct {
 	ended bool // from then on its number may be another's
 }
 
-// signal sends to the group, if it still has its leader; with a terminal, to the terminal's foreground group, as the keyboard would.
+// signal sends to the group, if it still has its leader; with a terminal, to the terminal's
+// foreground group, as the keyboard would.
 func (j *job) signal(s syscall.Signal) {
 	if j.far(strings.TrimPrefix(unix.SignalName(s), "SIG")) {
 		return
@@ -90,7 +92,8 @@ func (j *job) hunt() {
 	hunt(j.mark, leader)
 }
 
-// far sends to the group behind a prefix, and reports whether it did: where the group is the prefix command's own there is no need to.
+// far sends to the group behind a prefix, and reports whether it did: where the group is the prefix
+// command's own there is no need to.
 func (j *job) far(name string) bool {
 	j.mu.Lock()
 	ended := j.ended
@@ -108,7 +111,8 @@ func winsize(s compute.Size) *pty.Winsize {
 	return &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)}
 }
 
-// wait returns when the leader has ended; it is not reaped yet, so that its number, and its group's, is nobody else's.
+// wait returns when the leader has ended; it is not reaped yet, so that its number, and its
+// group's, is nobody else's.
 func (j *job) wait() {
 	waitEnd(j.pid, j.stopped)
 	j.mu.Lock()
@@ -116,8 +120,8 @@ func (j *job) wait() {
 	j.mu.Unlock()
 }
 
-// ownTerminal returns our controlling terminal if we are in its foreground and a command is to get it as one of its streams, else nil; and
-// whether both its input and its output are it.
+// ownTerminal returns our controlling terminal if we are in its foreground and a command is to get
+// it as one of its streams, else nil; and whether both its input and its output are it.
 func ownTerminal(cmd *compute.Command) (own *os.File, both bool) {
 	n := 0
 	for i, s := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
@@ -145,8 +149,9 @@ func terminalGroup(f *os.File) (group int) {
 	return group
 }
 
-// foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads from it. What it tried before is tried again.
-// Where we are a part of a pipeline this waits until it is stopped: others of our group, a pager behind us, may be reading.
+// foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads
+// from it. What it tried before is tried again. Where we are a part of a pipeline this waits until
+// it is stopped: others of our group, a pager behind us, may be reading.
 func (j *job) foreground() {
 	if j.terminal == nil {
 		return
@@ -162,8 +167,9 @@ func (j *job) background() {
 	}
 }
 
-// stopped is called when the leader was stopped, by Ctrl-Z for one: with our own terminal we stop too, so that the shell that started us gets
-// its terminal, and go on together. Elsewhere whoever stopped it may go on with it.
+// stopped is called when the leader was stopped, by Ctrl-Z for one: with our own terminal we stop
+// too, so that the shell that started us gets its terminal, and go on together. Elsewhere whoever
+// stopped it may go on with it.
 func (j *job) stopped() {
 	if j.terminal == nil {
 		return

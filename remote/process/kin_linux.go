@@ -48,7 +48,8 @@ func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, erro
 	return k, err
 }
 
-// kill ends the descendants at once. It reports whether there is nothing else to do, as the reaper does it.
+// kill ends the descendants at once. It reports whether there is nothing else to do, as the reaper
+// does it.
 func (k *kin) kill(over func() bool) bool {
 	if k.group != nil {
 		k.group.kill()
@@ -66,7 +67,8 @@ func (k *kin) kill(over func() bool) bool {
 
 // over tells the reaper to end all, and reports whether there is one.
 func (k *kin) over() bool {
-	return k.control != nil && unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) == nil // the end of its line says so
+	// the end of its line says so
+	return k.control != nil && unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) == nil
 }
 
 // end is the file by which whoever has it open ends all the descendants; nil: there is none.
@@ -96,7 +98,8 @@ func (k *kin) gone() {
 	}
 }
 
-// outcome is how the command ended, where a reaper knows it better than the kernel told us, and why, where that is known.
+// outcome is how the command ended, where a reaper knows it better than the kernel told us, and
+// why, where that is known.
 func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
 	if k.control != nil {
 		if told, ok := readStatus(k.control); ok {
@@ -104,7 +107,8 @@ func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
 		}
 		_ = k.control.Close()
 	}
-	killed := ws.Signaled() && ws.Signal() == unix.SIGKILL || ws.Exited() && ws.ExitStatus() == 128+int(unix.SIGKILL) // a shell's word for it
+	// a shell's word for it
+	killed := ws.Signaled() && ws.Signal() == unix.SIGKILL || ws.Exited() && ws.ExitStatus() == 128+int(unix.SIGKILL)
 	if killed && k.oomKills() > k.ooms {
 		return ws, "out of memory"
 	}

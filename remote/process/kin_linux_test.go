@@ -52,7 +52,8 @@ func cgroupDir(t testing.TB) *os.File {
 	return nil
 }
 
-// built is the agent's program, which starts in a moment also where this one has the race detector in it.
+// built is the agent's program, which starts in a moment also where this one has the race detector
+// in it.
 var built = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "reaper")
 	if err != nil {
@@ -91,11 +92,15 @@ func ways(t *testing.T, f func(*testing.T, process.Options)) {
 
 func TestConnKin(t *testing.T) {
 	ways(t, func(t *testing.T, opt process.Options) {
-		computetest.Conn(t, computetest.ConnOptions{Dir: t.TempDir(), Shell: true, New: func(*testing.T) compute.Conn { return process.New(opt) }})
+		computetest.Conn(
+			t,
+			computetest.ConnOptions{Dir: t.TempDir(), Shell: true, New: func(*testing.T) compute.Conn { return process.New(opt) }},
+		)
 	})
 }
 
-// TestOwnDirectory: where no directory is asked for, a command starts in ours, whoever starts it for us.
+// TestOwnDirectory: where no directory is asked for, a command starts in ours, whoever starts it
+// for us.
 func TestOwnDirectory(t *testing.T) {
 	here, err := syscall.Getwd()
 	if err != nil {
@@ -105,7 +110,9 @@ func TestOwnDirectory(t *testing.T) {
 		conn := process.New(opt)
 		defer conn.Close()
 		var out bytes.Buffer
-		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "pwd -P"}, Stdout: &out}); err != nil || exit != (compute.Exit{}) {
+		if exit, err := conn.Run(
+			t.Context(), &compute.Command{Args: []string{"sh", "-c", "pwd -P"}, Stdout: &out},
+		); err != nil || exit != (compute.Exit{}) {
 			t.Fatal(exit, err)
 		}
 		if got := strings.TrimSpace(out.String()); got != here {
@@ -114,7 +121,8 @@ func TestOwnDirectory(t *testing.T) {
 	})
 }
 
-// hiding starts a process that leaves the command's group, session and environment, and its parents, and writes its number to a file.
+// hiding starts a process that leaves the command's group, session and environment, and its
+// parents, and writes its number to a file.
 const hiding = `setsid sh -c 'env -i /bin/sh -c "(setsid /bin/sh -c \"echo \\\$\\\$ >$0; exec sleep 600\") & " & ' "$0" </dev/null >/dev/null 2>&1
 while [ ! -s "$0" ]; do sleep 0.01; done`
 
@@ -189,7 +197,10 @@ func TestDescendantsEnd(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 				_ = os.WriteFile(ready+".end", []byte("x"), 0o600)
 			}()
-			exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script, ready, ready + ".end"}, Signals: signals, Stdout: &out})
+			exit, err := c.Run(
+				t.Context(),
+				&compute.Command{Args: []string{"sh", "-c", script, ready, ready + ".end"}, Signals: signals, Stdout: &out},
+			)
 			if err != nil || exit != (compute.Exit{Code: 5}) || out.String() != "got\n" {
 				t.Errorf("%s: %v %v %q", name, exit, err, out.String())
 			}
@@ -218,7 +229,9 @@ func TestDescendantsEnd(t *testing.T) {
 			}
 			cancel()
 		}()
-		if _, err := c.Run(ctx, &compute.Command{Args: []string{"sh", "-c", hiding + "; sleep 600", file}}); !errors.Is(err, context.Canceled) {
+		if _, err := c.Run(
+			ctx, &compute.Command{Args: []string{"sh", "-c", hiding + "; sleep 600", file}},
+		); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 		dies(t, hidden(t, file))
@@ -245,7 +258,8 @@ func TestDescendantsLiveOn(t *testing.T) {
 
 // An agent that buries orphans leaves its own commands to those who wait for them.
 func TestOrphans(t *testing.T) {
-	if os.Getenv("HOSTLER_TEST_ORPHANS") == "" { // in a process of its own, which has no other children
+	// in a process of its own, which has no other children
+	if os.Getenv("HOSTLER_TEST_ORPHANS") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOrphans$", "-test.v")
 		cmd.Env = append(os.Environ(), "HOSTLER_TEST_ORPHANS=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -266,7 +280,9 @@ func TestOrphans(t *testing.T) {
 		all.Go(func() {
 			for j := range 50 {
 				want := (i + j) % 200
-				cmd := compute.Command{Args: []string{"sh", "-c", fmt.Sprintf("setsid sh -c 'sleep 0.0%d & sleep 0.0%d &' & exit %d", i, j%10, want)}}
+				cmd := compute.Command{Args: []string{
+					"sh", "-c", fmt.Sprintf("setsid sh -c 'sleep 0.0%d & sleep 0.0%d &' & exit %d", i, j%10, want),
+				}}
 				if exit, err := c.Run(ctx, &cmd); err != nil || exit.Code != want {
 					t.Errorf("want %d, got %v %v", want, exit, err)
 				}

@@ -35,7 +35,10 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("TERM", "vt220")
 	small := process.New(process.Options{Mark: map[string]string{"HOSTLER_MARK": "m1"}})
 	keeps := process.New(process.Options{KeepEnv: true, Mark: map[string]string{"HOSTLER_MARK": "m1"}})
-	show := compute.Command{Args: []string{"sh", "-c", `echo "$HOSTLER_TEST_SECRET|$HOSTLER_MARK|$TERM|$LANG|$X"`}, Env: map[string]string{"X": "x", "HOSTLER_MARK": "forged"}}
+	show := compute.Command{
+		Args: []string{"sh", "-c", `echo "$HOSTLER_TEST_SECRET|$HOSTLER_MARK|$TERM|$LANG|$X"`},
+		Env:  map[string]string{"X": "x", "HOSTLER_MARK": "forged"},
+	}
 	if got := output(t, small, show); got != "|m1|dumb|C.UTF-8|x\n" {
 		t.Errorf("small: %q", got)
 	}
@@ -54,7 +57,9 @@ func TestDirectoryDefaults(t *testing.T) {
 		{"", "", here}, {dir, "", dir}, {dir, "sub", dir + "/sub"}, {dir, "/", "/"}, {"", dir, dir}, {dir, "sub/..", dir},
 	} {
 		e := process.New(process.Options{Dir: c.base, KeepEnv: true})
-		if got := output(t, e, compute.Command{Args: []string{"sh", "-c", `pwd; echo "$PWD"`}, Dir: c.dir}); got != c.want+"\n"+c.want+"\n" {
+		if got := output(
+			t, e, compute.Command{Args: []string{"sh", "-c", `pwd; echo "$PWD"`}, Dir: c.dir},
+		); got != c.want+"\n"+c.want+"\n" {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}
@@ -78,19 +83,26 @@ func TestLookUp(t *testing.T) {
 	if got := output(t, e, compute.Command{Args: []string{"none", "one"}, Env: env}); got != "no interpreter named: one\n" {
 		t.Errorf("a script without an interpreter: %q", got)
 	}
-	for name, kind := range map[string]error{"plain": compute.ErrNotExecutable, "lost": compute.ErrNoCommand, "a\x00b": compute.ErrCannotStart, "": compute.ErrNoCommand} {
+	for name, kind := range map[string]error{
+		"plain": compute.ErrNotExecutable, "lost": compute.ErrNoCommand, "a\x00b": compute.ErrCannotStart,
+		"": compute.ErrNoCommand,
+	} {
 		if _, err := e.Run(t.Context(), &compute.Command{Args: []string{name}, Env: env}); !errors.Is(err, kind) {
 			t.Errorf("%q: got %v, want %v", name, err, kind)
 		}
 	}
-	if _, err := e.Run(t.Context(), &compute.Command{Args: []string{"true"}, Env: map[string]string{"A=B": "c"}}); !errors.Is(err, compute.ErrCannotStart) {
+	if _, err := e.Run(
+		t.Context(), &compute.Command{Args: []string{"true"}, Env: map[string]string{"A=B": "c"}},
+	); !errors.Is(err, compute.ErrCannotStart) {
 		t.Errorf("a bad variable: got %v", err)
 	}
 }
 
 func TestUser(t *testing.T) {
 	e := process.New(process.Options{})
-	if _, err := e.Run(t.Context(), &compute.Command{Args: []string{"true"}, User: "hostler-no-such-user"}); !errors.Is(err, compute.ErrCannotStart) {
+	if _, err := e.Run(
+		t.Context(), &compute.Command{Args: []string{"true"}, User: "hostler-no-such-user"},
+	); !errors.Is(err, compute.ErrCannotStart) {
 		t.Errorf("no such user: got %v", err)
 	}
 	if os.Geteuid() != 0 {
@@ -101,11 +113,15 @@ func TestUser(t *testing.T) {
 		t.Skip("user: needs root")
 	}
 	show := []string{"sh", "-c", `id -u; echo "$HOME $USER"`}
-	if got := output(t, e, compute.Command{Args: show, User: "nobody", Dir: "/"}); !strings.HasPrefix(got, "65534\n") || !strings.HasSuffix(got, " nobody\n") {
+	if got := output(t, e, compute.Command{Args: show, User: "nobody", Dir: "/"}); !strings.HasPrefix(got, "65534\n") ||
+		!strings.HasSuffix(got, " nobody\n") {
 		t.Errorf("as nobody: %q", got)
 	}
 	tty := &compute.Size{Rows: 24, Cols: 80}
-	if got := output(t, e, compute.Command{Args: []string{"sh", "-c", `echo "opened by $(id -u)" > "$(tty)"`}, User: "nobody", Dir: "/", TTY: tty}); !strings.Contains(got, "opened by 65534") {
+	if got := output(
+		t, e,
+		compute.Command{Args: []string{"sh", "-c", `echo "opened by $(id -u)" > "$(tty)"`}, User: "nobody", Dir: "/", TTY: tty},
+	); !strings.Contains(got, "opened by 65534") {
 		t.Errorf("a terminal of nobody's: %q", got)
 	}
 	root := tinyRoot(t)
@@ -113,7 +129,9 @@ func TestUser(t *testing.T) {
 	if got := output(t, in, compute.Command{Args: show, User: "user"}); got != "1000\n/tmp user\n" {
 		t.Errorf("the root's own user: %q", got)
 	}
-	if got := output(t, in, compute.Command{Args: []string{"sh", "-c", "test -t 0 && id -u"}, User: "1000", TTY: tty}); !strings.Contains(got, "1000") {
+	if got := output(
+		t, in, compute.Command{Args: []string{"sh", "-c", "test -t 0 && id -u"}, User: "1000", TTY: tty},
+	); !strings.Contains(got, "1000") {
 		t.Errorf("with a terminal: %q", got)
 	}
 }
@@ -126,7 +144,8 @@ func TestRootLinks(t *testing.T) {
 	write(t, root+"/real/f", "inside", 0o644)
 	write(t, root+"/bin/tool.sh", "#!/bin/sh\necho tool\n", 0o755)
 	for name, target := range map[string]string{
-		"abs": "/real", "chain": "/abs", "up": "../../../../../real", "bin/tool": "/bin/tool.sh", "host": secret, "loop": "/loop", "hostdir": filepath.Dir(secret), "out": "/../..",
+		"abs": "/real", "chain": "/abs", "up": "../../../../../real", "bin/tool": "/bin/tool.sh", "host": secret,
+		"loop": "/loop", "hostdir": filepath.Dir(secret), "out": "/../..",
 	} {
 		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
@@ -191,7 +210,10 @@ func TestFilesPassedOn(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	e := process.New(process.Options{})
 	w := &slow{}
-	exit, err := e.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "sleep 100 & head -c 65536 /dev/zero; kill -9 $!"}, Stdout: w})
+	exit, err := e.Run(
+		t.Context(),
+		&compute.Command{Args: []string{"sh", "-c", "sleep 100 & head -c 65536 /dev/zero; kill -9 $!"}, Stdout: w},
+	)
 	if err != nil || exit.Code != 0 || w.n != 65536 {
 		t.Errorf("%d bytes came, %+v, %v", w.n, exit, err)
 	}
@@ -210,7 +232,8 @@ func (s *slow) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// What was opened for a command that does not start is closed, at once and not by the garbage collector.
+// What was opened for a command that does not start is closed, at once and not by the garbage
+// collector.
 func TestFailedStartClosesFiles(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("descriptors: /proc is Linux's")
@@ -230,7 +253,9 @@ func TestFailedStartClosesFiles(t *testing.T) {
 	before := open()
 	for range 50 {
 		for _, cmd := range []compute.Command{
-			{}, {Stdin: strings.NewReader("x")}, {Stdout: io.Discard}, {Stdin: strings.NewReader("x"), Stdout: &bytes.Buffer{}, Stderr: io.Discard}, {TTY: &compute.Size{Rows: 1, Cols: 1}},
+			{}, {Stdin: strings.NewReader("x")}, {Stdout: io.Discard},
+			{Stdin: strings.NewReader("x"), Stdout: &bytes.Buffer{}, Stderr: io.Discard},
+			{TTY: &compute.Size{Rows: 1, Cols: 1}},
 		} {
 			cmd.Args = []string{dir + "/lost"}
 			if _, err := e.Run(t.Context(), &cmd); !errors.Is(err, compute.ErrNoCommand) {
@@ -247,7 +272,8 @@ func TestFailedStartClosesFiles(t *testing.T) {
 func TestBrokenPlaces(t *testing.T) {
 	for _, opt := range []process.Options{{Prefix: []string{"/no/such/prefix"}}, {Root: "/no/such/root", Chroot: true}} {
 		e := process.New(opt)
-		if _, err := e.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrCannotStart) || errors.Is(err, compute.ErrNoCommand) {
+		if _, err := e.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrCannotStart) ||
+			errors.Is(err, compute.ErrNoCommand) {
 			t.Errorf("%+v: got %v", opt, err)
 		}
 	}
@@ -269,7 +295,8 @@ func TestBrokenPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 {
-		if err := process.New(process.Options{}).Get(t.Context(), dir+"/f", &bytes.Buffer{}); !errors.Is(err, compute.ErrDenied) && !errors.Is(err, fs.ErrPermission) {
+		if err := process.New(process.Options{}).Get(t.Context(), dir+"/f", &bytes.Buffer{}); !errors.Is(err, compute.ErrDenied) &&
+			!errors.Is(err, fs.ErrPermission) {
 			t.Errorf("a closed directory: got %v", err)
 		}
 	}

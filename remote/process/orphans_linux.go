@@ -11,18 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Orphans buries processes whose parents have ended before them, where they become ours: in the first process of a pid name space. What a Conn
-// started itself it leaves to that Conn, so one Orphans is for all Conns of a process.
+// Orphans buries processes whose parents have ended before them, where they become ours: in the
+// first process of a pid name space. What a Conn started itself it leaves to that Conn, so one
+// Orphans is for all Conns of a process.
 type Orphans struct {
 	Began func() // called before a child is started; nil: nobody wants to know
-	Alone func() // called when there is no child any more, nor anybody else's: not once for each time. The same
+	// called when there is no child any more, nor anybody else's: not once for each time. The same
+	Alone func()
 
-	bell   chan struct{} // 1 slot: look again
-	births sync.RWMutex  // read-held while a child is started or waited for, so that a number is never seen without its owner
+	bell chan struct{} // 1 slot: look again
+	// read-held while a child is started or waited for, so that a number is never seen without its
+	// owner
+	births sync.RWMutex
 
 	mu     sync.Mutex
-	stayed bool        // a command was started whose descendants may stay
-	own    map[int]int // by number, how many Conns have started it and not yet forgotten; two when it was given again at once
+	stayed bool // a command was started whose descendants may stay
+	// by number, how many Conns have started it and not yet forgotten; two when it was given again
+	// at once
+	own map[int]int
 }
 
 // NewOrphans starts nothing: Run does the work.
@@ -57,8 +63,9 @@ func awaitDead() {
 	}
 }
 
-// bury looks at the dead one by one, without taking them, as only the number says whose they are. It stops at one of a Conn's own: who waits
-// for that rings when it is gone. It reports whether there are children, and none of them is dead.
+// bury looks at the dead one by one, without taking them, as only the number says whose they are.
+// It stops at one of a Conn's own: who waits for that rings when it is gone. It reports whether
+// there are children, and none of them is dead.
 func (o *Orphans) bury() bool {
 	for {
 		var info unix.Siginfo
@@ -69,7 +76,8 @@ func (o *Orphans) bury() bool {
 		if err == unix.ECHILD && o.Alone != nil {
 			o.Alone()
 		}
-		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16))) // si_pid, on the 64-bit machines that we are for
+		// si_pid, on the 64-bit machines that we are for
+		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
 		if err != nil || pid <= 0 || o.owned(pid) {
 			return err == nil && pid <= 0
 		}

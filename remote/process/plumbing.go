@@ -13,20 +13,24 @@ import (
 	"github.com/hostler-project/hostler/remote/input"
 )
 
-// lateOutput is how long after a command's end its output is waited for: processes that it left in the background may hold the pipe for ever.
+// lateOutput is how long after a command's end its output is waited for: processes that it left in
+// the background may hold the pipe for ever.
 const lateOutput = 300 * time.Millisecond
 
-// mostLate bounds what is taken from a pipe after that: more than any pipe holds by default, and no end to what a chatty daemon writes.
+// mostLate bounds what is taken from a pipe after that: more than any pipe holds by default, and no
+// end to what a chatty daemon writes.
 const mostLate = 1 << 20
 
-// plumbing is what stands between a child's three streams and the caller's readers and writers. Files go to the child as they are.
+// plumbing is what stands between a child's three streams and the caller's readers and writers.
+// Files go to the child as they are.
 type plumbing struct {
 	child   []*os.File // our copies of the child's ends
 	nothing *os.File   // one of them, for streams that are not wanted; nil: none yet
 	outputs []*os.File // the ends that we read
 	stdin   *os.File   // the end that we write; nil: none
 	woken   *os.File   // the other end of wake, closed by who waits for it
-	wake    *os.File   // closed at the end, so that nothing more is read of a caller's file; nil: none is read
+	// closed at the end, so that nothing more is read of a caller's file; nil: none is read
+	wake    *os.File
 	copies  []func()
 	begun   bool // the child runs, and the copies have their ends
 	writing sync.WaitGroup
@@ -56,7 +60,8 @@ func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
 	}
 	p.child, p.stdin = append(p.child, pr), pw
 	p.copies = append(p.copies, func() {
-		// Not counted in writing: the caller's reader may never end, and the command does not wait for it.
+		// Not counted in writing: the caller's reader may never end, and the command does not wait
+		// for it.
 		go func() {
 			_, err := io.WriteString(pw, line)
 			switch {
@@ -100,7 +105,8 @@ func (p *plumbing) out(w io.Writer) (*os.File, error) {
 // null is one file for all streams that nobody wants.
 func (p *plumbing) null() (*os.File, error) {
 	if p.nothing == nil {
-		fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0) // not by package os, which tries to watch what it opens
+		// not by package os, which tries to watch what it opens
+		fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 		}
@@ -148,7 +154,8 @@ func (p *plumbing) close() {
 	}
 }
 
-// copyReady copies a file that others may read after us: nothing is taken from it once wake has ended.
+// copyReady copies a file that others may read after us: nothing is taken from it once wake has
+// ended.
 func copyReady(w io.Writer, f, wake *os.File) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -162,10 +169,12 @@ func copyReady(w io.Writer, f, wake *os.File) {
 	}
 }
 
-// drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until there is nothing more in it.
+// drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until
+// there is nothing more in it.
 //
-// A terminal's end is asked for twice: the kernel looks whether there is something to read, and then whether the other side has closed it
-// (n_tty_read in Linux's drivers/tty/n_tty.c), and what was written between these two is there only when it is asked again.
+// A terminal's end is asked for twice: the kernel looks whether there is something to read, and
+// then whether the other side has closed it (n_tty_read in Linux's drivers/tty/n_tty.c), and what
+// was written between these two is there only when it is asked again.
 func drain(r *os.File, w io.Writer) {
 	buf := make([]byte, 64<<10)
 	closed := false // it was the end of a terminal when it was last read
@@ -191,7 +200,8 @@ func drain(r *os.File, w io.Writer) {
 	}
 }
 
-// drainNow takes what is in r without waiting. A slow w must not lose what was written before the command's end, which a deadline alone would do.
+// drainNow takes what is in r without waiting. A slow w must not lose what was written before the
+// command's end, which a deadline alone would do.
 func drainNow(r *os.File, w io.Writer, buf []byte) {
 	raw, err := r.SyscallConn()
 	if err != nil {
@@ -219,7 +229,8 @@ func drainNow(r *os.File, w io.Writer, buf []byte) {
 	}
 }
 
-// same reports whether two writers are one, so that their output keeps its order and the writer is called by one goroutine.
+// same reports whether two writers are one, so that their output keeps its order and the writer is
+// called by one goroutine.
 func same(a, b io.Writer) bool {
 	return a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
 }

@@ -19,9 +19,10 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// behind is a command behind a prefix. There only a POSIX shell is sure to be there, and the prefix may hand on neither environment nor directory
-// (docker exec), so the command goes as it goes over ssh: a script of one line that its shell reads before anything else, and that is on nobody's
-// list of processes. See sshScript.
+// behind is a command behind a prefix. There only a POSIX shell is sure to be there, and the prefix
+// may hand on neither environment nor directory (docker exec), so the command goes as it goes over
+// ssh: a script of one line that its shell reads before anything else, and that is on nobody's list
+// of processes. See sshScript.
 type behind struct {
 	nonce  string
 	prefix []string
@@ -49,7 +50,10 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env, marks map[str
 	for _, m := range []map[string]string{c.Env, marks} {
 		for k := range m {
 			if !shell.IsName(k) {
-				return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("no shell can set the environment variable " + k)}
+				return nil, &compute.Error{
+					Op: "exec.Run", Kind: compute.ErrCannotStart,
+					Err: errors.New("no shell can set the environment variable " + k),
+				}
 			}
 		}
 	}
@@ -82,7 +86,8 @@ func (e *Conn) farDir(dir string) string {
 	}
 }
 
-// stdout takes the script's own words off the output. restore, which may be nil, brings a terminal back where the script cannot.
+// stdout takes the script's own words off the output. restore, which may be nil, brings a terminal
+// back where the script cannot.
 func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 	if w == nil {
 		w = io.Discard
@@ -115,12 +120,14 @@ func (b *behind) soon() {
 // dyingTime bounds how long a prefix command may take to send a signal.
 const dyingTime = 3 * time.Second
 
-// farScript sends $1 to the group $2, or to the process $3 where the group is not known; with "s" for $4 to all of the session $3 as well.
+// farScript sends $1 to the group $2, or to the process $3 where the group is not known; with "s"
+// for $4 to all of the session $3 as well.
 const farScript = `if [ "$4" = s ];then for f in /proc/[0-9]*;do r=;{ read -r r <"$f/stat";} 2>/dev/null;[ -n "$r" ]||continue
 set -- "$1" "$2" "$3" s ${r##*) };[ "$8" != "$3" ]||[ "${f#/proc/}" = $$ ]||kill -"$1" "${f#/proc/}" 2>/dev/null;done;fi
 kill -"$1" "-$2" 2>/dev/null||kill -"$1" "$3" 2>/dev/null`
 
-// signal sends to the group, and with KILL and session to the whole session, by the prefix once more. It reports whether that did anything.
+// signal sends to the group, and with KILL and session to the whole session, by the prefix once
+// more. It reports whether that did anything.
 func (b *behind) signal(name string, session bool) bool {
 	if b.pid <= 1 || b.group <= 1 {
 		return false
@@ -174,7 +181,8 @@ func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.E
 	return fail(compute.ErrCannotStart, why)
 }
 
-// quiet has a terminal show nothing of the line that is typed, nor cut it, and returns what undoes that.
+// quiet has a terminal show nothing of the line that is typed, nor cut it, and returns what undoes
+// that.
 func quiet(tty *os.File) (restore func(), err error) {
 	raw, err := tty.SyscallConn()
 	if err != nil {

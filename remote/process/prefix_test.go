@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// What is secret does not stand among the arguments of the prefix command, which everybody on this machine may read.
+// What is secret does not stand among the arguments of the prefix command, which everybody on this
+// machine may read.
 func TestPrefixSecretsNotInArguments(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("secrets: /proc is Linux's")
@@ -40,7 +41,8 @@ func TestPrefixThatFails(t *testing.T) {
 	for _, tty := range []*compute.Size{nil, {Rows: 24, Cols: 80}} {
 		e := process.New(process.Options{Prefix: []string{"sh", "-c", "echo no such container >&2; exit 127"}})
 		_, err := e.Run(t.Context(), &compute.Command{Args: []string{"true"}, TTY: tty})
-		if !errors.Is(err, compute.ErrCannotStart) || errors.Is(err, compute.ErrNoCommand) || !strings.Contains(err.Error(), "no such container") {
+		if !errors.Is(err, compute.ErrCannotStart) || errors.Is(err, compute.ErrNoCommand) ||
+			!strings.Contains(err.Error(), "no such container") {
 			t.Errorf("got %v, want ErrCannotStart with what the prefix said", err)
 		}
 		_ = e.Close()

@@ -18,32 +18,53 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// Options say how commands become processes of this machine. The zero value runs them as they are, with a small environment.
+// Options say how commands become processes of this machine. The zero value runs them as they are,
+// with a small environment.
 type Options struct {
-	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, have a POSIX shell behind it, and wait
-	Root    string            // the directory that is / behind the prefix or with Chroot, and needs one of them; file names are resolved in it. "": our own
-	Chroot  bool              // make Root the root directory of every command; only root may
-	Dir     string            // where commands start; "": our own directory, or with a prefix or a root the user's home
-	KeepEnv bool              // commands get our whole environment; else PATH, HOME, USER, LOGNAME, SHELL, LANG, TERM
+	// put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, have a POSIX
+	// shell behind it, and wait
+	Prefix []string
+	// the directory that is / behind the prefix or with Chroot, and needs one of them; file names
+	// are resolved in it. "": our own
+	Root   string
+	Chroot bool // make Root the root directory of every command; only root may
+	// where commands start; "": our own directory, or with a prefix or a root the user's home
+	Dir string
+	// commands get our whole environment; else PATH, HOME, USER, LOGNAME, SHELL, LANG, TERM
+	KeepEnv bool
 	Mark    map[string]string // environment that every process gets, so that it is found again
-	Owner   bool              // Put gives files the owners, by number, that the stream names; only root may
+	// Put gives files the owners, by number, that the stream names; only root may
+	Owner bool
 
-	// What a command leaves running when it ends, however it has hidden that, ends too unless Command.Stay, where one of the first two is given.
-	Cgroup   *os.File   // a directory of a cgroup v2 that we may make groups in: each command gets one. nil: none
-	Reaper   []string   // else: a program that calls Reap, in between us and each command; no processes behind a prefix, or in a root. nil: none
-	OOMKills func() int // how many were killed for want of memory until now, where the groups do not count it; nil: nobody knows
-	Orphans  *Orphans   // buries orphans, so that commands must be known to it; nil: nobody does here
-	Alone    bool       // with Orphans, where there is no Cgroup: we are the first process of a pid name space, and its others are all commands' descendants
-	Own      bool       // Usage counts the processes in sight: the machine has others too
-	NoWatch  bool       // nobody watches over us to end commands when we are killed, as the kernel does: we are a name space's first process
+	// What a command leaves running when it ends, however it has hidden that, ends too unless
+	// Command.Stay, where one of the first two is given. a directory of a cgroup v2 that we may
+	// make groups in: each command gets one. nil: none
+	Cgroup *os.File
+	// else: a program that calls Reap, in between us and each command; no processes behind a
+	// prefix, or in a root. nil: none
+	Reaper []string
+	// how many were killed for want of memory until now, where the groups do not count it; nil:
+	// nobody knows
+	OOMKills func() int
+	// buries orphans, so that commands must be known to it; nil: nobody does here
+	Orphans *Orphans
+	// with Orphans, where there is no Cgroup: we are the first process of a pid name space, and its
+	// others are all commands' descendants
+	Alone bool
+	Own   bool // Usage counts the processes in sight: the machine has others too
+	// nobody watches over us to end commands when we are killed, as the kernel does: we are a name
+	// space's first process
+	NoWatch bool
 }
 
-// CommandMark is the environment variable by which the descendants of one command are found, where neither a Cgroup nor a Reaper knows them. Its value
-// is that command's alone. What shall outlive a run inside which it happens to be started must be started without it.
+// CommandMark is the environment variable by which the descendants of one command are found, where
+// neither a Cgroup nor a Reaper knows them. Its value is that command's alone. What shall outlive a
+// run inside which it happens to be started must be started without it.
 const CommandMark = shell.CommandMark
 
-// Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer and a compute.Listener, which say ErrInvalid
-// behind a prefix, where nobody knows which network is there.
+// Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer
+// and a compute.Listener, which say ErrInvalid behind a prefix, where nobody knows which network is
+// there.
 type Conn struct {
 	opt     Options
 	done    chan struct{} // closed by Close
@@ -60,7 +81,8 @@ var (
 	_ compute.Listener = (*Conn)(nil)
 )
 
-// New returns a connection that runs local processes. It does nothing yet; what opt asks for and this machine refuses shows at the first use.
+// New returns a connection that runs local processes. It does nothing yet; what opt asks for and
+// this machine refuses shows at the first use.
 func New(opt Options) *Conn {
 	e := &Conn{opt: opt, done: make(chan struct{})}
 	if opt.Cgroup != nil {
@@ -69,7 +91,8 @@ func New(opt Options) *Conn {
 	return e
 }
 
-// Prepare makes ready what the first command would else wait for. What cannot be made ready shows at that command.
+// Prepare makes ready what the first command would else wait for. What cannot be made ready shows
+// at that command.
 func (e *Conn) Prepare() {
 	if e.groups != nil {
 		e.groups.prepare()
@@ -94,7 +117,10 @@ func (e *Conn) Close() error {
 // sound refuses options under which files and commands would not be in the same place.
 func (e *Conn) sound(op string) error {
 	if e.opt.Root != "" && !e.opt.Chroot && len(e.opt.Prefix) == 0 {
-		return &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("a root directory needs a prefix that leads into it, or Chroot")}
+		return &compute.Error{
+			Op: op, Kind: compute.ErrInvalid,
+			Err: errors.New("a root directory needs a prefix that leads into it, or Chroot"),
+		}
 	}
 	return nil
 }
@@ -127,12 +153,15 @@ func errClosed(op string) error {
 	return &compute.Error{Op: op, Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
 }
 
-// Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn. When it is cancelled, or ends after it was interrupted
-// (INT, TERM, QUIT, KILL), its descendants end too, in whatever group and session they are; without Cgroup and Reaper but for those that have
-// emptied their environment and left the group. What it leaves behind when it ends by itself stays without these two. Output that processes left behind by the
-// command write later than a moment after its end is not waited for. When our own process dies, even by SIGKILL, a command that has run for a
-// fifth of a second is killed with its group, or session; but not what a prefix runs elsewhere (docker exec), which only a cancelled ctx, Close
-// and signals reach, by the prefix used once more.
+// Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn.
+// When it is cancelled, or ends after it was interrupted (INT, TERM, QUIT, KILL), its descendants
+// end too, in whatever group and session they are; without Cgroup and Reaper but for those that
+// have emptied their environment and left the group. What it leaves behind when it ends by itself
+// stays without these two. Output that processes left behind by the command write later than a
+// moment after its end is not waited for. When our own process dies, even by SIGKILL, a command
+// that has run for a fifth of a second is killed with its group, or session; but not what a prefix
+// runs elsewhere (docker exec), which only a cancelled ctx, Close and signals reach, by the prefix
+// used once more.
 func (e *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -202,7 +231,8 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	return e.await(ctx, cmd, c, j, pipes.finish)
 }
 
-// await stays with a started process to its end: signals, sizes, cancellation. finish is called when it has ended and before it returns.
+// await stays with a started process to its end: signals, sizes, cancellation. finish is called
+// when it has ended and before it returns.
 func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *job, finish func()) (compute.Exit, error) {
 	if h := cmd.Hold; h != nil && h.Begun != nil {
 		h.Begun()
@@ -251,8 +281,9 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	if interrupted && !cmd.Stay {
 		j.hunt()
 	}
-	j.kin.ended()         // while the number is still the command's
-	e.opt.Orphans.wait(c) // reaps; the status is read below, and there are no copying goroutines to fail
+	j.kin.ended() // while the number is still the command's
+	// reaps; the status is read below, and there are no copying goroutines to fail
+	e.opt.Orphans.wait(c)
 	j.kin.gone()
 	j.reaped()
 	j.background()
@@ -267,7 +298,8 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	return compute.Exit{Code: ws.ExitStatus(), Reason: reason}, nil
 }
 
-// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what was made to outlive a terminal stays when that is closed.
+// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what
+// was made to outlive a terminal stays when that is closed.
 var ends = map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGQUIT: true, syscall.SIGKILL: true}
 
 // cannotStart tells the ways apart in which a process does not come to be.

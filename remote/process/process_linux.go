@@ -16,7 +16,8 @@ import (
 // seesStops: a child that was stopped is noticed.
 const seesStops = true
 
-// waitEnd returns when the child pid has ended, and leaves it to be reaped. It calls stopped whenever the child was stopped.
+// waitEnd returns when the child pid has ended, and leaves it to be reaped. It calls stopped
+// whenever the child was stopped.
 func waitEnd(pid int, stopped func()) {
 	for {
 		var info unix.Siginfo
@@ -42,8 +43,9 @@ const (
 
 const cldStopped = 5 // CLD_STOPPED of <signal.h>
 
-// setTerminalGroup makes group the foreground group of a terminal. From the background that would stop us, unless the signal is blocked, which
-// is done for this thread alone: an ignored signal would be inherited by every child started meanwhile.
+// setTerminalGroup makes group the foreground group of a terminal. From the background that would
+// stop us, unless the signal is blocked, which is done for this thread alone: an ignored signal
+// would be inherited by every child started meanwhile.
 func setTerminalGroup(f *os.File, group int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -59,8 +61,9 @@ func setTerminalGroup(f *os.File, group int) {
 	}
 }
 
-// socketIn returns an address for the socket that name is in r, which stays in r whatever somebody makes of the way to it meanwhile: it goes by
-// the number of an open file, the socket itself or, where it is to be made, its directory. That must stay open while the address is used.
+// socketIn returns an address for the socket that name is in r, which stays in r whatever somebody
+// makes of the way to it meanwhile: it goes by the number of an open file, the socket itself or,
+// where it is to be made, its directory. That must stay open while the address is used.
 func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
 	dir, err := r.OpenFile(path.Dir(name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -82,8 +85,8 @@ func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
 	return fmt.Sprintf("/proc/self/fd/%d", fd), f, nil
 }
 
-// killSession kills every process of a session but its leader, whatever groups a shell has sorted them into. It looks again while it finds some:
-// one may have been born meanwhile.
+// killSession kills every process of a session but its leader, whatever groups a shell has sorted
+// them into. It looks again while it finds some: one may have been born meanwhile.
 func killSession(sid int) {
 	for range 10 {
 		found := false

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// scratch returns a directory that other users may pass through, which t.TempDir's parents may forbid.
+// scratch returns a directory that other users may pass through, which t.TempDir's parents may
+// forbid.
 func scratch(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hostler-remote-")
@@ -52,12 +53,14 @@ func TestConnPrefix(t *testing.T) {
 		},
 		Dir: "/tmp", Shell: true, Marked: true,
 		Skip: map[string]string{
-			"DialListenTCP": "nobody knows a prefix's network", "DialListenUnix": "nobody knows a prefix's network", "DialRefused": "nobody knows a prefix's network",
+			"DialListenTCP": "nobody knows a prefix's network", "DialListenUnix": "nobody knows a prefix's network",
+			"DialRefused": "nobody knows a prefix's network",
 		},
 	})
 }
 
-// A prefix that starts another session, as docker exec does in another place: what runs there has neither our group nor our terminal.
+// A prefix that starts another session, as docker exec does in another place: what runs there has
+// neither our group nor our terminal.
 func TestConnPrefixSession(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("session: no setsid program")
@@ -70,7 +73,8 @@ func TestConnPrefixSession(t *testing.T) {
 		Dir: scratch(t), Shell: true, Marked: true,
 		Skip: map[string]string{
 			"DialListenTCP": network, "DialListenUnix": network, "DialRefused": network, "ControlC": terminal, "Resize": terminal,
-			"DeadlySignal": "setsid tells no signals", "DescendantsSignal": "setsid tells no signals", "DeathBySignal": "setsid tells no signals",
+			"DeadlySignal": "setsid tells no signals", "DescendantsSignal": "setsid tells no signals",
+			"DeathBySignal": "setsid tells no signals",
 		},
 	})
 }
@@ -84,7 +88,8 @@ func tinyRoot(t *testing.T) string {
 	kv := computetest.Lab{Set: "remote", Net: 20}.Run(t, "base-rootfs", "tiny")
 	root := filepath.Join(scratch(t), "root")
 	for _, args := range [][]string{
-		{"cp", "-a", kv["rootfs"], root}, {"mknod", "-m", "666", root + "/dev/null", "c", "1", "3"}, {"mknod", "-m", "666", root + "/dev/zero", "c", "1", "5"},
+		{"cp", "-a", kv["rootfs"], root}, {"mknod", "-m", "666", root + "/dev/null", "c", "1", "3"},
+		{"mknod", "-m", "666", root + "/dev/zero", "c", "1", "5"},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v: %s", args, err, out)

@@ -99,7 +99,8 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	return p, nil
 }
 
-// environment returns what the command finds: ours or a small one, then the command's own, then the marks, which it cannot take away.
+// environment returns what the command finds: ours or a small one, then the command's own, then the
+// marks, which it cannot take away.
 func (e *Conn) environment(cmd *compute.Command, who *account, marks map[string]string) map[string]string {
 	env := make(map[string]string)
 	if e.opt.KeepEnv {
@@ -139,7 +140,8 @@ func flatten(env map[string]string) []string {
 	return out
 }
 
-// shell returns the arguments of a user's shell: his $SHELL as it is where commands have his environment, else a login shell.
+// shell returns the arguments of a user's shell: his $SHELL as it is where commands have his
+// environment, else a login shell.
 func (e *Conn) shell(who *account) []string {
 	if e.opt.KeepEnv {
 		return []string{LoginShell()}
@@ -147,7 +149,8 @@ func (e *Conn) shell(who *account) []string {
 	return []string{"-" + path.Base(who.shell)}
 }
 
-// LoginShell returns the shell of the user that we are: $SHELL, else what the user database says, else /bin/sh.
+// LoginShell returns the shell of the user that we are: $SHELL, else what the user database says,
+// else /bin/sh.
 func LoginShell() string {
 	if s := os.Getenv("SHELL"); s != "" {
 		return s
@@ -158,7 +161,8 @@ func LoginShell() string {
 	return "/bin/sh"
 }
 
-// directory returns where the command starts, "" for our own directory, and names it when it is no directory.
+// directory returns where the command starts, "" for our own directory, and names it when it is no
+// directory.
 func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
 	asked := dir
 	if base := e.base(who); !path.IsAbs(dir) && base != "" {
@@ -175,7 +179,10 @@ func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
 		return "/", nil // a user without a home starts at the root, as login has it
 	}
 	if err != nil {
-		return "", &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: &fs.PathError{Op: "chdir", Path: dir, Err: tree.Cause(err)}}
+		return "", &compute.Error{
+			Op: "exec.Run", Kind: compute.ErrCannotStart,
+			Err: &fs.PathError{Op: "chdir", Path: dir, Err: tree.Cause(err)},
+		}
 	}
 	if dir, err = e.absolute(dir); err != nil {
 		return "", &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: err}

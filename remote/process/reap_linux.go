@@ -21,10 +21,12 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// A reaper is a process between us and a command, which inherits the command's orphans, however they have left its group, session and
-// environment, and ends them when the command has ended, or when we have. It is told what to start over a socket, its descriptor 3, so that
-// nothing stands in the list of processes; it answers 0 or the number of the error, and in the end with the wait status, four bytes each.
-// The command is in the reaper's process group, which signals go to; the reaper itself heeds none.
+// A reaper is a process between us and a command, which inherits the command's orphans, however
+// they have left its group, session and environment, and ends them when the command has ended, or
+// when we have. It is told what to start over a socket, its descriptor 3, so that nothing stands in
+// the list of processes; it answers 0 or the number of the error, and in the end with the wait
+// status, four bytes each. The command is in the reaper's process group, which signals go to; the
+// reaper itself heeds none.
 
 // reapWait bounds how long a reaper tries to end what does not end.
 const reapWait = 3 * time.Second
@@ -59,7 +61,8 @@ func (k *kin) startReaped(c *exec.Cmd, p *program) error {
 	} else {
 		spec.number(0)
 	}
-	// One thread at a time and no collection make it quicker to start; its environment is not the command's.
+	// One thread at a time and no collection make it quicker to start; its environment is not the
+	// command's.
 	c.Path, c.Args, c.Dir, c.Env = k.e.opt.Reaper[0], k.e.opt.Reaper, "/", []string{"GOMAXPROCS=1", "GOGC=off"}
 	c.SysProcAttr.Credential = nil
 	c.ExtraFiles = []*os.File{theirs}
@@ -143,10 +146,12 @@ func (s *spec) readWords() []string {
 	return out
 }
 
-// Reap is the reaper: the program that Options.Reaper names calls it, does nothing else, and exits with its result.
+// Reap is the reaper: the program that Options.Reaper names calls it, does nothing else, and exits
+// with its result.
 func Reap() int {
-	// First of all: else who is the same user as we, as a command in a sandbox, reaches our program's file by /proc/PID/exe, which may be on a file
-	// system that he does not see, and changes its mode. A child shares this until it is another program.
+	// First of all: else who is the same user as we, as a command in a sandbox, reaches our
+	// program's file by /proc/PID/exe, which may be on a file system that he does not see, and
+	// changes its mode. A child shares this until it is another program.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 1
 	}
@@ -155,8 +160,8 @@ func Reap() int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 1
 	}
-	// Caught and lost, not ignored: what is ignored the command would inherit. The others are lost anyhow, by the runtime; to ask for all takes as
-	// long as the rest of this.
+	// Caught and lost, not ignored: what is ignored the command would inherit. The others are lost
+	// anyhow, by the runtime; to ask for all takes as long as the rest of this.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
 		unix.SIGTRAP, unix.SIGSYS)
 	r := bufio.NewReader(line)
@@ -226,7 +231,8 @@ func Reap() int {
 	return 0
 }
 
-// killChildren kills those whose parent we are: each time the next generation, whose parents are gone by then.
+// killChildren kills those whose parent we are: each time the next generation, whose parents are
+// gone by then.
 func killChildren() {
 	files, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, name := range files {

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReaperClosed is a command that wants to change the file of its reaper's program: by /proc it could have it, whatever its root is.
+// TestReaperClosed is a command that wants to change the file of its reaper's program: by /proc it
+// could have it, whatever its root is.
 func TestReaperClosed(t *testing.T) {
 	program := reaper(t)
 	dir, err := os.MkdirTemp("", "reaper")
@@ -65,7 +66,10 @@ func TestReaperClosed(t *testing.T) {
 	}
 	word("/bin/sh")
 	word("/")
-	words("sh", "-c", "chmod 4777 /proc/$PPID/exe; echo chmod $?; ls /proc/$PPID/fd; echo ls $?; readlink /proc/self/exe >/dev/null; echo own $?")
+	words(
+		"sh", "-c",
+		"chmod 4777 /proc/$PPID/exe; echo chmod $?; ls /proc/$PPID/fd; echo ls $?; readlink /proc/self/exe >/dev/null; echo own $?",
+	)
 	words("PATH=/usr/bin:/bin", "LC_ALL=C")
 	spec = binary.BigEndian.AppendUint32(spec, 0)
 	if _, err := ours.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(spec))), spec...)); err != nil {

@@ -62,7 +62,8 @@ func (f rootedFS) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := f.r.OpenFile(in, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not waiting for a fifo that somebody put there
+	// not waiting for a fifo that somebody put there
+	file, err := f.r.OpenFile(in, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +77,10 @@ func (f rootedFS) Open(name string) (fs.File, error) {
 // mostLinks is how many links a name may lead through; Linux allows 40.
 const mostLinks = 40
 
-// inside resolves name as a process would whose root directory is r: links to absolute names start again at r, and ".." stops there. What does
-// not exist is kept as it is. The result is relative to r and has no links left in it, unless somebody puts one there meanwhile, which os.Root
-// then refuses to follow outside. The last part is followed only with last.
+// inside resolves name as a process would whose root directory is r: links to absolute names start
+// again at r, and ".." stops there. What does not exist is kept as it is. The result is relative to
+// r and has no links left in it, unless somebody puts one there meanwhile, which os.Root then
+// refuses to follow outside. The last part is followed only with last.
 func inside(r *os.Root, name string, last bool) (string, error) {
 	todo := strings.Split(name, "/")
 	done := "."
@@ -123,7 +125,8 @@ type account struct {
 	groups            []uint32
 }
 
-// account looks up the user that the command runs as, and puts it into attr if that is not who we are.
+// account looks up the user that the command runs as, and puts it into attr if that is not who we
+// are.
 func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*account, error) {
 	if user != "" && len(e.opt.Prefix) > 0 {
 		return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrInvalid, Err: errors.New("no other user behind a prefix command")}
@@ -167,7 +170,8 @@ func (e *Conn) Account(user string) (uid, gid int, err error) {
 	return int(who.uid), int(who.gid), nil
 }
 
-// passwd finds a user by name or number in etc/passwd, and his groups in etc/group; name "" means the number uid.
+// passwd finds a user by name or number in etc/passwd, and his groups in etc/group; name "" means
+// the number uid.
 func passwd(fsys fs.FS, name string, uid int) (*account, error) {
 	var who *account
 	err := eachLine(fsys, "etc/passwd", 7, func(f []string) {

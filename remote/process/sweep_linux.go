@@ -9,10 +9,11 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// sweep ends what commands that have ended left behind, where we are the first process of a pid name space that nobody else starts processes in.
-// When no command runs that is everything but us, which takes one system call. While others run it is what cannot be theirs: neither below
-// them, nor of their group or session, nor begun since the first of them; what may be theirs waits until they have ended too. Nothing is
-// started meanwhile.
+// sweep ends what commands that have ended left behind, where we are the first process of a pid
+// name space that nobody else starts processes in. When no command runs that is everything but us,
+// which takes one system call. While others run it is what cannot be theirs: neither below them,
+// nor of their group or session, nor begun since the first of them; what may be theirs waits until
+// they have ended too. Nothing is started meanwhile.
 func (o *Orphans) sweep() {
 	if os.Getpid() != 1 {
 		return // there it would be everything that we may kill
@@ -33,7 +34,8 @@ func (o *Orphans) sweep() {
 		if unix.Kill(-1, unix.SIGKILL) == unix.ESRCH {
 			return
 		}
-		for pause, late := 50*time.Microsecond, time.Now().Add(emptyWait); time.Now().Before(late); { // all that we have are orphans now
+		// all that we have are orphans now
+		for pause, late := 50*time.Microsecond, time.Now().Add(emptyWait); time.Now().Before(late); {
 			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 			if err != nil && err != unix.EINTR {
 				return

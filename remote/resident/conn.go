@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Conn is a log-in by ssh with the agent behind it. What runs in a workspace, or is kept until it ends, is the agent's, which is put there when that is first
-// wanted; all else is ssh's. Its methods may be called from many goroutines.
+// Conn is a log-in by ssh with the agent behind it. What runs in a workspace, or is kept until it
+// ends, is the agent's, which is put there when that is first wanted; all else is ssh's. Its
+// methods may be called from many goroutines.
 type Conn struct {
 	*sshconn.Conn
 	id    compute.ID
@@ -24,8 +25,9 @@ var (
 	_ compute.Holder     = (*Conn)(nil)
 )
 
-// Over puts the agent behind a log-in to an instance, which is the Conn's from then on. mark says whose the workspaces there are. find is where the program comes
-// from; nil: there is none, and what needs it is ErrInvalid.
+// Over puts the agent behind a log-in to an instance, which is the Conn's from then on. mark says
+// whose the workspaces there are. find is where the program comes from; nil: there is none, and
+// what needs it is ErrInvalid.
 func Over(login *sshconn.Conn, id compute.ID, mark string, find agent.Finder) *Conn {
 	c := &Conn{Conn: login, id: id}
 	if find != nil {
@@ -66,7 +68,9 @@ func (c *Conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
 
 func (c *Conn) client(ctx context.Context, op string) (*agent.Client, error) {
 	if c.agent == nil {
-		return nil, &compute.Error{Op: op, ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
+		return nil, &compute.Error{
+			Op: op, ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs"),
+		}
 	}
 	return c.agent.Client(ctx)
 }

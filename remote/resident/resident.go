@@ -1,6 +1,8 @@
-// Package resident puts hostler's guest side on a computer that is reached in another way, as by ssh, and keeps it running there: one process, to which
-// channels of that way lead, with the agent's protocol between. It is put into the user's cache there once, under its hash, needs nothing there but sh, listens on
-// no port, runs as the user, and ends with its channel, or when what it holds has ended.
+// Package resident puts hostler's guest side on a computer that is reached in another way, as by
+// ssh, and keeps it running there: one process, to which channels of that way lead, with the
+// agent's protocol between. It is put into the user's cache there once, under its hash, needs
+// nothing there but sh, listens on no port, runs as the user, and ends with its channel, or when
+// what it holds has ended.
 package resident
 
 import (
@@ -25,25 +27,30 @@ import (
 // Options say which program it is, and where it keeps workspaces. Both are required.
 type Options struct {
 	Find agent.Finder
-	Work string // the directory of workspaces below hostler's in the user's cache there, as Place has it
+	// the directory of workspaces below hostler's in the user's cache there, as Place has it
+	Work string
 }
 
-// Place is the directory, below hostler's in the user's cache, of the workspaces that belong to a mark.
+// Place is the directory, below hostler's in the user's cache, of the workspaces that belong to a
+// mark.
 func Place(mark string) string {
 	sum := sha256.Sum256([]byte(mark))
 	return "workspaces/" + hex.EncodeToString(sum[:6])
 }
 
-// Machine is what stands before a Place for the workspaces of users other than the one who logs in, where that one is root: his own cache is closed to them.
+// Machine is what stands before a Place for the workspaces of users other than the one who logs in,
+// where that one is root: his own cache is closed to them.
 const Machine = "/var/cache/hostler/"
 
-// Agent is the guest side behind a Conn. It is started when it is first wanted, and again when it has ended. Its methods may be called from many goroutines.
+// Agent is the guest side behind a Conn. It is started when it is first wanted, and again when it
+// has ended. Its methods may be called from many goroutines.
 type Agent struct {
 	conn compute.Conn
 	opt  Options
 	turn chan struct{} // one slot: who has it starts it or looks whether it runs
 
-	above string // where the program is, one of elsewhere; "": in the user's cache. For who has the turn
+	// where the program is, one of elsewhere; "": in the user's cache. For who has the turn
+	above string
 
 	mu     sync.Mutex
 	now    *running
@@ -65,8 +72,9 @@ func New(conn compute.Conn, opt Options) *Agent {
 	return &Agent{conn: conn, opt: opt, turn: make(chan struct{}, 1)}
 }
 
-// Client returns a connection to the agent, which is put there and started if it does not run. It is shared, and not to be closed. The error is ErrInvalid
-// where it cannot be run: no program for such a computer, a file system that runs no programs, no sh.
+// Client returns a connection to the agent, which is put there and started if it does not run. It
+// is shared, and not to be closed. The error is ErrInvalid where it cannot be run: no program for
+// such a computer, a file system that runs no programs, no sh.
 func (a *Agent) Client(ctx context.Context) (*agent.Client, error) {
 	select {
 	case a.turn <- struct{}{}:
@@ -123,14 +131,16 @@ func (r *running) end() {
 	<-r.ended
 }
 
-// The statuses of a start where the program is not there yet, where its place is not the user's, and where it lies on a file system that runs none.
+// The statuses of a start where the program is not there yet, where its place is not the user's,
+// and where it lies on a file system that runs none.
 const (
 	missing = 44
 	notOurs = 45
 	notRun  = 126
 )
 
-// elsewhere is where the program goes, in a directory of the user's, when the file system of his cache runs no programs.
+// elsewhere is where the program goes, in a directory of the user's, when the file system of his
+// cache runs no programs.
 var elsewhere = []string{"/var/tmp", "/tmp", "/dev/shm"}
 
 // next is the place to try after one that did not do; "": there is none.
@@ -142,8 +152,10 @@ func next(above string) string {
 	return elsewhere[i]
 }
 
-// script starts the program with the digest $1, its own words $2 (which are none or one) and the directory of workspaces $3; where it is not there it says which
-// kind of computer this is, and where it belongs. That is the user's cache or, with a fourth word, a directory of the user's own below the one that it names.
+// script starts the program with the digest $1, its own words $2 (which are none or one) and the
+// directory of workspaces $3; where it is not there it says which kind of computer this is, and
+// where it belongs. That is the user's cache or, with a fourth word, a directory of the user's own
+// below the one that it names.
 const script = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler
 a=$c
 [ -z "$4" ]||{ a=$4/hostler-$(id -u);mkdir -m 700 "$a" 2>/dev/null
@@ -175,7 +187,10 @@ func (a *Agent) start(ctx context.Context) (*running, error) {
 		}
 		if put && ok || unfit {
 			if above, put = next(above), false; above == "" {
-				return nil, cannot("hostler's agent cannot be run there: neither the user's cache nor %s is on a file system that lets him run programs (noexec)", strings.Join(elsewhere, ", "))
+				return nil, cannot(
+					"hostler's agent cannot be run there: neither the user's cache nor %s is on a file system that lets him run programs (noexec)",
+					strings.Join(elsewhere, ", "),
+				)
 			}
 			continue
 		}
@@ -218,7 +233,8 @@ func (a *Agent) program(arch string) (agent.Program, string, error) {
 	return prog, hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// launch runs the program and asks whether it answers. After an error the running that it returns has ended.
+// launch runs the program and asks whether it answers. After an error the running that it returns
+// has ended.
 func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above string) (*running, error) {
 	life, stop := context.WithCancel(context.Background()) // it outlives who asked first
 	inR, inW := io.Pipe()
@@ -249,7 +265,8 @@ func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above st
 // tidyScript keeps the programs that were put last; one that runs, runs on.
 const tidyScript = `cd "$1"&&ls -t|tail -n +5|while read -r d;do case $d in *[!0-9a-f]*);;*)rm -rf "./$d";;esac;done`
 
-// tidy removes programs of other hostlers that are long out of use. Where it cannot, no more than their room is lost.
+// tidy removes programs of other hostlers that are long out of use. Where it cannot, no more than
+// their room is lost.
 func (a *Agent) tidy(ctx context.Context, dir string) {
 	_, _ = a.conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", tidyScript, "sh", dir}})
 }
@@ -264,7 +281,8 @@ func (c *channel) Read(p []byte) (int, error)  { return c.r.Read(p) }
 func (c *channel) Write(p []byte) (int, error) { return c.w.Write(p) }
 func (c *channel) Close() error                { return errors.Join(c.w.Close(), c.r.Close()) }
 
-// missing reports where the program belongs and for which architecture, when it ended because it is not there.
+// missing reports where the program belongs and for which architecture, when it ended because it is
+// not there.
 func (r *running) missing() (where, arch string, ok bool) {
 	if r.err != nil || r.exit.Code != missing {
 		return "", "", false

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// mostAnswer bounds what is kept of the answer to a question: paths, numbers. A computer that goes on must not fill our memory.
+// mostAnswer bounds what is kept of the answer to a question: paths, numbers. A computer that goes
+// on must not fill our memory.
 const mostAnswer = 64 << 10
 
 var errLongAnswer = errors.New("the computer's answer has no end")

@@ -7,15 +7,19 @@ import (
 	"sync"
 )
 
-// Minded has a script of Line run below its shell, which then says in each stream that the end is reached, and with which status: "\x1e NONCE E STATUS \x1e", without the
-// spaces around it. For ways in that do not tell a stream's end from a cut one. The nonce is not Line's. empty: the command's input is, whatever is sent. The shell
-// stays until its own input ends, in a terminal until two seconds pass with nothing typed, as some ways lose what they carry when the program ends: who has read the ends
-// hangs up.
+// Minded has a script of Line run below its shell, which then says in each stream that the end is
+// reached, and with which status: "\x1e NONCE E STATUS \x1e", without the spaces around it. For
+// ways in that do not tell a stream's end from a cut one. The nonce is not Line's. empty: the
+// command's input is, whatever is sent. The shell stays until its own input ends, in a terminal
+// until two seconds pass with nothing typed, as some ways lose what they carry when the program
+// ends: who has read the ends hangs up.
 //
-// The shell outlives what is sent to its group, but for KILL and STOP: those are for the command alone, whose number "S PID GROUP" has for a third where there is /proc.
+// The shell outlives what is sent to its group, but for KILL and STOP: those are for the command
+// alone, whose number "S PID GROUP" has for a third where there is /proc.
 func Minded(line, nonce string, tty, empty bool) string {
 	words := `"\036%s E %s\036" ` + nonce + " $_hl_s"
-	s := "trap : 1 2 3 4 5 6 7 8 10 11 12 13 14 15 20 21 22 24 25 26 27 29 30 31;" + // by number, as shells differ in names
+	// by number, as shells differ in names
+	s := "trap : 1 2 3 4 5 6 7 8 10 11 12 13 14 15 20 21 22 24 25 26 27 29 30 31;" +
 		"exec 3>&2 2>/dev/null;" + // shells tell of signals there
 		`({ read -r _hl_t </proc/self/stat&&_hl_t=" ${_hl_t%% *}"||_hl_t=;} 2>/dev/null;` + line + ")2>&3 3>&-"
 	if empty {
@@ -30,7 +34,8 @@ func Minded(line, nonce string, tty, empty bool) string {
 	return s + ";exit $_hl_s"
 }
 
-// Ending takes the words of Minded off an output. What comes behind them, from processes that were left there, is dropped. Nothing is held back but what may be the words' beginning.
+// Ending takes the words of Minded off an output. What comes behind them, from processes that were
+// left there, is dropped. Nothing is held back but what may be the words' beginning.
 type Ending struct {
 	Nonce string
 	W     io.Writer

@@ -30,7 +30,10 @@ func ended(nonce string, writes ...[]byte) (string, int) {
 }
 
 func FuzzEnding(f *testing.F) {
-	for _, s := range []string{"", "word\n", "\x1e", "\x1en", "\x1en E ", "\x1en E x\x1e", "\x1en E 12345678", "a\x1e\x1en", "\x00\xff\x1en E\x1en"} {
+	for _, s := range []string{
+		"", "word\n", "\x1e", "\x1en", "\x1en E ", "\x1en E x\x1e", "\x1en E 12345678", "a\x1e\x1en",
+		"\x00\xff\x1en E\x1en",
+	} {
 		f.Add(s, s, uint8(3), uint8(5))
 	}
 	f.Fuzz(func(t *testing.T, before, behind string, one, two uint8) {

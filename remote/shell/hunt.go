@@ -1,10 +1,12 @@
 package shell
 
-// CommandMark is the environment variable whose value is one command's alone, by which its descendants are found.
+// CommandMark is the environment variable whose value is one command's alone, by which its
+// descendants are found.
 const CommandMark = "HOSTLER_COMMAND_MARK"
 
-// Hunt sends the signal $1 to every process that has $2 in the environment that it was started with, and looks for them again until there are none, ten times at
-// most. It has no single quotes. Where there is no /proc nothing is found.
+// Hunt sends the signal $1 to every process that has $2 in the environment that it was started
+// with, and looks for them again until there are none, ten times at most. It has no single quotes.
+// Where there is no /proc nothing is found.
 const Hunt = seek + `for i in 1 2 3 4 5 6 7 8 9 10;do
 ` + round + `done`
 

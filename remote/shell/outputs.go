@@ -8,8 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Outputs returns where what a command prints is to be written. Writing never fails there: the first error of the caller's writer calls broken, once, which ends the
-// command as a closed pipe would. Where both outputs have the same writer, it is written to by one at a time.
+// Outputs returns where what a command prints is to be written. Writing never fails there: the
+// first error of the caller's writer calls broken, once, which ends the command as a closed pipe
+// would. Where both outputs have the same writer, it is written to by one at a time.
 func Outputs(cmd *compute.Command, broken func()) (stdout, stderr io.Writer) {
 	var once sync.Once
 	to := func(w io.Writer) io.Writer {

@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// longestMark bounds the script's own lines. Whoever writes a longer one knows our word and is not our script.
+// longestMark bounds the script's own lines. Whoever writes a longer one knows our word and is not
+// our script.
 const longestMark = 1 << 10
 
-// Preamble takes the script's own lines off the beginning of the output, and what a log-in shell's start-up files may have written before.
+// Preamble takes the script's own lines off the beginning of the output, and what a log-in shell's
+// start-up files may have written before.
 type Preamble struct {
 	Nonce  string
 	W      io.Writer
@@ -18,8 +20,10 @@ type Preamble struct {
 	Failed func(status int)                    // it could not be started
 	Before *Tail                               // keeps what came before the first line; may be nil
 
-	Held  []byte
-	state int // 0: before the first line; 1: right behind it, where the second may be; 2: the command's output
+	Held []byte
+	// 0: before the first line; 1: right behind it, where the second may be; 2: the command's
+	// output
+	state int
 }
 
 func (p *Preamble) Write(b []byte) (int, error) {

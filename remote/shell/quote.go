@@ -2,7 +2,8 @@ package shell
 
 import "strings"
 
-// Quote joins a vector into one line that a POSIX shell takes apart into the same words, whatever bytes but NUL are in them.
+// Quote joins a vector into one line that a POSIX shell takes apart into the same words, whatever
+// bytes but NUL are in them.
 func Quote(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {

@@ -10,22 +10,27 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A command goes to the far side as a script of one line. The line is the first that its shell reads from standard input, so that neither
-// values of the environment nor long arguments stand in the list of processes; "read" takes no byte beyond the line, so that what follows is
-// the command's. Boot has nothing in it that a login shell, of whatever kind, could misread within single quotes.
+// A command goes to the far side as a script of one line. The line is the first that its shell
+// reads from standard input, so that neither values of the environment nor long arguments stand in
+// the list of processes; "read" takes no byte beyond the line, so that what follows is the
+// command's. Boot has nothing in it that a login shell, of whatever kind, could misread within
+// single quotes.
 const Boot = `IFS= read -r _hl_line && eval "$_hl_line"`
 
-// mark begins the two lines that the script may write before the command's own output; a word that nobody can guess follows.
+// mark begins the two lines that the script may write before the command's own output; a word that
+// nobody can guess follows.
 const mark = "\x1e"
 
 // Nonce returns a word that nobody can guess, for one script.
 func Nonce() string {
-	// The runtime's generator, ChaCha8 seeded by the kernel: crypto/rand would cost the agent, which this is linked into, a tenth of its start.
+	// The runtime's generator, ChaCha8 seeded by the kernel: crypto/rand would cost the agent,
+	// which this is linked into, a tenth of its start.
 	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 }
 
-// Line is the script. Names of its own begin with _hl_, so that nothing in the command's environment changes. It writes "S PID GROUP" and what
-// is in _hl_t right before it becomes the command, and "X STATUS" when the command cannot be started: 125 no such directory, 126, 127.
+// Line is the script. Names of its own begin with _hl_, so that nothing in the command's
+// environment changes. It writes "S PID GROUP" and what is in _hl_t right before it becomes the
+// command, and "X STATUS" when the command cannot be started: 125 no such directory, 126, 127.
 func Line(nonce string, cmd *compute.Command, mark map[string]string) string {
 	var b strings.Builder
 	words := append(append([]string{cmd.Dir}, cmd.Args...), slices.Collect(maps.Values(cmd.Env))...)
@@ -61,12 +66,15 @@ func Line(nonce string, cmd *compute.Command, mark map[string]string) string {
 		`[ -f "$_hl_p" ]&&[ -x "$_hl_p" ]||_hl_x 126;;` +
 		`*) _hl_p=;_hl_s=127;set -f;IFS=:;for _hl_d in $PATH;do [ -f "${_hl_d:-.}/$1" ]||continue;_hl_s=126;` +
 		`[ -x "${_hl_d:-.}/$1" ]&&_hl_p=${_hl_d:-.}/$1&&break;done;unset IFS;set +f;[ -n "$_hl_p" ]||_hl_x $_hl_s;;esac;shift;`)
-	b.WriteString(`_hl_g=$$;{ read -r _hl_l </proc/$$/stat&&_hl_l=${_hl_l##*) }&&_hl_l=${_hl_l#* }&&_hl_l=${_hl_l#* }&&_hl_g=${_hl_l%% *};} 2>/dev/null;`)
+	b.WriteString(
+		`_hl_g=$$;{ read -r _hl_l </proc/$$/stat&&_hl_l=${_hl_l##*) }&&_hl_l=${_hl_l#* }&&_hl_l=${_hl_l#* }&&_hl_g=${_hl_l%% *};} 2>/dev/null;`,
+	)
 	fmt.Fprintf(&b, `printf "\036%s S %%s %%s%%s\n" $$ $_hl_g "$_hl_t";trap '_hl_x $?' 0;exec "$_hl_p" "$@"`, nonce)
 	return b.String()
 }
 
-// lineWord quotes a word so that it stands in one line, and so that no control character goes through a terminal.
+// lineWord quotes a word so that it stands in one line, and so that no control character goes
+// through a terminal.
 func lineWord(w string) string {
 	var b strings.Builder
 	b.WriteByte('\'')

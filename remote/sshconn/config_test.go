@@ -94,7 +94,10 @@ func TestSSHIncludeAndMatch(t *testing.T) {
 		"quoted":  "Host=\"one\"\n\tHostName = \"LAB1\"\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := dialSSH(t, sshconn.Options{Host: "one", ConfigFile: sshConfig(t, kv, text+"\n"+strings.Replace(both, "Host *", "Match all", 1))})
+			conn := dialSSH(
+				t,
+				sshconn.Options{Host: "one", ConfigFile: sshConfig(t, kv, text+"\n"+strings.Replace(both, "Host *", "Match all", 1))},
+			)
 			if got := says(t, conn, "hostname"); got != "lab1\n" {
 				t.Errorf("we came to %q", got)
 			}
@@ -200,7 +203,9 @@ func TestSSHHostKeys(t *testing.T) {
 	wrong := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	dir := t.TempDir()
 	revoked, harmless, binary := dir+"/revoked", dir+"/harmless", dir+"/binary"
-	for name, text := range map[string]string{revoked: "# x\n" + line + " comment\n", harmless: wrong + "\n", binary: "SSHKRL\n\x00\x00\x00\x00\x01"} {
+	for name, text := range map[string]string{
+		revoked: "# x\n" + line + " comment\n", harmless: wrong + "\n", binary: "SSHKRL\n\x00\x00\x00\x00\x01",
+	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +216,11 @@ func TestSSHHostKeys(t *testing.T) {
 	}{
 		{"plain", kv["host1"] + " " + line, "", "", ""},
 		{"pattern", "127.77.*,!127.77.9.9 " + line, "", "", ""},
-		{"several, odd lines", "# x\nnonsense\n" + kv["host1"] + " ssh-strange AAAA\n\n" + kv["host1"] + " " + wrong + "\n" + kv["host1"] + " " + line, "", "", ""},
+		{
+			"several, odd lines",
+			"# x\nnonsense\n" + kv["host1"] + " ssh-strange AAAA\n\n" + kv["host1"] + " " + wrong + "\n" + kv["host1"] + " " + line,
+			"", "", "",
+		},
 		{"alias", "other.name " + line, " HostKeyAlias other.name\n", "", ""},
 		{"unknown", "elsewhere " + line, "", "not known", "ssh-keyscan"},
 		{"negated", kv["host1"] + ",!" + kv["host1"] + " " + line, "", "not known", "ssh-keyscan"},
@@ -221,7 +230,10 @@ func TestSSHHostKeys(t *testing.T) {
 		{"revoked", "@revoked * " + line + "\n" + kv["host1"] + " " + line, "", "revoked", "new key"},
 		{"revoked later", kv["host1"] + " " + line + "\n@revoked * " + line, "", "revoked", "new key"},
 		{"revoked, no", kv["host1"] + " " + line + "\n@revoked * " + line, " StrictHostKeyChecking no\n", "revoked", "new key"},
-		{"revoked by file", kv["host1"] + " " + line, " StrictHostKeyChecking no\n RevokedHostKeys " + revoked + "\n", "revoked in " + revoked + ", line 2", "new key"},
+		{
+			"revoked by file", kv["host1"] + " " + line, " StrictHostKeyChecking no\n RevokedHostKeys " + revoked + "\n",
+			"revoked in " + revoked + ", line 2", "new key",
+		},
 		{"another revoked", kv["host1"] + " " + line, " RevokedHostKeys " + harmless + "\n", "", ""},
 		{"no such list", kv["host1"] + " " + line, " RevokedHostKeys /no/such/list\n", "/no/such/list", "or none"},
 		{"binary list", kv["host1"] + " " + line, " RevokedHostKeys " + binary + "\n", "binary", "or none"},
@@ -233,7 +245,10 @@ func TestSSHHostKeys(t *testing.T) {
 			if err := os.WriteFile(known, []byte(c.known+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			config := sshConfig(t, kv, "Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n UserKnownHostsFile "+known+"\n"+c.more)
+			config := sshConfig(
+				t, kv,
+				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n UserKnownHostsFile "+known+"\n"+c.more,
+			)
 			conn, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "one", ConfigFile: config})
 			if err == nil {
 				conn.Close()
@@ -242,7 +257,8 @@ func TestSSHHostKeys(t *testing.T) {
 			switch {
 			case text == "" && err != nil:
 				t.Errorf("got %v, want it to work", err)
-			case text != "" && (!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), text) || !strings.Contains(compute.Hint(err), hint)):
+			case text != "" &&
+				(!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), text) || !strings.Contains(compute.Hint(err), hint)):
 				t.Errorf("got %v (%s), want %q and %q", err, compute.Hint(err), text, hint)
 			}
 			if c.name == "accept-new" {
@@ -258,12 +274,16 @@ func TestSSHHostKeys(t *testing.T) {
 			if err := os.WriteFile(file, []byte(kv["host1"]+" "+known+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			config := sshConfig(t, kv, "Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking no\n UserKnownHostsFile "+file+"\n")
+			config := sshConfig(
+				t, kv,
+				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking no\n UserKnownHostsFile "+file+"\n",
+			)
 			conn, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "one", ConfigFile: config, HostKeys: []string{pin}})
 			if err == nil {
 				conn.Close()
 			}
-			if pin == line && err != nil || pin == wrong && (!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "not the one that it was given")) {
+			if pin == line && err != nil ||
+				pin == wrong && (!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "not the one that it was given")) {
 				t.Errorf("pinned to %s: %v", pin, err)
 			}
 		}
@@ -274,18 +294,23 @@ func TestSSHHostKeys(t *testing.T) {
 		if err := os.WriteFile(known, []byte(old), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		config := sshConfig(t, kv, "Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile none\n UserKnownHostsFile "+known+"\n StrictHostKeyChecking accept-new\n")
+		config := sshConfig(
+			t, kv,
+			"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile none\n UserKnownHostsFile "+known+"\n StrictHostKeyChecking accept-new\n",
+		)
 		for range 2 {
 			dialSSH(t, sshconn.Options{Host: "one", ConfigFile: config})
 		}
 		b, err := os.ReadFile(known)
-		if lines := strings.Split(string(b), "\n"); err != nil || len(lines) != 3 || lines[0] != old || lines[2] != "" || !strings.HasPrefix(lines[1], kv["host1"]+" ") {
+		if lines := strings.Split(string(b), "\n"); err != nil || len(lines) != 3 || lines[0] != old ||
+			lines[2] != "" || !strings.HasPrefix(lines[1], kv["host1"]+" ") {
 			t.Errorf("it became %q, %v", b, err)
 		}
 	})
 	t.Run("hashed", func(t *testing.T) {
 		known := filepath.Join(t.TempDir(), "known")
-		// HMAC-SHA1 of "[127.0.0.1]:2222"-like names is OpenSSH's to make: have its program hash ours.
+		// HMAC-SHA1 of "[127.0.0.1]:2222"-like names is OpenSSH's to make: have its program hash
+		// ours.
 		if err := os.WriteFile(known, []byte(kv["host1"]+" "+line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -297,6 +322,9 @@ func TestSSHHostKeys(t *testing.T) {
 			t.Fatalf("not hashed: %s", b)
 		}
 		dialSSH(t, sshconn.Options{Host: "one", ConfigFile: sshConfig(t, kv,
-			fmt.Sprintf("Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n UserKnownHostsFile %s\n", known))})
+			fmt.Sprintf(
+				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n UserKnownHostsFile %s\n",
+				known,
+			))})
 	})
 }

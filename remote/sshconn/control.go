@@ -13,9 +13,10 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// sshControl is one more session of a link: a shell that signals process groups when it is told to, and that ends those it knows of when the
-// connection breaks off, which sshd alone does not do for commands without a terminal. A host where it cannot be started goes without: then
-// signals go by the protocol's own request.
+// sshControl is one more session of a link: a shell that signals process groups when it is told to,
+// and that ends those it knows of when the connection breaks off, which sshd alone does not do for
+// commands without a terminal. A host where it cannot be started goes without: then signals go by
+// the protocol's own request.
 type sshControl struct {
 	ready chan struct{} // closed when it is there, or never will be
 	turn  chan struct{} // holds a token while somebody writes
@@ -43,10 +44,13 @@ func (c *sshControl) quit() {
 	}
 }
 
-// controlScript reads: "+ ID KIND PID USER MARK" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER MARK ID", answered by ID; "h USER MARK ID",
-// answered by ID when what has the mark in its environment was killed. KILL too means whoever has the mark. "q" ends all at once, and itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
-// USER is whom the command runs as, "-" for ourselves: sudo, which stands in the same group, may be ours to kill when the command is not.
-// A group is remembered with the time at which its leader started, so that a number that has become another's is left alone.
+// controlScript reads: "+ ID KIND PID USER MARK" a group to end when we are gone; "- ID"; "k SIGNAL
+// KIND PID USER MARK ID", answered by ID; "h USER MARK ID", answered by ID when what has the mark
+// in its environment was killed. KILL too means whoever has the mark. "q" ends all at once, and
+// itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of
+// PID's session. USER is whom the command runs as, "-" for ourselves: sudo, which stands in the
+// same group, may be ours to kill when the command is not. A group is remembered with the time at
+// which its leader started, so that a number that has become another's is left alone.
 const controlScript = `trap "" HUP INT TERM PIPE;L=
 St(){ r=;{ read -r r </proc/$1/stat;} 2>/dev/null;r=${r##*) };}
 Nth(){ shift $1;echo $1;}
@@ -88,7 +92,10 @@ func (c *sshControl) start(l *sshLink) {
 	if err != nil {
 		return
 	}
-	if err := s.request(ctx, "exec", struct{ Command string }{"exec sh -c " + shell.Word("HU='"+shell.Hunt+"'\n"+controlScript+controlEnd)}); err != nil {
+	if err := s.request(
+		ctx, "exec",
+		struct{ Command string }{"exec sh -c " + shell.Word("HU='"+shell.Hunt+"'\n"+controlScript+controlEnd)},
+	); err != nil {
 		s.Close()
 		return
 	}
@@ -200,8 +207,8 @@ func (c *sshControl) forget(g *sshGroup) {
 	}
 }
 
-// signal has a signal sent to the group, or with all to the whole session, and returns what is closed when that is done; nil: there is nobody
-// to tell.
+// signal has a signal sent to the group, or with all to the whole session, and returns what is
+// closed when that is done; nil: there is nobody to tell.
 func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} {
 	kind := "g"
 	switch {
@@ -213,10 +220,12 @@ func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} 
 	return c.ask("k " + name + " " + g.words(kind))
 }
 
-// hunt has all killed that have the group's mark, and returns what is closed when that is done; nil: there is nobody to tell.
+// hunt has all killed that have the group's mark, and returns what is closed when that is done;
+// nil: there is nobody to tell.
 func (c *sshControl) hunt(g *sshGroup) <-chan struct{} { return c.ask("h " + g.who()) }
 
-// ask says a line with an ID behind it, and returns what is closed when that is answered; nil: there is nobody to tell.
+// ask says a line with an ID behind it, and returns what is closed when that is answered; nil:
+// there is nobody to tell.
 func (c *sshControl) ask(line string) <-chan struct{} {
 	done := make(chan struct{})
 	c.mu.Lock()

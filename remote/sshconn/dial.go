@@ -20,7 +20,8 @@ import (
 
 const maxSSHHops = 8
 
-// dialSSHLink connects and logs in, through jump hosts if the configuration says so. depth counts hops, so that a circle ends.
+// dialSSHLink connects and logs in, through jump hosts if the configuration says so. depth counts
+// hops, so that a circle ends.
 func dialSSHLink(ctx context.Context, o Options, t *openssh.Target, depth int) (*sshLink, error) {
 	if depth > maxSSHHops {
 		return nil, dialError(t, compute.ErrInvalid, errors.New("ProxyJump goes in a circle"), "")
@@ -132,11 +133,17 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 	case short.Err() != nil:
 		return nil, explain(nil, nil, "does not answer as an ssh server does")
 	case asked && strings.Contains(err.Error(), "unable to authenticate"):
-		return nil, dialError(t, compute.ErrDenied, fmt.Errorf("%s refuses to let %s in by any key that there is", t.Host, t.User), keys.Why())
+		return nil, dialError(
+			t, compute.ErrDenied, fmt.Errorf("%s refuses to let %s in by any key that there is", t.Host, t.User),
+			keys.Why(),
+		)
 	case errors.As(err, &negotiation):
 		return nil, dialError(t, compute.ErrFailed, fmt.Errorf("no algorithm in common: %w", err), "")
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return nil, dialError(t, compute.ErrUnavailable, fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.Said(raw)), "")
+		return nil, dialError(
+			t, compute.ErrUnavailable,
+			fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.Said(raw)), "",
+		)
 	}
 	return nil, dialError(t, compute.ErrUnavailable, err, "")
 }

@@ -53,7 +53,10 @@ func TestSSHDialFaults(t *testing.T) {
 			fault(t, 1, c.fault)
 			dial := func() error {
 				return bounded(t, 20*time.Second, func() error {
-					conn, err := sshconn.Dial(context.Background(), sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], Timeout: 2 * time.Second})
+					conn, err := sshconn.Dial(
+						context.Background(),
+						sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], Timeout: 2 * time.Second},
+					)
 					if err == nil {
 						conn.Close()
 					}
@@ -61,7 +64,8 @@ func TestSSHDialFaults(t *testing.T) {
 				})
 			}
 			err := dial()
-			for n := 0; n < 50 && err != nil && strings.Contains(err.Error(), "closed the connection before"); n++ { // a server that was killed a moment ago
+			// a server that was killed a moment ago
+			for n := 0; n < 50 && err != nil && strings.Contains(err.Error(), "closed the connection before"); n++ {
 				time.Sleep(20 * time.Millisecond)
 				err = dial()
 			}
@@ -112,13 +116,18 @@ func TestSSHLost(t *testing.T) {
 	kv := sshLab(t)
 	for _, kind := range []string{"hang", "drop", "off", "cut"} {
 		t.Run(kind, func(t *testing.T) {
-			conn := dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], KeepAlive: time.Second, Timeout: 10 * time.Second})
+			conn := dialSSH(
+				t,
+				sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], KeepAlive: time.Second, Timeout: 10 * time.Second},
+			)
 			end := running(t, context.Background(), conn, "sleep 300")
 			fault(t, 1, kind)
 			if err := end(60 * time.Second); !errors.Is(err, compute.ErrLost) {
 				t.Errorf("got %v, want ErrLost", err)
 			}
-			if err := bounded(t, 30*time.Second, func() error { return conn.Healthy(context.Background()) }); !errors.Is(err, compute.ErrLost) {
+			if err := bounded(
+				t, 30*time.Second, func() error { return conn.Healthy(context.Background()) },
+			); !errors.Is(err, compute.ErrLost) {
 				t.Errorf("Healthy: got %v, want ErrLost", err)
 			}
 			heal(t, 1)
@@ -133,7 +142,8 @@ func TestSSHLost(t *testing.T) {
 	}
 }
 
-// A cancelled command on a link that hangs is given up in seconds, though the keep-alive would take longer.
+// A cancelled command on a link that hangs is given up in seconds, though the keep-alive would take
+// longer.
 func TestSSHCancelHung(t *testing.T) {
 	kv := sshLab(t)
 	conn := dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], KeepAlive: time.Minute})
@@ -183,7 +193,8 @@ func TestSSHCutKills(t *testing.T) {
 // beating refuses to end politely, and writes to a file as long as it lives.
 const beating = `trap "" TERM; while :; do echo x >>/tmp/beat; sleep 0.1; done`
 
-// beatsEnd fails the test unless nothing is written to the file any more, soon, after something was.
+// beatsEnd fails the test unless nothing is written to the file any more, soon, after something
+// was.
 func beatsEnd(t *testing.T, file string) {
 	t.Helper()
 	t.Cleanup(func() { os.Remove(file) })
@@ -260,7 +271,10 @@ func TestSSHDelay(t *testing.T) {
 		slow["slow_host1"], slow["slow_port1"]))
 	conn := dialSSH(t, sshconn.Options{Host: "slow", ConfigFile: config})
 	var out bytes.Buffer
-	exit, err := conn.Run(context.Background(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader("over the hills"), Stdout: &out})
+	exit, err := conn.Run(
+		context.Background(),
+		&compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader("over the hills"), Stdout: &out},
+	)
 	if err != nil || exit.Code != 0 || out.String() != "over the hills" {
 		t.Errorf("got %+v, %v, %q", exit, err, out.String())
 	}

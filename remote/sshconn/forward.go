@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Dial connects from the host: "tcp" with HOST:PORT, "unix" with a path. The connection ends with the one that it goes through.
+// Dial connects from the host: "tcp" with HOST:PORT, "unix" with a path. The connection ends with
+// the one that it goes through.
 func (s *Conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := s.network("ssh.Dial", network); err != nil {
 		return nil, err
@@ -29,7 +30,8 @@ func (s *Conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return nil, s.fail("ssh.Dial", compute.ErrUnavailable, err)
 }
 
-// Listen announces on the host; the host's sshd_config says which addresses may be had. The listener ends with the connection.
+// Listen announces on the host; the host's sshd_config says which addresses may be had. The
+// listener ends with the connection.
 func (s *Conn) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	if err := s.network("ssh.Listen", network); err != nil {
 		return nil, err
@@ -38,7 +40,10 @@ func (s *Conn) Listen(ctx context.Context, network, address string) (net.Listene
 	if err != nil {
 		return nil, err
 	}
-	ln, err := await(ctx, l.gone, func() (net.Listener, error) { return l.client.Listen(network, address) }, func(n net.Listener) { n.Close() })
+	ln, err := await(
+		ctx, l.gone, func() (net.Listener, error) { return l.client.Listen(network, address) },
+		func(n net.Listener) { n.Close() },
+	)
 	switch {
 	case err == nil:
 		return ln, nil

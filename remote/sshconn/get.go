@@ -15,8 +15,9 @@ import (
 
 // Get writes path, which is relative to the log-in directory, as a tar stream. See compute.Conn.
 //
-// The far side's tar makes it, which keeps holes, times and hard links; where there is none it is read over SFTP, whose streams have whole
-// seconds and neither holes nor hard links. What cannot be read is left out and said in the error.
+// The far side's tar makes it, which keeps holes, times and hard links; where there is none it is
+// read over SFTP, whose streams have whole seconds and neither holes nor hard links. What cannot be
+// read is left out and said in the error.
 func (s *Conn) Get(ctx context.Context, name string, w io.Writer) error {
 	if s.isClosed() {
 		return errClosed("ssh.Get")

@@ -10,7 +10,8 @@ import (
 // endOfFile is the character that a terminal in its usual mode takes for the end of the input.
 const endOfFile = "\x04"
 
-// feed sends the script's line and then the caller's standard input. The function that it returns ends that.
+// feed sends the script's line and then the caller's standard input. The function that it returns
+// ends that.
 func (r *sshRun) feed() (stop func()) {
 	f, isFile := r.cmd.Stdin.(*os.File)
 	if r.cmd.Stdin == nil || !isFile || f == nil {
@@ -52,7 +53,8 @@ func (r *sshRun) feedAll(caller func() error) {
 	if _, err := io.WriteString(r.sess, r.script.input); err != nil {
 		return
 	}
-	if r.cmd.TTY != nil { // what is typed must not come before the terminal is as the script leaves it
+	// what is typed must not come before the terminal is as the script leaves it
+	if r.cmd.TTY != nil {
 		select {
 		case <-r.started:
 		case <-r.sess.closed:

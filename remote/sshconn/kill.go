@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// kill ends the command's group and waits for the end of its session; if that does not come it makes sure that the host still answers.
+// kill ends the command's group and waits for the end of its session; if that does not come it
+// makes sure that the host still answers.
 func (r *sshRun) kill(control *sshControl) {
 	end, cancel := context.WithTimeout(context.Background(), dyingTime)
 	defer cancel()
@@ -31,7 +32,8 @@ func (r *sshRun) kill(control *sshControl) {
 	}
 }
 
-// soon waits a moment for a command that has only just been asked for, so that there is a group to kill and somebody to do it.
+// soon waits a moment for a command that has only just been asked for, so that there is a group to
+// kill and somebody to do it.
 func (r *sshRun) soon(control *sshControl) {
 	moment := time.After(lateOutput)
 	for _, c := range []<-chan struct{}{r.started, control.ready} {
@@ -44,7 +46,8 @@ func (r *sshRun) soon(control *sshControl) {
 	}
 }
 
-// killOnce uses the control, which says when it is done, else the protocol's request, which may reach the leader alone.
+// killOnce uses the control, which says when it is done, else the protocol's request, which may
+// reach the leader alone.
 func (r *sshRun) killOnce(control *sshControl, end <-chan struct{}) {
 	if isClosed(r.started) && isClosed(control.ready) {
 		if done := control.signal(&r.group, "KILL", true); done != nil {

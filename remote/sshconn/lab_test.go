@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// sshHosts are the lab's two ssh hosts, brought up by the first test that asks and taken down when all tests have run.
+// sshHosts are the lab's two ssh hosts, brought up by the first test that asks and taken down when
+// all tests have run.
 type sshHosts struct {
 	once sync.Once
 	kv   map[string]string
@@ -104,7 +105,8 @@ func heal(t testing.TB, host int) {
 	}
 }
 
-// sshConfig writes a configuration for the test; LAB1 and LAB2 stand for the addresses, KEY and KNOWN for the files.
+// sshConfig writes a configuration for the test; LAB1 and LAB2 stand for the addresses, KEY and
+// KNOWN for the files.
 func sshConfig(t testing.TB, kv map[string]string, text string) string {
 	t.Helper()
 	text = strings.NewReplacer("LAB1", kv["host1"], "LAB2", kv["host2"], "KEY", kv["key"], "KNOWN", kv["known_hosts"]).Replace(text)

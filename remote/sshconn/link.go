@@ -27,7 +27,8 @@ type sshLink struct {
 	control  *sshControl // nil: not started
 }
 
-// heardConn notes when something was last read: a link that speaks is alive, even if an answer is behind much data.
+// heardConn notes when something was last read: a link that speaks is alive, even if an answer is
+// behind much data.
 type heardConn struct {
 	net.Conn
 	heard atomic.Int64 // Unix nanoseconds
@@ -90,7 +91,8 @@ func (l *sshLink) ping(ctx context.Context) error {
 
 var errLinkLost = errors.New("the connection was lost")
 
-// await runs f, which the end of the link ends, but waits no longer than ctx. A result that comes too late goes to discard.
+// await runs f, which the end of the link ends, but waits no longer than ctx. A result that comes
+// too late goes to discard.
 func await[T any](ctx context.Context, gone <-chan struct{}, f func() (T, error), discard func(T)) (T, error) {
 	type result struct {
 		v   T
@@ -142,14 +144,16 @@ func (l *sshLink) close() {
 	if control != nil && !l.lost() {
 		control.quit()
 	}
-	l.conn.Close() // not client.Close, which would first wait to say good-bye to a host that may hang
+	// not client.Close, which would first wait to say good-bye to a host that may hang
+	l.conn.Close()
 	l.wg.Wait()
 	if l.below != nil {
 		l.below.close()
 	}
 }
 
-// reserve counts a session that is about to be opened. A link whose limit is known is left alone, but for a probe now and then.
+// reserve counts a session that is about to be opened. A link whose limit is known is left alone,
+// but for a probe now and then.
 func (l *sshLink) reserve(probe bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

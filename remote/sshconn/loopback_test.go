@@ -36,7 +36,8 @@ type loopback struct {
 	known  string
 }
 
-// shellHandler runs what the client sends by sh, as sshd does, and says noise first, as a careless start-up file does.
+// shellHandler runs what the client sends by sh, as sshd does, and says noise first, as a careless
+// start-up file does.
 func shellHandler(noise string) gliderlabs.Handler {
 	return func(s gliderlabs.Session) {
 		c := exec.Command("/bin/sh", "-c", s.RawCommand())
@@ -124,8 +125,10 @@ func TestSSHLoopback(t *testing.T) {
 		kind error
 		code int
 	}{
-		{[]string{"sh", "-c", "exit 127"}, "", nil, 127}, {[]string{"sh", "-c", "exit 126"}, "", nil, 126}, {[]string{"no-such-command"}, "", compute.ErrNoCommand, 0},
-		{[]string{"/etc/passwd"}, "", compute.ErrNotExecutable, 0}, {[]string{"cd"}, "", compute.ErrNoCommand, 0}, {[]string{"true"}, "/no/such", compute.ErrCannotStart, 0},
+		{[]string{"sh", "-c", "exit 127"}, "", nil, 127}, {[]string{"sh", "-c", "exit 126"}, "", nil, 126},
+		{[]string{"no-such-command"}, "", compute.ErrNoCommand, 0},
+		{[]string{"/etc/passwd"}, "", compute.ErrNotExecutable, 0}, {[]string{"cd"}, "", compute.ErrNoCommand, 0},
+		{[]string{"true"}, "/no/such", compute.ErrCannotStart, 0},
 		{[]string{"a\x00b"}, "", compute.ErrCannotStart, 0},
 	} {
 		exit, err := conn.Run(t.Context(), &compute.Command{Args: c.args, Dir: c.dir})
@@ -135,7 +138,9 @@ func TestSSHLoopback(t *testing.T) {
 	}
 	var out bytes.Buffer
 	in := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
-	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(in), Stdout: &out}); err != nil || !bytes.Equal(out.Bytes(), in) {
+	if _, err := conn.Run(
+		t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(in), Stdout: &out},
+	); err != nil || !bytes.Equal(out.Bytes(), in) {
 		t.Errorf("%d bytes came back of %d, %v", out.Len(), len(in), err)
 	}
 }
@@ -267,7 +272,8 @@ func TestSSHFilesOfOthers(t *testing.T) {
 		kind        error
 		text        string // of the error, or its hint
 	}{
-		{0o600, 0o600, nil, ""}, {0o644, 0o400, nil, ""}, {0o620, 0o600, compute.ErrInvalid, config}, {0o602, 0o600, compute.ErrInvalid, config},
+		{0o600, 0o600, nil, ""}, {0o644, 0o400, nil, ""}, {0o620, 0o600, compute.ErrInvalid, config},
+		{0o602, 0o600, compute.ErrInvalid, config},
 		{0o600, 0o640, compute.ErrDenied, key}, {0o600, 0o604, compute.ErrDenied, key},
 	} {
 		for name, mode := range map[string]os.FileMode{config: c.config, key: c.key} {
@@ -279,7 +285,8 @@ func TestSSHFilesOfOthers(t *testing.T) {
 		if err == nil {
 			conn.Close()
 		}
-		if !errors.Is(err, c.kind) || c.kind == nil && err != nil || err != nil && !strings.Contains(err.Error()+compute.Hint(err), c.text) {
+		if !errors.Is(err, c.kind) || c.kind == nil && err != nil ||
+			err != nil && !strings.Contains(err.Error()+compute.Hint(err), c.text) {
 			t.Errorf("%o, %o: got %v (%s), want %v with %q", c.config, c.key, err, compute.Hint(err), c.kind, c.text)
 		}
 	}
@@ -291,7 +298,8 @@ func TestSSHFilesOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "here"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), config) {
+	if _, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "here"}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), config) {
 		t.Errorf("another's configuration: got %v", err)
 	}
 }
@@ -398,11 +406,24 @@ func TestSSHFileNames(t *testing.T) {
 		text                 string
 	}{
 		{"relative", " IdentityFile key\n UserKnownHostsFile nowhere ./known\n", "", nil, ""},
-		{"no user's known hosts", " IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile /dev/null\n", string(known), compute.ErrDenied, "not known"},
-		{"no global known hosts", " IdentityFile key\n UserKnownHostsFile /dev/null\n GlobalKnownHostsFile None\n", string(known), compute.ErrDenied, "not known"},
+		{
+			"no user's known hosts", " IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile /dev/null\n",
+			string(known), compute.ErrDenied, "not known",
+		},
+		{
+			"no global known hosts", " IdentityFile key\n UserKnownHostsFile /dev/null\n GlobalKnownHostsFile None\n",
+			string(known), compute.ErrDenied, "not known",
+		},
 		{"no key", " IdentityFile none\n UserKnownHostsFile known\n", "KEY", compute.ErrDenied, "by any key"},
-		{"no certificate", " IdentityFile key\n CertificateFile none\n UserKnownHostsFile known\n", string(ssh.MarshalAuthorizedKey(other.PublicKey())), nil, ""},
-		{"new keys nowhere", " IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile global\n StrictHostKeyChecking accept-new\n", "", nil, ""},
+		{
+			"no certificate", " IdentityFile key\n CertificateFile none\n UserKnownHostsFile known\n",
+			string(ssh.MarshalAuthorizedKey(other.PublicKey())), nil, "",
+		},
+		{
+			"new keys nowhere",
+			" IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile global\n StrictHostKeyChecking accept-new\n",
+			"", nil, "",
+		},
 	} {
 		for how, last := range map[string]string{"library": "", "ssh -G": "Match all\n ServerAliveInterval 7\n"} {
 			t.Run(c.name+" "+how, func(t *testing.T) {
@@ -419,7 +440,10 @@ func TestSSHFileNames(t *testing.T) {
 				if none == "KEY" {
 					none = string(key)
 				}
-				for name, text := range map[string]string{"key": string(key), "known": string(known), "none": none, "None": none, "config": host + c.settings + last, "global": ""} {
+				for name, text := range map[string]string{
+					"key": string(key), "known": string(known), "none": none, "None": none,
+					"config": host + c.settings + last, "global": "",
+				} {
 					if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
@@ -457,11 +481,21 @@ func TestSSHHostCertificate(t *testing.T) {
 		{"new host", "127.0.0.1", "", " StrictHostKeyChecking accept-new\n", true},
 		{"known host", "127.0.0.1", "* " + string(ssh.MarshalAuthorizedKey(host.PublicKey())), "", true},
 		{"unknown host", "127.0.0.1", "", "", false},
-		{"revoked", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(host.PublicKey())), " StrictHostKeyChecking no\n", false},
-		{"revoked authority", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(ca.PublicKey())), " StrictHostKeyChecking no\n", false},
+		{
+			"revoked", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(host.PublicKey())),
+			" StrictHostKeyChecking no\n", false,
+		},
+		{
+			"revoked authority", "127.0.0.1",
+			authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(ca.PublicKey())), " StrictHostKeyChecking no\n",
+			false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cert := &ssh.Certificate{Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{c.principal}, ValidBefore: ssh.CertTimeInfinity}
+			cert := &ssh.Certificate{
+				Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{c.principal},
+				ValidBefore: ssh.CertTimeInfinity,
+			}
 			if err := cert.SignCert(rand.Reader, ca); err != nil {
 				t.Fatal(err)
 			}

@@ -48,7 +48,8 @@ func (o *sshOutput) pass(w io.Writer, b []byte) {
 	}
 }
 
-// shut makes sure that the caller's writer is not called any more. A call that does not return is left alone.
+// shut makes sure that the caller's writer is not called any more. A call that does not return is
+// left alone.
 func (o *sshOutput) shut() {
 	close(o.over)
 	select {

@@ -9,9 +9,11 @@ import (
 	"github.com/hostler-project/hostler/remote/files"
 )
 
-// Put unpacks a tar stream into dir, which is relative to the log-in directory. See compute.Conn, and files.Put for what keeps it within dir.
+// Put unpacks a tar stream into dir, which is relative to the log-in directory. See compute.Conn,
+// and files.Put for what keeps it within dir.
 //
-// It works over SFTP, else with one sh for each file. Times are whole seconds over SFTP, and links keep the time of their making.
+// It works over SFTP, else with one sh for each file. Times are whole seconds over SFTP, and links
+// keep the time of their making.
 func (s *Conn) Put(ctx context.Context, dir string, stream io.Reader) error {
 	if s.isClosed() {
 		return errClosed("ssh.Put")

@@ -16,10 +16,12 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// lateOutput is how long after a command's end its output is waited for: processes that it left in the background may hold the pipe for ever.
+// lateOutput is how long after a command's end its output is waited for: processes that it left in
+// the background may hold the pipe for ever.
 const lateOutput = 300 * time.Millisecond
 
-// How long a command may take to die, before its connection is asked whether it still answers, and how long that may take.
+// How long a command may take to die, before its connection is asked whether it still answers, and
+// how long that may take.
 const (
 	dyingTime  = 3 * time.Second
 	answerTime = 2 * time.Second
@@ -28,13 +30,17 @@ const (
 
 // Run runs a command in a session of a kept connection. See compute.Conn.
 //
-// When it is cancelled, or ends after it was interrupted (INT, TERM, QUIT, KILL), or the connection is lost, its descendants end too, in whatever group and
-// session they are: they are known by a mark in their environment, so not one that has emptied that and left the group, and none where there is no /proc.
+// When it is cancelled, or ends after it was interrupted (INT, TERM, QUIT, KILL), or the connection
+// is lost, its descendants end too, in whatever group and session they are: they are known by a
+// mark in their environment, so not one that has emptied that and left the group, and none where
+// there is no /proc.
 //
-// The words arrive as they are: a script that quotes each is fed to sh. Env goes over standard input ahead of the command's own, never in an
-// argument. User needs sudo that asks for no password, or su where we are root. A signal that ended the command and that the ssh protocol has
-// no name for is told as KILL. A lost connection is noticed after some 20 s of silence (see Options.KeepAlive) and is ErrLost; what ran
-// there is ended by the far side as soon as that notices too, unless it has no place for one session more.
+// The words arrive as they are: a script that quotes each is fed to sh. Env goes over standard
+// input ahead of the command's own, never in an argument. User needs sudo that asks for no
+// password, or su where we are root. A signal that ended the command and that the ssh protocol has
+// no name for is told as KILL. A lost connection is noticed after some 20 s of silence (see
+// Options.KeepAlive) and is ErrLost; what ran there is ended by the far side as soon as that
+// notices too, unless it has no place for one session more.
 func (s *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -184,8 +190,9 @@ func (r *sshRun) lost(cause error) error {
 	return r.fail("ssh.Run", compute.ErrLost, cause)
 }
 
-// late waits for output that is still on its way. Processes that the command left behind may hold it open for ever: when nothing has come for a
-// moment, and then not before an answer to a question, there was nothing more. A caller that is slow to take what has come is waited for.
+// late waits for output that is still on its way. Processes that the command left behind may hold
+// it open for ever: when nothing has come for a moment, and then not before an answer to a
+// question, there was nothing more. A caller that is slow to take what has come is waited for.
 func (r *sshRun) late(ctx context.Context) {
 	tick := time.NewTicker(lateOutput / 4)
 	defer tick.Stop()
@@ -253,7 +260,8 @@ func (r *sshRun) guard(control *sshControl) {
 	r.guarded.Do(func() { control.guard(&r.group) })
 }
 
-// signal goes to the group by the control, which reaches any group of ours, else by the protocol's request.
+// signal goes to the group by the control, which reaches any group of ours, else by the protocol's
+// request.
 func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) {
 	select {
 	case <-r.started:
@@ -277,10 +285,12 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 	r.sess.tell("signal", struct{ Name string }{name})
 }
 
-// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what was made to outlive a terminal stays when that is closed.
+// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what
+// was made to outlive a terminal stays when that is closed.
 var ends = []string{"INT", "TERM", "QUIT", "KILL"}
 
-// hunt ends the descendants of a command that was told to end and has, in whatever group and session they are.
+// hunt ends the descendants of a command that was told to end and has, in whatever group and
+// session they are.
 func (r *sshRun) hunt(control *sshControl) {
 	late := time.After(dyingTime)
 	select {

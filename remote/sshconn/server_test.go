@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// extraServer starts one more sshd on host 2, with its own settings, until the end of the test, and returns a configuration for "extra".
+// extraServer starts one more sshd on host 2, with its own settings, until the end of the test, and
+// returns a configuration for "extra".
 func extraServer(t testing.TB, port int, settings string) string {
 	t.Helper()
 	kv := sshLab(t)
@@ -57,7 +58,13 @@ func extraServer(t testing.TB, port int, settings string) string {
 			t.Fatal(err)
 		}
 	}
-	return sshConfig(t, kv, fmt.Sprintf("Host extra\n HostName LAB2\n Port %d\n User root\n IdentityFile KEY\n HostKeyAlias lab2\n UserKnownHostsFile KNOWN\n", port))
+	return sshConfig(
+		t, kv,
+		fmt.Sprintf(
+			"Host extra\n HostName LAB2\n Port %d\n User root\n IdentityFile KEY\n HostKeyAlias lab2\n UserKnownHostsFile KNOWN\n",
+			port,
+		),
+	)
 }
 
 const sftpLine = "Subsystem sftp /usr/lib/openssh/sftp-server\n"
@@ -127,7 +134,8 @@ func TestSSHOutOfSessions(t *testing.T) {
 	}
 }
 
-// Without SFTP the whole suite still holds, but that a stream's holes come as zeros. Keys are made anew every few megabytes, in the middle of its streams.
+// Without SFTP the whole suite still holds, but that a stream's holes come as zeros. Keys are made
+// anew every few megabytes, in the middle of its streams.
 func TestConnSSHNoSFTP(t *testing.T) {
 	config := extraServer(t, 3202, "MaxSessions 10\nRekeyLimit 8M\n")
 	computetest.Conn(t, computetest.ConnOptions{
@@ -203,7 +211,8 @@ func TestSSHGetWithoutTar(t *testing.T) {
 			}
 		}
 	}
-	if len(got) != 3 || got["t/"].Mode != 0o750 || got["t/big"].Mode != 0o640 || got["t/l"].Linkname != "big" || got["t/big"].ModTime.Unix() != 1_000_000_000 {
+	if len(got) != 3 || got["t/"].Mode != 0o750 || got["t/big"].Mode != 0o640 || got["t/l"].Linkname != "big" ||
+		got["t/big"].ModTime.Unix() != 1_000_000_000 {
 		t.Errorf("the tree came back as %v", got)
 	}
 	if err := conn.Get(t.Context(), dir+"/no", io.Discard); !errors.Is(err, compute.ErrNotFound) {
@@ -219,13 +228,15 @@ func TestSSHGetWithoutTar(t *testing.T) {
 func TestSSHUsers(t *testing.T) {
 	kv := sshLab(t)
 	for _, c := range []struct{ login, as, want string }{
-		{"root", "user", "user:/home/user:it's $HOME"}, {"user", "root", "root:/root:it's $HOME"}, {"user", "user", "user:/home/user:it's $HOME"},
+		{"root", "user", "user:/home/user:it's $HOME"}, {"user", "root", "root:/root:it's $HOME"},
+		{"user", "user", "user:/home/user:it's $HOME"},
 		{"root", "1000", "user:/home/user:it's $HOME"},
 	} {
 		conn := dialSSH(t, sshconn.Options{Host: "lab1", User: c.login, ConfigFile: kv["ssh_config"]})
 		var out bytes.Buffer
 		exit, err := conn.Run(t.Context(), &compute.Command{
-			Args: []string{"sh", "-c", `printf "%s:%s:%s" "$(id -un)" "$HOME" "$WORD"`}, User: c.as, Env: map[string]string{"WORD": "it's $HOME"}, Stdout: &out,
+			Args: []string{"sh", "-c", `printf "%s:%s:%s" "$(id -un)" "$HOME" "$WORD"`}, User: c.as,
+			Env: map[string]string{"WORD": "it's $HOME"}, Stdout: &out,
 		})
 		if err != nil || exit.Status() != 0 || out.String() != c.want {
 			t.Errorf("%s as %s: %q, %+v, %v", c.login, c.as, out.String(), exit, err)
@@ -252,20 +263,26 @@ func TestSSHUsers(t *testing.T) {
 		}
 	}
 	conn := dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"]})
-	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}, User: "nobody-of-this-name"}); !errors.Is(err, compute.ErrCannotStart) {
+	if _, err := conn.Run(
+		t.Context(), &compute.Command{Args: []string{"true"}, User: "nobody-of-this-name"},
+	); !errors.Is(err, compute.ErrCannotStart) {
 		t.Errorf("an unknown user: %v, want ErrCannotStart", err)
 	}
 }
 
-// What is secret must not stand in the host's list of processes, whose arguments everybody may read.
+// What is secret must not stand in the host's list of processes, whose arguments everybody may
+// read.
 func TestSSHSecretsNotInArguments(t *testing.T) {
 	kv := sshLab(t)
 	conn := dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"]})
 	for _, tty := range []*compute.Size{nil, {Rows: 24, Cols: 80}} {
 		var out bytes.Buffer
 		exit, err := conn.Run(t.Context(), &compute.Command{
-			Args: []string{"sh", "-c", `cat /proc/[0-9]*/cmdline | tr "\000" " "; [ "$TOKEN" = "$(printf "s3%st\nline\003\377" cr3)" ] && echo "it came"`},
-			Env:  map[string]string{"TOKEN": "s3cr3t\nline\x03\xff"}, Stdout: &out, TTY: tty,
+			Args: []string{
+				"sh", "-c",
+				`cat /proc/[0-9]*/cmdline | tr "\000" " "; [ "$TOKEN" = "$(printf "s3%st\nline\003\377" cr3)" ] && echo "it came"`,
+			},
+			Env: map[string]string{"TOKEN": "s3cr3t\nline\x03\xff"}, Stdout: &out, TTY: tty,
 		})
 		if err != nil || exit.Status() != 0 || !strings.Contains(out.String(), "it came") {
 			t.Errorf("the variable did not arrive: %+v, %v", exit, err)

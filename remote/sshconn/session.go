@@ -67,7 +67,8 @@ func firstString(b []byte) (string, bool) {
 	return v.S, err == nil
 }
 
-// signalName is what the server calls a signal. OpenSSH has no name for those that the protocol does not list.
+// signalName is what the server calls a signal. OpenSSH has no name for those that the protocol
+// does not list.
 func signalName(s string) string {
 	if compute.SignalNumber(s) == 0 {
 		return "KILL"
@@ -84,7 +85,8 @@ func (s *sshSession) request(ctx context.Context, name string, payload any) erro
 	return err
 }
 
-// tell sends a channel request that has no answer. It does not block for long: a link that takes nothing is ended by its watch.
+// tell sends a channel request that has no answer. It does not block for long: a link that takes
+// nothing is ended by its watch.
 func (s *sshSession) tell(name string, payload any) {
 	_, _ = s.SendRequest(name, false, ssh.Marshal(payload))
 }

@@ -27,7 +27,9 @@ type sftpFiles struct {
 	owner bool
 	stop  func() bool
 	once  sync.Once
-	made  sync.Map // directories by their paths that this call made: there is nothing in them that it did not put there
+	// directories by their paths that this call made: there is nothing in them that it did not put
+	// there
+	made sync.Map
 }
 
 var errNoSFTP = errors.New("the host has no SFTP")
@@ -145,7 +147,8 @@ func (f *sftpFiles) Write(ctx context.Context, temp, name string, h *tar.Header,
 	return err
 }
 
-// finish sets owner, mode and time, in this order; without mode, the permissions are there already and setuid and its like not wanted.
+// finish sets owner, mode and time, in this order; without mode, the permissions are there already
+// and setuid and its like not wanted.
 func (f *sftpFiles) finish(name string, h *tar.Header, mode bool) error {
 	theirs := false
 	if f.owner {
@@ -195,10 +198,12 @@ const chunk = 32 << 10
 
 var zeros [chunk]byte
 
-// farChunks is how many pieces of a file are under way at once: 2 MiB, as much as a session's window.
+// farChunks is how many pieces of a file are under way at once: 2 MiB, as much as a session's
+// window.
 const farChunks = 64
 
-// writeFar copies size bytes to a new file, many pieces at once, and leaves holes where they are zero.
+// writeFar copies size bytes to a new file, many pieces at once, and leaves holes where they are
+// zero.
 func writeFar(ctx context.Context, f *sftp.File, r io.Reader, size int64) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(farChunks)

@@ -56,7 +56,9 @@ func TestSFTPWriteCancelled(t *testing.T) {
 			t.Errorf("cancelled at piece %d: got %v, want the context's error", pieces, err)
 		}
 		cancel()
-		if err := sshconn.WriteFar(t.Context(), f, io.LimitReader(readFunc(func(p []byte) (int, error) { return len(p), nil }), size), size); err != nil {
+		if err := sshconn.WriteFar(
+			t.Context(), f, io.LimitReader(readFunc(func(p []byte) (int, error) { return len(p), nil }), size), size,
+		); err != nil {
 			t.Error(err)
 		}
 		if fi, err := f.Stat(); err != nil || fi.Size() != size {

@@ -15,29 +15,42 @@ import (
 
 // Options say which host to reach. Whatever is left out is taken from OpenSSH's configuration.
 type Options struct {
-	Host          string            // a name or alias as one gives it to ssh; required
-	User          string            // "": the configuration's, else the caller's own name
-	Port          int               // 0: the configuration's, else 22
-	IdentityFiles []string          // nil: the configuration's
-	ConfigFile    string            // read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
-	Timeout       time.Duration     // for reaching one host, from the name to the log-in; 0: ConnectTimeout, else 10 s
-	KeepAlive     time.Duration     // a silent link is asked so often; 0: ServerAliveInterval, else 5 s
-	Mark          map[string]string // environment that every command gets, so that it is found again; not secret
-	MaxLinks      int               // TCP connections at most, opened only when a host gives too few sessions; 0: 8
-	Owner         bool              // Put gives files the owners, by number, that the stream names, where permitted
-	HostKeys      []string          // the only keys that the host may have, each as TYPE BASE64; nil: what the files of known hosts say
-	MaxWait       time.Duration     // in our own queue for a session that the host refuses; 0: 30 s
+	Host          string   // a name or alias as one gives it to ssh; required
+	User          string   // "": the configuration's, else the caller's own name
+	Port          int      // 0: the configuration's, else 22
+	IdentityFiles []string // nil: the configuration's
+	// read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
+	ConfigFile string
+	// for reaching one host, from the name to the log-in; 0: ConnectTimeout, else 10 s
+	Timeout time.Duration
+	// a silent link is asked so often; 0: ServerAliveInterval, else 5 s
+	KeepAlive time.Duration
+	// environment that every command gets, so that it is found again; not secret
+	Mark map[string]string
+	// TCP connections at most, opened only when a host gives too few sessions; 0: 8
+	MaxLinks int
+	// Put gives files the owners, by number, that the stream names, where permitted
+	Owner bool
+	// the only keys that the host may have, each as TYPE BASE64; nil: what the files of known hosts
+	// say
+	HostKeys []string
+	MaxWait  time.Duration // in our own queue for a session that the host refuses; 0: 30 s
 }
 
 // meant is what the reading of the configuration needs to know.
 func (o Options) meant() openssh.Options {
-	return openssh.Options{Host: o.Host, User: o.User, Port: o.Port, IdentityFiles: o.IdentityFiles, ConfigFile: o.ConfigFile, HostKeys: o.HostKeys}
+	return openssh.Options{
+		Host: o.Host, User: o.User, Port: o.Port, IdentityFiles: o.IdentityFiles, ConfigFile: o.ConfigFile,
+		HostKeys: o.HostKeys,
+	}
 }
 
-// Conn is a compute.Conn to a host with an ssh server. Log-ins are kept: all commands and copies are sessions of one connection, or of a few
-// where the server allows few sessions on each. A connection that is lost ends what ran on it with ErrLost; the next call logs in again.
+// Conn is a compute.Conn to a host with an ssh server. Log-ins are kept: all commands and copies
+// are sessions of one connection, or of a few where the server allows few sessions on each. A
+// connection that is lost ends what ran on it with ErrLost; the next call logs in again.
 //
-// The far side needs a POSIX sh, found by the user's login shell. SFTP and tar are used where they are.
+// The far side needs a POSIX sh, found by the user's login shell. SFTP and tar are used where they
+// are.
 type Conn struct {
 	opt    Options
 	target *openssh.Target
@@ -55,13 +68,16 @@ var (
 	_ compute.Listener = (*Conn)(nil)
 )
 
-// Dial logs in to a host. OpenSSH's configuration is honoured: Host, Include, HostName, User, Port, IdentityFile, CertificateFile,
-// IdentitiesOnly, IdentityAgent, ProxyJump, ProxyCommand, UserKnownHostsFile, GlobalKnownHostsFile, HostKeyAlias, RevokedHostKeys (text),
-// StrictHostKeyChecking, ConnectTimeout, ServerAliveInterval, ServerAliveCountMax. Files with Match, Include or CanonicalizeHostname are read by OpenSSH's own
-// program ("ssh -G") where it is installed, and by our library's lights otherwise, which refuses what it does not know.
+// Dial logs in to a host. OpenSSH's configuration is honoured: Host, Include, HostName, User, Port,
+// IdentityFile, CertificateFile, IdentitiesOnly, IdentityAgent, ProxyJump, ProxyCommand,
+// UserKnownHostsFile, GlobalKnownHostsFile, HostKeyAlias, RevokedHostKeys (text),
+// StrictHostKeyChecking, ConnectTimeout, ServerAliveInterval, ServerAliveCountMax. Files with
+// Match, Include or CanonicalizeHostname are read by OpenSSH's own program ("ssh -G") where it is
+// installed, and by our library's lights otherwise, which refuses what it does not know.
 //
-// Nobody is asked anything: a host key that is not known is refused unless the configuration accepts it, and a key with a passphrase works
-// only through an agent. Errors are ErrTimeout, ErrDenied (host key, or log-in), ErrUnavailable (not to be reached), ErrInvalid, or ctx's own.
+// Nobody is asked anything: a host key that is not known is refused unless the configuration
+// accepts it, and a key with a passphrase works only through an agent. Errors are ErrTimeout,
+// ErrDenied (host key, or log-in), ErrUnavailable (not to be reached), ErrInvalid, or ctx's own.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	t, err := openssh.Resolve(ctx, o.meant())
 	if err != nil {
@@ -80,8 +96,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	return s, nil
 }
 
-// Healthy asks the host over each kept connection whether it still answers. It returns nil when at least one does, and within ctx or 5 s.
-// It does not log in again, so a cache of connections can tell which to throw away.
+// Healthy asks the host over each kept connection whether it still answers. It returns nil when at
+// least one does, and within ctx or 5 s. It does not log in again, so a cache of connections can
+// tell which to throw away.
 func (s *Conn) Healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -174,8 +191,9 @@ func (s *Conn) isClosed() bool {
 	return s.closed
 }
 
-// session opens a session channel on the first link that has room. A server that refuses is not asked again until a session has ended or a
-// moment has passed; meanwhile further links are opened. It is ErrUnavailable when the host gave none for MaxWait.
+// session opens a session channel on the first link that has room. A server that refuses is not
+// asked again until a session has ended or a moment has passed; meanwhile further links are opened.
+// It is ErrUnavailable when the host gave none for MaxWait.
 func (s *Conn) session(ctx context.Context) (*sshSession, error) {
 	deadline := time.Now().Add(s.opt.MaxWait)
 	var last error = errors.New("no session")
@@ -228,7 +246,8 @@ func (s *Conn) session(ctx context.Context) (*sshSession, error) {
 	}
 }
 
-// more opens one more link if that is allowed and nobody is at it; it reports whether there is now a new one to try.
+// more opens one more link if that is allowed and nobody is at it; it reports whether there is now
+// a new one to try.
 func (s *Conn) more(ctx context.Context) bool {
 	select {
 	case s.dial <- struct{}{}:
@@ -241,7 +260,8 @@ func (s *Conn) more(ctx context.Context) bool {
 		return false
 	}
 	for _, l := range links {
-		if l.room() || l.empty() { // a server that gives no session at all gives none on a second link
+		// a server that gives no session at all gives none on a second link
+		if l.room() || l.empty() {
 			return false
 		}
 	}

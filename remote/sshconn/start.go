@@ -44,7 +44,8 @@ func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, err
 	marks := map[string]string{shell.CommandMark: own}
 	maps.Copy(marks, mark)
 	line := shell.Line(s.nonce, cmd, marks)
-	// In a terminal the first line would be typed, and seen; so only what must not stand in the command line goes that way, without echo.
+	// In a terminal the first line would be typed, and seen; so only what must not stand in the
+	// command line goes that way, without echo.
 	if cmd.TTY != nil && len(cmd.Env) == 0 && len(line) < 32<<10 {
 		s.command = "exec " + asUser(cmd.User, line)
 		return s, nil
@@ -56,7 +57,8 @@ func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, err
 	return s, nil
 }
 
-// asUser returns a command that has sh run a script as the user: sudo asks for no password, su needs none from root.
+// asUser returns a command that has sh run a script as the user: sudo asks for no password, su
+// needs none from root.
 func asUser(user, script string) string {
 	q := shell.Word(script)
 	if user == "" {

@@ -20,8 +20,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// files serves SFTP where the computer has no program for it: each request is a short command there, and what a file holds goes through one of ours here, without
-// a name, as requests come in any order. It needs a POSIX shell there, and stat as coreutils and busybox have it.
+// files serves SFTP where the computer has no program for it: each request is a short command
+// there, and what a file holds goes through one of ours here, without a name, as requests come in
+// any order. It needs a POSIX shell there, and stat as coreutils and busybox have it.
 type files struct {
 	ctx  context.Context
 	conn compute.Conn
@@ -39,7 +40,10 @@ func serveFiles(ctx context.Context, ch ssh.Channel, conn compute.Conn, user str
 	if err != nil {
 		return err
 	}
-	srv := sftp.NewRequestServer(ch, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f}, sftp.WithStartDirectory(strings.TrimSuffix(string(home), "\n")))
+	srv := sftp.NewRequestServer(
+		ch, sftp.Handlers{FileGet: f, FilePut: f, FileCmd: f, FileList: f},
+		sftp.WithStartDirectory(strings.TrimSuffix(string(home), "\n")),
+	)
 	if err := srv.Serve(); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -59,7 +63,13 @@ const there = `[ -e "$1" ] || [ -L "$1" ] || exit 44
 // run runs a script there and returns what it prints.
 func (f *files) run(script string, in io.Reader, args ...string) ([]byte, error) {
 	var out, errs bytes.Buffer
-	exit, err := f.conn.Run(f.ctx, &compute.Command{Args: append([]string{"sh", "-c", script, "sh"}, args...), User: f.user, Env: f.env, Stdin: in, Stdout: &out, Stderr: &errs})
+	exit, err := f.conn.Run(
+		f.ctx,
+		&compute.Command{
+			Args: append([]string{"sh", "-c", script, "sh"}, args...), User: f.user, Env: f.env, Stdin: in, Stdout: &out,
+			Stderr: &errs,
+		},
+	)
 	if err == nil {
 		err = refused(exit, errs.String())
 	}
@@ -111,7 +121,13 @@ func (s *spool) Close() error {
 // fetch has a spool hold what a file there holds.
 func (f *files) fetch(s *spool, name string) error {
 	var errs bytes.Buffer
-	exit, err := f.conn.Run(f.ctx, &compute.Command{Args: []string{"sh", "-c", there + `exec cat -- "$1"`, "sh", name}, User: f.user, Env: f.env, Stdout: s.File, Stderr: &errs})
+	exit, err := f.conn.Run(
+		f.ctx,
+		&compute.Command{
+			Args: []string{"sh", "-c", there + `exec cat -- "$1"`, "sh", name}, User: f.user, Env: f.env, Stdout: s.File,
+			Stderr: &errs,
+		},
+	)
 	if err == nil {
 		err = refused(exit, errs.String())
 	}
@@ -201,15 +217,18 @@ func (f *files) Filecmd(r *sftp.Request) (err error) {
 	case "Symlink":
 		_, err = f.run(`exec ln -s -- "$1" "$2"`, nil, r.Filepath, r.Target)
 	case "Remove":
-		_, err = f.run(there+`if [ -d "$1" ] && [ ! -L "$1" ]; then echo is a directory >&2; exit 1; fi; exec rm -f -- "$1"`, nil, r.Filepath)
+		_, err = f.run(
+			there+`if [ -d "$1" ] && [ ! -L "$1" ]; then echo is a directory >&2; exit 1; fi; exec rm -f -- "$1"`, nil,
+			r.Filepath,
+		)
 	default:
 		err = sftp.ErrSSHFxOpUnsupported
 	}
 	return err
 }
 
-// setstat sets what a request says of a file: its size, owner, mode and times. Of one that is being written, when that is done: the writing would change it
-// again, or could not be done.
+// setstat sets what a request says of a file: its size, owner, mode and times. Of one that is being
+// written, when that is done: the writing would change it again, or could not be done.
 func (f *files) setstat(r *sftp.Request) error {
 	a, set := r.Attributes(), r.AttrFlags()
 	script, args := there, []string{r.Filepath}

@@ -18,12 +18,14 @@ import (
 
 // Options say what is served.
 type Options struct {
-	Conn compute.Conn      // required; it stays open
-	Key  ssh.Signer        // the host's; required
-	User string            // who logs in by this name gets the connection's own user; another name is that of a user there
+	Conn compute.Conn // required; it stays open
+	Key  ssh.Signer   // the host's; required
+	// who logs in by this name gets the connection's own user; another name is that of a user there
+	User string
 	Env  map[string]string // of commands, beside what the client sends
 
-	// Keys, of which a client must prove one, are for streams that anybody may be at the other end of; nil: who has the stream is let in.
+	// Keys, of which a client must prove one, are for streams that anybody may be at the other end
+	// of; nil: who has the stream is let in.
 	Keys []ssh.PublicKey
 	Log  *slog.Logger // nil: none
 }
@@ -42,7 +44,8 @@ type server struct {
 	listeners map[string]net.Listener // those that the client asked for, by what it calls them
 }
 
-// Serve serves one client on a stream until it hangs up, which is no error, or ctx ends. It closes the stream, and returns when what ran has ended.
+// Serve serves one client on a stream until it hangs up, which is no error, or ctx ends. It closes
+// the stream, and returns when what ran has ended.
 func Serve(ctx context.Context, stream io.ReadWriteCloser, opt Options) error {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)

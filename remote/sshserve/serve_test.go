@@ -73,7 +73,10 @@ func dial(t *testing.T, ctx context.Context, home string, plain bool) (*ssh.Clie
 	here, there := pair(t)
 	done := make(chan error, 1)
 	go func() {
-		done <- sshserve.Serve(ctx, there, sshserve.Options{Conn: conn, Key: key, User: "me", Env: map[string]string{"HOME": home, "SHELL": "/bin/sh", "OURS": "1"}})
+		done <- sshserve.Serve(
+			ctx, there,
+			sshserve.Options{Conn: conn, Key: key, User: "me", Env: map[string]string{"HOME": home, "SHELL": "/bin/sh", "OURS": "1"}},
+		)
 	}()
 	c, chans, reqs, err := ssh.NewClientConn(here, "x", &ssh.ClientConfig{User: "me", HostKeyCallback: ssh.FixedHostKey(key.PublicKey())})
 	if err != nil {
@@ -287,7 +290,9 @@ func TestFiles(t *testing.T) {
 		names = append(names, fmt.Sprint(i.Name(), " ", i.Mode(), " ", i.IsDir()))
 	}
 	slices.Sort(names)
-	if want := []string{".hidden drwxr-xr-x true", "b -r-------- false", "link Lrwxrwxrwx false"}; err != nil || !slices.Equal(names, want) {
+	if want := []string{
+		".hidden drwxr-xr-x true", "b -r-------- false", "link Lrwxrwxrwx false",
+	}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("the directory: %q, want %q, %v", names, want, err)
 	}
 	if to, err := f.ReadLink("d/link"); err != nil || !strings.HasSuffix(to, "x") {
@@ -376,14 +381,19 @@ func TestKeys(t *testing.T) {
 	for name, c := range map[string]struct {
 		auth []ssh.AuthMethod
 		in   bool
-	}{"named": {[]ssh.AuthMethod{ssh.PublicKeys(mine)}, true}, "another": {[]ssh.AuthMethod{ssh.PublicKeys(other)}, false}, "none": {nil, false}} {
+	}{
+		"named":   {[]ssh.AuthMethod{ssh.PublicKeys(mine)}, true},
+		"another": {[]ssh.AuthMethod{ssh.PublicKeys(other)}, false}, "none": {nil, false},
+	} {
 		conn := process.New(process.Options{Dir: t.TempDir()})
 		here, there := pair(t)
 		done := make(chan error, 1)
 		go func() {
 			done <- sshserve.Serve(t.Context(), there, sshserve.Options{Conn: conn, Key: host, Keys: []ssh.PublicKey{mine.PublicKey()}})
 		}()
-		c2, _, _, err := ssh.NewClientConn(here, "x", &ssh.ClientConfig{User: "me", Auth: c.auth, HostKeyCallback: ssh.FixedHostKey(host.PublicKey())})
+		c2, _, _, err := ssh.NewClientConn(
+			here, "x", &ssh.ClientConfig{User: "me", Auth: c.auth, HostKeyCallback: ssh.FixedHostKey(host.PublicKey())},
+		)
 		if (err == nil) != c.in {
 			t.Errorf("%s: %v", name, err)
 		}

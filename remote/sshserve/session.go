@@ -142,8 +142,10 @@ func (v *session) start(args []string) bool {
 	}
 	ctx, cancel := context.WithCancel(v.ctx)
 	v.end = cancel
-	// What sshd's commands leave running stays, and editors rest on that: their servers are started so.
-	cmd := &compute.Command{Args: args, Env: v.env, User: v.user(), Stdin: v.ch, Stdout: v.ch, Stderr: v.ch.Stderr(), TTY: v.tty, Term: v.term,
+	// What sshd's commands leave running stays, and editors rest on that: their servers are started
+	// so.
+	cmd := &compute.Command{Args: args, Env: v.env, User: v.user(), Stdin: v.ch, Stdout: v.ch, Stderr: v.ch.Stderr(),
+		TTY: v.tty, Term: v.term,
 		Resize: v.resize, Signals: v.signals, Stay: true}
 	v.all.Go(func() {
 		defer cancel()
@@ -153,7 +155,8 @@ func (v *session) start(args []string) bool {
 	return true
 }
 
-// done tells the client how it ended, and ends the session. What could not be run is said on standard error, with the statuses of a shell.
+// done tells the client how it ended, and ends the session. What could not be run is said on
+// standard error, with the statuses of a shell.
 func (v *session) done(exit compute.Exit, err error) {
 	if err != nil {
 		exit = compute.Exit{Code: 255}
@@ -184,7 +187,8 @@ func (v *session) done(exit compute.Exit, err error) {
 	_ = v.ch.Close()
 }
 
-// findSFTP looks for the program that serves SFTP, where the distributions have it, and becomes it; 127: there is none.
+// findSFTP looks for the program that serves SFTP, where the distributions have it, and becomes it;
+// 127: there is none.
 const findSFTP = `cd "${HOME:-/}" 2>/dev/null || cd /
 for p in /usr/lib/openssh /usr/libexec/openssh /usr/lib/ssh /usr/libexec /usr/lib/misc; do
 	if [ -x "$p/sftp-server" ]; then if [ "$1" = look ]; then exit 0; fi; exec "$p/sftp-server"; fi
@@ -199,7 +203,13 @@ func (v *session) sftp(ctx context.Context) (compute.Exit, error) {
 		return exit, err
 	}
 	if exit.Status() == 0 {
-		return v.opt.Conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", findSFTP, "sh"}, Env: v.env, User: v.user(), Stdin: v.ch, Stdout: v.ch, Stderr: io.Discard})
+		return v.opt.Conn.Run(
+			ctx,
+			&compute.Command{
+				Args: []string{"sh", "-c", findSFTP, "sh"}, Env: v.env, User: v.user(), Stdin: v.ch, Stdout: v.ch,
+				Stderr: io.Discard,
+			},
+		)
 	}
 	return compute.Exit{}, serveFiles(ctx, v.ch, v.opt.Conn, v.user(), v.env)
 }

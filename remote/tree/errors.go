@@ -15,7 +15,8 @@ func (e *FileError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// What is at a destination and is not replaced: others have it open or know it by its name, and a regular file in its place would do them harm.
+// What is at a destination and is not replaced: others have it open or know it by its name, and a
+// regular file in its place would do them harm.
 var (
 	ErrDevice = errors.New("is a device, and is not replaced")
 	ErrPipe   = errors.New("is a named pipe, and is not replaced")

@@ -16,10 +16,12 @@ import (
 // part is a piece of a file that holds data; between the parts are holes.
 type part struct{ off, n int64 }
 
-// mostParts bounds the map of a sparse file: archive/tar reads maps of at most 1 MiB. The rest of a file with more is sent as data.
+// mostParts bounds the map of a sparse file: archive/tar reads maps of at most 1 MiB. The rest of a
+// file with more is sent as data.
 const mostParts = 16 << 10
 
-// dataOf returns where a file has data, or nil when it has no holes worth the trouble or they cannot be known.
+// dataOf returns where a file has data, or nil when it has no holes worth the trouble or they
+// cannot be known.
 func dataOf(f *os.File, fi fs.FileInfo) []part {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok || st.Blocks*512 >= fi.Size() || seekData == 0 {
@@ -59,8 +61,9 @@ func rewind(f *os.File) []part {
 	return nil
 }
 
-// addSparse writes a file with holes in GNU's format 1.0, which GNU tar and archive/tar read; archive/tar does not write it. The names of that
-// format's fields are documented in GNU tar's manual.
+// addSparse writes a file with holes in GNU's format 1.0, which GNU tar and archive/tar read;
+// archive/tar does not write it. The names of that format's fields are documented in GNU tar's
+// manual.
 func (p *packer) addSparse(f *os.File, h *tar.Header, parts []part) error {
 	if err := p.tw.Flush(); err != nil {
 		return err
@@ -127,7 +130,8 @@ func paxRecord(k, v string) string {
 
 func padded(b []byte) []byte { return append(b, make([]byte, -len(b)&511)...) }
 
-// rawHeader returns a ustar header block. Sizes that do not fit stand in the extended header before it.
+// rawHeader returns a ustar header block. Sizes that do not fit stand in the extended header before
+// it.
 func rawHeader(name string, typeflag byte, mode, size int64) []byte {
 	b := make([]byte, 512)
 	copy(b, name)

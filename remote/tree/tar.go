@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// Pack writes the file or tree name, a base name in r, to w as a tar stream, whose first entry is called name. Links are not followed; hard links
-// within the tree, holes, nanoseconds and names of any bytes are kept. What cannot be read, and what a stream cannot hold (sockets, devices), is
-// left out, and said in the error at the end, of a stream that is whole otherwise. A file that changes its size meanwhile is cut or padded with
-// zeros, and said too. Where name does not exist the error is fs.ErrNotExist, and nothing is written.
+// Pack writes the file or tree name, a base name in r, to w as a tar stream, whose first entry is
+// called name. Links are not followed; hard links within the tree, holes, nanoseconds and names of
+// any bytes are kept. What cannot be read, and what a stream cannot hold (sockets, devices), is
+// left out, and said in the error at the end, of a stream that is whole otherwise. A file that
+// changes its size meanwhile is cut or padded with zeros, and said too. Where name does not exist
+// the error is fs.ErrNotExist, and nothing is written.
 func Pack(ctx context.Context, r *os.Root, name string, w io.Writer) error {
 	fi, err := r.Lstat(name)
 	if err != nil {
@@ -44,7 +46,8 @@ type packer struct {
 	failed Failures
 }
 
-// add writes the entry of what is base in dir, and all below it. Its error means that the stream is broken; the others are kept.
+// add writes the entry of what is base in dir, and all below it. Its error means that the stream is
+// broken; the others are kept.
 func (p *packer) add(dir *os.Root, base, name string, fi fs.FileInfo) error {
 	if err := p.ctx.Err(); err != nil {
 		return err
@@ -77,7 +80,8 @@ func (p *packer) add(dir *os.Root, base, name string, fi fs.FileInfo) error {
 				h.Typeflag, h.Linkname = tar.TypeLink, first
 				break
 			}
-			// Only one that could be opened becomes the first: a link to what is not in the stream would be of no use.
+			// Only one that could be opened becomes the first: a link to what is not in the stream
+			// would be of no use.
 			return p.addFile(dir, base, h, func() { p.links[id] = name })
 		}
 		return p.addFile(dir, base, h, func() {})
@@ -100,7 +104,8 @@ func (p *packer) headerFailed(name string, err error) error {
 	return err
 }
 
-// addBelow adds what is in a directory. It holds one directory open for each level, and a thousand names at a time.
+// addBelow adds what is in a directory. It holds one directory open for each level, and a thousand
+// names at a time.
 func (p *packer) addBelow(parent *os.Root, base, name string) error {
 	dir, err := OpenDir(parent, base)
 	if err != nil {
@@ -218,7 +223,8 @@ func Mode(m fs.FileMode) int64 {
 	return n
 }
 
-// Failures collects errors of single files, of a tree that may have millions: the first few, and how many more there were.
+// Failures collects errors of single files, of a tree that may have millions: the first few, and
+// how many more there were.
 type Failures struct {
 	errs []error
 	more int

@@ -63,7 +63,8 @@ func TestTreeRoundTrip(t *testing.T) {
 	write(t, src+"/t/linked", "L", 0o600)
 	for _, err := range []error{
 		os.Chmod(src+"/t/setuid", 0o755|fs.ModeSetuid), os.Link(src+"/t/linked", src+"/t/d/other"), os.Symlink("../file", src+"/t/d/link"),
-		os.MkdirAll(src+"/t/"+long, 0o755), os.WriteFile(src+"/t/"+long+"f", []byte("deep"), 0o600), syscall.Mkfifo(src+"/t/fifo", 0o620), os.Chmod(src+"/t/fifo", 0o620),
+		os.MkdirAll(src+"/t/"+long, 0o755), os.WriteFile(src+"/t/"+long+"f", []byte("deep"), 0o600),
+		syscall.Mkfifo(src+"/t/fifo", 0o620), os.Chmod(src+"/t/fifo", 0o620),
 		os.Mkdir(src+"/t/empty", 0o700), os.Chmod(src+"/t/empty", 0o1777|fs.ModeSticky), os.Chmod(src+"/t/d", 0o500),
 		os.Chtimes(src+"/t/d", time.Unix(7, 9), time.Unix(7, 9)), os.Chtimes(src+"/t/file", time.Unix(-5, 1), time.Unix(-5, 1)),
 	} {
@@ -144,8 +145,9 @@ func TestSparse(t *testing.T) {
 		size int64
 		at   []int64
 	}{
-		"all hole": {100 << 20, nil}, "start": {100 << 20, []int64{0}}, "end": {100<<20 + 17, []int64{100 << 20}}, "middle": {10 << 20, []int64{5<<20 + 3}},
-		"many": {64<<20 + 100, many}, "odd size": {1<<20 + 511, []int64{1<<20 + 500}},
+		"all hole": {100 << 20, nil}, "start": {100 << 20, []int64{0}}, "end": {100<<20 + 17, []int64{100 << 20}},
+		"middle": {10 << 20, []int64{5<<20 + 3}},
+		"many":   {64<<20 + 100, many}, "odd size": {1<<20 + 511, []int64{1<<20 + 500}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src, dst := t.TempDir(), t.TempDir()
@@ -307,7 +309,10 @@ func TestUnpackManyFailures(t *testing.T) {
 	for i := range 1000 {
 		hs = append(hs, &tar.Header{Name: fmt.Sprintf("../evil%d", i), Typeflag: tar.TypeReg, Mode: 0o644})
 	}
-	hs = append(hs, &tar.Header{Name: "good", Typeflag: tar.TypeReg, Mode: 0o644}, &tar.Header{Name: "dev", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3})
+	hs = append(
+		hs, &tar.Header{Name: "good", Typeflag: tar.TypeReg, Mode: 0o644},
+		&tar.Header{Name: "dev", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3},
+	)
 	dst := t.TempDir()
 	err := tree.Unpack(t.Context(), openRoot(t, dst), bytes.NewReader(entries(hs...)), tree.Options{})
 	if err == nil || !strings.Contains(err.Error(), "../evil9:") || !strings.HasSuffix(err.Error(), "and 991 more") {
@@ -321,7 +326,9 @@ func TestUnpackOwner(t *testing.T) {
 		t.Skip("owner: needs root")
 	}
 	dst := t.TempDir()
-	stream := entries(&tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o2755, Uid: 1234, Gid: 5678}, &tar.Header{Name: "d/f", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 1234, Gid: 5678},
+	stream := entries(&tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o2755, Uid: 1234, Gid: 5678}, &tar.Header{
+		Name: "d/f", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 1234, Gid: 5678,
+	},
 		&tar.Header{Name: "d/l", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd", Uid: 1234, Gid: 5678})
 	if err := tree.Unpack(t.Context(), openRoot(t, dst), bytes.NewReader(stream), tree.Options{Owner: true}); err != nil {
 		t.Fatal(err)
@@ -339,7 +346,8 @@ func guarded(t testing.TB) (dst string, check func() string) {
 	top := t.TempDir()
 	dst = filepath.Join(top, "dest")
 	for _, err := range []error{
-		os.Mkdir(dst, 0o755), os.WriteFile(top+"/canary", []byte("canary"), 0o600), os.Mkdir(top+"/cage", 0o750), os.WriteFile(top+"/cage/bird", []byte("bird"), 0o640),
+		os.Mkdir(dst, 0o755), os.WriteFile(top+"/canary", []byte("canary"), 0o600), os.Mkdir(top+"/cage", 0o750),
+		os.WriteFile(top+"/cage/bird", []byte("bird"), 0o640),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -374,20 +382,25 @@ func guarded(t testing.TB) (dst string, check func() string) {
 	}
 }
 
-// FuzzUnpack makes streams of what an attacker would choose from, two bytes an entry, and takes any bytes for a stream too: nothing around the
-// directory may change.
+// FuzzUnpack makes streams of what an attacker would choose from, two bytes an entry, and takes any
+// bytes for a stream too: nothing around the directory may change.
 func FuzzUnpack(f *testing.F) {
 	names := []string{
-		"a", "b", "a/b", "a/b/c", "..", "../canary", "../cage", "a/../../canary", ".", "./", "/", "a/", "l", "l/canary", "l/cage/bird", "l/dest/x", "a/l", "a/l/canary", "", "a//b",
+		"a", "b", "a/b", "a/b/c", "..", "../canary", "../cage", "a/../../canary", ".", "./", "/", "a/", "l", "l/canary",
+		"l/cage/bird", "l/dest/x", "a/l", "a/l/canary", "", "a//b",
 	}
-	targets := []string{"..", "../..", "../canary", "../cage", "a", "l", ".", "/", "/etc/passwd", "a/..", "../dest/../canary", "l/canary", "a/b"}
+	targets := []string{
+		"..", "../..", "../canary", "../cage", "a", "l", ".", "/", "/etc/passwd", "a/..", "../dest/../canary",
+		"l/canary", "a/b",
+	}
 	kinds := []byte{tar.TypeReg, tar.TypeSymlink, tar.TypeDir, tar.TypeLink, tar.TypeFifo}
 	build := func(choice []byte) []byte {
 		var hs []*tar.Header
 		for i := 0; i+1 < len(choice) && len(hs) < 30; i += 2 {
 			k := kinds[int(choice[i])%len(kinds)]
 			hs = append(hs, &tar.Header{
-				Name: names[int(choice[i+1])%len(names)], Typeflag: k, Linkname: targets[int(choice[i]/8)%len(targets)], Mode: int64(choice[i]) << 3, ModTime: time.Unix(int64(i), 0),
+				Name: names[int(choice[i+1])%len(names)], Typeflag: k, Linkname: targets[int(choice[i]/8)%len(targets)],
+				Mode: int64(choice[i]) << 3, ModTime: time.Unix(int64(i), 0),
 			})
 		}
 		return entries(hs...)
@@ -396,7 +409,10 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte{1, 16, 9, 12, 3, 13, 0, 17, 2, 14}, []byte{})
 	f.Add([]byte{2, 0, 1, 16, 0, 17, 3, 17, 2, 12, 4, 5}, []byte{})
 	f.Add([]byte{}, entries(&tar.Header{Name: "../canary", Typeflag: tar.TypeReg, Mode: 0o644}))
-	f.Add([]byte{}, entries(&tar.Header{Name: strings.Repeat("long/", 60) + "\xff", Typeflag: tar.TypeReg, Mode: 0o644, Format: tar.FormatPAX}))
+	f.Add(
+		[]byte{},
+		entries(&tar.Header{Name: strings.Repeat("long/", 60) + "\xff", Typeflag: tar.TypeReg, Mode: 0o644, Format: tar.FormatPAX}),
+	)
 	f.Fuzz(func(t *testing.T, choice, raw []byte) {
 		dst, check := guarded(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -424,7 +440,9 @@ func FuzzUnpack(f *testing.F) {
 func TestUnpackHugeHole(t *testing.T) {
 	body := "1\n4611686018427387000\n0\n" + strings.Repeat("\x00", 512-24)
 	records := ""
-	for _, kv := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=huge", "GNU.sparse.realsize=4611686018427387000"} {
+	for _, kv := range []string{
+		"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=huge", "GNU.sparse.realsize=4611686018427387000",
+	} {
 		records += fmt.Sprintf("%d %s\n", len(kv)+4, kv)
 	}
 	var b bytes.Buffer

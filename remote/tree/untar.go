@@ -19,14 +19,18 @@ import (
 
 // Options say how a tar stream becomes files.
 type Options struct {
-	Owner bool // set owners by number, where permitted; what stays ours loses setuid and setgid, which were meant for another owner
+	// set owners by number, where permitted; what stays ours loses setuid and setgid, which were
+	// meant for another owner
+	Owner bool
 }
 
-// Unpack makes the files of a tar stream in r. No entry lands outside of it: names that are absolute or hold "..", names that lead through a link
-// out of r, and hard links to what is outside, are errors and are not written. So is an entry in the place of a device, a named pipe or a socket: see
-// Special. Every file appears by rename, so that nobody sees a half of one;
-// directories get their times at the end. It goes on after an entry that cannot be made, and the error names each one. A broken stream or a full
-// disk ends it. It does not read beyond the end of the archive, and ctx cannot interrupt a Read of the stream.
+// Unpack makes the files of a tar stream in r. No entry lands outside of it: names that are
+// absolute or hold "..", names that lead through a link out of r, and hard links to what is
+// outside, are errors and are not written. So is an entry in the place of a device, a named pipe or
+// a socket: see Special. Every file appears by rename, so that nobody sees a half of one;
+// directories get their times at the end. It goes on after an entry that cannot be made, and the
+// error names each one. A broken stream or a full disk ends it. It does not read beyond the end of
+// the archive, and ctx cannot interrupt a Read of the stream.
 func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt Options) error {
 	u := &unpacker{root: r, opt: opt}
 	defer u.leave()
@@ -60,7 +64,8 @@ func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt Options) erro
 	return u.failed.Err()
 }
 
-// whileAlive reads r until ctx ends. Not the stream alone is read so: a hole of an exabyte takes none of it.
+// whileAlive reads r until ctx ends. Not the stream alone is read so: a hole of an exabyte takes
+// none of it.
 func whileAlive(ctx context.Context, r io.Reader) io.Reader {
 	return readerFunc(func(b []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
@@ -132,7 +137,8 @@ func (u *unpacker) entry(h *tar.Header, body io.Reader) error {
 			return err
 		}
 	}
-	temp := ".hostler-" + strconv.FormatUint(rand.Uint64(), 36) // the runtime's own: crypto/rand would cost the agent a fifth of a millisecond at its start
+	// the runtime's own: crypto/rand would cost the agent a fifth of a millisecond at its start
+	temp := ".hostler-" + strconv.FormatUint(rand.Uint64(), 36)
 	if err := u.make(dir, temp, name, h, body); err != nil {
 		_ = dir.Remove(temp)
 		var re *ReadError
@@ -217,7 +223,8 @@ func (u *unpacker) mkdir(name string, h *tar.Header) error {
 		}
 		err = nil
 		if fi.Mode().Perm()&0o700 != 0o700 {
-			_ = u.root.Chmod(name, fi.Mode().Perm()|0o700) // its own mode comes back, or the entry's comes, at the end
+			// its own mode comes back, or the entry's comes, at the end
+			_ = u.root.Chmod(name, fi.Mode().Perm()|0o700)
 		}
 	}
 	if err != nil {
@@ -227,7 +234,8 @@ func (u *unpacker) mkdir(name string, h *tar.Header) error {
 	return nil
 }
 
-// finishDirs gives directories what would have been in the way, or would have changed, while they were filled: inner ones first.
+// finishDirs gives directories what would have been in the way, or would have changed, while they
+// were filled: inner ones first.
 func (u *unpacker) finishDirs() {
 	u.leave()
 	for _, h := range slices.Backward(u.dirs) {
@@ -244,7 +252,8 @@ func (u *unpacker) finishDirs() {
 	}
 }
 
-// attributes sets owner, mode and time, in this order: a new owner takes the setuid bit away, a new mode changes no time.
+// attributes sets owner, mode and time, in this order: a new owner takes the setuid bit away, a new
+// mode changes no time.
 func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
 	theirs, err := u.own(dir, name, h)
 	if err != nil {
@@ -261,8 +270,8 @@ func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
 	return dir.Chtimes(name, time.Time{}, h.ModTime)
 }
 
-// ModeFor is the mode that a file gets. Setuid and setgid say "run as my owner": a file that did not get its owner does not get them, or
-// whoever may start it would become us.
+// ModeFor is the mode that a file gets. Setuid and setgid say "run as my owner": a file that did
+// not get its owner does not get them, or whoever may start it would become us.
 func ModeFor(h *tar.Header, theirs bool) fs.FileMode {
 	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 	if !theirs {
@@ -271,19 +280,22 @@ func ModeFor(h *tar.Header, theirs bool) fs.FileMode {
 	return mode
 }
 
-// own gives the file its owner where that is asked for and permitted, and reports whether it has it.
+// own gives the file its owner where that is asked for and permitted, and reports whether it has
+// it.
 func (u *unpacker) own(dir *os.Root, name string, h *tar.Header) (theirs bool, err error) {
 	if !u.opt.Owner {
 		return false, nil
 	}
 	err = dir.Lchown(name, h.Uid, h.Gid)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) { // EINVAL: a user that our user namespace does not know
+	// EINVAL: a user that our user namespace does not know
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// enter opens the directory of an entry, made if it is missing; the last one is kept open, as entries come a directory at a time.
+// enter opens the directory of an entry, made if it is missing; the last one is kept open, as
+// entries come a directory at a time.
 func (u *unpacker) enter(dir string) (*os.Root, error) {
 	if u.open != nil && u.dir == dir {
 		return u.open, nil
@@ -302,14 +314,16 @@ func (u *unpacker) enter(dir string) (*os.Root, error) {
 	return d, nil
 }
 
-// OpenDir is r.OpenRoot for a name that somebody else has a hand in: OpenRoot waits for ever on a fifo.
+// OpenDir is r.OpenRoot for a name that somebody else has a hand in: OpenRoot waits for ever on a
+// fifo.
 func OpenDir(r *os.Root, name string) (*os.Root, error) {
 	f, err := r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	// The directory that was opened, whatever has its name by now. Without /proc there is a moment in between.
+	// The directory that was opened, whatever has its name by now. Without /proc there is a moment
+	// in between.
 	if d, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); err == nil {
 		return d, nil
 	}

@@ -17,7 +17,8 @@ var declared = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']`)
 })
 
-// decode returns the text of a file as UTF-8 that XML may have: letters that it forbids, which terminals' colours bring along, become U+FFFD.
+// decode returns the text of a file as UTF-8 that XML may have: letters that it forbids, which
+// terminals' colours bring along, become U+FFFD.
 func decode(r io.Reader) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, err := in.Peek(1024)
@@ -48,7 +49,8 @@ func decode(r io.Reader) (io.Reader, error) {
 		name = strings.ToLower(string(m[1]))
 	}
 	switch name {
-	case "utf-8", "utf8", "us-ascii", "ascii", "utf-16": // of the last it would be seen; who wrote it says so and does otherwise
+	case "utf-8", "utf8", "us-ascii", "ascii", "utf-16":
+		// of the last it would be seen; who wrote it says so and does otherwise
 		return &cleaner{next: in.ReadRune, plain: in}, nil
 	case "iso-8859-1", "latin1", "iso-8859-15", "windows-1252", "cp1252":
 		return &cleaner{next: func() (rune, int, error) {
@@ -97,9 +99,10 @@ func readUTF16(in io.Reader, order binary.ByteOrder) (rune, int, error) {
 
 // cleaner is a reader of what next returns, letter by letter.
 type cleaner struct {
-	next  func() (rune, int, error)
-	plain *bufio.Reader // nil: it is not UTF-8; else what next reads, of which most is taken as it is
-	rest  []byte        // of a letter that did not fit
+	next func() (rune, int, error)
+	// nil: it is not UTF-8; else what next reads, of which most is taken as it is
+	plain *bufio.Reader
+	rest  []byte // of a letter that did not fit
 }
 
 func (c *cleaner) Read(p []byte) (n int, err error) {

@@ -34,18 +34,42 @@ func TestTotals(t *testing.T) {
 		{"only attributes", `<testsuite tests="4" errors="0" failures="0"/>`, 4, 0, 0, 0},
 		{"only attributes, one failed", `<testsuite failures="2"/>`, 2, 2, 0, 0},
 		{"no test", `<testsuites/>`, 0, 0, 0, 0},
-		{"several suites", `<testsuites><testsuite><testcase name="a"/></testsuite><testsuite errors="1" tests="1"/></testsuites>`, 2, 0, 1, 0},
-		{"the second suite", `<testsuites><testsuite tests="1" failures="0" errors="0"/><testsuite tests="1" failures="1" errors="0"/></testsuites>`, 2, 1, 0, 0},
+		{
+			"several suites",
+			`<testsuites><testsuite><testcase name="a"/></testsuite><testsuite errors="1" tests="1"/></testsuites>`, 2,
+			0, 1, 0,
+		},
+		{
+			"the second suite",
+			`<testsuites><testsuite tests="1" failures="0" errors="0"/><testsuite tests="1" failures="1" errors="0"/></testsuites>`,
+			2, 1, 0, 0,
+		},
 		{"nested", `<testsuites><testsuite name="o" tests="3" failures="1"><testcase name="a"/><testsuite name="i" tests="2" failures="1"><testcase name="b"/>
 			<testcase name="c"><failure>x</failure></testcase></testsuite></testsuite></testsuites>`, 3, 1, 0, 0},
-		{"nested, the outer counts its own", `<testsuite name="o" tests="1" failures="0"><testcase name="a"/><testsuite name="i" tests="2" failures="2"/></testsuite>`, 3, 2, 0, 0},
+		{
+			"nested, the outer counts its own",
+			`<testsuite name="o" tests="1" failures="0"><testcase name="a"/><testsuite name="i" tests="2" failures="2"/></testsuite>`,
+			3, 2, 0, 0,
+		},
 		{"the root alone says so", `<testsuites tests="3" errors="1"><testsuite><testcase name="a"/></testsuite></testsuites>`, 3, 0, 1, 0},
-		{"skipped in several ways", `<testsuite skipped="2"><testcase><skipped/></testcase><testcase status="notrun"/><testcase result="skipped"/></testsuite>`, 3, 0, 0, 3},
+		{
+			"skipped in several ways",
+			`<testsuite skipped="2"><testcase><skipped/></testcase><testcase status="notrun"/><testcase result="skipped"/></testsuite>`,
+			3, 0, 0, 3,
+		},
 		{"error and failure", `<testsuite><testcase><failure/><error/></testcase></testsuite>`, 1, 0, 1, 0},
 		{"flaky passes", `<testsuite><testcase><flakyFailure message="x"/></testcase></testsuite>`, 1, 0, 0, 0},
-		{"properties and output", `<testsuite><properties><property name="failure"/></properties><system-out><![CDATA[<failure/>]]></system-out><testcase><system-err>x</system-err></testcase></testsuite>`, 1, 0, 0, 0},
+		{
+			"properties and output",
+			`<testsuite><properties><property name="failure"/></properties><system-out><![CDATA[<failure/>]]></system-out><testcase><system-err>x</system-err></testcase></testsuite>`,
+			1, 0, 0, 0,
+		},
 		{"what is no test's is none", `<testsuite><properties><testcase><failure/></testcase></properties></testsuite>`, 0, 0, 0, 0},
-		{"a plain doctype", `<!DOCTYPE testsuites SYSTEM "http://127.0.0.1:1/x.dtd"><testsuites><testsuite tests="1"/></testsuites>`, 1, 0, 0, 0},
+		{
+			"a plain doctype",
+			`<!DOCTYPE testsuites SYSTEM "http://127.0.0.1:1/x.dtd"><testsuites><testsuite tests="1"/></testsuites>`, 1,
+			0, 0, 0,
+		},
 		{"byte order mark", "\ufeff<testsuite tests=\"1\"/>\n", 1, 0, 0, 0},
 		{"a name space", `<testsuite xmlns="urn:x" xmlns:a="urn:a" a:tests="7" tests="1"/>`, 1, 0, 0, 0},
 	} {
@@ -75,7 +99,10 @@ here</failure></testcase>
 	for _, c := range r.Failed(100) {
 		got = append(got, fmt.Sprintf("%s %s: %s", c.Status, c.FullName(), c.FirstLine()))
 	}
-	want := []string{"failed pkg.Class.one: want 1 < 2", "errored outer / inner.two: Boom", "failed C.three: only text", "failed outer / inner.four: "}
+	want := []string{
+		"failed pkg.Class.one: want 1 < 2", "errored outer / inner.two: Boom", "failed C.three: only text",
+		"failed outer / inner.four: ",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -102,7 +129,11 @@ func TestBadFiles(t *testing.T) {
 		{"other XML", `<coverage tests="1"/>`, "begins with <coverage>"},
 		{"two reports", `<testsuite/><testsuite failures="1"/>`, "behind its report"},
 		{"crossed", "<testsuite>\n<testcase></testsuite></testcase>", "line 2: closes <testsuite>"},
-		{"entities", `<!DOCTYPE a [<!ENTITY x "boom"><!ENTITY y "&x;&x;">]><testsuite><testcase name="&y;"/></testsuite>`, "declares entities"},
+		{
+			"entities",
+			`<!DOCTYPE a [<!ENTITY x "boom"><!ENTITY y "&x;&x;">]><testsuite><testcase name="&y;"/></testsuite>`,
+			"declares entities",
+		},
 		{"an outside entity", `<!DOCTYPE a [<!entity x SYSTEM "file:///etc/passwd">]><testsuite/>`, "declares entities"},
 		{"an unknown entity", "<testsuite>\n\n<testcase name=\"&xxe;\"/></testsuite>", "line 3: is not XML: invalid character entity"},
 		{"too deep", deep, "in each other"},
@@ -212,14 +243,19 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d tests, %d kept, %d cut", r.Tests, len(r.Suites[0].Cases), r.Cut)
 	}
 	long := strings.Repeat("é", 1<<17)
-	r = read(t, `<testsuite name="`+long+`"><testcase name="`+long+`"><failure message="`+long+`">`+long+`</failure></testcase></testsuite>`)
+	r = read(
+		t,
+		`<testsuite name="`+long+`"><testcase name="`+long+`"><failure message="`+long+`">`+long+`</failure></testcase></testsuite>`,
+	)
 	c := r.Suites[0].Cases[0]
-	if len(c.Name) > 1024 || len(c.Message)+len(c.Text) > 64<<10 || len([]rune(c.FirstLine())) != 300 || strings.Contains(c.Text, "\ufffd") {
+	if len(c.Name) > 1024 || len(c.Message)+len(c.Text) > 64<<10 || len([]rune(c.FirstLine())) != 300 ||
+		strings.Contains(c.Text, "\ufffd") {
 		t.Errorf("kept: %d, %d, %d, %d", len(c.Name), len(c.Message), len(c.Text), len(c.FirstLine()))
 	}
 }
 
-// TestNamesWithin: suites within one of a long name do not each keep that name, where they are many; their tests count all the same.
+// TestNamesWithin: suites within one of a long name do not each keep that name, where they are
+// many; their tests count all the same.
 func TestNamesWithin(t *testing.T) {
 	const n = 10_000
 	outer := strings.Repeat("x", 1000)
@@ -247,7 +283,10 @@ func TestRewrite(t *testing.T) {
 	r := read(t, `<testsuite name="s"><testcase name="s" classname="s" file="s"><failure message="s">s</failure></testcase></testsuite>`)
 	r.Rewrite(func(s string) string { return strings.ReplaceAll(s, "s", "***") })
 	const w = "***"
-	want := []junit.Suite{{Name: w, Totals: junit.Totals{Tests: 1, Failures: 1}, Cases: []junit.Case{{Suite: w, Class: w, Name: w, File: w, Status: junit.Failed, Message: w, Text: w}}}}
+	want := []junit.Suite{{
+		Name: w, Totals: junit.Totals{Tests: 1, Failures: 1},
+		Cases: []junit.Case{{Suite: w, Class: w, Name: w, File: w, Status: junit.Failed, Message: w, Text: w}},
+	}}
 	if diff := cmp.Diff(want, r.Suites); diff != "" {
 		t.Error(diff)
 	}
@@ -255,7 +294,11 @@ func TestRewrite(t *testing.T) {
 
 // FuzzRead: whatever a file has, it is an error or a report that is written and read as the same.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(`<testsuites tests="1"><testsuite name="a"><testcase name="x" time="1"><failure message="m">t</failure></testcase></testsuite></testsuites>`))
+	f.Add(
+		[]byte(
+			`<testsuites tests="1"><testsuite name="a"><testcase name="x" time="1"><failure message="m">t</failure></testcase></testsuite></testsuites>`,
+		),
+	)
 	f.Add([]byte("<?xml version='1.0' encoding='latin1'?><testsuite failures='1'><testsuite/></testsuite>"))
 	f.Add([]byte("\xff\xfe<\x00a\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -271,7 +314,8 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v in what was written:\n%s", err, &out)
 		}
-		if again.Tests != r.Tests || again.Failures != r.Failures || again.Errors != r.Errors || again.Skipped != r.Skipped || len(again.Failed(1<<30)) != len(r.Failed(1<<30)) {
+		if again.Tests != r.Tests || again.Failures != r.Failures || again.Errors != r.Errors ||
+			again.Skipped != r.Skipped || len(again.Failed(1<<30)) != len(r.Failed(1<<30)) {
 			t.Errorf("%+v, and read again %+v\n%s", r.Totals, again.Totals, &out)
 		}
 	})

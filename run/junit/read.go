@@ -20,7 +20,8 @@ const (
 	maxCount = 1_000_000 // what a suite may say of itself
 	maxName  = 1 << 10   // bytes of a name that are kept
 	maxText  = 32 << 10  // bytes of a test's message or text that are kept
-	maxNames = 1 << 20   // bytes of suites' names from which on those within others have their own alone
+	// bytes of suites' names from which on those within others have their own alone
+	maxNames = 1 << 20
 )
 
 // maxCases of one file are kept. It and maxFile are smaller in tests alone.
@@ -29,7 +30,8 @@ var maxCases, maxFile = 200_000, int64(MaxFile)
 // ErrTooLarge is the error for a file of more than MaxFile bytes.
 var ErrTooLarge = fmt.Errorf("is larger than %d MiB", MaxFile>>20)
 
-// Read reads one report to its end. The error says what is wrong, and in which line where that is known.
+// Read reads one report to its end. The error says what is wrong, and in which line where that is
+// known.
 func Read(r io.Reader) (*Report, error) {
 	limited := &limit{r: r, left: maxFile}
 	text, err := decode(limited)
@@ -37,7 +39,8 @@ func Read(r io.Reader) (*Report, error) {
 		return nil, err
 	}
 	dec := xml.NewDecoder(text)
-	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // done already
+	// done already
+	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	p := parser{dec: dec, report: &Report{}}
 	err = p.run()
 	if limited.over {
@@ -50,7 +53,8 @@ func Read(r io.Reader) (*Report, error) {
 	return p.report, nil
 }
 
-// parser goes through a file once. What it keeps of what it has not finished is the stack of suites, and one test.
+// parser goes through a file once. What it keeps of what it has not finished is the stack of
+// suites, and one test.
 type parser struct {
 	dec    *xml.Decoder
 	report *Report
@@ -164,10 +168,12 @@ func (p *parser) start(t xml.StartElement) error {
 	case name == "testcase" && (inside == suite || inside == root):
 		kind = testcase
 		p.test = &Case{
-			Suite: p.name[len(p.name)-1], Class: cutBytes(attr(t, "classname"), maxName), Name: cutBytes(attr(t, "name"), maxName), File: cutBytes(attr(t, "file"), maxName),
+			Suite: p.name[len(p.name)-1], Class: cutBytes(attr(t, "classname"), maxName),
+			Name: cutBytes(attr(t, "name"), maxName), File: cutBytes(attr(t, "file"), maxName),
 			Time: seconds(attr(t, "time")), Status: Passed,
 		}
-		if s := []string{attr(t, "status"), attr(t, "result")}; slices.ContainsFunc(s, isSkipped) { // gtest's
+		// gtest's
+		if s := []string{attr(t, "status"), attr(t, "result")}; slices.ContainsFunc(s, isSkipped) {
 			p.test.Status = Skipped
 		}
 	case inside == testcase && (name == "failure" || name == "error" || name == "skipped"):
@@ -182,7 +188,8 @@ func isSkipped(s string) bool {
 	return s == "notrun" || s == "skipped" || s == "disabled" || s == "suppressed"
 }
 
-// happened notes what did not go as it should in the test. The worst counts, and of the same the first is told.
+// happened notes what did not go as it should in the test. The worst counts, and of the same the
+// first is told.
 func (p *parser) happened(s Status, t xml.StartElement) {
 	rank := map[Status]int{Passed: 0, Skipped: 1, Failed: 2, Errored: 3}
 	if rank[s] <= rank[p.test.Status] && (p.test.Message != "" || p.test.Text != "" || rank[s] < rank[p.test.Status]) {
@@ -241,8 +248,8 @@ func (p *parser) push(name string, said Totals) {
 	p.report.Suites = append(p.report.Suites, Suite{Name: name})
 }
 
-// pop closes a suite. Tests that it says to have and does not name count as well, unless they are those of the suites within it: what says that
-// something failed is believed.
+// pop closes a suite. Tests that it says to have and does not name count as well, unless they are
+// those of the suites within it: what says that something failed is believed.
 func (p *parser) pop() {
 	n := len(p.name) - 1
 	s, said, sub := &p.report.Suites[p.at[n]], p.said[n], p.sub[n]
@@ -253,7 +260,8 @@ func (p *parser) pop() {
 	whole := s.Totals
 	p.report.Totals.add(whole)
 	whole.add(sub)
-	if last := len(p.report.Suites) - 1; s.Tests == 0 && p.at[n] == last { // it would not be kept in the end
+	// it would not be kept in the end
+	if last := len(p.report.Suites) - 1; s.Tests == 0 && p.at[n] == last {
 		p.named -= len(s.Name)
 		p.report.Suites[last] = Suite{}
 		p.report.Suites = p.report.Suites[:last]
@@ -269,7 +277,10 @@ func counts(t xml.StartElement) (c Totals, err error) {
 	for _, f := range []struct {
 		to    *int
 		names []string
-	}{{&c.Tests, []string{"tests"}}, {&c.Failures, []string{"failures"}}, {&c.Errors, []string{"errors"}}, {&c.Skipped, []string{"skipped", "skips", "disabled"}}} {
+	}{
+		{&c.Tests, []string{"tests"}}, {&c.Failures, []string{"failures"}}, {&c.Errors, []string{"errors"}},
+		{&c.Skipped, []string{"skipped", "skips", "disabled"}},
+	} {
 		for _, name := range f.names {
 			text := strings.TrimSpace(attr(t, name))
 			if text == "" {
@@ -286,7 +297,8 @@ func counts(t xml.StartElement) (c Totals, err error) {
 	return c, nil
 }
 
-// seconds reads a time as tools write it, with commas between thousands too. What is none is 0: it decides nothing.
+// seconds reads a time as tools write it, with commas between thousands too. What is none is 0: it
+// decides nothing.
 func seconds(text string) time.Duration {
 	s, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(text), ",", ""), 64)
 	if err != nil || !(s > 0) || s > 1e8 {

@@ -40,7 +40,8 @@ type Case struct {
 	Text                     string // and at length, as far as that is kept
 }
 
-// FullName is the name by which people find a test: the class's too, where it does not stand in the name already.
+// FullName is the name by which people find a test: the class's too, where it does not stand in the
+// name already.
 func (c *Case) FullName() string {
 	where := c.Class
 	if where == "" {
@@ -52,7 +53,8 @@ func (c *Case) FullName() string {
 	return where + "." + c.Name
 }
 
-// FirstLine is the first line of what is said of a test that did not pass, at most 300 letters of it.
+// FirstLine is the first line of what is said of a test that did not pass, at most 300 letters of
+// it.
 func (c *Case) FirstLine() string {
 	for _, text := range []string{c.Message, c.Text} {
 		for line := range strings.Lines(text) {
@@ -64,7 +66,8 @@ func (c *Case) FirstLine() string {
 	return ""
 }
 
-// Suite is a named set of tests. Suites within suites stand beside them, by their names together: "outer / inner".
+// Suite is a named set of tests. Suites within suites stand beside them, by their names together:
+// "outer / inner".
 type Suite struct {
 	Name   string
 	Totals // of its own tests; they may be more than Cases, where the file does not name them all
@@ -75,10 +78,12 @@ type Suite struct {
 type Report struct {
 	Totals
 	Suites []Suite
-	Cut    int // so many tests are counted and not among the suites' Cases, as they would be too many to keep
+	// so many tests are counted and not among the suites' Cases, as they would be too many to keep
+	Cut int
 }
 
-// Add counts another report's tests too. prefix, which may be empty, goes before the names of its suites.
+// Add counts another report's tests too. prefix, which may be empty, goes before the names of its
+// suites.
 func (r *Report) Add(o *Report, prefix string) {
 	r.Totals.add(o.Totals)
 	r.Cut += o.Cut

@@ -1,9 +1,11 @@
-// Package redact keeps secrets out of what is written down. A Writer hands on what it gets with each of the values that it was told replaced by "***",
-// also where a value comes in pieces. It holds back no more than could be the beginning of one, so that what follows it lags by less than the longest
-// value, and Close hands on the rest.
+// Package redact keeps secrets out of what is written down. A Writer hands on what it gets with
+// each of the values that it was told replaced by "***", also where a value comes in pieces. It
+// holds back no more than could be the beginning of one, so that what follows it lags by less than
+// the longest value, and Close hands on the rest.
 //
-// It finds the values as they are, each long line of one that has several, and these with the line ends of a terminal. It does not find them encoded or in
-// parts: a program that prints half of a password tells it.
+// It finds the values as they are, each long line of one that has several, and these with the line
+// ends of a terminal. It does not find them encoded or in parts: a program that prints half of a
+// password tells it.
 package redact
 
 import (
@@ -16,7 +18,8 @@ import (
 // Mark stands where a secret was.
 const Mark = "***"
 
-// leastLine is how long a line of a value with several is at least, to be looked for alone: shorter ones are no secrets.
+// leastLine is how long a line of a value with several is at least, to be looked for alone: shorter
+// ones are no secrets.
 const leastLine = 8
 
 // Writer replaces secrets in what it hands on. It is used by one goroutine at a time.
@@ -109,7 +112,8 @@ func (w *Writer) pass(last bool) {
 	}
 }
 
-// match returns how long the longest secret is that b begins with, and whether b is too short to tell.
+// match returns how long the longest secret is that b begins with, and whether b is too short to
+// tell.
 func (w *Writer) match(b []byte) (n int, open bool) {
 	for _, s := range w.secrets {
 		switch {

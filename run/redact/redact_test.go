@@ -40,8 +40,8 @@ func TestString(t *testing.T) {
 	}
 }
 
-// TestPieces: it makes no difference in which pieces the text comes, no secret is ever in what was handed on, and what is held back is less than the
-// longest of them.
+// TestPieces: it makes no difference in which pieces the text comes, no secret is ever in what was
+// handed on, and what is held back is less than the longest of them.
 func TestPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.SliceOfN(rapid.SampledFrom([]byte("abc")), 0, 60)

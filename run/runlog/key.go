@@ -27,15 +27,17 @@ type Bound struct {
 	Time    time.Time `json:"time"`    // when it was bound
 }
 
-// Key is a key of a caller's choice, held so that nobody else binds it meanwhile. It is to be closed.
+// Key is a key of a caller's choice, held so that nobody else binds it meanwhile. It is to be
+// closed.
 type Key struct {
 	f    *os.File
 	free bool // Bound says what was there; a new run may be bound
 	Bound
 }
 
-// Key takes hold of a key, and waits while another process has it, which is for the moment in which that binds it. What is in it is a run
-// that was not told so long ago that it counts no more; see Key.Free.
+// Key takes hold of a key, and waits while another process has it, which is for the moment in which
+// that binds it. What is in it is a run that was not told so long ago that it counts no more; see
+// Key.Free.
 func (l *Log) Key(ctx context.Context, key string) (*Key, error) {
 	dir := filepath.Join(l.Dir, keysDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -91,7 +93,8 @@ func takeKey(file string) (*Key, error) {
 	return k, nil
 }
 
-// forgotten tells whether a run ended so long ago that its key is another's to take. Of one whose record is gone that is known after as long.
+// forgotten tells whether a run ended so long ago that its key is another's to take. Of one whose
+// record is gone that is known after as long.
 func (l *Log) forgotten(b Bound) bool {
 	rec, err := l.read(b.Run)
 	if err != nil {

@@ -47,7 +47,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// TestKeyForgotten keeps a key for a day after its run's end, and of a run whose record is gone for a day after it was bound; what was half written stands for nothing.
+// TestKeyForgotten keeps a key for a day after its run's end, and of a run whose record is gone for
+// a day after it was bound; what was half written stands for nothing.
 func TestKeyForgotten(t *testing.T) {
 	l := &runlog.Log{Dir: filepath.Join(t.TempDir(), "runs")}
 	take := func(key string) *runlog.Key {
@@ -101,7 +102,8 @@ func TestKeyForgotten(t *testing.T) {
 		}
 	}
 	is("running", false)
-	if files, _ = filepath.Glob(filepath.Join(l.Dir, "keys", "*")); len(files) != 3 { // running, ended and gone, which was bound today
+	// running, ended and gone, which was bound today
+	if files, _ = filepath.Glob(filepath.Join(l.Dir, "keys", "*")); len(files) != 3 {
 		t.Errorf("%d files are left", len(files))
 	}
 	for _, f := range files {

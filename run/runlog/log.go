@@ -19,7 +19,8 @@ import (
 type Log struct {
 	Dir string // made when it is needed
 
-	First, Rest int64 // bytes of each output that are kept: the first and the last; 0: 1 MiB and 7 MiB
+	// bytes of each output that are kept: the first and the last; 0: 1 MiB and 7 MiB
+	First, Rest int64
 }
 
 const (
@@ -35,7 +36,8 @@ const (
 // Last is the name of the newest run.
 const Last = "last"
 
-// newID makes an id that is easy to type: letters and digits that look like no others, a letter first.
+// newID makes an id that is easy to type: letters and digits that look like no others, a letter
+// first.
 func newID() string {
 	var b [idSize]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -54,7 +56,8 @@ func isID(s string) bool {
 	return len(s) == idSize && strings.Trim(s, letters+digits) == ""
 }
 
-// Begin records a run that begins now. The run is never nil: with an error it has an id and records nothing.
+// Begin records a run that begins now. The run is never nil: with an error it has an id and records
+// nothing.
 func (l *Log) Begin(rec Record) (*Run, error) {
 	rec.State, rec.Process = Running, os.Getpid()
 	r := &Run{log: l, rec: rec}
@@ -126,8 +129,8 @@ func (l *Log) IDs() []string {
 	return ids
 }
 
-// Find returns the run of an id, or of the only id that begins with what is given, or with Last the newest. ErrNotFound: there is none, ErrInvalid: there
-// are several.
+// Find returns the run of an id, or of the only id that begins with what is given, or with Last the
+// newest. ErrNotFound: there is none, ErrInvalid: there are several.
 func (l *Log) Find(name string) (Record, error) {
 	ids, err := l.ids()
 	if err != nil {
@@ -157,10 +160,14 @@ func (l *Log) Find(name string) (Record, error) {
 		}
 		return rec, err
 	case len(found) > 1:
-		return Record{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: fmt.Errorf("several runs begin so: %s", strings.Join(found[:min(len(found), 5)], ", ")),
+		return Record{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("several runs begin so: %s", strings.Join(found[:min(len(found), 5)], ", ")),
 			Hint: "type more of its id"}
 	}
-	return Record{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no run of this id"), Hint: "hostler runs lists them"}
+	return Record{}, &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no run of this id"),
+		Hint: "hostler runs lists them",
+	}
 }
 
 // read returns a run's record. One that is recorded as running and whose process is gone is Lost.

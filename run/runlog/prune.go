@@ -23,10 +23,11 @@ type Pruned struct {
 }
 
 const (
-	stampFile   = ".pruned"
-	pruneEvery  = time.Hour
-	unborn      = time.Hour // a directory without a record is none's when it is older
-	pruneChance = 64        // one run of so many looks before that, so that many in an hour do not fill the disk
+	stampFile  = ".pruned"
+	pruneEvery = time.Hour
+	unborn     = time.Hour // a directory without a record is none's when it is older
+	// one run of so many looks before that, so that many in an hour do not fill the disk
+	pruneChance = 64
 )
 
 // Due reports whether it is time to prune, as somebody does every hour.
@@ -42,9 +43,11 @@ func (l *Log) Due(id string) bool {
 	return sum%pruneChance == 0
 }
 
-// Prune removes the oldest runs beyond the limits, never one that goes on. It may be called by many at once. all: everything that has ended goes.
+// Prune removes the oldest runs beyond the limits, never one that goes on. It may be called by many
+// at once. all: everything that has ended goes.
 func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, err error) {
-	_ = os.WriteFile(filepath.Join(l.Dir, stampFile), nil, 0o600) // a failure shows below, or does not matter
+	// a failure shows below, or does not matter
+	_ = os.WriteFile(filepath.Join(l.Dir, stampFile), nil, 0o600)
 	_ = os.Chtimes(filepath.Join(l.Dir, stampFile), time.Time{}, time.Now())
 	l.sweep()
 	records, err := l.List()
@@ -58,7 +61,8 @@ func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, e
 		}
 		size := treeSize(filepath.Join(l.Dir, rec.ID))
 		bytes += size
-		over := all || limits.Age > 0 && time.Since(rec.Started) > limits.Age || limits.Runs > 0 && i >= limits.Runs || limits.Bytes > 0 && bytes > limits.Bytes
+		over := all || limits.Age > 0 && time.Since(rec.Started) > limits.Age || limits.Runs > 0 && i >= limits.Runs ||
+			limits.Bytes > 0 && bytes > limits.Bytes
 		if !over || rec.State == Running || rec.State == Held {
 			continue
 		}
@@ -72,7 +76,8 @@ func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, e
 	return out, nil
 }
 
-// sweep removes what a process that was killed has left: directories that were going away, and those that never got a record that can be read.
+// sweep removes what a process that was killed has left: directories that were going away, and
+// those that never got a record that can be read.
 func (l *Log) sweep() {
 	entries, _ := os.ReadDir(l.Dir)
 	for _, e := range entries {

@@ -9,8 +9,9 @@ type State string
 const (
 	Running State = "running"
 	Ended   State = "ended" // Exit says how
-	Lost    State = "lost"  // its process ended before it could say how; seen by who reads the record
-	Held    State = "held"  // it goes on without the process that began it
+	// its process ended before it could say how; seen by who reads the record
+	Lost State = "lost"
+	Held State = "held" // it goes on without the process that began it
 )
 
 // Record is what is known of a run. Names are of variables, never their values.
@@ -26,12 +27,14 @@ type Record struct {
 	Source    string   `json:"source,omitempty"`
 	Instance  string   `json:"instance,omitempty"`
 	Lease     string   `json:"lease,omitempty"`
-	Name      string   `json:"name,omitempty"`      // the lease's
-	Kept      bool     `json:"kept,omitempty"`      // the lease was not given back
-	GiveBack  bool     `json:"give_back,omitempty"` // whoever records the end of a run that is held gives the lease back
+	Name      string   `json:"name,omitempty"` // the lease's
+	Kept      bool     `json:"kept,omitempty"` // the lease was not given back
+	// whoever records the end of a run that is held gives the lease back
+	GiveBack bool `json:"give_back,omitempty"`
 
-	Head    string   `json:"head,omitempty"`    // the commit that was checked out in Directory
-	Dirty   *bool    `json:"dirty,omitempty"`   // whether the tree differed from it; nil: nobody looked
+	Head string `json:"head,omitempty"` // the commit that was checked out in Directory
+	// whether the tree differed from it; nil: nobody looked
+	Dirty   *bool    `json:"dirty,omitempty"`
 	Tree    string   `json:"tree,omitempty"`    // the id of what was sent
 	Env     []string `json:"env,omitempty"`     // names of variables that went along
 	Key     string   `json:"key,omitempty"`     // by which the same run is not run twice

@@ -11,22 +11,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A run that is held outlives the process that began it. Its record is Left then, and another process Resumes it and writes the rest.
+// A run that is held outlives the process that began it. Its record is Left then, and another
+// process Resumes it and writes the rest.
 
 // Leave writes the record of a run that goes on without us and lets go of it: its state is Held.
 func (r *Run) Leave() {
 	r.close(func(rec *Record) { rec.State = Held })
 }
 
-// Resume goes on with the record of a run that has not ended and that no process records: one that was left, or whose process is gone. What was recorded
-// of its output stays, and what comes goes behind it. ErrConflict: another process records it, or it has ended.
+// Resume goes on with the record of a run that has not ended and that no process records: one that
+// was left, or whose process is gone. What was recorded of its output stays, and what comes goes
+// behind it. ErrConflict: another process records it, or it has ended.
 func (l *Log) Resume(id string) (*Run, error) {
 	dir := filepath.Join(l.Dir, id)
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	for n := 0; err == nil; n++ { // who only looks whether somebody has it has it himself for that moment
+	// who only looks whether somebody has it has it himself for that moment
+	for n := 0; err == nil; n++ {
 		if err = takeLock(lock); err == nil || n == 50 {
 			break
 		}
@@ -64,7 +67,8 @@ func (l *Log) Recorded(id string) bool { return l.alive(id) }
 
 const shownFile = "shown"
 
-// Shown is how much of both outputs of a run that outlived its client people have seen, for whoever attaches to it. ok: that is known.
+// Shown is how much of both outputs of a run that outlived its client people have seen, for whoever
+// attaches to it. ok: that is known.
 func (l *Log) Shown(id string) (stdout, stderr int64, ok bool) {
 	b, err := os.ReadFile(filepath.Join(l.Dir, id, shownFile))
 	if err != nil {

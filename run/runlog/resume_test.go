@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
-// What one process records of a run, another goes on with, also over the borders of the pieces in which outputs are kept.
+// What one process records of a run, another goes on with, also over the borders of the pieces in
+// which outputs are kept.
 func TestResume(t *testing.T) {
 	l := &runlog.Log{Dir: filepath.Join(t.TempDir(), "runs"), First: 4, Rest: 64}
 	whole := ""

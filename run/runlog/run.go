@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// Run is a run that is being recorded. Its methods may be called from many goroutines. One that could not be recorded takes them all and does nothing.
+// Run is a run that is being recorded. Its methods may be called from many goroutines. One that
+// could not be recorded takes them all and does nothing.
 type Run struct {
 	log *Log
 	dir string // "": it is not recorded
@@ -95,7 +96,8 @@ func (r *Run) Sync() error {
 	return err
 }
 
-// End writes the last of the record and lets go of it. change says how the run ended; a state that it leaves Running or Held becomes Ended.
+// End writes the last of the record and lets go of it. change says how the run ended; a state that
+// it leaves Running or Held becomes Ended.
 func (r *Run) End(change func(*Record)) {
 	r.close(func(rec *Record) {
 		t := now()
@@ -129,7 +131,8 @@ func (r *Run) close(last func(*Record)) {
 	}
 }
 
-// save replaces the file by a whole one. It is synced where that is asked for: else a record that a loss of power takes is no loss of work.
+// save replaces the file by a whole one. It is synced where that is asked for: else a record that a
+// loss of power takes is no loss of work.
 func (r *Run) save(synced bool) error {
 	data, err := json.Marshal(&r.rec)
 	if err != nil {
@@ -161,7 +164,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Stream returns the writer that records an output: "stdout" or "stderr". It takes all that it is given, recorded or not.
+// Stream returns the writer that records an output: "stdout" or "stderr". It takes all that it is
+// given, recorded or not.
 func (r *Run) Stream(name string) *Stream {
 	s := &Stream{head: r.log.headSize(), tail: r.log.tailSize()}
 	if r.dir != "" {

@@ -137,7 +137,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestKilled: what a process that is killed had recorded is there, and it is seen that it does not go on.
+// TestKilled: what a process that is killed had recorded is there, and it is seen that it does not
+// go on.
 func TestKilled(t *testing.T) {
 	l := &runlog.Log{Dir: t.TempDir()}
 	cmd := exec.Command(os.Args[0])
@@ -174,8 +175,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestOutput: of any output, written in any pieces, the first and the last bytes are there, the line between says how many are not, and no more is on the
-// disk than that and a piece.
+// TestOutput: of any output, written in any pieces, the first and the last bytes are there, the
+// line between says how many are not, and no more is on the disk than that and a piece.
 func TestOutput(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
@@ -210,7 +211,8 @@ func TestOutput(t *testing.T) {
 		if _, err := l.Copy(&got, run.ID(), "stdout", 0); err != nil || got.String() != want {
 			t.Fatalf("%q, want %q; %v", &got, want, err)
 		}
-		if at, err = l.Copy(followed, run.ID(), "stdout", at); err != nil || at != int64(len(whole)) || !gaps && int64(followed.Len()) == at && followed.String() != string(whole) {
+		if at, err = l.Copy(followed, run.ID(), "stdout", at); err != nil || at != int64(len(whole)) ||
+			!gaps && int64(followed.Len()) == at && followed.String() != string(whole) {
 			t.Fatalf("followed: %q, %v", followed, err)
 		}
 		kept := int64(0)
@@ -235,13 +237,16 @@ func TestTail(t *testing.T) {
 	}
 	fmt.Fprint(out, "open")
 	end(run, 0)
-	for lines, want := range map[int]string{0: "", 1: "open", 2: "line 19\nopen", 3: "line 18\nline 19\nopen", 100: "17\nline 18\nline 19\nopen"} {
+	for lines, want := range map[int]string{
+		0: "", 1: "open", 2: "line 19\nopen", 3: "line 18\nline 19\nopen", 100: "17\nline 18\nline 19\nopen",
+	} {
 		at, err := l.Tail(run.ID(), "stdout", lines)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var b bytes.Buffer
-		if _, err := l.Copy(&b, run.ID(), "stdout", at); err != nil || !strings.HasSuffix(b.String(), want) || lines < 100 && b.String() != want {
+		if _, err := l.Copy(&b, run.ID(), "stdout", at); err != nil || !strings.HasSuffix(b.String(), want) ||
+			lines < 100 && b.String() != want {
 			t.Errorf("%d lines: %q, %v; want %q", lines, &b, err, want)
 		}
 	}
@@ -321,7 +326,8 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// TestAtOnce: runs begin, write and end, others prune and list, all at once; nobody gets an error, and no run that goes on loses anything.
+// TestAtOnce: runs begin, write and end, others prune and list, all at once; nobody gets an error,
+// and no run that goes on loses anything.
 func TestAtOnce(t *testing.T) {
 	l := &runlog.Log{Dir: t.TempDir()}
 	var all sync.WaitGroup
@@ -366,7 +372,8 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
-// TestLeavings: what killed processes have left is swept away when it is old, and what others are making is not.
+// TestLeavings: what killed processes have left is swept away when it is old, and what others are
+// making is not.
 func TestLeavings(t *testing.T) {
 	l := &runlog.Log{Dir: t.TempDir()}
 	old := time.Now().Add(-24 * time.Hour)

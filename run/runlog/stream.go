@@ -13,9 +13,11 @@ import (
 	"sync"
 )
 
-// An output is kept in pieces of First bytes, the first in the file NAME, the further ones in NAME.1, NAME.2 and so on. The last pieces that together have
-// Rest bytes or more are there; the ones between the first and these are removed as new ones come. Pieces are only ever appended to, so what was written
-// before a crash is there, and a piece's number says where in the output it stands.
+// An output is kept in pieces of First bytes, the first in the file NAME, the further ones in
+// NAME.1, NAME.2 and so on. The last pieces that together have Rest bytes or more are there; the
+// ones between the first and these are removed as new ones come. Pieces are only ever appended to,
+// so what was written before a crash is there, and a piece's number says where in the output it
+// stands.
 
 const (
 	defaultHead = 1 << 20
@@ -145,8 +147,8 @@ func (l *Log) size(id, name string) (int64, error) {
 	return last*l.headSize() + info.Size(), nil
 }
 
-// Copy writes what is recorded of an output from a place in it to w, and returns the place where it ended, to go on from. Where something between was not
-// kept, a line says how much.
+// Copy writes what is recorded of an output from a place in it to w, and returns the place where it
+// ended, to go on from. Where something between was not kept, a line says how much.
 func (l *Log) Copy(w io.Writer, id, name string, from int64) (next int64, err error) {
 	end, err := l.size(id, name)
 	if err != nil {

@@ -29,7 +29,8 @@ type Writer struct {
 	Sent     int64 // bytes written to w
 }
 
-// NewWriter returns a Writer to w. compress appends src, packed as zstd, to dst; nil: blocks go as they are.
+// NewWriter returns a Writer to w. compress appends src, packed as zstd, to dst; nil: blocks go as
+// they are.
 func NewWriter(w io.Writer, compress func(dst, src []byte) []byte) *Writer {
 	return &Writer{w: w, compress: compress, buf: make([]byte, 0, 4<<10)}
 }
@@ -194,7 +195,8 @@ func (r *Reader) ReadByte() (byte, error) {
 	return r.buf[r.off-1], nil
 }
 
-// bytes reads a length, which may be limit at most, and so many bytes. Memory is taken as they come.
+// bytes reads a length, which may be limit at most, and so many bytes. Memory is taken as they
+// come.
 func (r *Reader) bytes(limit int) ([]byte, error) {
 	n, err := r.number(limit)
 	if err != nil {

@@ -5,13 +5,15 @@ import (
 	"io"
 )
 
-// The sizes of chunks, in bytes, at least and at most; mostly they have 64 KiB. A file's last may be shorter.
+// The sizes of chunks, in bytes, at least and at most; mostly they have 64 KiB. A file's last may
+// be shorter.
 const (
 	chunkLeast = 32 << 10
 	chunkMost  = MaxBlock
 )
 
-// Chunk is a stretch of a file, cut where its contents say, so that what stands before and behind a change is cut as before.
+// Chunk is a stretch of a file, cut where its contents say, so that what stands before and behind a
+// change is cut as before.
 type Chunk struct {
 	Size int
 	Sum  [16]byte // the beginning of its SHA-256: it finds a chunk, and proves nothing
@@ -23,7 +25,8 @@ func ChunkOf(b []byte) Chunk {
 	return Chunk{len(b), [16]byte(sum[:16])}
 }
 
-// gear has a number for each byte: a rolling hash adds them up, doubling what came before, so that only the last 64 bytes count.
+// gear has a number for each byte: a rolling hash adds them up, doubling what came before, so that
+// only the last 64 bytes count.
 var gear = func() (g [256]uint64) {
 	x := uint64(0x9e3779b97f4a7c15) // splitmix64
 	for i := range g {
@@ -35,10 +38,12 @@ var gear = func() (g [256]uint64) {
 	return g
 }()
 
-// cutAt are the bits that are 0 where a chunk ends, the highest 15, which hang on all of the last bytes: once in 32 KiB, beyond the least size.
+// cutAt are the bits that are 0 where a chunk ends, the highest 15, which hang on all of the last
+// bytes: once in 32 KiB, beyond the least size.
 const cutAt = uint64(1<<15-1) << 49
 
-// Cut reads r to its end and calls each for one chunk after the other; the bytes are each's until it returns.
+// Cut reads r to its end and calls each for one chunk after the other; the bytes are each's until
+// it returns.
 func Cut(r io.Reader, each func(b []byte) error) error {
 	buf := make([]byte, 2*chunkMost)
 	from, to := 0, 0
@@ -63,7 +68,8 @@ func Cut(r io.Reader, each func(b []byte) error) error {
 	}
 }
 
-// chunkEnd says how long the chunk is with which b begins; b has the most that a chunk can have, or is the file's end.
+// chunkEnd says how long the chunk is with which b begins; b has the most that a chunk can have, or
+// is the file's end.
 func chunkEnd(b []byte) int {
 	b = b[:min(len(b), chunkMost)]
 	var h uint64
@@ -76,7 +82,8 @@ func chunkEnd(b []byte) int {
 	return len(b)
 }
 
-// WantParts asks for contents of which others are there that may be much the same: those are cut so.
+// WantParts asks for contents of which others are there that may be much the same: those are cut
+// so.
 func (w *Writer) WantParts(sum Sum, have []Chunk) error {
 	w.number(KindWantParts)
 	_, _ = w.Write(sum[:])
@@ -104,7 +111,8 @@ func (r *Reader) WantParts() (sum Sum, have []Chunk, err error) {
 	return sum, have, unexpected(err)
 }
 
-// Parts announces contents of so many bytes. Behind it stand Part and Literal, until they have so many.
+// Parts announces contents of so many bytes. Behind it stand Part and Literal, until they have so
+// many.
 func (w *Writer) Parts(sum Sum, size int64) error {
 	w.number(KindParts)
 	_, _ = w.Write(sum[:])
@@ -126,7 +134,8 @@ func (w *Writer) Literal(b []byte) error {
 	return w.err
 }
 
-// Part reads what Part or Literal wrote: the number of a chunk below n, or -1 and how many bytes stand behind it.
+// Part reads what Part or Literal wrote: the number of a chunk below n, or -1 and how many bytes
+// stand behind it.
 func (r *Reader) Part(n int) (i, size int, err error) {
 	if i, err = r.number(n); err != nil || i > 0 {
 		return i - 1, 0, err

@@ -44,7 +44,8 @@ func cut(t testing.TB, b []byte, read func(io.Reader) io.Reader) (all []workspac
 
 func plain(r io.Reader) io.Reader { return r }
 
-// TestCut cuts contents of all kinds of lengths, however they are read, and sees that an edit leaves nearly all chunks as they were.
+// TestCut cuts contents of all kinds of lengths, however they are read, and sees that an edit
+// leaves nearly all chunks as they were.
 func TestCut(t *testing.T) {
 	from := rand.NewChaCha8([32]byte{1})
 	r := rand.New(from)

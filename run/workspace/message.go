@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Version is the version of what the two sides say. The first number that this side sends is its own; the other one answers Failed where it speaks another.
+// Version is the version of what the two sides say. The first number that this side sends is its
+// own; the other one answers Failed where it speaks another.
 const Version = 2
 
 // Sum is the sha256 of contents, or of a list of entries.
@@ -39,7 +40,8 @@ const (
 	maxWords   = 64 << 10 // bytes of an error
 )
 
-// Announce is this side's first message: which workspace it wants, before it knows what is to be in it.
+// Announce is this side's first message: which workspace it wants, before it knows what is to be in
+// it.
 type Announce struct {
 	Version int
 	Key     string // the workspace's name: letters, digits, '.', '_', '-', not beginning with '.'
@@ -53,7 +55,8 @@ type Announce struct {
 	Limits  Limits
 }
 
-// Limits are how much of workspaces that nobody uses just then stays on a computer. 0: the other side's own.
+// Limits are how much of workspaces that nobody uses just then stays on a computer. 0: the other
+// side's own.
 type Limits struct {
 	Copies int           // so many
 	Bytes  int64         // so much disk together
@@ -62,8 +65,9 @@ type Limits struct {
 
 // The forms of a Tree.
 const (
-	Same    = 0 // the list is what the other side has under the same ID
-	Changes = 1 // Entries are those that differ from the list Base, Removed those of it that are gone
+	Same = 0 // the list is what the other side has under the same ID
+	// Entries are those that differ from the list Base, Removed those of it that are gone
+	Changes = 1
 	Whole   = 2 // Entries are all
 )
 
@@ -74,7 +78,8 @@ type Tree struct {
 	Base    Sum
 	Removed []string
 	Entries []scan.Entry
-	Hidden  []string // paths that are not of the tree and must not be deleted for that: sparse checkouts
+	// paths that are not of the tree and must not be deleted for that: sparse checkouts
+	Hidden []string
 }
 
 // Ready says that the workspace is complete.
@@ -86,7 +91,8 @@ type Ready struct {
 
 func (w *Writer) word(s string) {
 	var b [binary.MaxVarintLen64]byte
-	_, _ = w.Write(b[:binary.PutUvarint(b[:], uint64(len(s)))]) // what Write could not send, Flush finds again
+	// what Write could not send, Flush finds again
+	_, _ = w.Write(b[:binary.PutUvarint(b[:], uint64(len(s)))])
 	_, _ = io.WriteString(w, s)
 }
 

@@ -1,8 +1,9 @@
-// Package authority is an authority for certificates that a master for SlapOS has of its own, in a directory: it signs those by which nodes, users and
-// instances say to the master who they are, and the one that the master shows.
+// Package authority is an authority for certificates that a master for SlapOS has of its own, in a
+// directory: it signs those by which nodes, users and instances say to the master who they are, and
+// the one that the master shows.
 //
-// Who has the directory can be anybody. Several masters of one store have copies of it. What an authority has signed it does not keep: the master
-// does, and revokes by that.
+// Who has the directory can be anybody. Several masters of one store have copies of it. What an
+// authority has signed it does not keep: the master does, and revokes by that.
 package authority
 
 import (
@@ -27,7 +28,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// How long certificates are good for. An authority's own must be given to all that trust it, so it is for long; a master signs its own anew by itself.
+// How long certificates are good for. An authority's own must be given to all that trust it, so it
+// is for long; a master signs its own anew by itself.
 const (
 	forAuthority = 20 * 365 * 24 * time.Hour
 	forClient    = 2 * 365 * 24 * time.Hour
@@ -64,13 +66,15 @@ func failed(op, name string, kind, err error, hint string) error {
 	return &compute.Error{Op: op, ID: compute.ID(name), Kind: kind, Err: err, Hint: hint}
 }
 
-// Open returns the authority in a directory, which is made where it is not there, with a key that only its owner can read.
+// Open returns the authority in a directory, which is made where it is not there, with a key that
+// only its owner can read.
 func Open(dir string) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, failed("authority", dir, compute.ErrFailed, err, "ca_directory names another directory")
 	}
 	a := &Authority{File: filepath.Join(dir, "ca.crt"), roots: x509.NewCertPool(), known: map[[32]byte]client{}}
-	file := filepath.Join(dir, "ca.pem") // the key and the certificate together, so that there are both or none
+	// the key and the certificate together, so that there are both or none
+	file := filepath.Join(dir, "ca.pem")
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = create(file); err == nil {
@@ -81,7 +85,10 @@ func Open(dir string) (*Authority, error) {
 		return nil, failed("authority", file, compute.ErrFailed, err, "")
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return nil, failed("authority", file, compute.ErrDenied, errors.New("others can read the key in it"), "chmod 600, and if somebody may have read it, take another directory and sign all certificates anew")
+		return nil, failed(
+			"authority", file, compute.ErrDenied, errors.New("others can read the key in it"),
+			"chmod 600, and if somebody may have read it, take another directory and sign all certificates anew",
+		)
 	}
 	pair, err := tls.X509KeyPair(text, text)
 	if err == nil {
@@ -92,7 +99,10 @@ func Open(dir string) (*Authority, error) {
 		}
 	}
 	if err != nil {
-		return nil, failed("authority", file, compute.ErrInvalid, fmt.Errorf("it is no authority's certificate with its key: %w", err), "take the copy that is right; without one, move it away, and sign all certificates anew")
+		return nil, failed(
+			"authority", file, compute.ErrInvalid, fmt.Errorf("it is no authority's certificate with its key: %w", err),
+			"take the copy that is right; without one, move it away, and sign all certificates anew",
+		)
 	}
 	a.roots.AddCert(a.cert)
 	public := encode("CERTIFICATE", a.cert.Raw)
@@ -111,7 +121,8 @@ func create(file string) error {
 		return err
 	}
 	serial := newSerial()
-	c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "SlapOS master " + serial.Text(16)[:8]}, NotBefore: time.Now().Add(-early), NotAfter: time.Now().Add(forAuthority),
+	c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "SlapOS master " + serial.Text(16)[:8]},
+		NotBefore: time.Now().Add(-early), NotAfter: time.Now().Add(forAuthority),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
@@ -128,7 +139,8 @@ func create(file string) error {
 	return err
 }
 
-// put writes a file whole, or not at all. Where it must not replace one that is there, that is os.ErrExist.
+// put writes a file whole, or not at all. Where it must not replace one that is there, that is
+// os.ErrExist.
 func put(file string, text []byte, mode os.FileMode, replace bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
@@ -178,10 +190,13 @@ func (a *Authority) sign(c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey
 	return der, key, err
 }
 
-// Sign makes a certificate with its key, in PEM, by which somebody of that name shows who he is; its serial number in hexadecimal digits, which no other has; and
-// until when it is good.
+// Sign makes a certificate with its key, in PEM, by which somebody of that name shows who he is;
+// its serial number in hexadecimal digits, which no other has; and until when it is good.
 func (a *Authority) Sign(name string) (pair slap.Certificate, serial string, until time.Time, err error) {
-	c := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(forClient), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	c := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(forClient),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	der, key, err := a.sign(c)
 	if err != nil {
 		return pair, "", until, err
@@ -194,8 +209,9 @@ func (a *Authority) Sign(name string) (pair slap.Certificate, serial string, unt
 	return pair, c.SerialNumber.Text(16), c.NotAfter.UTC().Truncate(time.Second), nil
 }
 
-// Client returns the serial number of the certificate that is shown at the other end of a connection, where this authority has signed it and it is in its
-// time. ok: one is shown; the error, of kind compute.ErrDenied, says why it does not count.
+// Client returns the serial number of the certificate that is shown at the other end of a
+// connection, where this authority has signed it and it is in its time. ok: one is shown; the
+// error, of kind compute.ErrDenied, says why it does not count.
 func (a *Authority) Client(c *tls.ConnectionState) (serial string, ok bool, err error) {
 	if c == nil || len(c.PeerCertificates) == 0 {
 		return "", false, nil
@@ -221,10 +237,14 @@ func (a *Authority) Client(c *tls.ConnectionState) (serial string, ok bool, err 
 	return seen.serial, true, nil
 }
 
-// TLS is the configuration of a master's listener, which asks for certificates and takes any, as what they are worth is asked with each request. own is what it shows;
-// nil: one that this authority signs for hosts, names or addresses, and signs anew in time.
+// TLS is the configuration of a master's listener, which asks for certificates and takes any, as
+// what they are worth is asked with each request. own is what it shows; nil: one that this
+// authority signs for hosts, names or addresses, and signs anew in time.
 func (a *Authority) TLS(own *tls.Certificate, hosts []string) *tls.Config {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, ClientAuth: tls.RequestClientCert, ClientCAs: a.roots, SessionTicketsDisabled: true}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, ClientAuth: tls.RequestClientCert,
+		ClientCAs: a.roots, SessionTicketsDisabled: true,
+	}
 	if own != nil {
 		config.Certificates = []tls.Certificate{*own}
 		return config
@@ -235,7 +255,10 @@ func (a *Authority) TLS(own *tls.Certificate, hosts []string) *tls.Config {
 		if a.shown != nil && time.Now().Before(a.renews) {
 			return a.shown, nil
 		}
-		c := &x509.Certificate{Subject: pkix.Name{CommonName: "SlapOS master"}, NotAfter: time.Now().Add(forServer), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		c := &x509.Certificate{
+			Subject: pkix.Name{CommonName: "SlapOS master"}, NotAfter: time.Now().Add(forServer),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
 		for _, host := range hosts {
 			if ip := net.ParseIP(host); ip != nil {
 				c.IPAddresses = append(c.IPAddresses, ip)

@@ -102,7 +102,8 @@ func keyPair(t *testing.T, p slap.Certificate) tls.Certificate {
 	return pair
 }
 
-// A client is known by what the authority has signed, by nothing else, and knows the master by the authority's own certificate.
+// A client is known by what the authority has signed, by nothing else, and knows the master by the
+// authority's own certificate.
 func TestClient(t *testing.T) {
 	a, other := open(t, t.TempDir()), open(t, t.TempDir())
 	answers := make(chan string, 1)

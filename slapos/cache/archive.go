@@ -31,7 +31,8 @@ func (f follows) Read(p []byte) (int, error) {
 	return f.from.Read(p)
 }
 
-// unpack makes in a directory what an archive has below a name: files, directories and links. Nothing comes to lie outside, whatever names and links are in it.
+// unpack makes in a directory what an archive has below a name: files, directories and links.
+// Nothing comes to lie outside, whatever names and links are in it.
 func unpack(ctx context.Context, from io.Reader, dir, top string) error {
 	z, err := gzip.NewReader(bufio.NewReaderSize(follows{ctx, from}, 1<<20))
 	if err != nil {

@@ -74,7 +74,10 @@ func TestEntries(t *testing.T) {
 	if err != nil || odd != 3 || len(entries) != 4 {
 		t.Fatalf("%+v, %d, %v", entries, odd, err)
 	}
-	want := cache.Entry{SHA512: entries[0].SHA512, Release: release, Root: "/opt/slapgrid", Multiarch: "x86_64-linux-gnu", OS: cache.OS{ID: "debian", Version: "12", Codename: "bookworm"}, Signed: true, Trusted: true}
+	want := cache.Entry{
+		SHA512: entries[0].SHA512, Release: release, Root: "/opt/slapgrid", Multiarch: "x86_64-linux-gnu",
+		OS: cache.OS{ID: "debian", Version: "12", Codename: "bookworm"}, Signed: true, Trusted: true,
+	}
 	other := want
 	other.Root, other.Trusted = "/srv/slapgrid", false // the signature is of the entry before it
 	old := cache.Entry{SHA512: strings.Repeat("0", 128), Release: release, Machine: "x86_64", OS: cache.OS{ID: "Debian", Version: "12.4"}}
@@ -90,25 +93,38 @@ func TestEntries(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	s := directory(t, map[string]string{"/a": "<html>", "/b": "busy", "/c": "[]", "/d": strings.Repeat(" ", 9<<20), "/pypi:a%2Fb=1": `[["{\"sha512\":\"` + strings.Repeat("a", 128) + `\",\"basename\":\"a-1.tar.gz\"}",""]]`})
+	s := directory(
+		t,
+		map[string]string{
+			"/a": "<html>", "/b": "busy", "/c": "[]", "/d": strings.Repeat(" ", 9<<20),
+			"/pypi:a%2Fb=1": `[["{\"sha512\":\"` + strings.Repeat("a", 128) + `\",\"basename\":\"a-1.tar.gz\"}",""]]`,
+		},
+	)
 	d := open(t, cache.Options{URL: s.URL})
-	for key, want := range map[string]error{"a": slap.ErrMalformed, "b": slap.ErrRefused, "c": nil, "d": slap.ErrMalformed, "nothing": nil} {
+	for key, want := range map[string]error{
+		"a": slap.ErrMalformed, "b": slap.ErrRefused, "c": nil, "d": slap.ErrMalformed, "nothing": nil,
+	} {
 		if entries, _, err := d.Entries(t.Context(), key); !errors.Is(err, want) || len(entries) != 0 {
 			t.Errorf("%s: %v, %v", key, entries, err)
 		}
 	}
-	if entries, _, err := d.Entries(t.Context(), cache.PackageKey("a/b", "1")); err != nil || len(entries) != 1 || entries[0].Basename != "a-1.tar.gz" {
+	if entries, _, err := d.Entries(t.Context(), cache.PackageKey("a/b", "1")); err != nil || len(entries) != 1 ||
+		entries[0].Basename != "a-1.tar.gz" {
 		t.Errorf("a package: %+v, %v", entries, err)
 	}
 	host := strings.TrimPrefix(s.URL, "http://")
 	if _, _, err := open(t, cache.Options{URL: "http://me:pass%20word@" + host}).Entries(t.Context(), "c"); err != nil {
 		t.Errorf("with the password: %v", err)
 	}
-	if _, _, err := open(t, cache.Options{URL: "http://me:secret@" + host}).Entries(t.Context(), "c"); !errors.Is(err, slap.ErrDenied) || strings.Contains(err.Error(), "secret") {
+	if _, _, err := open(t, cache.Options{URL: "http://me:secret@" + host}).Entries(t.Context(), "c"); !errors.Is(err, slap.ErrDenied) ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("with another password: %v", err)
 	}
 	s.Close()
-	if _, _, err := open(t, cache.Options{URL: "http://me:secret@" + host}).Entries(t.Context(), "c"); !errors.Is(err, slap.ErrUnreachable) || strings.Contains(err.Error(), "secret") {
+	if _, _, err := open(
+		t, cache.Options{URL: "http://me:secret@" + host},
+	).Entries(t.Context(), "c"); !errors.Is(err, slap.ErrUnreachable) ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody there: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -148,7 +164,10 @@ func TestBadOptions(t *testing.T) {
 		}
 	}
 	good := read(t, "testdata/signer.crt")
-	for text, want := range map[string]string{"what": "certificate 1 cannot be read", good + "x": "certificate 2 cannot be read", strings.Replace(good, "MII", "MIJ", 1): "certificate 1 cannot be read"} {
+	for text, want := range map[string]string{
+		"what": "certificate 1 cannot be read", good + "x": "certificate 2 cannot be read",
+		strings.Replace(good, "MII", "MIJ", 1): "certificate 1 cannot be read",
+	} {
 		if _, err := cache.ParseSigners(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v", err)
 		}

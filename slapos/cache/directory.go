@@ -23,7 +23,8 @@ type Options struct {
 
 	// Only for https. The files hold PEM.
 	CertFile, KeyFile string // who asks; both or none
-	CAFile            string // who signs the directory's certificate; "" is whom this machine trusts
+	// who signs the directory's certificate; "" is whom this machine trusts
+	CAFile string
 }
 
 const (
@@ -43,7 +44,8 @@ type Directory struct {
 func OpenDirectory(o Options) (*Directory, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, errors.New("the URL of a cache's directory is like https://cache.example/shadir") // without the URL: a password may stand in it
+		// without the URL: a password may stand in it
+		return nil, errors.New("the URL of a cache's directory is like https://cache.example/shadir")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if base.Scheme == "https" {
@@ -60,8 +62,9 @@ func OpenDirectory(o Options) (*Directory, error) {
 // Close ends the connections that are kept for the next question.
 func (d *Directory) Close() { d.http.CloseIdleConnections() }
 
-// Entries are those of a key, as the directory orders them, and how many more there are that cannot be read. A key without any is no error. Errors of the
-// directory and of the way to it are a [*slap.Error].
+// Entries are those of a key, as the directory orders them, and how many more there are that cannot
+// be read. A key without any is no error. Errors of the directory and of the way to it are a
+// [*slap.Error].
 func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
 	body, err := d.raw(ctx, key)
 	if errors.Is(err, slap.ErrNotFound) {

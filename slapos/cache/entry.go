@@ -32,7 +32,8 @@ type Entry struct {
 // An OS names an operating system.
 type OS struct{ ID, Version, Codename string }
 
-// UnmarshalJSON reads the three as a list, or as a Python tuple in a text, as older entries have it.
+// UnmarshalJSON reads the three as a list, or as a Python tuple in a text, as older entries have
+// it.
 func (o *OS) UnmarshalJSON(data []byte) error {
 	var words []string
 	if data[0] == '"' {
@@ -99,7 +100,8 @@ func parseEntry(pair []byte, signers []*x509.Certificate) (Entry, error) {
 	if !isHex(read.SHA512, 128) {
 		return Entry{}, errors.New("sha512 is no digest")
 	}
-	return Entry{SHA512: read.SHA512, Release: read.Release, Root: read.Root, Multiarch: read.Multiarch, Machine: read.Machine, OS: read.OS, URL: read.URL,
+	return Entry{SHA512: read.SHA512, Release: read.Release, Root: read.Root, Multiarch: read.Multiarch,
+		Machine: read.Machine, OS: read.OS, URL: read.URL,
 		Basename: read.Basename, Signed: texts[1] != "", Trusted: signed(texts[0], texts[1], signers)}, nil
 }
 
@@ -131,7 +133,8 @@ func signed(text, signature string, signers []*x509.Certificate) bool {
 	return false
 }
 
-// ParseSigners reads the certificates of a list, one after the other in PEM. All must be of RSA keys.
+// ParseSigners reads the certificates of a list, one after the other in PEM. All must be of RSA
+// keys.
 func ParseSigners(list string) ([]*x509.Certificate, error) {
 	rest := bytes.TrimSpace([]byte(list))
 	var all []*x509.Certificate

@@ -10,20 +10,23 @@ import (
 	"time"
 )
 
-// unfinished are names of files that are being written; one that has not been written to for a day was left by who was killed.
+// unfinished are names of files that are being written; one that has not been written to for a day
+// was left by who was killed.
 const (
 	unfinished = ".new-"
 	forgotten  = 24 * time.Hour
 )
 
-// used notes that a content was asked for: contents that were not for the longest time go first. Once an hour is enough.
+// used notes that a content was asked for: contents that were not for the longest time go first.
+// Once an hour is enough.
 func (d *depot) used(path string, info fs.FileInfo) {
 	if now := time.Now(); d.Size > 0 && now.Sub(info.ModTime()) > time.Hour {
 		_ = os.Chtimes(path, now, now) // else it goes sooner
 	}
 }
 
-// room takes away the contents that were not asked for, nor put, for the longest time, until there is room for so many bytes more, and what was left unfinished. Where they cannot come from another
+// room takes away the contents that were not asked for, nor put, for the longest time, until there
+// is room for so many bytes more, and what was left unfinished. Where they cannot come from another
 // cache again, their entries go too.
 func (d *depot) room(more int64) error {
 	if d.Size <= 0 {

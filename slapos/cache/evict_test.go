@@ -26,7 +26,9 @@ func TestEvict(t *testing.T) {
 		if code, said := d.ask(t, http.MethodPost, "/cache", text); code != http.StatusCreated {
 			t.Fatalf("%d %s", code, said)
 		}
-		if code, said := d.ask(t, http.MethodPut, "/dir/"+text[:1], `["{\"sha512\": \"`+digestOf(text)+`\"}", ""]`); code != http.StatusCreated {
+		if code, said := d.ask(
+			t, http.MethodPut, "/dir/"+text[:1], `["{\"sha512\": \"`+digestOf(text)+`\"}", ""]`,
+		); code != http.StatusCreated {
 			t.Fatalf("%d %s", code, said)
 		}
 		at := time.Now().Add(-age)
@@ -56,7 +58,8 @@ func TestEvict(t *testing.T) {
 	put(b, 2*time.Hour)
 	put(c, 0)
 	has("abc")
-	if code, _ := d.ask(t, http.MethodGet, "/cache/"+digestOf(a), ""); code != http.StatusOK { // so b is the one that nobody wants
+	// so b is the one that nobody wants
+	if code, _ := d.ask(t, http.MethodGet, "/cache/"+digestOf(a), ""); code != http.StatusOK {
 		t.Error(code)
 	}
 	left := filepath.Join(d.content, ".new-1")

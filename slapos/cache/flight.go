@@ -15,12 +15,15 @@ import (
 const (
 	mostFlights = 64 // contents that are fetched at a time
 
-	// From when on whoever asks for a content gets what is here of it. What fails before has a status that says so, after it the connection breaks.
-	streamFrom  = 4 << 20          // bytes
-	streamAfter = 10 * time.Second // of which some have come; whoever asks waits a minute for the first
+	// From when on whoever asks for a content gets what is here of it. What fails before has a
+	// status that says so, after it the connection breaks.
+	streamFrom = 4 << 20 // bytes
+	// of which some have come; whoever asks waits a minute for the first
+	streamAfter = 10 * time.Second
 )
 
-// flight is one fetch of a content from the other cache. It is the cache's own: it has as many readers as ask for the content meanwhile, and goes on without any.
+// flight is one fetch of a content from the other cache. It is the cache's own: it has as many
+// readers as ask for the content meanwhile, and goes on without any.
 type flight struct {
 	mu    sync.Mutex
 	path  string        // of what is here of it, while it is no content yet; "": nothing
@@ -101,7 +104,8 @@ func (d *depot) fetching(digest string) (*flight, error) {
 // fetch has a content be here.
 func (d *depot) fetch(ctx context.Context, digest string, f *flight) error {
 	path := filepath.Join(d.Content, digest)
-	if _, err := os.Stat(path); err == nil { // the flight before us ended between a look and the other
+	// the flight before us ended between a look and the other
+	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
 	return d.keep(path, func(to io.Writer) error {
@@ -115,7 +119,9 @@ func (d *depot) fetch(ctx context.Context, digest string, f *flight) error {
 	})
 }
 
-// fetched answers with a content of the other cache while it comes. Where it has come, or does not come, before anything was answered, nothing is: the caller does it, from the file, or by the error.
+// fetched answers with a content of the other cache while it comes. Where it has come, or does not
+// come, before anything was answered, nothing is: the caller does it, from the file, or by the
+// error.
 func (d *depot) fetched(w http.ResponseWriter, r *http.Request, digest string) (answered bool, err error) {
 	f, err := d.fetching(digest)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// slowly is another cache, of one content, whose second half comes when it is told, or breaks off when it is asked so.
+// slowly is another cache, of one content, whose second half comes when it is told, or breaks off
+// when it is asked so.
 type slowly struct {
 	text   string
 	asked  atomic.Int64
@@ -76,7 +77,8 @@ func (d *depot) begin(t *testing.T, digest string, much int) *http.Response {
 	return answer
 }
 
-// A large content of a slow cache comes to who asks while it is fetched, is fetched once for all of them, and is kept though who asked first went.
+// A large content of a slow cache comes to who asks while it is fetched, is fetched once for all of
+// them, and is kept though who asked first went.
 func TestSlowUpstream(t *testing.T) {
 	up := slow(t, strings.Repeat("large and slow. ", 12<<20/16))
 	half, digest := len(up.text)/2, digestOf(up.text)

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/cache"
 )
 
-// A cache whose disk is full says so (507), keeps nothing by halves, and takes what fits. With a size that fits the disk it makes room instead.
+// A cache whose disk is full says so (507), keeps nothing by halves, and takes what fits. With a
+// size that fits the disk it makes room instead.
 func TestFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestFullDisk: only root can mount a small file system")
@@ -33,7 +34,8 @@ func TestFullDisk(t *testing.T) {
 			}
 		})
 		if size == 0 {
-			if code, text := d.ask(t, http.MethodPost, "/cache", large); code != http.StatusInsufficientStorage || !strings.Contains(text, "no room left") {
+			if code, text := d.ask(t, http.MethodPost, "/cache", large); code != http.StatusInsufficientStorage ||
+				!strings.Contains(text, "no room left") {
 				t.Errorf("%d %s", code, text)
 			}
 			if code, text := d.ask(t, http.MethodGet, "/cache/"+digestOf(large), ""); code != http.StatusInsufficientStorage {

@@ -79,7 +79,10 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Add(form(tar.Header{Name: "top/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "top/a", Typeflag: tar.TypeReg, Mode: 0o644}))
 	f.Add(form(tar.Header{Name: "top/a", Typeflag: tar.TypeSymlink, Linkname: "../.."}, tar.Header{Name: "top/a/x", Typeflag: tar.TypeReg}))
-	f.Add(form(tar.Header{Name: "top/../x", Typeflag: tar.TypeReg}, tar.Header{Name: "top/b", Typeflag: tar.TypeLink, Linkname: "top/../../x"}))
+	f.Add(form(
+		tar.Header{Name: "top/../x", Typeflag: tar.TypeReg},
+		tar.Header{Name: "top/b", Typeflag: tar.TypeLink, Linkname: "top/../../x"},
+	))
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		at := t.TempDir()
 		dir := filepath.Join(at, "dir")
@@ -103,7 +106,8 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// Whatever is put is refused, or read again as it was put; nothing lies outside of the directory, and nothing is our fault.
+// Whatever is put is refused, or read again as it was put; nothing lies outside of the directory,
+// and nothing is our fault.
 func FuzzServe(f *testing.F) {
 	f.Add("k", `["{\"sha512\": \"`+strings.Repeat("0", 128)+`\"}", ""]`)
 	f.Add("../k", `[[]]`)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// ReleaseKey is the key of the entries of a software release: the release's URL, or the MD5 sum of it in hexadecimal digits, which is the key.
+// ReleaseKey is the key of the entries of a software release: the release's URL, or the MD5 sum of
+// it in hexadecimal digits, which is the key.
 func ReleaseKey(release string) string {
 	if isHex(release, 32) {
 		return release

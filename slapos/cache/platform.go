@@ -16,7 +16,8 @@ type Platform struct {
 }
 
 // multiarchs are by Go's names of architectures, where there is no gcc to ask.
-var multiarchs = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "386": "i686-linux-gnu", "arm": "arm-linux-gnueabihf",
+var multiarchs = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "386": "i686-linux-gnu",
+	"arm":     "arm-linux-gnueabihf",
 	"riscv64": "riscv64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu"}
 
 // This is the platform of this machine.

@@ -34,15 +34,18 @@ type Releases struct {
 	// Entries and Content are from where releases are fetched; nil: from nowhere.
 	Entries *Directory
 	Content *Store
-	// EntriesTo and ContentTo are where those that were built here go, signed by Key, whose certificate is among the Signers of readers; nil: nowhere.
+	// EntriesTo and ContentTo are where those that were built here go, signed by Key, whose
+	// certificate is among the Signers of readers; nil: nowhere.
 	EntriesTo *Directory
 	ContentTo *Store
 	Key       *rsa.PrivateKey
-	// What a URL begins with: such are never fetched, never uploaded, and fetched or else not there.
+	// What a URL begins with: such are never fetched, never uploaded, and fetched or else not
+	// there.
 	NotFetched, NotUploaded, OnlyFetched []string
 	// Log is given a line of what happens; nil: nobody is.
 	Log func(line string)
-	// As does file work with the rights of whose the releases are; what it calls leaves none to others. nil: with our own.
+	// As does file work with the rights of whose the releases are; what it calls leaves none to
+	// others. nil: with our own.
 	As func(func() error) error
 	// Pause is between the tries of an upload; 0 is half an hour.
 	Pause time.Duration
@@ -63,8 +66,9 @@ func begins(url string, with []string) bool {
 	return false
 }
 
-// Fetch puts a release into its directory below a software root, where the cache has one that runs here and that somebody signed who is trusted: whole, or
-// not at all. Whatever goes wrong is a line of the log, and the release is not there; only of one that must be fetched it is an error.
+// Fetch puts a release into its directory below a software root, where the cache has one that runs
+// here and that somebody signed who is trusted: whole, or not at all. Whatever goes wrong is a line
+// of the log, and the release is not there; only of one that must be fetched it is an error.
 func (r *Releases) Fetch(ctx context.Context, url, root string) (bool, error) {
 	must := begins(url, r.OnlyFetched)
 	if r.Entries == nil || r.Content == nil || !must && begins(url, r.NotFetched) {
@@ -93,7 +97,8 @@ func (r *Releases) fetch(ctx context.Context, url, root string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Trusted && r.Here.Runs(&e) && e.Release == url { // who may write there may put another's entry under this key
+		// who may write there may put another's entry under this key
+		if e.Trusted && r.Here.Runs(&e) && e.Release == url {
 			return r.unpacked(ctx, e.SHA512, url, root)
 		}
 	}
@@ -126,7 +131,8 @@ func (r *Releases) unpacked(ctx context.Context, digest, url, root string) error
 		return err
 	}
 	defer packed.Close()
-	if err := r.Content.Get(ctx, digest, packed, maxRelease); err != nil { // all of it is verified before any of it is made
+	// all of it is verified before any of it is made
+	if err := r.Content.Get(ctx, digest, packed, maxRelease); err != nil {
 		return err
 	}
 	if _, err := packed.Seek(0, io.SeekStart); err != nil {
@@ -173,7 +179,8 @@ type Packed struct {
 	size                         int64
 }
 
-// Pack packs a release that was built, for [Packed.Send]. It is nil where the release is not to be given, or there is nobody to give it to.
+// Pack packs a release that was built, for [Packed.Send]. It is nil where the release is not to be
+// given, or there is nobody to give it to.
 func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	if r.EntriesTo == nil || r.ContentTo == nil || r.Key == nil || begins(url, r.NotUploaded) {
 		return nil, nil
@@ -237,7 +244,8 @@ func (p *Packed) send(ctx context.Context) error {
 	return p.r.EntriesTo.Add(ctx, ReleaseKey(p.url), p.text, p.signature)
 }
 
-// Upload packs a release and sends it. It is nil too where the release is not to be given, or there is nobody to give it to.
+// Upload packs a release and sends it. It is nil too where the release is not to be given, or there
+// is nobody to give it to.
 func (r *Releases) Upload(ctx context.Context, url, dir string) error {
 	p, err := r.Pack(ctx, url, dir)
 	if p == nil || err != nil {

@@ -92,7 +92,9 @@ func built(t *testing.T, root string) string {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"bin/buildout": "#!/bin/sh\n", "instance.cfg": "[buildout]\n", ".netrc": "machine a password secret"} {
+	for name, text := range map[string]string{
+		"bin/buildout": "#!/bin/sh\n", "instance.cfg": "[buildout]\n", ".netrc": "machine a password secret",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +116,8 @@ func nothing(t *testing.T, root string) {
 	}
 }
 
-// What one machine has built the next one has, by the cache; whose signature is not trusted, and what runs elsewhere, nobody has.
+// What one machine has built the next one has, by the cache; whose signature is not trusted, and
+// what runs elsewhere, nobody has.
 func TestOneBuildServesTheNext(t *testing.T) {
 	key, signers := signer(t)
 	d := serve(t, cache.ServeOptions{})
@@ -146,7 +149,10 @@ func TestOneBuildServesTheNext(t *testing.T) {
 		t.Error("the builder's passwords are given away")
 	}
 	for what, r := range map[string]*cache.Releases{
-		"another system":  {Here: cache.Platform{Multiarch: here.Multiarch, OS: cache.OS{ID: "debian", Version: "11"}}, Entries: entries, Content: contents},
+		"another system": {
+			Here: cache.Platform{Multiarch: here.Multiarch, OS: cache.OS{ID: "debian", Version: "11"}}, Entries: entries,
+			Content: contents,
+		},
 		"not trusted":     {Here: here, Entries: open(t, cache.Options{URL: d.url + "/dir"}), Content: contents},
 		"not to be":       {Here: here, Entries: entries, Content: contents, NotFetched: []string{"https://software.example/"}},
 		"there is none":   {Here: here},
@@ -174,21 +180,29 @@ func TestOneBuildServesTheNext(t *testing.T) {
 	}
 }
 
-// An archive whose names or links lead out is not unpacked, nor what is not what its digest says, and nothing of it stays.
+// An archive whose names or links lead out is not unpacked, nor what is not what its digest says,
+// and nothing of it stays.
 func TestHostileContent(t *testing.T) {
 	key, signers := signer(t)
 	top := cache.ReleaseKey(release)
 	outside := filepath.Join(t.TempDir(), "victim")
 	for what, entries := range map[string][]tar.Header{
-		"up":             {{Name: top + "/../x", Typeflag: tar.TypeReg}},
-		"absolute":       {{Name: "/etc/x", Typeflag: tar.TypeReg}},
-		"beside":         {{Name: top + "x/y", Typeflag: tar.TypeReg}},
-		"by a link":      {{Name: top + "/a", Typeflag: tar.TypeSymlink, Linkname: filepath.Dir(outside)}, {Name: top + "/a/victim", Typeflag: tar.TypeReg}},
+		"up":       {{Name: top + "/../x", Typeflag: tar.TypeReg}},
+		"absolute": {{Name: "/etc/x", Typeflag: tar.TypeReg}},
+		"beside":   {{Name: top + "x/y", Typeflag: tar.TypeReg}},
+		"by a link": {
+			{Name: top + "/a", Typeflag: tar.TypeSymlink, Linkname: filepath.Dir(outside)},
+			{Name: top + "/a/victim", Typeflag: tar.TypeReg},
+		},
 		"by a hard link": {{Name: top + "/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}},
 		"a device":       {{Name: top + "/a", Typeflag: tar.TypeChar}},
-		"replaced":       {{Name: top + "/a", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: top + "/a", Typeflag: tar.TypeSymlink, Linkname: filepath.Dir(outside)}, {Name: top + "/a/victim", Typeflag: tar.TypeReg}},
-		"no archive":     nil,
-		"another":        {{Name: top + "/a", Typeflag: tar.TypeReg}},
+		"replaced": {
+			{Name: top + "/a", Typeflag: tar.TypeDir, Mode: 0o755},
+			{Name: top + "/a", Typeflag: tar.TypeSymlink, Linkname: filepath.Dir(outside)},
+			{Name: top + "/a/victim", Typeflag: tar.TypeReg},
+		},
+		"no archive": nil,
+		"another":    {{Name: top + "/a", Typeflag: tar.TypeReg}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := serve(t, cache.ServeOptions{})
@@ -270,7 +284,8 @@ func TestResume(t *testing.T) {
 	}
 	defer store.Close()
 	var got bytes.Buffer
-	if err := store.Get(t.Context(), digest, &got, 2<<20); err != nil || !bytes.Equal(got.Bytes(), data) || len(ranges) != 3 || ranges[2] != "bytes=600000-" {
+	if err := store.Get(t.Context(), digest, &got, 2<<20); err != nil || !bytes.Equal(got.Bytes(), data) ||
+		len(ranges) != 3 || ranges[2] != "bytes=600000-" {
 		t.Errorf("%v, %d bytes, %q", err, got.Len(), ranges)
 	}
 	if err := store.Get(t.Context(), digest, io.Discard, 1000); !errors.Is(err, slap.ErrMalformed) {
@@ -318,12 +333,19 @@ func TestServe(t *testing.T) {
 		code               int
 		says               string
 	}{
-		{"PUT", "/cache/" + digest, "content", 201, digest}, {"PUT", "/cache/" + other, "content", 400, "Checksum mismatch"}, {"POST", "/cache", strings.Repeat("x", 101), 413, "100 bytes"},
-		{"GET", "/cache/" + digest, "", 200, "content"}, {"GET", "/cache/" + other, "", 404, ""}, {"GET", "/cache/..", "", 404, ""}, {"PUT", "/cache/x", "y", 404, ""},
-		{"PUT", "/dir/" + strings.Repeat("k", 201), entry(digest), 400, ""}, {"PUT", "/dir/k", "[]", 400, "no entry"}, {"PUT", "/dir/k", "{", 400, ""}, {"PUT", "/dir/k", entry("x"), 400, ""},
-		{"GET", "/dir/k", "", 404, ""}, {"PUT", "/dir/k", entry(other), 201, ""}, {"PUT", "/dir/k", entry(digest), 201, ""}, {"GET", "/dir/k", "", 200, "[" + entry(digest) + "]"},
-		{"PUT", "/dir/pypi:a%2F..%2Fb=1", entry(digest), 201, ""}, {"GET", "/dir/pypi:a%2F..%2Fb=1", "", 200, digest}, {"PUT", "/dir/.hidden", entry(other), 201, ""},
-		{"POST", "/update", "", 200, `{"removed":[".hidden"],"updated":[]}`}, {"GET", "/dir/.hidden", "", 404, ""}, {"DELETE", "/dir/k", "", 405, ""},
+		{"PUT", "/cache/" + digest, "content", 201, digest},
+		{"PUT", "/cache/" + other, "content", 400, "Checksum mismatch"},
+		{"POST", "/cache", strings.Repeat("x", 101), 413, "100 bytes"},
+		{"GET", "/cache/" + digest, "", 200, "content"}, {"GET", "/cache/" + other, "", 404, ""},
+		{"GET", "/cache/..", "", 404, ""}, {"PUT", "/cache/x", "y", 404, ""},
+		{"PUT", "/dir/" + strings.Repeat("k", 201), entry(digest), 400, ""}, {"PUT", "/dir/k", "[]", 400, "no entry"},
+		{"PUT", "/dir/k", "{", 400, ""}, {"PUT", "/dir/k", entry("x"), 400, ""},
+		{"GET", "/dir/k", "", 404, ""}, {"PUT", "/dir/k", entry(other), 201, ""},
+		{"PUT", "/dir/k", entry(digest), 201, ""}, {"GET", "/dir/k", "", 200, "[" + entry(digest) + "]"},
+		{"PUT", "/dir/pypi:a%2F..%2Fb=1", entry(digest), 201, ""}, {"GET", "/dir/pypi:a%2F..%2Fb=1", "", 200, digest},
+		{"PUT", "/dir/.hidden", entry(other), 201, ""},
+		{"POST", "/update", "", 200, `{"removed":[".hidden"],"updated":[]}`}, {"GET", "/dir/.hidden", "", 404, ""},
+		{"DELETE", "/dir/k", "", 405, ""},
 	} {
 		if code, text := d.ask(t, c.method, c.path, c.body); code != c.code || !strings.Contains(text, c.says) {
 			t.Errorf("%s %s: %d %s", c.method, c.path, code, text)

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// An upload that fails is tried three times, with what was packed, and ends in a pause too when it is given up.
+// An upload that fails is tried three times, with what was packed, and ends in a pause too when it
+// is given up.
 func TestSendAgain(t *testing.T) {
 	key, signers := signer(t)
 	kept := cache.Handler(cache.ServeOptions{Content: t.TempDir(), Metadata: t.TempDir()})
@@ -36,7 +37,10 @@ func TestSendAgain(t *testing.T) {
 	}
 	defer store.Close()
 	said := make(chan string, 10)
-	up := &cache.Releases{Here: here, EntriesTo: open(t, cache.Options{URL: s.URL + "/dir", Signers: signers}), ContentTo: store, Key: key, Pause: time.Millisecond, Log: func(line string) { said <- line }}
+	up := &cache.Releases{
+		Here: here, EntriesTo: open(t, cache.Options{URL: s.URL + "/dir", Signers: signers}), ContentTo: store, Key: key,
+		Pause: time.Millisecond, Log: func(line string) { said <- line },
+	}
 	root := t.TempDir()
 	dir := built(t, root)
 	for n, want := range map[int64]error{2: nil, 3: slap.ErrRefused} {

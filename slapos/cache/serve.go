@@ -23,16 +23,19 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// ServeOptions say what a binary cache is. Without both directories there is none, and all is answered 503.
+// ServeOptions say what a binary cache is. Without both directories there is none, and all is
+// answered 503.
 type ServeOptions struct {
 	Content  string // directory of contents, each in a file named for its digest
 	Metadata string // directory of entries, a file for each key
 	// Where is looked for what is not here, and what is found is kept; nil: nowhere.
 	UpstreamContent *Store
 	UpstreamEntries *Directory
-	Most            int64        // bytes of a content; 0 is 64 GiB
-	Size            int64        // bytes of all contents: those that were not asked for the longest make room for others; 0: as many as come
-	Log             *slog.Logger // nil: none
+	Most            int64 // bytes of a content; 0 is 64 GiB
+	// bytes of all contents: those that were not asked for the longest make room for others; 0: as
+	// many as come
+	Size int64
+	Log  *slog.Logger // nil: none
 }
 
 type depot struct {
@@ -51,12 +54,15 @@ type Depot struct {
 	close func()
 }
 
-// Close ends what the cache fetches from others, of which nothing stays, and waits for that. Then it answers still, and fetches nothing. It may be called again.
+// Close ends what the cache fetches from others, of which nothing stays, and waits for that. Then
+// it answers still, and fetches nothing. It may be called again.
 func (d *Depot) Close() { d.close() }
 
-// Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any number of processes may have the same directories. What is answered with 201 is on
-// the disk, and what is not, is not there in part either. A content of the other cache is fetched once for all who ask for it meanwhile, who get it as it comes, and it is fetched to
-// its end if they go: close the Depot when nothing is asked of it any more.
+// Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any
+// number of processes may have the same directories. What is answered with 201 is on the disk, and
+// what is not, is not there in part either. A content of the other cache is fetched once for all
+// who ask for it meanwhile, who get it as it comes, and it is fetched to its end if they go: close
+// the Depot when nothing is asked of it any more.
 func Handler(o ServeOptions) *Depot {
 	if o.Most <= 0 {
 		o.Most = maxRelease
@@ -85,7 +91,11 @@ func Handler(o ServeOptions) *Depot {
 	}
 	return &Depot{close: end, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.Content == "" || o.Metadata == "" {
-			http.Error(w, "There is no binary cache here: shacache-content-directory and shacache-metadata-directory say where it keeps what it has.", http.StatusServiceUnavailable)
+			http.Error(
+				w,
+				"There is no binary cache here: shacache-content-directory and shacache-metadata-directory say where it keeps what it has.",
+				http.StatusServiceUnavailable,
+			)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -281,7 +291,8 @@ func (d *depot) entries(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refresh asks the other cache for the entries of a key and keeps them, and says whether they are others than before.
+// refresh asks the other cache for the entries of a key and keeps them, and says whether they are
+// others than before.
 func (d *depot) refresh(ctx context.Context, key, path string) (bool, error) {
 	data, err := d.UpstreamEntries.raw(ctx, key)
 	if err != nil {
@@ -325,7 +336,8 @@ type updated struct {
 	Updated []string `json:"updated"`
 }
 
-// update asks the other cache for all entries anew, or where there is none drops those whose content is not here.
+// update asks the other cache for all entries anew, or where there is none drops those whose
+// content is not here.
 func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 	answer := updated{[]string{}, []string{}}
 	files, err := os.ReadDir(d.Metadata)

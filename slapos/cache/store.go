@@ -23,7 +23,8 @@ const (
 // A Store holds content by its digest.
 type Store struct{ d *Directory }
 
-// OpenStore makes a client of a store, as [OpenDirectory] does of a directory; Signers mean nothing to it. The timeout is how long nothing may come.
+// OpenStore makes a client of a store, as [OpenDirectory] does of a directory; Signers mean nothing
+// to it. The timeout is how long nothing may come.
 func OpenStore(o Options) (*Store, error) {
 	d, err := OpenDirectory(o)
 	if err != nil {
@@ -36,8 +37,9 @@ func OpenStore(o Options) (*Store, error) {
 // Close ends the connections that are kept for the next question.
 func (s *Store) Close() { s.d.Close() }
 
-// Get writes the content of a digest, and goes on where a connection breaks, if the server can. It fails with [slap.ErrNotFound] where there is none, and with
-// [slap.ErrMalformed] where it is another content or has more bytes than most; what was written is worth nothing with any error.
+// Get writes the content of a digest, and goes on where a connection breaks, if the server can. It
+// fails with [slap.ErrNotFound] where there is none, and with [slap.ErrMalformed] where it is
+// another content or has more bytes than most; what was written is worth nothing with any error.
 func (s *Store) Get(ctx context.Context, digest string, to io.Writer, most int64) error {
 	if !isHex(digest, 128) {
 		return s.d.error(0, slap.ErrMalformed, errors.New("no digest"))

@@ -17,10 +17,14 @@ type Client struct {
 // An Alias is a short name for a software release.
 type Alias struct{ Name, URL string }
 
-// Client reads what a client needs. The sections are [slapos] and, with the names that only people's commands and the console have, [slapconsole].
+// Client reads what a client needs. The sections are [slapos] and, with the names that only
+// people's commands and the console have, [slapconsole].
 func (f *File) Client() (*Client, error) {
 	c := &Client{}
-	for key, to := range map[string]*string{"master_url": &c.Master, "master_rest_url": &c.Rest, "cert_file": &c.CertFile, "key_file": &c.KeyFile, "master_ca_file": &c.CAFile} {
+	for key, to := range map[string]*string{
+		"master_url": &c.Master, "master_rest_url": &c.Rest, "cert_file": &c.CertFile, "key_file": &c.KeyFile,
+		"master_ca_file": &c.CAFile,
+	} {
 		text, err := f.First(key, "slapconsole", "slapos")
 		if err != nil {
 			return nil, err
@@ -31,14 +35,20 @@ func (f *File) Client() (*Client, error) {
 		*file = Home(*file)
 	}
 	if c.Master == "" {
-		return nil, f.Fail("slapos", "master_url", "is not there: it says which master to speak to, as in master_url = https://slap.example.com")
+		return nil, f.Fail(
+			"slapos", "master_url",
+			"is not there: it says which master to speak to, as in master_url = https://slap.example.com",
+		)
 	}
 	u, err := url.Parse(c.Master)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, f.Fail(f.where("master_url"), "master_url", "is no URL with http or https, as in master_url = https://slap.example.com")
 	}
 	if u.Scheme == "https" && (c.CertFile == "" || c.KeyFile == "") {
-		return nil, f.Fail(f.where("key_file"), "key_file", "and cert_file are needed: the master is reached by https and wants to know who asks")
+		return nil, f.Fail(
+			f.where("key_file"), "key_file",
+			"and cert_file are needed: the master is reached by https and wants to know who asks",
+		)
 	}
 	lines, err := f.Lines("slapconsole", "alias")
 	if err != nil {

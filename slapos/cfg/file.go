@@ -107,7 +107,8 @@ func (p *parser) line(n int, line string) string {
 	case p.key != "" && indent > p.indent:
 		p.more(text)
 	case text[0] == '[':
-		end := strings.LastIndexByte(text, ']') // as the reference's parser: a URL in a name may have an address in brackets
+		// as the reference's parser: a URL in a name may have an address in brackets
+		end := strings.LastIndexByte(text, ']')
 		if end <= 1 {
 			return "a section is written [name]"
 		}

@@ -43,7 +43,10 @@ func parse(t *testing.T, text string) *cfg.File {
 
 func TestFile(t *testing.T) {
 	f := parse(t, example)
-	for key, want := range map[string]string{"master_url": "http://master.example:5000/", "master-url": "http://master.example:5000/", "computer_id": "COMP-1", "odd": "100%", "none": ""} {
+	for key, want := range map[string]string{
+		"master_url": "http://master.example:5000/", "master-url": "http://master.example:5000/",
+		"computer_id": "COMP-1", "odd": "100%", "none": "",
+	} {
 		if got, err := f.Text("slapos", key); got != want || err != nil {
 			t.Errorf("%s: %q, %v", key, got, err)
 		}
@@ -57,11 +60,18 @@ func TestFile(t *testing.T) {
 	if got := f.Unknown(); !slices.Equal(got, []string{"a.cfg, line 11: odd in [slapos] has no meaning here"}) {
 		t.Errorf("unknown: %q", got)
 	}
-	if _, err := f.Text("other program", "broken"); err == nil || err.Error() != "a.cfg, line 17: broken in [other program] names %(nothing)s, and there is no nothing in [other program]" {
+	if _, err := f.Text("other program", "broken"); err == nil ||
+		err.Error() != "a.cfg, line 17: broken in [other program] names %(nothing)s, and there is no nothing in [other program]" {
 		t.Errorf("broken: %v", err)
 	}
 	c, err := f.Client()
-	want := &cfg.Client{Master: "http://master.example:5000/", Aliases: []cfg.Alias{{Name: "kvm", URL: "https://software.example/kvm/software.cfg"}, {Name: "demo", URL: "https://software.example/demo/software.cfg"}}}
+	want := &cfg.Client{
+		Master: "http://master.example:5000/",
+		Aliases: []cfg.Alias{
+			{Name: "kvm", URL: "https://software.example/kvm/software.cfg"},
+			{Name: "demo", URL: "https://software.example/demo/software.cfg"},
+		},
+	}
 	if diff := cmp.Diff(want, c); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
@@ -113,7 +123,10 @@ func TestBadValues(t *testing.T) {
 
 func TestClientFilesAreOfTheHome(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
-	c, err := parse(t, "[slapos]\nmaster_url = https://a/\nkey_file = /other\n[slapconsole]\ncert_file = ~/client.crt\nkey_file = ~/client.key\n").Client()
+	c, err := parse(
+		t,
+		"[slapos]\nmaster_url = https://a/\nkey_file = /other\n[slapconsole]\ncert_file = ~/client.crt\nkey_file = ~/client.key\n",
+	).Client()
 	if err != nil || c.CertFile != "/home/me/client.crt" || c.KeyFile != "/home/me/client.key" {
 		t.Errorf("%+v, %v", c, err)
 	}

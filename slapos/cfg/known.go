@@ -29,8 +29,9 @@ var known = map[string]string{
 	"collect": "enable time_cycle pid_folder use_quota report_disk_usage disk_snapshot_time_cycle disk_snapshot_process_pid_foder disk_snapshot_use_quota",
 }
 
-// Unknown are the keys of [slapos], [slapformat], [slapconsole], [networkcache], [slapproxy] and [collect] that have no meaning there, a sentence for each in the
-// order of their lines. Other sections are other programs', or have keys of their own.
+// Unknown are the keys of [slapos], [slapformat], [slapconsole], [networkcache], [slapproxy] and
+// [collect] that have no meaning there, a sentence for each in the order of their lines. Other
+// sections are other programs', or have keys of their own.
 func (f *File) Unknown() []string {
 	var found []value
 	for section, keys := range known {

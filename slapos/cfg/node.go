@@ -19,7 +19,8 @@ type Node struct {
 	CAFile            string // who signs the master's certificate; "" is whom this machine trusts
 	Certificates      string // directory of the partitions' certificates; "" is none
 
-	SharedParts    []string // directories of parts that releases share; the last one may be written to
+	// directories of parts that releases share; the last one may be written to
+	SharedParts    []string
 	BuildTimeParts []string
 	Buildout       string // the program that bootstraps; "" is buildout on PATH
 	InstanceHome   string // more storage of partitions
@@ -27,14 +28,17 @@ type Node struct {
 
 	PartitionTimeout time.Duration // 0 is no limit
 	PromiseTimeout   time.Duration
-	Periodicity      time.Duration // after so long an instance is processed though nothing has changed; 0 each time, less than 0 never
-	MaxDelay         time.Duration // before a pass it waits at random up to so long
-	SoftwareFree     int64         // bytes that must be free before a release is built
-	InstanceFree     int64         // and before an instance is processed
+	// after so long an instance is processed though nothing has changed; 0 each time, less than 0
+	// never
+	Periodicity  time.Duration
+	MaxDelay     time.Duration // before a pass it waits at random up to so long
+	SoftwareFree int64         // bytes that must be free before a release is built
+	InstanceFree int64         // and before an instance is processed
 
 	NoSupervisor bool // the supervisor is not started by whoever needs it
 	ForceStop    bool
-	// RestartServices: what a partition has in etc/service and ends by itself is started again, and its tree is processed where that does not help; else at once, as with SlapOS.
+	// RestartServices: what a partition has in etc/service and ends by itself is started again, and
+	// its tree is processed where that does not help; else at once, as with SlapOS.
 	RestartServices bool
 	Develop         bool
 	RootCheck       bool // only root may run the passes
@@ -46,13 +50,17 @@ type Node struct {
 	CollectDays                                  int
 }
 
-// Node reads what a node needs. That what it must have is there is for the caller to see, as options may say it too: Node.Missing.
+// Node reads what a node needs. That what it must have is there is for the caller to see, as
+// options may say it too: Node.Missing.
 func (f *File) Node() (*Node, error) {
 	const section = "slapos"
 	n := &Node{RootCheck: true, RestartServices: true}
-	for key, to := range map[string]*string{"computer_id": &n.Computer, "master_url": &n.Master, "software_root": &n.SoftwareRoot, "instance_root": &n.InstanceRoot, "key_file": &n.KeyFile,
-		"cert_file": &n.CertFile, "master_ca_file": &n.CAFile, "certificate_repository_path": &n.Certificates, "buildout": &n.Buildout, "instance_storage_home": &n.InstanceHome,
-		"ipv4_global_network": &n.GlobalIPv4, "pidfile": &n.PIDFile, "pidfile_software": &n.PIDSoftware, "pidfile_instance": &n.PIDInstance, "pidfile_report": &n.PIDReport, "log_file": &n.LogFile} {
+	for key, to := range map[string]*string{"computer_id": &n.Computer, "master_url": &n.Master,
+		"software_root": &n.SoftwareRoot, "instance_root": &n.InstanceRoot, "key_file": &n.KeyFile,
+		"cert_file": &n.CertFile, "master_ca_file": &n.CAFile, "certificate_repository_path": &n.Certificates,
+		"buildout": &n.Buildout, "instance_storage_home": &n.InstanceHome,
+		"ipv4_global_network": &n.GlobalIPv4, "pidfile": &n.PIDFile, "pidfile_software": &n.PIDSoftware,
+		"pidfile_instance": &n.PIDInstance, "pidfile_report": &n.PIDReport, "log_file": &n.LogFile} {
 		text, err := f.Text(section, key)
 		if err != nil {
 			return nil, err
@@ -81,7 +89,10 @@ func (f *File) Node() (*Node, error) {
 		key  string
 		to   *bool
 		deft bool
-	}{{"forbid_supervisord_automatic_launch", &n.NoSupervisor, false}, {"restart_services", &n.RestartServices, true}, {"force_stop", &n.ForceStop, false}, {"develop", &n.Develop, false}, {"root_check", &n.RootCheck, true}} {
+	}{
+		{"forbid_supervisord_automatic_launch", &n.NoSupervisor, false}, {"restart_services", &n.RestartServices, true},
+		{"force_stop", &n.ForceStop, false}, {"develop", &n.Develop, false}, {"root_check", &n.RootCheck, true},
+	} {
 		var err error
 		if *one.to, err = f.Bool(section, one.key, one.deft); err != nil {
 			return nil, err
@@ -92,7 +103,11 @@ func (f *File) Node() (*Node, error) {
 		to   *time.Duration
 		deft time.Duration
 		less bool // it may be less than 0
-	}{{"partition_timeout", &n.PartitionTimeout, 0, false}, {"promise_timeout", &n.PromiseTimeout, 20 * time.Second, false}, {"maximum_periodicity", &n.Periodicity, 24 * time.Hour, true}, {"maximal_delay", &n.MaxDelay, 0, false}} {
+	}{
+		{"partition_timeout", &n.PartitionTimeout, 0, false},
+		{"promise_timeout", &n.PromiseTimeout, 20 * time.Second, false},
+		{"maximum_periodicity", &n.Periodicity, 24 * time.Hour, true}, {"maximal_delay", &n.MaxDelay, 0, false},
+	} {
 		seconds, err := f.number(section, one.key, one.deft.Seconds(), one.less)
 		if err != nil {
 			return nil, err
@@ -115,7 +130,10 @@ func (f *File) Node() (*Node, error) {
 // Missing says which keys a node cannot do without, and has not: a sentence, or "".
 func (n *Node) Missing() string {
 	var missing []string
-	for _, one := range []struct{ key, value string }{{"computer_id", n.Computer}, {"instance_root", n.InstanceRoot}, {"master_url", n.Master}, {"software_root", n.SoftwareRoot}} {
+	for _, one := range []struct{ key, value string }{
+		{"computer_id", n.Computer}, {"instance_root", n.InstanceRoot}, {"master_url", n.Master},
+		{"software_root", n.SoftwareRoot},
+	} {
 		if one.value == "" {
 			missing = append(missing, one.key)
 		}

@@ -14,7 +14,8 @@ const maxDepth = 10
 // Sections are the names of the sections, in their order.
 func (f *File) Sections() []string { return slices.Clone(f.order) }
 
-// Text is the value of a key, with the values that it names in it; "" where the key is not there. [DEFAULT] holds for all sections.
+// Text is the value of a key, with the values that it names in it; "" where the key is not there.
+// [DEFAULT] holds for all sections.
 func (f *File) Text(section, key string) (string, error) {
 	v, ok := f.find(section, fold(key))
 	if !ok {
@@ -58,8 +59,8 @@ func (f *File) Lines(section, key string) ([]string, error) {
 	return lines, nil
 }
 
-// Fail makes the error that a key's value is wrong: the reason goes on with a sentence that begins with the key. The value itself is not told
-// but by the reason.
+// Fail makes the error that a key's value is wrong: the reason goes on with a sentence that begins
+// with the key. The value itself is not told but by the reason.
 func (f *File) Fail(section, key, reason string, args ...any) error {
 	v, ok := f.find(section, fold(key))
 	if !ok {
@@ -76,7 +77,8 @@ func (f *File) find(section, key string) (value, bool) {
 	return v, ok
 }
 
-// expand puts values for their names: %(key)s, and % for %%. It returns what is wrong with the text.
+// expand puts values for their names: %(key)s, and % for %%. It returns what is wrong with the
+// text.
 func (f *File) expand(section, text string, depth int) (string, string) {
 	if depth > maxDepth {
 		return "", fmt.Sprintf("goes through more than %d other keys", maxDepth)

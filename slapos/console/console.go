@@ -31,7 +31,8 @@ type Arguments struct {
 	Named map[string]any
 }
 
-// Bind gives each argument its name, in the order of names for those that have none, and refuses others. The first required must be there.
+// Bind gives each argument its name, in the order of names for those that have none, and refuses
+// others. The first required must be there.
 func (a Arguments) Bind(required int, names ...string) (map[string]any, error) {
 	if len(a.List) > len(names) {
 		return nil, fmt.Errorf("it takes %d values at most: %s", len(names), strings.Join(names, ", "))
@@ -60,8 +61,8 @@ func (a Arguments) Bind(required int, names ...string) (map[string]any, error) {
 // A Console has names for values, functions and objects. It is for one goroutine.
 type Console struct{ Names map[string]any }
 
-// Run does what a line says, and returns its value; nil where there is none. A value is nil, a bool, string, int64, float64, [slap.List],
-// [slap.Dictionary], a [Func] or an [Object].
+// Run does what a line says, and returns its value; nil where there is none. A value is nil, a
+// bool, string, int64, float64, [slap.List], [slap.Dictionary], a [Func] or an [Object].
 func (c *Console) Run(ctx context.Context, line string) (any, error) {
 	p := &parser{c: c, ctx: ctx, text: line}
 	p.space()

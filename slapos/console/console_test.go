@@ -36,12 +36,16 @@ func names() map[string]any {
 
 func TestRun(t *testing.T) {
 	for line, want := range map[string]any{
-		"": nil, "  # nothing": nil, "import product  # is here": nil, "None": nil, "True": true, "-5": int64(-5), "1.5e3": 1500.0, "url": "u", "product.kvm": "https://kvm",
+		"": nil, "  # nothing": nil, "import product  # is here": nil, "None": nil, "True": true, "-5": int64(-5),
+		"1.5e3": 1500.0, "url": "u", "product.kvm": "https://kvm",
 		`'it\'s' `: "it's", `"a\n\x41\u00e9\xe9\q"`: "a\nAéé\\q", `u"x"`: "x", `"""a
 b"c"""`: "a\nb\"c", "[1, 'a', [],]": slap.List{int64(1), "a", slap.List{}}, "('a',)": slap.List{"a"},
 		"{'a': {'b': [None, False]}, \"c\": url}": slap.Dictionary{"a": slap.Dictionary{"b": slap.List{nil, false}}, "c": "u"},
-		"f(1)": slap.Dictionary{"a": int64(1)}, "f( url , c = {'x':1}, b=None )": slap.Dictionary{"a": "u", "b": nil, "c": slap.Dictionary{"x": int64(1)}},
-		"product.get('x')": "x", "{'a':[5]}['a'][0]": int64(5), "f(f(1))": slap.Dictionary{"a": slap.Dictionary{"a": int64(1)}}, "f(1,\n  b=2 # two\n)": slap.Dictionary{"a": int64(1), "b": int64(2)},
+		"f(1)":                           slap.Dictionary{"a": int64(1)},
+		"f( url , c = {'x':1}, b=None )": slap.Dictionary{"a": "u", "b": nil, "c": slap.Dictionary{"x": int64(1)}},
+		"product.get('x')":               "x", "{'a':[5]}['a'][0]": int64(5),
+		"f(f(1))":              slap.Dictionary{"a": slap.Dictionary{"a": int64(1)}},
+		"f(1,\n  b=2 # two\n)": slap.Dictionary{"a": int64(1), "b": int64(2)},
 	} {
 		got, err := (&console.Console{Names: names()}).Run(t.Context(), line)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -61,12 +65,19 @@ b"c"""`: "a\nb\"c", "[1, 'a', [],]": slap.List{int64(1), "a", slap.List{}}, "('a
 
 func TestRunRefuses(t *testing.T) {
 	for line, want := range map[string]string{
-		"nothing": "there is no nothing; there are f, product, url", "import os": `"import os" is not understood`, "import f": `"import f" is not`, "import": `"import" is not`, "import product, f": "is not understood", "url.x": "url has no x", "product.x": "product has no x",
-		"url()": "url is no function", "product.get()": "product.get: x is missing", "f()": "f: a is missing", "f(1, d=2)": "f: it takes no d; there are a, b, c", "f(1, a=2)": "f: a is given twice", "f(1,2,3,4)": "at most",
-		"f(b=1, 2)": "behind one with a name", "f(b=1, b=2)": "given twice", "f(1) + 2": `"+ 2" is not understood`, "{1: 2}": "are texts", "'a": "no quote at its end", "1.2.3": "is no number",
-		"[1][1]": "has no member 1", "{}['a']": "has no member a", strings.Repeat("[", 1000): "deeper than", "1 2": "is not understood", "{'a'}": "is not understood",
+		"nothing": "there is no nothing; there are f, product, url", "import os": `"import os" is not understood`,
+		"import f": `"import f" is not`, "import": `"import" is not`, "import product, f": "is not understood",
+		"url.x": "url has no x", "product.x": "product has no x",
+		"url()": "url is no function", "product.get()": "product.get: x is missing", "f()": "f: a is missing",
+		"f(1, d=2)": "f: it takes no d; there are a, b, c", "f(1, a=2)": "f: a is given twice",
+		"f(1,2,3,4)": "at most",
+		"f(b=1, 2)":  "behind one with a name", "f(b=1, b=2)": "given twice", "f(1) + 2": `"+ 2" is not understood`,
+		"{1: 2}": "are texts", "'a": "no quote at its end", "1.2.3": "is no number",
+		"[1][1]": "has no member 1", "{}['a']": "has no member a", strings.Repeat("[", 1000): "deeper than",
+		"1 2": "is not understood", "{'a'}": "is not understood",
 	} {
-		if _, err := (&console.Console{Names: names()}).Run(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, console.ErrIncomplete) {
+		if _, err := (&console.Console{Names: names()}).Run(t.Context(), line); err == nil ||
+			!strings.Contains(err.Error(), want) || errors.Is(err, console.ErrIncomplete) {
 			t.Errorf("%.40s: %v", line, err)
 		}
 	}

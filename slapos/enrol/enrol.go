@@ -1,5 +1,5 @@
-// Package enrol asks the web side of a SlapOS master for certificates: a person's, with which he uses the master, and a computer's, with which its
-// node does.
+// Package enrol asks the web side of a SlapOS master for certificates: a person's, with which he
+// uses the master, and a computer's, with which its node does.
 package enrol
 
 import (
@@ -22,7 +22,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Web is the web side of a master, and who asks it: one with a token, or with a name and a password.
+// Web is the web side of a master, and who asks it: one with a token, or with a name and a
+// password.
 type Web struct {
 	URL             string
 	Token           string
@@ -44,7 +45,8 @@ func (w *Web) Person(ctx context.Context) (*slap.Certificate, error) {
 	return w.ask(ctx, "Person_getCertificate", url.Values{})
 }
 
-// Computer asks for a new computer of a title, and returns its certificate and the reference that stands in it.
+// Computer asks for a new computer of a title, and returns its certificate and the reference that
+// stands in it.
 func (w *Web) Computer(ctx context.Context, title string) (*slap.Certificate, string, error) {
 	pair, err := w.ask(ctx, "Person_requestComputer", url.Values{"title": {title}})
 	if err != nil {
@@ -54,7 +56,8 @@ func (w *Web) Computer(ctx context.Context, title string) (*slap.Certificate, st
 	return pair, id, err
 }
 
-// Client asks with the settings of TLS that are given; nil: the usual ones. It follows no redirects, as one would carry the token to who knows whom.
+// Client asks with the settings of TLS that are given; nil: the usual ones. It follows no
+// redirects, as one would carry the token to who knows whom.
 func Client(settings *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = settings
@@ -102,7 +105,10 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Cert
 		return nil, fmt.Errorf("%s at %s: %w", name, base.Host, ErrDenied)
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
 		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // what there is of it
-		return nil, fmt.Errorf("%s at %s: it is answered with %s: %s", name, base.Host, answer.Status, cmp.Or(slap.Reason(page), "without a reason"))
+		return nil, fmt.Errorf(
+			"%s at %s: it is answered with %s: %s", name, base.Host, answer.Status,
+			cmp.Or(slap.Reason(page), "without a reason"),
+		)
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {

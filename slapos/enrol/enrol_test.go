@@ -36,7 +36,8 @@ func pair(t *testing.T, subject pkix.Name) (certificate, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
 }
 
 func TestEnrol(t *testing.T) {
@@ -45,7 +46,10 @@ func TestEnrol(t *testing.T) {
 	var asked string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		login, password, _ := r.BasicAuth()
-		asked = fmt.Sprintf("%s %s title=%s token=%s login=%s:%s", r.Method, r.URL.Path, r.FormValue("title"), r.Header.Get("X-Access-Token"), login, password)
+		asked = fmt.Sprintf(
+			"%s %s title=%s token=%s login=%s:%s", r.Method, r.URL.Path, r.FormValue("title"),
+			r.Header.Get("X-Access-Token"), login, password,
+		)
 		w.WriteHeader(code)
 		fmt.Fprint(w, answer)
 	}))
@@ -72,11 +76,13 @@ func TestEnrol(t *testing.T) {
 		answer string
 		want   string
 	}{
-		{http.StatusUnauthorized, "", "denied"}, {http.StatusFound, "", "302"}, {http.StatusInternalServerError, "", "500"}, {http.StatusOK, "<html>", "not the JSON"},
+		{http.StatusUnauthorized, "", "denied"}, {http.StatusFound, "", "302"},
+		{http.StatusInternalServerError, "", "500"}, {http.StatusOK, "<html>", "not the JSON"},
 		{http.StatusOK, `{"certificate":"a","key":"b"}`, "no certificate with its key"},
 	} {
 		code, answer = c.code, c.answer
-		if _, err := web.Person(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || errors.Is(err, enrol.ErrDenied) != (c.code == 401) {
+		if _, err := web.Person(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "secret") || errors.Is(err, enrol.ErrDenied) != (c.code == 401) {
 			t.Errorf("%d %s: %v", c.code, c.answer, err)
 		}
 	}
@@ -90,7 +96,10 @@ func TestEnrol(t *testing.T) {
 }
 
 func TestReference(t *testing.T) {
-	for want, subject := range map[string]pkix.Name{"COMP-1": {CommonName: "COMP-1"}, "COMP-2": {CommonName: "x", Organization: []string{"COMP-2"}}, "": {CommonName: "x"}} {
+	for want, subject := range map[string]pkix.Name{
+		"COMP-1": {CommonName: "COMP-1"}, "COMP-2": {CommonName: "x", Organization: []string{"COMP-2"}},
+		"": {CommonName: "x"},
+	} {
 		certificate, _ := pair(t, subject)
 		if got, err := enrol.Reference(certificate); got != want || (err == nil) != (want != "") {
 			t.Errorf("%v: %s, %v", subject, got, err)

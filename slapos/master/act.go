@@ -11,9 +11,11 @@ import (
 
 // An Act is what became of a request, for who keeps a record of such.
 type Act struct {
-	Who     Who
-	Thing   string // what it was about
-	Changed bool   // something is otherwise by it, here or at another master; that a node says how it is, is no change
+	Who   Who
+	Thing string // what it was about
+	// something is otherwise by it, here or at another master; that a node says how it is, is no
+	// change
+	Changed bool
 }
 
 type actKey struct{}
@@ -74,7 +76,8 @@ func Route(path string) string {
 	return ""
 }
 
-// Writes says whether a request may change something, or gets by GET what is more than to see: a token, or the key of an instance.
+// Writes says whether a request may change something, or gets by GET what is more than to see: a
+// token, or the key of an instance.
 func Writes(r *http.Request) bool {
 	switch Route(r.URL.Path) {
 	case tokenPath, "getComputerPartitionCertificate":

@@ -18,14 +18,18 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// busy is a master with a computer C, whose partitions are all in use, each with parameters and connection parameters of a kilobyte.
+// busy is a master with a computer C, whose partitions are all in use, each with parameters and
+// connection parameters of a kilobyte.
 func busy(b *testing.B, partitions int) *master.Master {
 	b.Helper()
 	m := open(b, master.Options{Computer: "C"})
 	c := &slap.Configuration{Computer: "C"}
 	for i := range partitions {
 		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-			Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}, {IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"}}})
+			Addresses: []slap.ConfiguredAddress{
+				{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"},
+				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
+			}})
 	}
 	if err := m.Format(b.Context(), master.Anybody, c); err != nil {
 		b.Fatal(err)
@@ -40,11 +44,16 @@ func busy(b *testing.B, partitions int) *master.Master {
 }
 
 func instance(i, version int) *slap.Request {
-	return &slap.Request{Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started, Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))}}
+	return &slap.Request{
+		Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started,
+		Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))},
+	}
 }
 
-// rate sends what next makes from many clients at once, and returns how many answers there were a second; how long all but one of a hundred took at most is a metric, and
-// the processor time of one with what its client needs: two cores alone can do no more than 2,000,000 of its microseconds in a second.
+// rate sends what next makes from many clients at once, and returns how many answers there were a
+// second; how long all but one of a hundred took at most is a metric, and the processor time of one
+// with what its client needs: two cores alone can do no more than 2,000,000 of its microseconds in
+// a second.
 func rate(b *testing.B, h http.Handler, clients int, next func(base string, n int64) (*http.Request, error)) float64 {
 	b.Helper()
 	srv := httptest.NewServer(h)
@@ -111,7 +120,9 @@ func post(q func(n int64) *slap.Request) func(string, int64) (*http.Request, err
 }
 
 func posted(base string, form url.Values) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, base+"/requestComputerPartition", strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(
+		context.Background(), http.MethodPost, base+"/requestComputerPartition", strings.NewReader(form.Encode()),
+	)
 	if err == nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -127,7 +138,8 @@ func bare(kind string, body []byte) http.Handler {
 	})
 }
 
-// The floor of the benchmarks below: a bare server of net/http, which answers a small document of JSON.
+// The floor of the benchmarks below: a bare server of net/http, which answers a small document of
+// JSON.
 func BenchmarkBare(b *testing.B) {
 	b.ReportMetric(rate(b, bare("application/json", []byte(`{"result":"Ignored"}`)), 8, get("/")), "req/s")
 }
@@ -137,14 +149,18 @@ func BenchmarkRunID(b *testing.B) {
 	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, get("/getRunId")), "req/s")
 }
 
-// A request that changes nothing. The form is made once: what clients need for that is not the master's.
+// A request that changes nothing. The form is made once: what clients need for that is not the
+// master's.
 func BenchmarkUnchanged(b *testing.B) {
 	m := busy(b, 10)
 	form, err := instance(1, 0).Form()
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) }), "req/s")
+	b.ReportMetric(
+		rate(b, m.Legacy(master.LegacyOptions{}), 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) }),
+		"req/s",
+	)
 }
 
 func BenchmarkInformation(b *testing.B) {
@@ -163,8 +179,9 @@ func BenchmarkInformationBare(b *testing.B) {
 	b.ReportMetric(rate(b, bare("text/xml", body), 8, get("/")), "req/s")
 }
 
-// BenchmarkShare is what of the rate of a bare server the master has, one after the other in the same run: of getRunId and of a request that changes nothing beside a small document,
-// and of what a node is told of a hundred partitions beside the same bytes, of which the p99 is.
+// BenchmarkShare is what of the rate of a bare server the master has, one after the other in the
+// same run: of getRunId and of a request that changes nothing beside a small document, and of what
+// a node is told of a hundred partitions beside the same bytes, of which the p99 is.
 func BenchmarkShare(b *testing.B) {
 	some, full := busy(b, 10).Legacy(master.LegacyOptions{}), busy(b, 100)
 	body, _, err := full.Information(b.Context(), master.Anybody, "C")
@@ -191,7 +208,13 @@ func BenchmarkChange(b *testing.B) {
 	for _, clients := range []int{8, 64} {
 		b.Run(fmt.Sprint(clients), func(b *testing.B) {
 			m := busy(b, 100)
-			b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), clients, post(func(n int64) *slap.Request { return instance(int(n%100), int(n)) })), "req/s")
+			b.ReportMetric(
+				rate(
+					b, m.Legacy(master.LegacyOptions{}), clients,
+					post(func(n int64) *slap.Request { return instance(int(n%100), int(n)) }),
+				),
+				"req/s",
+			)
 		})
 	}
 }

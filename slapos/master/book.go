@@ -10,8 +10,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A book is what an operation reads and writes: the memory, in which nothing can be written, or a transaction. Records that are not there are
-// nil. They belong to the book: who changes one saves a copy.
+// A book is what an operation reads and writes: the memory, in which nothing can be written, or a
+// transaction. Records that are not there are nil. They belong to the book: who changes one saves a
+// copy.
 type book interface {
 	computer(guid string) (*slap.ComputerRecord, error)
 	computerNamed(name string) (*slap.ComputerRecord, error)
@@ -20,7 +21,8 @@ type book interface {
 	instance(id string) (*slap.InstanceRecord, error)
 	named(name string) (*slap.InstanceRecord, error)
 	at(computer, partition string) (*slap.InstanceRecord, error)
-	// instances are those of a tree, those that a host has, or those of a computer: the first that is not "". The oldest come first.
+	// instances are those of a tree, those that a host has, or those of a computer: the first that
+	// is not "". The oldest come first.
 	instances(tree, host, computer string) ([]*slap.InstanceRecord, error)
 	// certificates are those that somebody holds.
 	certificates(holder string) ([]*slap.CertificateRecord, error)
@@ -34,7 +36,8 @@ type book interface {
 // errWrites ends an operation on the memory that has something to write.
 var errWrites = errors.New("there is something to write")
 
-// do runs an operation: on the memory first, and where it writes, in a transaction. So it may run several times, and sets what it answers anew each time.
+// do runs an operation: on the memory first, and where it writes, in a transaction. So it may run
+// several times, and sets what it answers anew each time.
 func (m *Master) do(ctx context.Context, fn func(b book) error) error {
 	_, err := m.doing(ctx, fn)
 	return err
@@ -64,7 +67,8 @@ type pages struct {
 	known    *remembered // what need not be decoded again
 	revision int64
 	wrote    bool
-	placed   map[string]map[string]*slap.InstanceRecord // what has a partition on computers of which that was asked, by ID
+	// what has a partition on computers of which that was asked, by ID
+	placed map[string]map[string]*slap.InstanceRecord
 }
 
 func (m *Master) pages(tx compute.Tx) *pages { return &pages{tx: tx.(Tx), known: &m.known} }
@@ -85,7 +89,8 @@ func (p *pages) computer(guid string) (*slap.ComputerRecord, error) {
 	return p.computerOf(e)
 }
 
-// computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of slots: one that the memory has of the same revision is that.
+// computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of
+// slots: one that the memory has of the same revision is that.
 func (p *pages) computerOf(e slap.Entry) (*slap.ComputerRecord, error) {
 	if c := p.known.computer(e.Key); c != nil && c.Revision == e.Revision {
 		return c, nil
@@ -168,7 +173,8 @@ func (p *pages) instances(tree, host, computer string) ([]*slap.InstanceRecord, 
 	return p.query(slap.EntryQuery{Tree: tree, Host: host, Computer: computer})
 }
 
-// placedOn is what has a partition on a computer, by ID. A transaction reads it once, however many shared instances look for a host there.
+// placedOn is what has a partition on a computer, by ID. A transaction reads it once, however many
+// shared instances look for a host there.
 func placedOn(b book, guid string) (map[string]*slap.InstanceRecord, error) {
 	p, writing := b.(*pages)
 	if writing && p.placed[guid] != nil {
@@ -222,7 +228,8 @@ func (p *pages) save(e slap.Entry) (err error) {
 	return firstOf(p.tx.SaveSlap(e), p.moved(e))
 }
 
-// advance begins the transaction's revision, unless it has begun. Others that want to write wait from then on.
+// advance begins the transaction's revision, unless it has begun. Others that want to write wait
+// from then on.
 func (p *pages) advance() (err error) {
 	if p.revision == 0 {
 		p.revision, err = p.tx.SlapAdvance()

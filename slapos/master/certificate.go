@@ -13,9 +13,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// An Authority signs certificates by which others show to a master who they are; see package authority.
+// An Authority signs certificates by which others show to a master who they are; see package
+// authority.
 type Authority interface {
-	// Sign makes one for somebody of a name, with its serial number, which no other has, and until when it is good.
+	// Sign makes one for somebody of a name, with its serial number, which no other has, and until
+	// when it is good.
 	Sign(name string) (pair slap.Certificate, serial string, until time.Time, err error)
 }
 
@@ -23,7 +25,10 @@ type Authority interface {
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._@+-]{0,127}$`) })
 
 func badName(name string) error {
-	return invalid("the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most", name)
+	return invalid(
+		"the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most",
+		name,
+	)
 }
 
 // holderOf is by what certificates of somebody are found.
@@ -47,7 +52,8 @@ func revoke(b book, holder string) error {
 	return nil
 }
 
-// certify signs a certificate, which counts when this returns. What has run out of the same holder goes.
+// certify signs a certificate, which counts when this returns. What has run out of the same holder
+// goes.
 func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may func(b book) error) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
@@ -93,8 +99,8 @@ func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may fun
 	return &pair, nil
 }
 
-// ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had count still. Only who may do everything gets one for a computer
-// that is not known yet.
+// ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had
+// count still. Only who may do everything gets one for a computer that is not known yet.
 func (m *Master) ComputerCertificate(ctx context.Context, who Who, guid string) (*slap.Certificate, error) {
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
@@ -125,20 +131,29 @@ func (m *Master) RevokeComputer(ctx context.Context, who Who, guid string) error
 	})
 }
 
-// UserCertificate signs a certificate of a user, who has trees and computers of his own, or may do everything as an administrator.
+// UserCertificate signs a certificate of a user, who has trees and computers of his own, or may do
+// everything as an administrator.
 func (m *Master) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*slap.Certificate, error) {
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin}, func(book) error { return who.administers() })
+	return m.certify(
+		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin},
+		func(book) error { return who.administers() },
+	)
 }
 
-// OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever knows the users says who is one.
+// OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever
+// knows the users says who is one.
 func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
 		return nil, denied("Only users get certificates of users.")
 	}
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups}, func(book) error { return nil })
+	return m.certify(
+		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
+		func(book) error { return nil },
+	)
 }
 
-// RevokeUser has no certificate of a user count any more, and no token for one. He may do that himself.
+// RevokeUser has no certificate of a user count any more, and no token for one. He may do that
+// himself.
 func (m *Master) RevokeUser(ctx context.Context, who Who, name string) error {
 	if who.User == "" || who.User != name {
 		if err := who.administers(); err != nil {
@@ -160,8 +175,8 @@ func (who Who) administers() error {
 	return nil
 }
 
-// InstanceCertificate is the certificate of an instance, the same each time until it is soon to run out: then it is another, and the old one counts
-// as long as it is good.
+// InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
+// out: then it is another, and the old one counts as long as it is good.
 func (m *Master) InstanceCertificate(ctx context.Context, who Who, n *slap.InstanceRecord) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
 		return &slap.Certificate{}, nil // as the reference's micro-master answers
@@ -194,8 +209,8 @@ func (m *Master) InstanceCertificate(ctx context.Context, who Who, n *slap.Insta
 // renewBefore is how long before it runs out an instance gets another certificate.
 const renewBefore = 120 * 24 * time.Hour
 
-// Certified is who holds the certificate of a serial number, which the master's authority has signed. compute.ErrDenied: it is revoked, or this
-// master's store does not know it.
+// Certified is who holds the certificate of a serial number, which the master's authority has
+// signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
 func (m *Master) Certified(ctx context.Context, serial string) (who Who, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return Who{}, err

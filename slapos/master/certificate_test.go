@@ -42,7 +42,8 @@ func serialOf(t *testing.T, pair *slap.Certificate, err error) string {
 	return both.Leaf.SerialNumber.Text(16)
 }
 
-// A certificate is of who it was signed for, until it is revoked, also by another master of the store.
+// A certificate is of who it was signed for, until it is revoked, also by another master of the
+// store.
 func TestCertified(t *testing.T) {
 	opt := certifying(t)
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -168,7 +169,10 @@ func TestInstanceCertificate(t *testing.T) {
 	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
 		t.Fatalf("%+v, %v", who, err)
 	}
-	for _, q := range []slap.Request{{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition}, {Title: "child", Release: demo, Filter: at}} {
+	for _, q := range []slap.Request{
+		{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition},
+		{Title: "child", Release: demo, Filter: at},
+	} {
 		if a, err := r.Request(ctx, who, &q); err != nil || a.Record.Parent != one.Record.ID {
 			t.Errorf("%+v, %v", a, err)
 		}
@@ -187,10 +191,11 @@ func TestInstanceCertificate(t *testing.T) {
 	for what, err := range map[string]error{
 		"another's connection": r.SetConnection(ctx, who, "COMP-1", two.Partition, "", slap.Dictionary{"url": "x"}),
 		"another is destroyed": second(r.DestroyedOf(ctx, who, two.Record.ID)),
-		"itself is destroyed":  second(r.DestroyedOf(ctx, who, one.Record.ID)), // which nobody wants
-		"the same by place":    second(r.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
-		"the computer":         r.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
-		"a release":            r.Supply(ctx, who, "COMP-1", demo, slap.Available),
+		// which nobody wants
+		"itself is destroyed": second(r.DestroyedOf(ctx, who, one.Record.ID)),
+		"the same by place":   second(r.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
+		"the computer":        r.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
+		"a release":           r.Supply(ctx, who, "COMP-1", demo, slap.Available),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
@@ -199,7 +204,8 @@ func TestInstanceCertificate(t *testing.T) {
 	if _, _, err := r.Information(ctx, who, "COMP-1"); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("the computer's information: %v", err)
 	}
-	if _, err := r.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil { // its child
+	// its child
+	if _, err := r.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil {
 		t.Fatal(err)
 	}
 	if children, err := r.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", one.Partition); err != nil || children != nil {
@@ -214,7 +220,8 @@ func TestInstanceCertificate(t *testing.T) {
 	}
 }
 
-// What each may say to the endpoints: a node of its computer, a user of his trees, and of nobody else's.
+// What each may say to the endpoints: a node of its computer, a user of his trees, and of nobody
+// else's.
 func TestWhoMay(t *testing.T) {
 	opt := certifying(t)
 	m := open(t, opt)
@@ -235,7 +242,10 @@ func TestWhoMay(t *testing.T) {
 		r := &rig{m, t}
 		r.format(guid, 2)
 	}
-	if _, err := m.Request(ctx, master.Who{User: "ann"}, &slap.Request{Title: "secret title", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}}); err != nil {
+	if _, err := m.Request(
+		ctx, master.Who{User: "ann"},
+		&slap.Request{Title: "secret title", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	id := firstID(t, m)
@@ -243,7 +253,10 @@ func TestWhoMay(t *testing.T) {
 		t.Helper()
 		r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 		r.Header.Set("X-Who", who)
-		r.Header.Set("Content-Type", map[bool]string{true: "application/json", false: "application/x-www-form-urlencoded"}[strings.HasPrefix(body, "{")])
+		r.Header.Set(
+			"Content-Type",
+			map[bool]string{true: "application/json", false: "application/x-www-form-urlencoded"}[strings.HasPrefix(body, "{")],
+		)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != want {
@@ -262,13 +275,17 @@ func TestWhoMay(t *testing.T) {
 	}
 	const none, ok = http.StatusForbidden, http.StatusOK
 	p0 := form("computer_id", "COMP-1", "computer_partition_id", "p0", "message", "x", "error_log", "x", "url", "u")
-	for _, path := range []string{"/startedComputerPartition", "/softwareInstanceError", "/softwareInstanceBang", "/computerBang", "/buildingSoftwareRelease", "/softwareReleaseError"} {
+	for _, path := range []string{
+		"/startedComputerPartition", "/softwareInstanceError", "/softwareInstanceBang", "/computerBang",
+		"/buildingSoftwareRelease", "/softwareReleaseError",
+	} {
 		say("node COMP-2", "POST", path, p0, none)
 		say("user bob", "POST", path, p0, none)
 		say("node COMP-1", "POST", path, p0, ok)
 	}
-	for path, mine := range map[string]bool{"/getFullComputerInformation?computer_id=COMP-1": false, "/registerComputerPartition?computer_reference=COMP-1&computer_partition_reference=p0": true,
-		"/getComputerPartitionCertificate?computer_id=COMP-1&computer_partition_id=p0": true} {
+	for path, mine := range map[string]bool{"/getFullComputerInformation?computer_id=COMP-1": false,
+		"/registerComputerPartition?computer_reference=COMP-1&computer_partition_reference=p0": true,
+		"/getComputerPartitionCertificate?computer_id=COMP-1&computer_partition_id=p0":         true} {
 		say("node COMP-2", "GET", path, "", none)
 		say("user bob", "GET", path, "", none)
 		say("user ann", "GET", path, "", map[bool]int{true: ok, false: none}[mine])
@@ -280,16 +297,27 @@ func TestWhoMay(t *testing.T) {
 	say("admin", "POST", "/generateComputerCertificate", form("computer_id", "COMP-1"), ok)
 	say("node COMP-2", "POST", "/revokeComputerCertificate", form("computer_id", "COMP-1"), none)
 	say("node COMP-1", "POST", "/revokeComputerCertificate", form("computer_id", "COMP-1"), ok)
-	root := []string{"software_release", demo, "software_type", "default", "partition_reference", "secret title", "state", "<marshal><string>destroyed</string></marshal>"}
+	root := []string{
+		"software_release", demo, "software_type", "default", "partition_reference", "secret title", "state",
+		"<marshal><string>destroyed</string></marshal>",
+	}
 	say("node COMP-1", "POST", "/requestComputerPartition", form(root...), none)
-	say("node COMP-1", "POST", "/requestComputerPartition", form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p1")...), none) // in which nothing is
-	say("user bob", "POST", "/requestComputerPartition", form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p0")...), none)
+	// in which nothing is
+	say(
+		"node COMP-1", "POST", "/requestComputerPartition",
+		form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p1")...), none,
+	)
+	say(
+		"user bob", "POST", "/requestComputerPartition",
+		form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p0")...), none,
+	)
 	for path, body := range map[string]string{
 		"/slapos.put.v0.software_instance_reported_state":       `{"instance_guid":"` + id + `","reported_state":"destroyed"}`,
 		"/slapos.put.v0.software_instance_error":                `{"instance_guid":"` + id + `","message":"x"}`,
 		"/slapos.put.v0.software_instance_connection_parameter": `{"instance_guid":"` + id + `","connection_parameter_dict":{"a":"b"}}`,
 	} {
-		for _, who := range []string{"user ann", "user bob", "node COMP-2"} { // a user tells nothing of how an instance is
+		// a user tells nothing of how an instance is
+		for _, who := range []string{"user ann", "user bob", "node COMP-2"} {
 			say(who, "POST", path, body, none)
 		}
 	}
@@ -308,7 +336,10 @@ func TestWhoMay(t *testing.T) {
 		serial := serialOf(t, pair, err)
 		body := `{"user":"` + name + `"}`
 		for _, who := range []string{"user eve", "node COMP-1", "node " + name, "stranger"} {
-			say(who, "POST", "/hostler.remove.v0.user_certificate", body, map[bool]int{true: http.StatusInternalServerError, false: none}[who == "stranger"])
+			say(
+				who, "POST", "/hostler.remove.v0.user_certificate", body,
+				map[bool]int{true: http.StatusInternalServerError, false: none}[who == "stranger"],
+			)
 		}
 		if _, err := m.Certified(ctx, serial); err != nil {
 			t.Error(err)
@@ -318,10 +349,16 @@ func TestWhoMay(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, body := range []string{`{}`, `{"user":"../x"}`, `{"user":1}`, `{"user":"ann","more":"x"}`, `[]`, `{`, `{"user":"` + strings.Repeat("a", 200) + `"}`} {
+	for _, body := range []string{
+		`{}`, `{"user":"../x"}`, `{"user":1}`, `{"user":"ann","more":"x"}`, `[]`, `{`,
+		`{"user":"` + strings.Repeat("a", 200) + `"}`,
+	} {
 		say("admin", "POST", "/hostler.remove.v0.user_certificate", body, http.StatusBadRequest)
 	}
-	say("admin", "POST", "/hostler.remove.v0.user_certificate", `{"user":"`+strings.Repeat("a", 5<<20)+`"}`, http.StatusRequestEntityTooLarge)
+	say(
+		"admin", "POST", "/hostler.remove.v0.user_certificate", `{"user":"`+strings.Repeat("a", 5<<20)+`"}`,
+		http.StatusRequestEntityTooLarge,
+	)
 	say("admin", "POST", "/hostler.remove.v0.user_certificate", "user=ann", http.StatusBadRequest)
 	say("admin", "GET", "/hostler.remove.v0.user_certificate", "", http.StatusMethodNotAllowed)
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)

@@ -18,14 +18,18 @@ type Change struct {
 	Filter     map[string]string // the same; it counts when a place is sought
 }
 
-// Change changes the root of a tree as who asked for it would by a request with all that it has. What the root has asked for is its own to change; the state
-// goes through all of the tree. One that has no place is given one where there is one by now.
+// Change changes the root of a tree as who asked for it would by a request with all that it has.
+// What the root has asked for is its own to change; the state goes through all of the tree. One
+// that has no place is given one where there is one by now.
 func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
 	given, err := slap.FormatParameters(c.Parameters)
 	if err != nil {
 		return nil, unwell(err)
 	}
-	if err := firstOf(stateNamed(c.State), named("software_release", cmp.Or(c.Release, "x"), maxURL), named("software_type", cmp.Or(c.Type, "x"), maxTitle)); err != nil {
+	if err := firstOf(
+		stateNamed(c.State), named("software_release", cmp.Or(c.Release, "x"), maxURL),
+		named("software_type", cmp.Or(c.Type, "x"), maxTitle),
+	); err != nil {
 		return nil, err
 	}
 	var a *ask

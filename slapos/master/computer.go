@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Format takes what a computer says that it is: it is made where it is not known, and has these partitions from then on and no others. What was on
-// one that is no more is gone.
+// Format takes what a computer says that it is: it is made where it is not known, and has these
+// partitions from then on and no others. What was on one that is no more is gone.
 func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) error {
 	if err := firstOf(named("reference", c.Computer, maxID), who.speaks(c.Computer)); err != nil {
 		return err
@@ -28,7 +28,10 @@ func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) err
 		}
 		partitions[i].ID = p.ID
 		for _, a := range p.Addresses {
-			partitions[i].Addresses = append(partitions[i].Addresses, slap.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask})
+			partitions[i].Addresses = append(
+				partitions[i].Addresses,
+				slap.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask},
+			)
 		}
 	}
 	return m.FormatAs(ctx, who, &slap.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
@@ -37,7 +40,8 @@ func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) err
 // maxPartitions is how many a computer may have: so many that no machine has them.
 const maxPartitions = 10_000
 
-// FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and Partitions count.
+// FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
+// Partitions count.
 func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
 	if err := firstOf(named("the computer's name", now.GUID, maxID), who.speaks(now.GUID)); err != nil {
 		return err
@@ -96,8 +100,9 @@ func (m *Master) evict(b book, c *slap.ComputerRecord) error {
 	return nil
 }
 
-// lose has an instance without its partition. It is forgotten, unless it is a root of which others have partitions: nobody could speak of these any more, so it stays without a place,
-// until it is asked for again, or destroyed with them.
+// lose has an instance without its partition. It is forgotten, unless it is a root of which others
+// have partitions: nobody could speak of these any more, so it stays without a place, until it is
+// asked for again, or destroyed with them.
 func (m *Master) lose(b book, n *slap.InstanceRecord) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
@@ -125,7 +130,8 @@ type shelf struct {
 	size int         // of their bodies
 }
 
-// maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time: who has one already is answered by its tag.
+// maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time:
+// who has one already is answered by its tag.
 const maxShelf = 8 << 20
 
 func (s *shelf) put(d *document, body []byte) {
@@ -140,7 +146,8 @@ func (s *shelf) put(d *document, body []byte) {
 	}
 }
 
-// Information is all that a node is told of a computer, as a document in XML that must not be changed, and a tag that is another for each other document.
+// Information is all that a node is told of a computer, as a document in XML that must not be
+// changed, and a tag that is another for each other document.
 func (m *Master) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
 	return m.informationUnless(ctx, who, guid, "")
 }
@@ -327,7 +334,8 @@ func (m *Master) Partition(ctx context.Context, who Who, computer, partition str
 	return p, err
 }
 
-// NewComputer makes a computer of a title, and returns the name that the master gives it. Where somebody has one of the title already, it is that.
+// NewComputer makes a computer of a title, and returns the name that the master gives it. Where
+// somebody has one of the title already, it is that.
 func (m *Master) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
 	if err := named("computer_title", title, maxTitle); err != nil {
 		return "", err
@@ -377,7 +385,8 @@ func computerName(c *slap.ComputerRecord) string {
 	return key("computer", c.Owner, c.Project, c.Title)
 }
 
-// TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a partition is one.
+// TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
+// partition is one.
 func (m *Master) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, err

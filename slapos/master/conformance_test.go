@@ -22,14 +22,15 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// A rule is one of the protocol, with requests that show that a master keeps it. Each begins with a master that knows nothing but its options, which
-// are those of rules.
+// A rule is one of the protocol, with requests that show that a master keeps it. Each begins with a
+// master that knows nothing but its options, which are those of rules.
 type rule struct {
 	section, rule string
 	steps         []step
 }
 
-// A step is a request, and what must come back. In what is sent and wanted, {name} stands for what an earlier step has kept under that name.
+// A step is a request, and what must come back. In what is sent and wanted, {name} stands for what
+// an earlier step has kept under that name.
 type step struct {
 	method, path, kind, body, accept string
 	status                           int
@@ -76,8 +77,9 @@ func value(v any) string {
 	return string(text)
 }
 
-// want is a request for an instance: of demo, of the type default, by a user. The pairs change it: state, shared and from (computer and partition) in
-// words, other names of fields as they are, p.NAME a parameter and f.NAME a filter.
+// want is a request for an instance: of demo, of the type default, by a user. The pairs change it:
+// state, shared and from (computer and partition) in words, other names of fields as they are,
+// p.NAME a parameter and f.NAME a filter.
 func want(title string, pairs ...string) step {
 	form := url.Values{"partition_reference": {title}, "software_release": {demo}, "software_type": {"default"}, "state": {value(nil)}}
 	parameters, filter := slap.Dictionary{}, slap.Dictionary{}
@@ -117,7 +119,10 @@ func format(computer string, partitions ...string) step {
 		list = append(list, slap.Dictionary{"reference": id, "tap": slap.Dictionary{"name": "tap" + id},
 			"address_list": slap.List{slap.Dictionary{"addr": fmt.Sprint("10.0.0.", i+1), "netmask": "255.255.255.255"}}})
 	}
-	return tell("loadComputerConfigurationFromXML", "xml", value(slap.Dictionary{"reference": computer, "address": "10.0.0.100", "netmask": "255.255.255.0", "partition_list": list})).is(200, "~done")
+	return tell(
+		"loadComputerConfigurationFromXML", "xml",
+		value(slap.Dictionary{"reference": computer, "address": "10.0.0.100", "netmask": "255.255.255.0", "partition_list": list}),
+	).is(200, "~done")
 }
 
 // told is what the node of a computer is told; the partitions are below _computer_partition_list.
@@ -154,7 +159,9 @@ func (s *stage) do(n int, st step) {
 	if st.kind == "application/x-www-form-urlencoded" {
 		escape = url.QueryEscape
 	}
-	r, err := http.NewRequestWithContext(s.t.Context(), st.method, s.base+s.fill(st.path, plain), strings.NewReader(s.fill(st.body, escape)))
+	r, err := http.NewRequestWithContext(
+		s.t.Context(), st.method, s.base+s.fill(st.path, plain), strings.NewReader(s.fill(st.body, escape)),
+	)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -346,7 +353,9 @@ func (s *stage) check(a *answered, check string) string {
 
 // rules are those of sections 1 and 2 of the specification.
 func rules() (all []rule) {
-	for _, some := range [][]rule{rulesOfValues, rulesOfLegacy, rulesOfJSON, rulesOfHypermedia, rulesOfRequests, rulesOfTrees, rulesOfShared} {
+	for _, some := range [][]rule{
+		rulesOfValues, rulesOfLegacy, rulesOfJSON, rulesOfHypermedia, rulesOfRequests, rulesOfTrees, rulesOfShared,
+	} {
 		all = append(all, some...)
 	}
 	return all
@@ -362,7 +371,10 @@ func conform(t *testing.T, st master.Store, rules []rule) {
 		seen[name] = true
 		t.Run(name, func(t *testing.T) {
 			wipe(t, st)
-			m, err := master.New(t.Context(), master.Options{Store: st, Computer: "C", Products: []master.Product{{Name: "demo", URLs: []string{demo, demo + "?old"}}}})
+			m, err := master.New(
+				t.Context(),
+				master.Options{Store: st, Computer: "C", Products: []master.Product{{Name: "demo", URLs: []string{demo, demo + "?old"}}}},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -381,7 +393,10 @@ func entries(t testing.TB, st master.Store) (all []slap.Entry) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx compute.Tx) error {
 		all = nil
-		for _, kind := range []slap.EntryKind{slap.KindComputer, slap.KindSupply, slap.KindInstance, slap.KindForward, slap.KindStatus, slap.KindUsage, slap.KindNode, slap.KindUser, slap.KindOther} {
+		for _, kind := range []slap.EntryKind{
+			slap.KindComputer, slap.KindSupply, slap.KindInstance, slap.KindForward, slap.KindStatus, slap.KindUsage,
+			slap.KindNode, slap.KindUser, slap.KindOther,
+		} {
 			some, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
 			if err != nil {
 				return err
@@ -425,7 +440,8 @@ func TestConformance(t *testing.T) {
 	conform(t, st, rules())
 }
 
-// TestConformancePostgres: the same with records in PostgreSQL, of those that write more than the others, or what is hard to keep.
+// TestConformancePostgres: the same with records in PostgreSQL, of those that write more than the
+// others, or what is hard to keep.
 func TestConformancePostgres(t *testing.T) {
 	st, err := postgres.Open(t.Context(), pgtest.Start(t).Database(t), postgres.Options{})
 	if err != nil {

@@ -16,9 +16,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
-// A difference is where our master knowingly answers otherwise than was recorded: what it answers, but for what differs from run to run.
+// A difference is where our master knowingly answers otherwise than was recorded: what it answers,
+// but for what differs from run to run.
 type difference struct {
-	Test   string `json:"test"` // the same set is answered otherwise by a master that has other records
+	// the same set is answered otherwise by a master that has other records
+	Test   string `json:"test"`
 	Set    string `json:"set"`
 	N      int    `json:"n"`
 	Why    string `json:"why"`
@@ -62,7 +64,8 @@ func (k known) compare(t *testing.T, e *slaptest.Exchange, why string, status in
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
 	got := difference{test, e.Set, e.N, why, status, steady(body)}
-	if strings.HasSuffix(e.Path, "compute_node_list") { // which is in the order of names, one of them random
+	// which is in the order of names, one of them random
+	if strings.HasSuffix(e.Path, "compute_node_list") {
 		got.Answer = inOrder(t, got.Answer)
 	}
 	if k.fresh {
@@ -138,7 +141,8 @@ func steady(body []byte) string {
 // TestSteadyKeepsWhatMatters: what is compared whole is not masked away.
 func TestSteadyKeepsWhatMatters(t *testing.T) {
 	for from, want := range map[string]string{
-		`{"instance_guid": "x", "title":"a"}`: `{"instance_guid":"GUID", "title":"a"}`, "<string>1795157840.5</string>": "<string>TIME</string>", "COMP-LAB 10.0.174.4": "COMP-LAB 10.0.174.4",
+		`{"instance_guid": "x", "title":"a"}`: `{"instance_guid":"GUID", "title":"a"}`,
+		"<string>1795157840.5</string>":       "<string>TIME</string>", "COMP-LAB 10.0.174.4": "COMP-LAB 10.0.174.4",
 		http.StatusText(404): "Not Found",
 	} {
 		if got := steady([]byte(from)); got != want {

@@ -1,13 +1,17 @@
-// Package master is the side of SlapOS that decides: what is requested, where it runs, and what each node is told of that.
+// Package master is the side of SlapOS that decides: what is requested, where it runs, and what
+// each node is told of that.
 //
-// A [Master] has its operations as methods: for each thing that a node, a user or an instance may say there is one, and what it refuses is a
-// [Refusal], whose words are those that its peers know. What speaks a protocol ([Master.Legacy], [Master.JSON], [Master.Hypermedia]; all of
-// them are [Master.Handler]) reads a message, calls one of them, and writes the answer in its own way.
+// A [Master] has its operations as methods: for each thing that a node, a user or an instance may
+// say there is one, and what it refuses is a [Refusal], whose words are those that its peers know.
+// What speaks a protocol ([Master.Legacy], [Master.JSON], [Master.Hypermedia]; all of them are
+// [Master.Handler]) reads a message, calls one of them, and writes the answer in its own way.
 //
-// What a master keeps is in a [Store], which several of them may share: every change is one transaction, on the disk when the method returns,
-// and the store's own constraints see to it that no two instances have one partition or one title within a tree. Reads are answered from
-// memory, which is compared with the store's revision before each answer, so what another master has changed is seen at once; so is a request
-// that changes nothing, which writes nothing.
+// What a master keeps is in a [Store], which several of them may share: every change is one
+// transaction, on the disk when the method returns, and the store's own constraints see to it that
+// no two instances have one partition or one title within a tree. Reads are answered from memory,
+// which is compared with the store's revision before each answer, so what another master has
+// changed is seen at once; so is a request that changes nothing, which writes nothing.
 //
-// How instances are placed, how states go through trees, and where this differs from the reference, is said in docs/slapos.md.
+// How instances are placed, how states go through trees, and where this differs from the reference,
+// is said in docs/slapos.md.
 package master

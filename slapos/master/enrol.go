@@ -14,8 +14,10 @@ const (
 	tokenPath    = "Base_getComputerToken" // below the hypermedia API's computers
 )
 
-// Enrol is the handler of Person_getCertificate and Person_requestComputer: who shows a token, in the header X-Access-Token by POST or as the password of a name by GET, gets
-// a certificate of himself, or of a new computer, with its key. A token is one that [Master.NewToken] makes, or what the option Token knows.
+// Enrol is the handler of Person_getCertificate and Person_requestComputer: who shows a token, in
+// the header X-Access-Token by POST or as the password of a name by GET, gets a certificate of
+// himself, or of a new computer, with its key. A token is one that [Master.NewToken] makes, or what
+// the option Token knows.
 func (m *Master) Enrol(opt LegacyOptions) http.Handler {
 	l := &legacy{Master: m, LegacyOptions: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +80,8 @@ func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificat
 	return l.OwnCertificate(r.Context(), who)
 }
 
-// computerToken gives a token with which one new computer can be registered, or the one that computer_guid names, which who asks has already; then it says so, as a master that does not know
+// computerToken gives a token with which one new computer can be registered, or the one that
+// computer_guid names, which who asks has already; then it says so, as a master that does not know
 // that field does not. It makes one by GET, as clients ask for it so; pages of other sites cannot.
 func (h *hypermedia) computerToken(w http.ResponseWriter, r *http.Request, who Who) error {
 	if err := ownSite(r); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// An External is another master, to which requests are passed on: those that name its URL, and those for its releases.
+// An External is another master, to which requests are passed on: those that name its URL, and
+// those for its releases.
 type External struct {
 	URL                 string
 	CertFile, KeyFile   string
@@ -31,7 +32,8 @@ func WithBase(ctx context.Context, base string) context.Context {
 
 type passedKey struct{}
 
-// asked is the context of a request for an instance: under which URL this master was asked, and which others have passed it on.
+// asked is the context of a request for an instance: under which URL this master was asked, and
+// which others have passed it on.
 func asked(r *http.Request, base string) context.Context {
 	ctx := WithBase(r.Context(), base)
 	if text := r.Header.Get(slap.PassedHeader); text != "" {
@@ -43,7 +45,8 @@ func asked(r *http.Request, base string) context.Context {
 // maxPassed is how many masters may have passed a request on.
 const maxPassed = 8
 
-// onward is where a request is to go, if no instance here is meant; refused: why it cannot go there.
+// onward is where a request is to go, if no instance here is meant; refused: why it cannot go
+// there.
 type onward struct {
 	external *External
 	named    bool // by its URL, which may be that of this master
@@ -61,7 +64,13 @@ func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
 				return &onward{external: &m.opt.Masters[i], named: true}
 			}
 		}
-		return &onward{named: true, refused: refuse(compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.", a.filter["master_url"])}
+		return &onward{
+			named: true,
+			refused: refuse(
+				compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.",
+				a.filter["master_url"],
+			),
+		}
 	}
 	for i := range m.opt.Masters {
 		if slices.Contains(m.opt.Masters[i].Releases, a.Release) {
@@ -73,7 +82,8 @@ func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
 
 func slashed(url string) string { return strings.TrimSuffix(url, "/") + "/" }
 
-// pass passes a request on, and remembers that. One that turns out to be for this master itself is answered here.
+// pass passes a request on, and remembers that. One that turns out to be for this master itself is
+// answered here.
 func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
 	base, _ := ctx.Value(baseKey{}).(string)
 	asked := a.filter["master_url"]
@@ -87,13 +97,22 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		return nil, to.refused
 	}
 	if x := to.external; strings.HasPrefix(x.URL, "https:") && (x.CertFile == "" || x.KeyFile == "") {
-		return nil, refuse(compute.ErrNotFound, "External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL, x.URL)
+		return nil, refuse(
+			compute.ErrNotFound,
+			"External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL,
+			x.URL,
+		)
 	}
 	passed, _ := ctx.Value(passedKey{}).([]string)
 	if slices.Contains(passed, m.runID) || len(passed) >= maxPassed {
-		return nil, refuse(compute.ErrNotFound, "%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.", a.Title, a.Release)
+		return nil, refuse(
+			compute.ErrNotFound,
+			"%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.",
+			a.Title, a.Release,
+		)
 	}
-	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile, KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
+	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile,
+		KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
 		Passed: append(slices.Clone(passed), m.runID)})
 	if err != nil {
 		return nil, err
@@ -109,7 +128,8 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		}
 	}
 	title := a.from() + "_" + a.Title
-	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters, Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
+	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters,
+		Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
 		Computer: to.external.Computer, Partition: to.external.Partition}
 	if q.Computer == "" || q.Partition == "" {
 		q.Computer, q.Partition = "", ""
@@ -133,8 +153,9 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	return &Answer{Object: object}, nil
 }
 
-// from is who asks, as the other master is told. It is the reference's where nobody knows who that is. Whom this master knows has a text that no other has, so that
-// nobody gets what another has asked for under the same title.
+// from is who asks, as the other master is told. It is the reference's where nobody knows who that
+// is. Whom this master knows has a text that no other has, so that nobody gets what another has
+// asked for under the same title.
 func (a *ask) from() string {
 	esc := url.QueryEscape
 	switch {
@@ -150,7 +171,8 @@ func (a *ask) from() string {
 
 type hereKey struct{}
 
-// here answers a request that named this master as another one, or whose release is in this master's own list of what others have.
+// here answers a request that named this master as another one, or whose release is in this
+// master's own list of what others have.
 func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
 	q := *a.Request
 	q.Filter = maps.Clone(q.Filter)
@@ -158,7 +180,8 @@ func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
 	return m.Request(context.WithValue(ctx, hereKey{}, true), a.who, &q)
 }
 
-// remember keeps that a request was passed on, before it is; one that something be destroyed is forgotten.
+// remember keeps that a request was passed on, before it is; one that something be destroyed is
+// forgotten.
 func (m *Master) remember(ctx context.Context, a *ask, title, url string) error {
 	return m.do(ctx, func(b book) error {
 		known, err := b.forward(title, url)
@@ -168,7 +191,10 @@ func (m *Master) remember(ctx context.Context, a *ask, title, url string) error 
 		if known {
 			return b.save(gone(slap.KindForward, key(title, url)))
 		}
-		return b.save(slap.Entry{Kind: slap.KindForward, Key: key(title, url), Data: pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now})})
+		return b.save(slap.Entry{
+			Kind: slap.KindForward, Key: key(title, url),
+			Data: pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now}),
+		})
 	})
 }
 
@@ -199,13 +225,17 @@ func theirs(err error) error {
 func relayed(v any, url string, a *ask) (*slap.Object, error) {
 	n, err := slap.ReadInstance(v)
 	if err != nil {
-		return nil, &Refusal{Kind: compute.ErrUnavailable, Text: "The answer of the master " + url + " cannot be read.", Detail: err.Error()}
+		return nil, &Refusal{
+			Kind: compute.ErrUnavailable, Text: "The answer of the master " + url + " cannot be read.",
+			Detail: err.Error(),
+		}
 	}
 	attributes := maps.Clone(v.(*slap.Object).Attributes)
 	if attributes == nil {
 		attributes = slap.Dictionary{}
 	}
-	maps.Copy(attributes, slap.Dictionary{"_computer_id": n.Computer, "_partition_id": n.Partition, "_request_dict": nil, "_connection_helper": nil,
+	maps.Copy(attributes, slap.Dictionary{"_computer_id": n.Computer, "_partition_id": n.Partition, "_request_dict": nil,
+		"_connection_helper": nil,
 		"_hateoas_navigator": nil, "_master_url": url, "_software_release_document": a.Release})
 	if a.Shared {
 		attributes["_synced"] = true

@@ -108,12 +108,24 @@ func TestForwardAnswers(t *testing.T) {
 		_, _ = w.Write([]byte("<p>Resource not ready</p>"))
 	}))
 	defer srv.Close()
-	r := newRig(t, master.Options{Computer: "C", Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}, {URL: "https://safe.example/", Releases: []string{"safe"}}}})
+	r := newRig(
+		t,
+		master.Options{
+			Computer: "C",
+			Masters: []master.External{
+				{URL: srv.URL, Releases: []string{forwarded}},
+				{URL: "https://safe.example/", Releases: []string{"safe"}},
+			},
+		},
+	)
 	says := "Resource not ready (the master " + strings.TrimPrefix(srv.URL, "http://") + " says so)"
 	for _, c := range []struct {
 		status int
 		kind   error
-	}{{408, slap.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid}, {500, compute.ErrUnavailable}} {
+	}{
+		{408, slap.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid},
+		{500, compute.ErrUnavailable},
+	} {
 		status = c.status
 		r.refused(slap.Request{Title: "a", Release: forwarded}, c.kind, says)
 		r.refused(slap.Request{Title: "a", Filter: slap.Dictionary{"master_url": srv.URL + "/"}}, c.kind, says)
@@ -191,7 +203,8 @@ func (r *rig) waiting() (titles []string) {
 	return titles
 }
 
-// TestForwardsNothingToItself: a master that lists itself, by another of its names, for some releases places these.
+// TestForwardsNothingToItself: a master that lists itself, by another of its names, for some
+// releases places these.
 func TestForwardsNothingToItself(t *testing.T) {
 	var h http.Handler
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
@@ -204,7 +217,9 @@ func TestForwardsNothingToItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"another.example", strings.TrimPrefix(srv.URL, "http://")} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+host+"/requestComputerPartition", strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(
+			t.Context(), http.MethodPost, "http://"+host+"/requestComputerPartition", strings.NewReader(form.Encode()),
+		)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

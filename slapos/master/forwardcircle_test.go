@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestForwardsInNoCircle: of masters that list each other for a release none passes on what has come by it, so the user hears why at once. A request in which nothing goes round is passed on by
+// TestForwardsInNoCircle: of masters that list each other for a release none passes on what has
+// come by it, so the user hears why at once. A request in which nothing goes round is passed on by
 // as many as there are.
 func TestForwardsInNoCircle(t *testing.T) {
 	const n = 3
@@ -41,7 +42,10 @@ func TestForwardsInNoCircle(t *testing.T) {
 		rigs[i].format("C", 1)
 		handlers[i] = rigs[i].Handler(master.LegacyOptions{})
 	}
-	if _, err := rigs[0].Request(t.Context(), master.Anybody, &slap.Request{Title: "round", Release: forwarded}); !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "came back") {
+	if _, err := rigs[0].Request(
+		t.Context(), master.Anybody, &slap.Request{Title: "round", Release: forwarded},
+	); !errors.Is(err, compute.ErrNotFound) ||
+		!strings.Contains(err.Error(), "came back") {
 		t.Errorf("round: %v", err)
 	}
 	for i := range asked {
@@ -58,7 +62,10 @@ func TestForwardsInNoCircle(t *testing.T) {
 	}
 	// By the JSON API it is the same.
 	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/slapos.post.v0.software_instance", strings.NewReader(`{"title": "json", "software_release_uri": "`+forwarded+`", "software_type": "default"}`))
+	r := httptest.NewRequestWithContext(
+		t.Context(), http.MethodPost, "/slapos.post.v0.software_instance",
+		strings.NewReader(`{"title": "json", "software_release_uri": "`+forwarded+`", "software_type": "default"}`),
+	)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(slap.PassedHeader, "x,"+rigs[0].RunID())
 	if handlers[0].ServeHTTP(w, r); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "came back") {

@@ -39,7 +39,8 @@ func newHeard(t *testing.T) *heard {
 			h.mu.Lock()
 			h.last = q
 			h.mu.Unlock()
-			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(slap.PassedHeader) // what was read is there again
+			// what was read is there again
+			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(slap.PassedHeader)
 			r = httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), form)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set(slap.PassedHeader, passed)
@@ -82,19 +83,28 @@ func TestForwardRules(t *testing.T) {
 
 	// As a user, with who asks in a filter, unless the section says as which partition.
 	ask(here, slap.Request{Title: "x", Release: asUser, Filter: slap.Dictionary{"k": "v"}})
-	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "" || q.Filter["source_instance_id"] != "user_x" || q.Filter["k"] != "v" {
+	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "" ||
+		q.Filter["source_instance_id"] != "user_x" || q.Filter["k"] != "v" {
 		t.Errorf("as a user: %+v", q)
 	}
-	by := newRig(t, master.Options{Computer: "C", Masters: []master.External{{URL: there.url, Releases: []string{asPartition}, Computer: "E", Partition: "p0"}}})
+	by := newRig(
+		t,
+		master.Options{
+			Computer: "C",
+			Masters:  []master.External{{URL: there.url, Releases: []string{asPartition}, Computer: "E", Partition: "p0"}},
+		},
+	)
 	ask(by, slap.Request{Title: "x", Release: asPartition})
-	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "E" || q.Partition != "p0" || q.Filter["source_instance_id"] != nil {
+	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "E" || q.Partition != "p0" ||
+		q.Filter["source_instance_id"] != nil {
 		t.Errorf("as a partition: %+v", q)
 	}
 
 	// The asking partition's name is in the title; a shared one is told to be there.
 	here.ask(slap.Request{Title: "root"})
 	o := ask(here, slap.Request{Title: "y", Release: asUser, Shared: true, Computer: "C", Partition: "p0"})
-	if q := there.asked(); q == nil || q.Title != "p0_y" || !q.Shared || o.Attributes["_synced"] != true || o.Attributes["_master_url"] != there.url {
+	if q := there.asked(); q == nil || q.Title != "p0_y" || !q.Shared || o.Attributes["_synced"] != true ||
+		o.Attributes["_master_url"] != there.url {
 		t.Errorf("%+v, %+v", q, o.Attributes)
 	}
 
@@ -127,7 +137,10 @@ func TestForwardRules(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	}
-	if _, err := here.Request(t.Context(), master.Anybody, &slap.Request{Title: "z", Release: demo, Filter: slap.Dictionary{"master_url": "http://127.0.0.1:1/"}}); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := here.Request(
+		t.Context(), master.Anybody,
+		&slap.Request{Title: "z", Release: demo, Filter: slap.Dictionary{"master_url": "http://127.0.0.1:1/"}},
+	); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
 }

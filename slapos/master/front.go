@@ -17,7 +17,8 @@ func (opt LegacyOptions) whole() LegacyOptions {
 	return opt
 }
 
-// Handler serves all that a master speaks: the legacy endpoints, the JSON API, the hypermedia API, and what only our own peers know.
+// Handler serves all that a master speaks: the legacy endpoints, the JSON API, the hypermedia API,
+// and what only our own peers know.
 func (m *Master) Handler(opt LegacyOptions) http.Handler {
 	legacy, rpc, hypermedia, watch, enrol := m.Legacy(opt), m.JSON(opt), m.Hypermedia(opt), m.Watch(opt), m.Enrol(opt)
 	reports, revoke := m.Reports(opt), m.Revoke(opt)

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A Frontend is a shared instance that is answered without any host: as if a frontend stood before what its parameters name, so that what asks for one
-// works where there is none.
+// A Frontend is a shared instance that is answered without any host: as if a frontend stood before
+// what its parameters name, so that what asks for one works where there is none.
 type Frontend struct {
 	Release string // a part of the release's URL
 	Type    string // the software type; "": any
@@ -33,7 +33,8 @@ func DefaultFrontends() []Frontend {
 	}
 }
 
-// ParseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the release's URL.
+// ParseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the
+// release's URL.
 func ParseFrontend(line string) (f Frontend, ok bool) {
 	words := strings.Fields(line)
 	if len(words) < 2 || len(words) > 3 {
@@ -46,7 +47,8 @@ func ParseFrontend(line string) (f Frontend, ok bool) {
 	return f, f.Kind == FrontendURL || f.Kind == FrontendHost
 }
 
-// ParseFrontends reads a table of them; the one line none is an empty one. bad is the line that is none, "" where all are.
+// ParseFrontends reads a table of them; the one line none is an empty one. bad is the line that is
+// none, "" where all are.
 func ParseFrontends(lines []string) (all []Frontend, bad string) {
 	all = []Frontend{} // which is not nil
 	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "none" {
@@ -79,7 +81,8 @@ func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
 				continue
 			}
 			access := text
-			if base, _ := ctx.Value(baseKey{}).(string); m.opt.Forwards && strings.HasPrefix(base, "https:") && (u.Scheme == "http" || u.Scheme == "https") {
+			if base, _ := ctx.Value(baseKey{}).(string); m.opt.Forwards && strings.HasPrefix(base, "https:") &&
+				(u.Scheme == "http" || u.Scheme == "https") {
 				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
 			}
 			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": access, "domain": u.Host})

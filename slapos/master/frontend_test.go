@@ -27,10 +27,14 @@ func TestParseFrontends(t *testing.T) {
 	}
 }
 
-// TestFrontends: who asks over https is led through the master, where that leads on, and where there are none a real frontend is asked for.
+// TestFrontends: who asks over https is led through the master, where that leads on, and where
+// there are none a real frontend is asked for.
 func TestFrontends(t *testing.T) {
 	const release = "https://x.example/software/apache-frontend/software.cfg"
-	form, err := (&slap.Request{Title: "f", Release: release, Shared: true, Parameters: slap.Dictionary{"url": "http://[2001:db8::1]:8080/a?b=c"}}).Form()
+	form, err := (&slap.Request{
+		Title: "f", Release: release, Shared: true,
+		Parameters: slap.Dictionary{"url": "http://[2001:db8::1]:8080/a?b=c"},
+	}).Form()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +46,10 @@ func TestFrontends(t *testing.T) {
 	}{
 		{master.Options{}, "https://m.example/", 200, "<string>http://[2001:db8::1]:8080/a?b=c</string>"},
 		{master.Options{Forwards: true}, "http://m.example/", 200, "<string>http://[2001:db8::1]:8080/a?b=c</string>"},
-		{master.Options{Forwards: true}, "https://m.example/", 200, "<string>https://m.example/http_proxy/http/[2001:db8::1]:8080/a?b=c</string>"},
+		{
+			master.Options{Forwards: true}, "https://m.example/", 200,
+			"<string>https://m.example/http_proxy/http/[2001:db8::1]:8080/a?b=c</string>",
+		},
 		{master.Options{Frontends: []master.Frontend{}}, "http://m.example/", 404, "No partition corresponding"},
 	} {
 		h := newRig(t, c.opt).Legacy(master.LegacyOptions{Base: func(*http.Request) string { return c.base }})

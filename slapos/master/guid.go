@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes of its title, its root's and whether it is shared.
+// known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
+// of its title, its root's and whether it is shared.
 func known(who Who, guid string) target {
 	return func(b book) (*slap.InstanceRecord, error) {
 		n, err := lookup(b, who, guid)
@@ -22,7 +23,8 @@ func known(who Who, guid string) target {
 	}
 }
 
-// told is known, for who tells how an instance is: its node, itself, or the instance that has it as a shared one.
+// told is known, for who tells how an instance is: its node, itself, or the instance that has it as
+// a shared one.
 func told(who Who, guid string) target {
 	return func(b book) (*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(b)
@@ -108,7 +110,8 @@ func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string
 	})
 }
 
-// FindTree is the root that somebody has of a title; of a shared and another of one title it is the other.
+// FindTree is the root that somebody has of a title; of a shared and another of one title it is the
+// other.
 func (m *Master) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
 	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
 		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
@@ -146,8 +149,9 @@ func (m *Master) find(ctx context.Context, of target) (out *Listed, err error) {
 	return out, err
 }
 
-// Trees are the roots that somebody has: those with partitions in the order of their partitions, then shared ones, such whose host went among them, then, where they are wanted too, those
-// that have no place yet.
+// Trees are the roots that somebody has: those with partitions in the order of their partitions,
+// then shared ones, such whose host went among them, then, where they are wanted too, those that
+// have no place yet.
 func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
 	return m.list(ctx, func(mem *memory) (roots []*slap.InstanceRecord, err error) {
 		var shared, without []*slap.InstanceRecord

@@ -16,7 +16,8 @@ const hateoas = "/hateoas/"
 // hypermedia serves the hypermedia API.
 type hypermedia struct{ *legacy }
 
-// Hypermedia is the handler of the hypermedia API: how to search is told at /hateoas/, and what is found are documents below it.
+// Hypermedia is the handler of the hypermedia API: how to search is told at /hateoas/, and what is
+// found are documents below it.
 func (m *Master) Hypermedia(opt LegacyOptions) http.Handler {
 	h := &hypermedia{&legacy{Master: m, LegacyOptions: opt.whole()}}
 	mux := http.NewServeMux()
@@ -129,7 +130,8 @@ func (h *hypermedia) search(w http.ResponseWriter, r *http.Request, who Who, que
 	return answerJSON(w, http.StatusOK, results)
 }
 
-// matches are the things that a query asks for. What is not there, or is not for who asks, is not found.
+// matches are the things that a query asks for. What is not there, or is not for who asks, is not
+// found.
 func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, error) {
 	ctx := r.Context()
 	var instances []*Listed
@@ -141,8 +143,10 @@ func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, e
 		supplies, err := h.Supplies(ctx, who, q.Value)
 		var all []found
 		for _, s := range supplies {
-			all = append(all, found{"portal_type": slap.QueryReleases, "title": s.URL, "reference": s.Computer + "-" + s.URL, "url_string": s.URL, "slap_state": s.State,
-				"aggregate_reference": s.Computer, "relative_url": hateoas + "computers/" + segment(s.Computer) + "/releases/" + segment(s.URL)})
+			all = append(all, found{"portal_type": slap.QueryReleases, "title": s.URL,
+				"reference": s.Computer + "-" + s.URL, "url_string": s.URL, "slap_state": s.State,
+				"aggregate_reference": s.Computer,
+				"relative_url":        hateoas + "computers/" + segment(s.Computer) + "/releases/" + segment(s.URL)})
 		}
 		return all, noneFound(err)
 	case q.Field == "":
@@ -155,7 +159,8 @@ func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, e
 	}
 	var all []found
 	for _, n := range instances {
-		fields := found{"portal_type": q.Kind, "title": n.Record.Title, "reference": n.Record.Title, "url_string": n.Release, "slap_state": stateOf(n),
+		fields := found{"portal_type": q.Kind, "title": n.Record.Title, "reference": n.Record.Title,
+			"url_string": n.Release, "slap_state": stateOf(n),
 			"source_reference": n.Type, "root_slave": rootSlave(n), "relative_url": h.relativeURL(who, n.Record)}
 		if q.Kind == slap.QueryInstances {
 			fields["portal_type"], fields["reference"], fields["relative_url"] = kindOf(n), n.Record.ID, hateoas+"instances/"+n.Record.ID
@@ -182,7 +187,13 @@ func (h *hypermedia) computers(r *http.Request, who Who, q slap.Query) ([]found,
 	}
 	var all []found
 	for _, c := range computers {
-		all = append(all, found{"portal_type": q.Kind, "title": computerTitle(c), "reference": c.GUID, "relative_url": hateoas + "computers/" + segment(c.GUID)})
+		all = append(
+			all,
+			found{
+				"portal_type": q.Kind, "title": computerTitle(c), "reference": c.GUID,
+				"relative_url": hateoas + "computers/" + segment(c.GUID),
+			},
+		)
 	}
 	return all, nil
 }

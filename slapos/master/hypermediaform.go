@@ -25,7 +25,8 @@ func segment(name string) string {
 	return strings.ReplaceAll(url.PathEscape(name), "+", "%2B") // which some read as a space
 }
 
-// relativeURL is where the document of a tree is: by its title, as the reference has it, or where that would not find it by its ID.
+// relativeURL is where the document of a tree is: by its title, as the reference has it, or where
+// that would not find it by its ID.
 func (h *hypermedia) relativeURL(who Who, n *slap.InstanceRecord) string {
 	byID := hateoas + "instances/" + n.ID
 	if n.Title == "." || n.Title == ".." || n.Owner != who.User || n.Project != who.Project {
@@ -45,7 +46,8 @@ func (h *hypermedia) relativeURL(who Who, n *slap.InstanceRecord) string {
 	return hateoas + "partitions/" + segment(n.Title)
 }
 
-// titled are the roots that somebody has of a title: at most a shared one and another, which comes first.
+// titled are the roots that somebody has of a title: at most a shared one and another, which comes
+// first.
 func (m *Master) titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
 		for _, shared := range []bool{false, true} {
@@ -170,7 +172,9 @@ func (h *hypermedia) releaseForm(w http.ResponseWriter, r *http.Request, who Who
 	}
 	for _, s := range supplies {
 		if s.URL == of {
-			fields := map[string]slap.FormField{"form_id": {Key: "form_id", Default: "SoftwareInstallation_viewAsHateoas", Type: "StringField"}}
+			fields := map[string]slap.FormField{"form_id": {
+				Key: "form_id", Default: "SoftwareInstallation_viewAsHateoas", Type: "StringField",
+			}}
 			for name, value := range map[string]string{"reference": s.Computer + "-" + s.URL, "slap_state": s.State, "url_string": s.URL} {
 				fields["my_"+name] = slap.FormField{Key: "field_my_" + name, Default: value, Type: "StringField"}
 			}

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Records are what another master had, such as slapproxy. What they say of each other holds: all that an instance names is among them.
+// Records are what another master had, such as slapproxy. What they say of each other holds: all
+// that an instance names is among them.
 type Records struct {
 	Computers []slap.ComputerRecord
 	Supplies  []slap.SupplyRecord
@@ -25,8 +26,9 @@ type ImportOptions struct {
 	DryRun  bool // all is checked, and nothing changed
 }
 
-// Import takes records, all of them or none. Where there is something of one of their computers already, or a tree of the same title, that is
-// compute.ErrConflict and says what; a name that no master could keep is compute.ErrInvalid.
+// Import takes records, all of them or none. Where there is something of one of their computers
+// already, or a tree of the same title, that is compute.ErrConflict and says what; a name that no
+// master could keep is compute.ErrInvalid.
 func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) error {
 	if err := in.check(); err != nil {
 		return err
@@ -66,13 +68,19 @@ func (in *Records) check() error {
 		}
 	}
 	for _, s := range in.Supplies {
-		if err := firstOf(named("the computer's name "+s.Computer, s.Computer, maxID), named("the release "+s.URL+" on "+s.Computer, s.URL, maxURL)); err != nil {
+		if err := firstOf(
+			named("the computer's name "+s.Computer, s.Computer, maxID),
+			named("the release "+s.URL+" on "+s.Computer, s.URL, maxURL),
+		); err != nil {
 			return err
 		}
 	}
 	for _, n := range in.Instances {
 		what := "of the instance " + n.Title + " in " + n.Computer + " " + n.Partition
-		if err := firstOf(named("the title "+what, n.Title, maxTitle), named("the release "+what, n.Release, maxURL), named("the type "+what, n.Type, maxTitle)); err != nil {
+		if err := firstOf(
+			named("the title "+what, n.Title, maxTitle), named("the release "+what, n.Release, maxURL),
+			named("the type "+what, n.Type, maxTitle),
+		); err != nil {
 			return err
 		}
 	}
@@ -80,7 +88,9 @@ func (in *Records) check() error {
 		return invalid("the root of local releases is no absolute path: %.200q", in.Root)
 	}
 	for _, f := range in.Forwards {
-		if err := firstOf(named("the title of a forwarded request", f.Title, maxURL), named("the URL of a master", f.Master, maxURL)); err != nil {
+		if err := firstOf(
+			named("the title of a forwarded request", f.Title, maxURL), named("the URL of a master", f.Master, maxURL),
+		); err != nil {
 			return err
 		}
 	}
@@ -144,7 +154,10 @@ func (in *Records) into(p *pages, replace bool) error {
 			if other, err := p.at(n.Computer, n.Partition); err != nil {
 				return err
 			} else if other != nil {
-				return refuse(compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title, n.Partition, n.Computer)
+				return refuse(
+					compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title,
+					n.Partition, n.Computer,
+				)
 			}
 		}
 		if err := saveInstance(p, n); err != nil {
@@ -163,7 +176,8 @@ func (in *Records) into(p *pages, replace bool) error {
 	return p.save(rootEntry(in.Root))
 }
 
-// clear finds what there is of a computer, and has it go where that is wanted: but for its record. A tree that is on others too stays, and all does.
+// clear finds what there is of a computer, and has it go where that is wanted: but for its record.
+// A tree that is on others too stays, and all does.
 func (p *pages) clear(guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
 	if c, err = p.computer(guid); err != nil {
 		return nil, false, err
@@ -193,7 +207,10 @@ func (p *pages) clear(guid string, computers []string, going bool) (c *slap.Comp
 		}
 		for _, other := range tree {
 			if other.Computer != "" && !slices.Contains(computers, other.Computer) {
-				return nil, false, refuse(compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title, other.Computer)
+				return nil, false, refuse(
+					compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title,
+					other.Computer,
+				)
 			}
 		}
 		for _, other := range append(tree, n) { // with those that wait for a place

@@ -83,13 +83,16 @@ func TestImportCaptured(t *testing.T) {
 		124: "1.5: the known 500 is none here",
 		126: "the order is that of names",
 	})
-	// The requester is known by his title, and what he asks again changes nothing but its time, which the old one wrote with more digits.
+	// The requester is known by his title, and what he asks again changes nothing but its time,
+	// which the old one wrote with more digits.
 	r := &rig{m, t}
 	a := r.ask(slap.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})
 	if a.Partition != "slappart1" || a.Timestamp != "1795160215.203183" {
 		t.Errorf("%+v", a.Instance)
 	}
-	if a := r.ask(slap.Request{Title: "slv", Shared: true, Release: "https://software.example/other/software.cfg"}); a.Partition != "slappart1" {
+	if a := r.ask(slap.Request{
+		Title: "slv", Shared: true, Release: "https://software.example/other/software.cfg",
+	}); a.Partition != "slappart1" {
 		t.Errorf("%+v", a.Instance)
 	}
 	if a := r.ask(slap.Request{Title: "new"}); a.Partition != "slappart0" {
@@ -103,9 +106,18 @@ func tree(guid, title string) master.Records {
 		Computers: []slap.ComputerRecord{{GUID: guid, Partitions: []slap.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
 		Supplies:  []slap.SupplyRecord{{Computer: guid, URL: demo, State: slap.Available, Order: 1}},
 		Instances: []slap.InstanceRecord{
-			{ID: "INST-" + title, Root: "INST-" + title, Title: title, Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p0", Stamp: 1},
-			{ID: "INST-c" + title, Root: "INST-" + title, Parent: "INST-" + title, Title: "child", Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p1"},
-			{ID: "INST-s" + title, Root: "INST-s" + title, Title: "shared " + title, Shared: true, Release: demo, Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Host: "INST-" + title},
+			{
+				ID: "INST-" + title, Root: "INST-" + title, Title: title, Release: demo, Type: "default",
+				Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p0", Stamp: 1,
+			},
+			{
+				ID: "INST-c" + title, Root: "INST-" + title, Parent: "INST-" + title, Title: "child", Release: demo,
+				Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p1",
+			},
+			{
+				ID: "INST-s" + title, Root: "INST-s" + title, Title: "shared " + title, Shared: true, Release: demo,
+				Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Host: "INST-" + title,
+			},
 		},
 		Forwards: []slap.ForwardRecord{{Title: "user_x", Master: "https://other.example/"}},
 	}
@@ -140,7 +152,8 @@ func TestImport(t *testing.T) {
 		t.Errorf("%q", all)
 	}
 	c, err := r.Computer(t.Context(), master.Anybody, "COMP-1")
-	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 || c.Partitions[1].RootTitle != "one" {
+	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 ||
+		c.Partitions[1].RootTitle != "one" {
 		t.Errorf("%+v, %v", c, err)
 	}
 
@@ -228,7 +241,10 @@ func TestImportTogether(t *testing.T) {
 	if took != 1 {
 		t.Errorf("%d of them did", took)
 	}
-	if status, _ := send(t, r.Handler(master.LegacyOptions{}), &slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"}); status != http.StatusOK {
+	if status, _ := send(
+		t, r.Handler(master.LegacyOptions{}),
+		&slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"},
+	); status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
 }

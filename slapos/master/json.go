@@ -26,7 +26,8 @@ type message struct {
 	who Who
 }
 
-// JSON is the handler of the JSON API: a POST for each method. GET /slapos.schema.NAME is the JSON Schema of what a method takes.
+// JSON is the handler of the JSON API: a POST for each method. GET /slapos.schema.NAME is the JSON
+// Schema of what a method takes.
 func (m *Master) JSON(opt LegacyOptions) http.Handler {
 	s := &rpc{m, opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +78,8 @@ func (s *rpc) call(w http.ResponseWriter, r *http.Request, method *slap.Method) 
 
 // readJSON reads a body that is to be JSON, up to maxForm bytes of it.
 func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// A page of another site can send what it likes to a master that asks nobody who he is, but not with this type.
+	// A page of another site can send what it likes to a master that asks nobody who he is, but not
+	// with this type.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, invalid("Content-Type is not application/json, in which the body is to be")
 	}
@@ -145,7 +147,8 @@ func serveSchema(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-// takesJSON says whether who sends these Accept headers takes JSON: of what they have about it, the most exact counts.
+// takesJSON says whether who sends these Accept headers takes JSON: of what they have about it, the
+// most exact counts.
 func takesJSON(accept []string) bool {
 	if len(accept) == 0 {
 		return true

@@ -53,7 +53,8 @@ func TestEveryMethod(t *testing.T) {
 	}
 }
 
-// A shared instance whose host went is in the list, with why; what never had a place is not, and who asks for it hears why.
+// A shared instance whose host went is in the list, with why; what never had a place is not, and
+// who asks for it hears why.
 func TestJSONWithoutPlace(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := r.Handler(master.LegacyOptions{})
@@ -66,13 +67,19 @@ func TestJSONWithoutPlace(t *testing.T) {
 	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
-	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK || strings.TrimSpace(body) != `{"result_list":[{"title":"sh"}]}` {
+	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK ||
+		strings.TrimSpace(body) != `{"result_list":[{"title":"sh"}]}` {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"sh"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#error no place: no instance of `) {
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"sh"}`); status != http.StatusOK ||
+		!strings.Contains(body, `"access_status_message":"#error no place: no instance of `) {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"late"}`); status != http.StatusForbidden || !strings.Contains(body, `"title":"No instance tree late found.","detail":"there is no place for it: all 1 partitions of C are in use"`) {
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"late"}`); status != http.StatusForbidden ||
+		!strings.Contains(
+			body,
+			`"title":"No instance tree late found.","detail":"there is no place for it: all 1 partitions of C are in use"`,
+		) {
 		t.Errorf("%d %s", status, body)
 	}
 }
@@ -96,12 +103,29 @@ func TestJSONRefusals(t *testing.T) {
 		{"slapos.put.v0.compute_node_bang", `{"computer_guid": "C", "message": ""}`, 403, "C is not registered."},
 		{"slapos.post.v0.software_instance", `{"title": "` + long + `", "software_release_uri": "u", "software_type": "d"}`, 400, "title"},
 		{"slapos.post.v0.software_instance", `{"title": "", "software_release_uri": "u", "software_type": "d"}`, 400, "title"},
-		{"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "", "software_type": "d"}`, 400, "software_release_uri"},
-		{"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "u", "software_type": "d", "state": "sleeping"}`, 400, "state"},
-		{"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "u", "software_type": "d", "sla_parameters": {"computer_guid": 1}}`, 400, "computer_guid"},
-		{"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "u", "software_type": "d"}`, 403, "there is no computer C"},
+		{
+			"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "", "software_type": "d"}`, 400,
+			"software_release_uri",
+		},
+		{
+			"slapos.post.v0.software_instance",
+			`{"title": "t", "software_release_uri": "u", "software_type": "d", "state": "sleeping"}`, 400, "state",
+		},
+		{
+			"slapos.post.v0.software_instance",
+			`{"title": "t", "software_release_uri": "u", "software_type": "d", "sla_parameters": {"computer_guid": 1}}`,
+			400, "computer_guid",
+		},
+		{
+			"slapos.post.v0.software_instance", `{"title": "t", "software_release_uri": "u", "software_type": "d"}`, 403,
+			"there is no computer C",
+		},
 		{"slapos.put.v0.software_instance_title", `{"instance_guid": "i", "title": "` + long + `"}`, 400, "title"},
-		{"slapos.put.v0.compute_node_format", `{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p"}, {"partition_id": "p"}]}`, 400, "two partitions"},
+		{
+			"slapos.put.v0.compute_node_format",
+			`{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p"}, {"partition_id": "p"}]}`, 400,
+			"two partitions",
+		},
 		{"slapos.post.v0.compute_node_usage", `{"computer_guid": "C", "tioxml": "<"}`, 400, ""},
 		{"slapos.put.v0.compute_node_bang", `{"computer_guid": "C", "message": "` + strings.Repeat("x", 5<<20) + `"}`, 413, "bytes"},
 	} {
@@ -109,7 +133,10 @@ func TestJSONRefusals(t *testing.T) {
 			t.Errorf("%s %.100s: %d %s; want %d and %q", c.method, c.body, status, body, c.status, c.says)
 		}
 	}
-	for accept, want := range map[string]int{"": 200, "*/*": 200, "application/*": 200, "text/html, application/json;q=0.1": 200, "text/html": 406, "application/json;q=0, */*": 406} {
+	for accept, want := range map[string]int{
+		"": 200, "*/*": 200, "application/*": 200, "text/html, application/json;q=0.1": 200, "text/html": 406,
+		"application/json;q=0, */*": 406,
+	} {
 		q := httptest.NewRequest(http.MethodPost, "/slapos.get.v0.hateoas_url", strings.NewReader("{}"))
 		q.Header.Set("Content-Type", "application/json; charset=utf-8")
 		if accept != "" {
@@ -126,7 +153,8 @@ func TestJSONRefusals(t *testing.T) {
 	if h.ServeHTTP(w, q); w.Code != 400 {
 		t.Error(w.Code)
 	}
-	if status, body := visit(t, h, "/slapos.schema.slapos.get.v0.compute_partition"); status != 200 || !strings.Contains(body, `"required":["computer_guid","compute_partition_id"]`) {
+	if status, body := visit(t, h, "/slapos.schema.slapos.get.v0.compute_partition"); status != 200 ||
+		!strings.Contains(body, `"required":["computer_guid","compute_partition_id"]`) {
 		t.Error(status, body)
 	}
 	if status, _ := visit(t, h, "/slapos.schema.nope"); status != 404 {
@@ -140,8 +168,10 @@ func grown(f *testing.F) {
 		f.Add(strings.TrimPrefix(e.Path, "/"), e.Body)
 	}
 	for _, method := range slap.Methods() {
-		for _, body := range []string{`{}`, `null`, `{"computer_guid": null}`, `{"title": "\ud800"}`, `{"computer_guid":"C","message":"\u0000"}`, `{"instance_guid": "___", "message": ""}`,
-			`{"instance_guid": "-", "reported_state": "destroyed"}`, strings.Repeat(`{"title":`, 500), `{"computer_guid":"C","compute_partition_list":[[]]}`,
+		for _, body := range []string{`{}`, `null`, `{"computer_guid": null}`, `{"title": "\ud800"}`,
+			`{"computer_guid":"C","message":"\u0000"}`, `{"instance_guid": "___", "message": ""}`,
+			`{"instance_guid": "-", "reported_state": "destroyed"}`, strings.Repeat(`{"title":`, 500),
+			`{"computer_guid":"C","compute_partition_list":[[]]}`,
 			`{"computer_guid":"C","compute_partition_list":[{"partition_id":"p","ip_list":[{"ip-address":null}]}]}`,
 			`{"title":"t","software_release_uri":"u","software_type":"d","parameters":{"a":[1,{"b":null}],"n":1e999},"sla_parameters":{"retention_delay":1.5}}`,
 			`{"title":"t","software_release_uri":"u","software_type":"d","parameters":{"a":[1,{"b":null}]},"sla_parameters":{"retention_delay":1.5},"shared":true}`} {
@@ -150,12 +180,16 @@ func grown(f *testing.F) {
 	}
 }
 
-// Whatever is sent, the answer is no 500 and has words; and what the method's schema refuses is refused, what it does not is read.
+// Whatever is sent, the answer is no 500 and has words; and what the method's schema refuses is
+// refused, what it does not is read.
 func FuzzJSON(f *testing.F) {
 	grown(f)
 	m := open(f, master.Options{Computer: "C"})
 	h := m.Handler(master.LegacyOptions{})
-	if err := m.Format(f.Context(), master.Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}}}); err != nil {
+	if err := m.Format(
+		f.Context(), master.Anybody,
+		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}}},
+	); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, name, body string) {
@@ -183,7 +217,8 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// A search gives what was selected and no secrets, as many as are wanted, and its links lead to the documents, whatever the titles are.
+// A search gives what was selected and no secrets, as many as are wanted, and its links lead to the
+// documents, whatever the titles are.
 func TestHypermedia(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := r.Handler(master.LegacyOptions{})
@@ -221,7 +256,14 @@ func TestHypermedia(t *testing.T) {
 			t.Errorf("%v is not of %q", thing, titles[i])
 		}
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/hateoas/?mode=traverse&view=slaposjs_view&relative_url="+url.QueryEscape(thing["relative_url"].(string)), nil))
+		h.ServeHTTP(
+			w,
+			httptest.NewRequest(
+				http.MethodGet,
+				"/hateoas/?mode=traverse&view=slaposjs_view&relative_url="+url.QueryEscape(thing["relative_url"].(string)),
+				nil,
+			),
+		)
 		if w.Code != http.StatusFound {
 			t.Fatal(w.Code, w.Body)
 		}
@@ -234,7 +276,8 @@ func TestHypermedia(t *testing.T) {
 		if i == 5 {
 			slave = 1
 		}
-		if values := form.Values(); values["reference"] != titles[i] || values["root_slave"] != slave || !strings.Contains(values["text_content"].(string), "hidden") {
+		if values := form.Values(); values["reference"] != titles[i] || values["root_slave"] != slave ||
+			!strings.Contains(values["text_content"].(string), "hidden") {
 			t.Errorf("%v leads to %v", thing, values)
 		}
 	}
@@ -249,32 +292,48 @@ func TestHypermedia(t *testing.T) {
 	if some := search(trees.String(), ""); len(some) != 0 {
 		t.Errorf("%v", some)
 	}
-	if some := search(slap.Query{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(), "&select_list=title,portal_type"); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
+	if some := search(
+		slap.Query{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
+		"&select_list=title,portal_type",
+	); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
 		t.Errorf("%v", some)
 	}
 	quoted := slap.Query{Kind: slap.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
-	for _, text := range []string{quoted.String(), strings.ReplaceAll(slap.Query{Kind: slap.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value)} {
+	for _, text := range []string{
+		quoted.String(),
+		strings.ReplaceAll(slap.Query{Kind: slap.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
+	} {
 		if some := search(text, "&select_list=title"); len(some) != 1 || some[0]["title"] != quoted.Value {
 			t.Errorf("%s: %v", text, some)
 		}
 	}
-	for _, q := range []slap.Query{{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "plain"}, {Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"}} {
+	for _, q := range []slap.Query{
+		{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "plain"},
+		{Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"},
+	} {
 		for _, thing := range search(q.String(), "&select_list=title") {
 			if status, body := visit(t, h, thing["relative_url"].(string)); status != 200 {
 				t.Errorf("%v leads to %d %s", thing, status, body)
 			}
 		}
 	}
-	if some := search(slap.Query{Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(), "&select_list=url_string,slap_state"); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != slap.Available {
+	if some := search(
+		slap.Query{Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
+		"&select_list=url_string,slap_state",
+	); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != slap.Available {
 		t.Errorf("%v", some)
 	}
 	for link, want := range map[string]int{
-		"/hateoas": 200, "/hateoas/?mode=search&query=x": 400, "/hateoas/?mode=search": 400, "/hateoas/?mode=dance": 400, "/hateoas/?mode=traverse": 400,
+		"/hateoas": 200, "/hateoas/?mode=search&query=x": 400, "/hateoas/?mode=search": 400, "/hateoas/?mode=dance": 400,
+		"/hateoas/?mode=traverse": 400,
 		"/hateoas/?mode=search&limit=x&query=" + url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String()): 400,
 		"/hateoas/?mode=traverse&relative_url=https://evil.example/hateoas/":                                 400,
 		"/hateoas/?mode=traverse&relative_url=//evil.example/hateoas/":                                       400, "/hateoas/?%zz": 400,
-		"/hateoas/?mode=search&query=" + url.QueryEscape(`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated`): 400,
-		"/hateoas/partitions/none": 404, "/hateoas/computers/none": 404, "/hateoas/nothing/here": 404, "/hateoas/computers/C/releases/none": 404,
+		"/hateoas/?mode=search&query=" + url.QueryEscape(
+			`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated`,
+		): 400,
+		"/hateoas/partitions/none": 404, "/hateoas/computers/none": 404, "/hateoas/nothing/here": 404,
+		"/hateoas/computers/C/releases/none": 404,
 	} {
 		if status, body := visit(t, h, link); status != want {
 			t.Errorf("%s: %d %s", link, status, body)
@@ -282,7 +341,10 @@ func TestHypermedia(t *testing.T) {
 	}
 	// A user sees what is his.
 	mine := r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
-	if status, body := visit(t, mine, "/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String())); status != 200 || strings.Contains(body, "title") {
+	if status, body := visit(
+		t, mine,
+		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String()),
+	); status != 200 || strings.Contains(body, "title") {
 		t.Error(status, body)
 	}
 	if status, body := visit(t, mine, "/hateoas/partitions/plain"); status != 404 {
@@ -299,13 +361,15 @@ func TestTreeStatus(t *testing.T) {
 	r.format("C", 1)
 	r.ask(slap.Request{Title: "x"})
 	h := r.JSON(master.LegacyOptions{})
-	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
+		!strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
 		t.Error(status, body)
 	}
 	if err := r.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
 		t.Fatal(err)
 	}
-	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#access started"`) {
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
+		!strings.Contains(body, `"access_status_message":"#access started"`) {
 		t.Error(status, body)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"y"}`); status != http.StatusForbidden {

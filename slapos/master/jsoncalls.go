@@ -66,7 +66,10 @@ func (s *rpc) format(c *message) (any, error) {
 			if at == "" {
 				at = p.ID
 			}
-			record.Addresses = append(record.Addresses, slap.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network})
+			record.Addresses = append(
+				record.Addresses,
+				slap.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
+			)
 		}
 		now.Partitions = append(now.Partitions, record)
 	}
@@ -89,7 +92,8 @@ func (s *rpc) nodeStatus(c *message) (any, error) {
 	return status.Value(), nil
 }
 
-// nodeCertificate is a new one of a computer: both texts are empty where the master has no authority.
+// nodeCertificate is a new one of a computer: both texts are empty where the master has no
+// authority.
 func (s *rpc) nodeCertificate(c *message) (any, error) {
 	if s.opt.Authority == nil {
 		_, err := s.owned(c.r.Context(), c.who, c.Computer)
@@ -151,7 +155,10 @@ func (s *rpc) instancesOn(c *message) (any, error) {
 	keys := make([]string, len(all))
 	for i, n := range all {
 		keys[i] = instanceStatus(n.Record.ID)
-		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release})
+		list.Results = append(
+			list.Results,
+			slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
+		)
 	}
 	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
 }
@@ -160,7 +167,10 @@ func (s *rpc) request(c *message) (any, error) {
 	if err := firstOf(named("title", c.Title, maxTitle), named("software_release_uri", c.Release, maxURL)); err != nil {
 		return nil, err
 	}
-	q := &slap.Request{Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State, Shared: c.Shared}
+	q := &slap.Request{
+		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
+		Shared: c.Shared,
+	}
 	a, err := s.Request(asked(c.r, s.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
@@ -208,7 +218,8 @@ func (s *rpc) tree(c *message) (any, error) {
 	if err != nil || d.AccessStatus != "" {
 		return d, err
 	}
-	d.AccessStatus = "#error no data found for " + GUID(n.Record) // by which its user sees that the master would tell
+	// by which its user sees that the master would tell
+	d.AccessStatus = "#error no data found for " + GUID(n.Record)
 	if n.Record.Shared {
 		return d, nil
 	}
@@ -238,7 +249,8 @@ func (s *rpc) sharedOf(c *message) (any, error) {
 	}
 	var list slap.Listing
 	for _, n := range all {
-		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type, State: n.State, Parameters: &n.Parameters,
+		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type,
+			State: n.State, Parameters: &n.Parameters,
 			Partition: n.Partition})
 	}
 	return list, nil
@@ -312,7 +324,8 @@ func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*sla
 }
 
 func instanceDocument(n *slap.Instance, guid, title, rootTitle string) *slap.Document {
-	d := &slap.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State, Connection: n.Connection, Parameters: n.Parameters,
+	d := &slap.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State,
+		Connection: n.Connection, Parameters: n.Parameters,
 		Shared: n.Shared, RootTitle: rootTitle, Filter: slap.Dictionary{}, Computer: n.Computer, Partition: n.Partition}
 	for _, a := range n.Addresses {
 		d.Addresses = append(d.Addresses, [2]string{a.Interface, a.IP})

@@ -15,15 +15,17 @@ const sep = "\x1f"
 
 func key(parts ...string) string { return strings.Join(parts, sep) }
 
-// The longest names, in characters: what a title may have in the JSON API, and what an index of a database takes. PostgreSQL's takes 2,704 bytes, and a
-// computer and a URL stand in one together, of which a character may have 4 bytes and no URL more than 2,000.
+// The longest names, in characters: what a title may have in the JSON API, and what an index of a
+// database takes. PostgreSQL's takes 2,704 bytes, and a computer and a URL stand in one together,
+// of which a character may have 4 bytes and no URL more than 2,000.
 const (
 	maxTitle = 200
 	maxID    = 150
 	maxURL   = 2000
 )
 
-// named checks a name that comes from elsewhere: what is kept must be such that it can be told to others.
+// named checks a name that comes from elsewhere: what is kept must be such that it can be told to
+// others.
 func named(what, text string, most int) error {
 	switch {
 	case strings.TrimSpace(text) == "":

@@ -10,18 +10,23 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// maxForm is how much a form may have. The configuration of a computer with a hundred partitions is one of 600 kB.
+// maxForm is how much a form may have. The configuration of a computer with a hundred partitions is
+// one of 600 kB.
 const maxForm = 4 << 20
 
 // LegacyOptions join the legacy endpoints to their surroundings.
 type LegacyOptions struct {
-	// Who says who makes a request; an error is a Refusal, or compute.ErrDenied. nil: nobody is asked, and anybody may do everything.
+	// Who says who makes a request; an error is a Refusal, or compute.ErrDenied. nil: nobody is
+	// asked, and anybody may do everything.
 	Who func(r *http.Request) (Who, error)
-	// Base is the URL under which clients see the endpoints, which ends in /; nil: as the request has it.
+	// Base is the URL under which clients see the endpoints, which ends in /; nil: as the request
+	// has it.
 	Base func(r *http.Request) string
-	// Token says whose a token is that is shown for a certificate and is none of the master's own; an error is as Who's. nil: such a one is nobody's.
+	// Token says whose a token is that is shown for a certificate and is none of the master's own;
+	// an error is as Who's. nil: such a one is nobody's.
 	Token func(r *http.Request, token string) (Who, error)
-	// Ending is closed when the server is to end: who waits for a change is answered then, that there was none. nil: never.
+	// Ending is closed when the server is to end: who waits for a change is answered then, that
+	// there was none. nil: never.
 	Ending <-chan struct{}
 }
 
@@ -133,7 +138,10 @@ func (c *call) need(names ...string) error {
 
 // about is what a request is about, for who keeps a record of such.
 func (c *call) about() string {
-	return row(c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"), c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"))
+	return row(
+		c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"),
+		c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"),
+	)
 }
 
 func (c *call) get(name string) string { return c.form.Get(name) }
@@ -175,7 +183,8 @@ type unless struct {
 	tag  string
 }
 
-// StatusOf is the HTTP status of what a master refuses, in the legacy endpoints; 500: it is no refusal.
+// StatusOf is the HTTP status of what a master refuses, in the legacy endpoints; 500: it is no
+// refusal.
 func StatusOf(err error) int {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
@@ -184,7 +193,8 @@ func StatusOf(err error) int {
 		kind   error
 		status int
 	}{
-		{slap.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound}, {compute.ErrNoCapacity, http.StatusNotFound},
+		{slap.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound},
+		{compute.ErrNoCapacity, http.StatusNotFound},
 		{compute.ErrInvalid, http.StatusBadRequest}, {compute.ErrDenied, http.StatusForbidden}, {compute.ErrConflict, http.StatusConflict},
 		{compute.ErrUnavailable, http.StatusServiceUnavailable},
 	} {
@@ -209,7 +219,11 @@ func (l *legacy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answerError(w, status, reason)
 }
 
-var errorPage = template.Must(template.New("").Parse("<!doctype html>\n<html lang=en>\n<title>{{.Status}} {{.Text}}</title>\n<h1>{{.Text}}</h1>\n<p>{{.Reason}}</p>\n"))
+var errorPage = template.Must(
+	template.New("").Parse(
+		"<!doctype html>\n<html lang=en>\n<title>{{.Status}} {{.Text}}</title>\n<h1>{{.Text}}</h1>\n<p>{{.Reason}}</p>\n",
+	),
+)
 
 func answerError(w http.ResponseWriter, status int, reason string) {
 	h := w.Header()
@@ -222,7 +236,8 @@ func answerError(w http.ResponseWriter, status int, reason string) {
 	}{status, http.StatusText(status), reason})
 }
 
-// Base is the URL under which a request came, which ends in /: a proxy before us may say it by X-Forwarded-Proto and X-Forwarded-Prefix.
+// Base is the URL under which a request came, which ends in /: a proxy before us may say it by
+// X-Forwarded-Proto and X-Forwarded-Prefix.
 func Base(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {

@@ -70,33 +70,74 @@ func TestLegacyAnswers(t *testing.T) {
 		says         string // all of it where it is no error
 	}{
 		{"POST", "/supplySupply", fields("url", demo, "computer_id", "C"), 200, "Supplied '" + demo + "' to be available"},
-		{"POST", "/supplySupply", fields("url", demo, "computer_id", "C", "state", "gone"), 400, "state: &#34;gone&#34; is none of available, destroyed"},
+		{
+			"POST", "/supplySupply", fields("url", demo, "computer_id", "C", "state", "gone"), 400,
+			"state: &#34;gone&#34; is none of available, destroyed",
+		},
 		{"POST", "/supplySupply", fields("url", "", "computer_id", "C", "state", "available"), 400, "url is empty"},
 		{"POST", "/buildingSoftwareRelease", fields("url", demo, "computer_id", "C"), 200, "Ignored"},
 		{"POST", "/softwareReleaseError", fields("url", demo, "computer_id", "C", "error_log", long), 200, "Ignored"},
 		{"POST", "/startedComputerPartition", fields(here...), 200, "Ignored"},
-		{"POST", "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p9"), 404, "Unknown partition &#39;p9&#39; on &#39;C&#39;"},
+		{
+			"POST", "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p9"), 404,
+			"Unknown partition &#39;p9&#39; on &#39;C&#39;",
+		},
 		{"POST", "/softwareInstanceError", fields(append(here, "error_log", long, "slave_reference", "None")...), 200, "Ignored"},
 		{"POST", "/softwareInstanceBang", fields(append(here, "message", "m")...), 200, "OK"},
 		{"POST", "/computerBang", fields("computer_id", "C", "message", "m"), 200, "<marshal><string></string></marshal>"},
 		{"POST", "/softwareInstanceRename", fields(append(here, "new_name", "renamed")...), 200, "done"},
 		{"POST", "/softwareInstanceRename", fields(append(here, "new_name", " ")...), 400, "the new title is empty"},
 		{"POST", "/useComputer", fields("computer_id", "C", "use_string", "<journal><x/></journal>"), 400, "in &lt;journal&gt;"},
-		{"POST", "/useComputer", fields("computer_id", "C", "use_string", "<?xml version='1.0' encoding='utf-8'?><journal></journal>"), 200, "Ignored"},
-		{"POST", "/destroyedComputerPartition", fields(here...), 200, "Not destroying yet because this partition has child partitions: child"},
-		{"POST", "/destroyedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p9"), 200, "Unknown partition 'p9' on 'C'"},
+		{
+			"POST", "/useComputer",
+			fields("computer_id", "C", "use_string", "<?xml version='1.0' encoding='utf-8'?><journal></journal>"), 200,
+			"Ignored",
+		},
+		{
+			"POST", "/destroyedComputerPartition", fields(here...), 200,
+			"Not destroying yet because this partition has child partitions: child",
+		},
+		{
+			"POST", "/destroyedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p9"), 200,
+			"Unknown partition 'p9' on 'C'",
+		},
 		{"POST", "/destroyedSoftwareRelease", fields("url", demo, "computer_id", "C"), 404, "is not to be destroyed"},
-		{"POST", "/updateComputerPartitionRelatedInstanceList", fields(append(here, "instance_reference_xml", doc(t, slap.List{"a"}))...), 200, "Ignored"},
-		{"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, slap.List{}))...), 400, "connection_xml: expected a dictionary"},
-		{"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "_none")...), 404, "has no shared instance _none"},
-		{"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "NONE")...), 200, "done"},
+		{
+			"POST", "/updateComputerPartitionRelatedInstanceList",
+			fields(append(here, "instance_reference_xml", doc(t, slap.List{"a"}))...), 200, "Ignored",
+		},
+		{
+			"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, slap.List{}))...),
+			400, "connection_xml: expected a dictionary",
+		},
+		{
+			"POST", "/setComputerPartitionConnectionXml",
+			fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "_none")...),
+			404, "has no shared instance _none",
+		},
+		{
+			"POST", "/setComputerPartitionConnectionXml",
+			fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "NONE")...), 200,
+			"done",
+		},
 		{"POST", "/loadComputerConfigurationFromXML", fields("xml", "<marshal>"), 400, "xml: "},
-		{"POST", "/requestComputerPartition", fields("software_release", demo, "software_type", "", "partition_reference", "", "state", doc(t, nil)), 400, "partition_reference is empty"},
-		{"POST", "/requestComputerPartition", fields("software_release", demo, "software_type", "", "partition_reference", "t", "state", doc(t, "running")), 400, "state: &#34;running&#34; is none of"},
+		{
+			"POST", "/requestComputerPartition",
+			fields("software_release", demo, "software_type", "", "partition_reference", "", "state", doc(t, nil)), 400,
+			"partition_reference is empty",
+		},
+		{
+			"POST", "/requestComputerPartition",
+			fields("software_release", demo, "software_type", "", "partition_reference", "t", "state", doc(t, "running")),
+			400, "state: &#34;running&#34; is none of",
+		},
 		{"GET", "/getSoftwareReleaseListFromSoftwareProduct", fields(), 400, "exactly one of"},
 		{"GET", "/getFullComputerInformation", fields(), 400, "computer_id: this field is missing"},
 		{"GET", "/getFullComputerInformation", fields("computer_id", "D"), 404, "D is not registered."},
-		{"GET", "/registerComputerPartition", fields("computer_reference", "C", "computer_partition_reference", "p9"), 404, "The computer C has no partition p9."},
+		{
+			"GET", "/registerComputerPartition", fields("computer_reference", "C", "computer_partition_reference", "p9"),
+			404, "The computer C has no partition p9.",
+		},
 		{"GET", "/getComputerPartitionCertificate", fields(here...), 200, doc(t, slap.Dictionary{"certificate": "", "key": ""})},
 		{"GET", "/getHateoasUrl", fields(), 200, "http://example.com/hateoas"},
 		{"GET", "/supplySupply", fields(), 405, "not allowed"},
@@ -133,11 +174,15 @@ func TestLegacyUnchanged(t *testing.T) {
 	if tag == "" || first.Code != http.StatusOK {
 		t.Fatalf("%d %q", first.Code, tag)
 	}
-	if again := w.call(http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
+	if again := w.call(
+		http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag,
+	); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Errorf("%d %s", again.Code, again.Body)
 	}
 	w.ask(slap.Request{Title: "root"})
-	if now := w.call(http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag); now.Code != http.StatusOK || now.Header().Get("ETag") == tag {
+	if now := w.call(
+		http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag,
+	); now.Code != http.StatusOK || now.Header().Get("ETag") == tag {
 		t.Errorf("%d %s", now.Code, now.Header().Get("ETag"))
 	}
 }
@@ -145,7 +190,9 @@ func TestLegacyUnchanged(t *testing.T) {
 // A form that is too large is refused before it is read.
 func TestLegacyTooLarge(t *testing.T) {
 	w := newWire(t, nil)
-	if out := w.call(http.MethodPost, "/useComputer", fields("computer_id", "C", "use_string", strings.Repeat("x", 5<<20))); out.Code != http.StatusRequestEntityTooLarge {
+	if out := w.call(
+		http.MethodPost, "/useComputer", fields("computer_id", "C", "use_string", strings.Repeat("x", 5<<20)),
+	); out.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", out.Code, out.Body)
 	}
 }
@@ -174,8 +221,16 @@ func TestLegacyWho(t *testing.T) {
 	is("nobody reads", information(), 403)
 	who = master.Who{Computer: "D"}
 	is("another node reads", information(), 403)
-	is("another node reports", w.call(http.MethodPost, "/destroyedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p0")).Code, 403)
-	is("another node formats", w.call(http.MethodPost, "/loadComputerConfigurationFromXML", fields("xml", doc(t, slap.Dictionary{"reference": "C"}))).Code, 403)
+	is(
+		"another node reports",
+		w.call(http.MethodPost, "/destroyedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p0")).Code,
+		403,
+	)
+	is(
+		"another node formats",
+		w.call(http.MethodPost, "/loadComputerConfigurationFromXML", fields("xml", doc(t, slap.Dictionary{"reference": "C"}))).Code,
+		403,
+	)
 	is("a node requests as a user", request("x"), 403)
 	who = master.Who{User: "ann"}
 	is("ann requests", request("web"), 200)
@@ -185,15 +240,26 @@ func TestLegacyWho(t *testing.T) {
 		t.Errorf("bob has %v, %v", trees, err)
 	}
 	read := func(partition string) int {
-		return w.call(http.MethodGet, "/registerComputerPartition", fields("computer_reference", "C", "computer_partition_reference", partition)).Code
+		return w.call(
+			http.MethodGet, "/registerComputerPartition",
+			fields("computer_reference", "C", "computer_partition_reference", partition),
+		).Code
 	}
 	is("bob reads ann's", read("p0"), 403)
 	is("bob reads his", read("p1"), 200)
-	is("bob reports for a node", w.call(http.MethodPost, "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p1")).Code, 403)
+	is(
+		"bob reports for a node",
+		w.call(http.MethodPost, "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p1")).Code,
+		403,
+	)
 	is("bob reads the computer", information(), 403)
 	who = master.Who{Computer: "C"}
 	is("the node reads", information(), 200)
-	is("the node reports", w.call(http.MethodPost, "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p1")).Code, 200)
+	is(
+		"the node reports",
+		w.call(http.MethodPost, "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p1")).Code,
+		200,
+	)
 	failing := newWire(t, func(*http.Request) (master.Who, error) {
 		return master.Anybody, &compute.Error{Kind: compute.ErrDenied}
 	})

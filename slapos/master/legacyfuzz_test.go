@@ -15,40 +15,61 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// Whatever is sent to the legacy endpoints and the hypermedia API, the answer is no fault of ours, has words, and can be read; and what a node is told
-// can still be told.
+// Whatever is sent to the legacy endpoints and the hypermedia API, the answer is no fault of ours,
+// has words, and can be read; and what a node is told can still be told.
 func FuzzLegacy(f *testing.F) {
 	for _, e := range slaptest.Exchanges(f, "") {
 		if !strings.HasPrefix(e.Path, "/slapos.") {
 			f.Add(e.Method == "POST", strings.TrimPrefix(e.Path, "/"), e.Body)
 		}
 	}
-	odd := []string{"", "\x00", "\xff", "😀", "\u202e", "None", strings.Repeat("a", 300), "C\x1fp0", "<&>", "%", "../..", "a\r\nb", "\ufffe", "-", "___0"}
+	odd := []string{
+		"", "\x00", "\xff", "😀", "\u202e", "None", strings.Repeat("a", 300), "C\x1fp0", "<&>", "%", "../..", "a\r\nb",
+		"\ufffe", "-", "___0",
+	}
 	for _, text := range odd {
 		form := url.Values{}
-		for _, name := range []string{"computer_id", "computer_partition_id", "url", "state", "error_log", "message", "new_name", "slave_reference", "use_string", "computer_title", "project_reference",
+		for _, name := range []string{"computer_id", "computer_partition_id", "url", "state", "error_log", "message",
+			"new_name", "slave_reference", "use_string", "computer_title", "project_reference",
 			"partition_reference", "software_release", "software_type", "computer_reference", "computer_partition_reference"} {
 			form.Set(name, text)
 		}
 		form.Set("computer_id", "C")
-		for _, doc := range []string{text, value(slap.Dictionary{"k": "v"}), `<marshal><dictionary id="i2"><string>` + url.QueryEscape(text) + `</string><string>v</string></dictionary></marshal>`} {
+		for _, doc := range []string{
+			text, value(slap.Dictionary{"k": "v"}),
+			`<marshal><dictionary id="i2"><string>` + url.QueryEscape(text) + `</string><string>v</string></dictionary></marshal>`,
+		} {
 			for _, name := range []string{"xml", "connection_xml", "partition_parameter_xml", "filter_xml", "instance_reference_xml"} {
 				form.Set(name, doc)
 			}
-			for _, endpoint := range []string{"requestComputerPartition", "supplySupply", "loadComputerConfigurationFromXML", "setComputerPartitionConnectionXml", "softwareInstanceRename", "useComputer", "requestComputer",
+			for _, endpoint := range []string{"requestComputerPartition", "supplySupply",
+				"loadComputerConfigurationFromXML", "setComputerPartitionConnectionXml", "softwareInstanceRename",
+				"useComputer", "requestComputer",
 				"softwareInstanceError", "softwareReleaseError", "updateComputerPartitionRelatedInstanceList"} {
 				f.Add(true, endpoint, form.Encode())
 			}
 		}
-		for _, endpoint := range []string{"getFullComputerInformation", "registerComputerPartition", "getSoftwareInstallationStatus", "getComputerPartitionStatus"} {
+		for _, endpoint := range []string{
+			"getFullComputerInformation", "registerComputerPartition", "getSoftwareInstallationStatus",
+			"getComputerPartitionStatus",
+		} {
 			f.Add(false, endpoint+"?"+form.Encode(), "")
 		}
 		f.Add(false, "hateoas/partitions/"+url.PathEscape(text), "")
-		f.Add(false, "hateoas/?mode=search&query="+url.QueryEscape(`portal_type:"Instance Tree" AND validation_state:validated AND title:="`+text+`"`), "")
+		f.Add(
+			false,
+			"hateoas/?mode=search&query="+url.QueryEscape(
+				`portal_type:"Instance Tree" AND validation_state:validated AND title:="`+text+`"`,
+			),
+			"",
+		)
 	}
 	m := open(f, master.Options{Computer: "C"})
 	h := m.Handler(master.LegacyOptions{})
-	if err := m.Format(f.Context(), master.Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}}); err != nil {
+	if err := m.Format(
+		f.Context(), master.Anybody,
+		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},
+	); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, write bool, path, body string) {
@@ -106,7 +127,9 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 	r.ask(slap.Request{Title: "below", Computer: "C", Partition: "p2"})
 	r.ask(slap.Request{Title: "mine", Computer: "C", Partition: "p1", Shared: true})
 	r.ask(slap.Request{Title: "deep", Computer: "C", Partition: "p3", Shared: true})
-	for title, q := range map[string]slap.Request{"elsewhere": {Filter: slap.Dictionary{"computer_guid": "D"}}, "hostless": {Shared: true, Release: "none"}} {
+	for title, q := range map[string]slap.Request{
+		"elsewhere": {Filter: slap.Dictionary{"computer_guid": "D"}}, "hostless": {Shared: true, Release: "none"},
+	} {
 		q.Title, q.Computer, q.Partition = title, "C", "p1"
 		if q.Release == "" {
 			q.Release = demo

@@ -64,7 +64,8 @@ func (l *legacy) products(c *call) (any, error) {
 	return list, nil
 }
 
-// partitionCertificate is that of an instance: both texts are empty where the master has no authority, or nothing is in the partition.
+// partitionCertificate is that of an instance: both texts are empty where the master has no
+// authority, or nothing is in the partition.
 func (l *legacy) partitionCertificate(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err

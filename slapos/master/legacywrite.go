@@ -69,7 +69,10 @@ func (l *legacy) connection(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("connection_xml: expected a dictionary")
 	}
-	return text("done"), l.SetConnection(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), slap.Optional(c.form, "slave_reference"), connection)
+	return text("done"), l.SetConnection(
+		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
+		slap.Optional(c.form, "slave_reference"), connection,
+	)
 }
 
 func (l *legacy) destroyed(c *call) (any, error) {
@@ -104,7 +107,10 @@ func (l *legacy) instanceError(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "error_log"); err != nil {
 		return nil, err
 	}
-	return ignored, l.InstanceError(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), slap.Optional(c.form, "slave_reference"), c.get("error_log"))
+	return ignored, l.InstanceError(
+		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
+		slap.Optional(c.form, "slave_reference"), c.get("error_log"),
+	)
 }
 
 func (l *legacy) bang(c *call) (any, error) {
@@ -118,7 +124,10 @@ func (l *legacy) rename(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "new_name"); err != nil {
 		return nil, err
 	}
-	return text("done"), l.Rename(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), slap.Optional(c.form, "slave_reference"), c.get("new_name"))
+	return text("done"), l.Rename(
+		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
+		slap.Optional(c.form, "slave_reference"), c.get("new_name"),
+	)
 }
 
 func releaseIs(state string) endpoint {
@@ -169,7 +178,8 @@ func (l *legacy) newComputer(c *call) (any, error) {
 	return &slap.Object{Class: slap.ClassComputer, Args: slap.Tuple{guid}, Attributes: slap.Dictionary{"_computer_id": guid}}, nil
 }
 
-// related takes what an instance says that it has asked for, and does nothing with it: the master knows.
+// related takes what an instance says that it has asked for, and does nothing with it: the master
+// knows.
 func (l *legacy) related(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err

@@ -79,7 +79,10 @@ func fillSome(ctx context.Context, m *master.Master, guid string, busy int) erro
 	c := &slap.Configuration{Computer: guid}
 	for i := range 100 {
 		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-			Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}, {IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"}}})
+			Addresses: []slap.ConfiguredAddress{
+				{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"},
+				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
+			}})
 	}
 	if err := m.Format(ctx, master.Anybody, c); err != nil {
 		return err
@@ -109,8 +112,10 @@ func (h *ear) Header() http.Header         { return h.header }
 func (h *ear) WriteHeader(status int)      { h.status = status }
 func (h *ear) Write(b []byte) (int, error) { return h.body.Write(b) }
 
-// straight is what one request costs without a network, on average of n that are sent so many times over: processor time, which is the same whatever else the machine does, with what the
-// store and the collector of garbage do meanwhile. What asks and hears leaves next to no garbage of its own, as a server that reads from connections leaves little.
+// straight is what one request costs without a network, on average of n that are sent so many times
+// over: processor time, which is the same whatever else the machine does, with what the store and
+// the collector of garbage do meanwhile. What asks and hears leaves next to no garbage of its own,
+// as a server that reads from connections leaves little.
 func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *slap.Request) time.Duration {
 	b.Helper()
 	forms := make([]string, n)
@@ -139,10 +144,12 @@ func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *slap
 	return (spent(b) - began) / time.Duration(n*times)
 }
 
-// BenchmarkMany is what a request costs where there are a thousand computers of a hundred busy partitions, and how many times that is what it costs where there are ten: the logarithms of
-// how many instances there are make 1.67. Requests of either are about a thousand instances: first is of those that are unchanged and were not asked for before, same of those that were,
-// whose answers are kept. Each is measured in a process of its own, which has just begun; MiB is the memory that the larger one holds after it,
-// of which some 20 are tables of the tests here.
+// BenchmarkMany is what a request costs where there are a thousand computers of a hundred busy
+// partitions, and how many times that is what it costs where there are ten: the logarithms of how
+// many instances there are make 1.67. Requests of either are about a thousand instances: first is
+// of those that are unchanged and were not asked for before, same of those that were, whose answers
+// are kept. Each is measured in a process of its own, which has just begun; MiB is the memory that
+// the larger one holds after it, of which some 20 are tables of the tests here.
 func BenchmarkMany(b *testing.B) {
 	dir := b.TempDir()
 	measure := func(computers int) (out costs) {
@@ -201,7 +208,8 @@ func TestMany(t *testing.T) {
 		if _, err := fmt.Sscan(where, &computers, &path); err != nil {
 			b.Fatal(err)
 		}
-		defer debug.SetGCPercent(debug.SetGCPercent(25)) // as in the program, where so much is in use
+		// as in the program, where so much is in use
+		defer debug.SetGCPercent(debug.SetGCPercent(25))
 		began := spent(b)
 		m := on(b, path)
 		c := costs{Start: spent(b) - began}
@@ -259,7 +267,8 @@ func resident(b *testing.B) float64 {
 	return float64(pages*os.Getpagesize()) / (1 << 20)
 }
 
-// BenchmarkWatch is what a thousand nodes that wait for a change cost, of a core: when nothing changes, and when other computers change a hundred times a second.
+// BenchmarkWatch is what a thousand nodes that wait for a change cost, of a core: when nothing
+// changes, and when other computers change a hundred times a second.
 func BenchmarkWatch(b *testing.B) {
 	m := open(b, master.Options{Computer: "C"})
 	for i := range 2 {

@@ -13,19 +13,22 @@ import (
 // Options say what a master is.
 type Options struct {
 	Store Store
-	// Computer is on which what names none is placed, and that need not be formatted to be asked about; "": any computer that fits.
+	// Computer is on which what names none is placed, and that need not be formatted to be asked
+	// about; "": any computer that fits.
 	Computer string
 	// Products are software products by name; see Products.
 	Products []Product
 	// Frontends are shared instances that are answered without a host; nil: DefaultFrontends.
 	Frontends []Frontend
-	// Forwards says that below the URL of this master is http_proxy/SCHEME/ADDRESS/PATH, which shows what is at that address: by it who is asked over https can be let in.
+	// Forwards says that below the URL of this master is http_proxy/SCHEME/ADDRESS/PATH, which
+	// shows what is at that address: by it who is asked over https can be let in.
 	Forwards bool
 	// Masters are others, to which requests are passed on.
 	Masters []External
 	// Authority signs certificates; nil: there are none.
 	Authority Authority
-	// Limits are those of a project and of one of its users; nil: there are none. It is called within transactions.
+	// Limits are those of a project and of one of its users; nil: there are none. It is called
+	// within transactions.
 	Limits func(project, user string) []Limit
 	Log    *slog.Logger // nil: none
 }
@@ -43,9 +46,10 @@ type Master struct {
 	log    *slog.Logger
 	runID  string
 	known  remembered
-	heard  atomic.Int64  // how often something new was heard of nodes
-	others sync.Map      // URLs of masters that are not this one, as was seen
-	watch  chan struct{} // its one place is taken by who looks for changes, for all that wait for one
+	heard  atomic.Int64 // how often something new was heard of nodes
+	others sync.Map     // URLs of masters that are not this one, as was seen
+	// its one place is taken by who looks for changes, for all that wait for one
+	watch chan struct{}
 
 	mu   sync.Mutex
 	last int64            // the newest stamp that was given
@@ -65,7 +69,8 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	return m, m.fresh(ctx)
 }
 
-// RunID is random, and another for each master that was started: by it one finds that a URL is its own.
+// RunID is random, and another for each master that was started: by it one finds that a URL is its
+// own.
 func (m *Master) RunID() string { return m.runID }
 
 func newRunID() string {
@@ -73,7 +78,8 @@ func newRunID() string {
 	return strings.ToLower(text[:32])
 }
 
-// stamp is the time of a change: in microseconds, above those of all changes before that this master made or that the record has.
+// stamp is the time of a change: in microseconds, above those of all changes before that this
+// master made or that the record has.
 func (m *Master) stamp(before int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -29,7 +29,13 @@ func (r *rig) format(guid string, partitions int) {
 	r.t.Helper()
 	c := &slap.Configuration{Computer: guid}
 	for i := range partitions {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap", Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}}})
+		c.Partitions = append(
+			c.Partitions,
+			slap.ConfiguredPartition{
+				ID: fmt.Sprint("p", i), Interface: "tap",
+				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
+			},
+		)
 	}
 	if err := r.Format(r.t.Context(), master.Anybody, c); err != nil {
 		r.t.Fatal(err)
@@ -128,7 +134,10 @@ func TestTree(t *testing.T) {
 	if shared := r.partition("C", "p0").Shared; len(shared) != 0 {
 		t.Errorf("the shared instance of a destroyed tree is with its host: %v", shared)
 	}
-	r.refused(slap.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound, "The tree of root is being destroyed: it gets no new instance late.")
+	r.refused(
+		slap.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound,
+		"The tree of root is being destroyed: it gets no new instance late.",
+	)
 	if children, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
 		t.Errorf("%v, %v", children, err)
 	}
@@ -151,13 +160,20 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// A shared instance keeps its host, moves when that goes, waits when there is none, and is placed when one comes.
+// A shared instance keeps its host, moves when that goes, waits when there is none, and is placed
+// when one comes.
 func TestSharedMoves(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 4)
-	r.refused(slap.Request{Title: "s", Shared: true}, compute.ErrNoCapacity, "No partition corresponding to slave request: ['"+demo+"', 'C', 'default']")
+	r.refused(
+		slap.Request{Title: "s", Shared: true}, compute.ErrNoCapacity,
+		"No partition corresponding to slave request: ['"+demo+"', 'C', 'default']",
+	)
 	at := func() string {
-		a, err := r.Request(t.Context(), master.Anybody, &slap.Request{Release: demo, Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}})
+		a, err := r.Request(
+			t.Context(), master.Anybody,
+			&slap.Request{Release: demo, Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
+		)
 		if err != nil {
 			return "nowhere"
 		}
@@ -219,7 +235,10 @@ func TestNoPlace(t *testing.T) {
 	if a := r.ask(slap.Request{Title: "b"}); a.Partition != "p1" || a.Record.Reason != "" {
 		t.Errorf("%+v", a)
 	}
-	r.refused(slap.Request{Title: "c", Filter: slap.Dictionary{"computer_guid": "D"}}, compute.ErrNoCapacity, "No free computer partition found for: c (there is no computer D)")
+	r.refused(
+		slap.Request{Title: "c", Filter: slap.Dictionary{"computer_guid": "D"}}, compute.ErrNoCapacity,
+		"No free computer partition found for: c (there is no computer D)",
+	)
 	if a := r.ask(slap.Request{Title: "c", State: slap.Destroyed}); a.Computer != "" || a.State != slap.Destroyed {
 		t.Errorf("%+v", a)
 	}
@@ -240,8 +259,14 @@ func TestChoice(t *testing.T) {
 	if got != "ABBB" {
 		t.Error(got)
 	}
-	r.refused(slap.Request{Title: "x"}, compute.ErrNoCapacity, "No free computer partition found for: x (no computer fits: 2 have no free partition, 0 are of other projects or users, 0 of other networks)")
-	r.refused(slap.Request{Title: "y", Filter: slap.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity, "No free computer partition found for: y (no computer fits: 0 have no free partition, 2 are of other projects or users, 0 of other networks)")
+	r.refused(
+		slap.Request{Title: "x"}, compute.ErrNoCapacity,
+		"No free computer partition found for: x (no computer fits: 2 have no free partition, 0 are of other projects or users, 0 of other networks)",
+	)
+	r.refused(
+		slap.Request{Title: "y", Filter: slap.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity,
+		"No free computer partition found for: y (no computer fits: 0 have no free partition, 2 are of other projects or users, 0 of other networks)",
+	)
 }
 
 // What changes nothing writes nothing.
@@ -265,12 +290,18 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	}
 	again := func() {
 		r.format("C", 2)
-		if err := r.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "E", Partitions: []slap.ConfiguredPartition{{ID: "without addresses"}}}); err != nil {
+		if err := r.Format(
+			t.Context(), master.Anybody,
+			&slap.Configuration{Computer: "E", Partitions: []slap.ConfiguredPartition{{ID: "without addresses"}}},
+		); err != nil {
 			t.Error(err)
 		}
 		r.ask(slap.Request{Title: "a", Parameters: slap.Dictionary{"x": int64(1)}, Filter: slap.Dictionary{"computer_guid": "C"}})
 		r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"y": "2"}})
-		_, _ = r.Request(t.Context(), master.Anybody, &slap.Request{Release: demo, Title: "none", Filter: slap.Dictionary{"computer_guid": "D"}})
+		_, _ = r.Request(
+			t.Context(), master.Anybody,
+			&slap.Request{Release: demo, Title: "none", Filter: slap.Dictionary{"computer_guid": "D"}},
+		)
 		if err := r.Supply(t.Context(), master.Anybody, "C", demo, slap.Available); err != nil {
 			t.Error(err)
 		}
@@ -296,7 +327,8 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	}
 }
 
-// Many requests at once, by several masters on one store: each title is one instance, each partition has one.
+// Many requests at once, by several masters on one store: each title is one instance, each
+// partition has one.
 func TestManyAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	var masters []*rig
@@ -366,7 +398,10 @@ func TestTreeAddresses(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("C", 2)
 	r.ask(slap.Request{Title: "root"})
-	if _, err := r.Request(t.Context(), master.Anybody, &slap.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: slap.Dictionary{"network_guid": "none"}}); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := r.Request(
+		t.Context(), master.Anybody,
+		&slap.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: slap.Dictionary{"network_guid": "none"}},
+	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
@@ -376,7 +411,8 @@ func TestTreeAddresses(t *testing.T) {
 	}
 }
 
-// A root whose partition is no more stays as long as others of its tree have partitions: it can be asked for again, or destroyed, and then nothing stays.
+// A root whose partition is no more stays as long as others of its tree have partitions: it can be
+// asked for again, or destroyed, and then nothing stays.
 func TestRootWithoutPartition(t *testing.T) {
 	for _, destroyed := range []bool{false, true} {
 		r := newRig(t, master.Options{})
@@ -402,7 +438,8 @@ func TestRootWithoutPartition(t *testing.T) {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if !destroyed {
-			if again := r.ask(slap.Request{Title: "root", State: slap.Stopped}); again.Record.ID != root.Record.ID || again.Computer != "C" {
+			if again := r.ask(slap.Request{Title: "root", State: slap.Stopped}); again.Record.ID != root.Record.ID ||
+				again.Computer != "C" {
 				t.Errorf("%+v", again)
 			}
 			r.are("C", "stopped", "stopped")
@@ -421,7 +458,8 @@ func TestRootWithoutPartition(t *testing.T) {
 	}
 }
 
-// Where no computer is named and the master has no default, a shared instance finds its host on any, before or after that comes, and another on any when it goes.
+// Where no computer is named and the master has no default, a shared instance finds its host on
+// any, before or after that comes, and another on any when it goes.
 func TestSharedAnywhere(t *testing.T) {
 	r := newRig(t, master.Options{})
 	for _, guid := range []string{"A", "B", "C"} {

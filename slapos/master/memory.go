@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// memory is a book of all that was committed up to a revision. Records in it never change: they are replaced.
+// memory is a book of all that was committed up to a revision. Records in it never change: they are
+// replaced.
 type memory struct {
 	revision  int64
 	applying  int64             // the revision up to which changes are taken over
@@ -29,13 +30,17 @@ type memory struct {
 	holders   map[string]map[string]bool // of serials
 	tokens    map[string]*slap.TokenRecord
 	used      map[string]map[string]used // by project and user
-	touched   []string                   // GUIDs of what has changed since who waits for that was told
+	// GUIDs of what has changed since who waits for that was told
+	touched []string
 }
 
 func newMemory() *memory {
-	return &memory{computers: map[string]*seen{}, called: map[string]string{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]*slap.InstanceRecord{},
-		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]*runners{}, forwards: map[string]bool{},
-		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
+	return &memory{computers: map[string]*seen{}, called: map[string]string{}, byID: map[string]*slap.InstanceRecord{},
+		byName: map[string]*slap.InstanceRecord{},
+		trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]*runners{},
+		forwards: map[string]bool{},
+		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{},
+		tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
 }
 
 func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
@@ -207,7 +212,8 @@ func (m *memory) applyInstance(e slap.Entry) error {
 	return nil
 }
 
-// share has the texts of a record be the same ones as those of others where they say the same: there may be a hundred thousand of them.
+// share has the texts of a record be the same ones as those of others where they say the same:
+// there may be a hundred thousand of them.
 func (m *memory) share(n *slap.InstanceRecord) {
 	share(&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project)
 	if n.Root == n.ID {
@@ -274,7 +280,8 @@ func (m *memory) forget(n *slap.InstanceRecord) {
 	m.touch(n.Computer)
 }
 
-// stale drops the documents in which an instance shows: that of its computer, and as its title and state show in those of its tree, theirs.
+// stale drops the documents in which an instance shows: that of its computer, and as its title and
+// state show in those of its tree, theirs.
 func (m *memory) stale(n *slap.InstanceRecord) {
 	m.touch(n.Computer)
 	for id := range m.trees[n.Root] {
@@ -284,7 +291,8 @@ func (m *memory) stale(n *slap.InstanceRecord) {
 	}
 }
 
-// runs is the software release that an instance runs, and how: what a shared one looks for in a host.
+// runs is the software release that an instance runs, and how: what a shared one looks for in a
+// host.
 func runs(n *slap.InstanceRecord) string { return key(n.Release, plainType(n.Type)) }
 
 func add(sets map[string]map[string]bool, set, id string) {
@@ -308,8 +316,10 @@ type remembered struct {
 	shelf shelf
 
 	mu     sync.RWMutex
-	memory *memory                  // guarded by mu
-	next   map[string]chan struct{} // by a computer's GUID, closed at its next change, guarded by mu; those for which somebody waits
+	memory *memory // guarded by mu
+	// by a computer's GUID, closed at its next change, guarded by mu; those for which somebody
+	// waits
+	next map[string]chan struct{}
 }
 
 // computer is what the memory has of a computer; nil: nothing.
@@ -320,7 +330,8 @@ func (r *remembered) computer(guid string) *slap.ComputerRecord {
 	return c
 }
 
-// fresh sees that the memory has all that was committed before it is called. Callers that meet share a look at the store.
+// fresh sees that the memory has all that was committed before it is called. Callers that meet
+// share a look at the store.
 func (m *Master) fresh(ctx context.Context) error {
 	before := m.known.begun.Load()
 	m.known.look.Lock()
@@ -354,7 +365,8 @@ func (m *Master) catchUp(ctx context.Context) error {
 		}
 		anew = newMemory()
 		anew.applying = now
-		return tx.(Tx).SlapChanges(0, anew.take) // one by one: with what they are made of they would be twice as large
+		// one by one: with what they are made of they would be twice as large
+		return tx.(Tx).SlapChanges(0, anew.take)
 	})
 	if err != nil || now == was {
 		return err
@@ -380,7 +392,10 @@ func (m *Master) catchUp(ctx context.Context) error {
 // take is apply, with an error that names the record.
 func (m *memory) take(e slap.Entry) error {
 	if err := m.apply(e); err != nil {
-		return &compute.Error{Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed, Err: errors.Join(errors.New("a record of the "+string(e.Kind)+" cannot be read"), err)}
+		return &compute.Error{
+			Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed,
+			Err: errors.Join(errors.New("a record of the "+string(e.Kind)+" cannot be read"), err),
+		}
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func (m *Master) NodeReport(ctx context.Context, who Who, guid string) (n *NodeR
 	return n, err
 }
 
-// Reports is the handler of hostler.put.v0.compute_node_report: by POST a node tells what runs on it, by GET with computer_guid whoever has the computer reads what it told last.
+// Reports is the handler of hostler.put.v0.compute_node_report: by POST a node tells what runs on
+// it, by GET with computer_guid whoever has the computer reads what it told last.
 func (m *Master) Reports(opt LegacyOptions) http.Handler {
 	s := &rpc{m, opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

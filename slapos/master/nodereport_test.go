@@ -13,12 +13,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells of itself alone.
+// What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells
+// of itself alone.
 func TestNodeReport(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("C", 1)
 	r.format("D", 1)
-	srv := httptest.NewServer(r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}))
+	srv := httptest.NewServer(
+		r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
+	)
 	defer srv.Close()
 	c, err := slap.NewClient(slap.Options{URL: srv.URL})
 	if err != nil {
@@ -31,7 +34,9 @@ func TestNodeReport(t *testing.T) {
 	}
 	said := &slap.NodeReport{Computer: "C", Partitions: []slap.ReportPartition{{ID: "p0",
 		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises:  []slap.ReportPromise{{Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at}}}}}
+		Promises: []slap.ReportPromise{{
+			Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at,
+		}}}}}
 	for range 2 { // the last counts
 		if err := c.ReportNode(ctx, said); err != nil {
 			t.Fatal(err)
@@ -69,7 +74,8 @@ func TestNodeReport(t *testing.T) {
 			t.Errorf("%.80s: %d %s", body, status, answer)
 		}
 	}
-	if status, body := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=C"); status != http.StatusOK || !strings.Contains(body, `"partition_id":"p0"`) {
+	if status, body := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=C"); status != http.StatusOK ||
+		!strings.Contains(body, `"partition_id":"p0"`) {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, _ := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {

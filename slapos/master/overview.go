@@ -25,7 +25,8 @@ type Page struct {
 	Limit int
 }
 
-// ComputerPage are computers that somebody has, those whose name or title has a text in it, in the order of their names; next is "" where there are no more.
+// ComputerPage are computers that somebody has, those whose name or title has a text in it, in the
+// order of their names; next is "" where there are no more.
 func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, "", err
@@ -35,7 +36,8 @@ func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page P
 		mem := b.(*memory)
 		var guids []string
 		for guid, of := range mem.computers {
-			if guid > page.After && who.owns(guid, of.record) == nil && (contains(guid, match) || of.record != nil && contains(of.record.Title, match)) {
+			if guid > page.After && who.owns(guid, of.record) == nil &&
+				(contains(guid, match) || of.record != nil && contains(of.record.Title, match)) {
 				guids = append(guids, guid)
 			}
 		}
@@ -196,7 +198,8 @@ func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
 	return q.Match == "" || contains(n.Title, q.Match) || contains(n.Release, q.Match) || contains(n.Owner, q.Match)
 }
 
-// InstancePage are instances that somebody has, in the order of their titles; next is "" where there are no more.
+// InstancePage are instances that somebody has, in the order of their titles; next is "" where
+// there are no more.
 func (m *Master) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, "", err
@@ -305,8 +308,9 @@ func (m *Master) statuses(ctx context.Context, keys []string, is func(i int, s *
 	})
 }
 
-// Changed returns when anything of the master is otherwise than at a mark, with the mark of that: its records, or what nodes told this process. Without a
-// mark it returns at once. When ctx ends before that, its error.
+// Changed returns when anything of the master is otherwise than at a mark, with the mark of that:
+// its records, or what nodes told this process. Without a mark it returns at once. When ctx ends
+// before that, its error.
 func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
+// place finds a partition for a new instance, and takes it. Where there is none it says why, and
+// keeps that.
 func (a *ask) place(b book) error {
 	if a.willWrite(b) {
 		return errWrites
@@ -56,7 +57,8 @@ func (a *ask) place(b book) error {
 	return a.keep(b, n, why)
 }
 
-// willWrite says that the memory need not be searched for a place or a host, as what comes of it is written in any case: the instance is new.
+// willWrite says that the memory need not be searched for a place or a host, as what comes of it is
+// written in any case: the instance is new.
 func (a *ask) willWrite(b book) bool {
 	_, reading := b.(*memory)
 	return reading && a.found == nil
@@ -75,14 +77,17 @@ func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
 }
 
 func same(a, b *slap.InstanceRecord) bool {
-	return a.Release == b.Release && a.Type == b.Type && a.Asked == b.Asked && a.State == b.State && a.Parameters == b.Parameters && sameFilter(a.Filter, b.Filter) &&
+	return a.Release == b.Release && a.Type == b.Type && a.Asked == b.Asked && a.State == b.State &&
+		a.Parameters == b.Parameters && sameFilter(a.Filter, b.Filter) &&
 		a.Computer == b.Computer && a.Reason == b.Reason
 }
 
-// maxWaiting is how many instances without a place, or without a host, are kept of a user: who asks for more than that only hears why.
+// maxWaiting is how many instances without a place, or without a host, are kept of a user: who asks
+// for more than that only hears why.
 const maxWaiting = 1000
 
-// tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked for at the same time do no harm.
+// tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked
+// for at the same time do no harm.
 func (m *Master) tooManyWait(b book, n *slap.InstanceRecord) bool {
 	if _, ok := b.(*memory); ok { // it will be asked again
 		return false
@@ -141,7 +146,8 @@ func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, wh
 	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
 }
 
-// likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on the computer has to be looked at.
+// likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on
+// the computer has to be looked at.
 func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
 	if _, ok := b.(*pages); !ok {
 		return "", nil
@@ -161,12 +167,14 @@ func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
 	return "", nil
 }
 
-// candidates are the computers that an instance may be on, the best first, and why others are none. The best has the largest part of its partitions free.
+// candidates are the computers that an instance may be on, the best first, and why others are none.
+// The best has the largest part of its partitions free.
 func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
 	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
-	if mem, ok := b.(*memory); ok { // which is held already, and twice would wait for who waits to write
+	// which is held already, and twice would wait for who waits to write
+	if mem, ok := b.(*memory); ok {
 		return m.candidatesIn(mem, n)
 	}
 	m.known.mu.RLock()
@@ -174,15 +182,18 @@ func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why
 	return m.candidatesIn(m.known.memory, n)
 }
 
-// sameProject says whether what belongs to an instance's project may be on a computer: on those of the project, and on those of none.
+// sameProject says whether what belongs to an instance's project may be on a computer: on those of
+// the project, and on those of none.
 func sameProject(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
 	return c.Project == "" || n.Project == "" || c.Project == n.Project
 }
 
-// open says whether an instance may be on a computer. On a user's own is what is his: he sees all that is there, and has not offered it to others. The master's default is for
-// everybody, and an administrator may name any.
+// open says whether an instance may be on a computer. On a user's own is what is his: he sees all
+// that is there, and has not offered it to others. The master's default is for everybody, and an
+// administrator may name any.
 func (m *Master) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
-	return sameProject(c, n) && (c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
+	return sameProject(c, n) &&
+		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
 func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
@@ -218,10 +229,14 @@ func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []stri
 		guids = append(guids, o.guid)
 	}
 	if len(fit) == 0 {
-		why = fmt.Sprintf("no computer fits: %d have no free partition, %d are of other projects or users, %d of other networks", full, others, elsewhere)
+		why = fmt.Sprintf(
+			"no computer fits: %d have no free partition, %d are of other projects or users, %d of other networks", full,
+			others, elsewhere,
+		)
 	}
 	return guids, why
 }
 
-// maxTries is how many computers are looked at: what the memory says of them is true but for what was taken a moment ago.
+// maxTries is how many computers are looked at: what the memory says of them is true but for what
+// was taken a moment ago.
 const maxTries = 16

@@ -60,9 +60,12 @@ func tally(all map[string]map[string]used, n *slap.InstanceRecord, sign int) {
 }
 
 // errBehind says that the memory does not remember as far back as the store does.
-var errBehind = &compute.Error{Op: "slap", Kind: compute.ErrUnavailable, Err: errors.New("too much has changed meanwhile"), Hint: "ask again"}
+var errBehind = &compute.Error{
+	Op: "slap", Kind: compute.ErrUnavailable, Err: errors.New("too much has changed meanwhile"), Hint: "ask again",
+}
 
-// usage is how much the users of a project have, in a transaction: what the memory knows, and what has changed since. Others that write wait for this one.
+// usage is how much the users of a project have, in a transaction: what the memory knows, and what
+// has changed since. Others that write wait for this one.
 func (m *Master) usage(p *pages, project string) (map[string]used, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -85,7 +88,8 @@ func (m *Master) usage(p *pages, project string) (map[string]used, error) {
 	return nil, errBehind
 }
 
-// since is what the memory has of a project, with what has changed after a revision; ok: the memory is of that revision.
+// since is what the memory has of a project, with what has changed after a revision; ok: the memory
+// is of that revision.
 func (m *Master) since(revision int64, project string, changes []slap.Entry) (_ map[string]used, ok bool, err error) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
@@ -118,7 +122,8 @@ func (m *Master) since(revision int64, project string, changes []slap.Entry) (_ 
 	return all[project], true, nil
 }
 
-// within tells why there may be no more of a kind of instance in its project, or of its user; "": there may.
+// within tells why there may be no more of a kind of instance in its project, or of its user; "":
+// there may.
 func (m *Master) within(b book, n *slap.InstanceRecord) (why string, err error) {
 	p, writing := b.(*pages)
 	if m.opt.Limits == nil || !writing { // it will be asked again

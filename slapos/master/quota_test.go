@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// A project never has more than its limit, however many ask by however many masters at a time; why is told, and what ends makes room.
+// A project never has more than its limit, however many ask by however many masters at a time; why
+// is told, and what ends makes room.
 func TestQuota(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {
@@ -24,7 +25,10 @@ func TestQuota(t *testing.T) {
 		if project != "web" {
 			return nil
 		}
-		return []master.Limit{{Whose: "the project web", Partitions: 3, Shared: 2}, {Whose: user + " in the project web", User: true, Partitions: 2}}
+		return []master.Limit{
+			{Whose: "the project web", Partitions: 3, Shared: 2},
+			{Whose: user + " in the project web", User: true, Partitions: 2},
+		}
 	}}
 	var both [2]*master.Master
 	for i := range both {
@@ -99,7 +103,8 @@ func TestQuota(t *testing.T) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
-	// The one beyond the limit is kept with the reason, counts not, and gets no host before there is room for it.
+	// The one beyond the limit is kept with the reason, counts not, and gets no host before there
+	// is room for it.
 	waiting := func(title string) string {
 		t.Helper()
 		trees, err := both[1].Trees(ctx, as(user), true)
@@ -180,7 +185,8 @@ func TestProjects(t *testing.T) {
 	}
 }
 
-// Who comes for one project has nothing of what is his in another: his role there may have ended, and his token is for no more.
+// Who comes for one project has nothing of what is his in another: his role there may have ended,
+// and his token is for no more.
 func TestOneProject(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
@@ -203,7 +209,8 @@ func TestOneProject(t *testing.T) {
 		_, view := r.ViewInstance(ctx, c.who, a.Record.ID)
 		_, change := r.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
 		_, status := r.View(ctx, c.who, guid)
-		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change, "computer": status, "supply": r.Supply(ctx, c.who, guid, demo, slap.Available),
+		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change,
+			"computer": status, "supply": r.Supply(ctx, c.who, guid, demo, slap.Available),
 			"rename": r.RenameOf(ctx, c.who, a.Record.ID, "x")} {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s as %+v: %v", what, c.who, err)
@@ -220,7 +227,8 @@ func TestOneProject(t *testing.T) {
 	}
 }
 
-// A user's own computer takes what is his and nobody else's, and a shared instance goes to no host on a computer of another project, or another user's: neither when it is asked for, nor later.
+// A user's own computer takes what is his and nobody else's, and a shared instance goes to no host
+// on a computer of another project, or another user's: neither when it is asked for, nor later.
 func TestWhoseComputer(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
@@ -240,7 +248,9 @@ func TestWhoseComputer(t *testing.T) {
 		if a, err := r.Request(ctx, bob, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("%+v, %v", a, err)
 		}
-		if _, err := r.Request(ctx, master.Anybody, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := r.Request(
+			ctx, master.Anybody, &slap.Request{Title: "anywhere", Release: demo},
+		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("an administrator, who does not name it: %v", err)
 		}
 		s := &slap.Request{Title: "before", Release: demo, Filter: at, Shared: true}
@@ -248,7 +258,9 @@ func TestWhoseComputer(t *testing.T) {
 			t.Error(err)
 		}
 		for _, who := range []master.Who{of, master.Anybody} {
-			if a, err := r.Request(ctx, who, &slap.Request{Title: "host of " + guid, Release: demo, Filter: at}); err != nil || a.Computer != guid {
+			if a, err := r.Request(
+				ctx, who, &slap.Request{Title: "host of " + guid, Release: demo, Filter: at},
+			); err != nil || a.Computer != guid {
 				t.Errorf("%+v, %v", a, err)
 			}
 		}
@@ -261,7 +273,9 @@ func TestWhoseComputer(t *testing.T) {
 		if p := r.partition(guid, "p0"); len(p.Shared) != 0 {
 			t.Errorf("%+v", p.Shared)
 		}
-		if a, err := r.Request(ctx, of, &slap.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true}); err != nil || a.Computer != guid {
+		if a, err := r.Request(
+			ctx, of, &slap.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true},
+		); err != nil || a.Computer != guid {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}

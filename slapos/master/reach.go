@@ -7,8 +7,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Reaches reports whether somebody may come to what a partition with an address shows: users to those where an instance of theirs is, a node to its own, an
-// administrator to all. Nodes say themselves which addresses they have, so whoever leads there judges the address too.
+// Reaches reports whether somebody may come to what a partition with an address shows: users to
+// those where an instance of theirs is, a node to its own, an administrator to all. Nodes say
+// themselves which addresses they have, so whoever leads there judges the address too.
 func (m *Master) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return false, err

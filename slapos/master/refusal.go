@@ -9,10 +9,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A Refusal is why a master does not do what it was asked: its kind, by which each front end finds its status, the words that the reference has
-// for it, or ours where it has none, and what more there is to say.
+// A Refusal is why a master does not do what it was asked: its kind, by which each front end finds
+// its status, the words that the reference has for it, or ours where it has none, and what more
+// there is to say.
 type Refusal struct {
-	Kind   error // compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or slap.ErrNotReady
+	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or slap.ErrNotReady
+	Kind   error
 	Text   string
 	Detail string
 }
@@ -36,7 +38,8 @@ func refuse(kind error, format string, args ...any) error {
 
 func invalid(format string, args ...any) error { return refuse(compute.ErrInvalid, format, args...) }
 
-// unwell turns the error of a document that cannot be read, or a value that cannot be written, into a refusal.
+// unwell turns the error of a document that cannot be read, or a value that cannot be written, into
+// a refusal.
 func unwell(err error) error {
 	if err == nil || !errors.Is(err, slap.ErrMalformed) && !errors.Is(err, slap.ErrUnwritable) {
 		return err
@@ -71,7 +74,8 @@ func (who Who) speaks(computer string) error {
 	return denied("You may not speak for the computer %s.", computer)
 }
 
-// owns says whether somebody may change a computer, or read what is on it: its node, or whose it is.
+// owns says whether somebody may change a computer, or read what is on it: its node, or whose it
+// is.
 func (who Who) owns(guid string, c *slap.ComputerRecord) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
@@ -79,11 +83,12 @@ func (who Who) owns(guid string, c *slap.ComputerRecord) error {
 	return who.speaks(guid)
 }
 
-// in says whether somebody may touch what is of a project: who comes for one has what is of that alone, as his role and his token are for no more.
+// in says whether somebody may touch what is of a project: who comes for one has what is of that
+// alone, as his role and his token are for no more.
 func (who Who) in(project string) bool { return who.Project == "" || who.Project == project }
 
-// holds says whether somebody may see and change an instance: the user who asked for its tree, a node that it is on, itself, or the instance
-// that asked for it or has it as a shared one.
+// holds says whether somebody may see and change an instance: the user who asked for its tree, a
+// node that it is on, itself, or the instance that asked for it or has it as a shared one.
 func (who Who) holds(n *slap.InstanceRecord) error {
 	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {

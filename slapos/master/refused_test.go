@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A request that is refused changes nothing of what has its place: neither the host of a shared instance, nor its parameters, nor what its host is told, nor an own instance.
+// A request that is refused changes nothing of what has its place: neither the host of a shared
+// instance, nor its parameters, nor what its host is told, nor an own instance.
 func TestRefusedChangesNothing(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 2)
@@ -46,8 +47,11 @@ func TestRefusedChangesNothing(t *testing.T) {
 		slap.Request
 		says string
 	}{
-		"no such host":      {q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none"} }), none(demo, "C", "default")},
-		"and elsewhere":     {q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none", "computer_guid": "D"} }), none(demo, "D", "default")},
+		"no such host": {q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none"} }), none(demo, "C", "default")},
+		"and elsewhere": {
+			q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none", "computer_guid": "D"} }),
+			none(demo, "D", "default"),
+		},
 		"no such release":   {q(func(q *slap.Request) { q.Release = "none" }), none("none", "C", "default")},
 		"no such type":      {q(func(q *slap.Request) { q.Type = "none" }), none(demo, "C", "none")},
 		"with a state":      {q(func(q *slap.Request) { q.Type, q.State = "none", slap.Stopped }), none(demo, "C", "none")},

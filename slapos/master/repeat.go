@@ -9,15 +9,17 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Nodes and programs ask for the same again and again, to see what has become of it. What such a request is answered rests on a few records: as long as those are the same, so
-// is the answer, and its form need not be read.
+// Nodes and programs ask for the same again and again, to see what has become of it. What such a
+// request is answered rests on a few records: as long as those are the same, so is the answer, and
+// its form need not be read.
 
 const (
 	maxRepeat  = 64 << 10 // bytes of a request or an answer that is kept
 	maxRepeats = 8 << 20  // bytes of a generation of them
 )
 
-// A basis is what the answer to a request that changes nothing rests on: records of the memory, which are replaced when they change.
+// A basis is what the answer to a request that changes nothing rests on: records of the memory,
+// which are replaced when they change.
 type basis struct {
 	name         string // of the instance
 	found, asker *slap.InstanceRecord
@@ -45,7 +47,8 @@ func (r *basis) stands(b book) bool {
 	return err == nil && c == r.computer
 }
 
-// rests is what the answer to a request rests on that found an instance at its place, in the memory, and changed nothing; nil of another.
+// rests is what the answer to a request rests on that found an instance at its place, in the
+// memory, and changed nothing; nil of another.
 func (a *ask) rests(b book) *basis {
 	if a.found == nil || a.found.Partition == "" || a.Shared {
 		return nil
@@ -58,7 +61,8 @@ func (a *ask) rests(b book) *basis {
 	return r
 }
 
-// repeats are answers by who asked, and by what they sent. Of two generations the older one is given up when the younger one is full.
+// repeats are answers by who asked, and by what they sent. Of two generations the older one is
+// given up when the younger one is full.
 type repeats struct {
 	mu           sync.Mutex
 	young, older map[repeatKey]*repeat
@@ -107,10 +111,12 @@ func (r *repeats) put(key repeatKey, it *repeat) {
 	r.young[key] = it
 }
 
-// rooms are where forms are read to be looked for, and read into again: most are known, and what each left behind would have to be collected, which costs as much as the memory is large.
+// rooms are where forms are read to be looked for, and read into again: most are known, and what
+// each left behind would have to be collected, which costs as much as the memory is large.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
-// again answers a request for an instance that was answered before, if nothing has changed since that matters. Of one that it does not answer, it has read the form and put it back.
+// again answers a request for an instance that was answered before, if nothing has changed since
+// that matters. Of one that it does not answer, it has read the form and put it back.
 func (l *legacy) again(c *call) (done bool, err error) {
 	if c.r.Header.Get("Content-Type") != formType || c.r.ContentLength <= 0 || c.r.ContentLength > maxRepeat {
 		return false, nil

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestRepeats asks for the same again while all else goes on: a handler that remembers what it said says what one says that has just begun.
+// TestRepeats asks for the same again while all else goes on: a handler that remembers what it said
+// says what one says that has just begun.
 func TestRepeats(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -52,7 +53,9 @@ func TestRepeats(t *testing.T) {
 					c := &slap.Configuration{Computer: "C"}
 					for i := range 4 {
 						c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-							Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprintf("10.0.%d.%d", rnd.IntN(3), i), Netmask: "255.255.255.255"}}})
+							Addresses: []slap.ConfiguredAddress{{
+								IP: fmt.Sprintf("10.0.%d.%d", rnd.IntN(3), i), Netmask: "255.255.255.255",
+							}}})
 					}
 					if err := w.Format(t.Context(), master.Anybody, c); err != nil {
 						t.Fatal(err)
@@ -84,7 +87,8 @@ func TestRepeats(t *testing.T) {
 					continue // the first has changed what the second means
 				}
 				w.h = keeps
-				if said := w.call("POST", "/requestComputerPartition", form); said.Code != second.Code || said.Body.String() != second.Body.String() {
+				if said := w.call("POST", "/requestComputerPartition", form); said.Code != second.Code ||
+					said.Body.String() != second.Body.String() {
 					t.Fatalf("%v: %d\n%s\nand of one that has just begun: %d\n%s", form, said.Code, said.Body, second.Code, second.Body)
 				}
 				compared++

@@ -40,8 +40,13 @@ func openOn(t testing.TB, st master.Store, opt master.Options) *master.Master {
 // reference is the master on which the recordings were made.
 func reference() master.Options {
 	return master.Options{Computer: "COMP-LAB",
-		Products: []master.Product{{Name: "demo", URLs: []string{"https://software.example/demo/software.cfg"}}, {Name: "kvm", URLs: []string{"https://software.example/kvm/software.cfg"}}},
-		Masters:  []master.External{{URL: "http://127.0.0.1:15003/", Releases: []string{"https://software.example/forwarded/software.cfg"}}},
+		Products: []master.Product{
+			{Name: "demo", URLs: []string{"https://software.example/demo/software.cfg"}},
+			{Name: "kvm", URLs: []string{"https://software.example/kvm/software.cfg"}},
+		},
+		Masters: []master.External{{
+			URL: "http://127.0.0.1:15003/", Releases: []string{"https://software.example/forwarded/software.cfg"},
+		}},
 	}
 }
 
@@ -93,7 +98,8 @@ func reason(page []byte) string {
 	return html.UnescapeString(p)
 }
 
-// replay sends a set, and compares all answers. known says why ours is another, with the section of the specification: those are in testdata/differences.jsonl, whole.
+// replay sends a set, and compares all answers. known says why ours is another, with the section of
+// the specification: those are in testdata/differences.jsonl, whole.
 func replay(t *testing.T, h http.Handler, all []*slaptest.Exchange, known map[int]string) {
 	t.Helper()
 	differs := differences(t)
@@ -163,5 +169,8 @@ func TestReplayNotReady(t *testing.T) {
 	}))
 	defer srv.Close()
 	m := open(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
-	replay(t, m.Handler(master.LegacyOptions{}), slaptest.Exchanges(t, "not-ready"), map[int]string{131: "1.5: we serve the URL of the hypermedia API"})
+	replay(
+		t, m.Handler(master.LegacyOptions{}), slaptest.Exchanges(t, "not-ready"),
+		map[int]string{131: "1.5: we serve the URL of the hypermedia API"},
+	)
 }

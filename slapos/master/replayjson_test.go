@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
-// equivalentJSON compares two documents by their meaning: times of changes aside, and GUIDs, which each master makes as it likes.
+// equivalentJSON compares two documents by their meaning: times of changes aside, and GUIDs, which
+// each master makes as it likes.
 func equivalentJSON(e *slaptest.Exchange, body []byte) string {
 	var want, got any
 	if err := json.Unmarshal([]byte(e.Answer), &want); err != nil {
@@ -23,10 +24,12 @@ func equivalentJSON(e *slaptest.Exchange, body []byte) string {
 	if err := json.Unmarshal(body, &got); err != nil {
 		return err.Error() + ": " + string(body)
 	}
-	if e.Status == http.StatusBadRequest || e.Status == http.StatusNotAcceptable { // whose titles are prose of the reference's libraries
+	// whose titles are prose of the reference's libraries
+	if e.Status == http.StatusBadRequest || e.Status == http.StatusNotAcceptable {
 		want.(map[string]any)["title"] = got.(map[string]any)["title"]
 	}
-	if link, err := url.Parse(e.Path); err == nil && link.Query().Get("mode") == "search" { // 1.5: not all columns
+	// 1.5: not all columns
+	if link, err := url.Parse(e.Path); err == nil && link.Query().Get("mode") == "search" {
 		for _, thing := range want.(map[string]any)["_embedded"].(map[string]any)["contents"].([]any) {
 			fields := thing.(map[string]any)
 			for name := range fields {

@@ -44,9 +44,11 @@ func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, erro
 	return n, nil
 }
 
-// InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
-// tree: they become destroyed, nothing else changes, and children are their titles. An instance says that only of what is wanted destroyed: it is no node,
-// which knows, and the place of a program that runs is not to be given away.
+// InstanceDestroyed is what a node says when nothing of an instance is on it any more: its
+// partition is free then. A root waits for the others of its tree: they become destroyed, nothing
+// else changes, and children are their titles. An instance says that only of what is wanted
+// destroyed: it is no node, which knows, and the place of a program that runs is not to be given
+// away.
 func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
 	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
 }
@@ -85,7 +87,8 @@ func (m *Master) end(b book, root *slap.InstanceRecord) error {
 	return m.spread(b, &as)
 }
 
-// leave frees the partition of an instance, which is forgotten. The root of its tree, where it waited for this, is told.
+// leave frees the partition of an instance, which is forgotten. The root of its tree, where it
+// waited for this, is told.
 func (m *Master) leave(b book, n *slap.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err

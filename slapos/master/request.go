@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// An Answer is what is said to a request: an instance of ours, or what another master said, or what only seems to be one.
+// An Answer is what is said to a request: an instance of ours, or what another master said, or what
+// only seems to be one.
 type Answer struct {
 	Record *slap.InstanceRecord // of ours; nil where Object is set
 	slap.Instance
@@ -48,8 +49,9 @@ type ask struct {
 
 const defaultType = "default"
 
-// Request asks for an instance, or that one be otherwise. A refusal for want of a place is compute.ErrNoCapacity, and says why; it is kept with
-// the instance, which is placed at a later request. Where nothing changes, nothing is written.
+// Request asks for an instance, or that one be otherwise. A refusal for want of a place is
+// compute.ErrNoCapacity, and says why; it is kept with the instance, which is placed at a later
+// request. Where nothing changes, nothing is written.
 func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer, error) {
 	a, err := m.prepare(who, q)
 	if err != nil {
@@ -82,7 +84,8 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 	return m.answer(a)
 }
 
-// filters are the names that a filter can have, with the longest of each; what else is in one is kept and not looked at.
+// filters are the names that a filter can have, with the longest of each; what else is in one is
+// kept and not looked at.
 var filters = map[string]int{"computer_guid": maxID, "instance_guid": maxURL, "network_guid": maxID, "project_guid": maxID}
 
 func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
@@ -145,7 +148,8 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// decide finds the instance and changes it, or finds a place for a new one. Where the request is to be passed on, it does nothing.
+// decide finds the instance and changes it, or finds a place for a new one. Where the request is to
+// be passed on, it does nothing.
 func (a *ask) decide(b book, elsewhere bool) error {
 	if err := a.find(b, elsewhere); err != nil || a.made == nil {
 		return err
@@ -168,7 +172,8 @@ func (a *ask) find(b book, elsewhere bool) (err error) {
 			return denied("An instance asks only for itself.")
 		}
 	}
-	if a.asker == nil && a.who.User == "" && !a.who.All { // who asks for nothing of its own would be taken for a user
+	// who asks for nothing of its own would be taken for a user
+	if a.asker == nil && a.who.User == "" && !a.who.All {
 		return denied("A computer asks for instances only for what runs on it.")
 	}
 	if a.found, err = b.named(a.name()); err != nil {
@@ -241,7 +246,8 @@ func (a *ask) fresh() *slap.InstanceRecord {
 // bounded is the state that is wanted where one was asked for.
 func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
 
-// stateAbove is the state of the root, or of the instance that asked first, whichever is less alive: no other in the tree stops or destroys it by a request.
+// stateAbove is the state of the root, or of the instance that asked first, whichever is less
+// alive: no other in the tree stops or destroys it by a request.
 func (a *ask) stateAbove(b book) (string, error) {
 	if a.asker == nil {
 		return slap.Started, nil
@@ -315,9 +321,11 @@ func (a *ask) change(b book) error {
 	return nil
 }
 
-// stateAlone says that a request without parameters is about the state of what there is, so that they stay.
+// stateAlone says that a request without parameters is about the state of what there is, so that
+// they stay.
 func (a *ask) stateAlone() bool {
-	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
+	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked &&
+		a.Release == a.found.Release && a.Type == a.found.Type
 }
 
 func sameFilter(a, b map[string]string) bool {
@@ -332,7 +340,8 @@ func sameFilter(a, b map[string]string) bool {
 	return true
 }
 
-// never is a request that something be destroyed that has no place: nothing has to be done, and it is forgotten.
+// never is a request that something be destroyed that has no place: nothing has to be done, and it
+// is forgotten.
 func (a *ask) never(b book) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
@@ -346,11 +355,18 @@ func (a *ask) never(b book) error {
 			return err
 		}
 	}
-	a.last = &Answer{Record: n, Instance: slap.Instance{State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters, Connection: slap.Dictionary{}}}
+	a.last = &Answer{
+		Record: n,
+		Instance: slap.Instance{
+			State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters,
+			Connection: slap.Dictionary{},
+		},
+	}
 	return nil
 }
 
-// endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that had a place before, is destroyed first.
+// endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that
+// had a place before, is destroyed first.
 func (a *ask) endUnplaced(b book) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
@@ -437,7 +453,10 @@ func addresses(c *slap.ComputerRecord, partition string) (all []slap.Address, fu
 		}
 		for _, a := range c.Partitions[i].Addresses {
 			if a.Gateway != "" && a.Netmask != "" {
-				full = append(full, slap.FullAddress{Interface: a.Interface, IP: a.IP, Gateway: a.Gateway, Netmask: a.Netmask, Network: a.Network})
+				full = append(
+					full,
+					slap.FullAddress{Interface: a.Interface, IP: a.IP, Gateway: a.Gateway, Netmask: a.Netmask, Network: a.Network},
+				)
 			} else {
 				all = append(all, slap.Address{Interface: a.Interface, IP: a.IP})
 			}

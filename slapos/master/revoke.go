@@ -9,11 +9,13 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// revokePath is where certificates of users are revoked. The full master has nothing for that that its clients know.
+// revokePath is where certificates of users are revoked. The full master has nothing for that that
+// its clients know.
 const revokePath = "/hostler.remove.v0.user_certificate"
 
-// Revoke is the handler of POST /hostler.remove.v0.user_certificate with {"user": NAME}: no certificate of the user counts any more, and no token for one. Administrators
-// say that, and a user of himself.
+// Revoke is the handler of POST /hostler.remove.v0.user_certificate with {"user": NAME}: no
+// certificate of the user counts any more, and no token for one. Administrators say that, and a
+// user of himself.
 func (m *Master) Revoke(opt LegacyOptions) http.Handler {
 	s := &rpc{m, opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

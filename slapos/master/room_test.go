@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestPlacedWhereItCanBeTold: what is large goes to a computer of which the node can be told of it, though another has more partitions free; where there is none it is refused.
+// TestPlacedWhereItCanBeTold: what is large goes to a computer of which the node can be told of it,
+// though another has more partitions free; where there is none it is refused.
 func TestPlacedWhereItCanBeTold(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("FULL", 150)
@@ -77,7 +78,8 @@ func (tx readTx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
 	return tx.slapTx.SlapEntries(q)
 }
 
-// TestHostsAreLookedForOnce: shared instances whose host goes look for another one without reading all that is on the computer for each.
+// TestHostsAreLookedForOnce: shared instances whose host goes look for another one without reading
+// all that is on the computer for each.
 func TestHostsAreLookedForOnce(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Unsafe: true})
 	if err != nil {
@@ -99,7 +101,8 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	if n := counted.whole.Load(); n > 2 {
 		t.Errorf("the computer is read %d times for 30 shared instances", n)
 	}
-	// What a transaction has read of a computer is true after it has changed it: they find the next host.
+	// What a transaction has read of a computer is true after it has changed it: they find the next
+	// host.
 	next := r.ask(slap.Request{Title: "next"})
 	if has := r.partition("C", next.Partition).Shared; len(has) != 30 {
 		t.Errorf("%d of 30 have come to the next host", len(has))
@@ -111,7 +114,8 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	}
 }
 
-// TestPartitionsAreBounded: a computer has no more partitions than are held; more of them change nothing.
+// TestPartitionsAreBounded: a computer has no more partitions than are held; more of them change
+// nothing.
 func TestPartitionsAreBounded(t *testing.T) {
 	r := newRig(t, master.Options{})
 	format := func(n int) error {
@@ -124,7 +128,8 @@ func TestPartitionsAreBounded(t *testing.T) {
 	if err := format(10_000); err != nil {
 		t.Fatal(err)
 	}
-	if err := format(10_001); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "no more than 10000 partitions, and not 10001") {
+	if err := format(10_001); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "no more than 10000 partitions, and not 10001") {
 		t.Error(err)
 	}
 	all, err := r.Computers(t.Context(), master.Anybody)

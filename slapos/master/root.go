@@ -15,14 +15,17 @@ import (
 type RootOptions struct {
 	// Exists says whether there is a file.
 	Exists func(path string) bool
-	// Before is called once before anything is changed, where something is to be, with the old directory; its error ends it.
+	// Before is called once before anything is changed, where something is to be, with the old
+	// directory; its error ends it.
 	Before func(ctx context.Context, from string) error
 }
 
-// SetRoot says below which directory releases are that are files of this machine: an absolute path without links in it that count, such as
-// [filepath.Clean] makes. Where it was another before, the releases of supplies and instances below that are taken for those of the same names below this
-// one, all of them or none; what was moved is returned, from the old URL to the new. A release stays that is still where it was and is not at the new place. Where
-// one of the directories contains the other nothing is moved. Instances whose release is another now are processed again.
+// SetRoot says below which directory releases are that are files of this machine: an absolute path
+// without links in it that count, such as [filepath.Clean] makes. Where it was another before, the
+// releases of supplies and instances below that are taken for those of the same names below this
+// one, all of them or none; what was moved is returned, from the old URL to the new. A release
+// stays that is still where it was and is not at the new place. Where one of the directories
+// contains the other nothing is moved. Instances whose release is another now are processed again.
 func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (from string, moved map[string]string, err error) {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 		return "", nil, invalid("the root of local releases is no absolute path: %.200q", root)

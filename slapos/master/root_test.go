@@ -14,13 +14,17 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Releases go with their directory, those that are there, and whatever has one is processed again; nothing else is touched.
+// Releases go with their directory, those that are there, and whatever has one is processed again;
+// nothing else is touched.
 func TestSetRoot(t *testing.T) {
 	r, ctx := newRig(t, master.Options{Computer: "C"}), t.Context()
 	r.format("C", 4)
 	files := map[string]bool{"/old/stays/software.cfg": true, "/old/both/software.cfg": true, "/new/both/software.cfg": true}
 	before := 0
-	opt := master.RootOptions{Exists: func(path string) bool { return files[path] }, Before: func(context.Context, string) error { before++; return nil }}
+	opt := master.RootOptions{
+		Exists: func(path string) bool { return files[path] },
+		Before: func(context.Context, string) error { before++; return nil },
+	}
 	set := func(root string, want map[string]string) {
 		t.Helper()
 		if _, moved, err := r.SetRoot(ctx, root, opt); err != nil || !maps.Equal(moved, want) {
@@ -39,7 +43,10 @@ func TestSetRoot(t *testing.T) {
 		return all
 	}
 	at := map[string]*master.Answer{}
-	for _, url := range []string{"/old/gone/software.cfg", "/old/stays/software.cfg", "/old/both/software.cfg", "/older/software.cfg", "/old/../odd/software.cfg"} {
+	for _, url := range []string{
+		"/old/gone/software.cfg", "/old/stays/software.cfg", "/old/both/software.cfg", "/older/software.cfg",
+		"/old/../odd/software.cfg",
+	} {
 		if err := r.Supply(ctx, master.Anybody, "C", url, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +54,8 @@ func TestSetRoot(t *testing.T) {
 			at[url] = r.ask(slap.Request{Title: url, Release: url})
 		}
 	}
-	if err := r.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil { // wanted away under one name, and there under the other
+	// wanted away under one name, and there under the other
+	if err := r.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil {
 		t.Fatal(err)
 	}
 	shared := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
@@ -73,7 +81,10 @@ func TestSetRoot(t *testing.T) {
 		return nil
 	}
 	set("/new", map[string]string{"/old/gone/software.cfg": "/new/gone/software.cfg", "/old/both/software.cfg": "/new/both/software.cfg"})
-	want := []string{"available /new/both/software.cfg", "available /new/gone/software.cfg", "available /old/../odd/software.cfg", "available /old/stays/software.cfg", "available /older/software.cfg"}
+	want := []string{
+		"available /new/both/software.cfg", "available /new/gone/software.cfg", "available /old/../odd/software.cfg",
+		"available /old/stays/software.cfg", "available /older/software.cfg",
+	}
 	if diff := cmp.Diff(want, releases()); diff != "" || before != 1 {
 		t.Errorf("%s, %d", diff, before)
 	}
@@ -87,7 +98,9 @@ func TestSetRoot(t *testing.T) {
 			t.Errorf("%s: %s, %d then %d", url, now.Release, a.Record.Stamp, now.Stamp)
 		}
 	}
-	if a := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/new/gone/software.cfg"}); a.Record.Host != shared.Record.Host || a.Record.Host == "" {
+	if a := r.ask(slap.Request{
+		Title: "shared", Shared: true, Release: "/new/gone/software.cfg",
+	}); a.Record.Host != shared.Record.Host || a.Record.Host == "" {
 		t.Errorf("a shared instance has another host: %+v", a.Record)
 	}
 	if _, _, err := r.SetRoot(ctx, "relative", opt); !errors.Is(err, compute.ErrInvalid) {

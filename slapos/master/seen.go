@@ -10,22 +10,28 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
+// seen is a computer, and what is on it. A computer that only has supplies or instances has no
+// record.
 type seen struct {
 	record   *slap.ComputerRecord
-	supplies map[string]*slap.SupplyRecord   // by URL; nil: there are none
-	placed   []*slap.InstanceRecord          // what its partitions have, in the order of their names
-	others   map[string]*slap.InstanceRecord // by ID, what is on it without one; nil: nothing is
-	filter   map[string]string               // of those that were asked for by its name alone
-	document atomic.Pointer[document]        // what its node was told last; nil: it has changed since
-	changed  int64                           // the revision at which that became otherwise, or a later one
+	supplies map[string]*slap.SupplyRecord // by URL; nil: there are none
+	// what its partitions have, in the order of their names
+	placed []*slap.InstanceRecord
+	others map[string]*slap.InstanceRecord // by ID, what is on it without one; nil: nothing is
+	filter map[string]string               // of those that were asked for by its name alone
+	// what its node was told last; nil: it has changed since
+	document atomic.Pointer[document]
+	// the revision at which that became otherwise, or a later one
+	changed int64
 }
 
 // takesPlace says whether an instance is the one that a partition has.
 func takesPlace(n *slap.InstanceRecord) bool { return !n.Beyond && !n.Shared && n.Partition != "" }
 
 func (c *seen) search(partition string) (at int, found bool) {
-	return slices.BinarySearchFunc(c.placed, partition, func(n *slap.InstanceRecord, name string) int { return cmp.Compare(n.Partition, name) })
+	return slices.BinarySearchFunc(
+		c.placed, partition, func(n *slap.InstanceRecord, name string) int { return cmp.Compare(n.Partition, name) },
+	)
 }
 
 // at is what a partition has, or nil.
@@ -81,7 +87,8 @@ func (c *seen) all() iter.Seq[*slap.InstanceRecord] {
 	}
 }
 
-// runners are the computers on which something runs, in the order of their names, and how many instances of it each has.
+// runners are the computers on which something runs, in the order of their names, and how many
+// instances of it each has.
 type runners struct {
 	guids []string
 	count map[string]int

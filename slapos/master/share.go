@@ -47,7 +47,11 @@ func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
 }
 
 func (a *ask) noHost(n *slap.InstanceRecord, why string) *Refusal {
-	return &Refusal{Kind: compute.ErrNoCapacity, Text: fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type), Detail: why}
+	return &Refusal{
+		Kind:   compute.ErrNoCapacity,
+		Text:   fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type),
+		Detail: why,
+	}
 }
 
 func noHost(n *slap.InstanceRecord) string {
@@ -63,7 +67,8 @@ func (a *ask) reshare(b book) error {
 	}
 	n := *was
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
-	if !a.stateAlone() || a.State == slap.Destroyed { // of which the reference answers what was asked, and nothing is kept
+	// of which the reference answers what was asked, and nothing is kept
+	if !a.stateAlone() || a.State == slap.Destroyed {
 		n.Parameters = a.parameters
 	}
 	n.Asked, n.State = slap.Started, slap.Started
@@ -104,7 +109,8 @@ func (a *ask) reshare(b book) error {
 	return a.m.wake(b, host)
 }
 
-// loosen has a shared instance that looks for another host be where it was asked to be: anywhere, if its host alone has said where it is.
+// loosen has a shared instance that looks for another host be where it was asked to be: anywhere,
+// if its host alone has said where it is.
 func (m *Master) loosen(n *slap.InstanceRecord) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
@@ -128,7 +134,8 @@ func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord)
 // fits says whether an instance can have a shared one.
 func fits(host, n *slap.InstanceRecord) bool {
 	guid := n.Filter["instance_guid"]
-	return !host.Shared && host.Partition != "" && host.State != slap.Destroyed && host.Release == n.Release && sameType(host.Type, n.Type) &&
+	return !host.Shared && host.Partition != "" && host.State != slap.Destroyed && host.Release == n.Release &&
+		sameType(host.Type, n.Type) &&
 		(guid == "" || guid == GUID(host) || guid == host.Partition || guid == host.ID)
 }
 
@@ -142,7 +149,8 @@ func plainType(t string) string {
 	return t
 }
 
-// findHost is the first instance, in the order of its computer's partitions, that can have a shared one: on the computer where that is to be, or else on any.
+// findHost is the first instance, in the order of its computer's partitions, that can have a shared
+// one: on the computer where that is to be, or else on any.
 func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
@@ -164,7 +172,8 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 	return full, nil
 }
 
-// hostComputers are those on which the memory knows an instance that can have a shared one, in the order of their names; no more than are tried.
+// hostComputers are those on which the memory knows an instance that can have a shared one, in the
+// order of their names; no more than are tried.
 func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
 	find := func(mem *memory) (all []string) {
 		running := mem.releases[runs(n)]
@@ -190,7 +199,8 @@ func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
 	return find(m.known.memory)
 }
 
-// hasHost says whether something on a computer can have a shared instance. Where that names its host it is one of three, however many there are.
+// hasHost says whether something on a computer can have a shared instance. Where that names its
+// host it is one of three, however many there are.
 func (m *memory) hasHost(c *seen, guid string, n *slap.InstanceRecord) bool {
 	named := n.Filter["instance_guid"]
 	if named == "" {
@@ -237,7 +247,8 @@ func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.Inst
 	return nil, nil
 }
 
-// likelyHost is the first by the memory of which a transaction says the same; nil: all that is on the computer has to be looked at.
+// likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
+// the computer has to be looked at.
 func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if _, writing := b.(*pages); !writing {
 		return nil, nil
@@ -271,7 +282,8 @@ func (m *Master) wake(b book, n *slap.InstanceRecord) error {
 	}
 }
 
-// hostCame gives an instance that is new, or of another release now, the shared ones that wait for such a one.
+// hostCame gives an instance that is new, or of another release now, the shared ones that wait for
+// such a one.
 func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 	if host.Shared || host.Partition == "" {
 		return nil
@@ -314,7 +326,8 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 	return m.wake(b, host)
 }
 
-// rehost finds other hosts for the shared instances of one that cannot have them any more; now is nil where it is gone.
+// rehost finds other hosts for the shared instances of one that cannot have them any more; now is
+// nil where it is gone.
 func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 	if was.Shared {
 		return nil
@@ -361,7 +374,8 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 	return nil
 }
 
-// Reference is how a shared instance is called to its host: the title of the root of its tree, where it is not the root itself, and its own.
+// Reference is how a shared instance is called to its host: the title of the root of its tree,
+// where it is not the root itself, and its own.
 func Reference(root, n *slap.InstanceRecord) string {
 	if root == nil || root.ID == n.ID {
 		return "_" + n.Title

@@ -26,13 +26,15 @@ func TestShelf(t *testing.T) {
 	if s.size > maxShelf || len(s.all) != 3 {
 		t.Errorf("%d documents of %d bytes are kept", len(s.all), s.size)
 	}
-	s.put(&document{}, make([]byte, 2*maxShelf)) // one that is too large by itself is kept until the next comes
+	// one that is too large by itself is kept until the next comes
+	s.put(&document{}, make([]byte, 2*maxShelf))
 	if len(s.all) != 1 {
 		t.Errorf("%d are kept", len(s.all))
 	}
 }
 
-// TestGivenUp: a node is told the same whether what it was told is still kept or not, and hears that it has it by the tag alone.
+// TestGivenUp: a node is told the same whether what it was told is still kept or not, and hears
+// that it has it by the tag alone.
 func TestGivenUp(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {
@@ -43,7 +45,9 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Format(t.Context(), Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p"}}}); err != nil {
+	if err := m.Format(
+		t.Context(), Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p"}}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	body, tag, err := m.Information(t.Context(), Anybody, "C")
@@ -59,7 +63,8 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// TestWaiting: one who asks for what has no place does not fill the memory, nor take the place of others.
+// TestWaiting: one who asks for what has no place does not fill the memory, nor take the place of
+// others.
 func TestWaiting(t *testing.T) {
 	m := &memory{used: map[string]map[string]used{}}
 	n := &slap.InstanceRecord{Owner: "a", Project: "p"}
@@ -68,7 +73,8 @@ func TestWaiting(t *testing.T) {
 	}
 	master := &Master{}
 	master.known.memory = m
-	if !master.tooManyWait(nil, n) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "a"}) {
+	if !master.tooManyWait(nil, n) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) ||
+		master.tooManyWait(nil, &slap.InstanceRecord{Owner: "a"}) {
 		t.Error("it is not counted by user")
 	}
 	m.count(n, -1)

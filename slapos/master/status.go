@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// How much of an error is kept, in characters, and how much of that the reference's own calls tell: its end says most.
+// How much of an error is kept, in characters, and how much of that the reference's own calls tell:
+// its end says most.
 const (
 	maxMessage = 400
 	maxTail    = 80
@@ -34,7 +35,8 @@ func (m *Master) InstanceReported(ctx context.Context, who Who, computer, partit
 	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
 }
 
-// InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the end of the message is kept.
+// InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the
+// end of the message is kept.
 func (m *Master) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
@@ -58,7 +60,8 @@ func (m *Master) ReleaseReported(ctx context.Context, who Who, computer, url, st
 	return m.noteRelease(ctx, who, computer, url, said(state))
 }
 
-// ReleaseError is what a node says of a release that it cannot build. Only the end of the message is kept.
+// ReleaseError is what a node says of a release that it cannot build. Only the end of the message
+// is kept.
 func (m *Master) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
@@ -99,7 +102,8 @@ func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message st
 	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
 }
 
-// noteEvery is how old a status may be that says the same still: who reports more often changes nothing.
+// noteEvery is how old a status may be that says the same still: who reports more often changes
+// nothing.
 const noteEvery = time.Minute
 
 func said(state string) func(*slap.StatusRecord) {
@@ -110,7 +114,8 @@ func failed(message string) func(*slap.StatusRecord) {
 	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
 }
 
-// note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never goes.
+// note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
+// goes.
 func (m *Master) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
 	now := time.Now().UTC()
 	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
@@ -164,7 +169,8 @@ func statusIn(tx Tx, of string) (*slap.StatusRecord, error) {
 	return unpack[slap.StatusRecord](e)
 }
 
-// met notes that a node has asked what is wanted on its computer. It never fails: the node is to have its answer.
+// met notes that a node has asked what is wanted on its computer. It never fails: the node is to
+// have its answer.
 func (m *Master) met(ctx context.Context, guid string) {
 	now := time.Now().Unix()
 	m.mu.Lock()
@@ -181,10 +187,12 @@ func (m *Master) met(ctx context.Context, guid string) {
 	}
 }
 
-// metEvery is how often it is stored that a node was seen: what asks whether one was so for 5 minutes hears the truth.
+// metEvery is how often it is stored that a node was seen: what asks whether one was so for 5
+// minutes hears the truth.
 const metEvery = 2 * time.Minute
 
-// A Status is what is known of a computer, a release on one, or an instance, by what its node reported.
+// A Status is what is known of a computer, a release on one, or an instance, by what its node
+// reported.
 type Status struct {
 	Kind      string // of the thing, as the full master calls it
 	Reference string
@@ -194,7 +202,10 @@ type Status struct {
 
 // Value is the status as the full master gives it.
 func (s *Status) Value() slap.Dictionary {
-	d := slap.Dictionary{"portal_type": s.Kind, "reference": s.Reference, "created_at": httpTime(s.Created), "since": httpTime(s.Created), "user": "SlapOS Master", "state": ""}
+	d := slap.Dictionary{
+		"portal_type": s.Kind, "reference": s.Reference, "created_at": httpTime(s.Created), "since": httpTime(s.Created),
+		"user": "SlapOS Master", "state": "",
+	}
 	if s.Said == nil {
 		d["no_data"], d["text"] = int64(1), "#error no data found for "+s.Reference
 		return d
@@ -202,7 +213,9 @@ func (s *Status) Value() slap.Dictionary {
 	d["created_at"], d["since"], d["state"], d["user"] = httpTime(s.Said.At), httpTime(s.Said.Since), s.Said.State, s.Said.Computer
 	d["text"] = statusText(s.Said, maxTail)
 	age := time.Since(s.Said.At)
-	for key, limit := range map[string]time.Duration{"no_data_since_5_minutes": 5 * time.Minute, "no_data_since_15_minutes": 15 * time.Minute} {
+	for key, limit := range map[string]time.Duration{
+		"no_data_since_5_minutes": 5 * time.Minute, "no_data_since_15_minutes": 15 * time.Minute,
+	} {
 		d[key] = int64(0)
 		if age > limit {
 			d[key] = int64(1)
@@ -253,7 +266,8 @@ func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*
 	return m.status(ctx, &Status{Kind: "Software Installation", Reference: guid + "-" + url, Created: s.Created}, supplyStatus(guid, url))
 }
 
-// InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was reported.
+// InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was
+// reported.
 func (m *Master) InstanceStatus(ctx context.Context, who Who, guid, partition string) (*Status, error) {
 	p, err := m.Partition(ctx, who, guid, partition)
 	if err != nil {

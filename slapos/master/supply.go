@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays until its node says that it is.
+// Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays
+// until its node says that it is.
 func (m *Master) Supply(ctx context.Context, who Who, computer, url, state string) error {
 	if state == "" {
 		state = slap.Available
@@ -93,7 +94,8 @@ func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url st
 	})
 }
 
-// Releases are those of a software product, the best first. Just one of the two is given: the product's name, or the URL of one of its releases.
+// Releases are those of a software product, the best first. Just one of the two is given: the
+// product's name, or the URL of one of its releases.
 func (m *Master) Releases(product, url string) ([]string, error) {
 	if (product == "") == (url == "") {
 		return nil, invalid("exactly one of software_product_reference and software_release_url is wanted")

@@ -17,10 +17,12 @@ import (
 const (
 	tokenPrefix = "slt_"         // of tokens, by which they are told from others
 	tokenLife   = 24 * time.Hour // and no longer are they good
-	maxTokens   = 50             // that somebody has at a time: another takes the place of that which ends first
+	// that somebody has at a time: another takes the place of that which ends first
+	maxTokens = 50
 )
 
-// hashOf is what is kept of a token. It has 256 random bits, which nobody guesses however fast the hash is.
+// hashOf is what is kept of a token. It has 256 random bits, which nobody guesses however fast the
+// hash is.
 func hashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
@@ -30,8 +32,9 @@ func tokenEntry(t *slap.TokenRecord) slap.Entry {
 	return slap.Entry{Kind: slap.KindOther, Key: key("token", t.Hash), Host: holderOf("token", t.User), Data: pack(t)}
 }
 
-// NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of, User, Admin, Project and Computer count. Users make such for computers of their own:
-// new ones, and by their names those that they have.
+// NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
+// User, Admin, Project and Computer count. Users make such for computers of their own: new ones,
+// and by their names those that they have.
 func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
@@ -144,8 +147,10 @@ func (m *Master) PersonCertificate(ctx context.Context, token string) (*slap.Cer
 		spend(token, slap.CertifiedUser, func(book, *slap.TokenRecord) error { return nil }))
 }
 
-// RegisterBy makes a computer of a title for whom a token is, and returns its name and its certificate. Who has a token need not be whose the computers are: it is good for
-// one that there is only where it names that; for another of a title that is taken it is compute.ErrConflict, and the token stays.
+// RegisterBy makes a computer of a title for whom a token is, and returns its name and its
+// certificate. Who has a token need not be whose the computers are: it is good for one that there
+// is only where it names that; for another of a title that is taken it is compute.ErrConflict, and
+// the token stays.
 func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid string, pair *slap.Certificate, err error) {
 	t, err := m.offered(ctx, token, slap.CertifiedComputer)
 	if err != nil {
@@ -157,7 +162,8 @@ func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid stri
 	})
 }
 
-// Register makes a computer of a title for a user, and returns its name and its certificate. Where he has one of the title already it is that.
+// Register makes a computer of a title for a user, and returns its name and its certificate. Where
+// he has one of the title already it is that.
 func (m *Master) Register(ctx context.Context, who Who, title string) (guid string, pair *slap.Certificate, err error) {
 	if !who.All && who.User == "" {
 		return "", nil, denied("Only users ask for computers.")
@@ -166,8 +172,11 @@ func (m *Master) Register(ctx context.Context, who Who, title string) (guid stri
 	return m.register(ctx, c, true, func(may func(b book) error) func(b book) error { return may })
 }
 
-// register makes a computer and its certificate at once: there are both, or none. again: one that has the title already it may be too.
-func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error) (string, *slap.Certificate, error) {
+// register makes a computer and its certificate at once: there are both, or none. again: one that
+// has the title already it may be too.
+func (m *Master) register(
+	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error,
+) (string, *slap.Certificate, error) {
 	if err := firstOf(named("title", c.Title, maxTitle), m.fresh(ctx)); err != nil {
 		return "", nil, err
 	}
@@ -188,7 +197,11 @@ func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, again boo
 		if same, err := b.computerNamed(computerEntry(c).Name); err != nil {
 			return err
 		} else if same != nil {
-			return refuse(compute.ErrConflict, "There is a computer with the title %s already: ask with another title, or with a token that names that one.", c.Title)
+			return refuse(
+				compute.ErrConflict,
+				"There is a computer with the title %s already: ask with another title, or with a token that names that one.",
+				c.Title,
+			)
 		}
 		return b.save(computerEntry(c))
 	}

@@ -67,7 +67,8 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the token was good for %d", given)
 	}
 
-	// A user's token for a computer makes one of his own. Who has it gets no certificate of one that there is, unless it names that.
+	// A user's token for a computer makes one of his own. Who has it gets no certificate of one
+	// that there is, unless it names that.
 	ann := master.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
@@ -76,10 +77,13 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		if again {
-			if guid, pair, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) || pair != nil || !strings.Contains(err.Error(), "build1 already") {
+			if guid, pair, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) ||
+				pair != nil || !strings.Contains(err.Error(), "build1 already") {
 				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
 			}
-			if token, _, err = m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]}); err != nil {
+			if token, _, err = m.NewToken(
+				ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]},
+			); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -177,7 +181,8 @@ func TestEnrol(t *testing.T) {
 	if token, err = client.ComputerToken(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := (&enrol.Web{URL: srv.URL, Token: token}).Computer(ctx, "build1"); err == nil || !strings.Contains(err.Error(), "There is a computer with the title build1 already") {
+	if _, _, err := (&enrol.Web{URL: srv.URL, Token: token}).Computer(ctx, "build1"); err == nil ||
+		!strings.Contains(err.Error(), "There is a computer with the title build1 already") {
 		t.Errorf("with another token: %v", err)
 	}
 	// One whom only the surroundings know, by POST and by GET.
@@ -190,7 +195,8 @@ func TestEnrol(t *testing.T) {
 		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
 			t.Errorf("%+v, %v", who, err)
 		}
-		if _, _, err := web.Computer(ctx, "bob's"); err != nil { // the second time he has it already
+		// the second time he has it already
+		if _, _, err := web.Computer(ctx, "bob's"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -204,10 +210,12 @@ func TestEnrol(t *testing.T) {
 	}{
 		{http.MethodPost, "Person_getCertificate", "", "", http.StatusForbidden},
 		{http.MethodPost, "Person_getCertificate", "hst_ann", "", http.StatusForbidden},
-		{http.MethodPost, "Person_requestComputer", "hst_bob", "", http.StatusBadRequest}, // without a title
+		// without a title
+		{http.MethodPost, "Person_requestComputer", "hst_bob", "", http.StatusBadRequest},
 		{http.MethodPost, "Person_getCertificate", "hst_bob", "cross-site", http.StatusForbidden},
 		{http.MethodPut, "Person_getCertificate", "hst_bob", "", http.StatusMethodNotAllowed},
-		{http.MethodGet, "Person_getCertificate", "hst_bob", "", http.StatusForbidden}, // GET takes no such header
+		// GET takes no such header
+		{http.MethodGet, "Person_getCertificate", "hst_bob", "", http.StatusForbidden},
 		{http.MethodGet, "hateoas/computer_module/Base_getComputerToken", "", "cross-site", http.StatusForbidden},
 	} {
 		r, err := http.NewRequestWithContext(ctx, c.method, srv.URL+"/"+c.path, strings.NewReader(url.Values{}.Encode()))

@@ -4,8 +4,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// spread carries the state of an instance to all that it, or what it asked for, has asked for: stopped and destroyed at once, and back to what each
-// was asked to be. Of a destroyed tree what has no place goes, and shared instances do.
+// spread carries the state of an instance to all that it, or what it asked for, has asked for:
+// stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
+// has no place goes, and shared instances do.
 func (m *Master) spread(b book, top *slap.InstanceRecord) error {
 	tree, err := b.instances(top.Root, "", "")
 	if err != nil {
@@ -68,7 +69,10 @@ func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
 
 // forget drops the record of an instance, what was said of it, and its certificate.
 func forget(b book, n *slap.InstanceRecord) error {
-	return firstOf(b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, instanceStatus(n.ID)), revoke(b, holderOf(slap.CertifiedInstance, n.ID)))
+	return firstOf(
+		b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, instanceStatus(n.ID)),
+		revoke(b, holderOf(slap.CertifiedInstance, n.ID)),
+	)
 }
 
 // placedBelow are the other instances of a root's tree that have partitions.
@@ -86,8 +90,8 @@ func placedBelow(b book, root *slap.InstanceRecord) ([]*slap.InstanceRecord, err
 	return placed, nil
 }
 
-// shown is the state that a node is told: a root that is to be destroyed is stopped as long as others of its tree have partitions, so that nothing of it
-// is wiped before them.
+// shown is the state that a node is told: a root that is to be destroyed is stopped as long as
+// others of its tree have partitions, so that nothing of it is wiped before them.
 func shown(b book, n *slap.InstanceRecord) (string, error) {
 	if n.State != slap.Destroyed || n.Root != n.ID {
 		return n.State, nil

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not of the format is a refusal.
+// Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not
+// of the format is a refusal.
 func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
 	if err := firstOf(who.speaks(computer), named("computer_id", computer, maxID)); err != nil {
 		return err
@@ -62,7 +63,8 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	return err
 }
 
-// heard says whether a report is one of the last few, told again by who did not hear that we have it: of the same times, which all its transactions have, and in the same words.
+// heard says whether a report is one of the last few, told again by who did not hear that we have
+// it: of the same times, which all its transactions have, and in the same words.
 func heard(t Tx, computer, report string, said []slap.Transaction) (bool, error) {
 	if slices.ContainsFunc(said, func(one slap.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
@@ -108,7 +110,8 @@ func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int)
 	})
 }
 
-// reports shows the last reports of a computer, the newest first, as many as are read, or until it is told to end.
+// reports shows the last reports of a computer, the newest first, as many as are read, or until it
+// is told to end.
 func (m *Master) reports(ctx context.Context, computer string, each func(*slap.UsageRecord) (more bool)) error {
 	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
@@ -131,8 +134,10 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 	return nil
 }
 
-// Used shows what the last reports of a computer say, the newest report first, a sum for each thing and resource. Who has the computer is shown all of it. Who has the instance in a
-// partition is shown what was used there since that came: what its day before, or who was there before, used is not told.
+// Used shows what the last reports of a computer say, the newest report first, a sum for each thing
+// and resource. Who has the computer is shown all of it. Who has the instance in a partition is
+// shown what was used there since that came: what its day before, or who was there before, used is
+// not told.
 func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
 	if err := m.fresh(ctx); err != nil {
 		return err
@@ -159,7 +164,8 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 	})
 }
 
-// usedSince says from when somebody may see what was used on a computer, and whether of one partition alone.
+// usedSince says from when somebody may see what was used on a computer, and whether of one
+// partition alone.
 func usedSince(b book, who Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*memory)
 	var record *slap.ComputerRecord
@@ -183,7 +189,8 @@ func usedSince(b book, who Who, computer, partition string) (since time.Time, al
 	return since, true, nil
 }
 
-// sums is what a report says, by what used it and by resource, in the order of the report. What began before a time, or is no number that JSON has, is left out.
+// sums is what a report says, by what used it and by resource, in the order of the report. What
+// began before a time, or is no number that JSON has, is left out.
 func sums(u *slap.UsageRecord, since time.Time) (all []Used) {
 	transactions, err := slap.ParseUsage(u.Report)
 	if err != nil {
@@ -216,7 +223,8 @@ func sums(u *slap.UsageRecord, since time.Time) (all []Used) {
 	return all
 }
 
-// day is the beginning of the day with which a date begins, as reports have them: 2026-11-22, with a time after it or not.
+// day is the beginning of the day with which a date begins, as reports have them: 2026-11-22, with
+// a time after it or not.
 func day(date string) (time.Time, bool) {
 	date = strings.TrimSpace(date)
 	t, err := time.Parse(time.DateOnly, date[:min(len(date), len(time.DateOnly))])

@@ -9,18 +9,22 @@ import (
 	"time"
 )
 
-// lookEvery is how often the store is looked at for changes that others have made, while somebody waits for one.
+// lookEvery is how often the store is looked at for changes that others have made, while somebody
+// waits for one.
 const lookEvery = time.Second
 
-// Await returns when what is wanted on a computer has changed after a revision, with the revision to wait for the next change with: when ctx ends before
-// that, its error. It may return though nothing has changed, after a start; a revision that this master's store does not have yet is answered at once.
+// Await returns when what is wanted on a computer has changed after a revision, with the revision
+// to wait for the next change with: when ctx ends before that, its error. It may return though
+// nothing has changed, after a start; a revision that this master's store does not have yet is
+// answered at once.
 func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
 		if err := m.fresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
-		if err == nil && first && who.speaks(guid) == nil { // of a computer that nobody knows nothing is kept
+		// of a computer that nobody knows nothing is kept
+		if err == nil && first && who.speaks(guid) == nil {
 			m.met(ctx, guid)
 		}
 		if err != nil || revision != 0 {
@@ -32,7 +36,8 @@ func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (
 	}
 }
 
-// changed is the revision that there is now, where a computer has changed after one, and else 0 and what is closed at its next change.
+// changed is the revision that there is now, where a computer has changed after one, and else 0 and
+// what is closed at its next change.
 func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
 	m.known.mu.Lock()
 	defer m.known.mu.Unlock()
@@ -58,7 +63,8 @@ func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struc
 	return 0, next, nil
 }
 
-// look waits until there may be a change. One of those that wait looks at the store from time to time, for all.
+// look waits until there may be a change. One of those that wait looks at the store from time to
+// time, for all.
 func (m *Master) look(ctx context.Context, next <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
@@ -84,8 +90,10 @@ const (
 	watchFor  = 60 * time.Second
 )
 
-// Watch is the handler of GET /hostler.watch.v0.compute_node?computer_guid=…&after=REVISION, which answers {"computer_guid", "revision"} when what is wanted
-// on the computer is beyond that revision, and 204 when it is not so for a minute. The node gives the revision with its next question; 0, or none, is answered at once.
+// Watch is the handler of GET /hostler.watch.v0.compute_node?computer_guid=…&after=REVISION, which
+// answers {"computer_guid", "revision"} when what is wanted on the computer is beyond that
+// revision, and 204 when it is not so for a minute. The node gives the revision with its next
+// question; 0, or none, is answered at once.
 func (m *Master) Watch(opt LegacyOptions) http.Handler {
 	l := &legacy{Master: m, LegacyOptions: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +107,8 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 			l.fail(w, r, err)
 			return
 		}
-		// Servers that end slow answers are to let this one be; those that cannot be told have no such end.
+		// Servers that end slow answers are to let this one be; those that cannot be told have no
+		// such end.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(watchFor + 30*time.Second))
 		ctx, cancel := context.WithTimeout(r.Context(), watchFor)
 		defer cancel()

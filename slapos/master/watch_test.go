@@ -26,7 +26,8 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// Who waits for a change of a computer hears of it, by whichever master it was made, and of changes of others does not.
+// Who waits for a change of a computer hears of it, by whichever master it was made, and of changes
+// of others does not.
 func TestAwait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	var rigs []*rig
@@ -49,7 +50,8 @@ func TestAwait(t *testing.T) {
 	if err != nil || first == 0 {
 		t.Fatal(first, err)
 	}
-	// A change of another computer, and then one of this: only the second is heard, whichever comes first to who waits.
+	// A change of another computer, and then one of this: only the second is heard, whichever comes
+	// first to who waits.
 	supply := func(m *rig, computer, url string) {
 		t.Helper()
 		if err := m.Supply(t.Context(), master.Anybody, computer, url, slap.Available); err != nil {
@@ -89,7 +91,8 @@ func TestAwait(t *testing.T) {
 		quiet <- heard{revision, err}
 	}()
 	supply(ours, "B", "two")
-	if _, err := ours.Await(soon(t), master.Anybody, "B", second); err != nil { // so this master has seen it
+	// so this master has seen it
+	if _, err := ours.Await(soon(t), master.Anybody, "B", second); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -140,7 +143,9 @@ func TestWatchOverHTTP(t *testing.T) {
 	if status := <-done; status != 200 {
 		t.Error(status)
 	}
-	for query, want := range map[string]int{"": 400, "?computer_guid=C&after=x": 400, "?computer_guid=C&after=-1": 400, "?computer_guid=D": 404, "?%zz": 400} {
+	for query, want := range map[string]int{
+		"": 400, "?computer_guid=C&after=x": 400, "?computer_guid=C&after=-1": 400, "?computer_guid=D": 404, "?%zz": 400,
+	} {
 		if status, body := get(soon(t), query); status != want {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
@@ -163,7 +168,10 @@ func TestWatchOfServerThatEnds(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		w := httptest.NewRecorder()
-		r.Watch(master.LegacyOptions{Ending: ending}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil))
+		r.Watch(master.LegacyOptions{Ending: ending}).ServeHTTP(
+			w,
+			httptest.NewRequest(http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil),
+		)
 		done <- w.Code
 	}()
 	close(ending)
@@ -188,7 +196,13 @@ func TestWatchEnds(t *testing.T) {
 		}
 		start := time.Now()
 		w := httptest.NewRecorder()
-		r.Watch(master.LegacyOptions{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil))
+		r.Watch(master.LegacyOptions{}).ServeHTTP(
+			w,
+			httptest.NewRequestWithContext(
+				t.Context(), http.MethodGet,
+				"/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil,
+			),
+		)
 		if took := time.Since(start); w.Code != http.StatusNoContent || took != time.Minute {
 			t.Error(w.Code, w.Body, took)
 		}

@@ -7,18 +7,24 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A node is told of its computer in one document, of slap.MaxSize at most, and a computer of which more is to be told would be cut off. So what users may put there is bounded: what one
-// instance has, and what all of a computer have together. Each partition has a share of that which none takes from it, so that what is small finds its place whatever others have.
+// A node is told of its computer in one document, of slap.MaxSize at most, and a computer of which
+// more is to be told would be cut off. So what users may put there is bounded: what one instance
+// has, and what all of a computer have together. Each partition has a share of that which none
+// takes from it, so that what is small finds its place whatever others have.
 const (
-	maxWritten = 256 << 10 // bytes of an instance's parameters, or its connection parameters, as nodes are told them
-	maxTold    = 12 << 20  // of all that instances have on a computer; the rest of the document is for its addresses and releases
-	maxShare   = 16 << 10  // that is kept for a partition
-	allShares  = 4 << 20   // that is kept for all partitions of a computer
-	maxFilter  = 16 << 10  // bytes of a filter, which no node is told
-	maxUsage   = 1 << 20   // bytes of a usage report
+	// bytes of an instance's parameters, or its connection parameters, as nodes are told them
+	maxWritten = 256 << 10
+	// of all that instances have on a computer; the rest of the document is for its addresses and
+	// releases
+	maxTold   = 12 << 20
+	maxShare  = 16 << 10 // that is kept for a partition
+	allShares = 4 << 20  // that is kept for all partitions of a computer
+	maxFilter = 16 << 10 // bytes of a filter, which no node is told
+	maxUsage  = 1 << 20  // bytes of a usage report
 )
 
-// spelled is how many bytes a text has in a document, or a few more; document: it is one of parameters itself, in which markup is escaped once already.
+// spelled is how many bytes a text has in a document, or a few more; document: it is one of
+// parameters itself, in which markup is escaped once already.
 func spelled(text string, document bool) (n int) {
 	amp, angle := len("&amp;amp;"), len("&amp;lt;")
 	if document {
@@ -52,7 +58,8 @@ func roughly(text string, document bool) int {
 	return len("&amp;amp;") * len(text)
 }
 
-// weigh is what an instance has in the document of its computer, by one of the two above; root is the title of its tree.
+// weigh is what an instance has in the document of its computer, by one of the two above; root is
+// the title of its tree.
 func weigh(n *slap.InstanceRecord, root string, by func(text string, document bool) int) int {
 	all := by(n.Parameters, true) + by(n.Type, false)
 	if n.Shared {
@@ -86,7 +93,8 @@ func shortFilter(filter map[string]string) error {
 	return nil
 }
 
-// weight is what all on a computer have in its document, and what is kept for partitions that have less. over has what is not in the memory yet, by ID; nil: it is gone.
+// weight is what all on a computer have in its document, and what is kept for partitions that have
+// less. over has what is not in the memory yet, by ID; nil: it is gone.
 func (m *memory) weight(guid string, partitions int, over map[string]*slap.InstanceRecord, by func(text string, document bool) int) int {
 	share := shareOf(partitions)
 	sum, free := 0, partitions
@@ -122,7 +130,8 @@ func (m *memory) weight(guid string, partitions int, over map[string]*slap.Insta
 	return sum + max(0, free)*share
 }
 
-// left is how much more the node of a computer can be told, as a transaction has it; below 0: it is too much. The memory, which is asked first, lets all pass.
+// left is how much more the node of a computer can be told, as a transaction has it; below 0: it is
+// too much. The memory, which is asked first, lets all pass.
 func (m *Master) left(b book, guid string) (int, error) {
 	p, writing := b.(*pages)
 	if !writing {
@@ -176,7 +185,8 @@ func (m *Master) leftOver(revision int64, guid string, partitions int, over map[
 	return left, true
 }
 
-// tellable refuses what has an instance be more than before, where its computer could not be told of it. It is asked when that is saved.
+// tellable refuses what has an instance be more than before, where its computer could not be told
+// of it. It is asked when that is saved.
 func (m *Master) tellable(b book, was, n *slap.InstanceRecord) error {
 	if _, writing := b.(*pages); !writing || !placed(n) {
 		return nil
@@ -210,7 +220,8 @@ func (m *Master) shareOn(guid string) int {
 	return 0
 }
 
-// tells says whether a computer's node can be told of a new instance in one of its free partitions too.
+// tells says whether a computer's node can be told of a new instance in one of its free partitions
+// too.
 func (m *Master) tells(b book, guid string, n *slap.InstanceRecord) (bool, error) {
 	if _, writing := b.(*pages); !writing {
 		return true, nil

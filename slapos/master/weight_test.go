@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// What one instance may have, in documents and out of them: however its characters are written, it is bounded by what nodes are told.
+// What one instance may have, in documents and out of them: however its characters are written, it
+// is bounded by what nodes are told.
 func TestWritten(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
@@ -32,15 +33,21 @@ func TestWritten(t *testing.T) {
 	for _, c := range []string{"x", "\n", `"`, "\r", "&", "<", ">", "é", "\u07ff", "\u0800", "\uffef", "😀", "\U0010fffd"} {
 		each := (told(strings.Repeat(c, 1000)) - told("")) / 1000
 		large := slap.Dictionary{"k": strings.Repeat(c, most/each+1)}
-		if _, err := r.Request(t.Context(), master.Anybody, &slap.Request{Title: "one", Release: demo, Parameters: large}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
+		if _, err := r.Request(
+			t.Context(), master.Anybody, &slap.Request{Title: "one", Release: demo, Parameters: large},
+		); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
 			t.Errorf("%q: %v", c, err)
 		}
-		if err := r.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "the connection parameters are") {
+		if err := r.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
+			!strings.Contains(err.Error(), "the connection parameters are") {
 			t.Errorf("%q: %v", c, err)
 		}
 		r.ask(slap.Request{Title: "one", Parameters: slap.Dictionary{"k": strings.Repeat(c, most/each/3)}})
 	}
-	if _, err := r.Change(t.Context(), master.Anybody, one.Record.ID, master.Change{Parameters: slap.Dictionary{"k": strings.Repeat("x", most)}}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := r.Change(
+		t.Context(), master.Anybody, one.Record.ID,
+		master.Change{Parameters: slap.Dictionary{"k": strings.Repeat("x", most)}},
+	); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 	// There is no way around by another endpoint.
@@ -51,17 +58,22 @@ func TestWritten(t *testing.T) {
 		"slapos.put.v0.software_instance_connection_parameter": `{"instance_guid": "` + one.Record.ID + `", "connection_parameter_dict": {"k": "` + text + `"}}`,
 		"slapos.post.v0.compute_node_usage":                    `{"computer_guid": "C", "tioxml": "<journal/>` + strings.Repeat(" ", 1<<20) + `"}`,
 	} {
-		if status, answer := call(t.Context(), h, name, body); status != http.StatusBadRequest || !strings.Contains(answer, "may be 2621") && !strings.Contains(answer, "may be 1048576") {
+		if status, answer := call(t.Context(), h, name, body); status != http.StatusBadRequest ||
+			!strings.Contains(answer, "may be 2621") && !strings.Contains(answer, "may be 1048576") {
 			t.Errorf("%s: %d %.300s", name, status, answer)
 		}
 	}
-	if status, answer := call(t.Context(), h, "slapos.post.v0.software_instance", `{"title": "one", "software_release_uri": "`+demo+`", "software_type": "default", "sla_parameters": {"x": "`+text+`"}}`); status != http.StatusBadRequest {
+	if status, answer := call(
+		t.Context(), h, "slapos.post.v0.software_instance",
+		`{"title": "one", "software_release_uri": "`+demo+`", "software_type": "default", "sla_parameters": {"x": "`+text+`"}}`,
+	); status != http.StatusBadRequest {
 		t.Errorf("a filter: %d %.300s", status, answer)
 	}
 }
 
-// Whatever users ask for, and however many at a time by however many masters, a node is told of its computer; and nobody takes the place of who asks for little.
-// It takes seconds, as it fills a document of 12 MiB.
+// Whatever users ask for, and however many at a time by however many masters, a node is told of its
+// computer; and nobody takes the place of who asks for little. It takes seconds, as it fills a
+// document of 12 MiB.
 func TestTellable(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {
@@ -92,7 +104,8 @@ func TestTellable(t *testing.T) {
 	note := func(err error) {
 		if err == nil {
 			taken.Add(1)
-		} else if refusal, ok := errors.AsType[*master.Refusal](err); ok && refusal.Kind == compute.ErrConflict && strings.Contains(refusal.Text, "Too much would be on C to be told") {
+		} else if refusal, ok := errors.AsType[*master.Refusal](err); ok && refusal.Kind == compute.ErrConflict &&
+			strings.Contains(refusal.Text, "Too much would be on C to be told") {
 			refused.Add(1)
 		} else {
 			t.Error(err)
@@ -124,14 +137,23 @@ func TestTellable(t *testing.T) {
 	// Shared instances of others are told there too.
 	none := refused.Load()
 	for i := 0; refused.Load() == none && i < 100; i++ {
-		_, err := both[i%2].Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest})
+		_, err := both[i%2].Request(
+			ctx, master.Anybody,
+			&slap.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest},
+		)
 		note(err)
 	}
 	if refused.Load() == none {
 		t.Error("any number of shared instances is taken")
 	}
 	for i := range 20 {
-		_, err := r.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint("small shared", i), Release: demo, Shared: true, Parameters: slap.Dictionary{"k": strings.Repeat("é", 1000)}})
+		_, err := r.Request(
+			ctx, master.Anybody,
+			&slap.Request{
+				Title: fmt.Sprint("small shared", i), Release: demo, Shared: true,
+				Parameters: slap.Dictionary{"k": strings.Repeat("é", 1000)},
+			},
+		)
 		note(err)
 	}
 	tells("with shared instances", 11<<20)
@@ -143,7 +165,10 @@ func TestTellable(t *testing.T) {
 
 	// Those that wait for a host come to none on a computer without room.
 	for i := range 2 {
-		_, err := r.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest})
+		_, err := r.Request(
+			ctx, master.Anybody,
+			&slap.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest},
+		)
 		if !errors.Is(err, compute.ErrNoCapacity) {
 			t.Error(err)
 		}
@@ -154,10 +179,14 @@ func TestTellable(t *testing.T) {
 	}
 	tells("after a host came", 11<<20)
 	at := ""
-	for i := 0; at == "" && i < 30; i++ { // the other that waits takes of the room that there is, and may leave too little
+	// the other that waits takes of the room that there is, and may leave too little
+	for i := 0; at == "" && i < 30; i++ {
 		_, err := r.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: slap.Dictionary{"k": "v"}})
 		note(err)
-		a, err := r.Request(ctx, master.Anybody, &slap.Request{Title: "waits0", Release: "u", Shared: true, Parameters: slap.Dictionary{"k": "v"}})
+		a, err := r.Request(
+			ctx, master.Anybody,
+			&slap.Request{Title: "waits0", Release: "u", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
+		)
 		if err == nil {
 			at = a.Partition
 		} else if !errors.Is(err, compute.ErrNoCapacity) {

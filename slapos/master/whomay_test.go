@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// Who comes to a master that has ann's instance {id} with the title "secret title" in p0 of COMP-1, bob's {other} on COMP-2, and releases on COMP-1.
+// Who comes to a master that has ann's instance {id} with the title "secret title" in p0 of COMP-1,
+// bob's {other} on COMP-2, and releases on COMP-1.
 var comers = map[string]func(id, other string) master.Who{
 	"nobody": func(string, string) master.Who { return master.Who{} },
 	"node":   func(string, string) master.Who { return master.Who{Computer: "COMP-1"} },
@@ -32,7 +33,8 @@ var comers = map[string]func(id, other string) master.Who{
 // insiders are those who may hear of ann's instance at all.
 const insiders = "node ann self admin"
 
-// A right says who may use a route, by a request that says all that it needs; all others are refused.
+// A right says who may use a route, by a request that says all that it needs; all others are
+// refused.
 type right struct {
 	route, may string // names of comers; all: everybody
 	query      string // of a GET
@@ -65,8 +67,12 @@ var rights = []right{
 	{"requestComputerPartition", "node self admin", "", wanted + "&" + slot, ""},
 	{"supplySupply", "node admin", "", computer + "&url=u&state=available", ""},
 	{"loadComputerConfigurationFromXML", "node admin", "", format("COMP-1", "p0").body, ""},
-	{"setComputerPartitionConnectionXml", "node self admin", "", slot + "&connection_xml=%3Cmarshal%3E%3Cdictionary%20id%3D%22i2%22%2F%3E%3C%2Fmarshal%3E", ""},
-	{"destroyedComputerPartition", "node admin", "", slot, ""}, // itself only where that is wanted: TestInstanceCertificate
+	{
+		"setComputerPartitionConnectionXml", "node self admin", "",
+		slot + "&connection_xml=%3Cmarshal%3E%3Cdictionary%20id%3D%22i2%22%2F%3E%3C%2Fmarshal%3E", "",
+	},
+	// itself only where that is wanted: TestInstanceCertificate
+	{"destroyedComputerPartition", "node admin", "", slot, ""},
 	{"startedComputerPartition", "node self admin", "", slot, ""},
 	{"stoppedComputerPartition", "node self admin", "", slot, ""},
 	{"softwareInstanceError", "node self admin", "", slot + "&error_log=x", ""},
@@ -81,7 +87,10 @@ var rights = []right{
 	{"requestComputer", "ann bob admin", "", "computer_title=x", ""},
 	{"generateComputerCertificate", "node admin", "", computer, ""},
 	{"revokeComputerCertificate", "node admin", "", computer, ""},
-	{"updateComputerPartitionRelatedInstanceList", "node admin", "", slot + "&instance_reference_xml=%3Cmarshal%3E%3Clist%20id%3D%22i2%22%2F%3E%3C%2Fmarshal%3E", ""},
+	{
+		"updateComputerPartitionRelatedInstanceList", "node admin", "",
+		slot + "&instance_reference_xml=%3Cmarshal%3E%3Clist%20id%3D%22i2%22%2F%3E%3C%2Fmarshal%3E", "",
+	},
 
 	{"slapos.get.v0.hateoas_url", "all", "", "", `{}`},
 	{"slapos.put.v0.compute_node_format", "node admin", "", "", `{"computer_guid": "COMP-1", "compute_partition_list": []}`},
@@ -91,14 +100,24 @@ var rights = []right{
 	{"slapos.post.v0.compute_node_certificate", "node admin", "", "", byGUID},
 	{"slapos.remove.v0.compute_node_certificate", "node admin", "", "", byGUID},
 	{"slapos.post.v0.software_installation", "node admin", "", "", `{"computer_guid": "COMP-1", "software_release_uri": "u"}`},
-	{"slapos.put.v0.software_installation_reported_state", "node admin", "", "", `{"computer_guid": "COMP-1", "software_release_uri": "gone", "reported_state": "destroyed"}`},
-	{"slapos.put.v0.software_installation_error", "node admin", "", "", `{"computer_guid": "COMP-1", "software_release_uri": "` + demo + `", "message": "x"}`},
+	{
+		"slapos.put.v0.software_installation_reported_state", "node admin", "", "",
+		`{"computer_guid": "COMP-1", "software_release_uri": "gone", "reported_state": "destroyed"}`,
+	},
+	{
+		"slapos.put.v0.software_installation_error", "node admin", "", "",
+		`{"computer_guid": "COMP-1", "software_release_uri": "` + demo + `", "message": "x"}`,
+	},
 	{"slapos.allDocs.v0.compute_node_software_installation_list", "node admin", "", "", byGUID},
 	{"slapos.allDocs.v0.compute_node_instance_list", "node admin", "", "", byGUID},
-	{"slapos.post.v0.software_instance", "ann bob self self2 admin", "", "", `{"title": "new", "software_release_uri": "` + demo + `", "software_type": "default"}`},
+	{
+		"slapos.post.v0.software_instance", "ann bob self self2 admin", "", "",
+		`{"title": "new", "software_release_uri": "` + demo + `", "software_type": "default"}`,
+	},
 	{"slapos.get.v0.software_instance", insiders, "", "", byID},
 	{"slapos.get.v0.compute_partition", insiders, "", "", `{"computer_guid": "COMP-1", "compute_partition_id": "p0"}`},
-	{"slapos.get.v0.instance_tree", "ann", "", "", `{"title": "secret title"}`}, // by a title one finds one's own
+	// by a title one finds one's own
+	{"slapos.get.v0.instance_tree", "ann", "", "", `{"title": "secret title"}`},
 	{"slapos.allDocs.v0.instance_tree_list", "all", "", "", `{}`},
 	{"slapos.allDocs.v0.instance_node_instance_list", insiders, "", "", byID},
 	{"slapos.put.v0.software_instance_reported_state", "node self admin", "", "", `{"instance_guid": "{id}", "reported_state": "started"}`},
@@ -106,12 +125,19 @@ var rights = []right{
 	{"slapos.put.v0.software_instance_error", "node self admin", "", "", `{"instance_guid": "{id}", "message": "x"}`},
 	{"slapos.put.v0.software_instance_bang", insiders, "", "", `{"instance_guid": "{id}", "message": "x"}`},
 	{"slapos.put.v0.software_instance_title", insiders, "", "", `{"instance_guid": "{id}", "title": "x"}`},
-	{"slapos.put.v0.software_instance_connection_parameter", "node self admin", "", "", `{"instance_guid": "{id}", "connection_parameter_dict": {"a": "b"}}`},
+	{
+		"slapos.put.v0.software_instance_connection_parameter", "node self admin", "", "",
+		`{"instance_guid": "{id}", "connection_parameter_dict": {"a": "b"}}`,
+	},
 	{"slapos.get.v0.software_instance_certificate", insiders, "", "", byID},
 	{"slapos.allDocs.WIP.compute_node_list", "all", "", "", `{}`},
 
 	{"hateoas", "all", "x=y", "", ""},
-	{"hateoas/{$}", "all", "mode=search&select_list=title&query=" + "portal_type%3A%22Instance+Tree%22+AND+validation_state%3Avalidated", "", ""},
+	{
+		"hateoas/{$}", "all",
+		"mode=search&select_list=title&query=" + "portal_type%3A%22Instance+Tree%22+AND+validation_state%3Avalidated",
+		"", "",
+	},
 	{"hateoas/partitions/{title}", "ann", "title=secret%20title", "", ""},
 	{"hateoas/instances/{guid}", insiders, "guid={id}", "", ""},
 	{"hateoas/computers/{guid}", "node admin", "guid=COMP-1", "", ""},
@@ -148,7 +174,8 @@ func (r right) request(t *testing.T, id string) *http.Request {
 	return out
 }
 
-// Each route is used by who may, and refused to all others, of whom no refusal changes anything and none hears of what is not his. A route without a row fails.
+// Each route is used by who may, and refused to all others, of whom no refusal changes anything and
+// none hears of what is not his. A route without a row fails.
 func TestWhoMayWhat(t *testing.T) {
 	opt := certifying(t)
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -171,14 +198,20 @@ func TestWhoMayWhat(t *testing.T) {
 		for i, user := range []string{"ann", "bob"} {
 			guid := fmt.Sprint("COMP-", i+1)
 			r.format(guid, 3)
-			a, err := m.Request(t.Context(), master.Who{User: user}, &slap.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: slap.Dictionary{"computer_guid": guid}})
+			a, err := m.Request(
+				t.Context(), master.Who{User: user},
+				&slap.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: slap.Dictionary{"computer_guid": guid}},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
 			ids[i] = a.Record.ID
 		}
 		for url, state := range map[string]string{demo: slap.Available, "gone": slap.Destroyed} {
-			if err := firstOf(m.Supply(t.Context(), master.Anybody, "COMP-1", url, slap.Available), m.Supply(t.Context(), master.Anybody, "COMP-1", url, state)); err != nil {
+			if err := firstOf(
+				m.Supply(t.Context(), master.Anybody, "COMP-1", url, slap.Available),
+				m.Supply(t.Context(), master.Anybody, "COMP-1", url, state),
+			); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -191,7 +224,8 @@ func TestWhoMayWhat(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r.request(t, ids[0]))
 		for _, secret := range []string{"secret title", ids[0]} {
-			if strings.Contains(w.Body.String(), secret) && !strings.Contains(r.query+r.json, url.PathEscape(secret)) && !strings.Contains(r.json, "secret title") && !slices.Contains(strings.Fields(insiders), as) {
+			if strings.Contains(w.Body.String(), secret) && !strings.Contains(r.query+r.json, url.PathEscape(secret)) &&
+				!strings.Contains(r.json, "secret title") && !slices.Contains(strings.Fields(insiders), as) {
 				t.Errorf("%s: %s is told of another's instance: %s", r.route, as, w.Body)
 			}
 		}

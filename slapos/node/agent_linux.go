@@ -64,19 +64,28 @@ type Agent struct {
 	Free        int64         // bytes that there must be before a partition is processed
 	Limit       time.Duration // of what is run to process a partition; 0: none
 	Periodicity time.Duration
-	Retry       time.Duration               // the first pause of an instance that waits for what others publish, and was not told anything new for some passes; 0: 5 s
-	Debug       bool                        // buildout is told so
-	Keep        supervise.Keep              // how the programs of etc/service are kept
-	Limits      map[string]supervise.Limits // what the programs of a partition may use together, of those that have limits
-	Environ     []string                    // as os.Environ; what processes instances has it, without what bends it
+	// the first pause of an instance that waits for what others publish, and was not told anything
+	// new for some passes; 0: 5 s
+	Retry time.Duration
+	Debug bool           // buildout is told so
+	Keep  supervise.Keep // how the programs of etc/service are kept
+	// what the programs of a partition may use together, of those that have limits
+	Limits map[string]supervise.Limits
+	// as os.Environ; what processes instances has it, without what bends it
+	Environ []string
 
 	// What else is done with a partition; nil: nothing.
-	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error) // news: promise.News; the error of what failed has a *promise.Failure in it
-	Hook     func(ctx context.Context, p *Place, done bool) error                          // before a partition is looked at, and after
-	Firewall func(ctx context.Context, p *Place, wanted bool) error                        // its rules
-	Ask      func(partition string) (Asker, func(), error)                                 // the master as the partition's instance asks it; nil: as Master
+	// news: promise.News; the error of what failed has a *promise.Failure in it
+	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error)
+	// before a partition is looked at, and after
+	Hook func(ctx context.Context, p *Place, done bool) error
+	// its rules
+	Firewall func(ctx context.Context, p *Place, wanted bool) error
+	// the master as the partition's instance asks it; nil: as Master
+	Ask func(partition string) (Asker, func(), error)
 
-	// Patience is how long a pass waits for one partition before it goes on with the next one, while that is still being processed; 0: as long as it takes.
+	// Patience is how long a pass waits for one partition before it goes on with the next one,
+	// while that is still being processed; 0: as long as it takes.
 	Patience time.Duration
 	works    works
 	ended    func() // is told that something has ended for which no pass waited; nil: nobody is
@@ -84,7 +93,8 @@ type Agent struct {
 	Say  func(format string, args ...any) // is told what is done; nil: nobody is
 	Warn func(format string, args ...any) // and what is odd
 
-	untold sync.Map // names of partitions of which the master has yet to hear that all is well again
+	// names of partitions of which the master has yet to hear that all is well again
+	untold sync.Map
 }
 
 // Place is a partition that something is done with.
@@ -134,8 +144,9 @@ func (o *Outcome) Status() int {
 	return 0
 }
 
-// Instances does a pass: it asks the master what is wanted, and has it. An error is that it could not begin, or that ctx ended; a master that is not reached is none: what should run
-// is started then.
+// Instances does a pass: it asks the master what is wanted, and has it. An error is that it could
+// not begin, or that ctx ended; a master that is not reached is none: what should run is started
+// then.
 func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 	a.say("Processing computer partitions...")
 	c, err := a.Master.Computer(ctx, a.Computer)
@@ -257,7 +268,8 @@ const (
 	maxPeriod  = 100           // bytes
 )
 
-// period is how often a release wants its instances processed; nil: it does not say so that it can be understood.
+// period is how often a release wants its instances processed; nil: it does not say so that it can
+// be understood.
 func (a *Agent) period(p *slap.Partition) *time.Duration {
 	d, err := home.Open(a.release(p.Release))
 	if err != nil {

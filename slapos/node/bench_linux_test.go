@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// BenchmarkQuietPass is a pass over 100 partitions in which nothing is to be done, beside asking the master alone.
+// BenchmarkQuietPass is a pass over 100 partitions in which nothing is to be done, beside asking
+// the master alone.
 func BenchmarkQuietPass(b *testing.B) {
 	const n = 100
 	l := newLab(b, n)

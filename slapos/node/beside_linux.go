@@ -11,7 +11,8 @@ import (
 
 // What a pass does not wait for any more goes on beside it.
 const (
-	besides = 4                // of that at once, before a pass waits for one to end; what hangs is not counted
+	// of that at once, before a pass waits for one to end; what hangs is not counted
+	besides = 4
 	hangs   = 10 * time.Minute // what takes longer
 )
 
@@ -53,7 +54,8 @@ func (w *works) take(id string, one *work) (other *work) {
 	return nil
 }
 
-// end is called when a work has ended, and says whether somebody should know who does not wait for it.
+// end is called when a work has ended, and says whether somebody should know who does not wait for
+// it.
 func (w *works) end(id string, one *work) (tell bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +97,8 @@ func (w *works) room(ctx context.Context) {
 	}
 }
 
-// Take keeps passes from a partition until free is called; ok is false where something is done with it now. It is for who does something else there.
+// Take keeps passes from a partition until free is called; ok is false where something is done with
+// it now. It is for who does something else there.
 func (a *Agent) Take(id string) (free func(), ok bool) {
 	w := &work{}
 	if a.works.take(id, w) != nil {
@@ -110,7 +113,8 @@ func (a *Agent) free(id string, w *work) {
 	}
 }
 
-// begin does a step, and waits for it as long as the agent's patience is; beside: it goes on, or something else is done with the partition, and its end will be told.
+// begin does a step, and waits for it as long as the agent's patience is; beside: it goes on, or
+// something else is done with the partition, and its end will be told.
 func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err error) {
 	if a.Patience <= 0 || s.Action == Pass || s.Action == Refuse {
 		return false, a.step(ctx, s, o)
@@ -160,8 +164,10 @@ func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err 
 	return false, w.err
 }
 
-// obsolete reports whether a work is to be ended for a wish: another state or another release, and where it hangs anything new. What is changed only, and often perhaps, is for the
-// next time: else it would never come to an end.
+// obsolete reports whether a work is to be ended for a wish: another state or another release, and
+// where it hangs anything new. What is changed only, and often perhaps, is for the next time: else
+// it would never come to an end.
 func (w *work) obsolete(p *slap.Partition) bool {
-	return w.cancel != nil && (p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)
+	return w.cancel != nil &&
+		(p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestHangs has instances that hang, more than may go on beside a pass, keep nobody from being started, and be ended when they are wanted no more.
+// TestHangs has instances that hang, more than may go on beside a pass, keep nobody from being
+// started, and be ended when they are wanted no more.
 func TestHangs(t *testing.T) {
 	const hang = 3
 	l := newLab(t, hang+2)

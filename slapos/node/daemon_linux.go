@@ -11,22 +11,27 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Daemon is a node that does its passes by itself: at once when the master has something else wanted, where it says so, and every period.
+// Daemon is a node that does its passes by itself: at once when the master has something else
+// wanted, where it says so, and every period.
 type Daemon struct {
 	Agent *Agent
-	// Watch returns when what is wanted has changed after a revision, with the next one (slap.Client.Watch); nil: nobody says.
+	// Watch returns when what is wanted has changed after a revision, with the next one
+	// (slap.Client.Watch); nil: nobody says.
 	Watch func(ctx context.Context, after int64) (int64, error)
-	// Software has the releases that are wanted; changed: some are there, or gone, that were not. It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
+	// Software has the releases that are wanted; changed: some are there, or gone, that were not.
+	// It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
 	Software func(ctx context.Context, c *slap.Computer) (changed bool)
 	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
 	Before func(ctx context.Context) error
-	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed alone, every Period while there is such, and at once when there is. Without Report somebody
+	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed
+	// alone, every Period while there is such, and at once when there is. Without Report somebody
 	// else sees to it; without Destroy it is Report.
 	Report, Destroy func(ctx context.Context)
 
 	Period      time.Duration // between passes where nothing has changed; 0: a minute
 	ReportEvery time.Duration // 0: an hour
-	Retry       time.Duration // from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
+	// from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
+	Retry time.Duration
 }
 
 // patience is how long one partition keeps a pass from the others.
@@ -52,7 +57,10 @@ type daemon struct {
 
 // Run does passes until ctx ends.
 func (of *Daemon) Run(ctx context.Context) error {
-	d := &daemon{Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1), reports: make(chan func(context.Context))}
+	d := &daemon{
+		Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1),
+		reports: make(chan func(context.Context)),
+	}
 	for to, or := range map[*time.Duration]time.Duration{&d.Period: time.Minute, &d.ReportEvery: time.Hour, &d.Retry: 5 * time.Second} {
 		if *to <= 0 {
 			*to = or
@@ -107,7 +115,8 @@ func (d *daemon) watch(ctx context.Context) {
 		asked := time.Now()
 		next, err := d.Watch(ctx, revision)
 		if err == nil {
-			least := time.Second // who answers at once that nothing is new is not asked again at once
+			// who answers at once that nothing is new is not asked again at once
+			least := time.Second
 			if pause = least; next != revision {
 				least, revision = 50*time.Millisecond, next
 				ring(d.bell)
@@ -118,7 +127,8 @@ func (d *daemon) watch(ctx context.Context) {
 			}
 			continue
 		}
-		if pause = min(2*pause, time.Minute); errors.Is(err, slap.ErrNotFound) { // it is another's master, or does not know us yet
+		// it is another's master, or does not know us yet
+		if pause = min(2*pause, time.Minute); errors.Is(err, slap.ErrNotFound) {
 			pause = 10 * time.Minute
 		}
 		select {
@@ -240,7 +250,8 @@ func (d *daemon) tell(ctx context.Context) {
 	}
 }
 
-// report has a report pass be made where something was destroyed, or one is due, and none is being made.
+// report has a report pass be made where something was destroyed, or one is due, and none is being
+// made.
 func (d *daemon) report(c *slap.Computer, same bool) {
 	if d.Report == nil {
 		return

@@ -17,16 +17,18 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestWatchdog has a master told once of a service that does not stay, and again after it was processed.
+// TestWatchdog has a master told once of a service that does not stay, and again after it was
+// processed.
 func TestWatchdog(t *testing.T) {
 	l := newLab(t, 1)
 	var asked atomic.Int64
-	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.Root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) {
-		if asked.Add(1) == 1 {
-			return nil, nil, errors.New("not now") // it is tried again
-		}
-		return l.Client, func() {}, nil
-	}}
+	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.Root, Log: slog.New(slog.DiscardHandler),
+		First: time.Millisecond, Last: 5 * time.Millisecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) {
+			if asked.Add(1) == 1 {
+				return nil, nil, errors.New("not now") // it is tried again
+			}
+			return l.Client, func() {}, nil
+		}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { dog.Run(ctx) })
@@ -39,7 +41,8 @@ func TestWatchdog(t *testing.T) {
 	l.ask("demo", "/r", slap.Started, nil)
 	l.run(0, node.Options{})
 	stamp := l.Read("p0", ".timestamp")
-	do(t, os.WriteFile(l.At("p0", "go"), nil, 0o644)) // not before the pass is done: what is told then is of the next one
+	// not before the pass is done: what is told then is of the next one
+	do(t, os.WriteFile(l.At("p0", "go"), nil, 0o644))
 	bangs := func() int { return strings.Count(l.Told(), "softwareInstanceBang p0") }
 	l.Until("the bang", func() bool { return l.Read("p0", ".slapos_latest_bang_timestamp") == stamp })
 	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
@@ -77,14 +80,18 @@ func (b *bangs) String() string {
 	return strings.Join(b.all, " ")
 }
 
-// TestBangsInARow has a partition that fails whenever it was processed be processed so often and no more.
+// TestBangsInARow has a partition that fails whenever it was processed be processed so often and no
+// more.
 func TestBangsInARow(t *testing.T) {
 	root := t.TempDir()
 	for _, id := range []string{"p0", "p1"} {
 		do(t, os.Mkdir(root+"/"+id, 0o750))
 	}
 	b := &bangs{}
-	dog := &node.Watchdog{Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), Gap: time.Hour, Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil }}
+	dog := &node.Watchdog{
+		Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), Gap: time.Hour,
+		Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil },
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { dog.Run(ctx) })
@@ -117,7 +124,8 @@ func (r *refusing) Bang(ctx context.Context, computer, partition, message string
 	return r.err
 }
 
-// TestRefusedBang tells a master once who does not know the partition, or hears nothing from it, and another again.
+// TestRefusedBang tells a master once who does not know the partition, or hears nothing from it,
+// and another again.
 func TestRefusedBang(t *testing.T) {
 	for kind, want := range map[error]string{slap.ErrNotFound: "p0 p1", slap.ErrDenied: "p0 p1", slap.ErrUnreachable: "p0 p0 p0 p0"} {
 		root := t.TempDir()
@@ -125,7 +133,11 @@ func TestRefusedBang(t *testing.T) {
 			do(t, os.Mkdir(root+"/"+id, 0o750))
 		}
 		b := &refusing{err: &slap.Error{Op: "softwareInstanceBang", Kind: kind}}
-		dog := &node.Watchdog{Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), First: time.Microsecond, Last: time.Microsecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil }}
+		dog := &node.Watchdog{
+			Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), First: time.Microsecond,
+			Last: time.Microsecond, Gap: time.Nanosecond,
+			Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil },
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { dog.Run(ctx) })
@@ -144,7 +156,8 @@ func TestRefusedBang(t *testing.T) {
 	}
 }
 
-// TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of kill -9 is in node/supervise.
+// TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of
+// kill -9 is in node/supervise.
 func TestNextSupervisor(t *testing.T) {
 	l := newLab(t, 1)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
@@ -162,7 +175,8 @@ func TestNextSupervisor(t *testing.T) {
 	}
 }
 
-// TestDaemon has what is asked for run without anybody's doing, and does nothing where nothing is new.
+// TestDaemon has what is asked for run without anybody's doing, and does nothing where nothing is
+// new.
 func TestDaemon(t *testing.T) {
 	l := newLab(t, 3)
 	l.Light("/kid", "cat >input; echo '{\"connection\":{\"port\":\"1\"}}'\n")
@@ -186,7 +200,10 @@ func TestDaemon(t *testing.T) {
 		cancel()
 		do(t, <-ended)
 	}()
-	l.Light("/r", "cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+nodetest.Service("srv", "exec sleep 1000"))
+	l.Light(
+		"/r",
+		"cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+nodetest.Service("srv", "exec sleep 1000"),
+	)
 	l.ask("demo", "/r", slap.Started, nil)
 	l.Until("the service", func() bool { return l.State("p0:srv-on-watch").State == supervise.Running })
 	l.Until("the child's values", func() bool {

@@ -40,8 +40,9 @@ func hides(number string) string {
 	return "env -i setsid -f /bin/sleep " + number + " </dev/null >/dev/null 2>&1\nuntil pgrep -f /bin/sleep." + number + " >/dev/null; do sleep .01; done\n"
 }
 
-// TestEscape ends what the program of a release has left running, hidden, when its instance is stopped, and again when it is destroyed; what runs in another partition, and what a hook
-// has running, is not touched.
+// TestEscape ends what the program of a release has left running, hidden, when its instance is
+// stopped, and again when it is destroyed; what runs in another partition, and what a hook has
+// running, is not touched.
 func TestEscape(t *testing.T) {
 	l := newLab(t, 2)
 	l.accounts(t, "p0", "p1")
@@ -59,7 +60,13 @@ func TestEscape(t *testing.T) {
 		t.Fatalf("%d and %d have hidden", with(t, hidden(0)), with(t, hidden(1)))
 	}
 	u := &supervise.User{UID: uint32(firstUser), GID: uint32(firstUser)}
-	_, err := l.Supervisor.Put(t.Context(), supervise.Group{Name: "p0-prerm", Programs: []supervise.Program{{Name: "last", Command: []string{"/bin/sh", "-c", "sleep " + hidden(2)}, Dir: "/", User: u}}})
+	_, err := l.Supervisor.Put(
+		t.Context(),
+		supervise.Group{
+			Name:     "p0-prerm",
+			Programs: []supervise.Program{{Name: "last", Command: []string{"/bin/sh", "-c", "sleep " + hidden(2)}, Dir: "/", User: u}},
+		},
+	)
 	do(t, err)
 	do(t, l.Supervisor.Start(t.Context(), "p0-prerm"))
 	l.Until("the hook's", func() bool { return with(t, "sleep\x00"+hidden(2)) == 1 })
@@ -69,20 +76,29 @@ func TestEscape(t *testing.T) {
 	if with(t, hidden(0)) != 0 || with(t, hidden(1)) != 1 || l.State("p0-prerm:last").PID != prerm || with(t, "sleep\x00"+hidden(2)) != 1 {
 		t.Errorf("stopped: %d and %d have hidden; the hook's is %+v", with(t, hidden(0)), with(t, hidden(1)), l.State("p0-prerm:last"))
 	}
-	l.Says("2 processes of its user that had left its programs were ended") // what was there, and what the program has left this time
-	l.Light("/r0", "cat >input\nmkdir -p sbin\nprintf '#!/bin/sh\\n"+strings.ReplaceAll(hides(hidden(0)), "\n", "\\n")+"' >sbin/destroy\nchmod 755 sbin/destroy\n")
+	// what was there, and what the program has left this time
+	l.Says("2 processes of its user that had left its programs were ended")
+	l.Light(
+		"/r0",
+		"cat >input\nmkdir -p sbin\nprintf '#!/bin/sh\\n"+strings.ReplaceAll(hides(hidden(0)), "\n", "\\n")+"' >sbin/destroy\nchmod 755 sbin/destroy\n",
+	)
 	l.run(0, node.Options{Only: []string{"p0"}, Force: true})
 	l.ask("demo0", "/r0", slap.Destroyed, nil)
 	l.run(0, node.Options{})
-	pass := &report.Pass{Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root, Log: func(line string) { l.Note("%s", line) }}
+	pass := &report.Pass{
+		Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root,
+		Log: func(line string) { l.Note("%s", line) },
+	}
 	out, err := pass.Run(t.Context())
 	do(t, err)
-	if left, _ := os.ReadDir(l.At("p0")); out.Failed != 0 || with(t, hidden(0)) != 0 || with(t, hidden(2)) != 0 || with(t, hidden(1)) != 1 || len(left) != 0 {
+	if left, _ := os.ReadDir(l.At("p0")); out.Failed != 0 || with(t, hidden(0)) != 0 || with(t, hidden(2)) != 0 ||
+		with(t, hidden(1)) != 1 || len(left) != 0 {
 		t.Errorf("destroyed: %+v; %d and %d run, %v is there\n%s", out, with(t, hidden(0)), with(t, hidden(1)), left, l.Said())
 	}
 }
 
-// TestEscapeOfMany ends nothing by a user who is not a partition's alone: that of two, one whose home is elsewhere, root.
+// TestEscapeOfMany ends nothing by a user who is not a partition's alone: that of two, one whose
+// home is elsewhere, root.
 func TestEscapeOfMany(t *testing.T) {
 	l := newLab(t, 2)
 	l.accounts(t, "p0", "p1")

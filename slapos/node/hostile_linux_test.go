@@ -22,8 +22,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestHostilePlaces has a partition's user put something else in each place in which the node reads or writes: nothing waits, nothing outside is read or changed, and the partition beside it
-// is served; and with all of it there, the partition is destroyed.
+// TestHostilePlaces has a partition's user put something else in each place in which the node reads
+// or writes: nothing waits, nothing outside is read or changed, and the partition beside it is
+// served; and with all of it there, the partition is destroyed.
 func TestHostilePlaces(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestHostilePlaces: only root makes devices, and follows where others may not go")
@@ -39,7 +40,8 @@ func TestHostilePlaces(t *testing.T) {
 		do(t, err)
 		text, err := os.ReadFile(secret)
 		i, e := os.Lstat(secret)
-		if err != nil || e != nil || len(all) != 1 || string(text) != "#!/bin/sh\necho secret\n" || i.Mode().Perm() != 0o700 || i.Sys().(*syscall.Stat_t).Uid != 0 {
+		if err != nil || e != nil || len(all) != 1 || string(text) != "#!/bin/sh\necho secret\n" ||
+			i.Mode().Perm() != 0o700 || i.Sys().(*syscall.Stat_t).Uid != 0 {
 			t.Fatalf("%s: outside there is %v, %q, %v, %v", what, all, text, i, err)
 		}
 	}
@@ -51,12 +53,15 @@ func TestHostilePlaces(t *testing.T) {
 		"a link to a file":      func(path string) error { return os.Symlink(secret, path) },
 		"a link to a directory": func(path string) error { return os.Symlink(outside, path) },
 		"a FIFO":                func(path string) error { return unix.Mkfifo(path, 0o666) },
-		"a device":              func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) }, // of zeros without end
-		"a directory":           func(path string) error { return os.MkdirAll(filepath.Join(path, "in"), 0o700) },
-		"a large file":          func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)) },
+		// of zeros without end
+		"a device":     func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) },
+		"a directory":  func(path string) error { return os.MkdirAll(filepath.Join(path, "in"), 0o700) },
+		"a large file": func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)) },
 	}
-	places := []string{".timestamp", ".slapgrid", ".slapgrid/log", ".slapgrid/log/instance.log", ".slapgrid-p0-error.log", ".slapos-request-transaction-p0", "software_release",
-		".slapos-retention-lock-delay", ".hostler-half-.timestamp", "etc", "etc/run", "etc/service", "etc/service/srv", ".p0_srv-on-watch.log", ".slapos_latest_bang_timestamp"}
+	places := []string{".timestamp", ".slapgrid", ".slapgrid/log", ".slapgrid/log/instance.log",
+		".slapgrid-p0-error.log", ".slapos-request-transaction-p0", "software_release",
+		".slapos-retention-lock-delay", ".hostler-half-.timestamp", "etc", "etc/run", "etc/service", "etc/service/srv",
+		".p0_srv-on-watch.log", ".slapos_latest_bang_timestamp"}
 	put := func(place string, f func(path string) error) {
 		t.Helper()
 		do(t, os.RemoveAll(l.At("p0", place)))
@@ -97,7 +102,10 @@ func TestHostilePlaces(t *testing.T) {
 	// All of that at once, when it is destroyed.
 	i := 0
 	for what, f := range kinds {
-		for _, place := range append(places[4:9:9], ".slapos-retention-lock-date-"+fmt.Sprint(i), "etc/report-"+fmt.Sprint(i), "var/xml_report-"+fmt.Sprint(i)) {
+		for _, place := range append(
+			places[4:9:9], ".slapos-retention-lock-date-"+fmt.Sprint(i), "etc/report-"+fmt.Sprint(i),
+			"var/xml_report-"+fmt.Sprint(i),
+		) {
 			put(place, f)
 		}
 		put("sbin/destroy", f)
@@ -109,7 +117,10 @@ func TestHostilePlaces(t *testing.T) {
 	put("var/xml_report", kinds["a link to a directory"])
 	put("etc/report", kinds["a FIFO"])
 	l.ask("bad", "/r", slap.Destroyed, nil)
-	pass := &report.Pass{Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root, Log: func(line string) { l.Note("%s", line) }}
+	pass := &report.Pass{
+		Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root,
+		Log: func(line string) { l.Note("%s", line) },
+	}
 	for range 2 {
 		_, err := pass.Run(t.Context())
 		do(t, err)
@@ -120,8 +131,9 @@ func TestHostilePlaces(t *testing.T) {
 	}
 }
 
-// TestOthersSeeNothing has the user of a partition look for what is another's: its files, its log, what it was asked with, its key, its environment; and for the supervisor's socket and records,
-// by which he would be anybody.
+// TestOthersSeeNothing has the user of a partition look for what is another's: its files, its log,
+// what it was asked with, its key, its environment; and for the supervisor's socket and records, by
+// which he would be anybody.
 func TestOthersSeeNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestOthersSeeNothing: without root there is one user")
@@ -140,8 +152,12 @@ func TestOthersSeeNothing(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	for _, path := range []string{m.At("p0"), m.At("p0", "asked"), m.At("p0", "open"), m.At("p0", ".p0_srv-on-watch.log"), m.At("p0", ".slapgrid", "log", "instance.log"), filepath.Join(m.d.Keys, "p0.key"),
-		m.At("var", "hostler", "light", "p0.json"), fmt.Sprintf("/proc/%d/environ", srv.PID), fmt.Sprintf("/proc/%d/cwd/open", srv.PID), fmt.Sprintf("/proc/%d/root/etc", srv.PID), m.d.Socket, filepath.Join(m.Supervision.Dir, "id")} {
+	for _, path := range []string{m.At("p0"), m.At("p0", "asked"), m.At("p0", "open"),
+		m.At("p0", ".p0_srv-on-watch.log"), m.At("p0", ".slapgrid", "log", "instance.log"),
+		filepath.Join(m.d.Keys, "p0.key"),
+		m.At("var", "hostler", "light", "p0.json"), fmt.Sprintf("/proc/%d/environ", srv.PID),
+		fmt.Sprintf("/proc/%d/cwd/open", srv.PID), fmt.Sprintf("/proc/%d/root/etc", srv.PID), m.d.Socket,
+		filepath.Join(m.Supervision.Dir, "id")} {
 		if out, err := as("p1", "ls -d "+path+"/. >/dev/null 2>&1 && ls "+path+" || cat "+path); err == nil {
 			t.Errorf("another sees %s: %q", path, out)
 		}
@@ -157,12 +173,15 @@ func TestOthersSeeNothing(t *testing.T) {
 	if out, err := as("p1", fmt.Sprintf("kill %d", srv.PID)); err == nil || m.State("p0:srv-on-watch").PID != srv.PID {
 		t.Errorf("another ends what runs: %q", out)
 	}
-	if out, err := as("p0", "cat "+filepath.Join(m.d.Keys, "p0.key")+" "+m.At("p0", "asked")); err != nil || !strings.Contains(out, "secret") {
+	if out, err := as(
+		"p0", "cat "+filepath.Join(m.d.Keys, "p0.key")+" "+m.At("p0", "asked"),
+	); err != nil || !strings.Contains(out, "secret") {
 		t.Errorf("its own user does not see it: %q, %v", out, err)
 	}
 }
 
-// TestFullDisk fills the disk of a partition, that of what is remembered, and that of the supervisor's records, each in the middle: what was whole is whole, what ran runs, the others are
+// TestFullDisk fills the disk of a partition, that of what is remembered, and that of the
+// supervisor's records, each in the middle: what was whole is whole, what ran runs, the others are
 // served, and all goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	mounts(t)
@@ -181,9 +200,15 @@ func TestFullDisk(t *testing.T) {
 		return func() { do(t, os.Remove(f.Name())) }
 	}
 	small(l.At("p0"), "p0")
-	l.Light("/r", "read -r in; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/k\"}],\"connection\":{}}'\n"+nodetest.Service("srv", "exec sleep 1000"))
+	l.Light(
+		"/r",
+		"read -r in; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/k\"}],\"connection\":{}}'\n"+nodetest.Service("srv", "exec sleep 1000"),
+	)
 	l.Light("/k", "read -r in\n")
-	l.Light("/plain", "read -r in; v=${in#*'\"v\":\"'}; head -c 8192 /dev/zero >new${v%%'\"'*} || exit 1; echo \"$in\" >input\n"+nodetest.Service("srv", "exec sleep 1000"))
+	l.Light(
+		"/plain",
+		"read -r in; v=${in#*'\"v\":\"'}; head -c 8192 /dev/zero >new${v%%'\"'*} || exit 1; echo \"$in\" >input\n"+nodetest.Service("srv", "exec sleep 1000"),
+	)
 	l.ask("full", "/plain", slap.Started, slap.Dictionary{"v": "1"})
 	l.ask("other", "/plain", slap.Started, slap.Dictionary{"v": "1"})
 	l.run(0, node.Options{})
@@ -205,7 +230,8 @@ func TestFullDisk(t *testing.T) {
 	empty := fill(l.At("p0"))
 	both("2")
 	out := l.run(1, node.Options{})
-	if len(out.Failed) != 1 || out.Failed[0].Partition != "p0" || !strings.Contains(out.Failed[0].Err.Error(), "o space left") || !strings.Contains(l.Read("p1", "input"), `"v":"2"`) {
+	if len(out.Failed) != 1 || out.Failed[0].Partition != "p0" ||
+		!strings.Contains(out.Failed[0].Err.Error(), "o space left") || !strings.Contains(l.Read("p1", "input"), `"v":"2"`) {
 		t.Errorf("its own disk: %+v", out)
 	}
 	if l.Read("p0", ".slapos-retention-lock-delay") != "0.0" || l.Read("p0", ".timestamp") != "" {
@@ -228,7 +254,8 @@ func TestFullDisk(t *testing.T) {
 	empty = fill(l.At("var", "hostler", "light"))
 	both("3")
 	l.ask("full", "/r", slap.Started, nil)
-	if out := l.run(1, node.Options{}); len(out.Failed) != 2 || strings.Contains(l.Told(), "requestComputerPartition") { // it is the node's own
+	// it is the node's own
+	if out := l.run(1, node.Options{}); len(out.Failed) != 2 || strings.Contains(l.Told(), "requestComputerPartition") {
 		t.Errorf("what cannot be remembered is asked for: %+v, %s", out, l.Told())
 	}
 	check("what is remembered has no room")
@@ -256,7 +283,8 @@ func TestFullDisk(t *testing.T) {
 	empty = fill(records)
 	l.Light("/more", "read -r in\n"+nodetest.Service("srv", "exec sleep 1000")+nodetest.Service("more", "exec sleep 1000"))
 	l.ask("other", "/more", slap.Started, nil)
-	if out := l.run(1, node.Options{Only: []string{"p1"}}); len(out.Failed) != 1 || !strings.Contains(out.Failed[0].Err.Error(), "o space left") {
+	if out := l.run(1, node.Options{Only: []string{"p1"}}); len(out.Failed) != 1 ||
+		!strings.Contains(out.Failed[0].Err.Error(), "o space left") {
 		t.Errorf("the supervisor's disk: %+v", out)
 	}
 	check("the supervisor's disk is full")

@@ -9,10 +9,17 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestEntryPoint has an image's entry point as the one program of etc/service, another one when parameters change.
+// TestEntryPoint has an image's entry point as the one program of etc/service, another one when
+// parameters change.
 func TestEntryPoint(t *testing.T) {
 	l := newLab(t, 1)
-	dir := l.Release("oci://image", map[string]string{".hostler-release": "{}", ".completed": "now", ".hostler-entrypoint": `{"argv": ["serve", "it's"], "env": ["A=b"], "dir": "/"}`})
+	dir := l.Release(
+		"oci://image",
+		map[string]string{
+			".hostler-release": "{}", ".completed": "now",
+			".hostler-entrypoint": `{"argv": ["serve", "it's"], "env": ["A=b"], "dir": "/"}`,
+		},
+	)
 	names := func() []string {
 		entries, err := os.ReadDir(l.At("p0", "etc/service"))
 		do(t, err)
@@ -28,7 +35,8 @@ func TestEntryPoint(t *testing.T) {
 	if len(first) != 1 || !strings.HasPrefix(first[0], "entrypoint-") {
 		t.Fatalf("%q", first)
 	}
-	if text := l.Read("p0", "etc/service/"+first[0]); !strings.Contains(text, dir+"/rootfs") || !strings.Contains(text, "port=1") || !strings.Contains(text, l.At("p0")+"/var/image") {
+	if text := l.Read("p0", "etc/service/"+first[0]); !strings.Contains(text, dir+"/rootfs") ||
+		!strings.Contains(text, "port=1") || !strings.Contains(text, l.At("p0")+"/var/image") {
 		t.Errorf("%s", text)
 	}
 	l.ask("demo", "oci://image", slap.Stopped, slap.Dictionary{"_": `{"port": 2}`})

@@ -38,7 +38,11 @@ func (a *Agent) install(ctx context.Context, pl *Place) error {
 	if i, err := pl.Dir.Stat("."); err != nil {
 		return err
 	} else if mode := i.Mode().Perm(); mode != 0o750 {
-		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrDenied, Err: fmt.Errorf("its directory %s has the mode %#o, and it must be 0750", pl.Home, mode), Hint: "hostler slapos node format sets it"}
+		return &compute.Error{
+			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrDenied,
+			Err:  fmt.Errorf("its directory %s has the mode %#o, and it must be 0750", pl.Home, mode),
+			Hint: "hostler slapos node format sets it",
+		}
 	}
 	if err := pl.Dir.Link(pl.Release, "software_release"); err != nil {
 		return err
@@ -73,7 +77,11 @@ func (a *Agent) room(pl *Place) error {
 		return fmt.Errorf("%s: how much room there is: %w", pl.Home, err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < a.Free {
-		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%s has %d MiB free, and %d MiB must be", pl.Home, free>>20, a.Free>>20), Hint: "instance_min_free_space in [slapos]"}
+		return &compute.Error{
+			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity,
+			Err:  fmt.Errorf("%s has %d MiB free, and %d MiB must be", pl.Home, free>>20, a.Free>>20),
+			Hint: "instance_min_free_space in [slapos]",
+		}
 	}
 	return nil
 }
@@ -81,7 +89,9 @@ func (a *Agent) room(pl *Place) error {
 // buildout processes an instance by the profile of its release.
 func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
 	missing := func(file string) error {
-		return reason("Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file))
+		return reason(
+			"Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file),
+		)
 	}
 	profile, err := r.Read("instance.cfg", maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +188,10 @@ func (a *Agent) tail(pl *Place) []byte {
 	section("buildout", "bin-directory", "${buildout:directory}/sbin", "offline", "true")
 	section("slap-connection", "computer-id", a.Computer, "partition-id", pl.ID, "server-url", a.MasterURL, "software-release-url", literal(pl.Partition.Release), "key-file", key, "cert-file", cert,
 		"shared-part-list", strings.Join(a.SharedParts, "\n"), "build-time-part-list", strings.Join(a.BuildTimeParts, "\n"), "requested-state", pl.State)
-	section("slap_connection", "computer_id", a.Computer, "partition_id", pl.ID, "server_url", a.MasterURL, "software_release_url", literal(pl.Partition.Release), "key_file", key, "cert_file", cert)
+	section(
+		"slap_connection", "computer_id", a.Computer, "partition_id", pl.ID, "server_url", a.MasterURL,
+		"software_release_url", literal(pl.Partition.Release), "key_file", key, "cert_file", cert,
+	)
 	section("storage-configuration", "storage-home", a.StorageHome)
 	section("network-information", "global-ipv4-network", a.GlobalIPv4)
 	b.WriteByte('\n')
@@ -188,10 +201,15 @@ func (a *Agent) tail(pl *Place) []byte {
 // literal is a text in which buildout puts nothing in.
 func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }
 
-// run runs something in a partition, as its user. What it writes is logged, and its end is in the error. out is given its standard output, where that is not for the log.
+// run runs something in a partition, as its user. What it writes is logged, and its end is in the
+// error. out is given its standard output, where that is not for the log.
 func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
 	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
-	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit, Mark: once.Partition(a.Computer, pl.Home)}
+	c := once.Command{
+		Argv: argv, Dir: pl.Home,
+		Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User,
+		Umask: 0o027, Input: in, Output: log, Limit: a.Limit, Mark: once.Partition(a.Computer, pl.Home),
+	}
 	if out != nil {
 		c.Output, c.Errors = out, log
 	}
@@ -239,7 +257,8 @@ func (a *Agent) certificate(ctx context.Context, pl *Place) error {
 	return nil
 }
 
-// lines hands on lines, and keeps the last ones. Who writes never waits for whoever is told the lines: what is waiting then when a program ends would be lost. Of a flood, lines are left out.
+// lines hands on lines, and keeps the last ones. Who writes never waits for whoever is told the
+// lines: what is waiting then when a program ends would be lost. Of a flood, lines are left out.
 type lines struct {
 	say  func(line string)
 	keep func(text string) // is given many lines at once

@@ -45,7 +45,8 @@ func (s *steps) step(what, name string) {
 	switch what {
 	case "append", "rotate": // logs
 		return
-	case "write", "mkdir", "link": // who dies when what is made has no name yet leaves all that who dies before leaves
+	case "write", "mkdir", "link":
+		// who dies when what is made has no name yet leaves all that who dies before leaves
 		return
 	}
 	if s.n == s.at {
@@ -129,7 +130,8 @@ func (s *watchedSupervisor) Remove(ctx context.Context, name string) error {
 	return s.Client.Remove(ctx, name)
 }
 
-// die is a node that makes a pass over one partition, as far as it is told. Its exit status is 0 when it made the whole of it.
+// die is a node that makes a pass over one partition, as far as it is told. Its exit status is 0
+// when it made the whole of it.
 func die(text string) {
 	var d death
 	var client *slap.Client
@@ -161,7 +163,8 @@ func (d *death) pass(ctx context.Context, m *watchedMaster, sup *watchedSupervis
 		}
 		return err
 	}
-	a := &node.Agent{Master: m, Supervisor: sup, Computer: nodetest.Computer, MasterURL: d.URL, InstanceRoot: d.Root, SoftwareRoot: d.Software, Periodicity: 24 * time.Hour, Certificates: d.Keys,
+	a := &node.Agent{Master: m, Supervisor: sup, Computer: nodetest.Computer, MasterURL: d.URL, InstanceRoot: d.Root,
+		SoftwareRoot: d.Software, Periodicity: 24 * time.Hour, Certificates: d.Keys,
 		Keep: supervise.Again, Environ: []string{"PATH=/usr/bin:/bin"}, Limit: time.Minute}
 	out, err := a.Instances(ctx, node.Options{Only: []string{d.Partition}})
 	if err == nil && out.Status() != 0 {
@@ -178,7 +181,10 @@ type mortal struct {
 
 func newMortal(t *testing.T, partitions int) *mortal {
 	m := &mortal{lab: newLab(t, partitions)}
-	m.d = death{URL: m.URL, Socket: filepath.Join(m.Work, "sv.sock"), Root: m.Root, Software: m.Software, Keys: filepath.Join(m.Work, "keys"), Pair: "1"}
+	m.d = death{
+		URL: m.URL, Socket: filepath.Join(m.Work, "sv.sock"), Root: m.Root, Software: m.Software,
+		Keys: filepath.Join(m.Work, "keys"), Pair: "1",
+	}
 	do(t, os.Mkdir(m.d.Keys, 0o755))
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -187,7 +193,8 @@ func newMortal(t *testing.T, partitions int) *mortal {
 	return m
 }
 
-// kill has a process make a pass over a partition and die at a step, whose name it returns: "" when it had not so many.
+// kill has a process make a pass over a partition and die at a step, whose name it returns: "" when
+// it had not so many.
 func (m *mortal) kill(id string, at int) string {
 	m.Helper()
 	d := m.d
@@ -219,12 +226,14 @@ func (m *mortal) whole(id, what string) {
 	}
 }
 
-// hoped is how often an instance has asked in vain for what others publish, and when last: one that was killed in between has asked once more.
+// hoped is how often an instance has asked in vain for what others publish, and when last: one that
+// was killed in between has asked once more.
 var hoped = regexp.MustCompile(`,"(?:calm":\d+|at":"[^"]*")`)
 
 var temporary = regexp.MustCompile(`\d{10}\.\d+|\d{19}`)
 
-// picture is all that there is of a partition, in words that are the same for each: files, keys, what is remembered, programs, and what the master knows.
+// picture is all that there is of a partition, in words that are the same for each: files, keys,
+// what is remembered, programs, and what the master knows.
 func (m *mortal) picture(id string) string {
 	m.Helper()
 	var b strings.Builder
@@ -302,8 +311,10 @@ func (m *mortal) picture(id string) string {
 	return b.String()
 }
 
-// TestKilledAtEachStep kills the node at each step of an instance's life that lasts: when it is made, changed, stopped and destroyed, and when what is left of it is removed. The next pass
-// makes what an undisturbed one makes: nothing twice, nothing half, nothing lost. It takes as long as 200 passes take, and 80 processes that die in theirs.
+// TestKilledAtEachStep kills the node at each step of an instance's life that lasts: when it is
+// made, changed, stopped and destroyed, and when what is left of it is removed. The next pass makes
+// what an undisturbed one makes: nothing twice, nothing half, nothing lost. It takes as long as 200
+// passes take, and 80 processes that die in theirs.
 func TestKilledAtEachStep(t *testing.T) {
 	const most, later = 26, 24 // partitions: more than there are steps when it is made, and then
 	m := newMortal(t, 2*most)
@@ -369,7 +380,11 @@ echo "{\"connection\":{\"v\":\"$v\"},\"request\":[{\"title\":\"kid of ${PWD##*/}
 	var want []string
 	for i, id := range ids {
 		n := strconv.Itoa(i)
-		m.Put(id, "var/xml_report/x", "<consumption><movement><resource>cpu</resource><title/><reference/><quantity>"+n+"</quantity><price/><VAT/><category/></movement></consumption>", 0o640)
+		m.Put(
+			id, "var/xml_report/x",
+			"<consumption><movement><resource>cpu</resource><title/><reference/><quantity>"+n+"</quantity><price/><VAT/><category/></movement></consumption>",
+			0o640,
+		)
 		want = append(want, "cpu of "+id+" is "+n)
 	}
 	phase("removed", 16)

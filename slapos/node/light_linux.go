@@ -79,17 +79,21 @@ type wish struct {
 	SLA        map[string]any `json:"sla,omitempty"`
 }
 
-// remembered is what is kept of such an instance, outside of the partition, whose user is not to be believed about what was asked for.
+// remembered is what is kept of such an instance, outside of the partition, whose user is not to be
+// believed about what was asked for.
 type remembered struct {
 	Wishes    []wish                    `json:"wishes"`
 	Children  map[string]child          `json:"children"` // as the program was told of them last
 	Shared    map[string]map[string]any `json:"shared"`   // as it was published
 	Unsettled bool                      `json:"unsettled"`
-	Calm      int                       `json:"calm,omitempty"` // so often in a row nothing was new to it while it was unsettled
-	At        time.Time                 `json:"at,omitzero"`    // when that was last, where it counts
+	// so often in a row nothing was new to it while it was unsettled
+	Calm int `json:"calm,omitempty"`
+	// when that was last, where it counts
+	At time.Time `json:"at,omitzero"`
 }
 
-// An instance that waits for what others publish asks often while there is hope, and then with growing pauses: there are those who never publish anything.
+// An instance that waits for what others publish asks often while there is hope, and then with
+// growing pauses: there are those who never publish anything.
 const (
 	hopeful   = 3 // times, as often as there is a pass
 	maxHope   = 10 * time.Minute
@@ -151,7 +155,9 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 	}
 	for _, file := range []string{".completed", "instance"} {
 		if _, err := r.Stat(file); err != nil {
-			return reason("Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file))
+			return reason(
+				"Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file),
+			)
 		}
 	}
 	m := a.recall(pl.ID)
@@ -180,7 +186,8 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 	return a.remember(pl.ID, m)
 }
 
-// entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes with what it says, so that another one takes its place where parameters change.
+// entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes
+// with what it says, so that another one takes its place where parameters change.
 func entryPoint(pl *Place, e *software.EntryPoint) error {
 	parameters := map[string]string{}
 	if all, ok := meant(pl.Parameters).(map[string]any); ok {
@@ -212,7 +219,8 @@ func entryPoint(pl *Place, e *software.EntryPoint) error {
 	return nil
 }
 
-// round runs the program once, and sends what it says. again: what it was told of its children is not true any more.
+// round runs the program once, and sends what it says. again: what it was told of its children is
+// not true any more.
 func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool, err error) {
 	in, err := json.Marshal(inputOf(pl, m.Children))
 	if err != nil {
@@ -224,7 +232,10 @@ func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool
 	}
 	out, err := said.read()
 	if err != nil {
-		return false, &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrFailed, Err: err, Hint: "it is nothing, or a JSON object with connection, shared and request"}
+		return false, &compute.Error{
+			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrFailed, Err: err,
+			Hint: "it is nothing, or a JSON object with connection, shared and request",
+		}
 	}
 	ask, end, err := a.asker(pl.ID)
 	if err != nil {
@@ -282,7 +293,8 @@ func (l *limited) read() (out lightOutput, err error) {
 	return out, nil
 }
 
-// request asks the master for what a program asks for, and no more for what it did ask for and does not now.
+// request asks the master for what a program asks for, and no more for what it did ask for and does
+// not now.
 func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
 	before := m.Wishes
 	all := slices.Clone(wishes)
@@ -324,14 +336,18 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 }
 
 func (a *Agent) requestOf(pl *Place, w wish) *slap.Request {
-	q := &slap.Request{Computer: a.Computer, Partition: pl.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State, Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA)}
+	q := &slap.Request{
+		Computer: a.Computer, Partition: pl.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State,
+		Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA),
+	}
 	if q.State == "" {
 		q.State = pl.State
 	}
 	return q
 }
 
-// publish tells the master what is to be known of an instance, and of those that it hosts, where that is new.
+// publish tells the master what is to be known of an instance, and of those that it hosts, where
+// that is new.
 func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered, out lightOutput) error {
 	if out.Connection != nil {
 		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(pl.Connection)) {
@@ -341,7 +357,8 @@ func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered
 			pl.Connection = c
 		}
 	}
-	shared := map[string]map[string]any{} // of those that it hosts now: one of the same reference may come later and know nothing
+	// of those that it hosts now: one of the same reference may come later and know nothing
+	shared := map[string]map[string]any{}
 	for _, of := range pl.Shared {
 		c, ok := out.Shared[of.Reference]
 		if ok {
@@ -379,7 +396,8 @@ func (a *Agent) forget(ctx context.Context, pl *Place) error {
 
 // inputOf is what a program is told.
 func inputOf(pl *Place, children map[string]child) lightInput {
-	in := lightInput{Title: pl.Title, RootTitle: pl.RootTitle, State: pl.State, Type: pl.Type, Parameters: meant(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
+	in := lightInput{Title: pl.Title, RootTitle: pl.RootTitle, State: pl.State, Type: pl.Type,
+		Parameters: meant(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
 		Release: pl.Release, Partition: pl.Home, Children: children}
 	for _, at := range pl.Addresses {
 		in.Addresses = append(in.Addresses, lightAddress{at.Interface, at.IP})
@@ -390,7 +408,8 @@ func inputOf(pl *Place, children map[string]child) lightInput {
 	return in
 }
 
-// meant are parameters as who asked meant them: those that came as one JSON text are what that says.
+// meant are parameters as who asked meant them: those that came as one JSON text are what that
+// says.
 func meant(d slap.Dictionary) any {
 	if text, ok := d["_"].(string); ok && len(d) == 1 {
 		var v any

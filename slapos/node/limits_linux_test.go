@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// The programs of a partition that has limits run in a control group of its name, whatever the partition says of itself, and those of another do not.
+// The programs of a partition that has limits run in a control group of its name, whatever the
+// partition says of itself, and those of another do not.
 func TestLimits(t *testing.T) {
 	tree, err := cgroup.Find("hostler-test-node")
 	if err == nil {
@@ -23,7 +24,12 @@ func TestLimits(t *testing.T) {
 	}
 	l := newLab(t, 2)
 	l.agent.Limits = map[string]supervise.Limits{"p0": {PIDs: 64}}
-	l.Light("/r", "cat >input; echo '{}' >.slapos-resource\n"+nodetest.Service("s", "cat /proc/self/cgroup >where.new; mv where.new where; exec sleep 1003"))
+	l.Light(
+		"/r",
+		"cat >input; echo '{}' >.slapos-resource\n"+nodetest.Service(
+			"s", "cat /proc/self/cgroup >where.new; mv where.new where; exec sleep 1003",
+		),
+	)
 	l.ask("one", "/r", slap.Started, nil)
 	l.ask("two", "/r", slap.Started, nil)
 	l.run(0, node.Options{})

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 )
 
-// TestMain runs this program again with mounts of its own, where that is possible, so that tests may change what the machine says; and it is the node that a test kills.
+// TestMain runs this program again with mounts of its own, where that is possible, so that tests
+// may change what the machine says; and it is the node that a test kills.
 func TestMain(m *testing.M) {
 	if text := os.Getenv(dieKey); text != "" {
 		die(text)

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestMasterAway has a node's master be away in several ways for as long as it takes to be asked many times: what runs goes on, it is said once, and all goes on when it is back.
+// TestMasterAway has a node's master be away in several ways for as long as it takes to be asked
+// many times: what runs goes on, it is said once, and all goes on when it is back.
 func TestMasterAway(t *testing.T) {
 	l := newLab(t, 1)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
@@ -58,7 +59,8 @@ func TestMasterAway(t *testing.T) {
 			return true
 		})
 		l.Until("that it is asked again and again", func() bool { return asked.Load() >= 20 })
-		if said := l.Said(); strings.Count(said, "The master is not reached")+strings.Count(said, "The master does not say") != 1 || !strings.Contains(said, away.says) {
+		if said := l.Said(); strings.Count(said, "The master is not reached")+strings.Count(said, "The master does not say") != 1 ||
+			!strings.Contains(said, away.says) {
 			t.Errorf("%d: of %q it says\n%s", i, away.says, said)
 		}
 		if now := l.State("p0:srv-on-watch"); now.PID != was.PID || now.Restarts != 0 {
@@ -74,7 +76,8 @@ func TestMasterAway(t *testing.T) {
 	}
 }
 
-// TestMasterLies has a master say what cannot be: nothing that runs is stopped, nothing is touched that is not the partition's, and what is said beside it is done.
+// TestMasterLies has a master say what cannot be: nothing that runs is stopped, nothing is touched
+// that is not the partition's, and what is said beside it is done.
 func TestMasterLies(t *testing.T) {
 	l := newLab(t, 3)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
@@ -100,32 +103,52 @@ func TestMasterLies(t *testing.T) {
 		says string // in what is said
 		f    func(c *slap.Computer)
 	}{
-		"nothing":            {"", func(c *slap.Computer) { c.Partitions = nil }},
-		"another computer's": {"of the computer \"D\" and not of this one", func(c *slap.Computer) { c.Partitions[0].Computer, c.Partitions[0].State = "D", slap.Destroyed }},
-		"an unknown state":   {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "exploded" }},
-		"no state":           {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "" }},
-		"without a release":  {"without a software release", func(c *slap.Computer) { c.Partitions[0].Release = "" }},
-		"free":               {"it is free and has files", func(c *slap.Computer) { c.Partitions[0].Release, c.Partitions[0].State = "", slap.Destroyed }},
+		"nothing": {"", func(c *slap.Computer) { c.Partitions = nil }},
+		"another computer's": {
+			"of the computer \"D\" and not of this one",
+			func(c *slap.Computer) { c.Partitions[0].Computer, c.Partitions[0].State = "D", slap.Destroyed },
+		},
+		"an unknown state":  {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "exploded" }},
+		"no state":          {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "" }},
+		"without a release": {"without a software release", func(c *slap.Computer) { c.Partitions[0].Release = "" }},
+		"free": {
+			"it is free and has files",
+			func(c *slap.Computer) { c.Partitions[0].Release, c.Partitions[0].State = "", slap.Destroyed },
+		},
 		"twice": {"twice in its list", func(c *slap.Computer) {
 			c.Partitions = append(c.Partitions, c.Partitions[0])
 			c.Partitions[3].State = slap.Destroyed
 		}},
-		"out of the directory":   {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "../inst/p0" }},
-		"out of the directory 2": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "p2/../../soft", slap.Destroyed }},
-		"itself":                 {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = ".", slap.Destroyed }},
-		"two lines":              {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "p0\np1" }},
+		"out of the directory": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "../inst/p0" }},
+		"out of the directory 2": {
+			"no name of a partition",
+			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "p2/../../soft", slap.Destroyed },
+		},
+		"itself": {
+			"no name of a partition",
+			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = ".", slap.Destroyed },
+		},
+		"two lines": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "p0\np1" }},
 		"one that is ours": {"it belongs to root", func(c *slap.Computer) {
 			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "rooted", "/r", slap.Started
 		}},
-		"the node's own": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "var", slap.Destroyed }},
+		"the node's own": {
+			"no name of a partition",
+			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "var", slap.Destroyed },
+		},
 		"a file": {"has no directory", func(c *slap.Computer) {
 			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "file", "/r", slap.Started
 		}},
-		"a release elsewhere":    {"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "../../../etc" }},
-		"a release of two lines": {"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "/r\n[buildout]\nparts = x" }},
+		"a release elsewhere": {"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "../../../etc" }},
+		"a release of two lines": {
+			"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "/r\n[buildout]\nparts = x" },
+		},
 		"many": {"has no directory", func(c *slap.Computer) {
 			for i := range 300 {
-				c.Partitions = append(c.Partitions, slap.Partition{Computer: "C", ID: fmt.Sprint("many", i), Release: "/r", State: slap.Started})
+				c.Partitions = append(
+					c.Partitions,
+					slap.Partition{Computer: "C", ID: fmt.Sprint("many", i), Release: "/r", State: slap.Started},
+				)
 			}
 		}},
 		"large": {"", func(c *slap.Computer) {

@@ -83,7 +83,8 @@ func (a *Agent) open(p *slap.Partition) (*Place, error) {
 	return pl, nil
 }
 
-// owner is who a partition belongs to: the user that its directory has, with the groups of that user's name. Who is not root is everybody himself.
+// owner is who a partition belongs to: the user that its directory has, with the groups of that
+// user's name. Who is not root is everybody himself.
 func owner(d *home.Dir) (*once.User, string, error) {
 	uid, gid := d.Owner()
 	name := strconv.Itoa(int(uid))
@@ -92,7 +93,11 @@ func owner(d *home.Dir) (*once.User, string, error) {
 	}
 	u, err := once.As(uid, gid)
 	if err != nil {
-		return nil, "", &compute.Error{Op: "node", ID: compute.ID(d.Path()), Kind: compute.ErrDenied, Err: errors.New("it belongs to root, and no instance runs as root"), Hint: "hostler slapos node format gives it to its user"}
+		return nil, "", &compute.Error{
+			Op: "node", ID: compute.ID(d.Path()), Kind: compute.ErrDenied,
+			Err:  errors.New("it belongs to root, and no instance runs as root"),
+			Hint: "hostler slapos node format gives it to its user",
+		}
 	}
 	return u, name, nil
 }
@@ -109,7 +114,8 @@ func (a *Agent) tidy(p *slap.Partition, reason string) error {
 	if strings.Contains(reason, "files") {
 		a.warn("%s: %s", p.ID, reason)
 	}
-	return errors.Join(d.Remove(logDir), d.Remove(stampFile), d.Remove(errorLog(p.ID))) // the last is there when the master was not told of its end at once
+	// the last is there when the master was not told of its end at once
+	return errors.Join(d.Remove(logDir), d.Remove(stampFile), d.Remove(errorLog(p.ID)))
 }
 
 // process brings a partition to what is wanted.
@@ -148,7 +154,8 @@ func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string
 	case err != nil && !isPromise(err):
 		_ = pl.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
 		if p.State == slap.Started && !stop && a.Promises != nil {
-			_, _ = a.Promises(ctx, pl, promise.Test) // their results are for who looks after the instance
+			// their results are for who looks after the instance
+			_, _ = a.Promises(ctx, pl, promise.Test)
 		}
 	}
 	if err != nil {
@@ -237,13 +244,15 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 	return nil
 }
 
-// anomaly looks whether all is well with an instance that needs no processing, and tells the master what has changed.
+// anomaly looks whether all is well with an instance that needs no processing, and tells the master
+// what has changed.
 func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 	news, err := a.Promises(ctx, pl, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
 	}
-	if _, untold := a.untold.Load(pl.ID); !news && err == nil && pl.AccessStatus == "" && !untold { // a master that does not say what it heard was told when they were asked
+	// a master that does not say what it heard was told when they were asked
+	if _, untold := a.untold.Load(pl.ID); !news && err == nil && pl.AccessStatus == "" && !untold {
 		return nil
 	}
 	a.untold.Store(pl.ID, true)
@@ -305,7 +314,8 @@ func (a *Agent) note(pl *Place, format string, args ...any) {
 	a.keep(pl, text)
 }
 
-// keep writes something to a partition's log. Its owner may do there what he likes, and it is his loss.
+// keep writes something to a partition's log. Its owner may do there what he likes, and it is his
+// loss.
 func (a *Agent) keep(pl *Place, text string) {
 	_ = pl.Dir.Append(logFile, []byte(time.Now().Format("2006-01-02 15:04:05")+" "+text+"\n"), 0o640, maxLog)
 }

@@ -21,19 +21,29 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestLife has an instance started, left alone, changed, stopped, started and destroyed, and sees what the master hears.
+// TestLife has an instance started, left alone, changed, stopped, started and destroyed, and sees
+// what the master hears.
 func TestLife(t *testing.T) {
 	l := newLab(t, 2)
-	dir := l.Light("/r", "cat >input; id -u >who; umask >mask; env | sort >env\n"+nodetest.Service("srv", "echo up; exec sleep 1000")+"mkdir -p etc/run; printf '#!/bin/sh\\necho once >ran\\n' >etc/run/once; chmod 755 etc/run/once\necho '{\"connection\":{\"url\":\"http://x\",\"n\":1}}'\n")
+	dir := l.Light(
+		"/r",
+		"cat >input; id -u >who; umask >mask; env | sort >env\n"+nodetest.Service("srv", "echo up; exec sleep 1000")+"mkdir -p etc/run; printf '#!/bin/sh\\necho once >ran\\n' >etc/run/once; chmod 755 etc/run/once\necho '{\"connection\":{\"url\":\"http://x\",\"n\":1}}'\n",
+	)
 	l.ask("demo", "/r", slap.Started, slap.Dictionary{"_": `{"a": [1]}`})
 	l.run(0, node.Options{})
 	l.Tells("setComputerPartitionConnectionXml p0, startedComputerPartition p0, updateComputerPartitionRelatedInstanceList p0")
-	for _, want := range []string{`"title":"demo"`, `"parameters":{"a":[1]}`, `"state":"started"`, `"release_directory":"` + dir + `"`, `"partition_directory":"` + l.At("p0") + `"`, `"address":"10.0.0.0"`} {
+	for _, want := range []string{
+		`"title":"demo"`, `"parameters":{"a":[1]}`, `"state":"started"`, `"release_directory":"` + dir + `"`,
+		`"partition_directory":"` + l.At("p0") + `"`, `"address":"10.0.0.0"`,
+	} {
 		if !strings.Contains(l.Read("p0", "input"), want) {
 			t.Errorf("the program reads %s, without %s", l.Read("p0", "input"), want)
 		}
 	}
-	if os.Getuid() == 0 && l.Read("p0", "who") != strconv.Itoa(firstUser)+"\n" || l.Read("p0", "mask") != "0027\n" || !strings.Contains(l.Read("p0", "env"), "\nHOME="+l.At("p0")+"\n") || !strings.Contains(l.Read("p0", "env"), "SLAPGRID_INSTANCE_ROOT="+l.Root) {
+	if os.Getuid() == 0 && l.Read("p0", "who") != strconv.Itoa(firstUser)+"\n" || l.Read("p0", "mask") != "0027\n" ||
+		!strings.Contains(l.Read("p0", "env"), "\nHOME="+l.At("p0")+"\n") || !strings.Contains(
+		l.Read("p0", "env"), "SLAPGRID_INSTANCE_ROOT="+l.Root,
+	) {
 		t.Errorf("it ran as %q with the mask %q and\n%s", l.Read("p0", "who"), l.Read("p0", "mask"), l.Read("p0", "env"))
 	}
 	if to, err := os.Readlink(l.At("p0", "software_release")); err != nil || to != dir {
@@ -44,7 +54,8 @@ func TestLife(t *testing.T) {
 		t.Errorf("the service: %+v", srv)
 	}
 	l.Until("etc/run", func() bool { return l.Read("p0", "ran") == "once\n" })
-	if log := l.Read("p0", ".slapgrid/log/instance.log"); !strings.Contains(log, "Processing Computer Partition p0.") || l.Read("p0", ".slapos-retention-lock-delay") != "0.0" {
+	if log := l.Read("p0", ".slapgrid/log/instance.log"); !strings.Contains(log, "Processing Computer Partition p0.") ||
+		l.Read("p0", ".slapos-retention-lock-delay") != "0.0" {
 		t.Errorf("the log is %q", log)
 	}
 
@@ -87,7 +98,8 @@ func TestLife(t *testing.T) {
 	if _, err := l.Client.ReportInstance(t.Context(), "C", "p0", slap.Destroyed); err != nil {
 		t.Fatal(err)
 	}
-	left := l.At("p0", ".slapgrid-p0-error.log") // as of a pass that could not tell the master of the end
+	// as of a pass that could not tell the master of the end
+	left := l.At("p0", ".slapgrid-p0-error.log")
 	do(t, os.WriteFile(left, []byte("the master does not answer\n"), 0o644))
 	out := l.run(0, node.Options{})
 	if _, err := os.Stat(left); err == nil {
@@ -102,17 +114,29 @@ func TestLife(t *testing.T) {
 func TestBuildout(t *testing.T) {
 	l := newLab(t, 1)
 	l.agent.KeyFile, l.agent.SharedParts, l.agent.GlobalIPv4 = "/k", []string{"/a", "/b"}, "10.0.0.0/16"
-	dir := l.Release("https://x/${y}.cfg", map[string]string{"instance.cfg": "[buildout]\nparts =\n\n", "bin/buildout": "#!/bin/sh -e\n[ \"$1\" = -U ] || exit 3\n[ ! -e fail ] || { echo it broke; exit 4; }\necho doing\n"})
+	dir := l.Release(
+		"https://x/${y}.cfg",
+		map[string]string{
+			"instance.cfg": "[buildout]\nparts =\n\n",
+			"bin/buildout": "#!/bin/sh -e\n[ \"$1\" = -U ] || exit 3\n[ ! -e fail ] || { echo it broke; exit 4; }\necho doing\n",
+		},
+	)
 	l.ask("demo", "https://x/${y}.cfg", slap.Started, nil)
 	l.run(0, node.Options{})
 	want := "[buildout]\nparts =\n\n[buildout]\nbin-directory = ${buildout:directory}/sbin\noffline = true\n\n[slap-connection]\ncomputer-id = C\npartition-id = p0\nserver-url = " + l.URL +
 		"\nsoftware-release-url = https://x/$${y}.cfg\nkey-file = /k\ncert-file = \nshared-part-list = /a\n  /b\nbuild-time-part-list = \nrequested-state = started\n"
-	if got := l.Read("p0", "buildout.cfg"); !strings.HasPrefix(got, want) || !strings.Contains(got, "\n[slap_connection]\ncomputer_id = C\n") || !strings.HasSuffix(got, "\n[network-information]\nglobal-ipv4-network = 10.0.0.0/16\n") {
+	if got := l.Read("p0", "buildout.cfg"); !strings.HasPrefix(got, want) ||
+		!strings.Contains(got, "\n[slap_connection]\ncomputer_id = C\n") || !strings.HasSuffix(
+		got, "\n[network-information]\nglobal-ipv4-network = 10.0.0.0/16\n",
+	) {
 		t.Errorf("buildout.cfg is\n%s", got)
 	}
 	do(t, os.WriteFile(l.At("p0", "fail"), nil, 0o644))
 	out := l.run(1, node.Options{Force: true})
-	if text := out.Failed[0].Err.Error(); !strings.Contains(text, "Failed to run buildout profile in directory '"+l.At("p0")+"':\nit broke") || !strings.Contains(l.Read("p0", ".slapgrid-p0-error.log"), "it broke") {
+	if text := out.Failed[0].Err.Error(); !strings.Contains(
+		text, "Failed to run buildout profile in directory '"+l.At("p0")+"':\nit broke",
+	) ||
+		!strings.Contains(l.Read("p0", ".slapgrid-p0-error.log"), "it broke") {
 		t.Errorf("it says %q, and the file %q", text, l.Read("p0", ".slapgrid-p0-error.log"))
 	}
 	l.Tells("softwareInstanceError p0")
@@ -125,7 +149,9 @@ func TestBuildout(t *testing.T) {
 		t.Error("the error's file stays")
 	}
 	do(t, os.Remove(filepath.Join(dir, "instance.cfg")))
-	if out := l.run(1, node.Options{Force: true}); !strings.Contains(out.Failed[0].Err.Error(), "is not correctly installed. Missing file: "+dir+"/instance.cfg") {
+	if out := l.run(1, node.Options{Force: true}); !strings.Contains(
+		out.Failed[0].Err.Error(), "is not correctly installed. Missing file: "+dir+"/instance.cfg",
+	) {
 		t.Error(out.Failed)
 	}
 	do(t, os.RemoveAll(dir))
@@ -143,18 +169,24 @@ func TestBuildout(t *testing.T) {
 func TestTree(t *testing.T) {
 	l := newLab(t, 3)
 	l.Light("/kid", "cat >input; echo '{\"connection\":{\"port\":\"1\"}}'\n")
-	l.Light("/root", "cat >input; for n in $(cat wants 2>/dev/null || echo one two); do r=\"$r$c{\\\"title\\\":\\\"$n\\\",\\\"software_release\\\":\\\"/kid\\\",\\\"parameters\\\":{\\\"x\\\":{\\\"y\\\":2}}}\"; c=,; done; echo \"{\\\"request\\\":[$r]}\"\n")
+	l.Light(
+		"/root",
+		"cat >input; for n in $(cat wants 2>/dev/null || echo one two); do r=\"$r$c{\\\"title\\\":\\\"$n\\\",\\\"software_release\\\":\\\"/kid\\\",\\\"parameters\\\":{\\\"x\\\":{\\\"y\\\":2}}}\"; c=,; done; echo \"{\\\"request\\\":[$r]}\"\n",
+	)
 	l.ask("root", "/root", slap.Started, nil)
 	l.run(0, node.Options{})
-	if !strings.Contains(l.Read("p0", "input"), `"children":{}`) && !strings.Contains(l.Read("p0", "input"), `"one":{"state":"started","connection":{}}`) {
+	if !strings.Contains(l.Read("p0", "input"), `"children":{}`) &&
+		!strings.Contains(l.Read("p0", "input"), `"one":{"state":"started","connection":{}}`) {
 		t.Errorf("before its children the root reads %s", l.Read("p0", "input"))
 	}
 	l.run(0, node.Options{})
 	l.run(0, node.Options{})
-	if in := l.Read("p0", "input"); !strings.Contains(in, `"one":{"state":"started","connection":{"port":"1"}}`) || !strings.Contains(in, `"two":`) {
+	if in := l.Read("p0", "input"); !strings.Contains(in, `"one":{"state":"started","connection":{"port":"1"}}`) ||
+		!strings.Contains(in, `"two":`) {
 		t.Errorf("the root reads %s", in)
 	}
-	if in := l.Read("p1", "input"); !strings.Contains(in, `"parameters":{"x":"{\"y\":2}"}`) || !strings.Contains(in, `"root_title":"root"`) {
+	if in := l.Read("p1", "input"); !strings.Contains(in, `"parameters":{"x":"{\"y\":2}"}`) ||
+		!strings.Contains(in, `"root_title":"root"`) {
 		t.Errorf("a child reads %s", in)
 	}
 	l.run(0, node.Options{})
@@ -242,9 +274,15 @@ func TestHostile(t *testing.T) {
 	l := newLab(t, 2)
 	secret := filepath.Join(l.Work, "secret")
 	do(t, os.WriteFile(secret, []byte("secret"), 0o600))
-	l.Light("/r", "cat >input\n[ -e again ] || { touch again; mkdir -p etc/service; touch 'etc/service/a:b'; ln -s "+secret+" etc/service/link; }\n")
+	l.Light(
+		"/r",
+		"cat >input\n[ -e again ] || { touch again; mkdir -p etc/service; touch 'etc/service/a:b'; ln -s "+secret+" etc/service/link; }\n",
+	)
 	l.ask("demo", "/r", slap.Started, nil)
-	for _, name := range []string{".timestamp", ".slapgrid-p0-error.log", ".slapos-request-transaction-p0", "software_release", ".slapos-retention-lock-delay"} {
+	for _, name := range []string{
+		".timestamp", ".slapgrid-p0-error.log", ".slapos-request-transaction-p0", "software_release",
+		".slapos-retention-lock-delay",
+	} {
 		do(t, os.Symlink(secret, l.At("p0", name)))
 	}
 	do(t, os.MkdirAll(l.At("p0", ".slapgrid", "log"), 0o777))
@@ -266,7 +304,8 @@ func TestHostile(t *testing.T) {
 	do(t, os.Chmod(l.At("p0"), 0o750))
 	if os.Getuid() == 0 {
 		do(t, os.Chown(l.At("p0"), 0, 0))
-		if out := l.run(1, node.Options{}); !errors.Is(out.Failed[0].Err, compute.ErrDenied) || !strings.Contains(out.Failed[0].Err.Error(), "belongs to root") {
+		if out := l.run(1, node.Options{}); !errors.Is(out.Failed[0].Err, compute.ErrDenied) ||
+			!strings.Contains(out.Failed[0].Err.Error(), "belongs to root") {
 			t.Error(out.Failed)
 		}
 	}
@@ -276,12 +315,15 @@ func TestHostile(t *testing.T) {
 func TestSaysMuch(t *testing.T) {
 	l := newLab(t, 1)
 	for say, want := range map[string]string{
-		"head -c 9000000 /dev/zero": "it says more than", "echo no": "not understood", "yes x | head -c 200000 >&2; echo end >&2; exit 3": "x\nend",
-		`echo '{"request":[{"title":"a"}]}'`: "lacks a title or a software_release", `echo '{"request":[{"title":"a","software_release":"b","state":"on"}]}'`: "which is no state",
+		"head -c 9000000 /dev/zero": "it says more than", "echo no": "not understood",
+		"yes x | head -c 200000 >&2; echo end >&2; exit 3":                       "x\nend",
+		`echo '{"request":[{"title":"a"}]}'`:                                     "lacks a title or a software_release",
+		`echo '{"request":[{"title":"a","software_release":"b","state":"on"}]}'`: "which is no state",
 	} {
 		l.Light("/r", "cat >input; "+say+"\n")
 		l.ask("demo", "/r", slap.Started, nil)
-		if out := l.run(1, node.Options{Force: true}); !strings.Contains(out.Failed[0].Err.Error(), want) || len(out.Failed[0].Err.Error()) > 100<<10 {
+		if out := l.run(1, node.Options{Force: true}); !strings.Contains(out.Failed[0].Err.Error(), want) ||
+			len(out.Failed[0].Err.Error()) > 100<<10 {
 			text := out.Failed[0].Err.Error()
 			t.Errorf("%s: %d bytes, %.300s ... %q", say, len(text), text, text[max(0, len(text)-100):])
 		}
@@ -314,7 +356,8 @@ func TestCertificate(t *testing.T) {
 	key := filepath.Join(l.agent.Certificates, "p0.key")
 	was, err := os.Stat(key)
 	do(t, err)
-	if text, _ := os.ReadFile(key); string(text) != "k1" || was.Mode().Perm() != 0o400 || os.Getuid() == 0 && was.Sys().(*syscall.Stat_t).Uid != uint32(firstUser) {
+	if text, _ := os.ReadFile(key); string(text) != "k1" || was.Mode().Perm() != 0o400 ||
+		os.Getuid() == 0 && was.Sys().(*syscall.Stat_t).Uid != uint32(firstUser) {
 		t.Errorf("the key is %q, %v", text, was)
 	}
 	l.run(0, node.Options{Force: true})
@@ -328,7 +371,8 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestSilentChild lets an instance alone after a while that waits for one which never publishes anything, and does not forget it.
+// TestSilentChild lets an instance alone after a while that waits for one which never publishes
+// anything, and does not forget it.
 func TestSilentChild(t *testing.T) {
 	l := newLab(t, 2)
 	l.Light("/silent", "cat >input\n")

@@ -13,8 +13,9 @@ import (
 
 // Seen is what there is of a partition on the computer.
 type Seen struct {
-	Exists    bool          // its directory
-	Stray     []string      // of a free partition: what is in it and should not be, as far as it was looked for
+	Exists bool // its directory
+	// of a free partition: what is in it and should not be, as far as it was looked for
+	Stray     []string
 	Timestamp string        // of the wish that was fulfilled last; "": of none
 	Age       time.Duration // since then
 	Period    *time.Duration
@@ -43,14 +44,17 @@ type Step struct {
 
 // Rules say how a pass is planned.
 type Rules struct {
-	Computer    string        // its ID
-	Only        []string      // partitions; none: all
-	Force       bool          // what is up to date is processed too
-	Stop        bool          // what is wanted started is processed and stopped, whatever was done before
-	Periodicity time.Duration // after so long what is up to date is processed too; 0: each time, less than 0: never
+	Computer string   // its ID
+	Only     []string // partitions; none: all
+	Force    bool     // what is up to date is processed too
+	// what is wanted started is processed and stopped, whatever was done before
+	Stop bool
+	// after so long what is up to date is processed too; 0: each time, less than 0: never
+	Periodicity time.Duration
 }
 
-// Plan says what a pass is to do, in the order of the master's list. That a partition of Only is not there is an error.
+// Plan says what a pass is to do, in the order of the master's list. That a partition of Only is
+// not there is an error.
 func Plan(c *slap.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 	steps, known := make([]Step, 0, len(c.Partitions)), map[string]bool{}
 	for i := range c.Partitions {
@@ -73,7 +77,10 @@ func Plan(c *slap.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 	}
 	for _, id := range r.Only {
 		if !known[id] {
-			return nil, &compute.Error{Op: "node.Plan", ID: compute.ID(id), Kind: compute.ErrNotFound, Err: fmt.Errorf("the master knows no such partition of %s", r.Computer)}
+			return nil, &compute.Error{
+				Op: "node.Plan", ID: compute.ID(id), Kind: compute.ErrNotFound,
+				Err: fmt.Errorf("the master knows no such partition of %s", r.Computer),
+			}
 		}
 	}
 	return steps, nil

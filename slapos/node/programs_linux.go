@@ -37,7 +37,8 @@ func (a *Agent) start(ctx context.Context, pl *Place) error {
 	return a.Supervisor.Start(ctx, pl.ID)
 }
 
-// stop ends what runs of an instance, wherever it hides: also what no program of the supervisor's has begun, if its user is nobody else's. What hooks have running for it goes on.
+// stop ends what runs of an instance, wherever it hides: also what no program of the supervisor's
+// has begun, if its user is nobody else's. What hooks have running for it goes on.
 func (a *Agent) stop(ctx context.Context, pl *Place) error {
 	a.note(pl, "Requested stop of %s...", pl.ID)
 	if err := a.Supervisor.Remove(ctx, pl.ID); err != nil {
@@ -91,8 +92,10 @@ func (a *Agent) group(pl *Place) (supervise.Group, error) {
 				continue
 			}
 			g.Programs = append(g.Programs, supervise.Program{
-				Name: name + of.suffix, Command: []string{filepath.Join(pl.Home, of.dir, name)}, Dir: pl.Home, User: u, Keep: of.keep, Limits: limits,
-				Env: []string{"USER=" + pl.Name, "LOGNAME=" + pl.Name, "HOME=" + pl.Home}, Log: "." + pl.ID + "_" + name + of.suffix + ".log",
+				Name: name + of.suffix, Command: []string{filepath.Join(pl.Home, of.dir, name)}, Dir: pl.Home, User: u,
+				Keep: of.keep, Limits: limits,
+				Env: []string{"USER=" + pl.Name, "LOGNAME=" + pl.Name, "HOME=" + pl.Home},
+				Log: "." + pl.ID + "_" + name + of.suffix + ".log",
 			})
 		}
 	}

@@ -24,14 +24,18 @@ type Banger interface {
 	Bang(ctx context.Context, computer, partition, message string) error
 }
 
-// Watchdog has the master have a tree processed again where a program of etc/service did not stay, once until it was.
+// Watchdog has the master have a tree processed again where a program of etc/service did not stay,
+// once until it was.
 type Watchdog struct {
 	Computer     string
 	InstanceRoot string
-	Ask          func(partition string) (Banger, func(), error) // the master, as a partition's instance asks it
-	Log          *slog.Logger
-	First, Last  time.Duration // pauses before a master who was not reached is asked again; 0: 1 s, 1 min
-	Gap          time.Duration // between two bangs for a partition, which may be processed at once and fail at once; 0: 1 min
+	// the master, as a partition's instance asks it
+	Ask func(partition string) (Banger, func(), error)
+	Log *slog.Logger
+	// pauses before a master who was not reached is asked again; 0: 1 s, 1 min
+	First, Last time.Duration
+	// between two bangs for a partition, which may be processed at once and fail at once; 0: 1 min
+	Gap time.Duration
 
 	mu      sync.Mutex
 	pending map[string]string // what to say, by partition
@@ -89,7 +93,8 @@ func (w *Watchdog) Run(ctx context.Context) {
 	}
 }
 
-// bang tells the master of all that is to be told. failed: it was not reached, or did not take it; wait: when there is something to be told that is to wait, 0 where there is not.
+// bang tells the master of all that is to be told. failed: it was not reached, or did not take it;
+// wait: when there is something to be told that is to wait, 0 where there is not.
 func (w *Watchdog) bang(ctx context.Context) (failed bool, wait time.Duration) {
 	w.mu.Lock()
 	all := maps.Clone(w.pending)
@@ -136,7 +141,8 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	defer end()
 	w.Log.Warn("a program did not stay: its tree is to be processed", "partition", id, "reason", text)
 	err = master.Bang(ctx, w.Computer, id, text)
-	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrDenied) { // as it would be in a minute, and in a year; the next program that does not stay is told again
+	// as it would be in a minute, and in a year; the next program that does not stay is told again
+	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrDenied) {
 		w.Log.Error("the master does not take it that a program did not stay", "partition", id, "err", err)
 		w.told[id] = time.Now()
 		return nil
@@ -147,8 +153,9 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	return d.WriteOur(bangFile, stamp, 0o644)
 }
 
-// banged reports whether a partition was banged since it was processed with success last, and what is to be noted when it is banged now. Stamps are texts that are the same or not;
-// the same one twice is of two times where its files say so.
+// banged reports whether a partition was banged since it was processed with success last, and what
+// is to be noted when it is banged now. Stamps are texts that are the same or not; the same one
+// twice is of two times where its files say so.
 func banged(d *home.Dir) (note []byte, already bool) {
 	stamp, err := d.Read(stampFile, maxStamp)
 	last, none := d.Read(bangFile, maxStamp)

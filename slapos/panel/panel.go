@@ -23,7 +23,8 @@ import (
 type Options struct {
 	// Public is a directory whose files whoever may ask the master may have; "": there is none.
 	Public string
-	// Reachable says whether somebody may come to a partition of the master's with an IP address, and who it is.
+	// Reachable says whether somebody may come to a partition of the master's with an IP address,
+	// and who it is.
 	Reachable func(r *http.Request, ip net.IP) (fetch.Asker, bool, error)
 	// Guard judges each address that is dialed, as nodes say themselves which ones they have.
 	Guard *fetch.Guard
@@ -82,7 +83,8 @@ func (p *panel) asked(then http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// page answers with a file of the panel's own. Who may not ask the master sees there that he may not.
+// page answers with a file of the panel's own. Who may not ask the master sees there that he may
+// not.
 func (p *panel) page(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Content-Security-Policy", policy)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -165,14 +167,18 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 			answer.Header.Del("Set-Cookie")
 			answer.Header.Del("Service-Worker-Allowed")
 			answer.Header.Add("Content-Security-Policy", "sandbox allow-downloads allow-forms allow-popups allow-scripts")
-			if to, err := answer.Request.URL.Parse(answer.Header.Get("Location")); err == nil && answer.Header.Get("Location") != "" && (to.Scheme == "http" || to.Scheme == "https") {
+			if to, err := answer.Request.URL.Parse(answer.Header.Get("Location")); err == nil &&
+				answer.Header.Get("Location") != "" && (to.Scheme == "http" || to.Scheme == "https") {
 				answer.Header.Set("Location", before+to.Scheme+"/"+to.Host+to.RequestURI())
 			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if errors.As(err, new(*fetch.Refused)) { // it is logged where it is refused
-				http.Error(w, "The master leads nobody to this address. Its operator can allow it: fetch_allow in [slapproxy].", http.StatusForbidden)
+				http.Error(
+					w, "The master leads nobody to this address. Its operator can allow it: fetch_allow in [slapproxy].",
+					http.StatusForbidden,
+				)
 				return
 			}
 			p.Log.Info("an instance does not answer", "address", host, "err", err)
@@ -182,7 +188,8 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 	proxy.ServeHTTP(w, r)
 }
 
-// partitionsPort reports whether an ordinary user's program, as a partition has, may listen at a port: not those at which the services of machines are.
+// partitionsPort reports whether an ordinary user's program, as a partition has, may listen at a
+// port: not those at which the services of machines are.
 func partitionsPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && (n == 80 || n == 443 || n >= 1024)

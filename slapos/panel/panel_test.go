@@ -34,10 +34,17 @@ func nowhere(*http.Request, net.IP) (who fetch.Asker, ok bool, err error) { retu
 var guard = fetch.New(fetch.Options{Allow: fetch.Named("http://127.0.0.1:1024")})
 
 func TestPanel(t *testing.T) {
-	h := panel.Handler(panel.Options{Reachable: nowhere, Guard: guard, May: anybody}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "master "+r.Method) }))
-	for path, want := range map[string]string{"/panel/": "<h1>SlapOS master</h1>", "/panel/panel.js": "compute_node_list", "/panel/panel.css": "border", "/getRunId": "master GET", "/slapos.get.v0.hateoas_url": "master GET"} {
+	h := panel.Handler(
+		panel.Options{Reachable: nowhere, Guard: guard, May: anybody},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "master "+r.Method) }),
+	)
+	for path, want := range map[string]string{
+		"/panel/": "<h1>SlapOS master</h1>", "/panel/panel.js": "compute_node_list", "/panel/panel.css": "border",
+		"/getRunId": "master GET", "/slapos.get.v0.hateoas_url": "master GET",
+	} {
 		answer, body := ask(t, h, "GET", path)
-		if answer.StatusCode != 200 || !strings.Contains(body, want) || strings.HasPrefix(path, "/panel") && !strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		if answer.StatusCode != 200 || !strings.Contains(body, want) ||
+			strings.HasPrefix(path, "/panel") && !strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d %v %s", path, answer.StatusCode, answer.Header, body)
 		}
 	}
@@ -67,8 +74,14 @@ func TestPublic(t *testing.T) {
 	if err := os.Symlink("../secret", filepath.Join(dir, "public", "out")); err != nil {
 		t.Fatal(err)
 	}
-	h := panel.Handler(panel.Options{Public: filepath.Join(dir, "public"), Reachable: nowhere, Guard: guard, May: anybody}, http.NotFoundHandler())
-	for path, want := range map[string]int{"%C3%A4%20b.html": 200, "sub/a": 200, "sub": 404, "": 404, "nothing": 404, "out": 404, "%2e%2e/secret": 404, "..%2fsecret": 404, "%2fetc%2fpasswd": 404} {
+	h := panel.Handler(
+		panel.Options{Public: filepath.Join(dir, "public"), Reachable: nowhere, Guard: guard, May: anybody},
+		http.NotFoundHandler(),
+	)
+	for path, want := range map[string]int{
+		"%C3%A4%20b.html": 200, "sub/a": 200, "sub": 404, "": 404, "nothing": 404, "out": 404, "%2e%2e/secret": 404,
+		"..%2fsecret": 404, "%2fetc%2fpasswd": 404,
+	} {
 		answer, body := ask(t, h, "GET", "/panel/public/"+path)
 		if answer.StatusCode != want && answer.StatusCode/100 != 3 || strings.Contains(body, "secret") || strings.Contains(body, "root:") {
 			t.Errorf("%s: %s %s", path, answer.Status, body)
@@ -77,7 +90,10 @@ func TestPublic(t *testing.T) {
 			t.Errorf("%s: %v", path, answer.Header)
 		}
 	}
-	if answer, _ := ask(t, panel.Handler(panel.Options{Reachable: nowhere, Guard: guard, May: anybody}, http.NotFoundHandler()), "GET", "/panel/public/a"); answer.StatusCode != 403 {
+	if answer, _ := ask(
+		t, panel.Handler(panel.Options{Reachable: nowhere, Guard: guard, May: anybody}, http.NotFoundHandler()), "GET",
+		"/panel/public/a",
+	); answer.StatusCode != 403 {
 		t.Error(answer.Status)
 	}
 	denied := func(*http.Request) error { return errors.New("who are you?") }
@@ -107,18 +123,33 @@ func TestInstance(t *testing.T) {
 	known := func(_ *http.Request, ip net.IP) (fetch.Asker, bool, error) {
 		return fetch.Asker{}, ip.Equal(net.IPv4(127, 0, 0, 1)), nil
 	}
-	h := panel.Handler(panel.Options{Reachable: known, May: anybody, Guard: fetch.New(fetch.Options{Allow: fetch.Named(instance.URL, "http://127.0.0.1:1024")})}, http.NotFoundHandler())
+	h := panel.Handler(
+		panel.Options{
+			Reachable: known, May: anybody,
+			Guard: fetch.New(fetch.Options{Allow: fetch.Named(instance.URL, "http://127.0.0.1:1024")}),
+		},
+		http.NotFoundHandler(),
+	)
 	answer, body := ask(t, h, "GET", "/http_proxy/http/"+host+"/a%2Fb/c?d=e%26", "Cookie", "x=y", "Authorization", "Basic x")
-	if answer.StatusCode != 200 || body != "GET "+host+" /a%2Fb/c?d=e%26" || answer.Header.Get("Set-Cookie") != "" || !strings.HasPrefix(answer.Header.Get("Content-Security-Policy"), "sandbox ") || strings.Contains(answer.Header.Get("Content-Security-Policy"), "same-origin") {
+	if answer.StatusCode != 200 || body != "GET "+host+" /a%2Fb/c?d=e%26" || answer.Header.Get("Set-Cookie") != "" ||
+		!strings.HasPrefix(answer.Header.Get("Content-Security-Policy"), "sandbox ") || strings.Contains(
+		answer.Header.Get("Content-Security-Policy"), "same-origin",
+	) {
 		t.Errorf("%s %v %s", answer.Status, answer.Header, body)
 	}
-	if answer, _ := ask(t, h, "GET", "/http_proxy/http/"+host+"/away"); answer.Header.Get("Location") != "/http_proxy/http/"+host+"/there?x=y" {
+	if answer, _ := ask(
+		t, h, "GET", "/http_proxy/http/"+host+"/away",
+	); answer.Header.Get("Location") != "/http_proxy/http/"+host+"/there?x=y" {
 		t.Errorf("%v", answer.Header)
 	}
 	if answer, body := ask(t, h, "OPTIONS", "/http_proxy/http/"+host+"/"); answer.StatusCode != 200 || body != "OPTIONS "+host+" /" {
 		t.Errorf("%s %s", answer.Status, body)
 	}
-	for path, want := range map[string]int{"http/127.0.0.2/": 403, "http/127.0.0.1:2000/": 403, "http/127.0.0.1:1024/": 502, "http/169.254.169.254/latest": 403, "http/localhost/": 400, "ftp/127.0.0.1/": 400, "http/127.0.0.1:1/": 403, "http/127.0.0.1:22/": 403, "http/127.0.0.1:99999/": 403, "http/me@127.0.0.1/": 400, "http/%5B::1%5D/": 403} {
+	for path, want := range map[string]int{
+		"http/127.0.0.2/": 403, "http/127.0.0.1:2000/": 403, "http/127.0.0.1:1024/": 502,
+		"http/169.254.169.254/latest": 403, "http/localhost/": 400, "ftp/127.0.0.1/": 400, "http/127.0.0.1:1/": 403,
+		"http/127.0.0.1:22/": 403, "http/127.0.0.1:99999/": 403, "http/me@127.0.0.1/": 400, "http/%5B::1%5D/": 403,
+	} {
 		if answer, body := ask(t, h, "GET", "/http_proxy/"+path); answer.StatusCode != want {
 			t.Errorf("%s: %s %s", path, answer.Status, body)
 		}

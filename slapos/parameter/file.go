@@ -40,8 +40,9 @@ func Pairs(words []string) (slap.Dictionary, error) {
 	return d, nil
 }
 
-// File reads a file of parameters, whose name ends with .json, .yaml, .yml or .xml. What is in one of the first three becomes what the form says; an
-// XML file is the document <instance>, whose parameters stay as they are.
+// File reads a file of parameters, whose name ends with .json, .yaml, .yml or .xml. What is in one
+// of the first three becomes what the form says; an XML file is the document <instance>, whose
+// parameters stay as they are.
 func File(path, form string) (slap.Dictionary, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -68,7 +69,10 @@ func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
 	switch kind {
 	case ".xml":
 		if root := rootOf(data); root != "" && root != "instance" {
-			return nil, fmt.Errorf("its root element is <%s>; of parameters it is <instance>, with a <parameter id=\"NAME\"> for each", root)
+			return nil, fmt.Errorf(
+				"its root element is <%s>; of parameters it is <instance>, with a <parameter id=\"NAME\"> for each",
+				root,
+			)
 		}
 		return slap.ParseParameters(string(data))
 	case ".json":
@@ -111,7 +115,8 @@ func rootOf(document []byte) string {
 	}
 }
 
-// readJSON reads a JSON text, and writes it again as the reference's client does: names in their order, and ASCII alone.
+// readJSON reads a JSON text, and writes it again as the reference's client does: names in their
+// order, and ASCII alone.
 func readJSON(data []byte) (string, any, error) {
 	if !utf8.Valid(data) {
 		return "", nil, fmt.Errorf("it is not text in UTF-8")

@@ -47,13 +47,23 @@ func TestFile(t *testing.T) {
 		// As Python's json.dumps writes it.
 		{"p.json", `{"z":1,"a":[true,null,1.50,1e16,{}],"é":"\u00e9/\ud83d\ude00\n\"\u007f"}`, parameter.JSON,
 			wrapped(`{"z": 1, "a": [true, null, 1.5, 1e+16, {}], "\u00e9": "\u00e9/\ud83d\ude00\n\"\u007f"}`)},
-		{"p.json", `{"n":123456789012345678901234567890, "s":[]}`, parameter.JSON, wrapped(`{"n": 123456789012345678901234567890, "s": []}`)},
+		{
+			"p.json", `{"n":123456789012345678901234567890, "s":[]}`, parameter.JSON,
+			wrapped(`{"n": 123456789012345678901234567890, "s": []}`),
+		},
 		{"p.JSON", `{"port":80,"on":true,"x":1.5,"none":null,"l":["a",{"b":1}]}`, parameter.XML,
 			slap.Dictionary{"port": int64(80), "on": true, "x": 1.5, "none": nil, "l": slap.List{"a", slap.Dictionary{"b": int64(1)}}}},
 		{"p.json", `{"n":123456789012345678901234567890}`, parameter.XML, slap.Dictionary{"n": bigOf("123456789012345678901234567890")}},
-		{"p.yaml", "b: [1, two, 3.5]\na:\n  x: yes text\n  y: true\n", parameter.JSON, wrapped(`{"a": {"x": "yes text", "y": true}, "b": [1, "two", 3.5]}`)},
+		{
+			"p.yaml", "b: [1, two, 3.5]\na:\n  x: yes text\n  y: true\n", parameter.JSON,
+			wrapped(`{"a": {"x": "yes text", "y": true}, "b": [1, "two", 3.5]}`),
+		},
 		{"p.yml", "a: 1\n", parameter.XML, slap.Dictionary{"a": int64(1)}},
-		{"p.xml", "<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"a\">1</parameter>\n</instance>\n", parameter.JSON, slap.Dictionary{"a": "1"}},
+		{
+			"p.xml",
+			"<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"a\">1</parameter>\n</instance>\n",
+			parameter.JSON, slap.Dictionary{"a": "1"},
+		},
 	} {
 		got, err := parameter.File(write(t, c.name, c.text), c.form)
 		if diff := cmp.Diff(c.want, got, cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })); diff != "" || err != nil {
@@ -105,7 +115,8 @@ const in = `{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"
 
 func served(t *testing.T) string {
 	t.Helper()
-	files := map[string]string{"/software.cfg.json": software, "/schemas/in.json": in, "/schemas/defs.json": `{"port":{"type":"integer","maximum":65535}}`,
+	files := map[string]string{"/software.cfg.json": software, "/schemas/in.json": in,
+		"/schemas/defs.json":   `{"port":{"type":"integer","maximum":65535}}`,
 		"/schemas/shared.json": `{"required":["url"]}`, "/bad.cfg.json": `{`}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if text, ok := files[r.URL.Path]; ok {
@@ -128,7 +139,9 @@ func TestRelease(t *testing.T) {
 	if r.Name != "Demo" || len(r.Types) != 6 || r.Types[0].Name != "old" || r.Types[1].Response != base+"/out.json" {
 		t.Errorf("%+v", r)
 	}
-	for name, want := range map[string]string{"": parameter.JSON, "RootSoftwareInstance": parameter.JSON, "old": parameter.XML, "unheard": parameter.JSON} {
+	for name, want := range map[string]string{
+		"": parameter.JSON, "RootSoftwareInstance": parameter.JSON, "old": parameter.XML, "unheard": parameter.JSON,
+	} {
 		if got := r.Form(name, false); got != want {
 			t.Errorf("form of %q: %s", name, got)
 		}
@@ -174,7 +187,9 @@ func TestRelease(t *testing.T) {
 
 func TestReleaseAtPath(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"software.cfg.json": software, "schemas/in.json": in, "schemas/defs.json": `{"port":{"type":"integer"}}`} {
+	for name, text := range map[string]string{
+		"software.cfg.json": software, "schemas/in.json": in, "schemas/defs.json": `{"port":{"type":"integer"}}`,
+	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)

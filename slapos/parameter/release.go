@@ -25,7 +25,8 @@ const (
 	patience    = 20 * time.Second // for one document
 )
 
-// A Release is what a software release says of itself in the file beside it, which has its name and .json.
+// A Release is what a software release says of itself in the file beside it, which has its name and
+// .json.
 type Release struct {
 	URL         string // of that file
 	Name        string
@@ -79,12 +80,14 @@ func (r *Release) Form(name string, shared bool) string {
 	return r.form
 }
 
-// A Loader loads the files beside software releases, and the schemas to which these lead. What comes from elsewhere names no file of this machine.
+// A Loader loads the files beside software releases, and the schemas to which these lead. What
+// comes from elsewhere names no file of this machine.
 type Loader struct {
 	HTTP *http.Client // nil is one with the usual settings
 }
 
-// Release loads the file beside a software release, which is a URL or a path. An error that is [os.ErrNotExist] says that there is none.
+// Release loads the file beside a software release, which is a URL or a path. An error that is
+// [os.ErrNotExist] says that there is none.
 func (l *Loader) Release(ctx context.Context, release string) (*Release, error) {
 	at, err := address(release)
 	if err != nil {
@@ -116,7 +119,10 @@ func (l *Loader) Release(ctx context.Context, release string) (*Release, error) 
 	r := &Release{URL: at, Name: file.Name, Description: file.Description, form: form(file.Serialisation, JSON)}
 	for _, key := range slices.Sorted(maps.Keys(file.Types)) {
 		of := file.Types[key]
-		t := Type{Name: cmp.Or(of.Type, key), Title: of.Title, Description: of.Description, Shared: of.Shared, Form: form(of.Serialisation, r.form), Index: int(of.Index), local: strings.HasPrefix(at, "file:")}
+		t := Type{
+			Name: cmp.Or(of.Type, key), Title: of.Title, Description: of.Description, Shared: of.Shared,
+			Form: form(of.Serialisation, r.form), Index: int(of.Index), local: strings.HasPrefix(at, "file:"),
+		}
 		if t.Name == oldDefault {
 			t.Name = defaultType
 		}
@@ -159,8 +165,9 @@ func form(word, otherwise string) string {
 	return JSON
 }
 
-// Check looks whether parameters, in the form in which they are sent, are as the schema of a variant wants them, and returns what they are not. The
-// error says that the schema cannot be used; a variant without one takes everything.
+// Check looks whether parameters, in the form in which they are sent, are as the schema of a
+// variant wants them, and returns what they are not. The error says that the schema cannot be used;
+// a variant without one takes everything.
 func (l *Loader) Check(ctx context.Context, t Type, parameters slap.Dictionary) ([]schema.Fault, error) {
 	if t.Request == "" {
 		return nil, nil

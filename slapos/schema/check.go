@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// result is what came of a check: what is wrong, and which members of the value a schema had a word for.
+// result is what came of a check: what is wrong, and which members of the value a schema had a word
+// for.
 type result struct {
 	faults  []Fault
 	members map[string]bool // of an object
@@ -188,8 +189,14 @@ func (w *walk) object(s map[string]any, v map[string]any, at string, r *result, 
 			}
 		}
 	}
-	bound(s, "minProperties", func(n float64) bool { return float64(len(v)) >= n }, func(n string) { r.fault(at, "it has fewer than %s members", n) })
-	bound(s, "maxProperties", func(n float64) bool { return float64(len(v)) <= n }, func(n string) { r.fault(at, "it has more than %s members", n) })
+	bound(
+		s, "minProperties", func(n float64) bool { return float64(len(v)) >= n },
+		func(n string) { r.fault(at, "it has fewer than %s members", n) },
+	)
+	bound(
+		s, "maxProperties", func(n float64) bool { return float64(len(v)) <= n },
+		func(n string) { r.fault(at, "it has more than %s members", n) },
+	)
 	properties, _ := s["properties"].(map[string]any)
 	patterns, _ := s["patternProperties"].(map[string]any)
 	more, closed := s["additionalProperties"]
@@ -252,8 +259,14 @@ func (r *result) take(inner result) { r.faults = append(r.faults, inner.faults..
 
 // list are the words for lists.
 func (w *walk) list(s map[string]any, v []any, at string, r *result, in inside) {
-	bound(s, "minItems", func(n float64) bool { return float64(len(v)) >= n }, func(n string) { r.fault(at, "it has fewer than %s items", n) })
-	bound(s, "maxItems", func(n float64) bool { return float64(len(v)) <= n }, func(n string) { r.fault(at, "it has more than %s items", n) })
+	bound(
+		s, "minItems", func(n float64) bool { return float64(len(v)) >= n },
+		func(n string) { r.fault(at, "it has fewer than %s items", n) },
+	)
+	bound(
+		s, "maxItems", func(n float64) bool { return float64(len(v)) <= n },
+		func(n string) { r.fault(at, "it has more than %s items", n) },
+	)
 	first, rest := list(s["prefixItems"]), s["items"]
 	if tuple, ok := rest.([]any); ok { // before 2020
 		first, rest = tuple, s["additionalItems"]

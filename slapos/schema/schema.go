@@ -32,7 +32,8 @@ func (f Fault) String() string {
 
 // A Checker checks values. It keeps the documents that it has loaded, and is for one goroutine.
 type Checker struct {
-	// Load gives the document at a URL, which has no fragment: as encoding/json decodes it, with numbers as float64 or json.Number.
+	// Load gives the document at a URL, which has no fragment: as encoding/json decodes it, with
+	// numbers as float64 or json.Number.
 	Load func(ctx context.Context, url string) (any, error)
 
 	documents map[string]*document
@@ -50,8 +51,9 @@ type place struct {
 	base   string
 }
 
-// Check looks whether a value, decoded as by [Checker.Load], is as the schema at a URL wants it, and returns what it is not, the first 20 at most.
-// The error is of the schema: it cannot be loaded, or is none.
+// Check looks whether a value, decoded as by [Checker.Load], is as the schema at a URL wants it,
+// and returns what it is not, the first 20 at most. The error is of the schema: it cannot be
+// loaded, or is none.
 func (c *Checker) Check(ctx context.Context, at string, value any) ([]Fault, error) {
 	w := &walk{c: c, ctx: ctx}
 	p, err := w.resolve("", at)

@@ -51,7 +51,10 @@ func TestWords(t *testing.T) {
 		{`{"pattern":"^a+$"}`, `["aa",1]`, `["b"]`, "does not match ^a+$"},
 		{`{"pattern":"^(?!a)"}`, `["a"]`, ``, ""},
 		{`{"required":["a"]}`, `[{"a":1},1]`, `[{}]`, `"a" is missing`},
-		{`{"properties":{"frontend":{"type":"string"}},"additionalProperties":false}`, `[{},{"frontend":""}]`, `[{"fronted":""}]`, `"fronted" is not known here; did you mean "frontend"?`},
+		{
+			`{"properties":{"frontend":{"type":"string"}},"additionalProperties":false}`, `[{},{"frontend":""}]`,
+			`[{"fronted":""}]`, `"fronted" is not known here; did you mean "frontend"?`,
+		},
 		{`{"properties":{"a":{"type":"string"}}}`, `[{"a":"","b":1}]`, `[{"a":1}]`, "/a: it is a number"},
 		{`{"properties":{"a/b":{"type":"string"}}}`, ``, `[{"a/b":1}]`, "/a~1b: it is a number"},
 		{`{"additionalProperties":{"type":"string"}}`, `[{"a":""}]`, `[{"a":1}]`, "/a: "},
@@ -71,14 +74,29 @@ func TestWords(t *testing.T) {
 		{`{"oneOf":[{"type":"integer"},{"minimum":5}]}`, `[4,5.5]`, `[5,4.5]`, ""},
 		{`{"oneOf":[{"type":"integer"},{"type":"number"}]}`, ``, `[5]`, "2 of 2 alternatives"},
 		{`{"not":{"type":"string"}}`, `[1]`, `["a"]`, "must not be"},
-		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `[{"a":1,"b":1},{"c":1}]`, `[{"a":1},{}]`, "is missing"},
-		{`{"allOf":[{"properties":{"a":true}}],"properties":{"b":true},"unevaluatedProperties":false}`, `[{"a":1,"b":1}]`, `[{"c":1}]`, `"c" is not known`},
-		{`{"anyOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},true],"unevaluatedProperties":false}`, `[{"a":""},{}]`, `[{"a":1}]`, `"a" is not known`},
+		{
+			`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `[{"a":1,"b":1},{"c":1}]`,
+			`[{"a":1},{}]`, "is missing",
+		},
+		{
+			`{"allOf":[{"properties":{"a":true}}],"properties":{"b":true},"unevaluatedProperties":false}`,
+			`[{"a":1,"b":1}]`, `[{"c":1}]`, `"c" is not known`,
+		},
+		{
+			`{"anyOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},true],"unevaluatedProperties":false}`,
+			`[{"a":""},{}]`, `[{"a":1}]`, `"a" is not known`,
+		},
 		{`{"prefixItems":[true],"unevaluatedItems":false}`, `[[1]]`, `[[1,2]]`, "nothing may be here"},
 		{`{"definitions":{"n":{"type":"number"}},"$ref":"#/definitions/n"}`, `[1]`, `["a"]`, ""},
 		{`{"$defs":{"n":{"$anchor":"num","type":"number"}},"items":{"$ref":"#num"}}`, `[[1]]`, `[["a"]]`, "/0: "},
-		{`{"$id":"https://other.example/x/","$defs":{"n":{"$id":"n.json","type":"number"}},"items":{"$ref":"n.json"}}`, `[[1]]`, `[["a"]]`, "/0: "},
-		{`{"properties":{"next":{"$ref":"#"},"v":{"type":"number"}}}`, `[{"next":{"next":{"v":1}}}]`, `[{"next":{"next":{"v":""}}}]`, "/next/next/v: "},
+		{
+			`{"$id":"https://other.example/x/","$defs":{"n":{"$id":"n.json","type":"number"}},"items":{"$ref":"n.json"}}`,
+			`[[1]]`, `[["a"]]`, "/0: ",
+		},
+		{
+			`{"properties":{"next":{"$ref":"#"},"v":{"type":"number"}}}`, `[{"next":{"next":{"v":1}}}]`,
+			`[{"next":{"next":{"v":""}}}]`, "/next/next/v: ",
+		},
 		{`{"items":{"$ref":"other.json#/definitions/a%20b"}}`, `[[1]]`, `[["a"]]`, "/0: "},
 		{`true`, `[1,{}]`, ``, ""},
 		{`false`, ``, `[1]`, "nothing may be here"},
@@ -107,7 +125,8 @@ func TestBadSchemas(t *testing.T) {
 		`{"$ref":"%zz"}`:                   "is no reference",
 		`{"allOf":[{"$ref":"#/allOf/7"}]}`: "there is no schema",
 	} {
-		if _, err := checker(t, map[string]string{at: text}).Check(t.Context(), at, 1.0); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := checker(t, map[string]string{at: text}).Check(t.Context(), at, 1.0); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -259,7 +259,8 @@ func meant(name string, known map[string]any) string {
 
 const maxPattern = 4 << 10
 
-// matches says whether a pattern is in a text. One that Go's way of matching does not have, as it looks ahead or back, is taken for matched.
+// matches says whether a pattern is in a text. One that Go's way of matching does not have, as it
+// looks ahead or back, is taken for matched.
 func (w *walk) matches(pattern, text string) bool {
 	if len(pattern) > maxPattern {
 		return true

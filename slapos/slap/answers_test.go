@@ -40,9 +40,12 @@ func busy() slap.Partition {
 	return slap.Partition{
 		Computer: "COMP-1", ID: "slappart0", GUID: "COMP-1-slappart0", State: slap.Started, Release: demo, Type: "default",
 		Title: "Größe <1>", RootTitle: "root", RootShortTitle: "r", Timestamp: "1795157840.5348501",
-		Parameters: slap.Dictionary{"_": `{"a": "b & c"}`, "empty": nil}, Connection: slap.Dictionary{"url": "https://[2001:db8::2]/?a=1&b=2"},
-		Addresses:     []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}, {Interface: "tap0", IP: "2001:db8::2"}},
-		FullAddresses: []slap.FullAddress{{Interface: "tap0", IP: "10.1.0.1", Gateway: "10.1.0.254", Netmask: "255.255.255.0", Network: "10.1.0.0/24"}},
+		Parameters: slap.Dictionary{"_": `{"a": "b & c"}`, "empty": nil},
+		Connection: slap.Dictionary{"url": "https://[2001:db8::2]/?a=1&b=2"},
+		Addresses:  []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}, {Interface: "tap0", IP: "2001:db8::2"}},
+		FullAddresses: []slap.FullAddress{{
+			Interface: "tap0", IP: "10.1.0.1", Gateway: "10.1.0.254", Netmask: "255.255.255.0", Network: "10.1.0.0/24",
+		}},
 		Shared: []slap.SharedInstance{
 			{Title: "_one", Reference: "_one", Type: "default", Parameters: slap.Dictionary{"name": "shared one"}},
 			{Title: "root_two", Reference: "root_two", Type: "other", Timestamp: 1795157840534850, Parameters: slap.Dictionary{}},
@@ -55,7 +58,8 @@ func TestComputerBothWays(t *testing.T) {
 	busy := busy()
 	want := &slap.Computer{ID: "COMP-1",
 		Partitions: []slap.Partition{busy, {Computer: "COMP-1", ID: "slappart1", GUID: "COMP-1-slappart1", State: slap.Destroyed}},
-		Releases: []slap.Release{{URL: demo, Computer: "COMP-1", State: slap.Available}, {URL: "/srv/other.cfg", Computer: "COMP-1", State: slap.Destroyed},
+		Releases: []slap.Release{{URL: demo, Computer: "COMP-1", State: slap.Available},
+			{URL: "/srv/other.cfg", Computer: "COMP-1", State: slap.Destroyed},
 			{URL: "old", Computer: "COMP-1"}},
 	}
 	doc, err := slap.Marshal(want.Object())
@@ -94,14 +98,21 @@ func TestReservedNames(t *testing.T) {
 
 func TestInstanceBothWays(t *testing.T) {
 	for name, want := range map[string]*slap.Instance{
-		"instance.xml": {Computer: "COMP-1", Partition: "slappart0", GUID: "COMP-1-slappart0", State: slap.Stopped, Release: demo, Type: "default",
+		"instance.xml": {Computer: "COMP-1", Partition: "slappart0", GUID: "COMP-1-slappart0", State: slap.Stopped,
+			Release: demo, Type: "default",
 			Timestamp: "1795157840.5348501", Parameters: slap.Dictionary{"port": "8080"}, Connection: slap.Dictionary{"url": "u"},
-			ConnectionXML: declaration + "<instance>\n  <parameter id=\"url\">u</parameter>\n</instance>\n", Addresses: []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}}},
+			ConnectionXML: declaration + "<instance>\n  <parameter id=\"url\">u</parameter>\n</instance>\n",
+			Addresses:     []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}}},
 		"shared.xml": {Computer: "COMP-1", Partition: "slappart0", Release: demo, Type: "default", Shared: true,
-			Parameters: slap.Dictionary{"name": "n"}, Connection: slap.Dictionary{}, Addresses: []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}}},
-		"full.xml": {Computer: "COMP-1", Partition: "slappart0", GUID: "g", State: slap.Started, Release: demo, Type: "t", Title: "a", RootTitle: "r",
+			Parameters: slap.Dictionary{"name": "n"}, Connection: slap.Dictionary{},
+			Addresses: []slap.Address{{Interface: "tap0", IP: "10.0.0.1"}}},
+		"full.xml": {Computer: "COMP-1", Partition: "slappart0", GUID: "g", State: slap.Started, Release: demo,
+			Type: "t", Title: "a", RootTitle: "r",
 			Parameters: slap.Dictionary{}, Connection: slap.Dictionary{}, Filter: slap.Dictionary{"computer_guid": "COMP-1"},
-			FullAddresses: []slap.FullAddress{{Interface: "tap0", IP: "10.1.0.1", Gateway: "10.1.0.254", Netmask: "255.255.255.0", Network: "10.1.0.0/24"}}},
+			FullAddresses: []slap.FullAddress{{
+				Interface: "tap0", IP: "10.1.0.1", Gateway: "10.1.0.254", Netmask: "255.255.255.0",
+				Network: "10.1.0.0/24",
+			}}},
 	} {
 		doc, err := slap.Marshal(want.Object())
 		if err != nil {
@@ -150,18 +161,39 @@ func TestWrongKinds(t *testing.T) {
 		return &slap.Object{Class: slap.ClassPartition, Attributes: d}
 	}
 	for says, v := range map[string]any{
-		"expected a Computer, got none":                                              nil,
-		"Computer._computer_id: expected a text, got a number":                       &slap.Object{Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_id": int64(1)}},
-		"Computer._computer_partition_list: expected a list, got a dictionary":       &slap.Object{Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_partition_list": slap.Dictionary{}}},
-		"Computer: expected a ComputerPartition, got a boolean":                      &slap.Object{Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_partition_list": slap.List{true}}},
-		"Computer._software_release_list: expected a SoftwareRelease, got a tuple":   &slap.Object{Class: slap.ClassComputer, Attributes: slap.Dictionary{"_software_release_list": slap.List{slap.Tuple{}}}},
-		"ComputerPartition._software_release_document: expected a SoftwareRelease":   partition(slap.Dictionary{"_software_release_document": "u"}),
-		"_connection_dict: expected a dictionary, got a text":                        partition(slap.Dictionary{"_connection_dict": "x"}),
-		"_parameter_dict.ip_list: expected tuples of 2 texts, got a tuple":           partition(slap.Dictionary{"_parameter_dict": slap.Dictionary{"ip_list": slap.List{slap.Tuple{"a"}}}}),
-		"_parameter_dict.ip_list: expected tuples of texts, got a number":            partition(slap.Dictionary{"_parameter_dict": slap.Dictionary{"ip_list": slap.List{slap.Tuple{"a", 1.5}}}}),
-		"slave_instance_list[0]: expected a dictionary, got a set":                   partition(slap.Dictionary{"_parameter_dict": slap.Dictionary{"slave_instance_list": slap.List{slap.Set{}}}}),
-		"timestamp: expected an integer, got a text":                                 partition(slap.Dictionary{"_parameter_dict": slap.Dictionary{"slave_instance_list": slap.List{slap.Dictionary{"timestamp": "x"}}}}),
-		"SoftwareInstance.slap_computer_id: expected a text, got a SoftwareInstance": &slap.Object{Class: slap.ClassInstance, Attributes: slap.Dictionary{"slap_computer_id": &slap.Object{Class: slap.ClassInstance}}},
+		"expected a Computer, got none": nil,
+		"Computer._computer_id: expected a text, got a number": &slap.Object{
+			Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_id": int64(1)},
+		},
+		"Computer._computer_partition_list: expected a list, got a dictionary": &slap.Object{
+			Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_partition_list": slap.Dictionary{}},
+		},
+		"Computer: expected a ComputerPartition, got a boolean": &slap.Object{
+			Class: slap.ClassComputer, Attributes: slap.Dictionary{"_computer_partition_list": slap.List{true}},
+		},
+		"Computer._software_release_list: expected a SoftwareRelease, got a tuple": &slap.Object{
+			Class: slap.ClassComputer, Attributes: slap.Dictionary{"_software_release_list": slap.List{slap.Tuple{}}},
+		},
+		"ComputerPartition._software_release_document: expected a SoftwareRelease": partition(
+			slap.Dictionary{"_software_release_document": "u"},
+		),
+		"_connection_dict: expected a dictionary, got a text": partition(slap.Dictionary{"_connection_dict": "x"}),
+		"_parameter_dict.ip_list: expected tuples of 2 texts, got a tuple": partition(
+			slap.Dictionary{"_parameter_dict": slap.Dictionary{"ip_list": slap.List{slap.Tuple{"a"}}}},
+		),
+		"_parameter_dict.ip_list: expected tuples of texts, got a number": partition(
+			slap.Dictionary{"_parameter_dict": slap.Dictionary{"ip_list": slap.List{slap.Tuple{"a", 1.5}}}},
+		),
+		"slave_instance_list[0]: expected a dictionary, got a set": partition(
+			slap.Dictionary{"_parameter_dict": slap.Dictionary{"slave_instance_list": slap.List{slap.Set{}}}},
+		),
+		"timestamp: expected an integer, got a text": partition(
+			slap.Dictionary{"_parameter_dict": slap.Dictionary{"slave_instance_list": slap.List{slap.Dictionary{"timestamp": "x"}}}},
+		),
+		"SoftwareInstance.slap_computer_id: expected a text, got a SoftwareInstance": &slap.Object{
+			Class:      slap.ClassInstance,
+			Attributes: slap.Dictionary{"slap_computer_id": &slap.Object{Class: slap.ClassInstance}},
+		},
 	} {
 		c, err := slap.ReadComputer(v)
 		none := c == nil
@@ -182,8 +214,14 @@ func TestWrongKinds(t *testing.T) {
 
 func TestRequestBothWays(t *testing.T) {
 	for _, want := range []*slap.Request{
-		{Release: demo, Type: "default", Title: "é", Parameters: slap.Dictionary{"a": int64(1), "b": slap.List{}}, Filter: slap.Dictionary{"computer_guid": "C"}, State: slap.Started},
-		{Release: demo, Type: "t", Title: "child", Computer: "C", Partition: "p", Parameters: slap.Dictionary{}, Filter: slap.Dictionary{}, Shared: true, Project: "P"},
+		{
+			Release: demo, Type: "default", Title: "é", Parameters: slap.Dictionary{"a": int64(1), "b": slap.List{}},
+			Filter: slap.Dictionary{"computer_guid": "C"}, State: slap.Started,
+		},
+		{
+			Release: demo, Type: "t", Title: "child", Computer: "C", Partition: "p", Parameters: slap.Dictionary{},
+			Filter: slap.Dictionary{}, Shared: true, Project: "P",
+		},
 	} {
 		form, err := want.Form()
 		if err != nil {
@@ -196,11 +234,13 @@ func TestRequestBothWays(t *testing.T) {
 	}
 	form, err := (&slap.Request{Release: "u", Title: "t"}).Form()
 	want := url.Values{"software_release": {"u"}, "software_type": {"default"}, "partition_reference": {"t"}, "state": {in("<none/>")},
-		"partition_parameter_xml": {in(`<dictionary id="i2"/>`)}, "filter_xml": {in(`<dictionary id="i2"/>`)}, "shared_xml": {in("<bool>0</bool>")}}
+		"partition_parameter_xml": {in(`<dictionary id="i2"/>`)}, "filter_xml": {in(`<dictionary id="i2"/>`)},
+		"shared_xml": {in("<bool>0</bool>")}}
 	if d := cmp.Diff(want, form); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
-	if _, err := (&slap.Request{Parameters: slap.Dictionary{"port": "\x01"}}).Form(); !errors.Is(err, slap.ErrUnwritable) || !strings.Contains(err.Error(), "partition_parameter_xml.port") {
+	if _, err := (&slap.Request{Parameters: slap.Dictionary{"port": "\x01"}}).Form(); !errors.Is(err, slap.ErrUnwritable) ||
+		!strings.Contains(err.Error(), "partition_parameter_xml.port") {
 		t.Errorf("%v", err)
 	}
 }
@@ -213,7 +253,10 @@ func TestRequestFields(t *testing.T) {
 		}
 		return form
 	}
-	got, err := slap.ParseRequest(fields("computer_id", "None", "computer_partition_id", "NONE", "project_reference", "none", "shared_xml", "None", "filter_xml", in("<none/>"), "state", "None"))
+	got, err := slap.ParseRequest(fields(
+		"computer_id", "None", "computer_partition_id", "NONE", "project_reference", "none", "shared_xml", "None",
+		"filter_xml", in("<none/>"), "state", "None",
+	))
 	if d := cmp.Diff(&slap.Request{Release: "u", Title: "t"}, got); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
@@ -227,18 +270,21 @@ func TestRequestFields(t *testing.T) {
 		{"partition_parameter_xml", in("<dictionary><none/></dictionary>"), "partition_parameter_xml.byte"},
 		{"shared_xml", in("<string>1</string>"), "shared_xml: expected a boolean"},
 	} {
-		if _, err := slap.ParseRequest(fields(c.field, c.value)); !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), c.says) {
+		if _, err := slap.ParseRequest(fields(c.field, c.value)); !errors.Is(err, slap.ErrMalformed) ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v; want %q", err, c.says)
 		}
 	}
 	for _, field := range []string{"software_release", "software_type", "partition_reference", "state"} {
 		form := fields()
 		form.Del(field)
-		if _, err := slap.ParseRequest(form); !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), field+": this field is missing") {
+		if _, err := slap.ParseRequest(form); !errors.Is(err, slap.ErrMalformed) ||
+			!strings.Contains(err.Error(), field+": this field is missing") {
 			t.Errorf("without %s: %v", field, err)
 		}
 	}
-	if _, err := slap.ParseField(url.Values{}, "xml"); !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), "xml: this field is missing") {
+	if _, err := slap.ParseField(url.Values{}, "xml"); !errors.Is(err, slap.ErrMalformed) ||
+		!strings.Contains(err.Error(), "xml: this field is missing") {
 		t.Error(err)
 	}
 }
@@ -260,14 +306,22 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("%v %s", err, d)
 	}
 	for says, v := range map[string]any{
-		"a dictionary, got a list":                              slap.List{},
-		"reference: a computer needs a name":                    slap.Dictionary{"address": "a"},
-		"partition_list: expected a list":                       slap.Dictionary{"reference": "C", "partition_list": "x"},
-		"partition_list[0]: expected a dictionary":              slap.Dictionary{"reference": "C", "partition_list": slap.List{"x"}},
-		"partition_list[1].reference: two partitions":           slap.Dictionary{"reference": "C", "partition_list": slap.List{part("p", nil), part("p", nil)}},
-		"partition_list[0].reference: a partition":              slap.Dictionary{"reference": "C", "partition_list": slap.List{part(nil, nil)}},
-		"partition_list[0].address_list: expected dictionaries": slap.Dictionary{"reference": "C", "partition_list": slap.List{part("p", slap.Dictionary{"address_list": slap.List{"x"}})}},
-		"partition_list[0].tap: expected a dictionary":          slap.Dictionary{"reference": "C", "partition_list": slap.List{part("p", slap.Dictionary{"tap": "x"})}},
+		"a dictionary, got a list":                 slap.List{},
+		"reference: a computer needs a name":       slap.Dictionary{"address": "a"},
+		"partition_list: expected a list":          slap.Dictionary{"reference": "C", "partition_list": "x"},
+		"partition_list[0]: expected a dictionary": slap.Dictionary{"reference": "C", "partition_list": slap.List{"x"}},
+		"partition_list[1].reference: two partitions": slap.Dictionary{
+			"reference": "C", "partition_list": slap.List{part("p", nil), part("p", nil)},
+		},
+		"partition_list[0].reference: a partition": slap.Dictionary{
+			"reference": "C", "partition_list": slap.List{part(nil, nil)},
+		},
+		"partition_list[0].address_list: expected dictionaries": slap.Dictionary{
+			"reference": "C", "partition_list": slap.List{part("p", slap.Dictionary{"address_list": slap.List{"x"}})},
+		},
+		"partition_list[0].tap: expected a dictionary": slap.Dictionary{
+			"reference": "C", "partition_list": slap.List{part("p", slap.Dictionary{"tap": "x"})},
+		},
 	} {
 		if _, err := slap.ReadConfiguration(v); !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)

@@ -4,8 +4,8 @@ import (
 	"strconv"
 )
 
-// reader takes the attributes of an object apart. What is missing or none is the zero of its kind, what is unknown is passed
-// over, and the first that is of another kind is the error.
+// reader takes the attributes of an object apart. What is missing or none is the zero of its kind,
+// what is unknown is passed over, and the first that is of another kind is the error.
 type reader struct {
 	of  string // names the object in errors
 	err error
@@ -138,7 +138,8 @@ func argument(o *Object, i int) string {
 // An Address is an address of a partition, and the network interface that it is on.
 type Address struct{ Interface, IP string }
 
-// A FullAddress is an address with a gateway and a netmask of its own; only the full master has them.
+// A FullAddress is an address with a gateway and a netmask of its own; only the full master has
+// them.
 type FullAddress struct{ Interface, IP, Gateway, Netmask, Network string }
 
 func addressList(addresses []Address) List {

@@ -51,7 +51,8 @@ func BenchmarkUnmarshalComputer(b *testing.B) {
 // A request of the size of those that were recorded: what a master reads for each of them.
 func BenchmarkParseRequest(b *testing.B) {
 	form, err := (&slap.Request{Release: demo, Type: "default", Title: "My instance", State: slap.Started,
-		Parameters: slap.Dictionary{"_": `{"domain": "example.org", "list": [1, 2], "nested": {"a": true}}`}, Filter: slap.Dictionary{"computer_guid": "COMP-1"}}).Form()
+		Parameters: slap.Dictionary{"_": `{"domain": "example.org", "list": [1, 2], "nested": {"a": true}}`},
+		Filter:     slap.Dictionary{"computer_guid": "COMP-1"}}).Form()
 	if err != nil {
 		b.Fatal(err)
 	}

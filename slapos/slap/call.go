@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// A Call is what is sent to a method of the JSON API; each method takes some of its keys (see [Method]).
+// A Call is what is sent to a method of the JSON API; each method takes some of its keys (see
+// [Method]).
 type Call struct {
 	Computer      string // computer_guid
 	Partition     string // compute_partition_id
@@ -82,8 +83,9 @@ func (c *Call) key(name string) any {
 	return nil
 }
 
-// Encode writes a call: the keys that must be there, and of the others those that say something. A key that the method does
-// not take, and a title or state that it would refuse, is an error that is [ErrUnwritable].
+// Encode writes a call: the keys that must be there, and of the others those that say something. A
+// key that the method does not take, and a title or state that it would refuse, is an error that is
+// [ErrUnwritable].
 func (m *Method) Encode(c *Call) ([]byte, error) {
 	body := map[string]any{}
 	for name := range callKeys {
@@ -126,8 +128,8 @@ func (m *Method) Encode(c *Call) ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads a call as the method's schema wants it: all keys that must be there, and none that it does not know. Errors are
-// [ErrMalformed] and name the key.
+// Decode reads a call as the method's schema wants it: all keys that must be there, and none that
+// it does not know. Errors are [ErrMalformed] and name the key.
 func (m *Method) Decode(body []byte) (*Call, error) {
 	if len(body) > MaxSize {
 		return nil, malformed("", "a body of %d bytes; at most %d are read", len(body), MaxSize)

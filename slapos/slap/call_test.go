@@ -40,13 +40,23 @@ func TestCallBothWays(t *testing.T) {
 			{IP: "10.0.0.1", Interface: "tap0", Netmask: "255.255.255.255", Gateway: "g", Network: "n"}, {IP: "::1"}}}, {ID: "p1"}}},
 			`{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p0", "ip_list": [{"ip-address": "10.0.0.1", "network-interface": "tap0",
 			"netmask": "255.255.255.255", "gateway-ip-address": "g", "network-address": "n"}, {"ip-address": "::1"}]}, {"partition_id": "p1"}]}`},
-		"slapos.put.v0.compute_node_bang":      {slap.Call{Computer: "C"}, `{"computer_guid": "C", "message": ""}`},
-		"slapos.post.v0.software_installation": {slap.Call{Computer: "C", Release: "u", State: "destroyed"}, `{"computer_guid": "C", "software_release_uri": "u", "state": "destroyed"}`},
-		"slapos.post.v0.software_instance": {slap.Call{Title: "é<", Release: "u", Type: "", Shared: true, State: "stopped", Filter: slap.Dictionary{"computer_guid": "C", "retention_delay": 1.5},
-			Parameters: slap.Dictionary{"a": int64(1), "b": 2.5, "c": true, "d": nil, "e": slap.List{"x", slap.Dictionary{}}, "f": bigInt("100000000000000000000")}},
+		"slapos.put.v0.compute_node_bang": {slap.Call{Computer: "C"}, `{"computer_guid": "C", "message": ""}`},
+		"slapos.post.v0.software_installation": {
+			slap.Call{Computer: "C", Release: "u", State: "destroyed"},
+			`{"computer_guid": "C", "software_release_uri": "u", "state": "destroyed"}`,
+		},
+		"slapos.post.v0.software_instance": {slap.Call{Title: "é<", Release: "u", Type: "", Shared: true,
+			State: "stopped", Filter: slap.Dictionary{"computer_guid": "C", "retention_delay": 1.5},
+			Parameters: slap.Dictionary{
+				"a": int64(1), "b": 2.5, "c": true, "d": nil, "e": slap.List{"x", slap.Dictionary{}},
+				"f": bigInt("100000000000000000000"),
+			}},
 			`{"title": "é<", "software_release_uri": "u", "software_type": "", "shared": true, "state": "stopped", "sla_parameters": {"computer_guid": "C", "retention_delay": 1.5},
 			"parameters": {"a": 1, "b": 2.5, "c": true, "d": null, "e": ["x", {}], "f": 100000000000000000000}}`},
-		"slapos.put.v0.software_instance_connection_parameter": {slap.Call{Instance: "g", Connection: slap.Dictionary{}}, `{"instance_guid": "g", "connection_parameter_dict": {}}`},
+		"slapos.put.v0.software_instance_connection_parameter": {
+			slap.Call{Instance: "g", Connection: slap.Dictionary{}},
+			`{"instance_guid": "g", "connection_parameter_dict": {}}`,
+		},
 	} {
 		m := method(t, name)
 		got, err := m.Encode(&c.call)
@@ -84,7 +94,8 @@ func TestCallRefused(t *testing.T) {
 		return `{"title": "t", "software_release_uri": "u", "software_type": "y"` + more + `}`
 	}
 	for _, c := range []struct{ method, body, says string }{
-		{request, "", "not a JSON object"}, {request, "null", "not a JSON object"}, {request, "[]", "not a JSON object"}, {request, "{} {}", "not a JSON object"},
+		{request, "", "not a JSON object"}, {request, "null", "not a JSON object"}, {request, "[]", "not a JSON object"},
+		{request, "{} {}", "not a JSON object"},
 		{request, "\xff", "not UTF-8"},
 		{request, with(`, "state": "started", "state": "destroyed"`), `the key "state" is there twice`},
 		{"slapos.get.v0.hateoas_url", `{"x": 1}`, `"x" is a key that slapos.get.v0.hateoas_url does not take`},
@@ -109,9 +120,16 @@ func TestCallRefused(t *testing.T) {
 		{format, `{"computer_guid": "C", "compute_partition_list": [1]}`, "compute_partition_list[0]: expected an object"},
 		{format, `{"computer_guid": "C", "compute_partition_list": [{}]}`, "partition_id: expected a text, got none"},
 		{format, `{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": 1}]}`, "ip_list: expected a list"},
-		{format, `{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": [{}]}]}`, "ip-address: expected a text"},
+		{
+			format, `{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": [{}]}]}`,
+			"ip-address: expected a text",
+		},
 		{format, `{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": [1]}]}`, "ip_list: expected objects"},
-		{"slapos.put.v0.software_installation_reported_state", `{"computer_guid": "C", "software_release_uri": "u", "reported_state": "started"}`, "none of building, available, destroyed"},
+		{
+			"slapos.put.v0.software_installation_reported_state",
+			`{"computer_guid": "C", "software_release_uri": "u", "reported_state": "started"}`,
+			"none of building, available, destroyed",
+		},
 		{"slapos.put.v0.compute_node_bang", `{"computer_guid": "C", "message": "` + strings.Repeat("x", slap.MaxSize) + `"}`, "at most"},
 	} {
 		got, err := method(t, c.method).Decode([]byte(c.body))
@@ -125,8 +143,12 @@ func TestCallRefused(t *testing.T) {
 	if _, ok := slap.FindMethod("slapos.get.v0.nothing"); ok {
 		t.Error("found a method that there is not")
 	}
-	for says, c := range map[string]slap.Call{"shared: slapos.get.v0.instance_tree takes no such key": {Title: "t", Shared: true}, "title: ": {Title: strings.Repeat("x", 201)}} {
-		if _, err := method(t, "slapos.get.v0.instance_tree").Encode(&c); !errors.Is(err, slap.ErrUnwritable) || !strings.Contains(err.Error(), says) {
+	for says, c := range map[string]slap.Call{
+		"shared: slapos.get.v0.instance_tree takes no such key": {Title: "t", Shared: true},
+		"title: ": {Title: strings.Repeat("x", 201)},
+	} {
+		if _, err := method(t, "slapos.get.v0.instance_tree").Encode(&c); !errors.Is(err, slap.ErrUnwritable) ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)
 		}
 	}
@@ -134,9 +156,11 @@ func TestCallRefused(t *testing.T) {
 
 // A number stays what it is: a float does not become an integer on its way.
 func TestDictionaryAsJSON(t *testing.T) {
-	got, err := json.Marshal(slap.Dictionary{"f": 5.0, "e": 1e22, "i": int64(5), "n": 7, "b": bigInt("100000000000000000000"), "t": slap.Tuple{"<é>", nil, true},
+	got, err := json.Marshal(slap.Dictionary{"f": 5.0, "e": 1e22, "i": int64(5), "n": 7,
+		"b": bigInt("100000000000000000000"), "t": slap.Tuple{"<é>", nil, true},
 		"s": slap.Set{}, "d": slap.Dictionary{"x": slap.List{}}})
-	if want := `{"b":100000000000000000000,"d":{"x":[]},"e":1e+22,"f":5.0,"i":5,"n":7,"s":[],"t":["\u003cé\u003e",null,true]}`; err != nil || string(got) != want {
+	if want := `{"b":100000000000000000000,"d":{"x":[]},"e":1e+22,"f":5.0,"i":5,"n":7,"s":[],"t":["\u003cé\u003e",null,true]}`; err != nil ||
+		string(got) != want {
 		t.Errorf("%s, %v", got, err)
 	}
 	if got, err := json.Marshal(slap.Dictionary(nil)); err != nil || string(got) != "{}" {
@@ -164,7 +188,8 @@ func TestDocumentHasAllKeys(t *testing.T) {
 	}
 }
 
-// Every recorded call is taken or refused as it was then, and is written again with the same meaning; so are the answers.
+// Every recorded call is taken or refused as it was then, and is written again with the same
+// meaning; so are the answers.
 func TestCapturedCalls(t *testing.T) {
 	count := map[string]int{}
 	for _, e := range slaptest.Exchanges(t, "") {
@@ -232,8 +257,16 @@ func TestCapturedCalls(t *testing.T) {
 
 // A call that is taken holds what XML can carry, and is taken again as it is written.
 func FuzzCall(f *testing.F) {
-	f.Add("slapos.post.v0.software_instance", []byte(`{"title": "t", "software_release_uri": "u", "software_type": "y", "parameters": {"a": [1, 2.5, null, "é\n"]}, "state": "started", "shared": true, "sla_parameters": {"computer_guid": "C"}}`))
-	f.Add("slapos.put.v0.compute_node_format", []byte(`{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": [{"ip-address": "::1", "more": 1}]}]}`))
+	f.Add(
+		"slapos.post.v0.software_instance",
+		[]byte(
+			`{"title": "t", "software_release_uri": "u", "software_type": "y", "parameters": {"a": [1, 2.5, null, "é\n"]}, "state": "started", "shared": true, "sla_parameters": {"computer_guid": "C"}}`,
+		),
+	)
+	f.Add(
+		"slapos.put.v0.compute_node_format",
+		[]byte(`{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p", "ip_list": [{"ip-address": "::1", "more": 1}]}]}`),
+	)
 	f.Add("slapos.get.v0.hateoas_url", []byte(`{}`))
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
 		m, ok := slap.FindMethod(name)
@@ -270,7 +303,9 @@ func FuzzCall(f *testing.F) {
 }
 
 func values(t *testing.T, c *slap.Call) string {
-	doc, err := slap.Marshal(slap.List{c.Parameters, c.Filter, c.Connection, c.Title, c.Shared, c.State, c.ReportedState, c.Usage, c.Partition})
+	doc, err := slap.Marshal(slap.List{
+		c.Parameters, c.Filter, c.Connection, c.Title, c.Shared, c.State, c.ReportedState, c.Usage, c.Partition,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

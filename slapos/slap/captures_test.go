@@ -105,7 +105,8 @@ func TestCapturedAnswersBothWays(t *testing.T) {
 	}
 }
 
-// Requests are read and written again with the same fields, and so are parameters and usage reports.
+// Requests are read and written again with the same fields, and so are parameters and usage
+// reports.
 func TestCapturedFormsBothWays(t *testing.T) {
 	requests, configurations, connections, reports := 0, 0, 0, 0
 	for _, e := range slaptest.Exchanges(t, "") {

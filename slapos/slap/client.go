@@ -18,7 +18,8 @@ import (
 
 // Options say which master a client speaks to, and as whom.
 type Options struct {
-	URL     string        // of the master, http or https; a bare IPv6 address as the host gets its brackets
+	// of the master, http or https; a bare IPv6 address as the host gets its brackets
+	URL     string
 	RestURL string        // of its hypermedia API; "" asks the master
 	Timeout time.Duration // of a call from its begin to the end of its answer; 0 is a minute
 
@@ -29,17 +30,20 @@ type Options struct {
 
 	UserAgent string // "" is hostler
 
-	// Passed are the masters, by their run ids, that passed a request on until it came to this client: the next one is told, so that none has it come back.
+	// Passed are the masters, by their run ids, that passed a request on until it came to this
+	// client: the next one is told, so that none has it come back.
 	Passed []string
 }
 
-// PassedHeader is the header of requests that has Options.Passed, with commas between them. Only masters of ours know it.
+// PassedHeader is the header of requests that has Options.Passed, with commas between them. Only
+// masters of ours know it.
 const PassedHeader = "Hostler-Passed"
 
 const defaultTimeout = time.Minute
 
-// A Client speaks to a master. Every method is one call or a few, fails with an [*Error] where the master or the way to it is
-// the reason, and may be called concurrently; nothing is tried again but what is said.
+// A Client speaks to a master. Every method is one call or a few, fails with an [*Error] where the
+// master or the way to it is the reason, and may be called concurrently; nothing is tried again but
+// what is said.
 type Client struct {
 	http    *http.Client
 	base    *url.URL
@@ -114,8 +118,9 @@ func (o *Options) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which there are both or none, and whom it trusts; no caFile: whom this machine trusts. Who it is
-// is read anew for a connection when the files have changed.
+// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which
+// there are both or none, and whom it trusts; no caFile: whom this machine trusts. Who it is is
+// read anew for a connection when the files have changed.
 func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if (certFile == "") != (keyFile == "") {
@@ -193,7 +198,8 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 		// An error's text is for people; more than this none reads.
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 		err := c.refusal(call.op, answer.StatusCode, body)
-		if errors.Is(err, ErrDenied) { // the next one may come as somebody else, by a certificate that was replaced
+		// the next one may come as somebody else, by a certificate that was replaced
+		if errors.Is(err, ErrDenied) {
 			_ = answer.Body.Close()
 			c.http.CloseIdleConnections()
 		}

@@ -44,18 +44,24 @@ var calls = []struct {
 	answer       string
 	want         any
 }{
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Computer(ctx, "C 1") }, "GET", "getFullComputerInformation", "computer_id=C+1",
-		in(`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>C 1</string></tuple><dictionary id="i3"/></object>`), &slap.Computer{ID: "C 1"}},
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Computer(ctx, "C 1") }, "GET",
+		"getFullComputerInformation", "computer_id=C+1",
+		in(`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>C 1</string></tuple><dictionary id="i3"/></object>`),
+		&slap.Computer{ID: "C 1"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Partition(ctx, "C", "p") }, "GET", "registerComputerPartition",
 		"computer_reference=C&computer_partition_reference=p",
-		in(`<object id="i2" module="slapos.slap.slap" class="ComputerPartition"><tuple><string>C</string><string>p</string><none/></tuple><dictionary id="i3"/></object>`),
+		in(
+			`<object id="i2" module="slapos.slap.slap" class="ComputerPartition"><tuple><string>C</string><string>p</string><none/></tuple><dictionary id="i3"/></object>`,
+		),
 		&slap.Partition{Computer: "C", ID: "p"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return c.Request(ctx, &slap.Request{Release: "u", Title: "é&"})
 	}, "POST", "requestComputerPartition",
 		"software_release=u&software_type=default&partition_reference=%C3%A9%26&partition_parameter_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)) +
 			"&filter_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)) + "&state=" + url.QueryEscape(in("<none/>")) + "&shared_xml=" + url.QueryEscape(in("<bool>0</bool>")),
-		in(`<object id="i2" module="slapos.slap.slap" class="SoftwareInstance"><tuple/><dictionary id="i3"><string>slap_computer_id</string><string>C</string></dictionary></object>`),
+		in(
+			`<object id="i2" module="slapos.slap.slap" class="SoftwareInstance"><tuple/><dictionary id="i3"><string>slap_computer_id</string><string>C</string></dictionary></object>`,
+		),
 		&slap.Instance{Computer: "C"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return nil, c.Supply(ctx, "u", "C", slap.Available)
@@ -68,7 +74,8 @@ var calls = []struct {
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return nil, c.SetConnection(ctx, "C", "p", "_s", slap.Dictionary{})
 	}, "POST", "setComputerPartitionConnectionXml",
-		"computer_id=C&computer_partition_id=p&slave_reference=_s&connection_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)), "done", nil},
+		"computer_id=C&computer_partition_id=p&slave_reference=_s&connection_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)),
+		"done", nil},
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return nil, c.ReportRelease(ctx, "u", "C", slap.ReportedBuilding)
 	}, "POST", "buildingSoftwareRelease", "url=u&computer_id=C", "Ignored", nil},
@@ -97,7 +104,8 @@ var calls = []struct {
 		"computer_id=C&computer_partition_id=p&message=m", "OK", nil},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return nil, c.Bang(ctx, "C", "", "m") }, "POST", "computerBang",
 		"computer_id=C&message=m", in("<string></string>"), nil},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return nil, c.Rename(ctx, "C", "p", "_s", "n") }, "POST", "softwareInstanceRename",
+	{func(ctx context.Context, c *slap.Client) (any, error) { return nil, c.Rename(ctx, "C", "p", "_s", "n") }, "POST",
+		"softwareInstanceRename",
 		"computer_id=C&computer_partition_id=p&slave_reference=_s&new_name=n", "done", nil},
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return nil, c.ReportUsage(ctx, "C", []slap.Transaction{{Title: "t"}})
@@ -105,29 +113,44 @@ var calls = []struct {
 		"computer_id=C&use_string=" + url.QueryEscape(`<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>t</title><start_date></start_date><stop_date></stop_date>`+
 			`<reference></reference><currency></currency><payment_mode></payment_mode><category></category><arrow type="Administration"><source></source><destination></destination></arrow>`+
 			`</transaction></journal>`), "OK", nil},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Releases(ctx, "kvm") }, "GET", "getSoftwareReleaseListFromSoftwareProduct",
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Releases(ctx, "kvm") }, "GET",
+		"getSoftwareReleaseListFromSoftwareProduct",
 		"software_product_reference=kvm", in(`<list id="i2"><string>u</string></list>`), []string{"u"}},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Certificate(ctx, "C", "p") }, "GET", "getComputerPartitionCertificate",
-		"computer_id=C&computer_partition_id=p", in(`<dictionary id="i2"><string>certificate</string><string>c</string><string>key</string><string></string></dictionary>`),
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Certificate(ctx, "C", "p") }, "GET",
+		"getComputerPartitionCertificate",
+		"computer_id=C&computer_partition_id=p",
+		in(`<dictionary id="i2"><string>certificate</string><string>c</string><string>key</string><string></string></dictionary>`),
 		&slap.Certificate{Certificate: "c"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Certificate(ctx, "C", "") }, "POST", "generateComputerCertificate",
 		"computer_id=C", in(`<dictionary id="i2"><string>key</string><string>k</string></dictionary>`), &slap.Certificate{Key: "k"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return c.RunID(ctx) }, "GET", "getRunId", "", "abc", "abc"},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Status(ctx, "C", "", "") }, "GET", "getComputerStatus", "computer_id=C",
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Status(ctx, "C", "", "") }, "GET",
+		"getComputerStatus", "computer_id=C",
 		in(`<dictionary id="i2"><string>text</string><string>#access</string></dictionary>`), slap.Dictionary{"text": "#access"}},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Status(ctx, "C", "p", "") }, "GET", "getComputerPartitionStatus",
 		"computer_id=C&computer_partition_id=p", in("<string>Not implemented.</string>"), slap.Dictionary{"text": "Not implemented."}},
 	{func(ctx context.Context, c *slap.Client) (any, error) { return c.Status(ctx, "C", "", "u") }, "GET", "getSoftwareInstallationStatus",
 		"computer_id=C&url=u", in(`<dictionary id="i2"/>`), slap.Dictionary{}},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.TreeAddresses(ctx, "C", "p") }, "GET", "getHostingSubscriptionIpList",
-		"computer_id=C&computer_partition_id=p", in(`<list id="i2"><tuple><string>tap</string><string>::1</string></tuple></list>`), []slap.Address{{Interface: "tap", IP: "::1"}}},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return c.NewComputer(ctx, "t", "P") }, "POST", "requestComputer", "computer_title=t&project_reference=P",
-		in(`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>COMP-7</string></tuple><dictionary id="i3"/></object>`), "COMP-7"},
-	{func(ctx context.Context, c *slap.Client) (any, error) { return nil, c.RevokeCertificate(ctx, "C") }, "POST", "revokeComputerCertificate", "computer_id=C", "", nil},
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.TreeAddresses(ctx, "C", "p") }, "GET",
+		"getHostingSubscriptionIpList",
+		"computer_id=C&computer_partition_id=p",
+		in(`<list id="i2"><tuple><string>tap</string><string>::1</string></tuple></list>`),
+		[]slap.Address{{Interface: "tap", IP: "::1"}}},
+	{func(ctx context.Context, c *slap.Client) (any, error) { return c.NewComputer(ctx, "t", "P") }, "POST",
+		"requestComputer", "computer_title=t&project_reference=P",
+		in(
+			`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>COMP-7</string></tuple><dictionary id="i3"/></object>`,
+		),
+		"COMP-7"},
+	{
+		func(ctx context.Context, c *slap.Client) (any, error) { return nil, c.RevokeCertificate(ctx, "C") }, "POST",
+		"revokeComputerCertificate", "computer_id=C", "", nil,
+	},
 	{func(ctx context.Context, c *slap.Client) (any, error) {
 		return nil, c.SetRelated(ctx, "C", "p", []string{"a"})
 	}, "POST", "updateComputerPartitionRelatedInstanceList",
-		"computer_id=C&computer_partition_id=p&instance_reference_xml=" + url.QueryEscape(in(`<list id="i2"><string>a</string></list>`)), "", nil},
+		"computer_id=C&computer_partition_id=p&instance_reference_xml=" + url.QueryEscape(in(`<list id="i2"><string>a</string></list>`)),
+		"", nil},
 }
 
 func TestClientCalls(t *testing.T) {
@@ -171,7 +194,10 @@ func TestClientErrors(t *testing.T) {
 		kind   error
 		says   string
 	}{
-		{404, page("No free computer partition found for: it&#39;s"), slap.ErrNotFound, ": not found: No free computer partition found for: it's"},
+		{
+			404, page("No free computer partition found for: it&#39;s"), slap.ErrNotFound,
+			": not found: No free computer partition found for: it's",
+		},
 		{408, page("Resource not ready"), slap.ErrNotReady, ": not ready yet: Resource not ready"},
 		{403, `{"status": 403, "type": "Forbidden", "title": "C is not\n registered."}`, slap.ErrDenied, ": denied: C is not registered."},
 		{401, "", slap.ErrDenied, ": denied"},
@@ -189,7 +215,8 @@ func TestClientErrors(t *testing.T) {
 		})
 		_, err := c.Request(t.Context(), &slap.Request{Release: "u", Title: "t"})
 		fault, ok := errors.AsType[*slap.Error](err)
-		if !ok || !errors.Is(err, e.kind) || fault.Status != e.status || fault.Op != "requestComputerPartition" || !strings.Contains(err.Error(), e.says) {
+		if !ok || !errors.Is(err, e.kind) || fault.Status != e.status || fault.Op != "requestComputerPartition" ||
+			!strings.Contains(err.Error(), e.says) {
 			t.Errorf("%d %.60q: %.300v", e.status, e.body, err)
 		}
 	}
@@ -215,8 +242,11 @@ func TestClientRefusesWhatItCannotSend(t *testing.T) {
 	_, request := c.Request(ctx, &slap.Request{Parameters: bad})
 	_, state := c.ReportInstance(ctx, "C", "p", "running")
 	for name, err := range map[string]error{
-		"request": request, "state": state, "configure": c.Configure(ctx, bad), "connection": c.SetConnection(ctx, "C", "p", "", bad), "release": c.ReportRelease(ctx, "u", "C", "started"),
-		"usage": c.ReportUsage(ctx, "C", []slap.Transaction{{Title: "\x01"}}), "method": c.Call(ctx, "nothing", &slap.Call{}, nil), "keys": c.Call(ctx, "slapos.get.v0.hateoas_url", &slap.Call{Title: "t"}, nil),
+		"request": request, "state": state, "configure": c.Configure(ctx, bad),
+		"connection": c.SetConnection(ctx, "C", "p", "", bad), "release": c.ReportRelease(ctx, "u", "C", "started"),
+		"usage":  c.ReportUsage(ctx, "C", []slap.Transaction{{Title: "\x01"}}),
+		"method": c.Call(ctx, "nothing", &slap.Call{}, nil),
+		"keys":   c.Call(ctx, "slapos.get.v0.hateoas_url", &slap.Call{Title: "t"}, nil),
 	} {
 		if !errors.Is(err, slap.ErrUnwritable) {
 			t.Errorf("%s: %v", name, err)
@@ -234,7 +264,13 @@ func TestClientOldMaster(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = w.Write([]byte(in(`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>C</string></tuple><dictionary id="i3"/></object>`)))
+		_, _ = w.Write(
+			[]byte(
+				in(
+					`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>C</string></tuple><dictionary id="i3"/></object>`,
+				),
+			),
+		)
 	})
 	if got, err := c.Computer(t.Context(), "C"); err != nil || got.ID != "C" {
 		t.Errorf("%+v, %v", got, err)
@@ -244,7 +280,8 @@ func TestClientOldMaster(t *testing.T) {
 func TestClientJSON(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		var keys map[string]any
-		if err := json.NewDecoder(r.Body).Decode(&keys); err != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/json" {
+		if err := json.NewDecoder(r.Body).Decode(&keys); err != nil || r.Method != "POST" ||
+			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/json" {
 			t.Errorf("%v %s %v", err, r.Method, r.Header)
 		}
 		switch r.URL.Path {
@@ -258,7 +295,9 @@ func TestClientJSON(t *testing.T) {
 	})
 	var got slap.Document
 	err := c.Call(t.Context(), "slapos.get.v0.instance_tree", &slap.Call{Title: "t"}, &got)
-	if d := cmp.Diff(slap.Document{Title: "t", Parameters: slap.Dictionary{"a": 5.0}, Addresses: [][2]string{{"tap0", "::1"}}}, got); err != nil || d != "" {
+	if d := cmp.Diff(
+		slap.Document{Title: "t", Parameters: slap.Dictionary{"a": 5.0}, Addresses: [][2]string{{"tap0", "::1"}}}, got,
+	); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
 	if err := c.Call(t.Context(), "slapos.get.v0.hateoas_url", &slap.Call{}, &got); !errors.Is(err, slap.ErrMalformed) {
@@ -281,7 +320,8 @@ func TestClientHypermedia(t *testing.T) {
 				_, _ = w.Write([]byte(`{"_links": {"raw_search": {"href": "` + server.URL + `/h/?mode=search{&query,select_list*,limit}"}, "traverse": {"href": "` +
 					server.URL + `/h/?mode=traverse&relative_url={relative_url}&view={view}"}}}`))
 			case r.URL.Query().Get("mode") == "search":
-				if q := r.URL.Query(); q.Get("query") != `portal_type:"Instance Tree" AND validation_state:validated AND title:="a & b"` || len(q["select_list"]) != 2 || q.Get("limit") != "1000" {
+				if q := r.URL.Query(); q.Get("query") != `portal_type:"Instance Tree" AND validation_state:validated AND title:="a & b"` ||
+					len(q["select_list"]) != 2 || q.Get("limit") != "1000" {
 					t.Errorf("%s", r.URL)
 				}
 				_, _ = w.Write([]byte(`{"_embedded": {"contents": [{"title": "a & b", "relative_url": "/h/it"}]}}`))
@@ -290,7 +330,11 @@ func TestClientHypermedia(t *testing.T) {
 			case r.URL.Path == "/h/computer_module/Base_getComputerToken":
 				_, _ = w.Write([]byte(`{"access_token": "tok"}`))
 			case r.URL.Path == "/h/it" && r.URL.Query().Get("view") == "slaposjs_view":
-				_, _ = w.Write([]byte(`{"_embedded": {"_view": {"my_reference": {"key": "k", "type": "StringField", "default": "r"}}}, "_links": {"type": {"name": "Instance Tree"}}}`))
+				_, _ = w.Write(
+					[]byte(
+						`{"_embedded": {"_view": {"my_reference": {"key": "k", "type": "StringField", "default": "r"}}}, "_links": {"type": {"name": "Instance Tree"}}}`,
+					),
+				)
 			default:
 				http.NotFound(w, r)
 			}
@@ -364,7 +408,8 @@ func TestClientUnreachable(t *testing.T) {
 	}))
 	t.Cleanup(hangs.Close)
 	c = clientOf(t, slap.Options{URL: hangs.URL, Timeout: 50 * time.Millisecond})
-	if _, err := c.Computer(t.Context(), "C"); !errors.Is(err, slap.ErrUnreachable) || !strings.Contains(err.Error(), "no answer within 50ms") {
+	if _, err := c.Computer(t.Context(), "C"); !errors.Is(err, slap.ErrUnreachable) ||
+		!strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Error(err)
 	}
 	c = clientOf(t, slap.Options{URL: hangs.URL})
@@ -378,7 +423,8 @@ func TestClientUnreachable(t *testing.T) {
 
 func TestClientOptions(t *testing.T) {
 	for text, says := range map[string]string{
-		"": "is like", "ftp://x/": "is like", "slap.example.com": "is like", "http:///path": "is like", "http://x/?a=b": "is like", "http://u:s3cret@x/#f": "…@x/#f", "http://[::1": "is like",
+		"": "is like", "ftp://x/": "is like", "slap.example.com": "is like", "http:///path": "is like",
+		"http://x/?a=b": "is like", "http://u:s3cret@x/#f": "…@x/#f", "http://[::1": "is like",
 	} {
 		_, err := slap.NewClient(slap.Options{URL: text})
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
@@ -411,7 +457,10 @@ func TestSearchTellsAll(t *testing.T) {
 			return things(from, from+100) + fmt.Sprintf(`,"_links":{"next":{"href":"/search?from=%d"}}}`, from+100)
 		},
 	} {
-		template := map[string]string{"limit": "/search{?query,select_list*,limit}", "no limit": "/search?query={query}", "pages": "/search?query={query}"}[name]
+		template := map[string]string{
+			"limit": "/search{?query,select_list*,limit}", "no limit": "/search?query={query}",
+			"pages": "/search?query={query}",
+		}[name]
 		want := map[string]int{"limit": 2345, "no limit": 1000, "pages": 999}[name]
 		c := searching(t, template, search)
 		all, err := c.Search(t.Context(), slap.Query{Kind: slap.QueryTrees}, "title")
@@ -427,7 +476,8 @@ func TestSearchTellsAll(t *testing.T) {
 	}
 }
 
-// A title with quotes is found at masters that take what stands in a query as it is, and at those that unescape it; and no other is taken for it.
+// A title with quotes is found at masters that take what stands in a query as it is, and at those
+// that unescape it; and no other is taken for it.
 func TestSearchQuoted(t *testing.T) {
 	for _, kept := range []string{`a \"b\"`, `a "b"`} {
 		c := searching(t, "/search?query={query}", func(_ string, r *http.Request) string {

@@ -44,8 +44,8 @@ func (c *Client) Partition(ctx context.Context, computer, partition string) (*Pa
 	return p, nil
 }
 
-// Request asks for an instance, or that one be otherwise. [ErrNotReady] says that the master has taken it and has no place for
-// it yet: the same request later says where it is.
+// Request asks for an instance, or that one be otherwise. [ErrNotReady] says that the master has
+// taken it and has no place for it yet: the same request later says where it is.
 func (c *Client) Request(ctx context.Context, q *Request) (*Instance, error) {
 	v, err := c.RequestValue(ctx, q)
 	if err != nil {
@@ -90,8 +90,8 @@ func (c *Client) postXML(ctx context.Context, endpoint, field string, v any, for
 	return err
 }
 
-// SetConnection publishes the connection parameters of the instance in a partition, or of the shared instance of that
-// reference that it serves.
+// SetConnection publishes the connection parameters of the instance in a partition, or of the
+// shared instance of that reference that it serves.
 func (c *Client) SetConnection(ctx context.Context, computer, partition, shared string, parameters Dictionary) error {
 	form := partitionFields(computer, partition, shared)
 	return c.postXML(ctx, "setComputerPartitionConnectionXml", "connection_xml", parameters, form)
@@ -105,7 +105,8 @@ func partitionFields(computer, partition, shared string, more ...string) url.Val
 	return form
 }
 
-// ReportRelease reports of a software release on a computer that it is [ReportedBuilding], [Available] or [Destroyed].
+// ReportRelease reports of a software release on a computer that it is [ReportedBuilding],
+// [Available] or [Destroyed].
 func (c *Client) ReportRelease(ctx context.Context, release, computer, state string) error {
 	endpoint, ok := map[string]string{
 		ReportedBuilding: "buildingSoftwareRelease", Available: "availableSoftwareRelease", Destroyed: "destroyedSoftwareRelease",
@@ -123,8 +124,9 @@ func (c *Client) ReportReleaseError(ctx context.Context, release, computer, log 
 	return err
 }
 
-// ReportInstance reports of the instance in a partition that it is [Started], [Stopped] or [Destroyed], and returns what the
-// master says to it: a destruction that must wait is answered with words, and is no error.
+// ReportInstance reports of the instance in a partition that it is [Started], [Stopped] or
+// [Destroyed], and returns what the master says to it: a destruction that must wait is answered
+// with words, and is no error.
 func (c *Client) ReportInstance(ctx context.Context, computer, partition, state string) (string, error) {
 	endpoint, ok := map[string]string{
 		Started: "startedComputerPartition", Stopped: "stoppedComputerPartition", Destroyed: "destroyedComputerPartition",
@@ -136,13 +138,15 @@ func (c *Client) ReportInstance(ctx context.Context, computer, partition, state 
 	return string(body), err
 }
 
-// ReportInstanceError reports what is wrong with the instance in a partition, or with the shared one of that reference there.
+// ReportInstanceError reports what is wrong with the instance in a partition, or with the shared
+// one of that reference there.
 func (c *Client) ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error {
 	_, err := c.post(ctx, "softwareInstanceError", partitionFields(computer, partition, shared, "error_log", log))
 	return err
 }
 
-// Bang asks that the tree of the instance in a partition be processed again, or with no partition that the computer be.
+// Bang asks that the tree of the instance in a partition be processed again, or with no partition
+// that the computer be.
 func (c *Client) Bang(ctx context.Context, computer, partition, message string) error {
 	endpoint, form := "computerBang", fields("computer_id", computer, "message", message)
 	if partition != "" {
@@ -152,7 +156,8 @@ func (c *Client) Bang(ctx context.Context, computer, partition, message string) 
 	return err
 }
 
-// Rename gives a new title to the instance in a partition, or to the shared one of that reference there.
+// Rename gives a new title to the instance in a partition, or to the shared one of that reference
+// there.
 func (c *Client) Rename(ctx context.Context, computer, partition, shared, title string) error {
 	_, err := c.post(ctx, "softwareInstanceRename", partitionFields(computer, partition, shared, "new_name", title))
 	return err
@@ -171,7 +176,8 @@ func (c *Client) ReportUsage(ctx context.Context, computer string, report []Tran
 	return err
 }
 
-// Releases are the URLs of a software product's releases, the best first; of an unknown one there are none.
+// Releases are the URLs of a software product's releases, the best first; of an unknown one there
+// are none.
 func (c *Client) Releases(ctx context.Context, product string) ([]string, error) {
 	const endpoint = "getSoftwareReleaseListFromSoftwareProduct"
 	body, err := c.get(ctx, endpoint, fields("software_product_reference", product))
@@ -192,8 +198,8 @@ func (c *Client) Releases(ctx context.Context, product string) ([]string, error)
 	return urls, nil
 }
 
-// Certificate is the certificate of the instance in a partition; with no partition the master makes a new one for the
-// computer. A master without certificates answers empty texts.
+// Certificate is the certificate of the instance in a partition; with no partition the master makes
+// a new one for the computer. A master without certificates answers empty texts.
 func (c *Client) Certificate(ctx context.Context, computer, partition string) (*Certificate, error) {
 	endpoint := "getComputerPartitionCertificate"
 	var body []byte
@@ -220,18 +226,26 @@ func (c *Client) Certificate(ctx context.Context, computer, partition string) (*
 	return pair, nil
 }
 
-// RevokeUser has no certificate of a user count any more, and no token for one. Only masters of ours do that by the network; of another it fails with [ErrNotFound].
+// RevokeUser has no certificate of a user count any more, and no token for one. Only masters of
+// ours do that by the network; of another it fails with [ErrNotFound].
 func (c *Client) RevokeUser(ctx context.Context, user string) error {
 	const op = "hostler.remove.v0.user_certificate"
 	body, err := json.Marshal(map[string]string{"user": user})
 	if err != nil {
 		return err
 	}
-	_, err = c.do(ctx, call{op: op, method: http.MethodPost, url: c.base.JoinPath(op).String(), kind: "application/json", accept: "application/json", body: string(body)})
+	_, err = c.do(
+		ctx,
+		call{
+			op: op, method: http.MethodPost, url: c.base.JoinPath(op).String(), kind: "application/json",
+			accept: "application/json", body: string(body),
+		},
+	)
 	return err
 }
 
-// RunID is what a micro-master calls itself since its start: two URLs with the same one are the same master.
+// RunID is what a micro-master calls itself since its start: two URLs with the same one are the
+// same master.
 func (c *Client) RunID(ctx context.Context) (string, error) {
 	body, err := c.get(ctx, "getRunId", nil)
 	return string(body), err

@@ -87,7 +87,8 @@ func again(ctx context.Context, c *slap.Client, e *slaptest.Exchange, f url.Valu
 	case "getRunId":
 		_, err = c.RunID(ctx)
 	default:
-		return false, nil // a usage report, whose text is the reference's own; the JSON and hypermedia APIs
+		// a usage report, whose text is the reference's own; the JSON and hypermedia APIs
+		return false, nil
 	}
 	return true, err
 }
@@ -125,7 +126,9 @@ func TestClientLikeTheReference(t *testing.T) {
 			continue
 		}
 		count++
-		want := map[int]error{200: nil, 404: slap.ErrNotFound, 408: slap.ErrNotReady, 400: slap.ErrRefused, 500: slap.ErrRefused}[now.Status]
+		want := map[int]error{
+			200: nil, 404: slap.ErrNotFound, 408: slap.ErrNotReady, 400: slap.ErrRefused, 500: slap.ErrRefused,
+		}[now.Status]
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %d and %v", now.Name(), now.Status, err)
 		}

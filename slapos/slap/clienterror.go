@@ -17,9 +17,11 @@ import (
 
 // The kinds of an [*Error].
 var (
-	// ErrNotFound: the master does not know it, or has no place for it, or does not have the endpoint.
+	// ErrNotFound: the master does not know it, or has no place for it, or does not have the
+	// endpoint.
 	ErrNotFound = errors.New("not found")
-	// ErrNotReady: the master has taken the request, and there is nothing yet to be said of it: ask again later.
+	// ErrNotReady: the master has taken the request, and there is nothing yet to be said of it: ask
+	// again later.
 	ErrNotReady = errors.New("not ready yet")
 	// ErrDenied: the master does not let this client do that.
 	ErrDenied = errors.New("denied")
@@ -31,8 +33,8 @@ var (
 	ErrRefused = errors.New("refused")
 )
 
-// An Error says which call failed at which master, and why. errors.Is finds its kind; an answer that cannot be read is
-// [ErrMalformed].
+// An Error says which call failed at which master, and why. errors.Is finds its kind; an answer
+// that cannot be read is [ErrMalformed].
 type Error struct {
 	Op     string // name of the endpoint or method
 	Master string // its host
@@ -120,7 +122,8 @@ func (c *Client) badAnswer(op string, err error) error {
 // The longest reason that is shown, in characters.
 const maxReason = 500
 
-// Reason is what a master says of an error in the body of its answer, as a line of text: the title of the JSON API's, the paragraph of a page.
+// Reason is what a master says of an error in the body of its answer, as a line of text: the title
+// of the JSON API's, the paragraph of a page.
 func Reason(body []byte) string {
 	text := string(body)
 	var failure Failure

@@ -4,8 +4,8 @@ import "context"
 
 // What follows only the full master has; of a micro-master it fails with [ErrNotFound].
 
-// Status is what the master last heard of a computer, of the instance in a partition of it, or of a software release on it:
-// of the computer where both are "".
+// Status is what the master last heard of a computer, of the instance in a partition of it, or of a
+// software release on it: of the computer where both are "".
 func (c *Client) Status(ctx context.Context, computer, partition, release string) (Dictionary, error) {
 	endpoint, query := "getComputerStatus", fields("computer_id", computer)
 	switch {
@@ -28,7 +28,8 @@ func (c *Client) Status(ctx context.Context, computer, partition, release string
 	return nil, c.badAnswer(endpoint, malformed("", "expected a dictionary, got %s", kindOf(v)))
 }
 
-// TreeAddresses are the addresses of all instances of the tree to which the instance in a partition belongs.
+// TreeAddresses are the addresses of all instances of the tree to which the instance in a partition
+// belongs.
 func (c *Client) TreeAddresses(ctx context.Context, computer, partition string) ([]Address, error) {
 	const endpoint = "getHostingSubscriptionIpList"
 	body, err := c.get(ctx, endpoint, partitionFields(computer, partition, ""))
@@ -75,5 +76,8 @@ func (c *Client) SetRelated(ctx context.Context, computer, partition string, tit
 	for i, title := range titles {
 		list[i] = title
 	}
-	return c.postXML(ctx, "updateComputerPartitionRelatedInstanceList", "instance_reference_xml", list, partitionFields(computer, partition, ""))
+	return c.postXML(
+		ctx, "updateComputerPartitionRelatedInstanceList", "instance_reference_xml", list,
+		partitionFields(computer, partition, ""),
+	)
 }

@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// Results are asked for so many at once of a master that wants a number, and ten times as many where there are more; and from so many on it is an error.
+// Results are asked for so many at once of a master that wants a number, and ten times as many
+// where there are more; and from so many on it is an error.
 const (
 	firstLimit  = 1000
 	mostResults = 1_000_000
 )
 
-// Search is what the hypermedia API finds, in its order: of each thing the fields that are named, and relative_url, which [Client.Form]
-// takes. However many there are, all are returned, or an error.
+// Search is what the hypermedia API finds, in its order: of each thing the fields that are named,
+// and relative_url, which [Client.Form] takes. However many there are, all are returned, or an
+// error.
 func (c *Client) Search(ctx context.Context, q Query, selected ...string) ([]map[string]any, error) {
 	found, err := c.search(ctx, q.String(), selected)
 	if err != nil || q.plain() == q.String() {
@@ -91,7 +93,10 @@ func (c *Client) pages(ctx context.Context, href string, page *Results) ([]map[s
 			return nil, err
 		}
 		if all = append(all, page.Embedded.Contents...); len(all) > mostResults || len(seen) > mostResults/firstLimit {
-			return nil, c.badAnswer("search", malformed("", "more results than %d, or in more than %d parts", mostResults, mostResults/firstLimit))
+			return nil, c.badAnswer(
+				"search",
+				malformed("", "more results than %d, or in more than %d parts", mostResults, mostResults/firstLimit),
+			)
 		}
 	}
 	return all, nil
@@ -104,18 +109,22 @@ func (c *Client) Form(ctx context.Context, relativeURL string) (*Form, error) {
 		return nil, err
 	}
 	form := &Form{}
-	if err := c.link(ctx, "traverse", root.Links.Traverse.Href, map[string]any{"relative_url": relativeURL, "view": FieldView}, form); err != nil {
+	if err := c.link(
+		ctx, "traverse", root.Links.Traverse.Href, map[string]any{"relative_url": relativeURL, "view": FieldView}, form,
+	); err != nil {
 		return nil, err
 	}
 	return form, nil
 }
 
-// ComputerToken is a token with which one new computer can be registered. Only the full master gives them.
+// ComputerToken is a token with which one new computer can be registered. Only the full master
+// gives them.
 func (c *Client) ComputerToken(ctx context.Context) (string, error) {
 	return c.ComputerTokenFor(ctx, "")
 }
 
-// ComputerTokenFor is a token with which a computer that there is already can be registered again, by who has it. Only masters of ours give such; of another one it is [ErrNotFound].
+// ComputerTokenFor is a token with which a computer that there is already can be registered again,
+// by who has it. Only masters of ours give such; of another one it is [ErrNotFound].
 func (c *Client) ComputerTokenFor(ctx context.Context, computer string) (string, error) {
 	const op = "Base_getComputerToken"
 	rest, err := c.restBase(ctx)
@@ -210,7 +219,8 @@ func (c *Client) restBase(ctx context.Context) (string, error) {
 	return rest, nil
 }
 
-// restURL asks the master where its hypermedia API is: by the legacy endpoint, and where there is none by the JSON API.
+// restURL asks the master where its hypermedia API is: by the legacy endpoint, and where there is
+// none by the JSON API.
 func (c *Client) restURL(ctx context.Context) (string, error) {
 	body, err := c.get(ctx, "getHateoasUrl", nil)
 	if err == nil {

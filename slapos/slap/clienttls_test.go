@@ -114,7 +114,10 @@ func TestClientTLS(t *testing.T) {
 		{"another's master", slap.Options{CAFile: other.file, CertFile: cert, KeyFile: key}, slap.ErrUntrusted},
 		{"an authority that the machine does not know", slap.Options{CertFile: cert, KeyFile: key}, slap.ErrUntrusted},
 		{"without a certificate", slap.Options{CAFile: a.file}, slap.ErrUntrusted},
-		{"with another authority's certificate", slap.Options{CAFile: a.file, CertFile: strangerCert, KeyFile: strangerKey}, slap.ErrUntrusted},
+		{
+			"with another authority's certificate",
+			slap.Options{CAFile: a.file, CertFile: strangerCert, KeyFile: strangerKey}, slap.ErrUntrusted,
+		},
 		{"no TLS there", slap.Options{CAFile: a.file, URL: strings.Replace(plain.URL, "http", "https", 1)}, slap.ErrUntrusted},
 	} {
 		if c.o.URL == "" {
@@ -142,7 +145,8 @@ func TestClientTLS(t *testing.T) {
 	}
 }
 
-// A client whose certificate has expired, or was revoked, says so, and goes on with the next one as soon as that is in the files.
+// A client whose certificate has expired, or was revoked, says so, and goes on with the next one as
+// soon as that is in the files.
 func TestClientCertificateReplaced(t *testing.T) {
 	a := newAuthority(t)
 	serverCert, serverKey := a.sign(t, "master", []net.IP{net.IPv4(127, 0, 0, 1)})
@@ -167,12 +171,13 @@ func TestClientCertificateReplaced(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(serial(r.TLS.PeerCertificates)))
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known, VerifyConnection: func(s tls.ConnectionState) error {
-		if in(revoked, s.PeerCertificates) {
-			return errors.New("it was revoked")
-		}
-		return nil
-	}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: known, VerifyConnection: func(s tls.ConnectionState) error {
+			if in(revoked, s.PeerCertificates) {
+				return errors.New("it was revoked")
+			}
+			return nil
+		}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -200,7 +205,8 @@ func TestClientCertificateReplaced(t *testing.T) {
 			kind = slap.ErrUntrusted
 		}
 		ask(kind, what)
-		if err := os.WriteFile(cert, []byte("half"), 0o600); err != nil { // as long as it is not whole
+		// as long as it is not whole
+		if err := os.WriteFile(cert, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		ask(kind, what)
@@ -247,13 +253,16 @@ func TestClientRedirects(t *testing.T) {
 	if _, err := c.Form(t.Context(), "/x"); !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), "a link to http") {
 		t.Error(err)
 	}
-	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }))
+	first := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }),
+	)
 	t.Cleanup(first.Close)
 	c = clientOf(t, slap.Options{URL: first.URL})
 	if got, err := c.RunID(t.Context()); got != "there" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	to = strings.Replace(plain.URL, "127.0.0.1", "localhost", 1) // a master that has its client ask somebody else
+	// a master that has its client ask somebody else
+	to = strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)
 	if got, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "another host") {
 		t.Errorf("%q, %v", got, err)
 	}

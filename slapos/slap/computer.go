@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// The states that an instance may be wanted in; of a release on a computer it is [Available] or [Destroyed].
+// The states that an instance may be wanted in; of a release on a computer it is [Available] or
+// [Destroyed].
 const (
 	Started   = "started"
 	Stopped   = "stopped"
@@ -13,7 +14,8 @@ const (
 	Available = "available"
 )
 
-// A Computer is all that a node is told: its partitions, and the software releases that are wanted on it.
+// A Computer is all that a node is told: its partitions, and the software releases that are wanted
+// on it.
 type Computer struct {
 	ID         string
 	Partitions []Partition
@@ -32,20 +34,23 @@ type Partition struct {
 	GUID         string // of the instance
 	State        string // the state that is wanted
 
-	// Release is the URL of the instance's software release, "" in a free partition; a free one has nothing of what follows.
+	// Release is the URL of the instance's software release, "" in a free partition; a free one has
+	// nothing of what follows.
 	Release        string
 	Type           string
 	Title          string
 	RootTitle      string // title of the root of its tree
 	RootShortTitle string // of the full master, and there perhaps ""
-	Timestamp      string // when something of it changed last: to be compared for equality and nothing else; "" is unknown
-	Parameters     Dictionary
-	Connection     Dictionary
-	Addresses      []Address
-	FullAddresses  []FullAddress
-	Shared         []SharedInstance
-	Filter         Dictionary // what placed it; of the full master
-	AccessStatus   string     // what its node reported last, as "#error …"; of the full master
+	// when something of it changed last: to be compared for equality and nothing else; "" is
+	// unknown
+	Timestamp     string
+	Parameters    Dictionary
+	Connection    Dictionary
+	Addresses     []Address
+	FullAddresses []FullAddress
+	Shared        []SharedInstance
+	Filter        Dictionary // what placed it; of the full master
+	AccessStatus  string     // what its node reported last, as "#error …"; of the full master
 }
 
 // A SharedInstance is an instance without a partition, as its host is told of it.
@@ -271,7 +276,8 @@ func (s *SharedInstance) dictionary() Dictionary {
 
 func (r *reader) shared(d Dictionary) SharedInstance {
 	return SharedInstance{
-		Title: r.text(d, "slave_title"), Reference: r.text(d, "slave_reference"), Type: r.text(d, keyType), Timestamp: r.number(d, keyTimestamp),
+		Title: r.text(d, "slave_title"), Reference: r.text(d, "slave_reference"), Type: r.text(d, keyType),
+		Timestamp:  r.number(d, keyTimestamp),
 		Parameters: without(d, reservedShared),
 	}
 }

@@ -19,7 +19,8 @@ type ConfiguredPartition struct {
 // A ConfiguredAddress is an address of a partition.
 type ConfiguredAddress struct{ IP, Netmask string }
 
-// ReadConfiguration takes the value that is posted to loadComputerConfigurationFromXML. Errors are [ErrMalformed].
+// ReadConfiguration takes the value that is posted to loadComputerConfigurationFromXML. Errors are
+// [ErrMalformed].
 func ReadConfiguration(v any) (*Configuration, error) {
 	d, ok := v.(Dictionary)
 	if !ok {

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Unmarshal reads a document and returns its value, of which texts may share one piece of memory. Every error is [ErrMalformed].
+// Unmarshal reads a document and returns its value, of which texts may share one piece of memory.
+// Every error is [ErrMalformed].
 func Unmarshal(data []byte) (any, error) {
 	if len(data) > MaxSize {
 		return nil, tooLong(len(data))
@@ -237,7 +238,10 @@ func (d *decoder) container(start xml.StartElement, depth int) (any, error) {
 	if start.Name.Local == "object" {
 		// Refused before what stands in it is read.
 		if class = Class(attribute(start, "class")); attribute(start, "module") != module || !class.known() {
-			return nil, d.fail("an object of class %.80q of module %.80q, which is none of the four that are allowed", class, attribute(start, "module"))
+			return nil, d.fail(
+				"an object of class %.80q of module %.80q, which is none of the four that are allowed", class,
+				attribute(start, "module"),
+			)
 		}
 	}
 	values, err := d.children(depth)

@@ -1,5 +1,6 @@
-// Package slap speaks the SLAP protocol of SlapOS: the HTTP protocol between a master, which holds what is wanted, and the
-// nodes and clients that ask it. The master's own side is package slap/master.
+// Package slap speaks the SLAP protocol of SlapOS: the HTTP protocol between a master, which holds
+// what is wanted, and the nodes and clients that ask it. The master's own side is package
+// slap/master.
 //
 // Of its three families of messages this package reads and writes
 //
@@ -12,10 +13,11 @@
 //
 // A [Client] speaks all three with a master.
 //
-// XML is written byte for byte as the reference programs write it. What is read may come from anywhere: a document that
-// is too large, too deep, or not of the format is refused with an error that is [ErrMalformed] and says where; nothing in a
-// document names a file, an entity or code. What is allocated stays within a fixed multiple of the document's size.
+// XML is written byte for byte as the reference programs write it. What is read may come from
+// anywhere: a document that is too large, too deep, or not of the format is refused with an error
+// that is [ErrMalformed] and says where; nothing in a document names a file, an entity or code.
+// What is allocated stays within a fixed multiple of the document's size.
 //
-// All functions may be called concurrently. Nothing is done that a caller did not ask for, and no goroutine is left but those
-// of a client's kept connections.
+// All functions may be called concurrently. Nothing is done that a caller did not ask for, and no
+// goroutine is left but those of a client's kept connections.
 package slap

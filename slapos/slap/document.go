@@ -4,22 +4,23 @@ import "encoding/json"
 
 // A Document is an instance in the JSON API.
 type Document struct {
-	Title           string      `json:"title"`
-	GUID            string      `json:"instance_guid"`
-	Release         string      `json:"software_release_uri"`
-	Type            string      `json:"software_type"`
-	State           string      `json:"state"`
-	Connection      Dictionary  `json:"connection_parameters"`
-	Parameters      Dictionary  `json:"parameters"`
-	Shared          bool        `json:"shared"`
-	RootTitle       string      `json:"root_instance_title"`
-	Addresses       [][2]string `json:"ip_list"`      // interface, address
-	FullAddresses   [][5]string `json:"full_ip_list"` // as [FullAddress]
-	Filter          Dictionary  `json:"sla_parameters"`
-	Computer        string      `json:"computer_guid"`
-	Partition       string      `json:"compute_partition_id"`
-	ProcessingStamp int64       `json:"processing_timestamp"` // microseconds here, seconds of other masters: to be compared for equality
-	AccessStatus    string      `json:"access_status_message"`
+	Title         string      `json:"title"`
+	GUID          string      `json:"instance_guid"`
+	Release       string      `json:"software_release_uri"`
+	Type          string      `json:"software_type"`
+	State         string      `json:"state"`
+	Connection    Dictionary  `json:"connection_parameters"`
+	Parameters    Dictionary  `json:"parameters"`
+	Shared        bool        `json:"shared"`
+	RootTitle     string      `json:"root_instance_title"`
+	Addresses     [][2]string `json:"ip_list"`      // interface, address
+	FullAddresses [][5]string `json:"full_ip_list"` // as [FullAddress]
+	Filter        Dictionary  `json:"sla_parameters"`
+	Computer      string      `json:"computer_guid"`
+	Partition     string      `json:"compute_partition_id"`
+	// microseconds here, seconds of other masters: to be compared for equality
+	ProcessingStamp int64  `json:"processing_timestamp"`
+	AccessStatus    string `json:"access_status_message"`
 }
 
 // MarshalJSON writes all keys, with empty lists and objects where there is nothing.
@@ -43,7 +44,8 @@ func (d Document) MarshalJSON() ([]byte, error) {
 //   - compute_node_instance_list: Title, Instance, State, Partition and Release;
 //   - instance_node_instance_list: Title, Instance, Type, State, Parameters and Partition.
 //
-// Of our master, those of a computer have Trouble too where its node said last that something is wrong.
+// Of our master, those of a computer have Trouble too where its node said last that something is
+// wrong.
 type Listed struct {
 	Title      string      `json:"title,omitempty"`
 	Instance   string      `json:"instance_guid,omitempty"`
@@ -70,7 +72,8 @@ func (l Listing) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(l))
 }
 
-// A Done is what a method of the JSON API answers that changes something: Type is "success", and Title says what was done.
+// A Done is what a method of the JSON API answers that changes something: Type is "success", and
+// Title says what was done.
 type Done struct {
 	Type  string `json:"type"`
 	Title string `json:"title"`
@@ -84,7 +87,8 @@ type Failure struct {
 	Detail string `json:"detail,omitempty"` // what more there is to say; of our master
 }
 
-// A Certificate is a certificate with its key, both in PEM and both "" from a master without certificates.
+// A Certificate is a certificate with its key, both in PEM and both "" from a master without
+// certificates.
 type Certificate struct {
 	Key         string `json:"key"`
 	Certificate string `json:"certificate"`

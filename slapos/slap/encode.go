@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Marshal writes v as a document. A value that the format cannot carry is an error that is [ErrUnwritable] and names its
-// place, never its content.
+// Marshal writes v as a document. A value that the format cannot carry is an error that is
+// [ErrUnwritable] and names its place, never its content.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
 // Append does what Marshal does, behind what is in dst.
@@ -206,7 +206,8 @@ func (e *encoder) text(s string) error {
 
 // writable says whether XML 1.0 can carry a character at all.
 func writable(r rune) bool {
-	return r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd || r >= 0x10000 && r <= utf8.MaxRune
+	return r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd ||
+		r >= 0x10000 && r <= utf8.MaxRune
 }
 
 func badCharacter(s string, at int) error {

@@ -38,7 +38,10 @@ func ExampleMethod_Decode() {
 }
 
 func ExampleExpand() {
-	fmt.Println(slap.Expand("https://slap.example.com/?mode=search{&query,limit}", map[string]any{"query": slap.Query{Kind: "Instance Tree"}.String(), "limit": 40}))
+	fmt.Println(slap.Expand(
+		"https://slap.example.com/?mode=search{&query,limit}",
+		map[string]any{"query": slap.Query{Kind: "Instance Tree"}.String(), "limit": 40},
+	))
 	// Output:
 	// https://slap.example.com/?mode=search&query=portal_type%3A%22Instance%20Tree%22%20AND%20validation_state%3Avalidated&limit=40 <nil>
 }

@@ -35,14 +35,17 @@ func seeds(f *testing.F) [][]byte {
 	return all
 }
 
-// What is read can be written, and what was written is read the same; what cannot be read is refused as malformed.
+// What is read can be written, and what was written is read the same; what cannot be read is
+// refused as malformed.
 func FuzzUnmarshal(f *testing.F) {
 	for _, seed := range seeds(f) {
 		f.Add(seed)
 	}
 	for _, seed := range []string{
-		in(`<list id="i2"><list id="i3"/><reference id="i3"/></list>`), in(`<object id="i2" module="os" class="system"><tuple/><dictionary/></object>`),
-		"<!DOCTYPE a [<!ENTITY b 'c'>]>" + in("<string>&b;</string>"), in("<unicode>é</unicode><!-- c -->"), in("<long> 1 </long>"), in("<code/>"),
+		in(`<list id="i2"><list id="i3"/><reference id="i3"/></list>`),
+		in(`<object id="i2" module="os" class="system"><tuple/><dictionary/></object>`),
+		"<!DOCTYPE a [<!ENTITY b 'c'>]>" + in("<string>&b;</string>"), in("<unicode>é</unicode><!-- c -->"),
+		in("<long> 1 </long>"), in("<code/>"),
 	} {
 		f.Add([]byte(seed))
 	}

@@ -55,7 +55,8 @@ type FormField struct {
 // FieldView is the view of a thing that is a [Form].
 const FieldView = "slaposjs_view"
 
-// Values are the fields of a form that hold a value for a reader, without the prefixes of their names.
+// Values are the fields of a form that hold a value for a reader, without the prefixes of their
+// names.
 func (f *Form) Values() map[string]any {
 	values := map[string]any{}
 	for name, field := range f.Embedded.View {
@@ -68,10 +69,13 @@ func (f *Form) Values() map[string]any {
 	return values
 }
 
-// A Query is what clients search for: a kind of thing that is valid, and perhaps those that have a value in a field.
+// A Query is what clients search for: a kind of thing that is valid, and perhaps those that have a
+// value in a field.
 type Query struct {
-	Kind  string // one of QueryTrees, QueryComputers, QueryInstances, QueryReleases
-	Field string // "", or one that things of the kind have: title, reference, default_specialise_title, default_aggregate_reference
+	Kind string // one of QueryTrees, QueryComputers, QueryInstances, QueryReleases
+	// "", or one that things of the kind have: title, reference, default_specialise_title,
+	// default_aggregate_reference
+	Field string
 	Value string
 }
 
@@ -119,7 +123,8 @@ func (q Query) write(value string) string {
 	return s
 }
 
-// Values are what a query that was read may ask for: the value as it stood between the quotes, as some clients send it, and what it is to who has it escaped.
+// Values are what a query that was read may ask for: the value as it stood between the quotes, as
+// some clients send it, and what it is to who has it escaped.
 func (q Query) Values() []string {
 	if meant := unescapes.Replace(q.Value); meant != q.Value {
 		return []string{q.Value, meant}
@@ -127,7 +132,8 @@ func (q Query) Values() []string {
 	return []string{q.Value}
 }
 
-// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes is taken as it is: see [Query.Values].
+// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes
+// is taken as it is: see [Query.Values].
 func ParseQuery(text string) (Query, bool) {
 	for _, k := range queried {
 		rest, ok := strings.CutPrefix(text, k.written+validated)

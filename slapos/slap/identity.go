@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// identity is a certificate with its key, as the two files have it now: who runs for months goes on when they were replaced, before the old one expires or because it was revoked.
+// identity is a certificate with its key, as the two files have it now: who runs for months goes on
+// when they were replaced, before the old one expires or because it was revoked.
 type identity struct {
 	certFile, keyFile string
 
@@ -49,7 +50,8 @@ func (v version) same(w version) bool {
 	return v.file != nil && w.file != nil && v.at.Equal(w.at) && v.size == w.size && os.SameFile(v.file, w.file)
 }
 
-// present is the pair for a connection that is about to be. While the files are being replaced, or are not to be read, it is the last one that was whole.
+// present is the pair for a connection that is about to be. While the files are being replaced, or
+// are not to be read, it is the last one that was whole.
 func (i *identity) present(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

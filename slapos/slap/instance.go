@@ -4,7 +4,8 @@ import "maps"
 
 // An Instance is what is answered to a request for one.
 type Instance struct {
-	Computer, Partition string // where it is; of a shared one, where its host is. Both are "" where it is nowhere
+	// where it is; of a shared one, where its host is. Both are "" where it is nowhere
+	Computer, Partition string
 	GUID, State         string // "" of a shared one
 	Release, Type       string
 	Title, RootTitle    string // of the full master
@@ -14,8 +15,9 @@ type Instance struct {
 	ConnectionXML       string // the connection parameters as they are kept; of the micro-master
 	Addresses           []Address
 	FullAddresses       []FullAddress // of the full master
-	Shared              bool          // has no partition of its own; only for writing, an answer does not say so
-	Filter              Dictionary    // of the full master
+	// has no partition of its own; only for writing, an answer does not say so
+	Shared bool
+	Filter Dictionary // of the full master
 }
 
 // Object is the instance as a value.
@@ -50,8 +52,9 @@ func (n *Instance) Object() *Object {
 	return &Object{Class: ClassInstance, Attributes: d}
 }
 
-// ReadInstance takes a value as the answer to a request: a SoftwareInstance, or the ComputerPartition that is answered for an
-// instance of another master or one that only seems to be. Errors are [ErrMalformed].
+// ReadInstance takes a value as the answer to a request: a SoftwareInstance, or the
+// ComputerPartition that is answered for an instance of another master or one that only seems to
+// be. Errors are [ErrMalformed].
 func ReadInstance(v any) (*Instance, error) {
 	o, ok := v.(*Object)
 	if !ok || o.Class != ClassInstance && o.Class != ClassPartition {
@@ -60,9 +63,11 @@ func ReadInstance(v any) (*Instance, error) {
 	r := reader{of: string(o.Class)}
 	a := o.Attributes
 	n := &Instance{
-		Computer: r.text(a, keyComputer), Partition: r.text(a, keyPartition), GUID: r.text(a, "_instance_guid"), State: r.text(a, "_requested_state"),
+		Computer: r.text(a, keyComputer), Partition: r.text(a, keyPartition), GUID: r.text(a, "_instance_guid"),
+		State:   r.text(a, "_requested_state"),
 		Release: r.text(a, keyRelease), Type: r.text(a, keyType), Title: r.text(a, keyTitle), RootTitle: r.text(a, keyRootTitle),
-		Connection: r.dictionary(a, "_connection_dict"), ConnectionXML: r.text(a, "connection_xml"), Filter: r.dictionary(a, "_filter_dict"),
+		Connection: r.dictionary(a, "_connection_dict"), ConnectionXML: r.text(a, "connection_xml"),
+		Filter:    r.dictionary(a, "_filter_dict"),
 		Addresses: r.addresses(a, keyAddresses), FullAddresses: r.fullAddresses(a, keyFullAddresses),
 	}
 	if parameters := r.dictionary(a, "_parameter_dict"); parameters != nil {

@@ -114,8 +114,8 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 	return v, nil // null, true, false
 }
 
-// checkJSONText refuses what XML cannot carry: what comes in by one of the APIs goes out by the other. The decoder has put a
-// replacement character where half of a surrogate pair stood.
+// checkJSONText refuses what XML cannot carry: what comes in by one of the APIs goes out by the
+// other. The decoder has put a replacement character where half of a surrogate pair stood.
 func checkJSONText(s string, raw json.RawMessage) error {
 	if err := checkXML(s); err != nil {
 		return malformed("", "%s", strings.TrimPrefix(err.Error(), "slap: "))

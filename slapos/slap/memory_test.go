@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Whatever the document, no more is allocated to read it than a fixed multiple of its size: what is sent is what is spent.
+// Whatever the document, no more is allocated to read it than a fixed multiple of its size: what is
+// sent is what is spent.
 func TestMemory(t *testing.T) {
 	const size, most = 1 << 17, 150
 	fill := func(before, each, after string) string {
@@ -55,7 +56,9 @@ func TestErrorsAreShort(t *testing.T) {
 	_, second := slap.FormatParameters(slap.Dictionary{long: struct{}{}})
 	_, third := slap.Marshal(slap.Dictionary{long + "\x01": nil})
 	method, _ := slap.FindMethod("slapos.post.v0.software_instance")
-	_, fourth := method.Decode([]byte(`{"title": "t", "software_release_uri": "u", "software_type": "t", "parameters": {"` + long + `": {"a\u202eb": "\u0001"}}}`))
+	_, fourth := method.Decode(
+		[]byte(`{"title": "t", "software_release_uri": "u", "software_type": "t", "parameters": {"` + long + `": {"a\u202eb": "\u0001"}}}`),
+	)
 	for _, err := range []error{first, second, third, fourth} {
 		if err == nil || len(err.Error()) > 500 || strings.Contains(err.Error(), "\u202e") {
 			t.Errorf("%.600v", err)

@@ -2,8 +2,8 @@ package slap
 
 import "slices"
 
-// A Method is a method of the JSON API: a POST to /NAME with a [Call]. States are the texts that it takes as state or
-// reported_state.
+// A Method is a method of the JSON API: a POST to /NAME with a [Call]. States are the texts that it
+// takes as state or reported_state.
 type Method struct {
 	Name               string
 	Required, Optional []string
@@ -13,8 +13,8 @@ type Method struct {
 // The longest title of an instance, in characters.
 const maxTitle = 200
 
-// ReportedBuilding is the state that a node reports of a release that it is installing; the others are [Available],
-// [Destroyed], and of instances [Started] and [Stopped].
+// ReportedBuilding is the state that a node reports of a release that it is installing; the others
+// are [Available], [Destroyed], and of instances [Started] and [Stopped].
 const ReportedBuilding = "building"
 
 // Methods are the methods of the JSON API.
@@ -43,9 +43,13 @@ var methods = []Method{
 	{Name: "slapos.get.v0.compute_node_status", Required: []string{"computer_guid"}},
 	{Name: "slapos.post.v0.compute_node_certificate", Required: []string{"computer_guid"}},
 	{Name: "slapos.remove.v0.compute_node_certificate", Required: []string{"computer_guid"}},
-	{Name: "slapos.post.v0.software_installation", Required: []string{"software_release_uri", "computer_guid"}, Optional: []string{"state"}, States: installationStates},
-	{Name: "slapos.put.v0.software_installation_reported_state", Required: []string{"software_release_uri", "computer_guid", "reported_state"},
-		States: []string{ReportedBuilding, Available, Destroyed}},
+	{
+		Name: "slapos.post.v0.software_installation", Required: []string{"software_release_uri", "computer_guid"},
+		Optional: []string{"state"}, States: installationStates,
+	},
+	{Name: "slapos.put.v0.software_installation_reported_state",
+		Required: []string{"software_release_uri", "computer_guid", "reported_state"},
+		States:   []string{ReportedBuilding, Available, Destroyed}},
 	{Name: "slapos.put.v0.software_installation_error", Required: []string{"software_release_uri", "computer_guid", "message"}},
 	{Name: "slapos.allDocs.v0.compute_node_software_installation_list", Required: []string{"computer_guid"}},
 	{Name: "slapos.allDocs.v0.compute_node_instance_list", Required: []string{"computer_guid"}},

@@ -1,6 +1,7 @@
 package slap
 
-// Schema is what a method takes, as a JSON Schema of draft-07. It is made of what [Method.Decode] checks.
+// Schema is what a method takes, as a JSON Schema of draft-07. It is made of what [Method.Decode]
+// checks.
 func (m *Method) Schema() map[string]any {
 	properties := map[string]any{}
 	var c Call
@@ -42,7 +43,10 @@ func (m *Method) keySchema(name string, to any) map[string]any {
 func partitionsSchema() map[string]any {
 	text := map[string]any{"type": "string"}
 	object := func(properties map[string]any, required string) map[string]any {
-		return map[string]any{"type": "array", "items": map[string]any{"type": "object", "properties": properties, "required": []string{required}}}
+		return map[string]any{
+			"type":  "array",
+			"items": map[string]any{"type": "object", "properties": properties, "required": []string{required}},
+		}
 	}
 	address := map[string]any{}
 	for _, name := range []string{"ip-address", "network-interface", "netmask", "gateway-ip-address", "network-address"} {

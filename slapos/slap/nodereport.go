@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// NodeReportName is the method by which a node of ours tells a master of ours what runs on it. Others do not have it.
+// NodeReportName is the method by which a node of ours tells a master of ours what runs on it.
+// Others do not have it.
 const NodeReportName = "hostler.put.v0.compute_node_report"
 
 // A NodeReport is what runs on a node: it is sent when it changes, and every few minutes.
@@ -43,8 +44,10 @@ type ReportPromise struct {
 	Failed bool      `json:"failed"`
 	Text   string    `json:"text,omitempty"`
 	At     time.Time `json:"at,omitzero"`
-	Hours  string    `json:"hours,omitempty"` // the hours up to Until, oldest first: - not asked, 0 kept, 1 to 9 the share of times at which it failed, 9 all
-	Until  time.Time `json:"hours_until,omitzero"`
+	// the hours up to Until, oldest first: - not asked, 0 kept, 1 to 9 the share of times at which
+	// it failed, 9 all
+	Hours string    `json:"hours,omitempty"`
+	Until time.Time `json:"hours_until,omitzero"`
 }
 
 // The most that a report may have, and how much of each text is kept, in bytes.
@@ -55,7 +58,8 @@ const (
 	maxReportedDay  = 24 // hours
 )
 
-// ParseNodeReport reads a report. Keys that are not known are passed over, as a node may be newer; long texts are cut.
+// ParseNodeReport reads a report. Keys that are not known are passed over, as a node may be newer;
+// long texts are cut.
 func ParseNodeReport(body []byte) (*NodeReport, error) {
 	n := &NodeReport{}
 	if err := exactjson.Unmarshal(body, n); err != nil {
@@ -95,11 +99,18 @@ func (c *Client) ReportNode(ctx context.Context, n *NodeReport) error {
 	if err != nil {
 		return unwritable("a node's report: %v", err)
 	}
-	_, err = c.do(ctx, call{op: NodeReportName, method: http.MethodPost, url: c.base.JoinPath(NodeReportName).String(), kind: "application/json", accept: "application/json", body: string(body)})
+	_, err = c.do(
+		ctx,
+		call{
+			op: NodeReportName, method: http.MethodPost, url: c.base.JoinPath(NodeReportName).String(),
+			kind: "application/json", accept: "application/json", body: string(body),
+		},
+	)
 	return err
 }
 
-// NodeReport is what the node of a computer told its master last of what runs on it, and when. [ErrNotFound]: it has told nothing, or the master is not one of ours.
+// NodeReport is what the node of a computer told its master last of what runs on it, and when.
+// [ErrNotFound]: it has told nothing, or the master is not one of ours.
 func (c *Client) NodeReport(ctx context.Context, computer string) (*NodeReport, time.Time, error) {
 	u := c.base.JoinPath(NodeReportName)
 	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()

@@ -48,7 +48,8 @@ func readFloat(text string) (float64, error) {
 	return f, nil // beyond the range: an infinity, as for the reference
 }
 
-// appendFloat writes the shortest digits that read back the same: plain from 1e-4 up to below 1e16, with an exponent elsewhere.
+// appendFloat writes the shortest digits that read back the same: plain from 1e-4 up to below 1e16,
+// with an exponent elsewhere.
 func appendFloat(b []byte, f float64) []byte {
 	switch {
 	case math.IsNaN(f):

@@ -12,9 +12,10 @@ import (
 	"unicode"
 )
 
-// FormatParameters writes parameters, or connection parameters, in the form in which a master keeps them: the document
-// <instance>, with the values as texts. What is not a text is written as the reference prints it: 8080, 1.5, True, None,
-// [1, 'a']. Errors are [ErrUnwritable] and name the parameter.
+// FormatParameters writes parameters, or connection parameters, in the form in which a master keeps
+// them: the document <instance>, with the values as texts. What is not a text is written as the
+// reference prints it: 8080, 1.5, True, None, [1, 'a']. Errors are [ErrUnwritable] and name the
+// parameter.
 func FormatParameters(parameters Dictionary) (string, error) {
 	var b strings.Builder
 	b.WriteString("<?xml version='1.0' encoding='utf-8'?>\n")
@@ -62,8 +63,9 @@ func checkXML(s string) error {
 	return nil
 }
 
-// ParseParameters reads the document <instance>: a text, or nil for an empty element, for each name. An absent document,
-// "", has no parameters; texts of the same name are joined with a space. Errors are [ErrMalformed].
+// ParseParameters reads the document <instance>: a text, or nil for an empty element, for each
+// name. An absent document, "", has no parameters; texts of the same name are joined with a space.
+// Errors are [ErrMalformed].
 func ParseParameters(document string) (Dictionary, error) {
 	if document == "" {
 		return Dictionary{}, nil
@@ -146,7 +148,8 @@ func (d *decoder) end() error {
 	}
 }
 
-// Text is a value as a text, as the reference prints it: that is how parameters are kept that are not texts.
+// Text is a value as a text, as the reference prints it: that is how parameters are kept that are
+// not texts.
 func Text(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
@@ -223,7 +226,8 @@ func reprs(b []byte, open string, items []any, end string, depth int) ([]byte, e
 	return append(b, end...), nil
 }
 
-// quote writes a text within a list as the reference does: between single quotes, unless only those stand in it.
+// quote writes a text within a list as the reference does: between single quotes, unless only those
+// stand in it.
 func quote(b []byte, s string) []byte {
 	mark := byte('\'')
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {

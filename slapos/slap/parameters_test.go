@@ -20,11 +20,13 @@ func TestParametersBothWays(t *testing.T) {
 		{slap.Dictionary{}, "<instance/>\n", nil},
 		{nil, "<instance/>\n", slap.Dictionary{}},
 		{slap.Dictionary{"z": "1", "a": " 2 ", "é": "日"},
-			"<instance>\n  <parameter id=\"a\"> 2 </parameter>\n  <parameter id=\"z\">1</parameter>\n  <parameter id=\"é\">日</parameter>\n</instance>\n", nil},
+			"<instance>\n  <parameter id=\"a\"> 2 </parameter>\n  <parameter id=\"z\">1</parameter>\n  <parameter id=\"é\">日</parameter>\n</instance>\n",
+			nil},
 		{slap.Dictionary{"": "e", "k \"q\" 'p' <&>\t\n\r": "v \"q\" <&>\t\n\r"},
 			"<instance>\n  <parameter id=\"\">e</parameter>\n" +
 				"  <parameter id=\"k &quot;q&quot; 'p' &lt;&amp;&gt;&#9;&#10;&#13;\">v \"q\" &lt;&amp;&gt;\t\n&#13;</parameter>\n</instance>\n", nil},
-		{slap.Dictionary{"e": "", "n": nil}, "<instance>\n  <parameter id=\"e\"></parameter>\n  <parameter id=\"n\">None</parameter>\n</instance>\n",
+		{slap.Dictionary{"e": "", "n": nil},
+			"<instance>\n  <parameter id=\"e\"></parameter>\n  <parameter id=\"n\">None</parameter>\n</instance>\n",
 			slap.Dictionary{"e": nil, "n": "None"}},
 	} {
 		got, err := slap.FormatParameters(c.parameters)
@@ -101,7 +103,10 @@ func TestText(t *testing.T) {
 			t.Errorf("Text: %v; want an error with %q", err, says)
 		}
 	}
-	for place, p := range map[string]slap.Dictionary{"slap: a: ": {"a": "s3cret\x01"}, "slap: a parameter's name: ": {"\x01": "s3cret"}, "slap: c: byte 1": {"c": "a\xff"}, "slap: d: values of type": {"d": struct{}{}}} {
+	for place, p := range map[string]slap.Dictionary{
+		"slap: a: ": {"a": "s3cret\x01"}, "slap: a parameter's name: ": {"\x01": "s3cret"},
+		"slap: c: byte 1": {"c": "a\xff"}, "slap: d: values of type": {"d": struct{}{}},
+	} {
 		_, err := slap.FormatParameters(p)
 		if !errors.Is(err, slap.ErrUnwritable) || !strings.HasPrefix(err.Error(), place) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%v; want an error that begins with %q", err, place)

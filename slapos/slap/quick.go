@@ -5,9 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// quick reads documents as those who speak this protocol write them, and gives up on all others: on those with comments, sections, name spaces,
-// references or other attributes as on those that are none. The decoder reads them then, or says what is wrong with them; so nothing is refused here, and
-// what is accepted has the decoder's value. It costs a tenth of the decoder.
+// quick reads documents as those who speak this protocol write them, and gives up on all others: on
+// those with comments, sections, name spaces, references or other attributes as on those that are
+// none. The decoder reads them then, or says what is wrong with them; so nothing is refused here,
+// and what is accepted has the decoder's value. It costs a tenth of the decoder.
 type quick struct {
 	doc string
 	at  int
@@ -64,7 +65,8 @@ func (q *quick) word() string {
 	return q.doc[from:q.at]
 }
 
-// chars reads text up to a byte, which must come, and goes on behind that. In a text between tags, which < ends, no > may stand: it may be the end of a section.
+// chars reads text up to a byte, which must come, and goes on behind that. In a text between tags,
+// which < ends, no > may stand: it may be the end of a section.
 func (q *quick) chars(end byte) (string, bool) {
 	from := q.at
 	var out []byte // nil: what was read is as it stands
@@ -234,7 +236,8 @@ func (q *quick) container(tag string, depth int) (any, bool) {
 	return &Object{Class: class, Args: args, Attributes: attributes}, isTuple && isDictionary
 }
 
-// attributes reads the id of a container, which only references ask for, and the class of an object.
+// attributes reads the id of a container, which only references ask for, and the class of an
+// object.
 func (q *quick) attributes(object bool) (Class, bool) {
 	if q.is(` id="i`) {
 		for q.at < len(q.doc) && q.doc[q.at] >= '0' && q.doc[q.at] <= '9' {

@@ -2,7 +2,8 @@ package slap
 
 import "time"
 
-// An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is "" is not among them.
+// An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is
+// "" is not among them.
 type Entry struct {
 	Kind     EntryKind
 	Key      string
@@ -31,7 +32,8 @@ const (
 	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord, RootRecord
 )
 
-// An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They come in the order of their keys.
+// An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They
+// come in the order of their keys.
 type EntryQuery struct {
 	Kind                              EntryKind
 	Name, Place, Tree, Host, Computer string
@@ -78,32 +80,41 @@ type SupplyRecord struct {
 	Revision int64     `json:"-"`
 }
 
-// An InstanceRecord is an instance: one that has a partition, a shared one, or one for which there was no place yet.
+// An InstanceRecord is an instance: one that has a partition, a shared one, or one for which there
+// was no place yet.
 type InstanceRecord struct {
-	ID      string `json:"id"` // never used again
-	Title   string `json:"title"`
-	Root    string `json:"root"`             // the ID of its tree's root; of a root its own
-	Parent  string `json:"parent,omitempty"` // the ID of the instance that asked for it; "": a user did
-	Owner   string `json:"owner,omitempty"`  // the user who asked for the tree
+	ID    string `json:"id"` // never used again
+	Title string `json:"title"`
+	Root  string `json:"root"` // the ID of its tree's root; of a root its own
+	// the ID of the instance that asked for it; "": a user did
+	Parent  string `json:"parent,omitempty"`
+	Owner   string `json:"owner,omitempty"` // the user who asked for the tree
 	Project string `json:"project,omitempty"`
 	Shared  bool   `json:"shared,omitempty"`
 
-	Release    string            `json:"release"`
-	Type       string            `json:"type"`
-	Asked      string            `json:"asked"`                // the state that was asked for
-	State      string            `json:"state"`                // the state that is wanted, as its tree is
-	Parameters string            `json:"parameters,omitempty"` // an <instance> document; see FormatParameters
+	Release string `json:"release"`
+	Type    string `json:"type"`
+	Asked   string `json:"asked"` // the state that was asked for
+	// the state that is wanted, as its tree is
+	State string `json:"state"`
+	// an <instance> document; see FormatParameters
+	Parameters string            `json:"parameters,omitempty"`
 	Connection string            `json:"connection,omitempty"` // the same; "": none was ever given
 	Filter     map[string]string `json:"filter,omitempty"`
 
-	Computer  string `json:"computer,omitempty"`  // where it is; of a shared one where its host is to be
+	// where it is; of a shared one where its host is to be
+	Computer  string `json:"computer,omitempty"`
 	Partition string `json:"partition,omitempty"` // "": it has none
-	Placed    int64  `json:"placed,omitempty"`    // when it got its partition, in microseconds; 0: not noted, so not before it was made
-	Host      string `json:"host,omitempty"`      // of a shared one, the ID of its host; "": it has none
-	Reason    string `json:"reason,omitempty"`    // why it has no place
-	Beyond    bool   `json:"beyond,omitempty"`    // a shared one that has none because of a limit, towards which it does not count
+	// when it got its partition, in microseconds; 0: not noted, so not before it was made
+	Placed int64 `json:"placed,omitempty"`
+	// of a shared one, the ID of its host; "": it has none
+	Host   string `json:"host,omitempty"`
+	Reason string `json:"reason,omitempty"` // why it has no place
+	// a shared one that has none because of a limit, towards which it does not count
+	Beyond bool `json:"beyond,omitempty"`
 
-	Stamp    int64     `json:"stamp,omitempty"` // when something of it was changed that its node must know, in microseconds; it only grows
+	// when something of it was changed that its node must know, in microseconds; it only grows
+	Stamp    int64     `json:"stamp,omitempty"`
 	Created  time.Time `json:"created"`
 	Revision int64     `json:"-"`
 }
@@ -117,12 +128,13 @@ type ForwardRecord struct {
 
 // A StatusRecord is what a node said last of a computer, a release on one, or an instance.
 type StatusRecord struct {
-	Computer string    `json:"computer,omitempty"`
-	State    string    `json:"state,omitempty"` // the last that was reported; "": none was
-	Message  string    `json:"message,omitempty"`
-	Error    bool      `json:"error,omitempty"` // the message is of an error that came after the state
-	Since    time.Time `json:"since"`           // when state or message became what they are
-	At       time.Time `json:"at"`              // when it was said last, or a little before
+	Computer string `json:"computer,omitempty"`
+	State    string `json:"state,omitempty"` // the last that was reported; "": none was
+	Message  string `json:"message,omitempty"`
+	// the message is of an error that came after the state
+	Error bool      `json:"error,omitempty"`
+	Since time.Time `json:"since"` // when state or message became what they are
+	At    time.Time `json:"at"`    // when it was said last, or a little before
 }
 
 // A UsageRecord is a usage report.
@@ -132,27 +144,34 @@ type UsageRecord struct {
 	Report   string    `json:"report"` // see ParseUsage
 }
 
-// A CertificateRecord is a certificate that the authority of a master has signed, and that counts: one that is revoked has no record any more.
+// A CertificateRecord is a certificate that the authority of a master has signed, and that counts:
+// one that is revoked has no record any more.
 type CertificateRecord struct {
 	Serial string `json:"serial"`
 	Of     string `json:"of"`   // what it is of: one of those below
 	Name   string `json:"name"` // of the computer, or the user; the ID of the instance
 	Admin  bool   `json:"admin,omitempty"`
-	// Project is that to which belongs what a user asks for by it, and Groups those in which he was when it was signed.
+	// Project is that to which belongs what a user asks for by it, and Groups those in which he was
+	// when it was signed.
 	Project string `json:"project,omitempty"`
 	Groups  string `json:"groups,omitempty"` // a line each
 
-	Until time.Time   `json:"until"`
-	Pair  Certificate `json:"pair,omitzero"` // of an instance alone, which is given it again and again
+	Until time.Time `json:"until"`
+	// of an instance alone, which is given it again and again
+	Pair Certificate `json:"pair,omitzero"`
 }
 
-// A TokenRecord is a token for which somebody gets a certificate, once. The token itself is not kept.
+// A TokenRecord is a token for which somebody gets a certificate, once. The token itself is not
+// kept.
 type TokenRecord struct {
-	Hash     string    `json:"hash"`               // of the token
-	Of       string    `json:"of"`                 // of what the certificate will be: CertifiedUser or CertifiedComputer
-	User     string    `json:"user,omitempty"`     // who gets it, or whose the computer will be; "": nobody's
-	Admin    bool      `json:"admin,omitempty"`    // he may do everything
-	Project  string    `json:"project,omitempty"`  // that what he asks for belongs to, or the computer
+	Hash string `json:"hash"` // of the token
+	// of what the certificate will be: CertifiedUser or CertifiedComputer
+	Of string `json:"of"`
+	// who gets it, or whose the computer will be; "": nobody's
+	User  string `json:"user,omitempty"`
+	Admin bool   `json:"admin,omitempty"` // he may do everything
+	// that what he asks for belongs to, or the computer
+	Project  string    `json:"project,omitempty"`
 	Computer string    `json:"computer,omitempty"` // the computer's name; "": the master makes one
 	Until    time.Time `json:"until"`
 }

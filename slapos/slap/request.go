@@ -48,7 +48,8 @@ func (q *Request) Form() (url.Values, error) {
 	return form, nil
 }
 
-// ParseRequest reads the fields of requestComputerPartition. Errors are [ErrMalformed] and name the field.
+// ParseRequest reads the fields of requestComputerPartition. Errors are [ErrMalformed] and name the
+// field.
 func ParseRequest(form url.Values) (*Request, error) {
 	for _, field := range []string{"software_release", "software_type", "partition_reference", "state"} {
 		if !form.Has(field) {
@@ -57,7 +58,8 @@ func ParseRequest(form url.Values) (*Request, error) {
 	}
 	q := &Request{
 		Release: form.Get("software_release"), Type: form.Get("software_type"), Title: form.Get("partition_reference"),
-		Computer: Optional(form, "computer_id"), Partition: Optional(form, "computer_partition_id"), Project: Optional(form, "project_reference"),
+		Computer: Optional(form, "computer_id"), Partition: Optional(form, "computer_partition_id"),
+		Project: Optional(form, "project_reference"),
 	}
 	for field, to := range map[string]*Dictionary{"partition_parameter_xml": &q.Parameters, "filter_xml": &q.Filter} {
 		v, err := document(form, field)
@@ -106,7 +108,8 @@ func document(form url.Values, field string) (any, error) {
 	return v, nil
 }
 
-// Optional is a field that need not be there: for old masters a client sends None for what is null, and that is absent too.
+// Optional is a field that need not be there: for old masters a client sends None for what is null,
+// and that is absent too.
 func Optional(form url.Values, field string) string {
 	v := form.Get(field)
 	if strings.EqualFold(v, "none") {
@@ -115,7 +118,8 @@ func Optional(form url.Values, field string) string {
 	return v
 }
 
-// ParseField reads a field that must be there and hold a document. Errors are [ErrMalformed] and name the field.
+// ParseField reads a field that must be there and hold a document. Errors are [ErrMalformed] and
+// name the field.
 func ParseField(form url.Values, field string) (any, error) {
 	if !form.Has(field) {
 		return nil, malformed(field, "this field is missing")

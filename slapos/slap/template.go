@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Expand fills in a template of RFC 6570. A variable is a string, an int, a []string or a map[string]string; one that is not
-// there, or is empty as a list, is undefined. Errors are [ErrMalformed].
+// Expand fills in a template of RFC 6570. A variable is a string, an int, a []string or a
+// map[string]string; one that is not there, or is empty as a list, is undefined. Errors are
+// [ErrMalformed].
 func Expand(template string, variables map[string]any) (string, error) {
 	var b strings.Builder
 	for template != "" {
@@ -86,7 +87,8 @@ func expand(b *strings.Builder, expression string, variables map[string]any) err
 
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.%"
 
-// items are what a variable becomes: none where it is undefined, several where a list or map is exploded.
+// items are what a variable becomes: none where it is undefined, several where a list or map is
+// exploded.
 func (op operator) items(name string, value any, explode bool, most int) ([]string, error) {
 	var parts []string
 	switch v := value.(type) {
@@ -145,7 +147,8 @@ func (op operator) escaped(s string) string {
 	return b.String()
 }
 
-// escape writes s as it may stand in a URL. Where reserved characters may stand, what is escaped already stays.
+// escape writes s as it may stand in a URL. Where reserved characters may stand, what is escaped
+// already stays.
 func escape(b *strings.Builder, s string, reserved bool) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Transaction is a part of a usage report: what one partition, or one computer, has used. All texts are as they were
-// reported, numbers and dates too.
+// A Transaction is a part of a usage report: what one partition, or one computer, has used. All
+// texts are as they were reported, numbers and dates too.
 type Transaction struct {
 	Title, Start, Stop              string
 	Reference                       string // of the partition or computer
@@ -84,8 +84,8 @@ func writeFields(b *strings.Builder, fields []field) error {
 	return nil
 }
 
-// ParseUsage reads a usage report. What stands in no report, or twice where it can stand once, is an error; what is missing is
-// "". Errors are [ErrMalformed].
+// ParseUsage reads a usage report. What stands in no report, or twice where it can stand once, is
+// an error; what is missing is "". Errors are [ErrMalformed].
 func ParseUsage(document string) ([]Transaction, error) {
 	if len(document) > MaxSize {
 		return nil, malformed("", "a report of %d bytes; at most %d are read", len(document), MaxSize)
@@ -121,8 +121,9 @@ func ParseUsage(document string) ([]Transaction, error) {
 	return report, nil
 }
 
-// ParseConsumption reads what a partition tells of its own use: a <consumption> of <movement>s, of each a resource, a quantity that is a number, a price and a VAT, and perhaps a title,
-// a reference and categories, of which the first is kept. Errors are [ErrMalformed].
+// ParseConsumption reads what a partition tells of its own use: a <consumption> of <movement>s, of
+// each a resource, a quantity that is a number, a price and a VAT, and perhaps a title, a reference
+// and categories, of which the first is kept. Errors are [ErrMalformed].
 func ParseConsumption(document string) ([]Movement, error) {
 	if len(document) > MaxSize {
 		return nil, malformed("", "a consumption of %d bytes; at most %d are read", len(document), MaxSize)
@@ -210,7 +211,8 @@ func (d *decoder) transaction() (Transaction, error) {
 	return t, err
 }
 
-// elements calls each with every element up to the end of the one that is open; each reads its element to its end.
+// elements calls each with every element up to the end of the one that is open; each reads its
+// element to its end.
 func (d *decoder) elements(parent string, each func(xml.StartElement) error) error {
 	for {
 		token, err := d.next()

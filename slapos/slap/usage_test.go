@@ -20,10 +20,16 @@ const (
 
 func TestUsageBothWays(t *testing.T) {
 	sameReport(t, "report", `<?xml version="1.0"?>`+reportHead+reportLine+reportLine+reportTail)
-	got, err := slap.ParseUsage("<?xml version='1.0' encoding='utf-8'?>\n" + strings.ReplaceAll(reportHead+reportLine+reportTail, "><", "> \n <"))
-	want := []slap.Transaction{{Title: "Resource consumptions", Stop: "2026-11-20 at 07:17:37", Reference: "COMP-1", Start: " \n ", Currency: " \n ",
+	got, err := slap.ParseUsage("<?xml version='1.0' encoding='utf-8'?>\n" + strings.ReplaceAll(
+		reportHead+reportLine+reportTail, "><", "> \n <",
+	))
+	want := []slap.Transaction{{Title: "Resource consumptions", Stop: "2026-11-20 at 07:17:37", Reference: "COMP-1",
+		Start: " \n ", Currency: " \n ",
 		PaymentMode: " \n ", Category: " \n ", Source: " \n ", Destination: " \n ",
-		Movements: []slap.Movement{{Resource: "cpu & more", Title: "t", Reference: "slappart0", Quantity: "42.42", Price: "0.00", VAT: "None", Category: "None"}}}}
+		Movements: []slap.Movement{{
+			Resource: "cpu & more", Title: "t", Reference: "slappart0", Quantity: "42.42", Price: "0.00", VAT: "None",
+			Category: "None",
+		}}}}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
@@ -73,7 +79,10 @@ func TestConsumption(t *testing.T) {
 	const whole = "<?xml version='1.0'?>\n<consumption>\n<movement><resource>cpu</resource><title>t</title><reference>r</reference><quantity>42.42</quantity><price>0.00</price><VAT/>" +
 		"<category>a</category><category>b</category></movement><movement><quantity> 1e3 </quantity><VAT/><price/><resource>x &amp; y</resource></movement></consumption>"
 	got, err := slap.ParseConsumption(whole)
-	want := []slap.Movement{{Resource: "cpu", Title: "t", Reference: "r", Quantity: "42.42", Price: "0.00", Category: "a"}, {Resource: "x & y", Quantity: " 1e3 "}}
+	want := []slap.Movement{
+		{Resource: "cpu", Title: "t", Reference: "r", Quantity: "42.42", Price: "0.00", Category: "a"},
+		{Resource: "x & y", Quantity: " 1e3 "},
+	}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}

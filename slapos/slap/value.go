@@ -7,16 +7,18 @@ import (
 	"unicode"
 )
 
-// The bounds of a document, in both directions. A computer with a hundred busy partitions is a document of 200 kB and depth 8.
+// The bounds of a document, in both directions. A computer with a hundred busy partitions is a
+// document of 200 kB and depth 8.
 const (
 	MaxSize  = 16 << 20 // bytes, what references repeat included
 	MaxDepth = 100      // values within values
 )
 
-// A value is nil, a bool, an int64 (an int may be written too), a *big.Int, a float64, a complex128, a string, a [List],
-// a [Tuple], a [Set], a [Dictionary] or an [*Object].
+// A value is nil, a bool, an int64 (an int may be written too), a *big.Int, a float64, a
+// complex128, a string, a [List], a [Tuple], a [Set], a [Dictionary] or an [*Object].
 //
-// Values that were read may share parts with each other, where the document had references: do not change them in place.
+// Values that were read may share parts with each other, where the document had references: do not
+// change them in place.
 type (
 	List  []any
 	Tuple []any
@@ -26,7 +28,8 @@ type (
 	Dictionary map[string]any
 )
 
-// An Object is one of the four objects of the protocol: the arguments of its constructor and its attributes.
+// An Object is one of the four objects of the protocol: the arguments of its constructor and its
+// attributes.
 type Object struct {
 	Class      Class
 	Args       Tuple
@@ -58,7 +61,8 @@ var (
 	ErrUnwritable = errors.New("cannot be written")
 )
 
-// A fault is an error of one of the two kinds above: in a value that is written the place is the path to it.
+// A fault is an error of one of the two kinds above: in a value that is written the place is the
+// path to it.
 type fault struct {
 	kind  error
 	place string // "" for the whole

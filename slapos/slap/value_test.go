@@ -202,7 +202,8 @@ func TestRefuses(t *testing.T) {
 
 func in(doc string) string { return "<marshal>" + doc + "</marshal>" }
 
-// References may not make a small document a large value: each level here names the one before it ten times.
+// References may not make a small document a large value: each level here names the one before it
+// ten times.
 func TestReferencesDoNotMultiply(t *testing.T) {
 	doc := `<list id="i1">` + strings.Repeat("<none/>", 10) + `</list>`
 	for i := 2; i <= 12; i++ {
@@ -245,7 +246,8 @@ func TestUnwritable(t *testing.T) {
 			t.Errorf("Marshal = %.100s, %v; want an error with %q", got, err, says)
 		}
 	}
-	if _, err := slap.Marshal(slap.Dictionary{"password": "s3cr\x01et"}); err == nil || strings.Contains(err.Error(), "s3cr") || !strings.Contains(err.Error(), "password") {
+	if _, err := slap.Marshal(slap.Dictionary{"password": "s3cr\x01et"}); err == nil ||
+		strings.Contains(err.Error(), "s3cr") || !strings.Contains(err.Error(), "password") {
 		t.Errorf("an error names the place, and not what is there: %v", err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
-// value makes a value of a vector's JSON: {"$tuple": […]} is a tuple, a number with a point or an exponent a float.
+// value makes a value of a vector's JSON: {"$tuple": […]} is a tuple, a number with a point or an
+// exponent a float.
 func value(t *testing.T, v any) any {
 	switch v := v.(type) {
 	case json.Number:

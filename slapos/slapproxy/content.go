@@ -15,9 +15,12 @@ import (
 
 // Options say what a database does not.
 type Options struct {
-	// Computer is computer_id of slapproxy's configuration: to it belongs what the database gives no computer. In version 10 that is everything.
+	// Computer is computer_id of slapproxy's configuration: to it belongs what the database gives
+	// no computer. In version 10 that is everything.
 	Computer string
-	Owner    string // the user whose all of it is to be; "": nobody's, which is what a master that asks nobody who he is works on
+	// the user whose all of it is to be; "": nobody's, which is what a master that asks nobody who
+	// he is works on
+	Owner string
 }
 
 // Content is what a database has, as records of a master.
@@ -27,8 +30,10 @@ type Content struct {
 	Supplies  []slap.SupplyRecord
 	Instances []slap.InstanceRecord // roots before what they asked for
 	Forwards  []slap.ForwardRecord
-	Root      string   // the directory of local releases; "": none was said, or all files are below it
-	Notes     []string // what was not understood, or not taken, or had to be guessed: a sentence each
+	// the directory of local releases; "": none was said, or all files are below it
+	Root string
+	// what was not understood, or not taken, or had to be guessed: a sentence each
+	Notes []string
 }
 
 // reader makes a Content of a database.
@@ -62,16 +67,22 @@ type instance struct {
 	at *placed
 }
 
-// Read reads a database. It fails with compute.ErrInvalid where the file is none, or of another version.
+// Read reads a database. It fails with compute.ErrInvalid where the file is none, or of another
+// version.
 func Read(ctx context.Context, path string, opt Options) (*Content, error) {
 	d, err := load(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{database: d, opt: opt, now: time.Now().UTC(), out: &Content{Version: d.version}, computers: map[string]int{}, places: map[[2]string]*placed{},
-		titles: map[string]*placed{}, named: map[[2]string]bool{}, slaves: map[[2]string]row{}, hosted: map[[2]string]bool{}, made: map[*placed]*instance{}}
+	r := &reader{database: d, opt: opt, now: time.Now().UTC(), out: &Content{Version: d.version},
+		computers: map[string]int{}, places: map[[2]string]*placed{},
+		titles: map[string]*placed{}, named: map[[2]string]bool{}, slaves: map[[2]string]row{},
+		hosted: map[[2]string]bool{}, made: map[*placed]*instance{}}
 	if opt.Computer == "" && r.nameless() {
-		return nil, failed(path, compute.ErrInvalid, errors.New("it has rows without a computer"), "--computer-id, or computer_id in [slapos] of the file that --cfg names, says whose they are")
+		return nil, failed(
+			path, compute.ErrInvalid, errors.New("it has rows without a computer"),
+			"--computer-id, or computer_id in [slapos] of the file that --cfg names, says whose they are",
+		)
 	}
 	r.readComputers()
 	r.readSupplies()
@@ -141,7 +152,10 @@ func (r *reader) readComputers() {
 			r.note("address %s is of a partition %s of %s, which is not there; it is not taken", one.text("address"), id, guid)
 			continue
 		}
-		p.Addresses = append(p.Addresses, slap.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")})
+		p.Addresses = append(
+			p.Addresses,
+			slap.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")},
+		)
 	}
 }
 
@@ -168,7 +182,10 @@ func partition(c *slap.ComputerRecord, id string) *slap.PartitionRecord {
 func (r *reader) readSupplies() {
 	seen := map[[2]string]bool{}
 	for i, one := range r.rows["software"] {
-		s := slap.SupplyRecord{Computer: r.computerOf(one, "computer_reference"), URL: one.text("url"), State: one.text("requested_state"), Created: r.now, Order: int64(i + 1)}
+		s := slap.SupplyRecord{
+			Computer: r.computerOf(one, "computer_reference"), URL: one.text("url"), State: one.text("requested_state"),
+			Created: r.now, Order: int64(i + 1),
+		}
 		switch s.State {
 		case slap.Available, slap.Destroyed:
 		case "":

@@ -35,10 +35,16 @@ type column struct {
 var columns = map[string][]column{
 	"software": {{"url", 10}, {"computer_reference", 11}, {"requested_state", 12}},
 	"computer": {{"reference", 11}, {"address", 10}, {"netmask", 10}},
-	"partition": {{"reference", 10}, {"computer_reference", 11}, {"slap_state", 10}, {"software_release", 10}, {"xml", 10}, {"connection_xml", 10},
-		{"slave_instance_list", 10}, {"software_type", 10}, {"partition_reference", 10}, {"requested_by", 10}, {"requested_state", 10}, {"timestamp", 14}},
-	"slave":                       {{"reference", 10}, {"computer_reference", 11}, {"connection_xml", 10}, {"hosted_by", 10}, {"asked_by", 10}},
-	"partition_network":           {{"partition_reference", 10}, {"computer_reference", 11}, {"reference", 10}, {"address", 10}, {"netmask", 10}},
+	"partition": {{"reference", 10}, {"computer_reference", 11}, {"slap_state", 10}, {"software_release", 10},
+		{"xml", 10}, {"connection_xml", 10},
+		{"slave_instance_list", 10}, {"software_type", 10}, {"partition_reference", 10}, {"requested_by", 10},
+		{"requested_state", 10}, {"timestamp", 14}},
+	"slave": {
+		{"reference", 10}, {"computer_reference", 11}, {"connection_xml", 10}, {"hosted_by", 10}, {"asked_by", 10},
+	},
+	"partition_network": {
+		{"partition_reference", 10}, {"computer_reference", 11}, {"reference", 10}, {"address", 10}, {"netmask", 10},
+	},
 	"forwarded_partition_request": {{"partition_reference", 11}, {"master_url", 11}},
 	"local_software_release_root": {{"path", 15}},
 	"config":                      {{"name", 17}, {"value", 17}},
@@ -77,7 +83,10 @@ func load(ctx context.Context, path string) (*database, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, failed(path, compute.ErrNotFound, errors.New("there is no such file"), "database_uri in [slapproxy] of the old slapos.cfg names it")
+		return nil, failed(
+			path, compute.ErrNotFound, errors.New("there is no such file"),
+			"database_uri in [slapproxy] of the old slapos.cfg names it",
+		)
 	case err != nil:
 		return nil, failed(path, compute.ErrFailed, err, "")
 	case !info.Mode().IsRegular():
@@ -125,14 +134,18 @@ func unreadable(path string, err error) error {
 	case code.Code() == sqlite3.SQLITE_NOTADB:
 		return failed(path, compute.ErrInvalid, errForeign, "database_uri in [slapproxy] of the old slapos.cfg names the file")
 	case code.Code()&0xff == sqlite3.SQLITE_READONLY, code.Code()&0xff == sqlite3.SQLITE_CANTOPEN:
-		return failed(path, compute.ErrFailed, err, "it must be readable; if its slapproxy was killed in the midst of a change, start that once and end it, or import a copy")
+		return failed(
+			path, compute.ErrFailed, err,
+			"it must be readable; if its slapproxy was killed in the midst of a change, start that once and end it, or import a copy",
+		)
 	case code.Code()&0xff == sqlite3.SQLITE_BUSY:
 		return failed(path, compute.ErrUnavailable, err, "its slapproxy is at work: try again")
 	}
 	return failed(path, compute.ErrFailed, err, "is the file whole? PRAGMA integrity_check says")
 }
 
-// split takes the version off a table's name; 0: it has none, or the table is not one of slapproxy's.
+// split takes the version off a table's name; 0: it has none, or the table is not one of
+// slapproxy's.
 func split(name string) (kind string, version int) {
 	kind = strings.TrimRight(name, "0123456789")
 	version, err := strconv.Atoi(name[len(kind):])
@@ -143,7 +156,10 @@ func split(name string) (kind string, version int) {
 }
 
 func read(ctx context.Context, tx *sql.Tx) (*database, error) {
-	names, err := texts(ctx, tx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	names, err := texts(
+		ctx, tx,
+		"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +172,10 @@ func read(ctx context.Context, tx *sql.Tx) (*database, error) {
 	case d.version == 0:
 		return nil, fmt.Errorf("%w: it has no tables such as partition%d", errForeign, Newest)
 	case d.version < Oldest || d.version > Newest:
-		return nil, fmt.Errorf("%w that can be read: its schema has version %d, and %d to %d are known", errForeign, d.version, Oldest, Newest)
+		return nil, fmt.Errorf(
+			"%w that can be read: its schema has version %d, and %d to %d are known", errForeign, d.version, Oldest,
+			Newest,
+		)
 	}
 	for _, name := range names {
 		kind, version := split(name)

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// titlesSince is the schema version in which requested_by became the title of the root; before it was the partition of who asked.
+// titlesSince is the schema version in which requested_by became the title of the root; before it
+// was the partition of who asked.
 const titlesSince = 17
 
 // place finds the partitions that have an instance.
@@ -62,7 +63,10 @@ func (r *reader) join() {
 		seen := map[*placed]bool{}
 		for up := p; up != nil; up = up.parent {
 			if seen[up] {
-				r.note("instance %s in %s was asked for by %s, and that by it: it is taken as a root", up.title(), up, up.text("requested_by"))
+				r.note(
+					"instance %s in %s was asked for by %s, and that by it: it is taken as a root", up.title(), up,
+					up.text("requested_by"),
+				)
 				up.parent = nil
 				break
 			}
@@ -71,7 +75,8 @@ func (r *reader) join() {
 	}
 }
 
-// asker is the instance that a column means: the root of that title, or, before version 17, that in the partition.
+// asker is the instance that a column means: the root of that title, or, before version 17, that in
+// the partition.
 func (r *reader) asker(computer, by string) *placed {
 	title, partition := r.titles[by], r.places[[2]string{computer, by}]
 	if r.version >= titlesSince {
@@ -85,11 +90,15 @@ func (r *reader) make(p *placed) *instance {
 	if n := r.made[p]; n != nil {
 		return n
 	}
-	n := &instance{at: p, InstanceRecord: slap.InstanceRecord{ID: newID(), Title: p.title(), Owner: r.opt.Owner, Release: p.text("software_release"),
-		Type: cmp.Or(p.text("software_type"), "default"), Asked: r.state(p), Computer: p.computer, Partition: p.partition, Stamp: stamp(p.row["timestamp"])}}
+	n := &instance{at: p, InstanceRecord: slap.InstanceRecord{ID: newID(), Title: p.title(), Owner: r.opt.Owner,
+		Release: p.text("software_release"),
+		Type:    cmp.Or(p.text("software_type"), "default"), Asked: r.state(p), Computer: p.computer,
+		Partition: p.partition, Stamp: stamp(p.row["timestamp"])}}
 	n.State = n.Asked
 	what := fmt.Sprintf("instance %s in %s", n.Title, p)
-	n.Parameters, n.Connection = r.document(what, "parameters", p.text("xml")), r.document(what, "connection parameters", p.text("connection_xml"))
+	n.Parameters, n.Connection = r.document(what, "parameters", p.text("xml")), r.document(
+		what, "connection parameters", p.text("connection_xml"),
+	)
 	if p.text("partition_reference") == "" {
 		r.note("%s has no title: it gets that of its partition", what)
 	}
@@ -147,7 +156,8 @@ func (r *reader) document(what, of, text string) string {
 	return text
 }
 
-// readShared takes the shared instances that hosts have. Those that only have a row have no release or parameters any more.
+// readShared takes the shared instances that hosts have. Those that only have a row have no release
+// or parameters any more.
 func (r *reader) readShared() {
 	for _, one := range r.rows["slave"] {
 		r.slaves[[2]string{r.computerOf(one, "computer_reference"), one.text("reference")}] = one
@@ -163,7 +173,10 @@ func (r *reader) readShared() {
 			err = fmt.Errorf("it is no list")
 		}
 		if err != nil {
-			r.note("instance %s in %s: the list of its shared instances cannot be read, and none of them is taken: %s", p.title(), p, strings.TrimPrefix(err.Error(), "slap: "))
+			r.note(
+				"instance %s in %s: the list of its shared instances cannot be read, and none of them is taken: %s",
+				p.title(), p, strings.TrimPrefix(err.Error(), "slap: "),
+			)
 			continue
 		}
 		for _, item := range all {
@@ -197,7 +210,8 @@ func (r *reader) shared(host *instance, d slap.Dictionary) {
 		return
 	}
 	r.hosted[at] = true
-	n := &instance{InstanceRecord: slap.InstanceRecord{ID: newID(), Shared: true, Owner: r.opt.Owner, Release: host.Release, Asked: slap.Started, State: slap.Started,
+	n := &instance{InstanceRecord: slap.InstanceRecord{ID: newID(), Shared: true, Owner: r.opt.Owner,
+		Release: host.Release, Asked: slap.Started, State: slap.Started,
 		Computer: host.Computer, Host: host.ID, Stamp: host.Stamp}}
 	n.Type, _ = d["slap_software_type"].(string)
 	n.Type = cmp.Or(n.Type, host.Type)
@@ -257,7 +271,8 @@ func (r *reader) rootTitle(n *instance) string {
 	return r.instances[at].Title
 }
 
-// guess finds who asked for a shared instance by its name: the longest of the titles that it begins with; "": a user.
+// guess finds who asked for a shared instance by its name: the longest of the titles that it begins
+// with; "": a user.
 func (r *reader) guess(computer, reference string) (by string) {
 	for i, c := range reference {
 		if c == '_' && i > 0 && r.asker(computer, reference[:i]) != nil {

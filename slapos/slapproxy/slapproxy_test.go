@@ -19,7 +19,8 @@ import (
 
 const demo = "https://software.example/demo/software.cfg"
 
-// schema is the tables of the old databases, with the versions since which columns are there; without one they are in all.
+// schema is the tables of the old databases, with the versions since which columns are there;
+// without one they are in all.
 var schema = []struct {
 	table      string
 	first, end int // the versions with it; 0: no end
@@ -28,10 +29,14 @@ var schema = []struct {
 }{
 	{"software", 10, 0, "url computer_reference requested_state", map[string]int{"computer_reference": 11, "requested_state": 12}},
 	{"computer", 10, 0, "reference address netmask", map[string]int{"reference": 11}},
-	{"partition", 10, 0, "reference computer_reference slap_state software_release xml connection_xml slave_instance_list software_type partition_reference requested_by requested_state timestamp",
+	{"partition", 10, 0,
+		"reference computer_reference slap_state software_release xml connection_xml slave_instance_list software_type partition_reference requested_by requested_state timestamp",
 		map[string]int{"computer_reference": 11, "timestamp": 14}},
 	{"slave", 10, 0, "reference computer_reference connection_xml hosted_by asked_by", map[string]int{"computer_reference": 11}},
-	{"partition_network", 10, 0, "partition_reference computer_reference reference address netmask", map[string]int{"computer_reference": 11}},
+	{
+		"partition_network", 10, 0, "partition_reference computer_reference reference address netmask",
+		map[string]int{"computer_reference": 11},
+	},
 	{"forwarded_partition_request", 11, 0, "partition_reference master_url", nil},
 	{"local_software_release_root", 15, 17, "path", nil},
 	{"config", 17, 0, "name value", nil},
@@ -90,15 +95,20 @@ func (p *proxy) add(table string, values map[string]any) {
 			}
 		}
 	}
-	p.exec(fmt.Sprintf("INSERT INTO %s%d (%s) VALUES (%s)", table, p.version, strings.Join(columns, ", "), strings.Join(marks, ", ")), args...)
+	p.exec(
+		fmt.Sprintf("INSERT INTO %s%d (%s) VALUES (%s)", table, p.version, strings.Join(columns, ", "), strings.Join(marks, ", ")),
+		args...,
+	)
 }
 
 // busy adds a partition with an instance, and changes some of it.
 func (p *proxy) busy(id, title, by string, more map[string]any) {
 	p.t.Helper()
-	values := map[string]any{"reference": id, "computer_reference": "COMP-1", "slap_state": "busy", "software_release": demo, "software_type": "default",
-		"xml": "<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"of\">" + title + "</parameter>\n</instance>\n", "partition_reference": title,
-		"requested_by": by, "requested_state": "started", "timestamp": 1795160215.2031827}
+	values := map[string]any{"reference": id, "computer_reference": "COMP-1", "slap_state": "busy",
+		"software_release": demo, "software_type": "default",
+		"xml":                 "<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"of\">" + title + "</parameter>\n</instance>\n",
+		"partition_reference": title,
+		"requested_by":        by, "requested_state": "started", "timestamp": 1795160215.2031827}
 	for k, v := range more {
 		values[k] = v
 	}
@@ -114,14 +124,18 @@ func (p *proxy) read() *slapproxy.Content {
 	return c
 }
 
-// shown is the instances of a content, a line for each: title, place, root, who asked for it, state.
+// shown is the instances of a content, a line for each: title, place, root, who asked for it,
+// state.
 func shown(c *slapproxy.Content) (lines []string) {
 	titles := map[string]string{"": "-"}
 	for _, n := range c.Instances {
 		titles[n.ID] = n.Title
 	}
 	for _, n := range c.Instances {
-		lines = append(lines, strings.Join([]string{n.Title, cmp.Or(n.Partition, "at "+titles[n.Host]), titles[n.Root], titles[n.Parent], n.State}, " | "))
+		lines = append(
+			lines,
+			strings.Join([]string{n.Title, cmp.Or(n.Partition, "at "+titles[n.Host]), titles[n.Root], titles[n.Parent], n.State}, " | "),
+		)
 	}
 	return lines
 }
@@ -133,7 +147,8 @@ func same(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Each version has a tree of three, a shared instance, a release and addresses; all that differs is what the version can say.
+// Each version has a tree of three, a shared instance, a release and addresses; all that differs is
+// what the version can say.
 func TestVersions(t *testing.T) {
 	for version := slapproxy.Oldest; version <= slapproxy.Newest; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
@@ -150,18 +165,34 @@ func TestVersions(t *testing.T) {
 				`<string>slave_reference</string><string>` + asked("root", "part0") + `_my_slave</string><string>slave_title</string><string>` + asked("root", "part0") + `_my_slave</string></dictionary></list></marshal>`
 			p.busy("part2", "grandchild", asked("root", "part1"), nil)
 			p.busy("part1", "child", asked("root", "part0"), map[string]any{"requested_state": "stopped"})
-			p.busy("part0", "root", "", map[string]any{"slave_instance_list": list, "connection_xml": "<instance><parameter id='url'>x</parameter></instance>"})
+			p.busy(
+				"part0", "root", "",
+				map[string]any{"slave_instance_list": list, "connection_xml": "<instance><parameter id='url'>x</parameter></instance>"},
+			)
 			if version < 17 {
 				p.exec(fmt.Sprintf("UPDATE partition%d SET requested_by = NULL WHERE requested_by = ''", version))
 			}
-			p.add("partition", map[string]any{"reference": "part3", "computer_reference": "COMP-1", "slap_state": "free", "requested_state": "started"})
-			p.add("slave", map[string]any{"reference": asked("root", "part0") + "_my_slave", "computer_reference": "COMP-1", "hosted_by": "part0", "asked_by": asked("root", "part0"),
+			p.add(
+				"partition",
+				map[string]any{"reference": "part3", "computer_reference": "COMP-1", "slap_state": "free", "requested_state": "started"},
+			)
+			p.add("slave", map[string]any{"reference": asked("root", "part0") + "_my_slave",
+				"computer_reference": "COMP-1", "hosted_by": "part0", "asked_by": asked("root", "part0"),
 				"connection_xml": "<instance><parameter id='url'>shared</parameter></instance>"})
 			for i := range 4 {
-				p.add("partition_network", map[string]any{"partition_reference": fmt.Sprint("part", i), "computer_reference": "COMP-1", "reference": "tap", "address": fmt.Sprint("10.0.0.", i), "netmask": "255.255.255.255"})
+				p.add(
+					"partition_network",
+					map[string]any{
+						"partition_reference": fmt.Sprint("part", i), "computer_reference": "COMP-1", "reference": "tap",
+						"address": fmt.Sprint("10.0.0.", i), "netmask": "255.255.255.255",
+					},
+				)
 			}
 			if version >= 11 {
-				p.add("forwarded_partition_request", map[string]any{"partition_reference": "user_x", "master_url": "https://other.example/"})
+				p.add(
+					"forwarded_partition_request",
+					map[string]any{"partition_reference": "user_x", "master_url": "https://other.example/"},
+				)
 			}
 			var notes []string
 			switch {
@@ -171,7 +202,10 @@ func TestVersions(t *testing.T) {
 				p.add("local_software_release_root", map[string]any{"path": "/sr"})
 			}
 			if version < 17 {
-				notes = append(notes, "shared instance part0_my_slave in part0 of COMP-1 is called root_my_slave from now on: that is the title of its root")
+				notes = append(
+					notes,
+					"shared instance part0_my_slave in part0 of COMP-1 is called root_my_slave from now on: that is the title of its root",
+				)
 			}
 			c := p.read()
 			if root := map[bool]string{true: "/sr"}[version >= 15]; c.Root != root {
@@ -189,7 +223,10 @@ func TestVersions(t *testing.T) {
 				inherited = nil
 			}
 			same(t, "notes", c.Notes, append(inherited, notes...)...)
-			want := []string{"root | part0 | root | - | started", "child | part1 | root | root | stopped", "grandchild | part2 | root | " + parent + " | " + state, "my_slave | at root | root | root | started"}
+			want := []string{
+				"root | part0 | root | - | started", "child | part1 | root | root | stopped",
+				"grandchild | part2 | root | " + parent + " | " + state, "my_slave | at root | root | root | started",
+			}
 			got := shown(c)
 			slices.Sort(got)
 			slices.Sort(want)
@@ -203,18 +240,22 @@ func TestVersions(t *testing.T) {
 					t.Errorf("%+v", n)
 				}
 				parameters, err := slap.ParseParameters(n.Parameters)
-				if want := "a & b"; err != nil || n.Shared && (len(parameters) != 1 || parameters["name"] != want) || !n.Shared && parameters["of"] != n.Title {
+				if want := "a & b"; err != nil || n.Shared && (len(parameters) != 1 || parameters["name"] != want) ||
+					!n.Shared && parameters["of"] != n.Title {
 					t.Errorf("%v, %v", parameters, err)
 				}
 				connection, err := slap.ParseParameters(n.Connection)
-				if want := map[bool]any{true: "shared", false: "x"}[n.Shared]; err != nil || (n.Shared || n.Title == "root") && connection["url"] != want {
+				if want := map[bool]any{true: "shared", false: "x"}[n.Shared]; err != nil ||
+					(n.Shared || n.Title == "root") && connection["url"] != want {
 					t.Errorf("%s: %v, %v", n.Title, connection, err)
 				}
 			}
-			if len(c.Computers) != 1 || c.Computers[0].GUID != "COMP-1" || c.Computers[0].Address != "2001:db8::1" || len(c.Computers[0].Partitions) != 4 {
+			if len(c.Computers) != 1 || c.Computers[0].GUID != "COMP-1" || c.Computers[0].Address != "2001:db8::1" ||
+				len(c.Computers[0].Partitions) != 4 {
 				t.Fatalf("%+v", c.Computers)
 			}
-			if first := c.Computers[0].Partitions[0]; first.ID != "part2" || len(first.Addresses) != 1 || first.Addresses[0] != (slap.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
+			if first := c.Computers[0].Partitions[0]; first.ID != "part2" || len(first.Addresses) != 1 ||
+				first.Addresses[0] != (slap.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
 				t.Errorf("%+v", first)
 			}
 			supply := map[bool]string{true: slap.Destroyed, false: slap.Available}[version >= 12]
@@ -239,7 +280,13 @@ func TestOdd(t *testing.T) {
 	p.busy("e", "itself", "e", nil)
 	p.busy("f", "twin", "", nil)
 	p.busy("g", "twin", "", nil)
-	p.busy("h", "xml", "", map[string]any{"xml": "<instance>", "connection_xml": "<!DOCTYPE x><instance/>", "requested_state": "paused", "slave_instance_list": "<marshal>"})
+	p.busy(
+		"h", "xml", "",
+		map[string]any{
+			"xml": "<instance>", "connection_xml": "<!DOCTYPE x><instance/>", "requested_state": "paused",
+			"slave_instance_list": "<marshal>",
+		},
+	)
 	p.busy("i", "", "", map[string]any{"software_release": nil})
 	p.busy("j", "", "", nil)
 	p.busy("k", "half", "", map[string]any{"slap_state": "dreaming"})
@@ -247,7 +294,10 @@ func TestOdd(t *testing.T) {
 	p.busy("a", "again", "", nil)
 	p.add("slave", map[string]any{"reference": "_left", "computer_reference": "COMP-1", "asked_by": ""})
 	p.add("software", map[string]any{"url": demo, "computer_reference": "COMP-3", "requested_state": "half"})
-	p.add("partition_network", map[string]any{"partition_reference": "z", "computer_reference": "COMP-1", "reference": "tap", "address": "10.0.0.9"})
+	p.add(
+		"partition_network",
+		map[string]any{"partition_reference": "z", "computer_reference": "COMP-1", "reference": "tap", "address": "10.0.0.9"},
+	)
 	p.exec("CREATE TABLE mine (x)")
 	p.exec("CREATE TABLE partition15 (x)")
 	p.exec("ALTER TABLE computer16 ADD COLUMN colour TEXT")
@@ -275,13 +325,18 @@ func TestOdd(t *testing.T) {
 		"instance twin in g of COMP-1: another has that title; it gets the title twin (g of COMP-1)",
 		`instance xml in h of COMP-1: its state "paused" is not known; it is taken for started`,
 		"instance xml in h of COMP-1: its parameters cannot be read, and are not taken: "+after(t, c, "its parameters cannot be read"),
-		"instance xml in h of COMP-1: its connection parameters cannot be read, and are not taken: "+after(t, c, "its connection parameters cannot be read"),
+		"instance xml in h of COMP-1: its connection parameters cannot be read, and are not taken: "+after(
+			t, c, "its connection parameters cannot be read",
+		),
 		"instance j in j of COMP-1 has no title: it gets that of its partition",
-		"instance xml in h of COMP-1: the list of its shared instances cannot be read, and none of them is taken: "+after(t, c, "the list of its shared instances"),
+		"instance xml in h of COMP-1: the list of its shared instances cannot be read, and none of them is taken: "+after(
+			t, c, "the list of its shared instances",
+		),
 		"shared instance _left on COMP-1: no instance has it, as it was destroyed or its host is gone; it is not taken")
 }
 
-// after is what a note that has a text goes on with, after its last ": ", which is for another package to say.
+// after is what a note that has a text goes on with, after its last ": ", which is for another
+// package to say.
 func after(t *testing.T, c *slapproxy.Content, text string) string {
 	t.Helper()
 	for _, note := range c.Notes {
@@ -303,7 +358,13 @@ func TestShared(t *testing.T) {
 	p.add("computer", map[string]any{"reference": "COMP-1"})
 	p.busy("a", "big_root", "", map[string]any{"slave_instance_list": `<marshal><list id="i2">` + entry(3, "big_root_x") + entry(4, "_y_z") + entry(5, "gone_q") + entry(6, "_p") +
 		`<string>odd</string>` + `</list></marshal>`})
-	p.busy("b", "ended", "", map[string]any{"requested_state": "destroyed", "slave_instance_list": `<marshal><list id="i2">` + entry(3, "big_root_x") + entry(4, "ended_e") + `</list></marshal>`})
+	p.busy(
+		"b", "ended", "",
+		map[string]any{
+			"requested_state":     "destroyed",
+			"slave_instance_list": `<marshal><list id="i2">` + entry(3, "big_root_x") + entry(4, "ended_e") + `</list></marshal>`,
+		},
+	)
 	p.busy("c", "child", "ended", nil)
 	p.add("slave", map[string]any{"reference": "gone_q", "computer_reference": "COMP-1", "asked_by": "gone"})
 	p.add("slave", map[string]any{"reference": "_p", "computer_reference": "COMP-1", "asked_by": "big_root"})

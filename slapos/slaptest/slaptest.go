@@ -1,8 +1,10 @@
-// Package slaptest has what crossed the wire between the reference's clients, nodes and master: requests with their answers, vectors of the values'
-// format, and the database that the master had in the end. Tests replay them, so that a client that sent those bytes is served.
+// Package slaptest has what crossed the wire between the reference's clients, nodes and master:
+// requests with their answers, vectors of the values' format, and the database that the master had
+// in the end. Tests replay them, so that a client that sent those bytes is served.
 //
-// They are reduced to what means something: of the headers Host, Accept and Content-Type, of an error's page its reason, of a redirect its target.
-// slaptest_test.go makes the files from the recordings.
+// They are reduced to what means something: of the headers Host, Accept and Content-Type, of an
+// error's page its reason, of a redirect its target. slaptest_test.go makes the files from the
+// recordings.
 package slaptest
 
 import (
@@ -28,8 +30,12 @@ var database []byte
 
 // An Exchange is a request and its answer.
 type Exchange struct {
-	Set    string `json:"set"`  // legacy, json-rpc, hateoas, multimaster/local-master, multimaster/external-master, not-ready, node
-	N      int    `json:"n"`    // the order of arrival within a set; json-rpc and hateoas go on where legacy ends, not-ready where node does
+	// legacy, json-rpc, hateoas, multimaster/local-master, multimaster/external-master, not-ready,
+	// node
+	Set string `json:"set"`
+	// the order of arrival within a set; json-rpc and hateoas go on where legacy ends, not-ready
+	// where node does
+	N      int    `json:"n"`
 	Step   string `json:"step"` // what was tried
 	Method string `json:"method"`
 	Path   string `json:"path"` // with the query
@@ -38,7 +44,8 @@ type Exchange struct {
 	Type   string `json:"type,omitempty"` // Content-Type
 	Body   string `json:"body,omitempty"`
 	Status int    `json:"status"`
-	Answer string `json:"answer,omitempty"` // the body; of an error in HTML the reason, of a redirect the target
+	// the body; of an error in HTML the reason, of a redirect the target
+	Answer string `json:"answer,omitempty"`
 }
 
 // Name is how a test calls an exchange.
@@ -90,9 +97,11 @@ func Exchanges(t testing.TB, set string) []*Exchange {
 	return all
 }
 
-// Values are vectors of the values' format and of parameters: under write, read and refuse a value and its XML, under instance parameters, their XML and
-// what is read back. {"$tuple": […]} stands for a tuple.
+// Values are vectors of the values' format and of parameters: under write, read and refuse a value
+// and its XML, under instance parameters, their XML and what is read back. {"$tuple": […]} stands
+// for a tuple.
 func Values() []byte { return bytes.Clone(values) }
 
-// Database is what the tables of the reference's master, at version 17, had after the sets legacy and json-rpc: for each its columns, their types and its rows.
+// Database is what the tables of the reference's master, at version 17, had after the sets legacy
+// and json-rpc: for each its columns, their types and its rows.
 func Database() []byte { return bytes.Clone(database) }

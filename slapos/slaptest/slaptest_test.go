@@ -96,7 +96,8 @@ func asked(t *testing.T, e *slaptest.Exchange, file string) {
 		t.Fatal(file, err)
 	}
 	e.Host, e.Accept, e.Type, e.Body = r.Host, r.Header.Get("Accept"), r.Header.Get("Content-Type"), string(body)
-	if form := e.Form(); len(form.Get("error_log")) > 60 { // the output of programs, of which the beginning is enough
+	// the output of programs, of which the beginning is enough
+	if form := e.Form(); len(form.Get("error_log")) > 60 {
 		form.Set("error_log", form.Get("error_log")[:60])
 		e.Body = form.Encode()
 	}
@@ -120,7 +121,8 @@ func answered(t *testing.T, e *slaptest.Exchange, file string) {
 	switch page := strings.HasPrefix(strings.ToLower(e.Answer), "<!doctype"); {
 	case answer.Header.Get("Location") != "":
 		e.Answer = answer.Header.Get("Location")
-	case e.Status == http.StatusBadRequest || e.Status == http.StatusNotAcceptable: // in the words of the reference's libraries, which count for nothing
+	case e.Status == http.StatusBadRequest || e.Status == http.StatusNotAcceptable:
+		// in the words of the reference's libraries, which count for nothing
 		if e.Answer = fmt.Sprintf(`{"status":%d,"type":%q,"title":""}`, e.Status, http.StatusText(e.Status)); page {
 			e.Answer = ""
 		}
@@ -162,7 +164,10 @@ func TestExchanges(t *testing.T) {
 			t.Errorf("%s: %v", e.Name(), err)
 		}
 	}
-	for set, want := range map[string]int{"legacy": 72, "json-rpc": 50, "hateoas": 7, "multimaster/local-master": 7, "multimaster/external-master": 15, "node": 130, "not-ready": 2} {
+	for set, want := range map[string]int{
+		"legacy": 72, "json-rpc": 50, "hateoas": 7, "multimaster/local-master": 7, "multimaster/external-master": 15,
+		"node": 130, "not-ready": 2,
+	} {
 		if count[set] != want {
 			t.Errorf("%s has %d exchanges, not %d", set, count[set], want)
 		}

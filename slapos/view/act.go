@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// Request asks for a tree. One for which there is no place is answered as it is kept, with the reason.
+// Request asks for a tree. One for which there is no place is answered as it is kept, with the
+// reason.
 func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
 	who, err := v.who(p, true)
 	if err != nil {
@@ -29,7 +30,13 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 	for name, value := range q.Filter {
 		filter[name] = value
 	}
-	a, err := v.m.Request(ctx, who, &slap.Request{Release: q.Release, Type: q.Type, Title: q.Title, Shared: q.Shared, State: q.State, Parameters: given, Filter: filter})
+	a, err := v.m.Request(
+		ctx, who,
+		&slap.Request{
+			Release: q.Release, Type: q.Type, Title: q.Title, Shared: q.Shared, State: q.State, Parameters: given,
+			Filter: filter,
+		},
+	)
 	if errors.Is(err, compute.ErrNoCapacity) {
 		if id, e := v.m.Waiting(ctx, who, q.Title, q.Shared); e == nil {
 			return v.detail(ctx, who, id)
@@ -39,8 +46,10 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 		return out, refusal(err)
 	}
 	if a.Record == nil { // another master has it, or a frontend that is none
-		return api.SlapInstanceDetail{SlapInstance: api.SlapInstance{Title: q.Title, RootTitle: q.Title, Release: q.Release, Type: q.Type, State: slap.Started, Asked: slap.Started,
-			Shared: q.Shared, Reason: "another master has it"}, Parameters: q.Parameters, Filter: q.Filter, Addresses: []string{}, Connection: []string{}}, nil
+		return api.SlapInstanceDetail{SlapInstance: api.SlapInstance{Title: q.Title, RootTitle: q.Title,
+			Release: q.Release, Type: q.Type, State: slap.Started, Asked: slap.Started,
+			Shared: q.Shared, Reason: "another master has it"}, Parameters: q.Parameters, Filter: q.Filter,
+			Addresses: []string{}, Connection: []string{}}, nil
 	}
 	return v.detail(ctx, who, a.Record.ID)
 }
@@ -57,7 +66,9 @@ func (v *View) Change(ctx context.Context, p auth.Principal, id string, c api.Sl
 	}
 	change := master.Change{State: c.State, Release: c.Release, Type: c.Type}
 	if c.Parameters != nil {
-		change.Parameters, err = v.parameters(ctx, who, cmp.Or(c.Release, was.Release), cmp.Or(c.Type, was.Type), was.Shared, *c.Parameters, c.Unchecked)
+		change.Parameters, err = v.parameters(
+			ctx, who, cmp.Or(c.Release, was.Release), cmp.Or(c.Type, was.Type), was.Shared, *c.Parameters, c.Unchecked,
+		)
 		if err != nil {
 			return out, err
 		}
@@ -66,7 +77,8 @@ func (v *View) Change(ctx context.Context, p auth.Principal, id string, c api.Sl
 		change.Filter = *c.Filter
 	}
 	_, err = v.m.Change(ctx, who, id, change)
-	if err != nil && !errors.Is(err, compute.ErrNoCapacity) { // without a place it is changed too, and says why
+	// without a place it is changed too, and says why
+	if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 		return out, refusal(err)
 	}
 	now, err := v.detail(ctx, who, id)
@@ -90,8 +102,11 @@ func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q 
 	return refusal(err)
 }
 
-// parameters are those that are sent, in the form in which the software wants them, if they are as it wants them.
-func (v *View) parameters(ctx context.Context, who master.Who, release, variant string, shared bool, given map[string]any, unchecked bool) (slap.Dictionary, error) {
+// parameters are those that are sent, in the form in which the software wants them, if they are as
+// it wants them.
+func (v *View) parameters(
+	ctx context.Context, who master.Who, release, variant string, shared bool, given map[string]any, unchecked bool,
+) (slap.Dictionary, error) {
 	if given == nil {
 		given = map[string]any{}
 	}
@@ -102,7 +117,8 @@ func (v *View) parameters(ctx context.Context, who master.Who, release, variant 
 	form, variants := parameter.XML, (*parameter.Release)(nil)
 	for _, value := range given {
 		if _, plain := value.(string); !plain {
-			form = parameter.JSON // where the software does not say: texts as they always were, and what is more as JSON
+			// where the software does not say: texts as they always were, and what is more as JSON
+			form = parameter.JSON
 		}
 	}
 	if said, err := v.release(ctx, who, release); err == nil {
@@ -124,11 +140,15 @@ func (v *View) parameters(ctx context.Context, who master.Who, release, variant 
 	}
 	faults, err := v.said.check(ctx, t, out)
 	if err != nil || len(faults) == 0 {
-		return out, nil // a schema that cannot be used keeps nobody from it; who asks for it is told
+		// a schema that cannot be used keeps nobody from it; who asks for it is told
+		return out, nil
 	}
 	var all []string
 	for _, f := range faults {
 		all = append(all, f.String())
 	}
-	return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the parameters are not as the software wants them: " + strings.Join(all, "; "))}
+	return nil, &compute.Error{
+		Kind: compute.ErrInvalid,
+		Err:  errors.New("the parameters are not as the software wants them: " + strings.Join(all, "; ")),
+	}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// runs puts what a node told of its partitions to the slots that its computer has: promises that failed first.
+// runs puts what a node told of its partitions to the slots that its computer has: promises that
+// failed first.
 func runs(slots []api.SlapPartition, told []slap.ReportPartition) {
 	for _, p := range told {
 		i := slices.IndexFunc(slots, func(s api.SlapPartition) bool { return s.Partition == p.ID })
@@ -16,10 +17,16 @@ func runs(slots []api.SlapPartition, told []slap.ReportPartition) {
 			continue
 		}
 		for _, of := range p.Processes {
-			slots[i].Programs = append(slots[i].Programs, api.SlapProgram{Name: of.Name, State: of.State, PID: of.PID, Started: timed(of.Started), CPU: of.CPU, Memory: of.Memory})
+			slots[i].Programs = append(
+				slots[i].Programs,
+				api.SlapProgram{Name: of.Name, State: of.State, PID: of.PID, Started: timed(of.Started), CPU: of.CPU, Memory: of.Memory},
+			)
 		}
 		for _, of := range p.Promises {
-			slots[i].Promises = append(slots[i].Promises, api.SlapPromise{Name: of.Name, Failed: of.Failed, Text: of.Text, At: timed(of.At), Hours: of.Hours, Until: timed(of.Until)})
+			slots[i].Promises = append(
+				slots[i].Promises,
+				api.SlapPromise{Name: of.Name, Failed: of.Failed, Text: of.Text, At: timed(of.At), Hours: of.Hours, Until: timed(of.Until)},
+			)
 		}
 		slices.SortStableFunc(slots[i].Promises, func(a, b api.SlapPromise) int { return cmp.Compare(rank(a.Failed), rank(b.Failed)) })
 	}

@@ -50,7 +50,8 @@ func (s *software) release(ctx context.Context, release string) (*parameter.Rele
 	}
 	s.mu.Unlock()
 	t.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // who asks first may go
+		// who asks first may go
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		t.is, t.err = s.loader.Release(ctx, release)
 	})
@@ -66,10 +67,13 @@ func (s *software) check(ctx context.Context, t parameter.Type, given slap.Dicti
 // The reasons for which nothing is read.
 var (
 	errNoURL   = errors.New("what software says of itself is read at http and https alone")
-	errNotOurs = errors.New("what software says of itself is read of what is supplied on a computer of the installation, and for administrators")
+	errNotOurs = errors.New(
+		"what software says of itself is read of what is supplied on a computer of the installation, and for administrators",
+	)
 )
 
-// release is what software says of itself. The controller goes to no address that a user has made up: only to those that administrators have supplied.
+// release is what software says of itself. The controller goes to no address that a user has made
+// up: only to those that administrators have supplied.
 func (v *View) release(ctx context.Context, who master.Who, release string) (*parameter.Release, error) {
 	if u, err := url.Parse(release); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errNoURL
@@ -86,7 +90,8 @@ func (v *View) release(ctx context.Context, who master.Who, release string) (*pa
 	return v.said.release(ctx, release)
 }
 
-// Software is what a release says of itself, with the schemas of its parameters. Where that cannot be had, it is said why.
+// Software is what a release says of itself, with the schemas of its parameters. Where that cannot
+// be had, it is said why.
 func (v *View) Software(ctx context.Context, p auth.Principal, release string) (out api.SlapSoftware, err error) {
 	who, err := v.who(p, false)
 	if err != nil {

@@ -35,7 +35,8 @@ func described(t *testing.T) (at string, asked *atomic.Int64) {
 	return srv.URL, asked
 }
 
-// TestSoftware: what software says of itself is told, parameters are checked by it, and nobody sends the controller to addresses of his own.
+// TestSoftware: what software says of itself is told, parameters are checked by it, and nobody
+// sends the controller to addresses of his own.
 func TestSoftware(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	at, asked := described(t)
@@ -45,7 +46,8 @@ func TestSoftware(t *testing.T) {
 	if s := soft(ann.SlapSoftware(ctx, release)); asked.Load() != 0 || len(s.Types) != 0 || !strings.Contains(s.Unknown, "supplied") {
 		t.Errorf("before it is supplied: %+v, asked %d times", s, asked.Load())
 	}
-	n := one(ann.SlapRequest(ctx, api.SlapRequest{Title: "early", Release: release, Parameters: map[string]any{"port": 1}})) // nobody knows better
+	// nobody knows better
+	n := one(ann.SlapRequest(ctx, api.SlapRequest{Title: "early", Release: release, Parameters: map[string]any{"port": 1}}))
 	if asked.Load() != 0 || n.Parameters["port"] != 1.0 {
 		t.Errorf("%+v, asked %d times", n, asked.Load())
 	}
@@ -57,7 +59,8 @@ func TestSoftware(t *testing.T) {
 	for _, one := range s.Types {
 		types[one.Type] = one
 	}
-	if s.Name != "Demo" || len(types) != 3 || types["default"].Schema["required"] == nil || types["bare"].Schema != nil || types["bare"].Problem != "" || types["odd"].Problem == "" {
+	if s.Name != "Demo" || len(types) != 3 || types["default"].Schema["required"] == nil ||
+		types["bare"].Schema != nil || types["bare"].Problem != "" || types["odd"].Problem == "" {
 		t.Errorf("%+v", s)
 	}
 	_, err := ann.SlapRequest(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 80}})
@@ -74,10 +77,13 @@ func TestSoftware(t *testing.T) {
 	if sent, err := d.m.Find(ctx, master.Anybody, n.Instance); err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
 		t.Errorf("%+v, %v", sent, err)
 	}
-	if _, err := ann.SlapChange(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "name") {
+	if _, err := ann.SlapChange(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.Error(), "name") {
 		t.Errorf("%v", err)
 	}
-	if n := one(ann.SlapChange(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{"port": 80}, Unchecked: true})); n.Parameters["port"] != 80.0 {
+	if n := one(ann.SlapChange(
+		ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{"port": 80}, Unchecked: true},
+	)); n.Parameters["port"] != 80.0 {
 		t.Errorf("%+v", n)
 	}
 	for _, release := range []string{"", "/etc/software.cfg", "file:///etc/software.cfg", "ftp://h/software.cfg", "http:software.cfg"} {

@@ -14,7 +14,8 @@ import (
 // maxKnown is how many names a report's readers choose from: a node may name what it will.
 const maxKnown = 1000
 
-// Usage is what was reported of the use of a computer, or of one of its partitions: to who has the computer, and of a partition to who has the instance there.
+// Usage is what was reported of the use of a computer, or of one of its partitions: to who has the
+// computer, and of a partition to who has the instance there.
 func (v *View) Usage(ctx context.Context, p auth.Principal, computer, of string) (out api.SlapUsage, err error) {
 	who, err := v.who(p, false)
 	if err != nil {

@@ -18,7 +18,10 @@ func (d *desk) used(start, title string, computer, partition string) {
 	move := func(of, quantity string) slap.Movement {
 		return slap.Movement{Resource: "cpu", Title: title, Reference: of, Quantity: quantity}
 	}
-	report, err := slap.FormatUsage([]slap.Transaction{{Title: "t", Start: start, Reference: "COMP-1", Movements: []slap.Movement{move("", computer), move("p0", partition)}}})
+	report, err := slap.FormatUsage([]slap.Transaction{{
+		Title: "t", Start: start, Reference: "COMP-1",
+		Movements: []slap.Movement{move("", computer), move("p0", partition)},
+	}})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -36,7 +39,8 @@ func TestUsage(t *testing.T) {
 	}
 	usage := ok[api.SlapUsage](t)
 	u := usage(d.as("root").SlapUsage(ctx, "COMP-1", ""))
-	if len(u.Series) != 1 || u.Series[0].Title != "CPU load" || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 1.5 || u.Series[0].Points[1].Quantity != 40 || strings.Join(u.Known, " ") != "COMP-1 p0" {
+	if len(u.Series) != 1 || u.Series[0].Title != "CPU load" || len(u.Series[0].Points) != 2 ||
+		u.Series[0].Points[0].Quantity != 1.5 || u.Series[0].Points[1].Quantity != 40 || strings.Join(u.Known, " ") != "COMP-1 p0" {
 		t.Errorf("%+v", u)
 	}
 	if u := usage(d.as("root").SlapUsage(ctx, "COMP-1", "p0")); u.Of != "p0" || len(u.Series[0].Points) != 4 {
@@ -47,7 +51,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestUsageOfAnInstance: who has the instance in a partition is told what was used there since it came, and nothing else of the computer. Nobody else is told anything.
+// TestUsageOfAnInstance: who has the instance in a partition is told what was used there since it
+// came, and nothing else of the computer. Nobody else is told anything.
 func TestUsageOfAnInstance(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 2)
@@ -78,7 +83,8 @@ func TestUsageOfAnInstance(t *testing.T) {
 	d.used(tomorrow+" at 00:00:00", "hers", "5", "6")
 	d.used("", "hers", "7", "8")
 	u := ok[api.SlapUsage](t)(d.as("ann").SlapUsage(ctx, "COMP-1", "p0"))
-	if len(u.Series) != 1 || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 6 || u.Series[0].Points[1].Quantity != 8 || strings.Join(u.Known, " ") != "p0" {
+	if len(u.Series) != 1 || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 6 ||
+		u.Series[0].Points[1].Quantity != 8 || strings.Join(u.Known, " ") != "p0" {
 		t.Errorf("%+v", u)
 	}
 	for _, of := range []string{"", "p1", "COMP-1", "p9"} {

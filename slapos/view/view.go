@@ -18,7 +18,8 @@ import (
 // Options say what a view is of.
 type Options struct {
 	Master *master.Master
-	// Who is whom the master takes somebody for, who only looks or writes too. What he may not at all is an error.
+	// Who is whom the master takes somebody for, who only looks or writes too. What he may not at
+	// all is an error.
 	Who    func(p auth.Principal, writes bool) (master.Who, error)
 	Loader *parameter.Loader // of what software says of itself; nil is one with the usual settings
 }
@@ -75,7 +76,8 @@ func (v *View) Computers(ctx context.Context, p auth.Principal, match string, pa
 
 func computer(s *master.ComputerSummary) api.SlapComputer {
 	c := s.Record
-	return api.SlapComputer{Computer: c.GUID, Title: c.Title, Owner: c.Owner, Project: c.Project, Network: c.Network, Created: timed(c.Created), Partitions: len(c.Partitions),
+	return api.SlapComputer{Computer: c.GUID, Title: c.Title, Owner: c.Owner, Project: c.Project, Network: c.Network,
+		Created: timed(c.Created), Partitions: len(c.Partitions),
 		Busy: s.Busy, Releases: s.Releases, Status: status(s.Said)}
 }
 
@@ -104,9 +106,14 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	if err != nil {
 		return out, hidden(err, "computer", name)
 	}
-	out = api.SlapComputerDetail{SlapComputer: computer(&c.ComputerSummary), Slots: make([]api.SlapPartition, len(c.Record.Partitions)), Supplied: make([]api.SlapRelease, len(c.Supplied))}
+	out = api.SlapComputerDetail{
+		SlapComputer: computer(&c.ComputerSummary), Slots: make([]api.SlapPartition, len(c.Record.Partitions)),
+		Supplied: make([]api.SlapRelease, len(c.Supplied)),
+	}
 	for i, slot := range c.Record.Partitions {
-		out.Slots[i] = api.SlapPartition{Partition: slot.ID, Addresses: []string{}, Programs: []api.SlapProgram{}, Promises: []api.SlapPromise{}}
+		out.Slots[i] = api.SlapPartition{
+			Partition: slot.ID, Addresses: []string{}, Programs: []api.SlapProgram{}, Promises: []api.SlapPromise{},
+		}
 		for _, a := range slot.Addresses {
 			out.Slots[i].Addresses = append(out.Slots[i].Addresses, a.IP)
 		}
@@ -131,8 +138,10 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 
 func instance(s *master.InstanceSummary) api.SlapInstance {
 	n := s.Record
-	out := api.SlapInstance{Instance: n.ID, Title: n.Title, Root: n.Root, RootTitle: s.RootTitle, Parent: n.Parent, ParentTitle: s.ParentTitle, Owner: n.Owner, Project: n.Project,
-		Shared: n.Shared, Release: n.Release, Type: n.Type, Asked: n.Asked, State: n.State, Host: n.Host, HostTitle: s.HostTitle, Members: s.Members, Unplaced: s.Unplaced,
+	out := api.SlapInstance{Instance: n.ID, Title: n.Title, Root: n.Root, RootTitle: s.RootTitle, Parent: n.Parent,
+		ParentTitle: s.ParentTitle, Owner: n.Owner, Project: n.Project,
+		Shared: n.Shared, Release: n.Release, Type: n.Type, Asked: n.Asked, State: n.State, Host: n.Host,
+		HostTitle: s.HostTitle, Members: s.Members, Unplaced: s.Unplaced,
 		Created: n.Created, Status: status(s.Said)}
 	if n.Stamp != 0 {
 		out.Changed = timed(time.UnixMicro(n.Stamp).UTC())
@@ -151,7 +160,10 @@ func (v *View) Instances(ctx context.Context, p auth.Principal, q api.SlapQuery,
 	if err != nil {
 		return out, refusal(err)
 	}
-	all, next, err := v.m.InstancePage(ctx, who, master.InstanceQuery{Roots: q.Roots, Root: q.Root, Host: q.Host, State: q.State, Match: q.Match}, master.Page{After: page.After, Limit: page.Limit})
+	all, next, err := v.m.InstancePage(
+		ctx, who, master.InstanceQuery{Roots: q.Roots, Root: q.Root, Host: q.Host, State: q.State, Match: q.Match},
+		master.Page{After: page.After, Limit: page.Limit},
+	)
 	if err != nil {
 		return out, refusal(err)
 	}
@@ -176,7 +188,10 @@ func (v *View) detail(ctx context.Context, who master.Who, id string) (out api.S
 	if err != nil {
 		return out, hidden(err, "instance", id)
 	}
-	out = api.SlapInstanceDetail{SlapInstance: instance(&n.InstanceSummary), Parameters: parameter.Plain(n.Parameters), Filter: n.Record.Filter, Addresses: []string{}, Connection: []string{}}
+	out = api.SlapInstanceDetail{
+		SlapInstance: instance(&n.InstanceSummary), Parameters: parameter.Plain(n.Parameters), Filter: n.Record.Filter,
+		Addresses: []string{}, Connection: []string{},
+	}
 	if out.Filter == nil {
 		out.Filter = map[string]string{}
 	}

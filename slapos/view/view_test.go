@@ -25,7 +25,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// desk is a master, the API before it, and clients of the API: root, an administrator; ann and bea, users; vic, who only looks.
+// desk is a master, the API before it, and clients of the API: root, an administrator; ann and bea,
+// users; vic, who only looks.
 type desk struct {
 	t  testing.TB
 	m  *master.Master
@@ -33,7 +34,8 @@ type desk struct {
 }
 
 var people = map[string]auth.Principal{
-	"root": {Name: "root", Everywhere: auth.Administrator}, "ann": {Name: "ann", Everywhere: auth.User}, "bea": {Name: "bea", Everywhere: auth.User},
+	"root": {Name: "root", Everywhere: auth.Administrator}, "ann": {Name: "ann", Everywhere: auth.User},
+	"bea": {Name: "bea", Everywhere: auth.User},
 	"vic": {Name: "vic", Everywhere: auth.Viewer}, "lease": {Name: "ann", Everywhere: auth.User, Lease: "l"},
 }
 
@@ -58,8 +60,9 @@ func newDesk(t testing.TB) *desk {
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return nil }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Slap: func() server.Slap { return v }, Ending: ctx.Done(), Limits: auth.NewLimits(auth.LimitOptions{Failures: -1}),
+		Engine: func() server.Engine { return nil }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} },
+		Slap:     func() server.Slap { return v }, Ending: ctx.Done(), Limits: auth.NewLimits(auth.LimitOptions{Failures: -1}),
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			if p, ok := people[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; ok {
 				return p, nil
@@ -90,7 +93,13 @@ func (d *desk) format(guid string, partitions int) {
 	d.t.Helper()
 	c := &slap.Configuration{Computer: guid}
 	for i := range partitions {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap", Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}}})
+		c.Partitions = append(
+			c.Partitions,
+			slap.ConfiguredPartition{
+				ID: fmt.Sprint("p", i), Interface: "tap",
+				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
+			},
+		)
 	}
 	if err := d.m.Format(d.t.Context(), master.Anybody, c); err != nil {
 		d.t.Fatal(err)
@@ -109,7 +118,8 @@ func ok[T any](t testing.TB) func(v T, err error) T {
 
 const demo = "https://software.example/demo/software.cfg"
 
-// TestTree: a tree is asked for, seen with all that there is to tell of it, stopped, changed and destroyed.
+// TestTree: a tree is asked for, seen with all that there is to tell of it, stopped, changed and
+// destroyed.
 func TestTree(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 2)
@@ -118,17 +128,36 @@ func TestTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := ok[api.SlapInstanceDetail](t)
-	n := one(ann.SlapRequest(ctx, api.SlapRequest{Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"}, Filter: map[string]string{"computer_guid": "COMP-1"}}))
-	if n.Computer != "COMP-1" || n.Partition != "p0" || n.State != "started" || n.Parameters["a"] != "1" || n.Filter["computer_guid"] != "COMP-1" || n.Owner != "ann" || n.Addresses[0] != "10.0.0.0" || n.Status != nil {
+	n := one(ann.SlapRequest(
+		ctx,
+		api.SlapRequest{
+			Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"},
+			Filter: map[string]string{"computer_guid": "COMP-1"},
+		},
+	))
+	if n.Computer != "COMP-1" || n.Partition != "p0" || n.State != "started" || n.Parameters["a"] != "1" ||
+		n.Filter["computer_guid"] != "COMP-1" || n.Owner != "ann" || n.Addresses[0] != "10.0.0.0" || n.Status != nil {
 		t.Errorf("%+v", n)
 	}
-	if again := one(ann.SlapRequest(ctx, api.SlapRequest{Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"}, Filter: map[string]string{"computer_guid": "COMP-1"}})); again.Instance != n.Instance || !again.Changed.Equal(*n.Changed) {
+	if again := one(ann.SlapRequest(
+		ctx,
+		api.SlapRequest{
+			Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"},
+			Filter: map[string]string{"computer_guid": "COMP-1"},
+		},
+	)); again.Instance != n.Instance || !again.Changed.Equal(*n.Changed) {
 		t.Errorf("the same again: %+v", again)
 	}
-	if _, err := d.m.Request(ctx, master.Who{Computer: "COMP-1"}, &slap.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"}); err != nil {
+	if _, err := d.m.Request(
+		ctx, master.Who{Computer: "COMP-1"},
+		&slap.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"},
+	); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.m.Request(ctx, master.Who{Computer: "COMP-1"}, &slap.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"}); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := d.m.Request(
+		ctx, master.Who{Computer: "COMP-1"},
+		&slap.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"},
+	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
@@ -142,7 +171,8 @@ func TestTree(t *testing.T) {
 		}
 	}
 	trees := ok[api.SlapInstancePage](t)(ann.SlapInstances(ctx, api.SlapQuery{Roots: true}, api.SlapPage{}))
-	if len(trees.Instances) != 1 || trees.Instances[0].Members != 3 || trees.Instances[0].Unplaced != 1 || trees.Instances[0].Status.State != "started" {
+	if len(trees.Instances) != 1 || trees.Instances[0].Members != 3 || trees.Instances[0].Unplaced != 1 ||
+		trees.Instances[0].Status.State != "started" {
 		t.Errorf("%+v", trees)
 	}
 	members := map[string]api.SlapInstance{}
@@ -152,17 +182,22 @@ func TestTree(t *testing.T) {
 		}
 		members[m.Title] = m
 	}
-	if s := members["database"].Status; s == nil || !s.Error || s.Message != "a promise failed" || s.At.IsZero() || members["database"].ParentTitle != "shop" || members["database"].RootTitle != "shop" {
+	if s := members["database"].Status; s == nil || !s.Error || s.Message != "a promise failed" || s.At.IsZero() ||
+		members["database"].ParentTitle != "shop" || members["database"].RootTitle != "shop" {
 		t.Errorf("%+v", members["database"])
 	}
 	if c := members["cache"]; !strings.Contains(c.Reason, "1 have no free partition") || c.Partition != "" {
 		t.Errorf("%+v", c)
 	}
-	if waiting := ok[api.SlapInstancePage](t)(ann.SlapInstances(ctx, api.SlapQuery{State: "unplaced"}, api.SlapPage{})); len(waiting.Instances) != 1 || waiting.Instances[0].Title != "cache" {
+	if waiting := ok[api.SlapInstancePage](t)(ann.SlapInstances(
+		ctx, api.SlapQuery{State: "unplaced"}, api.SlapPage{},
+	)); len(waiting.Instances) != 1 ||
+		waiting.Instances[0].Title != "cache" {
 		t.Errorf("%+v", waiting)
 	}
 	c := ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
-	if c.Busy != 2 || c.Partitions != 2 || c.Slots[1].Instance.Title != "database" || c.Supplied[0].Release != demo || !c.Supplied[0].Status.Error || c.Supplied[0].Status.Message != "no gcc" {
+	if c.Busy != 2 || c.Partitions != 2 || c.Slots[1].Instance.Title != "database" || c.Supplied[0].Release != demo ||
+		!c.Supplied[0].Status.Error || c.Supplied[0].Status.Message != "no gcc" {
 		t.Errorf("%+v", c)
 	}
 
@@ -170,16 +205,27 @@ func TestTree(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
-	said := &slap.NodeReport{Computer: "COMP-1", Partitions: []slap.ReportPartition{{ID: "p9", Processes: []slap.ReportProcess{{Name: "elsewhere"}}}, {ID: "p1",
+	said := &slap.NodeReport{Computer: "COMP-1", Partitions: []slap.ReportPartition{{
+		ID: "p9", Processes: []slap.ReportProcess{{Name: "elsewhere"}},
+	}, {ID: "p1",
 		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises:  []slap.ReportPromise{{Name: "a", Hours: strings.Repeat("-0", 12), Until: at}, {Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at}}}}}
+		Promises: []slap.ReportPromise{
+			{Name: "a", Hours: strings.Repeat("-0", 12), Until: at},
+			{Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at},
+		}}}}
 	if err := d.m.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
 		t.Fatal(err)
 	}
 	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
-	want := api.SlapPartition{Programs: []api.SlapProgram{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: &at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []api.SlapPromise{{Name: "b", Failed: true, Text: "no answer", At: &at, Hours: "x", Until: &at}, {Name: "a", Hours: strings.Repeat("-0", 12), Until: &at}}}
-	if c.Told == nil || len(c.Slots) != 2 || !reflect.DeepEqual(c.Slots[1].Programs, want.Programs) || !reflect.DeepEqual(c.Slots[1].Promises, want.Promises) {
+	want := api.SlapPartition{Programs: []api.SlapProgram{{
+		Name: "server-on-watch", State: "RUNNING", PID: 7, Started: &at, CPU: 1.5, Memory: 1 << 20,
+	}},
+		Promises: []api.SlapPromise{
+			{Name: "b", Failed: true, Text: "no answer", At: &at, Hours: "x", Until: &at},
+			{Name: "a", Hours: strings.Repeat("-0", 12), Until: &at},
+		}}
+	if c.Told == nil || len(c.Slots) != 2 || !reflect.DeepEqual(c.Slots[1].Programs, want.Programs) ||
+		!reflect.DeepEqual(c.Slots[1].Promises, want.Promises) {
 		t.Errorf("%+v", c)
 	}
 
@@ -190,9 +236,11 @@ func TestTree(t *testing.T) {
 	if v := ok[api.SlapConnection](t)(ann.SlapConnection(ctx, n.Instance)); v.Values["password"] != "very secret" {
 		t.Errorf("%+v", v)
 	}
-	// A state alone keeps the rest, and goes through the tree; so it is when another than the owner does it.
+	// A state alone keeps the rest, and goes through the tree; so it is when another than the owner
+	// does it.
 	n = one(d.as("root").SlapChange(ctx, n.Instance, api.SlapChange{State: "stopped"}))
-	if child := one(ann.SlapInstance(ctx, members["database"].Instance)); n.State != "stopped" || n.Owner != "ann" || n.Parameters["a"] != "1" || child.State != "stopped" || child.Asked != "started" {
+	if child := one(ann.SlapInstance(ctx, members["database"].Instance)); n.State != "stopped" || n.Owner != "ann" ||
+		n.Parameters["a"] != "1" || child.State != "stopped" || child.Asked != "started" {
 		t.Errorf("%+v, %+v", n, child)
 	}
 	n = one(ann.SlapChange(ctx, n.Instance, api.SlapChange{State: "started", Parameters: &map[string]any{}, Type: "large"}))
@@ -214,7 +262,8 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestUnplaced: what has no place is kept, says why, is placed when there is one, and is gone at once when it is not wanted any more.
+// TestUnplaced: what has no place is kept, says why, is placed when there is one, and is gone at
+// once when it is not wanted any more.
 func TestUnplaced(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 1)
@@ -224,14 +273,17 @@ func TestUnplaced(t *testing.T) {
 	if b.Instance == "" || b.Computer != "" || !strings.Contains(b.Reason, "no computer fits: 1 have no free partition") {
 		t.Errorf("%+v", b)
 	}
-	if now := one(root.SlapChange(ctx, b.Instance, api.SlapChange{State: "stopped", Parameters: &map[string]any{"k": "v"}})); now.State != "stopped" || now.Parameters["k"] != "v" || now.Reason == "" {
+	if now := one(root.SlapChange(
+		ctx, b.Instance, api.SlapChange{State: "stopped", Parameters: &map[string]any{"k": "v"}},
+	)); now.State != "stopped" || now.Parameters["k"] != "v" || now.Reason == "" {
 		t.Errorf("%+v", now)
 	}
 	one(root.SlapChange(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := d.m.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
-	if now := one(root.SlapChange(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" || now.State != "started" || now.Parameters["k"] != "v" || now.Reason != "" {
+	if now := one(root.SlapChange(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
+		now.State != "started" || now.Parameters["k"] != "v" || now.Reason != "" {
 		t.Errorf("%+v", now)
 	}
 	c := one(root.SlapRequest(ctx, api.SlapRequest{Title: "c", Release: demo}))
@@ -243,7 +295,8 @@ func TestUnplaced(t *testing.T) {
 	}
 }
 
-// TestOthers: what is another's is not there, nobody who only looks changes anything or sees secrets, and a lease's token is for nothing here.
+// TestOthers: what is another's is not there, nobody who only looks changes anything or sees
+// secrets, and a lease's token is for nothing here.
 func TestOthers(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 2)
@@ -341,12 +394,15 @@ func TestPages(t *testing.T) {
 	if want := "COMP-0 COMP-1 COMP-2 COMP-3 COMP-4 COMP-5 COMP-6 tree 0 tree 1 tree 2 tree 3 tree 4 tree 5 tree 6 "; seen != want {
 		t.Errorf("%s", seen)
 	}
-	if none := ok[api.SlapInstancePage](t)(root.SlapInstances(ctx, api.SlapQuery{Match: "nothing"}, api.SlapPage{})); len(none.Instances) != 0 || none.Next != "" {
+	if none := ok[api.SlapInstancePage](t)(root.SlapInstances(
+		ctx, api.SlapQuery{Match: "nothing"}, api.SlapPage{},
+	)); len(none.Instances) != 0 || none.Next != "" {
 		t.Errorf("%+v", none)
 	}
 }
 
-// TestWatch: the stream says at once that there is something, and then whenever anything has changed.
+// TestWatch: the stream says at once that there is something, and then whenever anything has
+// changed.
 func TestWatch(t *testing.T) {
 	d := newDesk(t)
 	d.format("COMP-1", 1)
@@ -382,7 +438,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestChanged: who waits for a change hears of requests and of what nodes report, and of nothing when nothing changes.
+// TestChanged: who waits for a change hears of requests and of what nodes report, and of nothing
+// when nothing changes.
 func TestChanged(t *testing.T) {
 	d := newDesk(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

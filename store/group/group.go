@@ -1,5 +1,5 @@
-// Package group has callers that meet share one transaction of a store (group commit): what a commit costs, the sync of a disk or a round trip, is
-// paid once for all of them.
+// Package group has callers that meet share one transaction of a store (group commit): what a
+// commit costs, the sync of a disk or a round trip, is paid once for all of them.
 package group
 
 import (
@@ -71,14 +71,16 @@ type Queue struct {
 	crowd int  // so many callers there were at the end of the last batch
 }
 
-// New returns a queue. commit runs a batch of calls, in their order, in a transaction and leaves with each what became of it; abandon takes back what
-// is open when a function ended the goroutine in the midst of commit. Both are called with the writer held, and by one goroutine at a time.
+// New returns a queue. commit runs a batch of calls, in their order, in a transaction and leaves
+// with each what became of it; abandon takes back what is open when a function ended the goroutine
+// in the midst of commit. Both are called with the writer held, and by one goroutine at a time.
 func New(writer sync.Locker, commit func([]*Call), abandon func()) *Queue {
 	return &Queue{writer: writer, commit: commit, abandon: abandon}
 }
 
-// Do runs fn in a batch, and returns what became of it. The first to come leads: it runs the functions of all who wait, commits once and hands the lead
-// on. A panic goes on in its own caller's goroutine. When ctx ends before its turn, fn is not run.
+// Do runs fn in a batch, and returns what became of it. The first to come leads: it runs the
+// functions of all who wait, commits once and hands the lead on. A panic goes on in its own
+// caller's goroutine. When ctx ends before its turn, fn is not run.
 func (q *Queue) Do(ctx context.Context, fn func(compute.Tx) error) error {
 	c := &Call{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	q.mu.Lock()
@@ -139,8 +141,9 @@ func (q *Queue) lead() {
 	}
 }
 
-// gather lets those come who are about to: the more there are in a batch, the less each pays for the commit. Those of the last batch were answered a
-// moment ago and are likely to ask again; they are waited for only as long as there is other work for this processor.
+// gather lets those come who are about to: the more there are in a batch, the less each pays for
+// the commit. Those of the last batch were answered a moment ago and are likely to ask again; they
+// are waited for only as long as there is other work for this processor.
 func (q *Queue) gather() {
 	for range rounds {
 		q.mu.Lock()
@@ -153,7 +156,8 @@ func (q *Queue) gather() {
 	}
 }
 
-// rounds is how often gather yields at most: on an idle machine some microseconds, on a busy one a share of time for each of its callers.
+// rounds is how often gather yields at most: on an idle machine some microseconds, on a busy one a
+// share of time for each of its callers.
 const rounds = 256
 
 // handOn gives the lead to the next who waits. The caller holds mu.

@@ -17,7 +17,8 @@ func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 	}
 	a := compute.Answer{Owner: owner, Key: key}
 	found := false
-	err := t.ask(query{"SELECT digest, time, status, type, body FROM answers WHERE owner = $1 AND key = $2", []any{encode(owner), encode(key)},
+	err := t.ask(query{"SELECT digest, time, status, type, body FROM answers WHERE owner = $1 AND key = $2",
+		[]any{encode(owner), encode(key)},
 		func(rows pgx.Rows) error {
 			for found = false; rows.Next(); found = true {
 				var at int64
@@ -44,7 +45,8 @@ func (t *tx) SaveAnswer(a *compute.Answer) error {
 	return nil
 }
 
-// flushAnswers writes them, in the order in which they came: of two with one key the later one stays.
+// flushAnswers writes them, in the order in which they came: of two with one key the later one
+// stays.
 func (t *tx) flushAnswers() (qs []query) {
 	for _, a := range t.answers {
 		qs = append(qs, query{text: `INSERT INTO answers (owner, key, digest, time, status, type, body) VALUES ($1, $2, $3, $4, $5, $6, $7)

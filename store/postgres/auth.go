@@ -78,7 +78,10 @@ func (t *tx) DropToken(id string) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	gone, err := ask(t, func(s scanner) (id string, err error) { return id, s.Scan(&id) }, "DELETE FROM tokens WHERE id = $1 RETURNING id", encode(id))
+	gone, err := ask(
+		t, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
+		"DELETE FROM tokens WHERE id = $1 RETURNING id", encode(id),
+	)
 	if err == nil && len(gone) == 0 {
 		err = &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound}
 	}
@@ -90,7 +93,10 @@ func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
 	if err := t.writing(); err != nil {
 		return 0, err
 	}
-	numbers, err := ask(t, func(s scanner) (n int64, err error) { return n, s.Scan(&n) }, "INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", nanos(at), some)
+	numbers, err := ask(
+		t, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
+		"INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", nanos(at), some,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -71,7 +71,8 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// load has callers write until stop, and returns what was acknowledged; what failed must have failed as unavailable.
+// load has callers write until stop, and returns what was acknowledged; what failed must have
+// failed as unavailable.
 func load(t *testing.T, callers int, sts ...*postgres.Store) (stop func() (acknowledged, unknown []string, failed int)) {
 	var mu sync.Mutex
 	var good, unknown []string
@@ -108,7 +109,8 @@ func load(t *testing.T, callers int, sts ...*postgres.Store) (stop func() (ackno
 	}
 }
 
-// judge compares what is there with what was acknowledged: all of it, once, and nothing else but what nobody could know.
+// judge compares what is there with what was acknowledged: all of it, once, and nothing else but
+// what nobody could know.
 func judge(t *testing.T, got, acknowledged, unknown []string) {
 	t.Helper()
 	seen := map[string]int{}
@@ -135,7 +137,8 @@ func judge(t *testing.T, got, acknowledged, unknown []string) {
 	t.Logf("%d acknowledged, %d not known, of which %d are there", len(acknowledged), len(unknown), more)
 }
 
-// TestCut cuts all connections again and again under load: nobody sees an error, nothing is lost or written twice, and the workers keep their numbers.
+// TestCut cuts all connections again and again under load: nobody sees an error, nothing is lost or
+// written twice, and the workers keep their numbers.
 func TestCut(t *testing.T) {
 	s := pgtest.Start(t)
 	dsn := s.Database(t)
@@ -199,7 +202,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestDown: while the server is not there, everybody is told so in bounded time, and it goes on by itself when it is back.
+// TestDown: while the server is not there, everybody is told so in bounded time, and it goes on by
+// itself when it is back.
 func TestDown(t *testing.T) {
 	s := pgtest.Start(t)
 	dsn := s.Database(t)
@@ -231,14 +235,16 @@ func TestDown(t *testing.T) {
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a write when it is back", func() bool { return write(st, "after") == nil }) // its patience is short for a busy machine
+	// its patience is short for a busy machine
+	eventually(t, "a write when it is back", func() bool { return write(st, "after") == nil })
 	if got := slices.Compact(kinds(t, mustOpen(t, dsn, postgres.Options{}))); !slices.Equal(got, []string{"before", "after"}) {
 		t.Errorf("events: %s", got)
 	}
 	eventually(t, "its version", func() bool { _, err := st.Version(t.Context()); return err == nil })
 }
 
-// TestPaused stops the server in the midst, as a machine that hangs: the wait is bounded, and what was committed when it goes on is told as it is.
+// TestPaused stops the server in the midst, as a machine that hangs: the wait is bounded, and what
+// was committed when it goes on is told as it is.
 func TestPaused(t *testing.T) {
 	s := pgtest.Start(t)
 	dsn := s.Database(t)
@@ -268,7 +274,8 @@ func TestPaused(t *testing.T) {
 	judge(t, got, good, unknown)
 }
 
-// TestSleeper: who sleeps in the midst of a transaction is cut off, changes nothing, lets others go on, and goes on himself when he wakes.
+// TestSleeper: who sleeps in the midst of a transaction is cut off, changes nothing, lets others go
+// on, and goes on himself when he wakes.
 func TestSleeper(t *testing.T) {
 	dsn := place(t)
 	st := mustOpen(t, dsn, postgres.Options{Busy: 300 * time.Millisecond, Grace: -1})
@@ -314,7 +321,8 @@ func TestSleeper(t *testing.T) {
 	}
 }
 
-// TestNoticed: a connection that is cut while nobody uses it is found out, and the number taken again.
+// TestNoticed: a connection that is cut while nobody uses it is found out, and the number taken
+// again.
 func TestNoticed(t *testing.T) {
 	s := pgtest.Start(t)
 	dsn := s.Database(t)
@@ -489,7 +497,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// TestLocked: a transaction that another program keeps waiting fails in bounded time, changes nothing, and goes on later.
+// TestLocked: a transaction that another program keeps waiting fails in bounded time, changes
+// nothing, and goes on later.
 func TestLocked(t *testing.T) {
 	dsn := place(t)
 	st := mustOpen(t, dsn, postgres.Options{Busy: 200 * time.Millisecond})
@@ -525,7 +534,11 @@ func TestLocked(t *testing.T) {
 // TestOddTimeouts: limits that an administrator has set, shorter than ours, hold, and are told.
 func TestOddTimeouts(t *testing.T) {
 	dsn := place(t)
-	st := mustOpen(t, dsn+"&options="+strings.ReplaceAll(url.QueryEscape("-c statement_timeout=150 -c synchronous_commit=off"), "+", "%20"), postgres.Options{})
+	st := mustOpen(
+		t,
+		dsn+"&options="+strings.ReplaceAll(url.QueryEscape("-c statement_timeout=150 -c synchronous_commit=off"), "+", "%20"),
+		postgres.Options{},
+	)
 	mustWrite(t, st, "before")
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {

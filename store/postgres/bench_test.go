@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store/postgres"
 )
 
-// bare is the usual way to hand out rows of a table: FOR UPDATE SKIP LOCKED, one transaction for each call, durable, prepared, on a connection of the
-// caller's own.
+// bare is the usual way to hand out rows of a table: FOR UPDATE SKIP LOCKED, one transaction for
+// each call, durable, prepared, on a connection of the caller's own.
 func bare(b testing.TB, dsn string, rows, callers int) (pair func(caller int) error) {
 	b.Helper()
 	ctx := context.Background()
@@ -62,7 +62,10 @@ func warm(b testing.TB, st *postgres.Store, rows int) {
 	for n := 0; n < rows && err == nil; n += 1000 {
 		err = st.Update(ctx, func(tx compute.Tx) error {
 			for k := n; k < min(n+1000, rows); k++ {
-				i := &compute.Instance{ID: compute.ID(fmt.Sprint("web-", k)), Source: "web", SourceKey: r.Key, State: compute.Ready, Created: time.Now()}
+				i := &compute.Instance{
+					ID: compute.ID(fmt.Sprint("web-", k)), Source: "web", SourceKey: r.Key, State: compute.Ready,
+					Created: time.Now(),
+				}
 				if err := tx.SaveInstance(i); err != nil {
 					return err
 				}
@@ -90,7 +93,10 @@ func acquire(st *postgres.Store) (id compute.ID, err error) {
 			return errors.Join(err, errors.New("nothing is ready"))
 		}
 		now, i := time.Now(), is[0]
-		l := &compute.Lease{ID: uuid.NewString(), Instance: i.ID, Source: "web", Owner: "ann", Given: now, Used: now, TTL: time.Hour, Expires: now.Add(time.Hour)}
+		l := &compute.Lease{
+			ID: uuid.NewString(), Instance: i.ID, Source: "web", Owner: "ann", Given: now, Used: now, TTL: time.Hour,
+			Expires: now.Add(time.Hour),
+		}
 		i.Generation++
 		i.Uses++
 		l.Generation, i.State, i.Since = i.Generation, compute.Leased, now
@@ -126,7 +132,9 @@ func release(st *postgres.Store, id compute.ID) error {
 			return err
 		}
 		i.State, i.Since = compute.Ready, l.Ended
-		if i.Basis, err = tx.Append(&compute.Event{Time: l.Ended, Kind: "released", Source: "web", Instance: id, Lease: l.ID, Owner: "ann"}); err != nil {
+		if i.Basis, err = tx.Append(&compute.Event{
+			Time: l.Ended, Kind: "released", Source: "web", Instance: id, Lease: l.ID, Owner: "ann",
+		}); err != nil {
 			return err
 		}
 		return tx.SaveInstance(i)
@@ -160,8 +168,9 @@ func each(b testing.TB, w, n int, f func(caller int) error) time.Duration {
 	return time.Since(start) / time.Duration(n/w*w)
 }
 
-// BenchmarkPair is one ready instance taken and given back, durably, by callers of one handle, against the bare way with as many connections, in turns;
-// of-bare is our calls a second over its. handles=3 has the callers spread over three handles, as three controllers are.
+// BenchmarkPair is one ready instance taken and given back, durably, by callers of one handle,
+// against the bare way with as many connections, in turns; of-bare is our calls a second over its.
+// handles=3 has the callers spread over three handles, as three controllers are.
 func BenchmarkPair(b *testing.B) {
 	for _, c := range []struct{ callers, handles int }{{1, 1}, {8, 1}, {64, 1}, {3, 3}, {63, 3}} {
 		b.Run(fmt.Sprintf("callers=%d/handles=%d", c.callers, c.handles), func(b *testing.B) {

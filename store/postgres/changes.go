@@ -6,16 +6,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// While several handles write in turns, each tells the others which instances a transaction has changed, so that they forget no more than these: else each
-// would read anew, under the turn, what it has just written itself. Who does not find all that was written since he looked last forgets everything. The table
-// is not in the server's log: after a crash nobody remembers anything.
+// While several handles write in turns, each tells the others which instances a transaction has
+// changed, so that they forget no more than these: else each would read anew, under the turn, what
+// it has just written itself. Who does not find all that was written since he looked last forgets
+// everything. The table is not in the server's log: after a crash nobody remembers anything.
 const (
-	changesMost = 1000 // instances that one transaction tells of; one that changes more tells nothing
-	changesKept = 256  // transactions
+	// instances that one transaction tells of; one that changes more tells nothing
+	changesMost = 1000
+	changesKept = 256 // transactions
 )
 
-// rivalry is for how many transactions, after one before which another handle has written, the next are taken to be so too: to be wrong costs a round trip
-// then, and the other way round the whole transaction.
+// rivalry is for how many transactions, after one before which another handle has written, the next
+// are taken to be so too: to be wrong costs a round trip then, and the other way round the whole
+// transaction.
 const rivalry = 4
 
 // touch notes that an instance or its lease is changed.
@@ -26,7 +29,8 @@ func (t *tx) touch(id compute.ID) {
 	t.touched[id] = true
 }
 
-// readChanges asks what others have changed since this handle's memory was true, and makes it true again.
+// readChanges asks what others have changed since this handle's memory was true, and makes it true
+// again.
 func (t *tx) readChanges() query {
 	known := t.m.version
 	return query{"SELECT names FROM changes WHERE version > $1", []any{known}, func(rows pgx.Rows) error {
@@ -52,7 +56,8 @@ func (t *tx) readChanges() query {
 	}}
 }
 
-// tellChanges is the statement that tells others what a transaction has changed, and now and then one that forgets what was told long ago.
+// tellChanges is the statement that tells others what a transaction has changed, and now and then
+// one that forgets what was told long ago.
 func (t *tx) tellChanges(version int64) (qs []query) {
 	if len(t.touched) > changesMost {
 		return nil
@@ -68,8 +73,9 @@ func (t *tx) tellChanges(version int64) (qs []query) {
 	return qs
 }
 
-// flushed is a transaction that is durable only when all before it are. Transactions of rivals give the turn away before they are on the disk, and are
-// acknowledged when this is: so several share a sync of the server's.
+// flushed is a transaction that is durable only when all before it are. Transactions of rivals give
+// the turn away before they are on the disk, and are acknowledged when this is: so several share a
+// sync of the server's.
 func (n *session) flushed() query {
 	return query{"SELECT set_config('synchronous_commit', $1, true), pg_logical_emit_message(true, 'hostler', '')", []any{n.level}, drain}
 }

@@ -13,12 +13,15 @@ import (
 	"github.com/hostler-project/hostler/store/group"
 )
 
-// Update runs fn in a transaction that is alone, whatever processes there are, and that is on the server's disk when Update returns. Callers that meet
-// share one: the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes
-// nothing of the others' with it; a panic goes on in its own caller's goroutine. fn may run several times, and on another goroutine, and what it sees
-// may turn out to be old: then it is run again, whatever it returned. It must not call Update; View shows it the state before. When ctx ends before
-// its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other than fn's own means that nothing was changed, but for
-// the rare one that says that it is not known: the server did not come back to tell.
+// Update runs fn in a transaction that is alone, whatever processes there are, and that is on the
+// server's disk when Update returns. Callers that meet share one: the first to come leads, runs the
+// functions of all who wait, commits once and hands the lead on. A function that fails or panics
+// takes nothing of the others' with it; a panic goes on in its own caller's goroutine. fn may run
+// several times, and on another goroutine, and what it sees may turn out to be old: then it is run
+// again, whatever it returned. It must not call Update; View shows it the state before. When ctx
+// ends before its turn, fn is not run; once its turn has come ctx is not looked at any more. An
+// error other than fn's own means that nothing was changed, but for the rare one that says that it
+// is not known: the server did not come back to tell.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -29,7 +32,8 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	return s.queue.Do(ctx, fn)
 }
 
-// commit runs a batch and leaves with each of its calls what became of it. While the server is not there, it is waited for some time.
+// commit runs a batch and leaves with each of its calls what became of it. While the server is not
+// there, it is waited for some time.
 func (s *Store) commit(ops []*group.Call) {
 	s.look(true)
 	defer s.look(false)
@@ -88,12 +92,12 @@ func (s *Store) settle(ops []*group.Call) error {
 	}
 }
 
-// errApart ends a batch in which a function failed after it had written: it is run again with a savepoint before each function. Savepoints for
-// all would cost each of them two statements.
+// errApart ends a batch in which a function failed after it had written: it is run again with a
+// savepoint before each function. Savepoints for all would cost each of them two statements.
 var errApart = errors.New("run apart")
 
-// transaction runs the functions of a batch. Its error is that of all of them. A function that has failed by what the database said has its error in
-// its call.
+// transaction runs the functions of a batch. Its error is that of all of them. A function that has
+// failed by what the database said has its error in its call.
 func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 	if s.memory.full() {
 		s.memory.valid = false
@@ -152,7 +156,10 @@ func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 				return s.back(t, err)
 			}
 			s.memory.forget(s.memory.version, last)
-			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, together: t.together, touched: t.touched, class: s.class, worker: t.worker}
+			t = &tx{
+				s: s.write, m: s.memory, began: true, moved: t.moved, together: t.together, touched: t.touched,
+				class: s.class, worker: t.worker,
+			}
 			continue
 		case len(ops) == 1:
 			return s.refuse(t)
@@ -167,7 +174,8 @@ func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 	return s.finish(t, len(ops) > 1 && !apart)
 }
 
-// refuse ends a transaction whose only function has failed after it wrote: that holds if what it has seen is still so.
+// refuse ends a transaction whose only function has failed after it wrote: that holds if what it
+// has seen is still so.
 func (s *Store) refuse(t *tx) error {
 	err := s.confirm(t)
 	s.memory.valid = false
@@ -205,8 +213,8 @@ func (s *Store) back(t *tx, err error) error {
 	return errors.Join(err, t.s.rollback())
 }
 
-// finish writes what a transaction has left to write, and commits, in one round trip. The condition on the version makes an error of what is not as
-// it was, which the server takes for all of it.
+// finish writes what a transaction has left to write, and commits, in one round trip. The condition
+// on the version makes an error of what is not as it was, which the server takes for all of it.
 func (s *Store) finish(t *tx, many bool) error {
 	m := t.m
 	qs := []query{{text: `UPDATE turn SET version = $1::bigint + 1 / (version = $1::bigint)::integer, instance = $2, lease = $3, waiter = $4, event = $5,
@@ -253,7 +261,8 @@ func (s *Store) finish(t *tx, many bool) error {
 	return s.back(t, err)
 }
 
-// outcome finds out, after the connection broke during a commit, what became of it. nil: it was committed.
+// outcome finds out, after the connection broke during a commit, what became of it. nil: it was
+// committed.
 func (s *Store) outcome(lost error, version int64) error {
 	number, proven := s.Worker(), s.proven
 	s.lose(lost)
@@ -262,8 +271,12 @@ func (s *Store) outcome(lost error, version int64) error {
 		err := s.writer() // which ends what the server may still be doing for the old connection
 		var last int64
 		if err == nil {
-			// Whoever has the turn has it until his end; so the old transaction, if it lives, is waited for.
-			err = s.write.run(query{"SELECT coalesce((done ->> $1::text)::bigint, -1) FROM turn FOR UPDATE", []any{fmt.Sprint(number)}, one(&last)})
+			// Whoever has the turn has it until his end; so the old transaction, if it lives, is
+			// waited for.
+			err = s.write.run(query{
+				"SELECT coalesce((done ->> $1::text)::bigint, -1) FROM turn FOR UPDATE", []any{fmt.Sprint(number)},
+				one(&last),
+			})
 			switch {
 			case err == nil && last >= version:
 				if err = s.write.run(s.write.flushed()); err != nil {
@@ -314,7 +327,8 @@ func (s *Store) abandon() {
 	}
 }
 
-// View runs fn on a state of the store that does not change meanwhile. fn must not write. When ctx ends, so does what fn asks.
+// View runs fn on a state of the store that does not change meanwhile. fn must not write. When ctx
+// ends, so does what fn asks.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -352,7 +366,8 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	}
 }
 
-// again is how often what only reads is tried once more on another connection, without a pause: for cuts, not for a server that is not there.
+// again is how often what only reads is tried once more on another connection, without a pause: for
+// cuts, not for a server that is not there.
 const again = 3
 
 func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {

@@ -52,8 +52,8 @@ func missing(err error) error {
 	return err
 }
 
-// create makes the tables and the installation where they are missing, and brings older ones up to date. Of several controllers that begin at
-// once, one does it.
+// create makes the tables and the installation where they are missing, and brings older ones up to
+// date. Of several controllers that begin at once, one does it.
 func (s *Store) create(ctx context.Context, w *session) error {
 	if version, err := s.inspect(ctx, w); err != nil || version == schema {
 		return err

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// detail is the part of an instance that no query asks for and few changes touch. It is one column, and the same text as in package sqlite.
+// detail is the part of an instance that no query asks for and few changes touch. It is one column,
+// and the same text as in package sqlite.
 type detail struct {
 	Wanted     string            `json:"wanted,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
@@ -43,15 +44,18 @@ func unpackDetail(text string, i *compute.Instance) error {
 
 // packDetail writes the column.
 func packDetail(i *compute.Instance) (string, error) {
-	text, err := json.Marshal(detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: nanos(i.Retry),
-		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked})
+	text, err := json.Marshal(detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address,
+		Facts: i.Facts, Retry: nanos(i.Retry),
+		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect,
+		SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked})
 	if string(text) == "{}" {
 		return "", err
 	}
 	return string(text), err
 }
 
-// terms is the part of a lease that no query asks for. It is one column, as the detail of an instance.
+// terms is the part of a lease that no query asks for. It is one column, as the detail of an
+// instance.
 type terms struct {
 	Source  string        `json:"source,omitempty"`
 	Purpose string        `json:"purpose,omitempty"`
@@ -68,7 +72,10 @@ type terms struct {
 }
 
 func packTerms(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Host: l.For.Host, Pool: l.Pool, Holds: l.Holds}
+	t := terms{
+		Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start,
+		Host: l.For.Host, Pool: l.Pool, Holds: l.Holds,
+	}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}

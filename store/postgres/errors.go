@@ -109,7 +109,8 @@ func broken(err error) bool {
 	}
 	var ne net.Error
 	var ce *pgconn.ConnectError
-	return errors.Is(err, errLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &ne) ||
+	return errors.Is(err, errLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.As(err, &ne) ||
 		errors.As(err, &ce) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.DeadlineExceeded)
 }
 
@@ -138,7 +139,8 @@ func (h *hidden) Unwrap() error { return h.error }
 
 func (s *Store) hide(err error) error { return hide(err, s.config.Password) }
 
-// hide takes a password out of an error's text, however it got there, and puts the driver's lines into one.
+// hide takes a password out of an error's text, however it got there, and puts the driver's lines
+// into one.
 func hide(err error, password string) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if len(password) > 0 {
@@ -163,8 +165,9 @@ func unique(err error) (constraint string, ok bool) {
 
 // conflict says what a constraint has refused.
 func conflict(constraint string, err error) error {
-	what := map[string]string{"leases_live": "it has a lease", "leases_name": "a lease of this name lives", "instances_id_key": "an instance of this name exists",
-		"leases_mark": "another controller is serving this request, or has served it"}[constraint]
+	what := map[string]string{"leases_live": "it has a lease", "leases_name": "a lease of this name lives",
+		"instances_id_key": "an instance of this name exists",
+		"leases_mark":      "another controller is serving this request, or has served it"}[constraint]
 	if what == "" {
 		return err
 	}

@@ -2,7 +2,8 @@ package postgres
 
 import "time"
 
-// FreeFor is for how long a lock was seen to be free at each of some looks; a negative one finds it held.
+// FreeFor is for how long a lock was seen to be free at each of some looks; a negative one finds it
+// held.
 func FreeFor(looks ...time.Duration) (out []time.Duration) {
 	var d side
 	begin := time.Now()

@@ -15,20 +15,39 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Rows gives the named columns of all rows of a table of package sqlite's, as int64, string, []byte or nil. A row is good until the next.
+// Rows gives the named columns of all rows of a table of package sqlite's, as int64, string, []byte
+// or nil. A row is good until the next.
 type Rows func(table string, columns ...string) iter.Seq2[[]any, error]
 
-// fills are the tables that are copied as they are: the other store has columns of the same names and meanings. Whoever waits dies with his process, so the
-// queue is left behind.
+// fills are the tables that are copied as they are: the other store has columns of the same names
+// and meanings. Whoever waits dies with his process, so the queue is left behind.
 var fills = []struct {
 	table, from string
 	columns     []string
 }{
-	{"sources", "sources", []string{"key", "name", "digest", "type", "place", "definition", "failures", "paused", "last_error", "aim_reserve", "aim_spare", "aim_until"}},
+	{
+		"sources", "sources",
+		[]string{
+			"key", "name", "digest", "type", "place", "definition", "failures", "paused", "last_error", "aim_reserve",
+			"aim_spare", "aim_until",
+		},
+	},
 	{"counts", "sources", []string{"key", "creating", "setting_up", "ready", "leased", "cleaning", "failed", "discarding", "held"}},
 	{"numbers", "numbers", []string{"name", "last"}},
-	{"instances", "instances", []string{"row", "id", "source", "source_key", "state", "since", "generation", "uses", "worker", "basis", "ready_at", "child", "detail", "created"}},
-	{"leases", "leases", []string{"row", "id", "name", "instance", "owner", "generation", "given", "used", "expires", "deadline", "ended", "why", "pid", "worker", "project", "share", "detail"}},
+	{
+		"instances", "instances",
+		[]string{
+			"row", "id", "source", "source_key", "state", "since", "generation", "uses", "worker", "basis", "ready_at",
+			"child", "detail", "created",
+		},
+	},
+	{
+		"leases", "leases",
+		[]string{
+			"row", "id", "name", "instance", "owner", "generation", "given", "used", "expires", "deadline", "ended",
+			"why", "pid", "worker", "project", "share", "detail",
+		},
+	},
 	{"rooms", "rooms", []string{"row", "source_key", "cores", "memory", "disk", "gpus"}},
 	{"events", "events", []string{"id", "time", "kind", "source", "instance", "lease", "owner", "text", "data", "project"}},
 	{"answers", "answers", []string{"owner", "key", "digest", "time", "status", "type", "body"}},
@@ -39,9 +58,11 @@ var fills = []struct {
 	{"meta", "(SELECT name, value FROM meta WHERE name LIKE '" + note + "%')", []string{"name", "value"}},
 }
 
-// Fill copies all records of another installation's store into a database that has none, whole or not at all, and returns how many of each table. host is where its
-// processes run, whose leases end with them. It refuses what has instances, leases or tokens, or is in use: ErrConflict; what has the same installation was
-// filled before, and is left as it is. Where it is not known whether the copy was made: ErrLost; Fill then does the right thing when it is called again.
+// Fill copies all records of another installation's store into a database that has none, whole or
+// not at all, and returns how many of each table. host is where its processes run, whose leases end
+// with them. It refuses what has instances, leases or tokens, or is in use: ErrConflict; what has
+// the same installation was filled before, and is left as it is. Where it is not known whether the
+// copy was made: ErrLost; Fill then does the right thing when it is called again.
 func Fill(ctx context.Context, address, installation, host string, opt Options, rows Rows) (map[string]int64, error) {
 	s, err := Open(ctx, address, opt)
 	if err != nil {
@@ -75,7 +96,10 @@ func Fill(ctx context.Context, address, installation, host string, opt Options, 
 		return nil, err
 	}
 	if err := tx.Commit(ctx); broken(err) || errors.Is(err, context.Canceled) {
-		return nil, &compute.Error{Op: "postgres", ID: compute.ID(s.name()), Kind: compute.ErrLost, Err: errors.Join(errUnknown, s.hide(err)), Hint: "do it again: what was done is found"}
+		return nil, &compute.Error{
+			Op: "postgres", ID: compute.ID(s.name()), Kind: compute.ErrLost, Err: errors.Join(errUnknown, s.hide(err)),
+			Hint: "do it again: what was done is found",
+		}
 	} else if err != nil {
 		return nil, s.openError(s.hide(err))
 	}
@@ -93,7 +117,8 @@ type filling struct {
 
 // empty sees that nothing is there that would be lost, and nobody who would go on with it.
 func (f *filling) empty(ctx context.Context) error {
-	if _, err := f.tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil { // a journal may be long
+	// a journal may be long
+	if _, err := f.tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
 		return err
 	}
 	if _, err := f.tx.Exec(ctx, "LOCK TABLE turn, sources, instances, leases IN ACCESS EXCLUSIVE MODE"); err != nil {
@@ -146,7 +171,8 @@ func (f *filling) copy(ctx context.Context, rows Rows) error {
 		if err != nil {
 			return err
 		}
-		if f.counts[t.table] = n; t.table == "meta" || t.table == "counts" || t.table == "numbers" || t.table == "rooms" || t.table == "slap_turn" {
+		if f.counts[t.table] = n; t.table == "meta" || t.table == "counts" || t.table == "numbers" ||
+			t.table == "rooms" || t.table == "slap_turn" {
 			delete(f.counts, t.table) // they count nothing that people know
 		}
 	}
@@ -159,7 +185,8 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 	for n, v := range row {
 		switch v := v.(type) {
 		case string:
-			if columns[n] == "data" && (table == "audit" || table == "slap_records") { // a blob that SQLite may give as text
+			// a blob that SQLite may give as text
+			if columns[n] == "data" && (table == "audit" || table == "slap_records") {
 				row[n] = []byte(v)
 			} else {
 				row[n] = encode(v)
@@ -193,11 +220,15 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 func (f *filling) number(ctx context.Context, installation string, rows Rows) error {
 	lasts := map[string]string{"instance": "max(row) FROM instances", "lease": "max(row) FROM leases", "event": "max(id) FROM events"}
 	for _, name := range slices.Sorted(maps.Keys(lasts)) {
-		if _, err := f.tx.Exec(ctx, "UPDATE turn SET version = version + 1, "+name+" = greatest("+name+", coalesce((SELECT "+lasts[name]+"), 0))"); err != nil {
+		if _, err := f.tx.Exec(
+			ctx,
+			"UPDATE turn SET version = version + 1, "+name+" = greatest("+name+", coalesce((SELECT "+lasts[name]+"), 0))",
+		); err != nil {
 			return err
 		}
 	}
-	for row, err := range rows("sqlite_sequence", "name", "seq") { // what had the highest may be gone
+	// what had the highest may be gone
+	for row, err := range rows("sqlite_sequence", "name", "seq") {
 		if err != nil {
 			return err
 		}
@@ -209,7 +240,10 @@ func (f *filling) number(ctx context.Context, installation string, rows Rows) er
 		}
 	}
 	for table, column := range map[string]string{"sources": "key", "audit": "number"} {
-		if _, err := f.tx.Exec(ctx, "SELECT setval(pg_get_serial_sequence('"+table+"', '"+column+"'), (SELECT coalesce(max("+column+"), 0) + 1 FROM "+table+"), false)"); err != nil {
+		if _, err := f.tx.Exec(
+			ctx,
+			"SELECT setval(pg_get_serial_sequence('"+table+"', '"+column+"'), (SELECT coalesce(max("+column+"), 0) + 1 FROM "+table+"), false)",
+		); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// flush turns what waits to be written into statements: one for each kind of change, whatever there is of it. What frees a name comes before what
-// may take it.
+// flush turns what waits to be written into statements: one for each kind of change, whatever there
+// is of it. What frees a name comes before what may take it.
 func (t *tx) flush() (qs []query) {
 	add := func(text string, args ...any) { qs = append(qs, query{text: text, args: args}) }
 	if len(t.dropped) > 0 {
@@ -108,14 +108,17 @@ func (t *tx) flushLeases() (qs []query) {
 		detail, _ := packTerms(&l.Lease)
 		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
  mark, nth, giver) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
-			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
-				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(), encode(l.Project), encode(l.mark), l.nth, l.giver}})
+			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why),
+				l.Worker, detail, encode(l.ID),
+				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(),
+				encode(l.Project), encode(l.mark), l.nth, l.giver}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
 		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
  mark, nth, giver) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
  $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[])`,
-			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share, c.project,
+			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name,
+				c.instance, c.owner, c.generation, c.given, c.pid, c.share, c.project,
 				c.mark, c.nth, c.giver}})
 	}
 	return qs
@@ -158,7 +161,10 @@ func (t *tx) flushEvents() query {
 	if len(t.events) == 1 {
 		e := &t.events[0]
 		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-			args: []any{e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project)}}
+			args: []any{
+				e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease),
+				encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project),
+			}}
 	}
 	n := len(t.events)
 	ids, times := make([]int64, n), make([]int64, n)

@@ -15,7 +15,8 @@ func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error
 	if err := t.ready(); err != nil {
 		return nil, 0, err
 	}
-	err = t.ask(query{"SELECT " + leaseColumns + ", giver FROM leases WHERE mark = $1 AND mark <> '' AND ended = 0 ORDER BY nth", []any{encode(mark)},
+	err = t.ask(query{"SELECT " + leaseColumns + ", giver FROM leases WHERE mark = $1 AND mark <> '' AND ended = 0 ORDER BY nth",
+		[]any{encode(mark)},
 		func(rows pgx.Rows) error {
 			leases = nil
 			for rows.Next() {

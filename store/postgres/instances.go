@@ -39,7 +39,8 @@ func (t *tx) met(i *instance) *instance {
 	return i
 }
 
-// find looks for a record by its name: nil where there is none. With it comes its lease: who asks for the one nearly always asks for the other.
+// find looks for a record by its name: nil where there is none. With it comes its lease: who asks
+// for the one nearly always asks for the other.
 func (t *tx) find(id compute.ID) (*instance, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
@@ -82,7 +83,11 @@ func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
 // readReady asks for the first ready instances of a source.
 func (t *tx) readReady(sourceKey int64, look int) query {
 	var is []*instance
-	q := collect(&is, scanInstance, "SELECT "+instanceColumns+" FROM instances WHERE source_key = $1 AND state = 'ready' ORDER BY row LIMIT $2", sourceKey, look)
+	q := collect(
+		&is, scanInstance,
+		"SELECT "+instanceColumns+" FROM instances WHERE source_key = $1 AND state = 'ready' ORDER BY row LIMIT $2",
+		sourceKey, look,
+	)
 	read := q.rows
 	q.rows = func(rows pgx.Rows) error {
 		if err := read(rows); err != nil {
@@ -104,7 +109,8 @@ func (t *tx) readReady(sourceKey int64, look int) query {
 // glances is how many ready instances are read at once at the most.
 const glances = 256
 
-// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else can pick them.
+// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else
+// can pick them.
 func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if n <= 0 {
 		return nil, nil
@@ -189,19 +195,23 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	return out, nil
 }
 
-// before is the record that stands in a row: nil where there is none. What its caller has of it may be old.
+// before is the record that stands in a row: nil where there is none. What its caller has of it may
+// be old.
 func (t *tx) before(row int64) (*instance, error) {
 	if i := t.m.rows[row]; i != nil {
 		return i, nil
 	}
 	var is []*instance
-	if err := t.ask(collect(&is, scanInstance, "SELECT "+instanceColumns+" FROM instances WHERE row = $1", row)); err != nil || len(is) == 0 {
+	if err := t.ask(collect(
+		&is, scanInstance, "SELECT "+instanceColumns+" FROM instances WHERE row = $1", row,
+	)); err != nil || len(is) == 0 {
 		return nil, err
 	}
 	return t.met(is[0]), nil
 }
 
-// SaveInstance inserts or updates a record. Its name, source and child are as they were when it was made.
+// SaveInstance inserts or updates a record. Its name, source and child are as they were when it was
+// made.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if err := t.writing(); err != nil {
 		return err
@@ -232,7 +242,8 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	return nil
 }
 
-// insert makes a record. A name that is there must be an answer to the caller, not a failed write that takes the transaction with it.
+// insert makes a record. A name that is there must be an answer to the caller, not a failed write
+// that takes the transaction with it.
 func (t *tx) insert(i *compute.Instance, text string) error {
 	if there, err := t.find(i.ID); err != nil {
 		return err
@@ -273,7 +284,8 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 	return nil
 }
 
-// count notes a change of a record for what is ready and for the counts of its source, those that were read and those to write.
+// count notes a change of a record for what is ready and for the counts of its source, those that
+// were read and those to write.
 func (t *tx) count(i *instance, from, to compute.State) {
 	if from == to {
 		return

@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Append adds an event to the journal. Their ids have no order but that of the transactions, so who has seen one has seen all before it.
+// Append adds an event to the journal. Their ids have no order but that of the transactions, so who
+// has seen one has seen all before it.
 func (t *tx) Append(e *compute.Event) (int64, error) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()

@@ -7,17 +7,23 @@ import (
 	"time"
 )
 
-// The lead is an advisory lock on a connection of its own: of all handles on a database one has it. It is lost with that connection, so it is asked for
-// again and again, by who has it to see that he still has, and by the others. A process that sleeps is not told what it has lost; so the lead is believed in
-// for a time after it was last seen to be held, and the server ends a connection that has not been used for longer than that.
+// The lead is an advisory lock on a connection of its own: of all handles on a database one has it.
+// It is lost with that connection, so it is asked for again and again, by who has it to see that he
+// still has, and by the others. A process that sleeps is not told what it has lost; so the lead is
+// believed in for a time after it was last seen to be held, and the server ends a connection that
+// has not been used for longer than that.
 const (
-	leadEvery = time.Second     // between two looks
-	leadHolds = 4 * time.Second // so long after the beginning of a look that saw it held, it is held
-	leadEnds  = 6 * time.Second // the server ends a connection of which it has heard nothing for so long (PostgreSQL 14 and later)
-	leadLock  = 0               // stands where the numbers of workers stand, which begin at 1
+	leadEvery = time.Second // between two looks
+	// so long after the beginning of a look that saw it held, it is held
+	leadHolds = 4 * time.Second
+	// the server ends a connection of which it has heard nothing for so long (PostgreSQL 14 and
+	// later)
+	leadEnds = 6 * time.Second
+	leadLock = 0 // stands where the numbers of workers stand, which begin at 1
 )
 
-// Lead tries to have the lead until ctx ends, and gives it up then. told is called, by this goroutine alone, when it was got and when it is lost.
+// Lead tries to have the lead until ctx ends, and gives it up then. told is called, by this
+// goroutine alone, when it was got and when it is lost.
 func (s *Store) Lead(ctx context.Context, told func(leads bool)) {
 	var w *session
 	had := false
@@ -77,14 +83,18 @@ func (s *Store) lookForLead(ctx context.Context, w **session, has bool) (bool, e
 		n.busy = 0 // it answers soon, or is given up
 		*w = n
 		// A server that has no such setting knows of a lost connection by TCP alone.
-		err = n.run(query{"SELECT count(set_config(name, $1, false)) FROM pg_settings WHERE name = 'idle_session_timeout'", []any{fmt.Sprint(leadEnds.Milliseconds())}, drain})
+		err = n.run(query{
+			"SELECT count(set_config(name, $1, false)) FROM pg_settings WHERE name = 'idle_session_timeout'",
+			[]any{fmt.Sprint(leadEnds.Milliseconds())}, drain,
+		})
 		if err != nil {
 			return false, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, leadHolds)
 	defer cancel()
-	// The answer is waited for no longer than the lead would hold. Once it is ours, only the connection's end takes it away.
+	// The answer is waited for no longer than the lead would hold. Once it is ours, only the
+	// connection's end takes it away.
 	if has {
 		return true, (*w).conn.Ping(ctx)
 	}
@@ -95,8 +105,9 @@ func (s *Store) lookForLead(ctx context.Context, w **session, has bool) (bool, e
 	return has, err
 }
 
-// Leads tells whether this handle has the lead now. It looks at the clock, so a process that has slept knows at once that it may have lost it: the clock that
-// counts on through all changes of the time, and the time too, as the machine may have slept, in which the first one stands still.
+// Leads tells whether this handle has the lead now. It looks at the clock, so a process that has
+// slept knows at once that it may have lost it: the clock that counts on through all changes of the
+// time, and the time too, as the machine may have slept, in which the first one stands still.
 func (s *Store) Leads() bool {
 	until, now := s.leading.Load(), time.Now()
 	return until != nil && now.Before(*until) && now.Round(0).Before(until.Round(0))

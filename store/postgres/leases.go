@@ -40,7 +40,8 @@ func (t *tx) lent1(id compute.ID, ls []*lease) {
 	}
 }
 
-// lease finds a lease by its id, ended or not: nil where there is none. One that lives is remembered.
+// lease finds a lease by its id, ended or not: nil where there is none. One that lives is
+// remembered.
 func (t *tx) lease(id string) (*lease, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
@@ -49,7 +50,10 @@ func (t *tx) lease(id string) (*lease, error) {
 		return l, nil
 	}
 	var ls []*lease
-	err := t.ask(collect(&ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE id = $1 ORDER BY ended > 0, row DESC LIMIT 1", encode(id)))
+	err := t.ask(collect(
+		&ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE id = $1 ORDER BY ended > 0, row DESC LIMIT 1",
+		encode(id),
+	))
 	if err != nil || len(ls) == 0 {
 		return nil, err
 	}

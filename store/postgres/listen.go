@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
-// Handles tell each other that they have written, by NOTIFY on a channel that is named for the installation: at once, with the commit itself, where a request of
-// another handle waits in the queue; else a moment later, once for all that was written in it, on another connection, so that no commit pays for it. What was
-// told may be lost with a connection, or with its teller, so who listens looks by himself now and then too.
+// Handles tell each other that they have written, by NOTIFY on a channel that is named for the
+// installation: at once, with the commit itself, where a request of another handle waits in the
+// queue; else a moment later, once for all that was written in it, on another connection, so that
+// no commit pays for it. What was told may be lost with a connection, or with its teller, so who
+// listens looks by himself now and then too.
 
-// tellEvery is how often a handle tells at most that it has written, where nobody waits in the queue.
+// tellEvery is how often a handle tells at most that it has written, where nobody waits in the
+// queue.
 const tellEvery = 50 * time.Millisecond
 
 // listenPing is how often a connection on which nothing is heard is tried.
@@ -40,8 +43,9 @@ func (s *Store) urgent(m *memory) bool {
 	return false
 }
 
-// Listen calls heard when other handles have written, soon after, and at once where requests wait in the queue, until ctx ends. heard must not block. Others
-// are told meanwhile what this handle writes.
+// Listen calls heard when other handles have written, soon after, and at once where requests wait
+// in the queue, until ctx ends. heard must not block. Others are told meanwhile what this handle
+// writes.
 func (s *Store) Listen(ctx context.Context, heard func()) {
 	telling := make(chan struct{})
 	go func() {

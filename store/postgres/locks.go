@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// enlist gives this handle a number that none had before, and locks it for as long as the connection stands.
+// enlist gives this handle a number that none had before, and locks it for as long as the
+// connection stands.
 func (s *Store) enlist(w *session) error {
 	var number int64
 	err := w.run(query{text: "SELECT nextval('workers')", rows: one(&number)})
@@ -35,8 +36,9 @@ func drain(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// reclaim takes this handle's number again on a new connection. What the server still holds for the old one is ended: it may not know yet that nobody
-// is there any more. ok is false when the number cannot be had.
+// reclaim takes this handle's number again on a new connection. What the server still holds for the
+// old one is ended: it may not know yet that nobody is there any more. ok is false when the number
+// cannot be had.
 func (s *Store) reclaim(w *session) (ok bool, err error) {
 	number := s.Worker()
 	lock := query{"SELECT pg_try_advisory_lock($1, $2)", []any{s.class, number}, one(&ok)}
@@ -46,7 +48,8 @@ func (s *Store) reclaim(w *session) (ok bool, err error) {
 		if err != nil || ok || time.Now().After(limit) {
 			return ok, err
 		}
-		// Only an old connection of ours can hold it so: others ask for it shared, and let go at once.
+		// Only an old connection of ours can hold it so: others ask for it shared, and let go at
+		// once.
 		err = w.run(query{`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint = $2
  AND objsubid = 2 AND mode = 'ExclusiveLock' AND granted AND pid <> pg_backend_pid()
  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, []any{int64(uint32(s.class)), number}, drain})
@@ -62,7 +65,8 @@ func (s *Store) resign(w *session) error {
 	return w.run(query{text: "SELECT pg_advisory_unlock_all()", rows: drain})
 }
 
-// writer sees that there is a connection to write with, and that it holds this worker's number. The caller holds wmu.
+// writer sees that there is a connection to write with, and that it holds this worker's number. The
+// caller holds wmu.
 func (s *Store) writer() error {
 	if s.write != nil {
 		return nil
@@ -121,7 +125,8 @@ func (s *Store) watch(ctx context.Context) {
 	}
 }
 
-// Worker is this handle's number: no other that lives has it. It changes when the connection was lost and the number could not be had again.
+// Worker is this handle's number: no other that lives has it. It changes when the connection was
+// lost and the number could not be had again.
 func (s *Store) Worker() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,8 +169,9 @@ func (s *Store) missed(worker int64) bool {
 	return s.opt.Grace >= 0 && s.side.freeFor(worker, time.Now()) < s.opt.Grace
 }
 
-// tidy is the statement that forgets what workers that have ended did last. A living one whose connection is just cut, if it is among them, tells
-// that it does not know what became of its last commit.
+// tidy is the statement that forgets what workers that have ended did last. A living one whose
+// connection is just cut, if it is among them, tells that it does not know what became of its last
+// commit.
 func tidy(class int32) query {
 	return query{text: `UPDATE turn SET done = done - ARRAY(SELECT k FROM jsonb_object_keys(done) AS k WHERE pg_try_advisory_xact_lock_shared($1, k::integer))
  WHERE (SELECT count(*) FROM jsonb_object_keys(done)) > 20`, args: []any{class}}

@@ -8,8 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// memory is what a handle knows of the database: true for as long as the turn's version is this one. A transaction changes it as it goes, so one that
-// is taken back takes it along. It is the leader's.
+// memory is what a handle knows of the database: true for as long as the turn's version is this
+// one. A transaction changes it as it goes, so one that is taken back takes it along. It is the
+// leader's.
 type memory struct {
 	valid   bool
 	version int64
@@ -22,12 +23,13 @@ type memory struct {
 	held      held                     // what leases count
 	instances map[compute.ID]*instance // nil: there is none of this name
 	rows      map[int64]*instance
-	leases    map[compute.ID]*lease // those that live and have all of an instance, by that; nil: there is none
-	lives     map[string]*lease     // those that live, by their ids
-	ready     map[int64]*window     // by source
-	drawn     []int64               // sources that were drawn from lately, a few
-	glance    int                   // how many ready ones are read at once
-	parts     bool                  // leases have parts of instances
+	// those that live and have all of an instance, by that; nil: there is none
+	leases map[compute.ID]*lease
+	lives  map[string]*lease // those that live, by their ids
+	ready  map[int64]*window // by source
+	drawn  []int64           // sources that were drawn from lately, a few
+	glance int               // how many ready ones are read at once
+	parts  bool              // leases have parts of instances
 }
 
 // numbers are the last that were given, of each kind.
@@ -42,7 +44,8 @@ type instance struct {
 type lease struct {
 	compute.Lease
 
-	mark       string // of the request that it is given to, while it is new; "": of one without a key
+	// of the request that it is given to, while it is new; "": of one without a key
+	mark       string
 	nth, giver int64
 }
 
@@ -54,7 +57,8 @@ type window struct {
 
 // forget drops everything but the numbers, at a version.
 func (m *memory) forget(version int64, last numbers) {
-	*m = memory{drawn: m.drawn, valid: true, version: version, last: last, instances: map[compute.ID]*instance{}, rows: map[int64]*instance{},
+	*m = memory{drawn: m.drawn, valid: true, version: version, last: last, instances: map[compute.ID]*instance{},
+		rows:   map[int64]*instance{},
 		leases: map[compute.ID]*lease{}, lives: map[string]*lease{}, ready: map[int64]*window{}, glance: 8}
 }
 

@@ -14,7 +14,10 @@ const note = "note:"
 
 // Note returns a part's text.
 func (t *tx) Note(name string) (string, error) {
-	all, err := ask(t, func(s scanner) (text string, err error) { return text, s.Scan(&text) }, "SELECT value FROM meta WHERE name = $1", encode(note+name))
+	all, err := ask(
+		t, func(s scanner) (text string, err error) { return text, s.Scan(&text) },
+		"SELECT value FROM meta WHERE name = $1", encode(note+name),
+	)
 	if err == nil && len(all) == 0 {
 		err = &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound}
 	}
@@ -32,7 +35,10 @@ func (t *tx) SaveNote(name, text string) error {
 	if text == "" {
 		return t.ask(query{text: "DELETE FROM meta WHERE name = $1", args: []any{encode(note + name)}})
 	}
-	return t.ask(query{text: "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", args: []any{encode(note + name), encode(text)}})
+	return t.ask(query{
+		text: "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+		args: []any{encode(note + name), encode(text)},
+	})
 }
 
 // Notes returns the texts whose names begin with a prefix.

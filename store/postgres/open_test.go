@@ -93,7 +93,10 @@ func sql(t testing.TB, dsn, q string) {
 func TestRefused(t *testing.T) {
 	dsn := place(t)
 	dir := server.Dir()
-	for _, q := range []string{"CREATE ROLE guest LOGIN PASSWORD 'hunter2'", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'"} {
+	for _, q := range []string{
+		"CREATE ROLE guest LOGIN PASSWORD 'hunter2'",
+		"CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'",
+	} {
 		if err := server.Exec(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
@@ -112,8 +115,14 @@ func TestRefused(t *testing.T) {
 		{"no such role", with("nobody-here", name), compute.ErrDenied, "pg_hba.conf"},
 		{"no rights", with("guest", name), compute.ErrDenied, "must own the tables"},
 		{"another encoding", with("test", "latin"), compute.ErrInvalid, "ENCODING 'UTF8'"},
-		{"no server", "postgres://test:" + url.QueryEscape(secret) + "@127.0.0.1:1/x", compute.ErrUnavailable, "see that the PostgreSQL server runs"},
-		{"no such host", "postgres://test:" + url.QueryEscape(secret) + "@/x?host=/nowhere", compute.ErrUnavailable, "see that the PostgreSQL server runs"},
+		{
+			"no server", "postgres://test:" + url.QueryEscape(secret) + "@127.0.0.1:1/x", compute.ErrUnavailable,
+			"see that the PostgreSQL server runs",
+		},
+		{
+			"no such host", "postgres://test:" + url.QueryEscape(secret) + "@/x?host=/nowhere", compute.ErrUnavailable,
+			"see that the PostgreSQL server runs",
+		},
 		{"nonsense", "postgres://test:" + secret + "@[::/x", compute.ErrInvalid, "postgres://"},
 		{"more nonsense", "host=/nowhere password='" + secret + " user", compute.ErrInvalid, "postgres://"},
 		{"not an address", "mysql://test:" + secret + "@host/db", compute.ErrInvalid, "postgres://"},
@@ -167,7 +176,8 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// TestPooler: sessions that are not the server's own are refused. What a pooler tells of itself is another process's number than the server's.
+// TestPooler: sessions that are not the server's own are refused. What a pooler tells of itself is
+// another process's number than the server's.
 func TestPooler(t *testing.T) {
 	dsn := place(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -212,7 +222,8 @@ func pool(l net.Listener, socket string) {
 	}
 }
 
-// TestTwoInstallations: two in one database, in schemas of their own, have nothing to do with each other.
+// TestTwoInstallations: two in one database, in schemas of their own, have nothing to do with each
+// other.
 func TestTwoInstallations(t *testing.T) {
 	dsn := place(t)
 	var sts []*postgres.Store
@@ -238,7 +249,8 @@ func TestTwoInstallations(t *testing.T) {
 	}
 }
 
-// TestLongNames: a name that no index can hold is refused, and what does not fit PostgreSQL's text is kept.
+// TestLongNames: a name that no index can hold is refused, and what does not fit PostgreSQL's text
+// is kept.
 func TestLongNames(t *testing.T) {
 	st := mustOpen(t, place(t), postgres.Options{})
 	var b strings.Builder
@@ -303,7 +315,10 @@ func TestOlder(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range append(undone(t), "UPDATE meta SET value = '1' WHERE name = 'format'", "DELETE FROM goose_db_version WHERE version_id > 1") {
+	for _, q := range append(
+		undone(t), "UPDATE meta SET value = '1' WHERE name = 'format'",
+		"DELETE FROM goose_db_version WHERE version_id > 1",
+	) {
 		sql(t, dsn, q)
 	}
 	st = mustOpen(t, dsn, postgres.Options{})

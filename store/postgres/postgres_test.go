@@ -22,7 +22,8 @@ var (
 
 func TestMain(m *testing.M) {
 	storetest.Child(open)
-	// Each look at the counts is as many questions as there are sources; -rapid.checks still has the last word.
+	// Each look at the counts is as many questions as there are sources; -rapid.checks still has
+	// the last word.
 	if f := flag.Lookup("rapid.checks"); f != nil {
 		_ = f.Value.Set("25")
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// wait is the part of a waiter that no query asks for. It is one column, and the same text as in package sqlite.
+// wait is the part of a waiter that no query asks for. It is one column, and the same text as in
+// package sqlite.
 type wait struct {
 	Priority int     `json:"priority,omitempty"`
 	Purpose  string  `json:"purpose,omitempty"`

@@ -37,7 +37,8 @@ func lead(t testing.TB, dsn string) *leader {
 	return l
 }
 
-// TestLead: one of several has the lead; it is another's soon after that one gives it up, or its connection is cut.
+// TestLead: one of several has the lead; it is another's soon after that one gives it up, or its
+// connection is cut.
 func TestLead(t *testing.T) {
 	dsn := place(t)
 	all := []*leader{lead(t, dsn), lead(t, dsn), lead(t, dsn)}
@@ -70,7 +71,8 @@ func TestLead(t *testing.T) {
 	eventually(t, "one of two leads after all were cut", func() bool { l := leading(); return len(l) == 1 && l[0].has.Load() })
 }
 
-// TestListen: what one writes another hears; at once where a request of that one waits, and without asking.
+// TestListen: what one writes another hears; at once where a request of that one waits, and without
+// asking.
 func TestListen(t *testing.T) {
 	dsn := place(t)
 	a, b := mustOpen(t, dsn, postgres.Options{}), mustOpen(t, dsn, postgres.Options{})
@@ -113,7 +115,8 @@ func TestListen(t *testing.T) {
 	eventually(t, "after a cut", func() bool { return heard[b].Load() > before })
 }
 
-// TestGiven: what was given to a request is not given to it again by another handle, and that takes nothing of what others do in the same transaction.
+// TestGiven: what was given to a request is not given to it again by another handle, and that takes
+// nothing of what others do in the same transaction.
 func TestGiven(t *testing.T) {
 	dsn := place(t)
 	a, b := mustOpen(t, dsn, postgres.Options{}), mustOpen(t, dsn, postgres.Options{})
@@ -121,7 +124,10 @@ func TestGiven(t *testing.T) {
 	give := func(st *postgres.Store, n int, key string) error {
 		return st.Update(context.Background(), func(tx compute.Tx) error {
 			id := compute.ID(fmt.Sprint("web-", n))
-			return tx.InsertLease(&compute.Lease{ID: uuid.NewString(), Instance: id, Source: "web", Owner: "ann", Labels: map[string]string{compute.RequestLabel: key + " digest"}})
+			return tx.InsertLease(&compute.Lease{
+				ID: uuid.NewString(), Instance: id, Source: "web", Owner: "ann",
+				Labels: map[string]string{compute.RequestLabel: key + " digest"},
+			})
 		})
 	}
 	if err := give(a, 0, "k"); err != nil {
@@ -171,9 +177,13 @@ func TestGiven(t *testing.T) {
 	}
 }
 
-// TestFreeFor: a lock that was seen free a long time ago, and not looked at since, has not been free all the while: two restarts of the server are two.
+// TestFreeFor: a lock that was seen free a long time ago, and not looked at since, has not been
+// free all the while: two restarts of the server are two.
 func TestFreeFor(t *testing.T) {
-	got := postgres.FreeFor(0, time.Second, 4*time.Second, 10*time.Minute, 3*time.Hour, 3*time.Hour+time.Second, -1, 4*time.Hour, 4*time.Hour+5*time.Minute)
+	got := postgres.FreeFor(
+		0, time.Second, 4*time.Second, 10*time.Minute, 3*time.Hour, 3*time.Hour+time.Second, -1, 4*time.Hour,
+		4*time.Hour+5*time.Minute,
+	)
 	want := []time.Duration{0, time.Second, 4 * time.Second, 10 * time.Minute, 0, time.Second, 0, 5 * time.Minute}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

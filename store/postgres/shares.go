@@ -6,7 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// share is what tells the leases of parts of an instance apart: the id; "" where a lease has all of it, or has ended.
+// share is what tells the leases of parts of an instance apart: the id; "" where a lease has all of
+// it, or has ended.
 func (l *lease) share() string {
 	if l.Share == nil || !l.Ended.IsZero() {
 		return ""

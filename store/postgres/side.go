@@ -23,8 +23,8 @@ type side struct {
 // sight is when a free lock was seen first, and last.
 type sight struct{ first, last time.Time }
 
-// longSeen is after how long without a look a free lock is new: it may have been held meanwhile, and be free for a moment again. Whoever waits for the end of
-// a worker looks more often.
+// longSeen is after how long without a look a free lock is new: it may have been held meanwhile,
+// and be free for a moment again. Whoever waits for the end of a worker looks more often.
 const longSeen = 20 * time.Minute
 
 // freeFor notes that a worker's lock is free now, and returns for how long it has been seen to be.
@@ -135,15 +135,17 @@ func (s *Store) keepPlaces() {
 // places is how many an instance has at most.
 const places = 1024
 
-// Slot takes one of n places of a row of instances, until free is called or this process ends. ok is false when all are taken. A place whose
-// connection is lost is taken again; if another was faster, there is one too many for a time.
+// Slot takes one of n places of a row of instances, until free is called or this process ends. ok
+// is false when all are taken. A place whose connection is lost is taken again; if another was
+// faster, there is one too many for a time.
 func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 	d := &s.side
 	var got int64
 	err = d.use(s, func(c *session) error {
 		var keys []int64
 		for i := range min(n, places) {
-			// The installation's mark keeps apart those that share a database; the row's number is smaller.
+			// The installation's mark keeps apart those that share a database; the row's number is
+			// smaller.
 			if key := int64(s.class)<<48 ^ (row*places + int64(i)); !d.held[key] {
 				keys = append(keys, key)
 			}
@@ -189,7 +191,8 @@ type asking struct {
 	err  error
 }
 
-// every is how much time at least lies between two looks at the version: a thousand who wait in the queue look all the time.
+// every is how much time at least lies between two looks at the version: a thousand who wait in the
+// queue look all the time.
 const every = 2 * time.Millisecond
 
 // Version changes when another handle, of this process or another, has written.

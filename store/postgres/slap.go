@@ -45,11 +45,15 @@ func (t *tx) SlapAdvance() (int64, error) {
 	if err != nil || n%256 != 0 || n <= slapKept {
 		return n, err
 	}
-	return n, t.ask(query{text: "DELETE FROM slap_records WHERE revision > 0 AND revision <= $1 AND data IS NULL", args: []any{n - slapKept}},
+	return n, t.ask(query{
+		text: "DELETE FROM slap_records WHERE revision > 0 AND revision <= $1 AND data IS NULL",
+		args: []any{n - slapKept},
+	},
 		query{text: "UPDATE slap_turn SET forgotten = $1", args: []any{n - slapKept}})
 }
 
-// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
+// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that
+// there is. compute.ErrStale: that is too long ago.
 func (t *tx) SlapChanges(after int64, each func(slap.Entry) error) error {
 	text, args := "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision", []any(nil)
 	if after > 0 {
@@ -80,7 +84,10 @@ func (t *tx) SlapChanges(after int64, each func(slap.Entry) error) error {
 
 // SlapEntry returns an entry.
 func (t *tx) SlapEntry(kind slap.EntryKind, key string) (slap.Entry, error) {
-	all, err := ask(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE kind = $1 AND key = $2 AND data IS NOT NULL", string(kind), encode(key))
+	all, err := ask(
+		t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE kind = $1 AND key = $2 AND data IS NOT NULL",
+		string(kind), encode(key),
+	)
 	if err == nil && len(all) == 0 {
 		err = &compute.Error{ID: compute.ID(key), Kind: compute.ErrNotFound}
 	}
@@ -95,9 +102,12 @@ func (t *tx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
 	var w where
 	w.and("data IS NOT NULL")
 	w.and("kind = ?", string(q.Kind))
-	for _, c := range []struct{ column, value string }{{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer}} {
+	for _, c := range []struct{ column, value string }{
+		{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer},
+	} {
 		if c.value != "" {
-			w.and(c.column+" = ? AND "+c.column+" <> ''", encode(c.value)) // the second for the index
+			// the second for the index
+			w.and(c.column+" = ? AND "+c.column+" <> ''", encode(c.value))
 		}
 	}
 	if q.Before != "" {
@@ -122,5 +132,8 @@ func (t *tx) SaveSlap(e slap.Entry) error {
 		}
 	}
 	return t.ask(query{text: "INSERT INTO slap_records (" + slapColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, name = excluded.name, place = excluded.place, tree = excluded.tree, host = excluded.host, computer = excluded.computer, data = excluded.data",
-		args: []any{string(e.Kind), encode(e.Key), e.Revision, encode(e.Name), encode(e.Place), encode(e.Tree), encode(e.Host), encode(e.Computer), e.Data}})
+		args: []any{
+			string(e.Kind), encode(e.Key), e.Revision, encode(e.Name), encode(e.Place), encode(e.Tree), encode(e.Host),
+			encode(e.Computer), e.Data,
+		}})
 }

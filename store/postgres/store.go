@@ -23,12 +23,13 @@ const schema = 9
 
 // Options change what the zero value does.
 type Options struct {
-	// Busy is how long a transaction waits for other controllers, or for the server, and how long one may sleep in its midst; 0: 30 s.
+	// Busy is how long a transaction waits for other controllers, or for the server, and how long
+	// one may sleep in its midst; 0: 30 s.
 	Busy time.Duration
 	// Patience is how long a transaction waits for a server that is not there to come back; 0: 5 s.
 	Patience time.Duration
-	// Grace is for how long a worker's lock has to be seen free before it is taken for dead, as its connection may have been cut while it lives;
-	// 0: 3 s; less: none.
+	// Grace is for how long a worker's lock has to be seen free before it is taken for dead, as its
+	// connection may have been cut while it lives; 0: 3 s; less: none.
 	Grace time.Duration
 	// Readers is how many connections views may use at once; 0: 6.
 	Readers int
@@ -36,7 +37,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Store is an open database. It satisfies pool.Store. All methods may be called from many goroutines.
+// Store is an open database. It satisfies pool.Store. All methods may be called from many
+// goroutines.
 type Store struct {
 	config       *pgx.ConnConfig
 	opt          Options
@@ -74,9 +76,11 @@ type Store struct {
 	batch  bool // a batch runs, and alive holds for it
 }
 
-// Open opens the database at an address, "postgres://USER:PASSWORD@HOST/NAME" or "host=... dbname=...", makes its tables where there are none and
-// brings older ones up to date. It refuses, and does not touch, what a newer hostler wrote: ErrConflict. A server that does not answer is
-// ErrUnavailable. The password is in no error. Until Close, a goroutine looks after the connection that the worker's number depends on.
+// Open opens the database at an address, "postgres://USER:PASSWORD@HOST/NAME" or "host=...
+// dbname=...", makes its tables where there are none and brings older ones up to date. It refuses,
+// and does not touch, what a newer hostler wrote: ErrConflict. A server that does not answer is
+// ErrUnavailable. The password is in no error. Until Close, a goroutine looks after the connection
+// that the worker's number depends on.
 func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
 		opt.Busy = 30 * time.Second
@@ -164,7 +168,8 @@ func (s *Store) start(ctx context.Context) error {
 	return s.enlist(w)
 }
 
-// Close ends the store; transactions that run are waited for. What they committed stays. Close may be called again.
+// Close ends the store; transactions that run are waited for. What they committed stays. Close may
+// be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true
@@ -188,7 +193,8 @@ func (s *Store) end() error {
 	}
 	var errs []error
 	if s.write != nil {
-		// So that whoever asks from now on hears that this worker has ended; the connection's end would be known some time later.
+		// So that whoever asks from now on hears that this worker has ended; the connection's end
+		// would be known some time later.
 		if err := s.resign(s.write); err != nil && !errors.Is(err, errLost) {
 			errs = append(errs, err)
 		}

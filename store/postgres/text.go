@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// odd begins a text that PostgreSQL cannot hold as it is, and that follows in hexadecimal digits: with a zero byte in it, or not UTF-8. Such a text
-// is written the same way each time, so it is found again.
+// odd begins a text that PostgreSQL cannot hold as it is, and that follows in hexadecimal digits:
+// with a zero byte in it, or not UTF-8. Such a text is written the same way each time, so it is
+// found again.
 const odd = "\x01hex:"
 
 // encode writes a text so that PostgreSQL takes it.

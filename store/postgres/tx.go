@@ -13,10 +13,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// tx is a transaction on one session. An error of the database ends it, whatever its caller does with the error: PostgreSQL does nothing more in it.
+// tx is a transaction on one session. An error of the database ends it, whatever its caller does
+// with the error: PostgreSQL does nothing more in it.
 //
-// One of Update begins without the database, on the handle's memory. It is opened, with the turn taken, when something is asked that memory does not
-// know; else all that it wrote goes to the server with the commit.
+// One of Update begins without the database, on the handle's memory. It is opened, with the turn
+// taken, when something is asked that memory does not know; else all that it wrote goes to the
+// server with the commit.
 type tx struct {
 	s        *session
 	m        *memory // a View's is its own
@@ -29,9 +31,11 @@ type tx struct {
 	writes   int
 	err      error // of its use: what its functions did is taken back
 	fate     error // of the connection, or errMoved: its functions have to run again
-	together bool  // others write too: what is asked for nearly always comes along with the turn, and that is given away before the disk has it
-	crowd    int   // functions that it runs
-	told     bool  // something durable was read, and is told
+	// others write too: what is asked for nearly always comes along with the turn, and that is
+	// given away before the disk has it
+	together bool
+	crowd    int  // functions that it runs
+	told     bool // something durable was read, and is told
 
 	// What is not on the server yet.
 	made    []*instance
@@ -45,10 +49,11 @@ type tx struct {
 	events  []compute.Event
 	answers []compute.Answer
 	touched map[compute.ID]bool
-	nth     map[string]int64 // so many leases were given to the request of a mark that do not say which of it they are
-	rooms   []room
-	counts  map[int64]*compute.Counts
-	marked  map[any]bool // those of changed, kept
+	// so many leases were given to the request of a mark that do not say which of it they are
+	nth    map[string]int64
+	rooms  []room
+	counts map[int64]*compute.Counts
+	marked map[any]bool // those of changed, kept
 }
 
 var _ compute.Tx = (*tx)(nil)
@@ -104,7 +109,8 @@ func (t *tx) opening() []query {
 	return qs
 }
 
-// rivals is how many ready ones of each source that was drawn from lately come along with the turn, while others write too.
+// rivals is how many ready ones of each source that was drawn from lately come along with the turn,
+// while others write too.
 const rivals = 8
 
 // turn is the answer to taking it.
@@ -135,7 +141,8 @@ func (t *tx) turn(rows pgx.Rows) error {
 	return nil
 }
 
-// ask sends what is waiting to be written and then questions, in one round trip, and opens the transaction before if it has to.
+// ask sends what is waiting to be written and then questions, in one round trip, and opens the
+// transaction before if it has to.
 func (t *tx) ask(qs ...query) error {
 	if t.err != nil {
 		return t.err
@@ -214,8 +221,8 @@ func (t *tx) mark(record any) bool {
 	return true
 }
 
-// Times are stored as nanoseconds since 1970, the zero time as 0.
-// What comes after the year 2261, such as the end of a lease of 292 years, is the last moment that there is.
+// Times are stored as nanoseconds since 1970, the zero time as 0. What comes after the year 2261,
+// such as the end of a lease of 292 years, is the last moment that there is.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

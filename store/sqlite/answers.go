@@ -12,7 +12,9 @@ var _ compute.AnswerTx = (*tx)(nil)
 func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 	a := compute.Answer{Owner: owner, Key: key}
 	var at int64
-	err := t.row("SELECT digest, time, status, type, body FROM answers WHERE owner = ? AND key = ?", owner, key).Scan(&a.Digest, &at, &a.Status, &a.Type, &a.Body)
+	err := t.row(
+		"SELECT digest, time, status, type, body FROM answers WHERE owner = ? AND key = ?", owner, key,
+	).Scan(&a.Digest, &at, &a.Status, &a.Type, &a.Body)
 	a.Time = instant(at)
 	return &a, t.read(err, key)
 }

@@ -91,7 +91,8 @@ func untouched(t *testing.T, dir string, before map[string]string) {
 	}
 }
 
-// raw runs statements on a file as another program would, and leaves the log that it has written where keep says so.
+// raw runs statements on a file as another program would, and leaves the log that it has written
+// where keep says so.
 func raw(t *testing.T, path string, keep bool, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
@@ -122,7 +123,8 @@ func raw(t *testing.T, path string, keep bool, statements ...string) {
 	}
 }
 
-// TestNewer: what a newer hostler wrote is refused and not touched, also where its log is still to be worked in.
+// TestNewer: what a newer hostler wrote is refused and not touched, also where its log is still to
+// be worked in.
 func TestNewer(t *testing.T) {
 	path := made(t)
 	raw(t, path, false, "PRAGMA user_version = 99", "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -223,7 +225,8 @@ func put(t *testing.T, path string, b []byte) {
 	}
 }
 
-// TestDamaged: damage is said when it is met, with what to do, and is never taken for an empty state.
+// TestDamaged: damage is said when it is met, with what to do, and is never taken for an empty
+// state.
 func TestDamaged(t *testing.T) {
 	good := made(t)
 	b, err := os.ReadFile(good)
@@ -242,8 +245,10 @@ func TestDamaged(t *testing.T) {
 		return c
 	}
 	for name, bad := range map[string][]byte{
-		"cut in the header": cut(50), "cut after the header": cut(100), "cut in a page": cut(4096*3 + 1000), "cut in the first page": cut(3000),
-		"flipped after the header": flip(104), "flipped from the second page on": flip(4096), "flipped from the sixth page on": flip(5 * 4096),
+		"cut in the header": cut(50), "cut after the header": cut(100), "cut in a page": cut(4096*3 + 1000),
+		"cut in the first page":    cut(3000),
+		"flipped after the header": flip(104), "flipped from the second page on": flip(4096),
+		"flipped from the sixth page on": flip(5 * 4096),
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state.db")
@@ -336,7 +341,10 @@ func TestNames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, p := range []string{filepath.Join(dir, "link", "state.db"), filepath.Join(dir, "other", "state.db"), dir + "//real/../real//state.db"} {
+		for _, p := range []string{
+			filepath.Join(dir, "link", "state.db"), filepath.Join(dir, "other", "state.db"),
+			dir + "//real/../real//state.db",
+		} {
 			other := mustOpen(t, p)
 			if n := count(t, other); n != 1 || !other.Alive(st.Worker()) || !st.Alive(other.Worker()) {
 				t.Errorf("%s: %d events, and workers that do not see each other", p, n)
@@ -390,7 +398,8 @@ func mount(t *testing.T, options string) (dir string, remount func(options strin
 	}
 }
 
-// TestFullDisk: an Update for which there is no room fails, changes nothing, and the store goes on where there is room again.
+// TestFullDisk: an Update for which there is no room fails, changes nothing, and the store goes on
+// where there is room again.
 func TestFullDisk(t *testing.T) {
 	dir, _ := mount(t, "size=1500k,mode=700")
 	path := filepath.Join(dir, "state.db")

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// bare is what SQLite itself costs: one connection by database/sql that changes a row of the same file, durably, n times.
+// bare is what SQLite itself costs: one connection by database/sql that changes a row of the same
+// file, durably, n times.
 func bare(b *testing.B, path string) (run func(n int)) {
 	b.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=synchronous(full)")
@@ -47,8 +48,9 @@ func bare(b *testing.B, path string) (run func(n int)) {
 	}
 }
 
-// BenchmarkUpdate changes one indexed row of each caller's own, durably on return, and shows the cost of a call against that of a bare transaction,
-// as x-bare. The two take turns, so that what else the machine does befalls both.
+// BenchmarkUpdate changes one indexed row of each caller's own, durably on return, and shows the
+// cost of a call against that of a bare transaction, as x-bare. The two take turns, so that what
+// else the machine does befalls both.
 func BenchmarkUpdate(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -56,7 +58,10 @@ func BenchmarkUpdate(b *testing.B) {
 			st := mustOpen(b, path)
 			var ls []*compute.Lease
 			for n := range callers {
-				ls = append(ls, &compute.Lease{ID: fmt.Sprint("l-", n), Instance: compute.ID(fmt.Sprint("i-", n)), Expires: time.Unix(1e9, 0)})
+				ls = append(
+					ls,
+					&compute.Lease{ID: fmt.Sprint("l-", n), Instance: compute.ID(fmt.Sprint("i-", n)), Expires: time.Unix(1e9, 0)},
+				)
 				if err := st.Update(context.Background(), func(tx compute.Tx) error { return tx.InsertLease(ls[n]) }); err != nil {
 					b.Fatal(err)
 				}
@@ -97,8 +102,8 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens a file that was used and left, and leaves it again, as a command does that finds nothing to do; x-bare is against a
-// connection by database/sql that reads one row.
+// BenchmarkOpen opens a file that was used and left, and leaves it again, as a command does that
+// finds nothing to do; x-bare is against a connection by database/sql that reads one row.
 func BenchmarkOpen(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "state.db")
 	st := mustOpen(b, path)

@@ -10,12 +10,14 @@ import (
 	"github.com/hostler-project/hostler/store/group"
 )
 
-// Update runs fn in a transaction that no other process's overlaps and that is on the disk when Update returns. Callers that meet share one:
-// the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes nothing
-// of the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on another goroutine. It must not call Update; View
-// shows it the state before. When ctx ends before its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other
-// than fn's own means that nothing was changed, except where the disk failed in the midst of a commit: what was written then may yet be there
-// after a crash.
+// Update runs fn in a transaction that no other process's overlaps and that is on the disk when
+// Update returns. Callers that meet share one: the first to come leads, runs the functions of all
+// who wait, commits once and hands the lead on. A function that fails or panics takes nothing of
+// the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on
+// another goroutine. It must not call Update; View shows it the state before. When ctx ends before
+// its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other
+// than fn's own means that nothing was changed, except where the disk failed in the midst of a
+// commit: what was written then may yet be there after a crash.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -29,10 +31,12 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 // grows tells whether a call wants more, and gives nothing back.
 func grows(o *group.Call) bool { return compute.IsGrowing(o.Context()) }
 
-// commit runs a batch and leaves with each of its calls what became of it. Those for which the disk had no room have a second try.
+// commit runs a batch and leaves with each of its calls what became of it. Those for which the disk
+// had no room have a second try.
 func (s *Store) commit(all []*group.Call) {
 	ops := all
-	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, grows) { // what room there is is for giving back, until there is as much as before
+	// what room there is is for giving back, until there is as much as before
+	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, grows) {
 		if s.provideNow(); s.lean {
 			ops = slices.DeleteFunc(slices.Clone(all), grows)
 			for _, o := range all {
@@ -89,8 +93,8 @@ func (s *Store) attempt(ops []*group.Call) {
 	}
 }
 
-// errApart ends a batch in which a function failed after it had written: it is run again with a savepoint before each function. Savepoints for
-// all would cost each of them two statements.
+// errApart ends a batch in which a function failed after it had written: it is run again with a
+// savepoint before each function. Savepoints for all would cost each of them two statements.
 var errApart = errors.New("run apart")
 
 // transaction runs the functions of a batch. Its error is that of all of them.
@@ -174,8 +178,8 @@ func (s *Store) writer() (err error) {
 	return err
 }
 
-// rollback ends a transaction, also one that SQLite has ended itself after an error. A connection that cannot is given up for a new one, which
-// has the same effect. The caller holds wmu.
+// rollback ends a transaction, also one that SQLite has ended itself after an error. A connection
+// that cannot is given up for a new one, which has the same effect. The caller holds wmu.
 func (s *Store) rollback() error {
 	if s.write != nil {
 		s.write.forget()
@@ -196,16 +200,17 @@ func (s *session) inTransaction() bool {
 	return s.exec("ROLLBACK") != nil
 }
 
-// fewViews is how many calls of View use the writer's connection where that is free: a command, which makes few, then needs no second one, and
-// in a process that stays no reader keeps writers waiting.
+// fewViews is how many calls of View use the writer's connection where that is free: a command,
+// which makes few, then needs no second one, and in a process that stays no reader keeps writers
+// waiting.
 const fewViews = 16
 
-// readers is how many calls of View are under way at most on connections of their own. They are kept: to open one takes longer than most of what is
-// asked of it.
+// readers is how many calls of View are under way at most on connections of their own. They are
+// kept: to open one takes longer than most of what is asked of it.
 const readers = 6
 
-// View runs fn on a state of the store that does not change meanwhile. fn must not write, nor call View: readers wait for each
-// other where there are many.
+// View runs fn on a state of the store that does not change meanwhile. fn must not write, nor call
+// View: readers wait for each other where there are many.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

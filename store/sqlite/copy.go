@@ -8,15 +8,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Copy writes all that the state file has at one time into a new one, for its owner alone, which [Open] takes like the first. Others may write meanwhile.
-// A file that is there already is ErrConflict.
+// Copy writes all that the state file has at one time into a new one, for its owner alone, which
+// [Open] takes like the first. Others may write meanwhile. A file that is there already is
+// ErrConflict.
 func (s *Store) Copy(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // private from the first moment: SQLite takes an empty file
+	// private from the first moment: SQLite takes an empty file
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if os.IsExist(err) {
-		return &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrConflict, Err: err, Hint: "the copy goes where nothing is yet"}
+		return &compute.Error{
+			Op: "state", ID: compute.ID(path), Kind: compute.ErrConflict, Err: err,
+			Hint: "the copy goes where nothing is yet",
+		}
 	} else if err != nil {
 		return openError(path, err)
 	}

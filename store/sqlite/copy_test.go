@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// A copy is a state file with all that was there, and nothing is put over another file or left half done.
+// A copy is a state file with all that was there, and nothing is put over another file or left half
+// done.
 func TestCopy(t *testing.T) {
 	dir := t.TempDir()
 	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "state.db"), sqlite.Options{})

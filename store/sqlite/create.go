@@ -20,8 +20,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// inspect reads the header of a state file, without SQLite, which at the least would work the log in that lies beside it. It returns the format
-// that the file has, 0 for one that is empty.
+// inspect reads the header of a state file, without SQLite, which at the least would work the log
+// in that lies beside it. It returns the format that the file has, 0 for one that is empty.
 func inspect(path string) (version int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -51,7 +51,8 @@ func inspect(path string) (version int, err error) {
 	return version, nil
 }
 
-// create makes the file. It is made under another name and moved when it is complete, so what has our name is always ours and whole.
+// create makes the file. It is made under another name and moved when it is complete, so what has
+// our name is always ours and whole.
 func (s *Store) create(ctx context.Context) error {
 	gate, err := lockFile(ctx, s.path+"-workers")
 	if err != nil {
@@ -78,7 +79,8 @@ func (s *Store) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"-wal", "-shm"} { // kept by the session; all that they had is in the file
+	// kept by the session; all that they had is in the file
+	for _, name := range []string{"-wal", "-shm"} {
 		if err := os.Remove(s.path + ".new" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -105,7 +107,8 @@ func fill(ctx context.Context, w *session, dsn string) error {
 	return upgrade(ctx, w, dsn)
 }
 
-// migrate brings an older file to this program's format, and returns the one that it has then. Two processes may try at once; the first does it.
+// migrate brings an older file to this program's format, and returns the one that it has then. Two
+// processes may try at once; the first does it.
 func (s *Store) migrate(ctx context.Context) (version int, err error) {
 	gate, err := lockFile(ctx, s.path+"-workers")
 	if err != nil {
@@ -118,7 +121,8 @@ func (s *Store) migrate(ctx context.Context) (version int, err error) {
 	return schema, upgrade(ctx, s.write, s.dsn)
 }
 
-// upgrade runs the migrations, marks the file, and works the log in, so that the header tells the truth to those who look before they touch.
+// upgrade runs the migrations, marks the file, and works the log in, so that the header tells the
+// truth to those who look before they touch.
 func upgrade(ctx context.Context, w *session, dsn string) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

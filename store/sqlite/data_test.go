@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestData: what an event says of itself is read as it was written, whatever its letters. Small data is written and read without the library of JSON.
+// TestData: what an event says of itself is read as it was written, whatever its letters. Small
+// data is written and read without the library of JSON.
 func TestData(t *testing.T) {
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {

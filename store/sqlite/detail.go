@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// detail is the part of an instance that no query asks for and few changes touch. It is one column: each column of a row costs its share in every
-// read and write of it.
+// detail is the part of an instance that no query asks for and few changes touch. It is one column:
+// each column of a row costs its share in every read and write of it.
 type detail struct {
 	Wanted     string            `json:"wanted,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
@@ -37,11 +37,13 @@ func (d *detail) give(i *compute.Instance) {
 
 func detailOf(i *compute.Instance) detail {
 	return detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: nanos(i.Retry),
-		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
+		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect,
+		SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
 }
 
 func (d *detail) equal(o *detail) bool {
-	return d.Wanted == o.Wanted && d.Reason == o.Reason && d.ProviderID == o.ProviderID && d.Address == o.Address && maps.Equal(d.Facts, o.Facts) &&
+	return d.Wanted == o.Wanted && d.Reason == o.Reason && d.ProviderID == o.ProviderID && d.Address == o.Address &&
+		maps.Equal(d.Facts, o.Facts) &&
 		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&
 		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold && d.Booked == o.Booked
 }

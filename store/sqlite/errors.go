@@ -62,7 +62,8 @@ func advice(err error) (hint string, kind error) {
 	if !errors.As(err, &code) {
 		return "", compute.ErrFailed
 	}
-	if code.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // there was no room for what the processes share beside the log
+	// there was no room for what the processes share beside the log
+	if code.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
 		return full, compute.ErrFailed
 	}
 	switch code.Code() & 0xff {

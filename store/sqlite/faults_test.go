@@ -25,7 +25,8 @@ import (
 // engine is a real lease engine on a store, over fake computers that outlive it.
 func engine(t *testing.T, st *sqlite.Store, cloud *fake.Cloud) *pool.Pool {
 	t.Helper()
-	p, err := pool.New(pool.Options{Store: st, NewID: uuid.NewString, Sources: []pool.Source{{Name: "a", Type: "fake", Digest: "d", Reserve: 1, Maximum: 4}},
+	p, err := pool.New(pool.Options{Store: st, NewID: uuid.NewString,
+		Sources: []pool.Source{{Name: "a", Type: "fake", Digest: "d", Reserve: 1, Maximum: 4}},
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
 			return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: cloud})
 		}})
@@ -94,11 +95,13 @@ func (w *told) play(ctx context.Context, p *pool.Pool) {
 	}
 }
 
-// holds checks all that must hold of a state file and its computers once the engine has done what was due.
+// holds checks all that must hold of a state file and its computers once the engine has done what
+// was due.
 func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 	t.Helper()
 	integrity(t, path)
-	st, err := sqlite.Open(t.Context(), path, sqlite.Options{Unsafe: true}) // this machine keeps its power
+	// this machine keeps its power
+	st, err := sqlite.Open(t.Context(), path, sqlite.Options{Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,8 @@ func integrity(t *testing.T, path string) {
 	}
 }
 
-// TestFailingDisk has the n-th write, sync or truncation fail, for every n: once, or for good with the power.
+// TestFailingDisk has the n-th write, sync or truncation fail, for every n: once, or for good with
+// the power.
 func TestFailingDisk(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "state.db")
 	st, err := sqlite.Open(t.Context(), empty, sqlite.Options{})
@@ -245,7 +249,8 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
-// stride is 1: every operation is to fail; with -short some, and under the race detector, which looks for other faults: `make test` runs both.
+// stride is 1: every operation is to fail; with -short some, and under the race detector, which
+// looks for other faults: `make test` runs both.
 func stride() int {
 	if testing.Short() || raced {
 		return 7
@@ -295,7 +300,8 @@ func faulty(t *testing.T, fresh []byte, plan faultvfs.Plan) (*told, bool) {
 	return w, disk.Happened()
 }
 
-// TestFailingDiskAtFirst has the disk fail while the file is made: the next to come finds nothing, or all of it.
+// TestFailingDiskAtFirst has the disk fail while the file is made: the next to come finds nothing,
+// or all of it.
 func TestFailingDiskAtFirst(t *testing.T) {
 	for name, code := range map[string]int32{"full": sqlite3.SQLITE_FULL, "power loss": 0} {
 		t.Run(name, func(t *testing.T) {

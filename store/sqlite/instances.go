@@ -43,7 +43,8 @@ func (t *tx) instance(r *instanceRow) (*compute.Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record of %s: %w", r.id, err)
 	}
-	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state, Since: instant(r.since), Generation: r.generation, Uses: r.uses,
+	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state,
+		Since: instant(r.since), Generation: r.generation, Uses: r.uses,
 		Worker: r.worker, Basis: r.basis, ReadyAt: instant(r.readyAt), Child: r.child, Created: instant(r.created)}
 	d.give(i)
 	return i, nil
@@ -64,7 +65,8 @@ func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
 	return i, t.read(err, string(id))
 }
 
-// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else can pick them.
+// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else
+// can pick them.
 func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if n <= 0 {
 		return nil, nil
@@ -83,7 +85,8 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	return collect(t, t.scanInstance, q+fmt.Sprint(n), sourceKey)
 }
 
-// moving is for queries of what is not at rest. SQLite would rather read all records, to have them in order.
+// moving is for queries of what is not at rest. SQLite would rather read all records, to have them
+// in order.
 const moving = " FROM instances INDEXED BY instances_moving"
 
 // Instances returns those that the query selects, oldest record first.
@@ -104,7 +107,8 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 		w.and("state NOT IN ('ready', 'leased') AND state IN ('creating', 'setting-up', 'cleaning', 'discarding')")
 	}
 	if len(q.States) > 0 {
-		// The names are constants of ours; written out, and with the index's own condition, they let SQLite use the partial indexes.
+		// The names are constants of ours; written out, and with the index's own condition, they
+		// let SQLite use the partial indexes.
 		var names []string
 		for _, s := range q.States {
 			names = append(names, "'"+string(s)+"'")
@@ -127,7 +131,8 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	return collect(t, t.scanInstance, "SELECT "+instanceColumns+from+w.text+" ORDER BY row"+limit(q.Limit), w.args...)
 }
 
-// SaveInstance inserts or updates a record. Its name, source and child are as they were when it was made.
+// SaveInstance inserts or updates a record. Its name, source and child are as they were when it was
+// made.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if i.Row != 0 {
 		was, err := t.before(i)
@@ -150,7 +155,8 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 		t.count(now.sourceKey, was.state, now.state)
 		return nil
 	}
-	// A name that is there must be an answer to the caller, not a failed write that takes the transaction with it.
+	// A name that is there must be an answer to the caller, not a failed write that takes the
+	// transaction with it.
 	if _, err := t.Instance(i.ID); err == nil {
 		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("an instance of this name exists")}
 	} else if !errors.Is(err, compute.ErrNotFound) {
@@ -177,7 +183,8 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	return nil
 }
 
-// before is what stands in a row that is about to change. What the record itself says of its state is its caller's, who may have read it long ago.
+// before is what stands in a row that is about to change. What the record itself says of its state
+// is its caller's, who may have read it long ago.
 func (t *tx) before(i *compute.Instance) (*instanceRow, error) {
 	m, err := t.memory()
 	if err != nil {
@@ -190,7 +197,8 @@ func (t *tx) before(i *compute.Instance) (*instanceRow, error) {
 	return r, t.read(err, string(i.ID))
 }
 
-// count notes a change of a row's state, where "" is none, for the counts of its source: in the records known and in what settle will write.
+// count notes a change of a row's state, where "" is none, for the counts of its source: in the
+// records known and in what settle will write.
 func (t *tx) count(source int64, from, to compute.State) {
 	if from == to {
 		return
@@ -213,8 +221,9 @@ func (t *tx) count(source int64, from, to compute.State) {
 	add(c, to, 1)
 }
 
-// settle writes what a transaction keeps back to write once for all its functions: the events, and what the changes of instances are for the
-// counts of their sources. It is done before it ends, and before anything is read that this would change.
+// settle writes what a transaction keeps back to write once for all its functions: the events, and
+// what the changes of instances are for the counts of their sources. It is done before it ends, and
+// before anything is read that this would change.
 func (t *tx) settle() error {
 	if err := t.writeEvents(); err != nil {
 		return err
@@ -226,7 +235,9 @@ func (t *tx) settle() error {
 			continue
 		}
 		if *c == (compute.Counts{Ready: c.Ready, Leased: c.Leased}) { // a hand-out or its return
-			if _, err := t.write("UPDATE sources SET ready = ready + ?, leased = leased + ? WHERE key = ?", c.Ready, c.Leased, key); err != nil {
+			if _, err := t.write(
+				"UPDATE sources SET ready = ready + ?, leased = leased + ? WHERE key = ?", c.Ready, c.Leased, key,
+			); err != nil {
 				return err
 			}
 			continue
@@ -415,7 +426,9 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 
 // NextNumber counts the instances of a name, for ever upwards.
 func (t *tx) NextNumber(name string) (int64, error) {
-	if _, err := t.write("INSERT INTO numbers (name, last) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET last = last + 1", name); err != nil {
+	if _, err := t.write(
+		"INSERT INTO numbers (name, last) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET last = last + 1", name,
+	); err != nil {
 		return 0, err
 	}
 	var n int64

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Append adds an event to the journal. It is written with the others of its transaction, before anybody can look for it.
+// Append adds an event to the journal. It is written with the others of its transaction, before
+// anybody can look for it.
 func (t *tx) Append(e *compute.Event) (int64, error) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -30,7 +31,8 @@ func (t *tx) Append(e *compute.Event) (int64, error) {
 	return e.ID, nil
 }
 
-// together is how many events one statement writes: each statement has its price, whatever it writes.
+// together is how many events one statement writes: each statement has its price, whatever it
+// writes.
 const together = 16
 
 const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -48,7 +50,10 @@ func (t *tx) writeEvents() error {
 		}
 		args := make([]any, 0, 10*n)
 		for _, e := range events[:n] {
-			args = append(args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data), e.Project)
+			args = append(
+				args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data),
+				e.Project,
+			)
 		}
 		if _, err := t.write(q, args...); err != nil {
 			return err

@@ -12,7 +12,10 @@ const leaseColumns = "row, id, name, instance, owner, generation, given, used, e
 
 func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 	r := &leaseRow{}
-	err := s.Scan(&r.row, &r.id, &r.name, &r.instance, &r.owner, &r.generation, &r.given, &r.used, &r.expires, &r.ended, &r.why, &r.pid, &r.worker, &r.project, &r.detail)
+	err := s.Scan(
+		&r.row, &r.id, &r.name, &r.instance, &r.owner, &r.generation, &r.given, &r.used, &r.expires, &r.ended, &r.why,
+		&r.pid, &r.worker, &r.project, &r.detail,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +31,10 @@ func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 
 // lease is a row's record.
 func (t *tx) lease(r *leaseRow) (*compute.Lease, error) {
-	l := &compute.Lease{Row: r.row, ID: r.id, Name: r.name, Instance: r.instance, Owner: r.owner, Generation: r.generation, Given: instant(r.given), Used: instant(r.used),
-		Expires: instant(r.expires), Ended: instant(r.ended), Why: r.why, For: compute.Process{PID: r.pid}, Worker: r.worker, Project: r.project}
+	l := &compute.Lease{Row: r.row, ID: r.id, Name: r.name, Instance: r.instance, Owner: r.owner,
+		Generation: r.generation, Given: instant(r.given), Used: instant(r.used),
+		Expires: instant(r.expires), Ended: instant(r.ended), Why: r.why, For: compute.Process{PID: r.pid},
+		Worker: r.worker, Project: r.project}
 	if err := t.s.terms.give(r.detail, l); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
 	}
@@ -101,7 +106,8 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	}
 	from := " FROM leases"
 	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() && !q.Soonest && len(q.Instances) == 0 && q.Source == "" {
-		from += " INDEXED BY leases_live" // else all that ever were would be read, to have them in order
+		// else all that ever were would be read, to have them in order
+		from += " INDEXED BY leases_live"
 		if q.Owner == "" && q.Limit > 0 {
 			// The index has the rows' numbers: only those of the page are read themselves.
 			w.text = " WHERE row IN (SELECT row" + from + w.text + order + limit(q.Limit) + ")"
@@ -150,7 +156,10 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	m, err := t.memory()
 	if err == nil && l.Ended.IsZero() {
 		m.held.add(l, 1)
-		m.knowLease(&leaseRow{l.Row, l.ID, l.Name, l.Instance, l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), 0, l.Why, l.For.PID, l.Worker, l.Project, text})
+		m.knowLease(&leaseRow{
+			l.Row, l.ID, l.Name, l.Instance, l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), 0,
+			l.Why, l.For.PID, l.Worker, l.Project, text,
+		})
 	}
 	return err
 }
@@ -167,7 +176,10 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	}
 	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE "
 	if known := m.leases[l.ID]; known != nil && known.instance == l.Instance {
-		err := t.update(l.ID, set+"row = ?", nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, known.row)
+		err := t.update(
+			l.ID, set+"row = ?", nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker,
+			text, known.row,
+		)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Byte 0 of the file is the gate of migrations. Workers lock one byte each from 1 to slots-1, slots the bytes above.
+// Byte 0 of the file is the gate of migrations. Workers lock one byte each from 1 to slots-1, slots
+// the bytes above.
 const slots int64 = 1 << 52
 
 // locks is a file whose bytes stand for workers and slots.
@@ -22,8 +23,9 @@ type locks struct {
 	f      *os.File
 	worker int64
 
-	mu   sync.Mutex
-	held map[int64]bool // slots that this handle holds: the kernel does not keep a handle out of its own
+	mu sync.Mutex
+	// slots that this handle holds: the kernel does not keep a handle out of its own
+	held map[int64]bool
 }
 
 func openLocks(path string) (*locks, error) {
@@ -55,7 +57,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The holder migrates an embedded schema, which takes milliseconds; so this wait is not worth a way to end it early.
+	// The holder migrates an embedded schema, which takes milliseconds; so this wait is not worth a
+	// way to end it early.
 	if err := errors.Join(ctx.Err(), fcntl(f, waitLock, unix.F_WRLCK, 0, new(unix.Flock_t))); err != nil {
 		f.Close()
 		return nil, err
@@ -113,7 +116,8 @@ func (s *Store) Alive(worker int64) bool {
 	return err != nil || lk.Type != unix.F_UNLCK
 }
 
-// Slot takes one of n places of a row of instances, until free is called or this process ends. ok is false when all are taken.
+// Slot takes one of n places of a row of instances, until free is called or this process ends. ok
+// is false when all are taken.
 func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 	l := s.locks
 	l.mu.Lock()
@@ -144,14 +148,17 @@ func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 // SQLite's own lock of those who have a file open: so many bytes from there on.
 const sharedFirst, sharedSize = 0x40000000 + 2, 510
 
-// accompany holds SQLite's lock of those who have the file open, as another process would, until the file that it returns is closed.
+// accompany holds SQLite's lock of those who have the file open, as another process would, until
+// the file that it returns is closed.
 func (s *Store) accompany() (*os.File, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
 	}
-	// Where that is not to be had, somebody is alone with the file at this moment, and so SQLite will not be.
-	if err := fcntl(f, setLock, unix.F_RDLCK, sharedFirst, &unix.Flock_t{Len: sharedSize}); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+	// Where that is not to be had, somebody is alone with the file at this moment, and so SQLite
+	// will not be.
+	if err := fcntl(f, setLock, unix.F_RDLCK, sharedFirst, &unix.Flock_t{Len: sharedSize}); err != nil &&
+		!errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

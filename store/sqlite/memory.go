@@ -4,8 +4,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// memory is what a session knows of the state without asking. It is kept from one transaction to the next, for as long as nobody else writes; the session's own
-// writes keep it in step, and a transaction that is taken back takes it along.
+// memory is what a session knows of the state without asking. It is kept from one transaction to
+// the next, for as long as nobody else writes; the session's own writes keep it in step, and a
+// transaction that is taken back takes it along.
 type memory struct {
 	version int64                   // of the data, at which it was true
 	held    *held                   // nil: not known
@@ -19,7 +20,8 @@ type memory struct {
 	leases    map[string]*leaseRow // those that live, by id
 }
 
-// remembered is how many instances, and how many leases, are kept; a transaction that finds so many begins anew.
+// remembered is how many instances, and how many leases, are kept; a transaction that finds so many
+// begins anew.
 const remembered = 4096
 
 // memory is the session's, if it is true; else a new one.

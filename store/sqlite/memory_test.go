@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestRecordsAreRemembered: what a writer knows of leases and instances without asking is what another handle reads, whoever wrote last, and whatever was taken back.
+// TestRecordsAreRemembered: what a writer knows of leases and instances without asking is what
+// another handle reads, whoever wrote last, and whatever was taken back.
 func TestRecordsAreRemembered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	stores := []*sqlite.Store{mustOpen(t, path), mustOpen(t, path)}
@@ -35,7 +36,10 @@ func TestRecordsAreRemembered(t *testing.T) {
 			}
 			key = rec.Key
 			for n := range 3 {
-				i := &compute.Instance{ID: compute.ID(fmt.Sprintf("i%d-%d", run, n)), Source: rec.Name, SourceKey: key, State: compute.Ready, Created: at, Facts: map[string]string{"os": "x"}}
+				i := &compute.Instance{
+					ID: compute.ID(fmt.Sprintf("i%d-%d", run, n)), Source: rec.Name, SourceKey: key,
+					State: compute.Ready, Created: at, Facts: map[string]string{"os": "x"},
+				}
 				if err := tx.SaveInstance(i); err != nil {
 					return err
 				}
@@ -79,7 +83,8 @@ func TestRecordsAreRemembered(t *testing.T) {
 				case op == "take" && l == nil:
 					i.State = compute.Leased
 					i.Generation++
-					err = tx.InsertLease(&compute.Lease{ID: id, Instance: name, Owner: "ann", Project: "p", Purpose: op, Labels: map[string]string{"a": id}, Generation: i.Generation,
+					err = tx.InsertLease(&compute.Lease{ID: id, Instance: name, Owner: "ann", Project: "p", Purpose: op,
+						Labels: map[string]string{"a": id}, Generation: i.Generation,
 						Given: at, Used: at, TTL: time.Hour, Expires: at.Add(time.Hour), Worker: 7, For: compute.Process{PID: 9, Start: 8}})
 				case op == "use" && l != nil:
 					if l, err = tx.Lease(l.ID); err == nil {

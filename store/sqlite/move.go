@@ -20,12 +20,15 @@ var (
 	errTaken = errors.New("another hostler has all of it to itself, to move it; try again")
 )
 
-// Rows gives the named columns of all rows of a table: each an int64, a string, a []byte or nil. A row is good until the next.
+// Rows gives the named columns of all rows of a table: each an int64, a string, a []byte or nil. A
+// row is good until the next.
 type Rows func(table string, columns ...string) iter.Seq2[[]any, error]
 
-// Move gives all records of the state file to take, which brings them somewhere else, and has the file refuse its users from then on: ErrConflict, with to,
-// the words for where they are now. Nobody may have the file open; ErrConflict. When take fails the file is as it was, but where it says ErrLost, as it
-// cannot tell whether it was done: then, as after a crash, the file is refused until Move is called again, and take must know what it has done already.
+// Move gives all records of the state file to take, which brings them somewhere else, and has the
+// file refuse its users from then on: ErrConflict, with to, the words for where they are now.
+// Nobody may have the file open; ErrConflict. When take fails the file is as it was, but where it
+// says ErrLost, as it cannot tell whether it was done: then, as after a crash, the file is refused
+// until Move is called again, and take must know what it has done already.
 func Move(ctx context.Context, path, to string, opt Options, take func(installation string, rows Rows) error) error {
 	opt.moving = true
 	s, err := Open(ctx, path, opt)
@@ -36,11 +39,16 @@ func Move(ctx context.Context, path, to string, opt Options, take func(installat
 	if ok, err := s.locks.alone(); err != nil {
 		return openError(path, err)
 	} else if !ok {
-		return &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrConflict, Err: errors.New("other processes of hostler use it"),
+		return &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrConflict,
+			Err:  errors.New("other processes of hostler use it"),
 			Hint: "stop `hostler serve`, `hostler keeper stop`, and end what runs by hostler here"}
 	}
-	// Before anything is taken: whoever comes after a crash must not go on with records that are somewhere else too.
-	if err := s.write.exec("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", moved, to); err != nil {
+	// Before anything is taken: whoever comes after a crash must not go on with records that are
+	// somewhere else too.
+	if err := s.write.exec(
+		"INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", moved,
+		to,
+	); err != nil {
 		return wrap(err)
 	}
 	err = take(s.installation, s.rows)
@@ -74,7 +82,8 @@ func (s *Store) rows(table string, columns ...string) iter.Seq2[[]any, error] {
 	}
 }
 
-// alone takes the places of all workers, for as long as the handle is open: nobody else has the file open, and nobody will.
+// alone takes the places of all workers, for as long as the handle is open: nobody else has the
+// file open, and nobody will.
 func (l *locks) alone() (bool, error) {
 	err := fcntl(l.f, setLock, unix.F_WRLCK, 1, &unix.Flock_t{Len: slots - 1})
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestMove: who moves the records has them alone, and afterwards the file has nobody; a move that failed changes nothing, and one that may not have is done again.
+// TestMove: who moves the records has them alone, and afterwards the file has nobody; a move that
+// failed changes nothing, and one that may not have is done again.
 func TestMove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	first := mustOpen(t, path)

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asNobody runs f with the rights of an ordinary user on files: root's thread gives its own up, and ends with f.
+// asNobody runs f with the rights of an ordinary user on files: root's thread gives its own up, and
+// ends with f.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -17,7 +17,8 @@ func TestFirstTogether(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{".new", ".new-wal", ".new-shm", ".new-journal"} { // of one that was killed while it made the file
+	// of one that was killed while it made the file
+	for _, name := range []string{".new", ".new-wal", ".new-shm", ".new-journal"} {
 		put(t, path+name, []byte("half"))
 	}
 	var mu sync.Mutex
@@ -54,7 +55,8 @@ func TestFirstTogether(t *testing.T) {
 	}
 }
 
-// TestLeave: a command that leaves does not work the log in, what it wrote is there all the same, and the log stays short.
+// TestLeave: a command that leaves does not work the log in, what it wrote is there all the same,
+// and the log stays short.
 func TestLeave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	if err := mustOpen(t, path).Close(); err != nil {
@@ -109,7 +111,8 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// TestManyQueries: queries with limits of every size do not stay prepared for ever, and go on to work.
+// TestManyQueries: queries with limits of every size do not stay prepared for ever, and go on to
+// work.
 func TestManyQueries(t *testing.T) {
 	st := mustOpen(t, filepath.Join(t.TempDir(), "state.db"))
 	write(t, st, 3)
@@ -144,7 +147,10 @@ func TestOlder(t *testing.T) {
 		if err := tx.InsertLease(&compute.Lease{ID: "whole", Instance: "web-1"}); err != nil {
 			return err
 		}
-		return errors.Join(tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}), tx.Join(&compute.Waiter{Source: "web", Count: 2}))
+		return errors.Join(
+			tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}),
+			tx.Join(&compute.Waiter{Source: "web", Count: 2}),
+		)
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)

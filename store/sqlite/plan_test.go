@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestSlapPlans: what is asked of a SlapOS master's records is found by an index, whatever else would spare a sort: with a hundred thousand instances the rest is hopeless.
+// TestSlapPlans: what is asked of a SlapOS master's records is found by an index, whatever else
+// would spare a sort: with a hundred thousand instances the rest is hopeless.
 func TestSlapPlans(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), Options{})
 	if err != nil {
@@ -30,7 +31,8 @@ func TestSlapPlans(t *testing.T) {
 		return lines
 	}
 	for want, q := range map[string]slap.EntryQuery{
-		"slap_name": {Name: "x"}, "slap_place": {Place: "x"}, "slap_tree": {Tree: "x"}, "slap_host": {Host: "x"}, "slap_computer": {Computer: "x"},
+		"slap_name": {Name: "x"}, "slap_place": {Place: "x"}, "slap_tree": {Tree: "x"}, "slap_host": {Host: "x"},
+		"slap_computer": {Computer: "x"},
 	} {
 		q.Kind = slap.KindInstance
 		text, args := slapQuery(q)
@@ -38,12 +40,14 @@ func TestSlapPlans(t *testing.T) {
 			t.Errorf("%+v is answered so: %s", q, all)
 		}
 	}
-	if all := strings.Join(explain(slapSince, int64(7)), "; "); !strings.Contains(all, "INDEX slap_revision ") || strings.Contains(all, "TEMP B-TREE") {
+	if all := strings.Join(explain(slapSince, int64(7)), "; "); !strings.Contains(all, "INDEX slap_revision ") ||
+		strings.Contains(all, "TEMP B-TREE") {
 		t.Errorf("what has changed is answered so: %s", all)
 	}
 }
 
-// TestSlapSince: what was changed last is found without a look at what was changed before. The program of the query says where it begins: at what it is given, and not at 0.
+// TestSlapSince: what was changed last is found without a look at what was changed before. The
+// program of the query says where it begins: at what it is given, and not at 0.
 func TestSlapSince(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), Options{})
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// wait is the part of a waiter that no query asks for. It is one column, as the detail of an instance.
+// wait is the part of a waiter that no query asks for. It is one column, as the detail of an
+// instance.
 type wait struct {
 	Priority int     `json:"priority,omitempty"`
 	Purpose  string  `json:"purpose,omitempty"`
@@ -40,7 +41,10 @@ func (t *tx) queue() (*waiting, error) {
 		return nil, err
 	}
 	if m.waiting == nil {
-		all, err := collect(t, scanWaiter, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
+		all, err := collect(
+			t, scanWaiter,
+			"SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id",
+		)
 		if err != nil {
 			return nil, err
 		}

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestQueueIsRemembered: what a handle remembers of the queue is what is there, whatever another handle writes, and whatever is taken back.
+// TestQueueIsRemembered: what a handle remembers of the queue is what is there, whatever another
+// handle writes, and whatever is taken back.
 func TestQueueIsRemembered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	a, b := mustOpen(t, path), mustOpen(t, path)
@@ -90,7 +91,8 @@ func TestQueueIsRemembered(t *testing.T) {
 
 var errFailed = errors.New("it failed")
 
-// TestReadersAtOnce: however many read at once, only a few connections are there, and who waits for one may give up.
+// TestReadersAtOnce: however many read at once, only a few connections are there, and who waits for
+// one may give up.
 func TestReadersAtOnce(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "state.db"))
 	var most, now atomic.Int64

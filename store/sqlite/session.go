@@ -12,8 +12,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// session is one connection with its prepared statements, used by one goroutine at a time. It speaks to the driver itself: database/sql would
-// take a third of the time of the short statements that a hand-out is made of.
+// session is one connection with its prepared statements, used by one goroutine at a time. It
+// speaks to the driver itself: database/sql would take a third of the time of the short statements
+// that a hand-out is made of.
 type session struct {
 	conn    driver.Conn
 	stmts   map[string]*stmt
@@ -35,7 +36,8 @@ func openSession(dsn string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A log that is deleted at the last close is made again at the next open: two syncs for each command.
+	// A log that is deleted at the last close is made again at the next open: two syncs for each
+	// command.
 	if fc, ok := c.(sqlitedriver.FileControl); ok {
 		if _, err := fc.FileControlPersistWAL("main", 1); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -54,7 +56,8 @@ func (s *session) close() error {
 	return s.conn.Close()
 }
 
-// manyStatements are kept prepared. There are some forty, and more only by queries with limits of many sizes.
+// manyStatements are kept prepared. There are some forty, and more only by queries with limits of
+// many sizes.
 const manyStatements = 256
 
 func (s *session) prepare(q string, args []any) (*stmt, error) {
@@ -93,7 +96,8 @@ func (s *session) prepare(q string, args []any) (*stmt, error) {
 	return st, nil
 }
 
-// run executes without the caller's context: an interrupted statement would roll back what other callers of the same transaction did.
+// run executes without the caller's context: an interrupted statement would roll back what other
+// callers of the same transaction did.
 func (s *session) run(q string, args ...any) (driver.Result, error) {
 	st, err := s.prepare(q, args)
 	if err != nil {

@@ -35,14 +35,19 @@ func (t *tx) SlapAdvance() (int64, error) {
 	return n, err
 }
 
-// slapSince asks for what was changed after a revision. Its terms are in this order for the planner, which begins where the first one says: the second is for the index, and would begin
-// with all that there is.
+// slapSince asks for what was changed after a revision. Its terms are in this order for the
+// planner, which begins where the first one says: the second is for the index, and would begin with
+// all that there is.
 const slapSince = "SELECT " + slapColumns + " FROM slap_records WHERE revision > ? AND revision > 0 ORDER BY revision"
 
-// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
+// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that
+// there is. compute.ErrStale: that is too long ago.
 func (t *tx) SlapChanges(after int64, each func(slap.Entry) error) error {
 	if after <= 0 {
-		return visit(t, each, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision")
+		return visit(
+			t, each, scanSlap,
+			"SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision",
+		)
 	}
 	var forgotten int64
 	if err := t.row("SELECT forgotten FROM slap_turn").Scan(&forgotten); err != nil {
@@ -70,11 +75,15 @@ func slapQuery(q slap.EntryQuery) (text string, args []any) {
 	var w where
 	w.and("data IS NOT NULL")
 	if q.Tree != "" || q.Host != "" {
-		w.and("+kind = ?", string(q.Kind)) // by the key of the table the order would come for nothing, at the price of a look at all of the kind
+		// by the key of the table the order would come for nothing, at the price of a look at all
+		// of the kind
+		w.and("+kind = ?", string(q.Kind))
 	} else {
 		w.and("kind = ?", string(q.Kind))
 	}
-	for _, c := range []struct{ column, value string }{{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer}} {
+	for _, c := range []struct{ column, value string }{
+		{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer},
+	} {
 		if c.value != "" {
 			w.and(c.column+" = ? AND "+c.column+" <> ''", c.value) // the second for the index
 		}

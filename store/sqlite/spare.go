@@ -12,8 +12,9 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The spare is a file beside the state that holds some room on the disk. It goes when a write finds the disk full: that computers are given back,
-// which makes room, has to be recorded first. It is made again when there is room for it, and for as much again.
+// The spare is a file beside the state that holds some room on the disk. It goes when a write finds
+// the disk full: that computers are given back, which makes room, has to be recorded first. It is
+// made again when there is room for it, and for as much again.
 const (
 	spareSize = 512 << 10
 	spareWait = 10 * time.Second // between two looks at it
@@ -46,8 +47,9 @@ func (s *Store) yield() {
 	s.shorten()
 }
 
-// shorten lets the log begin anew where nobody reads it. While the disk is full it is done after each commit: else the log, which grows by whole pages for what are a
-// few bytes in the file, takes in moments the room that there is for giving back. The caller holds wmu.
+// shorten lets the log begin anew where nobody reads it. While the disk is full it is done after
+// each commit: else the log, which grows by whole pages for what are a few bytes in the file, takes
+// in moments the room that there is for giving back. The caller holds wmu.
 func (s *Store) shorten() {
 	if s.write != nil {
 		_ = s.write.exec("PRAGMA wal_checkpoint(PASSIVE)")
@@ -63,7 +65,8 @@ func (s *Store) provideNow() {
 	s.provide()
 }
 
-// provide makes the spare where it is missing and there is room. That it cannot be made is no error. The caller holds wmu, or has s for himself.
+// provide makes the spare where it is missing and there is room. That it cannot be made is no
+// error. The caller holds wmu, or has s for himself.
 func (s *Store) provide() {
 	if s.opt.Unsafe || time.Since(s.spared) < spareWait {
 		return
@@ -89,7 +92,8 @@ func (s *Store) provide() {
 	if err != nil {
 		return
 	}
-	_ = fcntl(f, setLock, unix.F_WRLCK, 0, new(unix.Flock_t)) // for as long as we are at it; where that is not to be had it may be made twice
+	// for as long as we are at it; where that is not to be had it may be made twice
+	_ = fcntl(f, setLock, unix.F_WRLCK, 0, new(unix.Flock_t))
 	// Bytes that no file system packs, as not each of them can set room aside.
 	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), 2*spareSize)
 	if err == nil {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSpareHalfMade: what a process left that died while it made the spare is made anew at once; what one that lives is at is left alone.
+// TestSpareHalfMade: what a process left that died while it made the spare is made anew at once;
+// what one that lives is at is left alone.
 func TestSpareHalfMade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	spare := path + "-spare"

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestSpare: on a full disk there is room for the little that has to be written for giving back, also for the first who comes, and for many at once.
+// TestSpare: on a full disk there is room for the little that has to be written for giving back,
+// also for the first who comes, and for many at once.
 func TestSpare(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		dir, _ := mount(t, "size=3m,mode=700")
@@ -71,7 +72,8 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// TestSpareLasts: while the disk is full the room that there is goes to what is kept, and not to the log, which takes pages for what are bytes.
+// TestSpareLasts: while the disk is full the room that there is goes to what is kept, and not to
+// the log, which takes pages for what are bytes.
 func TestSpareLasts(t *testing.T) {
 	dir, _ := mount(t, "size=3m,mode=700")
 	path := filepath.Join(dir, "state.db")
@@ -90,8 +92,9 @@ func TestSpareLasts(t *testing.T) {
 	integrity(t, path)
 }
 
-// TestSpareIsForGivingBack: what wants more on a full disk is refused, however often, and leaves the spare to what is given back; so also once that has come. When there is
-// room it is served again.
+// TestSpareIsForGivingBack: what wants more on a full disk is refused, however often, and leaves
+// the spare to what is given back; so also once that has come. When there is room it is served
+// again.
 func TestSpareIsForGivingBack(t *testing.T) {
 	dir, _ := mount(t, "size=3m,mode=700")
 	path := filepath.Join(dir, "state.db")

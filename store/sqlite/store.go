@@ -36,7 +36,8 @@ type Options struct {
 	moving bool // opened by Move
 }
 
-// Store is an open state file. It satisfies pool.Store. All methods may be called from many goroutines.
+// Store is an open state file. It satisfies pool.Store. All methods may be called from many
+// goroutines.
 type Store struct {
 	path         string
 	opt          Options
@@ -60,8 +61,9 @@ type Store struct {
 	done  bool       // Close was called
 }
 
-// Open opens the state file, making it and its directory (0700) where there is none, and bringing an older one up to date. It refuses, and
-// does not touch, a file that is not ours or that a newer hostler wrote: ErrConflict. A directory that is not ours to write is ErrDenied.
+// Open opens the state file, making it and its directory (0700) where there is none, and bringing
+// an older one up to date. It refuses, and does not touch, a file that is not ours or that a newer
+// hostler wrote: ErrConflict. A directory that is not ours to write is ErrDenied.
 func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
 		opt.Busy = 30 * time.Second
@@ -89,8 +91,10 @@ func begin(ctx context.Context, path string, opt Options) (*Store, error) {
 }
 
 func (s *Store) start(ctx context.Context) error {
-	// SQLite's usual locks belong to the process, and the kernel drops all of them on a file whenever any descriptor of it is closed: a second
-	// Store, which looks at the header itself, would strip the first of its locks. Where there is nothing better, one Store has to be enough.
+	// SQLite's usual locks belong to the process, and the kernel drops all of them on a file
+	// whenever any descriptor of it is closed: a second Store, which looks at the header itself,
+	// would strip the first of its locks. Where there is nothing better, one Store has to be
+	// enough.
 	_, _ = sqlitedriver.OFDLocking(true)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -129,8 +133,8 @@ func (s *Store) start(ctx context.Context) error {
 	return s.identify() // with a place among the workers: who moves the records has all places
 }
 
-// find makes the directory and the file where they are missing, private from the first moment, and resolves links: all processes must agree on
-// the names of the files beside it.
+// find makes the directory and the file where they are missing, private from the first moment, and
+// resolves links: all processes must agree on the names of the files beside it.
 func (s *Store) find() (err error) {
 	if s.path, err = filepath.Abs(s.path); err != nil {
 		return err
@@ -173,8 +177,9 @@ func (opt Options) dsn(path string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-// Leave is Close for commands: where this process is the last to have the file open, SQLite would work the log in and sync twice, which the next
-// command would then do again. Leave does so only when the log has grown long. Until then the file alone, without its -wal, is not the whole state.
+// Leave is Close for commands: where this process is the last to have the file open, SQLite would
+// work the log in and sync twice, which the next command would then do again. Leave does so only
+// when the log has grown long. Until then the file alone, without its -wal, is not the whole state.
 func (s *Store) Leave() error {
 	if s.Long() {
 		return s.Close()
@@ -191,16 +196,18 @@ func (s *Store) leave() error {
 	return errors.Join(s.Close(), stay.Close())
 }
 
-// Long tells whether the log is worth cutting, by Close; else a process that ends may leave the store as it is. The first to open a file reads all of its log, whether it was worked in or not, and appends to it:
-// 256 pages cost it a quarter of a millisecond. A process that stays pays for none of this, and works in a thousand pages at a time.
+// Long tells whether the log is worth cutting, by Close; else a process that ends may leave the
+// store as it is. The first to open a file reads all of its log, whether it was worked in or not,
+// and appends to it: 256 pages cost it a quarter of a millisecond. A process that stays pays for
+// none of this, and works in a thousand pages at a time.
 func (s *Store) Long() bool {
 	const pages, frame = 256, 4096 + 24
 	info, err := os.Stat(s.path + "-wal")
 	return err == nil && info.Size() >= pages*frame
 }
 
-// Close ends the store; transactions that run are waited for. What they committed stays. The last to close a file leaves its log empty. Close may
-// be called again.
+// Close ends the store; transactions that run are waited for. What they committed stays. The last
+// to close a file leaves its log empty. Close may be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true
@@ -217,7 +224,8 @@ func (s *Store) Close() error {
 		errs = append(errs, r.close())
 	}
 	if s.write != nil {
-		// The log is kept as a file, as deleting and making it would cost syncs, and cut to this size by the last to close.
+		// The log is kept as a file, as deleting and making it would cost syncs, and cut to this
+		// size by the last to close.
 		_ = s.write.exec("PRAGMA journal_size_limit = 0")
 		errs = append(errs, s.write.close())
 		s.write = nil

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// terms is the part of a lease that no query asks for. It is one column, as the detail of an instance, and much the same from lease to lease.
+// terms is the part of a lease that no query asks for. It is one column, as the detail of an
+// instance, and much the same from lease to lease.
 type terms struct {
 	Source  string        `json:"source,omitempty"`
 	Purpose string        `json:"purpose,omitempty"`
@@ -31,7 +32,10 @@ type termsMemory struct {
 
 // text writes a lease's terms.
 func (m *termsMemory) text(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Host: l.For.Host, Pool: l.Pool, Holds: l.Holds}
+	t := terms{
+		Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start,
+		Host: l.For.Host, Pool: l.Pool, Holds: l.Holds,
+	}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}

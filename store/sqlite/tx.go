@@ -12,8 +12,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// tx is a transaction on one session. An error of the database ends it, whatever its caller does with the error: after some of them SQLite has
-// taken the transaction back already, and a further write would stand alone.
+// tx is a transaction on one session. An error of the database ends it, whatever its caller does
+// with the error: after some of them SQLite has taken the transaction back already, and a further
+// write would stand alone.
 type tx struct {
 	s        *session
 	readOnly bool
@@ -109,8 +110,8 @@ func (t *tx) read(err error, what string) error {
 	return err
 }
 
-// Times are stored as nanoseconds since 1970, the zero time as 0.
-// What comes after the year 2261, such as the end of a lease of 292 years, is the last moment that there is.
+// Times are stored as nanoseconds since 1970, the zero time as 0. What comes after the year 2261,
+// such as the end of a lease of 292 years, is the last moment that there is.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -160,7 +161,8 @@ func unpack[T any](s string, to *T) error {
 	if s == "" {
 		return nil
 	}
-	if m, ok := any(to).(*map[string]string); ok { // of those that pack writes without JSON none needs it
+	// of those that pack writes without JSON none needs it
+	if m, ok := any(to).(*map[string]string); ok {
 		inner, begins := strings.CutPrefix(s, `{"`)
 		inner, ends := strings.CutSuffix(inner, `"}`)
 		if k, v, parts := strings.Cut(inner, `":"`); begins && ends && parts && plain(k) && plain(v) {

@@ -12,7 +12,10 @@ import (
 // answers: an answer is there for other handles too, for its owner alone, until it is old.
 func answers(t *testing.T, r *rig) {
 	now := time.Now()
-	want := compute.Answer{Owner: "ann", Key: "k\x00\xff", Digest: "d", Time: now, Status: 201, Type: "application/json", Body: []byte("{\"a\":\"\x00\xfe\"}")}
+	want := compute.Answer{
+		Owner: "ann", Key: "k\x00\xff", Digest: "d", Time: now, Status: 201, Type: "application/json",
+		Body: []byte("{\"a\":\"\x00\xfe\"}"),
+	}
 	old := compute.Answer{Owner: "ann", Key: "old", Time: now.Add(-time.Hour), Body: []byte{}}
 	update(t, r, func(tx compute.Tx) error {
 		at := tx.(compute.AnswerTx)
@@ -32,7 +35,8 @@ func answers(t *testing.T, r *rig) {
 		view(t, s, func(tx compute.Tx) error {
 			at := tx.(compute.AnswerTx)
 			a, err := at.Answer("ann", want.Key)
-			if err != nil || a.Digest != "d" || a.Status != 201 || !a.Time.Equal(now) || !bytes.Equal(a.Body, want.Body) || a.Type != want.Type {
+			if err != nil || a.Digest != "d" || a.Status != 201 || !a.Time.Equal(now) ||
+				!bytes.Equal(a.Body, want.Body) || a.Type != want.Type {
 				t.Errorf("%+v, %v", a, err)
 			}
 			for _, none := range [][2]string{{"bob", want.Key}, {"ann", "old"}, {"ann", "x"}} {

@@ -10,11 +10,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// tokens: a token comes back as it was put, by its hash alone, for every handle, and not once it is dropped.
+// tokens: a token comes back as it was put, by its hash alone, for every handle, and not once it is
+// dropped.
 func tokens(t *testing.T, r *rig) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	one := &auth.Token{
-		ID: "one", Hash: auth.HashOf("1"), Kind: auth.TokenOf, Name: "it's for \"CI\"\x00", Owner: "ann@example.org", Groups: []string{"a", "b"}, Parent: "p", Bound: true, Project: "proj",
+		ID: "one", Hash: auth.HashOf("1"), Kind: auth.TokenOf, Name: "it's for \"CI\"\x00", Owner: "ann@example.org",
+		Groups: []string{"a", "b"}, Parent: "p", Bound: true, Project: "proj",
 		Role: auth.Operator, Only: auth.See | auth.Use, Source: "web", Created: now.Add(-time.Hour), Expires: now.Add(time.Hour),
 	}
 	two := &auth.Token{ID: "two", Hash: auth.HashOf("2"), Kind: auth.TokenLease, Owner: "ann", Lease: "l-1", Created: now}
@@ -114,7 +116,8 @@ func audits(t *testing.T, r *rig) {
 		limit  int
 		want   string
 	}{
-		{0, time.Time{}, 10, "dcb\x00\xffa"}, {0, time.Time{}, 2, "dc"}, {numbers[2], time.Time{}, 1, "b\x00\xff"}, {0, now.Add(2 * time.Minute), 10, "dc"}, {numbers[0], time.Time{}, 10, ""},
+		{0, time.Time{}, 10, "dcb\x00\xffa"}, {0, time.Time{}, 2, "dc"}, {numbers[2], time.Time{}, 1, "b\x00\xff"},
+		{0, now.Add(2 * time.Minute), 10, "dc"}, {numbers[0], time.Time{}, 10, ""},
 	} {
 		if got := look(test.before, test.since, test.limit); got != test.want {
 			t.Errorf("before %d, since %v, %d: %q", test.before, test.since, test.limit, got)

@@ -11,10 +11,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-var states = []compute.State{compute.Creating, compute.SettingUp, compute.Ready, compute.Leased, compute.Cleaning, compute.Failed, compute.Discarding, compute.Held}
+var states = []compute.State{
+	compute.Creating, compute.SettingUp, compute.Ready, compute.Leased, compute.Cleaning, compute.Failed,
+	compute.Discarding, compute.Held,
+}
 
-// counts: after any operations by any handles, some of which fail, the counts of all sources are those of a recount, in the midst of a
-// transaction too; and what is there is what a plain map says.
+// counts: after any operations by any handles, some of which fail, the counts of all sources are
+// those of a recount, in the midst of a transaction too; and what is there is what a plain map
+// says.
 func counts(t *testing.T, r *rig) {
 	stores := []Handle{r.Handle, r.open(), r.open()}
 	run := 0
@@ -42,8 +46,11 @@ func counts(t *testing.T, r *rig) {
 			}
 			var steps []step
 			for range rapid.IntRange(1, 6).Draw(t, "steps") {
-				steps = append(steps, step{rapid.SampledFrom([]string{"new", "new", "change", "change", "stale", "drop", "drop twice", "same name", "look", "source"}).Draw(t, "op"),
-					rapid.SampledFrom(keys).Draw(t, "source"), rapid.SampledFrom(states).Draw(t, "state"), rapid.IntRange(0, 50).Draw(t, "pick")})
+				steps = append(steps, step{rapid.SampledFrom([]string{
+					"new", "new", "change", "change", "stale", "drop", "drop twice", "same name", "look", "source",
+				}).Draw(t, "op"),
+					rapid.SampledFrom(keys).Draw(t, "source"), rapid.SampledFrom(states).Draw(t, "state"),
+					rapid.IntRange(0, 50).Draw(t, "pick")})
 			}
 			fails := rapid.IntRange(0, 3).Draw(t, "fails") == 0
 			begin := made
@@ -87,7 +94,9 @@ func counts(t *testing.T, r *rig) {
 						next[i.ID] = i
 						ids = append(ids, i.ID)
 					case c.op == "same name" && there:
-						if err := tx.SaveInstance(&compute.Instance{ID: id, SourceKey: c.key, State: c.state}); !errors.Is(err, compute.ErrConflict) {
+						if err := tx.SaveInstance(&compute.Instance{
+							ID: id, SourceKey: c.key, State: c.state,
+						}); !errors.Is(err, compute.ErrConflict) {
 							return fmt.Errorf("a name twice: %w", err)
 						}
 					case c.op == "change" && there:

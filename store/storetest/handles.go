@@ -218,8 +218,9 @@ func slots(t *testing.T, r *rig) {
 
 const childVar = "HOSTLER_STORETEST_PLACE"
 
-// Child is for TestMain: started by the suite as the second process, it opens the place that it was given, takes a worker's number and a slot,
-// writes, and waits to be killed. It returns at once where it was not.
+// Child is for TestMain: started by the suite as the second process, it opens the place that it was
+// given, takes a worker's number and a slot, writes, and waits to be killed. It returns at once
+// where it was not.
 func Child(open func(place string) (Handle, error)) {
 	place := os.Getenv(childVar)
 	if place == "" {
@@ -255,7 +256,8 @@ func Child(open func(place string) (Handle, error)) {
 	os.Exit(0)
 }
 
-// processes: a second process is seen to live and to die, and what it had goes with it, also a transaction in its midst.
+// processes: a second process is seen to live and to die, and what it had goes with it, also a
+// transaction in its midst.
 func processes(t *testing.T, r *rig) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childVar+"="+r.place)
@@ -350,7 +352,8 @@ func processes(t *testing.T, r *rig) {
 	}
 }
 
-// closing while in use: what was committed stays, what comes later is refused in plain words, and nobody hangs.
+// closing while in use: what was committed stays, what comes later is refused in plain words, and
+// nobody hangs.
 func closing(t *testing.T, r *rig) {
 	s := r.open()
 	var wg sync.WaitGroup

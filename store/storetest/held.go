@@ -7,10 +7,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// heldSums: what leases count is summed right, whoever wrote, also after a transaction that came to nothing, and for all handles.
+// heldSums: what leases count is summed right, whoever wrote, also after a transaction that came to
+// nothing, and for all handles.
 func heldSums(t *testing.T, r *rig) {
 	lent := func(id, project, owner string, cores float64) *compute.Lease {
-		return &compute.Lease{ID: id, Instance: compute.ID("i-" + id), Project: project, Owner: owner, Holds: compute.Capacity{Count: 1, Cores: cores, Memory: 1 << 30, Cost: 0.5}}
+		return &compute.Lease{
+			ID: id, Instance: compute.ID("i-" + id), Project: project, Owner: owner,
+			Holds: compute.Capacity{Count: 1, Cores: cores, Memory: 1 << 30, Cost: 0.5},
+		}
 	}
 	other := r.open()
 	check := func(want map[[2]string]float64) {
@@ -28,7 +32,9 @@ func heldSums(t *testing.T, r *rig) {
 		judge := func() {
 			t.Helper()
 			for who, cores := range want {
-				if n := int(cores / 2); got[who] != (compute.Capacity{Count: n, Cores: cores, Memory: int64(n) << 30, Cost: float64(n) / 2}) {
+				if n := int(cores / 2); got[who] != (compute.Capacity{
+					Count: n, Cores: cores, Memory: int64(n) << 30, Cost: float64(n) / 2,
+				}) {
 					t.Errorf("%q has %+v, want %v cores", who, got[who], cores)
 				}
 			}
@@ -50,7 +56,9 @@ func heldSums(t *testing.T, r *rig) {
 		}
 		return errors.Join(tx.InsertLease(ann), tx.InsertLease(bob), tx.InsertLease(behind), tx.InsertLease(front))
 	})
-	check(map[[2]string]float64{{"p", ""}: 4, {"p", "ann"}: 2, {"p", "bob"}: 2, {"", ""}: 2, {"", "bob"}: 2, {"q", ""}: 0, {"", "pool:x"}: 0})
+	check(map[[2]string]float64{
+		{"p", ""}: 4, {"p", "ann"}: 2, {"p", "bob"}: 2, {"", ""}: 2, {"", "bob"}: 2, {"q", ""}: 0, {"", "pool:x"}: 0,
+	})
 	more := lent("e", "p", "ann", 2)
 	update(t, other, func(tx compute.Tx) error { return tx.InsertLease(more) })
 	check(map[[2]string]float64{{"p", ""}: 6, {"p", "ann"}: 4})

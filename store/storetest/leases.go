@@ -12,12 +12,15 @@ import (
 )
 
 func fullLease(id string, of compute.ID) *compute.Lease {
-	return &compute.Lease{ID: id, Name: "n-" + id, Instance: of, Source: "s", Owner: "ann", Purpose: "p", Labels: map[string]string{"k": "v"}, Generation: 1 << 40,
-		Given: at(1), Used: at(2), TTL: time.Hour + 1, Idle: time.Minute + 1, Expires: at(3), For: compute.Process{PID: 1 << 22, Start: 1<<64 - 2, Host: "elsewhere"},
+	return &compute.Lease{ID: id, Name: "n-" + id, Instance: of, Source: "s", Owner: "ann", Purpose: "p",
+		Labels: map[string]string{"k": "v"}, Generation: 1 << 40,
+		Given: at(1), Used: at(2), TTL: time.Hour + 1, Idle: time.Minute + 1, Expires: at(3),
+		For:    compute.Process{PID: 1 << 22, Start: 1<<64 - 2, Host: "elsewhere"},
 		Worker: 1<<52 - 1, Pool: "pool-1", Project: "p-1", Holds: compute.Capacity{Count: 1, Cores: 2.5, Memory: 1 << 40, Cost: 0.125}}
 }
 
-// leases puts and gets records with every field set and with none, changes what may change, and selects.
+// leases puts and gets records with every field set and with none, changes what may change, and
+// selects.
 func leases(t *testing.T, r *rig) {
 	for n, want := range []*compute.Lease{fullLease("l-0", "i-0"), {ID: "l-1", Instance: "i-1"}} {
 		update(t, r, func(tx compute.Tx) error { return tx.InsertLease(want) })
@@ -56,7 +59,8 @@ func leases(t *testing.T, r *rig) {
 	// Names are free again, and so are the instances.
 	var second int64
 	update(t, r, func(tx compute.Tx) error {
-		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"}, {ID: "l-3", Instance: "i-1", Owner: "bob", Project: "p-3"},
+		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"},
+			{ID: "l-3", Instance: "i-1", Owner: "bob", Project: "p-3"},
 			{ID: "l-4", Instance: "i-2", Owner: "bob"}} {
 			if err := tx.InsertLease(l); err != nil {
 				return err
@@ -116,7 +120,8 @@ func leasesDue(t *testing.T, r *rig) {
 		for n, l := range []compute.Lease{
 			{ID: "never"}, {ID: "past", Expires: now.Add(-time.Second)}, {ID: "now", Expires: now}, {ID: "later", Expires: now.Add(1)},
 			{ID: "unused", Used: now.Add(-time.Minute), Idle: time.Minute, Expires: now.Add(time.Hour)},
-			{ID: "used", Used: now.Add(1), Idle: time.Minute}, {ID: "bound", For: compute.Process{PID: 7, Start: 1}}, {ID: "untold", Worker: 9},
+			{ID: "used", Used: now.Add(1), Idle: time.Minute}, {ID: "bound", For: compute.Process{PID: 7, Start: 1}},
+			{ID: "untold", Worker: 9},
 			{ID: "over", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}, Ended: now.Add(-time.Minute)},
 			{ID: "both", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}},
 		} {
@@ -162,17 +167,22 @@ func leasesDue(t *testing.T, r *rig) {
 	}
 }
 
-// leaseConflicts: a living lease's name is an answer; a second living lease of an instance never gets in.
+// leaseConflicts: a living lease's name is an answer; a second living lease of an instance never
+// gets in.
 func leaseConflicts(t *testing.T, r *rig) {
 	update(t, r, func(tx compute.Tx) error {
 		return tx.InsertLease(&compute.Lease{ID: "a", Name: "mine", Instance: "i-1", Given: at(1)})
 	})
 	update(t, r, func(tx compute.Tx) error {
 		is(t, "the name twice", tx.InsertLease(&compute.Lease{ID: "b", Name: "mine", Instance: "i-2"}), compute.ErrConflict)
-		if err := tx.InsertLease(&compute.Lease{ID: "c", Name: "mine", Project: "p", Instance: "i-3"}); err != nil { // another project's
+		// another project's
+		if err := tx.InsertLease(&compute.Lease{ID: "c", Name: "mine", Project: "p", Instance: "i-3"}); err != nil {
 			return err
 		}
-		is(t, "the name twice in a project", tx.InsertLease(&compute.Lease{ID: "h", Name: "mine", Project: "p", Instance: "i-5"}), compute.ErrConflict)
+		is(
+			t, "the name twice in a project",
+			tx.InsertLease(&compute.Lease{ID: "h", Name: "mine", Project: "p", Instance: "i-5"}), compute.ErrConflict,
+		)
 		if err := tx.InsertLease(&compute.Lease{ID: "i", Instance: "i-6"}); err != nil {
 			return err
 		}
@@ -270,8 +280,12 @@ func queue(t *testing.T, r *rig) {
 
 // events appends and selects.
 func events(t *testing.T, r *rig) {
-	full := &compute.Event{Time: at(1), Kind: "k", Source: "s", Instance: "i-1", Lease: "l", Owner: "ann", Text: "text", Data: map[string]string{"a": "b"}, Project: "p-1"}
-	all := []*compute.Event{full, {Time: at(2), Kind: "2", Source: "s"}, {Time: at(0), Kind: "3", Instance: "i-1"}, {Time: at(4), Kind: "4", Lease: "l"},
+	full := &compute.Event{
+		Time: at(1), Kind: "k", Source: "s", Instance: "i-1", Lease: "l", Owner: "ann", Text: "text",
+		Data: map[string]string{"a": "b"}, Project: "p-1",
+	}
+	all := []*compute.Event{full, {Time: at(2), Kind: "2", Source: "s"}, {Time: at(0), Kind: "3", Instance: "i-1"},
+		{Time: at(4), Kind: "4", Lease: "l"},
 		{Time: at(5), Kind: "5", Source: "s", Instance: "i-1"}}
 	for _, e := range all {
 		var id int64
@@ -364,7 +378,10 @@ func prune(t *testing.T, r *rig) {
 
 // farLeases: what ends after the last moment that a record can have ends then, and not long ago.
 func farLeases(t *testing.T, r *rig) {
-	far := &compute.Lease{ID: "l-far", Instance: "i-far", Given: at(1), Used: at(1), TTL: math.MaxInt64, Expires: at(1).Add(math.MaxInt64).Add(math.MaxInt64), Idle: math.MaxInt64}
+	far := &compute.Lease{
+		ID: "l-far", Instance: "i-far", Given: at(1), Used: at(1), TTL: math.MaxInt64,
+		Expires: at(1).Add(math.MaxInt64).Add(math.MaxInt64), Idle: math.MaxInt64,
+	}
 	update(t, r, func(tx compute.Tx) error { return tx.InsertLease(far) })
 	update(t, r, func(tx compute.Tx) error {
 		got, err := tx.Lease("l-far")

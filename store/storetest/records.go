@@ -18,19 +18,31 @@ func at(n int) time.Time {
 }
 
 // odd are strings that a careless store would change.
-var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語, 🦄", "line\nbreak\r\n\ttab", "nul\x00inside", "%_*?;--", "'; DROP TABLE instances; --",
+var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語, 🦄", "line\nbreak\r\n\ttab", "nul\x00inside",
+	"%_*?;--", "'; DROP TABLE instances; --",
 	strings.Repeat("long ", 20000), "0", "null", "{}", "\u2028\ufeff"}
 
 func fullInstance(src *compute.SourceRecord, id compute.ID) *compute.Instance {
-	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3", Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
-		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5, Worker: 1<<52 - 1, Wanted: "lease", Booked: compute.Booking{Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25}, Asks: `{"gpus":1}`}, Child: "web-3",
-		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99, Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
+	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3",
+		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
+		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5,
+		Worker: 1<<52 - 1, Wanted: "lease",
+		Booked: compute.Booking{
+			Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25},
+			Asks: `{"gpus":1}`,
+		},
+		Child:    "web-3",
+		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99,
+		Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
 }
 
-// instances puts and gets records with every field set and with none, and changes every field that may change.
+// instances puts and gets records with every field set and with none, and changes every field that
+// may change.
 func instances(t *testing.T, r *rig) {
 	src := source(t, r, "web")
-	for _, want := range []*compute.Instance{fullInstance(src, "web-1"), {ID: "web-2", Source: "web", SourceKey: src.Key, State: compute.Creating}} {
+	for _, want := range []*compute.Instance{
+		fullInstance(src, "web-1"), {ID: "web-2", Source: "web", SourceKey: src.Key, State: compute.Creating},
+	} {
 		update(t, r, func(tx compute.Tx) error { want.Row = 0; return tx.SaveInstance(want) })
 		if want.Row == 0 {
 			t.Fatal("Row was not set")
@@ -54,14 +66,19 @@ func instances(t *testing.T, r *rig) {
 		*want = *next
 		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
 		check()
-		*want = compute.Instance{ID: want.ID, Source: want.Source, SourceKey: want.SourceKey, Row: want.Row, Created: want.Created, Child: want.Child,
+		*want = compute.Instance{ID: want.ID, Source: want.Source, SourceKey: want.SourceKey, Row: want.Row,
+			Created: want.Created, Child: want.Child,
 			State: compute.Ready}
 		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
 		check()
 	}
 	// A name that is there is a conflict, and the transaction goes on.
 	update(t, r, func(tx compute.Tx) error {
-		is(t, "a name twice", tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: src.Key, State: compute.Ready}), compute.ErrConflict)
+		is(
+			t, "a name twice",
+			tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: src.Key, State: compute.Ready}),
+			compute.ErrConflict,
+		)
 		return event(tx, "after the conflict")
 	})
 	if got := kinds(t, r); !slices.Equal(got, []string{"after the conflict"}) {
@@ -73,7 +90,9 @@ func instances(t *testing.T, r *rig) {
 	other := source(t, r, "other")
 	instance(t, r, other, "other-1", compute.Ready)
 	update(t, r, func(tx compute.Tx) error {
-		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l-1", Instance: "web-2", Owner: "ann"}), tx.InsertLease(&compute.Lease{ID: "l-2", Instance: "other-1", Owner: "ann"}),
+		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l-1", Instance: "web-2", Owner: "ann"}), tx.InsertLease(&compute.Lease{
+			ID: "l-2", Instance: "other-1", Owner: "ann",
+		}),
 			tx.InsertLease(&compute.Lease{ID: "l-3", Instance: "web-1", Owner: "ann", Ended: at(0)}))
 	})
 	for _, c := range []struct {
@@ -126,7 +145,8 @@ func names(is []*compute.Instance) string {
 	return strings.Join(out, " ")
 }
 
-// pick asks for ready instances: the oldest first, of the one source alone, no more than asked for, and not those that are not ready.
+// pick asks for ready instances: the oldest first, of the one source alone, no more than asked for,
+// and not those that are not ready.
 func pick(t *testing.T, r *rig) {
 	a, b := source(t, r, "a"), source(t, r, "b")
 	for n, s := range []compute.State{compute.Ready, compute.Leased, compute.Ready, compute.Creating, compute.Ready, compute.Held} {
@@ -164,7 +184,9 @@ func pickDisjoint(t *testing.T, r *rig) {
 	src := source(t, r, "a")
 	update(t, r, func(tx compute.Tx) error {
 		for n := range 3 * many * each {
-			if err := tx.SaveInstance(&compute.Instance{ID: compute.ID(fmt.Sprintf("a-%d", n)), Source: "a", SourceKey: src.Key, State: compute.Ready}); err != nil {
+			if err := tx.SaveInstance(&compute.Instance{
+				ID: compute.ID(fmt.Sprintf("a-%d", n)), Source: "a", SourceKey: src.Key, State: compute.Ready,
+			}); err != nil {
 				return err
 			}
 		}
@@ -214,7 +236,8 @@ func pickDisjoint(t *testing.T, r *rig) {
 
 // sources puts, gets and changes records of sources, whose counts stay the store's own.
 func sources(t *testing.T, r *rig) {
-	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"), Failures: 3, Paused: at(1), LastError: "it's full",
+	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"), Failures: 3,
+		Paused: at(1), LastError: "it's full",
 		Counts: compute.Counts{Ready: 77}, Aim: compute.Aim{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
 	bare := &compute.SourceRecord{Name: "web", Digest: "d2"}
 	first := &compute.SourceRecord{Name: "a", Digest: ""}
@@ -272,9 +295,13 @@ func oddStrings(t *testing.T, r *rig) {
 	src := source(t, r, "s")
 	for n, s := range odd {
 		id := compute.ID(fmt.Sprint(n, s))
-		want := &compute.Instance{ID: id, Source: s, SourceKey: src.Key, State: compute.Held, Reason: s, ProviderID: s, Address: s, Wanted: s, Child: compute.ID(s),
+		want := &compute.Instance{ID: id, Source: s, SourceKey: src.Key, State: compute.Held, Reason: s, ProviderID: s,
+			Address: s, Wanted: s, Child: compute.ID(s),
 			Facts: map[string]string{"k": strings.ToValidUTF8(s, ""), strings.ToValidUTF8(s, ""): "v"}}
-		l := &compute.Lease{ID: fmt.Sprint("l", n, s), Name: s, Instance: id, Source: s, Owner: s, Purpose: s, Why: s, Labels: map[string]string{s: s}, Given: at(1)}
+		l := &compute.Lease{
+			ID: fmt.Sprint("l", n, s), Name: s, Instance: id, Source: s, Owner: s, Purpose: s, Why: s,
+			Labels: map[string]string{s: s}, Given: at(1),
+		}
 		e := &compute.Event{Kind: s, Source: s, Instance: id, Lease: s, Owner: s, Text: s, Time: at(2), Data: map[string]string{s: s}}
 		rec := &compute.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), LastError: s}
 		update(t, r, func(tx compute.Tx) error {
@@ -338,8 +365,9 @@ func notFound(t *testing.T, r *rig) {
 			is(t, what, err, compute.ErrNotFound)
 		}
 		for what, n := range map[string]int{
-			"Instances": first(tx.Instances(compute.InstanceQuery{})), "Leases": first(tx.Leases(compute.LeaseQuery{})), "Waiters": first(tx.Waiters()),
-			"Events": first(tx.Events(compute.EventQuery{})), "Pick": first(tx.Pick(src.Key, 3)),
+			"Instances": first(tx.Instances(compute.InstanceQuery{})), "Leases": first(tx.Leases(compute.LeaseQuery{})),
+			"Waiters": first(tx.Waiters()),
+			"Events":  first(tx.Events(compute.EventQuery{})), "Pick": first(tx.Pick(src.Key, 3)),
 		} {
 			if n != 0 {
 				t.Errorf("%s: %d", what, n)

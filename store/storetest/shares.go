@@ -8,15 +8,21 @@ import (
 )
 
 func part(id string, of compute.ID, cores float64) *compute.Lease {
-	return &compute.Lease{ID: id, Instance: of, Owner: "ann", Given: at(1), Share: &compute.Amount{Cores: cores, Memory: 1 << 40, Disk: 3, GPUs: 2}}
+	return &compute.Lease{
+		ID: id, Instance: of, Owner: "ann", Given: at(1),
+		Share: &compute.Amount{Cores: cores, Memory: 1 << 40, Disk: 3, GPUs: 2},
+	}
 }
 
-// shares: several leases have parts of an instance, and none of them is the one that has it all; nobody has that beside them.
+// shares: several leases have parts of an instance, and none of them is the one that has it all;
+// nobody has that beside them.
 func shares(t *testing.T, r *rig) {
 	none := part("c", "i-1", 0)
 	*none.Share = compute.Amount{}
 	update(t, r, func(tx compute.Tx) error {
-		for _, l := range []*compute.Lease{part("a", "i-1", 0.1), part("b", "i-1", 2), none, part("d", "i-2", 1), {ID: "whole", Instance: "i-3"}} {
+		for _, l := range []*compute.Lease{
+			part("a", "i-1", 0.1), part("b", "i-1", 2), none, part("d", "i-2", 1), {ID: "whole", Instance: "i-3"},
+		} {
 			if err := tx.InsertLease(l); err != nil {
 				return err
 			}
@@ -55,7 +61,9 @@ func shares(t *testing.T, r *rig) {
 			return err
 		})
 	}
-	for what, l := range map[string]*compute.Lease{"a part of what is all somebody's": part("e", "i-3", 1), "all of it twice": {ID: "f", Instance: "i-3"}} {
+	for what, l := range map[string]*compute.Lease{
+		"a part of what is all somebody's": part("e", "i-3", 1), "all of it twice": {ID: "f", Instance: "i-3"},
+	} {
 		err := r.Update(t.Context(), func(tx compute.Tx) error {
 			if err := event(tx, "lost"); err != nil {
 				return err
@@ -120,13 +128,17 @@ func rooms(t *testing.T, r *rig) {
 	note := func(tx compute.Tx, id compute.ID, free *compute.Amount) error { return tx.SetRoom(made[id], free) }
 	update(t, r, func(tx compute.Tx) error {
 		for n, src := range []*compute.SourceRecord{one, one, one, one, two} {
-			i := &compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", src.Name, n)), Source: src.Name, SourceKey: src.Key, State: compute.Leased}
+			i := &compute.Instance{
+				ID: compute.ID(fmt.Sprintf("%s-%d", src.Name, n)), Source: src.Name, SourceKey: src.Key,
+				State: compute.Leased,
+			}
 			if err := tx.SaveInstance(i); err != nil {
 				return err
 			}
 			made[i.ID] = i
 		}
-		for id, free := range map[compute.ID]*compute.Amount{"one-0": {Cores: 3, Memory: 10}, "one-1": {Cores: 0.1, Memory: 50, Disk: 1, GPUs: 1}, "one-2": {Cores: 3, Memory: 5, Disk: 9},
+		for id, free := range map[compute.ID]*compute.Amount{"one-0": {Cores: 3, Memory: 10},
+			"one-1": {Cores: 0.1, Memory: 50, Disk: 1, GPUs: 1}, "one-2": {Cores: 3, Memory: 5, Disk: 9},
 			"one-3": {Cores: 8}, "two-4": {Cores: 1, Memory: 100, Disk: 100, GPUs: 8}} {
 			if err := note(tx, id, free); err != nil {
 				return err

@@ -11,10 +11,14 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// slapEntries: entries come back as they were put, are found by what they have, are told to who follows them, and what must be there once is.
+// slapEntries: entries come back as they were put, are found by what they have, are told to who
+// follows them, and what must be there once is.
 func slapEntries(t *testing.T, r *rig) {
 	odd := "it's \"ö\"\x1f\x00\xff"
-	one := slap.Entry{Kind: slap.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree", Host: "host" + odd, Computer: "C", Data: []byte(`{"a":"b"}`)}
+	one := slap.Entry{
+		Kind: slap.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree",
+		Host: "host" + odd, Computer: "C", Data: []byte(`{"a":"b"}`),
+	}
 	two := slap.Entry{Kind: slap.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
 	unfollowed := slap.Entry{Kind: slap.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
 	save := func(s Handle, entries ...slap.Entry) (revision int64) {
@@ -122,7 +126,11 @@ func slapEntries(t *testing.T, r *rig) {
 	failed := errors.New("no")
 	err := r.Update(context.Background(), func(tx compute.Tx) error {
 		_, err := tx.(master.Tx).SlapAdvance()
-		return errors.Join(err, tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}), failed)
+		return errors.Join(
+			err,
+			tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
+			failed,
+		)
 	})
 	if !errors.Is(err, failed) {
 		t.Error(err)

@@ -1,8 +1,10 @@
-// Package storetest is the suite that every store of the lease engine passes, each against the real thing. What it asks for is what compute.Tx
-// and pool.Store say, taken at their word: records come back as they were put, transactions are whole, alone and durable, and what several
-// handles and processes share, workers, places and numbers, is never given twice.
+// Package storetest is the suite that every store of the lease engine passes, each against the real
+// thing. What it asks for is what compute.Tx and pool.Store say, taken at their word: records come
+// back as they were put, transactions are whole, alone and durable, and what several handles and
+// processes share, workers, places and numbers, is never given twice.
 //
-// A store's test has a TestMain that calls Child first: the suite starts the test's own binary again as a second process, and kills it.
+// A store's test has a TestMain that calls Child first: the suite starts the test's own binary
+// again as a second process, and kills it.
 package storetest
 
 import (
@@ -25,11 +27,13 @@ type Handle interface {
 
 // Options say how to come by stores.
 type Options struct {
-	// New names a place for a store, such as a file's path or a database's name, where there is none yet.
+	// New names a place for a store, such as a file's path or a database's name, where there is
+	// none yet.
 	New func(t testing.TB) (place string)
 	// Open opens a handle on a place. The suite opens several on one.
 	Open func(place string) (Handle, error)
-	// Patience is how long it may take until a killed process is known to be dead, where the kernel does not tell at once; 0: no time.
+	// Patience is how long it may take until a killed process is known to be dead, where the kernel
+	// does not tell at once; 0: no time.
 	Patience time.Duration
 }
 
@@ -39,11 +43,15 @@ func Store(t *testing.T, opt Options) {
 		name string
 		run  func(*testing.T, *rig)
 	}{
-		{"Instances", instances}, {"Pick", pick}, {"PickDisjoint", pickDisjoint}, {"Sources", sources}, {"Leases", leases}, {"LeasesDue", leasesDue}, {"FarLeases", farLeases},
-		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Held", heldSums}, {"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
+		{"Instances", instances}, {"Pick", pick}, {"PickDisjoint", pickDisjoint}, {"Sources", sources},
+		{"Leases", leases}, {"LeasesDue", leasesDue}, {"FarLeases", farLeases},
+		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Held", heldSums},
+		{"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
 		{"UpdateFails", updateFails}, {"UpdateFailsAmongMany", failsAmongMany}, {"UpdatePanics", panics}, {"UpdateContext", contexts},
-		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles}, {"Numbers", numbers}, {"Version", versions},
-		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts}, {"Answers", answers}, {"Notes", notes},
+		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles},
+		{"Numbers", numbers}, {"Version", versions},
+		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts},
+		{"Answers", answers}, {"Notes", notes},
 		{"Tokens", tokens}, {"Audit", audits}, {"Slap", slapEntries},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newRig(t, opt)) })
@@ -100,7 +108,8 @@ func (r *rig) soon(is func() bool) bool {
 	return true
 }
 
-// same fails unless two records are equal, but for the clock's and the location's own marks on times.
+// same fails unless two records are equal, but for the clock's and the location's own marks on
+// times.
 func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if d := differ(reflect.ValueOf(got), reflect.ValueOf(want), what); d != "" {

@@ -47,8 +47,8 @@ func updateFails(t *testing.T, r *rig) {
 	}
 }
 
-// failsAmongMany: of 64 callers at once, every fourth fails after it has written, in one of four ways. What the others wrote stays, and theirs
-// does not.
+// failsAmongMany: of 64 callers at once, every fourth fails after it has written, in one of four
+// ways. What the others wrote stays, and theirs does not.
 func failsAmongMany(t *testing.T, r *rig) {
 	src := source(t, r, "s")
 	var wg sync.WaitGroup
@@ -164,7 +164,8 @@ func recounted(tx compute.Tx) error {
 }
 
 func field(c *compute.Counts, s compute.State) *int {
-	return map[compute.State]*int{compute.Creating: &c.Creating, compute.SettingUp: &c.SettingUp, compute.Ready: &c.Ready, compute.Leased: &c.Leased,
+	return map[compute.State]*int{compute.Creating: &c.Creating, compute.SettingUp: &c.SettingUp,
+		compute.Ready: &c.Ready, compute.Leased: &c.Leased,
 		compute.Cleaning: &c.Cleaning, compute.Failed: &c.Failed, compute.Discarding: &c.Discarding, compute.Held: &c.Held}[s]
 }
 
@@ -212,7 +213,8 @@ func panics(t *testing.T, r *rig) {
 	}
 }
 
-// contexts: one that ended before its turn runs nothing, and one that ends while it waits does not wait on.
+// contexts: one that ended before its turn runs nothing, and one that ends while it waits does not
+// wait on.
 func contexts(t *testing.T, r *rig) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,5 +1,7 @@
-// Package exactjson reads JSON that others send, as it is written: encoding/json takes "IMAGE" for the key image, and the last of two keys of one name, so
-// that what one program checks and another obeys could differ. Here a key that differs in case from one that is known, and one that is said twice, are errors.
+// Package exactjson reads JSON that others send, as it is written: encoding/json takes "IMAGE" for
+// the key image, and the last of two keys of one name, so that what one program checks and another
+// obeys could differ. Here a key that differs in case from one that is known, and one that is said
+// twice, are errors.
 package exactjson
 
 import (
@@ -12,7 +14,8 @@ import (
 	"unicode"
 )
 
-// Unmarshal is json.Unmarshal, but for such keys. Where v says no names, as a map, keys in different cases are different ones.
+// Unmarshal is json.Unmarshal, but for such keys. Where v says no names, as a map, keys in
+// different cases are different ones.
 func Unmarshal(data []byte, v any) error {
 	if json.Valid(data) { // else the error of json.Unmarshal says where it is not
 		d := json.NewDecoder(bytes.NewReader(data))
@@ -109,7 +112,8 @@ var (
 	ownText = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// bare is the type that is pointed to; nil: one that reads its JSON by itself, or that is not known.
+// bare is the type that is pointed to; nil: one that reads its JSON by itself, or that is not
+// known.
 func bare(t reflect.Type) reflect.Type {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -39,10 +39,11 @@ func TestUnmarshal(t *testing.T) {
 		`{"labels":{"a":"1","a":"2"}}`:   `there twice`,
 		`{"raw":{"a":[{"x":1,"x":2}]}}`:  `there twice`,
 		`{"any":{"x":1,"x":2}}`:          `there twice`,
-		"{\"\u212aey\":\"a\"}":           `is written "key"`, // the sign of Kelvin, which encoding/json takes for a k
-		`{"image":`:                      "unexpected end",
-		`{"image":"a"} {}`:               "after top-level value",
-		strings.Repeat("[", 100_000):     "exceeded max depth",
+		// the sign of Kelvin, which encoding/json takes for a k
+		"{\"\u212aey\":\"a\"}":       `is written "key"`,
+		`{"image":`:                  "unexpected end",
+		`{"image":"a"} {}`:           "after top-level value",
+		strings.Repeat("[", 100_000): "exceeded max depth",
 	} {
 		var r request
 		err := exactjson.Unmarshal([]byte(text), &r)

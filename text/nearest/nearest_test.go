@@ -12,7 +12,8 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"abc", "ca", 3}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "acb", 1}, {"reserve", "reserv", 1}, {"reserve", "rserve", 1},
+		{"", "", 0}, {"abc", "ca", 3}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1},
+		{"abc", "acb", 1}, {"reserve", "reserv", 1}, {"reserve", "rserve", 1},
 		{"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "badc", 2}, {strings.Repeat("a", 100), strings.Repeat("a", 64), 0},
 	} {
 		if got := nearest.Distance(test.a, test.b); got != test.want {
@@ -40,7 +41,8 @@ func TestOf(t *testing.T) {
 func TestNear(t *testing.T) {
 	known := []string{"reserve", "max-use", "both", "web"}
 	for _, test := range []struct{ name, want string }{
-		{"MAX_USE", "max-use"}, {"max-sue", "max-use"}, {"reserv", "reserve"}, {"wbe", "web"}, {"nosuch", ""}, {"zz", ""}, {"", ""}, {"colour", ""},
+		{"MAX_USE", "max-use"}, {"max-sue", "max-use"}, {"reserv", "reserve"}, {"wbe", "web"}, {"nosuch", ""},
+		{"zz", ""}, {"", ""}, {"colour", ""},
 	} {
 		if got := nearest.Near(test.name, known); got != test.want {
 			t.Errorf("%q: %q, want %q", test.name, got, test.want)
@@ -54,7 +56,8 @@ func TestNear(t *testing.T) {
 func TestMeant(t *testing.T) {
 	known := []string{"run", "runs", "rerun", "status", "release"}
 	for _, test := range []struct{ typed, want string }{
-		{"rn", "run"}, {"run", "runs"}, {"rusn", "run"}, {"stauts", "status"}, {"frobnicate", ""}, {"x", ""}, {"", ""}, {"releas", "release"},
+		{"rn", "run"}, {"run", "runs"}, {"rusn", "run"}, {"stauts", "status"}, {"frobnicate", ""}, {"x", ""}, {"", ""},
+		{"releas", "release"},
 	} {
 		if got := nearest.Meant(test.typed, known); got != test.want {
 			t.Errorf("%q: %q, want %q", test.typed, got, test.want)

@@ -72,8 +72,9 @@ func compare(a, b []string) (edits []edit) {
 	return edits
 }
 
-// Diff returns the hunks of a unified diff of two texts, with three lines around each change and without the lines that name them; "": they are the same. Of more than
-// 4,000 lines it says only that they are too many.
+// Diff returns the hunks of a unified diff of two texts, with three lines around each change and
+// without the lines that name them; "": they are the same. Of more than 4,000 lines it says only
+// that they are too many.
 func Diff(was, is string) string {
 	a, b := lines(was), lines(is)
 	if len(a) > most || len(b) > most {

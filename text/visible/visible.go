@@ -1,9 +1,12 @@
-// Package visible has text from elsewhere shown to people as what it is, and never obeyed by their terminal. Control characters, escape sequences, what
-// changes the direction of text, line separators, other characters that cannot be seen and bytes that are no UTF-8 are written as Go writes them: \x1b, \n,
-// \u202e. Names of this world, with joiners and wide spaces, stay as they are.
+// Package visible has text from elsewhere shown to people as what it is, and never obeyed by their
+// terminal. Control characters, escape sequences, what changes the direction of text, line
+// separators, other characters that cannot be seen and bytes that are no UTF-8 are written as Go
+// writes them: \x1b, \n, \u202e. Names of this world, with joiners and wide spaces, stay as they
+// are.
 //
-// Line is for names and messages, Block for what has several lines, JSON for documents, and a Writer for output that may be coloured. What was cleaned once
-// is not changed by cleaning it again.
+// Line is for names and messages, Block for what has several lines, JSON for documents, and a
+// Writer for output that may be coloured. What was cleaned once is not changed by cleaning it
+// again.
 package visible
 
 import (
@@ -26,7 +29,8 @@ func Line(s string) string { return clean(s, "") }
 // Block is a text of several lines: ends of lines and tabs stay.
 func Block(s string) Shown { return Shown(clean(s, "\n\t")) }
 
-// Fprintf writes a message. The format is the program's own; what stands in its places is each shown by Line, unless it is Shown.
+// Fprintf writes a message. The format is the program's own; what stands in its places is each
+// shown by Line, unless it is Shown.
 func Fprintf(w io.Writer, format string, args ...any) error {
 	shown := make([]any, len(args))
 	for i, arg := range args {
@@ -63,7 +67,8 @@ func argument(arg any) any {
 	return arg
 }
 
-// JSON is a JSON document of the same meaning without characters that cannot be seen: they are written as \u202e.
+// JSON is a JSON document of the same meaning without characters that cannot be seen: they are
+// written as \u202e.
 func JSON(doc []byte) []byte {
 	if !strings.ContainsFunc(string(doc), unseen) {
 		return doc
@@ -113,7 +118,8 @@ func character(r rune, raw string) string {
 	return raw
 }
 
-// unseen tells whether a character drives a terminal, or cannot be seen. Spaces of other scripts, joiners of letters and private characters are neither.
+// unseen tells whether a character drives a terminal, or cannot be seen. Spaces of other scripts,
+// joiners of letters and private characters are neither.
 func unseen(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	return !unicode.IsPrint(r) && r != nonJoiner && r != joiner && !unicode.In(r, unicode.Zs, unicode.Co)

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// hostile are texts with what a terminal obeys or does not show, and how they are shown on one line.
+// hostile are texts with what a terminal obeys or does not show, and how they are shown on one
+// line.
 var hostile = map[string]string{
 	"\x1b[2J":                `\x1b[2J`,
 	"\x1b]0;title\x07":       `\x1b]0;title\a`,
@@ -43,7 +44,10 @@ func TestLine(t *testing.T) {
 func TestFprintf(t *testing.T) {
 	type name string
 	var b strings.Builder
-	err := visible.Fprintf(&b, "\r%s %v %s %s %v %d\n%s", "a\x1b\n", errors.New("e\x07"), name("n\u202e"), []byte("b\x7f"), []string{"\x9b"}, 7, visible.Block("x\ny\x1b\n"))
+	err := visible.Fprintf(
+		&b, "\r%s %v %s %s %v %d\n%s", "a\x1b\n", errors.New("e\x07"), name("n\u202e"), []byte("b\x7f"),
+		[]string{"\x9b"}, 7, visible.Block("x\ny\x1b\n"),
+	)
 	want := "\r" + `a\x1b\n e\a n\u202e b\x7f [\x9b] 7` + "\nx\n" + `y\x1b` + "\n"
 	if err != nil || b.String() != want {
 		t.Errorf("%v: %q, want %q", err, b.String(), want)

@@ -10,7 +10,8 @@ import (
 // longestColour is how long a sequence that sets colours may be; longer ones are none.
 const longestColour = 64
 
-// Writer shows output on a terminal: colours (SGR sequences), ends of lines and tabs pass, all else that cannot be seen is written out.
+// Writer shows output on a terminal: colours (SGR sequences), ends of lines and tabs pass, all else
+// that cannot be seen is written out.
 type Writer struct {
 	to io.Writer
 
@@ -67,7 +68,8 @@ func next(b []byte) (n int, as string, whole bool) {
 	switch {
 	case b[0] == '\n' || b[0] == '\t':
 		return 1, string(b[:1]), true
-	case b[0] == '\r': // as the end of a line it is one, and within a line it would hide what stands before it
+	case b[0] == '\r':
+		// as the end of a line it is one, and within a line it would hide what stands before it
 		if len(b) > 1 && b[1] == '\n' {
 			return 2, "\r\n", true
 		}
@@ -83,7 +85,8 @@ func next(b []byte) (n int, as string, whole bool) {
 	return n, character(r, string(b[:n])), n > 1 || r != utf8.RuneError || utf8.FullRune(b)
 }
 
-// colour is how long the sequence is that sets colours, with which b begins; 0: there is none, or, where that is not decided, not whole.
+// colour is how long the sequence is that sets colours, with which b begins; 0: there is none, or,
+// where that is not decided, not whole.
 func colour(b []byte) (n int, decided bool) {
 	for i, c := range b {
 		switch {

@@ -1,10 +1,11 @@
-// Command chart renders a Helm chart with Helm's own engine, as `helm template` does, so that the plain manifests of packaging are what the chart says, and tests
-// see what its values come to:
+// Command chart renders a Helm chart with Helm's own engine, as `helm template` does, so that the
+// plain manifests of packaging are what the chart says, and tests see what its values come to:
 //
 //	chart [-f VALUES]... [-n NAMESPACE] [-api GROUP/VERSION/KIND]... CHART [DIR]
 //
-// It prints all objects, or writes those of each template into a file of its own in DIR, where it takes away what no template writes any more, and of
-// kustomization.yaml the list of resources. Values are checked by the chart's schema first.
+// It prints all objects, or writes those of each template into a file of its own in DIR, where it
+// takes away what no template writes any more, and of kustomization.yaml the list of resources.
+// Values are checked by the chart's schema first.
 package main
 
 import (
@@ -65,7 +66,9 @@ func run(args []string, out io.Writer) error {
 	}
 	can := common.DefaultCapabilities.Copy()
 	can.APIVersions = append(can.APIVersions, apis...)
-	all, err := util.ToRenderValues(chart, values, common.ReleaseOptions{Name: "hostler", Namespace: *namespace, Revision: 1, IsInstall: true}, can)
+	all, err := util.ToRenderValues(
+		chart, values, common.ReleaseOptions{Name: "hostler", Namespace: *namespace, Revision: 1, IsInstall: true}, can,
+	)
 	if err != nil {
 		return err
 	}

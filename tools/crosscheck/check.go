@@ -46,7 +46,8 @@ func check(dir, target string) error {
 	if len(l.found) > 0 {
 		return l.report(target)
 	}
-	// The analyzers know the standard library's functions themselves; of other modules' no bodies were read.
+	// The analyzers know the standard library's functions themselves; of other modules' no bodies
+	// were read.
 	for p := range l.checked {
 		maps.DeleteFunc(p.Imports, func(_ string, q *packages.Package) bool { return !own(q) })
 	}
@@ -79,7 +80,8 @@ type loader struct {
 	found   map[string]bool // a package and its variant for tests say the same
 }
 
-// check type-checks a package whose imports have been. Of a package that is not ours only what others see of it is looked at.
+// check type-checks a package whose imports have been. Of a package that is not ours only what
+// others see of it is looked at.
 func (l *loader) check(p *packages.Package) {
 	if p.PkgPath == "unsafe" {
 		p.Types = types.Unsafe
@@ -120,8 +122,9 @@ func (l *loader) check(p *packages.Package) {
 	if ours {
 		p.TypesInfo = &types.Info{
 			Types: map[ast.Expr]types.TypeAndValue{}, Instances: map[*ast.Ident]types.Instance{}, Defs: map[*ast.Ident]types.Object{},
-			Uses: map[*ast.Ident]types.Object{}, Implicits: map[ast.Node]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
-			Scopes: map[ast.Node]*types.Scope{}, FileVersions: map[*ast.File]string{},
+			Uses: map[*ast.Ident]types.Object{}, Implicits: map[ast.Node]types.Object{},
+			Selections: map[*ast.SelectorExpr]*types.Selection{},
+			Scopes:     map[ast.Node]*types.Scope{}, FileVersions: map[*ast.File]string{},
 		}
 	}
 	p.Types, _ = conf.Check(p.PkgPath, l.fset, p.Syntax, p.TypesInfo) // Error has it

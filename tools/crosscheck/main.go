@@ -1,6 +1,7 @@
-// Crosscheck says whether hostler is right for other machines, without compiling it for them: every package, with its tests, is type-checked from its
-// source as for that system and processor, and go vet's analyzers look at it. `go vet` of another system finds the same, and compiles the standard library and all
-// that hostler is made of for it first.
+// Crosscheck says whether hostler is right for other machines, without compiling it for them: every
+// package, with its tests, is type-checked from its source as for that system and processor, and go
+// vet's analyzers look at it. `go vet` of another system finds the same, and compiles the standard
+// library and all that hostler is made of for it first.
 //
 //	crosscheck [-C DIR] GOOS/GOARCH...
 //

@@ -13,11 +13,13 @@ import (
 // unsteady is how many tests may be asked again: more than these at once is no bad luck.
 const unsteady = 3
 
-// final is what no second go makes good: a race that was seen was there, in a program under test too, and a program that broke off has told of one test only.
+// final is what no second go makes good: a race that was seen was there, in a program under test
+// too, and a program that broke off has told of one test only.
 var final = regexp.MustCompile(`(?m)WARNING: DATA RACE|^(panic: |fatal error: |SIG[A-Z]+: )`)
 
-// again runs the tests that failed by the command, three times over, and says of those that passed then that they are unsteady. It says whether
-// anything failed for good: in a second go, or because a failure is not one to ask again about.
+// again runs the tests that failed by the command, three times over, and says of those that passed
+// then that they are unsteady. It says whether anything failed for good: in a second go, or because
+// a failure is not one to ask again about.
 func again(f failures, command []string, w io.Writer) (failed bool) {
 	switch {
 	case f.whole:
@@ -53,7 +55,8 @@ func again(f failures, command []string, w io.Writer) (failed bool) {
 	return failed
 }
 
-// failures are the tests that failed, by package: those of the first level, which hold what is below them. whole is what is no test's alone.
+// failures are the tests that failed, by package: those of the first level, which hold what is
+// below them. whole is what is no test's alone.
 type failures struct {
 	tests map[string][]string
 	whole bool

@@ -1,9 +1,12 @@
-// Testreport reads the events of `go test -json` from standard input and says what people want to know: a line for each package, the whole output
-// of what failed, and at the end the tests that took longest, and those that were skipped, by name and with their reason. It exits with 1 when anything failed, or when there
-// was nothing at all.
+// Testreport reads the events of `go test -json` from standard input and says what people want to
+// know: a line for each package, the whole output of what failed, and at the end the tests that
+// took longest, and those that were skipped, by name and with their reason. It exits with 1 when
+// anything failed, or when there was nothing at all.
 //
-// Its arguments are a command that runs tests. Up to three tests that failed are run by it again, three times each, and where they pass each time
-// they are listed as unsteady and fail nothing: a slow machine is no fault of the change that is looked at. A race, a panic, or a package that does not build is not asked again.
+// Its arguments are a command that runs tests. Up to three tests that failed are run by it again,
+// three times each, and where they pass each time they are listed as unsteady and fail nothing: a
+// slow machine is no fault of the change that is looked at. A race, a panic, or a package that does
+// not build is not asked again.
 package main
 
 import (
@@ -17,7 +20,8 @@ import (
 	"strings"
 )
 
-// event is a line of test2json's output; see `go doc test2json` and, for the build's, `go help buildjson`.
+// event is a line of test2json's output; see `go doc test2json` and, for the build's, `go help
+// buildjson`.
 type event struct {
 	Action, Package, Test, Output, ImportPath string
 	Elapsed                                   float64
@@ -36,7 +40,8 @@ func main() {
 	}
 }
 
-// report tells of all events. Output of a test is kept until it has ended and thrown away if it passed.
+// report tells of all events. Output of a test is kept until it has ended and thrown away if it
+// passed.
 func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 	f.tests = map[string][]string{}
 	output := map[string][]string{} // by package and test

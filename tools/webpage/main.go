@@ -1,5 +1,7 @@
-// Command webpage makes the page that is embedded in hostler: it bundles controller/web/ui with esbuild into controller/web/dist. The packages of npm that it needs are fetched
-// once, by `npm ci` and controller/web/ui/package-lock.json, into the user's cache. hostler itself is built from controller/web/dist, without it.
+// Command webpage makes the page that is embedded in hostler: it bundles controller/web/ui with
+// esbuild into controller/web/dist. The packages of npm that it needs are fetched once, by `npm ci`
+// and controller/web/ui/package-lock.json, into the user's cache. hostler itself is built from
+// controller/web/dist, without it.
 //
 //	go run -C tools ./webpage [-ui DIR] [-out DIR] [-modules]
 //
@@ -95,7 +97,8 @@ func bundle(ui, modules, out string) error {
 	if modules, err = filepath.Abs(modules); err != nil {
 		return err
 	}
-	// The names of files are hashes of what is in them and of where that comes from: so it comes from the same place everywhere.
+	// The names of files are hashes of what is in them and of where that comes from: so it comes
+	// from the same place everywhere.
 	work, err := os.MkdirTemp("", "webpage-")
 	if err != nil {
 		return err
@@ -110,7 +113,8 @@ func bundle(ui, modules, out string) error {
 		AbsWorkingDir: work, PreserveSymlinks: true, EntryPoints: []string{"src/main.tsx", "src/style.css"}, Outdir: "/out", Write: false,
 		Bundle: true, Splitting: true, Format: api.FormatESModule, Target: api.ES2022, Platform: api.PlatformBrowser,
 		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true, LegalComments: api.LegalCommentsNone, Charset: api.CharsetUTF8,
-		JSX: api.JSXAutomatic, JSXImportSource: "preact", EntryNames: "[name]-[hash]", ChunkNames: "[name]-[hash]", AssetNames: "[name]-[hash]",
+		JSX: api.JSXAutomatic, JSXImportSource: "preact", EntryNames: "[name]-[hash]", ChunkNames: "[name]-[hash]",
+		AssetNames:  "[name]-[hash]",
 		TsconfigRaw: "{}", Metafile: true, LogLevel: api.LogLevelSilent,
 		Plugins: []api.Plugin{lawful()}, Loader: map[string]api.Loader{".css": api.LoaderCSS},
 	})
@@ -153,8 +157,9 @@ func bundle(ui, modules, out string) error {
 	return nil
 }
 
-// lawful changes what in the terminal's code a strict Content-Security-Policy forbids: style elements and style attributes. The first become sheets of the
-// document, the second are set as properties; both are allowed. Where another version has other code it fails.
+// lawful changes what in the terminal's code a strict Content-Security-Policy forbids: style
+// elements and style attributes. The first become sheets of the document, the second are set as
+// properties; both are allowed. Where another version has other code it fails.
 func lawful() api.Plugin {
 	changes := []struct {
 		from  *regexp.Regexp
@@ -162,10 +167,15 @@ func lawful() api.Plugin {
 		times int
 	}{
 		{regexp.MustCompile(`[\w.]+\.createElement\("style"\)`), `__sheet()`, 3},
-		{regexp.MustCompile(`(\w+)\.setAttribute\("style",` + "`" + `\$\{\w+\.getAttribute\("style"\)\|\|""\}\$\{(\w+)\};` + "`" + `\)`), `$1.style.cssText+=";"+$2`, 1},
+		{
+			regexp.MustCompile(`(\w+)\.setAttribute\("style",` + "`" + `\$\{\w+\.getAttribute\("style"\)\|\|""\}\$\{(\w+)\};` + "`" + `\)`),
+			`$1.style.cssText+=";"+$2`, 1,
+		},
 	}
 	return api.Plugin{Name: "lawful", Setup: func(b api.PluginBuild) {
-		b.OnLoad(api.OnLoadOptions{Filter: `[\\/]@xterm[\\/]xterm[\\/]lib[\\/]xterm\.mjs$`}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+		b.OnLoad(api.OnLoadOptions{
+			Filter: `[\\/]@xterm[\\/]xterm[\\/]lib[\\/]xterm\.mjs$`,
+		}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
 			text, err := os.ReadFile(args.Path)
 			if err != nil {
 				return api.OnLoadResult{}, err
@@ -182,7 +192,8 @@ func lawful() api.Plugin {
 		b.OnLoad(api.OnLoadOptions{Filter: `[\\/]xterm\.css$`}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
 			text, err := os.ReadFile(args.Path)
 			all := string(text)
-			return api.OnLoadResult{Contents: &all, Loader: api.LoaderText}, err // it becomes a sheet with the terminal, and not before
+			// it becomes a sheet with the terminal, and not before
+			return api.OnLoadResult{Contents: &all, Loader: api.LoaderText}, err
 		})
 		b.OnResolve(api.OnResolveOptions{Filter: `^hostler-sheet$`}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
 			return api.OnResolveResult{Path: filepath.Join(b.InitialOptions.AbsWorkingDir, "src", "sheet.ts")}, nil

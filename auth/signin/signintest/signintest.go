@@ -1,6 +1,8 @@
-// Package signintest runs a real provider of OpenID Connect for tests, and does what people do at its pages.
+// Package signintest runs a real provider of OpenID Connect for tests, and does what people do at
+// its pages.
 //
-// The provider is a module of its own in auth/signin/testdata/provider, which is built here; where its modules cannot be had the test is skipped by name.
+// The provider is a module of its own in auth/signin/testdata/provider, which is built here; where
+// its modules cannot be had the test is skipped by name.
 package signintest
 
 import (
@@ -59,7 +61,8 @@ type Provider struct {
 	open map[net.Conn]bool
 }
 
-// program is built once for a process. It is removed by nobody but the system's own care for temporary files, unless the test's directory has it.
+// program is built once for a process. It is removed by nobody but the system's own care for
+// temporary files, unless the test's directory has it.
 var program = sync.OnceValues(func() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	dir, err := os.MkdirTemp("", "hostler-provider")
@@ -238,8 +241,9 @@ func (p *Provider) Type(code, name string, agree bool) {
 	}
 }
 
-// Browse goes to an address as a browser does, with its cookies, and says who somebody is where the provider asks; it returns where it ended up, without
-// going to the address that begins with stop. "": everywhere.
+// Browse goes to an address as a browser does, with its cookies, and says who somebody is where the
+// provider asks; it returns where it ended up, without going to the address that begins with stop.
+// "": everywhere.
 func (p *Provider) Browse(browser *http.Client, address, name, stop string) *http.Response {
 	p.t.Helper()
 	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {

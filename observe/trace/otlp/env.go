@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// FromEnv makes Options of OpenTelemetry's variables, as getenv tells them. ok is false where they name no receiver, or want nothing sent. An error says
-// which variable cannot be followed.
+// FromEnv makes Options of OpenTelemetry's variables, as getenv tells them. ok is false where they
+// name no receiver, or want nothing sent. An error says which variable cannot be followed.
 func FromEnv(getenv func(string) string) (o Options, ok bool, err error) {
 	of := func(name string) string { // that of traces alone goes first
 		return cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_"+name), getenv("OTEL_EXPORTER_OTLP_"+name))
@@ -122,7 +122,8 @@ func security(roots, cert, key string) (*tls.Config, error) {
 	return c, nil
 }
 
-// samplers by the names that OpenTelemetry gives them. Whoever asks us has always decided for his own traces: all are parentbased.
+// samplers by the names that OpenTelemetry gives them. Whoever asks us has always decided for his
+// own traces: all are parentbased.
 func sampler(name, arg string) (func([16]byte) bool, error) {
 	name = strings.TrimPrefix(name, "parentbased_")
 	switch name {

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// The documents of the protocol, opentelemetry/proto/trace/v1, as its JSON form has them: ids in hexadecimal, 64-bit numbers as strings.
+// The documents of the protocol, opentelemetry/proto/trace/v1, as its JSON form has them: ids in
+// hexadecimal, 64-bit numbers as strings.
 type (
 	request struct {
 		ResourceSpans []resourceSpans `json:"resourceSpans"`
@@ -65,7 +66,8 @@ const statusError = 2
 func document(from []trace.Attr, version string, spans []trace.Done) []byte {
 	out := make([]spanJSON, len(spans))
 	for i, d := range spans {
-		s := spanJSON{TraceID: hex.EncodeToString(d.Trace[:]), SpanID: hex.EncodeToString(d.Span[:]), TraceState: d.State, Flags: 1, Name: d.Name, Kind: int(d.Kind),
+		s := spanJSON{TraceID: hex.EncodeToString(d.Trace[:]), SpanID: hex.EncodeToString(d.Span[:]),
+			TraceState: d.State, Flags: 1, Name: d.Name, Kind: int(d.Kind),
 			Begin: nanos(d.Begin), End: nanos(d.End), Attributes: keyValues(d.Attrs)}
 		if d.Parent != [8]byte{} {
 			s.Parent = hex.EncodeToString(d.Parent[:])

@@ -25,16 +25,17 @@ type Options struct {
 	Headers  map[string]string // of each request; they may be secrets
 	Timeout  time.Duration     // of one request; 0: 10 s
 	Gzip     bool
-	TLS      *tls.Config             // nil: the system's
-	Resource map[string]string       // what sends: "service.name" and so on
-	Version  string                  // of hostler
-	Sample   func(id [16]byte) bool  // of traces that begin here; nil: all
-	Queue    int                     // spans that may wait to be sent; more are dropped; 0: 2048
-	Batch    int                     // spans in a request; 0: 512
-	Every    time.Duration           // between two requests, where there is no whole batch; 0: 5 s
-	Patience time.Duration           // for a receiver that cannot take a batch now; 0: 30 s
-	Log      *slog.Logger            // nil: none
-	Pause    func(int) time.Duration // before a try after the first, by its number; nil: growing, from a second
+	TLS      *tls.Config            // nil: the system's
+	Resource map[string]string      // what sends: "service.name" and so on
+	Version  string                 // of hostler
+	Sample   func(id [16]byte) bool // of traces that begin here; nil: all
+	Queue    int                    // spans that may wait to be sent; more are dropped; 0: 2048
+	Batch    int                    // spans in a request; 0: 512
+	Every    time.Duration          // between two requests, where there is no whole batch; 0: 5 s
+	Patience time.Duration          // for a receiver that cannot take a batch now; 0: 30 s
+	Log      *slog.Logger           // nil: none
+	// before a try after the first, by its number; nil: growing, from a second
+	Pause func(int) time.Duration
 }
 
 // Exporter sends spans. It starts nothing: Run sends in time, Flush now.
@@ -74,7 +75,8 @@ func New(opt Options) *Exporter {
 // Tracer makes the spans that the exporter sends.
 func (e *Exporter) Tracer() *trace.Tracer { return &trace.Tracer{Send: e.Send, Sample: e.opt.Sample} }
 
-// Send takes a span. Where too many wait it is dropped: what is measured must not fill the memory, nor keep anybody waiting.
+// Send takes a span. Where too many wait it is dropped: what is measured must not fill the memory,
+// nor keep anybody waiting.
 func (e *Exporter) Send(d trace.Done) {
 	e.mu.Lock()
 	if len(e.queue) >= e.opt.Queue {
@@ -140,7 +142,8 @@ func (e *Exporter) Flush(ctx context.Context) error {
 	}
 }
 
-// deliver makes a request, again where the receiver says that this may help, until it is taken or patience ends.
+// deliver makes a request, again where the receiver says that this may help, until it is taken or
+// patience ends.
 func (e *Exporter) deliver(ctx context.Context, doc []byte) error {
 	if e.opt.Gzip {
 		var b bytes.Buffer
@@ -190,7 +193,8 @@ func (e *Exporter) post(ctx context.Context, doc []byte) (after time.Duration, a
 		return 0, true, err
 	}
 	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // so that the connection is used again
+	// so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode/100 == 2 {
 		return 0, false, nil
 	}

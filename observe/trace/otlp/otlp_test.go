@@ -22,7 +22,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace/otlp"
 )
 
-// received is a request as opentelemetry/proto/collector/trace/v1 has it in JSON. What is not in it is an error.
+// received is a request as opentelemetry/proto/collector/trace/v1 has it in JSON. What is not in it
+// is an error.
 type received struct {
 	ResourceSpans []struct {
 		Resource struct {
@@ -135,9 +136,12 @@ func open(t *testing.T, c *collector, env map[string]string) *otlp.Exporter {
 
 func TestDocument(t *testing.T) {
 	c := &collector{t: t}
-	e := open(t, c, map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b, x=y", "OTEL_SERVICE_NAME": "ours", "OTEL_RESOURCE_ATTRIBUTES": "zone=z,service.name=not",
+	e := open(t, c, map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b, x=y", "OTEL_SERVICE_NAME": "ours",
+		"OTEL_RESOURCE_ATTRIBUTES":       "zone=z,service.name=not",
 		"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"})
-	ctx, whole := trace.StartKind(trace.From(context.Background(), e.Tracer(), trace.Place{Trace: [16]byte{1}, Span: [8]byte{2}, Sampled: true}, "k=v"), trace.Server, "whole",
+	ctx, whole := trace.StartKind(trace.From(
+		context.Background(), e.Tracer(), trace.Place{Trace: [16]byte{1}, Span: [8]byte{2}, Sampled: true}, "k=v",
+	), trace.Server, "whole",
 		trace.Attr{Key: "s", Value: "text"}, trace.Attr{Key: "b", Value: false}, trace.Attr{Key: "i", Value: int64(math.MaxInt64)}, trace.Attr{Key: "n", Value: 0},
 		trace.Attr{Key: "d", Value: 0.5}, trace.Attr{Key: "nan", Value: math.NaN()}, trace.Attr{Key: "other", Value: time.Second})
 	_, part := trace.Start(ctx, "part")
@@ -151,10 +155,12 @@ func TestDocument(t *testing.T) {
 		t.Fatalf("%d spans in %d requests", len(got), c.n)
 	}
 	p, w := got[0], got[1]
-	if w.TraceID != hex.EncodeToString([]byte{1})+strings.Repeat("0", 30) || w.ParentSpanID != "0200000000000000" || p.ParentSpanID != w.SpanID || p.TraceID != w.TraceID || len(p.SpanID) != 16 {
+	if w.TraceID != hex.EncodeToString([]byte{1})+strings.Repeat("0", 30) || w.ParentSpanID != "0200000000000000" ||
+		p.ParentSpanID != w.SpanID || p.TraceID != w.TraceID || len(p.SpanID) != 16 {
 		t.Errorf("ids: %+v", got)
 	}
-	if w.Kind != 2 || p.Kind != 1 || w.TraceState != "k=v" || w.Flags&1 != 1 || p.Status.Code != 2 || p.Status.Message != "no \"capacity\"" || w.Status.Code != 0 {
+	if w.Kind != 2 || p.Kind != 1 || w.TraceState != "k=v" || w.Flags&1 != 1 || p.Status.Code != 2 ||
+		p.Status.Message != "no \"capacity\"" || w.Status.Code != 0 {
 		t.Errorf("%+v", got)
 	}
 	begin, err := strconv.ParseInt(w.StartTimeUnixNano, 10, 64)
@@ -176,7 +182,9 @@ func TestDocument(t *testing.T) {
 			values = append(values, a.Key+"=d:"+strconv.FormatFloat(*v.DoubleValue, 'g', -1, 64))
 		}
 	}
-	if want := []string{"s=s:text", "b=b:false", "i=i:9223372036854775807", "n=i:0", "d=d:0.5", "nan=s:NaN", "other=s:1s"}; !slices.Equal(values, want) {
+	if want := []string{
+		"s=s:text", "b=b:false", "i=i:9223372036854775807", "n=i:0", "d=d:0.5", "nan=s:NaN", "other=s:1s",
+	}; !slices.Equal(values, want) {
 		t.Errorf("attributes: %q", values)
 	}
 	from := c.all[0].ResourceSpans[0].Resource.Attributes
@@ -188,7 +196,8 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestTries has the receiver refuse: what may be taken later is sent again, what cannot be taken is not, and what comes after it is.
+// TestTries has the receiver refuse: what may be taken later is sent again, what cannot be taken is
+// not, and what comes after it is.
 func TestTries(t *testing.T) {
 	c := &collector{t: t, answer: func(n int, w http.ResponseWriter) bool {
 		switch n {
@@ -227,7 +236,8 @@ func TestTries(t *testing.T) {
 	}
 }
 
-// TestFull has nobody take what is sent: who makes spans does not wait, and the memory does not fill.
+// TestFull has nobody take what is sent: who makes spans does not wait, and the memory does not
+// fill.
 func TestFull(t *testing.T) {
 	e := otlp.New(otlp.Options{URL: "http://127.0.0.1:1/v1/traces", Queue: 10, Pause: func(int) time.Duration { return time.Hour }})
 	for range 1000 {
@@ -266,7 +276,10 @@ func TestFromEnv(t *testing.T) {
 		{nil, false, "", ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, true, "http://c:4318/v1/traces", ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/x/"}, true, "http://c:4318/x/v1/traces", ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://d/own"}, true, "https://d/own", ""},
+		{
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://d/own"},
+			true, "https://d/own", "",
+		},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "TRUE"}, false, "", ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, false, "", ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317"}, false, "", "OTEL_EXPORTER_OTLP_ENDPOINT"},
@@ -275,8 +288,17 @@ func TestFromEnv(t *testing.T) {
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}, false, "", "COMPRESSION"},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_TIMEOUT": "1s"}, false, "", "TIMEOUT"},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "mine"}, false, "", "OTEL_TRACES_SAMPLER"},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"}, false, "", "_ARG"},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere"}, false, "", "CERTIFICATE"},
+		{
+			map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+				"OTEL_TRACES_SAMPLER_ARG": "2",
+			},
+			false, "", "_ARG",
+		},
+		{
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere"},
+			false, "", "CERTIFICATE",
+		},
 	} {
 		o, ok, err := otlp.FromEnv(func(name string) string { return c.env[name] })
 		if ok != c.ok || ok && o.URL != c.url || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

@@ -6,8 +6,10 @@ import "net/netip"
 
 var (
 	// Metadata is where clouds hand out credentials, and serve names and time beside that.
-	Metadata = Prefixes("169.254.169.254/32", "169.254.169.253/32", "169.254.169.123/32", // EC2, and others
-		"169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::/32", // credentials of EC2's containers; EC2
+	// EC2, and others
+	Metadata = Prefixes("169.254.169.254/32", "169.254.169.253/32", "169.254.169.123/32",
+		// credentials of EC2's containers; EC2
+		"169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::/32",
 		"fd20:ce::254/128", "fe80::a9fe:a9fe/128", // Google, OpenStack
 		"100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32") // Alibaba, Azure, Oracle
 

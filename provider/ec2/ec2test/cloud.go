@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Options say what kind of place it is. The zero value is one without limits, where everything is there at once.
+// Options say what kind of place it is. The zero value is one without limits, where everything is
+// there at once.
 type Options struct {
 	Boot   time.Duration // from pending to running
 	Stop   time.Duration // from stopping to stopped
@@ -20,14 +21,16 @@ type Options struct {
 	Instances int // at most so many that are not terminated; 0: no limit
 	VCPUs     int // the quota of all that run; 0: no limit
 
-	Skew   time.Duration  // by which its clock goes before ours
-	Limits map[string]int // what Service Quotas tells, by class: Standard/OnDemand; nil: there is no such service
-	Rate   int            // API calls in a second, more are throttled; 0: no limit
+	Skew time.Duration // by which its clock goes before ours
+	// what Service Quotas tells, by class: Standard/OnDemand; nil: there is no such service
+	Limits map[string]int
+	Rate   int // API calls in a second, more are throttled; 0: no limit
 
 	AccessKey string // whose requests are let in; "": everybody's
 	Page      int    // at most so many results in a page; 0: what is asked for
 
-	// Guest starts what an instance is, when it boots, and returns its address; nil: it has one, and nobody answers there.
+	// Guest starts what an instance is, when it boots, and returns its address; nil: it has one,
+	// and nobody answers there.
 	Guest func(Boot) (Guest, error)
 }
 
@@ -64,12 +67,13 @@ type Cloud struct {
 	spots     map[string]*spotRequest
 	types     []Type
 	prices    []SpotPrice
-	empty     map[string]int // TYPE/ZONE/MARKET without capacity: so many more calls are refused; less than 0: all
-	faults    []*fail
-	calls     map[string]int
-	window    time.Time // the second that Rate counts in
-	within    int
-	closed    bool
+	// TYPE/ZONE/MARKET without capacity: so many more calls are refused; less than 0: all
+	empty  map[string]int
+	faults []*fail
+	calls  map[string]int
+	window time.Time // the second that Rate counts in
+	within int
+	closed bool
 }
 
 type fail struct {
@@ -83,18 +87,23 @@ type fail struct {
 // New makes a place with a few types and no images.
 func New(o Options) *Cloud {
 	c := &Cloud{
-		o: o, instances: map[string]*instance{}, tokens: map[string]token{}, images: map[string]*image{}, keys: map[string]*keyPair{}, groups: map[string]*group{},
-		volumes: map[string]*volume{}, snapshots: map[string]*snapshot{}, spots: map[string]*spotRequest{}, calls: map[string]int{}, empty: map[string]int{},
+		o: o, instances: map[string]*instance{}, tokens: map[string]token{}, images: map[string]*image{},
+		keys: map[string]*keyPair{}, groups: map[string]*group{},
+		volumes: map[string]*volume{}, snapshots: map[string]*snapshot{}, spots: map[string]*spotRequest{},
+		calls: map[string]int{}, empty: map[string]int{},
 		types: []Type{
-			{Name: "t3.nano", VCPUs: 2, Memory: 512}, {Name: "t3.micro", VCPUs: 2, Memory: 1024}, {Name: "m5.large", VCPUs: 2, Memory: 8192}, {Name: "m5.xlarge", VCPUs: 4, Memory: 16384},
-			{Name: "c5.xlarge", VCPUs: 4, Memory: 8192}, {Name: "m6g.large", VCPUs: 2, Memory: 8192, Arch: "arm64"}, {Name: "g4dn.xlarge", VCPUs: 4, Memory: 16384, GPUs: 1, Disk: 125},
+			{Name: "t3.nano", VCPUs: 2, Memory: 512}, {Name: "t3.micro", VCPUs: 2, Memory: 1024},
+			{Name: "m5.large", VCPUs: 2, Memory: 8192}, {Name: "m5.xlarge", VCPUs: 4, Memory: 16384},
+			{Name: "c5.xlarge", VCPUs: 4, Memory: 8192}, {Name: "m6g.large", VCPUs: 2, Memory: 8192, Arch: "arm64"},
+			{Name: "g4dn.xlarge", VCPUs: 4, Memory: 16384, GPUs: 1, Disk: 125},
 		},
 	}
 	c.groups["sg-default"] = &group{id: "sg-default", name: "default", vpc: vpc}
 	return c
 }
 
-// Fail makes the next n calls of an action ("RunInstances"; "*": of any) fail so; n less than 0: all.
+// Fail makes the next n calls of an action ("RunInstances"; "*": of any) fail so; n less than 0:
+// all.
 func (c *Cloud) Fail(action string, n int, f Fault) { c.fail(&fail{action: action, left: n, fault: f}) }
 
 // FailAfter does the next n calls of an action, and then answers that they failed.
@@ -102,7 +111,8 @@ func (c *Cloud) FailAfter(action string, n int, f Fault) {
 	c.fail(&fail{action: action, left: n, fault: f, after: true})
 }
 
-// Hang makes the next call of an action wait, before anything is done, until the client hangs up or release is called.
+// Hang makes the next call of an action wait, before anything is done, until the client hangs up or
+// release is called.
 func (c *Cloud) Hang(action string) (release func()) {
 	f := &fail{action: action, left: 1, hang: make(chan struct{})}
 	c.fail(f)
@@ -122,7 +132,8 @@ func (c *Cloud) Heal() {
 	c.faults, c.empty = nil, map[string]int{}
 }
 
-// Empty takes the capacity for a type in a zone away, "": in any, for the next n calls that ask for it; n less than 0: for all. market is "spot" or "on-demand".
+// Empty takes the capacity for a type in a zone away, "": in any, for the next n calls that ask for
+// it; n less than 0: for all. market is "spot" or "on-demand".
 func (c *Cloud) Empty(typ, zone, market string, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,18 +173,23 @@ func (c *Cloud) id(kind string) string {
 
 // actions is what can be called. The mutex is held.
 var actions = map[string]func(*Cloud, form) ([]elem, *Fault){
-	"RunInstances": (*Cloud).runInstances, "DescribeInstances": (*Cloud).describeInstances, "TerminateInstances": (*Cloud).terminateInstances,
-	"StopInstances": (*Cloud).stopInstances, "StartInstances": (*Cloud).startInstances, "DescribeInstanceStatus": (*Cloud).describeInstanceStatus,
-	"GetConsoleOutput": (*Cloud).getConsoleOutput, "DescribeInstanceTypes": (*Cloud).describeInstanceTypes,
+	"RunInstances": (*Cloud).runInstances, "DescribeInstances": (*Cloud).describeInstances,
+	"TerminateInstances": (*Cloud).terminateInstances,
+	"StopInstances":      (*Cloud).stopInstances, "StartInstances": (*Cloud).startInstances,
+	"DescribeInstanceStatus": (*Cloud).describeInstanceStatus,
+	"GetConsoleOutput":       (*Cloud).getConsoleOutput, "DescribeInstanceTypes": (*Cloud).describeInstanceTypes,
 	"DescribeImages": (*Cloud).describeImages, "CreateImage": (*Cloud).createImage, "DeregisterImage": (*Cloud).deregisterImage,
 	"DescribeSnapshots": (*Cloud).describeSnapshots, "DeleteSnapshot": (*Cloud).deleteSnapshot,
 	"DescribeVolumes": (*Cloud).describeVolumes, "DeleteVolume": (*Cloud).deleteVolume,
 	"DescribeKeyPairs": (*Cloud).describeKeyPairs, "ImportKeyPair": (*Cloud).importKeyPair, "DeleteKeyPair": (*Cloud).deleteKeyPair,
-	"DescribeSecurityGroups": (*Cloud).describeSecurityGroups, "CreateSecurityGroup": (*Cloud).createSecurityGroup, "DeleteSecurityGroup": (*Cloud).deleteSecurityGroup,
+	"DescribeSecurityGroups": (*Cloud).describeSecurityGroups, "CreateSecurityGroup": (*Cloud).createSecurityGroup,
+	"DeleteSecurityGroup":           (*Cloud).deleteSecurityGroup,
 	"AuthorizeSecurityGroupIngress": (*Cloud).authorize, "RevokeSecurityGroupIngress": (*Cloud).revoke,
-	"DescribeSpotInstanceRequests": (*Cloud).describeSpotInstanceRequests, "CancelSpotInstanceRequests": (*Cloud).cancelSpotInstanceRequests,
-	"DescribeSpotPriceHistory": (*Cloud).describeSpotPriceHistory, "DescribeAccountAttributes": (*Cloud).describeAccountAttributes,
-	"DescribeSubnets": (*Cloud).describeSubnets, "DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones, "CreateTags": (*Cloud).createTags,
+	"DescribeSpotInstanceRequests": (*Cloud).describeSpotInstanceRequests,
+	"CancelSpotInstanceRequests":   (*Cloud).cancelSpotInstanceRequests,
+	"DescribeSpotPriceHistory":     (*Cloud).describeSpotPriceHistory, "DescribeAccountAttributes": (*Cloud).describeAccountAttributes,
+	"DescribeSubnets": (*Cloud).describeSubnets, "DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones,
+	"CreateTags": (*Cloud).createTags,
 }
 
 // ServeHTTP answers one call.
@@ -236,7 +252,10 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Cloud) admit(r *http.Request, action string) *Fault {
 	auth := r.Header.Get("Authorization")
 	if c.o.AccessKey != "" && !strings.Contains(auth, "Credential="+c.o.AccessKey+"/") {
-		return &Fault{Status: http.StatusUnauthorized, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"}
+		return &Fault{
+			Status: http.StatusUnauthorized, Code: "AuthFailure",
+			Message: "AWS was not able to validate the provided access credentials",
+		}
 	}
 	if !strings.HasPrefix(auth, "AWS4-HMAC-SHA256 ") {
 		return &Fault{Status: http.StatusForbidden, Code: "MissingAuthenticationToken", Message: "Request is missing Authentication Token"}

@@ -97,7 +97,8 @@ func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 		}
 	}
 	return []elem{set("securityGroupInfo", found, func(g *group) []elem {
-		return []elem{tx("ownerId", Account), tx("groupId", g.id), tx("groupName", g.name), tx("groupDescription", g.about), tx("vpcId", g.vpc), tagSet(g.tags),
+		return []elem{tx("ownerId", Account), tx("groupId", g.id), tx("groupName", g.name),
+			tx("groupDescription", g.about), tx("vpcId", g.vpc), tagSet(g.tags),
 			set("ipPermissions", g.rules, func(r rule) []elem {
 				ranges, cidr := "ipRanges", "cidrIp"
 				if strings.Contains(r.cidr, ":") {
@@ -105,13 +106,19 @@ func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 				} else if strings.HasPrefix(r.cidr, "sg-") {
 					ranges, cidr = "groups", "groupId"
 				}
-				return []elem{tx("ipProtocol", r.protocol), tx("fromPort", r.from), tx("toPort", r.to), set(ranges, []string{r.cidr}, func(s string) []elem { return []elem{tx(cidr, s)} })}
+				return []elem{
+					tx("ipProtocol", r.protocol), tx("fromPort", r.from), tx("toPort", r.to),
+					set(ranges, []string{r.cidr}, func(s string) []elem { return []elem{tx(cidr, s)} }),
+				}
 			})}
 	})}, nil
 }
 
 func (c *Cloud) createSecurityGroup(f form) ([]elem, *Fault) {
-	g := &group{name: f.get("GroupName"), vpc: cmp.Or(f.get("VpcId"), vpc), about: f.get("GroupDescription"), tags: f.tags("security-group")}
+	g := &group{
+		name: f.get("GroupName"), vpc: cmp.Or(f.get("VpcId"), vpc), about: f.get("GroupDescription"),
+		tags: f.tags("security-group"),
+	}
 	for _, other := range c.groups {
 		if other.name == g.name && other.vpc == g.vpc {
 			return nil, fault("InvalidGroup.Duplicate", "The security group '%s' already exists", g.name)
@@ -163,7 +170,10 @@ func (c *Cloud) authorize(f form) ([]elem, *Fault) {
 	}
 	for _, r := range f.rules() {
 		if slices.Contains(g.rules, r) {
-			return nil, fault("InvalidPermission.Duplicate", "the specified rule \"peer: %s, %s, from port: %s\" already exists", r.cidr, r.protocol, r.from)
+			return nil, fault(
+				"InvalidPermission.Duplicate", "the specified rule \"peer: %s, %s, from port: %s\" already exists",
+				r.cidr, r.protocol, r.from,
+			)
 		}
 		g.rules = append(g.rules, r)
 	}

@@ -24,15 +24,20 @@ import (
 	"github.com/hostler-project/hostler/remote/sshserve"
 )
 
-// Guests are ssh servers in this process, one for each instance, at addresses 127.x.y.z of their own with one port. They take from the user data what cloud-init
-// would: the host's key, and who may log in; and they print the host's key on the console as cloud-init does. Commands run on this machine, in the directory Dir.
+// Guests are ssh servers in this process, one for each instance, at addresses 127.x.y.z of their
+// own with one port. They take from the user data what cloud-init would: the host's key, and who
+// may log in; and they print the host's key on the console as cloud-init does. Commands run on this
+// machine, in the directory Dir.
 type Guests struct {
 	Port int    // of all
 	Dir  string // where commands start
-	User string // of the image: who logs in under this name runs commands as the user of this process; others have to be there
+	// of the image: who logs in under this name runs commands as the user of this process; others
+	// have to be there
+	User string
 
-	mu   sync.Mutex
-	keys map[string]ssh.Signer // that a host made for itself, by instance: it keeps them when it is stopped
+	mu sync.Mutex
+	// that a host made for itself, by instance: it keeps them when it is stopped
+	keys map[string]ssh.Signer
 	last int
 }
 

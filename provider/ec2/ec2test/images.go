@@ -82,10 +82,12 @@ func (c *Cloud) describeImages(f form) ([]elem, *Fault) {
 		if now.Before(i.visible) || len(ids) > 0 && !slices.Contains(ids, id) {
 			continue
 		}
-		if len(owners) > 0 && !slices.Contains(owners, i.Owner) && !slices.Contains(owners, i.Alias) && (i.Owner != Account || !slices.Contains(owners, "self")) {
+		if len(owners) > 0 && !slices.Contains(owners, i.Owner) && !slices.Contains(owners, i.Alias) &&
+			(i.Owner != Account || !slices.Contains(owners, "self")) {
 			continue
 		}
-		ok, bad := f.filters(map[string]string{"name": i.Name, "state": i.state(), "architecture": i.arch(), "image-id": i.id, "owner-id": i.Owner, "owner-alias": i.Alias,
+		ok, bad := f.filters(map[string]string{"name": i.Name, "state": i.state(), "architecture": i.arch(),
+			"image-id": i.id, "owner-id": i.Owner, "owner-alias": i.Alias,
 			"root-device-type": "ebs", "virtualization-type": "hvm", "is-public": "true"}, i.tags)
 		if bad != nil {
 			return nil, bad
@@ -97,10 +99,15 @@ func (c *Cloud) describeImages(f form) ([]elem, *Fault) {
 	part, next := page(f, found, func(i *image) string { return i.id })
 	return append([]elem{set("imagesSet", part, func(i *image) []elem {
 		return []elem{
-			tx("imageId", i.id), tx("imageLocation", i.Owner+"/"+i.Name), tx("imageState", i.state()), tx("imageOwnerId", i.Owner), tx("isPublic", false), tx("architecture", i.arch()),
-			tx("imageType", "machine"), tx("name", i.Name), tx("rootDeviceType", "ebs"), tx("rootDeviceName", i.root), tx("virtualizationType", "hvm"), tx("creationDate", i.Created), tagSet(i.tags),
+			tx("imageId", i.id), tx("imageLocation", i.Owner+"/"+i.Name), tx("imageState", i.state()),
+			tx("imageOwnerId", i.Owner), tx("isPublic", false), tx("architecture", i.arch()),
+			tx("imageType", "machine"), tx("name", i.Name), tx("rootDeviceType", "ebs"), tx("rootDeviceName", i.root),
+			tx("virtualizationType", "hvm"), tx("creationDate", i.Created), tagSet(i.tags),
 			set("blockDeviceMapping", []string{i.snapshot}, func(s string) []elem {
-				return []elem{tx("deviceName", i.root), el("ebs", tx("snapshotId", s), tx("volumeSize", i.size), tx("deleteOnTermination", true))}
+				return []elem{
+					tx("deviceName", i.root),
+					el("ebs", tx("snapshotId", s), tx("volumeSize", i.size), tx("deleteOnTermination", true)),
+				}
 			}),
 		}
 	})}, next...), nil
@@ -119,8 +126,12 @@ func (c *Cloud) createImage(f form) ([]elem, *Fault) {
 		return nil, bad
 	}
 	name := f.get("Name")
-	if len(name) < 3 || len(name) > 128 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789()[] ./-'@_") != "" {
-		return nil, fault("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'")
+	if len(name) < 3 || len(name) > 128 ||
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789()[] ./-'@_") != "" {
+		return nil, fault(
+			"InvalidAMIName.Malformed",
+			"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'",
+		)
 	}
 	for _, i := range c.images {
 		if i.Name == name && i.Owner == Account {
@@ -130,7 +141,8 @@ func (c *Cloud) createImage(f form) ([]elem, *Fault) {
 	now, from := time.Now(), all[0]
 	snap := &snapshot{id: c.id("snap"), tags: f.tags("snapshot")}
 	c.snapshots[snap.id] = snap
-	i := &image{Image: Image{Name: name, Owner: Account, Created: now, Arch: c.archOf(from.typ)}, id: c.id("ami"), root: c.rootOf(from.image), snapshot: snap.id, size: 8, tags: f.tags("image"),
+	i := &image{Image: Image{Name: name, Owner: Account, Created: now, Arch: c.archOf(from.typ)}, id: c.id("ami"),
+		root: c.rootOf(from.image), snapshot: snap.id, size: 8, tags: f.tags("image"),
 		visible: now.Add(c.o.Hidden), available: now.Add(c.o.Image)}
 	i.Image.ID = i.id
 	if v := c.volumes[from.volumes[0]]; v != nil {
@@ -210,7 +222,10 @@ func (c *Cloud) describeVolumes(f form) ([]elem, *Fault) {
 	}
 	part, next := page(f, found, func(v *volume) string { return v.id })
 	return append([]elem{set("volumeSet", part, func(v *volume) []elem {
-		return []elem{tx("volumeId", v.id), tx("size", v.size), tx("status", v.state()), tx("volumeType", v.kind), tx("encrypted", v.encrypted), tx("availabilityZone", v.zone), tagSet(v.tags)}
+		return []elem{
+			tx("volumeId", v.id), tx("size", v.size), tx("status", v.state()), tx("volumeType", v.kind),
+			tx("encrypted", v.encrypted), tx("availabilityZone", v.zone), tagSet(v.tags),
+		}
 	})}, next...), nil
 }
 
@@ -235,7 +250,8 @@ func (c *Cloud) AddVolume(tags map[string]string) string {
 	return v.id
 }
 
-// Things lists all that there is in the place and would cost money or be in the way, a line each: what is terminated is not.
+// Things lists all that there is in the place and would cost money or be in the way, a line each:
+// what is terminated is not.
 func (c *Cloud) Things() (out []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -129,7 +129,10 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 	name := f.get("ClientToken")
 	if t, ok := c.tokens[name]; ok && name != "" {
 		if t.digest != digest {
-			return nil, fault("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+			return nil, fault(
+				"IdempotentParameterMismatch",
+				"Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+			)
 		}
 		return c.reservation(c.instances[t.instance]), nil
 	}
@@ -145,7 +148,11 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", f.get("ImageId"))
 	}
 	if img.arch() != typ.arch() {
-		return nil, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.", typ.arch(), img.arch())
+		return nil, fault(
+			"InvalidParameterValue",
+			"The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.",
+			typ.arch(), img.arch(),
+		)
 	}
 	key := f.get("KeyName")
 	if key != "" && c.keys[key] == nil {
@@ -186,21 +193,30 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 	}
 	if most, err := strconv.ParseFloat(f.get("InstanceMarketOptions.SpotOptions.MaxPrice"), 64); err == nil && market == "spot" {
 		if price := c.spotPrice(typ.Name, zone); price > most {
-			return nil, fault("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.", most, price)
+			return nil, fault(
+				"SpotMaxPriceTooLow",
+				"Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.",
+				most, price,
+			)
 		}
 	}
 	if bad := c.room(typ, zone, market); bad != nil {
 		return nil, bad
 	}
 	if f.is("DryRun") {
-		return nil, &Fault{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
+		return nil, &Fault{
+			Status: http.StatusPreconditionFailed, Code: "DryRunOperation",
+			Message: "Request would have succeeded, but DryRun flag is set.",
+		}
 	}
 	i := &instance{
-		id: c.id("i"), image: img.id, typ: typ.Name, zone: zone, subnet: subnet, key: key, token: name, reservation: c.id("r"), userData: data, groups: groups,
+		id: c.id("i"), image: img.id, typ: typ.Name, zone: zone, subnet: subnet, key: key, token: name,
+		reservation: c.id("r"), userData: data, groups: groups,
 		tags: f.tags("instance"), visible: now.Add(c.o.Hidden), hibernate: f.is("HibernationOptions.Configured"), number: len(c.order) + 1,
 	}
 	if market == "spot" {
-		s := &spotRequest{id: c.id("sir"), instance: i.id, tags: f.tags("spot-instances-request"), state: "active", status: "fulfilled", visible: i.visible,
+		s := &spotRequest{id: c.id("sir"), instance: i.id, tags: f.tags("spot-instances-request"), state: "active",
+			status: "fulfilled", visible: i.visible,
 			kind: f.get("InstanceMarketOptions.SpotOptions.SpotInstanceType")}
 		c.spots[s.id], i.spot = s, s.id
 	}
@@ -210,7 +226,10 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 			continue
 		}
 		if n := f.int(m + "Ebs.VolumeSize"); n > 0 && n < img.size {
-			return nil, fault("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size>= %dGB", n, img.snapshot, img.size)
+			return nil, fault(
+				"InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size>= %dGB", n,
+				img.snapshot, img.size,
+			)
 		} else if n > 0 {
 			v.size = n
 		}
@@ -245,11 +264,19 @@ func (c *Cloud) room(typ Type, zone, market string) *Fault {
 	}
 	switch {
 	case c.o.Instances > 0 && n >= c.o.Instances:
-		return fault("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.", n+1, c.o.Instances)
+		return fault(
+			"InstanceLimitExceeded",
+			"You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.",
+			n+1, c.o.Instances,
+		)
 	case c.o.VCPUs > 0 && cpus+typ.VCPUs > c.o.VCPUs && market == "spot":
 		return fault("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
 	case c.o.VCPUs > 0 && cpus+typ.VCPUs > c.o.VCPUs:
-		return fault("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.", c.o.VCPUs)
+		return fault(
+			"VcpuLimitExceeded",
+			"You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.",
+			c.o.VCPUs,
+		)
 	}
 	for _, k := range []string{typ.Name + "/" + zone + "/" + market, typ.Name + "//" + market} {
 		if left := c.empty[k]; left != 0 {
@@ -257,26 +284,40 @@ func (c *Cloud) room(typ Type, zone, market string) *Fault {
 				c.empty[k]--
 			}
 			return &Fault{Status: http.StatusInternalServerError, Code: "InsufficientInstanceCapacity",
-				Message: fmt.Sprintf("We currently do not have sufficient %s capacity in the Availability Zone you requested (%s).", typ.Name, zone)}
+				Message: fmt.Sprintf(
+					"We currently do not have sufficient %s capacity in the Availability Zone you requested (%s).",
+					typ.Name, zone,
+				)}
 		}
 	}
 	return nil
 }
 
 func (c *Cloud) reservation(i *instance) []elem {
-	return []elem{tx("reservationId", i.reservation), tx("ownerId", Account), el("groupSet"), set("instancesSet", []*instance{i}, c.describe)}
+	return []elem{
+		tx("reservationId", i.reservation), tx("ownerId", Account), el("groupSet"),
+		set("instancesSet", []*instance{i}, c.describe),
+	}
 }
 
 // describe writes an instance.
 func (c *Cloud) describe(i *instance) []elem {
 	out := []elem{
-		tx("instanceId", i.id), tx("imageId", i.image), el("instanceState", tx("code", codes[i.state]), tx("name", i.state)), tx("privateDnsName", ""), tx("dnsName", ""),
-		tx("amiLaunchIndex", 0), tx("instanceType", i.typ), tx("launchTime", i.since), el("placement", tx("availabilityZone", i.zone), tx("tenancy", "default")),
-		el("monitoring", tx("state", "disabled")), tx("rootDeviceType", "ebs"), tx("rootDeviceName", c.rootOf(i.image)), tx("virtualizationType", "hvm"), tx("hypervisor", "xen"),
-		tx("clientToken", i.token), tagSet(i.tags), tx("architecture", c.archOf(i.typ)), el("hibernationOptions", tx("configured", i.hibernate)),
+		tx("instanceId", i.id), tx("imageId", i.image),
+		el("instanceState", tx("code", codes[i.state]), tx("name", i.state)), tx("privateDnsName", ""),
+		tx("dnsName", ""),
+		tx("amiLaunchIndex", 0), tx("instanceType", i.typ), tx("launchTime", i.since),
+		el("placement", tx("availabilityZone", i.zone), tx("tenancy", "default")),
+		el("monitoring", tx("state", "disabled")), tx("rootDeviceType", "ebs"), tx("rootDeviceName", c.rootOf(i.image)),
+		tx("virtualizationType", "hvm"), tx("hypervisor", "xen"),
+		tx("clientToken", i.token), tagSet(i.tags), tx("architecture", c.archOf(i.typ)),
+		el("hibernationOptions", tx("configured", i.hibernate)),
 		set("groupSet", i.groups, func(g string) []elem { return []elem{tx("groupId", g), tx("groupName", g)} }),
 		set("blockDeviceMapping", i.volumes, func(v string) []elem {
-			return []elem{tx("deviceName", c.rootOf(i.image)), el("ebs", tx("volumeId", v), tx("status", "attached"), tx("deleteOnTermination", true))}
+			return []elem{
+				tx("deviceName", c.rootOf(i.image)),
+				el("ebs", tx("volumeId", v), tx("status", "attached"), tx("deleteOnTermination", true)),
+			}
 		}),
 	}
 	if i.key != "" {
@@ -313,7 +354,8 @@ func (c *Cloud) describeInstances(f form) ([]elem, *Fault) {
 			continue
 		}
 		ok, bad := f.filters(map[string]string{
-			"instance-state-name": i.state, "client-token": i.token, "instance-id": i.id, "image-id": i.image, "instance-type": i.typ, "availability-zone": i.zone,
+			"instance-state-name": i.state, "client-token": i.token, "instance-id": i.id, "image-id": i.image,
+			"instance-type": i.typ, "availability-zone": i.zone,
 		}, i.tags)
 		if bad != nil {
 			return nil, bad
@@ -390,7 +432,11 @@ func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 		s := c.spots[i.spot]
 		switch {
 		case s != nil && s.kind != "persistent":
-			return fault("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", i.id)
+			return fault(
+				"UnsupportedOperation",
+				"You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.",
+				i.id,
+			)
 		case f.is("Hibernate") && !i.hibernate:
 			return fault("UnsupportedHibernationConfiguration", "Instance %s was not enabled for hibernation", i.id)
 		case i.state == "stopped" || i.state == "stopping":
@@ -398,7 +444,9 @@ func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 		case i.state != "running" && i.state != "pending":
 			return fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", i.id)
 		}
-		i.state, i.until, i.reason = "stopping", time.Now().Add(c.o.Stop), [2]string{"Client.UserInitiatedShutdown", "User initiated shutdown"}
+		i.state, i.until, i.reason = "stopping", time.Now().Add(c.o.Stop), [2]string{
+			"Client.UserInitiatedShutdown", "User initiated shutdown",
+		}
 		if f.is("Force") {
 			i.until = time.Now()
 		}
@@ -446,7 +494,10 @@ func (c *Cloud) describeInstanceStatus(f form) ([]elem, *Fault) {
 			tx("instanceId", i.id), tx("availabilityZone", i.zone), el("instanceState", tx("code", codes[i.state]), tx("name", i.state)),
 			el("systemStatus", tx("status", status)), el("instanceStatus", tx("status", status)),
 			set("eventsSet", i.events, func(e string) []elem {
-				return []elem{tx("code", e), tx("description", "The instance is running on degraded hardware"), tx("notBefore", time.Now().Add(time.Hour))}
+				return []elem{
+					tx("code", e), tx("description", "The instance is running on degraded hardware"),
+					tx("notBefore", time.Now().Add(time.Hour)),
+				}
 			}),
 		}
 	})}, nil

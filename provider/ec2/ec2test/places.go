@@ -100,7 +100,13 @@ func (c *Cloud) describeInstanceTypes(f form) ([]elem, *Fault) {
 	}
 	if len(names) == 0 {
 		for _, t := range c.types {
-			ok, bad := f.filters(map[string]string{"current-generation": "true", "processor-info.supported-architecture": t.arch(), "instance-type": t.Name, "bare-metal": "false"}, nil)
+			ok, bad := f.filters(
+				map[string]string{
+					"current-generation": "true", "processor-info.supported-architecture": t.arch(),
+					"instance-type": t.Name, "bare-metal": "false",
+				},
+				nil,
+			)
 			if bad != nil {
 				return nil, bad
 			}
@@ -113,15 +119,20 @@ func (c *Cloud) describeInstanceTypes(f form) ([]elem, *Fault) {
 	part, next := page(f, found, func(t Type) string { return t.Name })
 	return append([]elem{set("instanceTypeSet", part, func(t Type) []elem {
 		out := []elem{
-			tx("instanceType", t.Name), tx("currentGeneration", true), tx("bareMetal", false), tx("hypervisor", "nitro"), tx("hibernationSupported", t.hibernates()),
+			tx("instanceType", t.Name), tx("currentGeneration", true), tx("bareMetal", false), tx("hypervisor", "nitro"),
+			tx("hibernationSupported", t.hibernates()),
 			el("processorInfo", el("supportedArchitectures", tx("item", t.arch()))), el("vCpuInfo", tx("defaultVCpus", t.VCPUs)),
-			el("memoryInfo", tx("sizeInMiB", t.Memory)), tx("instanceStorageSupported", t.Disk > 0), el("supportedUsageClasses", tx("item", "on-demand"), tx("item", "spot")),
+			el("memoryInfo", tx("sizeInMiB", t.Memory)), tx("instanceStorageSupported", t.Disk > 0),
+			el("supportedUsageClasses", tx("item", "on-demand"), tx("item", "spot")),
 		}
 		if t.Disk > 0 {
 			out = append(out, el("instanceStorageInfo", tx("totalSizeInGB", t.Disk)))
 		}
 		if t.GPUs > 0 {
-			out = append(out, el("gpuInfo", set("gpus", []int{t.GPUs}, func(n int) []elem { return []elem{tx("count", n), tx("name", "T4")} })))
+			out = append(
+				out,
+				el("gpuInfo", set("gpus", []int{t.GPUs}, func(n int) []elem { return []elem{tx("count", n), tx("name", "T4")} })),
+			)
 		}
 		return out
 	})}, next...), nil
@@ -137,7 +148,10 @@ func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 	}
 	slices.SortStableFunc(found, func(a, b SpotPrice) int { return b.Time.Compare(a.Time) })
 	return []elem{set("spotPriceHistorySet", found, func(p SpotPrice) []elem {
-		return []elem{tx("instanceType", p.Type), tx("productDescription", "Linux/UNIX"), tx("spotPrice", p.Price), tx("timestamp", p.Time), tx("availabilityZone", p.Zone)}
+		return []elem{
+			tx("instanceType", p.Type), tx("productDescription", "Linux/UNIX"), tx("spotPrice", p.Price),
+			tx("timestamp", p.Time), tx("availabilityZone", p.Zone),
+		}
 	})}, nil
 }
 
@@ -154,7 +168,10 @@ func (c *Cloud) spotPrice(typ, zone string) (price float64) {
 
 func (c *Cloud) describeAvailabilityZones(form) ([]elem, *Fault) {
 	return []elem{set("availabilityZoneInfo", Zones, func(z string) []elem {
-		return []elem{tx("zoneName", z), tx("zoneState", "available"), tx("regionName", z[:len(z)-1]), tx("zoneType", "availability-zone"), tx("optInStatus", "opt-in-not-required")}
+		return []elem{
+			tx("zoneName", z), tx("zoneState", "available"), tx("regionName", z[:len(z)-1]),
+			tx("zoneType", "availability-zone"), tx("optInStatus", "opt-in-not-required"),
+		}
 	})}, nil
 }
 
@@ -165,6 +182,9 @@ func (c *Cloud) describeAccountAttributes(form) ([]elem, *Fault) {
 	}
 	attributes := map[string]int{"max-instances": limit}
 	return []elem{set("accountAttributeSet", slices.Sorted(maps.Keys(attributes)), func(k string) []elem {
-		return []elem{tx("attributeName", k), set("attributeValueSet", []int{attributes[k]}, func(n int) []elem { return []elem{tx("attributeValue", n)} })}
+		return []elem{
+			tx("attributeName", k),
+			set("attributeValueSet", []int{attributes[k]}, func(n int) []elem { return []elem{tx("attributeValue", n)} }),
+		}
 	})}, nil
 }

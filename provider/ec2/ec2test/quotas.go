@@ -10,14 +10,16 @@ import (
 	"time"
 )
 
-// serviceQuotas answers as Service Quotas does: JSON both ways, the action in a header, and the kind of an error in its body. A page has two quotas, so that there are several.
+// serviceQuotas answers as Service Quotas does: JSON both ways, the action in a header, and the
+// kind of an error in its body. A page has two quotas, so that there are several.
 func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action string) {
 	var in struct{ ServiceCode, NextToken string }
 	wrong := json.NewDecoder(r.Body).Decode(&in)
 	c.mu.Lock()
 	c.calls[action]++
 	bad := c.admit(r, action)
-	if signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); bad == nil && (err != nil || signed.Sub(c.now()).Abs() > 5*time.Minute) {
+	if signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); bad == nil &&
+		(err != nil || signed.Sub(c.now()).Abs() > 5*time.Minute) {
 		bad = &Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "Signature not yet current or expired"}
 	}
 	for _, x := range c.faults {
@@ -31,7 +33,10 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 	switch {
 	case bad != nil:
 	case !strings.Contains(r.Header.Get("Authorization"), "/servicequotas/aws4_request"):
-		bad = &Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "Credential should be scoped to correct service: 'servicequotas'."}
+		bad = &Fault{
+			Status: http.StatusForbidden, Code: "InvalidSignatureException",
+			Message: "Credential should be scoped to correct service: 'servicequotas'.",
+		}
 	case wrong != nil:
 		bad = fault("SerializationException", "%v", wrong)
 	case action != "ListServiceQuotas":
@@ -47,10 +52,13 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 		return
 	}
 	type object = map[string]any
-	all := []object{{"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3", "QuotaName": "EC2-VPC Elastic IPs", "Value": 5.0, "Unit": "None"}} // which has no class
+	// which has no class
+	all := []object{{"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3", "QuotaName": "EC2-VPC Elastic IPs", "Value": 5.0, "Unit": "None"}}
 	for _, class := range sortedKeys(c.o.Limits) {
-		all = append(all, object{"ServiceCode": "ec2", "QuotaName": "Instances of " + class, "Value": float64(c.o.Limits[class]), "Unit": "None", "UsageMetric": object{
-			"MetricNamespace": "AWS/Usage", "MetricName": "ResourceCount", "MetricDimensions": object{"Class": class, "Resource": "vCPU", "Service": "EC2", "Type": "Resource"}}})
+		all = append(all, object{"ServiceCode": "ec2", "QuotaName": "Instances of " + class,
+			"Value": float64(c.o.Limits[class]), "Unit": "None", "UsageMetric": object{
+				"MetricNamespace": "AWS/Usage", "MetricName": "ResourceCount",
+				"MetricDimensions": object{"Class": class, "Resource": "vCPU", "Service": "EC2", "Type": "Resource"}}})
 	}
 	from, _ := strconv.Atoi(in.NextToken) // none: the first page
 	const page = 2

@@ -16,7 +16,10 @@ func (c *Cloud) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	ids := f.list("SpotInstanceRequestId")
 	for _, id := range sortedKeys(c.spots) {
 		s := c.spots[id]
-		ok, bad := f.filters(map[string]string{"state": s.state, "status-code": s.status, "instance-id": s.instance, "spot-instance-request-id": id}, s.tags)
+		ok, bad := f.filters(
+			map[string]string{"state": s.state, "status-code": s.status, "instance-id": s.instance, "spot-instance-request-id": id},
+			s.tags,
+		)
 		if bad != nil {
 			return nil, bad
 		}
@@ -26,7 +29,10 @@ func (c *Cloud) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	}
 	part, next := page(f, found, func(s *spotRequest) string { return s.id })
 	return append([]elem{set("spotInstanceRequestSet", part, func(s *spotRequest) []elem {
-		return []elem{tx("spotInstanceRequestId", s.id), tx("instanceId", s.instance), tx("state", s.state), tx("type", s.kind), el("status", tx("code", s.status), tx("message", s.status)), tagSet(s.tags)}
+		return []elem{
+			tx("spotInstanceRequestId", s.id), tx("instanceId", s.instance), tx("state", s.state), tx("type", s.kind),
+			el("status", tx("code", s.status), tx("message", s.status)), tagSet(s.tags),
+		}
 	})}, next...), nil
 }
 
@@ -41,10 +47,14 @@ func (c *Cloud) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 			s.state, s.status = "cancelled", "request-canceled-and-instance-running"
 		}
 	}
-	return []elem{set("spotInstanceRequestSet", ids, func(id string) []elem { return []elem{tx("spotInstanceRequestId", id), tx("state", c.spots[id].state)} })}, nil
+	return []elem{set(
+		"spotInstanceRequestSet", ids,
+		func(id string) []elem { return []elem{tx("spotInstanceRequestId", id), tx("state", c.spots[id].state)} },
+	)}, nil
 }
 
-// again is what a persistent request does when its instance was terminated: it makes another one. The mutex is held.
+// again is what a persistent request does when its instance was terminated: it makes another one.
+// The mutex is held.
 func (c *Cloud) again(s *spotRequest, was *instance) {
 	i := *was
 	i.id, i.volumes, i.reason, i.token = c.id("i"), nil, [2]string{}, ""

@@ -155,7 +155,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// filters tells whether a thing fits the request's filters: its values by the filters' names, and its tags. A filter of an unknown name is refused, as EC2 does.
+// filters tells whether a thing fits the request's filters: its values by the filters' names, and
+// its tags. A filter of an unknown name is refused, as EC2 does.
 func (f form) filters(values map[string]string, tags map[string]string) (bool, *Fault) {
 	for _, p := range f.structs("Filter") {
 		name := f.get(p + "Name")
@@ -192,7 +193,8 @@ func glob(pattern, text string) bool {
 	return ok && err == nil
 }
 
-// page cuts a list as MaxResults and NextToken ask. The list is in the order of the keys; what comes and goes between two pages makes no other be left out.
+// page cuts a list as MaxResults and NextToken ask. The list is in the order of the keys; what
+// comes and goes between two pages makes no other be left out.
 func page[T any](f form, all []T, key func(T) string) (part []T, next []elem) {
 	if after, ok := strings.CutPrefix(f.get("NextToken"), "after-"); ok {
 		all = all[len(all)-count(all, func(x T) bool { return key(x) > after }):]

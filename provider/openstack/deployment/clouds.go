@@ -77,7 +77,8 @@ func list[T any](ctx context.Context, pager pagination.Pager, extract func(pagin
 	return extract(pages)
 }
 
-// again calls f until it does not say that the cloud is not yet so far, for as long as the patience lasts.
+// again calls f until it does not say that the cloud is not yet so far, for as long as the patience
+// lasts.
 func (w *work) again(ctx context.Context, f func() error) error {
 	const pause = time.Second
 	for end := time.Now().Add(w.opt.Patience); ; {

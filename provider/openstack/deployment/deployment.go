@@ -35,9 +35,11 @@ type Options struct {
 	RotateKey    bool // the key pair is replaced, though servers that run know only the old one
 	Tell         func(Step)
 	Log          *slog.Logger
-	Metadata     string // the address of the metadata service; "": the link-local one; "none": not asked
+	// the address of the metadata service; "": the link-local one; "none": not asked
+	Metadata string
 
-	// Patience is for what clouds do later than they answer: a network in use by a port that goes. 0: 10 s for each thing, 4 minutes for all servers.
+	// Patience is for what clouds do later than they answer: a network in use by a port that goes.
+	// 0: 10 s for each thing, 4 minutes for all servers.
 	Patience        time.Duration
 	ServersPatience time.Duration
 }
@@ -83,15 +85,24 @@ func (w *work) known(ctx context.Context) (*Record, error) {
 		return nil, err
 	}
 	if rec.Provider != "" {
-		return nil, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("it is deployed in %s, and this is an OpenStack", rec.Provider), Hint: "take another name"}
+		return nil, &compute.Error{
+			ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict,
+			Err: fmt.Errorf("it is deployed in %s, and this is an OpenStack", rec.Provider), Hint: "take another name",
+		}
 	}
 	if rec.Project != w.cloud.Project || rec.Region != w.cloud.Region {
 		return nil, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict,
-			Err:  fmt.Errorf("it is deployed in project %s%s, and these credentials are for project %s%s", rec.Project, inRegion(rec.Region), w.cloud.Project, inRegion(w.cloud.Region)),
+			Err: fmt.Errorf(
+				"it is deployed in project %s%s, and these credentials are for project %s%s", rec.Project,
+				inRegion(rec.Region), w.cloud.Project, inRegion(w.cloud.Region),
+			),
 			Hint: "use the credentials that it was deployed with" + byCloud(rec.Cloud)}
 	}
 	if rec.Installation != w.opt.Installation {
-		return nil, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict, Err: errors.New("another installation of hostler deployed it")}
+		return nil, &compute.Error{
+			ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict,
+			Err: errors.New("another installation of hostler deployed it"),
+		}
 	}
 	return rec, nil
 }
@@ -110,8 +121,10 @@ func byCloud(name string) string {
 	return ": --cloud " + name
 }
 
-// Deploy makes what is missing of a deployment and puts right what is otherwise than the settings say. It returns the record, which is in the store too, as far as
-// it has come. What it would refuse it refuses before the first change. Kinds of error: ErrInvalid (settings), ErrConflict (what is there cannot be used, or is another's), ErrNoCapacity (a quota), ErrDenied.
+// Deploy makes what is missing of a deployment and puts right what is otherwise than the settings
+// say. It returns the record, which is in the store too, as far as it has come. What it would
+// refuse it refuses before the first change. Kinds of error: ErrInvalid (settings), ErrConflict
+// (what is there cannot be used, or is another's), ErrNoCapacity (a quota), ErrDenied.
 func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*Record, error) {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -124,10 +137,16 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 		return nil, err
 	}
 	if w.rec != nil && w.rec.State == TearingDown {
-		return w.rec, &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrConflict, Err: errors.New("it is being torn down"), Hint: "finish that first: hostler cloud teardown"}
+		return w.rec, &compute.Error{
+			ID: compute.ID(opt.Name), Kind: compute.ErrConflict, Err: errors.New("it is being torn down"),
+			Hint: "finish that first: hostler cloud teardown",
+		}
 	}
 	if w.rec == nil {
-		w.rec = &Record{Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project, Region: cloud.Region, Things: []Thing{}}
+		w.rec = &Record{
+			Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project,
+			Region: cloud.Region, Things: []Thing{},
+		}
 	}
 	if err := w.rehearse(ctx, settings); err != nil {
 		return w.rec, err
@@ -142,7 +161,8 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 	return w.rec, w.enter(ctx, Deployed)
 }
 
-// rehearse goes through all of it without a change, so that what can be refused is refused while everything is as it was: the cloud, the keys here and the record.
+// rehearse goes through all of it without a change, so that what can be refused is refused while
+// everything is as it was: the cloud, the keys here and the record.
 func (w *work) rehearse(ctx context.Context, settings Settings) error {
 	if w.opt.DryRun {
 		return nil // it is one
@@ -186,7 +206,8 @@ func (w *work) deploy(ctx context.Context) error {
 	return w.network(ctx)
 }
 
-// enter records a new state. What is only rehearsed stays in its own: none, where nothing is deployed.
+// enter records a new state. What is only rehearsed stays in its own: none, where nothing is
+// deployed.
 func (w *work) enter(ctx context.Context, state string) error {
 	if w.opt.DryRun {
 		return nil
@@ -228,8 +249,8 @@ type part struct {
 	drop       func(ctx context.Context, id string) error // of one that a race made twice
 }
 
-// ensure has a thing: the one that is recorded or marked as ours, else one of the name that is somebody else's, else a new one. made is false for what is another's.
-// In a dry run id may be "".
+// ensure has a thing: the one that is recorded or marked as ours, else one of the name that is
+// somebody else's, else a new one. made is false for what is another's. In a dry run id may be "".
 func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err error) {
 	all, err := p.find(ctx)
 	if err != nil {
@@ -242,7 +263,11 @@ func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err er
 		case mine:
 			ours = append(ours, c)
 		case theirs:
-			return "", false, &compute.Error{ID: compute.ID(p.name), Kind: compute.ErrConflict, Err: fmt.Errorf("the %s %s is of another deployment, or of another installation of hostler", p.kind, c.id), Hint: "take another name"}
+			return "", false, &compute.Error{
+				ID: compute.ID(p.name), Kind: compute.ErrConflict,
+				Err:  fmt.Errorf("the %s %s is of another deployment, or of another installation of hostler", p.kind, c.id),
+				Hint: "take another name",
+			}
 		default:
 			others = append(others, c)
 		}
@@ -258,7 +283,14 @@ func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err er
 			for _, c := range others {
 				ids = append(ids, c.id)
 			}
-			return "", false, &compute.Error{ID: compute.ID(p.name), Kind: compute.ErrConflict, Err: fmt.Errorf("there are %d of this name, and hostler made none of them: %s %s", len(others), p.kind, strings.Join(ids, ", ")), Hint: "take another name, or rename all but one"}
+			return "", false, &compute.Error{
+				ID: compute.ID(p.name), Kind: compute.ErrConflict,
+				Err: fmt.Errorf(
+					"there are %d of this name, and hostler made none of them: %s %s", len(others), p.kind,
+					strings.Join(ids, ", "),
+				),
+				Hint: "take another name, or rename all but one",
+			}
 		}
 		w.rec.note(Thing{Kind: p.kind, Name: p.name, ID: others[i].id})
 		w.tell(Found, p.kind, p.name, others[i].id, "not made by hostler: used as it is, and not deleted")
@@ -303,7 +335,8 @@ func (w *work) makeOne(ctx context.Context, p part) (string, bool, error) {
 	return id, true, nil
 }
 
-// keepOne uses the oldest of what is ours, and deletes the others: a process that died, or another one, made them.
+// keepOne uses the oldest of what is ours, and deletes the others: a process that died, or another
+// one, made them.
 func (w *work) keepOne(ctx context.Context, p part, ours []candidate) (string, bool, error) {
 	slices.SortFunc(ours, func(a, b candidate) int {
 		if c := a.created.Compare(b.created); c != 0 {

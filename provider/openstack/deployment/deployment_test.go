@@ -24,12 +24,18 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// TestDeploy deploys, deploys again, repairs what was damaged by hand, and tears down: nothing of ours is left, nothing of others is changed.
+// TestDeploy deploys, deploys again, repairs what was damaged by hand, and tears down: nothing of
+// ours is left, nothing of others is changed.
 func TestDeploy(t *testing.T) {
 	tr := newTrial(t, "lab", "dep one-"+unique)
-	foreign := must[*networks.Network](t)(networks.Create(t.Context(), tr.cloud.Network, networks.CreateOpts{Name: tr.opt.Name + "-not-ours-" + unique}).Extract())
+	foreign := must[*networks.Network](t)(networks.Create(
+		t.Context(), tr.cloud.Network, networks.CreateOpts{Name: tr.opt.Name + "-not-ours-" + unique},
+	).Extract())
 	defer func() { _ = networks.Delete(t.Context(), tr.cloud.Network, foreign.ID) }()
-	settings := deployment.Settings{Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"}, CIDR: "10.77.0.0/24"}
+	settings := deployment.Settings{
+		Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"},
+		CIDR: "10.77.0.0/24",
+	}
 
 	dry := tr.opt
 	dry.DryRun = true
@@ -49,11 +55,14 @@ func TestDeploy(t *testing.T) {
 	if !slices.Equal(planned, did) {
 		t.Errorf("the dry run said %q, and then happened %q", planned, did)
 	}
-	if rec.State != deployment.Deployed || rec.ID(deployment.Network) == "" || rec.ID(deployment.Subnet) == "" || rec.ID(deployment.Router) == "" || rec.ID(deployment.Group) == "" {
+	if rec.State != deployment.Deployed || rec.ID(deployment.Network) == "" || rec.ID(deployment.Subnet) == "" ||
+		rec.ID(deployment.Router) == "" || rec.ID(deployment.Group) == "" {
 		t.Errorf("recorded: %+v", rec)
 	}
-	wanted := []string{"IPv4 icmp 0-0 203.0.113.0/24", "IPv4 tcp 22-22 203.0.113.0/24", "IPv4 tcp 8000-8010 203.0.113.0/24", "IPv4 udp 53-53 203.0.113.0/24",
-		"IPv6 ipv6-icmp 0-0 2001:db8::/32", "IPv6 tcp 22-22 2001:db8::/32", "IPv6 tcp 8000-8010 2001:db8::/32", "IPv6 udp 53-53 2001:db8::/32"}
+	wanted := []string{"IPv4 icmp 0-0 203.0.113.0/24", "IPv4 tcp 22-22 203.0.113.0/24",
+		"IPv4 tcp 8000-8010 203.0.113.0/24", "IPv4 udp 53-53 203.0.113.0/24",
+		"IPv6 ipv6-icmp 0-0 2001:db8::/32", "IPv6 tcp 22-22 2001:db8::/32", "IPv6 tcp 8000-8010 2001:db8::/32",
+		"IPv6 udp 53-53 2001:db8::/32"}
 	if got := ruleTexts(t, tr.cloud, rec.ID(deployment.Group)); !slices.Equal(got, wanted) {
 		t.Errorf("rules %q", got)
 	}
@@ -73,23 +82,46 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("the second deploy made of %v %v", before, after)
 	}
 
-	// What is damaged is put right: a rule missing, one too many, the interface gone, tags gone, other name servers, a network made twice.
-	all := must[[]rules.SecGroupRule](t)(allOf(t.Context(), rules.List(tr.cloud.Network, rules.ListOpts{SecGroupID: rec.ID(deployment.Group), Direction: "ingress"}), rules.ExtractRules))
+	// What is damaged is put right: a rule missing, one too many, the interface gone, tags gone,
+	// other name servers, a network made twice.
+	all := must[[]rules.SecGroupRule](t)(allOf(
+		t.Context(),
+		rules.List(tr.cloud.Network, rules.ListOpts{SecGroupID: rec.ID(deployment.Group), Direction: "ingress"}),
+		rules.ExtractRules,
+	))
 	i := slices.IndexFunc(all, func(r rules.SecGroupRule) bool { return r.RemoteIPPrefix == "203.0.113.0/24" })
 	if err := rules.Delete(t.Context(), tr.cloud.Network, all[i].ID).ExtractErr(); err != nil {
 		t.Fatal(err)
 	}
-	must[*rules.SecGroupRule](t)(rules.Create(t.Context(), tr.cloud.Network, rules.CreateOpts{SecGroupID: rec.ID(deployment.Group), Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: "tcp", PortRangeMin: 23, PortRangeMax: 23}).Extract())
-	must[*routers.InterfaceInfo](t)(routers.RemoveInterface(t.Context(), tr.cloud.Network, rec.ID(deployment.Router), routers.RemoveInterfaceOpts{SubnetID: rec.ID(deployment.Subnet)}).Extract())
+	must[*rules.SecGroupRule](t)(rules.Create(
+		t.Context(), tr.cloud.Network,
+		rules.CreateOpts{
+			SecGroupID: rec.ID(deployment.Group), Direction: rules.DirIngress, EtherType: rules.EtherType4,
+			Protocol: "tcp", PortRangeMin: 23, PortRangeMax: 23,
+		},
+	).Extract())
+	must[*routers.InterfaceInfo](t)(routers.RemoveInterface(
+		t.Context(), tr.cloud.Network, rec.ID(deployment.Router),
+		routers.RemoveInterfaceOpts{SubnetID: rec.ID(deployment.Subnet)},
+	).Extract())
 	if err := attributestags.DeleteAll(t.Context(), tr.cloud.Network, "networks", rec.ID(deployment.Network)).ExtractErr(); err != nil {
 		t.Fatal(err)
 	}
-	must[*networks.Network](t)(networks.Create(t.Context(), tr.cloud.Network, networks.CreateOpts{Name: tr.opt.Name, Description: "hostler:installation=" + tr.opt.Installation + " hostler:deployment=" + tr.opt.Name}).Extract())
+	must[*networks.Network](t)(networks.Create(
+		t.Context(), tr.cloud.Network,
+		networks.CreateOpts{
+			Name:        tr.opt.Name,
+			Description: "hostler:installation=" + tr.opt.Installation + " hostler:deployment=" + tr.opt.Name,
+		},
+	).Extract())
 	settings.DNS = []string{"192.0.2.53"}
 	settings.From = settings.From[:1]
 	tr.mustDeploy(settings)
 	did = tr.did()
-	for _, want := range []string{"made security group rule", "deleted security group rule", "made router interface", "deleted network", "repaired network", "repaired subnet"} {
+	for _, want := range []string{
+		"made security group rule", "deleted security group rule", "made router interface", "deleted network",
+		"repaired network", "repaired subnet",
+	} {
 		if !slices.Contains(did, want) {
 			t.Errorf("the repair did %q, and not: %s", did, want)
 		}
@@ -157,7 +189,8 @@ func TestLostKey(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "private half") || !strings.Contains(compute.Hint(err), "--rotate-key") {
+	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "private half") ||
+		!strings.Contains(compute.Hint(err), "--rotate-key") {
 		t.Fatalf("a lost key: %v (%s)", err, compute.Hint(err))
 	}
 	tr.opt.RotateKey = true
@@ -170,12 +203,14 @@ func TestLostKey(t *testing.T) {
 	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "chmod 600") {
 		t.Errorf("a key that all can read: %v", err)
 	}
-	other := newTrial(t, "lab", tr.opt.Name) // the same name, without the file and from another installation
+	// the same name, without the file and from another installation
+	other := newTrial(t, "lab", tr.opt.Name)
 	other.opt.Installation = "elsewhere-" + unique
 	if _, err := other.deploy(s); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("another's key pair: %v", err)
 	}
-	if err := other.teardown(); !errors.Is(err, compute.ErrNotFound) { // it was refused before it recorded anything; of the first one nothing is its
+	// it was refused before it recorded anything; of the first one nothing is its
+	if err := other.teardown(); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
 	if err := os.Chmod(file, 0o600); err != nil {
@@ -190,7 +225,9 @@ func TestOthers(t *testing.T) {
 	name, network := tr.opt.Name, tr.cloud.Network
 	n := must[*networks.Network](t)(networks.Create(t.Context(), network, networks.CreateOpts{Name: name}).Extract())
 	defer func() { _ = networks.Delete(t.Context(), network, n.ID) }()
-	sub := must[*subnets.Subnet](t)(subnets.Create(t.Context(), network, subnets.CreateOpts{NetworkID: n.ID, CIDR: "10.79.0.0/24", IPVersion: 4, Name: "theirs"}).Extract())
+	sub := must[*subnets.Subnet](t)(subnets.Create(
+		t.Context(), network, subnets.CreateOpts{NetworkID: n.ID, CIDR: "10.79.0.0/24", IPVersion: 4, Name: "theirs"},
+	).Extract())
 	g := must[*groups.SecGroup](t)(groups.Create(t.Context(), network, groups.CreateOpts{Name: name}).Extract())
 	defer func() { _ = groups.Delete(t.Context(), network, g.ID) }()
 
@@ -218,12 +255,14 @@ func TestOthers(t *testing.T) {
 	}
 	second := must[*networks.Network](t)(networks.Create(t.Context(), network, networks.CreateOpts{Name: name}).Extract())
 	defer func() { _ = networks.Delete(t.Context(), network, second.ID) }()
-	if _, err := tr.deploy(deployment.Settings{External: deployment.NoExternal}); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), second.ID) || !strings.Contains(err.Error(), n.ID) {
+	if _, err := tr.deploy(deployment.Settings{External: deployment.NoExternal}); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), second.ID) || !strings.Contains(err.Error(), n.ID) {
 		t.Errorf("two of the name: %v", err)
 	}
 }
 
-// TestOtherNetwork deploys with a network that is there, then with one of its own, and back: servers get what the last settings say, and teardown takes what was made on the way.
+// TestOtherNetwork deploys with a network that is there, then with one of its own, and back:
+// servers get what the last settings say, and teardown takes what was made on the way.
 func TestOtherNetwork(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-other-net-"+unique)
 	given := deployment.Settings{Network: "lab-net"}
@@ -265,7 +304,8 @@ func TestWrongProject(t *testing.T) {
 			return err
 		}(),
 	} {
-		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "project") || !strings.Contains(compute.Hint(err), "--cloud lab") {
+		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "project") ||
+			!strings.Contains(compute.Hint(err), "--cloud lab") {
 			t.Errorf("%s: %v (%s)", what, err, compute.Hint(err))
 		}
 	}
@@ -274,11 +314,13 @@ func TestWrongProject(t *testing.T) {
 	}
 }
 
-// TestQuota has the only network of a small project made, and a second one refused, with the cloud's words; what was begun goes again.
+// TestQuota has the only network of a small project made, and a second one refused, with the
+// cloud's words; what was begun goes again.
 func TestQuota(t *testing.T) {
 	alone(t)
 	first, second := newTrial(t, "tight", "dep-tight-"+unique), newTrial(t, "tight", "dep-tight2-"+unique)
-	s := deployment.Settings{CIDR: "10.80.0.0/24", External: deployment.NoExternal} // a second subnet is beyond the quota too
+	// a second subnet is beyond the quota too
+	s := deployment.Settings{CIDR: "10.80.0.0/24", External: deployment.NoExternal}
 	full := time.Now().Add(2 * time.Minute)
 	for {
 		_, err := first.deploy(s)
@@ -302,7 +344,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// alone waits until no other test of this package, of any process on this machine, is in the small project, and keeps them out until the test's end. What a killed one left there goes.
+// alone waits until no other test of this package, of any process on this machine, is in the small
+// project, and keeps them out until the test's end. What a killed one left there goes.
 func alone(t *testing.T) {
 	t.Helper()
 	c, _ := login(t, "tight")
@@ -322,7 +365,9 @@ func alone(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	left := func(name string) bool { return strings.HasPrefix(name, "dep-tight") }
-	for _, n := range must[[]networks.Network](t)(allOf(t.Context(), networks.List(c.Network, networks.ListOpts{ProjectID: c.Project}), networks.ExtractNetworks)) {
+	for _, n := range must[[]networks.Network](t)(allOf(
+		t.Context(), networks.List(c.Network, networks.ListOpts{ProjectID: c.Project}), networks.ExtractNetworks,
+	)) {
 		if left(n.Name) {
 			if err := networks.Delete(t.Context(), c.Network, n.ID).ExtractErr(); err != nil {
 				t.Logf("network %s of a test that was killed: %v", n.Name, err)
@@ -338,7 +383,8 @@ func alone(t *testing.T) {
 	}
 }
 
-// TestIPv6 has a router on both of its subnets, finds that again, replaces the key pair, and takes all of it down.
+// TestIPv6 has a router on both of its subnets, finds that again, replaces the key pair, and takes
+// all of it down.
 func TestIPv6(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-six-"+unique)
 	s := deployment.Settings{CIDR: "10.82.0.0/24", CIDR6: "fd82::/64", DNS: []string{"9.9.9.9", "2620:fe::fe"}}
@@ -347,7 +393,11 @@ func TestIPv6(t *testing.T) {
 	if len(four) != 2 || len(six) != 2 {
 		t.Fatalf("subnets %v, interfaces %v", four, six)
 	}
-	joined := must[[]ports.Port](t)(allOf(t.Context(), ports.List(tr.cloud.Network, ports.ListOpts{DeviceID: rec.ID(deployment.Router), NetworkID: rec.ID(deployment.Network)}), ports.ExtractPorts))
+	joined := must[[]ports.Port](t)(allOf(
+		t.Context(),
+		ports.List(tr.cloud.Network, ports.ListOpts{DeviceID: rec.ID(deployment.Router), NetworkID: rec.ID(deployment.Network)}),
+		ports.ExtractPorts,
+	))
 	var on []string
 	for _, p := range joined {
 		for _, ip := range p.FixedIPs {
@@ -359,7 +409,8 @@ func TestIPv6(t *testing.T) {
 		t.Errorf("the router is on %v, and the subnets are %v", on, want)
 	}
 	sub := must[*subnets.Subnet](t)(subnets.Get(t.Context(), tr.cloud.Network, four[1]).Extract())
-	if sub.IPVersion != 6 || sub.CIDR != "fd82::/64" || sub.GatewayIP != "fd82::1" || !slices.Equal(sub.DNSNameservers, []string{"2620:fe::fe"}) {
+	if sub.IPVersion != 6 || sub.CIDR != "fd82::/64" || sub.GatewayIP != "fd82::1" ||
+		!slices.Equal(sub.DNSNameservers, []string{"2620:fe::fe"}) {
 		t.Errorf("the second subnet is %+v", sub)
 	}
 	pair := func() string {

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// failed gives an error of the cloud its kind and a hint, keeps the cloud's words, and says what was being done.
+// failed gives an error of the cloud its kind and a hint, keeps the cloud's words, and says what
+// was being done.
 func failed(doing, name string, err error) error {
 	var e *compute.Error
 	if errors.As(err, &e) {

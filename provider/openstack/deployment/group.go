@@ -67,7 +67,8 @@ func (s Settings) wanted() (out []rule) {
 	return slices.Compact(out)
 }
 
-// of is what a rule of the cloud lets in; ok is false for one that lets nothing in, as those of what goes out.
+// of is what a rule of the cloud lets in; ok is false for one that lets nothing in, as those of
+// what goes out.
 func of(r rules.SecGroupRule) (out rule, ok bool) {
 	out = rule{r.EtherType, strings.ToLower(r.Protocol), r.PortRangeMin, r.PortRangeMax, cmp.Or(r.RemoteIPPrefix, r.RemoteGroupID)}
 	if out.protocol == "icmpv6" || out.protocol == "58" {
@@ -79,7 +80,8 @@ func of(r rules.SecGroupRule) (out rule, ok bool) {
 	return out, r.Direction == "ingress"
 }
 
-// group has the security group with exactly the rules that are wanted, where ports are wanted at all.
+// group has the security group with exactly the rules that are wanted, where ports are wanted at
+// all.
 func (w *work) group(ctx context.Context) error {
 	name := w.opt.Name
 	if len(w.rec.Settings.Ports) == 0 {
@@ -89,7 +91,10 @@ func (w *work) group(ctx context.Context) error {
 	id, made, err := w.ensure(ctx, part{
 		kind: Group, name: name, plural: "security-groups",
 		find: func(ctx context.Context) (out []candidate, err error) {
-			all, err = list(ctx, groups.List(w.cloud.Network, groups.ListOpts{Name: name, ProjectID: w.cloud.Project}), groups.ExtractGroups)
+			all, err = list(
+				ctx, groups.List(w.cloud.Network, groups.ListOpts{Name: name, ProjectID: w.cloud.Project}),
+				groups.ExtractGroups,
+			)
 			for _, g := range all {
 				out = append(out, candidate{g.ID, g.CreatedAt, g.Description, g.Tags})
 			}
@@ -137,7 +142,11 @@ func (w *work) rules(ctx context.Context, group string, made bool, has []rules.S
 		if len(missing) == 0 {
 			return nil
 		}
-		return &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s was not made by hostler, and does not let in %v", group, missing[0]), Hint: "add that to it, take another name, or ask for no ports"}
+		return &compute.Error{
+			ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the security group %s was not made by hostler, and does not let in %v", group, missing[0]),
+			Hint: "add that to it, take another name, or ask for no ports",
+		}
 	}
 	for _, r := range missing {
 		if w.opt.DryRun {
@@ -145,10 +154,12 @@ func (w *work) rules(ctx context.Context, group string, made bool, has []rules.S
 			continue
 		}
 		got, err := rules.Create(ctx, w.cloud.Network, rules.CreateOpts{
-			Direction: rules.DirIngress, EtherType: rules.RuleEtherType(r.ether), SecGroupID: group, Protocol: rules.RuleProtocol(r.protocol),
+			Direction: rules.DirIngress, EtherType: rules.RuleEtherType(r.ether), SecGroupID: group,
+			Protocol:     rules.RuleProtocol(r.protocol),
 			PortRangeMin: r.min, PortRangeMax: r.max, RemoteIPPrefix: r.from, Description: w.mark.text(),
 		}).Extract()
-		if isConflict(err) && strings.Contains(err.Error(), "SecurityGroupRuleExists") { // another process was quicker
+		// another process was quicker
+		if isConflict(err) && strings.Contains(err.Error(), "SecurityGroupRuleExists") {
 			continue
 		}
 		if err != nil {

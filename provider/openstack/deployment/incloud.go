@@ -25,8 +25,10 @@ import (
 // metadataService is where clouds tell a server about itself.
 const metadataService = "http://169.254.169.254"
 
-// InCloud finds the server that this process runs on among those of the project; nil: it runs elsewhere. The metadata service and a mounted config drive are asked
-// for the server's id first. A host name is believed only where one server alone has it and that server has an address of this machine.
+// InCloud finds the server that this process runs on among those of the project; nil: it runs
+// elsewhere. The metadata service and a mounted config drive are asked for the server's id first. A
+// host name is believed only where one server alone has it and that server has an address of this
+// machine.
 func InCloud(ctx context.Context, cloud Cloud, metadata string) (*servers.Server, error) {
 	if id := ownID(ctx, metadata); id != "" {
 		s, err := servers.Get(ctx, cloud.Compute, id).Extract()
@@ -54,7 +56,8 @@ func namedLike(all []servers.Server, host string, own []string) *servers.Server 
 	host, _, _ = strings.Cut(host, ".")
 	var found []servers.Server
 	for _, s := range all {
-		if HostName(s.Name) == strings.ToLower(host) && slices.ContainsFunc(addresses(s), func(a string) bool { return slices.Contains(own, a) }) {
+		if HostName(s.Name) == strings.ToLower(host) &&
+			slices.ContainsFunc(addresses(s), func(a string) bool { return slices.Contains(own, a) }) {
 			found = append(found, s)
 		}
 	}
@@ -163,7 +166,8 @@ func (w *work) self(ctx context.Context) (_ *servers.Server, err error) {
 	return w.own, err
 }
 
-// ownNetwork uses the network of ours, being a server of the cloud, that has the wanted subnet. Nothing is made.
+// ownNetwork uses the network of ours, being a server of the cloud, that has the wanted subnet.
+// Nothing is made.
 func (w *work) ownNetwork(ctx context.Context, self *servers.Server) error {
 	own, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: self.ID}), ports.ExtractPorts)
 	if err != nil {
@@ -186,6 +190,10 @@ func (w *work) ownNetwork(ctx context.Context, self *servers.Server) error {
 			return w.save(ctx)
 		}
 	}
-	return &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no subnet matches the range %s: the networks of this server, %s, have %s", w.rec.Settings.CIDR, self.Name, strings.Join(ranges, ", ")),
+	return &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrNotFound,
+		Err: fmt.Errorf(
+			"no subnet matches the range %s: the networks of this server, %s, have %s", w.rec.Settings.CIDR, self.Name,
+			strings.Join(ranges, ", "),
+		),
 		Hint: "--network-cidr with one of these"}
 }

@@ -30,7 +30,8 @@ type Inventory struct {
 	Groups      []Thing
 	KeyPairs    []Thing
 
-	Own     []Thing // the server that this runs on, as far as it is the deployment's, and what it has: they stay
+	// the server that this runs on, as far as it is the deployment's, and what it has: they stay
+	Own     []Thing
 	Strange []Thing // ports of others on networks of ours: they keep the network from being deleted
 
 	routerOf  map[string]string // by the port of an interface
@@ -44,7 +45,8 @@ func (i *Inventory) All() []Thing {
 	return slices.Concat(i.Servers, i.Ports, i.Volumes, i.FloatingIPs, i.Interfaces, i.Routers, i.Subnets, i.Networks, i.Groups, i.KeyPairs)
 }
 
-// Look lists what the cloud has of a deployment: what carries its marks, what is recorded as made for it, and what this installation made on its networks.
+// Look lists what the cloud has of a deployment: what carries its marks, what is recorded as made
+// for it, and what this installation made on its networks.
 func Look(ctx context.Context, cloud Cloud, opt Options) (*Inventory, error) {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -68,7 +70,8 @@ func (w *work) ours(kind, id, description string, tags []string) bool {
 	return slices.ContainsFunc(w.rec.Things, func(t Thing) bool { return t.Kind == kind && t.ID == id && t.Made })
 }
 
-// isSelf reports whether a server is the one that this runs on, or that was deployed from, as far as that is known.
+// isSelf reports whether a server is the one that this runs on, or that was deployed from, as far
+// as that is known.
 func (w *work) isSelf(server string) bool {
 	return server != "" && (server == w.rec.InCloud || server == w.here)
 }
@@ -93,8 +96,12 @@ type labelled struct {
 	own                   bool // of the server that this runs on
 }
 
-// listOurs lists a kind of thing of the network service, and keeps what is to be deleted with the deployment.
-func listOurs[T any](ctx context.Context, w *work, inv *Inventory, kind string, pager pagination.Pager, extract func(pagination.Page) ([]T, error), of func(T) labelled) (out []Thing, err error) {
+// listOurs lists a kind of thing of the network service, and keeps what is to be deleted with the
+// deployment.
+func listOurs[T any](
+	ctx context.Context, w *work, inv *Inventory, kind string, pager pagination.Pager,
+	extract func(pagination.Page) ([]T, error), of func(T) labelled,
+) (out []Thing, err error) {
 	all, err := list(ctx, pager, extract)
 	if err != nil {
 		return nil, failed("list "+kind+"s of", w.opt.Name, err)
@@ -114,20 +121,26 @@ func listOurs[T any](ctx context.Context, w *work, inv *Inventory, kind string, 
 
 func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
-	inv.Networks, err = listOurs(ctx, w, inv, Network, networks.List(c, networks.ListOpts{ProjectID: project}), networks.ExtractNetworks, func(n networks.Network) labelled {
+	inv.Networks, err = listOurs(ctx, w, inv, Network, networks.List(
+		c, networks.ListOpts{ProjectID: project},
+	), networks.ExtractNetworks, func(n networks.Network) labelled {
 		return labelled{n.ID, n.Name, n.Description, n.Tags, false}
 	})
 	if err != nil {
 		return err
 	}
-	inv.Subnets, err = listOurs(ctx, w, inv, Subnet, subnets.List(c, subnets.ListOpts{ProjectID: project}), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
+	inv.Subnets, err = listOurs(ctx, w, inv, Subnet, subnets.List(
+		c, subnets.ListOpts{ProjectID: project},
+	), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
 		inv.networkOf[s.ID] = s.NetworkID
 		return labelled{s.ID, s.Name, s.Description, s.Tags, false}
 	})
 	if err != nil {
 		return err
 	}
-	inv.Routers, err = listOurs(ctx, w, inv, Router, routers.List(c, routers.ListOpts{ProjectID: project}), routers.ExtractRouters, func(r routers.Router) labelled {
+	inv.Routers, err = listOurs(ctx, w, inv, Router, routers.List(
+		c, routers.ListOpts{ProjectID: project},
+	), routers.ExtractRouters, func(r routers.Router) labelled {
 		return labelled{r.ID, r.Name, r.Description, r.Tags, false}
 	})
 	return err
@@ -138,7 +151,8 @@ func has(list []Thing, id string) bool {
 	return slices.ContainsFunc(list, func(t Thing) bool { return t.ID == id })
 }
 
-// keepNetworks has the networks stay that the server is in which this runs on, and the routers by which it is reached: it returns the ids of those.
+// keepNetworks has the networks stay that the server is in which this runs on, and the routers by
+// which it is reached: it returns the ids of those.
 func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string) {
 	var networks []string
 	for _, p := range all {
@@ -209,8 +223,10 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 	}
 	for _, s := range all {
 		of := onMetadata(s.Metadata)
-		// A server of this installation that stands on a network of the deployment's, made by a source that does not name it, goes too: the network cannot without it.
-		neighbour := of.installation == w.mark.installation && of.deployment == "" && slices.ContainsFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, " of "+s.ID) || t.Name == "of "+s.ID })
+		// A server of this installation that stands on a network of the deployment's, made by a
+		// source that does not name it, goes too: the network cannot without it.
+		neighbour := of.installation == w.mark.installation && of.deployment == "" &&
+			slices.ContainsFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, " of "+s.ID) || t.Name == "of "+s.ID })
 		if w.isSelf(s.ID) {
 			if of == w.mark {
 				inv.Own = append(inv.Own, Thing{Server, s.Name, s.ID, true})
@@ -219,7 +235,8 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 		}
 		if of == w.mark || neighbour {
 			inv.Servers = append(inv.Servers, Thing{Server, s.Name, s.ID, true})
-			inv.Strange = slices.DeleteFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, "of "+s.ID) }) // which goes with it
+			// which goes with it
+			inv.Strange = slices.DeleteFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, "of "+s.ID) })
 		}
 	}
 	return nil
@@ -247,7 +264,9 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 
 func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
-	inv.FloatingIPs, err = listOurs(ctx, w, inv, FloatingIP, floatingips.List(c, floatingips.ListOpts{ProjectID: project}), floatingips.ExtractFloatingIPs, func(ip floatingips.FloatingIP) labelled {
+	inv.FloatingIPs, err = listOurs(ctx, w, inv, FloatingIP, floatingips.List(
+		c, floatingips.ListOpts{ProjectID: project},
+	), floatingips.ExtractFloatingIPs, func(ip floatingips.FloatingIP) labelled {
 		return labelled{ip.ID, ip.FloatingIP, ip.Description, ip.Tags, slices.Contains(inv.ownPorts, ip.PortID)}
 	})
 	if err != nil {

@@ -21,7 +21,8 @@ import (
 // KeyFile is where the private half of a deployment's key pair is, below the directory of keys.
 func KeyFile(dir, name string) string { return filepath.Join(dir, "cloud-"+name) }
 
-// keyPair has the key pair, with its private half here. The public half carries the mark as its comment.
+// keyPair has the key pair, with its private half here. The public half carries the mark as its
+// comment.
 func (w *work) keyPair(ctx context.Context) error {
 	name, file := w.opt.Name, KeyFile(w.opt.Keys, w.opt.Name)
 	got, err := keypairs.Get(ctx, w.cloud.Compute, name, nil).Extract()
@@ -36,14 +37,16 @@ func (w *work) keyPair(ctx context.Context) error {
 	ours := there && w.ourKey(got.PublicKey, here)
 	switch {
 	case there && !ours:
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("there is a key pair of this name that hostler did not make, and its private half is not here"),
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  errors.New("there is a key pair of this name that hostler did not make, and its private half is not here"),
 			Hint: "take another name; hostler does not delete what it did not make"}
 	case there && w.opt.RotateKey:
 		if w.opt.DryRun {
 			w.tell(WouldFix, KeyPair, name, name, "another key")
 			return nil
 		}
-		// The new private half first: what dies between the next lines leaves a pair that is ours and a file that fits or is asked for again.
+		// The new private half first: what dies between the next lines leaves a pair that is ours
+		// and a file that fits or is asked for again.
 		if here, err = w.newKey(file); err != nil {
 			return err
 		}
@@ -52,10 +55,12 @@ func (w *work) keyPair(ctx context.Context) error {
 		}
 		return w.uploadKey(ctx, here, Repaired)
 	case there && here == "":
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the private half of its key pair is lost: %s is not there", file),
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the private half of its key pair is lost: %s is not there", file),
 			Hint: "put the file back, or have another key made for new servers: hostler cloud deploy --rotate-key"}
 	case there && !sameKey(got.PublicKey, here):
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the private key in %s is not that of its key pair", file),
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the private key in %s is not that of its key pair", file),
 			Hint: "put the right file back, or have another key made for new servers: hostler cloud deploy --rotate-key"}
 	case there:
 		w.rec.note(Thing{Kind: KeyPair, Name: name, ID: name, Made: true})
@@ -73,7 +78,8 @@ func (w *work) keyPair(ctx context.Context) error {
 	return w.uploadKey(ctx, here, Made)
 }
 
-// ourKey reports whether a key pair of the cloud is the deployment's: it says so, or its private half is here.
+// ourKey reports whether a key pair of the cloud is the deployment's: it says so, or its private
+// half is here.
 func (w *work) ourKey(public, here string) bool {
 	return strings.HasSuffix(strings.TrimSpace(public), " "+w.keyComment()) || here != "" && sameKey(public, here)
 }
@@ -88,7 +94,9 @@ func (w *work) uploadKey(ctx context.Context, public, did string) error {
 	if err := w.save(ctx); err != nil {
 		return err
 	}
-	if _, err := keypairs.Create(ctx, w.cloud.Compute, keypairs.CreateOpts{Name: name, PublicKey: public + " " + w.keyComment()}).Extract(); err != nil {
+	if _, err := keypairs.Create(
+		ctx, w.cloud.Compute, keypairs.CreateOpts{Name: name, PublicKey: public + " " + w.keyComment()},
+	).Extract(); err != nil {
 		if got, lookErr := keypairs.Get(ctx, w.cloud.Compute, name, nil).Extract(); lookErr != nil || !sameKey(got.PublicKey, public) {
 			return failed("make "+KeyPair, name, err)
 		} // else another process was quicker
@@ -98,7 +106,8 @@ func (w *work) uploadKey(ctx context.Context, public, did string) error {
 	return w.save(ctx)
 }
 
-// newKey makes a private key in a file of mode 0600, durable when it returns, and returns its public half. One that was there stays beside it as FILE.old.
+// newKey makes a private key in a file of mode 0600, durable when it returns, and returns its
+// public half. One that was there stays beside it as FILE.old.
 func (w *work) newKey(file string) (public string, err error) {
 	pub, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -149,14 +158,19 @@ func writeDurably(file string, data []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// readKey returns the public half of the private key in a file. Others than its owner may not be able to read it.
+// readKey returns the public half of the private key in a file. Others than its owner may not be
+// able to read it.
 func readKey(file string) (public string, err error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return "", err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: others than its owner can read this private key: mode %04o", file, info.Mode().Perm()), Hint: "chmod 600 " + file}
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("%s: others than its owner can read this private key: mode %04o", file, info.Mode().Perm()),
+			Hint: "chmod 600 " + file,
+		}
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -164,7 +178,10 @@ func readKey(file string) (public string, err error) {
 	}
 	signer, err := ssh.ParsePrivateKey(data)
 	if err != nil {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: not a private key: %w", file, err), Hint: "put the right file back, or remove it and use --rotate-key"}
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: not a private key: %w", file, err),
+			Hint: "put the right file back, or remove it and use --rotate-key",
+		}
 	}
 	return authorized(signer.PublicKey()), nil
 }

@@ -34,7 +34,8 @@ import (
 // unique is in the names of everything that this process makes: the lab is everybody's.
 var unique = fmt.Sprintf("%d-%d", os.Getpid(), time.Now().Unix()%100000)
 
-// wire is what a test's requests go through. It dies, for good, before or after a request that changes something, as a process does.
+// wire is what a test's requests go through. It dies, for good, before or after a request that
+// changes something, as a process does.
 type wire struct {
 	http.RoundTripper
 	mu     sync.Mutex
@@ -198,7 +199,8 @@ func (tr *trial) teardown() error {
 	return deployment.Teardown(tr.Context(), tr.cloud, tr.opt)
 }
 
-// listing lists every kind of thing in the project whose name or description has a word: what is there, not what the package under test thinks is.
+// listing lists every kind of thing in the project whose name or description has a word: what is
+// there, not what the package under test thinks is.
 func listing(t *testing.T, c deployment.Cloud, word string) (out []string) {
 	t.Helper()
 	ctx := t.Context()
@@ -293,7 +295,9 @@ func must[T any](t *testing.T) func(T, error) T {
 // imageNamed returns the id of an image of the lab.
 func imageNamed(t *testing.T, name string) string {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "lab", File: computetest.OpenStack(t), Getenv: func(string) string { return "" }})
+	cred, err := openstack.FindCredentials(openstack.Where{
+		Cloud: "lab", File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// The marks that everything of ours carries: as metadata of servers and volumes, as tags KEY=VALUE of what the network service has, and in descriptions, as tags can
-// be put on a thing only after it was made.
+// The marks that everything of ours carries: as metadata of servers and volumes, as tags KEY=VALUE
+// of what the network service has, and in descriptions, as tags can be put on a thing only after it
+// was made.
 const (
 	keyInstallation = "hostler:installation"
 	keyDeployment   = "hostler:deployment"

@@ -22,7 +22,10 @@ func (w *work) network(ctx context.Context) error {
 	id, made, err := w.ensure(ctx, part{
 		kind: Network, name: name, plural: "networks",
 		find: func(ctx context.Context) (out []candidate, err error) {
-			all, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{Name: name, ProjectID: w.cloud.Project}), networks.ExtractNetworks)
+			all, err := list(
+				ctx, networks.List(w.cloud.Network, networks.ListOpts{Name: name, ProjectID: w.cloud.Project}),
+				networks.ExtractNetworks,
+			)
 			for _, n := range all {
 				out = append(out, candidate{n.ID, n.CreatedAt, n.Description, n.Tags})
 			}
@@ -60,7 +63,10 @@ func (w *work) subnets(ctx context.Context, network string, made bool) (four, si
 	s := w.rec.Settings
 	all := []subnets.Subnet{}
 	if network != "" {
-		if all, err = list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}), subnets.ExtractSubnets); err != nil {
+		if all, err = list(
+			ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}),
+			subnets.ExtractSubnets,
+		); err != nil {
 			return "", "", failed("look for subnets of", w.opt.Name, err)
 		}
 	}
@@ -82,7 +88,10 @@ func (w *work) subnets(ctx context.Context, network string, made bool) (four, si
 
 // otherwise is the error for what is there and is not as it is to be.
 func otherwise(name, format string, args ...any) error {
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: "ask for what there is, take another name, or tear it down first"}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...),
+		Hint: "ask for what there is, take another name, or tear it down first",
+	}
 }
 
 func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, version int, all []subnets.Subnet) (string, error) {
@@ -97,7 +106,10 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 		if network == "" {
 			return nil, nil
 		}
-		if all, err = list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}), subnets.ExtractSubnets); err != nil {
+		if all, err = list(
+			ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}),
+			subnets.ExtractSubnets,
+		); err != nil {
 			return nil, err
 		}
 		for _, sub := range all {
@@ -112,7 +124,8 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 		make: func(ctx context.Context) (string, error) {
 			dhcp := !s.NoDHCP
 			opts := subnets.CreateOpts{
-				NetworkID: network, Name: name, Description: w.mark.text(), CIDR: cidr, GatewayIP: &gateway, IPVersion: 4, EnableDHCP: &dhcp, DNSNameservers: dns,
+				NetworkID: network, Name: name, Description: w.mark.text(), CIDR: cidr, GatewayIP: &gateway,
+				IPVersion: 4, EnableDHCP: &dhcp, DNSNameservers: dns,
 			}
 			if opts.IPVersion = 4; version == 6 {
 				if opts.IPVersion = 6; dhcp {
@@ -150,7 +163,9 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 		if dns == nil {
 			dns = []string{}
 		}
-		if _, err := subnets.Update(ctx, w.cloud.Network, id, subnets.UpdateOpts{DNSNameservers: &dns, EnableDHCP: &dhcp}).Extract(); err != nil {
+		if _, err := subnets.Update(
+			ctx, w.cloud.Network, id, subnets.UpdateOpts{DNSNameservers: &dns, EnableDHCP: &dhcp},
+		).Extract(); err != nil {
 			return "", failed("repair "+Subnet, name, err)
 		}
 		w.tell(Repaired, Subnet, name, id, "name servers or DHCP")
@@ -245,14 +260,20 @@ func (w *work) router(ctx context.Context, network string, subnet ...string) err
 	id, made, err := w.ensure(ctx, part{
 		kind: Router, name: name, plural: "routers",
 		find: func(ctx context.Context) (out []candidate, err error) {
-			all, err = list(ctx, routers.List(w.cloud.Network, routers.ListOpts{Name: name, ProjectID: w.cloud.Project}), routers.ExtractRouters)
+			all, err = list(
+				ctx, routers.List(w.cloud.Network, routers.ListOpts{Name: name, ProjectID: w.cloud.Project}),
+				routers.ExtractRouters,
+			)
 			for _, r := range all {
 				out = append(out, candidate{r.ID, r.CreatedAt, r.Description, r.Tags})
 			}
 			return out, err
 		},
 		make: func(ctx context.Context) (string, error) {
-			r, err := routers.Create(ctx, w.cloud.Network, routers.CreateOpts{Name: name, Description: w.mark.text(), GatewayInfo: &routers.GatewayInfo{NetworkID: public}}).Extract()
+			r, err := routers.Create(
+				ctx, w.cloud.Network,
+				routers.CreateOpts{Name: name, Description: w.mark.text(), GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
+			).Extract()
 			if err != nil {
 				return "", err
 			}
@@ -263,7 +284,8 @@ func (w *work) router(ctx context.Context, network string, subnet ...string) err
 	if err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(all, func(r routers.Router) bool { return r.ID == id }); i >= 0 && made && all[i].GatewayInfo.NetworkID != public {
+	if i := slices.IndexFunc(all, func(r routers.Router) bool { return r.ID == id }); i >= 0 && made &&
+		all[i].GatewayInfo.NetworkID != public {
 		if err := w.repairGateway(ctx, id, public); err != nil {
 			return err
 		}
@@ -284,14 +306,17 @@ func (w *work) repairGateway(ctx context.Context, id, public string) error {
 		w.tell(WouldFix, Router, w.opt.Name, id, "its gateway")
 		return nil
 	}
-	if _, err := routers.Update(ctx, w.cloud.Network, id, routers.UpdateOpts{GatewayInfo: &routers.GatewayInfo{NetworkID: public}}).Extract(); err != nil {
+	if _, err := routers.Update(
+		ctx, w.cloud.Network, id, routers.UpdateOpts{GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
+	).Extract(); err != nil {
 		return failed("repair the gateway of "+Router, w.opt.Name, err)
 	}
 	w.tell(Repaired, Router, w.opt.Name, id, "its gateway")
 	return nil
 }
 
-// join has an interface of the router on a subnet. A router that was made for it goes again where that fails.
+// join has an interface of the router on a subnet. A router that was made for it goes again where
+// that fails.
 func (w *work) join(ctx context.Context, network, router, subnet string, made bool) error {
 	name := "of " + w.opt.Name
 	if s := w.rec.find(Subnet, w.opt.Name+"-6"); s != nil && subnet == s.ID {
@@ -323,7 +348,8 @@ func (w *work) join(ctx context.Context, network, router, subnet string, made bo
 	info, err := routers.AddInterface(ctx, w.cloud.Network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
 	if err != nil {
 		err = failed("add "+Interface, name, err)
-		if port, lookErr := w.joined(ctx, network, router, subnet); lookErr == nil && port != "" { // another process was quicker
+		// another process was quicker
+		if port, lookErr := w.joined(ctx, network, router, subnet); lookErr == nil && port != "" {
 			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: true})
 			return w.save(ctx)
 		}
@@ -370,7 +396,8 @@ func (w *work) dropRouter(ctx context.Context, id string) error {
 	return routers.Delete(ctx, w.cloud.Network, id).ExtractErr()
 }
 
-// part takes a router's interface away, with some patience for floating IPs that are just leaving it.
+// part takes a router's interface away, with some patience for floating IPs that are just leaving
+// it.
 func (w *work) part(ctx context.Context, router, port string) error {
 	return w.again(ctx, func() error {
 		_, err := routers.RemoveInterface(ctx, w.cloud.Network, router, routers.RemoveInterfaceOpts{PortID: port}).Extract()

@@ -38,22 +38,26 @@ type Thing struct {
 
 // Record is what is known of a deployment. It has no secrets.
 type Record struct {
-	Name         string    `json:"name"`
-	Installation string    `json:"installation"`
-	Provider     string    `json:"provider,omitempty"` // which type of cloud it is in; "": OpenStack
-	Cloud        string    `json:"cloud,omitempty"`    // by which name in clouds.yaml it was reached; "": by the environment
-	Project      string    `json:"project"`            // its id: teardown refuses another
-	Region       string    `json:"region,omitempty"`
-	State        string    `json:"state"`
-	Since        time.Time `json:"since"` // it has the state
-	Settings     Settings  `json:"settings"`
+	Name         string `json:"name"`
+	Installation string `json:"installation"`
+	// which type of cloud it is in; "": OpenStack
+	Provider string `json:"provider,omitempty"`
+	// by which name in clouds.yaml it was reached; "": by the environment
+	Cloud    string    `json:"cloud,omitempty"`
+	Project  string    `json:"project"` // its id: teardown refuses another
+	Region   string    `json:"region,omitempty"`
+	State    string    `json:"state"`
+	Since    time.Time `json:"since"` // it has the state
+	Settings Settings  `json:"settings"`
 
-	InCloud string            `json:"in_cloud,omitempty"` // the id of the server that we ran on, if we did
+	// the id of the server that we ran on, if we did
+	InCloud string            `json:"in_cloud,omitempty"`
 	Things  []Thing           `json:"things"`
 	Notes   map[string]string `json:"notes,omitempty"` // the caller's own
 }
 
-// Store keeps records. What is not there is compute.ErrNotFound. SaveDeployment returns when the record is durable.
+// Store keeps records. What is not there is compute.ErrNotFound. SaveDeployment returns when the
+// record is durable.
 type Store interface {
 	Deployment(ctx context.Context, name string) (*Record, error)
 	SaveDeployment(ctx context.Context, r *Record) error
@@ -115,7 +119,8 @@ func (r *Record) note(t Thing) {
 	r.Things = append(r.Things, t)
 }
 
-// use has ID return this thing of its kind from now on. What the settings named before and was not made by us is forgotten; what we made stays for teardown.
+// use has ID return this thing of its kind from now on. What the settings named before and was not
+// made by us is forgotten; what we made stays for teardown.
 func (r *Record) use(kind, id string) {
 	if id == "" {
 		return
@@ -128,7 +133,8 @@ func (r *Record) use(kind, id string) {
 	}
 }
 
-// given adds what is there already and is used as it is, and has ID return it. What we made stays known as that.
+// given adds what is there already and is used as it is, and has ID return it. What we made stays
+// known as that.
 func (r *Record) given(t Thing) {
 	if !slices.ContainsFunc(r.Things, func(old Thing) bool { return old.Kind == t.Kind && old.ID == t.ID }) {
 		r.Things = append(r.Things, t)

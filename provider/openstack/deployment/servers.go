@@ -31,7 +31,8 @@ type ServerInfo struct {
 	Problem   string // why it seems to be dead; "": it does not
 }
 
-// Servers lists those of an installation in the project, oldest first. name: only those of this deployment; "": of all, and of none.
+// Servers lists those of an installation in the project, oldest first. name: only those of this
+// deployment; "": of all, and of none.
 func Servers(ctx context.Context, cloud Cloud, installation, name string) ([]ServerInfo, error) {
 	all, err := list(ctx, servers.List(cloud.Compute, servers.ListOpts{}), servers.ExtractServers)
 	if err != nil {
@@ -44,7 +45,10 @@ func Servers(ctx context.Context, cloud Cloud, installation, name string) ([]Ser
 			continue
 		}
 		flavor, _ := s.Flavor["id"].(string)
-		info := ServerInfo{Mark: m, ID: s.ID, Name: s.Name, Status: s.Status, Addresses: addresses(s), Flavor: flavor, Zone: s.AvailabilityZone, Created: s.Created}
+		info := ServerInfo{
+			Mark: m, ID: s.ID, Name: s.Name, Status: s.Status, Addresses: addresses(s), Flavor: flavor,
+			Zone: s.AvailabilityZone, Created: s.Created,
+		}
 		switch s.Status {
 		case "ERROR":
 			info.Problem = cmp.Or(strings.TrimSpace(s.Fault.Message), "the cloud says ERROR, and not why")
@@ -57,11 +61,14 @@ func Servers(ctx context.Context, cloud Cloud, installation, name string) ([]Ser
 	return out, nil
 }
 
-// DestroyServer deletes a server of this installation with its ports, volumes and floating IPs, and waits until they are gone. One that is gone is no error.
-// opt.Name need not be set.
+// DestroyServer deletes a server of this installation with its ports, volumes and floating IPs, and
+// waits until they are gone. One that is gone is no error. opt.Name need not be set.
 func DestroyServer(ctx context.Context, cloud Cloud, opt Options, s ServerInfo) error {
 	if s.Installation != opt.Installation || s.Installation == "" {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrDenied, Err: errors.New("hostler did not make it, or another installation did")}
+		return &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrDenied,
+			Err: errors.New("hostler did not make it, or another installation did"),
+		}
 	}
 	opt.Name = cmp.Or(opt.Name, s.Deployment, "server")
 	w, err := begin(cloud, opt)
@@ -108,7 +115,10 @@ func (w *work) dropOf(ctx context.Context, of openstack.Mark) error {
 			}
 		}
 	}
-	ips, err := list(ctx, floatingips.List(w.cloud.Network, floatingips.ListOpts{ProjectID: w.cloud.Project}), floatingips.ExtractFloatingIPs)
+	ips, err := list(
+		ctx, floatingips.List(w.cloud.Network, floatingips.ListOpts{ProjectID: w.cloud.Project}),
+		floatingips.ExtractFloatingIPs,
+	)
 	if err != nil {
 		return failed("list floating IPs of", string(of.Instance), err)
 	}
@@ -137,7 +147,14 @@ func FindServer(all []ServerInfo, want string) (ServerInfo, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return ServerInfo{}, &compute.Error{ID: compute.ID(want), Kind: compute.ErrNotFound, Err: errors.New("no server of this installation has this name, address or id"), Hint: "hostler cloud servers lists them"}
+		return ServerInfo{}, &compute.Error{
+			ID: compute.ID(want), Kind: compute.ErrNotFound,
+			Err:  errors.New("no server of this installation has this name, address or id"),
+			Hint: "hostler cloud servers lists them",
+		}
 	}
-	return ServerInfo{}, &compute.Error{ID: compute.ID(want), Kind: compute.ErrConflict, Err: fmt.Errorf("%d servers have this name", len(found)), Hint: "name one by its id: " + found[0].ID + ", " + found[1].ID}
+	return ServerInfo{}, &compute.Error{
+		ID: compute.ID(want), Kind: compute.ErrConflict, Err: fmt.Errorf("%d servers have this name", len(found)),
+		Hint: "name one by its id: " + found[0].ID + ", " + found[1].ID,
+	}
 }

@@ -20,16 +20,23 @@ var DefaultDNS = []string{"8.8.4.4", "8.8.8.8"}
 
 // Settings say how a deployment is to be.
 type Settings struct {
-	Ports       []string `json:"ports,omitempty"`    // that others may reach: 22, 8000-8010, udp/53. None: no security group is made
-	From        []string `json:"from,omitempty"`     // the networks from which; none: the deployment's own subnets alone
-	Network     string   `json:"network,omitempty"`  // the name or id of a network that is there and is used as it is; "": one is made
-	CIDR        string   `json:"cidr"`               // of the subnet that is made, or that is looked for in a cloud
-	Gateway     string   `json:"gateway,omitempty"`  // of that subnet; "": the first address
-	CIDR6       string   `json:"cidr6,omitempty"`    // of a second subnet, for IPv6; "": there is none
-	DNS         []string `json:"dns,omitempty"`      // name servers
-	NoDHCP      bool     `json:"no_dhcp,omitempty"`  // addresses are not told by DHCP: servers need a config drive
-	External    string   `json:"external,omitempty"` // the network of floating IPs; "": the only one, nova or public; none: there is no router
-	ConfigDrive bool     `json:"config_drive,omitempty"`
+	// that others may reach: 22, 8000-8010, udp/53. None: no security group is made
+	Ports []string `json:"ports,omitempty"`
+	// the networks from which; none: the deployment's own subnets alone
+	From []string `json:"from,omitempty"`
+	// the name or id of a network that is there and is used as it is; "": one is made
+	Network string `json:"network,omitempty"`
+	// of the subnet that is made, or that is looked for in a cloud
+	CIDR    string `json:"cidr"`
+	Gateway string `json:"gateway,omitempty"` // of that subnet; "": the first address
+	// of a second subnet, for IPv6; "": there is none
+	CIDR6 string   `json:"cidr6,omitempty"`
+	DNS   []string `json:"dns,omitempty"` // name servers
+	// addresses are not told by DHCP: servers need a config drive
+	NoDHCP bool `json:"no_dhcp,omitempty"`
+	// the network of floating IPs; "": the only one, nova or public; none: there is no router
+	External    string `json:"external,omitempty"`
+	ConfigDrive bool   `json:"config_drive,omitempty"`
 }
 
 // NoExternal is Settings.External where no router is wanted: servers are reached from within alone.

@@ -27,9 +27,12 @@ import (
 // atOnce is how many servers, ports or volumes are deleted at the same time.
 const atOnce = 8
 
-// Teardown deletes all of a deployment: servers, ports, volumes, floating IPs, router interfaces, routers, subnets, networks, security groups, the key pair with
-// its private half. What is gone already is fine; what fails does not keep the rest from being tried. At the end the cloud is asked what is left: nothing, or the
-// errors say what. The server that it runs on stays with what it has, for a teardown from elsewhere. It may be repeated, and goes on where another one died. ErrNotFound: there is no such deployment. ErrConflict: it is another project's.
+// Teardown deletes all of a deployment: servers, ports, volumes, floating IPs, router interfaces,
+// routers, subnets, networks, security groups, the key pair with its private half. What is gone
+// already is fine; what fails does not keep the rest from being tried. At the end the cloud is
+// asked what is left: nothing, or the errors say what. The server that it runs on stays with what
+// it has, for a teardown from elsewhere. It may be repeated, and goes on where another one died.
+// ErrNotFound: there is no such deployment. ErrConflict: it is another project's.
 func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -40,7 +43,10 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	}
 	recorded := w.rec != nil
 	if !recorded {
-		w.rec = &Record{Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project, Region: cloud.Region, Things: []Thing{}}
+		w.rec = &Record{
+			Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project,
+			Region: cloud.Region, Things: []Thing{},
+		}
 	}
 	self, err := w.self(ctx) // the record knows only who deployed
 	if err != nil {
@@ -54,7 +60,11 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 		return err
 	}
 	if !recorded && len(inv.All()) == 0 {
-		return &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrNotFound, Err: errors.New("nothing to tear down; did you deploy with the current credentials?"), Hint: "hostler cloud servers shows what there is"}
+		return &compute.Error{
+			ID: compute.ID(opt.Name), Kind: compute.ErrNotFound,
+			Err:  errors.New("nothing to tear down; did you deploy with the current credentials?"),
+			Hint: "hostler cloud servers shows what there is",
+		}
 	}
 	if opt.DryRun {
 		for _, t := range inv.All() {
@@ -77,7 +87,11 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	}
 	if all := rest.All(); len(all) > 0 {
 		if len(errs) == 0 {
-			return &compute.Error{ID: compute.ID(opt.Name), Kind: compute.ErrUnavailable, Err: fmt.Errorf("still there after it was deleted: %s", counts(all)), Hint: "the same command goes on where this one stopped"}
+			return &compute.Error{
+				ID: compute.ID(opt.Name), Kind: compute.ErrUnavailable,
+				Err:  fmt.Errorf("still there after it was deleted: %s", counts(all)),
+				Hint: "the same command goes on where this one stopped",
+			}
 		}
 		return errors.Join(errs...)
 	}
@@ -159,7 +173,8 @@ func (w *work) takeDown(ctx context.Context, inv *Inventory) (errs []error) {
 		for _, t := range k.things {
 			if len(inv.Strange) > 0 && (t.Kind == Network || t.Kind == Subnet) {
 				add(&compute.Error{Op: "delete " + t.Kind, ID: compute.ID(t.Name), Kind: compute.ErrConflict,
-					Err: fmt.Errorf("it has what hostler did not make: %s", strange(inv.Strange)), Hint: "take that away, then tear down again"})
+					Err:  fmt.Errorf("it has what hostler did not make: %s", strange(inv.Strange)),
+					Hint: "take that away, then tear down again"})
 				continue
 			}
 			add(w.drop(ctx, t, k.drop))
@@ -242,7 +257,17 @@ func (w *work) servers(ctx context.Context, things []Thing) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return errors.Join(err, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrTimeout, Err: fmt.Errorf("%d of %d servers are not gone after %v, %s first", len(left), len(things), w.opt.ServersPatience, left[0].Name), Hint: "the same command goes on where this one stopped"})
+			return errors.Join(
+				err,
+				&compute.Error{
+					ID: compute.ID(w.opt.Name), Kind: compute.ErrTimeout,
+					Err: fmt.Errorf(
+						"%d of %d servers are not gone after %v, %s first", len(left), len(things),
+						w.opt.ServersPatience, left[0].Name,
+					),
+					Hint: "the same command goes on where this one stopped",
+				},
+			)
 		}
 		select {
 		case <-ctx.Done():
@@ -271,7 +296,10 @@ func (w *work) volume(ctx context.Context, id string) error {
 			asked = true
 		}
 		if time.Now().After(end) {
-			return &compute.Error{ID: compute.ID(id), Kind: compute.ErrTimeout, Err: fmt.Errorf("the volume is not gone: %s", v.Status), Hint: "the same command goes on where this one stopped"}
+			return &compute.Error{
+				ID: compute.ID(id), Kind: compute.ErrTimeout, Err: fmt.Errorf("the volume is not gone: %s", v.Status),
+				Hint: "the same command goes on where this one stopped",
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -24,8 +24,9 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// TestKilledAtEachStep has the process die after each request that changes something, before it hears the answer, and another go on: there is never more than one of
-// anything, and at the end nothing.
+// TestKilledAtEachStep has the process die after each request that changes something, before it
+// hears the answer, and another go on: there is never more than one of anything, and at the end
+// nothing.
 func TestKilledAtEachStep(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-killed-"+unique)
 	s := deployment.Settings{Ports: []string{"22"}, CIDR: "10.81.0.0/24"}
@@ -59,7 +60,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// untilAlive does something again and again, each time dying after its first changing request, until it has nothing more to change. It returns how often it died.
+// untilAlive does something again and again, each time dying after its first changing request,
+// until it has nothing more to change. It returns how often it died.
 func (tr *trial) untilAlive(verb string, most int, do func() error) (deaths int) {
 	tr.Helper()
 	for range most {
@@ -86,7 +88,8 @@ func (tr *trial) untilAlive(verb string, most int, do func() error) (deaths int)
 	return deaths
 }
 
-// TestTeardownOfServers takes servers, ports, volumes and floating IPs of the deployment, and leaves those of others, whatever their names.
+// TestTeardownOfServers takes servers, ports, volumes and floating IPs of the deployment, and
+// leaves those of others, whatever their names.
 func TestTeardownOfServers(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-full-"+unique)
 	ctx, c := t.Context(), tr.cloud
@@ -104,7 +107,14 @@ func TestTeardownOfServers(t *testing.T) {
 	image = imageNamed(t, "cirros")
 	server := func(name string, meta map[string]string) *servers.Server {
 		t.Helper()
-		return must[*servers.Server](t)(servers.Create(ctx, c.Compute, servers.CreateOpts{Name: name, FlavorRef: flavor, ImageRef: image, Metadata: meta, Networks: []servers.Network{{UUID: network}}}, nil).Extract())
+		return must[*servers.Server](t)(servers.Create(
+			ctx, c.Compute,
+			servers.CreateOpts{
+				Name: name, FlavorRef: flavor, ImageRef: image, Metadata: meta,
+				Networks: []servers.Network{{UUID: network}},
+			},
+			nil,
+		).Extract())
 	}
 	mine := server(tr.opt.Name+"-1", marks)
 	theirs := server(tr.opt.Name+"-theirs", map[string]string{"hostler:installation": "another", "hostler:deployment": tr.opt.Name})
@@ -114,7 +124,9 @@ func TestTeardownOfServers(t *testing.T) {
 	defer func() { _ = ports.Delete(context.WithoutCancel(ctx), c.Network, theirPort.ID) }()
 	must[*volumes.Volume](t)(volumes.Create(ctx, c.Volume, volumes.CreateOpts{Size: 1, Name: tr.opt.Name, Metadata: marks}, nil).Extract())
 	public := must[[]networks.Network](t)(allOf(ctx, networks.List(c.Network, networks.ListOpts{Name: "public"}), networks.ExtractNetworks))
-	must[*floatingips.FloatingIP](t)(floatingips.Create(ctx, c.Network, floatingips.CreateOpts{FloatingNetworkID: public[0].ID, Description: text}).Extract())
+	must[*floatingips.FloatingIP](t)(floatingips.Create(
+		ctx, c.Network, floatingips.CreateOpts{FloatingNetworkID: public[0].ID, Description: text},
+	).Extract())
 
 	dry := tr.opt
 	dry.DryRun = true
@@ -122,7 +134,10 @@ func TestTeardownOfServers(t *testing.T) {
 	if err := deployment.Teardown(ctx, c, dry); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := tr.did(), []string{"would delete server", "would delete port", "would delete volume", "would delete floating IP", "would delete key pair", "left network", "left subnet"}; !slices.Equal(got, want) {
+	if got, want := tr.did(), []string{
+		"would delete server", "would delete port", "would delete volume", "would delete floating IP",
+		"would delete key pair", "left network", "left subnet",
+	}; !slices.Equal(got, want) {
 		t.Errorf("the dry run says %q", got)
 	}
 	if err := tr.teardown(); err != nil {
@@ -133,7 +148,8 @@ func TestTeardownOfServers(t *testing.T) {
 	}
 }
 
-// TestTeardownOnOneOfItsServers leaves the server that it runs on with what it needs, though another machine deployed.
+// TestTeardownOnOneOfItsServers leaves the server that it runs on with what it needs, though
+// another machine deployed.
 func TestTeardownOnOneOfItsServers(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-own-"+unique)
 	ctx, c := t.Context(), tr.cloud
@@ -151,9 +167,21 @@ func TestTeardownOnOneOfItsServers(t *testing.T) {
 	public := must[[]networks.Network](t)(allOf(ctx, networks.List(c.Network, networks.ListOpts{Name: "public"}), networks.ExtractNetworks))
 	made := map[string]string{}
 	for _, who := range []string{"own", "other"} {
-		port := must[*ports.Port](t)(ports.Create(ctx, c.Network, ports.CreateOpts{NetworkID: network, Name: tr.opt.Name, Description: text, SecurityGroups: &[]string{group}}).Extract())
-		ip := must[*floatingips.FloatingIP](t)(floatingips.Create(ctx, c.Network, floatingips.CreateOpts{FloatingNetworkID: public[0].ID, PortID: port.ID, Description: text}).Extract())
-		s := must[*servers.Server](t)(servers.Create(ctx, c.Compute, servers.CreateOpts{Name: tr.opt.Name + "-" + who, FlavorRef: flavor, ImageRef: imageNamed(t, "cirros"), Metadata: marks, Networks: []servers.Network{{Port: port.ID}}}, nil).Extract())
+		port := must[*ports.Port](t)(ports.Create(
+			ctx, c.Network,
+			ports.CreateOpts{NetworkID: network, Name: tr.opt.Name, Description: text, SecurityGroups: &[]string{group}},
+		).Extract())
+		ip := must[*floatingips.FloatingIP](t)(floatingips.Create(
+			ctx, c.Network, floatingips.CreateOpts{FloatingNetworkID: public[0].ID, PortID: port.ID, Description: text},
+		).Extract())
+		s := must[*servers.Server](t)(servers.Create(
+			ctx, c.Compute,
+			servers.CreateOpts{
+				Name: tr.opt.Name + "-" + who, FlavorRef: flavor, ImageRef: imageNamed(t, "cirros"), Metadata: marks,
+				Networks: []servers.Network{{Port: port.ID}},
+			},
+			nil,
+		).Extract())
 		made[who+" port"], made[who+" ip"], made[who] = port.ID, ip.ID, s.ID
 	}
 	until(t, "both have their ports", func() error {
@@ -164,7 +192,9 @@ func TestTeardownOnOneOfItsServers(t *testing.T) {
 		}
 		return nil
 	})
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"uuid": %q}`, made["own"]) }))
+	service := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"uuid": %q}`, made["own"]) }),
+	)
 	defer service.Close()
 	tr.opt.Metadata = service.URL
 	err := tr.teardown()
@@ -225,7 +255,8 @@ func TestDeletedByHand(t *testing.T) {
 	tr.wire.mu.Lock()
 	tr.wire.refuse = nil
 	tr.wire.mu.Unlock()
-	rec := tr.mustDeploy(deployment.Settings{Ports: []string{"22"}, Network: "lab-net"}) // all of it gone before the look
+	// all of it gone before the look
+	rec := tr.mustDeploy(deployment.Settings{Ports: []string{"22"}, Network: "lab-net"})
 	if err := groups.Delete(t.Context(), tr.cloud.Network, rec.ID(deployment.Group)).ExtractErr(); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +284,8 @@ func TestEverythingIsTried(t *testing.T) {
 	}
 	tr.wire.mu.Unlock()
 	err := tr.teardown()
-	if !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "delete security group") || !strings.Contains(err.Error(), "Policy doesn't allow it.") {
+	if !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "delete security group") ||
+		!strings.Contains(err.Error(), "Policy doesn't allow it.") {
 		t.Errorf("one that is refused: %v", err)
 	}
 	if did := tr.did(); !slices.Contains(did, "deleted key pair") {

@@ -17,15 +17,17 @@ const (
 	contexts           // enosys, but allowed with Options.AIO
 )
 
-// call is a system call that is not simply allowed, with its numbers; -1 where an architecture does not have it.
+// call is a system call that is not simply allowed, with its numbers; -1 where an architecture does
+// not have it.
 type call struct {
 	name         string
 	amd64, arm64 int16
 	rule         rule
 }
 
-// calls lists all that are not allowed to everybody. What is in neither this list nor the ranges of known numbers does not exist: ENOSYS, so that
-// programs fall back, and a call that a later kernel adds is first judged here.
+// calls lists all that are not allowed to everybody. What is in neither this list nor the ranges of
+// known numbers does not exist: ENOSYS, so that programs fall back, and a call that a later kernel
+// adds is first judged here.
 func calls() []call {
 	return []call{
 		// mounts
@@ -40,7 +42,8 @@ func calls() []call {
 		{"fsmount", 432, 432, nested},
 		{"fspick", 433, 433, nested},
 		{"mount_setattr", 442, 442, nested},
-		// name spaces; the flags of clone3 are in memory, where a filter cannot look: without it, libraries fall back to clone
+		// name spaces; the flags of clone3 are in memory, where a filter cannot look: without it,
+		// libraries fall back to clone
 		{"clone", 56, 220, cloned},
 		{"unshare", 272, 97, unshared},
 		{"clone3", 435, 435, hidden},
@@ -112,7 +115,9 @@ func calls() []call {
 		{"ustat", 136, -1, enosys},
 		// those of which only some uses are refused
 		{"socket", 41, 198, families},
-		{"socketpair", 53, 199, families}, // the kernel makes both ends, and loads the family's module, before it asks whether the family has pairs
+		// the kernel makes both ends, and loads the family's module, before it asks whether the
+		// family has pairs
+		{"socketpair", 53, 199, families},
 		{"ioctl", 16, 29, terminals},
 		{"personality", 135, 92, personalities},
 	}

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept returns the capabilities that stay, a bit for each: what root inside needs to install software, own files and serve low ports. CAP_SETFCAP
-// lets packages be unpacked and name spaces with a root be made; CAP_SYS_CHROOT and CAP_AUDIT_WRITE are what package managers and sshd want.
+// kept returns the capabilities that stay, a bit for each: what root inside needs to install
+// software, own files and serve low ports. CAP_SETFCAP lets packages be unpacked and name spaces
+// with a root be made; CAP_SYS_CHROOT and CAP_AUDIT_WRITE are what package managers and sshd want.
 func kept(o Options) uint64 {
 	keep := bits(unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FSETID, unix.CAP_FOWNER, unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETFCAP,
 		unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_CHROOT, unix.CAP_KILL, unix.CAP_AUDIT_WRITE)
@@ -29,7 +30,8 @@ func bits(caps ...int) uint64 {
 	return out
 }
 
-// dropCapabilities leaves all threads with what is kept of what they have: permitted and effective; nothing is inheritable, so nothing ambient.
+// dropCapabilities leaves all threads with what is kept of what they have: permitted and effective;
+// nothing is inheritable, so nothing ambient.
 func dropCapabilities(o Options, bounding bool) error {
 	keep := kept(o)
 	if bounding { // first: it needs CAP_SETPCAP

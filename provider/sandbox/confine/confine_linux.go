@@ -13,11 +13,17 @@ import (
 
 // Options say how far to go.
 type Options struct {
-	Nesting bool     `json:"nesting,omitempty"` // allow name spaces and mounts inside, and the capabilities for them: the user's choice
-	Clone3  bool     `json:"clone3,omitempty"`  // allow clone3, whose flags no filter sees: ForbidUsers has forbidden what it could be misused for
-	AIO     bool     `json:"aio,omitempty"`     // allow io_setup, of whose contexts the machine has fs.aio-max-nr for all: the user's choice
-	NetRaw  bool     `json:"net_raw,omitempty"` // keep CAP_NET_RAW: a program may write any packet to its own network
-	Without []string `json:"without,omitempty"` // defences that are left out, by name; for tests, which show what they are good for
+	// allow name spaces and mounts inside, and the capabilities for them: the user's choice
+	Nesting bool `json:"nesting,omitempty"`
+	// allow clone3, whose flags no filter sees: ForbidUsers has forbidden what it could be misused
+	// for
+	Clone3 bool `json:"clone3,omitempty"`
+	// allow io_setup, of whose contexts the machine has fs.aio-max-nr for all: the user's choice
+	AIO bool `json:"aio,omitempty"`
+	// keep CAP_NET_RAW: a program may write any packet to its own network
+	NetRaw bool `json:"net_raw,omitempty"`
+	// defences that are left out, by name; for tests, which show what they are good for
+	Without []string `json:"without,omitempty"`
 }
 
 // The names of the defences.
@@ -28,8 +34,9 @@ const (
 	Capabilities = "capabilities"
 )
 
-// Self confines the calling process, all its threads and all that it will start. It cannot be undone. After an error the process is confined in
-// part and must not serve. It may be called once, by a program built without cgo.
+// Self confines the calling process, all its threads and all that it will start. It cannot be
+// undone. After an error the process is confined in part and must not serve. It may be called once,
+// by a program built without cgo.
 func Self(o Options) error {
 	for _, name := range o.Without {
 		if name != Dumpable && name != NoNewPrivs && name != Seccomp && name != Capabilities {
@@ -63,8 +70,9 @@ func Self(o Options) error {
 	return nil
 }
 
-// ForbidUsers forbids to make user name spaces in that of the calling process, its root, by the kernel's own limit, whatever the system call. All
-// other kinds of name spaces need a capability that Self gives up. It needs /proc, writable, and Linux 4.9.
+// ForbidUsers forbids to make user name spaces in that of the calling process, its root, by the
+// kernel's own limit, whatever the system call. All other kinds of name spaces need a capability
+// that Self gives up. It needs /proc, writable, and Linux 4.9.
 func ForbidUsers() error {
 	fd, err := unix.Open("/proc/sys/user/max_user_namespaces", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -75,7 +83,8 @@ func ForbidUsers() error {
 	return err
 }
 
-// noNewPrivs sets the flag on this thread, from which loading the filter brings it to all, or on all.
+// noNewPrivs sets the flag on this thread, from which loading the filter brings it to all, or on
+// all.
 func noNewPrivs(all bool) error {
 	if !all {
 		return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -89,7 +98,9 @@ func loadFilter(program []unix.SockFilter) error {
 		return fmt.Errorf("there is none for %s", runtime.GOARCH)
 	}
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+	thread, _, errno := unix.Syscall(
+		unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)),
+	)
 	runtime.KeepAlive(program)
 	switch {
 	case errno == unix.ENOSYS || errno == unix.EINVAL:

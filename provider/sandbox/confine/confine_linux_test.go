@@ -109,8 +109,8 @@ func try(t testing.TB, u as, o confine.Options, checks ...string) map[string]str
 	return results
 }
 
-// What is refused, with the error that it gets, and what the kernel answers when the named defences are left out. Where the kernel refuses the same
-// for another reason, the last is empty.
+// What is refused, with the error that it gets, and what the kernel answers when the named defences
+// are left out. Where the kernel refuses the same for another reason, the last is empty.
 var refusals = []struct {
 	check, confined, without, open string
 }{

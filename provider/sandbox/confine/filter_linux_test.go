@@ -34,7 +34,8 @@ func (d *data) word(at uint32) uint32 {
 	panic(fmt.Sprint("no word at ", at))
 }
 
-// run is the kernel's machine for such programs, with its rules for what may be loaded. It returns the answer and how many steps it took.
+// run is the kernel's machine for such programs, with its rules for what may be loaded. It returns
+// the answer and how many steps it took.
 func run(program []unix.SockFilter, d *data) (answer uint32, steps int) {
 	var a uint32
 	for pc := 0; ; steps++ {
@@ -138,7 +139,8 @@ func (m *machine) decide(nesting bool, d *data) uint32 {
 
 // Every number on both architectures, with arguments that matter to any rule, and x32's numbers.
 func TestFilterDecides(t *testing.T) {
-	values := []uint64{0, 1, 2, 8, 10, 16, 17, 38, 40, 0x80, 0x111, 0x5412, 0x541c, 0x5423, 0x5413, 0x20000, 0x20008, 0x40000, 0x400000, 0x3d0f00,
+	values := []uint64{0, 1, 2, 8, 10, 16, 17, 38, 40, 0x80, 0x111, 0x5412, 0x541c, 0x5423, 0x5413, 0x20000, 0x20008,
+		0x40000, 0x400000, 0x3d0f00,
 		0x10000000, 0x10000011, 0x40000000, 0x02000000, 0xffffffff, 0xffffffffffffffff, 0x1_00000000, 0x1_10000000}
 	for _, m := range machines() {
 		for _, nesting := range []bool{false, true} {
@@ -150,7 +152,10 @@ func TestFilterDecides(t *testing.T) {
 			check := func(d *data) {
 				got, steps := run(program, d)
 				if want := m.decide(nesting, d); got != want {
-					t.Errorf("%s nesting=%v number %d arch %#x args %#x: %#x, want %#x", m.name, nesting, d.number, d.arch, d.args[:2], got, want)
+					t.Errorf(
+						"%s nesting=%v number %d arch %#x args %#x: %#x, want %#x", m.name, nesting, d.number, d.arch,
+						d.args[:2], got, want,
+					)
 				}
 				most, sum, n = max(most, steps), sum+steps, n+1
 			}
@@ -159,12 +164,16 @@ func TestFilterDecides(t *testing.T) {
 					check(&data{number: number, arch: m.audit, args: [6]uint64{v, v}})
 				}
 				check(&data{number: number | 0x40000000, arch: m.audit})
-				for _, other := range []uint32{0, 0x40000003, 0x40000028, 0xc000003e, 0xc00000b7} { // i386, arm, and each other's
+				// i386, arm, and each other's
+				for _, other := range []uint32{0, 0x40000003, 0x40000028, 0xc000003e, 0xc00000b7} {
 					check(&data{number: number, arch: other})
 				}
 			}
 			check(&data{number: 0xffffffff, arch: m.audit})
-			t.Logf("%s nesting=%v: %d instructions, at most %d steps, %.1f on average", m.name, nesting, len(program), most, float64(sum)/float64(n))
+			t.Logf(
+				"%s nesting=%v: %d instructions, at most %d steps, %.1f on average", m.name, nesting, len(program), most,
+				float64(sum)/float64(n),
+			)
 			if most > 24 {
 				t.Errorf("%s: %d steps", m.name, most)
 			}
@@ -200,8 +209,9 @@ func FuzzFilter(f *testing.F) {
 	})
 }
 
-// Every system call that golang.org/x/sys knows is judged, on both architectures and with its right number: refused by the table, or named in
-// testdata/allowed. A new version with new calls fails here until they are.
+// Every system call that golang.org/x/sys knows is judged, on both architectures and with its right
+// number: refused by the table, or named in testdata/allowed. A new version with new calls fails
+// here until they are.
 func TestEveryCallIsJudged(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil {
@@ -257,7 +267,9 @@ func BenchmarkFilter(b *testing.B) {
 
 // BenchmarkSelf confines new processes and reports how long each took for it.
 func BenchmarkSelf(b *testing.B) {
-	for _, without := range []string{"", "seccomp", "capabilities", "no-new-privs", "seccomp capabilities", "seccomp capabilities no-new-privs"} {
+	for _, without := range []string{
+		"", "seccomp", "capabilities", "no-new-privs", "seccomp capabilities", "seccomp capabilities no-new-privs",
+	} {
 		b.Run("without="+strings.ReplaceAll(without, " ", "+"), func(b *testing.B) {
 			u := as{"", uint32(os.Geteuid()), 1}
 			var all []float64

@@ -28,7 +28,8 @@ const (
 )
 
 const (
-	// spaces are the flags of clone for name spaces: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
+	// spaces are the flags of clone for name spaces: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER,
+	// NEWPID, NEWNET.
 	spaces uint32 = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 	// newTime is one more for unshare; to clone it is part of a signal's number.
 	newTime uint32 = 0x80
@@ -37,10 +38,12 @@ const (
 // permits are what rules ask for.
 type permits struct{ nesting, clone3, aio bool }
 
-// filter returns the seccomp program for an architecture as Go names it, or nil for one that has none.
+// filter returns the seccomp program for an architecture as Go names it, or nil for one that has
+// none.
 //
-// A binary search over the numbers finds the answer in about 8 comparisons. What depends on the number alone is looked at once by kernels since
-// 5.11, which then do not run the program for it at all.
+// A binary search over the numbers finds the answer in about 8 comparisons. What depends on the
+// number alone is looked at once by kernels since 5.11, which then do not run the program for it at
+// all.
 func filter(arch string, may permits) []unix.SockFilter {
 	audit := uint32(unix.AUDIT_ARCH_X86_64)
 	switch arch {
@@ -62,7 +65,8 @@ type segment struct {
 	rule  rule
 }
 
-// segments cuts all numbers into ranges of one rule each. Numbers of x32 have bit 30 set, so they are beyond all that are known.
+// segments cuts all numbers into ranges of one rule each. Numbers of x32 have bit 30 set, so they
+// are beyond all that are known.
 func segments(arch string) []segment {
 	refused := calls()
 	number := func(c call) uint32 {
@@ -131,10 +135,15 @@ func (r rule) append(out []unix.SockFilter, may permits) []unix.SockFilter {
 	case unshared:
 		return flags(out, spaces|newTime)
 	case families:
-		return oneOf(out, 0, yes, retErrno|uint32(unix.EAFNOSUPPORT), unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)
+		return oneOf(
+			out, 0, yes, retErrno|uint32(unix.EAFNOSUPPORT), unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK,
+			unix.AF_PACKET,
+		)
 	case terminals:
 		return oneOf(out, 1, no, yes, unix.TIOCSTI, tiocLinux, unix.TIOCSETD)
-	case personalities: // Linux, for 32 bits, as an old kernel calls itself (setarch --uname-2.6), without random addresses (gdb), and the question
+	case personalities:
+		// Linux, for 32 bits, as an old kernel calls itself (setarch --uname-2.6), without random
+		// addresses (gdb), and the question
 		return oneOf(out, 0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
 	}
 	return append(out, unix.SockFilter{Code: ret, K: no}) // eperm, nested
@@ -146,7 +155,8 @@ func flags(out []unix.SockFilter, mask uint32) []unix.SockFilter {
 		unix.SockFilter{Code: ret, K: retAllow}, unix.SockFilter{Code: ret, K: retErrno | uint32(unix.EPERM)})
 }
 
-// oneOf answers with is when an argument is one of the values, else with other. The kernel looks at the low half of these arguments only, too.
+// oneOf answers with is when an argument is one of the values, else with other. The kernel looks at
+// the low half of these arguments only, too.
 func oneOf(out []unix.SockFilter, arg, is, other uint32, values ...uint32) []unix.SockFilter {
 	out = append(out, unix.SockFilter{Code: load, K: atArg + 8*arg})
 	for i, v := range values {

@@ -11,11 +11,14 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
-// What all threads are left with, and what they start. The capabilities are written out, so that a change shows here.
+// What all threads are left with, and what they start. The capabilities are written out, so that a
+// change shows here.
 func TestLeft(t *testing.T) {
 	for _, u := range users(t) {
 		t.Run(u.name, func(t *testing.T) {
-			const kept = "a00405fb" // CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT AUDIT_WRITE SETFCAP
+			// CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE
+			// SYS_CHROOT AUDIT_WRITE SETFCAP
+			const kept = "a00405fb"
 			same := func(what, got string, words ...string) {
 				t.Helper()
 				if strings.Contains(got, "\n") {
@@ -58,7 +61,8 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// A program with the setuid bit, or with capabilities, started by an ordinary user inside, gets nothing by it.
+// A program with the setuid bit, or with capabilities, started by an ordinary user inside, gets
+// nothing by it.
 func TestNoNewPrivileges(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("confine: needs root to map more than one user")
@@ -152,14 +156,16 @@ func TestGoBuilds(t *testing.T) {
 	}
 }
 
-// With Nesting, a sandbox inside of the sandbox can be made, and its own mounts; and the rest is still refused.
+// With Nesting, a sandbox inside of the sandbox can be made, and its own mounts; and the rest is
+// still refused.
 func TestNesting(t *testing.T) {
 	for _, u := range users(t) {
 		r := try(t, u, confine.Options{Nesting: true}, "mount", "new user", "new uts", "clone3", "fsopen", "sethostname", "AF_PACKET",
 			"keyctl", "io_uring", "TIOCSTI", "/proc/1/environ", "ptrace 1", "/proc/1/root/etc", "syslog")
 		for check, want := range map[string]string{"mount": "ok", "new user": "ok", "new uts": "ok", "clone3": "EINVAL", "fsopen": "ok",
-			"sethostname": "ok", "AF_PACKET": "ok", "keyctl": "ENOSYS", "io_uring": "EPERM", "TIOCSTI": "EPERM", "/proc/1/environ": "EACCES",
-			"ptrace 1": "EPERM", "/proc/1/root/etc": "EACCES", "syslog": "EPERM"} {
+			"sethostname": "ok", "AF_PACKET": "ok", "keyctl": "ENOSYS", "io_uring": "EPERM", "TIOCSTI": "EPERM",
+			"/proc/1/environ": "EACCES",
+			"ptrace 1":        "EPERM", "/proc/1/root/etc": "EACCES", "syslog": "EPERM"} {
 			if r[check] != want {
 				t.Errorf("%s: %s: %s, want %s", u.name, check, r[check], want)
 			}

@@ -1,8 +1,10 @@
-// Package enter is what the first process of a sandbox does: it gets a plan over a socket, builds the file system that the plan describes, leaves
-// the host's behind, gives up what it needs no more, says so, and goes on to serve whoever connects.
+// Package enter is what the first process of a sandbox does: it gets a plan over a socket, builds
+// the file system that the plan describes, leaves the host's behind, gives up what it needs no
+// more, says so, and goes on to serve whoever connects.
 //
-// The process was made in name spaces of its own, with all capabilities in its user name space and none outside of it. Until its plan has come it
-// has done nothing, and where its maker dies before that it ends. Mounts are made in its own mount name space, so all of them go with it.
+// The process was made in name spaces of its own, with all capabilities in its user name space and
+// none outside of it. Until its plan has come it has done nothing, and where its maker dies before
+// that it ends. Mounts are made in its own mount name space, so all of them go with it.
 //
 // The package is linked into the agent: it is small, starts at once, and imports little.
 package enter

@@ -31,10 +31,13 @@ func at(err error, step string, args ...any) error {
 	return &stepError{fmt.Sprintf(step, args...), err}
 }
 
-// first makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
-// given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker. early: what prepare does is done.
+// first makes the process that calls it the first of a sandbox, by the plan that comes over
+// ControlFD. When it returns nil the answer has been given and what remains is to serve on the
+// listening socket, by the plan. An error has been told to the maker. early: what prepare does is
+// done.
 func first(early bool) (*Plan, []int, error) {
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0) // it was started by a descriptor's number
+	// it was started by a descriptor's number
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0)
 	plan, fds, err := receive()
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +66,8 @@ func first(early bool) (*Plan, []int, error) {
 // space is where the plan is read to: not made anew, so only what it fills is ever touched.
 var space [MaxPlan]byte
 
-// receive gets the plan, and the descriptors that come with it. An end of the socket without a plan is the end of the maker.
+// receive gets the plan, and the descriptors that come with it. An end of the socket without a plan
+// is the end of the maker.
 func receive() (*Plan, []int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*253))
 	var n, on int
@@ -126,9 +130,11 @@ func settle(p *Plan) error {
 	return at(confine.Self(o), "give up what is not needed")
 }
 
-// groupSpace makes a name space of control groups. Its root is where we are, and it is made on all threads, as each has its own.
+// groupSpace makes a name space of control groups. Its root is where we are, and it is made on all
+// threads, as each has its own.
 func groupSpace() error {
-	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL { // a kernel without
+	// a kernel without
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL {
 		return errno
 	}
 	return nil

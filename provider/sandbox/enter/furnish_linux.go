@@ -13,7 +13,8 @@ import (
 // The devices of a sandbox: the host's own nodes, as none can be made in a user name space.
 var devices = [...]string{"null", "zero", "full", "random", "urandom", "tty"}
 
-// takeDevices takes mounts of the devices, as long as the host's are in sight. One that is missing is -1.
+// takeDevices takes mounts of the devices, as long as the host's are in sight. One that is missing
+// is -1.
 func takeDevices() [len(devices)]int {
 	var out [len(devices)]int
 	for i, name := range devices {
@@ -26,17 +27,20 @@ func takeDevices() [len(devices)]int {
 	return out
 }
 
-// closed are the places of /proc that change the whole machine, or tell of it, to whom the kernel takes for root or lets look: the sandbox's root is
-// nobody outside, so the rest of /proc refuses him by itself.
+// closed are the places of /proc that change the whole machine, or tell of it, to whom the kernel
+// takes for root or lets look: the sandbox's root is nobody outside, so the rest of /proc refuses
+// him by itself.
 var closed = [...]struct {
 	path string
 	mask bool // hidden; else it can be read only
 }{{"/proc/sys", false}, {"/proc/sysrq-trigger", false}, {"/proc/kcore", true}, {"/proc/keys", true}}
 
-// furnish mounts /proc, /sys and /dev. It works in the new root, so whatever links an image has lead nowhere else.
-// hostProc is the host's own /proc, or -1: without a name space of processes there can be no other.
+// furnish mounts /proc, /sys and /dev. It works in the new root, so whatever links an image has
+// lead nowhere else. hostProc is the host's own /proc, or -1: without a name space of processes
+// there can be no other.
 func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
-	// An image may lack the directories; where it has links in their place the mount is where the link leads, inside.
+	// An image may lack the directories; where it has links in their place the mount is where the
+	// link leads, inside.
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 			return at(err, "make %s", dir)

@@ -24,7 +24,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/far"
 )
 
-// Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
+// Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until
+// it is killed. It returns the exit status.
 func Main(words []string) int {
 	plan, fds, err := first(slices.Contains(words, Ahead) && ahead())
 	if err != nil {
@@ -44,7 +45,8 @@ func Main(words []string) int {
 	}
 	os.Clearenv()
 	env := map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "USER": "root",
+		"LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
 	}
 	maps.Copy(env, plan.Env)
 	for k, v := range env {
@@ -59,7 +61,8 @@ func Main(words []string) int {
 		opt.Cgroup = os.NewFile(uintptr(fds[plan.Group-1]), "cgroup")
 	} else {
 		opt.Reaper = append([]string{"/proc/self/exe"}, before(os.Args)...)
-		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true // all that is here but us comes of commands
+		// all that is here but us comes of commands
+		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true
 	}
 	conn := process.New(opt)
 	kept := held.New(far.New(conn, far.Options{}))
@@ -87,15 +90,18 @@ func Main(words []string) int {
 		mine.came()
 		go func() {
 			defer mine.rest()
-			_ = agent.Serve(context.Background(), c, kept, agent.Options{}) // ends with its connection, or with the sandbox
+			// ends with its connection, or with the sandbox
+			_ = agent.Serve(context.Background(), c, kept, agent.Options{})
 		}()
 	}
 }
 
-// bear has the signals that would end us do nothing: who is root inside may send them, as to a first process of any system. Go's runtime has handlers
-// for them. Where there are none the kernel lets no such signal through to a first process; and to catch them would take two threads.
+// bear has the signals that would end us do nothing: who is root inside may send them, as to a
+// first process of any system. Go's runtime has handlers for them. Where there are none the kernel
+// lets no such signal through to a first process; and to catch them would take two threads.
 func bear() {
-	all := [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
+	all := [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS,
+		unix.SIGFPE, unix.SIGSEGV,
 		unix.SIGSYS, unix.SIGTERM, unix.SIGSTKFLT}
 	if os.Getpid() != 1 { // a test has us in no name space of our own
 		for _, s := range all {
@@ -112,8 +118,8 @@ func bear() {
 // Ahead is the word for a first process that is started before it is wanted.
 const Ahead = "ahead"
 
-// ahead does what a program does at its first time, so that whoever comes does not wait for it, and prepares, which it reports. We are no sandbox yet:
-// what is run is our own program.
+// ahead does what a program does at its first time, so that whoever comes does not wait for it, and
+// prepares, which it reports. We are no sandbox yet: what is run is our own program.
 func ahead() bool {
 	done := prepare()
 	conn := process.New(process.Options{KeepEnv: true, NoWatch: true})
@@ -122,11 +128,12 @@ func ahead() bool {
 	return done
 }
 
-// rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be
-// in our way.
+// rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that
+// has just been made comes at once, and shall not be in our way.
 const rehearsal = 30 * time.Millisecond
 
-// rehearse runs a command as if somebody had come, so that who comes later does not wait for what a program does at its first time.
+// rehearse runs a command as if somebody had come, so that who comes later does not wait for what a
+// program does at its first time.
 func rehearse(conn compute.Conn, command ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -137,7 +144,8 @@ func rehearse(conn compute.Conn, command ...string) {
 		_ = agent.Serve(ctx, theirs, conn, agent.Options{})
 	}()
 	c := agent.New(ours)
-	_, _ = c.Run(ctx, &compute.Command{Args: command}) // not our own program, which is the host's; that there may be none here is as good
+	// not our own program, which is the host's; that there may be none here is as good
+	_, _ = c.Run(ctx, &compute.Command{Args: command})
 	_ = c.Close()
 	<-done
 }
@@ -145,7 +153,8 @@ func rehearse(conn compute.Conn, command ...string) {
 // forgetting is how often it is looked whether anybody still knows of us.
 const forgetting = 20 * time.Second
 
-// forgotten calls end when the file is removed: with its state a hostler loses all that could end us.
+// forgotten calls end when the file is removed: with its state a hostler loses all that could end
+// us.
 func forgotten(fd int, end func()) {
 	for range time.Tick(forgetting) {
 		var st unix.Stat_t

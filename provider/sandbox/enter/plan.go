@@ -12,33 +12,40 @@ const (
 	FirstFD   = 5 // what else there is, if there is: held open as long as it lives
 )
 
-// MaxPlan is the largest plan, in bytes: below what a socket takes at once by default, and enough for a root that lists some thousands of entries beside
-// the mounts of an ordinary user's machine.
+// MaxPlan is the largest plan, in bytes: below what a socket takes at once by default, and enough
+// for a root that lists some thousands of entries beside the mounts of an ordinary user's machine.
 const MaxPlan = 192 << 10
 
-// Plan says what a sandbox looks like from inside. The first descriptor that comes with it is the listening socket to serve on; the fields name others
-// by their place, counted from 1.
+// Plan says what a sandbox looks like from inside. The first descriptor that comes with it is the
+// listening socket to serve on; the fields name others by their place, counted from 1.
 type Plan struct {
 	Hostname string
-	Scratch  string            // a directory of the host's to mount on, out of sight of all others
-	Size     int64             // bytes that may be written to the root; 0: no limit of ours
-	Shm      int64             // bytes of /dev, with /dev/shm
-	Disk     Tree              // the directory that what is written goes to; zero: to memory
-	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
-	Mask     string            // a directory, of which layers are parts, to be copied before it is used: who may remove it could show what it hides
-	Record   int               // descriptor of the file that says of this sandbox: when that is removed, nobody knows of it any more, and it ends; 0: none
-	Holds    []int             // descriptors to be kept to the end: by them what hides secrets, and what keeps names from being taken, stays
-	Pieces   []Piece           // what the root is made of, in order
-	Files    map[string]string // contents of files in it that are the sandbox's own, by path
-	Env      map[string]string // of every command
-	Dir      string            // where commands start
-	NProc    int64             // most processes, where no control group counts them; 0: as it is
-	PIDs     int64             // most processes and threads
-	PTYs     int64             // most terminals; 0: as many as the machine has
-	AIO      bool              // contexts of asynchronous input and output may be made
-	Shared   bool              // it has the user id of somebody outside, an ordinary user
-	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
-	Without  []string          // defences that are off; tests alone ask for that
+	Scratch  string // a directory of the host's to mount on, out of sight of all others
+	Size     int64  // bytes that may be written to the root; 0: no limit of ours
+	Shm      int64  // bytes of /dev, with /dev/shm
+	Disk     Tree   // the directory that what is written goes to; zero: to memory
+	// descriptor of the sandbox's control group, for those of its runs; 0: none
+	Group int
+	// a directory, of which layers are parts, to be copied before it is used: who may remove it
+	// could show what it hides
+	Mask string
+	// descriptor of the file that says of this sandbox: when that is removed, nobody knows of it
+	// any more, and it ends; 0: none
+	Record int
+	// descriptors to be kept to the end: by them what hides secrets, and what keeps names from
+	// being taken, stays
+	Holds   []int
+	Pieces  []Piece           // what the root is made of, in order
+	Files   map[string]string // contents of files in it that are the sandbox's own, by path
+	Env     map[string]string // of every command
+	Dir     string            // where commands start
+	NProc   int64             // most processes, where no control group counts them; 0: as it is
+	PIDs    int64             // most processes and threads
+	PTYs    int64             // most terminals; 0: as many as the machine has
+	AIO     bool              // contexts of asynchronous input and output may be made
+	Shared  bool              // it has the user id of somebody outside, an ordinary user
+	Nesting bool              // name spaces and mounts of the user's own are allowed inside
+	Without []string          // defences that are off; tests alone ask for that
 
 	early  bool   // prepare was done
 	clone3 bool   // user name spaces cannot be made, whatever the system call
@@ -47,9 +54,10 @@ type Plan struct {
 
 // Piece is a part of the root.
 type Piece struct {
-	At       string // where, from the new root
-	Kind     Kind   // what
-	Layers   []Tree // of an overlay: the top first; of a bind: one, or none for what is at its place already
+	At   string // where, from the new root
+	Kind Kind   // what
+	// of an overlay: the top first; of a bind: one, or none for what is at its place already
+	Layers   []Tree
 	Writable bool   // bind
 	Optional bool   // where it cannot be had, an empty directory will do
 	Target   string // link
@@ -93,8 +101,9 @@ const (
 	maxLack  = 300
 )
 
-// A plan is read once by a process that has just begun, where a millisecond counts: it travels as its fields in order, strings and lists with their
-// lengths before them. Both ends are of one build.
+// A plan is read once by a process that has just begun, where a millisecond counts: it travels as
+// its fields in order, strings and lists with their lengths before them. Both ends are of one
+// build.
 
 // coder writes or reads fields in order: what one method does for both cannot get out of step.
 type coder struct {

@@ -7,7 +7,8 @@ import (
 
 func whole() *Plan {
 	return &Plan{
-		Hostname: "box-1", Scratch: "/tmp", Size: 1 << 40, Shm: 64 << 20, Disk: Tree{FD: 3, Path: "/x"}, Group: 7, Record: 8, Holds: []int{9, 10}, Mask: "/m",
+		Hostname: "box-1", Scratch: "/tmp", Size: 1 << 40, Shm: 64 << 20, Disk: Tree{FD: 3, Path: "/x"}, Group: 7,
+		Record: 8, Holds: []int{9, 10}, Mask: "/m",
 		Pieces: []Piece{
 			{At: "/", Kind: Overlay, Layers: []Tree{{FD: 2}, {Path: "/"}}},
 			{At: "/a b", Kind: Bind, Layers: []Tree{{Path: "/c\nd"}}, Writable: true, Optional: true},
@@ -18,7 +19,8 @@ func whole() *Plan {
 	}
 }
 
-// A plan arrives as it was sent; no part of it is left out on the way, and none is misread when it is cut short.
+// A plan arrives as it was sent; no part of it is left out on the way, and none is misread when it
+// is cut short.
 func TestPlan(t *testing.T) {
 	want := whole()
 	b := want.Bytes()

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// builder builds a root in the scratch directory: u/N, w/N are what is written to overlay N and its working directory, l/N the layers that came as
-// descriptors, r the root.
+// builder builds a root in the scratch directory: u/N, w/N are what is written to overlay N and its
+// working directory, l/N the layers that came as descriptors, r the root.
 type builder struct {
 	plan    *Plan
 	fds     []int
@@ -52,7 +52,9 @@ func build(p *Plan, fds []int) error {
 	devices, hostProc := takeDevices(), -1
 	if !p.has("pid") {
 		var err error
-		if hostProc, err = unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
+		if hostProc, err = unix.OpenTree(
+			unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE,
+		); err != nil {
 			return at(err, "take the host's /proc")
 		}
 	}
@@ -107,7 +109,8 @@ func build(p *Plan, fds []int) error {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return at(err, "change the root")
 	}
-	// The host's root lies over ours now, and is what "." is; ours is "/". /proc can only be mounted while another one is in sight.
+	// The host's root lies over ours now, and is what "." is; ours is "/". /proc can only be
+	// mounted while another one is in sight.
 	if err := furnish(p, devices, hostProc); err != nil {
 		return err
 	}
@@ -136,7 +139,8 @@ func (p *Plan) lack(at string, err error) {
 	}
 }
 
-// begin mounts the scratch file system. The host's mounts are followed no more: what it mounts later is not for here.
+// begin mounts the scratch file system. The host's mounts are followed no more: what it mounts
+// later is not for here.
 func (b *builder) begin() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return at(err, "part from the host's mounts")
@@ -164,7 +168,8 @@ func (b *builder) begin() error {
 		}
 	}
 	if len(b.plan.Pieces) == 0 || b.plan.Pieces[0].At != "/" {
-		// It is made of parts: the root itself is where what is written goes, and has to be a mount to be changed to.
+		// It is made of parts: the root itself is where what is written goes, and has to be a mount
+		// to be changed to.
 		root := b.store + "/r"
 		if b.onDisk {
 			if root = b.store + "/d/r"; unix.Mkdir(root, 0o755) != nil {
@@ -221,7 +226,8 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	upper, work := top+"/u"+n, top+"/w"+n
 	var lower []string
 	for _, t := range piece.Layers {
-		if own, ok := b.masked(t); ok { // by a number, as in a path's name some characters mean something to the kernel
+		// by a number, as in a path's name some characters mean something to the kernel
+		if own, ok := b.masked(t); ok {
 			fd, err := unix.Open(own, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 			if err != nil {
 				return &os.PathError{Op: "open", Path: own, Err: err}
@@ -345,8 +351,9 @@ func copyMask(from int, to string) error {
 	return unix.Chmod(to, st.Mode&0o7777)
 }
 
-// seed writes those of the sandbox's own files that lie in an overlay into what will be written to: there it costs less than in the overlay, where
-// whatever is in their place would have to go first. The directories on the way look as they do below.
+// seed writes those of the sandbox's own files that lie in an overlay into what will be written to:
+// there it costs less than in the overlay, where whatever is in their place would have to go first.
+// The directories on the way look as they do below.
 func (b *builder) seed(at, upper string, lower []string) error {
 	for name, text := range b.plan.Files {
 		rel, ok := strings.CutPrefix(name, strings.TrimSuffix(at, "/")+"/")
@@ -415,7 +422,8 @@ func (b *builder) within(name string) string {
 	return best
 }
 
-// like makes a directory that looks as the topmost of the layers' has it, unless it is there. Where that is none, or there is none, programs get one.
+// like makes a directory that looks as the topmost of the layers' has it, unless it is there. Where
+// that is none, or there is none, programs get one.
 func like(place, rel string, lower []string) error {
 	if err := unix.Mkdir(place, 0o755); err != nil {
 		if errors.Is(err, unix.EEXIST) {
@@ -462,7 +470,8 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 	} else {
 		fd = b.fds[t.FD-1]
 	}
-	// Private: a peer of the host's mount would show on the host what is mounted here, and here what the host mounts.
+	// Private: a peer of the host's mount would show on the host what is mounted here, and here
+	// what the host mounts.
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
 	if !piece.Writable {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
@@ -524,8 +533,8 @@ func (b *builder) dir(name string, mode int64) error {
 	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), uint32(mode))
 }
 
-// inside opens a path in the new root, and makes what is missing of it: directories, and at its end a directory or an empty file. Links in an image
-// lead nowhere but into the image.
+// inside opens a path in the new root, and makes what is missing of it: directories, and at its end
+// a directory or an empty file. Links in an image lead nowhere but into the image.
 func (b *builder) inside(name string, directory bool) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(b.root, name, &how)

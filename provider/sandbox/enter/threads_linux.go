@@ -20,7 +20,8 @@ import (
 // there they end, but for those that Go cannot do without.
 const (
 	reserved = 24 // threads, as long as something runs: so many copies at once are safe
-	least    = 4  // threads of an idle sandbox: two of Go's own, one that works, one that may take over from it
+	// threads of an idle sandbox: two of Go's own, one that works, one that may take over from it
+	least = 4
 )
 
 // When threads come and go.
@@ -134,7 +135,8 @@ func endOne() {
 				return
 			}
 			hold := unix.NsecToTimespec(int64(2 * moment))
-			_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&hold)), 0, 0) // and lets nobody else run meanwhile
+			// and lets nobody else run meanwhile
+			_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&hold)), 0, 0)
 		}()
 		wait := unix.NsecToTimespec(int64(moment))
 		_ = unix.Nanosleep(&wait, nil)

@@ -30,7 +30,10 @@ func (o *Options) Check() error {
 				return compute.WrongKey(of.key, plainPath, "%s = %q: %s", of.key, word, why)
 			}
 			if _, err := expand([]string{word}, o.Home); err != nil {
-				return compute.WrongKey(of.key, plainPath, "%s = %q: it is neither an absolute path nor one that begins with ~/", of.key, word)
+				return compute.WrongKey(
+					of.key, plainPath, "%s = %q: it is neither an absolute path nor one that begins with ~/", of.key,
+					word,
+				)
 			}
 		}
 	}

@@ -24,17 +24,20 @@ import (
 // format is part of every digest: a change of what a layer looks like changes it.
 const format = "hostler mask 3\n"
 
-// newAge is how old a half-made layer must be to be taken for a dead process's, and a pruned one to be deleted.
+// newAge is how old a half-made layer must be to be taken for a dead process's, and a pruned one to
+// be deleted.
 const newAge = time.Hour
 
-// unwanted is how long nobody must have asked for a layer before it is pruned, which is done when another is made: so there are never many.
+// unwanted is how long nobody must have asked for a layer before it is pruned, which is done when
+// another is made: so there are never many.
 const unwanted = 24 * time.Hour
 
 // lockName is the file beside a layer that whoever uses it holds.
 const lockName = "lock"
 
-// Build returns the directory of the layer that has these rules, below dir, and makes it if it is not there: whole or not at all, in any number
-// of processes. Its name is the digest of the rules and of how the host's directories in it look, which Root ("": "/") has. dir is made if it is
+// Build returns the directory of the layer that has these rules, below dir, and makes it if it is
+// not there: whole or not at all, in any number of processes. Its name is the digest of the rules
+// and of how the host's directories in it look, which Root ("": "/") has. dir is made if it is
 // missing; it must belong to the caller and to nobody else.
 func Build(ctx context.Context, dir, root string, rules []Rule) (layer string, err error) {
 	plan, err := newPlan(root, rules)
@@ -72,8 +75,9 @@ func Build(ctx context.Context, dir, root string, rules []Rule) (layer string, e
 	return filepath.Join(home, "root"), nil
 }
 
-// Hold keeps Prune from a layer that Make or Build returned, as long as anybody has the descriptor open: for all of the time in which the layer lies
-// over something, as with it gone all that it hides would show. fs.ErrNotExist: it has been pruned just now, so make it again. Close it.
+// Hold keeps Prune from a layer that Make or Build returned, as long as anybody has the descriptor
+// open: for all of the time in which the layer lies over something, as with it gone all that it
+// hides would show. fs.ErrNotExist: it has been pruned just now, so make it again. Close it.
 func Hold(layer string) (int, error) {
 	name := filepath.Join(filepath.Dir(layer), lockName)
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -211,7 +215,8 @@ func acl(at string) map[string][]byte {
 	return out
 }
 
-// sum computes the digest. Times are left out, else every file that somebody makes in his home would ask for a new layer.
+// sum computes the digest. Times are left out, else every file that somebody makes in his home
+// would ask for a new layer.
 func (p *plan) sum() {
 	h := sha256.New()
 	h.Write([]byte(format))
@@ -261,7 +266,8 @@ func (p *plan) write(home string) error {
 	return nil
 }
 
-// whiteouts makes all that is hidden: one device with many names, which is half the work of as many devices.
+// whiteouts makes all that is hidden: one device with many names, which is half the work of as many
+// devices.
 func (p *plan) whiteouts(root string) error {
 	first := ""
 	for _, q := range p.hide {
@@ -277,11 +283,13 @@ func (p *plan) whiteouts(root string) error {
 	return nil
 }
 
-// dress makes a directory look as the host's. Only root can give it away; another's is then his own.
+// dress makes a directory look as the host's. Only root can give it away; another's is then his
+// own.
 func (d *planned) dress(at string) error {
 	if os.Geteuid() == 0 {
 		if err := unix.Lchown(at, int(d.st.Uid), int(d.st.Gid)); err != nil && !errors.Is(err, unix.EINVAL) {
-			return &os.PathError{Op: "lchown", Path: at, Err: err} // EINVAL: an id that this user name space does not have
+			// EINVAL: an id that this user name space does not have
+			return &os.PathError{Op: "lchown", Path: at, Err: err}
 		}
 	}
 	for name, value := range d.attrs {
@@ -326,8 +334,10 @@ func remove(home string) error {
 	return os.RemoveAll(home)
 }
 
-// Prune removes the layers below dir that nobody asked for since the given time and that nobody holds. They are put aside, and deleted when a layer is
-// made an hour later: whoever held one may have let go of it a moment before his last use of it. The first error is returned after all were tried.
+// Prune removes the layers below dir that nobody asked for since the given time and that nobody
+// holds. They are put aside, and deleted when a layer is made an hour later: whoever held one may
+// have let go of it a moment before his last use of it. The first error is returned after all were
+// tried.
 func Prune(dir string, before time.Time) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -357,7 +367,8 @@ func Prune(dir string, before time.Time) error {
 	return err
 }
 
-// aside gives a layer that nobody holds another name. One without a file to hold it by, an earlier hostler's, stays.
+// aside gives a layer that nobody holds another name. One without a file to hold it by, an earlier
+// hostler's, stays.
 func aside(home string, before time.Time) error {
 	fd, err := unix.Open(filepath.Join(home, lockName), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -370,7 +381,8 @@ func aside(home string, before time.Time) error {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil // somebody holds it
 	}
-	if fi, err := os.Lstat(home); err != nil || !fi.ModTime().Before(before) { // somebody asked for it just now
+	// somebody asked for it just now
+	if fi, err := os.Lstat(home); err != nil || !fi.ModTime().Before(before) {
 		return err
 	}
 	old := filepath.Join(filepath.Dir(home), "old-"+filepath.Base(home)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))

@@ -64,7 +64,8 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(who.uid), Gid: uint32(who.uid)}
 	}
 	switch {
-	case spaces && os.Geteuid() != who.uid: // one process to become the user, and another for the spaces
+	case spaces && os.Geteuid() != who.uid:
+		// one process to become the user, and another for the spaces
 		cmd.Env = []string{"HOSTLER_MASK_CHILD=nested:" + what, quick()}
 	case spaces:
 		cmd.SysProcAttr = spaced(who.uid)
@@ -79,7 +80,8 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 	return out
 }
 
-// quick is what this process was told of the race detector, which sleeps before a program ends unless it is told not to.
+// quick is what this process was told of the race detector, which sleeps before a program ends
+// unless it is told not to.
 func quick() string { return "GORACE=" + os.Getenv("GORACE") }
 
 func spaced(uid int) *syscall.SysProcAttr {

@@ -62,7 +62,8 @@ func TestHoldRaces(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: any number of processes may make the same layer, and a stranger's directory is not used.
+// TestManyAtOnce: any number of processes may make the same layer, and a stranger's directory is
+// not used.
 func TestManyAtOnce(t *testing.T) {
 	tree, layers := ground(t)
 	h := newHost(t, tree)

@@ -3,7 +3,6 @@
 package mask_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,8 +43,10 @@ type host struct {
 func newHost(t *testing.T, root string) *host {
 	h := &host{t, root}
 	h.file("/etc/passwd", passwd)
-	for _, p := range []string{"/usr/bin/true", "/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/opt/app/run",
-		"/home/alice/project/main.go", "/home/alice/.profile", "/var/www/index.html", "/var/lib/apt/list", "/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz"} {
+	for _, p := range []string{"/usr/bin/true", "/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config",
+		"/var/lib/dpkg/status", "/opt/app/run",
+		"/home/alice/project/main.go", "/home/alice/.profile", "/var/www/index.html", "/var/lib/apt/list",
+		"/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz"} {
 		h.file(p, "plain "+p)
 	}
 	for _, p := range []string{"/etc/ssl/private", "/var/log", "/var/mail", "/home/bob", "/root"} {
@@ -105,7 +106,8 @@ func (h *host) secrets(homes ...string) (n int) {
 		}
 	}
 	for _, e := range mask.OnHost() {
-		if !strings.Contains(e.Path, "*_") && !strings.Contains(e.Path, "/*") { // what is found by a pattern in the middle must be there before
+		// what is found by a pattern in the middle must be there before
+		if !strings.Contains(e.Path, "*_") && !strings.Contains(e.Path, "/*") {
 			put(e.Path)
 		}
 	}
@@ -142,7 +144,8 @@ func people(t *testing.T) []person {
 	return []person{{"root", 0, "/root"}, {"alice", 12345, "/home/alice"}}
 }
 
-// options of a sandbox that p makes over h. Alice's own uid is not this test's when an ordinary user runs it.
+// options of a sandbox that p makes over h. Alice's own uid is not this test's when an ordinary
+// user runs it.
 func (p person) options(h *host) mask.Options {
 	return mask.Options{Home: p.home, UID: p.uid, Root: h.root, State: []string{p.home + "/.local/state/hostler"}}
 }
@@ -180,8 +183,9 @@ func ground(t *testing.T) (tree, layers string) {
 	return tree, layers
 }
 
-// TestSecretsAreHidden makes every secret of the table on a host, before and after the layer is made, mounts the layer over it in a sandbox of
-// root's and of an ordinary user's, and tries from inside to see a single one of them.
+// TestSecretsAreHidden makes every secret of the table on a host, before and after the layer is
+// made, mounts the layer over it in a sandbox of root's and of an ordinary user's, and tries from
+// inside to see a single one of them.
 func TestSecretsAreHidden(t *testing.T) {
 	for _, who := range people(t) {
 		for _, late := range []bool{false, true} {
@@ -196,7 +200,8 @@ func TestSecretsAreHidden(t *testing.T) {
 					h.file("/etc/bind/x.key", "SECRET")
 					h.file("/etc/shadow.orig", "SECRET")
 				}
-				plain := []string{"/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/usr/bin/true", "/var/www/index.html",
+				plain := []string{"/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config",
+					"/var/lib/dpkg/status", "/usr/bin/true", "/var/www/index.html",
 					"/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz", "/opt/app/run"}
 				if who.uid != 0 {
 					plain = append(plain, "/home/alice/project/main.go", "/home/alice/.profile")
@@ -224,7 +229,8 @@ func TestSecretsAreHidden(t *testing.T) {
 					t.Errorf("only %d attacks were tried", saw.Attacks)
 				}
 				// Without the layer they are all there, so the above means something.
-				if saw := enter(t, who, sandbox{Lower: tree, Apart: apart(m)}); len(saw.Secrets) < secret-20 { // those in fresh places are not counted twice
+				// those in fresh places are not counted twice
+				if saw := enter(t, who, sandbox{Lower: tree, Apart: apart(m)}); len(saw.Secrets) < secret-20 {
 					t.Errorf("without the layer only %d of %d secrets are seen", len(saw.Secrets), secret)
 				}
 			})
@@ -269,8 +275,9 @@ func TestRules(t *testing.T) {
 	h.file("/sysroot/ostree/deploy/one/etc/shadow", "SECRET")
 	h.link("sysroot/ostree", "/ostree")
 	o := mask.Options{
-		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"}, Extra: []string{"~/project/keys", "/opt/app"},
-		Show: []string{"~/.kube", "/var/log"},
+		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"},
+		Extra: []string{"~/project/keys", "/opt/app"},
+		Show:  []string{"~/.kube", "/var/log"},
 	}
 	rules, err := mask.Rules(o)
 	if err != nil {
@@ -279,14 +286,22 @@ func TestRules(t *testing.T) {
 	got := kinds(rules)
 	for p, want := range map[string]mask.Kind{
 		"/home": mask.Empty, "/home/alice": mask.Apart, "/home/bob": 0, "/root": mask.Empty, "/data/people/carol": mask.Empty,
-		"/home/alice/.ssh": mask.Hide, "/data/keys/alice": mask.Hide, "/home/alice/.bash_history": mask.Hide, "/dev/null": 0, "/home/alice/.docker": mask.Hide, "/": 0,
-		"/home/alice/.aws": mask.Hide, "/home/alice/loop": 0, "/home/alice/.config/gh": mask.Hide, "/home/alice/.config/gcloud": mask.Hide, "/home/alice/.config": 0,
-		"/home/alice/.local": mask.Hide, "/home/alice/.local/state": 0, "/srv/state": mask.Hide, "/home/alice/project/keys": mask.Hide, "/opt/app": mask.Hide,
-		"/home/alice/.kube": 0, "/srv/real": 0, "/var/log": 0, "/etc/shadow": mask.Hide, "/etc/ssl/private": mask.Empty, "/etc/kubernetes": mask.Hide,
-		"/etc/NetworkManager": mask.Hide, "/var/mail": mask.Empty, "/var/spool/mail": 0, "/usr/bin": 0, "/usr/sbin": 0, "/run": 0, "/run/ircd": 0,
-		"/var/www/.ssh": mask.Hide, "/.ssh": mask.Hide, "/snap": 0, "/var/ghost": mask.Hide, "/nonexistent": mask.Hide, "/var/lib/postgresql": mask.Hide,
-		"/var/cache/debconf/passwords.dat": mask.Hide, "/var/cache/debconf/passwords.dat-old": mask.Hide, "/var/cache/debconf": 0, "/.snapshots": mask.Hide,
-		"/.zfs": mask.Hide, "/var/.zfs": mask.Hide, "/home/alice/.zfs": mask.Hide, "/sysroot": mask.Hide, "/ostree": mask.Hide, "/timeshift": mask.Hide,
+		"/home/alice/.ssh": mask.Hide, "/data/keys/alice": mask.Hide, "/home/alice/.bash_history": mask.Hide,
+		"/dev/null": 0, "/home/alice/.docker": mask.Hide, "/": 0,
+		"/home/alice/.aws": mask.Hide, "/home/alice/loop": 0, "/home/alice/.config/gh": mask.Hide,
+		"/home/alice/.config/gcloud": mask.Hide, "/home/alice/.config": 0,
+		"/home/alice/.local": mask.Hide, "/home/alice/.local/state": 0, "/srv/state": mask.Hide,
+		"/home/alice/project/keys": mask.Hide, "/opt/app": mask.Hide,
+		"/home/alice/.kube": 0, "/srv/real": 0, "/var/log": 0, "/etc/shadow": mask.Hide, "/etc/ssl/private": mask.Empty,
+		"/etc/kubernetes":     mask.Hide,
+		"/etc/NetworkManager": mask.Hide, "/var/mail": mask.Empty, "/var/spool/mail": 0, "/usr/bin": 0, "/usr/sbin": 0,
+		"/run": 0, "/run/ircd": 0,
+		"/var/www/.ssh": mask.Hide, "/.ssh": mask.Hide, "/snap": 0, "/var/ghost": mask.Hide, "/nonexistent": mask.Hide,
+		"/var/lib/postgresql":              mask.Hide,
+		"/var/cache/debconf/passwords.dat": mask.Hide, "/var/cache/debconf/passwords.dat-old": mask.Hide,
+		"/var/cache/debconf": 0, "/.snapshots": mask.Hide,
+		"/.zfs": mask.Hide, "/var/.zfs": mask.Hide, "/home/alice/.zfs": mask.Hide, "/sysroot": mask.Hide,
+		"/ostree": mask.Hide, "/timeshift": mask.Hide,
 	} {
 		if got[p] != want {
 			t.Errorf("%s: %q, want %q", p, got[p], want)
@@ -296,14 +311,16 @@ func TestRules(t *testing.T) {
 		t.Error("not sorted")
 	}
 	for p, want := range map[string]bool{
-		"/home": true, "/home/bob": true, "/home/alice": false, "/home/alice/project": false, "/home/alice/.ssh/x": true, "/": false, "/usr/bin/true": false, "/opt/app/run": true,
+		"/home": true, "/home/bob": true, "/home/alice": false, "/home/alice/project": false, "/home/alice/.ssh/x": true,
+		"/": false, "/usr/bin/true": false, "/opt/app/run": true,
 	} {
 		if mask.Covers(rules, p) != want {
 			t.Errorf("Covers %s: %v", p, !want)
 		}
 	}
 
-	// A part of what is hidden can be shown if it is a directory; what is secret in a shown home stays so.
+	// A part of what is hidden can be shown if it is a directory; what is secret in a shown home
+	// stays so.
 	o.Show = []string{"/home/bob", "~/.config/gh"}
 	if rules, err = mask.Rules(o); err != nil {
 		t.Fatal(err)
@@ -319,7 +336,9 @@ func TestRules(t *testing.T) {
 	if rules, err = mask.Rules(o); err != nil {
 		t.Fatal(err)
 	}
-	for p, want := range map[string]bool{"/home/alice/a/x": true, "/home/alice/a/b/x": false, "/home/alice/c/x": false, "/home/alice/c/d/x": true} {
+	for p, want := range map[string]bool{
+		"/home/alice/a/x": true, "/home/alice/a/b/x": false, "/home/alice/c/x": false, "/home/alice/c/d/x": true,
+	} {
 		if mask.Covers(rules, p) != want {
 			t.Errorf("Covers %s: %v", p, !want)
 		}
@@ -334,11 +353,16 @@ func TestRules(t *testing.T) {
 		t.Errorf("postgres: %q %q", got["/var/lib/postgresql"], got["/var/lib/postgresql/.ssh"])
 	}
 	for name, bad := range map[string]mask.Options{
-		"relative home": {Home: "x", Root: h.root}, "relative extra": {Extra: []string{"x"}, Root: h.root}, "relative state": {State: []string{"x"}, Root: h.root},
-		"the system": {Extra: []string{"/usr"}, Root: h.root}, "a hidden file": {Home: "/root", Show: []string{"/root/x"}, UID: 5, Extra: []string{"/root"}, Root: h.root},
-		"a way to our own": {Home: "/home/alice", UID: 12345, State: []string{"/srv/real"}, Show: []string{"/home/alice/.kube"}, Root: h.root},
-		"the home":         {Home: "/home/alice", Extra: []string{"/home/alice"}, Root: h.root},
-		"a part":           {Home: "/home/alice", UID: 12345, Show: []string{"/home/bob/letter"}, Root: h.root},
+		"relative home": {Home: "x", Root: h.root}, "relative extra": {Extra: []string{"x"}, Root: h.root},
+		"relative state": {State: []string{"x"}, Root: h.root},
+		"the system":     {Extra: []string{"/usr"}, Root: h.root},
+		"a hidden file":  {Home: "/root", Show: []string{"/root/x"}, UID: 5, Extra: []string{"/root"}, Root: h.root},
+		"a way to our own": {
+			Home: "/home/alice", UID: 12345, State: []string{"/srv/real"}, Show: []string{"/home/alice/.kube"},
+			Root: h.root,
+		},
+		"the home": {Home: "/home/alice", Extra: []string{"/home/alice"}, Root: h.root},
+		"a part":   {Home: "/home/alice", UID: 12345, Show: []string{"/home/bob/letter"}, Root: h.root},
 	} {
 		if _, err := mask.Rules(bad); err == nil {
 			t.Errorf("%s: no error", name)
@@ -393,7 +417,8 @@ func TestBuild(t *testing.T) {
 	if len(stamps) != 1 {
 		t.Errorf("stamps: %v", stamps)
 	}
-	// What happens in places that are fresh in a sandbox does not matter, also if we have a directory there.
+	// What happens in places that are fresh in a sandbox does not matter, also if we have a
+	// directory there.
 	h.dir("/tmp")
 	o.State = []string{"/tmp/hostler"}
 	for range 2 {
@@ -496,7 +521,8 @@ func TestBuild(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// With the next that is made goes what nobody wanted for a day, and what was put aside an hour ago.
+	// With the next that is made goes what nobody wanted for a day, and what was put aside an hour
+	// ago.
 	again, err := mask.Make(t.Context(), layers, o)
 	if err != nil {
 		t.Fatal(err)
@@ -529,57 +555,4 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is not in the documentation", e.Path)
 		}
 	}
-}
-
-func BenchmarkMake(b *testing.B) {
-	dir, err := os.MkdirTemp("/dev/shm", "mask")
-	if err != nil {
-		b.Skip(err)
-	}
-	defer os.RemoveAll(dir)
-	o := mask.Options{Home: os.Getenv("HOME"), UID: os.Getuid()}
-	m, err := mask.Make(b.Context(), dir, o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Run("hit", func(b *testing.B) {
-		b.ReportMetric(float64(len(m.Rules)), "rules")
-		for b.Loop() {
-			if _, err := mask.Make(b.Context(), dir, o); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("unsure", func(b *testing.B) { // a directory changed, the layer is the same
-		for b.Loop() {
-			rules, err := mask.Rules(o)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := mask.Build(b.Context(), dir, "", rules); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("made", func(b *testing.B) {
-		for b.Loop() {
-			if err := os.RemoveAll(filepath.Dir(m.Layer)); err != nil {
-				b.Fatal(err)
-			}
-			if _, err := mask.Build(b.Context(), dir, "", m.Rules); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-// make_ makes a mask as who would, in a process of his own.
-func make_(t *testing.T, who person, layers string, o mask.Options) mask.Mask {
-	t.Helper()
-	var m mask.Mask
-	out := child(t, who, false, "make", map[string]any{"dir": layers, "options": o})
-	if err := json.Unmarshal(out, &m); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return m
 }

@@ -19,10 +19,12 @@ type Mount struct {
 	Kind string // of file system
 }
 
-// Disks are the file systems that are shown in a sandbox of the host's root: those that hold files of the machine's own.
+// Disks are the file systems that are shown in a sandbox of the host's root: those that hold files
+// of the machine's own.
 var Disks = []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs", "overlay"}
 
-// Mounts lists the mounts of this process in the order in which they were made, of those at one path the last.
+// Mounts lists the mounts of this process in the order in which they were made, of those at one
+// path the last.
 func Mounts() ([]Mount, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -73,7 +75,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// twice lists the mounts of file systems that are mounted more than once: with no other there is a second way to a file.
+// twice lists the mounts of file systems that are mounted more than once: with no other there is a
+// second way to a file.
 func twice(all []Mount) []Mount {
 	n := map[string]int{}
 	for _, m := range all {
@@ -90,7 +93,8 @@ func twice(all []Mount) []Mount {
 	return out
 }
 
-// mounts lists those by which something that is hidden could be seen at a place that is shown, and those that it would be seen by else.
+// mounts lists those by which something that is hidden could be seen at a place that is shown, and
+// those that it would be seen by else.
 func (o *Options) mounts() []Mount {
 	var near []string
 	for _, l := range ShownOnHost() {
@@ -140,7 +144,8 @@ func ways(all []Mount, p string) []string {
 	return out
 }
 
-// others adds the rules again for each other way by which what they hide is seen: a file system, or a part of it, may be mounted more than once.
+// others adds the rules again for each other way by which what they hide is seen: a file system, or
+// a part of it, may be mounted more than once.
 func (b *book) others(all []Mount) {
 	for p, kind := range maps.Clone(b.rules) { // which is added to
 		for _, other := range ways(all, p) {
@@ -170,12 +175,14 @@ func Second(all []Mount, p string) (string, bool) {
 	return "", false
 }
 
-// trees returns those of the working tree's directories that nothing hides but that they are in somebody's home.
+// trees returns those of the working tree's directories that nothing hides but that they are in
+// somebody's home.
 func (b *book) trees(all []string) []string {
 	var out []string
 	for _, p := range all {
 		place, what, err := b.w.find(p, true)
-		if err != nil || what != isDir || place == "/" || place == b.home || below(b.home, place) || fresh(place) && !below(place, b.home) || vital(place) {
+		if err != nil || what != isDir || place == "/" || place == b.home || below(b.home, place) ||
+			fresh(place) && !below(place, b.home) || vital(place) {
 			continue
 		}
 		hidden := false

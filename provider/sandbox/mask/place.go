@@ -13,10 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place returns a directory for layers that lie over root: one on another file system than root's, since overlayfs does not put a directory over
-// one that it is in, and where this user may write user.* attributes. It tries the given directory (the runtime directory, for one) first, then for
-// root /run/hostler/masks, then one in /dev/shm that is named for the user: that name anybody may have taken before, and the error says so. It makes
-// the directory, and tries what it must be able to do.
+// Place returns a directory for layers that lie over root: one on another file system than root's,
+// since overlayfs does not put a directory over one that it is in, and where this user may write
+// user.* attributes. It tries the given directory (the runtime directory, for one) first, then for
+// root /run/hostler/masks, then one in /dev/shm that is named for the user: that name anybody may
+// have taken before, and the error says so. It makes the directory, and tries what it must be able
+// to do.
 func Place(root, first string) (string, error) {
 	run := ""
 	if os.Geteuid() == 0 {
@@ -92,7 +94,8 @@ func elsewhere(p string, dev uint64) error {
 	}
 }
 
-// safe refuses what somebody else but root could put another in the place of: one who may write to a directory above it.
+// safe refuses what somebody else but root could put another in the place of: one who may write to
+// a directory above it.
 func safe(p string) error {
 	ways := []string{p}
 	if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {

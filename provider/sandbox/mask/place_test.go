@@ -35,7 +35,8 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestPlaceOfRoot finds another's directory where root's should be, and takes the one that nobody else can make.
+// TestPlaceOfRoot finds another's directory where root's should be, and takes the one that nobody
+// else can make.
 func TestPlaceOfRoot(t *testing.T) {
 	var a, b unix.Stat_t
 	if os.Geteuid() != 0 || unix.Lstat("/dev/shm", &a) != nil || unix.Lstat("/", &b) != nil || a.Dev == b.Dev {
@@ -56,7 +57,8 @@ func TestPlaceOfRoot(t *testing.T) {
 	if fi, err := os.Stat(filepath.Join(run, "hostler")); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("%v %v", fi, err)
 	}
-	if got, err := mask.PlaceIn("/", "", "", shm); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") || !strings.Contains(err.Error(), "remove it") {
+	if got, err := mask.PlaceIn("/", "", "", shm); err == nil ||
+		!strings.Contains(err.Error(), "belongs to user 12345") || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("%s %v", got, err)
 	}
 	if err := os.Chmod(run, 0o777); err != nil {
@@ -68,7 +70,8 @@ func TestPlaceOfRoot(t *testing.T) {
 	if err := errors.Join(os.Chmod(run, 0o755), os.Chown(run, 12345, 12345)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := mask.PlaceIn("/", filepath.Join(run, "masks"), "", ""); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+	if got, err := mask.PlaceIn("/", filepath.Join(run, "masks"), "", ""); err == nil ||
+		!strings.Contains(err.Error(), "belongs to user 12345") {
 		t.Errorf("in a directory of another's: %s %v", got, err)
 	}
 	// Nothing is made on the file system that is hidden from.

@@ -19,10 +19,13 @@ type Kind byte
 const (
 	Hide  Kind = 'h' // it is not there
 	Empty Kind = 'e' // it is a directory with nothing of the host's in it
-	Apart Kind = 'a' // a directory below an emptied one, to be mounted over by itself, with the layer's directory of this path over the host's
+	// a directory below an emptied one, to be mounted over by itself, with the layer's directory of
+	// this path over the host's
+	Apart Kind = 'a'
 )
 
-// A Rule says what becomes of a path of the host; no element of the path above the last is a symbolic link.
+// A Rule says what becomes of a path of the host; no element of the path above the last is a
+// symbolic link.
 type Rule struct {
 	Path string
 	Kind Kind
@@ -36,8 +39,11 @@ type Options struct {
 	State []string // hostler's own directories, absolute: state, configuration, cache, runtime
 	Fresh []string // directories that begin empty, absolute
 	Extra []string // what the user wants hidden, absolute or beginning with ~/
-	Show  []string // what the user does not want hidden, the same; what is inside of it stays hidden
-	Tree  []string // the working tree, absolute, with where git has the rest of it; shown unless it is hidden as a secret
+	// what the user does not want hidden, the same; what is inside of it stays hidden
+	Show []string
+	// the working tree, absolute, with where git has the rest of it; shown unless it is hidden as a
+	// secret
+	Tree []string
 
 	Mounts []Mount  // of the host
 	Near   []string // directories for which it matters that they are seen at more than one place
@@ -67,8 +73,9 @@ type findings struct {
 	signs []dirSign         // the directories that it rests on
 }
 
-// find returns what is to be shown and hidden. What does not exist gets a rule as well: the first part of its
-// path that is not there is hidden, so no directory is made up to hide something in it. It fails when o is wrong, or /etc/passwd cannot be read.
+// find returns what is to be shown and hidden. What does not exist gets a rule as well: the first
+// part of its path that is not there is hidden, so no directory is made up to hide something in it.
+// It fails when o is wrong, or /etc/passwd cannot be read.
 func find(o Options) (*findings, error) {
 	if o.Root == "" {
 		o.Root = "/"
@@ -198,7 +205,8 @@ func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 		}
 		for _, e := range table {
 			if h.home == "/" && e.Path[0] != '.' {
-				continue // a service without a home gets / in many systems; its Mail and snap are nobody's
+				// a service without a home gets / in many systems; its Mail and snap are nobody's
+				continue
 			}
 			out = append(out, wish{path.Join(h.home, e.Path), kindOf(e.Empty), e.why()})
 		}
@@ -219,7 +227,8 @@ type account struct {
 	own  bool // only secrets in it are hidden: it is the caller's, or the system's
 }
 
-// accounts reads the homes of /etc/passwd. Homes that are somebody's and the system's too are taken for the system's.
+// accounts reads the homes of /etc/passwd. Homes that are somebody's and the system's too are taken
+// for the system's.
 func (o *Options) accounts(w *walker) ([]account, error) {
 	text, err := readPasswd(w.real("/etc/passwd"))
 	if err != nil {
@@ -295,7 +304,8 @@ func (b *book) add(o wish) error {
 		}
 		return nil
 	}
-	if fresh(o.path) && !below(o.path, b.home) { // not even looked at: these directories change all the time, and the stamp would never hold
+	// not even looked at: these directories change all the time, and the stamp would never hold
+	if fresh(o.path) && !below(o.path, b.home) {
 		if top, what, err := b.w.find("/"+elements(o.path)[0], false); err != nil || what == isDir && fresh(top) {
 			return err
 		}
@@ -338,7 +348,8 @@ func starred(p string) (dir, name, rest string, ok bool) {
 	return path.Clean(dir), head + "*" + tail, rest, ok
 }
 
-// put adds a rule, unless it would take the system or the caller's own home away. What is missing may be hidden always.
+// put adds a rule, unless it would take the system or the caller's own home away. What is missing
+// may be hidden always.
 func (b *book) put(place string, kind Kind, what what, why why) {
 	if vital(place) && what != isMissing || fresh(place) && !below(place, b.home) || place == b.home {
 		return
@@ -351,7 +362,8 @@ func (b *book) put(place string, kind Kind, what what, why why) {
 	}
 }
 
-// rest takes out what is shown, adds the places that stand apart, drops rules that others make needless, and sorts.
+// rest takes out what is shown, adds the places that stand apart, drops rules that others make
+// needless, and sorts.
 func (b *book) rest() ([]Rule, error) {
 	apart := []string{b.home}
 	for _, s := range b.show {
@@ -413,7 +425,8 @@ func (b *book) above(p string) string {
 	return ""
 }
 
-// needless reports whether another rule covers p already: the nearest rule above it hides or empties.
+// needless reports whether another rule covers p already: the nearest rule above it hides or
+// empties.
 func (b *book) needless(p string) bool {
 	for q := p; q != "/"; {
 		q = path.Dir(q)
@@ -424,8 +437,9 @@ func (b *book) needless(p string) bool {
 	return false
 }
 
-// Covers reports whether nothing of the host's may show at p, because a rule hides or empties it or a directory above it. What mounts a
-// host's other file systems into a sandbox asks for each. The path of a rule of kind Empty counts as covered.
+// Covers reports whether nothing of the host's may show at p, because a rule hides or empties it or
+// a directory above it. What mounts a host's other file systems into a sandbox asks for each. The
+// path of a rule of kind Empty counts as covered.
 func Covers(rules []Rule, p string) bool {
 	for p = path.Clean(p); ; p = path.Dir(p) {
 		i, ok := slices.BinarySearchFunc(rules, p, func(r Rule, p string) int { return strings.Compare(r.Path, p) })

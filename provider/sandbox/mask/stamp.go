@@ -34,7 +34,8 @@ func Open(dir string) Mask {
 	return Mask{Shown: []Shown{{dir, true}}}
 }
 
-// Shows reports whether what is at a path of the host's is seen: it lies in something that is shown, and nothing hides it there.
+// Shows reports whether what is at a path of the host's is seen: it lies in something that is
+// shown, and nothing hides it there.
 func (m *Mask) Shows(p string) bool {
 	for p := path.Clean(p); ; p = path.Dir(p) {
 		if slices.ContainsFunc(m.Shown, func(s Shown) bool { return s.Path == p }) {
@@ -47,12 +48,13 @@ func (m *Mask) Shows(p string) bool {
 	}
 }
 
-// settled is how long a directory must have been left alone for its times to tell of the next change: the kernel's clock for them has a
-// grain, and two changes within one grain look like one.
+// settled is how long a directory must have been left alone for its times to tell of the next
+// change: the kernel's clock for them has a grain, and two changes within one grain look like one.
 const settled = 50 * time.Millisecond
 
-// Make returns the mask for o, whose layer is below dir. When none of the directories changed that the rules rest on, which is looked up in a
-// small file beside the layers, it costs one lstat for each of them; else the rules are found and it is Build.
+// Make returns the mask for o, whose layer is below dir. When none of the directories changed that
+// the rules rest on, which is looked up in a small file beside the layers, it costs one lstat for
+// each of them; else the rules are found and it is Build.
 func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 	if err := own(dir); err != nil {
 		return Mask{}, err
@@ -95,7 +97,8 @@ func (o *Options) key() string {
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// dirSign is what a directory looked like; as long as it looks so, nothing in it was made, removed or renamed.
+// dirSign is what a directory looked like; as long as it looks so, nothing in it was made, removed
+// or renamed.
 type dirSign struct {
 	path         string
 	there        bool
@@ -134,7 +137,8 @@ func (s *dirSign) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(s.ctime))
 }
 
-// writeStamp replaces a stamp as a whole: the digest, the rules, the directories, and a sum over it all, each string with a 0 after it.
+// writeStamp replaces a stamp as a whole: the digest, the rules, the directories, and a sum over it
+// all, each string with a 0 after it.
 func writeStamp(stamp, digest string, m *Mask, signs []dirSign) error {
 	b := append([]byte(digest), 0)
 	str := func(s string) { b = append(append(b, s...), 0) }

@@ -35,8 +35,9 @@ func Markdown() string {
 	return b.String()
 }
 
-// InHomes returns what is hidden in every account's home directory, the caller's own among them. Other people's homes are hidden as a whole,
-// so this is for the caller's and for those of the system's accounts.
+// InHomes returns what is hidden in every account's home directory, the caller's own among them.
+// Other people's homes are hidden as a whole, so this is for the caller's and for those of the
+// system's accounts.
 func InHomes() []Entry {
 	return []Entry{
 		{".ssh", false, "ssh keys, known hosts, configuration with names of machines"},

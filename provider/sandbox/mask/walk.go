@@ -28,13 +28,15 @@ const (
 // maxLinks is how many symbolic links are followed on the way to one path, as the kernel does it.
 const maxLinks = 40
 
-// walker looks things up below a root, following links as one would whose / it is, and remembers the directories in which it looked.
+// walker looks things up below a root, following links as one would whose / it is, and remembers
+// the directories in which it looked.
 type walker struct {
-	root   string
-	dirs   map[string]dirSign         // by path inside
-	listed map[string]map[string]what // what is in the directories that are small enough to be read as a whole
-	kinds  map[string]what            // what was looked for in others
-	places map[string]found           // where directories on the way really are
+	root string
+	dirs map[string]dirSign // by path inside
+	// what is in the directories that are small enough to be read as a whole
+	listed map[string]map[string]what
+	kinds  map[string]what  // what was looked for in others
+	places map[string]found // where directories on the way really are
 }
 
 // found is what find returns.
@@ -55,8 +57,8 @@ func (w *walker) real(p string) string {
 	return w.root + p
 }
 
-// find follows p to its end and says what is there; a link at the end only if follow. When something is missing on the way, the place is the
-// first that is.
+// find follows p to its end and says what is there; a link at the end only if follow. When
+// something is missing on the way, the place is the first that is.
 func (w *walker) find(p string, follow bool) (place string, _ what, err error) {
 	if p == "/" {
 		return p, isDir, nil
@@ -164,7 +166,8 @@ func (w *walker) links(p string, into map[string]string) (place string, k what, 
 	return place, k, nil
 }
 
-// canonical returns p with the links on the way to its last element followed, also where the rest of it is not there.
+// canonical returns p with the links on the way to its last element followed, also where the rest
+// of it is not there.
 func (w *walker) canonical(p string) (string, error) {
 	if p == "/" {
 		return p, nil
@@ -182,7 +185,8 @@ func elements(p string) []string {
 	return slices.DeleteFunc(strings.Split(p, "/"), func(s string) bool { return s == "" || s == "." })
 }
 
-// maxListed is the size of a directory above which single names are asked for; on the usual file systems some thousands of names.
+// maxListed is the size of a directory above which single names are asked for; on the usual file
+// systems some thousands of names.
 const maxListed = 128 << 10
 
 // list reads a directory, unless it is too big or may not be read.

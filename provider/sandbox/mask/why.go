@@ -14,7 +14,9 @@ type Cause string
 
 // The causes.
 const (
-	Secret   Cause = "secret"   // it is in the table of what is hidden, or is closed to others: credentials and what else is nobody's business
+	// it is in the table of what is hidden, or is closed to others: credentials and what else is
+	// nobody's business
+	Secret   Cause = "secret"
 	Asked    Cause = "hidden"   // the source hides it
 	Others   Cause = "others"   // it is another user's
 	Fresh    Cause = "fresh"    // it lies in a directory that begins empty in each sandbox
@@ -46,7 +48,8 @@ type Reason struct {
 	Why   string
 }
 
-// Reasons answers of paths of the host why sandboxes with one mask do not show them. It looks at each directory once.
+// Reasons answers of paths of the host why sandboxes with one mask do not show them. It looks at
+// each directory once.
 type Reasons struct {
 	w     *walker
 	mask  Mask
@@ -67,8 +70,8 @@ func Explain(o Options) (*Reasons, error) {
 	return r, nil
 }
 
-// Of returns why what a path of the host leads to is not shown, or a link on the way to it is not. It reports false for what is shown, and for what is
-// not there.
+// Of returns why what a path of the host leads to is not shown, or a link on the way to it is not.
+// It reports false for what is shown, and for what is not there.
 func (r *Reasons) Of(p string) (reason Reason, hidden bool) {
 	if !path.IsAbs(p) {
 		return Reason{}, false

@@ -8,17 +8,20 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// TestReasons: each path that is hidden has a reason, those that lie behind links too, and what is shown or is not there has none.
+// TestReasons: each path that is hidden has a reason, those that lie behind links too, and what is
+// shown or is not there has none.
 func TestReasons(t *testing.T) {
 	h := newHost(t, t.TempDir())
-	for _, p := range []string{"/home/alice/.ssh/id_ed25519", "/home/alice/.config/foo/conf", "/home/alice/go/pkg/mod/x", "/home/alice/project/own",
+	for _, p := range []string{"/home/alice/.ssh/id_ed25519", "/home/alice/.config/foo/conf", "/home/alice/go/pkg/mod/x",
+		"/home/alice/project/own",
 		"/etc/shadow", "/srv/data/file", "/tmp/note", "/home/alice/far/key", "/var/lib/hostler-own/row"} {
 		h.file(p, "words")
 	}
 	h.link("/home/alice/.ssh/id_ed25519", "/home/alice/project/key")
 	h.link("/srv/data", "/home/alice/.aws")
 	h.link("/srv/nothing", "/home/alice/project/dangling")
-	r, err := mask.Explain(mask.Options{Home: "/home/alice", UID: 12345, Root: h.root, Fresh: []string{"/tmp"}, Tree: []string{"/home/alice/project"},
+	r, err := mask.Explain(mask.Options{Home: "/home/alice", UID: 12345, Root: h.root, Fresh: []string{"/tmp"},
+		Tree:  []string{"/home/alice/project"},
 		Extra: []string{"/home/alice/project/own"}, State: []string{"/var/lib/hostler-own"}})
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,8 @@ const (
 	mostOfOne   = 16               // of them, one sandbox's: an idle connection counts too
 )
 
-// answering makes sure that somebody answers for names. The lock of the installation is held, so nobody who answers ends meanwhile.
+// answering makes sure that somebody answers for names. The lock of the installation is held, so
+// nobody who answers ends meanwhile.
 func (n *Network) answering() error {
 	f, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -50,7 +51,9 @@ func (n *Network) answering() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(n.o.Answers[0], append(append([]string(nil), n.o.Answers[1:]...), n.o.Dir, n.o.Installation)...)
-	cmd.Dir, cmd.Env, cmd.Stderr, cmd.SysProcAttr = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=2"}, log, &syscall.SysProcAttr{Setsid: true}
+	cmd.Dir, cmd.Env, cmd.Stderr, cmd.SysProcAttr = "/", []string{
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=2",
+	}, log, &syscall.SysProcAttr{Setsid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -91,7 +94,8 @@ func (n *Network) trim() {
 
 func (n *Network) answerLock() string { return filepath.Join(n.o.Dir, "answers.lock") }
 
-// Keep makes sure that names are answered for, if the policy has any: whoever did may have been killed.
+// Keep makes sure that names are answered for, if the policy has any: whoever did may have been
+// killed.
 func (n *Network) Keep(ctx context.Context) error {
 	if !n.o.Egress.Named() || len(n.o.Answers) == 0 {
 		return nil
@@ -107,7 +111,8 @@ func (n *Network) Keep(ctx context.Context) error {
 	return n.answering()
 }
 
-// Answer answers the questions of sandboxes that may go to some names only, by asking the name servers of a resolv.conf, and writes down what they were refused, until none is left. It writes a
+// Answer answers the questions of sandboxes that may go to some names only, by asking the name
+// servers of a resolv.conf, and writes down what they were refused, until none is left. It writes a
 // line to ready when it does; if another process does already, it ends.
 func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Logger, ready io.Writer) error {
 	n, err := known(Options{Installation: installation, Dir: dir})
@@ -218,7 +223,8 @@ type answerer struct {
 	table  sync.Mutex // changes of it come one by one
 }
 
-// slots are for those who ask, each with a bound of its own, so that none takes them from its neighbours.
+// slots are for those who ask, each with a bound of its own, so that none takes them from its
+// neighbours.
 type slots struct {
 	mu  sync.Mutex
 	all int

@@ -46,7 +46,8 @@ func BenchmarkAttach(b *testing.B) {
 	})
 }
 
-// BenchmarkManyAtOnce is 32 that want a network in the same moment, as different processes would; the time is until the last one has it.
+// BenchmarkManyAtOnce is 32 that want a network in the same moment, as different processes would;
+// the time is until the last one has it.
 func BenchmarkManyAtOnce(b *testing.B) {
 	world(b)
 	o := network.Options{Installation: "bench", Dir: b.TempDir()}

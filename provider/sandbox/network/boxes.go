@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// box is what is kept of a sandbox with a network: a file of its address's name, for who makes the table anew and for who answers its questions.
+// box is what is kept of a sandbox with a network: a file of its address's name, for who makes the
+// table anew and for who answers its questions.
 type box struct {
 	ID     compute.ID `json:"id"`
 	Egress []string   `json:"egress"`

@@ -43,7 +43,8 @@ func census(t *testing.T) string {
 		strings.TrimSpace(string(up)), strings.TrimSpace(string(all)))
 }
 
-// TestNothingIsLeft ends attach, detach and sweep at each of their steps, as kill -9 would, and lets another process go on.
+// TestNothingIsLeft ends attach, detach and sweep at each of their steps, as kill -9 would, and
+// lets another process go on.
 func TestNothingIsLeft(t *testing.T) {
 	world(t)
 	before := census(t)
@@ -156,7 +157,8 @@ func TestSweep(t *testing.T) {
 	if _, err := m.Sweep(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Sweep(t.Context(), nil); err != nil { // the last one switches forwarding off, whoever it was
+	// the last one switches forwarding off, whoever it was
+	if _, err := n.Sweep(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 	if after := census(t); after != before {
@@ -200,7 +202,8 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: two installations with the same range, each in several processes, never give an address twice.
+// TestManyAtOnce: two installations with the same range, each in several processes, never give an
+// address twice.
 func TestManyAtOnce(t *testing.T) {
 	world(t)
 	first, second := options(t), options(t)

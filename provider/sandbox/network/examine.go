@@ -19,8 +19,8 @@ import (
 // what begins the findings' names.
 const what = "sandbox: network"
 
-// Probe makes a pair of links, addresses, routes and our rules in two network name spaces made for it, which end with it, and returns what cannot
-// be done here. It touches nothing else.
+// Probe makes a pair of links, addresses, routes and our rules in two network name spaces made for
+// it, which end with it, and returns what cannot be done here. It touches nothing else.
 func Probe(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -30,8 +30,8 @@ func Probe(ctx context.Context) error {
 	return <-got
 }
 
-// elsewhere runs f on a thread that ends with it, with the name spaces that f made. The process's first thread cannot end, and /proc/self shows what
-// it has, so it is never that one.
+// elsewhere runs f on a thread that ends with it, with the name spaces that f made. The process's
+// first thread cannot end, and /proc/self shows what it has, so it is never that one.
 func elsewhere(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
@@ -80,13 +80,16 @@ func probe() error {
 		return err
 	}
 	defer t.close()
-	if err := t.ensure(&plan{flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]box, error) { return nil, nil }}); err != nil {
+	if err := t.ensure(&plan{
+		flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]box, error) { return nil, nil },
+	}); err != nil {
 		return err
 	}
 	return setForwarding(name, "1")
 }
 
-// Examine tells what works on this machine: by doing it apart (Probe), and by looking for what would be in the way of it here.
+// Examine tells what works on this machine: by doing it apart (Probe), and by looking for what
+// would be in the way of it here.
 func Examine(ctx context.Context) []compute.Finding {
 	if os.Geteuid() != 0 {
 		return []compute.Finding{{
@@ -111,13 +114,15 @@ func Examine(ctx context.Context) []compute.Finding {
 		case err != nil:
 		case oif == 0:
 			out = append(out, compute.Finding{
-				Result: "warn", What: what + ": the way out", Detail: "this machine has no IPv4 route into the world, so sandboxes have none either",
-				Hint: "give the machine a default route, or use network = none",
+				Result: "warn", What: what + ": the way out",
+				Detail: "this machine has no IPv4 route into the world, so sandboxes have none either",
+				Hint:   "give the machine a default route, or use network = none",
 			})
 		case !forwards(""):
 			if l, ok, err := s.linkAt(oif); err == nil && ok {
 				out = append(out, compute.Finding{
-					Result: "ok", What: what + ": forwarding", Detail: fmt.Sprintf("net.ipv4.ip_forward is 0; %s forwards while there are sandboxes with NAT", l.name),
+					Result: "ok", What: what + ": forwarding",
+					Detail: fmt.Sprintf("net.ipv4.ip_forward is 0; %s forwards while there are sandboxes with NAT", l.name),
 				})
 			}
 		}
@@ -131,7 +136,8 @@ func Examine(ctx context.Context) []compute.Finding {
 	return out
 }
 
-// firewalls looks for others' rules that drop what is forwarded: an accept of ours does not overrule them.
+// firewalls looks for others' rules that drop what is forwarded: an accept of ours does not
+// overrule them.
 func firewalls() (out []compute.Finding) {
 	hint := "let links named " + linkPrefix + "* pass there, in both directions; with Docker: iptables -I DOCKER-USER -i " + linkPrefix +
 		"+ -j ACCEPT and iptables -I DOCKER-USER -o " + linkPrefix + "+ -j ACCEPT; with ufw: ufw default allow routed"
@@ -144,12 +150,16 @@ func firewalls() (out []compute.Finding) {
 		return nil
 	}
 	for _, c := range chains {
-		if c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || c.Table.Family == nftables.TableFamilyIPv6 {
+		if c.Policy == nil || *c.Policy != nftables.ChainPolicyDrop || c.Hooknum == nil ||
+			*c.Hooknum != *nftables.ChainHookForward || c.Table.Family == nftables.TableFamilyIPv6 {
 			continue
 		}
 		out = append(out, compute.Finding{
 			Result: "warn", What: what + ": other firewalls", Hint: hint,
-			Detail: fmt.Sprintf("chain %s of table %s drops what is forwarded unless one of its rules lets it pass; sandboxes may reach nothing", c.Name, c.Table.Name),
+			Detail: fmt.Sprintf(
+				"chain %s of table %s drops what is forwarded unless one of its rules lets it pass; sandboxes may reach nothing",
+				c.Name, c.Table.Name,
+			),
 		})
 	}
 	if names, err := os.ReadFile("/proc/net/ip_tables_names"); err == nil && strings.Contains(string(names), "filter") {

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setting returns the file of the forwarding setting of an interface, "" for the machine's. /proc/sys/net shows the name space of who opens it.
+// setting returns the file of the forwarding setting of an interface, "" for the machine's.
+// /proc/sys/net shows the name space of who opens it.
 func setting(name string) string {
 	if name == "" {
 		return "/proc/sys/net/ipv4/ip_forward"
@@ -31,7 +32,8 @@ func forwards(name string) bool {
 
 func setForwarding(name string, on string) error { return os.WriteFile(setting(name), []byte(on), 0) }
 
-// forwarding lets the answers to sandboxes pass: the interfaces that lead to gateways must forward. Which we switched on is written down before.
+// forwarding lets the answers to sandboxes pass: the interfaces that lead to gateways must forward.
+// Which we switched on is written down before.
 func (n *Network) forwarding(s *socket) error {
 	if forwards("") {
 		return nil
@@ -79,7 +81,8 @@ func (n *Network) memo() ([]string, error) {
 	return strings.Fields(string(text)), err
 }
 
-// restore undoes forwarding, unless another installation has sandboxes or somebody made the whole machine forward since.
+// restore undoes forwarding, unless another installation has sandboxes or somebody made the whole
+// machine forward since.
 func (n *Network) restore(t *table) error {
 	names, err := n.memo()
 	if err != nil || len(names) == 0 {
@@ -99,8 +102,9 @@ func (n *Network) restore(t *table) error {
 	return os.Remove(n.memoFile())
 }
 
-// forget lets the kernel forget the connections that an address had, so that who gets it next hears nothing of them. Kernels that cannot choose
-// refuse; then they end by their time-outs, and since addresses are chosen at random it is not soon that somebody else has it.
+// forget lets the kernel forget the connections that an address had, so that who gets it next hears
+// nothing of them. Kernels that cannot choose refuse; then they end by their time-outs, and since
+// addresses are chosen at random it is not soon that somebody else has it.
 func forget(addr netip.Addr) {
 	s, err := dial(unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -108,11 +112,14 @@ func forget(addr netip.Addr) {
 	}
 	defer s.close()
 	const (
-		ctDelete               = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
-		tupleOrig, tupleReply  = 1, 2                              // CTA_TUPLE_ORIG, CTA_TUPLE_REPLY
-		filter, ipSource       = 25, 1                             // CTA_FILTER, CTA_FILTER_FLAG(CTA_IP_SRC)
-		tupleIP, ipv4Source    = 1, 1                              // CTA_TUPLE_IP, CTA_IP_V4_SRC
-		origFlags, replyFlags_ = 1, 2                              // CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS
+		ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
+		// CTA_TUPLE_ORIG, CTA_TUPLE_REPLY
+		tupleOrig, tupleReply = 1, 2
+		// CTA_FILTER, CTA_FILTER_FLAG(CTA_IP_SRC)
+		filter, ipSource    = 25, 1
+		tupleIP, ipv4Source = 1, 1 // CTA_TUPLE_IP, CTA_IP_V4_SRC
+		// CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS
+		origFlags, replyFlags_ = 1, 2
 	)
 	for _, way := range []struct{ tuple, orig, reply int }{{tupleOrig, ipSource, 0}, {tupleReply, 0, ipSource}} {
 		r := nl.NewNetlinkRequest(ctDelete, 0)

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock waits for this process's turn, then for other processes with the same directory. The kernel lets go of a dead process's lock.
+// lock waits for this process's turn, then for other processes with the same directory. The kernel
+// lets go of a dead process's lock.
 func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case n.turn <- struct{}{}:

@@ -51,7 +51,8 @@ func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
 	case len(entries) == 0 && !b.policy.Asks():
 		a.told.tell(b, fmt.Sprintf("the name %q is not in egress", name))
 		return bare(h.ID, &q, dnsmessage.RCodeRefused)
-	case q.Type == dnsmessage.TypeAAAA, q.Type == kindSVCB, q.Type == kindHTTPS: // sandboxes have no IPv6
+	case q.Type == dnsmessage.TypeAAAA, q.Type == kindSVCB, q.Type == kindHTTPS:
+		// sandboxes have no IPv6
 		return bare(h.ID, &q, dnsmessage.RCodeSuccess)
 	case q.Type == dnsmessage.TypeALL, q.Class != dnsmessage.ClassINET:
 		return bare(h.ID, &q, dnsmessage.RCodeNotImplemented)
@@ -86,7 +87,9 @@ func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
 
 // bare is an answer without records.
 func bare(id uint16, q *dnsmessage.Question, code dnsmessage.RCode) []byte {
-	m := dnsmessage.Message{Header: dnsmessage.Header{ID: id, Response: true, RecursionDesired: true, RecursionAvailable: true, RCode: code}}
+	m := dnsmessage.Message{Header: dnsmessage.Header{
+		ID: id, Response: true, RecursionDesired: true, RecursionAvailable: true, RCode: code,
+	}}
 	if q != nil {
 		m.Questions = []dnsmessage.Question{*q}
 	}
@@ -94,7 +97,8 @@ func bare(id uint16, q *dnsmessage.Question, code dnsmessage.RCode) []byte {
 	return out
 }
 
-// addresses are what the records of an answer lead to, in all its parts, and how long they say that they are good.
+// addresses are what the records of an answer lead to, in all its parts, and how long they say that
+// they are good.
 func addresses(answer []byte) (out []netip.Addr, ttl time.Duration, err error) {
 	var p dnsmessage.Parser
 	if _, err := p.Start(answer); err != nil {
@@ -126,7 +130,8 @@ func addresses(answer []byte) (out []netip.Addr, ttl time.Duration, err error) {
 	}
 }
 
-// ask asks this machine's name servers, under a number that the sandbox does not know, so that nobody else can answer in their stead by its help.
+// ask asks this machine's name servers, under a number that the sandbox does not know, so that
+// nobody else can answer in their stead by its help.
 func (a *answerer) ask(query []byte, id uint16, q dnsmessage.Question, stream bool) ([]byte, error) {
 	query = append([]byte(nil), query...)
 	_, _ = rand.Read(query[:2])

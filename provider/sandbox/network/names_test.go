@@ -18,10 +18,12 @@ import (
 // zone is what the world's name server knows, with an answer's time of a second.
 var zone = map[string][]string{
 	"good.example.": {worldAddr}, "a.good.example.": {worldAddr}, "evil.example.": {outsideAddr}, "inner.example.": {privateAddr},
-	"meta.good.example.": {metadata}, "both.good.example.": {worldAddr, privateAddr}, "here.good.example.": {hostAddr}, "lo.good.example.": {"127.0.0.1"},
+	"meta.good.example.": {metadata}, "both.good.example.": {worldAddr, privateAddr}, "here.good.example.": {hostAddr},
+	"lo.good.example.": {"127.0.0.1"},
 }
 
-// nameServer serves the zone at an address's port 53, by UDP and TCP, in the calling thread's name space.
+// nameServer serves the zone at an address's port 53, by UDP and TCP, in the calling thread's name
+// space.
 func nameServer(t *testing.T, addr string) {
 	t.Helper()
 	reply := func(query []byte) []byte {
@@ -37,7 +39,8 @@ func nameServer(t *testing.T, addr string) {
 		for _, a := range addrs {
 			if m.Questions[0].Type == dnsmessage.TypeA {
 				m.Answers = append(m.Answers, dnsmessage.Resource{
-					Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 1}, Body: &dnsmessage.AResource{A: [4]byte(net.ParseIP(a).To4())},
+					Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 1},
+					Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(a).To4())},
 				})
 			}
 		}
@@ -95,7 +98,8 @@ func (s *space) lookup(t *testing.T, server, name string) (addrs []string, code 
 	return addrs, code, err
 }
 
-// TestAnswers: with names in its policy a sandbox looks up these alone, and reaches what they led to, unless that is behind the wall.
+// TestAnswers: with names in its policy a sandbox looks up these alone, and reaches what they led
+// to, unless that is behind the wall.
 func TestAnswers(t *testing.T) {
 	outside := world(t)
 	must(t, os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0))
@@ -123,8 +127,10 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"GOOD.example.": worldAddr, "a.good.example.": worldAddr, "inner.example.": privateAddr, "evil.example.": "REFUSED", "meta.good.example.": "REFUSED",
-		"both.good.example.": worldAddr + " " + privateAddr, "lo.good.example.": "REFUSED", "here.good.example.": hostAddr, "none.good.example.": "NXDOMAIN",
+		"GOOD.example.": worldAddr, "a.good.example.": worldAddr, "inner.example.": privateAddr,
+		"evil.example.": "REFUSED", "meta.good.example.": "REFUSED",
+		"both.good.example.": worldAddr + " " + privateAddr, "lo.good.example.": "REFUSED",
+		"here.good.example.": hostAddr, "none.good.example.": "NXDOMAIN",
 		"good.example.evil.": "REFUSED",
 	} {
 		addrs, code, err := a.lookup(t, gateway, name)
@@ -140,7 +146,8 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for addr, want := range map[string]bool{
-		worldAddr + ":80": true, privateAddr + ":80": true, outsideAddr + ":80": false, metadata + ":80": false, hostAddr + ":80": false, "127.0.0.1:80": false,
+		worldAddr + ":80": true, privateAddr + ":80": true, outsideAddr + ":80": false, metadata + ":80": false,
+		hostAddr + ":80": false, "127.0.0.1:80": false,
 	} {
 		if got, err := a.ask("tcp4", addr); (got != "") != want {
 			t.Errorf("%s: %q %v", addr, got, err)
@@ -155,7 +162,10 @@ func TestAnswers(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	for _, want := range []string{`the name \"evil.example\" is not in egress" instance=a`, `leads to 169.254.169.254, which egress does not reach`, "45.83.65.2, tcp port 80, is not in egress"} {
+	for _, want := range []string{
+		`the name \"evil.example\" is not in egress" instance=a`,
+		`leads to 169.254.169.254, which egress does not reach`, "45.83.65.2, tcp port 80, is not in egress",
+	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("not in the log: %s", want)
 		}

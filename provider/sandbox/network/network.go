@@ -26,12 +26,14 @@ const (
 	aliasWord   = "hostler"
 )
 
-// maxFlows is how many connections to the outside a sandbox may have at once, closed ones not counted. The kernel remembers 262,144 for the
-// whole machine where there is memory, and when it is full, nobody gets a new one.
+// maxFlows is how many connections to the outside a sandbox may have at once, closed ones not
+// counted. The kernel remembers 262,144 for the whole machine where there is memory, and when it is
+// full, nobody gets a new one.
 const maxFlows = 8192
 
-// Network makes and unmakes the networks of one installation's sandboxes. Its methods may be called at once from many goroutines, and from many
-// processes with the same Dir; they take turns. Nothing is kept open between calls.
+// Network makes and unmakes the networks of one installation's sandboxes. Its methods may be called
+// at once from many goroutines, and from many processes with the same Dir; they take turns. Nothing
+// is kept open between calls.
 type Network struct {
 	o       Options
 	rng     netip.Prefix
@@ -53,8 +55,8 @@ type Address struct {
 	Link    string     // the link on this machine's side
 }
 
-// Open chooses the range and looks at the host's routes. It changes nothing. The error is ErrInvalid for wrong options, ErrConflict if the range
-// overlaps a route of the host.
+// Open chooses the range and looks at the host's routes. It changes nothing. The error is
+// ErrInvalid for wrong options, ErrConflict if the range overlaps a route of the host.
 func Open(ctx context.Context, o Options) (*Network, error) {
 	if err := o.check(); err != nil {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrInvalid, Err: err}
@@ -82,8 +84,12 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 // named is the network of an installation, before it is known what this machine has.
 func named(o Options) *Network {
 	tag := hash(o.Installation)
-	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows, off: without(o.Without)}
-	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
+	n := &Network{
+		o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
+		flows: maxFlows, off: without(o.Without),
+	}
+	// some number that nobody gives a group of his own
+	n.group = binary.BigEndian.Uint32([]byte(tag[8:]))
 	return n
 }
 
@@ -134,7 +140,8 @@ func (n *Network) plan() *plan {
 	return &plan{n.o.Nameservers, n.gateway(), n.answers(), n.hears(), n.flows, n.off, n.boxes}
 }
 
-// answers is the port at which Answer answers, and hears the group of the kernel's reports that it listens to: of this installation alone.
+// answers is the port at which Answer answers, and hears the group of the kernel's reports that it
+// listens to: of this installation alone.
 func (n *Network) answers() uint16 { return 20000 + uint16(n.group%10000) }
 
 func (n *Network) hears() uint16 { return 1000 + uint16(n.group%60000) }
@@ -142,9 +149,11 @@ func (n *Network) hears() uint16 { return 1000 + uint16(n.group%60000) }
 // Gateway is this machine's side of each sandbox's link.
 func (n *Network) Gateway() netip.Addr { return n.gateway() }
 
-// Attach gives the network name space ns an address, a default route and the forwarded ports, and brings its lo up. Called again for the same
-// sandbox, name space and ports it returns the same address; for another name space or other ports it begins anew. What a dead process began is
-// begun anew as well. The error is ErrConflict if a port is in use, ErrNoCapacity if the range is full, ErrDenied if the caller may not.
+// Attach gives the network name space ns an address, a default route and the forwarded ports, and
+// brings its lo up. Called again for the same sandbox, name space and ports it returns the same
+// address; for another name space or other ports it begins anew. What a dead process began is begun
+// anew as well. The error is ErrConflict if a port is in use, ErrNoCapacity if the range is full,
+// ErrDenied if the caller may not.
 func (n *Network) Attach(ctx context.Context, id compute.ID, ns *os.File, ports []Forward) (Address, error) {
 	if s := string(id); s == "" || len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 127 }) {
 		return Address{}, &compute.Error{Op: "network.Attach", ID: id, Kind: compute.ErrInvalid, Err: errors.New("not a name")}
@@ -265,7 +274,8 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 	return Address{addr, n.gateway(), name}, err
 }
 
-// errCrash is what a test's step returns to look like the death of the process: nothing is tidied up.
+// errCrash is what a test's step returns to look like the death of the process: nothing is tidied
+// up.
 var errCrash = errors.New("crashed")
 
 func crashed(err error) bool { return errors.Is(err, errCrash) }
@@ -305,8 +315,12 @@ func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (add
 	if local {
 		conf[confRouteLocalnet] = 1
 	}
-	replies, err := s.do(setLink(l.index, false, noIPv6()), setLink(l.index, false, conf4(conf)), setLink(l.index, true), newAddr(l.index, n.gateway(), netip.Addr{}))
-	for i := 1; err == nil && i < len(replies); i++ { // without IPv6 in the kernel the first is refused
+	replies, err := s.do(
+		setLink(l.index, false, noIPv6()), setLink(l.index, false, conf4(conf)), setLink(l.index, true),
+		newAddr(l.index, n.gateway(), netip.Addr{}),
+	)
+	// without IPv6 in the kernel the first is refused
+	for i := 1; err == nil && i < len(replies); i++ {
 		err = replies[i].err
 	}
 	if err != nil {
@@ -321,7 +335,10 @@ func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (add
 	if err := n.at("inside"); err != nil {
 		return addr, err
 	}
-	replies, err = in.do(setLink(1, true), setLink(l.peer, false, noIPv6()), setLink(l.peer, true), newAddr(l.peer, addr, n.gateway()), newRoute(l.peer, netip.Addr{}, n.gateway()))
+	replies, err = in.do(
+		setLink(1, true), setLink(l.peer, false, noIPv6()), setLink(l.peer, true), newAddr(l.peer, addr, n.gateway()),
+		newRoute(l.peer, netip.Addr{}, n.gateway()),
+	)
 	for i := range replies {
 		if i != 1 && err == nil {
 			err = replies[i].err
@@ -333,7 +350,8 @@ func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (add
 	return addr, nil
 }
 
-// lead makes the forwarded ports, and what admit asked for. Ports that lead to the address still, a former sandbox's, go first.
+// lead makes the forwarded ports, and what admit asked for. Ports that lead to the address still, a
+// former sandbox's, go first.
 func (n *Network) lead(t *table, have []port, want []Forward, addr netip.Addr, name string) error {
 	if err := n.at("ports"); err != nil {
 		return err
@@ -364,9 +382,10 @@ func (n *Network) finish(s *socket, name, alias string) error {
 	return s.all("name link "+name, setLink(l.index, false, aliasAttr(alias)))
 }
 
-// Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits for all processors, which takes some tens of
-// milliseconds in which others may attach and detach, so callers who are waited for do it in the background. Where the sandbox's processes have
-// ended before, the kernel may have done that part already.
+// Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits
+// for all processors, which takes some tens of milliseconds in which others may attach and detach,
+// so callers who are waited for do it in the background. Where the sandbox's processes have ended
+// before, the kernel may have done that part already.
 func (n *Network) Detach(ctx context.Context, id compute.ID) error {
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -416,8 +435,8 @@ func (n *Network) detach(s *socket, id compute.ID) ([]link, error) {
 	return []link{l}, n.doom(s, t, l, ownedBy(ports, name))
 }
 
-// doom removes forwarded ports, and marks a link, if it has an index, as one that is to be removed: it loses its name's meaning, and joins the
-// group of those.
+// doom removes forwarded ports, and marks a link, if it has an index, as one that is to be removed:
+// it loses its name's meaning, and joins the group of those.
 func (n *Network) doom(s *socket, t *table, l link, ports []port) error {
 	if err := n.at("unlead"); err != nil {
 		return err
@@ -442,7 +461,8 @@ func (n *Network) doom(s *socket, t *table, l link, ports []port) error {
 	return nil
 }
 
-// bury removes all links that are marked, at one go, and what the kernel remembers of the connections of the given ones.
+// bury removes all links that are marked, at one go, and what the kernel remembers of the
+// connections of the given ones.
 func (n *Network) bury(s *socket, links []link) error {
 	if err := n.at("bury"); err != nil {
 		return err

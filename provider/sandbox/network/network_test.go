@@ -106,8 +106,10 @@ func TestPorts(t *testing.T) {
 		n     *network.Network
 		ports []network.Forward
 	}{
-		{n, []network.Forward{{HostPort: 8080, Port: 1}}}, {n, []network.Forward{{HostPort: 8081, Port: 1}}}, {n, []network.Forward{{HostPort: 9090, Port: 1}}},
-		{n, []network.Forward{{HostPort: 9090, Port: 1, UDP: true}}}, {n, []network.Forward{{HostPort: 1, Port: 1}, {HostPort: 1, Port: 2}}},
+		{n, []network.Forward{{HostPort: 8080, Port: 1}}}, {n, []network.Forward{{HostPort: 8081, Port: 1}}},
+		{n, []network.Forward{{HostPort: 9090, Port: 1}}},
+		{n, []network.Forward{{HostPort: 9090, Port: 1, UDP: true}}},
+		{n, []network.Forward{{HostPort: 1, Port: 1}, {HostPort: 1, Port: 2}}},
 		{m, []network.Forward{{HostPort: 8080, Port: 1}}},
 	} {
 		_, err := c.n.Attach(t.Context(), "b", newSpace(t).file, c.ports)
@@ -115,10 +117,14 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%v: %v", c.ports, err)
 		}
 	}
-	if _, err := n.Attach(t.Context(), "b", newSpace(t).file, []network.Forward{{Address: netip.MustParseAddr("192.0.2.77"), HostPort: 1, Port: 1}}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := n.Attach(
+		t.Context(), "b", newSpace(t).file,
+		[]network.Forward{{Address: netip.MustParseAddr("192.0.2.77"), HostPort: 1, Port: 1}},
+	); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("not our address: %v", err)
 	}
-	if links, err := netlink.LinkList(); err != nil || len(slices.DeleteFunc(links, func(l netlink.Link) bool { return !strings.HasPrefix(l.Attrs().Name, "hs") })) != 1 {
+	if links, err := netlink.LinkList(); err != nil ||
+		len(slices.DeleteFunc(links, func(l netlink.Link) bool { return !strings.HasPrefix(l.Attrs().Name, "hs") })) != 1 {
 		t.Errorf("what could not be attached left a link: %v %v", links, err)
 	}
 	// Other ports for the same sandbox: the old ones are gone.
@@ -188,7 +194,8 @@ func TestRefused(t *testing.T) {
 	if os.Geteuid() == 0 {
 		return
 	}
-	file, err := os.CreateTemp(t.TempDir(), "") // not a name space, but that is not what is looked at first
+	// not a name space, but that is not what is looked at first
+	file, err := os.CreateTemp(t.TempDir(), "")
 	must(t, err)
 	defer file.Close()
 	if _, err := n.Attach(t.Context(), "a", file, nil); !errors.Is(err, compute.ErrDenied) && !errors.Is(err, unix.EINVAL) {
@@ -207,7 +214,8 @@ func TestExamine(t *testing.T) {
 		}
 		return
 	}
-	if findings[0].Result != "ok" || !slices.ContainsFunc(findings, func(f compute.Finding) bool { return f.Result == "warn" && strings.Contains(f.What, "way out") }) {
+	if findings[0].Result != "ok" ||
+		!slices.ContainsFunc(findings, func(f compute.Finding) bool { return f.Result == "warn" && strings.Contains(f.What, "way out") }) {
 		t.Errorf("%v", findings)
 	}
 	world(t)
@@ -215,7 +223,10 @@ func TestExamine(t *testing.T) {
 	must(t, err)
 	drop := nftables.ChainPolicyDrop
 	table := c.AddTable(&nftables.Table{Name: "firewall", Family: nftables.TableFamilyIPv4})
-	c.AddChain(&nftables.Chain{Table: table, Name: "FORWARD", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	c.AddChain(&nftables.Chain{
+		Table: table, Name: "FORWARD", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward,
+		Priority: nftables.ChainPriorityFilter, Policy: &drop,
+	})
 	must(t, c.Flush())
 	defer func() { c.DelTable(table); must(t, c.Flush()) }()
 	before := census(t)

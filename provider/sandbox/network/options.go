@@ -15,21 +15,27 @@ import (
 
 // Options of the network of an installation's sandboxes.
 type Options struct {
-	Installation string        // whose links and rules they are; required
-	Dir          string        // of the installation, the same for all its sources; required, made if its parent is there
-	Range        netip.Prefix  // IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
-	Egress       egress.Policy // where what is attached may go
-	Nameservers  []netip.Addr  // name servers, which sandboxes reach at port 53, whatever else is refused there: those that Resolv returned
-	Answers      []string      // a command that runs Answer for Dir, for policies with names; none: they are refused
-	Without      []string      // defences that are off: for tests alone
+	Installation string // whose links and rules they are; required
+	// of the installation, the same for all its sources; required, made if its parent is there
+	Dir string
+	// IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
+	Range  netip.Prefix
+	Egress egress.Policy // where what is attached may go
+	// name servers, which sandboxes reach at port 53, whatever else is refused there: those that
+	// Resolv returned
+	Nameservers []netip.Addr
+	// a command that runs Answer for Dir, for policies with names; none: they are refused
+	Answers []string
+	Without []string // defences that are off: for tests alone
 }
 
 // Forward is a port of this machine that leads into a sandbox.
 type Forward struct {
-	Address  netip.Addr // of this machine; the zero value: each of its IPv4 addresses, 127.0.0.1 among them
-	HostPort uint16     // here
-	Port     uint16     // in the sandbox
-	UDP      bool       // else TCP
+	// of this machine; the zero value: each of its IPv4 addresses, 127.0.0.1 among them
+	Address  netip.Addr
+	HostPort uint16 // here
+	Port     uint16 // in the sandbox
+	UDP      bool   // else TCP
 }
 
 // String returns what ParseForward reads.
@@ -58,7 +64,8 @@ func (f Forward) local() bool { return !f.Address.IsValid() || f.Address.IsLoopb
 func ParseForward(s string) (Forward, error) {
 	bad := func(why string) (Forward, error) {
 		return Forward{}, &compute.Error{
-			Op: "network.ParseForward", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q: %s", s, why), Hint: "ports are given as [ADDRESS:]HOSTPORT:PORT[/udp]",
+			Op: "network.ParseForward", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q: %s", s, why),
+			Hint: "ports are given as [ADDRESS:]HOSTPORT:PORT[/udp]",
 		}
 	}
 	var f Forward

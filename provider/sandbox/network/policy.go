@@ -27,7 +27,8 @@ const (
 	toldAtOnce  = 20 // beyond that
 )
 
-// policyName is the name of the chain of a policy. The chain also has what the table's plan says, and is made anew with the table.
+// policyName is the name of the chain of a policy. The chain also has what the table's plan says,
+// and is made anew with the table.
 func policyName(e egress.Policy) string {
 	sum := sha256.Sum256([]byte(e.String()))
 	return "egress-" + hex.EncodeToString(sum[:8])
@@ -61,16 +62,22 @@ func (p *plan) elements() (out []nftables.SetElement) {
 // found is the set of addresses that the names of an entry of a policy led to lately.
 func (t *table) found(policy string, entry int) *nftables.Set {
 	return &nftables.Set{
-		ID: uint32(10 + entry), Table: t.t, Name: fmt.Sprintf("%s-%d", strings.Replace(policy, "egress", "names", 1), entry), KeyType: nftables.TypeIPAddr, HasTimeout: true, Size: 1 << 14,
+		ID: uint32(10 + entry), Table: t.t,
+		Name:    fmt.Sprintf("%s-%d", strings.Replace(policy, "egress", "names", 1), entry),
+		KeyType: nftables.TypeIPAddr, HasTimeout: true, Size: 1 << 14,
 	}
 }
 
-// egress makes what all policies need: the map, the sets of private ranges and of name servers, and the chain that refuses.
+// egress makes what all policies need: the map, the sets of private ranges and of name servers, and
+// the chain that refuses.
 func (t *table) egress(p *plan) error {
 	var ranges []nftables.SetElement
 	all := slices.DeleteFunc(egress.Privates(), func(r netip.Prefix) bool { return !r.Addr().Is4() })
 	for _, r := range all {
-		ranges = append(ranges, nftables.SetElement{Key: r.Addr().AsSlice()}, nftables.SetElement{Key: after(r).AsSlice(), IntervalEnd: true})
+		ranges = append(
+			ranges, nftables.SetElement{Key: r.Addr().AsSlice()},
+			nftables.SetElement{Key: after(r).AsSlice(), IntervalEnd: true},
+		)
 	}
 	err := errors.Join(t.conn.AddSet(t.places(), nil), t.conn.AddSet(t.privates(), ranges), t.conn.AddSet(t.nameservers(), p.elements()))
 	if err != nil {
@@ -80,7 +87,8 @@ func (t *table) egress(p *plan) error {
 	t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: []expr.Any{
 		&expr.Limit{Type: expr.LimitTypePkts, Rate: toldEach, Unit: expr.LimitTimeSecond, Burst: toldAtOnce},
 		&expr.Log{ // each at once, while it is known whose it is
-			Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD, Group: p.group, Snaplen: 128, QThreshold: 1,
+			Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD, Group: p.group,
+			Snaplen: 128, QThreshold: 1,
 		},
 	}})
 	t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: append([]expr.Any{&expr.Counter{}}, reject()...)})
@@ -109,7 +117,8 @@ func (t *table) judge(p *plan, rule func(...[]expr.Any)) {
 	rule(t.from(), others, []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: refuseChain}})
 }
 
-// policy makes the chain of a policy, unless it is there already. anew: the table is made in this transaction.
+// policy makes the chain of a policy, unless it is there already. anew: the table is made in this
+// transaction.
 func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 	name := policyName(e)
 	if !anew {
@@ -157,9 +166,14 @@ func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 			if err := t.conn.AddSet(set, nil); err != nil {
 				return err
 			}
-			rule(protocol(unix.NFPROTO_IPV4), []expr.Any{daddr, &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID}}, ports(r), accept)
+			rule(
+				protocol(unix.NFPROTO_IPV4),
+				[]expr.Any{daddr, &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID}}, ports(r), accept,
+			)
 		case r.Word != "":
-			private := &expr.Lookup{SourceRegister: 1, SetName: t.privates().Name, SetID: t.privates().ID, Invert: r.Word == egress.Internet}
+			private := &expr.Lookup{
+				SourceRegister: 1, SetName: t.privates().Name, SetID: t.privates().ID, Invert: r.Word == egress.Internet,
+			}
 			rule(protocol(unix.NFPROTO_IPV4), []expr.Any{daddr, private}, ports(r), accept)
 		}
 	}
@@ -192,7 +206,10 @@ func (t *table) leads(policy string, entries []int, addrs []netip.Addr, ttl time
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice(), Timeout: ttl})
 		}
 		set := t.found(policy, i) // what is there already keeps its time unless it is made anew
-		if err := errors.Join(t.conn.SetAddElements(set, elements), t.conn.SetDeleteElements(set, elements), t.conn.SetAddElements(set, elements)); err != nil {
+		if err := errors.Join(
+			t.conn.SetAddElements(set, elements), t.conn.SetDeleteElements(set, elements),
+			t.conn.SetAddElements(set, elements),
+		); err != nil {
 			return err
 		}
 	}
@@ -209,14 +226,16 @@ func (t *table) dns(rule func(...[]expr.Any), server netip.Addr, then []expr.Any
 	}
 }
 
-// ports matches those of an entry: of TCP, UDP, SCTP and what else has them at the same place. Fragments but the first have none, and are put together before.
+// ports matches those of an entry: of TCP, UDP, SCTP and what else has them at the same place.
+// Fragments but the first have none, and are put together before.
 func ports(r egress.Rule) []expr.Any {
 	if r.First == 0 {
 		return nil
 	}
 	protocols := &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}
 	tcpOrUDP := []expr.Any{ // 6 and 17 alone: all numbers from 6 to 17 but those between
-		protocols, &expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: []byte{unix.IPPROTO_TCP}}, &expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
+		protocols, &expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Cmp{Op: expr.CmpOpLte, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
 	}
 	for other := byte(unix.IPPROTO_TCP + 1); other < unix.IPPROTO_UDP; other++ {
 		tcpOrUDP = append(tcpOrUDP, &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{other}})

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// port is an element of the maps: a forwarded port, the sandbox's address that it leads to, and the link that it belongs to.
+// port is an element of the maps: a forwarded port, the sandbox's address that it leads to, and the
+// link that it belongs to.
 type port struct {
 	Forward
 	to    netip.Addr
@@ -26,7 +27,8 @@ type port struct {
 // maps returns the two maps of forwarded ports: of all addresses of this machine, and of one.
 func (t *table) maps() (any, at *nftables.Set) {
 	data := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
-	any = &nftables.Set{ // the numbers serve within one transaction; the library would count them up without a lock
+	// the numbers serve within one transaction; the library would count them up without a lock
+	any = &nftables.Set{
 		ID: 1, Table: t.t, Name: "ports-any", IsMap: true, Concatenation: true, DataType: data,
 		KeyType: nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
 	}
@@ -102,7 +104,8 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	return out, nil
 }
 
-// numbered gives an error of the library, which hides the kernel's number in a text when it reads, its number back.
+// numbered gives an error of the library, which hides the kernel's number in a text when it reads,
+// its number back.
 func numbered(err error) error {
 	for _, no := range []unix.Errno{unix.ENOENT, unix.EPERM, unix.EOPNOTSUPP} {
 		if err != nil && !errors.Is(err, no) && strings.HasSuffix(err.Error(), ": "+no.Error()) {
@@ -147,7 +150,8 @@ func (e errTaken) Error() string {
 	return fmt.Sprintf("port %d/%s of this machine is in use by %s", e.f.HostPort, e.f.network(), e.who)
 }
 
-// vacant returns errTaken if one of the ports is forwarded already, here or by another installation, or if a program of this machine listens on it.
+// vacant returns errTaken if one of the ports is forwarded already, here or by another
+// installation, or if a program of this machine listens on it.
 func (t *table) vacant(want []Forward, have []port, owner string) error {
 	if len(want) == 0 {
 		return nil

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// prisoner is a process in a sandbox, root of its own user and network name spaces. It does what it is told, a line each:
+// prisoner is a process in a sandbox, root of its own user and network name spaces. It does what it
+// is told, a line each:
 //
 //	tcp4 ADDRESS     ask there, and print the answer
 //	take ADDRESS     take an address, as its only one
@@ -36,7 +37,10 @@ func prisoner() {
 			for _, f := range []string{"net/ipv4/conf/all/rp_filter", "net/ipv4/conf/eth0/rp_filter", "net/ipv6/conf/eth0/disable_ipv6"} {
 				_ = os.WriteFile("/proc/sys/"+f, []byte("0"), 0)
 			}
-			for _, f := range []string{"net/ipv4/ip_forward", "net/ipv4/conf/eth0/route_localnet", "net/ipv4/conf/eth0/accept_local", "net/ipv4/conf/eth0/proxy_arp"} {
+			for _, f := range []string{
+				"net/ipv4/ip_forward", "net/ipv4/conf/eth0/route_localnet", "net/ipv4/conf/eth0/accept_local",
+				"net/ipv4/conf/eth0/proxy_arp",
+			} {
 				_ = os.WriteFile("/proc/sys/"+f, []byte("1"), 0)
 			}
 		default:
@@ -79,7 +83,8 @@ func take(addr string) error {
 func cell(t *testing.T) (ns *os.File, do func(order string) (answer, trouble string)) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{"HOSTLER_NETWORK_TEST=inside", "GORACE=" + os.Getenv("GORACE")} // with the race detector it sleeps before it ends unless it is told not to
+	// with the race detector it sleeps before it ends unless it is told not to
+	cmd.Env = []string{"HOSTLER_NETWORK_TEST=inside", "GORACE=" + os.Getenv("GORACE")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0x70000000, Size: 65536}},

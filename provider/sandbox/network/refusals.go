@@ -85,7 +85,9 @@ func (a *answerer) refused(packet []byte) {
 		return
 	}
 	what := fmt.Sprintf("protocol %d", packet[9])
-	if name := map[byte]string{unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_SCTP: "sctp"}[packet[9]]; name != "" {
+	if name := map[byte]string{
+		unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_SCTP: "sctp",
+	}[packet[9]]; name != "" {
 		what = name
 		if head := int(packet[0]&15) * 4; packet[9] != unix.IPPROTO_ICMP && len(packet) >= head+4 {
 			what += fmt.Sprintf(" port %d", binary.BigEndian.Uint16(packet[head+2:]))

@@ -14,8 +14,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Resolver returns the resolv.conf for sandboxes with NAT, and the name servers in it for Options.Nameservers, from the files of a host whose root
-// is root ("" for this one's). A host without name servers that a sandbox can reach gives ErrUnavailable, with a hint; the text is usable even then.
+// Resolver returns the resolv.conf for sandboxes with NAT, and the name servers in it for
+// Options.Nameservers, from the files of a host whose root is root ("" for this one's). A host
+// without name servers that a sandbox can reach gives ErrUnavailable, with a hint; the text is
+// usable even then.
 func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	read := func(file string) (string, error) {
 		b, err := os.ReadFile(filepath.Join(root, file))
@@ -28,22 +30,25 @@ func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	if err != nil {
 		return "", nil, &compute.Error{Op: "network.Resolver", Kind: compute.ErrFailed, Err: err}
 	}
-	upstream, err := read("/run/systemd/resolve/resolv.conf") // where systemd-resolved says whom it asks itself
+	// where systemd-resolved says whom it asks itself
+	upstream, err := read("/run/systemd/resolve/resolv.conf")
 	if err != nil {
 		return "", nil, &compute.Error{Op: "network.Resolver", Kind: compute.ErrFailed, Err: err}
 	}
 	text, servers = Resolv(host, upstream)
 	if len(servers) == 0 {
 		return text, nil, &compute.Error{
-			Op: "network.Resolver", Kind: compute.ErrUnavailable, Err: errors.New("this machine has no name server that a sandbox could reach"),
+			Op: "network.Resolver", Kind: compute.ErrUnavailable,
+			Err:  errors.New("this machine has no name server that a sandbox could reach"),
 			Hint: "name one that is not on 127.0.0.1 in /etc/resolv.conf",
 		}
 	}
 	return text, servers, nil
 }
 
-// Resolv makes a sandbox's resolv.conf of the host's: its search list and options, and those of its IPv4 name servers that can be reached from
-// another network. Where the host asks itself (127.0.0.53), the servers come from upstream, which may be "". It returns the servers apart, too.
+// Resolv makes a sandbox's resolv.conf of the host's: its search list and options, and those of its
+// IPv4 name servers that can be reached from another network. Where the host asks itself
+// (127.0.0.53), the servers come from upstream, which may be "". It returns the servers apart, too.
 func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 	var out []string
 	own := false
@@ -59,14 +64,16 @@ func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 				}
 				addr = addr.Unmap()
 				own = own || addr.IsLoopback()
-				// Sandboxes have no IPv6, and what has a zone means something on one link of the host only.
+				// Sandboxes have no IPv6, and what has a zone means something on one link of the
+				// host only.
 				if addr.Is4() && !addr.IsLoopback() && !addr.IsUnspecified() && !slices.Contains(servers, addr) {
 					servers = append(servers, addr)
 				}
 			case conf == host && (f[0] == "search" || f[0] == "domain" || f[0] == "sortlist"):
 				out = append(out, strings.Join(f, " "))
 			case conf == host && f[0] == "options":
-				keep := slices.DeleteFunc(f[1:], func(o string) bool { return o == "trust-ad" || o == "edns0" && own }) // what was meant for the host's own server
+				// what was meant for the host's own server
+				keep := slices.DeleteFunc(f[1:], func(o string) bool { return o == "trust-ad" || o == "edns0" && own })
 				if len(keep) > 0 {
 					out = append(out, "options "+strings.Join(keep, " "))
 				}

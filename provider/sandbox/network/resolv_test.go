@@ -18,8 +18,15 @@ func TestResolv(t *testing.T) {
 	for _, c := range []struct{ name, host, want, servers string }{
 		{"plain", "nameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch example.org\noptions ndots:2 edns0\n",
 			"search example.org\noptions ndots:2 edns0\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n", "[192.0.2.1 192.0.2.2]"},
-		{"resolved", "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example.org\n", "search example.org\nnameserver 192.0.2.53\n", "[192.0.2.53]"},
-		{"some", "nameserver ::1\nnameserver 127.0.0.1\nnameserver 192.0.2.9\nnameserver 192.0.2.9\nnameserver 2001:db8::1\n", "nameserver 192.0.2.9\n", "[192.0.2.9]"},
+		{
+			"resolved", "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example.org\n",
+			"search example.org\nnameserver 192.0.2.53\n", "[192.0.2.53]",
+		},
+		{
+			"some",
+			"nameserver ::1\nnameserver 127.0.0.1\nnameserver 192.0.2.9\nnameserver 192.0.2.9\nnameserver 2001:db8::1\n",
+			"nameserver 192.0.2.9\n", "[192.0.2.9]",
+		},
 		{"nothing", "", "nameserver 192.0.2.53\n", "[192.0.2.53]"},
 		{"rubbish", "; x\nnameserver\nnameserver x\nfoo bar\n", "nameserver 192.0.2.53\n", "[192.0.2.53]"},
 		{"mapped", "nameserver ::ffff:192.0.2.7\n", "nameserver 192.0.2.7\n", "[192.0.2.7]"},
@@ -57,7 +64,8 @@ func TestResolver(t *testing.T) {
 
 func TestParseForward(t *testing.T) {
 	for s, want := range map[string]string{
-		"8080:80": "8080:80", "8080:80/tcp": "8080:80", "53:53/udp": "53:53/udp", "127.0.0.1:1:2": "127.0.0.1:1:2", "0.0.0.0:1:2": "1:2", "": "", "80": "", "0:80": "", "80:70000": "",
+		"8080:80": "8080:80", "8080:80/tcp": "8080:80", "53:53/udp": "53:53/udp", "127.0.0.1:1:2": "127.0.0.1:1:2",
+		"0.0.0.0:1:2": "1:2", "": "", "80": "", "0:80": "", "80:70000": "",
 		"x:1:2": "", "::1:1:2": "", "1:2/sctp": "", "1.2.3.4:1:2:3": "", "-1:2": "",
 	} {
 		f, err := network.ParseForward(s)

@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long an answer of the kernel is waited for. It answers at once, unless somebody holds the lock of all network configuration.
+// patience is how long an answer of the kernel is waited for. It answers at once, unless somebody
+// holds the lock of all network configuration.
 const patience = 30 * time.Second
 
-// socket is a netlink socket on which several requests travel in one message: each takes the kernel's lock of all network configuration, but only
-// one journey there and back is paid.
+// socket is a netlink socket on which several requests travel in one message: each takes the
+// kernel's lock of all network configuration, but only one journey there and back is paid.
 type socket struct {
 	fd  int
 	seq uint32
@@ -33,14 +34,18 @@ func dial(proto int) (*socket, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	tv := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv), unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})); err != nil {
+	if err := errors.Join(
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv),
+		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+	); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
 	return &socket{fd: fd, buf: make([]byte, 64<<10)}, nil
 }
 
-// dialIn opens a socket in another network name space. The socket stays in it; the thread comes back.
+// dialIn opens a socket in another network name space. The socket stays in it; the thread comes
+// back.
 func dialIn(ns *os.File) (*socket, error) {
 	type answer struct {
 		s   *socket
@@ -334,7 +339,8 @@ func newAddr(index int, addr, peer netip.Addr) *nl.NetlinkRequest {
 	return r
 }
 
-// newRoute asks for a route: to one address by the interface alone, or everywhere by a gateway. It is refused when there is one.
+// newRoute asks for a route: to one address by the interface alone, or everywhere by a gateway. It
+// is refused when there is one.
 func newRoute(index int, to, gateway netip.Addr) *nl.NetlinkRequest {
 	r := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	m := nl.NewRtMsg()

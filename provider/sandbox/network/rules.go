@@ -19,7 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
+// rulesFormat is a part of the name of the chain that tells whether a table is as this program
+// would make it; raise it with every change below.
 const rulesFormat = "8\n"
 
 // table speaks to nftables about our table. It is used by one goroutine, and closed.
@@ -52,7 +53,8 @@ func (t *table) flush(what string) error {
 type plan struct {
 	servers []netip.Addr
 	gateway netip.Addr
-	answers uint16          // the port at which a sandbox's questions for names are answered, where only some names are
+	// the port at which a sandbox's questions for names are answered, where only some names are
+	answers uint16
 	group   uint16          // who hears of what was refused
 	flows   uint32          // how many connections a sandbox may have at once
 	off     map[string]bool // defences that a test has switched off
@@ -74,7 +76,8 @@ func (t *table) ensure(p *plan) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil { // of other rules; to replace it takes ten times as long as to make it
+	// of other rules; to replace it takes ten times as long as to make it
+	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil {
 		t.conn.DelTable(t.t)
 	}
 	t.conn.AddTable(t.t)
@@ -135,11 +138,15 @@ func (t *table) others() ([]*nftables.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nftables: list tables: %w", numbered(err))
 	}
-	return slices.DeleteFunc(all, func(o *nftables.Table) bool { return o.Name == t.t.Name || !strings.HasPrefix(o.Name, tablePrefix) }), nil
+	return slices.DeleteFunc(
+		all, func(o *nftables.Table) bool { return o.Name == t.t.Name || !strings.HasPrefix(o.Name, tablePrefix) },
+	), nil
 }
 
 // chain makes a chain that packets come through.
-func (t *table) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) func(parts ...[]expr.Any) {
+func (t *table) chain(
+	name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority,
+) func(parts ...[]expr.Any) {
 	accept := nftables.ChainPolicyAccept
 	c := t.conn.AddChain(&nftables.Chain{Table: t.t, Name: name, Type: kind, Hooknum: hook, Priority: &priority, Policy: &accept})
 	return func(parts ...[]expr.Any) {
@@ -153,16 +160,23 @@ func (t *table) guard(p *plan) {
 	if !p.off["ipv6"] {
 		rule(t.from(), protocol(unix.NFPROTO_IPV6), verdict(expr.VerdictDrop))
 	}
-	if !p.off["source"] { // there must be a way back through the same link: nobody has another's address, nor this machine's
-		rule(t.from(), protocol(unix.NFPROTO_IPV4), fib(&expr.Fib{Register: 1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, 0), verdict(expr.VerdictDrop))
+	// there must be a way back through the same link: nobody has another's address, nor this
+	// machine's
+	if !p.off["source"] {
+		rule(
+			t.from(), protocol(unix.NFPROTO_IPV4),
+			fib(&expr.Fib{Register: 1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, 0), verdict(expr.VerdictDrop),
+		)
 	}
-	if !p.off["loopback"] { // 127.0.0.1 may be routed on links with a forwarded port, but only outwards
+	// 127.0.0.1 may be routed on links with a forwarded port, but only outwards
+	if !p.off["loopback"] {
 		rule(t.from(), to(netip.MustParsePrefix("127.0.0.0/8"), expr.CmpOpEq), verdict(expr.VerdictDrop))
 	}
 }
 
-// original judges a new connection by the address that the sandbox sent to. Rules of others (a container engine's published ports, kube-proxy) lead
-// this machine's own ports elsewhere after this, and input and forward see only where they lead.
+// original judges a new connection by the address that the sandbox sent to. Rules of others (a
+// container engine's published ports, kube-proxy) lead this machine's own ports elsewhere after
+// this, and input and forward see only where they lead.
 func (t *table) original(p *plan) {
 	rule := t.chain("original", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
 	rule(t.from(), established(), verdict(expr.VerdictAccept))
@@ -177,7 +191,10 @@ func (t *table) input(p *plan) {
 		t.dns(func(parts ...[]expr.Any) { rule(append([][]expr.Any{t.from()}, parts...)...) }, s, verdict(expr.VerdictAccept))
 	}
 	for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-		rule(t.from(), to(netip.PrefixFrom(p.gateway, 32), expr.CmpOpEq), transport(proto), port16(expr.CmpOpEq, p.answers), verdict(expr.VerdictAccept))
+		rule(
+			t.from(), to(netip.PrefixFrom(p.gateway, 32), expr.CmpOpEq), transport(proto),
+			port16(expr.CmpOpEq, p.answers), verdict(expr.VerdictAccept),
+		)
 	}
 	if !p.off["host"] {
 		rule(t.from(), reject())
@@ -208,7 +225,8 @@ func (t *table) forward(p *plan, flows *nftables.Set) {
 	}
 }
 
-// nat translates addresses: of what goes out, to this machine's; of what comes for a forwarded port, to the sandbox's.
+// nat translates addresses: of what goes out, to this machine's; of what comes for a forwarded
+// port, to the sandbox's.
 func (t *table) nat(p *plan, any, at *nftables.Set) {
 	in := t.chain("ports", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
 	t.dns(func(parts ...[]expr.Any) { in(append([][]expr.Any{t.from()}, parts...)...) }, p.gateway, []expr.Any{
@@ -224,7 +242,8 @@ func (t *table) nat(p *plan, any, at *nftables.Set) {
 		port2, port3 := *port, *port
 		port2.DestRegister, port3.DestRegister = second, third
 		rule(protocol(unix.NFPROTO_IPV4), here, []expr.Any{
-			&expr.Payload{DestRegister: first, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: second}, &port3,
+			&expr.Payload{DestRegister: first, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: second}, &port3,
 			&expr.Lookup{SourceRegister: first, DestRegister: 1, IsDestRegSet: true, SetName: at.Name, SetID: at.ID}, dnat,
 		})
 		rule(protocol(unix.NFPROTO_IPV4), here, []expr.Any{
@@ -237,7 +256,8 @@ func (t *table) nat(p *plan, any, at *nftables.Set) {
 	post(t.toward(), source(netip.MustParsePrefix("127.0.0.0/8")), []expr.Any{&expr.Masq{}})
 }
 
-// from matches packets that come from a sandbox, toward those that go to one, by the beginning of their links' names.
+// from matches packets that come from a sandbox, toward those that go to one, by the beginning of
+// their links' names.
 func (t *table) from() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(t.own)}}
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestIdleQuestions has a sandbox that keeps connections to the name server open, and asks nothing, take no names from its neighbour.
+// TestIdleQuestions has a sandbox that keeps connections to the name server open, and asks nothing,
+// take no names from its neighbour.
 func TestIdleQuestions(t *testing.T) {
 	outside := world(t)
 	const server = "10.66.0.53"

@@ -20,16 +20,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// candidates returns the ranges of which the first that is free here is taken: places in 10/8 and in the block for benchmarks that neither Docker,
-// Podman, libvirt, LXD, Kubernetes' usual set-ups nor VPN programs take of themselves. Not 100.64/10: Tailscale drops what comes from there.
+// candidates returns the ranges of which the first that is free here is taken: places in 10/8 and
+// in the block for benchmarks that neither Docker, Podman, libvirt, LXD, Kubernetes' usual set-ups
+// nor VPN programs take of themselves. Not 100.64/10: Tailscale drops what comes from there.
 func candidates() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("10.213.64.0/18"), netip.MustParsePrefix("198.18.64.0/18"), netip.MustParsePrefix("10.97.192.0/18")}
+	return []netip.Prefix{
+		netip.MustParsePrefix("10.213.64.0/18"), netip.MustParsePrefix("198.18.64.0/18"),
+		netip.MustParsePrefix("10.97.192.0/18"),
+	}
 }
 
 // maxTries is how many addresses are tried, from a random one on, before the range counts as full.
 const maxTries = 4096
 
-// survey finds the range, the way out and its MTU. The range is remembered, so the routes are compared with it once only.
+// survey finds the range, the way out and its MTU. The range is remembered, so the routes are
+// compared with it once only.
 func (n *Network) survey(s *socket) error {
 	memo := filepath.Join(n.o.Dir, "range")
 	text, err := os.ReadFile(memo)
@@ -101,7 +106,8 @@ func (n *Network) choose(s *socket) (netip.Prefix, error) {
 		}
 	}
 	return netip.Prefix{}, &compute.Error{
-		Op: "network.Open", Kind: compute.ErrConflict, Err: fmt.Errorf("range %s: this machine has a route to %s", wanted[len(wanted)-1], last),
+		Op: "network.Open", Kind: compute.ErrConflict,
+		Err:  fmt.Errorf("range %s: this machine has a route to %s", wanted[len(wanted)-1], last),
 		Hint: "choose another range of addresses for sandboxes, one that is used nowhere here",
 	}
 }
@@ -134,7 +140,9 @@ func (n *Network) route(s *socket, index int) (netip.Addr, error) {
 			return addr, fmt.Errorf("route to %s: %w", addr, err)
 		}
 	}
-	return netip.Addr{}, &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("no address left in %s", n.rng), Hint: "choose a larger range"}
+	return netip.Addr{}, &compute.Error{
+		Kind: compute.ErrNoCapacity, Err: fmt.Errorf("no address left in %s", n.rng), Hint: "choose a larger range",
+	}
 }
 
 // routing is what is looked at of a route.
@@ -197,7 +205,8 @@ func (s *socket) out() (int, error) {
 	m := nl.NewRtMsg()
 	m.Family, m.Dst_len, m.Table, m.Scope, m.Protocol, m.Type = unix.AF_INET, 32, 0, 0, 0, 0
 	r.AddData(m)
-	r.AddData(nl.NewRtAttr(unix.RTA_DST, []byte{1, 1, 1, 1})) // an address of the world; nothing is sent to it
+	// an address of the world; nothing is sent to it
+	r.AddData(nl.NewRtAttr(unix.RTA_DST, []byte{1, 1, 1, 1}))
 	replies, err := s.do(r)
 	switch {
 	case err != nil:

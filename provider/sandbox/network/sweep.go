@@ -14,8 +14,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Sweep removes the networks of sandboxes that live denies, links that a dead process began, and forwarded ports whose link is gone (a name space
-// takes its links along). When no sandbox is left, the table goes too, and what was switched on is switched off. It returns how many networks it
+// Sweep removes the networks of sandboxes that live denies, links that a dead process began, and
+// forwarded ports whose link is gone (a name space takes its links along). When no sandbox is left,
+// the table goes too, and what was switched on is switched off. It returns how many networks it
 // removed. A nil live denies all.
 func (n *Network) Sweep(ctx context.Context, live func(compute.ID) bool) (int, error) {
 	unlock, err := n.lock(ctx)
@@ -58,7 +59,8 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 			continue
 		}
 		id, addr, ours := n.owned(l.alias)
-		if l.alias != "" && !ours || ours && live != nil && live(id) { // another's whose name begins like ours; or one that lives
+		// another's whose name begins like ours; or one that lives
+		if l.alias != "" && !ours || ours && live != nil && live(id) {
 			stay, living = append(stay, l.name), append(living, addr)
 			continue
 		}

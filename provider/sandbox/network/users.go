@@ -18,22 +18,26 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// usersTable is the machine's table for what runs as users of its own and connects by itself, as qemu does for its guest. It has no installation, as
-// such users have none; a name like those of installations' tables would count as one.
+// usersTable is the machine's table for what runs as users of its own and connects by itself, as
+// qemu does for its guest. It has no installation, as such users have none; a name like those of
+// installations' tables would count as one.
 const usersTable = "hs-users"
 
-// usersGroup is the group of the kernel's reports of what these are refused. Nobody listens unless an administrator does.
+// usersGroup is the group of the kernel's reports of what these are refused. Nobody listens unless
+// an administrator does.
 const usersGroup = 999
 
-// Users is a range of user ids whose processes are walled in: what they connect to is judged as sandboxes' connections are. Others are never touched.
+// Users is a range of user ids whose processes are walled in: what they connect to is judged as
+// sandboxes' connections are. Others are never touched.
 type Users struct {
 	First       uint32       // there are 65,536; a multiple of that
 	Nameservers []netip.Addr // reached at port 53, also on this machine
 	Without     []string     // defences that are off: for tests alone
 }
 
-// Admit says where one of the users may go, and puts up the wall for all if it does not stand. Callers take turns by a lock of theirs. The error is
-// ErrInvalid for a policy with names, ErrDenied if the caller may not.
+// Admit says where one of the users may go, and puts up the wall for all if it does not stand.
+// Callers take turns by a lock of theirs. The error is ErrInvalid for a policy with names,
+// ErrDenied if the caller may not.
 func (u Users) Admit(uid uint32, may egress.Policy) error {
 	if may.Named() {
 		return namesRefused("network.Admit")
@@ -66,7 +70,8 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 		return err
 	}
 	key := binaryutil.NativeEndian.PutUint32(uid)
-	if err := t.conn.SetDeleteElements(t.places(), []nftables.SetElement{{Key: key}}); err != nil { // who had the number before
+	// who had the number before
+	if err := t.conn.SetDeleteElements(t.places(), []nftables.SetElement{{Key: key}}); err != nil {
 		return err
 	}
 	if err := t.flush("forget a user"); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -85,7 +90,8 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 	return t.flush("say where a user may go")
 }
 
-// usersMark is that of the table of users. It stands for no name servers: those can change while the table stands, and who is in it keeps his place.
+// usersMark is that of the table of users. It stands for no name servers: those can change while
+// the table stands, and who is in it keeps his place.
 func (p *plan) usersMark() string {
 	without := *p
 	without.servers = nil
@@ -119,7 +125,8 @@ func (t *table) ask(p *plan) error {
 	return t.flush("say which name servers there are")
 }
 
-// users makes the table. Of one with other rules the policies are not known any more: who had one of his own reaches nothing until he is admitted again.
+// users makes the table. Of one with other rules the policies are not known any more: who had one
+// of his own reaches nothing until he is admitted again.
 func (t *table) users(p *plan, first uint32) error {
 	var before []nftables.SetElement
 	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil {
@@ -148,10 +155,13 @@ func (t *table) users(p *plan, first uint32) error {
 	}
 	mask := binaryutil.NativeEndian.PutUint32(0xffff0000)
 	of := []expr.Any{ // what no process sends has no user, and meets none of this
-		&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Meta{Key: expr.MetaKeySKUID, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(first)},
 	}
-	for name, priority := range map[string]*nftables.ChainPriority{"original": nftables.ChainPriorityMangle, "output": nftables.ChainPriorityFilter} {
+	for name, priority := range map[string]*nftables.ChainPriority{
+		"original": nftables.ChainPriorityMangle, "output": nftables.ChainPriorityFilter,
+	} {
 		rule := t.chain(name, nftables.ChainTypeFilter, nftables.ChainHookOutput, *priority)
 		rule(of, established(), verdict(expr.VerdictAccept))
 		rule(of, protocol(unix.NFPROTO_IPV4), []expr.Any{
@@ -164,7 +174,8 @@ func (t *table) users(p *plan, first uint32) error {
 	return t.flush("make the table " + t.t.Name)
 }
 
-// OwnNameservers are the IPv4 name servers of this machine, those on itself too, for processes in its own network.
+// OwnNameservers are the IPv4 name servers of this machine, those on itself too, for processes in
+// its own network.
 func OwnNameservers() (out []netip.Addr, err error) {
 	text, err := os.ReadFile("/etc/resolv.conf")
 	if errors.Is(err, os.ErrNotExist) {

@@ -39,7 +39,8 @@ func somebody(t *testing.T, uid uint32) (do func(order string) string) {
 	}
 }
 
-// TestUsers: what runs as a user of its own, as a virtual machine's qemu, reaches what its policy says; everybody else reaches all.
+// TestUsers: what runs as a user of its own, as a virtual machine's qemu, reaches what its policy
+// says; everybody else reaches all.
 func TestUsers(t *testing.T) {
 	world(t)
 	bridged(t)
@@ -69,7 +70,8 @@ func TestUsers(t *testing.T) {
 	must(t, u.Admit(first+2, policy(t, "private", metadata)))
 	must(t, u.Admit(first+3, policy(t, "none")))
 	usual, inner, none, never, other := somebody(t, first+1), somebody(t, first+2), somebody(t, first+3), somebody(t, first+4), somebody(t, 12345)
-	// usual, inner, none: whether they reach it. Who was never admitted is as usual, who is not of the range reaches all.
+	// usual, inner, none: whether they reach it. Who was never admitted is as usual, who is not of
+	// the range reaches all.
 	for _, c := range []struct {
 		order string
 		want  [3]bool
@@ -113,7 +115,8 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// TestUsersKeepTheirPlaces has nobody reach more when the machine's name servers change, or when the table is made anew with other rules.
+// TestUsersKeepTheirPlaces has nobody reach more when the machine's name servers change, or when
+// the table is made anew with other rules.
 func TestUsersKeepTheirPlaces(t *testing.T) {
 	world(t)
 	t.Cleanup(func() { _ = exec.Command("nft", "delete table inet hs-users").Run() })

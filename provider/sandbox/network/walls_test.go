@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// TestWalls: each of the things that a sandbox must not reach, and that it does when the defence is off.
+// TestWalls: each of the things that a sandbox must not reach, and that it does when the defence is
+// off.
 func TestWalls(t *testing.T) {
 	outside := world(t)
 	serve(t, hostAddr+":7777", "host")
@@ -60,7 +61,8 @@ func TestWalls(t *testing.T) {
 				l, err := netlink.LinkByName("uplink")
 				must(t, err)
 				must(t, netlink.RouteReplace(&netlink.Route{
-					LinkIndex: l.Attrs().Index, Gw: net.ParseIP(hostAddr), Dst: &net.IPNet{IP: b.Addr.AsSlice(), Mask: net.CIDRMask(32, 32)},
+					LinkIndex: l.Attrs().Index, Gw: net.ParseIP(hostAddr),
+					Dst: &net.IPNet{IP: b.Addr.AsSlice(), Mask: net.CIDRMask(32, 32)},
 				}))
 			})
 			got, _ := outside.ask("tcp4", b.Addr.String()+":99")
@@ -90,7 +92,8 @@ func TestWalls(t *testing.T) {
 				}
 				a, b := attach(t, n, "a", "700:700"), attach(t, n, "b")
 				b.in(func() { serve(t, ":99", "neighbour") })
-				if off && wall.off == "source" { // the kernel's own check is the larger of the link's and of all links'
+				// the kernel's own check is the larger of the link's and of all links'
+				if off && wall.off == "source" {
 					must(t, os.WriteFile("/proc/sys/net/ipv4/conf/all/rp_filter", []byte("0"), 0))
 				}
 				got := wall.try(t, a, b)
@@ -119,7 +122,8 @@ func TestEgress(t *testing.T) {
 	world(t)
 	serve(t, hostAddr+":80", "host")
 	all := []string{worldAddr, outsideAddr, metadata, privateAddr, hostAddr}
-	must(t, os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0)) // of this name space: each refusal is answered
+	// of this name space: each refusal is answered
+	must(t, os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0))
 	for words, want := range map[string]string{
 		"":                              worldAddr + " " + outsideAddr,
 		"none":                          "",
@@ -167,7 +171,9 @@ func TestNames(t *testing.T) {
 	o.Nameservers = []netip.Addr{netip.MustParseAddr(metadata), netip.MustParseAddr(hostAddr), netip.MustParseAddr("fe80::1")}
 	n := open(t, o)
 	a := attach(t, n, "a")
-	for addr, want := range map[string]string{metadata + ":53": "names " + hostAddr, hostAddr + ":53": "own " + a.Addr.String(), metadata + ":80": ""} {
+	for addr, want := range map[string]string{
+		metadata + ":53": "names " + hostAddr, hostAddr + ":53": "own " + a.Addr.String(), metadata + ":80": "",
+	} {
 		for _, proto := range []string{"udp4", "tcp4"} {
 			if got, err := a.ask(proto, addr); got != want {
 				t.Errorf("%s %s: %q %v", proto, addr, got, err)

@@ -24,14 +24,17 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// TestMain runs this program again in a network name space of its own, so that "this machine" is one made for the tests.
+// TestMain runs this program again in a network name space of its own, so that "this machine" is
+// one made for the tests.
 func TestMain(m *testing.M) {
 	if os.Getenv("HOSTLER_NETWORK_TEST") == "inside" {
 		prisoner()
 		os.Exit(0)
 	}
 	if len(os.Args) == 5 && os.Args[1] == "answer" {
-		if err := network.Answer(bg(), os.Args[3], os.Args[4], os.Args[2], slog.New(slog.NewTextHandler(os.Stderr, nil)), os.Stdout); err != nil {
+		if err := network.Answer(
+			bg(), os.Args[3], os.Args[4], os.Args[2], slog.New(slog.NewTextHandler(os.Stderr, nil)), os.Stdout,
+		); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -113,7 +116,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// world makes this machine's way out: a link to a name space that has some addresses of the world, each with a server that says who calls.
+// world makes this machine's way out: a link to a name space that has some addresses of the world,
+// each with a server that says who calls.
 func world(t testing.TB) *space {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -142,7 +146,8 @@ func world(t testing.TB) *space {
 	outside.in(func() {
 		up("uplink", outsideAddr+"/24")
 		up("lo", worldAddr+"/32", metadata+"/32", privateAddr+"/32")
-		for _, a := range []string{worldAddr, outsideAddr, metadata, privateAddr} { // one by one, so that each answers from where it was asked
+		// one by one, so that each answers from where it was asked
+		for _, a := range []string{worldAddr, outsideAddr, metadata, privateAddr} {
 			serve(t, a+":80", "world")
 			serve(t, a+":53", "names")
 		}
@@ -162,7 +167,8 @@ func addTo(t testing.TB, name, addr string) {
 	must(t, netlink.AddrAdd(l, a))
 }
 
-// serve answers, TCP and UDP, with a word and the address of who asks. It listens in the calling thread's name space.
+// serve answers, TCP and UDP, with a word and the address of who asks. It listens in the calling
+// thread's name space.
 func serve(t testing.TB, addr, word string) {
 	t.Helper()
 	l, err := net.Listen("tcp4", addr)
@@ -294,7 +300,8 @@ func bridged(t testing.TB) {
 	})
 }
 
-// translate leads a port to another address, as container engines and kube-proxy do for what is published: of addresses of a kind.
+// translate leads a port to another address, as container engines and kube-proxy do for what is
+// published: of addresses of a kind.
 func translate(t testing.TB, port int, to string, kind int) {
 	t.Helper()
 	kinds := map[int]string{unix.RTN_LOCAL: "local", unix.RTN_UNICAST: "unicast"}

@@ -96,7 +96,8 @@ func (b *book) look(fd int, n *notice) {
 	}
 }
 
-// text reads a path from the memory of a process, a page at a time, as the next one may not be there.
+// text reads a path from the memory of a process, a page at a time, as the next one may not be
+// there.
 func text(pid uint32, from uintptr) (string, error) {
 	var buf [maxPath]byte
 	page := uintptr(os.Getpagesize())
@@ -158,7 +159,8 @@ func own(p string) bool {
 // maxLinks is how many links are followed on the way to one path, as the kernel does it.
 const maxLinks = 40
 
-// follows says where a path leads, links followed as far as they are there; last: nothing but its last element is missing.
+// follows says where a path leads, links followed as far as they are there; last: nothing but its
+// last element is missing.
 func follows(p string, end bool) (place string, last bool) {
 	todo := strings.Split(strings.Trim(p, "/"), "/")
 	place = "/"

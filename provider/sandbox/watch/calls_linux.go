@@ -8,10 +8,11 @@ import "golang.org/x/sys/unix"
 type call struct {
 	number uint32
 	kind   string
-	dir    int  // which argument is the directory that the path is relative to; none: the current one
-	path   int  // which argument is the path
-	flags  int  // which argument has flags; none: there are none
-	stay   bool // a link at the end is not followed, whatever the flags
+	// which argument is the directory that the path is relative to; none: the current one
+	dir   int
+	path  int  // which argument is the path
+	flags int  // which argument has flags; none: there are none
+	stay  bool // a link at the end is not followed, whatever the flags
 }
 
 // none is the place of an argument that a call does not have.
@@ -30,7 +31,8 @@ var everywhere = []call{
 	{unix.SYS_EXECVEAT, "exec", 0, 1, 4, false},
 }
 
-// follows reports whether the call follows a link at the path's end, makes what is not there, and takes no path for the descriptor itself.
+// follows reports whether the call follows a link at the path's end, makes what is not there, and
+// takes no path for the descriptor itself.
 func (c *call) follows(args *[6]uint64) (follow, creates bool) {
 	if c.stay {
 		return false, false

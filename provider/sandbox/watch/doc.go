@@ -1,9 +1,11 @@
-// Package watch runs a command in a sandbox and writes down which paths it looked for in vain. It only observes: each system call goes on as it was
-// made, by a filter of the kernel's (seccomp user notifications) that asks the watcher and is always told to continue. What it writes comes from
-// inside the sandbox, where hostile programs may forge it, so Read takes no more of it than is bounded.
+// Package watch runs a command in a sandbox and writes down which paths it looked for in vain. It
+// only observes: each system call goes on as it was made, by a filter of the kernel's (seccomp user
+// notifications) that asks the watcher and is always told to continue. What it writes comes from
+// inside the sandbox, where hostile programs may forge it, so Read takes no more of it than is
+// bounded.
 //
-// A lookup that a program makes by io_uring, a 32-bit call or a file handle is not seen; sandboxes refuse those. Paths in /proc, /sys and /dev are
-// left out, as these are a sandbox's own.
+// A lookup that a program makes by io_uring, a 32-bit call or a file handle is not seen; sandboxes
+// refuse those. Paths in /proc, /sys and /dev are left out, as these are a sandbox's own.
 package watch
 
 import (
@@ -18,7 +20,8 @@ import (
 	"strings"
 )
 
-// Word is the agent's verb for it: watch FILE -- COMMAND [ARG...] runs the command, and writes the report to the file when it has ended.
+// Word is the agent's verb for it: watch FILE -- COMMAND [ARG...] runs the command, and writes the
+// report to the file when it has ended.
 const Word = "watch"
 
 // The bounds of a report.
@@ -38,11 +41,13 @@ type Report struct {
 	Unread  int // lookups whose path could not be read: the process was another user's, or gone
 }
 
-// Lookup is a path that was looked for, in the order of the first time. Its text is a program's and may hold any byte.
+// Lookup is a path that was looked for, in the order of the first time. Its text is a program's and
+// may hold any byte.
 type Lookup struct {
-	Path  []byte // absolute, as it was asked for
-	Place []byte // where that leads inside, links followed as far as they are there; none: it is the path
-	Empty bool   // it is a directory with nothing in it
+	Path []byte // absolute, as it was asked for
+	// where that leads inside, links followed as far as they are there; none: it is the path
+	Place []byte
+	Empty bool // it is a directory with nothing in it
 	Uses  []Use
 }
 

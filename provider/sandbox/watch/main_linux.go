@@ -19,7 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inner is the word of the process that becomes the command; handFD is the socket by which it hands over what the watcher is asked on.
+// inner is the word of the process that becomes the command; handFD is the socket by which it hands
+// over what the watcher is asked on.
 const (
 	inner  = "inner"
 	handFD = 3
@@ -61,7 +62,9 @@ func watched(file string, command []string) (syscall.WaitStatus, error) {
 		return 0, err
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "hand")
-	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: append(append(os.Args[:len(os.Args)-len(command)-2:len(os.Args)-len(command)-2], inner, "--"), command...),
+	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: append(
+		append(os.Args[:len(os.Args)-len(command)-2:len(os.Args)-len(command)-2], inner, "--"), command...,
+	),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, ExtraFiles: []*os.File{theirs}}
 	if err := cmd.Start(); err != nil {
 		return 0, err

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run watches a script in a directory, and returns what was looked for there: paths with their places and uses.
+// run watches a script in a directory, and returns what was looked for there: paths with their
+// places and uses.
 func run(t *testing.T, dir, script string) (map[string]Lookup, *os.ProcessState) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report")
@@ -50,7 +51,8 @@ func run(t *testing.T, dir, script string) (map[string]Lookup, *os.ProcessState)
 	return out, cmd.ProcessState
 }
 
-// TestWatch: what is looked for in vain is written down, relative paths, links and odd bytes too; what is there, or is made, is not.
+// TestWatch: what is looked for in vain is written down, relative paths, links and odd bytes too;
+// what is there, or is made, is not.
 func TestWatch(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -86,7 +88,9 @@ cd there; cat ../up/file; cat "$(printf 'odd\033[31m\nname')"; ./tool; [ -e prob
 		for _, u := range l.Uses {
 			sh, err := filepath.EvalSymlinks("/bin/sh")
 			program := filepath.Base(u.Program)
-			found = found || strings.Contains(want.call, u.Call) && (program == want.program || want.program == "sh" && err == nil && program == filepath.Base(sh))
+			found = found ||
+				strings.Contains(want.call, u.Call) &&
+					(program == want.program || want.program == "sh" && err == nil && program == filepath.Base(sh))
 		}
 		if !found {
 			t.Errorf("%q: %v", name, l.Uses)
@@ -99,7 +103,8 @@ cd there; cat ../up/file; cat "$(printf 'odd\033[31m\nname')"; ./tool; [ -e prob
 	}
 }
 
-// TestStatus: it ends as the command does, by a signal too, and with a shell's statuses where that cannot be started.
+// TestStatus: it ends as the command does, by a signal too, and with a shell's statuses where that
+// cannot be started.
 func TestStatus(t *testing.T) {
 	_, state := run(t, t.TempDir(), `kill -QUIT $$`)
 	if ws := state.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != syscall.SIGQUIT {

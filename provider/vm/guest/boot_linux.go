@@ -20,7 +20,8 @@ import (
 // child is how Boot calls its child: systemd spares processes with an @ when it switches the root.
 const child = "@hostler-agent"
 
-// Boot is the first process of a machine. It starts a child and becomes the initrd's own first process. It returns only when it cannot.
+// Boot is the first process of a machine. It starts a child and becomes the initrd's own first
+// process. It returns only when it cannot.
 func Boot(args []string) error {
 	_, err := syscall.ForkExec(Program, []string{child, ServeWord, BootWord}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}})
 	if err != nil {
@@ -38,7 +39,8 @@ func Boot(args []string) error {
 	return fmt.Errorf("/init: %w", err)
 }
 
-// Follow is Boot's child: it waits until the first process has gone to the machine's real root, goes there itself, and serves.
+// Follow is Boot's child: it waits until the first process has gone to the machine's real root,
+// goes there itself, and serves.
 func Follow(ctx context.Context, conn compute.Conn) error {
 	console() // for what there is to complain of
 	d, proc, err := kernel()
@@ -63,7 +65,8 @@ func Follow(ctx context.Context, conn compute.Conn) error {
 	return d.serve(ctx, conn)
 }
 
-// kernel opens the kernel's file systems, which may not be mounted anywhere yet, and leaves no mounts.
+// kernel opens the kernel's file systems, which may not be mounted anywhere yet, and leaves no
+// mounts.
 func kernel() (d devices, proc int, err error) {
 	open := func(kind string) int {
 		if err != nil {
@@ -83,7 +86,8 @@ func kernel() (d devices, proc int, err error) {
 	return d, proc, err
 }
 
-// follow changes to the first process's root, if that is another than ours and set up as far as /proc.
+// follow changes to the first process's root, if that is another than ours and set up as far as
+// /proc.
 func follow(proc int) (bool, error) {
 	var ours, theirs, real unix.Stat_t
 	fd, err := unix.Openat(proc, "1/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -129,7 +133,9 @@ func BootMain(args []string) int { return told(Boot(args)) }
 
 // ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
 func ServeMain(args []string) int {
-	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
+	// there is one of us in a machine, and what a collection costs is more where instructions are
+	// emulated
+	debug.SetGCPercent(100)
 	boot := len(args) > 0 && args[0] == BootWord
 	opt := process.Options{Dir: "/"}
 	if boot {
@@ -148,8 +154,9 @@ func ServeMain(args []string) int {
 	return told(Serve(context.Background(), conn))
 }
 
-// group is a cgroup for commands, beside those of the machine's own init, which leaves alone what it has not made; nil: this kernel has none that they could be
-// started in. The file system is mounted for a moment: the machine may have it somewhere, or nowhere, later.
+// group is a cgroup for commands, beside those of the machine's own init, which leaves alone what
+// it has not made; nil: this kernel has none that they could be started in. The file system is
+// mounted for a moment: the machine may have it somewhere, or nowhere, later.
 func group() *os.File {
 	const kind, name = "cgroup2", "hostler"
 	if !process.IntoCgroup() || unix.Mount(kind, Places, kind, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "") != nil {

@@ -14,7 +14,10 @@ import (
 )
 
 func TestIdentityWire(t *testing.T) {
-	want := Identity{Hostname: "web-1", MachineID: strings.Repeat("ab", 16), Time: time.Unix(1700000000, 42), Entropy: []byte{1, 0, 2}, HostKey: []byte("private\n"), HostPub: []byte("public\n")}
+	want := Identity{
+		Hostname: "web-1", MachineID: strings.Repeat("ab", 16), Time: time.Unix(1700000000, 42),
+		Entropy: []byte{1, 0, 2}, HostKey: []byte("private\n"), HostPub: []byte("public\n"),
+	}
 	var got Identity
 	if err := got.decode(want.encode()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -26,7 +29,10 @@ func TestIdentityWire(t *testing.T) {
 
 // TestIdentify speaks with a guest that refuses, one that answers too much, and one that goes.
 func TestIdentify(t *testing.T) {
-	for answer, words := range map[string]string{string(frame(nil)): "", string(frame([]byte("no\nroom"))): `"no\nroom"`, "\xff\xff\xff\xff": "message of", "\x00\x00": "EOF"} {
+	for answer, words := range map[string]string{
+		string(frame(nil)): "", string(frame([]byte("no\nroom"))): `"no\nroom"`, "\xff\xff\xff\xff": "message of",
+		"\x00\x00": "EOF",
+	} {
 		a, b := net.Pipe()
 		go func() {
 			_, _ = b.Read(make([]byte, 1<<16))

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// take makes the machine with its root at root another one. It does everything by itself, as starting a program takes longer than all of this.
+// take makes the machine with its root at root another one. It does everything by itself, as
+// starting a program takes longer than all of this.
 func (id Identity) take(root string) error {
 	var errs []error
 	try := func(err error) {
@@ -53,7 +54,8 @@ func (id Identity) take(root string) error {
 	return errors.Join(errs...)
 }
 
-// hostKey replaces all of sshd's keys, where there are any, and has a running sshd read the new one.
+// hostKey replaces all of sshd's keys, where there are any, and has a running sshd read the new
+// one.
 func (id Identity) hostKey(dir, pidFile string) error {
 	old, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key*"))
 	if _, err := os.Stat(filepath.Join(dir, "sshd_config")); err != nil && len(old) == 0 {
@@ -88,11 +90,13 @@ func (id Identity) hostKey(dir, pidFile string) error {
 	return nil
 }
 
-// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's user waiting: it gets the last place for a while,
-// among processes and among sessions. Whoever connects meanwhile waits, and sees the new key.
+// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's
+// user waiting: it gets the last place for a while, among processes and among sessions. Whoever
+// connects meanwhile waits, and sees the new key.
 func reload(pid int) error {
 	session := "/proc/" + strconv.Itoa(pid) + "/autogroup"
-	was, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid) // as the kernel has it: 20 less the niceness
+	// as the kernel has it: 20 less the niceness
+	was, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid)
 	if err == nil && syscall.Setpriority(syscall.PRIO_PROCESS, pid, 19) == nil {
 		_ = os.WriteFile(session, []byte("19"), 0)
 		time.AfterFunc(2*time.Second, func() {
@@ -111,7 +115,8 @@ func rewrite(path string, b []byte) error {
 	return put(path, b, 0o600)
 }
 
-// put makes b what is in a file. It writes over what was there: what comes into a file that was emptied, file systems write to the disk at once.
+// put makes b what is in a file. It writes over what was there: what comes into a file that was
+// emptied, file systems write to the disk at once.
 func put(path string, b []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, mode)
 	if err != nil {
@@ -131,7 +136,8 @@ func put(path string, b []byte, mode fs.FileMode) error {
 func rename(hosts []byte, old, name string) []byte {
 	var out []byte
 	for line := range bytes.Lines(hosts) {
-		if text, _, _ := bytes.Cut(line, []byte("#")); bytes.HasPrefix(text, []byte("127.")) && !bytes.HasPrefix(text, []byte("127.0.0.1")) {
+		if text, _, _ := bytes.Cut(line, []byte("#")); bytes.HasPrefix(text, []byte("127.")) &&
+			!bytes.HasPrefix(text, []byte("127.0.0.1")) {
 			for _, word := range strings.Fields(string(text))[1:] {
 				if word == old {
 					line = bytes.Replace(line, []byte(old), []byte(name), 1)
@@ -143,20 +149,23 @@ func rename(hosts []byte, old, name string) []byte {
 	return out
 }
 
-// stir mixes secret randomness into the kernel's, counts it as such, and has the kernel draw from it from now on.
+// stir mixes secret randomness into the kernel's, counts it as such, and has the kernel draw from
+// it from now on.
 func stir(b []byte) error {
 	f, err := os.OpenFile("/dev/urandom", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info := binary.NativeEndian.AppendUint32(nil, uint32(8*len(b))) // struct rand_pool_info: bits, bytes, data
+	// struct rand_pool_info: bits, bytes, data
+	info := binary.NativeEndian.AppendUint32(nil, uint32(8*len(b)))
 	info = binary.NativeEndian.AppendUint32(info, uint32(len(b)))
 	info = append(info, b...)
 	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); e != 0 {
 		return os.NewSyscallError("RNDADDENTROPY", e)
 	}
-	const reseed = 0x5207 // RNDRESEEDCRNG, of Linux 4.14; older kernels draw from the pool each time
+	// RNDRESEEDCRNG, of Linux 4.14; older kernels draw from the pool each time
+	const reseed = 0x5207
 	_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), reseed, 0)
 	return nil
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Serve answers on the machine's ports until ctx ends, doing with conn what clients ask for. It waits for ports that are not there yet.
+// Serve answers on the machine's ports until ctx ends, doing with conn what clients ask for. It
+// waits for ports that are not there yet.
 func Serve(ctx context.Context, conn compute.Conn) error {
 	sys, err := unix.Open("/sys", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -51,7 +52,8 @@ func (d devices) serve(ctx context.Context, conn compute.Conn) error {
 	return ctx.Err()
 }
 
-// attend serves one client after the other on a port. Whoever changes who the machine is holds self.
+// attend serves one client after the other on a port. Whoever changes who the machine is holds
+// self.
 func (d devices) attend(ctx context.Context, name string, conn compute.Conn, self *sync.Mutex) {
 	for ctx.Err() == nil {
 		p, err := openPort(d.dev, name)
@@ -60,7 +62,8 @@ func (d devices) attend(ctx context.Context, name string, conn compute.Conn, sel
 			_ = p.Close()
 		}
 		if err != nil && ctx.Err() == nil {
-			time.Sleep(20 * time.Millisecond) // a port that is in use, or a client that breaks the rules
+			// a port that is in use, or a client that breaks the rules
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
 }
@@ -77,7 +80,9 @@ func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex)
 	r := bufio.NewReaderSize(p, 32<<10)
 	becomes := false
 	defer func() {
-		if becomes { // nobody waits for us now: so that the next collection is not in the middle of a user's first command
+		// nobody waits for us now: so that the next collection is not in the middle of a user's
+		// first command
+		if becomes {
 			runtime.GC()
 		}
 	}()

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Ports is how many virtio-serial ports a machine has for the agent: so many processes of the host can use it at once.
+// Ports is how many virtio-serial ports a machine has for the agent: so many processes of the host
+// can use it at once.
 const Ports = 8
 
 // PortName is the name of a port, from 0.
@@ -22,8 +23,9 @@ const Greeting = "hostler's guest\x01"
 const (
 	Dir     = "/hostler"     // a directory that is there, and only for this
 	Program = Dir + "/agent" // the agent's program
-	First   = Dir + "/init"  // what the kernel is told to start: it starts Program with the word BootWord
-	Places  = Dir + "/mnt"   // where the kernel's file systems are mounted for a moment
+	// what the kernel is told to start: it starts Program with the word BootWord
+	First  = Dir + "/init"
+	Places = Dir + "/mnt" // where the kernel's file systems are mounted for a moment
 )
 
 // BootWord and ServeWord are the verbs of the agent's program for Boot and for Serve.
@@ -37,7 +39,8 @@ const (
 	maxIdentity = 1 << 16 // bytes of an identity, and of the guest's answer
 )
 
-// Identity is what makes a machine another than the one that it is a copy of. What is empty is left as it is.
+// Identity is what makes a machine another than the one that it is a copy of. What is empty is left
+// as it is.
 type Identity struct {
 	Hostname  string
 	MachineID string    // 32 hexadecimal digits

@@ -36,7 +36,10 @@ func become() error {
 	for _, step := range []struct {
 		what string
 		do   func(*Plan) error
-	}{{"name the host", name}, {"set limits", limit}, {"become another user", change}, {"give up capabilities", forgo}, {"close descriptors", shut}} {
+	}{
+		{"name the host", name}, {"set limits", limit}, {"become another user", change}, {"give up capabilities", forgo},
+		{"close descriptors", shut},
+	} {
 		if err := step.do(&p); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
@@ -51,7 +54,8 @@ func name(p *Plan) error {
 	return unix.Sethostname([]byte(p.Hostname))
 }
 
-// limit sets the limits of the process. It writes no core: that would have the guest's memory in it, and goes where the host says.
+// limit sets the limits of the process. It writes no core: that would have the guest's memory in
+// it, and goes where the host says.
 func limit(p *Plan) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err

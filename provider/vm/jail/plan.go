@@ -17,11 +17,12 @@ type Mount struct {
 
 // Plan says what to become.
 type Plan struct {
-	Program   string   // its path, on the host and inside
-	Args      []string // with the program's name before them
-	Env       []string
-	Files     int      // how many descriptors it gets, from FirstFD on
-	Scratch   string   // a directory over which the new root is mounted; "": the host's files stay in sight
+	Program string   // its path, on the host and inside
+	Args    []string // with the program's name before them
+	Env     []string
+	Files   int // how many descriptors it gets, from FirstFD on
+	// a directory over which the new root is mounted; "": the host's files stay in sight
+	Scratch   string
 	Shown     []Mount  // what is in the new root
 	Hostname  string   // ""; as the host's
 	User      int      // of the host, with a group of the same number; 0: as it is

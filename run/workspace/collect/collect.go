@@ -40,7 +40,8 @@ const (
 	maxSaid    = 2000     // bytes of what went wrong
 )
 
-// list prints the directory and then size, marks and name of each file, with a NUL behind each. What cannot be read is left out.
+// list prints the directory and then size, marks and name of each file, with a NUL behind each.
+// What cannot be read is left out.
 const list = `pwd -P || exit 90
 printf '\0'
 if stat --printf '' . 2>/dev/null; then
@@ -61,17 +62,24 @@ func List(ctx context.Context, conn compute.Conn, at Place, patterns []Pattern) 
 	var out, said bounded
 	out.left, said.left = maxListing, maxSaid
 	exit, err := conn.Run(ctx, &compute.Command{
-		Args: append([]string{"sh", "-c", list, "sh"}, expression(patterns)...), Dir: at.Dir, User: at.User, Env: map[string]string{"LC_ALL": "C"}, Stdout: &out, Stderr: &said,
+		Args: append([]string{"sh", "-c", list, "sh"}, expression(patterns)...), Dir: at.Dir, User: at.User,
+		Env: map[string]string{"LC_ALL": "C"}, Stdout: &out, Stderr: &said,
 	})
 	switch {
 	case err != nil:
 		return nil, err
 	case out.over:
-		return nil, fmt.Errorf("the names of the files there are more than %d MiB; a pattern that begins with a directory looks only below that", maxListing>>20)
+		return nil, fmt.Errorf(
+			"the names of the files there are more than %d MiB; a pattern that begins with a directory looks only below that",
+			maxListing>>20,
+		)
 	case exit.Status() == 91 || exit.Status() == 92:
 		return nil, errors.New("there is no find or no stat on it, so its files cannot be looked for")
 	case exit.Status() != 0:
-		return nil, fmt.Errorf("looking for files ended with status %d: %s", exit.Status(), strings.Join(strings.Fields(said.String()), " "))
+		return nil, fmt.Errorf(
+			"looking for files ended with status %d: %s", exit.Status(),
+			strings.Join(strings.Fields(said.String()), " "),
+		)
 	}
 	return read(out.Bytes(), patterns)
 }
@@ -125,7 +133,8 @@ func (l *Listing) Since(before *Listing) []File {
 // ErrTooLarge is the error for a file that has more than it may.
 var ErrTooLarge = errors.New("is larger than it may be")
 
-// Fetch writes a file's content to w, limit bytes at most, and returns how many. A link in its place is an error.
+// Fetch writes a file's content to w, limit bytes at most, and returns how many. A link in its
+// place is an error.
 func Fetch(ctx context.Context, conn compute.Conn, dir, name string, limit int64, w io.Writer) (int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -33,10 +33,14 @@ func TestMatch(t *testing.T) {
 		pattern, file string
 		want          bool
 	}{
-		{"a.xml", "a.xml", true}, {"a.xml", "b/a.xml", false}, {"*.xml", "a.xml", true}, {"*.xml", "a/b.xml", false}, {"*", ".hidden", true},
-		{"**/*.xml", "a.xml", true}, {"**/*.xml", "a/b/c.xml", true}, {"a/**/c", "a/c", true}, {"a/**/c", "a/b/b/c", true}, {"a/**/c", "b/a/c", false},
-		{"a/**", "a/b", true}, {"a/**", "a/b/c", true}, {"a/**", "a", false}, {"**", "a", true}, {"**/a/**/b", "x/a/y/a/z/b", true}, {"**/a/*/b", "a/a/x/b", true},
-		{"a[0-9]?.log", "a5x.log", true}, {`a\*`, "a*", true}, {`a\*`, "ab", false}, {"./a", "a", true}, {"a//b", "a/b", true}, {"**/a", "ba", false},
+		{"a.xml", "a.xml", true}, {"a.xml", "b/a.xml", false}, {"*.xml", "a.xml", true}, {"*.xml", "a/b.xml", false},
+		{"*", ".hidden", true},
+		{"**/*.xml", "a.xml", true}, {"**/*.xml", "a/b/c.xml", true}, {"a/**/c", "a/c", true},
+		{"a/**/c", "a/b/b/c", true}, {"a/**/c", "b/a/c", false},
+		{"a/**", "a/b", true}, {"a/**", "a/b/c", true}, {"a/**", "a", false}, {"**", "a", true},
+		{"**/a/**/b", "x/a/y/a/z/b", true}, {"**/a/*/b", "a/a/x/b", true},
+		{"a[0-9]?.log", "a5x.log", true}, {`a\*`, "a*", true}, {`a\*`, "ab", false}, {"./a", "a", true},
+		{"a//b", "a/b", true}, {"**/a", "ba", false},
 		{"**/**/a", "a", true}, {"**/**", "a", true}, {"a/**/**", "a", false},
 	} {
 		if got := parse(t, test.pattern)[0].Match(test.file); got != test.want {
@@ -93,7 +97,10 @@ func paths(files []collect.File) (out []string) {
 
 func TestList(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
-	odd := []string{"-rf/x.xml", "a b/new\nline.xml", "a b/\xff.xml", "a*/star.xml", "ab/no.xml", "deep/1/2/3.xml", "plain.xml", "plain.txt"}
+	odd := []string{
+		"-rf/x.xml", "a b/new\nline.xml", "a b/\xff.xml", "a*/star.xml", "ab/no.xml", "deep/1/2/3.xml", "plain.xml",
+		"plain.txt",
+	}
 	write(t, dir, odd...)
 	write(t, outside, "secret.xml")
 	for link, to := range map[string]string{"link.xml": "plain.xml", "away.xml": filepath.Join(outside, "secret.xml"), "linked": outside} {
@@ -105,7 +112,10 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := list(t, dir, "**/*.xml")
-	if diff := cmp.Diff([]string{"-rf/x.xml", "a b/new\nline.xml", "a b/\xff.xml", "a*/star.xml", "ab/no.xml", "deep/1/2/3.xml", "plain.xml"}, paths(l.Files)); diff != "" {
+	if diff := cmp.Diff(
+		[]string{"-rf/x.xml", "a b/new\nline.xml", "a b/\xff.xml", "a*/star.xml", "ab/no.xml", "deep/1/2/3.xml", "plain.xml"},
+		paths(l.Files),
+	); diff != "" {
 		t.Error(diff)
 	}
 	if l.Files[6].Size != int64(len("plain.xml")) {

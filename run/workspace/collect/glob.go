@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Pattern is a glob for paths below a directory: * and ? and [...] within a name, ** for any number of directories.
+// Pattern is a glob for paths below a directory: * and ? and [...] within a name, ** for any number
+// of directories.
 type Pattern struct {
 	text  string
 	names []string

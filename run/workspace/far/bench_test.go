@@ -25,8 +25,8 @@ func spent(b *testing.B) time.Duration {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
-// BenchmarkSync brings a workspace of 5,000 files up to date of which none has changed, or one, and reports what both sides take of the CPU for it, which the
-// machine's load changes least.
+// BenchmarkSync brings a workspace of 5,000 files up to date of which none has changed, or one, and
+// reports what both sides take of the CPU for it, which the machine's load changes least.
 func BenchmarkSync(b *testing.B) {
 	tr := tree{}
 	for i := range 5000 {
@@ -62,8 +62,9 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
-// BenchmarkLargeTree takes 100,000 files of ten contents there for the first time, and looks at them again, and reports the CPU time of both sides for each, and how
-// much memory is in use then. With -short they are 5,000.
+// BenchmarkLargeTree takes 100,000 files of ten contents there for the first time, and looks at
+// them again, and reports the CPU time of both sides for each, and how much memory is in use then.
+// With -short they are 5,000.
 func BenchmarkLargeTree(b *testing.B) {
 	n := 100_000
 	if testing.Short() {

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// commit makes the workspace what the plan says. Cut short anywhere, the next visit finds that it was, and goes on.
+// commit makes the workspace what the plan says. Cut short anywhere, the next visit finds that it
+// was, and goes on.
 func (v *visit) commit(p *plan) error {
 	l := &list{id: p.id, records: p.records}
 	if p.idle() && !v.have.cut && v.have.id == p.id {
@@ -214,7 +215,8 @@ func (v *visit) write(d *dirs, stage int, rec *record) error {
 	return pathError("write", rec.Path, err)
 }
 
-// place makes something under a name in the stage and moves it to where it belongs. An empty directory in its way goes.
+// place makes something under a name in the stage and moves it to where it belongs. An empty
+// directory in its way goes.
 func (v *visit) place(stage, fd int, base string, create func(name string) error) error {
 	name := v.got.name()
 	err := create(name)
@@ -259,7 +261,8 @@ func removeEmpty(fd int, base string) error {
 	return unix.Unlinkat(fd, base, unix.AT_REMOVEDIR)
 }
 
-// writeFile puts a file in its place: what is staged is moved there, the last time that it is wanted, else copied.
+// writeFile puts a file in its place: what is staged is moved there, the last time that it is
+// wanted, else copied.
 func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
 	if b := v.got.memory[rec.Sum]; b != nil || rec.Sum == nothing {
 		return v.place(stage, fd, base, func(name string) error {

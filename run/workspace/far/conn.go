@@ -21,11 +21,17 @@ import (
 
 // Options say where workspaces are. The zero value is good.
 type Options struct {
-	Dir    string                  // the directory of all workspaces, as commands see it: absolute. It is made at the first use. "": in the user's cache, or the machine's
-	Others string                  // the directory of the workspaces of other users, which they must be able to reach: absolute; "": Dir
-	Root   string                  // the directory that is / for the commands; "": our own
-	Folds  func(int) bool          // reports whether the file system of an open directory takes names for one that differ in case; nil: it is tried
-	Fault  func(step string) error // for tests: called before each step; nil: none
+	// the directory of all workspaces, as commands see it: absolute. It is made at the first use.
+	// "": in the user's cache, or the machine's
+	Dir string
+	// the directory of the workspaces of other users, which they must be able to reach: absolute;
+	// "": Dir
+	Others string
+	Root   string // the directory that is / for the commands; "": our own
+	// reports whether the file system of an open directory takes names for one that differ in case;
+	// nil: it is tried
+	Folds func(int) bool
+	Fault func(step string) error // for tests: called before each step; nil: none
 }
 
 // Conn is a compute.Conn with workspaces.
@@ -40,8 +46,9 @@ type Conn struct {
 	closed bool
 	spaces map[string]*space
 	held   map[string]string // the runs that are held, with the keys of their workspaces
-	last   *list             // that of the last visit, for the next; nobody changes it but who has the workspace
-	ask    func(run string) bool
+	// that of the last visit, for the next; nobody changes it but who has the workspace
+	last *list
+	ask  func(run string) bool
 }
 
 var (
@@ -49,10 +56,12 @@ var (
 	_ compute.Workspacer = (*Conn)(nil)
 )
 
-// patience is how long a command waits for a conversation of which nothing was heard yet: the two may come in any order.
+// patience is how long a command waits for a conversation of which nothing was heard yet: the two
+// may come in any order.
 const patience = 30 * time.Second
 
-// New gives inner, whose commands are processes of this machine, workspaces. Closing the Conn closes inner.
+// New gives inner, whose commands are processes of this machine, workspaces. Closing the Conn
+// closes inner.
 func New(inner compute.Conn, opt Options) *Conn {
 	if opt.Dir == "" {
 		opt.Dir = defaultDir()
@@ -79,7 +88,8 @@ func (c *Conn) Unwrap() compute.Conn { return c.inner }
 // space is a workspace in the hands of a conversation, or one that a command waits for.
 type space struct {
 	begun chan struct{} // closed when there is a conversation
-	ready chan struct{} // closed when the workspace is complete, or never will be: then err says why
+	// closed when the workspace is complete, or never will be: then err says why
+	ready chan struct{}
 	dir   string
 	key   string
 	tree  int // the workspace, open until runs is done
@@ -169,7 +179,8 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	own.Env["HOSTLER_WORKSPACE"] = s.dir
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if cmd.Hold != nil && cmd.Hold.Run != "" { // it keeps the workspace, though who asked for it may be gone
+	// it keeps the workspace, though who asked for it may be gone
+	if cmd.Hold != nil && cmd.Hold.Run != "" {
 		defer context.AfterFunc(c.life, cancel)()
 		defer c.holds(cmd.Hold.Run, s.key)()
 		return c.inner.Run(ctx, &own)
@@ -212,14 +223,16 @@ func (c *Conn) yield(key string) {
 	}
 }
 
-// OnYield says who ends a held run with which nobody is any more, and reports whether he did, when another wants its workspace.
+// OnYield says who ends a held run with which nobody is any more, and reports whether he did, when
+// another wants its workspace.
 func (c *Conn) OnYield(ask func(run string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ask = ask
 }
 
-// provide makes a directory of the workspace where a command is to start, if it is missing: one with no file in it is not of the tree.
+// provide makes a directory of the workspace where a command is to start, if it is missing: one
+// with no file in it is not of the tree.
 func (s *space) provide(sub string) {
 	d := dirs{top: s.tree, owner: s.owner}
 	defer d.close()
@@ -264,7 +277,8 @@ func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return &end{there, s.end}, nil
 }
 
-// end is a conversation's end that is given out. To close it ends what goes on at the other one, also what reads nothing just then.
+// end is a conversation's end that is given out. To close it ends what goes on at the other one,
+// also what reads nothing just then.
 type end struct {
 	net.Conn
 	over func()

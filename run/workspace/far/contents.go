@@ -19,10 +19,13 @@ import (
 const (
 	smallest = 64 << 10 // contents up to here stay in memory, while there is room
 	roomy    = 16 << 20 // bytes of contents in memory together
-	stageDir = "stage"  // in a workspace's own directory: contents that have come, by their hash, and files on their way to their place
+	// in a workspace's own directory: contents that have come, by their hash, and files on their
+	// way to their place
+	stageDir = "stage"
 )
 
-// contents are those that are at hand: in memory, or staged. Their mutex is for commit, which many do at once.
+// contents are those that are at hand: in memory, or staged. Their mutex is for commit, which many
+// do at once.
 type contents struct {
 	stage  *os.Root // nil: not open yet
 	memory map[workspace.Sum][]byte
@@ -152,8 +155,8 @@ var nothing = sha256.Sum256(nil)
 
 func (g *contents) has(sum workspace.Sum) bool { return g.memory[sum] != nil || g.staged[sum] }
 
-// gather sees to it that all contents that a plan writes are at hand: what came already, what is in this workspace or in one beside it, and the rest
-// from the other side.
+// gather sees to it that all contents that a plan writes are at hand: what came already, what is in
+// this workspace or in one beside it, and the rest from the other side.
 func (v *visit) gather(p *plan) error {
 	need := make(map[workspace.Sum]int64)
 	for _, i := range p.writes {

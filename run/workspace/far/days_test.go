@@ -19,7 +19,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// TestPlanted has a command put links where directories were: nothing is written, read or deleted behind them.
+// TestPlanted has a command put links where directories were: nothing is written, read or deleted
+// behind them.
 func TestPlanted(t *testing.T) {
 	s := open(t, far.Options{})
 	outside := t.TempDir()
@@ -90,7 +91,8 @@ func TestHidden(t *testing.T) {
 	tree{"a": "1", "b": "2"}.expect(t, dir)
 }
 
-// TestTwo has two clients with different content in one workspace, through connections of their own: each sees his own.
+// TestTwo has two clients with different content in one workspace, through connections of their
+// own: each sees his own.
 func TestTwo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	first, second := open(t, far.Options{Dir: dir}), open(t, far.Options{Dir: dir})
@@ -106,7 +108,10 @@ func TestTwo(t *testing.T) {
 	waits := make(chan string, 100)
 	got := make(chan string, 1)
 	go func() {
-		b, err := send.Begin(context.Background(), second, send.Options{Key: "w", Who: "the second one", Waiting: func(who string) { waits <- who }})
+		b, err := send.Begin(
+			context.Background(), second,
+			send.Options{Key: "w", Who: "the second one", Waiting: func(who string) { waits <- who }},
+		)
 		if err != nil {
 			got <- err.Error()
 			return
@@ -169,11 +174,14 @@ func gone(t *testing.T, name string) {
 	}
 }
 
-// TestCut cuts a sync short before each of its steps, by an error and by the loss of its client: no command is started, the workspace is known to be partial, and
-// the next sync makes it whole.
+// TestCut cuts a sync short before each of its steps, by an error and by the loss of its client: no
+// command is started, the workspace is known to be partial, and the next sync makes it whole.
 func TestCut(t *testing.T) {
 	before := tree{"stays": "1", "goes": "2", "d/changes": "3", "d/dir/x": "4"}
-	after := tree{"stays": "1", "d/changes": strings.Repeat("new", 200<<10), "d/dir": "a file", "new/e": "->x", "new/f": strings.Repeat("more", 300<<10)}
+	after := tree{
+		"stays": "1", "d/changes": strings.Repeat("new", 200<<10), "d/dir": "a file", "new/e": "->x",
+		"new/f": strings.Repeat("more", 300<<10),
+	}
 	for _, step := range []string{"want", "got", "begun", "removed", "list"} {
 		for _, way := range []string{"an error", "a lost client"} {
 			t.Run(step+" by "+way, func(t *testing.T) {
@@ -254,7 +262,8 @@ func TestChanged(t *testing.T) {
 		if err := os.WriteFile(name, []byte(strings.Repeat("y", size)), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(name, epoch, epoch); err != nil { // so that it shows in nothing but its contents
+		// so that it shows in nothing but its contents
+		if err := os.Chtimes(name, epoch, epoch); err != nil {
 			t.Fatal(err)
 		}
 		_, err := s.try(t, tr, send.Options{})
@@ -279,7 +288,10 @@ func TestEnd(t *testing.T) {
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := s.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo $$; exec sleep 1000"}, Workspace: session.Token(), Stdout: w})
+		_, err := s.Run(
+			context.Background(),
+			&compute.Command{Args: []string{"sh", "-c", "echo $$; exec sleep 1000"}, Workspace: session.Token(), Stdout: w},
+		)
 		ended <- err
 	}()
 	var pid int

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirs opens the directories of a tree below an open one, component by component, and follows no link. It remembers the way to the last one, so paths
-// in order cost one open for each directory. It is for one goroutine.
+// dirs opens the directories of a tree below an open one, component by component, and follows no
+// link. It remembers the way to the last one, so paths in order cost one open for each directory.
+// It is for one goroutine.
 type dirs struct {
 	top   int // not ours to close
 	names []string
@@ -30,8 +31,9 @@ func (d *dirs) cut(n int) {
 	d.names, d.fds = d.names[:n], d.fds[:n]
 }
 
-// parent opens the directory that a path stands in, and returns it with the path's last component. It is d's, until the next call.
-// fs.ErrNotExist, unix.ENOTDIR and unix.ELOOP say that there is none of that name.
+// parent opens the directory that a path stands in, and returns it with the path's last component.
+// It is d's, until the next call. fs.ErrNotExist, unix.ENOTDIR and unix.ELOOP say that there is
+// none of that name.
 func (d *dirs) parent(p string) (fd int, base string, err error) {
 	dir, base := path.Split(p)
 	fd, err = d.open(strings.TrimSuffix(dir, "/"), false)
@@ -110,7 +112,8 @@ func openAt(fd int, name string, flags int) (int, error) {
 	}
 }
 
-// writable does what changes a directory, a second time with the directory writable where that is what was in the way: a command may have made it read-only.
+// writable does what changes a directory, a second time with the directory writable where that is
+// what was in the way: a command may have made it read-only.
 func writable(fd int, change func() error) error {
 	err := change()
 	if err != unix.EACCES {
@@ -146,7 +149,8 @@ func names(fd int) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// removeAll removes a tree below an open directory, links as links. It goes down as deep as a tree may be on a disk.
+// removeAll removes a tree below an open directory, links as links. It goes down as deep as a tree
+// may be on a disk.
 func removeAll(fd int, name string) error {
 	err := writable(fd, func() error { return unix.Unlinkat(fd, name, 0) })
 	if err == nil || errors.Is(err, unix.ENOENT) {

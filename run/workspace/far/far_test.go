@@ -56,8 +56,8 @@ func open(t testing.TB, opt far.Options) *side {
 	return s
 }
 
-// tree is a working tree of a test: contents by path. A path with a slash at its end is an empty directory, contents that begin with -> a link's target,
-// with +x those of a program.
+// tree is a working tree of a test: contents by path. A path with a slash at its end is an empty
+// directory, contents that begin with -> a link's target, with +x those of a program.
 type tree map[string]string
 
 var epoch = time.Unix(1_600_000_000, 123_456_789)
@@ -186,7 +186,10 @@ func (s *side) space(key string) string { return filepath.Join(s.dir, key) }
 func (s *side) run(t testing.TB, session *send.Session, script string) string {
 	t.Helper()
 	var out, bad bytes.Buffer
-	exit, err := s.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", script}, Workspace: session.Token(), Stdout: &out, Stderr: &bad})
+	exit, err := s.Run(
+		context.Background(),
+		&compute.Command{Args: []string{"sh", "-c", script}, Workspace: session.Token(), Stdout: &out, Stderr: &bad},
+	)
 	if err != nil || exit.Status() != 0 {
 		t.Errorf("%s: %v, %v: %s", script, exit, err, bad.String())
 	}
@@ -194,7 +197,8 @@ func (s *side) run(t testing.TB, session *send.Session, script string) string {
 }
 
 var usual = tree{
-	"a": "one", "bin/run": "+x#!/bin/sh\n", "deep/er/and/er/file": "two", "empty": "", "none/": "", "link": "->deep/er", "out": "->/etc/passwd",
+	"a": "one", "bin/run": "+x#!/bin/sh\n", "deep/er/and/er/file": "two", "empty": "", "none/": "", "link": "->deep/er",
+	"out":                "->/etc/passwd",
 	"name with\nnewline": "three", "-dash": "four", "same": "one", "inv\xff\xfealid": "five", strings.Repeat("x", 255): "long",
 }
 
@@ -233,7 +237,8 @@ func TestUnchanged(t *testing.T) {
 // TestChange makes each kind of thing each other kind, with and without knowing what was there.
 func TestChange(t *testing.T) {
 	forms := []tree{
-		{"x": "a file", "y": "stays"}, {"x": "->y", "y": "stays"}, {"x/in/side": "deeper", "x/two": "2", "y": "stays"}, {"y": "stays"}, {"x/": "", "y": "stays"},
+		{"x": "a file", "y": "stays"}, {"x": "->y", "y": "stays"}, {"x/in/side": "deeper", "x/two": "2", "y": "stays"},
+		{"y": "stays"}, {"x/": "", "y": "stays"},
 		{"x": "+xa file", "y": "changed", "z": "a file"},
 	}
 	for _, remember := range []bool{false, true} {
@@ -315,7 +320,8 @@ func TestRestored(t *testing.T) {
 	tr, state := usual.write(t), filepath.Join(t.TempDir(), "state")
 	dir := s.sync(t, tr, send.Options{State: state}).Dir
 	for _, script := range []string{
-		"echo other > a", "rm a", "chmod +x a", "touch a", "rm -r deep", "rm link; ln -s nowhere link", "rm link; mkdir link", "mv a b; mkdir a; mv b c",
+		"echo other > a", "rm a", "chmod +x a", "touch a", "rm -r deep", "rm link; ln -s nowhere link",
+		"rm link; mkdir link", "mv a b; mkdir a; mv b c",
 		"rm bin/run; mkdir bin/run", "rm -r bin; echo > bin", "chmod 500 deep deep/er", "printf eno > a; touch -r same a", "rmdir none",
 	} {
 		session, err := send.Begin(t.Context(), s, send.Options{Key: "w", Who: "the test", State: state})
@@ -368,7 +374,8 @@ func TestKept(t *testing.T) {
 	}
 	three := tree{"src/a": "1", "old": "a file now"}
 	_, err := s.try(t, three.write(t), send.Options{})
-	if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), `"old/left"`) || !strings.Contains(compute.Hint(err), "--clean") {
+	if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), `"old/left"`) ||
+		!strings.Contains(compute.Hint(err), "--clean") {
 		t.Errorf("a directory with files of others in the place of a file: %v", err)
 	}
 	check(mixed)
@@ -381,7 +388,8 @@ func TestKept(t *testing.T) {
 	three.expect(t, dir)
 }
 
-// TestSeveralInTurn keeps two workspaces in turn through one connection, which remembers the last one's list, and another connection changes them between.
+// TestSeveralInTurn keeps two workspaces in turn through one connection, which remembers the last
+// one's list, and another connection changes them between.
 func TestSeveralInTurn(t *testing.T) {
 	s := open(t, far.Options{})
 	other := open(t, far.Options{Dir: s.dir})

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// TestSmallDisk keeps workspaces on a disk that is too small, and goes on when it has grown; and on one that takes no writes.
+// TestSmallDisk keeps workspaces on a disk that is too small, and goes on when it has grown; and on
+// one that takes no writes.
 func TestSmallDisk(t *testing.T) {
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(disk, 0o755); err != nil {
@@ -41,11 +42,15 @@ func TestSmallDisk(t *testing.T) {
 		if err := errors.Join(os.WriteFile(file, body, 0o644), os.Chtimes(file, epoch, epoch)); err != nil {
 			t.Fatal(err)
 		}
-		list.Entries = append(list.Entries, scan.Entry{Path: name, Kind: scan.File, Mode: 0o644, Size: 1 << 20, ModTime: epoch.UnixNano(), Sum: sha256.Sum256(body)})
+		list.Entries = append(
+			list.Entries,
+			scan.Entry{Path: name, Kind: scan.File, Mode: 0o644, Size: 1 << 20, ModTime: epoch.UnixNano(), Sum: sha256.Sum256(body)},
+		)
 	}
 	list.ID = scan.ID(list.Entries)
 	_, err := s.try(t, list, send.Options{})
-	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "the disk there is full") || !strings.Contains(compute.Hint(err), "kept for the next run") {
+	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "the disk there is full") ||
+		!strings.Contains(compute.Hint(err), "kept for the next run") {
 		t.Fatalf("on a full disk: %v", err)
 	}
 	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_NOSUID, "size=32m"); err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// look is how a file stood on the disk after we wrote it. What a command changes since, changes one of these.
+// look is how a file stood on the disk after we wrote it. What a command changes since, changes one
+// of these.
 type look struct {
 	Size, MTime, CTime int64
 	Inode              uint64
@@ -33,7 +34,8 @@ type record struct {
 // sumSize is the length of the hash at a list's end.
 const sumSize = sha256.Size
 
-// list is what we wrote into a workspace: the last whole list or, after a sync that was cut short, all that may have been written.
+// list is what we wrote into a workspace: the last whole list or, after a sync that was cut short,
+// all that may have been written.
 type list struct {
 	id      [32]byte      // of the entries; not valid when cut
 	records []record      // sorted by path
@@ -71,13 +73,16 @@ const listMagic = "hostler workspace 1\n"
 
 // The files about a workspace.
 const (
-	listFile = "list"    // what was written
-	nextFile = "next."   // and a number: what is being written of it, there only while it is, or after it was cut short; after that twice, two of them
+	listFile = "list" // what was written
+	// and a number: what is being written of it, there only while it is, or after it was cut short;
+	// after that twice, two of them
+	nextFile = "next."
 	lockFile = "lock"    // the lock, and in it who has it
 	listMost = 512 << 20 // bytes of either
 )
 
-// marshal writes a list: its ID, the entries, how each stood on the disk, and a hash over it all, as a disk may lose a part.
+// marshal writes a list: its ID, the entries, how each stood on the disk, and a hash over it all,
+// as a disk may lose a part.
 func (l *list) marshal() ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(128 * len(l.records))
@@ -139,7 +144,8 @@ func unmarshal(b []byte) (*list, error) {
 	return l, nil
 }
 
-// readList reads what is known of a workspace from the directory about it. A damaged list is as one that was cut short and had nothing.
+// readList reads what is known of a workspace from the directory about it. A damaged list is as one
+// that was cut short and had nothing.
 func readList(meta *os.Root) (*list, error) {
 	var out *list
 	cut := false
@@ -251,7 +257,8 @@ func writeFile(meta *os.Root, name string, b []byte) error {
 	return meta.Rename(name+".new", name)
 }
 
-// lookAt says how a path's last component stands in an open directory, and what kind of thing it is.
+// lookAt says how a path's last component stands in an open directory, and what kind of thing it
+// is.
 func lookAt(fd int, base string) (look, *unix.Stat_t, error) {
 	var st unix.Stat_t
 	for {

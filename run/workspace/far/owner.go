@@ -32,7 +32,8 @@ func (v *visit) whose() error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return &compute.Error{Op: "workspace", Kind: compute.ErrDenied, Err: fmt.Errorf("only root there can keep a copy for %s", v.ask.User),
+		return &compute.Error{Op: "workspace", Kind: compute.ErrDenied,
+			Err:  fmt.Errorf("only root there can keep a copy for %s", v.ask.User),
 			Hint: "log in there as root or as that user, or leave the user out"}
 	}
 	v.owner = &owner{uid, gid}
@@ -63,8 +64,8 @@ func (o *owner) ofLink(dir int, name string) error {
 	return unix.Fchownat(dir, name, o.uid, o.gid, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// adopt gives a directory that was made just now, in one that may be another user's, its mode and owner. What that user has put in its place meanwhile is
-// left as it is.
+// adopt gives a directory that was made just now, in one that may be another user's, its mode and
+// owner. What that user has put in its place meanwhile is left as it is.
 func (o *owner) adopt(fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

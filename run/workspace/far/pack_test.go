@@ -14,10 +14,14 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// What several computers are sent of one tree is packed once, whoever asks first, and each has all of it. A file that is gone by then is still sent.
+// What several computers are sent of one tree is packed once, whoever asks first, and each has all
+// of it. A file that is gone by then is still sent.
 func TestPackedOnce(t *testing.T) {
 	for _, compress := range []bool{false, true} {
-		tr := tree{"a": "one", "d/b": strings.Repeat("two", 1000), "large": string(bytes.Repeat([]byte("0123456789abcdef"), 400_000)), "p": "+x#!/bin/sh\n", "l": "->a"}
+		tr := tree{
+			"a": "one", "d/b": strings.Repeat("two", 1000),
+			"large": string(bytes.Repeat([]byte("0123456789abcdef"), 400_000)), "p": "+x#!/bin/sh\n", "l": "->a",
+		}
 		list := tr.write(t)
 		pack := send.NewPack(filepath.Join(t.TempDir(), "packs"))
 		var all sync.WaitGroup
@@ -50,7 +54,8 @@ func TestPackedOnce(t *testing.T) {
 	}
 }
 
-// A file that changes while it is packed fails all who wait for it, and is packed anew for who tries again.
+// A file that changes while it is packed fails all who wait for it, and is packed anew for who
+// tries again.
 func TestPackedChanged(t *testing.T) {
 	tr := tree{"a": strings.Repeat("one", 1000)}
 	list := tr.write(t)

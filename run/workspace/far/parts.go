@@ -21,8 +21,9 @@ type basis struct {
 	size   int64   // of what is to come
 }
 
-// askParts asks for those contents of which an earlier form is in the same place, by its chunks, and takes them out of need. What came of it is seen
-// afterwards: where the file is changed meanwhile, it does not do.
+// askParts asks for those contents of which an earlier form is in the same place, by its chunks,
+// and takes them out of need. What came of it is seen afterwards: where the file is changed
+// meanwhile, it does not do.
 func (v *visit) askParts(p *plan, need map[workspace.Sum]int64) (asked map[workspace.Sum]*basis, err error) {
 	asked = make(map[workspace.Sum]*basis)
 	if !v.ask.Parts {
@@ -85,7 +86,8 @@ func (b *basis) close() {
 	}
 }
 
-// receiveParts puts contents together. What they come to that are not what they are said to be is thrown away, and asked for as a whole.
+// receiveParts puts contents together. What they come to that are not what they are said to be is
+// thrown away, and asked for as a whole.
 func (v *visit) receiveParts() error {
 	sum, size, err := v.r.Content()
 	if err != nil {
@@ -140,7 +142,8 @@ func (j *joined) Read(p []byte) (int, error) {
 	p = p[:min(len(p), j.old)]
 	n, err := j.basis.file.ReadAt(p, j.at)
 	if n < len(p) && err != nil {
-		clear(p[n:]) // it has been changed since: the hash tells, and the stream goes on where it should
+		// it has been changed since: the hash tells, and the stream goes on where it should
+		clear(p[n:])
 	}
 	j.old -= len(p)
 	j.at += int64(len(p))

@@ -20,7 +20,8 @@ func noise(r *rand.ChaCha8, n int) []byte {
 	return b
 }
 
-// TestParts changes a large file in several ways: of it only what differs crosses the wire, whatever a command has made of it there.
+// TestParts changes a large file in several ways: of it only what differs crosses the wire,
+// whatever a command has made of it there.
 func TestParts(t *testing.T) {
 	s := open(t, far.Options{})
 	from := rand.NewChaCha8([32]byte{3})

@@ -40,7 +40,8 @@ func (p *plan) parts() *list {
 	return l
 }
 
-// plan compares what is to be there with what is there, and refuses what must not be done. It changes nothing.
+// plan compares what is to be there with what is there, and refuses what must not be done. It
+// changes nothing.
 func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	p := &plan{want: want, id: t.ID, clean: v.ask.Clean, records: make([]record, len(want))}
 	hidden := make(map[string]bool, len(t.Hidden))
@@ -71,7 +72,9 @@ func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 		case !rec.ok || rec.Kind != e.Kind || rec.Sum != e.Sum || rec.Target != e.Target:
 			p.writes = append(p.writes, i)
 		case (rec.Mode != e.Mode || rec.ModTime != e.ModTime) && v.owner != nil && e.Kind == scan.File:
-			p.writes = append(p.writes, i) // a file that another user may have put there, as a link to one that is not his, is not to be changed
+			// a file that another user may have put there, as a link to one that is not his, is not
+			// to be changed
+			p.writes = append(p.writes, i)
 		case rec.Mode != e.Mode || rec.ModTime != e.ModTime:
 			p.records[i].look = rec.look
 			p.touches = append(p.touches, i)
@@ -94,7 +97,8 @@ func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	return p, v.blocked(p)
 }
 
-// blocked refuses a plan that would write a file where there is a directory with files that are not ours.
+// blocked refuses a plan that would write a file where there is a directory with files that are not
+// ours.
 func (v *visit) blocked(p *plan) error {
 	d := dirs{top: v.tree}
 	defer d.close()

@@ -19,7 +19,8 @@ func (c *Conn) know(l *list) {
 	c.last = l
 }
 
-// recall is readList, by what is in memory where the file still is what that was written as or read from.
+// recall is readList, by what is in memory where the file still is what that was written as or read
+// from.
 func (v *visit) recall() (*list, error) {
 	v.c.mu.Lock()
 	last := v.c.last

@@ -23,7 +23,8 @@ const (
 )
 
 const (
-	tidyFile  = ".tidied" // among what is known of workspaces: the lock of who tidies, as old as the last time
+	// among what is known of workspaces: the lock of who tidies, as old as the last time
+	tidyFile  = ".tidied"
 	tidyAgain = time.Hour // after so long it is looked again, also where no workspace was made
 	gonePlace = ".gone-"  // and letters: what is being removed
 	sizeFile  = "size"    // about a workspace: the bytes that it took after its last use
@@ -39,8 +40,10 @@ type copied struct {
 	alone bool
 }
 
-// tidy removes workspaces that nobody uses: those that were left behind by runs of their own, those unused for too long, and then the ones that were used longest ago
-// until there are no more than asked for, and they take no more. That of the visit stays, and so does each in which something runs. It is for the end of a visit.
+// tidy removes workspaces that nobody uses: those that were left behind by runs of their own, those
+// unused for too long, and then the ones that were used longest ago until there are no more than
+// asked for, and they take no more. That of the visit stays, and so does each in which something
+// runs. It is for the end of a visit.
 func (v *visit) tidy() {
 	if v.base == nil || v.have == nil {
 		return
@@ -80,7 +83,8 @@ func (v *visit) tidy() {
 	}
 }
 
-// copies are the workspaces, the visit's first and then those that were used last. What an earlier tidying has not ended is ended.
+// copies are the workspaces, the visit's first and then those that were used last. What an earlier
+// tidying has not ended is ended.
 func (v *visit) copies() []copied {
 	f, err := v.base.Open(own)
 	if err != nil {
@@ -122,7 +126,8 @@ func (v *visit) lastUse(key string) time.Time {
 	return fi.ModTime()
 }
 
-// forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at once, and removed then: who comes meanwhile begins anew.
+// forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at
+// once, and removed then: who comes meanwhile begins anew.
 func (v *visit) forget(c copied) bool {
 	if v.c.fault("forget") != nil {
 		return false
@@ -148,14 +153,16 @@ func (v *visit) forget(c copied) bool {
 	defer func() { _ = v.removeBelow(own, bin) }() // what is left of it the next one ends
 	err = v.base.Rename(c.key, path.Join(own, bin, "tree"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		if err = v.removeBelow(".", c.key); err != nil { // a command has made it so that it cannot be moved
+		// a command has made it so that it cannot be moved
+		if err = v.removeBelow(".", c.key); err != nil {
 			return false
 		}
 	}
 	return v.base.Rename(path.Join(own, c.key), path.Join(own, bin, "meta")) == nil
 }
 
-// locks reports whether an open file is the lock of a workspace still, and not one of a workspace that was taken away.
+// locks reports whether an open file is the lock of a workspace still, and not one of a workspace
+// that was taken away.
 func (v *visit) locks(key string, lock *os.File) bool {
 	here, err := lock.Stat()
 	if err != nil {
@@ -175,7 +182,8 @@ func (v *visit) removeBelow(dir, name string) error {
 	return removeAll(fd, name)
 }
 
-// size is how many bytes a workspace takes on the disk, by what was counted after its last use or by counting now.
+// size is how many bytes a workspace takes on the disk, by what was counted after its last use or
+// by counting now.
 func (v *visit) size(c copied) int64 {
 	name := path.Join(own, c.key, sizeFile)
 	if fi, err := v.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
@@ -194,7 +202,8 @@ func (v *visit) size(c copied) int64 {
 			done()
 		}
 	}
-	if f, err := v.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil { // else it is counted again
+	// else it is counted again
+	if f, err := v.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
 		_, _ = f.WriteString(strconv.FormatInt(n, 10))
 		_ = f.Close()
 	}

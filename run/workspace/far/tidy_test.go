@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// visit brings a workspace up to date and gives it back; all that follows from that has ended when it returns.
+// visit brings a workspace up to date and gives it back; all that follows from that has ended when
+// it returns.
 func visit(t *testing.T, dir string, tr *scan.Tree, opt send.Options) {
 	t.Helper()
 	conn := far.New(process.New(process.Options{KeepEnv: true}), far.Options{Dir: dir})
@@ -30,7 +31,8 @@ func visit(t *testing.T, dir string, tr *scan.Tree, opt send.Options) {
 	}
 }
 
-// wantCopies compares the workspaces that are there, and those of which something is known, with what there should be.
+// wantCopies compares the workspaces that are there, and those of which something is known, with
+// what there should be.
 func wantCopies(t *testing.T, dir, want string) {
 	t.Helper()
 	for what, in := range map[string]string{"there": dir, "known": filepath.Join(dir, ".hostler")} {
@@ -59,7 +61,8 @@ func unused(t *testing.T, dir, key string, since time.Duration) {
 	}
 }
 
-// TestCopies keeps so many workspaces: those go that were used longest ago, and none that somebody has.
+// TestCopies keeps so many workspaces: those go that were used longest ago, and none that somebody
+// has.
 func TestCopies(t *testing.T) {
 	s := open(t, far.Options{})
 	want := tree{"f": "1", "d/e/g": "2"}
@@ -82,10 +85,12 @@ func TestCopies(t *testing.T) {
 	if got := s.run(t, has, "cat f d/e/g"); got != "12" {
 		t.Errorf("what is in use has %q", got)
 	}
-	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 2}}) // it comes again, whole
+	// it comes again, whole
+	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 2}})
 	wantCopies(t, s.dir, "a b e")
 	want.expect(t, s.space("b"))
-	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}}) // that is no reason to look again
+	// that is no reason to look again
+	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}})
 	wantCopies(t, s.dir, "a b e")
 	then := time.Now().Add(-2 * time.Hour)
 	if err := os.Chtimes(filepath.Join(s.dir, ".hostler", ".tidied"), then, then); err != nil {
@@ -95,8 +100,8 @@ func TestCopies(t *testing.T) {
 	wantCopies(t, s.dir, "a b")
 }
 
-// TestCopiesIdle removes what was not used for long, also where a command has closed it, what a run of its own has left, and what an earlier
-// tidying has.
+// TestCopiesIdle removes what was not used for long, also where a command has closed it, what a run
+// of its own has left, and what an earlier tidying has.
 func TestCopiesIdle(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	tr := tree{"f": "1", "d/e/g": "2"}.write(t)
@@ -120,7 +125,8 @@ func TestCopiesIdle(t *testing.T) {
 	wantCopies(t, dir, "new young")
 }
 
-// TestCopiesSize keeps so many bytes: what commands have made there counts, and so does the visit's own, which stays whatever it takes.
+// TestCopiesSize keeps so many bytes: what commands have made there counts, and so does the visit's
+// own, which stays whatever it takes.
 func TestCopiesSize(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	tr := tree{"f": strings.Repeat("x", 8<<10)}.write(t)

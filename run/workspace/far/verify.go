@@ -52,7 +52,8 @@ func each(n int, do func(lo, hi int) error) error {
 	return errors.Join(errs...)
 }
 
-// stands reports whether a record is on the disk as it should be. After a sync that was cut short that is looked at closely, else by what a change leaves.
+// stands reports whether a record is on the disk as it should be. After a sync that was cut short
+// that is looked at closely, else by what a change leaves.
 func (v *visit) stands(d *dirs, rec *record) bool {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil {

@@ -46,7 +46,8 @@ func fault(kind error, format string, a ...any) error {
 	return &compute.Error{Op: "workspace", Kind: kind, Err: fmt.Errorf(format, a...)}
 }
 
-// talk leads a conversation to its end. What goes wrong is said to the other side, and to the commands that wait.
+// talk leads a conversation to its end. What goes wrong is said to the other side, and to the
+// commands that wait.
 func (c *Conn) talk(s *space, conn net.Conn) {
 	v := &visit{c: c, s: s, ctx: s.over, r: workspace.NewReader(conn), w: workspace.NewWriter(conn, nil), tree: -1}
 	defer v.close()
@@ -83,7 +84,8 @@ func (v *visit) serve() error {
 // full says of a disk that is full what is to be done.
 func (v *visit) full(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed, Err: fmt.Errorf("the disk there is full, so the workspace is incomplete: %w", err),
+		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed,
+			Err:  fmt.Errorf("the disk there is full, so the workspace is incomplete: %w", err),
 			Hint: "make room there, or leave large files out by .hostlerignore; what has arrived is kept for the next run"}
 	}
 	if errors.Is(err, unix.EROFS) {
@@ -205,7 +207,8 @@ func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 
 // empty makes the workspace a new one.
 func (v *visit) empty() error {
-	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil { // so that one that is cut short is known to be
+	// so that one that is cut short is known to be
+	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil {
 		return err
 	}
 	fd, closed, err := descriptor(v.base, ".")
@@ -259,7 +262,8 @@ func (v *visit) leave() {
 	v.lock, v.meta = nil, nil
 }
 
-// close ends the visit: the commands of the workspace have ended before another may have it, also those that are held and go on when the other side has gone.
+// close ends the visit: the commands of the workspace have ended before another may have it, also
+// those that are held and go on when the other side has gone.
 func (v *visit) close() {
 	v.s.settle("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
@@ -343,8 +347,8 @@ func (v *visit) take() (gone bool, err error) {
 	return false, nil
 }
 
-// sign writes who has a lock, for those who wait; who cannot read it waits all the same. What stood there before is written over, as to cut a file off may
-// take the disk long.
+// sign writes who has a lock, for those who wait; who cannot read it waits all the same. What stood
+// there before is written over, as to cut a file off may take the disk long.
 func sign(f *os.File, who string) {
 	b := []byte(who[:min(len(who), mostWho)])
 	if fi, err := f.Stat(); err == nil && fi.Size() > int64(len(b)) {
@@ -385,7 +389,8 @@ func (v *visit) update() (*workspace.Ready, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean { // as most often
+	// as most often
+	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean {
 		v.c.know(v.have)
 		v.closeStage()
 		return &workspace.Ready{Dir: path.Join(v.dir(), v.key)}, nil
@@ -418,7 +423,8 @@ func (v *visit) update() (*workspace.Ready, error) {
 	return &workspace.Ready{Dir: path.Join(v.dir(), v.key), Written: len(p.writes), Removed: len(p.removes)}, nil
 }
 
-// listen reads what the other side says until it is our turn. The result is the tree, where it said one.
+// listen reads what the other side says until it is our turn. The result is the tree, where it said
+// one.
 func (v *visit) listen() (*workspace.Tree, error) {
 	var t *workspace.Tree
 	for {
@@ -461,7 +467,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// wanted is the whole list of what is to be there. ok is false where it cannot be known from what was said.
+// wanted is the whole list of what is to be there. ok is false where it cannot be known from what
+// was said.
 func (v *visit) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err error) {
 	if t == nil {
 		return nil, false, fault(compute.ErrInvalid, "no tree was named")

@@ -13,8 +13,9 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// BenchmarkScan scans 5,000 files of a git work tree of which none has changed, and beside each scan looks at the same files with nothing but lstat,
-// and has git list them. It prints the medians in milliseconds, and how many times the scan takes what each of the two takes.
+// BenchmarkScan scans 5,000 files of a git work tree of which none has changed, and beside each
+// scan looks at the same files with nothing but lstat, and has git list them. It prints the medians
+// in milliseconds, and how many times the scan takes what each of the two takes.
 func BenchmarkScan(b *testing.B) {
 	git, err := exec.LookPath("git")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cursor opens and looks at what is beneath a root, part by part and following no link, and keeps open the directories above the last path, since
-// the next is mostly near. It is for one goroutine.
+// cursor opens and looks at what is beneath a root, part by part and following no link, and keeps
+// open the directories above the last path, since the next is mostly near. It is for one goroutine.
 type cursor struct {
 	root  int
 	parts []string
@@ -88,7 +88,8 @@ func (c *cursor) readlink(path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// open opens the file at a path for reading; never a link, and without waiting for the other end of a fifo.
+// open opens the file at a path for reading; never a link, and without waiting for the other end of
+// a fifo.
 func (c *cursor) open(path string) (fd int, err error) {
 	parent, name, _ := cutLast(path)
 	dir, err := c.dir(parent)
@@ -129,13 +130,15 @@ func again(f func() error) error {
 	}
 }
 
-// gone reports whether an error says that there is nothing at a path: the path ends early, or leads over a link or a file.
+// gone reports whether an error says that there is nothing at a path: the path ends early, or leads
+// over a link or a file.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// Open opens a file of a tree for reading, at a path that CheckPath passes, following no link on the way there or at its end. What is no regular file
-// is an error. Its contents may be others by now than those of its Entry: who sends them compares.
+// Open opens a file of a tree for reading, at a path that CheckPath passes, following no link on
+// the way there or at its end. What is no regular file is an error. Its contents may be others by
+// now than those of its Entry: who sends them compares.
 func Open(root, path string) (*os.File, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ type Changed uint8
 const (
 	Unchanged    Changed = iota
 	FilesChanged         // at least one differs
-	Unsure               // that would take too long to find out, or the index is of a form that is left to git
+	// that would take too long to find out, or the index is of a form that is left to git
+	Unsure
 )
 
 // So many files, of so many bytes each, are read at most only to know whether they differ.
@@ -29,8 +30,9 @@ const (
 	mostBytes    = 4 << 20
 )
 
-// differs compares a file with git's index, which was written at a time. What the index knows of the disk decides, where that can be trusted, else the
-// contents, as they are: no filter of git's is run.
+// differs compares a file with git's index, which was written at a time. What the index knows of
+// the disk decides, where that can be trusted, else the contents, as they are: no filter of git's
+// is run.
 func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 	switch {
 	case !t.merged:
@@ -73,8 +75,8 @@ func unlike(t *tracked, write func(io.Writer) error) Changed {
 	return Unchanged
 }
 
-// Staged reports whether git's index differs from the commit that is checked out in the work tree at root. One git process finds out, which runs nothing else
-// and writes nothing.
+// Staged reports whether git's index differs from the commit that is checked out in the work tree
+// at root. One git process finds out, which runs nothing else and writes nothing.
 func Staged(ctx context.Context, root string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitPatience)
 	defer cancel()
@@ -86,7 +88,8 @@ func Staged(ctx context.Context, root string) (bool, error) {
 	return false, err
 }
 
-// IndexStamp is a word that changes when git's index of the work tree at root is written; "" where there is none.
+// IndexStamp is a word that changes when git's index of the work tree at root is written; "" where
+// there is none.
 func IndexStamp(root string) string {
 	dir, err := gitDir(root)
 	if err != nil {

@@ -34,14 +34,20 @@ func TestChanged(t *testing.T) {
 			l.must(err)
 			l.must(os.WriteFile(l.path("b"), text, 0o644))
 		}, scan.Unchanged, false},
-		"contents":    {func(l *land) { l.put("a", "other") }, scan.FilesChanged, false},
-		"same size":   {func(l *land) { l.put("run", "#!/bin/ls\n") }, scan.FilesChanged, false},
-		"mode":        {func(l *land) { l.must(os.Chmod(l.path("a"), 0o755)) }, scan.FilesChanged, false},
-		"gone":        {func(l *land) { l.must(os.Remove(l.path("sub/c"))) }, scan.FilesChanged, false},
-		"link":        {func(l *land) { l.must(os.Remove(l.path("link"))); l.must(os.Symlink("b", l.path("link"))) }, scan.FilesChanged, false},
-		"untracked":   {func(l *land) { l.write("new") }, scan.FilesChanged, false},
-		"staged":      {func(l *land) { l.put("a", "other"); l.git("add", "a") }, scan.Unchanged, true},
-		"hidden":      {func(l *land) { l.git("update-index", "--skip-worktree", "a"); l.must(os.Remove(l.path("a"))) }, scan.Unchanged, false},
+		"contents":  {func(l *land) { l.put("a", "other") }, scan.FilesChanged, false},
+		"same size": {func(l *land) { l.put("run", "#!/bin/ls\n") }, scan.FilesChanged, false},
+		"mode":      {func(l *land) { l.must(os.Chmod(l.path("a"), 0o755)) }, scan.FilesChanged, false},
+		"gone":      {func(l *land) { l.must(os.Remove(l.path("sub/c"))) }, scan.FilesChanged, false},
+		"link": {
+			func(l *land) { l.must(os.Remove(l.path("link"))); l.must(os.Symlink("b", l.path("link"))) },
+			scan.FilesChanged, false,
+		},
+		"untracked": {func(l *land) { l.write("new") }, scan.FilesChanged, false},
+		"staged":    {func(l *land) { l.put("a", "other"); l.git("add", "a") }, scan.Unchanged, true},
+		"hidden": {
+			func(l *land) { l.git("update-index", "--skip-worktree", "a"); l.must(os.Remove(l.path("a"))) },
+			scan.Unchanged, false,
+		},
 		"split index": {func(l *land) { l.git("update-index", "--split-index") }, scan.Unsure, false},
 	} {
 		t.Run(name, func(t *testing.T) {

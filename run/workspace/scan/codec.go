@@ -22,8 +22,8 @@ type Limits struct {
 // ErrLimit is the cause of errors of Decode about a list that is longer than the limits allow.
 var ErrLimit = errors.New("over the limit")
 
-// Encode writes a list of entries. They must be in order and each in itself right, as those of a Tree are; what is not is an error, and what was
-// written by then must be thrown away.
+// Encode writes a list of entries. They must be in order and each in itself right, as those of a
+// Tree are; what is not is an error, and what was written by then must be thrown away.
 func Encode(w io.Writer, entries []Entry) error {
 	buf := append(make([]byte, 0, 16<<10), header...)
 	var order ordered
@@ -52,9 +52,10 @@ func Encode(w io.Writer, entries []Entry) error {
 	return err
 }
 
-// Decode reads a list that Encode wrote, to its end and, if r is an io.ByteReader, no byte further; other readers are buffered and may be read further.
-// It refuses all that Encode would not write, and what is over the limits (ErrLimit) as soon as that is seen. Memory is taken as the list arrives,
-// never as it announces.
+// Decode reads a list that Encode wrote, to its end and, if r is an io.ByteReader, no byte further;
+// other readers are buffered and may be read further. It refuses all that Encode would not write,
+// and what is over the limits (ErrLimit) as soon as that is seen. Memory is taken as the list
+// arrives, never as it announces.
 func Decode(r io.Reader, limits Limits) ([]Entry, error) {
 	if limits.Entries <= 0 {
 		limits.Entries = 1_000_000
@@ -176,7 +177,8 @@ func (d *decoder) number(most uint64) (uint64, error) {
 	return n, nil
 }
 
-// text reads a length and so many bytes; more stand for bytes that are taken over from elsewhere, and count as well.
+// text reads a length and so many bytes; more stand for bytes that are taken over from elsewhere,
+// and count as well.
 func (d *decoder) text(most int, more int64) (string, error) {
 	n, err := d.number(uint64(most))
 	if err != nil {
@@ -199,7 +201,8 @@ func cut(err error) error {
 	return err
 }
 
-// ordered checks a list entry by entry: each right in itself, after the one before it, and below no file or link.
+// ordered checks a list entry by entry: each right in itself, after the one before it, and below no
+// file or link.
 type ordered struct {
 	parent string // that of the last entry, which was looked up
 }

@@ -40,7 +40,10 @@ func TestListComesBack(t *testing.T) {
 	for name, entries := range map[string][]scan.Entry{"some": some(), "none": nil} {
 		t.Run(name, func(t *testing.T) {
 			wire := encode(t, entries)
-			for _, r := range []io.Reader{bytes.NewReader(wire), iotest.OneByteReader(bytes.NewReader(wire)), iotest.DataErrReader(bytes.NewReader(wire))} {
+			for _, r := range []io.Reader{
+				bytes.NewReader(wire), iotest.OneByteReader(bytes.NewReader(wire)),
+				iotest.DataErrReader(bytes.NewReader(wire)),
+			} {
 				got, err := scan.Decode(r, scan.Limits{})
 				if err != nil {
 					t.Fatal(err)
@@ -89,7 +92,8 @@ func TestListLimits(t *testing.T) {
 	}
 }
 
-// Neither side lets a list pass that could mean anything but places below a root. For the reader the lists are made by a writer that checks nothing.
+// Neither side lets a list pass that could mean anything but places below a root. For the reader
+// the lists are made by a writer that checks nothing.
 func TestListsThatAreRefused(t *testing.T) {
 	file := func(path string) scan.Entry { return scan.Entry{Path: path, Kind: scan.File, Mode: 0o644} }
 	link := func(path, target string) scan.Entry { return scan.Entry{Path: path, Kind: scan.Link, Target: target} }
@@ -127,7 +131,8 @@ func TestListsThatAreRefused(t *testing.T) {
 			if err := scan.Encode(io.Discard, entries); err == nil {
 				t.Error("written")
 			}
-			if kind := entries[len(entries)-1]; kind.Kind == 0 || kind.Kind == scan.Dir || kind.Target != "" && kind.Kind == scan.File || kind.Kind == scan.Link && kind.Mode != 0 {
+			if kind := entries[len(entries)-1]; kind.Kind == 0 || kind.Kind == scan.Dir ||
+				kind.Target != "" && kind.Kind == scan.File || kind.Kind == scan.Link && kind.Mode != 0 {
 				return // what the form cannot say
 			}
 			if got, err := scan.Decode(bytes.NewReader(careless(entries)), scan.Limits{}); err == nil {
@@ -135,7 +140,9 @@ func TestListsThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	for name, text := range map[string]string{"nothing of ours": "PACK and so on, more than a header\n", "another version": "hostler tree 2\n\x00"} {
+	for name, text := range map[string]string{
+		"nothing of ours": "PACK and so on, more than a header\n", "another version": "hostler tree 2\n\x00",
+	} {
 		if _, err := scan.Decode(strings.NewReader(text), scan.Limits{}); err == nil {
 			t.Errorf("%s: read", name)
 		}
@@ -157,7 +164,8 @@ func TestIDTellsApart(t *testing.T) {
 	note("fewer", some()[1:])
 	for name, change := range map[string]func(e []scan.Entry){
 		"path": func(e []scan.Entry) { e[0].Path = "-w" }, "mode": func(e []scan.Entry) { e[0].Mode = 0o755 },
-		"size": func(e []scan.Entry) { e[0].Size++ }, "time": func(e []scan.Entry) { e[0].ModTime++ }, "sum": func(e []scan.Entry) { e[0].Sum[31]++ },
+		"size": func(e []scan.Entry) { e[0].Size++ }, "time": func(e []scan.Entry) { e[0].ModTime++ },
+		"sum":    func(e []scan.Entry) { e[0].Sum[31]++ },
 		"target": func(e []scan.Entry) { e[3].Target += "x" }, "kind": func(e []scan.Entry) { e[2].Kind = scan.File },
 		"directory's mode": func(e []scan.Entry) { e[2].Mode = 0o700 },
 	} {

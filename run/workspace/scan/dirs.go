@@ -11,11 +11,13 @@ import (
 
 // Places are where something can happen by which a tree becomes another.
 type Places struct {
-	Dirs []string // absolute: directories in which files that belong to the tree are, or may come to be
+	// absolute: directories in which files that belong to the tree are, or may come to be
+	Dirs []string
 	Git  []string // absolute: directories of git in which a file named "index" says what is tracked
 }
 
-// Watched returns the places of a tree that a scan with these options returned. Directories that are ignored as a whole are none of them.
+// Watched returns the places of a tree that a scan with these options returned. Directories that
+// are ignored as a whole are none of them.
 func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 	s := &scanner{opt: opt, at: place{root: tree.Root}}
 	if tree.Git {
@@ -50,7 +52,8 @@ func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 					level[i].top = own
 				}
 			}
-			if git, err := gitDir(level[i].top); err == nil && (level[i].dir == "" || level[i].top == filepath.Join(tree.Root, level[i].dir)) {
+			if git, err := gitDir(level[i].top); err == nil &&
+				(level[i].dir == "" || level[i].top == filepath.Join(tree.Root, level[i].dir)) {
 				out.Git = append(out.Git, git)
 			}
 		}
@@ -69,7 +72,8 @@ func (s *scanner) deeper(ctx context.Context, level []branch, known map[string]b
 	c := cursor{root: s.fd}
 	defer c.close()
 	var next []branch
-	doubtful := map[string][]string{} // by top: directories of which nothing belongs to the tree by now
+	// by top: directories of which nothing belongs to the tree by now
+	doubtful := map[string][]string{}
 	for _, b := range level {
 		entries, err := c.list(b.dir)
 		if err != nil {

@@ -35,9 +35,11 @@ func (k Kind) String() string {
 
 // An Entry is one thing that belongs in a workspace.
 type Entry struct {
-	Path    string   // bytes, relative to the root, with slashes; see CheckPath
-	Kind    Kind     //
-	Mode    uint32   // permissions: of files 0644 or 0755, or all of 0777 where modes are kept; of directories likewise; 0 of links
+	Path string // bytes, relative to the root, with slashes; see CheckPath
+	Kind Kind   //
+	// permissions: of files 0644 or 0755, or all of 0777 where modes are kept; of directories
+	// likewise; 0 of links
+	Mode    uint32
 	Size    int64    // of a file, in bytes; else 0
 	ModTime int64    // of a file, in nanoseconds since 1970; else 0
 	Sum     [32]byte // the SHA-256 of a file's contents; else 0
@@ -46,22 +48,29 @@ type Entry struct {
 
 // A Tree is what belongs in a workspace, and what was met on the way.
 type Tree struct {
-	Root    string   // the directory that was looked at, absolute
-	Sub     string   // the caller's directory below Root, with slashes; "": Root itself, or a directory outside of it
+	Root string // the directory that was looked at, absolute
+	// the caller's directory below Root, with slashes; "": Root itself, or a directory outside of
+	// it
+	Sub     string
 	Git     bool     // whether git said what belongs to it
 	Entries []Entry  // sorted by the bytes of Path, each path once
 	ID      [32]byte // ID(Entries)
-	Hidden  []string // paths that git tracks and does not show here (sparse checkout, skip-worktree): on the far side they stay as they are
+	// paths that git tracks and does not show here (sparse checkout, skip-worktree): on the far
+	// side they stay as they are
+	Hidden  []string
 	Special []string // sockets, fifos and devices, which are left out
 	Outside []string // links whose target is absolute or leads out of the tree: sent as they are
 	Changed Changed  // whether the files here differ from git's index, for trees of git
-	Warning string   // of the guards: it is much that had to be read, and will have to be sent; else ""
-	Bytes   int64    // the sizes of all files together
+	// of the guards: it is much that had to be read, and will have to be sent; else ""
+	Warning string
+	Bytes   int64 // the sizes of all files together
 
-	Repository string // the directory with the contents of what stands below ".git"; "": there is nothing
+	// the directory with the contents of what stands below ".git"; "": there is nothing
+	Repository string
 }
 
-// AddRepository puts into a tree what Repository makes of it in a directory, which must stay as long as contents are to be read.
+// AddRepository puts into a tree what Repository makes of it in a directory, which must stay as
+// long as contents are to be read.
 func (t *Tree) AddRepository(ctx context.Context, how History, dir string) error {
 	made, err := Repository(ctx, t, how, dir)
 	if err == nil {
@@ -73,7 +82,8 @@ func (t *Tree) AddRepository(ctx context.Context, how History, dir string) error
 	return err
 }
 
-// Place says where the contents of a path of the tree are: in which directory, and under which name.
+// Place says where the contents of a path of the tree are: in which directory, and under which
+// name.
 func (t *Tree) Place(path string) (dir, name string) {
 	if rest, ok := strings.CutPrefix(path, ".git/"); ok && t.Repository != "" {
 		return t.Repository, rest
@@ -81,7 +91,8 @@ func (t *Tree) Place(path string) (dir, name string) {
 	return t.Root, path
 }
 
-// Add puts more entries into a tree, such as those of Repository. A path that it has already is an error.
+// Add puts more entries into a tree, such as those of Repository. A path that it has already is an
+// error.
 func (t *Tree) Add(more []Entry) error {
 	all := slices.Concat(t.Entries, more)
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
@@ -103,8 +114,9 @@ const (
 	MaxName = 255  // bytes of one part of a path
 )
 
-// CheckPath refuses a path that could mean anything but a place below a root: an empty or absolute one, one with a NUL, with an empty part, with
-// "." or ".." as a part, or one that is longer than any file system has it.
+// CheckPath refuses a path that could mean anything but a place below a root: an empty or absolute
+// one, one with a NUL, with an empty part, with "." or ".." as a part, or one that is longer than
+// any file system has it.
 func CheckPath(path string) error {
 	if path == "" {
 		return errors.New("an empty path")
@@ -131,7 +143,8 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Check refuses an entry that no scan makes: with a path that CheckPath refuses, or with what its kind has not.
+// Check refuses an entry that no scan makes: with a path that CheckPath refuses, or with what its
+// kind has not.
 func (e *Entry) Check() error {
 	if err := CheckPath(e.Path); err != nil {
 		return err
@@ -179,7 +192,8 @@ func ID(entries []Entry) [32]byte {
 	return id
 }
 
-// spill gives a hash what has gathered, if that is more than some bytes, and returns the buffer to go on with.
+// spill gives a hash what has gathered, if that is more than some bytes, and returns the buffer to
+// go on with.
 func spill(h hash.Hash, buf []byte, limit int) []byte {
 	if len(buf) <= limit {
 		return buf

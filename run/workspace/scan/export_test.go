@@ -5,10 +5,12 @@ import "time"
 // At has a scan believe that it began at a time.
 func (o Options) At(began time.Time) Options { o.began = began; return o }
 
-// WhenRead has a scan call a function after each reading of a file, before it looks whether that changed meanwhile.
+// WhenRead has a scan call a function after each reading of a file, before it looks whether that
+// changed meanwhile.
 func (o Options) WhenRead(f func(path string)) Options { o.read = f; return o }
 
-// WhenListed has a scan call a function when git's index is read, before what it names is looked at.
+// WhenListed has a scan call a function when git's index is read, before what it names is looked
+// at.
 func (o Options) WhenListed(f func()) Options { o.stray = f; return o }
 
 // ParseIndex and ParseMemory are for the fuzzers.

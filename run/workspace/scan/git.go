@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// gitTracked are the paths of a work tree that git tracks, and what tells whether they still are the same.
+// gitTracked are the paths of a work tree that git tracks, and what tells whether they still are
+// the same.
 type gitTracked struct {
 	list  []tracked
 	dir   string // the git directory
@@ -56,7 +57,8 @@ const (
 	gitGrace    = 5 * time.Second // after the end of the scan, before it is killed
 )
 
-// untracked asks git for what it neither tracks nor ignores below a directory, which is in a work tree.
+// untracked asks git for what it neither tracks nor ignores below a directory, which is in a work
+// tree.
 func untracked(ctx context.Context, dir string) ([]string, error) {
 	out, err := askGit(ctx, dir, "ls-files", "-z", "--others", "--exclude-standard")
 	return fields(out), err
@@ -91,15 +93,17 @@ func fields(out []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 }
 
-// gitQuiet are the settings by which a repository could have git run a program, or write, where it is only to list.
+// gitQuiet are the settings by which a repository could have git run a program, or write, where it
+// is only to list.
 var gitQuiet = []string{
 	"--no-pager", "--no-optional-locks",
-	"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=keep", "-c", "core.sshCommand=false", "-c", "core.quotePath=false",
+	"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=keep", "-c",
+	"core.sshCommand=false", "-c", "core.quotePath=false",
 	"-c", "core.pager=cat", "-c", "protocol.allow=never", "-c", "credential.helper=",
 }
 
-// gitEnviron is the caller's environment without what would lead git to another repository, index or work tree than that of its directory. Where its
-// configuration is remains the caller's.
+// gitEnviron is the caller's environment without what would lead git to another repository, index
+// or work tree than that of its directory. Where its configuration is remains the caller's.
 func gitEnviron(environ []string) []string {
 	var out []string
 	for _, kv := range environ {
@@ -145,7 +149,9 @@ func gitFailed(dir string, err error, said string) error {
 	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		e.Kind, e.Err, e.Hint = compute.ErrInvalid, fmt.Errorf("%s is a git work tree, and there is no git here to list it", dir), "install git, or say --sync=dir to send all that is there"
+		e.Kind, e.Err, e.Hint = compute.ErrInvalid, fmt.Errorf(
+			"%s is a git work tree, and there is no git here to list it", dir,
+		), "install git, or say --sync=dir to send all that is there"
 	case strings.Contains(said, "dubious ownership"):
 		e.Kind, e.Err = compute.ErrDenied, fmt.Errorf("%s belongs to another user, and git does not trust its settings", dir)
 		e.Hint = "if you do: git config --global --add safe.directory " + dir

@@ -66,7 +66,8 @@ func TestGitKindsChange(t *testing.T) {
 	}
 	l.write("file/now/a", "dir", "elsewhere/b/c")
 	l.must(os.Symlink("nowhere", l.path("link")))
-	l.must(os.Symlink("elsewhere", l.path("dir2"))) // the files that git tracks below it seem to be there, by way of the link
+	// the files that git tracks below it seem to be there, by way of the link
+	l.must(os.Symlink("elsewhere", l.path("dir2")))
 	l.want("file/now/a dir link@ dir2@ elsewhere/b/c")
 	l.must(os.Remove(l.path("link")))
 	l.must(os.Mkdir(l.path("link"), 0o755))
@@ -113,7 +114,10 @@ func TestGitIndexForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newRepo(t)
-			l.write("a", "a-b", "a.b/c", "a/../d/"+strings.Repeat("deep/", 20)+strings.Repeat("n", 255), "d/e", "f g", "\xff\xfe", "\n", "-v", "ä/ö", "later")
+			l.write(
+				"a", "a-b", "a.b/c", "a/../d/"+strings.Repeat("deep/", 20)+strings.Repeat("n", 255), "d/e", "f g",
+				"\xff\xfe", "\n", "-v", "ä/ö", "later",
+			)
 			l.git("add", "a", "a-b", "d", "f g", ":/ä", "-v", "\n", "\xff\xfe")
 			for _, words := range steps {
 				l.git(words...)
@@ -143,7 +147,10 @@ func TestGitIndexForms(t *testing.T) {
 		l := newRepo(t)
 		l.write("a")
 		l.git("add", "a")
-		l.must(os.WriteFile(l.path(".git/index"), []byte("DIRC\x00\x00\x00\x02\x00\x00\x10\x00 and then nothing that anybody could read"), 0o644))
+		l.must(os.WriteFile(
+			l.path(".git/index"),
+			[]byte("DIRC\x00\x00\x00\x02\x00\x00\x10\x00 and then nothing that anybody could read"), 0o644,
+		))
 		_, err := scan.Scan(t.Context(), l.opt)
 		if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "git in ") {
 			t.Error(err)
@@ -286,13 +293,16 @@ func TestGitEnvironment(t *testing.T) {
 	t.Setenv("GIT_CEILING_DIRECTORIES", "/")
 	t.Setenv("GIT_TRACE", "1")
 	l.want("a b")
-	if left := scan.GitEnviron([]string{"GIT_DIR=x", "GIT_CONFIG_GLOBAL=y", "GIT_CONFIG_PARAMETERS=z", "A=b"}); !slices.Contains(left, "GIT_CONFIG_GLOBAL=y") ||
+	if left := scan.GitEnviron([]string{
+		"GIT_DIR=x", "GIT_CONFIG_GLOBAL=y", "GIT_CONFIG_PARAMETERS=z", "A=b",
+	}); !slices.Contains(left, "GIT_CONFIG_GLOBAL=y") ||
 		!slices.Contains(left, "A=b") || slices.Contains(left, "GIT_DIR=x") || slices.Contains(left, "GIT_CONFIG_PARAMETERS=z") {
 		t.Errorf("%q", left)
 	}
 }
 
-// A repository that came from elsewhere has settings of its own. To list it runs none of the programs that they name.
+// A repository that came from elsewhere has settings of its own. To list it runs none of the
+// programs that they name.
 func TestGitRunsNothing(t *testing.T) {
 	for _, form := range []string{"--no-split-index", "--split-index"} {
 		t.Run(form, func(t *testing.T) { testGitRunsNothing(t, form) })
@@ -316,7 +326,8 @@ func testGitRunsNothing(t *testing.T, form string) {
 		{"core.fsmonitor", program}, {"core.hooksPath", l.path(".git/own-hooks")}, {"core.pager", program}, {"core.editor", program},
 		{"core.sshCommand", program}, {"credential.helper", program}, {"alias.ls-files", "!" + program}, {"pager.ls-files", program},
 		{"remote.origin.url", "ssh://nowhere/x"}, {"remote.origin.promisor", "true"}, {"remote.origin.uploadpack", program},
-		{"filter.f.clean", program}, {"filter.f.process", program}, {"gpg.program", program}, {"core.gitProxy", program}, {"uploadpack.packObjectsHook", program},
+		{"filter.f.clean", program}, {"filter.f.process", program}, {"gpg.program", program}, {"core.gitProxy", program},
+		{"uploadpack.packObjectsHook", program},
 	} {
 		l.git("config", kv[0], kv[1])
 	}
@@ -348,7 +359,8 @@ func TestGitOfOthers(t *testing.T) {
 	l.want("a")
 }
 
-// Somebody adds a file between our reading of the index and git's listing of what is not in it: it is there all the same.
+// Somebody adds a file between our reading of the index and git's listing of what is not in it: it
+// is there all the same.
 func TestGitIndexWrittenMeanwhile(t *testing.T) {
 	l := newRepo(t)
 	l.write("a", "b", "c")

@@ -26,7 +26,8 @@ type tracked struct {
 // errOtherForm says of an index that git has to be asked what is in it.
 var errOtherForm = errors.New("an index of a form that is left to git")
 
-// readIndex reads the paths that git tracks, in order and each once, from the index of a git directory. A missing index is an empty one.
+// readIndex reads the paths that git tracks, in order and each once, from the index of a git
+// directory. A missing index is an empty one.
 func readIndex(gitDir string) ([]tracked, os.FileInfo, error) {
 	if otherHash(gitDir) {
 		return nil, nil, errOtherForm
@@ -114,7 +115,8 @@ func parseIndex(b []byte) ([]tracked, error) {
 	}
 	for len(rest) >= 8 {
 		size := uint64(binary.BigEndian.Uint32(rest[4:]))
-		if rest[0] < 'A' || rest[0] > 'Z' { // an extension without which the index is not understood: split, sparse
+		// an extension without which the index is not understood: split, sparse
+		if rest[0] < 'A' || rest[0] > 'Z' {
 			return nil, errOtherForm
 		}
 		if 8+size > uint64(len(rest)) {
@@ -170,7 +172,8 @@ func parseEntry(b, path []byte, version uint32, t *tracked) (rest, name []byte, 
 	return b[size:], path, mode, nil
 }
 
-// prefixDrop reads a number as packs write the distances of their deltas; n is its length, 0 where it is none.
+// prefixDrop reads a number as packs write the distances of their deltas; n is its length, 0 where
+// it is none.
 func prefixDrop(b []byte) (value, n int) {
 	for i, c := range b {
 		if i > 0 {

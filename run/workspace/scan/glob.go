@@ -2,8 +2,9 @@ package scan
 
 import "strings"
 
-// glob is the part of a pattern with wildcards, taken apart: what gitignore(5) means by it, for paths whose parts are separated by slashes.
-// It is matched by following all its states at once, so that no pattern, however made, takes longer than its length times that of the path.
+// glob is the part of a pattern with wildcards, taken apart: what gitignore(5) means by it, for
+// paths whose parts are separated by slashes. It is matched by following all its states at once, so
+// that no pattern, however made, takes longer than its length times that of the path.
 type glob []token
 
 type token struct {
@@ -82,7 +83,8 @@ func parseGlob(p string) glob {
 	return g
 }
 
-// parseSet reads a set after its bracket: single bytes, ranges, classes, all others after "!" or "^". No set has a slash.
+// parseSet reads a set after its bracket: single bytes, ranges, classes, all others after "!" or
+// "^". No set has a slash.
 func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 	set = new([32]byte)
 	add := func(c int) { set[c/8] |= 1 << (c % 8) }
@@ -149,7 +151,8 @@ func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 	return set, p[1:], true
 }
 
-// cutClass reads the name of a class up to its ":]". The name ends at the first bracket; without a colon before that it is none.
+// cutClass reads the name of a class up to its ":]". The name ends at the first bracket; without a
+// colon before that it is none.
 func cutClass(p string) (name, rest string, ok bool) {
 	i := strings.IndexByte(p, ']')
 	if i < 1 || p[i-1] != ':' {

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The guards: beyond the first of each two numbers somebody is warned, beyond the second asked whether he means it.
+// The guards: beyond the first of each two numbers somebody is warned, beyond the second asked
+// whether he means it.
 const (
 	WarnFiles   = 20_000
 	WarnBytes   = 1 << 30
@@ -34,8 +35,8 @@ type DirWeight struct {
 	Bytes int64
 }
 
-// Weigh adds up the files among some entries. Directories are named where their contents part: not one of which all is in one below it, and none
-// below another.
+// Weigh adds up the files among some entries. Directories are named where their contents part: not
+// one of which all is in one below it, and none below another.
 func Weigh(entries []Entry) Weight {
 	var w Weight
 	dirs := map[string]*DirWeight{}
@@ -96,7 +97,8 @@ func parent(path string) string {
 	return "."
 }
 
-// Check looks at what is to be sent: an error where nobody should send so much without saying that he means it (large), else a warning, or "".
+// Check looks at what is to be sent: an error where nobody should send so much without saying that
+// he means it (large), else a warning, or "".
 func (w Weight) Check(large bool) (warning string, err error) {
 	switch {
 	case !large && (w.Files > RefuseFiles || w.Bytes > RefuseBytes):
@@ -116,8 +118,9 @@ func (w Weight) String() string {
 	return fmt.Sprintf("%d files, %s are to be sent; most of it: %s", w.Files, size(w.Bytes), strings.Join(dirs, "; "))
 }
 
-// Changes compares a tree with the list that a workspace had last: what of it is to be sent, and how many paths are to go. Files that only look the
-// same count as the same. Hidden paths do not go.
+// Changes compares a tree with the list that a workspace had last: what of it is to be sent, and
+// how many paths are to go. Files that only look the same count as the same. Hidden paths do not
+// go.
 func (t *Tree) Changes(last []Entry) (send []Entry, gone int) {
 	same := func(a, b *Entry) bool {
 		return a.Kind == b.Kind && a.Mode == b.Mode && a.Size == b.Size && a.ModTime == b.ModTime && a.Target == b.Target
@@ -146,12 +149,14 @@ func (t *Tree) Changes(last []Entry) (send []Entry, gone int) {
 	return send, gone
 }
 
-// CheckDeletes refuses to remove more than half, and more than 200, of what a workspace has by its last list.
+// CheckDeletes refuses to remove more than half, and more than 200, of what a workspace has by its
+// last list.
 func CheckDeletes(had, vanish int, allow bool) error {
 	if allow || vanish <= massDelete || vanish*2 <= had {
 		return nil
 	}
-	return &compute.Error{Op: "sync", Kind: compute.ErrConflict, Err: fmt.Errorf("%d of %d files that are there would be removed", vanish, had),
+	return &compute.Error{Op: "sync", Kind: compute.ErrConflict,
+		Err:  fmt.Errorf("%d of %d files that are there would be removed", vanish, had),
 		Hint: "if they are to go: --allow-mass-delete"}
 }
 

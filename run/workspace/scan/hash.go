@@ -15,7 +15,8 @@ const readTries = 3
 // buffers are what files are read through.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// hash reads the files at the given places of sights, and fills in their sums. What it then says of a file was all true at one moment.
+// hash reads the files at the given places of sights, and fills in their sums. What it then says of
+// a file was all true at one moment.
 func (s *scanner) hash(ctx context.Context, sights []sight, which []int) error {
 	return spread(ctx, s.fd, len(which), 8, func(c *cursor, i int) error { return s.hashOne(ctx, c, &sights[which[i]]) })
 }
@@ -33,7 +34,8 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 		}
 		switch {
 		case err == nil: // it changed meanwhile
-		case err == errOtherKind, gone(err), err == unix.ENXIO: // a link, a socket, or nothing by now
+		case err == errOtherKind, gone(err), err == unix.ENXIO:
+			// a link, a socket, or nothing by now
 			*t = sight{Entry: Entry{Path: t.Path}}
 			if err := s.seeOne(c, t); err != nil || t.what != lookFile {
 				return err
@@ -50,7 +52,8 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 // errOtherKind says that what was a file is none any more.
 var errOtherKind = unix.EISDIR
 
-// read hashes an open file, and reports whether it stayed the same meanwhile. The sight becomes that of this file.
+// read hashes an open file, and reports whether it stayed the same meanwhile. The sight becomes
+// that of this file.
 func (s *scanner) read(ctx context.Context, fd int, t *sight) (whole bool, err error) {
 	var before, after unix.Stat_t
 	if err := again(func() error { return unix.Fstat(fd, &before) }); err != nil {

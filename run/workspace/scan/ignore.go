@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Patterns are rules in gitignore's syntax, relative to a root. The last one that matches a path decides; below a directory that is out nothing
-// can be taken in again.
+// Patterns are rules in gitignore's syntax, relative to a root. The last one that matches a path
+// decides; below a directory that is out nothing can be taken in again.
 type Patterns struct {
 	rules []rule
 }
@@ -20,7 +20,8 @@ type rule struct {
 	rest     glob   // what follows; nil: nothing
 }
 
-// ParsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a pattern that is broken matches nothing.
+// ParsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a
+// pattern that is broken matches nothing.
 func ParsePatterns(text string) Patterns {
 	var p Patterns
 	text = strings.TrimPrefix(text, "\ufeff")
@@ -38,7 +39,8 @@ func ParsePatterns(text string) Patterns {
 	return p
 }
 
-// NewPatterns makes rules of words, such as a key of the configuration has them. What a file takes as a comment is a pattern here.
+// NewPatterns makes rules of words, such as a key of the configuration has them. What a file takes
+// as a comment is a pattern here.
 func NewPatterns(words []string) (Patterns, error) {
 	var p Patterns
 	for _, w := range words {
@@ -125,7 +127,8 @@ func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
 	return false, false
 }
 
-// Match reports whether a path, relative to the root and of a directory or not, is meant: itself or something above it.
+// Match reports whether a path, relative to the root and of a directory or not, is meant: itself or
+// something above it.
 func (p Patterns) Match(path string, dir bool) bool {
 	for i := range path {
 		if path[i] == '/' {
@@ -138,7 +141,8 @@ func (p Patterns) Match(path string, dir bool) bool {
 	return out
 }
 
-// filter is Patterns for many paths in order: it remembers what was said of the directories above the last one.
+// filter is Patterns for many paths in order: it remembers what was said of the directories above
+// the last one.
 type filter struct {
 	Patterns
 	dirs map[string]bool // directories that were asked for: whether they are out

@@ -53,7 +53,8 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// A pattern can be made so that those who try one way after the other need longer than the world lasts.
+// A pattern can be made so that those who try one way after the other need longer than the world
+// lasts.
 func TestPatternsThatAreMadeToBeSlow(t *testing.T) {
 	p := scan.ParsePatterns(strings.Repeat("*a", 60) + "b\n" + strings.Repeat("**/a*", 1000) + "b\n")
 	if p.Match(strings.Repeat("a", 255)+"/"+strings.Repeat("a", 255), false) {
@@ -97,13 +98,17 @@ func TestPatternsAsGit(t *testing.T) {
 	}
 	all := strings.Join(paths, "\x00") + "\x00"
 	atom := rapid.SampledFrom([]string{
-		"a", "b", "a", "b", "/", "/", "*", "**", "**/", "/**", "?", "[ab]", "[!a]", "[^b-z]", "[a-]", "[]a]", "[[:alpha:]]", "[[:nope:]]", "[[:]", "[[:a]",
-		`\`, `\*`, `\a`, `[\]]`, "[", "!", "#", " ", `\ `, ".", "-", "X", "1", "[A-Z]", "[[:digit:][:upper:]]", "***", `\/`, "[/]", "[a-c-e]",
+		"a", "b", "a", "b", "/", "/", "*", "**", "**/", "/**", "?", "[ab]", "[!a]", "[^b-z]", "[a-]", "[]a]",
+		"[[:alpha:]]", "[[:nope:]]", "[[:]", "[[:a]",
+		`\`, `\*`, `\a`, `[\]]`, "[", "!", "#", " ", `\ `, ".", "-", "X", "1", "[A-Z]", "[[:digit:][:upper:]]", "***",
+		`\/`, "[/]", "[a-c-e]",
 	})
 	line := rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(atom, 1, 6).Draw(t, "atoms"), "") })
 	exclude := filepath.Join(dir, ".git", "info", "exclude")
 	rapid.Check(t, func(t *rapid.T) {
-		rules := strings.Join(rapid.SliceOfN(line, 1, 4).Draw(t, "lines"), "\n") + rapid.SampledFrom([]string{"", "\n", "\r\n", "  \n"}).Draw(t, "end")
+		rules := strings.Join(
+			rapid.SliceOfN(line, 1, 4).Draw(t, "lines"), "\n",
+		) + rapid.SampledFrom([]string{"", "\n", "\r\n", "  \n"}).Draw(t, "end")
 		if err := os.WriteFile(exclude, []byte(rules), 0o600); err != nil {
 			t.Fatal(err)
 		}

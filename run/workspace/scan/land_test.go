@@ -109,7 +109,8 @@ func (l *land) scan() *scan.Tree {
 	return tree
 }
 
-// check holds a tree to what each has to be: in order, fit for the wire, and true of the files that are there.
+// check holds a tree to what each has to be: in order, fit for the wire, and true of the files that
+// are there.
 func (l *land) check(tree *scan.Tree) {
 	l.Helper()
 	var wire bytes.Buffer
@@ -196,7 +197,8 @@ func (l *land) entry(tree *scan.Tree, path string) scan.Entry {
 // later is a time at which all that was written by now has settled.
 func later() time.Time { return time.Now().Add(time.Hour) }
 
-// tick waits until the file system's clock has moved on, so that what is written from now on has other times than what was before.
+// tick waits until the file system's clock has moved on, so that what is written from now on has
+// other times than what was before.
 func (l *land) tick() {
 	l.Helper()
 	probe := func() time.Time {

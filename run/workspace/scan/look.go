@@ -51,7 +51,8 @@ func workers() int { return min(max(runtime.GOMAXPROCS(0), 2), 8) }
 // chunk is how many neighbours one goroutine looks at before it takes others.
 const chunk = 128
 
-// spread does something for all of n things, in chunks of neighbours, on several goroutines, each with a cursor of its own under root.
+// spread does something for all of n things, in chunks of neighbours, on several goroutines, each
+// with a cursor of its own under root.
 func spread(ctx context.Context, root int, n, size int, do func(c *cursor, i int) error) error {
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)

@@ -17,7 +17,8 @@ type place struct {
 	sub  string // the caller's directory below root, with slashes; "" for root itself
 }
 
-// place finds the root: what --root says, else the top of the git work tree around the caller's directory, else that directory.
+// place finds the root: what --root says, else the top of the git work tree around the caller's
+// directory, else that directory.
 func (o *Options) place() (place, error) {
 	var p place
 	dir, err := real(o.Dir)
@@ -46,7 +47,8 @@ func (o *Options) place() (place, error) {
 	return p, o.known(p)
 }
 
-// Where returns the directory that a scan would send, and the caller's directory below it: Tree.Root and Tree.Sub, before the tree is looked at.
+// Where returns the directory that a scan would send, and the caller's directory below it:
+// Tree.Root and Tree.Sub, before the tree is looked at.
 func (o *Options) Where() (root, sub string, err error) {
 	p, err := o.place()
 	return p.root, p.sub, err
@@ -68,7 +70,10 @@ func (o *Options) known(p place) error {
 	case o.Plain, o.Root != "" && p.top != "":
 		return nil
 	case p.top != "":
-		return refused("say --root DIR for what is below it; --root "+p.root+" means all of it", "the git work tree %s is your home directory, or has it within", p.root)
+		return refused(
+			"say --root DIR for what is below it; --root "+p.root+" means all of it",
+			"the git work tree %s is your home directory, or has it within", p.root,
+		)
 	}
 	return refused("change to the directory of your work, or say --sync=dir", "%s is your home directory, or has it within", p.root)
 }
@@ -105,7 +110,8 @@ func workTree(dir string) string {
 
 var errNoGit = errors.New("no git directory")
 
-// gitDir returns the git directory of the work tree at top: .git itself, or what a file of that name says (linked work trees, submodules).
+// gitDir returns the git directory of the work tree at top: .git itself, or what a file of that
+// name says (linked work trees, submodules).
 func gitDir(top string) (string, error) {
 	dir := filepath.Join(top, ".git")
 	info, err := os.Stat(dir)

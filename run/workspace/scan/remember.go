@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// The memory of a tree is a file in the user's cache that says of each file what it was when it was hashed. It is never needed: without it, or with
-// one that is broken, all is hashed. A file is taken as known if all that the kernel says of it is as it was, and if it had not been written shortly
-// before it was read: a second write within the grain of the clock would not show.
+// The memory of a tree is a file in the user's cache that says of each file what it was when it was
+// hashed. It is never needed: without it, or with one that is broken, all is hashed. A file is
+// taken as known if all that the kernel says of it is as it was, and if it had not been written
+// shortly before it was read: a second write within the grain of the clock would not show.
 
 const (
 	memoryForm = "hostler scan 1\n" // the first bytes, and the version of the form
@@ -38,7 +39,8 @@ func memoryFile(dir, root string) string {
 	return filepath.Join(dir, hex.EncodeToString(sum[:16]))
 }
 
-// recall reads what is remembered of a root, sorted by path. Whatever is wrong with the file, nothing is remembered.
+// recall reads what is remembered of a root, sorted by path. Whatever is wrong with the file,
+// nothing is remembered.
 func recall(file, root string) []known {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -65,7 +67,10 @@ func parseMemory(data []byte, root string) ([]known, error) {
 	}
 	list := make([]known, 0, min(m.number(), uint64(end/40)))
 	for m.at < end && !m.bad {
-		k := known{path: m.string(), id: identity{size: int64(m.number()), mtime: m.signed(), ctime: m.signed(), ino: m.number(), mode: uint32(m.number())}}
+		k := known{
+			path: m.string(),
+			id:   identity{size: int64(m.number()), mtime: m.signed(), ctime: m.signed(), ino: m.number(), mode: uint32(m.number())},
+		}
 		if m.at += copy(k.sum[:], m.data[m.at:]); m.at > end || len(list) > 0 && list[len(list)-1].path >= k.path {
 			m.bad = true
 		}
@@ -110,7 +115,8 @@ func (m *memory) string() string {
 	return s
 }
 
-// remember writes what can be believed of the files: by a time before the scan began, all had been written.
+// remember writes what can be believed of the files: by a time before the scan began, all had been
+// written.
 func remember(file, root string, sights []sight, began time.Time) error {
 	list := make([]byte, 0, 128*len(sights)+256)
 	list = append(list, memoryForm...)
@@ -142,7 +148,8 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// replace puts a file in the place of another at once. It is not synced: what a crash makes of it is not believed.
+// replace puts a file in the place of another at once. It is not synced: what a crash makes of it
+// is not believed.
 func replace(file string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
@@ -161,7 +168,8 @@ func replace(file string, data []byte) error {
 	return err
 }
 
-// forget removes memories that nobody has used for long, and what a process left that ended while it wrote one.
+// forget removes memories that nobody has used for long, and what a process left that ended while
+// it wrote one.
 func forget(dir string, now time.Time) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {

@@ -19,16 +19,21 @@ type History string
 
 // The amounts.
 const (
-	HeadOnly    History = "head" // the commit that is checked out, and that of the branch it is meant for, without those before them
+	// the commit that is checked out, and that of the branch it is meant for, without those before
+	// them
+	HeadOnly    History = "head"
 	FullHistory History = "full" // all that branches and tags have
 )
 
-// Repository makes, in an empty directory, what is a git directory for a copy of a tree: its commits as a pack, its index, its branches. The other side
-// has only to put it where .git is; it reaches no origin, and gets none of the settings of the repository here, which may have credentials. It
-// returns the directory's files as entries with paths below ".git". Everything is made by git here, which asks nobody. Made again of the same commits
-// and index, all files but the pack's own are the same again, to the byte.
+// Repository makes, in an empty directory, what is a git directory for a copy of a tree: its
+// commits as a pack, its index, its branches. The other side has only to put it where .git is; it
+// reaches no origin, and gets none of the settings of the repository here, which may have
+// credentials. It returns the directory's files as entries with paths below ".git". Everything is
+// made by git here, which asks nobody. Made again of the same commits and index, all files but the
+// pack's own are the same again, to the byte.
 //
-// The tree must be one of git's whose root is the top. A repository without a commit has nothing to send, and is an error of kind ErrInvalid.
+// The tree must be one of git's whose root is the top. A repository without a commit has nothing to
+// send, and is an error of kind ErrInvalid.
 func Repository(ctx context.Context, tree *Tree, how History, dir string) ([]Entry, error) {
 	if how != HeadOnly && how != FullHistory {
 		return nil, refused("", "--git=%s: neither head nor full", how)
@@ -107,7 +112,8 @@ func (m *maker) skeleton(History) error {
 	return m.write("HEAD", at)
 }
 
-// refs writes the branches: that of HEAD and the one that it is to be merged into, or all with the tags.
+// refs writes the branches: that of HEAD and the one that it is to be merged into, or all with the
+// tags.
 func (m *maker) refs(how History) error {
 	all, err := m.ask(nil, "for-each-ref", "--format=%(objectname) %(refname) %(symref)", "refs/heads", "refs/tags", "refs/remotes")
 	if err != nil {
@@ -120,7 +126,8 @@ func (m *maker) refs(how History) error {
 	m.tips = []string{m.head}
 	for line := range strings.Lines(all) {
 		words := strings.Fields(line)
-		if len(words) != 2 || how == HeadOnly && !slices.Contains(wanted, words[1]) { // three words: it stands for another
+		// three words: it stands for another
+		if len(words) != 2 || how == HeadOnly && !slices.Contains(wanted, words[1]) {
 			continue
 		}
 		packed += words[0] + " " + words[1] + "\n"
@@ -168,7 +175,8 @@ func (m *maker) pack(how History) error {
 		return err
 	}
 	for _, line := range fields([]byte(staged)) {
-		if words := strings.Fields(line); len(words) > 2 && words[0] != "160000" && strings.Trim(words[1], "0") != "" { // not of a submodule
+		// not of a submodule
+		if words := strings.Fields(line); len(words) > 2 && words[0] != "160000" && strings.Trim(words[1], "0") != "" {
 			names.WriteString(words[1] + "\n")
 		}
 	}
@@ -182,7 +190,10 @@ func (m *maker) pack(how History) error {
 			return err
 		}
 	}
-	_, err = m.ask([]byte(names.String()), "-c", "pack.writeReverseIndex=false", "pack-objects", "-q", "--threads=1", filepath.Join(m.dir, "objects/pack/pack"))
+	_, err = m.ask(
+		[]byte(names.String()), "-c", "pack.writeReverseIndex=false", "pack-objects", "-q", "--threads=1",
+		filepath.Join(m.dir, "objects/pack/pack"),
+	)
 	return err
 }
 

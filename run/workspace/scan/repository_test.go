@@ -58,7 +58,8 @@ func testRepository(t *testing.T, format string) {
 	l.must(os.RemoveAll(l.path(".git")))
 	l.git("init", "-q", "-b", "main", "--object-format="+format)
 	if tree := l.scan(); true {
-		if _, err := scan.Repository(t.Context(), tree, scan.HeadOnly, t.TempDir()); !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
+		if _, err := scan.Repository(t.Context(), tree, scan.HeadOnly, t.TempDir()); !errors.Is(err, compute.ErrInvalid) ||
+			compute.Hint(err) == "" {
 			t.Errorf("without a commit: %v", err)
 		}
 	}
@@ -83,7 +84,10 @@ func testRepository(t *testing.T, format string) {
 
 	for how, commits := range map[scan.History]string{scan.HeadOnly: "three\n", scan.FullHistory: "three\ntwo\none\n"} {
 		far, tree := l.copied(how)
-		for _, words := range []string{"status --porcelain=v1 -b", "rev-parse HEAD", "rev-parse origin/main", "diff --cached", "diff", "ls-files -s", "symbolic-ref HEAD"} {
+		for _, words := range []string{
+			"status --porcelain=v1 -b", "rev-parse HEAD", "rev-parse origin/main", "diff --cached", "diff",
+			"ls-files -s", "symbolic-ref HEAD",
+		} {
 			if diff := cmp.Diff(l.git(strings.Fields(words)...), far.git(strings.Fields(words)...)); diff != "" {
 				t.Errorf("%s: git %s says there\n%s", how, words, diff)
 			}
@@ -117,7 +121,8 @@ func testRepository(t *testing.T, format string) {
 	}
 }
 
-// A repository without all of its history, a detached head, a submodule, a link and a linked work tree.
+// A repository without all of its history, a detached head, a submodule, a link and a linked work
+// tree.
 func TestRepositoryOfOtherForms(t *testing.T) {
 	l := newRepo(t)
 	l.write("a")

@@ -14,18 +14,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options are what a scan can be told. The zero value scans the tree around the process's directory and remembers nothing.
+// Options are what a scan can be told. The zero value scans the tree around the process's directory
+// and remembers nothing.
 type Options struct {
-	Dir       string   // the caller's directory; "": that of the process
-	Root      string   // the directory to send, instead of the top of the git work tree or of Dir; relative to Dir
-	Plain     bool     // take it as a plain directory, whatever git says, and however large it is
-	Large     bool     // read and send more than the guards let pass
-	Unread    bool     // read no file: all sums are 0, and no guard refuses; for who wants to know what there is
-	FullModes bool     // keep all permissions, not the owner's x alone
-	Exclude   []string // patterns in gitignore's syntax, after those of .hostlerignore: what they mean is out, tracked or not
-	Include   []string // patterns likewise: what they mean is in though git ignores it
-	Cache     string   // directory where what was hashed is remembered, made if need be; "": nowhere
-	Home      string   // the user's home, which is never sent by itself; "": that of the process's user
+	Dir string // the caller's directory; "": that of the process
+	// the directory to send, instead of the top of the git work tree or of Dir; relative to Dir
+	Root  string
+	Plain bool // take it as a plain directory, whatever git says, and however large it is
+	Large bool // read and send more than the guards let pass
+	// read no file: all sums are 0, and no guard refuses; for who wants to know what there is
+	Unread    bool
+	FullModes bool // keep all permissions, not the owner's x alone
+	// patterns in gitignore's syntax, after those of .hostlerignore: what they mean is out, tracked
+	// or not
+	Exclude []string
+	Include []string // patterns likewise: what they mean is in though git ignores it
+	// directory where what was hashed is remembered, made if need be; "": nowhere
+	Cache string
+	// the user's home, which is never sent by itself; "": that of the process's user
+	Home string
 
 	began time.Time    // for tests: the time at which the scan began
 	read  func(string) // for tests: called when a file has been read, before it is looked at again
@@ -35,7 +42,8 @@ type Options struct {
 // ignoreFile has patterns of what is not sent, in the root.
 const ignoreFile = ".hostlerignore"
 
-// scanTries is how often a tree is looked at that changes meanwhile, so that what was seen cannot all be true.
+// scanTries is how often a tree is looked at that changes meanwhile, so that what was seen cannot
+// all be true.
 const scanTries = 3
 
 // scanner is one scan.
@@ -50,11 +58,12 @@ type scanner struct {
 	compared int // files that were read only to know whether they differ from git's index
 }
 
-// Scan says what a tree holds. In a git work tree that is what git tracks, and what it neither tracks nor ignores, as it is on disk; elsewhere all
-// that is there, if that is not too much. One git process runs, and one more for each submodule.
+// Scan says what a tree holds. In a git work tree that is what git tracks, and what it neither
+// tracks nor ignores, as it is on disk; elsewhere all that is there, if that is not too much. One
+// git process runs, and one more for each submodule.
 //
-// Errors of kind ErrInvalid are about what the caller asked for, or what lies there, and have a hint; ErrUnavailable: the tree changes all the time;
-// ErrDenied: git does not trust the tree.
+// Errors of kind ErrInvalid are about what the caller asked for, or what lies there, and have a
+// hint; ErrUnavailable: the tree changes all the time; ErrDenied: git does not trust the tree.
 func Scan(ctx context.Context, opt Options) (*Tree, error) {
 	s := &scanner{opt: opt}
 	if s.opt.began.IsZero() {
@@ -140,7 +149,8 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 		return nil, err
 	}
 	if file != "" && slices.ContainsFunc(unknown, func(i int) bool { return settled(&sights[i].id, s.opt.began) }) {
-		_ = remember(file, s.at.root, sights, s.opt.began) // without it the next scan takes longer, and no more
+		// without it the next scan takes longer, and no more
+		_ = remember(file, s.at.root, sights, s.opt.began)
 		forget(s.opt.Cache, s.opt.began)
 	} else if file != "" && len(memory) > 0 {
 		touch(file, s.opt.began)
@@ -178,7 +188,8 @@ func (s *scanner) find(ctx context.Context) ([]sight, error) {
 	return append(sights, more...), err
 }
 
-// gitTree lists and looks at what belongs to the git work tree whose top is given, from the directory prefix of the root on.
+// gitTree lists and looks at what belongs to the git work tree whose top is given, from the
+// directory prefix of the root on.
 func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, error) {
 	dir := filepath.Join(s.at.root, prefix)
 	from, err := filepath.Rel(top, dir)
@@ -228,8 +239,9 @@ func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, err
 	return out, nil
 }
 
-// gitPaths looks at what git names in one work tree. What it tracks is read from its index and looked at while git lists the rest. Where somebody
-// writes the index meanwhile, or it is of another form, git is asked for all.
+// gitPaths looks at what git names in one work tree. What it tracks is read from its index and
+// looked at while git lists the rest. Where somebody writes the index meanwhile, or it is of
+// another form, git is asked for all.
 func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) ([]sight, error) {
 	git := gitTracked{}
 	var err error
@@ -266,7 +278,8 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 	return s.seeOthers(ctx, prefix, sights, others)
 }
 
-// seeTracked looks at what git tracks, by an index of which stamp tells when it was written; nil: that is not known.
+// seeTracked looks at what git tracks, by an index of which stamp tells when it was written; nil:
+// that is not known.
 func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked, stamp os.FileInfo) ([]sight, error) {
 	sights := make([]sight, 0, len(list)+64)
 	places := make([]int, 0, len(list))
@@ -318,7 +331,8 @@ func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, 
 	return sights, s.see(ctx, sights[first:])
 }
 
-// match takes the sums of files that are as they were from memory, and returns the places of those that are not.
+// match takes the sums of files that are as they were from memory, and returns the places of those
+// that are not.
 func match(sights []sight, memory []known) (unknown []int) {
 	m := 0
 	for i := range sights {
@@ -338,7 +352,8 @@ func match(sights []sight, memory []known) (unknown []int) {
 	return unknown
 }
 
-// guard looks at what has to be read, which is what will have to be sent as well, before the reading takes hours.
+// guard looks at what has to be read, which is what will have to be sent as well, before the
+// reading takes hours.
 func (s *scanner) guard(sights []sight, unknown []int) error {
 	var bytes int64
 	for _, i := range unknown {

@@ -124,7 +124,8 @@ func TestPlacesThatNobodyMeans(t *testing.T) {
 }
 
 // names are of all sorts that a file system has.
-var names = []string{"a b", "-rf", "new\nline", "\xff\xfe\x80", "ä", "\u0061\u0308", "tab\t", "'\"`$(x)", strings.Repeat("n", 255), "back\\slash", "*", "?", "[a]", ":x", "!x", "#x", "~", " ",
+var names = []string{"a b", "-rf", "new\nline", "\xff\xfe\x80", "ä", "\u0061\u0308", "tab\t", "'\"`$(x)",
+	strings.Repeat("n", 255), "back\\slash", "*", "?", "[a]", ":x", "!x", "#x", "~", " ",
 	strings.Repeat("deep/", 20) + "er", "...", "..a", ".gitx/a", "x.git/a", ".hostlerx/a"}
 
 func TestNames(t *testing.T) {
@@ -162,7 +163,8 @@ func TestLinksAndSpecials(t *testing.T) {
 			}
 			l.write("a", "sub/b", "x/c")
 			for name, target := range map[string]string{
-				"abs": "/etc/passwd", "up": "../x", "sub/up": "../a", "sub/out": "../../a", "dir": "sub", "odd": "x/../..", "raw": "\xff", "none": "none", "x/dot": ".",
+				"abs": "/etc/passwd", "up": "../x", "sub/up": "../a", "sub/out": "../../a", "dir": "sub",
+				"odd": "x/../..", "raw": "\xff", "none": "none", "x/dot": ".",
 			} {
 				l.must(os.Symlink(target, l.path(name)))
 			}
@@ -175,7 +177,8 @@ func TestLinksAndSpecials(t *testing.T) {
 			if !slices.Equal(tree.Outside, []string{"abs", "odd", "sub/out", "up"}) {
 				t.Errorf("outside: %q", tree.Outside)
 			}
-			if !git && !slices.Equal(tree.Special, []string{"sub/fifo", "x/sock"}) { // git itself does not name them
+			// git itself does not name them
+			if !git && !slices.Equal(tree.Special, []string{"sub/fifo", "x/sock"}) {
 				t.Errorf("special: %q", tree.Special)
 			}
 		})
@@ -185,7 +188,10 @@ func TestLinksAndSpecials(t *testing.T) {
 func TestExcludeAndInclude(t *testing.T) {
 	l := newRepo(t)
 	l.put(".gitignore", "gen/\n*.pb.go\nnode_modules\n")
-	l.write("a.go", "a.pb.go", "gen/x/y.go", "gen/z.txt", "node_modules/m/a.pb.go", "docs/big.bin", "docs/a", "sub/b.pb.go", ".hostler/a.pb.go", "gen/.git/a.pb.go")
+	l.write(
+		"a.go", "a.pb.go", "gen/x/y.go", "gen/z.txt", "node_modules/m/a.pb.go", "docs/big.bin", "docs/a", "sub/b.pb.go",
+		".hostler/a.pb.go", "gen/.git/a.pb.go",
+	)
 	l.git("add", ".gitignore", "a.go", "docs")
 	l.want(".gitignore a.go docs/big.bin docs/a")
 	l.opt.Include = []string{"*.pb.go"}
@@ -276,7 +282,8 @@ func TestWhatIsRemembered(t *testing.T) {
 		}
 		for name, damage := range map[string]func([]byte) []byte{
 			"empty": func(b []byte) []byte { return nil }, "cut": func(b []byte) []byte { return b[:len(b)-7] },
-			"a bit": func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "other": func(b []byte) []byte { return []byte("hostler scan 2\nand so on") },
+			"a bit": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+			"other": func(b []byte) []byte { return []byte("hostler scan 2\nand so on") },
 		} {
 			for _, file := range files {
 				text, err := os.ReadFile(file)
@@ -295,7 +302,8 @@ func TestWhatIsRemembered(t *testing.T) {
 	})
 }
 
-// A file that was written shortly before is read again: a second write within the grain of the clock would not show otherwise.
+// A file that was written shortly before is read again: a second write within the grain of the
+// clock would not show otherwise.
 func TestRacyFiles(t *testing.T) {
 	l := newRepo(t)
 	l.opt.Cache = filepath.Join(filepath.Dir(l.dir), "trees")
@@ -406,7 +414,10 @@ func TestGuards(t *testing.T) {
 		for i := range n {
 			out = append(out, scan.Entry{Path: fmt.Sprintf("big/node_modules/%06d", i), Kind: scan.File, Size: size})
 		}
-		return append(out, scan.Entry{Path: "a", Kind: scan.File, Size: 10}, scan.Entry{Path: "docs/b", Kind: scan.File, Size: 100}, scan.Entry{Path: "z", Kind: scan.Link, Target: "a"})
+		return append(
+			out, scan.Entry{Path: "a", Kind: scan.File, Size: 10},
+			scan.Entry{Path: "docs/b", Kind: scan.File, Size: 100}, scan.Entry{Path: "z", Kind: scan.Link, Target: "a"},
+		)
 	}
 	for _, c := range []struct {
 		name    string
@@ -422,7 +433,8 @@ func TestGuards(t *testing.T) {
 	} {
 		w := scan.Weigh(c.entries)
 		warning, err := w.Check(false)
-		if (err != nil) != c.refused || c.refused && (!errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "--large")) {
+		if (err != nil) != c.refused ||
+			c.refused && (!errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "--large")) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err != nil {
@@ -451,7 +463,8 @@ func TestGuards(t *testing.T) {
 		{Path: "a/b/c/1", Kind: scan.File, Size: 50}, {Path: "a/b/c/2", Kind: scan.File, Size: 50}, {Path: "a/d", Kind: scan.File, Size: 5},
 		{Path: "e/f/1", Kind: scan.File, Size: 30}, {Path: "e/g/1", Kind: scan.File, Size: 30}, {Path: "h", Kind: scan.File, Size: 1},
 	}).Dirs
-	if len(dirs) != 2 || dirs[0] != (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: 100}) || dirs[1] != (scan.DirWeight{Path: "e", Files: 2, Bytes: 60}) {
+	if len(dirs) != 2 || dirs[0] != (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: 100}) ||
+		dirs[1] != (scan.DirWeight{Path: "e", Files: 2, Bytes: 60}) {
 		t.Errorf("%+v", dirs)
 	}
 }
@@ -477,7 +490,9 @@ func TestChanges(t *testing.T) {
 		send string
 		gone int
 	}{
-		{nil, "abd", 0}, {tree.Entries, "", 0}, {[]scan.Entry{file("a", 1), file("b", 3), file("b0", 1), file("c", 3), file("x", 1)}, "bd", 2},
+		{nil, "abd", 0}, {tree.Entries, "", 0}, {
+			[]scan.Entry{file("a", 1), file("b", 3), file("b0", 1), file("c", 3), file("x", 1)}, "bd", 2,
+		},
 		{[]scan.Entry{file("0", 1), {Path: "a", Kind: scan.Link, Target: "x"}}, "abd", 1},
 	} {
 		send, gone := tree.Changes(c.last)
@@ -522,7 +537,8 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// Files come, change, go and change back: what is remembered never makes another tree than what is not.
+// Files come, change, go and change back: what is remembered never makes another tree than what is
+// not.
 func TestMemoryOfAnything(t *testing.T) {
 	l := newLand(t)
 	l.opt.Cache = filepath.Join(filepath.Dir(l.dir), "trees")

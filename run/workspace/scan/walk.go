@@ -19,7 +19,8 @@ var aside = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
 
 func isAside(name string) bool { return slices.Contains(aside, name) }
 
-// walk lists a directory tree: all of a plain one but what is put aside and what rules take out, with its empty directories.
+// walk lists a directory tree: all of a plain one but what is put aside and what rules take out,
+// with its empty directories.
 func (s *scanner) walk(ctx context.Context) ([]sight, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
@@ -88,7 +89,9 @@ func alwaysOut(path string, dir bool) bool {
 }
 
 // descend shows all that is below a directory, and goes into what it is told to.
-func (s *scanner) descend(ctx context.Context, c *cursor, dir string, show func(dir, name string, isDir bool) (into bool, err error)) error {
+func (s *scanner) descend(
+	ctx context.Context, c *cursor, dir string, show func(dir, name string, isDir bool) (into bool, err error),
+) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}

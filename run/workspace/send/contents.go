@@ -89,7 +89,8 @@ func at(path string, err error) error {
 // whole is up to which size a file is read before a byte of it is sent.
 const whole = 4 << 20
 
-// content sends one file's. It is hashed while it goes out: what is not what the scan saw is never taken for it.
+// content sends one file's. It is hashed while it goes out: what is not what the scan saw is never
+// taken for it.
 func (s *Session) content(root int, name string, e *scan.Entry) error {
 	f, err := openBeneath(root, name)
 	if err != nil {

@@ -15,10 +15,13 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Pack keeps what sessions send in the form in which it goes over the wire, so that what many computers are sent is read, hashed and packed once. What two
-// sessions share is a list of entries, or the contents that the other side asked for, if both are the same. All sessions of a Pack send trees of one root.
+// Pack keeps what sessions send in the form in which it goes over the wire, so that what many
+// computers are sent is read, hashed and packed once. What two sessions share is a list of entries,
+// or the contents that the other side asked for, if both are the same. All sessions of a Pack send
+// trees of one root.
 //
-// It stands in files without names in a directory here, not in memory. Where there is too little room for that, each session packs for itself.
+// It stands in files without names in a directory here, not in memory. Where there is too little
+// room for that, each session packs for itself.
 type Pack struct {
 	dir    string
 	making sync.WaitGroup
@@ -29,7 +32,8 @@ type Pack struct {
 	made     int
 }
 
-// NewPack returns a Pack that keeps its files in dir, which is made if it is missing. It is the caller's to close, after the sessions that it was given to.
+// NewPack returns a Pack that keeps its files in dir, which is made if it is missing. It is the
+// caller's to close, after the sessions that it was given to.
 func NewPack(dir string) *Pack {
 	return &Pack{dir: dir, portions: make(map[workspace.Sum]*portion)}
 }
@@ -62,7 +66,8 @@ var errPackClosed = errors.New("nobody sends it any more")
 // spare is what must stay free on the disk beside what is packed.
 const spare = 64 << 20
 
-// portion returns what is packed under a key, or has it packed: fill writes it, size bytes at most before packing. nil: the session has to do it itself.
+// portion returns what is packed under a key, or has it packed: fill writes it, size bytes at most
+// before packing. nil: the session has to do it itself.
 func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte) []byte, fill func(*workspace.Writer) error) *portion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +119,8 @@ func spool(dir string, size int64) (*os.File, error) {
 	if err := unix.Statfs(dir, &fs); err == nil && fs.Bavail < uint64(size+spare)/uint64(fs.Bsize) {
 		return nil, unix.ENOSPC
 	}
-	f, err := os.CreateTemp(dir, "new-*") // prune removes it where we are killed before it is removed here
+	// prune removes it where we are killed before it is removed here
+	f, err := os.CreateTemp(dir, "new-*")
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +130,8 @@ func spool(dir string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// portion is one list, or some contents, as blocks. One writes it, any number read it, also before it is complete.
+// portion is one list, or some contents, as blocks. One writes it, any number read it, also before
+// it is complete.
 type portion struct {
 	file *os.File // the collector closes it where the Pack has forgotten it
 
@@ -198,14 +205,18 @@ func (s *Session) tree(m *workspace.Tree) error {
 	}
 	key := sha256.New()
 	fmt.Fprintf(key, "list %d %v %x %x", m.Form, s.opt.Compress, m.Base, m.ID)
-	one := s.opt.Pack.portion(workspace.Sum(key.Sum(nil)), int64(len(m.Entries))<<8, s.pack, func(w *workspace.Writer) error { return w.Tree(m) })
+	one := s.opt.Pack.portion(
+		workspace.Sum(key.Sum(nil)), int64(len(m.Entries))<<8, s.pack,
+		func(w *workspace.Writer) error { return w.Tree(m) },
+	)
 	if one == nil {
 		return s.w.Tree(m)
 	}
 	return one.copyTo(s.w)
 }
 
-// shared sends the contents of files as others do that were asked for the same. ok is false where the session has to pack them itself.
+// shared sends the contents of files as others do that were asked for the same. ok is false where
+// the session has to pack them itself.
 func (s *Session) shared(t *scan.Tree, files []*scan.Entry) (ok bool, err error) {
 	if s.opt.Pack == nil || len(s.there) > 0 {
 		return false, nil

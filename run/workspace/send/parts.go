@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// mostChunks is of how many chunks the other side may say in a session that they are there: those of some 50 GiB.
+// mostChunks is of how many chunks the other side may say in a session that they are there: those
+// of some 50 GiB.
 const mostChunks = 1 << 20
 
 // partly notes which chunks of contents that are asked for are there.
@@ -26,8 +27,8 @@ func (s *Session) partly() error {
 	return nil
 }
 
-// parts sends a file's contents by the chunks that are there, and what is not in those. As it is hashed while it goes, what is not what the scan saw is never
-// taken for it.
+// parts sends a file's contents by the chunks that are there, and what is not in those. As it is
+// hashed while it goes, what is not what the scan saw is never taken for it.
 func (s *Session) parts(f *os.File, e *scan.Entry, have []workspace.Chunk) error {
 	index := make(map[workspace.Chunk]int, len(have))
 	for i, c := range have {

@@ -21,19 +21,21 @@ import (
 
 // Options say which workspace is wanted, and how. Key and Who are required.
 type Options struct {
-	Key      string           // its name there: letters, digits, '.', '_', '-'
-	Who      string           // who has it then, for those who wait
-	User     string           // whose the files are to be there; "": whoever the way in leads to
-	Clean    bool             // nothing is to stay there that is not of the tree
-	Fresh    bool             // a new, empty workspace
-	Own      bool             // one of its own for this run, where another has it
-	Delete   bool             // however many may be deleted there
-	Compress bool             // what goes over the wire; of large files that were there before only what differs goes
+	Key    string // its name there: letters, digits, '.', '_', '-'
+	Who    string // who has it then, for those who wait
+	User   string // whose the files are to be there; "": whoever the way in leads to
+	Clean  bool   // nothing is to stay there that is not of the tree
+	Fresh  bool   // a new, empty workspace
+	Own    bool   // one of its own for this run, where another has it
+	Delete bool   // however many may be deleted there
+	// what goes over the wire; of large files that were there before only what differs goes
+	Compress bool
 	Limits   workspace.Limits // of what stays there that nobody uses
-	State    string           // the file that remembers what the workspace had; "": nothing is remembered
-	Pack     *Pack            // what other sessions with trees of this root share; nil: nothing
-	Waiting  func(who string) // is told for whom it waits; may be nil
-	Said     func()           // is called once, when the command may be sent behind it; may be nil
+	// the file that remembers what the workspace had; "": nothing is remembered
+	State   string
+	Pack    *Pack            // what other sessions with trees of this root share; nil: nothing
+	Waiting func(who string) // is told for whom it waits; may be nil
+	Said    func()           // is called once, when the command may be sent behind it; may be nil
 }
 
 // Result is what a sync came to.
@@ -51,15 +53,16 @@ var ErrChanged = errors.New("it changed while it was sent")
 
 // Session is a workspace in our hands. Its methods are for one goroutine, but for Close.
 type Session struct {
-	opt    Options
-	token  string
-	conn   net.Conn
-	r      *workspace.Reader
-	w      *workspace.Writer
-	pack   func(dst, src []byte) []byte
-	sent   map[workspace.Sum]bool
-	there  map[workspace.Sum][]workspace.Chunk // contents that are asked for, and what is there that may be much the same
-	chunks int                                 // of all of these so far
+	opt   Options
+	token string
+	conn  net.Conn
+	r     *workspace.Reader
+	w     *workspace.Writer
+	pack  func(dst, src []byte) []byte
+	sent  map[workspace.Sum]bool
+	// contents that are asked for, and what is there that may be much the same
+	there  map[workspace.Sum][]workspace.Chunk
+	chunks int // of all of these so far
 	res    Result
 	close  sync.Once
 }
@@ -69,10 +72,14 @@ const first = 1 << 20
 
 // encoder packs; for all sessions.
 var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(workspace.MaxBlock))
+	return zstd.NewWriter(
+		nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(workspace.MaxBlock),
+	)
 })
 
-// Begin announces that a workspace is wanted. It does not wait for an answer. The session is the caller's to close; until then the workspace is his alone.
+// Begin announces that a workspace is wanted. It does not wait for an answer. The session is the
+// caller's to close; until then the workspace is his alone.
 func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error) {
 	far, ok := compute.As[compute.Workspacer](conn)
 	if !ok {
@@ -82,7 +89,10 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	if _, err := rand.Read(token); err != nil {
 		return nil, err
 	}
-	s := &Session{opt: opt, token: hex.EncodeToString(token), sent: make(map[workspace.Sum]bool), there: make(map[workspace.Sum][]workspace.Chunk)}
+	s := &Session{
+		opt: opt, token: hex.EncodeToString(token), sent: make(map[workspace.Sum]bool),
+		there: make(map[workspace.Sum][]workspace.Chunk),
+	}
 	var err error
 	if s.conn, err = far.Workspace(ctx, s.token); err != nil {
 		return nil, err
@@ -96,7 +106,8 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	}
 	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, s.pack)
 	err = s.w.Announce(&workspace.Announce{
-		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh, Own: opt.Own, Delete: opt.Delete,
+		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh,
+		Own: opt.Own, Delete: opt.Delete,
 		Limits: opt.Limits, Parts: opt.Compress,
 	})
 	if err = errors.Join(err, s.w.Flush()); err != nil {
@@ -105,7 +116,8 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	return s, nil
 }
 
-// Token is what a command says to run in the workspace: compute.Command.Workspace. It may be sent before the sync has ended.
+// Token is what a command says to run in the workspace: compute.Command.Workspace. It may be sent
+// before the sync has ended.
 func (s *Session) Token() string { return s.token }
 
 // Close gives the workspace back.
@@ -115,7 +127,8 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Sync makes the workspace what t says, whose files are read below t.Root. It may be called once. When ctx ends, it ends.
+// Sync makes the workspace what t says, whose files are read below t.Root. It may be called once.
+// When ctx ends, it ends.
 func (s *Session) Sync(ctx context.Context, t *scan.Tree) (Result, error) {
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	err := s.sync(t)
@@ -202,7 +215,8 @@ func lost(err error) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrLost, Err: err}
 }
 
-// why finds out why nothing can be written or read any more: what the other side said of it, if it said something.
+// why finds out why nothing can be written or read any more: what the other side said of it, if it
+// said something.
 func (s *Session) why(err error) error {
 	var told *compute.Error
 	if errors.Is(err, ErrChanged) || errors.As(err, &told) {
@@ -231,7 +245,8 @@ func (s *Session) why(err error) error {
 	return lost(fmt.Errorf("the other side ended while the workspace was being synchronised: %w", err))
 }
 
-// opening is the first message, and those files whose contents go with it: complete, if that is all that will most likely be asked for.
+// opening is the first message, and those files whose contents go with it: complete, if that is all
+// that will most likely be asked for.
 func (s *Session) opening(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entry, complete bool) {
 	msg = &workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}
 	var base []scan.Entry

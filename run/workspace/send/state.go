@@ -14,8 +14,9 @@ import (
 
 const stateMagic = "hostler sync 1\n"
 
-// readState reads what a workspace had after the last sync: the list's ID at once, the list itself when load is called. What cannot be read is as if there
-// were nothing, and what is wrong the other side finds out.
+// readState reads what a workspace had after the last sync: the list's ID at once, the list itself
+// when load is called. What cannot be read is as if there were nothing, and what is wrong the other
+// side finds out.
 func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool)) {
 	none := func() ([]scan.Entry, bool) { return nil, false }
 	if name == "" {
@@ -40,7 +41,8 @@ func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool))
 		defer func() { _ = f.Close() }()
 		r := bufio.NewReaderSize(f, 64<<10)
 		again := make([]byte, len(head))
-		if _, err := io.ReadFull(r, again); err != nil || !bytes.Equal(head, again) { // another run has written it meanwhile
+		// another run has written it meanwhile
+		if _, err := io.ReadFull(r, again); err != nil || !bytes.Equal(head, again) {
 			return nil, false
 		}
 		entries, err := scan.Decode(r, scan.Limits{})
@@ -48,7 +50,8 @@ func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool))
 	}
 }
 
-// Last returns the list that a workspace had after the last sync, by the file that Options.State names; ok is false where nothing is known of it.
+// Last returns the list that a workspace had after the last sync, by the file that Options.State
+// names; ok is false where nothing is known of it.
 func Last(state string) (entries []scan.Entry, ok bool) {
 	_, load := readState(state)
 	return load()
@@ -57,7 +60,8 @@ func Last(state string) (entries []scan.Entry, ok bool) {
 // stale is after how long without use what is remembered of a workspace goes.
 const stale = 30 * 24 * time.Hour
 
-// remember keeps what the workspace has now, for the next run. That it could not costs that run a round trip, and no more.
+// remember keeps what the workspace has now, for the next run. That it could not costs that run a
+// round trip, and no more.
 func (s *Session) remember(msg *workspace.Tree, t *scan.Tree) {
 	if s.opt.State == "" || s.opt.Own || msg.Form == workspace.Same {
 		return
@@ -103,7 +107,8 @@ func prune(dir string, before time.Time) {
 	}
 }
 
-// difference is what has to be put into a list, and what taken out of it, so that it becomes another one. Both are sorted.
+// difference is what has to be put into a list, and what taken out of it, so that it becomes
+// another one. Both are sorted.
 func difference(from, to []scan.Entry) (put []scan.Entry, removed []string) {
 	i := 0
 	for j := range to {

@@ -2,8 +2,9 @@ package watch
 
 import "context"
 
-// Loop calls run, and again for each change, until ctx ends; it then returns when the last run has. With restart a change closes the channel that run
-// was given, so that it ends early. run is not given ctx: it ends by itself.
+// Loop calls run, and again for each change, until ctx ends; it then returns when the last run has.
+// With restart a change closes the channel that run was given, so that it ends early. run is not
+// given ctx: it ends by itself.
 func Loop(ctx context.Context, changed <-chan struct{}, restart bool, run func(stop <-chan struct{})) {
 	for {
 		if changes := once(ctx, changed, restart, run); ctx.Err() != nil {

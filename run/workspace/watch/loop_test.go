@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/watch"
 )
 
-// play runs a Loop whose command takes ten seconds, tells changes at some seconds, ends it after a minute, and returns when runs began and ended.
+// play runs a Loop whose command takes ten seconds, tells changes at some seconds, ends it after a
+// minute, and returns when runs began and ended.
 func play(t *testing.T, restart bool, changes ...int) (began, ended []int) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

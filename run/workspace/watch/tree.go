@@ -16,17 +16,20 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Quiet is how long nothing has to change before a change is told, so that one save of an editor, or a checkout, is one change.
+// Quiet is how long nothing has to change before a change is told, so that one save of an editor,
+// or a checkout, is one change.
 const Quiet = 150 * time.Millisecond
 
 // impatient is how long the quiet is waited for where there is none.
 const impatient = 2 * time.Second
 
-// settle is how often directories that are new are looked at for more before what there is by then is taken.
+// settle is how often directories that are new are looked at for more before what there is by then
+// is taken.
 const settle = 50
 
-// Tree watches the tree that a scan with these options returns, until ctx ends, and fills changed when it is another. ready is closed when it has begun:
-// what changes from then on is told. It returns an error when it cannot watch or scan any more, and nil at the end of ctx.
+// Tree watches the tree that a scan with these options returns, until ctx ends, and fills changed
+// when it is another. ready is closed when it has begun: what changes from then on is told. It
+// returns an error when it cannot watch or scan any more, and nil at the end of ctx.
 func Tree(ctx context.Context, opt scan.Options, ready chan<- struct{}, changed chan<- struct{}) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -66,7 +69,8 @@ type watched struct {
 	git []string // directories in which only the file "index" counts
 }
 
-// look scans the tree, and has the kernel tell of all places in it. What is not watched yet when it is scanned is scanned again.
+// look scans the tree, and has the kernel tell of all places in it. What is not watched yet when it
+// is scanned is scanned again.
 func (t *watched) look(ctx context.Context) error {
 	for range settle {
 		tree, err := scan.Scan(ctx, t.opt)
@@ -113,7 +117,8 @@ func (t *watched) place(dirs []string) (added bool, err error) {
 	return added, nil
 }
 
-// wait returns when something happened, and then nothing for a while. ok is false when ctx has ended.
+// wait returns when something happened, and then nothing for a while. ok is false when ctx has
+// ended.
 func (t *watched) wait(ctx context.Context) (ok bool) {
 	var quiet, enough <-chan time.Time
 	for {
@@ -125,7 +130,8 @@ func (t *watched) wait(ctx context.Context) (ok bool) {
 		case <-enough:
 			return true
 		case e := <-t.Events:
-			if slices.Contains(t.git, filepath.Dir(e.Name)) && filepath.Base(e.Name) != "index" || e.Op == fsnotify.Chmod && slices.Contains(t.git, e.Name) {
+			if slices.Contains(t.git, filepath.Dir(e.Name)) && filepath.Base(e.Name) != "index" ||
+				e.Op == fsnotify.Chmod && slices.Contains(t.git, e.Name) {
 				continue
 			}
 		case <-t.Errors: // it has told less than there was

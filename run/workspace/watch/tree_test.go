@@ -106,7 +106,8 @@ func (l *land) id() [32]byte {
 	return tree.ID
 }
 
-// Each kind of change is told. What is told twice, as the kernel does, would let the next look as if it were told: so each has a watch of its own.
+// Each kind of change is told. What is told twice, as the kernel does, would let the next look as
+// if it were told: so each has a watch of its own.
 func TestTree(t *testing.T) {
 	for name, change := range map[string]func(l *land){
 		"a file is written":      func(l *land) { l.must(os.WriteFile(l.path("dir/sub/c"), []byte("more"), 0o644)) },
@@ -140,7 +141,8 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// What happens after a change is told as well: in places that were not there when the watching began.
+// What happens after a change is told as well: in places that were not there when the watching
+// began.
 func TestTreeGoesOn(t *testing.T) {
 	l := newLand(t)
 	l.start()

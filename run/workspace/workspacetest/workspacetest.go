@@ -1,5 +1,6 @@
-// Package workspacetest is the suite that each way into a computer passes that keeps workspaces there: whatever is between, a tree arrives as it is, is kept
-// up to date, and is one user's at a time.
+// Package workspacetest is the suite that each way into a computer passes that keeps workspaces
+// there: whatever is between, a tree arrives as it is, is kept up to date, and is one user's at a
+// time.
 package workspacetest
 
 import (
@@ -73,10 +74,14 @@ func (s *suite) scan(t *testing.T) *scan.Tree {
 }
 
 func (s *suite) options(user string) send.Options {
-	return send.Options{Key: s.key + user, Who: "the suite", User: user, Compress: true, State: filepath.Join(s.root+".state", "known"+user)}
+	return send.Options{
+		Key: s.key + user, Who: "the suite", User: user, Compress: true,
+		State: filepath.Join(s.root+".state", "known"+user),
+	}
 }
 
-// run brings the copy up to date and runs a script in it, which must end with status 0. It returns what that printed.
+// run brings the copy up to date and runs a script in it, which must end with status 0. It returns
+// what that printed.
 func (s *suite) run(t *testing.T, conn compute.Conn, opt send.Options, script string) (string, send.Result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -91,7 +96,10 @@ func (s *suite) run(t *testing.T, conn compute.Conn, opt send.Options, script st
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", script}, User: opt.User, Workspace: session.Token(), Stdout: &out, Stderr: &out})
+	exit, err := conn.Run(
+		ctx,
+		&compute.Command{Args: []string{"sh", "-c", script}, User: opt.User, Workspace: session.Token(), Stdout: &out, Stderr: &out},
+	)
 	if err != nil || exit.Status() != 0 {
 		t.Fatalf("%s: %+v, %v: %s", script, exit, err, out.String())
 	}
@@ -163,8 +171,14 @@ func drift(t *testing.T, s *suite) {
 	s.write(t, "other", "too", 0o644)
 	s.write(t, "dir/link", "plain", 0o644)
 	conn := s.open(t)
-	s.run(t, conn, s.options(""), `printf 'not so' >file; rm other; mkdir "$HOSTLER_WORKSPACE.out" && rm -r dir && ln -s "$HOSTLER_WORKSPACE.out" dir`)
-	got, _ := s.run(t, conn, s.options(""), `cat file other dir/link && test ! -L dir && ls "$HOSTLER_WORKSPACE.out" && rm -r "$HOSTLER_WORKSPACE.out"`)
+	s.run(
+		t, conn, s.options(""),
+		`printf 'not so' >file; rm other; mkdir "$HOSTLER_WORKSPACE.out" && rm -r dir && ln -s "$HOSTLER_WORKSPACE.out" dir`,
+	)
+	got, _ := s.run(
+		t, conn, s.options(""),
+		`cat file other dir/link && test ! -L dir && ls "$HOSTLER_WORKSPACE.out" && rm -r "$HOSTLER_WORKSPACE.out"`,
+	)
 	if got != "as heretooplain" {
 		t.Errorf("after a command has changed it: %q", got)
 	}
@@ -250,7 +264,10 @@ func user(t *testing.T, s *suite) {
 	if err := os.Chmod(filepath.Join(s.root, "dir", "file"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := s.run(t, conn, s.options(s.opt.User), "cat dir/file dir/link other/new && test -x dir/file && touch dir/again && rm -r other made dir")
+	got, _ := s.run(
+		t, conn, s.options(s.opt.User),
+		"cat dir/file dir/link other/new && test -x dir/file && touch dir/again && rm -r other made dir",
+	)
 	if got != "texttextnew\n" {
 		t.Errorf("the second time it is %q", got)
 	}

@@ -69,7 +69,8 @@ type place struct {
 	uid      uint32
 }
 
-// Run takes a sample, and does what is due of finished days. A collector that is at work on the same files already is compute.ErrConflict.
+// Run takes a sample, and does what is due of finished days. A collector that is at work on the
+// same files already is compute.ErrConflict.
 func (c *Collector) Run(ctx context.Context) error {
 	now := time.Now()
 	if c.Now != nil {
@@ -111,7 +112,8 @@ func (c *Collector) log(format string, args ...any) {
 	}
 }
 
-// partitions are the directories of partitions: those directly below the root that are not root's, and where all is one user's those that a format has made.
+// partitions are the directories of partitions: those directly below the root that are not root's,
+// and where all is one user's those that a format has made.
 func (c *Collector) partitions() ([]place, error) {
 	entries, err := os.ReadDir(c.InstanceRoot)
 	if err != nil {
@@ -143,7 +145,8 @@ func (c *Collector) partitions() ([]place, error) {
 	return all, nil
 }
 
-// whose says which partition a process belongs to: its user's, and where several have one user the one in which it works.
+// whose says which partition a process belongs to: its user's, and where several have one user the
+// one in which it works.
 func whose(all []place) func(uint32, func() string) string {
 	users := map[uint32][]place{}
 	for _, p := range all {
@@ -183,7 +186,10 @@ func (c *Collector) sample(ctx context.Context, db *sql.DB, dir string, now time
 		return err
 	}
 	before := readLast(dir)
-	next := &last{Time: now, Run: run, Busy: m.busy, All: m.all, CPU: map[string]float64{}, Folders: map[string]time.Time{}, Disk: map[string]int64{}}
+	next := &last{
+		Time: now, Run: run, Busy: m.busy, All: m.all, CPU: map[string]float64{}, Folders: map[string]time.Time{},
+		Disk: map[string]int64{},
+	}
 	elapsed := up.Seconds()
 	if before.Run == run && before.All < m.all {
 		m.percent = percent(m.busy-before.Busy, m.all-before.All)
@@ -251,10 +257,16 @@ func (c *Collector) measure(ctx context.Context, all []place, before, next *last
 }
 
 // note writes the rows of a sample.
-func note(ctx context.Context, tx *sql.Tx, now time.Time, all []place, seen map[string][]process, measured map[string]int64, m *machine) error {
+func note(
+	ctx context.Context, tx *sql.Tx, now time.Time, all []place, seen map[string][]process, measured map[string]int64,
+	m *machine,
+) error {
 	for _, p := range all {
 		for _, q := range seen[p.id] {
-			if err := row(ctx, tx, "user", now, p.name, q.pid, q.identity(m.boot), q.percent, q.cpu, q.threads, percent(float64(q.rss), float64(m.memory)), q.rss, q.rw, q.cycles); err != nil {
+			if err := row(
+				ctx, tx, "user", now, p.name, q.pid, q.identity(m.boot), q.percent, q.cpu, q.threads,
+				percent(float64(q.rss), float64(m.memory)), q.rss, q.rw, q.cycles,
+			); err != nil {
 				return err
 			}
 		}
@@ -270,14 +282,19 @@ func note(ctx context.Context, tx *sql.Tx, now time.Time, all []place, seen map[
 	}
 	list := strings.Join(disks, ";")
 	var known string
-	err := tx.QueryRowContext(ctx, `SELECT partition_list FROM computer WHERE date = ? ORDER BY rowid DESC LIMIT 1`, now.Format(time.DateOnly)).Scan(&known)
+	err := tx.QueryRowContext(
+		ctx, `SELECT partition_list FROM computer WHERE date = ? ORDER BY rowid DESC LIMIT 1`, now.Format(time.DateOnly),
+	).Scan(&known)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && known != list {
 		err = row(ctx, tx, "computer", now, m.cores, m.frequency, m.model, m.memory, "", list)
 	}
 	if err != nil {
 		return err
 	}
-	if err := row(ctx, tx, "system", now, m.load, m.percent, m.memory-m.free, m.free, m.in[0], m.in[1], m.in[2], m.out[0], m.out[1], m.out[2]); err != nil {
+	if err := row(
+		ctx, tx, "system", now, m.load, m.percent, m.memory-m.free, m.free, m.in[0], m.in[1], m.in[2], m.out[0],
+		m.out[1], m.out[2],
+	); err != nil {
 		return err
 	}
 	for _, d := range m.disks {
@@ -338,7 +355,8 @@ func tell(p place, now time.Time, seen []process, disk int64) error {
 	return d.Write(Seen, append(text, '\n'), 0o640)
 }
 
-// readLast is what the sample before has left; where that cannot be read it is as if there was none.
+// readLast is what the sample before has left; where that cannot be read it is as if there was
+// none.
 func readLast(dir string) *last {
 	l := &last{}
 	text, err := os.ReadFile(filepath.Join(dir, lastFile))
@@ -356,7 +374,8 @@ func writeLast(dir string, l *last) error {
 	return whole(dir, filepath.Join(dir, lastFile), text)
 }
 
-// whole writes a file of ours, whole or not at all; until then it is in dir, where nobody looks for it.
+// whole writes a file of ours, whole or not at all; until then it is in dir, where nobody looks for
+// it.
 func whole(dir, path string, data []byte) (err error) {
 	temp := filepath.Join(dir, filepath.Base(path)+".tmp") // there is one collector
 	defer func() {
@@ -384,7 +403,8 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// finished does what is due of days that are over: their tables as text, a journal of each for the master, and what is old forgotten.
+// finished does what is due of days that are over: their tables as text, a journal of each for the
+// master, and what is old forgotten.
 func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now time.Time) error {
 	today := now.Format(time.DateOnly)
 	all, err := days(ctx, db, today, false)
@@ -421,7 +441,9 @@ func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now ti
 			if i > 0 {
 				name = fmt.Sprintf("%s-%d.xml", day, i+1)
 			}
-			if err == nil { // marked as reported afterwards: should we end between, the same names are written again
+			// marked as reported afterwards: should we end between, the same names are written
+			// again
+			if err == nil {
 				err = whole(dir, filepath.Join(out, name), []byte(text))
 			}
 		}

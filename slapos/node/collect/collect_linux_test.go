@@ -60,7 +60,10 @@ func labIn(t *testing.T, root string) *lab {
 		}
 	}
 	do(t, os.Mkdir(l.at("etc"), 0o755))
-	l.c = &Collector{Computer: "C", InstanceRoot: root, Folders: true, Now: func() time.Time { return l.now }, Log: func(line string) { l.log += line + "\n" }}
+	l.c = &Collector{
+		Computer: "C", InstanceRoot: root, Folders: true, Now: func() time.Time { return l.now },
+		Log: func(line string) { l.log += line + "\n" },
+	}
 	return l
 }
 
@@ -114,7 +117,8 @@ func (l *lab) ask(query string) (all []string) {
 	return all
 }
 
-// TestCollect follows what partitions use over some days: rows, the file in the partition, the day's tables and journal, and the end of what is old.
+// TestCollect follows what partitions use over some days: rows, the file in the partition, the
+// day's tables and journal, and the end of what is old.
 func TestCollect(t *testing.T) {
 	l := newLab(t)
 	busy := l.start(0, "while :; do :; done")
@@ -133,17 +137,22 @@ func TestCollect(t *testing.T) {
 		}
 	}
 	l.run()
-	if got := l.ask(`SELECT partition, pid, process LIKE CAST(pid AS INTEGER) || '-1%.%', cpu_time > 0.01, cpu_percent > 0, cpu_num_threads, memory_rss > 0, memory_percent > 0, date, time, reported FROM user WHERE partition = 'p0'`); len(got) != 1 ||
+	if got := l.ask(
+		`SELECT partition, pid, process LIKE CAST(pid AS INTEGER) || '-1%.%', cpu_time > 0.01, cpu_percent > 0, cpu_num_threads, memory_rss > 0, memory_percent > 0, date, time, reported FROM user WHERE partition = 'p0'`,
+	); len(got) != 1 ||
 		got[0] != fmt.Sprintf("p0 %d 1 1 1 1 1 1 2026-11-20 10:00:00 0", busy.Process.Pid) {
 		t.Error(got)
 	}
 	if got := l.ask(`SELECT partition FROM user WHERE partition <> 'p0'`); len(got) != 1 || got[0] != "p1" {
 		t.Error(got)
 	}
-	if got := l.ask(`SELECT partition, disk_used >= 3072, disk_used < 3900 FROM folder ORDER BY 1`); strings.Join(got, ", ") != "p0 1 1, p1 0 1" {
+	if got := l.ask(
+		`SELECT partition, disk_used >= 3072, disk_used < 3900 FROM folder ORDER BY 1`,
+	); strings.Join(got, ", ") != "p0 1 1, p1 0 1" {
 		t.Error(got)
 	}
-	if got := l.ask(`SELECT cpu_num_core > 0, memory_size > 0, partition_list LIKE '%=/%' FROM computer`); len(got) != 1 || got[0] != "1 1 1" {
+	if got := l.ask(`SELECT cpu_num_core > 0, memory_size > 0, partition_list LIKE '%=/%' FROM computer`); len(got) != 1 ||
+		got[0] != "1 1 1" {
 		t.Error(got)
 	}
 	if got := l.ask(`SELECT cpu_percent > 0, memory_used > 0, memory_free > 0 FROM system`); len(got) != 1 || got[0] != "1 1 1" {
@@ -166,7 +175,9 @@ func TestCollect(t *testing.T) {
 
 	l.now = l.now.Add(time.Hour)
 	l.run()
-	if got := l.ask(`SELECT (SELECT count(*) FROM folder), (SELECT count(*) FROM computer), (SELECT count(*) FROM system)`); got[0] != "2 1 2" {
+	if got := l.ask(
+		`SELECT (SELECT count(*) FROM folder), (SELECT count(*) FROM computer), (SELECT count(*) FROM system)`,
+	); got[0] != "2 1 2" {
 		t.Errorf("folders, computers, systems: %s", got)
 	}
 
@@ -176,7 +187,8 @@ func TestCollect(t *testing.T) {
 		t.Error(got)
 	}
 	tables := l.tables("2026-11-20")
-	if rows := tables["2026-11-20/dump_user.csv"]; len(rows) != 4 || rows[0][0] != "p0" || rows[0][1] != fmt.Sprint(busy.Process.Pid) || rows[0][len(rows[0])-3] != "2026-11-20" {
+	if rows := tables["2026-11-20/dump_user.csv"]; len(rows) != 4 || rows[0][0] != "p0" ||
+		rows[0][1] != fmt.Sprint(busy.Process.Pid) || rows[0][len(rows[0])-3] != "2026-11-20" {
 		t.Error(rows)
 	}
 	if len(tables["2026-11-20/dump_folder.csv"]) != 2 || tables["2026-11-20/dump_heating.csv"] != nil {
@@ -191,7 +203,8 @@ func TestCollect(t *testing.T) {
 	for _, m := range journal[0].Movements {
 		used[m.Reference+" "+strings.TrimPrefix(m.Resource, "service_module/")] = m.Quantity
 	}
-	if journal[0].Reference != "C" || journal[0].Start != "2026-11-20 at 00:00:00" || used["p0 disk_used"] < "3.0" || used["p0 disk_used"] > "3.9" || used["C cpu_load_percent"] == "" || used["p1 memory_used"] == "" {
+	if journal[0].Reference != "C" || journal[0].Start != "2026-11-20 at 00:00:00" || used["p0 disk_used"] < "3.0" ||
+		used["p0 disk_used"] > "3.9" || used["C cpu_load_percent"] == "" || used["p1 memory_used"] == "" {
 		t.Errorf("%s", text)
 	}
 	// Once it was sent, it is not made again.
@@ -230,7 +243,8 @@ func (l *lab) tables(day string) map[string][][]string {
 	}
 }
 
-// TestTables has the tables of SlapOS's collector: what runs in partitions, and what people have written, asks them by these names and types, and for a partition by its user's name.
+// TestTables has the tables of SlapOS's collector: what runs in partitions, and what people have
+// written, asks them by these names and types, and for a partition by its user's name.
 func TestTables(t *testing.T) {
 	l := newLab(t)
 	name := "p1"
@@ -252,7 +266,9 @@ func TestTables(t *testing.T) {
 		"temperature": "sensor_id TEXT, temperature REAL, alarm INTEGER",
 		"heating":     "model_id TEXT, sensor_id TEXT, initial_temperature REAL, final_temperature REAL, delta_time REAL, zero_emission_ratio REAL",
 	} {
-		if got := strings.Join(l.ask(fmt.Sprintf("SELECT name, upper(type) FROM pragma_table_info(%q) ORDER BY cid", table)), ", "); got != want+", "+ending {
+		if got := strings.Join(
+			l.ask(fmt.Sprintf("SELECT name, upper(type) FROM pragma_table_info(%q) ORDER BY cid", table)), ", ",
+		); got != want+", "+ending {
 			t.Errorf("%s has %s", table, got)
 		}
 	}
@@ -305,7 +321,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestDiskFull says so when there is no room, keeps what there is, and goes on when there is room again.
+// TestDiskFull says so when there is no room, keeps what there is, and goes on when there is room
+// again.
 func TestDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestDiskFull: only root may mount a small file system")
@@ -331,7 +348,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	do(t, os.Remove(fill))
 	l.run()
-	if got := l.ask(`SELECT DISTINCT date FROM system ORDER BY 1`); strings.Join(got, " ") != "2026-11-20 2026-11-21" || !exists(l.at(dataLog, "2026-11-20.tar.gz")) {
+	if got := l.ask(`SELECT DISTINCT date FROM system ORDER BY 1`); strings.Join(got, " ") != "2026-11-20 2026-11-21" ||
+		!exists(l.at(dataLog, "2026-11-20.tar.gz")) {
 		t.Error(got)
 	}
 }
@@ -347,7 +365,8 @@ func FuzzStat(f *testing.F) {
 	})
 }
 
-// TestManyPartitions makes journals that a report pass reads and sends, of a day of a computer with very many partitions.
+// TestManyPartitions makes journals that a report pass reads and sends, of a day of a computer with
+// very many partitions.
 func TestManyPartitions(t *testing.T) {
 	l := newLab(t)
 	db, _, err := openDatabase(t.Context(), l.at(database), l.now)

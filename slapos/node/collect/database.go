@@ -14,11 +14,13 @@ import (
 	sqlitedriver "modernc.org/sqlite" // and its driver, sqlite
 )
 
-// openDatabase opens the collector's database, made where there is none. One that cannot be read as such is put aside, and moved is its new name.
+// openDatabase opens the collector's database, made where there is none. One that cannot be read as
+// such is put aside, and moved is its new name.
 func openDatabase(ctx context.Context, path string, now time.Time) (db *sql.DB, moved string, err error) {
 	db, err = begin(ctx, path)
 	var broken *sqlitedriver.Error
-	if !errors.As(err, &broken) || broken.Code()&0xff != 26 && broken.Code()&0xff != 11 { // SQLITE_NOTADB, SQLITE_CORRUPT
+	// SQLITE_NOTADB, SQLITE_CORRUPT
+	if !errors.As(err, &broken) || broken.Code()&0xff != 26 && broken.Code()&0xff != 11 {
 		return db, "", err
 	}
 	moved = path + now.UTC().Format(".broken-20060102T150405")
@@ -51,10 +53,14 @@ func begin(ctx context.Context, path string) (*sql.DB, error) {
 	db.SetMaxOpenConns(1)
 	var statements []string
 	for _, t := range schema {
-		statements = append(statements, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS "%s" (%s, date TEXT, time TEXT, reported INTEGER NULL DEFAULT 0)`, t.table, t.columns),
+		statements = append(statements, fmt.Sprintf(
+			`CREATE TABLE IF NOT EXISTS "%s" (%s, date TEXT, time TEXT, reported INTEGER NULL DEFAULT 0)`, t.table,
+			t.columns,
+		),
 			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS "hostler_%s_date" ON "%s" (date, reported)`, t.table, t.table))
 	}
-	statements = append(statements, `CREATE INDEX IF NOT EXISTS user_partition_date_time ON user (partition, date, time)`) // SlapOS's, for who asks for one partition
+	// SlapOS's, for who asks for one partition
+	statements = append(statements, `CREATE INDEX IF NOT EXISTS user_partition_date_time ON user (partition, date, time)`)
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
 			return nil, errors.Join(err, db.Close())
@@ -81,7 +87,10 @@ func row(ctx context.Context, tx *sql.Tx, table string, at time.Time, values ...
 		}
 		values = append(values, at.Format(time.DateOnly), at.Format(time.TimeOnly), 0)
 		marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
-		_, err := tx.ExecContext(ctx, fmt.Sprintf(`INSERT INTO "%s" (%s) VALUES (%s)`, table, strings.Join(columns(t.columns), ", "), marks), values...)
+		_, err := tx.ExecContext(
+			ctx, fmt.Sprintf(`INSERT INTO "%s" (%s) VALUES (%s)`, table, strings.Join(columns(t.columns), ", "), marks),
+			values...,
+		)
 		return err
 	}
 	return fmt.Errorf("there is no table %s", table)
@@ -99,7 +108,8 @@ func change(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// days are those of which a table has rows, up to one that is left out; unreported: rows that were not reported.
+// days are those of which a table has rows, up to one that is left out; unreported: rows that were
+// not reported.
 func days(ctx context.Context, db *sql.DB, before string, unreported bool) (all []string, err error) {
 	var parts []string
 	for _, t := range schema {
@@ -130,7 +140,9 @@ func days(ctx context.Context, db *sql.DB, before string, unreported bool) (all 
 func reported(ctx context.Context, db *sql.DB, day string) error {
 	return change(ctx, db, func(tx *sql.Tx) error {
 		for _, t := range schema {
-			if _, err := tx.ExecContext(ctx, fmt.Sprintf(`UPDATE "%s" SET reported = 1 WHERE date = ? AND reported = 0`, t.table), day); err != nil {
+			if _, err := tx.ExecContext(
+				ctx, fmt.Sprintf(`UPDATE "%s" SET reported = 1 WHERE date = ? AND reported = 0`, t.table), day,
+			); err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// dump writes a day's rows as tables of text into DAY.tar.gz: DAY/dump_TABLE.csv, without a line of names, as SlapOS does.
+// dump writes a day's rows as tables of text into DAY.tar.gz: DAY/dump_TABLE.csv, without a line of
+// names, as SlapOS does.
 func dump(ctx context.Context, db *sql.DB, path, day string) (err error) {
 	temp := path + ".tmp"
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
@@ -46,10 +47,13 @@ func dump(ctx context.Context, db *sql.DB, path, day string) (err error) {
 	return os.Rename(temp, path)
 }
 
-// dumpTable writes one. A file's size stands before it in an archive, so it is counted first and written then: the rows are read twice, and never all in memory.
+// dumpTable writes one. A file's size stands before it in an archive, so it is counted first and
+// written then: the rows are read twice, and never all in memory.
 func dumpTable(ctx context.Context, db *sql.DB, t *tar.Writer, table string, names []string, day string) error {
 	write := func(w io.Writer) (n int, err error) {
-		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM "%s" WHERE date = ? ORDER BY rowid`, strings.Join(names, ", "), table), day)
+		rows, err := db.QueryContext(
+			ctx, fmt.Sprintf(`SELECT %s FROM "%s" WHERE date = ? ORDER BY rowid`, strings.Join(names, ", "), table), day,
+		)
 		if err != nil {
 			return 0, err
 		}
@@ -86,7 +90,10 @@ func dumpTable(ctx context.Context, db *sql.DB, t *tar.Writer, table string, nam
 	if err != nil {
 		return err
 	}
-	if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: day + "/dump_" + table + ".csv", Mode: 0o640, Size: int64(size), ModTime: at.AddDate(0, 0, 1)}); err != nil {
+	if err := t.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: day + "/dump_" + table + ".csv", Mode: 0o640, Size: int64(size),
+		ModTime: at.AddDate(0, 0, 1),
+	}); err != nil {
 		return err
 	}
 	_, err = write(t)
@@ -112,27 +119,47 @@ func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return l
 // The resources of a day's journal, by SlapOS's names and ours.
 var resources = []struct{ resource, title, query string }{
 	// Sums over the processes of each moment, and of these the mean.
-	{"service_module/cpu_load_percent", "CPU load (percent of a core)", `SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) FROM (SELECT partition, sum(cpu_percent) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`},
-	{"service_module/memory_used", "Memory used (MiB)", `SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) / 1048576.0 FROM (SELECT partition, sum(memory_rss) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`},
-	{"service_module/disk_used", "Disk used (MiB)", `SELECT partition, max(disk_used) / 1024.0 FROM folder WHERE date = ?1 GROUP BY partition ORDER BY 1`},
+	{
+		"service_module/cpu_load_percent", "CPU load (percent of a core)",
+		`SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) FROM (SELECT partition, sum(cpu_percent) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`,
+	},
+	{
+		"service_module/memory_used", "Memory used (MiB)",
+		`SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) / 1048576.0 FROM (SELECT partition, sum(memory_rss) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`,
+	},
+	{
+		"service_module/disk_used", "Disk used (MiB)",
+		`SELECT partition, max(disk_used) / 1024.0 FROM folder WHERE date = ?1 GROUP BY partition ORDER BY 1`,
+	},
 }
 
 // whole computers' queries have no partition.
 var wholes = []struct{ resource, title, query string }{
 	{"service_module/cpu_load_percent", "CPU load (percent)", `SELECT avg(cpu_percent) FROM system WHERE date = ?1`},
 	{"service_module/memory_used", "Memory used (MiB)", `SELECT avg(memory_used) / 1048576.0 FROM system WHERE date = ?1`},
-	{"service_module/disk_used", "Disk used (MiB)", `SELECT sum(u) / 1048576.0 FROM (SELECT max(CAST(used AS REAL)) AS u FROM disk WHERE date = ?1 GROUP BY partition)`},
+	{
+		"service_module/disk_used", "Disk used (MiB)",
+		`SELECT sum(u) / 1048576.0 FROM (SELECT max(CAST(used AS REAL)) AS u FROM disk WHERE date = ?1 GROUP BY partition)`,
+	},
 }
 
-// maxMovements is how many a journal has, so that a report pass reads and sends it: more of them are more journals.
+// maxMovements is how many a journal has, so that a report pass reads and sends it: more of them
+// are more journals.
 const maxMovements = 150
 
-// journal is what a day came to, by partitions and for the computer, as one journal or more; none where there is nothing of it. names has the partitions' IDs by what the tables call them.
+// journal is what a day came to, by partitions and for the computer, as one journal or more; none
+// where there is nothing of it. names has the partitions' IDs by what the tables call them.
 func journal(ctx context.Context, db *sql.DB, computer, day string, names map[string]string) (texts []string, err error) {
 	t := slap.Transaction{Title: "Resource consumptions", Start: day + " at 00:00:00", Stop: day + " at 23:59:59", Reference: computer}
 	add := func(resource, title, of string, quantity sql.NullFloat64) {
 		if quantity.Valid {
-			t.Movements = append(t.Movements, slap.Movement{Resource: resource, Title: title, Reference: of, Quantity: strconv.FormatFloat(quantity.Float64, 'f', 2, 64), Price: "0.00"})
+			t.Movements = append(
+				t.Movements,
+				slap.Movement{
+					Resource: resource, Title: title, Reference: of,
+					Quantity: strconv.FormatFloat(quantity.Float64, 'f', 2, 64), Price: "0.00",
+				},
+			)
 		}
 	}
 	for _, r := range wholes {
@@ -143,7 +170,10 @@ func journal(ctx context.Context, db *sql.DB, computer, day string, names map[st
 		add(r.resource, r.title, computer, quantity)
 	}
 	for _, r := range resources {
-		if err := each(ctx, db, r.query, day, func(of string, quantity sql.NullFloat64) { add(r.resource, r.title, cmp.Or(names[of], of), quantity) }); err != nil {
+		if err := each(
+			ctx, db, r.query, day,
+			func(of string, quantity sql.NullFloat64) { add(r.resource, r.title, cmp.Or(names[of], of), quantity) },
+		); err != nil {
 			return nil, err
 		}
 	}

@@ -70,7 +70,8 @@ type temperature struct {
 	alarm   bool
 }
 
-// processes are those of users, by partition: of says whose a process is, by its user and where it works; "" is nobody's.
+// processes are those of users, by partition: of says whose a process is, by its user and where it
+// works; "" is nobody's.
 func processes(of func(uid uint32, cwd func() string) string) (map[string][]process, error) {
 	pids, err := proc.PIDs()
 	if err != nil {
@@ -112,7 +113,8 @@ func owner(dir string) (uint32, bool) {
 	if err != nil {
 		return 0, false
 	}
-	_, rest, ok := bytes.Cut(text, []byte("\nUid:")) // a process' name stands before it, and has its ends of lines escaped
+	// a process' name stands before it, and has its ends of lines escaped
+	_, rest, ok := bytes.Cut(text, []byte("\nUid:"))
 	fields := bytes.Fields(rest[:max(0, bytes.IndexByte(rest, '\n'))])
 	if !ok || len(fields) < 2 {
 		return 0, false
@@ -133,7 +135,10 @@ func parseStat(text []byte, page int64) (process, bool) {
 	}
 	number := func(i int) int64 { n, _ := strconv.ParseInt(f[i], 10, 64); return n }
 	start, _ := strconv.ParseUint(f[19], 10, 64)
-	return process{name: strings.ToValidUTF8(string(text[from+1:to]), "\ufffd"), cpu: float64(number(11)+number(12)) / ticks, threads: number(17), start: start, rss: number(21) * page}, true
+	return process{
+		name: strings.ToValidUTF8(string(text[from+1:to]), "\ufffd"), cpu: float64(number(11)+number(12)) / ticks,
+		threads: number(17), start: start, rss: number(21) * page,
+	}, true
 }
 
 // numbers are the lines NAME: NUMBER of a text.
@@ -187,7 +192,8 @@ func look(places ...string) (m machine) {
 	return m
 }
 
-// cores reads the first line of a /proc/stat: how long the cores were busy, and how long there were any.
+// cores reads the first line of a /proc/stat: how long the cores were busy, and how long there were
+// any.
 func cores(text []byte) (busy, all float64) {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	for i, f := range strings.Fields(string(line)) {
@@ -280,7 +286,8 @@ func temperatures() (all []temperature) {
 		trips, _ := filepath.Glob(zone + "/trip_point_*_type")
 		for _, trip := range trips {
 			kind, _ := os.ReadFile(trip)
-			if most, ok := celsius(strings.TrimSuffix(trip, "type") + "temp"); ok && strings.TrimSpace(string(kind)) == "critical" && milli >= most && most > 0 {
+			if most, ok := celsius(strings.TrimSuffix(trip, "type") + "temp"); ok &&
+				strings.TrimSpace(string(kind)) == "critical" && milli >= most && most > 0 {
 				t.alarm = true
 			}
 		}
@@ -316,7 +323,8 @@ type measure struct {
 	ended  func() error
 }
 
-// folder is how many bytes of disk a directory takes with all that is in it, on its own file system. It follows no link.
+// folder is how many bytes of disk a directory takes with all that is in it, on its own file
+// system. It follows no link.
 func folder(path string, ended func() error) (int64, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -332,7 +340,8 @@ func folder(path string, ended func() error) (int64, error) {
 	return m.bytes, err
 }
 
-// walk adds what is in a directory, and closes it. What vanishes meanwhile, or cannot be opened, counts nothing.
+// walk adds what is in a directory, and closes it. What vanishes meanwhile, or cannot be opened,
+// counts nothing.
 func (m *measure) walk(fd, depth int) error {
 	d := os.NewFile(uintptr(fd), "")
 	defer d.Close()
@@ -379,7 +388,8 @@ func (m *measure) walk(fd, depth int) error {
 	}
 }
 
-// largest are so many processes that use most memory, and one more that stands for all others: whoever starts very many has no more to say than others.
+// largest are so many processes that use most memory, and one more that stands for all others:
+// whoever starts very many has no more to say than others.
 func largest(all []process, most int) []process {
 	slices.SortFunc(all, func(a, b process) int { return cmp.Or(cmp.Compare(b.rss, a.rss), cmp.Compare(a.pid, b.pid)) })
 	if len(all) <= most {

@@ -13,7 +13,8 @@ type Use struct {
 	Memory int64   // bytes that are resident
 }
 
-// Sessions is what the processes of each session use, by its leader's number: a program that is supervised begins one.
+// Sessions is what the processes of each session use, by its leader's number: a program that is
+// supervised begins one.
 func Sessions() (map[int]Use, error) {
 	pids, err := proc.PIDs()
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package firewall lets only those speak to the routed addresses of a SlapOS partition who may: the instances of its tree and whom the node's settings or the instance's placement
-// name. It does so by rules of firewalld, which are kept over a reboot.
+// Package firewall lets only those speak to the routed addresses of a SlapOS partition who may: the
+// instances of its tree and whom the node's settings or the instance's placement name. It does so
+// by rules of firewalld, which are kept over a reboot.
 package firewall
 
 import (
@@ -17,18 +18,21 @@ const routed = "route_"
 
 // The keys of an instance's placement that say who may speak to it.
 const (
-	keyRestricted = "fw_restricted_access" // "off": everybody but the rejected; else nobody but the authorized
+	// "off": everybody but the rejected; else nobody but the authorized
+	keyRestricted = "fw_restricted_access"
 	keyAuthorized = "fw_authorized_sources"
 	keyRejected   = "fw_rejected_sources"
 )
 
-// Restricted says whether a partition has addresses for which there are rules, and whether only some may speak to them, so that its tree must be known.
+// Restricted says whether a partition has addresses for which there are rules, and whether only
+// some may speak to them, so that its tree must be known.
 func Restricted(p *slap.Partition) (addresses, restricted bool) {
 	return len(addressesOf(p)) > 0, text(p, keyRestricted) != "off"
 }
 
-// Rules are those for the addresses of a partition, as the words of firewalld's direct rules after the family: "filter INPUT 0 -s …". tree are the addresses of its tree, authorized
-// those that may always.
+// Rules are those for the addresses of a partition, as the words of firewalld's direct rules after
+// the family: "filter INPUT 0 -s …". tree are the addresses of its tree, authorized those that may
+// always.
 func Rules(p *slap.Partition, tree []slap.Address, authorized []string) ([]string, error) {
 	fail := func(err error) ([]string, error) {
 		return nil, &compute.Error{Op: "firewall.Rules", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: err}
@@ -86,7 +90,8 @@ func Rules(p *slap.Partition, tree []slap.Address, authorized []string) ([]strin
 // addressesOf are the addresses of a partition for which there are rules.
 func addressesOf(p *slap.Partition) (all []string) {
 	add := func(name, address string) {
-		if ip, err := netip.ParseAddr(address); strings.HasPrefix(name, routed) && err == nil && ip.Is4() && !slices.Contains(all, ip.String()) {
+		if ip, err := netip.ParseAddr(address); strings.HasPrefix(name, routed) && err == nil && ip.Is4() &&
+			!slices.Contains(all, ip.String()) {
 			all = append(all, ip.String())
 		}
 	}

@@ -11,7 +11,10 @@ import (
 )
 
 func TestRules(t *testing.T) {
-	routedTo := []slap.Address{{Interface: "slaptap0", IP: "10.0.0.9"}, {Interface: "route_slaptap0", IP: "10.1.0.1"}, {Interface: "route_slaptap0", IP: "2001:db8::1"}}
+	routedTo := []slap.Address{
+		{Interface: "slaptap0", IP: "10.0.0.9"}, {Interface: "route_slaptap0", IP: "10.1.0.1"},
+		{Interface: "route_slaptap0", IP: "2001:db8::1"},
+	}
 	tree := []slap.Address{{Interface: "route_t", IP: "10.1.0.1"}, {IP: "10.2.0.1"}, {IP: "2001:db8::2"}}
 	for name, c := range map[string]struct {
 		p          slap.Partition
@@ -29,7 +32,13 @@ filter INPUT 900 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter FORWARD 900 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter INPUT 1000 -d 10.1.0.1 -j REJECT
 filter FORWARD 1000 -d 10.1.0.1 -j REJECT`},
-		"open": {p: slap.Partition{FullAddresses: []slap.FullAddress{{Interface: "route_x", IP: "10.1.0.1"}}, Filter: slap.Dictionary{"fw_restricted_access": "off", "fw_rejected_sources": "192.0.2.7, 10.3.0.0/16", "fw_authorized_sources": "nonsense"}},
+		"open": {p: slap.Partition{
+			FullAddresses: []slap.FullAddress{{Interface: "route_x", IP: "10.1.0.1"}},
+			Filter: slap.Dictionary{
+				"fw_restricted_access": "off", "fw_rejected_sources": "192.0.2.7, 10.3.0.0/16",
+				"fw_authorized_sources": "nonsense",
+			},
+		},
 			want: `filter INPUT 800 -s 192.0.2.7 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter FORWARD 800 -s 192.0.2.7 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter INPUT 900 -s 192.0.2.7 -d 10.1.0.1 -j REJECT
@@ -38,7 +47,10 @@ filter INPUT 800 -s 10.3.0.0/16 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED
 filter FORWARD 800 -s 10.3.0.0/16 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter INPUT 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT
 filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
-		"open to all": {p: slap.Partition{Addresses: routedTo, Filter: slap.Dictionary{"fw_restricted_access": "off"}}, authorized: []string{"192.0.2.7"}},
+		"open to all": {
+			p:          slap.Partition{Addresses: routedTo, Filter: slap.Dictionary{"fw_restricted_access": "off"}},
+			authorized: []string{"192.0.2.7"},
+		},
 	} {
 		got, err := Rules(&c.p, tree, c.authorized)
 		if d := cmp.Diff(c.want, strings.Join(got, "\n")); err != nil || d != "" {

@@ -44,7 +44,8 @@ type Firewall struct {
 	Log        func(line string)
 }
 
-// Set makes the rules of a partition as they are to be, in its directory. Where it has no addresses to which rules apply, and had none, nothing is run.
+// Set makes the rules of a partition as they are to be, in its directory. Where it has no addresses
+// to which rules apply, and had none, nothing is run.
 func (f *Firewall) Set(ctx context.Context, p *slap.Partition, dir string) error {
 	var wanted []string
 	if addresses, restricted := Restricted(p); addresses {
@@ -154,10 +155,13 @@ func without(all, some []string) (rest []string) {
 
 // form is a rule as we make them.
 var form = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^filter (?:INPUT|FORWARD) (?:0|800|900|1000) (?:-s [0-9./]+ )?-d ([0-9.]+) (?:-m state --state ESTABLISHED,RELATED )?-j (?:ACCEPT|REJECT)$`)
+	return regexp.MustCompile(
+		`^filter (?:INPUT|FORWARD) (?:0|800|900|1000) (?:-s [0-9./]+ )?-d ([0-9.]+) (?:-m state --state ESTABLISHED,RELATED )?-j (?:ACCEPT|REJECT)$`,
+	)
 })
 
-// known reads which rules there should be. The directory's owner may have written the file himself: then only those of the partition's own addresses are taken for its own.
+// known reads which rules there should be. The directory's owner may have written the file himself:
+// then only those of the partition's own addresses are taken for its own.
 func known(d *home.Dir, own []string) ([]string, error) {
 	data, ours, err := d.ReadOur(rulesFile, maxRules)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -226,7 +230,9 @@ func (f *Firewall) run(ctx context.Context, argv []string) error {
 	}
 	var out bytes.Buffer
 	env := []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	if err := once.Run(ctx, once.Command{Argv: append([]string{path}, argv[1:]...), Dir: "/", Env: env, Output: &out, Limit: limit}); err != nil {
+	if err := once.Run(
+		ctx, once.Command{Argv: append([]string{path}, argv[1:]...), Dir: "/", Env: env, Output: &out, Limit: limit},
+	); err != nil {
 		return fmt.Errorf("%s: %w: %.1000s", strings.Join(argv, " "), err, bytes.TrimSpace(out.Bytes()))
 	}
 	return nil

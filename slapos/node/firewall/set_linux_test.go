@@ -13,7 +13,8 @@ import (
 
 const somebody = 54327 // a user and a group that have no name
 
-// firewalld stands in for firewall-cmd, which most machines do not have: it keeps rules in a file, says yes or no as that does, and writes down what it was told.
+// firewalld stands in for firewall-cmd, which most machines do not have: it keeps rules in a file,
+// says yes or no as that does, and writes down what it was told.
 const firewalld = `#!/bin/sh
 dir=$(dirname "$0")
 echo "$*" >>"$dir/told"
@@ -110,10 +111,13 @@ func TestSet(t *testing.T) {
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("first", other+accept("10.2.0.1")+accept("192.0.2.7")+reject)
 	told := strings.Split(r.told(), "\n")
-	if len(told) != 18 || told[0] != "--permanent --direct --query-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[1] != "--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[16] != "--reload" {
+	if len(told) != 18 ||
+		told[0] != "--permanent --direct --query-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[1] != "--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[16] != "--reload" {
 		t.Errorf("%q", told)
 	}
-	if text := r.text(filepath.Join(r.dir, rulesFile)); !strings.HasPrefix(text, `["--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1`) {
+	if text := r.text(filepath.Join(r.dir, rulesFile)); !strings.HasPrefix(
+		text, `["--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1`,
+	) {
 		t.Errorf("%s", text)
 	}
 	r.do(r.Set(t.Context(), r.p, r.dir))
@@ -161,7 +165,8 @@ func TestBroken(t *testing.T) {
 	r.do(r.Clear(t.Context(), &slap.Partition{ID: "p1"}, t.TempDir()))
 }
 
-// TestForged has a partition's user note rules of others, and words that are no rules: none of them is touched.
+// TestForged has a partition's user note rules of others, and words that are no rules: none of them
+// is touched.
 func TestForged(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can have a directory of another user's")
@@ -171,7 +176,10 @@ func TestForged(t *testing.T) {
 	r.do(os.WriteFile(path, []byte(`["--permanent --direct --add-rule ipv4 filter INPUT 1000 -d 10.9.9.9 -j REJECT", "--panic-on", "x ipv4 filter INPUT 0 -d 10.1.0.1 -j ACCEPT --panic-on",
 		"x ipv4 filter INPUT 1000 -d 10.1.0.1 -j REJECT"]`), 0o644))
 	r.do(os.Chown(path, somebody, somebody))
-	r.do(os.WriteFile(filepath.Join(r.at, "rules"), []byte("ipv4 filter INPUT 1000 -d 10.9.9.9 -j REJECT\nipv4 filter INPUT 1000 -d 10.1.0.1 -j REJECT\n"), 0o644))
+	r.do(os.WriteFile(
+		filepath.Join(r.at, "rules"),
+		[]byte("ipv4 filter INPUT 1000 -d 10.9.9.9 -j REJECT\nipv4 filter INPUT 1000 -d 10.1.0.1 -j REJECT\n"), 0o644,
+	))
 	r.do(r.Clear(t.Context(), r.p, r.dir))
 	r.rules("forged", "ipv4 filter INPUT 1000 -d 10.9.9.9 -j REJECT\n")
 	if told := r.told(); strings.Contains(told, "panic") || strings.Count(told, "--remove-rule") != 1 {

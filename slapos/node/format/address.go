@@ -61,7 +61,8 @@ type book struct {
 
 func (b *book) free(a netip.Addr) bool { return !b.used[a] && !b.held[a] }
 
-// keep gives out an address that was given out before, if it is still in a network and nobody has it.
+// keep gives out an address that was given out before, if it is still in a network and nobody has
+// it.
 func (b *book) keep(was netip.Addr, in netip.Prefix) bool {
 	if !was.IsValid() || !in.IsValid() || !in.Contains(was) || b.used[was] {
 		return false
@@ -91,7 +92,8 @@ func (b *book) four(in netip.Prefix) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("no address is free in %s", in)
 }
 
-// six gives out the address of a number in a network of IPv6, or where that is taken and may be so, one at random.
+// six gives out the address of a number in a network of IPv6, or where that is taken and may be so,
+// one at random.
 func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	a := host(in, n)
 	if !in.Contains(a) {
@@ -113,8 +115,8 @@ func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	return a, fmt.Errorf("the address %s is taken, and %d others of %s at random are so too", a, tries, in.Masked())
 }
 
-// base is the address of a computer: of the global ones of an interface that are not its partitions', the one in the largest network, and of those the one that
-// it had, else the lowest.
+// base is the address of a computer: of the global ones of an interface that are not its
+// partitions', the one in the largest network, and of those the one that it had, else the lowest.
 func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
 	var all []netip.Prefix
 	for _, a := range m.Addresses {
@@ -138,7 +140,8 @@ func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (
 	}), true
 }
 
-// tunnel6 gives a tunnel its part of a network of IPv6: who is behind it has the last address of it, and the gateway to it is the first.
+// tunnel6 gives a tunnel its part of a network of IPv6: who is behind it has the last address of
+// it, and the gateway to it is the first.
 func (t *Tunnel) tunnel6(p netip.Prefix) {
 	gateway := host(p, 1)
 	t.IPv6Addr, t.IPv6Netmask, t.IPv6Gateway, t.IPv6Network = end(p).String(), netmask(p), gateway.String(), netip.PrefixFrom(gateway, p.Bits()).String()

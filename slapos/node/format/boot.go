@@ -10,13 +10,15 @@ import (
 // ErrNotPosted is in the error of a machine that was formatted while the master could not be told.
 var ErrNotPosted = errors.New("the machine is formatted, and the master does not know")
 
-// A Boot brings a computer back after its machine was started (SlapOS: node boot). Nothing in it gives up; only its context ends it.
+// A Boot brings a computer back after its machine was started (SlapOS: node boot). Nothing in it
+// gives up; only its context ends it.
 type Boot struct {
-	Ready   func(ctx context.Context) (bool, error) // whether the interface has its global address of IPv6
-	Format  func(ctx context.Context) error         // formats and tells the master
-	Answers func(ctx context.Context) bool          // whether the master is to be reached
-	Bang    func(ctx context.Context) error         // tells the master to have all be processed
-	Forget  func(ctx context.Context) error         // has the next pass process all
+	// whether the interface has its global address of IPv6
+	Ready   func(ctx context.Context) (bool, error)
+	Format  func(ctx context.Context) error // formats and tells the master
+	Answers func(ctx context.Context) bool  // whether the master is to be reached
+	Bang    func(ctx context.Context) error // tells the master to have all be processed
+	Forget  func(ctx context.Context) error // has the next pass process all
 	Say     func(text string)
 
 	ReadyPause, FormatPause time.Duration // between tries

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/format"
 )
 
-// Each step is tried until it succeeds, in the order of the boot, and a master that cannot be told is waited for.
+// Each step is tried until it succeeds, in the order of the boot, and a master that cannot be told
+// is waited for.
 func TestBoot(t *testing.T) {
 	var did []string
 	answers := map[string][]error{"format": {errors.New("no disk"), format.ErrNotPosted, nil}, "bang": {errors.New("master down"), nil}}

@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A Computer is the description of a formatted machine: what is posted to the master and kept in the state file.
+// A Computer is the description of a formatted machine: what is posted to the master and kept in
+// the state file.
 type Computer struct {
 	Reference     string
 	Address       netip.Prefix // invalid where the computer has none
@@ -61,7 +62,8 @@ type Address struct {
 	Netmask string
 }
 
-// A Tunnel is a tap or a tun interface of a partition. A tap's addresses are those of what is behind it. What is "" it has not; without a name there is none.
+// A Tunnel is a tap or a tun interface of a partition. A tap's addresses are those of what is
+// behind it. What is "" it has not; without a name there is none.
 type Tunnel struct {
 	Name                                            string
 	IPv4Addr, IPv4Netmask, IPv4Gateway, IPv4Network string
@@ -80,10 +82,15 @@ func (c *Computer) Dictionary() slap.Dictionary {
 	}
 	return slap.Dictionary{
 		"reference": c.Reference, "address": address, "netmask": mask,
-		"interface":      slap.Dictionary{"name": c.Interface.Name, "ipv4_local_network": orNone(c.Interface.IPv4Network), "ipv6_interface": c.Interface.IPv6Name, "ipv6_prefixshift": c.Interface.PrefixShift},
-		"ipv6_interface": orNone(c.IPv6Interface), "partition_has_ipv6_range": c.IPv6Range, "software_user": c.SoftwareUser, "software_root": c.SoftwareRoot, "instance_root": c.InstanceRoot,
-		"instance_storage_home": orNone(c.StorageHome), "tap_gateway_interface": c.TapGateway, "tap_ipv6": c.TapIPv6, "public_ipv4_address": orNone(c.PublicIPv4),
-		"os_type": c.Platform, "python_version": "", "slapos_version": c.Version, "partition_list": partitions,
+		"interface": slap.Dictionary{
+			"name": c.Interface.Name, "ipv4_local_network": orNone(c.Interface.IPv4Network),
+			"ipv6_interface": c.Interface.IPv6Name, "ipv6_prefixshift": c.Interface.PrefixShift,
+		},
+		"ipv6_interface": orNone(c.IPv6Interface), "partition_has_ipv6_range": c.IPv6Range,
+		"software_user": c.SoftwareUser, "software_root": c.SoftwareRoot, "instance_root": c.InstanceRoot,
+		"instance_storage_home": orNone(c.StorageHome), "tap_gateway_interface": c.TapGateway, "tap_ipv6": c.TapIPv6,
+		"public_ipv4_address": orNone(c.PublicIPv4),
+		"os_type":             c.Platform, "python_version": "", "slapos_version": c.Version, "partition_list": partitions,
 	}
 }
 
@@ -105,7 +112,10 @@ func (p *Partition) Dictionary() slap.Dictionary {
 		"address_list": addresses, "ipv6_range": nil, "tap": p.Tap.dictionary(), "tun": nil, "external_storage_list": storage,
 	}
 	if p.Range.IsValid() {
-		d["ipv6_range"] = slap.Dictionary{"addr": p.Range.Addr().String(), "netmask": netmask(p.Range), "network": p.Range.String(), "prefixlen": p.Range.Bits()}
+		d["ipv6_range"] = slap.Dictionary{
+			"addr": p.Range.Addr().String(), "netmask": netmask(p.Range), "network": p.Range.String(),
+			"prefixlen": p.Range.Bits(),
+		}
 	}
 	if p.Tun != nil {
 		d["tun"] = p.Tun.dictionary()
@@ -123,7 +133,8 @@ func (p *Partition) Dictionary() slap.Dictionary {
 	return d
 }
 
-// dictionary has the limits that there are: none of the reference's readers knows them, and each passes over what it does not know.
+// dictionary has the limits that there are: none of the reference's readers knows them, and each
+// passes over what it does not know.
 func (l Limits) dictionary() slap.Dictionary {
 	d := slap.Dictionary{}
 	if l.Memory > 0 {
@@ -140,8 +151,9 @@ func (l Limits) dictionary() slap.Dictionary {
 
 func (t *Tunnel) dictionary() slap.Dictionary {
 	return slap.Dictionary{
-		"name": t.Name, "ipv4_addr": t.IPv4Addr, "ipv4_netmask": t.IPv4Netmask, "ipv4_gateway": t.IPv4Gateway, "ipv4_network": t.IPv4Network,
-		"ipv6_addr": t.IPv6Addr, "ipv6_netmask": t.IPv6Netmask, "ipv6_gateway": t.IPv6Gateway, "ipv6_network": t.IPv6Network,
+		"name": t.Name, "ipv4_addr": t.IPv4Addr, "ipv4_netmask": t.IPv4Netmask, "ipv4_gateway": t.IPv4Gateway,
+		"ipv4_network": t.IPv4Network,
+		"ipv6_addr":    t.IPv6Addr, "ipv6_netmask": t.IPv6Netmask, "ipv6_gateway": t.IPv6Gateway, "ipv6_network": t.IPv6Network,
 	}
 }
 
@@ -162,7 +174,8 @@ func indented(d slap.Dictionary) []byte {
 	return append(text, '\n')
 }
 
-// LimitsOf are the limits of the partitions that have any, by their references, as a state file has them. Where there is no file there are none.
+// LimitsOf are the limits of the partitions that have any, by their references, as a state file has
+// them. Where there is no file there are none.
 func LimitsOf(state string) (map[string]Limits, error) {
 	c, err := ReadState(state)
 	if c == nil || err != nil {
@@ -177,7 +190,8 @@ func LimitsOf(state string) (map[string]Limits, error) {
 	return all, nil
 }
 
-// readComputer takes back what Dictionary made: of that what a later run goes by. What others wrote more is passed over.
+// readComputer takes back what Dictionary made: of that what a later run goes by. What others wrote
+// more is passed over.
 func readComputer(v any) (*Computer, error) {
 	d, ok := v.(slap.Dictionary)
 	if !ok {
@@ -234,8 +248,10 @@ func readPartition(d slap.Dictionary) Partition {
 }
 
 func readTunnel(d slap.Dictionary) Tunnel {
-	return Tunnel{Name: text(d, "name"), IPv4Addr: text(d, "ipv4_addr"), IPv4Netmask: text(d, "ipv4_netmask"), IPv4Gateway: text(d, "ipv4_gateway"), IPv4Network: text(d, "ipv4_network"),
-		IPv6Addr: text(d, "ipv6_addr"), IPv6Netmask: text(d, "ipv6_netmask"), IPv6Gateway: text(d, "ipv6_gateway"), IPv6Network: text(d, "ipv6_network")}
+	return Tunnel{Name: text(d, "name"), IPv4Addr: text(d, "ipv4_addr"), IPv4Netmask: text(d, "ipv4_netmask"),
+		IPv4Gateway: text(d, "ipv4_gateway"), IPv4Network: text(d, "ipv4_network"),
+		IPv6Addr: text(d, "ipv6_addr"), IPv6Netmask: text(d, "ipv6_netmask"), IPv6Gateway: text(d, "ipv6_gateway"),
+		IPv6Network: text(d, "ipv6_network")}
 }
 
 // text is a text of a dictionary, "" where it is none.

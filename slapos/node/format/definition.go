@@ -111,7 +111,8 @@ func definePartition(f *cfg.File, section string) (p DefinedPartition, err error
 	return p, err
 }
 
-// parsePrefix reads an address with its mask, by length (2001:db8::1/64) or written out (10.0.0.1/255.255.0.0).
+// parsePrefix reads an address with its mask, by length (2001:db8::1/64) or written out
+// (10.0.0.1/255.255.0.0).
 func parsePrefix(text string) (netip.Prefix, error) {
 	wrong := fmt.Errorf("is no address with its mask, as 2001:db8::1/64: %q", text)
 	addr, mask, ok := strings.Cut(text, "/")

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// rounds is how often a machine is looked at again until nothing is left to do: once to see that all is so, and more where other machines turn out to have an address.
+// rounds is how often a machine is looked at again until nothing is left to do: once to see that
+// all is so, and more where other machines turn out to have an address.
 const rounds = 5
 
 // A Formatter makes a machine what its options say.
@@ -22,7 +23,8 @@ type Formatter struct {
 	Random     func(n int) int   // a number below n; nil: any
 }
 
-// Run formats the machine and returns its description. Afterwards nothing is left to do, or there is an error. One that is ended in between is taken up by the next.
+// Run formats the machine and returns its description. Afterwards nothing is left to do, or there
+// is an error. One that is ended in between is taken up by the next.
 func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 	random := f.Random
 	if random == nil {

@@ -24,7 +24,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/format"
 )
 
-// TestMain runs this program again with a network and an /etc of its own, so that "this machine" is one made for the tests: its users, interfaces and addresses are nobody else's.
+// TestMain runs this program again with a network and an /etc of its own, so that "this machine" is
+// one made for the tests: its users, interfaces and addresses are nobody else's.
 func TestMain(m *testing.M) {
 	if os.Getenv("HOSTLER_FORMAT_TEST") != "" {
 		if err := furnish(); err != nil {
@@ -46,7 +47,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// furnish copies /etc to memory and puts it in the place of the machine's, and makes the interface lab0.
+// furnish copies /etc to memory and puts it in the place of the machine's, and makes the interface
+// lab0.
 func furnish() error {
 	dir, err := os.MkdirTemp("", "hostler-format-")
 	if err != nil {
@@ -77,7 +79,8 @@ func furnish() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"lab0", "lab9"} { // an address that is tried for a second would change the machine meanwhile
+	// an address that is tried for a second would change the machine meanwhile
+	for _, name := range []string{"lab0", "lab9"} {
 		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0); err != nil {
 			return err
 		}
@@ -112,7 +115,8 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// computer is a node's slapos.cfg below a directory of the test's, whose names begin as no others do.
+// computer is a node's slapos.cfg below a directory of the test's, whose names begin as no others
+// do.
 func computer(t testing.TB, base string, partitions int, more string) *format.Formatter {
 	t.Helper()
 	dir := t.TempDir()
@@ -172,7 +176,9 @@ func run(t testing.TB, f *format.Formatter) (*format.Computer, []string) {
 func world(t testing.TB, f *format.Formatter) string {
 	t.Helper()
 	var b strings.Builder
-	for _, args := range [][]string{{"ip", "-o", "address"}, {"ip", "-o", "link"}, {"ip", "-6", "route", "show", "table", "all"}, {"ip", "route"}, {"cat", "/etc/passwd", "/etc/group", "/etc/shadow"},
+	for _, args := range [][]string{{"ip", "-o", "address"}, {"ip", "-o", "link"},
+		{"ip", "-6", "route", "show", "table", "all"}, {"ip", "route"},
+		{"cat", "/etc/passwd", "/etc/group", "/etc/shadow"},
 		{"find", filepath.Dir(f.InstanceRoot), "-printf", "%p %M %u %g %s\n"}, {"cat", "/proc/sys/net/ipv6/ip_nonlocal_bind"}} {
 		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 		if err != nil {
@@ -183,7 +189,8 @@ func world(t testing.TB, f *format.Formatter) string {
 	return b.String()
 }
 
-// A bare machine becomes a computer; again it is one and nothing is done; a partition more leaves the others as they were; and what was damaged is mended.
+// A bare machine becomes a computer; again it is one and nothing is done; a partition more leaves
+// the others as they were; and what was damaged is mended.
 func TestFormat(t *testing.T) {
 	needRoot(t)
 	f := computer(t, "life", 2, "create_tun = True\nmemory_max = 512M\n")
@@ -230,8 +237,12 @@ func TestFormat(t *testing.T) {
 	victim := filepath.Join(t.TempDir(), "victim")
 	part := more.Partitions[0]
 	tap, err := netlink.LinkByName("lifet1")
-	for _, err := range []error{err, os.WriteFile(victim, []byte("kept"), 0o600), os.Remove(part.Path + "/.slapos-resource"), os.Symlink(victim, part.Path+"/.slapos-resource"), os.Chmod(part.Path, 0o777),
-		netlink.LinkDel(tap), exec.Command("ip", "address", "delete", part.Addresses[1].IP.String()+"/64", "dev", "lab0").Run(), exec.Command("usermod", "-s", "/bin/bash", "lifeu2").Run(),
+	for _, err := range []error{err, os.WriteFile(victim, []byte("kept"), 0o600),
+		os.Remove(part.Path + "/.slapos-resource"), os.Symlink(victim, part.Path+"/.slapos-resource"),
+		os.Chmod(part.Path, 0o777),
+		netlink.LinkDel(tap),
+		exec.Command("ip", "address", "delete", part.Addresses[1].IP.String()+"/64", "dev", "lab0").Run(),
+		exec.Command("usermod", "-s", "/bin/bash", "lifeu2").Run(),
 		exec.Command("sh", "-c", "echo lifeu2:secret | chpasswd").Run()} {
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +273,8 @@ func look(t *testing.T, f *format.Formatter, c *format.Computer) {
 	}
 	for i, p := range c.Partitions {
 		u := who(t, f.UserBase+strconv.Itoa(i))
-		if u.home != p.Path || u.shell != "/bin/sh" || !strings.HasPrefix(u.secret, "!") || !slices.Contains(u.groups, f.SoftwareUser) || u.uid >= 1000 {
+		if u.home != p.Path || u.shell != "/bin/sh" || !strings.HasPrefix(u.secret, "!") ||
+			!slices.Contains(u.groups, f.SoftwareUser) || u.uid >= 1000 {
 			t.Errorf("user %d is %+v", i, u)
 		}
 		owned(t, p.Path, u.uid, 0o750)
@@ -272,7 +284,8 @@ func look(t *testing.T, f *format.Formatter, c *format.Computer) {
 			}
 		}
 		tap, err := netlink.LinkByName(f.TapBase + strconv.Itoa(i))
-		if tun, ok := tap.(*netlink.Tuntap); err != nil || !ok || tun.Mode != netlink.TUNTAP_MODE_TAP || int(tun.Owner) != u.uid || tap.Attrs().RawFlags&unix.IFF_UP == 0 {
+		if tun, ok := tap.(*netlink.Tuntap); err != nil || !ok || tun.Mode != netlink.TUNTAP_MODE_TAP ||
+			int(tun.Owner) != u.uid || tap.Attrs().RawFlags&unix.IFF_UP == 0 {
 			t.Errorf("the tap of partition %d is %+v, %v", i, tap, err)
 		}
 		// A program may take any address of the partition's range.
@@ -292,7 +305,8 @@ func look(t *testing.T, f *format.Formatter, c *format.Computer) {
 		owned(t, p.Path+"/.slapos-resource", 0, 0o644)
 	}
 	was, err := format.ReadState(f.State)
-	if err != nil || len(was.Partitions) != len(c.Partitions) || !reflect.DeepEqual(was.Partitions[0].Addresses, c.Partitions[0].Addresses) || was.Partitions[0].Limits.Memory != 512<<20 {
+	if err != nil || len(was.Partitions) != len(c.Partitions) ||
+		!reflect.DeepEqual(was.Partitions[0].Addresses, c.Partitions[0].Addresses) || was.Partitions[0].Limits.Memory != 512<<20 {
 		t.Errorf("the state file has %+v, %v", was, err)
 	}
 }
@@ -329,7 +343,8 @@ func who(t *testing.T, name string) somebody {
 	return somebody{uid, f[5], f[6], strings.Split(string(shadow)+":", ":")[1], strings.Fields(string(groups))}
 }
 
-// A run that is ended after any step is taken up by the next, with the addresses that the first chose.
+// A run that is ended after any step is taken up by the next, with the addresses that the first
+// chose.
 func TestFormatTakenUp(t *testing.T) {
 	needRoot(t)
 	f := computer(t, "cut", 1, "")
@@ -340,7 +355,8 @@ func TestFormatTakenUp(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		taken := 0
-		f.Say = func(string) { // the first step is taken, and not every one is kept from being so afterwards
+		// the first step is taken, and not every one is kept from being so afterwards
+		f.Say = func(string) {
 			if taken++; taken > 1 {
 				cancel()
 			}
@@ -367,15 +383,20 @@ func TestFormatTakenUp(t *testing.T) {
 // An address that another machine on the link has is found out, and another taken.
 func TestFormatDuplicate(t *testing.T) {
 	needRoot(t)
-	far := exec.Command("sleep", "600") // the other machine: a network of its own, and no program that matters
+	// the other machine: a network of its own, and no program that matters
+	far := exec.Command("sleep", "600")
 	far.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if err := far.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = far.Process.Kill(); _ = far.Wait() })
 	pid := strconv.Itoa(far.Process.Pid)
-	for _, args := range []string{"ip link add lab1 type veth peer name far1 netns " + pid, "nsenter -t " + pid + " -n sysctl -qw net.ipv6.conf.far1.accept_dad=0", "nsenter -t " + pid + " -n ip link set far1 up",
-		"nsenter -t " + pid + " -n ip address add 2001:db8:78::3/64 dev far1", "sysctl -qw net.ipv6.neigh.lab1.retrans_time_ms=100", "ip link set lab1 up", "ip address add 2001:db8:78::1/64 dev lab1"} {
+	for _, args := range []string{"ip link add lab1 type veth peer name far1 netns " + pid,
+		"nsenter -t " + pid + " -n sysctl -qw net.ipv6.conf.far1.accept_dad=0",
+		"nsenter -t " + pid + " -n ip link set far1 up",
+		"nsenter -t " + pid + " -n ip address add 2001:db8:78::3/64 dev far1",
+		"sysctl -qw net.ipv6.neigh.lab1.retrans_time_ms=100", "ip link set lab1 up",
+		"ip address add 2001:db8:78::1/64 dev lab1"} {
 		argv := strings.Fields(args)
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", args, err, out)
@@ -395,7 +416,8 @@ func TestFormatDuplicate(t *testing.T) {
 	}
 }
 
-// Without the privilege to make users and interfaces, directories and the description are made, by a definition.
+// Without the privilege to make users and interfaces, directories and the description are made, by
+// a definition.
 func TestFormatOrdinary(t *testing.T) {
 	if os.Getenv("HOSTLER_FORMAT_ORDINARY") == "" && os.Geteuid() == 0 {
 		dir, err := os.MkdirTemp("", "hostler-format-")
@@ -415,7 +437,10 @@ func TestFormatOrdinary(t *testing.T) {
 		}
 		return
 	}
-	f := computer(t, "plain", 2, "alter_user = False\nalter_network = false\ncreate_tap = False\noutput_definition_file = "+filepath.Join(t.TempDir(), "out.cfg"))
+	f := computer(
+		t, "plain", 2,
+		"alter_user = False\nalter_network = false\ncreate_tap = False\noutput_definition_file = "+filepath.Join(t.TempDir(), "out.cfg"),
+	)
 	f.Interface = ""
 	def := filepath.Join(t.TempDir(), "definition.cfg")
 	if err := os.WriteFile(def, []byte(`[computer]
@@ -444,7 +469,10 @@ x = y
 	}
 	c, _ := run(t, f)
 	first, second := c.Partitions[0], c.Partitions[1]
-	if first.Reference != "first" || first.User.Name != "nobody" || first.Tap.Name != "lo" || len(first.Addresses) != 2 || first.Addresses[0].Netmask != "255.0.0.0" || !slices.Equal(first.Capabilities, []string{"fast", "big"}) ||
+	if first.Reference != "first" || first.User.Name != "nobody" || first.Tap.Name != "lo" ||
+		len(first.Addresses) != 2 || first.Addresses[0].Netmask != "255.0.0.0" || !slices.Equal(
+		first.Capabilities, []string{"fast", "big"},
+	) ||
 		first.Limits.CPU != 0.5 || second.Reference != "part1" || second.Range.String() != "2001:db8::/80" || second.Limits.PIDs != 100 || c.Address.String() != "127.0.0.1/8" {
 		t.Errorf("%+v", c)
 	}

@@ -21,7 +21,8 @@ import (
 
 // hand takes steps.
 type hand struct {
-	known Machine // the accounts, when they were last looked at; none where a program may have changed them since
+	// the accounts, when they were last looked at; none where a program may have changed them since
+	known Machine
 }
 
 func newHand() *hand { return &hand{} }
@@ -122,7 +123,10 @@ func run(ctx context.Context, argv []string) error {
 		path, err = exec.LookPath(filepath.Join(dir, argv[0]))
 	}
 	if err != nil {
-		return fmt.Errorf("the program %s is needed for users: install it (package passwd or shadow-utils), or set alter_user = False", argv[0])
+		return fmt.Errorf(
+			"the program %s is needed for users: install it (package passwd or shadow-utils), or set alter_user = False",
+			argv[0],
+		)
 	}
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
@@ -182,7 +186,8 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// tuntap makes an interface that stays, for a user: one queue and bare packets, as `ip tuntap add` does.
+// tuntap makes an interface that stays, for a user: one queue and bare packets, as `ip tuntap add`
+// does.
 func tuntap(name, kind string, owner int) error {
 	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err != nil {

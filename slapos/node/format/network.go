@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// network chooses the addresses. What an earlier run chose is kept where it can be, and given to nobody else.
+// network chooses the addresses. What an earlier run chose is kept where it can be, and given to
+// nobody else.
 func (p *planner) network() {
 	for i := range p.was.Partitions {
 		w := &p.was.Partitions[i]
@@ -50,12 +51,18 @@ func (p *planner) network() {
 		}
 	}
 	if !found || !six.Addr().Is6() {
-		p.fail("the interface %s has no global address of IPv6, of whose network the partitions' are taken: give it one, or name one in a definition file, as address in [computer]", p.o.interface6())
+		p.fail(
+			"the interface %s has no global address of IPv6, of whose network the partitions' are taken: give it one, or name one in a definition file, as address in [computer]",
+			p.o.interface6(),
+		)
 		return
 	}
 	numbered := p.o.IPv6Range || p.o.CreateTap && p.o.TapIPv6 || p.o.CreateTun && p.o.TunIPv6
 	if numbered && six.Bits()+p.o.PrefixShift > 126 {
-		p.fail("the network %s is too small to be cut by an ipv6_prefixshift of %d: give the interface a larger one, or switch partition_has_ipv6_range, tap_ipv6 and tun_ipv6 off", six.Masked(), p.o.PrefixShift)
+		p.fail(
+			"the network %s is too small to be cut by an ipv6_prefixshift of %d: give the interface a larger one, or switch partition_has_ipv6_range, tap_ipv6 and tun_ipv6 off",
+			six.Masked(), p.o.PrefixShift,
+		)
 		return
 	}
 	p.book.used[six.Addr()] = true
@@ -65,7 +72,8 @@ func (p *planner) network() {
 	}
 }
 
-// untouched describes a partition's network where that is not ours to change: as it was defined, else as it was.
+// untouched describes a partition's network where that is not ours to change: as it was defined,
+// else as it was.
 func (p *planner) untouched(i int) {
 	part, d, was := &p.c.Partitions[i], p.d.Partitions[i], p.before(i)
 	part.Addresses, part.Range, part.Tap, part.Tun = addressesOf(d.Addresses), d.Range, Tunnel{Name: d.Interface}, was.Tun
@@ -127,7 +135,8 @@ func (p *planner) addresses(six netip.Prefix) {
 	}
 }
 
-// tunnels cuts a partition's range and its tunnels' out of the computer's network: a quarter for the ranges, one for taps, one for tuns, and one stays free.
+// tunnels cuts a partition's range and its tunnels' out of the computer's network: a quarter for
+// the ranges, one for taps, one for tuns, and one stays free.
 func (p *planner) tunnels(i int, six netip.Prefix) {
 	part, d := &p.c.Partitions[i], p.d.Partitions[i]
 	quarter, n := uint64(1)<<(p.o.PrefixShift-2), uint64(i+1)
@@ -225,7 +234,8 @@ func (p *planner) links() {
 	}
 }
 
-// former takes the addresses from a tunnel that it had in an earlier run and has no more: with another number of partitions, say, they are another's.
+// former takes the addresses from a tunnel that it had in an earlier run and has no more: with
+// another number of partitions, say, they are another's.
 func (p *planner) former(link string, now ...string) {
 	for _, a := range p.m.Addresses {
 		ip := a.Prefix.Addr()
@@ -251,7 +261,10 @@ func (p *planner) route(r Route) {
 	}
 	for other := range p.m.Routes {
 		if other.To == r.To && other.Local == r.Local && other.Link != r.Link {
-			p.fail("the network %s of %s is reached through %s: take that route away, or the interface if it was made for an earlier configuration", r.To, r.Link, other.Link)
+			p.fail(
+				"the network %s of %s is reached through %s: take that route away, or the interface if it was made for an earlier configuration",
+				r.To, r.Link, other.Link,
+			)
 			return
 		}
 	}
@@ -266,7 +279,10 @@ func (p *planner) link(name, kind string, user string) {
 		p.fail("there is an interface %s that is no %s (%s): choose another tap_base_name", name, kind, link.Kind)
 		return
 	case there && link.Owner >= 0 && link.Owner != p.m.Users[user].UID:
-		p.fail("the interface %s is not %s's, but of the user of number %d: take it away, or choose another tap_base_name", name, user, link.Owner)
+		p.fail(
+			"the interface %s is not %s's, but of the user of number %d: take it away, or choose another tap_base_name",
+			name, user, link.Owner,
+		)
 		return
 	case !there:
 		p.do(AddLink{name, kind, user})

@@ -30,9 +30,10 @@ type Options struct {
 	Interface     string // has the partitions' IPv4 addresses
 	IPv6Interface string // and this one those of IPv6; "" is the same
 	IPv4Network   netip.Prefix
-	PrefixShift   int    // bits that number the networks of partitions within the computer's
-	TapGateway    string // the interface from whose network taps get an IPv4 address; "" gives them none
-	PublicIPv4    string // posted as it is
+	PrefixShift   int // bits that number the networks of partitions within the computer's
+	// the interface from whose network taps get an IPv4 address; "" gives them none
+	TapGateway string
+	PublicIPv4 string // posted as it is
 
 	AlterUser    bool // users are made
 	AlterNetwork bool // links, addresses and routes are made
@@ -64,18 +65,20 @@ const (
 	pidsKey   = "pids_max"
 )
 
-// ReadOptions reads the options of a slapos.cfg: [slapos] wins over [slapformat]. Errors name file, line and key. Whether they fit together is said by Check, as the command line
-// may add to them.
+// ReadOptions reads the options of a slapos.cfg: [slapos] wins over [slapformat]. Errors name file,
+// line and key. Whether they fit together is said by Check, as the command line may add to them.
 func ReadOptions(f *cfg.File) (*Options, error) {
 	r := reader{f: f}
 	o := &Options{
 		Computer: r.text("computer_id", ""), InstanceRoot: r.path("instance_root"), SoftwareRoot: r.path("software_root"),
 		State: r.path("computer_xml"), JSON: r.path("computer_json"), DefinitionOut: r.path("output_definition_file"),
-		Partitions: r.number("partition_amount", 0), PartitionBase: r.text("partition_base_name", "slappart"), UserBase: r.text("user_base_name", "slapuser"),
-		TapBase: r.text("tap_base_name", "slaptap"), SoftwareUser: r.text("software_user", "slapsoft"),
+		Partitions: r.number("partition_amount", 0), PartitionBase: r.text("partition_base_name", "slappart"),
+		UserBase: r.text("user_base_name", "slapuser"),
+		TapBase:  r.text("tap_base_name", "slaptap"), SoftwareUser: r.text("software_user", "slapsoft"),
 		Interface: r.text("interface_name", ""), IPv6Interface: r.text("ipv6_interface", ""), PrefixShift: r.number("ipv6_prefixshift", 16),
 		TapGateway: r.text("tap_gateway_interface", ""), PublicIPv4: r.text("public_ipv4_address", ""),
-		AlterUser: r.bool("alter_user", true), AlterNetwork: r.bool("alter_network", true), CreateTap: r.bool("create_tap", true), TapIPv6: r.bool("tap_ipv6", true),
+		AlterUser: r.bool("alter_user", true), AlterNetwork: r.bool("alter_network", true),
+		CreateTap: r.bool("create_tap", true), TapIPv6: r.bool("tap_ipv6", true),
 		IPv6Range: r.bool("partition_has_ipv6_range", true), CreateTun: r.bool("create_tun", false), TunIPv6: r.bool("tun_ipv6", true),
 		StorageHome: r.path("instance_storage_home"), Certificates: r.path("certificate_repository_path"),
 	}
@@ -167,7 +170,8 @@ func (r *reader) bool(key string, deft bool) bool {
 	return b
 }
 
-// ParseBool reads true or false in any case, and nothing else: slapos.cfg knows no other words for them here.
+// ParseBool reads true or false in any case, and nothing else: slapos.cfg knows no other words for
+// them here.
 func ParseBool(text string) (bool, error) {
 	switch strings.ToLower(text) {
 	case "true":
@@ -216,7 +220,10 @@ func (o *Options) Check() error {
 		return &compute.Error{Op: "format", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	var missing []string
-	for _, one := range []struct{ key, value string }{{"computer_id", o.Computer}, {"instance_root", o.InstanceRoot}, {"software_root", o.SoftwareRoot}, {"computer_xml", o.State}} {
+	for _, one := range []struct{ key, value string }{
+		{"computer_id", o.Computer}, {"instance_root", o.InstanceRoot}, {"software_root", o.SoftwareRoot},
+		{"computer_xml", o.State},
+	} {
 		if one.value == "" {
 			missing = append(missing, one.key)
 		}
@@ -233,7 +240,10 @@ func (o *Options) Check() error {
 	if len(missing) > 0 {
 		return fail("they stand in [slapformat] or [slapos] of slapos.cfg", "options are missing: %s", strings.Join(missing, ", "))
 	}
-	for key, path := range map[string]string{"instance_root": o.InstanceRoot, "software_root": o.SoftwareRoot, "computer_xml": o.State, "instance_storage_home": o.StorageHome, "certificate_repository_path": o.Certificates} {
+	for key, path := range map[string]string{
+		"instance_root": o.InstanceRoot, "software_root": o.SoftwareRoot, "computer_xml": o.State,
+		"instance_storage_home": o.StorageHome, "certificate_repository_path": o.Certificates,
+	} {
 		if path != "" && !filepath.IsAbs(path) {
 			return fail("", "%s is no absolute path: %s", key, path)
 		}
@@ -243,9 +253,17 @@ func (o *Options) Check() error {
 	case o.Partitions > 10000:
 		return fail("", "partition_amount is more than 10000: %d", o.Partitions)
 	case o.PrefixShift < 2 || o.PrefixShift > 32 || 1<<o.PrefixShift < 4*o.Partitions:
-		return fail("", "ipv6_prefixshift is %d, and 2 to the power of it must be 4 × partition_amount (%d) at least, and it 32 at most", o.PrefixShift, o.Partitions)
+		return fail(
+			"",
+			"ipv6_prefixshift is %d, and 2 to the power of it must be 4 × partition_amount (%d) at least, and it 32 at most",
+			o.PrefixShift, o.Partitions,
+		)
 	case !plain(o.PartitionBase) || !plain(o.UserBase) || !plain(o.TapBase) || !plain(o.SoftwareUser):
-		return fail("", "partition_base_name, user_base_name, tap_base_name and software_user are of letters, digits, - and _: %q, %q, %q, %q", o.PartitionBase, o.UserBase, o.TapBase, o.SoftwareUser)
+		return fail(
+			"",
+			"partition_base_name, user_base_name, tap_base_name and software_user are of letters, digits, - and _: %q, %q, %q, %q",
+			o.PartitionBase, o.UserBase, o.TapBase, o.SoftwareUser,
+		)
 	case len(o.UserBase+last) > 32 || len(o.SoftwareUser) > 32:
 		return fail("", "a user's name has 32 characters at most: %s, %s", o.UserBase+last, o.SoftwareUser)
 	case len(o.TapBase+last) > 15:

@@ -13,7 +13,12 @@ import (
 
 // [slapos] wins over [slapformat], and what nobody says is as it is documented.
 func TestReadOptions(t *testing.T) {
-	f, err := cfg.Parse("slapos.cfg", []byte("[slapformat]\npartition-amount = 7\ncreate_tap = FALSE\nipv4_local_network = 10.1.2.3/16\nsoftware_user = builder\nmemory_max = 1G\n[slapos]\ncomputer_id = COMP-1\npartition_amount = 9\ncomputer_xml = /x\n"))
+	f, err := cfg.Parse(
+		"slapos.cfg",
+		[]byte(
+			"[slapformat]\npartition-amount = 7\ncreate_tap = FALSE\nipv4_local_network = 10.1.2.3/16\nsoftware_user = builder\nmemory_max = 1G\n[slapos]\ncomputer_id = COMP-1\npartition_amount = 9\ncomputer_xml = /x\n",
+		),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,8 +26,11 @@ func TestReadOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := format.Options{Computer: "COMP-1", State: "/x", Partitions: 9, PartitionBase: "slappart", UserBase: "slapuser", TapBase: "slaptap", SoftwareUser: "builder", IPv4Network: netip.MustParsePrefix("10.1.0.0/16"),
-		PrefixShift: 16, AlterUser: true, AlterNetwork: true, TapIPv6: true, IPv6Range: true, TunIPv6: true, Limits: format.Limits{Memory: 1 << 30}}
+	want := format.Options{Computer: "COMP-1", State: "/x", Partitions: 9, PartitionBase: "slappart",
+		UserBase: "slapuser", TapBase: "slaptap", SoftwareUser: "builder",
+		IPv4Network: netip.MustParsePrefix("10.1.0.0/16"),
+		PrefixShift: 16, AlterUser: true, AlterNetwork: true, TapIPv6: true, IPv6Range: true, TunIPv6: true,
+		Limits: format.Limits{Memory: 1 << 30}}
 	if *o != want {
 		t.Errorf("%+v\nwant %+v", *o, want)
 	}
@@ -84,7 +92,9 @@ func TestReadDefinitionWrong(t *testing.T) {
 
 // A state file that is damaged says so, and what to do.
 func TestReadStateDamaged(t *testing.T) {
-	for _, text := range []string{"", "<marshal>", "<marshal><int>1</int></marshal>", "<marshal><dictionary id=\"i2\"/></marshal>", "PK\x03\x04"} {
+	for _, text := range []string{
+		"", "<marshal>", "<marshal><int>1</int></marshal>", "<marshal><dictionary id=\"i2\"/></marshal>", "PK\x03\x04",
+	} {
 		path := filepath.Join(t.TempDir(), "slapos.xml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -32,8 +32,9 @@ type planner struct {
 	err   error
 }
 
-// Plan makes a computer's description out of options, a definition (nil: none), the description by an earlier run (nil: there was none) and what is on the machine, and the steps that
-// are missing. random returns a number below n. The steps are to be taken in their order.
+// Plan makes a computer's description out of options, a definition (nil: none), the description by
+// an earlier run (nil: there was none) and what is on the machine, and the steps that are missing.
+// random returns a number below n. The steps are to be taken in their order.
 func Plan(o *Options, d *Definition, was *Computer, m *Machine, random func(n int) int) (*Computer, []Step, error) {
 	if err := o.Check(); err != nil {
 		return nil, nil, err
@@ -46,7 +47,8 @@ func Plan(o *Options, d *Definition, was *Computer, m *Machine, random func(n in
 	}
 	p := &planner{o: o, d: d, was: was, m: m, book: book{map[netip.Addr]bool{}, map[netip.Addr]bool{}, random}, ours: map[netip.Addr]bool{}}
 	if n := len(was.Partitions); n > o.Partitions {
-		return nil, nil, &compute.Error{Op: "format.Plan", Kind: compute.ErrConflict, Err: fmt.Errorf("there are %d partitions, and partition_amount is %d: none is taken away", n, o.Partitions),
+		return nil, nil, &compute.Error{Op: "format.Plan", Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("there are %d partitions, and partition_amount is %d: none is taken away", n, o.Partitions),
 			Hint: "set partition_amount to " + strconv.Itoa(n) + " or more"}
 	}
 	p.describe()
@@ -83,8 +85,10 @@ func (p *planner) before(i int) Partition {
 // describe writes what needs no choice.
 func (p *planner) describe() {
 	o := p.o
-	c := &Computer{Reference: o.Computer, PublicIPv4: o.PublicIPv4, IPv6Interface: o.IPv6Interface, IPv6Range: o.IPv6Range, SoftwareUser: o.SoftwareUser, SoftwareRoot: o.SoftwareRoot,
-		InstanceRoot: o.InstanceRoot, StorageHome: o.StorageHome, TapGateway: o.TapGateway, TapIPv6: o.TapIPv6, Platform: o.Platform, Version: o.Version,
+	c := &Computer{Reference: o.Computer, PublicIPv4: o.PublicIPv4, IPv6Interface: o.IPv6Interface,
+		IPv6Range: o.IPv6Range, SoftwareUser: o.SoftwareUser, SoftwareRoot: o.SoftwareRoot,
+		InstanceRoot: o.InstanceRoot, StorageHome: o.StorageHome, TapGateway: o.TapGateway, TapIPv6: o.TapIPv6,
+		Platform: o.Platform, Version: o.Version,
 		Interface: Interface{Name: o.Interface, IPv6Name: o.interface6(), PrefixShift: o.PrefixShift}}
 	if o.IPv4Network.IsValid() {
 		c.Interface.IPv4Network = o.IPv4Network.String()
@@ -99,7 +103,8 @@ func (p *planner) describe() {
 		}
 		seen[name.dir], users[name.user] = true, true
 		part := Partition{Reference: filepath.Base(name.dir), Path: name.dir, Capabilities: p.d.Partitions[len(c.Partitions)].Capabilities,
-			User: User{Name: name.user, Shell: shell, Home: name.dir, Groups: []string{c.SoftwareUser}}, Limits: p.d.Partitions[len(c.Partitions)].Limits.or(o.Limits)}
+			User:   User{Name: name.user, Shell: shell, Home: name.dir, Groups: []string{c.SoftwareUser}},
+			Limits: p.d.Partitions[len(c.Partitions)].Limits.or(o.Limits)}
 		for _, storage := range p.m.Storage {
 			part.Storage = append(part.Storage, filepath.Join(storage, part.Reference))
 		}
@@ -147,10 +152,12 @@ func names(o *Options, d *Definition) []name {
 	return out
 }
 
-// record writes the description before anything that it tells of is done, so that what is half done is known as ours.
+// record writes the description before anything that it tells of is done, so that what is half done
+// is known as ours.
 func (p *planner) record() {
 	if p.o.Certificates != "" {
-		p.directory(p.o.Certificates, 0o711, "") // each partition's user opens his own key there, by its name, and lists nothing
+		// each partition's user opens his own key there, by its name, and lists nothing
+		p.directory(p.o.Certificates, 0o711, "")
 	}
 	state, err := stateText(p.c)
 	if err != nil {
@@ -185,7 +192,8 @@ func (p *planner) users() {
 	}
 }
 
-// user makes a user, who is ours by his name if it is so; one of another name is made, but never changed.
+// user makes a user, who is ours by his name if it is so; one of another name is made, but never
+// changed.
 func (p *planner) user(u User, ourName bool) {
 	account, there := p.m.Users[u.Name]
 	group, grouped := p.m.Groups[u.Name]
@@ -197,7 +205,10 @@ func (p *planner) user(u User, ourName bool) {
 	case there && !ourName:
 		return
 	case there && account.Home != u.Home && !known:
-		p.fail("there is a user %s with the home %s who is not of our making: choose another user_base_name or software_user", u.Name, account.Home)
+		p.fail(
+			"there is a user %s with the home %s who is not of our making: choose another user_base_name or software_user",
+			u.Name, account.Home,
+		)
 		return
 	}
 	if !grouped {

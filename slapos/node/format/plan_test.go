@@ -17,8 +17,10 @@ import (
 
 // laboratory is the computer that the recordings were made on, as it was configured.
 func laboratory() *format.Options {
-	return &format.Options{Computer: "COMP-LAB", InstanceRoot: "/srv/slapgrid", SoftwareRoot: "/opt/slapgrid", State: "/opt/slapos/slapos.xml", Partitions: 3, PartitionBase: "slappart",
-		UserBase: "slapuser", TapBase: "slaptap", SoftwareUser: "slapsoft", Interface: "lab0", IPv4Network: netip.MustParsePrefix("10.0.0.0/16"), PrefixShift: 16,
+	return &format.Options{Computer: "COMP-LAB", InstanceRoot: "/srv/slapgrid", SoftwareRoot: "/opt/slapgrid",
+		State: "/opt/slapos/slapos.xml", Partitions: 3, PartitionBase: "slappart",
+		UserBase: "slapuser", TapBase: "slaptap", SoftwareUser: "slapsoft", Interface: "lab0",
+		IPv4Network: netip.MustParsePrefix("10.0.0.0/16"), PrefixShift: 16,
 		AlterUser: true, AlterNetwork: true, CreateTap: true, TapIPv6: true, IPv6Range: true, TunIPv6: true, Version: "1.24.0",
 		Platform: `["Linux-6.1.0-18-amd64-x86_64-with-glibc2.36", "debian", "12", "Debian GNU/Linux"]`}
 }
@@ -26,7 +28,9 @@ func laboratory() *format.Options {
 // bare is a machine on which nothing was done yet.
 func bare() *format.Machine {
 	return &format.Machine{Links: map[string]format.Link{"lo": {Up: true}, "lab0": {Kind: "dummy", Up: true}}, Addresses: []format.Assigned{
-		{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")}, {Link: "lab0", Prefix: netip.MustParsePrefix("2001:db8:77::1/64")}, {Link: "lab0", Prefix: netip.MustParsePrefix("fe80::1/64")}}}
+		{Link: "lo", Prefix: netip.MustParsePrefix("127.0.0.1/8")},
+		{Link: "lab0", Prefix: netip.MustParsePrefix("2001:db8:77::1/64")},
+		{Link: "lab0", Prefix: netip.MustParsePrefix("fe80::1/64")}}}
 }
 
 // given returns these numbers, and then the largest that it may.
@@ -70,13 +74,17 @@ func same(t *testing.T, d slap.Dictionary) any {
 	return v
 }
 
-// What the reference posted of the laboratory is what is posted of it here, but for the version of a Python that nothing runs in.
+// What the reference posted of the laboratory is what is posted of it here, but for the version of
+// a Python that nothing runs in.
 func TestPlanDescribesAsRecorded(t *testing.T) {
 	for _, c := range []struct {
 		set     string
 		random  []int
 		version int
-	}{{"legacy", []int{174*256 + 4 - 1, 245*256 + 71 - 1, 87*256 + 166 - 1}, 2}, {"node", []int{17*256 + 165 - 1, 189*256 + 104 - 1, 147*256 + 247 - 1}, 2}} {
+	}{
+		{"legacy", []int{174*256 + 4 - 1, 245*256 + 71 - 1, 87*256 + 166 - 1}, 2},
+		{"node", []int{17*256 + 165 - 1, 189*256 + 104 - 1, 147*256 + 247 - 1}, 2},
+	} {
 		want := recorded(t, c.set, c.version)
 		want["python_version"] = ""
 		got, _, err := format.Plan(laboratory(), nil, nil, bare(), given(c.random...))
@@ -119,12 +127,14 @@ func TestPlanSteps(t *testing.T) {
 		"groupadd -r slapsoft", "useradd -d /opt/slapgrid -g slapsoft -s /bin/sh -r slapsoft",
 		"groupadd -r slapuser0", "useradd -d /srv/slapgrid/slappart0 -g slapuser0 -s /bin/sh -r -G slapsoft slapuser0",
 		"install -d -m 0755 /srv/slapgrid", "install -d -m 0755 -o slapsoft -g slapsoft /opt/slapgrid",
-		"install -d -m 0750 -o slapuser0 -g slapuser0 /srv/slapgrid/slappart0", "install -d -m 0750 -o slapuser0 -g slapuser0 /srv/data0/slappart0",
+		"install -d -m 0750 -o slapuser0 -g slapuser0 /srv/slapgrid/slappart0",
+		"install -d -m 0750 -o slapuser0 -g slapuser0 /srv/data0/slappart0",
 		"ip address add 10.0.0.1/32 dev lab0", "ip address add 2001:db8:77::2/64 dev lab0",
 		"ip -6 route add local 2001:db8:77:0:4001::/80 dev lo",
 		"ip tuntap add dev slaptap0 mode tap user slapuser0", "ip link set dev slaptap0 up",
 		"ip address add 2001:db8:77:0:8001:ffff:ffff:ffff/80 dev slaptap0 noprefixroute",
-		"ip -6 route add 2001:db8:77:0:8001::1/128 dev slaptap0", "ip -6 route add 2001:db8:77:0:8001::/80 via 2001:db8:77:0:8001::1 dev slaptap0",
+		"ip -6 route add 2001:db8:77:0:8001::1/128 dev slaptap0",
+		"ip -6 route add 2001:db8:77:0:8001::/80 via 2001:db8:77:0:8001::1 dev slaptap0",
 		"ip tuntap add dev slaptun0 mode tun user slapuser0", "ip link set dev slaptun0 up",
 		"ip address add 172.16.0.1/12 dev slaptun0", "ip address add 2001:db8:77:0:c001:ffff:ffff:ffff/80 dev slaptun0",
 		"sysctl -w net.ipv6.ip_nonlocal_bind=1", "write /srv/slapgrid/slappart0/.slapos-resource ",
@@ -134,7 +144,8 @@ func TestPlanSteps(t *testing.T) {
 	}
 }
 
-// Addresses stay as they were while they can, and are chosen anew where another has them or they are in no network of ours any more.
+// Addresses stay as they were while they can, and are chosen anew where another has them or they
+// are in no network of ours any more.
 func TestPlanKeeps(t *testing.T) {
 	o := laboratory()
 	before, _, err := format.Plan(o, nil, nil, bare(), given(1, 2, 3))
@@ -170,15 +181,22 @@ func TestPlanKeeps(t *testing.T) {
 				}
 			}
 		}, was},
-		{"a partition more", func(o *format.Options, _ *format.Machine) { o.Partitions = 4 }, append(slices.Clone(was), "10.0.0.8", "2001:db8:77::5")},
-		{"the network of IPv4 is another", func(o *format.Options, _ *format.Machine) { o.IPv4Network = netip.MustParsePrefix("10.8.0.0/16") },
+		{
+			"a partition more", func(o *format.Options, _ *format.Machine) { o.Partitions = 4 },
+			append(slices.Clone(was), "10.0.0.8", "2001:db8:77::5"),
+		},
+		{"the network of IPv4 is another",
+			func(o *format.Options, _ *format.Machine) { o.IPv4Network = netip.MustParsePrefix("10.8.0.0/16") },
 			[]string{"10.8.0.8", "2001:db8:77::2", "10.8.0.9", "2001:db8:77::3", "10.8.0.10", "2001:db8:77::4"}},
 		{"the machine has moved", func(_ *format.Options, m *format.Machine) {
 			m.Addresses[1].Prefix = netip.MustParsePrefix("2001:db8:88::1/64")
 		},
 			[]string{"10.0.0.2", "2001:db8:88::2", "10.0.0.3", "2001:db8:88::3", "10.0.0.4", "2001:db8:88::4"}},
 		{"another machine has one", func(_ *format.Options, m *format.Machine) {
-			m.Addresses = append(m.Addresses, format.Assigned{Link: "lab0", Prefix: netip.MustParsePrefix("2001:db8:77::3/64"), Failed: true})
+			m.Addresses = append(
+				m.Addresses,
+				format.Assigned{Link: "lab0", Prefix: netip.MustParsePrefix("2001:db8:77::3/64"), Failed: true},
+			)
 		}, []string{"10.0.0.2", "2001:db8:77::2", "10.0.0.3", "2001:db8:77::8", "10.0.0.4", "2001:db8:77::4"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -205,10 +223,12 @@ func TestPlanTaken(t *testing.T) {
 	}
 	o := laboratory()
 	o.PrefixShift = 12
-	if _, _, err := format.Plan(o, nil, nil, m, given()); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "2001:db8:77::3 is taken") {
+	if _, _, err := format.Plan(o, nil, nil, m, given()); !errors.Is(err, compute.ErrConflict) ||
+		!strings.Contains(err.Error(), "2001:db8:77::3 is taken") {
 		t.Errorf("with one of 12: %v", err)
 	}
-	m.Addresses[1].Prefix = netip.MustParsePrefix("2001:db8:77::9/64") // the lowest is another's now, and it stays the computer's all the same
+	// the lowest is another's now, and it stays the computer's all the same
+	m.Addresses[1].Prefix = netip.MustParsePrefix("2001:db8:77::9/64")
 	c, _, err = format.Plan(laboratory(), nil, &format.Computer{Address: m.Addresses[1].Prefix}, m, given())
 	if err != nil || c.Address != m.Addresses[1].Prefix {
 		t.Errorf("the computer's address is %v, %v", c, err)
@@ -271,7 +291,11 @@ func TestPlanRefuses(t *testing.T) {
 		{"a shift too small", func(o *format.Options, _ *format.Definition, _ *format.Computer, _ *format.Machine) {
 			o.PrefixShift = 3
 		}, "ipv6_prefixshift"},
-		{"no state file", func(o *format.Options, _ *format.Definition, _ *format.Computer, _ *format.Machine) { o.State = "" }, "computer_xml"},
+		{
+			"no state file",
+			func(o *format.Options, _ *format.Definition, _ *format.Computer, _ *format.Machine) { o.State = "" },
+			"computer_xml",
+		},
 		{"a name with a slash", func(o *format.Options, _ *format.Definition, _ *format.Computer, _ *format.Machine) {
 			o.PartitionBase = "../p"
 		}, "partition_base_name"},
@@ -292,7 +316,10 @@ func TestPlanRefuses(t *testing.T) {
 func TestPlanLeavesOthersAlone(t *testing.T) {
 	o, m := laboratory(), bare()
 	d := &format.Definition{Partitions: map[int]format.DefinedPartition{0: {User: "alice"}, 1: {User: "bob"}}}
-	m.Users = map[string]format.Account{"alice": {UID: 1000, GID: 1000, Home: "/home/alice", Shell: "/bin/zsh"}, "slapuser2": {UID: 902, GID: 902, Home: "/srv/slapgrid/slappart2", Shell: "/bin/bash", Locked: false}}
+	m.Users = map[string]format.Account{
+		"alice":     {UID: 1000, GID: 1000, Home: "/home/alice", Shell: "/bin/zsh"},
+		"slapuser2": {UID: 902, GID: 902, Home: "/srv/slapgrid/slappart2", Shell: "/bin/bash", Locked: false},
+	}
 	m.Groups = map[string]format.Team{"alice": {GID: 1000}, "slapuser2": {GID: 902}}
 	_, steps, err := format.Plan(o, d, nil, m, given(1, 2, 3))
 	if err != nil {
@@ -321,8 +348,10 @@ func TestPlanTapGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"192.168.5.9", "192.168.5.254"} { // .1 is the gateway's own, so that the first asks again
-		if tap := was.Partitions[i].Tap; tap.IPv4Addr != want || tap.IPv4Gateway != "192.168.5.1" || tap.IPv4Netmask != "255.255.255.0" || tap.IPv4Network != "192.168.5.0/24" {
+	// .1 is the gateway's own, so that the first asks again
+	for i, want := range []string{"192.168.5.9", "192.168.5.254"} {
+		if tap := was.Partitions[i].Tap; tap.IPv4Addr != want || tap.IPv4Gateway != "192.168.5.1" ||
+			tap.IPv4Netmask != "255.255.255.0" || tap.IPv4Network != "192.168.5.0/24" {
 			t.Errorf("tap %d is %+v", i, tap)
 		}
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// ReadState reads what an earlier run recorded; where there is no file it returns nil, and no error.
+// ReadState reads what an earlier run recorded; where there is no file it returns nil, and no
+// error.
 func ReadState(path string) (*Computer, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +48,8 @@ func stateText(c *Computer) ([]byte, error) {
 	for rest := string(text); rest != ""; {
 		end := strings.IndexByte(rest, '>') + 1
 		tag := rest[:end]
-		switch holds := strings.HasPrefix(tag, "<dictionary") || strings.HasPrefix(tag, "<list") || strings.HasPrefix(tag, "<tuple") || tag == "<marshal>"; {
+		switch holds := strings.HasPrefix(tag, "<dictionary") || strings.HasPrefix(tag, "<list") ||
+			strings.HasPrefix(tag, "<tuple") || tag == "<marshal>"; {
 		case strings.HasSuffix(tag, "/>"):
 		case holds:
 			line(&b, depth, tag)
@@ -156,7 +158,10 @@ func archive(path string) error {
 		return fmt.Errorf("%s.zip: %w; move it away", path, err)
 	}
 	at := info.ModTime().UTC()
-	f, err := w.CreateHeader(&zip.FileHeader{Name: filepath.Base(path) + "-" + at.Format("2006-01-02T15:04:05.000Z"), Method: zip.Deflate, Modified: at.Truncate(time.Second)})
+	f, err := w.CreateHeader(&zip.FileHeader{
+		Name: filepath.Base(path) + "-" + at.Format("2006-01-02T15:04:05.000Z"), Method: zip.Deflate,
+		Modified: at.Truncate(time.Second),
+	})
 	if err == nil {
 		_, err = io.Copy(f, bytes.NewReader(data))
 	}

@@ -20,13 +20,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// settling is how long is waited for the kernel to ask whether another machine has an address: by default it takes a second or two.
+// settling is how long is waited for the kernel to ask whether another machine has an address: by
+// default it takes a second or two.
 const settling = 10 * time.Second
 
 // nonlocal is the file of the kernel's switch.
 const nonlocal = "/proc/sys/net/ipv6/ip_nonlocal_bind"
 
-// Survey sees what is on this machine, as far as options and a definition (nil: none) make it matter. It changes nothing.
+// Survey sees what is on this machine, as far as options and a definition (nil: none) make it
+// matter. It changes nothing.
 func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
 	m := &Machine{UID: os.Geteuid(), Paths: map[string]Entry{}, Files: map[string][]byte{}}
 	if err := m.accounts(); err != nil {
@@ -75,7 +77,8 @@ func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
 	return m, m.network(ctx, o)
 }
 
-// readResource reads what a partition was told. What its owner put in the place is as good as nothing.
+// readResource reads what a partition was told. What its owner put in the place is as good as
+// nothing.
 func readResource(dir string) ([]byte, error) {
 	h, err := home.Open(dir)
 	if err != nil {
@@ -140,7 +143,8 @@ func lines(path string, fields int, f func(fields []string)) error {
 	return nil
 }
 
-// network sees the interfaces, once the kernel knows whether the addresses of those that matter are theirs.
+// network sees the interfaces, once the kernel knows whether the addresses of those that matter are
+// theirs.
 func (m *Machine) network(ctx context.Context, o *Options) error {
 	text, _ := os.ReadFile(nonlocal)
 	m.NonlocalBind = strings.TrimSpace(string(text)) == "1"
@@ -194,7 +198,8 @@ func (m *Machine) links() error {
 			continue
 		}
 		m.Addresses = append(m.Addresses, Assigned{Link: names[a.LinkIndex], Prefix: netip.PrefixFrom(ip.Unmap(), ones),
-			Temporary: a.Flags&unix.IFA_F_TEMPORARY != 0 && ip.Unmap().Is6(), Tentative: a.Flags&unix.IFA_F_TENTATIVE != 0, Failed: a.Flags&unix.IFA_F_DADFAILED != 0})
+			Temporary: a.Flags&unix.IFA_F_TEMPORARY != 0 && ip.Unmap().Is6(),
+			Tentative: a.Flags&unix.IFA_F_TENTATIVE != 0, Failed: a.Flags&unix.IFA_F_DADFAILED != 0})
 	}
 	return nil
 }
@@ -229,7 +234,8 @@ func (m *Machine) routes() error {
 	return nil
 }
 
-// Ready reports whether the addresses of partitions can be chosen: the interface has a global address of IPv6, or none is needed.
+// Ready reports whether the addresses of partitions can be chosen: the interface has a global
+// address of IPv6, or none is needed.
 func (f *Formatter) Ready(context.Context) (bool, error) {
 	if !f.AlterNetwork || f.Definition != nil && f.Definition.Address.IsValid() {
 		return true, nil

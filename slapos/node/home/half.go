@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// Step is called before each change in a directory, with what is to be done and with the name: tests of crashes end the process there. It is set before anything else is done here;
-// nil: nobody is called.
+// Step is called before each change in a directory, with what is to be done and with the name:
+// tests of crashes end the process there. It is set before anything else is done here; nil: nobody
+// is called.
 var Step func(what, name string)
 
 func step(what, name string) {
@@ -27,8 +28,10 @@ var halves = struct {
 	all map[string]bool
 }{all: map[string]bool{}}
 
-// half is where something is made that is to be called name when it is whole; done is called then. It is the same each time, so that what a writer who was killed has left there
-// is taken away by the next one, unless there are two at once, or the owner has put something there that cannot be taken away.
+// half is where something is made that is to be called name when it is whole; done is called then.
+// It is the same each time, so that what a writer who was killed has left there is taken away by
+// the next one, unless there are two at once, or the owner has put something there that cannot be
+// taken away.
 func (d *Dir) half(what, name string) (temp string, done func()) {
 	step(what, name)
 	temp = filepath.Join(filepath.Dir(name), unfinished+filepath.Base(name))

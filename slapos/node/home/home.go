@@ -14,13 +14,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Dir is a directory that belongs to somebody else. Names are paths in it, with slashes. It may be used from many goroutines.
+// Dir is a directory that belongs to somebody else. Names are paths in it, with slashes. It may be
+// used from many goroutines.
 type Dir struct {
 	root     *os.Root
 	uid, gid int
 }
 
-// Open opens a directory, which must not be a link. Errors are *compute.Error: ErrNotFound where there is none.
+// Open opens a directory, which must not be a link. Errors are *compute.Error: ErrNotFound where
+// there is none.
 func Open(path string) (*Dir, error) {
 	fail := func(kind, err error) (*Dir, error) {
 		return nil, &compute.Error{Op: "home.Open", ID: compute.ID(path), Kind: kind, Err: err}
@@ -54,7 +56,8 @@ func Open(path string) (*Dir, error) {
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Sub opens a directory in the directory, for who has much to do there. One that is not there is fs.ErrNotExist.
+// Sub opens a directory in the directory, for who has much to do there. One that is not there is
+// fs.ErrNotExist.
 func (d *Dir) Sub(name string) (*Dir, error) {
 	root, err := d.root.OpenRoot(name)
 	if err != nil {
@@ -72,7 +75,8 @@ func (d *Dir) Owner() (uid, gid uint32) { return uint32(d.uid), uint32(d.gid) }
 // Stat is what a name is; of a link, the link.
 func (d *Dir) Stat(name string) (fs.FileInfo, error) { return d.root.Lstat(name) }
 
-// Read is the content of a regular file: an error where it has more than most bytes, or is something else. One that is not there is fs.ErrNotExist.
+// Read is the content of a regular file: an error where it has more than most bytes, or is
+// something else. One that is not there is fs.ErrNotExist.
 func (d *Dir) Read(name string, most int64) ([]byte, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if err != nil {
@@ -98,7 +102,8 @@ func (d *Dir) content(f *os.File, name string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// ReadOur is Read of a file that should be ours; ours says whether what was read is: no link, by no other name, and not somebody else's, who may have put it there.
+// ReadOur is Read of a file that should be ours; ours says whether what was read is: no link, by no
+// other name, and not somebody else's, who may have put it there.
 func (d *Dir) ReadOur(name string, most int64) (data []byte, ours bool, err error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if err != nil {
@@ -119,7 +124,8 @@ func (d *Dir) ReadOur(name string, most int64) (data []byte, ours bool, err erro
 
 func (d *Dir) at(name string) string { return filepath.Join(d.Path(), name) }
 
-// Write makes a file, or another one in its place, that belongs to the directory's owner. Its directory must be there.
+// Write makes a file, or another one in its place, that belongs to the directory's owner. Its
+// directory must be there.
 func (d *Dir) Write(name string, data []byte, mode fs.FileMode) error {
 	return d.write(name, data, mode, d.uid, d.gid)
 }
@@ -129,7 +135,8 @@ func (d *Dir) WriteOur(name string, data []byte, mode fs.FileMode) error {
 	return d.write(name, data, mode, os.Getuid(), os.Getgid())
 }
 
-// WriteFor is Write of a file that belongs to somebody else: at no moment it is there by its name and ours.
+// WriteFor is Write of a file that belongs to somebody else: at no moment it is there by its name
+// and ours.
 func (d *Dir) WriteFor(name string, data []byte, mode fs.FileMode, uid, gid uint32) error {
 	return d.write(name, data, mode, int(uid), int(gid))
 }
@@ -174,7 +181,8 @@ func give(f *os.File, uid, gid int) error {
 	return f.Chown(uid, gid)
 }
 
-// Append adds to a regular file, made with a mode where there is none, for the directory's owner. One that is larger than rotate bytes, where that is not 0, becomes NAME.1 first.
+// Append adds to a regular file, made with a mode where there is none, for the directory's owner.
+// One that is larger than rotate bytes, where that is not 0, becomes NAME.1 first.
 func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) error {
 	for range 3 {
 		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|quiet, mode)
@@ -214,7 +222,8 @@ func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) e
 	return &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it grows while it is put aside")}
 }
 
-// MakeDir makes a directory and those that it is in, for the owner; one that is there is left as it is.
+// MakeDir makes a directory and those that it is in, for the owner; one that is there is left as it
+// is.
 func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 	name = filepath.Clean(name)
 	if i, err := d.root.Stat(name); err == nil {
@@ -228,7 +237,8 @@ func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 			return err
 		}
 	}
-	// It has its name when it is the owner's: who is killed before leaves none that only root can use.
+	// It has its name when it is the owner's: who is killed before leaves none that only root can
+	// use.
 	temp, done := d.half("mkdir", name)
 	defer done()
 	err := d.root.Mkdir(temp, 0o700)
@@ -258,7 +268,8 @@ func (d *Dir) own(name string, mode fs.FileMode) error {
 	defer f.Close()
 	if i, err := f.Stat(); err != nil {
 		return err
-	} else if !i.IsDir() { // its owner has put another file there, perhaps somebody else's by another name
+	} else if !i.IsDir() {
+		// its owner has put another file there, perhaps somebody else's by another name
 		return &fs.PathError{Op: "mkdir", Path: d.at(name), Err: errors.New("it was changed while it was made")}
 	}
 	if err := give(f, d.uid, d.gid); err != nil {
@@ -267,7 +278,8 @@ func (d *Dir) own(name string, mode fs.FileMode) error {
 	return f.Chmod(mode)
 }
 
-// Link makes a symbolic link, or another one in its place, that belongs to the owner. Its target may be anywhere: nothing here follows it out.
+// Link makes a symbolic link, or another one in its place, that belongs to the owner. Its target
+// may be anywhere: nothing here follows it out.
 func (d *Dir) Link(target, name string) error {
 	if now, err := d.root.Readlink(name); err == nil && now == target {
 		return nil
@@ -294,7 +306,8 @@ func (d *Dir) Link(target, name string) error {
 // Readlink is a link's target.
 func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(name) }
 
-// List is the names in a directory, sorted, without what was being written when its writer was killed; none where there is no directory. More than most are an error.
+// List is the names in a directory, sorted, without what was being written when its writer was
+// killed; none where there is no directory. More than most are an error.
 func (d *Dir) List(name string, most int) ([]string, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -321,8 +334,9 @@ func (d *Dir) List(name string, most int) ([]string, error) {
 	return names, nil
 }
 
-// Executable reports whether a name is a regular file that somebody may run, or a link to one, be it elsewhere: software of a release is linked to like that. It is for who runs it
-// as the directory's owner, by its name.
+// Executable reports whether a name is a regular file that somebody may run, or a link to one, be
+// it elsewhere: software of a release is linked to like that. It is for who runs it as the
+// directory's owner, by its name.
 func (d *Dir) Executable(name string) bool {
 	if !filepath.IsLocal(name) {
 		return false
@@ -331,7 +345,8 @@ func (d *Dir) Executable(name string) bool {
 	return err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0
 }
 
-// Same reports whether a file is there with this content and this mode and, where we are root and may say so, this owner: for who writes what has changed only.
+// Same reports whether a file is there with this content and this mode and, where we are root and
+// may say so, this owner: for who writes what has changed only.
 func (d *Dir) Same(name string, data []byte, mode fs.FileMode, uid, gid uint32) bool {
 	i, err := d.root.Lstat(name)
 	if err != nil || !i.Mode().IsRegular() || i.Mode().Perm() != mode || i.Size() != int64(len(data)) {

@@ -53,7 +53,10 @@ func TestWhatIsWrittenBelongsToTheOwner(t *testing.T) {
 	check(t, d.Append("log", []byte("1\n"), 0o600, 0))
 	check(t, d.Link("/nowhere", "link"))
 	check(t, d.Link("/elsewhere", "link"))
-	for name, mode := range map[string]fs.FileMode{"a": 0o751 | fs.ModeDir, "a/b": 0o751 | fs.ModeDir, "a/b/file": 0o604, "log": 0o600, "link": 0o777 | fs.ModeSymlink} {
+	for name, mode := range map[string]fs.FileMode{
+		"a": 0o751 | fs.ModeDir, "a/b": 0o751 | fs.ModeDir, "a/b/file": 0o604, "log": 0o600,
+		"link": 0o777 | fs.ModeSymlink,
+	} {
 		i, err := d.Stat(name)
 		check(t, err)
 		if i.Mode() != mode || i.Sys().(*syscall.Stat_t).Uid != uid {
@@ -81,7 +84,8 @@ func TestWhatIsWrittenBelongsToTheOwner(t *testing.T) {
 	same := func(name, text string, mode fs.FileMode, uid uint32) bool {
 		return d.Same(name, []byte(text), mode, uid, uid)
 	}
-	if !same("a/b/file", "two", 0o604, uid) || same("a/b/file", "two", 0o600, uid) || same("a/b/file", "ton", 0o604, uid) || same("none", "", 0o600, uid) || os.Getuid() == 0 && same("a/b/file", "two", 0o604, 0) {
+	if !same("a/b/file", "two", 0o604, uid) || same("a/b/file", "two", 0o600, uid) ||
+		same("a/b/file", "ton", 0o604, uid) || same("none", "", 0o600, uid) || os.Getuid() == 0 && same("a/b/file", "two", 0o604, 0) {
 		t.Error("Same is wrong")
 	}
 	if os.Getuid() == 0 {
@@ -179,7 +183,8 @@ func TestALogIsPutAside(t *testing.T) {
 	}
 }
 
-// TestNoOtherNameIsGivenAway: the owner gives a file of somebody else's a second name in his directory, where the kernel lets him.
+// TestNoOtherNameIsGivenAway: the owner gives a file of somebody else's a second name in his
+// directory, where the kernel lets him.
 func TestNoOtherNameIsGivenAway(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root gives files away")
@@ -233,14 +238,18 @@ func TestOpen(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	check(t, os.Symlink(d.Path(), link))
 	check(t, d.Write("file", nil, 0o600))
-	for path, want := range map[string]error{link: compute.ErrInvalid, filepath.Join(d.Path(), "file"): compute.ErrInvalid, filepath.Join(d.Path(), "none"): compute.ErrNotFound} {
+	for path, want := range map[string]error{
+		link: compute.ErrInvalid, filepath.Join(d.Path(), "file"): compute.ErrInvalid,
+		filepath.Join(d.Path(), "none"): compute.ErrNotFound,
+	} {
 		if _, err := home.Open(path); !errors.Is(err, want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
 
-// TestHalf takes away what a writer who was killed has left, does not show it, and copes with an owner who puts something in its place.
+// TestHalf takes away what a writer who was killed has left, does not show it, and copes with an
+// owner who puts something in its place.
 func TestHalf(t *testing.T) {
 	d := open(t)
 	names := func() string {
@@ -253,9 +262,13 @@ func TestHalf(t *testing.T) {
 		return b.String()
 	}
 	write := func() { check(t, d.Write("file", []byte("new"), 0o600)) }
-	for what, then := range map[string]func(){"file": write, "dir": func() { check(t, d.MakeDir("dir", 0o700)) }, "link": func() { check(t, d.Link("/x", "link")) }} {
+	for what, then := range map[string]func(){
+		"file": write, "dir": func() { check(t, d.MakeDir("dir", 0o700)) },
+		"link": func() { check(t, d.Link("/x", "link")) },
+	} {
 		check(t, os.WriteFile(filepath.Join(d.Path(), ".hostler-half-"+what), []byte("half"), 0o600))
-		if all, err := d.List(".", 10); err != nil || slices.ContainsFunc(all, func(name string) bool { return strings.HasPrefix(name, ".hostler-half") }) {
+		if all, err := d.List(".", 10); err != nil ||
+			slices.ContainsFunc(all, func(name string) bool { return strings.HasPrefix(name, ".hostler-half") }) {
 			t.Errorf("what is half is shown: %q, %v", all, err)
 		}
 		then()
@@ -292,7 +305,8 @@ func TestWritersAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDeep removes directories in each other of which there are more than files may be open, and keeps few open meanwhile.
+// TestDeep removes directories in each other of which there are more than files may be open, and
+// keeps few open meanwhile.
 func TestDeep(t *testing.T) {
 	var limit syscall.Rlimit
 	check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))

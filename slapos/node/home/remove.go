@@ -10,7 +10,8 @@ import (
 	"slices"
 )
 
-// Remove takes a file away, or a directory with all in it, also where its mode forbids that to its owner. One that is not there is fine.
+// Remove takes a file away, or a directory with all in it, also where its mode forbids that to its
+// owner. One that is not there is fine.
 func (d *Dir) Remove(name string) error {
 	step("remove", name)
 	names := []string{name}
@@ -28,8 +29,9 @@ func (d *Dir) Remove(name string) error {
 // deepest is how many directories in each other are removed in one go, and open meanwhile.
 const deepest = 100
 
-// flatten has no directory be deeper than that in a tree: what is deeper gets a name at the top, which is returned. Whoever makes directories in each other makes no more of them than
-// there are files that may be open, else.
+// flatten has no directory be deeper than that in a tree: what is deeper gets a name at the top,
+// which is returned. Whoever makes directories in each other makes no more of them than there are
+// files that may be open, else.
 func (d *Dir) flatten(name string) (moved []string) {
 	var walk func(root *os.Root, path string, depth int)
 	walk = func(root *os.Root, path string, depth int) {
@@ -74,7 +76,8 @@ func (d *Dir) removeAll(name string) error {
 	if err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	// A mode is changed by name, which may become a link at that moment; but it leads nowhere out of the directory.
+	// A mode is changed by name, which may become a link at that moment; but it leads nowhere out
+	// of the directory.
 	_ = fs.WalkDir(d.root.FS(), filepath.ToSlash(filepath.Clean(name)), func(at string, e fs.DirEntry, _ error) error {
 		if e != nil && e.IsDir() {
 			_ = d.root.Chmod(at, 0o700)

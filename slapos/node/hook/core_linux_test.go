@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 )
 
-// TestCore gives a partition's program a core that nobody else runs on, and takes it back. It is done with the kernel's own control groups, where it has those that it needs.
+// TestCore gives a partition's program a core that nobody else runs on, and takes it back. It is
+// done with the kernel's own control groups, where it has those that it needs.
 func TestCore(t *testing.T) {
 	r := newRig(t, CPUSet)
 	r.root()
@@ -25,7 +26,13 @@ func TestCore(t *testing.T) {
 	r.o.PowerUsers = []string{fmt.Sprint(somebody)}
 	started := make(chan error, 1)
 	go func() {
-		started <- once.Run(t.Context(), once.Command{Argv: []string{"/bin/sh", "-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 1000"}, Dir: r.dir, User: &once.User{UID: somebody, GID: somebody}})
+		started <- once.Run(
+			t.Context(),
+			once.Command{
+				Argv: []string{"/bin/sh", "-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 1000"}, Dir: r.dir,
+				User: &once.User{UID: somebody, GID: somebody},
+			},
+		)
 	}()
 	pid := ""
 	for end := time.Now().Add(time.Minute); pid == ""; time.Sleep(time.Millisecond) {

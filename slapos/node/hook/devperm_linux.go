@@ -20,7 +20,8 @@ type disk struct {
 	Disk string `json:"disk"`
 }
 
-// devices gives the disks that are asked for to a partition's user, and takes those back that are not any more.
+// devices gives the disks that are asked for to a partition's user, and takes those back that are
+// not any more.
 func (h *Hooks) devices(p *partition) error {
 	if p.user == nil {
 		return nil // nothing can be given
@@ -39,7 +40,8 @@ func (h *Hooks) devices(p *partition) error {
 	var wrong []error
 	for _, one := range all {
 		path, err := device(one.Disk)
-		if err == nil && len(allowed) > 0 && !slices.ContainsFunc(allowed, func(text string) bool { is, err := device(text); return err == nil && is == path }) {
+		if err == nil && len(allowed) > 0 &&
+			!slices.ContainsFunc(allowed, func(text string) bool { is, err := device(text); return err == nil && is == path }) {
 			err = errors.New("allowed-disk-for-vm does not have it")
 		}
 		if err == nil {
@@ -54,7 +56,8 @@ func (h *Hooks) devices(p *partition) error {
 	return errors.Join(append(wrong, h.takeBack(p, keep))...)
 }
 
-// device is the file of a block device, links followed. Only what stands in /dev itself, where nobody but root makes files, counts.
+// device is the file of a block device, links followed. Only what stands in /dev itself, where
+// nobody but root makes files, counts.
 func device(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path || !strings.HasPrefix(path, "/dev/") {
 		return "", errors.New("it is no path below /dev")
@@ -121,7 +124,8 @@ func (h *Hooks) takeBack(p *partition, keep []string) error {
 		for _, e := range all {
 			path := filepath.Join(dir, e.Name())
 			var st unix.Stat_t
-			if e.Type()&os.ModeDevice == 0 || e.Type()&os.ModeCharDevice != 0 || slices.Contains(keep, path) || unix.Lstat(path, &st) != nil || st.Uid != p.user.UID {
+			if e.Type()&os.ModeDevice == 0 || e.Type()&os.ModeCharDevice != 0 || slices.Contains(keep, path) ||
+				unix.Lstat(path, &st) != nil || st.Uid != p.user.UID {
 				continue
 			}
 			if err := os.Lchown(path, 0, diskGroup()); err != nil {

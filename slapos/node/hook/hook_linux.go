@@ -32,15 +32,22 @@ type Supervisor interface {
 
 // Options are what hooks work with.
 type Options struct {
-	Names      []string                                       // of the hooks that are called, in this order
-	Setting    func(hook, key string) ([]string, error)       // the lines of a setting; nil: there are none
-	Supervisor Supervisor                                     //
-	User       func(d *home.Dir) (*once.User, error)          // whose a partition is; nil: we are nobody who could do anything for it as somebody else
-	Retention  func(d *home.Dir) (until time.Time, err error) // for how long a partition is to be kept
-	Forwarder  []string                                       // the command that forwards a port, to which forward.Options.Args is added
-	PowerUsers []string                                       // names of users who may have cores of their own
-	Prefix     []string                                       // before commands that change a firewall, say to do so in another network; nil: nothing
-	Log        func(line string)                              // nil: nobody
+	// of the hooks that are called, in this order
+	Names []string
+	// the lines of a setting; nil: there are none
+	Setting    func(hook, key string) ([]string, error)
+	Supervisor Supervisor //
+	// whose a partition is; nil: we are nobody who could do anything for it as somebody else
+	User func(d *home.Dir) (*once.User, error)
+	// for how long a partition is to be kept
+	Retention func(d *home.Dir) (until time.Time, err error)
+	// the command that forwards a port, to which forward.Options.Args is added
+	Forwarder []string
+	// names of users who may have cores of their own
+	PowerUsers []string
+	// before commands that change a firewall, say to do so in another network; nil: nothing
+	Prefix []string
+	Log    func(line string) // nil: nobody
 }
 
 // Hooks calls some hooks. It may be used from many goroutines, for different partitions.
@@ -58,7 +65,10 @@ func New(o Options) (*Hooks, error) {
 	known := []string{Prerm, PortRedir, DevPerm, Whitelist, CPUSet}
 	for _, name := range o.Names {
 		if !slices.Contains(known, name) {
-			return nil, &compute.Error{Op: "hook.New", Kind: compute.ErrInvalid, Err: fmt.Errorf("manager_list names %q, and there are %s", name, strings.Join(known, ", "))}
+			return nil, &compute.Error{
+				Op: "hook.New", Kind: compute.ErrInvalid,
+				Err: fmt.Errorf("manager_list names %q, and there are %s", name, strings.Join(known, ", ")),
+			}
 		}
 	}
 	return &Hooks{o}, nil
@@ -74,7 +84,8 @@ func (h *Hooks) Done(ctx context.Context, p *slap.Partition, dir string) error {
 	})
 }
 
-// Report is to be called by a report pass of a partition that is wanted destroyed, when it was stopped.
+// Report is to be called by a report pass of a partition that is wanted destroyed, when it was
+// stopped.
 func (h *Hooks) Report(ctx context.Context, p *slap.Partition, dir string) error {
 	return h.each(p, dir, map[string]func(p *partition) error{
 		Prerm:     func(p *partition) error { return h.last(ctx, p) },
@@ -84,7 +95,8 @@ func (h *Hooks) Report(ctx context.Context, p *slap.Partition, dir string) error
 	})
 }
 
-// each calls the hooks that are wanted and have something to do, all of them, and returns what went wrong.
+// each calls the hooks that are wanted and have something to do, all of them, and returns what went
+// wrong.
 func (h *Hooks) each(one *slap.Partition, dir string, do map[string]func(p *partition) error) error {
 	if len(h.o.Names) == 0 {
 		return nil
@@ -117,7 +129,8 @@ func (h *Hooks) logf(format string, args ...any) {
 	}
 }
 
-// asked reads a file in which something is asked for, a list. One that is not there or is empty asks for nothing.
+// asked reads a file in which something is asked for, a list. One that is not there or is empty
+// asks for nothing.
 func asked[T any](p *partition, name string) ([]T, error) {
 	text, err := p.home.Read(name, maxAsk)
 	if errors.Is(err, fs.ErrNotExist) {

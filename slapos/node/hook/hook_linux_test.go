@@ -65,13 +65,15 @@ func newRig(t *testing.T, names ...string) *rig {
 		_ = s.Stop(context.Background(), "all")
 		_ = s.Close()
 	})
-	r.Hooks, err = New(Options{Names: names, Supervisor: s, Forwarder: []string{filepath.Join(top, "forwarder"), "be-a-forwarder"}, Log: func(line string) { r.said = append(r.said, line) }, User: func(d *home.Dir) (*once.User, error) {
-		if os.Getuid() != 0 {
-			return nil, nil
-		}
-		uid, gid := d.Owner()
-		return &once.User{UID: uid, GID: gid}, nil
-	}})
+	r.Hooks, err = New(Options{Names: names, Supervisor: s,
+		Forwarder: []string{filepath.Join(top, "forwarder"), "be-a-forwarder"},
+		Log:       func(line string) { r.said = append(r.said, line) }, User: func(d *home.Dir) (*once.User, error) {
+			if os.Getuid() != 0 {
+				return nil, nil
+			}
+			uid, gid := d.Owner()
+			return &once.User{UID: uid, GID: gid}, nil
+		}})
 	r.do(err)
 	return r
 }
@@ -125,7 +127,8 @@ func TestUnknownHook(t *testing.T) {
 	}
 }
 
-// TestPrerm runs what is to run before destruction when it may be, once, and says for what destruction waits.
+// TestPrerm runs what is to run before destruction when it may be, once, and says for what
+// destruction waits.
 func TestPrerm(t *testing.T) {
 	r := newRig(t, Prerm)
 	r.do(r.Report(t.Context(), r.p, r.dir))
@@ -135,7 +138,8 @@ func TestPrerm(t *testing.T) {
 	r.do(os.Chmod(r.dir, 0o777))
 	r.file("etc/prerm/save", "#!/bin/sh\npwd >> ran; id -u >> ran; echo $SECRET >> ran; exec sleep 1000\n", 0o755)
 	r.file("etc/prerm/notes", "text", 0o644)
-	r.file("etc/prerm/a:b", "#!/bin/sh\n", 0o755) // no program can be called so, and nobody puts his destruction off by that
+	// no program can be called so, and nobody puts his destruction off by that
+	r.file("etc/prerm/a:b", "#!/bin/sh\n", 0o755)
 	r.file(waitFile, "p0:other\n", 0o666)
 	t.Setenv("SECRET", "seen")
 	until := time.Now().Add(time.Hour)
@@ -188,7 +192,8 @@ func echo(t *testing.T) string {
 	return port
 }
 
-// TestPortRedir has a port lead to a partition, as its user, also one that only root may have, and no longer when it is stopped.
+// TestPortRedir has a port lead to a partition, as its user, also one that only root may have, and
+// no longer when it is stopped.
 func TestPortRedir(t *testing.T) {
 	r := newRig(t, PortRedir)
 	r.do(r.Done(t.Context(), r.p, r.dir))
@@ -221,7 +226,8 @@ func TestPortRedir(t *testing.T) {
 	var names []string
 	for _, s := range st {
 		names = append(names, s.FullName())
-		if i, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID)); os.Getuid() == 0 && (err != nil || !strings.Contains(string(i), fmt.Sprintf("\nUid:\t%d\t%[1]d\t%[1]d\t%[1]d\n", somebody))) {
+		if i, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID)); os.Getuid() == 0 &&
+			(err != nil || !strings.Contains(string(i), fmt.Sprintf("\nUid:\t%d\t%[1]d\t%[1]d\t%[1]d\n", somebody))) {
 			t.Errorf("%s is not the partition's user: %s, %v", s.FullName(), i, err)
 		}
 	}
@@ -245,7 +251,9 @@ func TestPortRedirRefuses(t *testing.T) {
 		`[{"type": "tcp", "srcPort": 5, "destPort": 1}]`:                                                "no IPv6 address",
 		`[{"type": "tcp", "srcPort": 5, "destPort": 1, "destAddress": "-x"}]`:                           "destAddress",
 		`[{"type": "udp", "srcPort": 5, "destPort": 1, "srcAddress": "EXEC:sh", "destAddress": "::1"}]`: "srcAddress",
-		`[` + strings.Repeat(`{"type": "tcp", "srcPort": 5, "destPort": 1, "destAddress": "::1"},`, 1) + `{"type": "tcp", "srcPort": 5, "destPort": 2, "destAddress": "::1"}]`: "twice",
+		`[` + strings.Repeat(
+			`{"type": "tcp", "srcPort": 5, "destPort": 1, "destAddress": "::1"},`, 1,
+		) + `{"type": "tcp", "srcPort": 5, "destPort": 2, "destAddress": "::1"}]`: "twice",
 		`[` + strings.Repeat(`{},`, maxMany) + `{}]`: "may for 256",
 	} {
 		r.file(redirectFile, text, 0o644)
@@ -297,13 +305,17 @@ func TestWhitelist(t *testing.T) {
 	must("ip", "addr", "add", "10.9.0.2/32", "dev", "lo")
 	r.o.Prefix = []string{"ip", "netns", "exec", ns}
 	send := func(uid int, address string) {
-		_, _ = in("setpriv", "--reuid", fmt.Sprint(uid), "--clear-groups", "/bin/bash", "-c", ": < /dev/tcp/"+address+"/9") // nobody listens there
+		// nobody listens there
+		_, _ = in("setpriv", "--reuid", fmt.Sprint(uid), "--clear-groups", "/bin/bash", "-c", ": < /dev/tcp/"+address+"/9")
 	}
 	counted := func() string { return must("iptables", "-L", "p0-whitelist", "-v", "-n", "-x") }
 	r.file(whitelistFile, `["10.9.0.1", "10.9.1.7/24", "10.9.0.1"]`, 0o644)
 	r.do(r.Done(t.Context(), r.p, r.dir))
 	was := must("iptables", "-S")
-	for _, want := range []string{"-A OUTPUT -m owner --uid-owner 54325 -j p0-whitelist", "-A p0-whitelist -d 10.9.0.1/32 -j ACCEPT\n-A p0-whitelist -d 10.9.1.0/24 -j ACCEPT\n-A p0-whitelist -j REJECT"} {
+	for _, want := range []string{
+		"-A OUTPUT -m owner --uid-owner 54325 -j p0-whitelist",
+		"-A p0-whitelist -d 10.9.0.1/32 -j ACCEPT\n-A p0-whitelist -d 10.9.1.0/24 -j ACCEPT\n-A p0-whitelist -j REJECT",
+	} {
 		if !strings.Contains(was, want) {
 			t.Errorf("no %s in\n%s", want, was)
 		}
@@ -333,7 +345,8 @@ func TestWhitelist(t *testing.T) {
 	}
 	r.file(whitelistFile, `["10.9.0.2"]`, 0o644)
 	r.do(r.Done(t.Context(), r.p, r.dir))
-	if got := must("iptables", "-S"); strings.Contains(got, "10.9.0.1/") || !strings.Contains(got, "10.9.0.2/") || strings.Count(got, "OUTPUT -m owner") != 1 {
+	if got := must("iptables", "-S"); strings.Contains(got, "10.9.0.1/") || !strings.Contains(got, "10.9.0.2/") ||
+		strings.Count(got, "OUTPUT -m owner") != 1 {
 		t.Errorf("%s", got)
 	}
 	for _, text := range []string{`["2001:db8::1"]`, `["10.0.0.1 -j ACCEPT"]`, `["x\nCOMMIT"]`} {

@@ -40,7 +40,8 @@ type redirection struct {
 	DestAddress string `json:"destAddress"`
 }
 
-// options checks one. Without addresses it leads from all IPv4 addresses of the machine to the partition's IPv6 address.
+// options checks one. Without addresses it leads from all IPv4 addresses of the machine to the
+// partition's IPv6 address.
 func (r *redirection) options(p *slap.Partition) (forward.Options, error) {
 	o := forward.Options{Network: r.Type}
 	if r.Type != "tcp" && r.Type != "udp" {
@@ -91,7 +92,10 @@ func (h *Hooks) redirect(ctx context.Context, p *partition) error {
 		if err != nil {
 			return fmt.Errorf("entry %d of %s: %w", i+1, redirectFile, err)
 		}
-		one := supervise.Program{Name: fmt.Sprintf("socat-%s-%d", r.Type, r.SrcPort), Dir: p.home.Path(), Env: environ(p), User: group(p.user), Keep: supervise.Again}
+		one := supervise.Program{
+			Name: fmt.Sprintf("socat-%s-%d", r.Type, r.SrcPort), Dir: p.home.Path(), Env: environ(p),
+			User: group(p.user), Keep: supervise.Again,
+		}
 		one.Log = "." + p.ID + "_" + one.Name + ".log"
 		if p.user != nil && r.SrcPort < 1024 {
 			// Only root may have the port; it is given up for the partition's user when it is had.

@@ -16,10 +16,12 @@ import (
 
 const (
 	prermDir = "etc/prerm"
-	waitFile = ".slapos-report-wait-service-list" // names of programs, a line each: destruction waits for them
+	// names of programs, a line each: destruction waits for them
+	waitFile = ".slapos-report-wait-service-list"
 )
 
-// last runs what an instance wants to run before it is destroyed, once, when it need not be kept any more, and has its destruction wait for that.
+// last runs what an instance wants to run before it is destroyed, once, when it need not be kept
+// any more, and has its destruction wait for that.
 func (h *Hooks) last(ctx context.Context, p *partition) error {
 	if h.o.Retention != nil {
 		if until, err := h.o.Retention(p.home); err != nil || until.After(time.Now()) {
@@ -41,7 +43,8 @@ func (h *Hooks) last(ctx context.Context, p *partition) error {
 	g := supervise.Group{Name: name}
 	for _, file := range files {
 		path := filepath.Join(prermDir, file)
-		if len(file) > 200 || strings.IndexFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }) >= 0 { // else it would never be destroyed
+		// else it would never be destroyed
+		if len(file) > 200 || strings.IndexFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }) >= 0 {
 			h.logf("%s: %q is not run: no program can be called so", p.ID, path)
 			continue
 		}
@@ -49,8 +52,10 @@ func (h *Hooks) last(ctx context.Context, p *partition) error {
 			h.logf("%s: %s is not run: it is no executable file", p.ID, path)
 			continue
 		}
-		g.Programs = append(g.Programs, supervise.Program{Name: file, Command: []string{filepath.Join(p.home.Path(), path)}, Dir: p.home.Path(), Env: environ(p), User: group(p.user),
-			Log: "." + p.ID + "_" + file + ".log"})
+		g.Programs = append(g.Programs, supervise.Program{Name: file,
+			Command: []string{filepath.Join(p.home.Path(), path)}, Dir: p.home.Path(), Env: environ(p),
+			User: group(p.user),
+			Log:  "." + p.ID + "_" + file + ".log"})
 		waiting = append(waiting, name+":"+file+"\n"...)
 	}
 	if len(g.Programs) == 0 {

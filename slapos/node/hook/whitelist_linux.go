@@ -27,7 +27,8 @@ const (
 	commands = 30 * time.Second
 )
 
-// whitelist limits what a partition's user may send over IPv4 to some addresses, and to answers of what came from elsewhere.
+// whitelist limits what a partition's user may send over IPv4 to some addresses, and to answers of
+// what came from elsewhere.
 func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 	list, err := asked[string](p, whitelistFile)
 	if err != nil {
@@ -96,7 +97,8 @@ func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 	return nil
 }
 
-// free takes the limits away, if there are some. The partition's own files are not asked: the next instance there would have limits of which the last one has taken the trace away.
+// free takes the limits away, if there are some. The partition's own files are not asked: the next
+// instance there would have limits of which the last one has taken the trace away.
 func (h *Hooks) free(ctx context.Context, p *partition) error {
 	if p.user == nil {
 		return nil
@@ -160,7 +162,11 @@ func (h *Hooks) tables(ctx context.Context, input []byte, argv ...string) (strin
 		return "", err
 	}
 	var out, said bytes.Buffer
-	c := once.Command{Argv: append([]string{path}, argv[1:]...), Dir: "/", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Input: input, Output: &out, Errors: &said, Limit: commands}
+	c := once.Command{
+		Argv: append([]string{path}, argv[1:]...), Dir: "/",
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Input: input, Output: &out, Errors: &said,
+		Limit: commands,
+	}
 	if err := once.Run(ctx, c); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(said.String()))
 	}

@@ -21,8 +21,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// FirstUser is the user and the group of the first partition where we are root; those of the next ones follow. A node ends all that runs as such a user, so that the tests of another
-// package, which run beside, have others: this process' and those of the processes that it starts.
+// FirstUser is the user and the group of the first partition where we are root; those of the next
+// ones follow. A node ends all that runs as such a user, so that the tests of another package,
+// which run beside, have others: this process' and those of the processes that it starts.
 var FirstUser = users()
 
 func users() int {
@@ -70,7 +71,10 @@ func NewNode(t testing.TB, ids ...string) *Node {
 		Do(t, os.Mkdir(n.At(id), 0o750))
 		n.Give(id)
 	}
-	n.Supervision = supervise.Options{Dir: filepath.Join(t.TempDir(), "sup"), First: 20 * time.Millisecond, Last: 100 * time.Millisecond, Settled: time.Hour}
+	n.Supervision = supervise.Options{
+		Dir: filepath.Join(t.TempDir(), "sup"), First: 20 * time.Millisecond, Last: 100 * time.Millisecond,
+		Settled: time.Hour,
+	}
 	n.Supervise()
 	t.Cleanup(func() {
 		_ = n.Supervisor.Stop(context.Background(), "all")
@@ -100,7 +104,8 @@ func (n *Node) User(id string) int {
 	return FirstUser + slices.Index(n.ids, id)
 }
 
-// Give gives a file below Root, whose path begins with a partition's name, to that partition's user.
+// Give gives a file below Root, whose path begins with a partition's name, to that partition's
+// user.
 func (n *Node) Give(name ...string) {
 	n.t.Helper()
 	id, _, _ := strings.Cut(filepath.Join(name...), "/")
@@ -167,7 +172,15 @@ func (n *Node) State(name string) supervise.Status {
 // Runs starts a program of the shell in a group of its own making.
 func (n *Node) Runs(group, name, script string) {
 	n.t.Helper()
-	_, err := n.Supervisor.Put(n.t.Context(), supervise.Group{Name: group, Programs: []supervise.Program{{Name: name, Command: []string{"/bin/sh", "-c", script}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}}}})
+	_, err := n.Supervisor.Put(
+		n.t.Context(),
+		supervise.Group{
+			Name: group,
+			Programs: []supervise.Program{{
+				Name: name, Command: []string{"/bin/sh", "-c", script}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"},
+			}},
+		},
+	)
 	Do(n.t, err, n.Supervisor.Start(n.t.Context(), group))
 }
 
@@ -202,7 +215,8 @@ func (n *Node) Says(texts ...string) {
 	}
 }
 
-// Lay makes a release as it is when it was built: files by their names, programs where they begin with #!.
+// Lay makes a release as it is when it was built: files by their names, programs where they begin
+// with #!.
 func (n *Node) Lay(url string, files map[string]string) (dir string) {
 	n.t.Helper()
 	sum := md5.Sum([]byte(url))
@@ -233,7 +247,13 @@ func NewOf(t testing.TB, ids ...string) *Rig {
 	r := &Rig{TB: t, Master: NewMaster(t, nil), Node: NewNode(t, ids...)}
 	c := &slap.Configuration{Computer: Computer}
 	for i, id := range ids {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: id, Interface: "tap", Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprintf("10.0.%d.%d", i/256, i%256), Netmask: "255.255.255.255"}}})
+		c.Partitions = append(
+			c.Partitions,
+			slap.ConfiguredPartition{
+				ID: id, Interface: "tap",
+				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprintf("10.0.%d.%d", i/256, i%256), Netmask: "255.255.255.255"}},
+			},
+		)
 	}
 	Do(t, r.Format(t.Context(), master.Anybody, c))
 	return r

@@ -28,7 +28,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
-// recipeOf says to this program that it is what buildout runs in a partition: the recipe of the release that the recordings have.
+// recipeOf says to this program that it is what buildout runs in a partition: the recipe of the
+// release that the recordings have.
 const recipeOf = "HOSTLER_TEST_RECIPE"
 
 func TestMain(m *testing.M) {
@@ -42,7 +43,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// recipe asks the master, as the instance, for what it is told and for a child, says where it is, and leaves programs.
+// recipe asks the master, as the instance, for what it is told and for a child, says where it is,
+// and leaves programs.
 func recipe() error {
 	profile, err := os.ReadFile("buildout.cfg")
 	if err != nil {
@@ -69,10 +71,18 @@ func recipe() error {
 	}
 	if p.Parameters["child"] != nil {
 		title := "child of " + p.Title
-		if err := os.WriteFile(os.Getenv("SLAPGRID_INSTANCE_ROOT")+"/"+id+"/.slapos-request-transaction-"+id, []byte(title+"\n"), 0o640); err != nil {
+		if err := os.WriteFile(
+			os.Getenv("SLAPGRID_INSTANCE_ROOT")+"/"+id+"/.slapos-request-transaction-"+id, []byte(title+"\n"), 0o640,
+		); err != nil {
 			return err
 		}
-		if _, err := c.Request(ctx, &slap.Request{Computer: computer, Partition: id, Release: p.Release, Type: "default", Title: title, Parameters: slap.Dictionary{"x": "1"}, Filter: slap.Dictionary{}}); err != nil && !errors.Is(err, slap.ErrNotReady) {
+		if _, err := c.Request(
+			ctx,
+			&slap.Request{
+				Computer: computer, Partition: id, Release: p.Release, Type: "default", Title: title,
+				Parameters: slap.Dictionary{"x": "1"}, Filter: slap.Dictionary{},
+			},
+		); err != nil && !errors.Is(err, slap.ErrNotReady) {
 			return err
 		}
 	}
@@ -95,7 +105,8 @@ func recipe() error {
 	return nil
 }
 
-// player is the reference's master, as it was recorded: it answers what it answered then, when it is asked what it was asked.
+// player is the reference's master, as it was recorded: it answers what it answered then, when it
+// is asked what it was asked.
 type player struct {
 	t    *testing.T
 	here *strings.Replacer // the recordings' paths to those of this node
@@ -107,9 +118,14 @@ type player struct {
 	bad  bool
 }
 
-// well are the partitions of which the reference told in a step that all is well, as it does each time where the master does not say what it heard, though no promise was due. Ours tells such a
-// master when one was asked: a pass over a hundred partitions in which none was due would tell it a hundred times what it knows.
-var well = map[string][]string{"g07": {"slappart0"}, "g14": {"slappart1"}, "g16": {"slappart1"}, "g17": {"slappart1"}, "g20": {"slappart1"}, "g20b": {"slappart1"}, "g21": {"slappart1"}}
+// well are the partitions of which the reference told in a step that all is well, as it does each
+// time where the master does not say what it heard, though no promise was due. Ours tells such a
+// master when one was asked: a pass over a hundred partitions in which none was due would tell it a
+// hundred times what it knows.
+var well = map[string][]string{
+	"g07": {"slappart0"}, "g14": {"slappart1"}, "g16": {"slappart1"}, "g17": {"slappart1"}, "g20": {"slappart1"},
+	"g20b": {"slappart1"}, "g21": {"slappart1"},
+}
 
 // told says that a call is one of those.
 func told(e *slaptest.Exchange) bool {
@@ -120,8 +136,10 @@ func told(e *slaptest.Exchange) bool {
 // unasked are calls of the recordings that no pass of ours makes, and why.
 func unasked(e *slaptest.Exchange) bool {
 	f := e.Form()
-	return told(e) || strings.HasPrefix(e.Path, "/getHateoasUrl") || // the reference's client asks at each connection, ours when it wants the hypermedia API
-		strings.HasPrefix(e.Path, "/requestComputerPartition") && !f.Has("computer_id") // the command of a user, between the passes
+	// the reference's client asks at each connection, ours when it wants the hypermedia API
+	return told(e) || strings.HasPrefix(e.Path, "/getHateoasUrl") ||
+		// the command of a user, between the passes
+		strings.HasPrefix(e.Path, "/requestComputerPartition") && !f.Has("computer_id")
 }
 
 // begin is a step of the recordings: what is asked next is of it.
@@ -161,7 +179,8 @@ func (p *player) end() {
 	p.next = nil
 }
 
-// meaning is what a call asks: the name, and the fields that do not differ with the place and the time.
+// meaning is what a call asks: the name, and the fields that do not differ with the place and the
+// time.
 func (p *player) meaning(path string, form url.Values) string {
 	path, query, _ := strings.Cut(path, "?")
 	fields, _ := url.ParseQuery(query)
@@ -206,7 +225,8 @@ func (p *player) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(p.here.Replace(e.Answer)))
 }
 
-// buildoutStub stands for buildout, of which nothing is tested here: it makes the release that the recordings have.
+// buildoutStub stands for buildout, of which nothing is tested here: it makes the release that the
+// recordings have.
 const buildoutStub = `#!/bin/sh -e
 for word; do case $word in buildout:directory=*) dir=${word#*=};; bootstrap) bootstrap=yes;; esac; done
 umask 022
@@ -215,21 +235,32 @@ mkdir -p $dir/bin
 if [ -n "$bootstrap" ]; then cp $0 $dir/bin/buildout; else printf '[buildout]\nparts =\n' >$dir/instance.cfg; fi
 `
 
-// TestRecorded has our passes live the life that the reference's node had in the recordings: the reference's master is asked what it was asked then, in the same order, and what it
-// answers leaves the node as it left that one. What differs is in unasked and meaning.
+// TestRecorded has our passes live the life that the reference's node had in the recordings: the
+// reference's master is asked what it was asked then, in the same order, and what it answers leaves
+// the node as it left that one. What differs is in unasked and meaning.
 func TestRecorded(t *testing.T) {
 	const computer = "COMP-LAB"
 	n := nodetest.NewNode(t, "slappart0", "slappart1", "slappart2")
 	release := n.Work + "/profiles/demo/software.cfg"
-	p := &player{t: t, here: strings.NewReplacer("/srv/profiles", n.Work+"/profiles"), then: strings.NewReplacer(n.Root, "/srv/slapgrid", n.Work+"/profiles", "/srv/profiles")}
+	p := &player{
+		t: t, here: strings.NewReplacer("/srv/profiles", n.Work+"/profiles"),
+		then: strings.NewReplacer(n.Root, "/srv/slapgrid", n.Work+"/profiles", "/srv/profiles"),
+	}
 	w := nodetest.NewWire(t, p, nil)
 	self, err := os.ReadFile("/proc/self/exe")
-	nodetest.Do(t, err, os.MkdirAll(filepath.Dir(release), 0o755), os.WriteFile(release, nil, 0o644), os.WriteFile(n.Work+"/recipe", self, 0o755), os.WriteFile(n.Work+"/buildout", []byte(strings.ReplaceAll(buildoutStub, "WORK", n.Work)), 0o755))
+	nodetest.Do(
+		t, err, os.MkdirAll(filepath.Dir(release), 0o755), os.WriteFile(release, nil, 0o644),
+		os.WriteFile(n.Work+"/recipe", self, 0o755),
+		os.WriteFile(n.Work+"/buildout", []byte(strings.ReplaceAll(buildoutStub, "WORK", n.Work)), 0o755),
+	)
 	if os.Getuid() == 0 {
 		nodetest.Do(t, os.Chown(n.Software, nodetest.FirstUser-1, nodetest.FirstUser-1))
 	}
 
-	dog := &node.Watchdog{Computer: computer, InstanceRoot: n.Root, Log: slog.New(slog.DiscardHandler), Ask: func(string) (node.Banger, func(), error) { return w.Client, func() {}, nil }}
+	dog := &node.Watchdog{
+		Computer: computer, InstanceRoot: n.Root, Log: slog.New(slog.DiscardHandler),
+		Ask: func(string) (node.Banger, func(), error) { return w.Client, func() {}, nil },
+	}
 	nodetest.Do(t, n.Supervisor.Close())
 	n.Supervision.Event = dog.Event
 	n.Supervise()
@@ -242,14 +273,21 @@ func TestRecorded(t *testing.T) {
 	log := func(line string) { n.Note("%s", line) }
 	builder := &software.Builder{Root: n.Software, Buildout: n.Work + "/buildout", Environ: os.Environ(), Log: log}
 	promises := &promise.Node{Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, Release: builder.Dir, Version: "1", Log: log}
-	agent := &node.Agent{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, SoftwareRoot: n.Software, Periodicity: 24 * time.Hour,
+	agent := &node.Agent{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, MasterURL: w.URL,
+		InstanceRoot: n.Root, SoftwareRoot: n.Software, Periodicity: 24 * time.Hour,
 		Keep: supervise.Watched, Environ: os.Environ(), Limit: time.Minute, Say: n.Note, Warn: n.Note,
 		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) (bool, error) {
-			r := promise.Runner{Dir: pl.Home, Software: pl.Release, Env: once.Environ(os.Environ(), pl.Home), Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID}}
+			r := promise.Runner{
+				Dir: pl.Home, Software: pl.Release, Env: once.Environ(os.Environ(), pl.Home),
+				Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID},
+			}
 			results, err := r.Run(ctx, mode, mode == promise.Test)
 			return promise.News(results), errors.Join(err, promise.Failed(results))
 		}}
-	reporter := &report.Pass{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, InstanceRoot: n.Root, Timeout: time.Minute, Log: log}
+	reporter := &report.Pass{
+		Master: w.Client, Supervisor: n.Supervisor, Computer: computer, InstanceRoot: n.Root, Timeout: time.Minute,
+		Log: log,
+	}
 
 	instances := func(status int) {
 		t.Helper()
@@ -282,9 +320,15 @@ func TestRecorded(t *testing.T) {
 		{"g06", func() { instances(0) }, [2]string{"1795158671.4143586"}},
 		{"g07", func() { instances(0) }, [2]string{"1795158671.4143586", "1795158706.1243858"}},
 		{"g13b", func() {
-			nodetest.Do(t, n.Supervisor.Stop(t.Context(), "slappart0:server-on-watch"), n.Supervisor.Start(t.Context(), "slappart0:server-on-watch"))
+			nodetest.Do(
+				t, n.Supervisor.Stop(t.Context(), "slappart0:server-on-watch"),
+				n.Supervisor.Start(t.Context(), "slappart0:server-on-watch"),
+			)
 			nodetest.Do(t, kill(n.State("slappart0:server-on-watch").PID))
-			nodetest.Until(t, "the bang", func() bool { return n.Read("slappart0", ".slapos_latest_bang_timestamp") == "1795158671.4143586" })
+			nodetest.Until(
+				t, "the bang",
+				func() bool { return n.Read("slappart0", ".slapos_latest_bang_timestamp") == "1795158671.4143586" },
+			)
 		}, [2]string{"1795158671.4143586", "1795158706.1243858"}},
 		{"g13c", func() { instances(0) }, [2]string{"1795158764.3603776", "1795158764.3603776"}},
 		{"g14", func() { // there the file was taken away
@@ -293,7 +337,8 @@ func TestRecorded(t *testing.T) {
 			instances(2)
 		}, [2]string{"", "1795158764.3603776"}},
 		{"g15", func() {
-			if found, err := promises.Check(t.Context(), w.Client, nil); err != nil || len(found) != 1 || found[0].Err.Error() != "Promise 'legacy-ok' failed with output: legacy promise fine" {
+			if found, err := promises.Check(t.Context(), w.Client, nil); err != nil || len(found) != 1 ||
+				found[0].Err.Error() != "Promise 'legacy-ok' failed with output: legacy promise fine" {
 				t.Error(found, err)
 			}
 		}, [2]string{"", "1795158764.3603776"}},
@@ -330,7 +375,8 @@ func TestRecorded(t *testing.T) {
 			}
 		case "g07", "g13c", "g16", "g20b":
 			for _, id := range []string{"slappart0", "slappart1"} {
-				if to, err := os.Readlink(n.At(id, "software_release")); n.State(id+":server-on-watch").State != supervise.Running || err != nil || to != builder.Dir(release) {
+				if to, err := os.Readlink(n.At(id, "software_release")); n.State(id+":server-on-watch").State != supervise.Running ||
+					err != nil || to != builder.Dir(release) {
 					t.Errorf("%s: %+v, %s, %v", id, n.State(id+":server-on-watch"), to, err)
 				}
 			}

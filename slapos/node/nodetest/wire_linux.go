@@ -56,7 +56,8 @@ type Wire struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
-// NewWire puts a handler behind HTTP until the test ends: at a listener, or where that is nil on a port of this machine's own.
+// NewWire puts a handler behind HTTP until the test ends: at a listener, or where that is nil on a
+// port of this machine's own.
 func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
 	t.Helper()
 	w := &Wire{t: t}
@@ -99,7 +100,8 @@ func (w *Wire) note(answer http.ResponseWriter, r *http.Request) bool {
 	return before != nil && before(answer, r)
 }
 
-// Before has a function see each call before the master does. It reports whether it has answered in the master's place; nil: nobody does.
+// Before has a function see each call before the master does. It reports whether it has answered in
+// the master's place; nil: nobody does.
 func (w *Wire) Before(f func(answer http.ResponseWriter, r *http.Request) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,7 +123,8 @@ func (w *Wire) Refuse(f func(path string) bool) {
 	})
 }
 
-// Told are the calls that were no reads since Forget was called: the name of each, and the partition that it is of.
+// Told are the calls that were no reads since Forget was called: the name of each, and the
+// partition that it is of.
 func (w *Wire) Told() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -152,7 +155,8 @@ type Master struct {
 // Computer is the ID of the computer that NewMaster's master takes for its own.
 const Computer = "C"
 
-// NewMaster makes a master with nothing in it, at a listener or where that is nil on a port of this machine's own.
+// NewMaster makes a master with nothing in it, at a listener or where that is nil on a port of this
+// machine's own.
 func NewMaster(t testing.TB, at net.Listener) *Master {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), t.TempDir()+"/state.db", sqlite.Options{Unsafe: true})
@@ -170,7 +174,8 @@ func (m *Master) Ask(q *slap.Request) {
 	Do(m.t, err)
 }
 
-// Used are the movements that the master was told of what a computer used, as RESOURCE of REFERENCE is QUANTITY.
+// Used are the movements that the master was told of what a computer used, as RESOURCE of REFERENCE
+// is QUANTITY.
 func (m *Master) Used(computer string) (all []string) {
 	m.t.Helper()
 	records, err := m.Usage(m.t.Context(), master.Anybody, computer, 100)
@@ -187,7 +192,8 @@ func (m *Master) Used(computer string) (all []string) {
 	return all
 }
 
-// Trouble is what the master was told last of the instance in a partition, where that is an error; else "".
+// Trouble is what the master was told last of the instance in a partition, where that is an error;
+// else "".
 func (m *Master) Trouble(computer, partition string) string {
 	m.t.Helper()
 	c, err := m.View(m.t.Context(), master.Anybody, computer)

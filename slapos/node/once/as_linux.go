@@ -9,13 +9,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// As is who runs what belongs to a user and a group: with the groups that the user is in. It is nil where we are not root, and so nobody but ourselves; root's own are refused.
+// As is who runs what belongs to a user and a group: with the groups that the user is in. It is nil
+// where we are not root, and so nobody but ourselves; root's own are refused.
 func As(uid, gid uint32) (*User, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
 	if uid == 0 || gid == 0 {
-		return nil, &compute.Error{Op: "once.As", Kind: compute.ErrDenied, Err: fmt.Errorf("what belongs to uid %d and gid %d is not run", uid, gid), Hint: "give it to an ordinary user and his group: chown"}
+		return nil, &compute.Error{
+			Op: "once.As", Kind: compute.ErrDenied,
+			Err:  fmt.Errorf("what belongs to uid %d and gid %d is not run", uid, gid),
+			Hint: "give it to an ordinary user and his group: chown",
+		}
 	}
 	u := &User{UID: uid, GID: gid}
 	known, err := user.LookupId(strconv.Itoa(int(uid)))

@@ -16,19 +16,23 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// The variables that say what a command is for, to who comes after the death of who ran it: a [Command]'s Mark and Part.
+// The variables that say what a command is for, to who comes after the death of who ran it: a
+// [Command]'s Mark and Part.
 const (
 	For    = "HOSTLER_FOR"
 	PartOf = "HOSTLER_PART"
 )
 
 const (
-	ends = 20               // times that what is ended is looked for again: it may have begun something more
+	// times that what is ended is looked for again: it may have begun something more
+	ends = 20
 	each = 10 * time.Second // is waited each time, for what the kernel does for them
 )
 
-// End ends all that runs for a mark of a user's (nil: as we are), whoever started it and however hidden, but not ourselves, and says how many processes that were. It returns when they
-// have ended. A mark that another user gave his own processes counts for nothing: else he could have this go on for ever. Of those that are another user's it sees none unless we are root.
+// End ends all that runs for a mark of a user's (nil: as we are), whoever started it and however
+// hidden, but not ourselves, and says how many processes that were. It returns when they have
+// ended. A mark that another user gave his own processes counts for nothing: else he could have
+// this go on for ever. Of those that are another user's it sees none unless we are root.
 func End(ctx context.Context, mark string, user *User) (int, error) { return end(ctx, mark, "", user) }
 
 func end(ctx context.Context, mark, part string, user *User) (n int, err error) {
@@ -56,16 +60,23 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 		proc.Wait(ctx, all, each)
 		proc.Close(all)
 		if err := errors.Join(wrong...); err != nil {
-			return len(seen), &compute.Error{Op: "once.End", Kind: compute.ErrDenied, Err: fmt.Errorf("what was left running for %s cannot be ended: %w", mark, err)}
+			return len(seen), &compute.Error{
+				Op: "once.End", Kind: compute.ErrDenied,
+				Err: fmt.Errorf("what was left running for %s cannot be ended: %w", mark, err),
+			}
 		}
 		if ctx.Err() != nil {
 			return len(seen), context.Cause(ctx)
 		}
 	}
-	return len(seen), &compute.Error{Op: "once.End", Kind: compute.ErrConflict, Err: fmt.Errorf("what was left running for %s does not end", mark), Hint: "look what begins it again and again: its environment has " + For}
+	return len(seen), &compute.Error{
+		Op: "once.End", Kind: compute.ErrConflict, Err: fmt.Errorf("what was left running for %s does not end", mark),
+		Hint: "look what begins it again and again: its environment has " + For,
+	}
 }
 
-// has reports whether a process is the user's, or root's: what he may run as somebody else, a program with the bit for that, has him as its real user all the same.
+// has reports whether a process is the user's, or root's: what he may run as somebody else, a
+// program with the bit for that, has him as its real user all the same.
 func (u *User) has(pid int) bool {
 	uid := uint32(os.Getuid())
 	if u != nil {
@@ -75,7 +86,8 @@ func (u *User) has(pid int) bool {
 	if err != nil {
 		return false
 	}
-	_, rest, _ := bytes.Cut(text, []byte("\nUid:")) // a process' name stands before it, and has its ends of lines escaped
+	// a process' name stands before it, and has its ends of lines escaped
+	_, rest, _ := bytes.Cut(text, []byte("\nUid:"))
 	fields := bytes.Fields(rest[:max(0, bytes.IndexByte(rest, '\n'))])
 	if len(fields) == 0 {
 		return false

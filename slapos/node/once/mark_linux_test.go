@@ -34,7 +34,8 @@ func TestOwner(t *testing.T) {
 	if !ok {
 		t.Skip("TestOwner: it is what TestMark kills")
 	}
-	_ = once.Run(context.Background(), once.Command{Argv: []string{"/bin/sh", "-c", script}, Dir: os.Getenv("ONCE_TEST_DIR"), Env: []string{"PATH=/usr/bin:/bin"},
+	_ = once.Run(context.Background(), once.Command{Argv: []string{"/bin/sh", "-c", script},
+		Dir: os.Getenv("ONCE_TEST_DIR"), Env: []string{"PATH=/usr/bin:/bin"},
 		Mark: os.Getenv("ONCE_TEST_MARK"), Part: os.Getenv("ONCE_TEST_PART")})
 }
 
@@ -47,7 +48,8 @@ func wait(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// TestMark ends what the killed owner of a run left, hidden or deaf, before the next of its mark begins, and nothing of other marks, or of another part.
+// TestMark ends what the killed owner of a run left, hidden or deaf, before the next of its mark
+// begins, and nothing of other marks, or of another part.
 func TestMark(t *testing.T) {
 	mark := once.Partition("COMP-1", t.TempDir())
 	other := mark + "0"
@@ -60,7 +62,10 @@ func TestMark(t *testing.T) {
 	})
 	pids := filepath.Join(t.TempDir(), "pids")
 	left := func(mark, part string) {
-		c := sh(t, `trap '' TERM HUP; echo $$ > `+pids+`; (setsid sh -c 'trap "" TERM HUP; echo $$ >> `+pids+`; echo began > began; while :; do sleep 0.05; done' &); while :; do sleep 0.05; done`)
+		c := sh(
+			t,
+			`trap '' TERM HUP; echo $$ > `+pids+`; (setsid sh -c 'trap "" TERM HUP; echo $$ >> `+pids+`; echo began > began; while :; do sleep 0.05; done' &); while :; do sleep 0.05; done`,
+		)
 		c.Mark, c.Part = mark, part
 		killed(t, c)
 		if n := with(t, once.For+"="+mark); n < 2 {
@@ -108,7 +113,9 @@ func TestForged(t *testing.T) {
 	mark := once.Partition("COMP-1", t.TempDir())
 	start := func(uid uint32) *proc.Handle {
 		cmd := exec.Command("/bin/sleep", "1000")
-		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{once.For + "=" + mark}, "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{once.For + "=" + mark}, "/", &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: uid, Gid: uid},
+		}
 		do(t, cmd.Start())
 		t.Cleanup(func() {
 			_ = cmd.Process.Kill()

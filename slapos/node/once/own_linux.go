@@ -15,8 +15,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// Own is the user who is there for a directory, a partition's, alone, as format makes them: it is his and his home, nothing beside it is his, and he is not root. known: there is such a
-// user, and we are root. Of nobody else may all that he runs be ended.
+// Own is the user who is there for a directory, a partition's, alone, as format makes them: it is
+// his and his home, nothing beside it is his, and he is not root. known: there is such a user, and
+// we are root. Of nobody else may all that he runs be ended.
 func Own(dir string) (uid uint32, known bool) {
 	if os.Geteuid() != 0 {
 		return 0, false
@@ -45,13 +46,16 @@ func Own(dir string) (uid uint32, known bool) {
 }
 
 const (
-	killings = 2000                 // times that what a user runs is looked for: he may begin more meanwhile
+	// times that what a user runs is looked for: he may begin more meanwhile
+	killings = 2000
 	moment   = 5 * time.Millisecond // is waited each time
 	endings  = 20 * time.Second     // and in all
 )
 
-// EndUser ends all that runs as a user who has nothing else to run, as Own knows, and says how many processes that were. What is in a session that spare says yes of goes on; nil: nothing
-// does. It returns when they have ended. What somebody with more rights than the user's has put into a container, where the same number is another's, is none of his.
+// EndUser ends all that runs as a user who has nothing else to run, as Own knows, and says how many
+// processes that were. What is in a session that spare says yes of goes on; nil: nothing does. It
+// returns when they have ended. What somebody with more rights than the user's has put into a
+// container, where the same number is another's, is none of his.
 func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n int, err error) {
 	if uid == 0 || int(uid) == os.Getuid() {
 		return 0, &compute.Error{Op: "once.EndUser", Kind: compute.ErrDenied, Err: fmt.Errorf("what uid %d runs is not ended", uid)}
@@ -95,10 +99,14 @@ func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n i
 			break
 		}
 	}
-	return len(seen), &compute.Error{Op: "once.EndUser", Kind: compute.ErrConflict, Err: fmt.Errorf("what uid %d runs does not end", uid), Hint: "look what begins it again and again: ps -u " + strconv.Itoa(int(uid))}
+	return len(seen), &compute.Error{
+		Op: "once.EndUser", Kind: compute.ErrConflict, Err: fmt.Errorf("what uid %d runs does not end", uid),
+		Hint: "look what begins it again and again: ps -u " + strconv.Itoa(int(uid)),
+	}
 }
 
-// runs reports whether a process is a user's by its real id: it may act as root, by a program that lets it, and a program of root's that acts as somebody for a moment is not his.
+// runs reports whether a process is a user's by its real id: it may act as root, by a program that
+// lets it, and a program of root's that acts as somebody for a moment is not his.
 func runs(pid string, uid uint32) bool {
 	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {

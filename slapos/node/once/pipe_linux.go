@@ -10,15 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lull is how long nothing may come through a pipe, after the end of what was run, until it is given up: who has it open then is not ours to end.
+// lull is how long nothing may come through a pipe, after the end of what was run, until it is
+// given up: who has it open then is not ours to end.
 const lull = time.Second
 
-// pipe takes what a command writes to its writer. However slow that is, all that was written before the command's end comes through.
+// pipe takes what a command writes to its writer. However slow that is, all that was written before
+// the command's end comes through.
 type pipe struct {
 	read, write *os.File
-	left        atomic.Int64 // bytes that may come still, from when the command has ended; more is of who outlives it
-	ended       atomic.Bool
-	done        chan error
+	// bytes that may come still, from when the command has ended; more is of who outlives it
+	left  atomic.Int64
+	ended atomic.Bool
+	done  chan error
 }
 
 const fallback = 1 << 20 // bytes that a pipe may have in it, where the kernel does not say

@@ -42,7 +42,8 @@ type full struct{ n int }
 
 func (f *full) Write([]byte) (int, error) { f.n++; return 0, errors.New("it is full") }
 
-// TestOutlived does not wait for who has the output open and is not ended, whether he is silent or never ends; and a writer that fails is an error that nobody waits for.
+// TestOutlived does not wait for who has the output open and is not ended, whether he is silent or
+// never ends; and a writer that fails is an error that nobody waits for.
 func TestOutlived(t *testing.T) {
 	for what, script := range map[string]string{"silent": `echo said; exec sleep 1000`, "never ends": `yes said`} {
 		entry := fmt.Sprintf("OUTLIVED=%d-%s", os.Getpid(), what)

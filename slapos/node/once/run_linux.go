@@ -26,8 +26,9 @@ const Mark = "HOSTLER_ONCE"
 // ErrLimit is in the error of a command that took longer than it may.
 var ErrLimit = errors.New("it took too long")
 
-// Run runs a command, and returns when it has ended and, unless it may leave something, all that it has started has. The error of one that ended otherwise than with exit status
-// 0 is an *exec.ExitError, wrapped where it was ended by us. When ctx ends it is ended.
+// Run runs a command, and returns when it has ended and, unless it may leave something, all that it
+// has started has. The error of one that ended otherwise than with exit status 0 is an
+// *exec.ExitError, wrapped where it was ended by us. When ctx ends it is ended.
 func Run(ctx context.Context, c Command) (e error) {
 	fail := func(kind error, format string, args ...any) error {
 		return &compute.Error{Op: "once.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
@@ -93,7 +94,8 @@ func Run(ctx context.Context, c Command) (e error) {
 	case err = <-ended:
 	case <-ctx.Done():
 		if c.Polite > 0 && whole.Err() == nil {
-			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM) // should it have ended this moment, nobody has its number yet
+			// should it have ended this moment, nobody has its number yet
+			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM)
 			select {
 			case <-ended:
 				reap(mark, unix.SIGKILL)
@@ -121,7 +123,8 @@ func Run(ctx context.Context, c Command) (e error) {
 	return err
 }
 
-// connect gives a command where it writes to. The pipes that there are have to be ended, also where there is an error.
+// connect gives a command where it writes to. The pipes that there are have to be ended, also where
+// there is an error.
 func (c *Command) connect(cmd *exec.Cmd) (pipes []*pipe, err error) {
 	to := func(w io.Writer) (io.Writer, error) {
 		if _, file := w.(*os.File); w == nil || file {
@@ -149,7 +152,8 @@ func limited(limit time.Duration) error {
 	return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, limit)}
 }
 
-// start starts a command under a mask, which is a thing of the thread that forks: that one is given up afterwards.
+// start starts a command under a mask, which is a thing of the thread that forks: that one is given
+// up afterwards.
 func start(cmd *exec.Cmd, mask int) error {
 	if mask == 0 {
 		return cmd.Start()

@@ -64,7 +64,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestLimit ends what takes too long with all that it started, hidden or deaf, and what it left behind.
+// TestLimit ends what takes too long with all that it started, hidden or deaf, and what it left
+// behind.
 func TestLimit(t *testing.T) {
 	for name, limit := range map[string]time.Duration{"limit": time.Second, "left": 0} {
 		mine := fmt.Sprintf("ONCE_TEST=%s-%d", name, os.Getpid())
@@ -91,7 +92,10 @@ func TestLimit(t *testing.T) {
 
 // TestPolite lets what takes too long put its things in order, and kills what does not listen.
 func TestPolite(t *testing.T) {
-	for name, script := range map[string]string{"listens": `trap 'echo tidy > tidy; exit 0' TERM; while :; do sleep 0.02; done`, "deaf": `trap '' TERM; while :; do sleep 0.02; done`} {
+	for name, script := range map[string]string{
+		"listens": `trap 'echo tidy > tidy; exit 0' TERM; while :; do sleep 0.02; done`,
+		"deaf":    `trap '' TERM; while :; do sleep 0.02; done`,
+	} {
 		c := sh(t, script)
 		c.Limit, c.Polite = 300*time.Millisecond, 20*time.Second
 		if name == "deaf" {

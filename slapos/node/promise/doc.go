@@ -1,8 +1,11 @@
-// Package promise checks whether what runs in a partition of a SlapOS node does what it should: by the promises that software leaves there, executables in etc/promise and plugins
-// in etc/plugin, which are Python modules that the interpreter of their software release loads. All of them run as the partition's user.
+// Package promise checks whether what runs in a partition of a SlapOS node does what it should: by
+// the promises that software leaves there, executables in etc/promise and plugins in etc/plugin,
+// which are Python modules that the interpreter of their software release loads. All of them run as
+// the partition's user.
 //
-// What they said is kept in the partition below .slapgrid/promise, in the files that SlapOS's own agent keeps there, and history, a line for each result. The partition's user may
-// write there what he likes, and so changes what is known of himself only.
+// What they said is kept in the partition below .slapgrid/promise, in the files that SlapOS's own
+// agent keeps there, and history, a line for each result. The partition's user may write there what
+// he likes, and so changes what is known of himself only.
 package promise
 
 import (
@@ -18,8 +21,9 @@ type Mode string
 
 // The modes, by the words that stand in the files of results.
 const (
-	Test    Mode = "Test Result"    // whether all is well now: after an instance was processed
-	Anomaly Mode = "Anomaly Result" // whether something is wrong for a while: as long as an instance needs no processing
+	Test Mode = "Test Result" // whether all is well now: after an instance was processed
+	// whether something is wrong for a while: as long as an instance needs no processing
+	Anomaly Mode = "Anomaly Result"
 )
 
 const (
@@ -30,15 +34,18 @@ const (
 	atOnce     = 4    // promises; most of them wait for an answer
 	maxMessage = 5000 // characters, the last ones
 	maxNames   = 1000 // promises of a kind
-	enough     = 3    // so many results in turn must have failed until an executable's failing is an anomaly
+	// so many results in turn must have failed until an executable's failing is an anomaly
+	enough = 3
 )
 
-// runner is the program that loads a plugin. It reads a document from its standard input and writes one to its standard output.
+// runner is the program that loads a plugin. It reads a document from its standard input and writes
+// one to its standard output.
 //
 //go:embed runner.py
 var runner string
 
-// Config is what plugins are told. Cert and Key are files that the partition's user may read, or "".
+// Config is what plugins are told. Cert and Key are files that the partition's user may read, or
+// "".
 type Config struct {
 	Master, Computer, Partition, Cert, Key, Version string
 	Debug                                           bool
@@ -75,7 +82,8 @@ func Failed(results []Result) error {
 	return nil
 }
 
-// News says whether results are more than what was known before: some promise was asked now, or there is none any more.
+// News says whether results are more than what was known before: some promise was asked now, or
+// there is none any more.
 func News(results []Result) bool {
 	return len(results) == 0 || slices.ContainsFunc(results, func(r Result) bool { return r.Ran })
 }
@@ -90,8 +98,9 @@ const (
 	Well           // it runs
 )
 
-// Tell says what a master is to hear after the anomalies of an instance were looked for: that something changed. access is what the master says it heard of the instance last;
-// "" is a master that does not say.
+// Tell says what a master is to hear after the anomalies of an instance were looked for: that
+// something changed. access is what the master says it heard of the instance last; "" is a master
+// that does not say.
 func Tell(failed bool, access string) Report {
 	known := strings.HasPrefix(access, "#error")
 	switch {

@@ -88,7 +88,8 @@ func keptIn(d *home.Dir) (*home.Dir, error) {
 	return kept, err
 }
 
-// remember reads what is known of a promise, in the directory base. What cannot be read is not known.
+// remember reads what is known of a promise, in the directory base. What cannot be read is not
+// known.
 func (p *one) remember(d, kept *home.Dir) {
 	if text, err := kept.Read("cache/"+p.title, maxFile); err == nil {
 		p.state.known = json.Unmarshal(text, &p.state) == nil
@@ -139,14 +140,20 @@ func last(message string) string {
 
 // keep writes what a promise said, and what is to be remembered of it.
 func (p *one) keep(d *home.Dir, r *Result) error {
-	text, err := json.Marshal(status{r.Title, r.Name, r.Path, r.Took.Seconds(), &statusInner{r.Kind, r.Failed, r.Date.UTC().Format("2006-01-02T15:04:05+0000"), r.Message}})
+	text, err := json.Marshal(status{
+		r.Title, r.Name, r.Path, r.Took.Seconds(),
+		&statusInner{r.Kind, r.Failed, r.Date.UTC().Format("2006-01-02T15:04:05+0000"), r.Message},
+	})
 	if err != nil {
 		return err
 	}
 	if err := replace(d, p.statusFile(), text); err != nil {
 		return err
 	}
-	line, err := json.Marshal(Entry{Date: r.Date.UTC().Truncate(time.Second), Kind: r.Kind, Failed: p.failed, Took: math.Round(r.Took.Seconds()*1000) / 1000})
+	line, err := json.Marshal(Entry{
+		Date: r.Date.UTC().Truncate(time.Second), Kind: r.Kind, Failed: p.failed,
+		Took: math.Round(r.Took.Seconds()*1000) / 1000,
+	})
 	if err != nil {
 		return err
 	}

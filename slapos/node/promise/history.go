@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// Entry is a line of a promise's history: what it said itself, so also a failure that is no anomaly yet.
+// Entry is a line of a promise's history: what it said itself, so also a failure that is no anomaly
+// yet.
 type Entry struct {
 	Date   time.Time `json:"date"`
 	Kind   Mode      `json:"type"`
@@ -19,7 +20,8 @@ type Entry struct {
 	Took   float64   `json:"execution-time"` // seconds
 }
 
-// History is what a promise of a title has said since a time, oldest first, as far as it is kept: about 700 results, and as many again. A line that cannot be read is passed over.
+// History is what a promise of a title has said since a time, oldest first, as far as it is kept:
+// about 700 results, and as many again. A line that cannot be read is passed over.
 func History(d *home.Dir, title string, since time.Time) (all []Entry, err error) {
 	p := one{title: title}
 	for _, name := range []string{p.historyFile() + ".1", p.historyFile()} {
@@ -36,15 +38,17 @@ func History(d *home.Dir, title string, since time.Time) (all []Entry, err error
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Entry) int { return a.Date.Compare(b.Date) }) // a clock may have been set back
+	// a clock may have been set back
+	slices.SortStableFunc(all, func(a, b Entry) int { return a.Date.Compare(b.Date) })
 	return all, nil
 }
 
 // Day is how many hours [Hours] tells of.
 const Day = 24
 
-// Hours are the last 24 hours of a history up to the end of an hour, oldest first, a character each: - nothing was asked, 0 it was kept all the time, 1 to 9 the share of those times
-// at which it failed, 9 all of them.
+// Hours are the last 24 hours of a history up to the end of an hour, oldest first, a character
+// each: - nothing was asked, 0 it was kept all the time, 1 to 9 the share of those times at which
+// it failed, 9 all of them.
 func Hours(all []Entry, until time.Time) string {
 	var asked, failed [Day]int
 	for _, e := range all {

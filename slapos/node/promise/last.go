@@ -2,7 +2,8 @@ package promise
 
 import "github.com/hostler-project/hostler/slapos/node/home"
 
-// Last is what the promises of a partition said last, in the order of [Runner.Run]; one that has said nothing yet is left out. Nothing is run.
+// Last is what the promises of a partition said last, in the order of [Runner.Run]; one that has
+// said nothing yet is left out. Nothing is run.
 func Last(d *home.Dir) ([]Result, error) {
 	all, err := find(d, func(string, ...any) {})
 	if err != nil {

@@ -36,7 +36,10 @@ type Node struct {
 // Runner makes the runner of a partition, whose ID must be a directory's name.
 func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
 	if p.Computer != n.Computer || !home.IsPartition(p.ID) {
-		return nil, &compute.Error{Op: "promise.Run", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: fmt.Errorf("the master speaks of %q of computer %q, which is no partition of %s", p.ID, p.Computer, n.Computer)}
+		return nil, &compute.Error{
+			Op: "promise.Run", ID: compute.ID(p.ID), Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("the master speaks of %q of computer %q, which is no partition of %s", p.ID, p.Computer, n.Computer),
+		}
 	}
 	r := &Runner{Dir: filepath.Join(n.InstanceRoot, p.ID), Software: n.Release(p.Release), Timeout: n.Timeout, Log: n.Log,
 		Config: Config{Master: n.MasterURL, Computer: p.Computer, Partition: p.ID, Version: n.Version, Debug: n.Debug}}
@@ -47,14 +50,16 @@ func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
 	return r, nil
 }
 
-// Trouble is a partition of which a promise failed (Err is a *Failure), or whose promises could not be asked.
+// Trouble is a partition of which a promise failed (Err is a *Failure), or whose promises could not
+// be asked.
 type Trouble struct {
 	Partition *slap.Partition
 	Err       error
 }
 
-// Check runs all promises of the instances that are wanted started, or of some partitions: a test, be they due or not. It says where there is trouble, in the master's order; err is
-// that the check could not be made.
+// Check runs all promises of the instances that are wanted started, or of some partitions: a test,
+// be they due or not. It says where there is trouble, in the master's order; err is that the check
+// could not be made.
 func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trouble, err error) {
 	c, err := m.Computer(ctx, n.Computer)
 	if err != nil {
@@ -62,7 +67,10 @@ func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trou
 	}
 	for _, id := range only {
 		if !slices.ContainsFunc(c.Partitions, func(p slap.Partition) bool { return p.ID == id }) {
-			return nil, &compute.Error{Op: "promise.Check", ID: compute.ID(id), Kind: compute.ErrNotFound, Err: errors.New("this computer has no such partition")}
+			return nil, &compute.Error{
+				Op: "promise.Check", ID: compute.ID(id), Kind: compute.ErrNotFound,
+				Err: errors.New("this computer has no such partition"),
+			}
 		}
 	}
 	for i := range c.Partitions {

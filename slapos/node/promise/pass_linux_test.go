@@ -25,13 +25,22 @@ func TestCheck(t *testing.T) {
 	root := filepath.Dir(p.Dir)
 	p.script("bad", "echo no; exit 1")
 	write(t, filepath.Join(root, "stopped/etc/promise/bad"), "#!/bin/sh\nexit 1\n", 0o755)
-	n := &Node{Computer: "C", MasterURL: "http://m/", InstanceRoot: root, Certificates: "/c", Release: func(url string) string { return filepath.Join(root, url) }}
+	n := &Node{
+		Computer: "C", MasterURL: "http://m/", InstanceRoot: root, Certificates: "/c",
+		Release: func(url string) string { return filepath.Join(root, url) },
+	}
 	busy := func(id, state string) slap.Partition {
 		return slap.Partition{Computer: "C", ID: id, State: state, Release: "soft"}
 	}
 	lying := busy("p0", slap.Started)
 	lying.Computer = "other"
-	m := &told{ID: "C", Partitions: []slap.Partition{busy("../p0", slap.Started), busy("none", slap.Started), busy("stopped", slap.Stopped), {Computer: "C", ID: "free", State: slap.Destroyed}, busy("p0", slap.Started)}}
+	m := &told{
+		ID: "C",
+		Partitions: []slap.Partition{
+			busy("../p0", slap.Started), busy("none", slap.Started), busy("stopped", slap.Stopped),
+			{Computer: "C", ID: "free", State: slap.Destroyed}, busy("p0", slap.Started),
+		},
+	}
 	found, err := n.Check(t.Context(), m, nil)
 	failed := map[string]error{}
 	var order []string
@@ -43,7 +52,8 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 	var f *Failure
-	if !errors.As(failed["p0"], &f) || f.Message != "no" || !errors.Is(failed["none"], compute.ErrNotFound) || !errors.Is(failed["../p0"], compute.ErrInvalid) {
+	if !errors.As(failed["p0"], &f) || f.Message != "no" || !errors.Is(failed["none"], compute.ErrNotFound) ||
+		!errors.Is(failed["../p0"], compute.ErrInvalid) {
 		t.Errorf("%v", failed)
 	}
 	p.do(os.Remove(p.at("etc/promise/bad")))

@@ -25,7 +25,10 @@ func TestTell(t *testing.T) {
 }
 
 func TestTitle(t *testing.T) {
-	for name, want := range map[string]string{"check-url.py": "check-url", "legacy-ok": "legacy-ok", "a.b.py": "a.b", ".sh": ".sh", "..sh": "..sh", "...": "...", ".a.sh": ".a", "a.": "a"} {
+	for name, want := range map[string]string{
+		"check-url.py": "check-url", "legacy-ok": "legacy-ok", "a.b.py": "a.b", ".sh": ".sh", "..sh": "..sh",
+		"...": "...", ".a.sh": ".a", "a.": "a",
+	} {
 		if got := Title(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -39,7 +42,10 @@ func TestHours(t *testing.T) {
 	for _, of := range []struct {
 		ago           time.Duration
 		asked, failed int
-	}{{25 * time.Hour, 3, 3}, {24 * time.Hour, 1, 1}, {23 * time.Hour, 30, 1}, {10 * time.Hour, 4, 0}, {2 * time.Hour, 4, 2}, {time.Minute, 2, 2}, {-time.Minute, 5, 5}} {
+	}{
+		{25 * time.Hour, 3, 3}, {24 * time.Hour, 1, 1}, {23 * time.Hour, 30, 1}, {10 * time.Hour, 4, 0},
+		{2 * time.Hour, 4, 2}, {time.Minute, 2, 2}, {-time.Minute, 5, 5},
+	} {
 		for i := range of.asked {
 			all = append(all, Entry{Date: until.Add(-of.ago), Failed: i < of.failed})
 		}
@@ -55,7 +61,10 @@ func TestHours(t *testing.T) {
 func TestDue(t *testing.T) {
 	now := time.Unix(1_795_000_000, 0)
 	was := now.Add(-time.Hour)
-	known := state{Tested: true, Anomaly: true, Period: 2, File: "/srv/p0/etc/promise/a", MTime: seconds(was), known: true, Next: seconds(now.Add(time.Minute))}
+	known := state{
+		Tested: true, Anomaly: true, Period: 2, File: "/srv/p0/etc/promise/a", MTime: seconds(was), known: true,
+		Next: seconds(now.Add(time.Minute)),
+	}
 	p := func(change func(*one)) one {
 		o := one{title: "a", name: "a", file: "etc/promise/a", mtime: was, state: known, last: &Result{}}
 		change(&o)
@@ -67,18 +76,21 @@ func TestDue(t *testing.T) {
 		force         bool
 		due, counting bool
 	}{
-		"not yet":            {p: p(func(*one) {}), mode: Anomaly, counting: true},
-		"forced":             {p: p(func(*one) {}), mode: Test, force: true, due: true, counting: true},
-		"period is over":     {p: p(func(o *one) { o.state.Next = seconds(now) }), mode: Test, due: true, counting: true},
-		"clock set back":     {p: p(func(o *one) { o.state.Next = seconds(now.Add(time.Hour)) }), mode: Test, due: true, counting: true},
-		"never run":          {p: p(func(o *one) { o.state, o.last = state{}, nil }), mode: Test, due: true},
-		"result is lost":     {p: p(func(o *one) { o.last = nil }), mode: Test, due: true},
-		"another file":       {p: p(func(o *one) { o.mtime = now }), mode: Test, due: true, counting: true},
-		"another promise":    {p: p(func(o *one) { o.file = "etc/plugin/a" }), mode: Test, due: true, counting: true},
-		"for tests only":     {p: p(func(o *one) { o.state.Anomaly, o.state.Next = false, 0 }), mode: Anomaly},
-		"for tests only 2":   {p: p(func(o *one) { o.state.Anomaly = false }), mode: Test, force: true, due: true, counting: true},
-		"anomalies only":     {p: p(func(o *one) { o.state.Tested = false }), mode: Test, force: true},
-		"period of nonsense": {p: p(func(o *one) { o.state.Period, o.state.Next = -5, seconds(now.Add(time.Minute)) }), mode: Test, counting: true},
+		"not yet":          {p: p(func(*one) {}), mode: Anomaly, counting: true},
+		"forced":           {p: p(func(*one) {}), mode: Test, force: true, due: true, counting: true},
+		"period is over":   {p: p(func(o *one) { o.state.Next = seconds(now) }), mode: Test, due: true, counting: true},
+		"clock set back":   {p: p(func(o *one) { o.state.Next = seconds(now.Add(time.Hour)) }), mode: Test, due: true, counting: true},
+		"never run":        {p: p(func(o *one) { o.state, o.last = state{}, nil }), mode: Test, due: true},
+		"result is lost":   {p: p(func(o *one) { o.last = nil }), mode: Test, due: true},
+		"another file":     {p: p(func(o *one) { o.mtime = now }), mode: Test, due: true, counting: true},
+		"another promise":  {p: p(func(o *one) { o.file = "etc/plugin/a" }), mode: Test, due: true, counting: true},
+		"for tests only":   {p: p(func(o *one) { o.state.Anomaly, o.state.Next = false, 0 }), mode: Anomaly},
+		"for tests only 2": {p: p(func(o *one) { o.state.Anomaly = false }), mode: Test, force: true, due: true, counting: true},
+		"anomalies only":   {p: p(func(o *one) { o.state.Tested = false }), mode: Test, force: true},
+		"period of nonsense": {
+			p: p(func(o *one) { o.state.Period, o.state.Next = -5, seconds(now.Add(time.Minute)) }), mode: Test,
+			counting: true,
+		},
 	} {
 		if due, counts := c.p.due(now, c.mode, c.force), c.p.counts(c.mode); due != c.due || counts != c.counting {
 			t.Errorf("%s: due %t, counts %t", name, due, counts)

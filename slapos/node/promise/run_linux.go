@@ -42,9 +42,11 @@ type pass struct {
 	banged bool
 }
 
-// Run asks the promises that are due, all of them where it is forced to, and returns what each of the others said last, in the order plugins, executables, each by name. That some
-// failed is no error: see Failed. Several run at once, but not plugins that look for anomalies, of which one at most may bang. A promise that takes too long is asked to end, and after
-// a second killed with all that it started. Where none is due nothing is started.
+// Run asks the promises that are due, all of them where it is forced to, and returns what each of
+// the others said last, in the order plugins, executables, each by name. That some failed is no
+// error: see Failed. Several run at once, but not plugins that look for anomalies, of which one at
+// most may bang. A promise that takes too long is asked to end, and after a second killed with all
+// that it started. Where none is due nothing is started.
 func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, error) {
 	fail := func(err error) ([]Result, error) {
 		return nil, &compute.Error{Op: "promise.Run", ID: compute.ID(r.Config.Partition), Kind: compute.ErrFailed, Err: err}
@@ -196,7 +198,13 @@ func (o *one) mark() string {
 func (p *pass) script(ctx context.Context, o *one, r *Result) {
 	o.state.Tested, o.state.Anomaly, o.state.Period = true, true, defaultPeriod.Minutes()
 	var out tail
-	err := once.Run(ctx, once.Command{Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark()})
+	err := once.Run(
+		ctx,
+		once.Command{
+			Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite,
+			Mark: p.mark(), Part: o.mark(),
+		},
+	)
 	r.Message, r.Failed = last(out.String()), err != nil
 	var exit *exec.ExitError
 	switch {
@@ -241,7 +249,8 @@ type answer struct {
 	Error   string  `json:"error"`
 }
 
-// plugin runs a plugin, and reports whether it said anything: it need not have a word to say in a mode.
+// plugin runs a plugin, and reports whether it said anything: it need not have a word to say in a
+// mode.
 func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	s := &o.state
 	s.Tested, s.Anomaly, s.Period = true, true, 0 // until it says so itself
@@ -251,8 +260,10 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	folder := func(name string) string { return p.Dir + "/" + name }
 	config := map[string]any{
-		"path": r.Path, "name": o.name, "partition-folder": p.Dir, "log-folder": folder(logDir), "debug": p.Config.Debug, "promise-timeout": p.limit.Seconds(),
-		"master-url": p.Config.Master, "partition-cert": p.Config.Cert, "partition-key": p.Config.Key, "partition-id": p.Config.Partition, "computer-id": p.Config.Computer,
+		"path": r.Path, "name": o.name, "partition-folder": p.Dir, "log-folder": folder(logDir), "debug": p.Config.Debug,
+		"promise-timeout": p.limit.Seconds(),
+		"master-url":      p.Config.Master, "partition-cert": p.Config.Cert, "partition-key": p.Config.Key,
+		"partition-id": p.Config.Partition, "computer-id": p.Config.Computer,
 		"slapgrid-version": p.Config.Version,
 	}
 	p.mu.Lock()
@@ -264,7 +275,13 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	var out head
 	var printed tail
-	err = once.Run(ctx, once.Command{Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out, Errors: &printed, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark()})
+	err = once.Run(
+		ctx,
+		once.Command{
+			Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out,
+			Errors: &printed, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark(),
+		},
+	)
 	if errors.Is(err, once.ErrLimit) {
 		return p.broke(o, r, p.timedOut())
 	}
@@ -300,7 +317,8 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	return true
 }
 
-// broke is a result of a promise that could not say anything itself, so that its log has nothing of it either.
+// broke is a result of a promise that could not say anything itself, so that its log has nothing of
+// it either.
 func (p *pass) broke(o *one, r *Result, message string) bool {
 	r.Failed, r.Message, o.failed = true, last(message), true
 	if err := o.write(p.home, p.transaction, r); err != nil {
@@ -309,7 +327,8 @@ func (p *pass) broke(o *one, r *Result, message string) bool {
 	return true
 }
 
-// interpreter is what plugins are run with: the release's, or, where the release has none of its own, the machine's.
+// interpreter is what plugins are run with: the release's, or, where the release has none of its
+// own, the machine's.
 func (p *pass) interpreter() ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,7 +27,8 @@ type part struct {
 
 func newPart(t testing.TB) *part {
 	dir := t.TempDir()
-	p := &part{t: t, Runner: &Runner{Dir: filepath.Join(dir, "p0"), Software: filepath.Join(dir, "soft"), Env: []string{"PATH=/usr/bin:/bin"},
+	p := &part{t: t, Runner: &Runner{Dir: filepath.Join(dir, "p0"), Software: filepath.Join(dir, "soft"),
+		Env:    []string{"PATH=/usr/bin:/bin"},
 		Config: Config{Master: "http://master/", Computer: "COMP", Partition: "p0", Version: "1"}}}
 	p.Log = func(line string) { p.said = append(p.said, line) }
 	p.do(os.Chmod(filepath.Dir(dir), 0o755))
@@ -62,7 +63,10 @@ func (p *part) plugin(name, body, more string) {
 	library, err := os.ReadFile("testdata/keeping.py")
 	p.do(err)
 	write(p.t, filepath.Join(p.Software, "lib/keeping.py"), string(library), 0o644)
-	text := fmt.Sprintf("import sys\nsys.path.insert(0, %q)\nimport json, os, time\nfrom keeping import Promise\n%s\nclass RunPromise(Promise):\n", filepath.Join(p.Software, "lib"), more)
+	text := fmt.Sprintf(
+		"import sys\nsys.path.insert(0, %q)\nimport json, os, time\nfrom keeping import Promise\n%s\nclass RunPromise(Promise):\n",
+		filepath.Join(p.Software, "lib"), more,
+	)
 	for line := range strings.SplitSeq(body, "\n") {
 		text += "    " + line + "\n"
 	}
@@ -117,13 +121,15 @@ func TestExecutables(t *testing.T) {
 	p.wants("again, in the period", p.run(Anomaly, false), "bad.sh was failed legacy promise", "good was ok fine\nand more")
 	var s status
 	p.do(json.Unmarshal([]byte(p.text(".slapgrid/promise/result/bad.status.json")), &s))
-	if s.Title != "bad" || s.Name != "bad.sh" || s.Path != p.at("etc/promise/bad.sh") || s.Took <= 0 || s.Result.Kind != Test || !s.Result.Failed || s.Result.Message != "legacy promise" {
+	if s.Title != "bad" || s.Name != "bad.sh" || s.Path != p.at("etc/promise/bad.sh") || s.Took <= 0 ||
+		s.Result.Kind != Test || !s.Result.Failed || s.Result.Message != "legacy promise" {
 		t.Errorf("%+v %+v", s, s.Result)
 	}
 	if _, err := time.Parse(stampDate, s.Result.Date); err != nil {
 		t.Error(err)
 	}
-	if log := p.text(".slapgrid/promise/log/bad.log"); strings.Count(log, "\n") != 1 || !strings.Contains(log, " - ERROR - ") || !strings.HasSuffix(log, " - legacy promise\n") {
+	if log := p.text(".slapgrid/promise/log/bad.log"); strings.Count(log, "\n") != 1 ||
+		!strings.Contains(log, " - ERROR - ") || !strings.HasSuffix(log, " - legacy promise\n") {
 		t.Errorf("%q", log)
 	}
 	i, err := os.Stat(p.at(".slapgrid/promise/result/bad.status.json"))
@@ -159,7 +165,8 @@ func TestAnomalyOfExecutables(t *testing.T) {
 		mode         Mode
 		status, want string
 	}{
-		{Test, "1", "a failed 1"}, {Anomaly, "2", "a ok 2"}, {Anomaly, "3", "a failed 3"}, {Anomaly, "4", "a failed 4"}, {Anomaly, "0", "a ok 0"}, {Anomaly, "5", "a ok 5"},
+		{Test, "1", "a failed 1"}, {Anomaly, "2", "a ok 2"}, {Anomaly, "3", "a failed 3"}, {Anomaly, "4", "a failed 4"},
+		{Anomaly, "0", "a ok 0"}, {Anomaly, "5", "a ok 5"},
 		{Anomaly, "6", "a ok 6"}, {Anomaly, "7", "a failed 7"}, {Test, "0", "a ok 0"}, {Test, "1", "a failed 1"},
 	} {
 		if got := next(c.mode, c.status); got != c.want {
@@ -202,8 +209,10 @@ func TestPlugins(t *testing.T) {
 		"vanishes.py failed Error: No output returned by the promise", "script ok ")
 	var told map[string]string
 	p.do(json.Unmarshal([]byte(p.text("told")), &told))
-	want := map[string]string{"path": p.at("etc/plugin/good.py"), "name": "good.py", "partition-folder": p.Dir, "log-folder": p.at(".slapgrid/promise/log"), "debug": "False", "promise-timeout": "20",
-		"master-url": "http://master/", "partition-cert": "", "partition-key": "", "partition-id": "p0", "computer-id": "COMP", "slapgrid-version": "1", "periodicity": "7", "mine": "x"}
+	want := map[string]string{"path": p.at("etc/plugin/good.py"), "name": "good.py", "partition-folder": p.Dir,
+		"log-folder": p.at(".slapgrid/promise/log"), "debug": "False", "promise-timeout": "20",
+		"master-url": "http://master/", "partition-cert": "", "partition-key": "", "partition-id": "p0",
+		"computer-id": "COMP", "slapgrid-version": "1", "periodicity": "7", "mine": "x"}
 	for key, value := range want {
 		if told[key] != value {
 			t.Errorf("%s is %q, want %q", key, told[key], value)
@@ -223,7 +232,8 @@ func TestPlugins(t *testing.T) {
 	if log := p.text(".slapgrid/promise/log/_bad.log"); strings.Count(log, "\n") != 1 {
 		t.Errorf("a plugin's log is written twice: %q", log)
 	}
-	if got := p.run(Anomaly, false); !slices.Contains(got, "anomalies_only.py ok all is well") || !slices.Contains(got, "_bad.py was failed no such thing") {
+	if got := p.run(Anomaly, false); !slices.Contains(got, "anomalies_only.py ok all is well") ||
+		!slices.Contains(got, "_bad.py was failed no such thing") {
 		t.Errorf("anomalies: %q", got)
 	}
 }
@@ -232,7 +242,10 @@ func TestPlugins(t *testing.T) {
 func TestOneBang(t *testing.T) {
 	p := newPart(t)
 	for _, name := range []string{"a", "b", "c"} {
-		p.plugin(name+".py", "def sense(self):\n    if self.config['name'] != 'a.py': self.fail('x')", `extra_config_dict = {"bang-on-failure": True}`)
+		p.plugin(
+			name+".py", "def sense(self):\n    if self.config['name'] != 'a.py': self.fail('x')",
+			`extra_config_dict = {"bang-on-failure": True}`,
+		)
 	}
 	p.wants("tests never do", p.run(Test, true), "a.py ok all is well", "b.py failed x", "c.py failed x")
 	p.wants("one", p.run(Anomaly, true), "a.py ok all is well", "b.py failed x", "c.py failed x")
@@ -241,7 +254,8 @@ func TestOneBang(t *testing.T) {
 	}
 }
 
-// TestHangs ends promises that fork, hide, do not listen or write without end, and the others have their say.
+// TestHangs ends promises that fork, hide, do not listen or write without end, and the others have
+// their say.
 func TestHangs(t *testing.T) {
 	p := newPart(t)
 	p.Timeout = time.Second
@@ -251,9 +265,16 @@ func TestHangs(t *testing.T) {
 	p.script("shouts", `exec yes`)
 	p.script("tidy", `trap 'echo x > tidied; exit 0' TERM; while :; do sleep 0.02; done`)
 	p.script("well", `setsid sleep 1003 > /dev/null 2>&1 & echo fine`)
-	p.plugin("stuck.py", "def sense(self):\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: time.sleep(0.05)", "")
+	p.plugin(
+		"stuck.py",
+		"def sense(self):\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: time.sleep(0.05)",
+		"",
+	)
 	const late = "Error: Promise timed out after 1 seconds"
-	p.wants("hanging", p.run(Test, true), "stuck.py failed "+late, "forks failed "+late, "shouts failed "+late, "tidy failed "+late, "well ok fine")
+	p.wants(
+		"hanging", p.run(Test, true), "stuck.py failed "+late, "forks failed "+late, "shouts failed "+late,
+		"tidy failed "+late, "well ok fine",
+	)
 	p.text("tidied")
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		all, err := proc.Find(proc.Marked(mark))
@@ -347,7 +368,8 @@ func TestNoInterpreter(t *testing.T) {
 	}
 }
 
-// BenchmarkQuiet is the promises' part of a pass over 100 partitions of which none has one that is due: ns/op are of all hundred.
+// BenchmarkQuiet is the promises' part of a pass over 100 partitions of which none has one that is
+// due: ns/op are of all hundred.
 func BenchmarkQuiet(b *testing.B) {
 	var all []*part
 	for range 100 {

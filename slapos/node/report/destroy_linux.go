@@ -31,7 +31,8 @@ const (
 	maxKept   = 100 * 365.0 // days
 )
 
-// destroy stops a partition that is wanted destroyed, and destroys it when nothing keeps it: kept says that what it used could not be told. all are the partitions' names.
+// destroy stops a partition that is wanted destroyed, and destroys it when nothing keeps it: kept
+// says that what it used could not be told. all are the partitions' names.
 func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, kept bool) error {
 	free, ok := p.take(one.ID)
 	if !ok {
@@ -105,7 +106,8 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 	return err
 }
 
-// Memory is a directory below the instances': in PARTITION.json is what a node remembers of an instance of the lighter kind, for as long as there is that instance.
+// Memory is a directory below the instances': in PARTITION.json is what a node remembers of an
+// instance of the lighter kind, for as long as there is that instance.
 const Memory = "var/hostler/light"
 
 // Waits names a program for which the destruction of a partition is to wait, "": there is none.
@@ -118,7 +120,8 @@ func (p *Pass) Waits(ctx context.Context, d *home.Dir, id string) (string, error
 	}
 	wanted := map[string]bool{}
 	for line := range strings.Lines(string(data)) {
-		// Whoever may write to the file may make his own destruction wait, and for nothing but his own programs.
+		// Whoever may write to the file may make his own destruction wait, and for nothing but his
+		// own programs.
 		if name := strings.TrimSpace(line); strings.HasPrefix(name, id+"-") || strings.HasPrefix(name, id+":") {
 			wanted[name] = true
 		}
@@ -132,14 +135,16 @@ func (p *Pass) Waits(ctx context.Context, d *home.Dir, id string) (string, error
 	}
 	for i := range status {
 		s := &status[i]
-		if alive := s.State == supervise.Running || s.State == supervise.Backoff || s.State == supervise.Stopping; alive && wanted[s.FullName()] {
+		if alive := s.State == supervise.Running || s.State == supervise.Backoff ||
+			s.State == supervise.Stopping; alive && wanted[s.FullName()] {
 			return s.FullName(), nil
 		}
 	}
 	return "", nil
 }
 
-// Retention is until when a partition must be kept; the zero time: it need not be. The first time that it is asked, the date is written down.
+// Retention is until when a partition must be kept; the zero time: it need not be. The first time
+// that it is asked, the date is written down.
 func Retention(d *home.Dir, now time.Time) (time.Time, error) {
 	at, err := number(d, dateFile)
 	if err == nil {
@@ -166,15 +171,20 @@ func number(d *home.Dir, name string) (float64, error) {
 	n, err := strconv.ParseFloat(strings.TrimSpace(string(data)), 64)
 	if err != nil || math.IsNaN(n) || math.Abs(n) > 1e15 {
 		return 0, &compute.Error{Op: "report.Run", Kind: compute.ErrConflict, Hint: "remove the file if the instance need not be kept",
-			Err: fmt.Errorf("%s, which says how long the partition is to be kept, holds no number: %.40q", filepath.Join(d.Path(), name), data)}
+			Err: fmt.Errorf(
+				"%s, which says how long the partition is to be kept, holds no number: %.40q",
+				filepath.Join(d.Path(), name), data,
+			)}
 	}
 	return n, nil
 }
 
-// wipe has a partition's own program undo what only it knows of, and removes all that is the partition's.
+// wipe has a partition's own program undo what only it knows of, and removes all that is the
+// partition's.
 func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User) error {
 	mark := once.Partition(p.Computer, d.Path())
-	for _, left := range []string{mark, once.Reports(p.Computer, d.Path())} { // by passes that were killed
+	// by passes that were killed
+	for _, left := range []string{mark, once.Reports(p.Computer, d.Path())} {
 		if _, err := once.End(ctx, left, user); err != nil {
 			return err
 		}
@@ -185,9 +195,19 @@ func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User
 		if limit <= 0 {
 			limit = usage.Limit
 		}
-		err := once.Run(ctx, once.Command{Argv: []string{filepath.Join(d.Path(), destroyer)}, Dir: d.Path(), Env: once.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit, Mark: mark})
+		err := once.Run(
+			ctx,
+			once.Command{
+				Argv: []string{filepath.Join(d.Path(), destroyer)}, Dir: d.Path(),
+				Env: once.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit,
+				Mark: mark,
+			},
+		)
 		if err != nil {
-			return &compute.Error{Op: "report.Run", Kind: compute.ErrFailed, Err: fmt.Errorf("sbin/destroy of %s failed: %w\n%s", id, err, out)}
+			return &compute.Error{
+				Op: "report.Run", Kind: compute.ErrFailed,
+				Err: fmt.Errorf("sbin/destroy of %s failed: %w\n%s", id, err, out),
+			}
 		}
 		// It is not run again when we are killed before the end: what it needs may be gone by then.
 		if err := d.Remove(destroyer); err != nil {
@@ -204,7 +224,8 @@ func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User
 	if err := p.external(id); err != nil {
 		return err
 	}
-	// How long it was to be kept is known to the end: the delay goes first, as without the date it would begin again.
+	// How long it was to be kept is known to the end: the delay goes first, as without the date it
+	// would begin again.
 	if err := d.Remove(delayFile); err != nil {
 		return err
 	}
@@ -214,7 +235,8 @@ func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User
 	return d.Remove(dateFile)
 }
 
-// external empties the directories of a partition in further storage: those that are there, whatever the links of the partition say.
+// external empties the directories of a partition in further storage: those that are there,
+// whatever the links of the partition say.
 func (p *Pass) external(id string) error {
 	if p.Storage == "" {
 		return nil
@@ -237,7 +259,8 @@ func (p *Pass) external(id string) error {
 	return nil
 }
 
-// dismiss removes the groups of programs of a partition, also those that hooks have made: PARTITION-SUFFIX, where that is no other partition or its.
+// dismiss removes the groups of programs of a partition, also those that hooks have made:
+// PARTITION-SUFFIX, where that is no other partition or its.
 func (p *Pass) dismiss(ctx context.Context, id string, all []string) error {
 	groups, err := p.Supervisor.Groups(ctx)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// TestDiskFull tells what there is and destroys what is to go where a partition has filled the disk: so there is room again, and nothing is there by half.
+// TestDiskFull tells what there is and destroys what is to go where a partition has filled the
+// disk: so there is room again, and nothing is there by half.
 func TestDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestDiskFull: only root can mount a small file system")

@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// left is a program of etc/report that a pass left when it was killed; the channel is closed when it has ended.
+// left is a program of etc/report that a pass left when it was killed; the channel is closed when
+// it has ended.
 func (l *lab) left(id string) <-chan struct{} {
 	l.Helper()
 	cmd := exec.Command("/bin/sleep", "1000")
@@ -34,7 +35,8 @@ func (l *lab) left(id string) <-chan struct{} {
 	return ended
 }
 
-// TestKilledScripts has what a killed pass left of etc/report be ended before the next is run, and before all is taken away.
+// TestKilledScripts has what a killed pass left of etc/report be ended before the next is run, and
+// before all is taken away.
 func TestKilledScripts(t *testing.T) {
 	l := newLab(t, 2)
 	l.ask("one", "", slap.Started)
@@ -47,7 +49,8 @@ func TestKilledScripts(t *testing.T) {
 	<-two
 }
 
-// deaf is a master whose answer to what was used does not come, though it has heard it, or that refuses it.
+// deaf is a master whose answer to what was used does not come, though it has heard it, or that
+// refuses it.
 type deaf struct {
 	report.Master
 	err   error
@@ -65,7 +68,8 @@ func (m *deaf) ReportUsage(ctx context.Context, computer string, journal []slap.
 	return m.err
 }
 
-// TestLostAnswer bills nothing twice where the master has heard what was used and it is not known: it is told in the same words until there is an answer, and what else was used beside it.
+// TestLostAnswer bills nothing twice where the master has heard what was used and it is not known:
+// it is told in the same words until there is an answer, and what else was used beside it.
 func TestLostAnswer(t *testing.T) {
 	l := newLab(t, 2)
 	l.ask("one", "", slap.Started)
@@ -83,10 +87,14 @@ func TestLostAnswer(t *testing.T) {
 	l.pass.Now = func() time.Time { return now }
 	l.run(2) // what p0 has now too is for when it is known what was heard
 	l.There("p0/var/xml_report/second")
-	l.Put("p0", "var/xml_report/first", consumption("cpu", "10"), 0o640) // by the name of what is told already
+	// by the name of what is told already
+	l.Put("p0", "var/xml_report/first", consumption("cpu", "10"), 0o640)
 	l.pass.Master = whole
 	l.run(0)
-	l.Gone("p0/var/xml_report/first", "p0/var/xml_report/second", "p1/var/xml_report/third", "var/xml_report/p0/more", "var/hostler/usage/0.json", "var/hostler/usage/1.json")
+	l.Gone(
+		"p0/var/xml_report/first", "p0/var/xml_report/second", "p1/var/xml_report/third", "var/xml_report/p0/more",
+		"var/hostler/usage/0.json", "var/hostler/usage/1.json",
+	)
 	used := l.used()
 	slices.Sort(used)
 	if d := cmp.Diff([]string{"cpu of p0 is 10", "cpu of p0 is 7", "cpu of p0 is 8", "cpu of p1 is 9", "disk of p0 is 3"}, used); d != "" {
@@ -94,7 +102,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestRefusedUsage makes another journal of what a master does not take, and believes no record that is none.
+// TestRefusedUsage makes another journal of what a master does not take, and believes no record
+// that is none.
 func TestRefusedUsage(t *testing.T) {
 	l := newLab(t, 1)
 	l.ask("one", "", slap.Started)

@@ -26,7 +26,10 @@ var firstUser = nodetest.FirstUser
 
 func newLab(t *testing.T, partitions int) *lab {
 	l := &lab{Rig: nodetest.New(t, partitions)}
-	l.pass = &report.Pass{Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root, Timeout: 30 * time.Second, Log: func(line string) { l.Note("%s", line) }}
+	l.pass = &report.Pass{
+		Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root,
+		Timeout: 30 * time.Second, Log: func(line string) { l.Note("%s", line) },
+	}
 	return l
 }
 

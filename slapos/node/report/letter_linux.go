@@ -13,8 +13,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// letters is a directory below the instances': what is being told, a file for each journal. It is written before the journal goes, and taken away when the master has answered and the files that the
-// journal is of are gone. One that is there was perhaps heard: it is told again as it is, of the same time and in the same words, by which a master of ours knows it, and who keeps the books of another may.
+// letters is a directory below the instances': what is being told, a file for each journal. It is
+// written before the journal goes, and taken away when the master has answered and the files that
+// the journal is of are gone. One that is there was perhaps heard: it is told again as it is, of
+// the same time and in the same words, by which a master of ours knows it, and who keeps the books
+// of another may.
 const letters = "var/hostler/usage"
 
 const (
@@ -28,7 +31,8 @@ type letter struct {
 	Of      []said             `json:"of"`
 }
 
-// said is what a partition has said: files of its own directory, or what others have left of it below the instances'.
+// said is what a partition has said: files of its own directory, or what others have left of it
+// below the instances'.
 type said struct {
 	Partition string       `json:"partition"`
 	Here      bool         `json:"here"`
@@ -48,7 +52,9 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	n := 0 // the same again and again, so that what was half written when a pass was killed is taken away by the next
+	// the same again and again, so that what was half written when a pass was killed is taken away
+	// by the next
+	n := 0
 	for slices.Contains(there, fmt.Sprintf("%d.json", n)) {
 		n++
 	}
@@ -56,7 +62,8 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 	return name, root.WriteOur(name, data, 0o600)
 }
 
-// post tells a letter, which is recorded by that name; "": it is not. What the master refuses is no letter any more: the next pass makes another.
+// post tells a letter, which is recorded by that name; "": it is not. What the master refuses is no
+// letter any more: the next pass makes another.
 func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter) error {
 	err := p.Master.ReportUsage(ctx, p.Computer, l.Journal)
 	if e, ok := errors.AsType[*slap.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
@@ -95,7 +102,8 @@ func toldAgain(err error) string {
 	return fmt.Sprintf("what was told is told again, as it cannot be removed: %v", err)
 }
 
-// again tells the letters of passes that were killed, or not answered. It returns the partitions of those that still are not.
+// again tells the letters of passes that were killed, or not answered. It returns the partitions of
+// those that still are not.
 func (p *Pass) again(ctx context.Context, root *home.Dir) (of []string) {
 	names, err := root.List(letters, maxLetters)
 	if err != nil {

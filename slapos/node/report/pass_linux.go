@@ -40,22 +40,29 @@ type Pass struct {
 	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
 	Timeout      time.Duration // of etc/report, all together, and of sbin/destroy; 0: usage.Limit
 
-	Take func(id string) (free func(), ok bool)                         // has a partition be ours alone until free is called; not ok: another does something there. nil: there is no other
-	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
-	Log  func(line string)                                              // nil: nobody is told
-	Now  func() time.Time                                               // nil: time.Now
+	// has a partition be ours alone until free is called; not ok: another does something there.
+	// nil: there is no other
+	Take func(id string) (free func(), ok bool)
+	// is called of each that is wanted destroyed, when it was stopped; nil: nobody is
+	Hook func(ctx context.Context, p *slap.Partition, dir string) error
+	Log  func(line string) // nil: nobody is told
+	Now  func() time.Time  // nil: time.Now
 }
 
 // An Outcome is what came of a pass.
 type Outcome struct {
 	Partitions []string // of the computer, all of them
-	Failed     int      // of so many of them, or with the computer's own journals, something went wrong, which was logged and, where it is an instance's, reported
+	// of so many of them, or with the computer's own journals, something went wrong, which was
+	// logged and, where it is an instance's, reported
+	Failed int
 }
 
 // Run makes a pass. An error is that it could not be made, or not to its end.
 func (p *Pass) Run(ctx context.Context) (Outcome, error) { return p.run(ctx, true) }
 
-// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the computer nothing is told but what a pass before had begun to tell, and none of their programs is run. It is for between two passes.
+// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the
+// computer nothing is told but what a pass before had begun to tell, and none of their programs is
+// run. It is for between two passes.
 func (p *Pass) Destroy(ctx context.Context) (Outcome, error) { return p.run(ctx, false) }
 
 func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
@@ -109,7 +116,8 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 	return Outcome{all, len(bad)}, ctx.Err()
 }
 
-// ours says what is wrong with a partition as the master tells of it: its name is a directory's, and its computer is this.
+// ours says what is wrong with a partition as the master tells of it: its name is a directory's,
+// and its computer is this.
 func (p *Pass) ours(one *slap.Partition) error {
 	if !home.IsPartition(one.ID) {
 		return fmt.Errorf("the master tells of a partition %.80q, which is no name of one: it is left out", one.ID)
@@ -122,7 +130,8 @@ func (p *Pass) ours(one *slap.Partition) error {
 
 const maxText = 60 << 10 // bytes of an error that is told
 
-// fail reports what is wrong with an instance. That the master cannot be told is no more than logged.
+// fail reports what is wrong with an instance. That the master cannot be told is no more than
+// logged.
 func (p *Pass) fail(ctx context.Context, id string, err error) {
 	text := err.Error()
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.Hint != "" {
@@ -162,8 +171,9 @@ func (p *Pass) now() time.Time {
 func (p *Pass) open(id string) (*home.Dir, error) {
 	d, err := home.Open(filepath.Join(p.InstanceRoot, id))
 	if errors.Is(err, compute.ErrNotFound) {
-		return nil, &compute.Error{Op: "report.Run", Kind: compute.ErrNotFound, Hint: "is instance_root mounted? hostler slapos node format makes the directories",
-			Err: fmt.Errorf("partition %s has no directory in %s", id, p.InstanceRoot)}
+		return nil, &compute.Error{Op: "report.Run", Kind: compute.ErrNotFound,
+			Hint: "is instance_root mounted? hostler slapos node format makes the directories",
+			Err:  fmt.Errorf("partition %s has no directory in %s", id, p.InstanceRoot)}
 	}
 	return d, err
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
-// TestRecorded tells the master of two partitions' use what the reference's node told it, but for what a partition left empty: there it says None.
+// TestRecorded tells the master of two partitions' use what the reference's node told it, but for
+// what a partition left empty: there it says None.
 func TestRecorded(t *testing.T) {
 	l := newLab(t, 2)
 	l.ask("one", "", slap.Started)
@@ -30,7 +31,9 @@ func TestRecorded(t *testing.T) {
 		if !strings.HasPrefix(e.Step, "g18") || !strings.HasSuffix(e.Path, "/useComputer") {
 			continue
 		}
-		text := strings.NewReplacer("<VAT>None</VAT>", "<VAT/>", "<category>None</category>", "<category/>", "COMP-LAB", "C", "slappart", "p").Replace(e.Form().Get("use_string"))
+		text := strings.NewReplacer(
+			"<VAT>None</VAT>", "<VAT/>", "<category>None</category>", "<category/>", "COMP-LAB", "C", "slappart", "p",
+		).Replace(e.Form().Get("use_string"))
 		theirs, err := slap.ParseUsage(text)
 		do(t, err)
 		if d := cmp.Diff(theirs, ours); d != "" {

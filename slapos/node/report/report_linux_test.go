@@ -21,7 +21,8 @@ func consumption(resource, quantity string) string {
 		"</quantity><price>0.00</price><VAT/><category/></movement></consumption>"
 }
 
-// TestTold has programs of partitions run, each as its user, and tells the master in one journal what they and others have left.
+// TestTold has programs of partitions run, each as its user, and tells the master in one journal
+// what they and others have left.
 func TestTold(t *testing.T) {
 	l := newLab(t, 3)
 	l.ask("one", "", slap.Started)
@@ -31,7 +32,9 @@ func TestTold(t *testing.T) {
 	l.Put("p0", "etc/report/b", script, 0o750)
 	l.Put("p1", "var/xml_report/left", consumption("memory", "7"), 0o640)
 	l.Ours("var/xml_report/p1/theirs.xml", consumption("disk", "9"))
-	journal, err := slap.FormatUsage([]slap.Transaction{{Title: "all of it", Movements: []slap.Movement{{Resource: "load", Reference: "C", Quantity: "1"}}}})
+	journal, err := slap.FormatUsage([]slap.Transaction{{
+		Title: "all of it", Movements: []slap.Movement{{Resource: "load", Reference: "C", Quantity: "1"}},
+	}})
 	do(t, err)
 	l.Ours("var/xml_report/C/day.xml", journal)
 	l.Put("p2", "var/xml_report/free", consumption("free", "1"), 0o640)
@@ -60,7 +63,8 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestHostile does not let one partition harm another, the node or the pass: what it leaves in place of reports is left where it is.
+// TestHostile does not let one partition harm another, the node or the pass: what it leaves in
+// place of reports is left where it is.
 func TestHostile(t *testing.T) {
 	l := newLab(t, 3)
 	for _, title := range []string{"bad", "worse", "good"} {
@@ -88,15 +92,22 @@ func TestHostile(t *testing.T) {
 	if d := cmp.Diff([]string{"cpu of p0 is 1", "cpu of p2 is 2"}, used); d != "" {
 		t.Error(d)
 	}
-	l.There("p0/var/xml_report/wrong", "p0/var/xml_report/huge", "p0/var/xml_report/link", "p0/var/xml_report/fifo", "p0/var/xml_report/directory", "secret", "xml_report/theirs")
+	l.There(
+		"p0/var/xml_report/wrong", "p0/var/xml_report/huge", "p0/var/xml_report/link", "p0/var/xml_report/fifo",
+		"p0/var/xml_report/directory", "secret", "xml_report/theirs",
+	)
 	l.Gone("p0/var/xml_report/fine", "p2/var/xml_report/fine")
-	l.Says("fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long", "later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ")
+	l.Says(
+		"fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long",
+		"later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ",
+	)
 	if l.error("p0") == "" || l.error("p1") == "" || l.error("p2") != "" {
 		t.Errorf("%q, %q, %q", l.error("p0"), l.error("p1"), l.error("p2"))
 	}
 }
 
-// TestUntold keeps what the master did not take, and the instance whose use that is; the next pass tells it.
+// TestUntold keeps what the master did not take, and the instance whose use that is; the next pass
+// tells it.
 func TestUntold(t *testing.T) {
 	l := newLab(t, 1)
 	l.ask("one", "", slap.Started)
@@ -127,7 +138,9 @@ func TestDestroyed(t *testing.T) {
 		l.ask("n"+strconv.Itoa(i), "", slap.Started)
 	}
 	l.pass.Certificates, l.pass.Storage = l.At("pki"), l.At("storage")
-	for _, name := range []string{"pki/p1.key", "pki/p1.crt", "pki/p10.key", "storage/data1/p1/big", "storage/data1/p10/big", "outside/file"} {
+	for _, name := range []string{
+		"pki/p1.key", "pki/p1.crt", "pki/p10.key", "storage/data1/p1/big", "storage/data1/p10/big", "outside/file",
+	} {
 		l.Ours(name, "x")
 	}
 	l.Put("p1", "sbin/destroy", "#!/bin/sh\ntest -e etc/deep/er/file && id -u >"+l.Work+"/destroyed-by\n", 0o750)
@@ -141,7 +154,13 @@ func TestDestroyed(t *testing.T) {
 	do(t, os.Symlink(l.At("outside"), l.At("p1/DATA/data1")))
 	do(t, os.Symlink(l.At("outside"), l.At("p1/software_release")))
 	for _, group := range []string{"p1", "p1-prerm", "p10", "other"} {
-		_, err := l.Supervisor.Put(t.Context(), supervise.Group{Name: group, Programs: []supervise.Program{{Name: "x", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Env: []string{"PATH=/bin"}}}})
+		_, err := l.Supervisor.Put(
+			t.Context(),
+			supervise.Group{
+				Name:     group,
+				Programs: []supervise.Program{{Name: "x", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Env: []string{"PATH=/bin"}}},
+			},
+		)
 		do(t, err)
 		do(t, l.Supervisor.Start(t.Context(), group))
 	}
@@ -177,7 +196,8 @@ func TestDestroyed(t *testing.T) {
 	}
 }
 
-// TestForgotten has nothing of an instance that is gone be remembered for the next one, also where no other pass has seen that it was to go.
+// TestForgotten has nothing of an instance that is gone be remembered for the next one, also where
+// no other pass has seen that it was to go.
 func TestForgotten(t *testing.T) {
 	l := newLab(t, 2)
 	for _, title := range []string{"a", "b"} {
@@ -205,7 +225,8 @@ func TestRetention(t *testing.T) {
 	l.pass.Now = func() time.Time { return now }
 	l.run(0)
 	l.Says("p0 is not destroyed before")
-	if text, err := os.ReadFile(l.At("p0/.slapos-retention-lock-date")); err != nil || string(text) != strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10) {
+	if text, err := os.ReadFile(l.At("p0/.slapos-retention-lock-date")); err != nil ||
+		string(text) != strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10) {
 		t.Errorf("%s, %v", text, err)
 	}
 	l.There("p0/file")
@@ -232,12 +253,14 @@ func TestUndestroyed(t *testing.T) {
 	l.There("p0/sbin/destroy")
 	l.Gone("p2/file")
 	l.Says("sbin/destroy of p0 failed", "not yet", "partition p1 has no directory")
-	if told := l.Told(); strings.Contains(told, "destroyedComputerPartition p0") || strings.Contains(told, "destroyedComputerPartition p1") || !strings.Contains(told, "destroyedComputerPartition p2") {
+	if told := l.Told(); strings.Contains(told, "destroyedComputerPartition p0") ||
+		strings.Contains(told, "destroyedComputerPartition p1") || !strings.Contains(told, "destroyedComputerPartition p2") {
 		t.Error(told)
 	}
 }
 
-// TestMoreThanOnce tells all that a partition used before that goes, though it is more than one pass tells, and between two passes nothing of others.
+// TestMoreThanOnce tells all that a partition used before that goes, though it is more than one
+// pass tells, and between two passes nothing of others.
 func TestMoreThanOnce(t *testing.T) {
 	l := newLab(t, 2)
 	l.ask("much", "", slap.Started)
@@ -279,7 +302,8 @@ func (m *lying) Computer(ctx context.Context, id string) (*slap.Computer, error)
 	return c, err
 }
 
-// TestNoPartitions leaves alone what a master wants destroyed and what is no partition: the node's own directories, and root's.
+// TestNoPartitions leaves alone what a master wants destroyed and what is no partition: the node's
+// own directories, and root's.
 func TestNoPartitions(t *testing.T) {
 	l := newLab(t, 1)
 	l.Ours("var/keep", "x")

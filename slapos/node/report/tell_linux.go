@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// maxJournal is how large a journal may become before another is begun, as bytes of a form. What one partition has may be twice that, and a master of ours takes 1 MiB.
+// maxJournal is how large a journal may become before another is begun, as bytes of a form. What
+// one partition has may be twice that, and a master of ours takes 1 MiB.
 const maxJournal = 256 << 10
 
 // A share is what one partition has to tell.
@@ -25,7 +26,8 @@ type share struct {
 
 func (s *share) close() { _ = s.dir.Close() }
 
-// tell has the programs of etc/report run, and tells the master what was used. kept are the partitions of which something could not be told.
+// tell has the programs of etc/report run, and tells the master what was used. kept are the
+// partitions of which something could not be told.
 func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition, bad map[string]bool) (kept map[string]bool) {
 	kept = map[string]bool{}
 	for _, id := range p.again(ctx, root) {
@@ -82,7 +84,8 @@ var errBusy = errors.New("it is being processed")
 // owner is who runs a partition's programs.
 func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
 
-// gather runs a partition's programs, and reads what they and others have left. A share is returned beside an error too, if there is something to tell.
+// gather runs a partition's programs, and reads what they and others have left. A share is returned
+// beside an error too, if there is something to tell.
 func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) (*share, error) {
 	free, ok := p.take(one.ID)
 	if !ok {

@@ -22,7 +22,8 @@ const (
 	maxDays   = 1000 // promises whose last day is told: their histories are read for it
 )
 
-// Report is what runs in partitions now; nil: in those of which there is something here. What cannot be seen of one is left out.
+// Report is what runs in partitions now; nil: in those of which there is something here. What
+// cannot be seen of one is left out.
 func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeReport, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
@@ -43,7 +44,8 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 		n.Partitions[i].ID = id
 		at[id] = &n.Partitions[i]
 	}
-	each := max(1, maxThings/max(1, len(partitions))/2) // who has very many shows no more of them than others
+	// who has very many shows no more of them than others
+	each := max(1, maxThings/max(1, len(partitions))/2)
 	for i := range status {
 		s := &status[i]
 		id, name := belongs(s, at)
@@ -77,7 +79,8 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 	return n, nil
 }
 
-// Partitions are the directories in a root in which something was processed, or that a format has made.
+// Partitions are the directories in a root in which something was processed, or that a format has
+// made.
 func Partitions(root string) (all []string, err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -94,7 +97,8 @@ func Partitions(root string) (all []string, err error) {
 	return all, nil
 }
 
-// belongs is whose a program is, the partition's and its name there: groups that hooks have made are called PARTITION-SUFFIX.
+// belongs is whose a program is, the partition's and its name there: groups that hooks have made
+// are called PARTITION-SUFFIX.
 func belongs(s *supervise.Status, at map[string]*slap.ReportPartition) (id, name string) {
 	for id = s.Group; at[id] == nil; {
 		i := strings.LastIndexByte(id, '-')

@@ -35,7 +35,10 @@ func newLab(t *testing.T) *lab {
 		do(t, os.MkdirAll(l.At(id, "etc/promise"), 0o750))
 		do(t, os.MkdirAll(l.At(id, ".slapgrid/promise/result"), 0o750))
 	}
-	l.tell = &seen.Teller{Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root, Now: func() time.Time { return l.now }}
+	l.tell = &seen.Teller{
+		Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root,
+		Now: func() time.Time { return l.now },
+	}
 	return l
 }
 
@@ -62,7 +65,8 @@ func (l *lab) report() []slap.ReportPartition {
 	return n.Report.Partitions
 }
 
-// TestTell tells what runs when it has changed, and from time to time; and a master that does not want to know not before an hour is over.
+// TestTell tells what runs when it has changed, and from time to time; and a master that does not
+// want to know not before an hour is over.
 func TestTell(t *testing.T) {
 	l := newLab(t)
 	l.Runs("p", "server-on-watch", "sleep 1000 & exec sleep 1000")
@@ -70,7 +74,17 @@ func TestTell(t *testing.T) {
 	l.Runs("other", "x", "exec sleep 1000")
 	l.promised("p", "check-url", "no answer", true)
 	do(t, os.MkdirAll(l.At("p/.slapgrid/promise/history"), 0o750))
-	do(t, os.WriteFile(l.At("p/.slapgrid/promise/history/check-url.jsonl"), fmt.Appendf(nil, "no line\n"+`{"date": %q, "type": "Test Result", "failed": true, "execution-time": 0.2}`+"\n", l.now.UTC().Format(time.RFC3339)), 0o640))
+	do(
+		t,
+		os.WriteFile(
+			l.At("p/.slapgrid/promise/history/check-url.jsonl"),
+			fmt.Appendf(
+				nil, "no line\n"+`{"date": %q, "type": "Test Result", "failed": true, "execution-time": 0.2}`+"\n",
+				l.now.UTC().Format(time.RFC3339),
+			),
+			0o640,
+		),
+	)
 	l.promised("p", "gone", "", true)
 	do(t, os.Remove(l.At("p/etc/promise/gone"))) // its result is there still
 	l.promised("p-1", "long", strings.Repeat("é", 3000), false)
@@ -85,7 +99,10 @@ func TestTell(t *testing.T) {
 	if s := all[1].Processes[0]; s.Name != "socat:tcp" {
 		t.Errorf("%+v", s)
 	}
-	if s := all[0].Promises[0]; s != (slap.ReportPromise{Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC), Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now)}) {
+	if s := all[0].Promises[0]; s != (slap.ReportPromise{
+		Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC),
+		Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now),
+	}) {
 		t.Errorf("%+v", s)
 	}
 	if text := all[1].Promises[0].Text; text != strings.Repeat("é", 1000) {
@@ -108,7 +125,8 @@ func TestTell(t *testing.T) {
 	l.now = l.now.Add(6 * time.Minute)
 	l.told(true)
 
-	l.Before(func(answer http.ResponseWriter, r *http.Request) bool { // the master does not know the method
+	// the master does not know the method
+	l.Before(func(answer http.ResponseWriter, r *http.Request) bool {
 		http.NotFound(answer, r)
 		return true
 	})

@@ -30,9 +30,10 @@ type Teller struct {
 	Master interface { // *slap.Client is one
 		ReportNode(ctx context.Context, n *slap.NodeReport) error
 	}
-	Supervisor   Supervisor
-	Computer     string           // its ID
-	InstanceRoot string           // has the partitions' directories, and what was told last in var/hostler
+	Supervisor Supervisor
+	Computer   string // its ID
+	// has the partitions' directories, and what was told last in var/hostler
+	InstanceRoot string
 	Now          func() time.Time // nil: time.Now
 }
 
@@ -44,7 +45,8 @@ type said struct {
 	Refused  time.Time `json:"refused"` // when the master did not know the method
 }
 
-// Tell tells the master what runs in partitions (nil: see [Teller.Report]), if there is something new to tell; told says whether there was, and it was taken. No pass should fail for its error.
+// Tell tells the master what runs in partitions (nil: see [Teller.Report]), if there is something
+// new to tell; told says whether there was, and it was taken. No pass should fail for its error.
 func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err error) {
 	now := time.Now()
 	if t.Now != nil {
@@ -73,12 +75,14 @@ func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err 
 	return told, t.remember(is)
 }
 
-// recent says that something was within a while before now; a clock that was set back makes it long ago.
+// recent says that something was within a while before now; a clock that was set back makes it long
+// ago.
 func recent(at, now time.Time, while time.Duration) bool {
 	return !at.IsZero() && !now.Before(at) && now.Sub(at) < while
 }
 
-// sum is another one when something has changed that should be told at once: not how much is used, nor when a promise was kept last.
+// sum is another one when something has changed that should be told at once: not how much is used,
+// nor when a promise was kept last.
 func sum(n *slap.NodeReport) string {
 	h := sha256.New()
 	for _, p := range n.Partitions {

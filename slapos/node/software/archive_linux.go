@@ -60,7 +60,8 @@ func (b *Builder) unpack(ctx context.Context, u *User, url, dir string) error {
 	defer late.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the release's URL cannot be read")} // without it: a password may stand in it
+		// without it: a password may stand in it
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the release's URL cannot be read")}
 	}
 	shown := request.URL.Redacted()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -96,8 +97,8 @@ func (b *Builder) unpack(ctx context.Context, u *User, url, dir string) error {
 	return u.as(func() error { return b.untar(ctx, body, url, dir) })
 }
 
-// refused says what the guard did not let through, with what the node's operator can do. It says not where it leads:
-// the master tells it to whoever named the URL.
+// refused says what the guard did not let through, with what the node's operator can do. It says
+// not where it leads: the master tells it to whoever named the URL.
 func refused(err error) error {
 	no, ok := errors.AsType[*fetch.Refused](err)
 	if !ok {
@@ -121,7 +122,8 @@ func gone(err error) error {
 	return err
 }
 
-// untar unpacks an archive: nothing of it comes to lie outside of dir, be it by names or by links that are in it.
+// untar unpacks an archive: nothing of it comes to lie outside of dir, be it by names or by links
+// that are in it.
 func (b *Builder) untar(ctx context.Context, from io.Reader, url, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -25,36 +25,43 @@ const (
 	shared    = ".shared"    // there: it is not for the binary cache
 )
 
-// As does file work with the rights of the software user. What it calls leaves none of that to other goroutines.
+// As does file work with the rights of the software user. What it calls leaves none of that to
+// other goroutines.
 type As func(work func() error) error
 
-// A Builder builds releases in one software root. Its fields are set before the first call; one call at a time may be made, of all processes.
+// A Builder builds releases in one software root. Its fields are set before the first call; one
+// call at a time may be made, of all processes.
 type Builder struct {
 	Root           string   // an absolute path; its owner is the software user
 	SharedParts    []string // directories of parts that releases share
 	BuildTimeParts []string
 	Buildout       string   // the program that bootstraps; "" is buildout on PATH
 	NetworkCache   []string // OPTION=VALUE, of buildout's section networkcache
-	Free           int64    // bytes that must be free before a release is built, and while a light one is unpacked
-	Debug          bool     // buildout is told so
-	Force          bool     // what is completed is built again
-	Environ        []string // what is inherited; nil is our own
+	// bytes that must be free before a release is built, and while a light one is unpacked
+	Free    int64
+	Debug   bool     // buildout is told so
+	Force   bool     // what is completed is built again
+	Environ []string // what is inherited; nil is our own
 
-	// Guard judges where archives are fetched from, as the master's users say where they are. nil: they are fetched from anywhere.
+	// Guard judges where archives are fetched from, as the master's users say where they are. nil:
+	// they are fetched from anywhere.
 	Guard *fetch.Guard
 
 	// Log is given a line of what happens and of what builds print, at once; nil: nobody is.
 	Log func(line string)
 	// Warn is given what of it failed; nil: Log is.
 	Warn func(line string)
-	// Fetch puts a release into its directory from elsewhere, and says whether it did. It is asked where the directory is not there. An error is the end of
-	// the attempt: nothing is built then. nil: there is nowhere to fetch from.
+	// Fetch puts a release into its directory from elsewhere, and says whether it did. It is asked
+	// where the directory is not there. An error is the end of the attempt: nothing is built then.
+	// nil: there is nowhere to fetch from.
 	Fetch func(ctx context.Context, url, root string, as As) (bool, error)
-	// Upload gives a release that was built here to others. Its error is a line of the log. nil: there is nobody to give it to.
+	// Upload gives a release that was built here to others. Its error is a line of the log. nil:
+	// there is nobody to give it to.
 	Upload func(ctx context.Context, url, dir string, as As) error
 	// Bundles are those that releases may be made of. nil: none are.
 	Bundles func() (bundle.Set, error)
-	// Puller is the command that an image is laid out by, before its name and a directory: a program that calls [LayImage]. It runs as the software user. nil: there are no images here.
+	// Puller is the command that an image is laid out by, before its name and a directory: a
+	// program that calls [LayImage]. It runs as the software user. nil: there are no images here.
 	Puller []string
 }
 
@@ -70,7 +77,8 @@ func (b *Builder) Done(url string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// Install builds a release, or fetches it. What went wrong in a program that builds is a [*Failure]; too little room is ErrNoCapacity.
+// Install builds a release, or fetches it. What went wrong in a program that builds is a
+// [*Failure]; too little room is ErrNoCapacity.
 func (b *Builder) Install(ctx context.Context, url string) error {
 	fail := func(kind error, err error) error {
 		return &compute.Error{Op: "software.Install", Kind: kind, Err: err}
@@ -137,8 +145,9 @@ func (b *Builder) room() error {
 		return &compute.Error{Op: "software.Install", Kind: compute.ErrNotFound, Err: fmt.Errorf("the software root %s: %w", b.Root, err)}
 	}
 	if free := int64(st.Bavail) * int64(st.Bsize); free < b.Free {
-		return &compute.Error{Op: "software.Install", Kind: compute.ErrNoCapacity, Hint: "make room there, or set software_min_free_space lower",
-			Err: fmt.Errorf("%s has %d MiB free, and %d MiB must be", b.Root, free>>20, b.Free>>20)}
+		return &compute.Error{Op: "software.Install", Kind: compute.ErrNoCapacity,
+			Hint: "make room there, or set software_min_free_space lower",
+			Err:  fmt.Errorf("%s has %d MiB free, and %d MiB must be", b.Root, free>>20, b.Free>>20)}
 	}
 	return nil
 }

@@ -18,14 +18,16 @@ import (
 )
 
 const (
-	profile   = "buildout.cfg"
-	program   = "bin/buildout"
-	skipped   = "bin/buildout-bootstrap-skipped" // an attempt began without a bootstrap, and has not succeeded
-	mask      = 0o027                            // of what builds
-	describes = time.Minute                      // may pass until git has described a checkout
+	profile = "buildout.cfg"
+	program = "bin/buildout"
+	// an attempt began without a bootstrap, and has not succeeded
+	skipped   = "bin/buildout-bootstrap-skipped"
+	mask      = 0o027       // of what builds
+	describes = time.Minute // may pass until git has described a checkout
 )
 
-// buildout builds a release by the profile at its URL. What an attempt before left is gone on with, as the reference does.
+// buildout builds a release by the profile at its URL. What an attempt before left is gone on with,
+// as the reference does.
 func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 	dir := b.Dir(url)
 	err := u.as(func() error { return b.lay(u, url, dir) })
@@ -96,7 +98,8 @@ func (b *Builder) lay(u *User, url, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "extends-cache"), 0o755); err != nil {
 		return err
 	}
-	_ = os.Remove(filepath.Join(dir, completed)) // with Force: it is not whole until it is built again
+	// with Force: it is not whole until it is built again
+	_ = os.Remove(filepath.Join(dir, completed))
 	netrc, err := readAtMost(filepath.Join(u.Home, ".netrc"), 1<<20)
 	if u.Home != "" && err == nil {
 		err = put(filepath.Join(dir, ".netrc"), netrc, 0o600)
@@ -122,7 +125,8 @@ func (b *Builder) lay(u *User, url, dir string) error {
 	return put(filepath.Join(dir, profile), []byte(text), 0o644)
 }
 
-// revision notes in the profile of a release that is a file of a git checkout which revision is built, once for each. What git cannot say is no error.
+// revision notes in the profile of a release that is a file of a git checkout which revision is
+// built, once for each. What git cannot say is no error.
 func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error {
 	if !filepath.IsAbs(url) {
 		return nil
@@ -132,7 +136,8 @@ func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error 
 		return nil
 	}
 	var out bytes.Buffer
-	err = once.Run(ctx, once.Command{Argv: []string{git, "-c", "safe.directory=*", "describe", "--always", "--dirty", "--tags"}, Dir: filepath.Dir(url), Env: once.Environ(b.environ(), dir),
+	err = once.Run(ctx, once.Command{Argv: []string{git, "-c", "safe.directory=*", "describe", "--always", "--dirty", "--tags"},
+		Dir: filepath.Dir(url), Env: once.Environ(b.environ(), dir),
 		User: u.Run, Umask: mask, Output: &out, Errors: io.Discard, Limit: describes})
 	described := strings.TrimSpace(out.String())
 	if err != nil || described == "" || strings.ContainsAny(described, "\n\r") {
@@ -149,8 +154,9 @@ func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error 
 	})
 }
 
-// skips says whether there is a buildout already that needs no bootstrap, and notes that it was taken: when that is still there at the next attempt, this one has
-// failed, perhaps for want of a bootstrap.
+// skips says whether there is a buildout already that needs no bootstrap, and notes that it was
+// taken: when that is still there at the next attempt, this one has failed, perhaps for want of a
+// bootstrap.
 func skips(dir string) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
 		return false, nil
@@ -170,13 +176,15 @@ func (b *Builder) bootstrap() (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil || !filepath.IsAbs(path) {
-		return "", &compute.Error{Op: "software.Install", Kind: compute.ErrInvalid, Hint: "name one by the option buildout of the section [slapos], or by --buildout",
-			Err: fmt.Errorf("there is no buildout to bootstrap with: %q is no program", name)}
+		return "", &compute.Error{Op: "software.Install", Kind: compute.ErrInvalid,
+			Hint: "name one by the option buildout of the section [slapos], or by --buildout",
+			Err:  fmt.Errorf("there is no buildout to bootstrap with: %q is no program", name)}
 	}
 	return path, nil
 }
 
-// interpreted is how a script is run: by the program of its first line, as that may be too long for the kernel.
+// interpreted is how a script is run: by the program of its first line, as that may be too long for
+// the kernel.
 func (b *Builder) interpreted(u *User, script, dir string) ([]string, error) {
 	path := script
 	if !filepath.IsAbs(path) {
@@ -214,7 +222,10 @@ type step struct {
 
 // run runs a program that builds.
 func (b *Builder) run(ctx context.Context, u *User, s step, out *output) error {
-	err := once.Run(ctx, once.Command{Argv: s.argv, Dir: s.dir, Env: once.Environ(b.environ(), s.home), Mark: s.of, User: u.Run, Umask: mask, Output: out})
+	err := once.Run(
+		ctx,
+		once.Command{Argv: s.argv, Dir: s.dir, Env: once.Environ(b.environ(), s.home), Mark: s.of, User: u.Run, Umask: mask, Output: out},
+	)
 	switch {
 	case err == nil:
 		return nil

@@ -18,14 +18,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// bundled is the program that runs the scripts of a bundle, in the release's directory; they are beside it.
+// bundled is the program that runs the scripts of a bundle, in the release's directory; they are
+// beside it.
 const (
 	bundled = ".hostler-scripts/all"
 	scripts = ".hostler-scripts"
 )
 
-// bundle makes a release of a bundle and what that includes: its files at their paths, as if the release's directory were the root, and its scripts, which run there once, one
-// after the other, when all is in its place. All is the software user's, whatever owner the bundle says; keys are left out.
+// bundle makes a release of a bundle and what that includes: its files at their paths, as if the
+// release's directory were the root, and its scripts, which run there once, one after the other,
+// when all is in its place. All is the software user's, whatever owner the bundle says; keys are
+// left out.
 func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 	if b.Bundles == nil {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no bundles here, and so not %s", name)}
@@ -39,7 +42,10 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 		return err
 	}
 	if plan.Secret() {
-		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("the bundle %s holds secrets, and all who use a release may read it", name)}
+		return &compute.Error{
+			Kind: compute.ErrDenied,
+			Err:  fmt.Errorf("the bundle %s holds secrets, and all who use a release may read it", name),
+		}
 	}
 	steps, err := plan.Render(bundle.Facts{"os": runtime.GOOS, "arch": runtime.GOARCH})
 	if err != nil {
@@ -70,7 +76,10 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 			}
 			all += name + "\n"
 		} else if !filepath.IsLocal(name) || name == scripts || strings.HasPrefix(name, scripts+"/") {
-			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s of the bundle %s has no place in a release", s.Name, s.Bundle)}
+			return &compute.Error{
+				Kind: compute.ErrInvalid,
+				Err:  fmt.Errorf("%s of the bundle %s has no place in a release", s.Name, s.Bundle),
+			}
 		}
 		content, err := s.Open() // as who we are: the bundle is this node's own
 		if err != nil {

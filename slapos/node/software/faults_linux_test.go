@@ -21,12 +21,16 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
-// bootstraps is a program that stands for buildout where a test is of what is around it: its bootstrap leaves a bin/buildout that runs a script.
+// bootstraps is a program that stands for buildout where a test is of what is around it: its
+// bootstrap leaves a bin/buildout that runs a script.
 func bootstraps(t testing.TB, s *site, text string) {
 	t.Helper()
 	dir := place(t)
 	then := script(t, filepath.Join(dir, "then"), text)
-	s.Buildout = script(t, filepath.Join(dir, "buildout"), `echo "called $0 $*, HOME $HOME"; mkdir -p bin; rm -f bin/buildout; cp `+then+` bin/buildout`)
+	s.Buildout = script(
+		t, filepath.Join(dir, "buildout"),
+		`echo "called $0 $*, HOME $HOME"; mkdir -p bin; rm -f bin/buildout; cp `+then+` bin/buildout`,
+	)
 }
 
 // until waits until something is so.
@@ -39,7 +43,8 @@ func until(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// TestCalls gives buildout the words that the reference gives it, and bootstraps when the reference does.
+// TestCalls gives buildout the words that the reference gives it, and bootstraps when the reference
+// does.
 func TestCalls(t *testing.T) {
 	s, profiles := newSite(t), place(t)
 	url := filepath.Join(profiles, "software.cfg")
@@ -74,7 +79,8 @@ func TestCalls(t *testing.T) {
 		if f, failed := errors.AsType[*software.Failure](err); failed != round.fail || err != nil && f == nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
-		if s.heard("called "+s.Buildout+" "+words(debug, newest)+" bootstrap, HOME "+home) != round.bootstraps || s.heard("called") != round.bootstraps {
+		if s.heard("called "+s.Buildout+" "+words(debug, newest)+" bootstrap, HOME "+home) != round.bootstraps ||
+			s.heard("called") != round.bootstraps {
 			t.Errorf("round %d: %q", i, s.said)
 		}
 		if !s.heard("then bin/buildout " + words(debug, newest) + ", HOME " + dir) {
@@ -85,7 +91,8 @@ func TestCalls(t *testing.T) {
 	if err := s.Install(t.Context(), url+"?"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("no profile: %v", err)
 	}
-	if err := s.Install(t.Context(), "https://software.example/software.cfg"); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.(*compute.Error).Hint, "the option buildout") {
+	if err := s.Install(t.Context(), "https://software.example/software.cfg"); !errors.Is(err, compute.ErrInvalid) ||
+		!strings.Contains(err.(*compute.Error).Hint, "the option buildout") {
 		t.Errorf("no buildout: %v", err)
 	}
 }
@@ -126,7 +133,8 @@ func TestHangs(t *testing.T) {
 	do(t, s.Install(t.Context(), url))
 }
 
-// TestKilled kills who builds: what is left is ended or taken away, and the next attempt has the release whole.
+// TestKilled kills who builds: what is left is ended or taken away, and the next attempt has the
+// release whole.
 func TestKilled(t *testing.T) {
 	if at, url, ok := strings.Cut(os.Getenv("HOSTLER_TEST_BUILD"), "|"); ok {
 		b := &software.Builder{Root: at, Buildout: os.Getenv("HOSTLER_TEST_BUILDOUT"), Log: func(line string) { fmt.Println(line) }}
@@ -162,7 +170,10 @@ func TestKilled(t *testing.T) {
 			s := newSite(t)
 			bootstraps(t, s, `: >middle; [ -e `+gate+` ] || exec sleep 1000; echo whole >whole`)
 			c := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.timeout=2m")
-			c.Env = append(os.Environ(), "HOSTLER_TEST_BUILD="+s.Root+"|"+url, "HOSTLER_TEST_BUILDOUT="+s.Buildout, "GORACE=atexit_sleep_ms=0")
+			c.Env = append(
+				os.Environ(), "HOSTLER_TEST_BUILD="+s.Root+"|"+url, "HOSTLER_TEST_BUILDOUT="+s.Buildout,
+				"GORACE=atexit_sleep_ms=0",
+			)
 			do(t, c.Start())
 			until(t, "it is in the middle", func() bool {
 				if name == "unpacking" {
@@ -298,7 +309,10 @@ func TestVanishes(t *testing.T) {
 		}
 	}))
 	at := strings.Replace(srv.URL, "://", "://me:secret@", 1)
-	for path, want := range map[string]error{"/gone.tar": compute.ErrNotFound, "/busy.tar": compute.ErrUnavailable, "/half.tar.gz": io.ErrUnexpectedEOF, "/page.tar.zst": compute.ErrFailed} {
+	for path, want := range map[string]error{
+		"/gone.tar": compute.ErrNotFound, "/busy.tar": compute.ErrUnavailable, "/half.tar.gz": io.ErrUnexpectedEOF,
+		"/page.tar.zst": compute.ErrFailed,
+	} {
 		if err := s.Install(t.Context(), at+path); !errors.Is(err, want) || strings.Contains(err.Error(), "secret") || len(s.names()) > 0 {
 			t.Errorf("%s: %v, %q", path, err, s.names())
 		}

@@ -31,12 +31,14 @@ type EntryPoint struct {
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"` // KEY=VALUE
 	Dir  string   `json:"dir"`
-	// Image is its digest, and Volumes are the directories in which it says that it keeps what is to stay.
+	// Image is its digest, and Volumes are the directories in which it says that it keeps what is
+	// to stay.
 	Image   string   `json:"image,omitempty"`
 	Volumes []string `json:"volumes,omitempty"`
 }
 
-// image lays an image out as a release, by a program of the software user's: whatever is in it is read with no more rights than his.
+// image lays an image out as a release, by a program of the software user's: whatever is in it is
+// read with no more rights than his.
 func (b *Builder) image(ctx context.Context, u *User, name, dir, of string) error {
 	if len(b.Puller) == 0 {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("no images are used here, and so not %s", name)}
@@ -49,14 +51,19 @@ func (b *Builder) image(ctx context.Context, u *User, name, dir, of string) erro
 		at = dir
 	}
 	out := &output{log: b.Log}
-	err := b.run(ctx, u, step{dir: dir, of: of, home: at, what: "the pull of image " + name, argv: append(slices.Clone(b.Puller), name, dir)}, out)
+	err := b.run(
+		ctx, u,
+		step{dir: dir, of: of, home: at, what: "the pull of image " + name, argv: append(slices.Clone(b.Puller), name, dir)},
+		out,
+	)
 	out.end()
 	return err
 }
 
-// LayImage pulls an image and lays its files out in a directory, with what is run of it. It is for a process of the software user: see [Builder.Puller]. The image's files have their
-// owner's rights for all, but to write; what runs in it has directories of its own.
-// A registry is asked where the guard, which may be nil, lets it.
+// LayImage pulls an image and lays its files out in a directory, with what is run of it. It is for
+// a process of the software user: see [Builder.Puller]. The image's files have their owner's rights
+// for all, but to write; what runs in it has directories of its own. A registry is asked where the
+// guard, which may be nil, lets it.
 func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	fail := func(err error) error {
 		return &compute.Error{Op: "software.LayImage", Kind: compute.ErrFailed, Err: err}
@@ -103,7 +110,8 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 			return fail(err)
 		}
 	}
-	if _, err := root.Stat(path.Join(rootfs, entry)); err == nil && !executable(filepath.Join(dir, entry)) { // it knows how to be an instance
+	// it knows how to be an instance
+	if _, err := root.Stat(path.Join(rootfs, entry)); err == nil && !executable(filepath.Join(dir, entry)) {
 		text := "#!/bin/sh\nexec \"$(dirname \"$0\")/" + rootfs + "/" + entry + "\"\n"
 		if err := root.WriteFile(entry, []byte(text), 0o755); err != nil {
 			return fail(err)
@@ -112,7 +120,10 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 			return fail(err)
 		}
 	} else if len(e.Argv) == 0 {
-		return &compute.Error{Op: "software.LayImage", Kind: compute.ErrInvalid, Err: fmt.Errorf("the image %s says no program to run, and has no /%s", name, entry)}
+		return &compute.Error{
+			Op: "software.LayImage", Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("the image %s says no program to run, and has no /%s", name, entry),
+		}
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
@@ -238,18 +249,24 @@ func ReadEntryPoint(d *home.Dir) (*EntryPoint, error) {
 		err = errors.New("it has no program")
 	}
 	if err != nil {
-		return nil, &compute.Error{Op: "software.EntryPoint", Kind: compute.ErrFailed, Err: fmt.Errorf("%s of %s: %w", point, d.Path(), err)}
+		return nil, &compute.Error{
+			Op: "software.EntryPoint", Kind: compute.ErrFailed, Err: fmt.Errorf("%s of %s: %w", point, d.Path(), err),
+		}
 	}
 	return e, nil
 }
 
-// Script is the program that runs an image's entry point in a partition, with parameters in its environment: those whose names a shell takes. The process is root of a user name space in which
-// there is nobody but the partition's user; it sees the image's files, and what it writes lies over them, in the partition. It needs a kernel that lets users have such name spaces.
+// Script is the program that runs an image's entry point in a partition, with parameters in its
+// environment: those whose names a shell takes. The process is root of a user name space in which
+// there is nobody but the partition's user; it sees the image's files, and what it writes lies over
+// them, in the partition. It needs a kernel that lets users have such name spaces.
 //
-// What it wrote lies over the files of that image alone: of another image, that a release has become, they are begun anew, but for its volumes, which stay. The rest of before is kept aside until the
-// next such change. It may be killed at any time, and goes on where it was.
+// What it wrote lies over the files of that image alone: of another image, that a release has
+// become, they are begun anew, but for its volumes, which stay. The rest of before is kept aside
+// until the next such change. It may be killed at any time, and goes on where it was.
 //
-// Files of the image that it writes to in place, without making them anew, it may not change: they are the software user's.
+// Files of the image that it writes to in place, without making them anew, it may not change: they
+// are the software user's.
 func (e *EntryPoint) Script(release, partition string, parameters map[string]string) []byte {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	env = append(env, e.Env...)

@@ -44,9 +44,26 @@ func layout(t testing.TB, dir string, config map[string]any, layers ...func(add 
 		do(t, err)
 		return text
 	}
-	c := blob(t, dir, write(map[string]any{"architecture": "amd64", "os": "linux", "config": config, "rootfs": map[string]any{"type": "layers", "diff_ids": diffs}}), "config.v1+json")
-	m := blob(t, dir, write(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": c, "layers": all}), "manifest.v1+json")
-	lies(t, dir, map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": string(write(map[string]any{"schemaVersion": 2, "manifests": []any{m}}))})
+	c := blob(
+		t, dir,
+		write(map[string]any{
+			"architecture": "amd64", "os": "linux", "config": config,
+			"rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
+		}),
+		"config.v1+json",
+	)
+	m := blob(
+		t, dir,
+		write(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": c, "layers": all}),
+		"manifest.v1+json",
+	)
+	lies(
+		t, dir,
+		map[string]string{
+			"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
+			"index.json": string(write(map[string]any{"schemaVersion": 2, "manifests": []any{m}})),
+		},
+	)
 	return dir
 }
 
@@ -57,7 +74,8 @@ func owner(path string) *syscall.Stat_t {
 	return &st
 }
 
-// TestImage lays out an image as the software user, whose entry point runs in a partition of another one, writes there, and leaves the release alone.
+// TestImage lays out an image as the software user, whose entry point runs in a partition of
+// another one, writes there, and leaves the release alone.
 func TestImage(t *testing.T) {
 	if of, ok := os.LookupEnv("HOSTLER_TEST_LAY"); ok {
 		name, dir, _ := strings.Cut(of, "|")
@@ -71,7 +89,14 @@ func TestImage(t *testing.T) {
 		t.Skip("TestImage: there is no busybox (Debian: busybox-static)")
 	}
 	s, dir := newSite(t), place(t)
-	name := layout(t, dir+"/layout", map[string]any{"Entrypoint": []string{"sh", "-c"}, "Cmd": []string{`id -u; pwd; echo "$IN $name $PATH"; cat there; ls /data /hidden; rm there; echo mine >made; echo; readlink /proc/self/cwd`}, "Env": []string{"IN=image", "PATH=/bin"}, "WorkingDir": "/data", "Volumes": map[string]any{"/data/kept": map[string]any{}, "/": map[string]any{}}},
+	name := layout(t, dir+"/layout", map[string]any{
+		"Entrypoint": []string{"sh", "-c"},
+		"Cmd": []string{
+			`id -u; pwd; echo "$IN $name $PATH"; cat there; ls /data /hidden; rm there; echo mine >made; echo; readlink /proc/self/cwd`,
+		},
+		"Env": []string{"IN=image", "PATH=/bin"}, "WorkingDir": "/data",
+		"Volumes": map[string]any{"/data/kept": map[string]any{}, "/": map[string]any{}},
+	},
 		func(add func(*tar.Header, string)) {
 			add(item("bin/sh", 0o4711, string(shell)))
 			add(item("data/", 0o700, ""))
@@ -105,7 +130,8 @@ func TestImage(t *testing.T) {
 	if err != nil || e == nil || !s.Light(url) {
 		t.Fatal(e, err)
 	}
-	if names, err := os.ReadDir(dir); err != nil || len(names) != 4 { // the layout, two layers and the puller: nothing by the link
+	// the layout, two layers and the puller: nothing by the link
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 4 {
 		t.Error(names, err)
 	}
 	partition := place(t)
@@ -117,10 +143,20 @@ func TestImage(t *testing.T) {
 	}
 	var out bytes.Buffer
 	path := script(t, dir+"/entrypoint", "")
-	do(t, os.WriteFile(path, e.Script(s.Dir(url), partition, map[string]string{"name": "it's 'quoted' $x", "bad name": "x", "_": "x"}), 0o755))
+	do(
+		t,
+		os.WriteFile(
+			path,
+			e.Script(s.Dir(url), partition, map[string]string{"name": "it's 'quoted' $x", "bad name": "x", "_": "x"}),
+			0o755,
+		),
+	)
 	for range 2 { // again in what it left
 		out.Reset()
-		if err := once.Run(t.Context(), once.Command{Argv: []string{path}, Dir: partition, Env: []string{"HOME=" + partition}, User: user, Umask: 0o027, Output: &out}); err != nil {
+		if err := once.Run(
+			t.Context(),
+			once.Command{Argv: []string{path}, Dir: partition, Env: []string{"HOME=" + partition}, User: user, Umask: 0o027, Output: &out},
+		); err != nil {
 			if strings.Contains(out.String(), "unshare failed") && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
 				t.Skip("TestImage: no user name spaces here: " + out.String())
 			}
@@ -130,12 +166,14 @@ func TestImage(t *testing.T) {
 		if out.String() != want {
 			t.Errorf("%q, want %q", &out, want)
 		}
-		if text, err := os.ReadFile(partition + "/var/image/upper/data/made"); err != nil || string(text) != "mine\n" || s.read(url, "rootfs/data/there") != "was there\n" {
+		if text, err := os.ReadFile(partition + "/var/image/upper/data/made"); err != nil || string(text) != "mine\n" ||
+			s.read(url, "rootfs/data/there") != "was there\n" {
 			t.Errorf("%q, %v", text, err)
 		}
 		do(t, errors.Join(os.Remove(partition+"/var/image/upper/data/made"), os.Remove(partition+"/var/image/upper/data/there")))
 	}
-	// The release becomes another image: what was written is no more over it, but for what the image says that it keeps.
+	// The release becomes another image: what was written is no more over it, but for what the
+	// image says that it keeps.
 	if len(e.Volumes) != 1 || e.Volumes[0] != "/data/kept" || !strings.HasPrefix(e.Image, "sha256:") {
 		t.Errorf("%+v", e)
 	}
@@ -145,7 +183,9 @@ func TestImage(t *testing.T) {
 		e.Image, e.Argv = image, []string{"sh", "-c", command}
 		out.Reset()
 		do(t, os.WriteFile(path, e.Script(s.Dir(url), partition, nil), 0o755))
-		if err := once.Run(t.Context(), once.Command{Argv: []string{path}, Dir: partition, User: user, Umask: 0o027, Output: &out}); err != nil || out.String() != want {
+		if err := once.Run(
+			t.Context(), once.Command{Argv: []string{path}, Dir: partition, User: user, Umask: 0o027, Output: &out},
+		); err != nil || out.String() != want {
 			t.Errorf("%v: %q, want %q", err, &out, want)
 		}
 	}
@@ -189,7 +229,9 @@ func TestImage(t *testing.T) {
 func TestBundle(t *testing.T) {
 	s := newSite(t)
 	set := bundle.Set{
-		"web": bundle.Parse("web", "web.conf", []bundle.Entry{{Key: "scripts", Text: "prepare"}, {Key: "files", Text: "/instance, /lib/data"}}, fstest.MapFS{
+		"web": bundle.Parse("web", "web.conf", []bundle.Entry{
+			{Key: "scripts", Text: "prepare"}, {Key: "files", Text: "/instance, /lib/data"},
+		}, fstest.MapFS{
 			"files/instance": {Data: []byte(program), Mode: 0o755}, "files/data": {Data: []byte("data"), Mode: 0o4644},
 			"scripts/prepare": {Data: []byte("#!/bin/sh\necho prepares; pwd >>prepared\n"), Mode: 0o755},
 		}),
@@ -198,7 +240,8 @@ func TestBundle(t *testing.T) {
 	for range 2 {
 		s.Force = true
 		do(t, s.Install(t.Context(), "bundle:web"))
-		if !s.heard("prepares") || s.read("bundle:web", "lib/data") != "data" || s.read("bundle:web", "prepared") != s.Dir("bundle:web")+"\n" || !s.Light("bundle:web") {
+		if !s.heard("prepares") || s.read("bundle:web", "lib/data") != "data" ||
+			s.read("bundle:web", "prepared") != s.Dir("bundle:web")+"\n" || !s.Light("bundle:web") {
 			t.Errorf("%q", s.said)
 		}
 		s.his("bundle:web")

@@ -31,9 +31,10 @@ const (
 	schemeBundle = "bundle:"
 	schemeImage  = "oci://"
 
-	record    = ".hostler-release" // in the directory of a light release: what it was made from, as JSON
-	installer = "install"          // a program there that is run once
-	entry     = "instance"         // a program there that is run in partitions
+	// in the directory of a light release: what it was made from, as JSON
+	record    = ".hostler-release"
+	installer = "install"  // a program there that is run once
+	entry     = "instance" // a program there that is run in partitions
 )
 
 // made is the content of a light release's record.
@@ -65,8 +66,8 @@ func (u *User) kind(url string) (kind, error) {
 	return of, err
 }
 
-// Light says whether what is in the directory of a built release is of one of the lighter kinds: what runs in a partition then is its program instance, and no
-// buildout.
+// Light says whether what is in the directory of a built release is of one of the lighter kinds:
+// what runs in a partition then is its program instance, and no buildout.
 func (b *Builder) Light(url string) bool {
 	st, err := os.Lstat(filepath.Join(b.Dir(url), record))
 	return err == nil && st.Mode().IsRegular()
@@ -78,7 +79,8 @@ func (b *Builder) beside(url string) (next, old string) {
 	return root + ".new-" + sum, root + ".old-" + sum
 }
 
-// light builds a release that needs no buildout: made beside its place, brought there whole, then installed. What was in its place before is no more.
+// light builds a release that needs no buildout: made beside its place, brought there whole, then
+// installed. What was in its place before is no more.
 func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error {
 	dir := b.Dir(url)
 	next, old := b.beside(url)
@@ -90,7 +92,9 @@ func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error 
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 			kind = compute.ErrNoCapacity
 		}
-		for _, known := range []*compute.Kind{compute.ErrNoCapacity, compute.ErrNotFound, compute.ErrDenied, compute.ErrInvalid, compute.ErrUnavailable} {
+		for _, known := range []*compute.Kind{
+			compute.ErrNoCapacity, compute.ErrNotFound, compute.ErrDenied, compute.ErrInvalid, compute.ErrUnavailable,
+		} {
 			if errors.Is(err, known) {
 				kind = known
 			}

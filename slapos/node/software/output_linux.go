@@ -14,7 +14,8 @@ const (
 	tailSize    = 64 << 10 // bytes of output that an error carries
 )
 
-// An output is what a program writes: each line is shown as it comes, and the end of it all is kept.
+// An output is what a program writes: each line is shown as it comes, and the end of it all is
+// kept.
 type output struct {
 	log  func(string) // nil: nobody sees
 	line []byte
@@ -89,7 +90,8 @@ func (f *Failure) Error() string {
 // Unwrap is how the program ended.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Brief is an error in a line, in the words for people: of a [*Failure] without the output, which was shown as it came.
+// Brief is an error in a line, in the words for people: of a [*Failure] without the output, which
+// was shown as it came.
 func Brief(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return fmt.Sprintf("Failed to run %s in directory '%s': %v", f.What, f.Dir, f.Err)

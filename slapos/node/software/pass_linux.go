@@ -24,7 +24,8 @@ type PassOptions struct {
 	Only    []string // URLs of releases, or the names of their directories; none: all
 	Collect bool     // what no release of the computer is goes away
 
-	// Before and After are asked of each release, whatever is done with it; an error of Before fails it. nil: nobody is.
+	// Before and After are asked of each release, whatever is done with it; an error of Before
+	// fails it. nil: nobody is.
 	Before, After func(context.Context, slap.Release) error
 }
 
@@ -34,8 +35,9 @@ type Failed struct {
 	Err error
 }
 
-// Pass brings the releases of a computer to what is wanted, in the master's order, and tells the master. The failure of one is among those that failed, and stops no
-// other; the error is of what concerns them all, or that ctx has ended.
+// Pass brings the releases of a computer to what is wanted, in the master's order, and tells the
+// master. The failure of one is among those that failed, and stops no other; the error is of what
+// concerns them all, or that ctx has ended.
 func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOptions) (failed []Failed, err error) {
 	b.say("Processing software releases...")
 	var wanted []string
@@ -60,7 +62,8 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOp
 	return failed, err
 }
 
-// told is what a master is told of an error, to be shown to people: of a build the message and the output alone.
+// told is what a master is told of an error, to be shown to people: of a build the message and the
+// output alone.
 func told(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Error()
@@ -93,7 +96,8 @@ func (b *Builder) process(ctx context.Context, m Master, computer string, r slap
 		if err := b.Install(ctx, r.URL); err != nil {
 			return err
 		}
-		if err := m.ReportRelease(ctx, r.URL, computer, slap.Available); err != nil { // before it is marked, so that it is told again
+		// before it is marked, so that it is told again
+		if err := m.ReportRelease(ctx, r.URL, computer, slap.Available); err != nil {
 			return err
 		}
 		return b.complete(r.URL)

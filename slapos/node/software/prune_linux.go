@@ -23,11 +23,14 @@ const (
 	mostNested = 16 << 30 // bytes that are read of nodes within partitions
 )
 
-// A Pruner takes away shared parts that nothing uses any more. Nothing may build meanwhile: what a build has made and not noted yet would go.
+// A Pruner takes away shared parts that nothing uses any more. Nothing may build meanwhile: what a
+// build has made and not noted yet would go.
 type Pruner struct {
 	Software []string // software roots; a part that a release in one of them names stays
-	Shared   []string // directories of shared parts, as NAME/HASH; those in the last one may go, those in all of them use others
-	Instance string   // where partitions are, which may hold nodes of their own; "": nowhere
+	// directories of shared parts, as NAME/HASH; those in the last one may go, those in all of them
+	// use others
+	Shared   []string
+	Instance string // where partitions are, which may hold nodes of their own; "": nowhere
 	DryRun   bool
 	Log      func(line string) // nil: nobody is told
 }
@@ -38,7 +41,8 @@ type part struct {
 	uses       map[string]bool
 }
 
-// Prune returns the directories that went, or with DryRun would go. What cannot be read is an error, and nothing goes then.
+// Prune returns the directories that went, or with DryRun would go. What cannot be read is an
+// error, and nothing goes then.
 func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 	fail := func(err error) ([]string, error) {
 		if ctx.Err() != nil {
@@ -47,7 +51,10 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 		return pruned, &compute.Error{Op: "software.Prune", Kind: compute.ErrFailed, Err: err}
 	}
 	if len(p.Shared) == 0 {
-		return nil, &compute.Error{Op: "software.Prune", Kind: compute.ErrInvalid, Err: errors.New("there are no shared parts: shared_part_list names no directory")}
+		return nil, &compute.Error{
+			Op: "software.Prune", Kind: compute.ErrInvalid,
+			Err: errors.New("there are no shared parts: shared_part_list names no directory"),
+		}
 	}
 	last := p.Shared[len(p.Shared)-1]
 	parts, err := partsIn(last)
@@ -69,7 +76,9 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 		}
 	}
 	u.left = new(int64(mostNested))
-	for _, root := range nested { // a partition's user says where it is and what is in it: what cannot be read there keeps nothing
+	// a partition's user says where it is and what is in it: what cannot be read there keeps
+	// nothing
+	for _, root := range nested {
 		if err := u.releases(root); ctx.Err() != nil {
 			return fail(err)
 		} else if err != nil {
@@ -116,7 +125,8 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 	return pruned, nil
 }
 
-// unused are the parts that neither a release nor a part which stays names, in an order in which nobody is left without what he uses.
+// unused are the parts that neither a release nor a part which stays names, in an order in which
+// nobody is left without what he uses.
 func unused(parts []part, from map[string]bool) (out []part) {
 	for {
 		var gone, stay []part
@@ -158,7 +168,8 @@ func take(root string, one part) error {
 	return d.Remove(one.name)
 }
 
-// nested are the software roots and the directories of shared parts of nodes within partitions. What of them cannot be read is none.
+// nested are the software roots and the directories of shared parts of nodes within partitions.
+// What of them cannot be read is none.
 func (p *Pruner) nested(ctx context.Context) (software, shared []string) {
 	if p.Instance == "" {
 		return nil, nil
@@ -256,7 +267,8 @@ type uses struct {
 	left  *int64 // bytes that may still be read; nil: any number
 }
 
-// releases looks at what the releases of a software root say that they use: what buildout has noted, their programs, and whither these are links.
+// releases looks at what the releases of a software root say that they use: what buildout has
+// noted, their programs, and whither these are links.
 func (u *uses) releases(root string) error {
 	dirs, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -289,7 +301,8 @@ func (u *uses) releases(root string) error {
 	return nil
 }
 
-// signature looks at what a shared part says that it was made from: the files at its top whose names begin with a dot.
+// signature looks at what a shared part says that it was made from: the files at its top whose
+// names begin with a dot.
 func (u *uses) signature(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -307,7 +320,8 @@ func (u *uses) signature(dir string) error {
 
 // file looks at a regular file; what is none, or is not there, names nothing.
 func (u *uses) file(path string) error {
-	// It is looked at before it is opened: to open a device may be to do something, and a partition's user may have put a link to one.
+	// It is looked at before it is opened: to open a device may be to do something, and a
+	// partition's user may have put a link to one.
 	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		return nil
@@ -338,7 +352,8 @@ func (u *uses) file(path string) error {
 
 func (u *uses) text(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
-	var last [2 * hashSize]byte // the digits that were read last; when it is full, its second half moves to its first
+	// the digits that were read last; when it is full, its second half moves to its first
+	var last [2 * hashSize]byte
 	for n, read := 0, 0; ; read++ {
 		b, err := in.ReadByte()
 		if errors.Is(err, io.EOF) {

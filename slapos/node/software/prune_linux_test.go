@@ -32,7 +32,8 @@ func lies(t testing.TB, dir string, files map[string]string) {
 	}
 }
 
-// TestPrune takes away what neither a release, nor a nested node's, nor a part that stays, names in any of the ways.
+// TestPrune takes away what neither a release, nor a nested node's, nor a part that stays, names in
+// any of the ways.
 func TestPrune(t *testing.T) {
 	dir := place(t)
 	shared, first := dir+"/shared", dir+"/first"
@@ -68,17 +69,25 @@ func TestPrune(t *testing.T) {
 	})
 	do(t, os.Chmod(shared+"/chain/"+hash(11)+"/ro", 0o555))
 	do(t, syscall.Mkfifo(dir+"/soft/a/bin/fifo", 0o644))
-	do(t, syscall.Mkfifo(dir+"/device", 0o644)) // as a device for which it is something that it is opened
+	// as a device for which it is something that it is opened
+	do(t, syscall.Mkfifo(dir+"/device", 0o644))
 	opened, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
 	do(t, err)
 	defer syscall.Close(opened)
 	_, err = syscall.InotifyAddWatch(opened, dir+"/device", syscall.IN_OPEN)
 	do(t, err)
-	p := &software.Pruner{Software: []string{dir + "/soft", dir + "/more", dir + "/none"}, Shared: []string{first, shared}, Instance: dir + "/inst", DryRun: true}
-	all := []string{shared + "/chain/" + hash(10), shared + "/chain/" + hash(11), shared + "/chain/" + hash(12), shared + "/unlooked/" + hash(9)}
+	p := &software.Pruner{
+		Software: []string{dir + "/soft", dir + "/more", dir + "/none"}, Shared: []string{first, shared},
+		Instance: dir + "/inst", DryRun: true,
+	}
+	all := []string{
+		shared + "/chain/" + hash(10), shared + "/chain/" + hash(11), shared + "/chain/" + hash(12),
+		shared + "/unlooked/" + hash(9),
+	}
 	got, err := p.Prune(t.Context())
 	order := slices.Clone(got)
-	if slices.Sort(got); err != nil || !slices.Equal(got, all) || slices.Index(order, all[3]) > slices.Index(order, all[0]) || slices.Index(order, all[0]) > slices.Index(order, all[1]) {
+	if slices.Sort(got); err != nil || !slices.Equal(got, all) ||
+		slices.Index(order, all[3]) > slices.Index(order, all[0]) || slices.Index(order, all[0]) > slices.Index(order, all[1]) {
 		t.Fatalf("%q, %v", order, err)
 	}
 	for _, path := range all {

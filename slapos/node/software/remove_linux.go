@@ -35,7 +35,8 @@ func (b *Builder) quiet(ctx context.Context, dir string) error {
 	return err
 }
 
-// Collect takes away all releases that nobody wants: directories that are named like one, and have what each one has. It goes on after an error.
+// Collect takes away all releases that nobody wants: directories that are named like one, and have
+// what each one has. It goes on after an error.
 func (b *Builder) Collect(ctx context.Context, wanted []string) (removed []string, err error) {
 	keep := map[string]bool{}
 	for _, url := range wanted {
@@ -52,7 +53,11 @@ func (b *Builder) Collect(ctx context.Context, wanted []string) (removed []strin
 			continue
 		}
 		dir := filepath.Join(b.Root, e.Name())
-		if name == e.Name() && !slices.ContainsFunc([]string{profile, record}, func(f string) bool { _, err := os.Lstat(filepath.Join(dir, f)); return !errors.Is(err, fs.ErrNotExist) }) {
+		if name == e.Name() &&
+			!slices.ContainsFunc(
+				[]string{profile, record},
+				func(f string) bool { _, err := os.Lstat(filepath.Join(dir, f)); return !errors.Is(err, fs.ErrNotExist) },
+			) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -71,7 +71,10 @@ func newSite(t testing.TB) *site {
 	if os.Getuid() == 0 {
 		do(t, os.Chown(root, builds, builds))
 	}
-	s := &site{t: t, Builder: &software.Builder{Root: root, Environ: []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PYTHONPATH=/nowhere"}}}
+	s := &site{
+		t:       t,
+		Builder: &software.Builder{Root: root, Environ: []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "PYTHONPATH=/nowhere"}},
+	}
 	s.Log = func(line string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -115,7 +118,8 @@ func (s *site) his(url string) {
 		}
 		st, err := os.Lstat(p)
 		do(s.t, err)
-		if owner := st.Sys().(*syscall.Stat_t); os.Getuid() == 0 && (owner.Uid != builds || owner.Gid != builds) || st.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		if owner := st.Sys().(*syscall.Stat_t); os.Getuid() == 0 && (owner.Uid != builds || owner.Gid != builds) ||
+			st.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 			s.t.Errorf("%s: %v, of %d:%d", p, st.Mode(), owner.Uid, owner.Gid)
 		}
 		return nil
@@ -186,7 +190,8 @@ func (c *computer) supply(url, state string) {
 	do(c.t, c.client.Supply(c.t.Context(), url, "COMP-1", state))
 }
 
-// TestLife has a real buildout fail, then build, then gone. It takes three calls of buildout, each of seconds.
+// TestLife has a real buildout fail, then build, then gone. It takes three calls of buildout, each
+// of seconds.
 func TestLife(t *testing.T) {
 	keys := computetest.Lab{Set: "node-software", Net: 73}.Run(t, "buildout", "up")
 	s, c := newSite(t), newComputer(t)
@@ -197,7 +202,10 @@ func TestLife(t *testing.T) {
 		do(t, os.WriteFile(url, []byte("[buildout]\nextends = "+filepath.Dir(keys["software"])+"/base.cfg\n"+more), 0o644))
 	}
 	profile("[release]\nfail = asked to fail\n")
-	git := exec.Command("sh", "-ec", "git init -q . && git add . && git -c user.name=a -c user.email=a@b.example commit -qm one && git tag v1.0")
+	git := exec.Command(
+		"sh", "-ec",
+		"git init -q . && git add . && git -c user.name=a -c user.email=a@b.example commit -qm one && git tag v1.0",
+	)
 	git.Dir = checkout
 	if out, err := git.CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
@@ -208,7 +216,8 @@ func TestLife(t *testing.T) {
 	if len(failed) != 1 || heard != "buildingSoftwareRelease softwareReleaseError" || s.Done(url) {
 		t.Fatalf("%v, %q", failed, heard)
 	}
-	if text := c.errors[0]; !strings.HasPrefix(text, "Failed to run buildout profile in directory '"+s.Dir(url)+"':\n") || !strings.Contains(text, "ValueError: asked to fail") {
+	if text := c.errors[0]; !strings.HasPrefix(text, "Failed to run buildout profile in directory '"+s.Dir(url)+"':\n") ||
+		!strings.Contains(text, "ValueError: asked to fail") {
 		t.Errorf("the master was told %q", text)
 	}
 	if !s.heard("building in " + s.Dir(url)) {
@@ -226,7 +235,10 @@ func TestLife(t *testing.T) {
 		s.read(url, name)
 	}
 	text := s.read(url, "buildout.cfg")
-	if !strings.HasPrefix(text, "[buildout]\nextends = "+url+"\nshared-part-list =\n  /srv/shared-a\n  /srv/shared-b\nbuild-time-part-list =\n# ") ||
+	if !strings.HasPrefix(
+		text,
+		"[buildout]\nextends = "+url+"\nshared-part-list =\n  /srv/shared-a\n  /srv/shared-b\nbuild-time-part-list =\n# ",
+	) ||
 		strings.Count(text, " git revision: v1.0\n") != 1 || strings.Count(text, " git revision: v1.0-dirty\n") != 1 {
 		t.Errorf("%q", text)
 	}
@@ -282,7 +294,8 @@ func pack(t testing.TB, path string, fill func(add func(*tar.Header, string))) s
 
 const program = "#!/bin/sh\n"
 
-// TestLight builds archives, by path and over HTTP, and a directory, installs them once, and takes them away.
+// TestLight builds archives, by path and over HTTP, and a directory, installs them once, and takes
+// them away.
 func TestLight(t *testing.T) {
 	s, c, dir := newSite(t), newComputer(t), place(t)
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
@@ -296,7 +309,10 @@ func TestLight(t *testing.T) {
 		add(&tar.Header{Name: "python", Linkname: "/usr/bin/python3", Typeflag: tar.TypeSymlink}, "")
 		add(item("instance", 0o755, program))
 		add(&tar.Header{Name: "again", Linkname: "./instance", Typeflag: tar.TypeLink}, "")
-		add(item("install", 0o755, program+`echo "installs $HOME $PYTHONNOUSERSITE ${LC_ALL-no} ${PYTHONPATH-no}"; echo x >> installed; umask >> installed; pwd >> installed`))
+		add(item(
+			"install", 0o755,
+			program+`echo "installs $HOME $PYTHONNOUSERSITE ${LC_ALL-no} ${PYTHONPATH-no}"; echo x >> installed; umask >> installed; pwd >> installed`,
+		))
 	}
 	tree := filepath.Join(dir, "tree")
 	do(t, os.MkdirAll(filepath.Join(tree, "lib"), 0o755))
@@ -325,7 +341,8 @@ func TestLight(t *testing.T) {
 			}
 			continue
 		}
-		if got := s.read(url, "installed"); got != "x\n0027\n"+s.Dir(url)+"\n" || s.read(url, "lib/deep/data") != "data" || s.read(url, "again") != program {
+		if got := s.read(url, "installed"); got != "x\n0027\n"+s.Dir(url)+"\n" ||
+			s.read(url, "lib/deep/data") != "data" || s.read(url, "again") != program {
 			t.Errorf("%s: %q", url, got)
 		}
 		if !s.heard("installs " + s.Dir(url) + " true no no") {
@@ -342,7 +359,9 @@ func TestLight(t *testing.T) {
 		t.Errorf("again: %q", heard)
 	}
 	s.Force = true
-	if failed, heard = c.pass(s, software.PassOptions{Only: []string{urls[0], filepath.Base(s.Dir(urls[1]))}}); len(failed) > 0 || strings.Count(heard, "building") != 2 {
+	if failed, heard = c.pass(
+		s, software.PassOptions{Only: []string{urls[0], filepath.Base(s.Dir(urls[1]))}},
+	); len(failed) > 0 || strings.Count(heard, "building") != 2 {
 		t.Errorf("by force: %v, %q", failed, heard)
 	}
 	if got := s.read(urls[0], "installed"); strings.Count(got, "x") != 1 {
@@ -356,7 +375,8 @@ func TestLight(t *testing.T) {
 	if err != nil || len(removed) != 2 {
 		t.Errorf("collected %q, %v", removed, err)
 	}
-	if failed, heard = c.pass(s, software.PassOptions{Collect: true}); len(failed) > 0 || !strings.Contains(heard, "destroyedSoftwareRelease") || len(s.names()) != len(urls)-1+2 {
+	if failed, heard = c.pass(s, software.PassOptions{Collect: true}); len(failed) > 0 ||
+		!strings.Contains(heard, "destroyedSoftwareRelease") || len(s.names()) != len(urls)-1+2 {
 		t.Errorf("in the end: %v, %q, %q", failed, heard, s.names())
 	}
 }
@@ -383,8 +403,12 @@ func TestTold(t *testing.T) {
 			return err
 		}
 	}
-	failed, _ = c.pass(s, software.PassOptions{Only: []string{"none"}, Before: hook("before", errors.New("no disk")), After: hook("after", nil)})
-	if want := "before nothing.tar,after nothing.tar,before a.tar,after a.tar"; len(failed) != 2 || strings.Join(hooks, ",") != want || c.errors[1] != "no disk" {
+	failed, _ = c.pass(
+		s,
+		software.PassOptions{Only: []string{"none"}, Before: hook("before", errors.New("no disk")), After: hook("after", nil)},
+	)
+	if want := "before nothing.tar,after nothing.tar,before a.tar,after a.tar"; len(failed) != 2 ||
+		strings.Join(hooks, ",") != want || c.errors[1] != "no disk" {
 		t.Errorf("%v, %q, %q", failed, hooks, c.errors)
 	}
 }

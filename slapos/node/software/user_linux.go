@@ -28,7 +28,9 @@ func (b *Builder) user() (*User, error) {
 		err = errors.New("it is no directory")
 	}
 	if err != nil {
-		return nil, &compute.Error{Op: "software.Install", Kind: compute.ErrNotFound, Err: fmt.Errorf("the software root %s: %w", b.Root, err)}
+		return nil, &compute.Error{
+			Op: "software.Install", Kind: compute.ErrNotFound, Err: fmt.Errorf("the software root %s: %w", b.Root, err),
+		}
 	}
 	owner := st.Sys().(*syscall.Stat_t)
 	u := &User{}
@@ -40,8 +42,9 @@ func (b *Builder) user() (*User, error) {
 		return u, nil
 	}
 	if owner.Uid == 0 || owner.Gid == 0 {
-		return nil, &compute.Error{Op: "software.Install", Kind: compute.ErrDenied, Hint: "give it to an ordinary user and his group: chown",
-			Err: fmt.Errorf("the software root %s belongs to root, as whom nothing is built", b.Root)}
+		return nil, &compute.Error{Op: "software.Install", Kind: compute.ErrDenied,
+			Hint: "give it to an ordinary user and his group: chown",
+			Err:  fmt.Errorf("the software root %s belongs to root, as whom nothing is built", b.Root)}
 	}
 	u.Run = &once.User{UID: owner.Uid, GID: owner.Gid}
 	if known, err := user.LookupId(strconv.Itoa(int(owner.Uid))); err == nil {
@@ -56,8 +59,9 @@ func (b *Builder) user() (*User, error) {
 	return u, nil
 }
 
-// as runs f with the user's rights on files, and makes files as his. That is a matter of the thread that f runs on, so f must not leave file work to others. Groups
-// beside the user's own do not count.
+// as runs f with the user's rights on files, and makes files as his. That is a matter of the thread
+// that f runs on, so f must not leave file work to others. Groups beside the user's own do not
+// count.
 func (u *User) as(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -79,7 +83,8 @@ func (u *User) become() error {
 	if u.Run == nil {
 		return nil
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 { // of this thread alone
+	// of this thread alone
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
 		return errno
 	}
 	if err := errors.Join(unix.Setfsgid(int(u.Run.GID)), unix.Setfsuid(int(u.Run.UID))); err != nil {

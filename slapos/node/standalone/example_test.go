@@ -11,8 +11,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// A test of a software release: it is built, an instance of it is requested, and its connection parameters say where it is. In a test of Go's, dir is made by os.MkdirTemp, as that
-// has a short path, and Stop is called by t.Cleanup.
+// A test of a software release: it is built, an instance of it is requested, and its connection
+// parameters say where it is. In a test of Go's, dir is made by os.MkdirTemp, as that has a short
+// path, and Stop is called by t.Cleanup.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "slapos")

@@ -32,7 +32,8 @@ const (
 	auto       = "bin/slapos-node-auto"
 )
 
-// longest is how many characters the path of a socket in the directory may have, and socket is as long as one of them there (SlapOS: sv.sock.xxxxxxx).
+// longest is how many characters the path of a socket in the directory may have, and socket is as
+// long as one of them there (SlapOS: sv.sock.xxxxxxx).
 const (
 	longest = 108
 	socket  = "/sv.sock.xxxxxxx"
@@ -50,16 +51,19 @@ type Options struct {
 	Partitions int    // 0 is 10
 	Base       string // partitions are called so, with a number; "" is slappart
 
-	// Of every partition: of one address they all have it, else each has one of its own, the first the one that is said, the next the next. The invalid
-	// ones are 127.0.0.1 and ::1.
+	// Of every partition: of one address they all have it, else each has one of its own, the first
+	// the one that is said, the next the next. The invalid ones are 127.0.0.1 and ::1.
 	IPv4, IPv6 netip.Prefix
 	NoIPv6     bool // they have none of IPv6
 
-	Buildout     string // the program that bootstraps releases; "" is buildout on PATH
-	Software     string // where releases are; "" is soft in the directory
-	InstanceOnly bool   // for good: no software is built here: releases are in Software, made by somebody else
+	Buildout string // the program that bootstraps releases; "" is buildout on PATH
+	Software string // where releases are; "" is soft in the directory
+	// for good: no software is built here: releases are in Software, made by somebody else
+	InstanceOnly bool
 
-	space [2]string // the least that must be free for a release, and for an instance, where the settings say something else than minFree
+	// the least that must be free for a release, and for an instance, where the settings say
+	// something else than minFree
+	space [2]string
 }
 
 const minFree = "100M"
@@ -133,7 +137,8 @@ func (l *Layout) Environ(inherited []string) []string {
 // own is a section with what only a layout knows.
 const own = "standalone"
 
-// keep has what is not said be what it was when the directory was laid out before. A computer is called so for good: another name for it is ErrConflict.
+// keep has what is not said be what it was when the directory was laid out before. A computer is
+// called so for good: another name for it is ErrConflict.
 func (o *Options) keep() error {
 	if _, err := os.Lstat(filepath.Join(o.Dir, definition)); err != nil {
 		return nil // Check says what it is
@@ -143,7 +148,10 @@ func (o *Options) keep() error {
 		return nil
 	}
 	fail := func(err error) error {
-		return &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err, Hint: "without the file it is written anew, for another port"}
+		return &compute.Error{
+			Op: "standalone", Kind: compute.ErrInvalid, Err: err,
+			Hint: "without the file it is written anew, for another port",
+		}
 	}
 	text := func(section, key string) (text string) {
 		if err == nil {
@@ -152,7 +160,9 @@ func (o *Options) keep() error {
 		return strings.TrimSpace(text)
 	}
 	amount, only, computer := text("slapformat", "partition_amount"), text(own, "instance_only"), text("slapos", "computer_id")
-	o.Base, o.Buildout, o.Software = cmp.Or(o.Base, text("slapformat", "partition_base_name")), cmp.Or(o.Buildout, text("slapos", "buildout")), cmp.Or(o.Software, text(own, "software_root"))
+	o.Base, o.Buildout, o.Software = cmp.Or(
+		o.Base, text("slapformat", "partition_base_name"),
+	), cmp.Or(o.Buildout, text("slapos", "buildout")), cmp.Or(o.Software, text(own, "software_root"))
 	four, six := text(own, "ipv4"), text(own, "ipv6")
 	o.space = [2]string{text("slapos", "software_min_free_space"), text("slapos", "instance_min_free_space")}
 	if err != nil {
@@ -176,13 +186,18 @@ func (o *Options) keep() error {
 	}
 	o.NoIPv6 = o.NoIPv6 || !o.IPv6.IsValid() && was.Has(own, "ipv6")
 	if computer != "" && o.Computer != "" && computer != o.Computer {
-		return &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("the computer in %s is called %s, and its master knows it so", o.Dir, computer), Hint: "another directory can have another one"}
+		return &compute.Error{
+			Op: "standalone", Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the computer in %s is called %s, and its master knows it so", o.Dir, computer),
+			Hint: "another directory can have another one",
+		}
 	}
 	o.Computer = computer
 	return nil
 }
 
-// Check says whether a directory can have what is to be laid out in it: ErrInvalid, or ErrConflict where it has something else.
+// Check says whether a directory can have what is to be laid out in it: ErrInvalid, or ErrConflict
+// where it has something else.
 func (o *Options) Check() error {
 	fail := func(kind error, hint, format string, args ...any) error {
 		return &compute.Error{Op: "standalone", Kind: kind, Err: fmt.Errorf(format, args...), Hint: hint}
@@ -191,7 +206,11 @@ func (o *Options) Check() error {
 	case !filepath.IsAbs(o.Dir) || strings.ContainsAny(o.Dir, "\n\r:"):
 		return fail(compute.ErrInvalid, "", "%q is no directory that can be named in settings and in PATH", o.Dir)
 	case len(o.Dir)+len(socket) > longest:
-		return fail(compute.ErrInvalid, "take a directory with a shorter path", "%s is %w: a socket there would have a path of %d characters, and %d is the most", o.Dir, ErrTooDeep, len(o.Dir)+len(socket), longest)
+		return fail(
+			compute.ErrInvalid, "take a directory with a shorter path",
+			"%s is %w: a socket there would have a path of %d characters, and %d is the most", o.Dir, ErrTooDeep,
+			len(o.Dir)+len(socket), longest,
+		)
 	case o.Partitions < 1 || o.Partitions > 1000:
 		return fail(compute.ErrInvalid, "", "%d partitions: from 1 to 1000", o.Partitions)
 	case !plain(o.Base) || o.Base[0] >= '0' && o.Base[0] <= '9':
@@ -202,10 +221,14 @@ func (o *Options) Check() error {
 		return fail(compute.ErrInvalid, "", "the partitions' first address is one of IPv4, and %s is not", o.IPv4)
 	case o.IPv6.IsValid() && (!o.IPv6.Addr().Is6() || o.IPv6.Addr().Is4In6()):
 		return fail(compute.ErrInvalid, "", "the partitions' second address is one of IPv6, and %s is not", o.IPv6)
-	case o.Software != "" && (!filepath.IsAbs(o.Software) || strings.ContainsAny(o.Software, "\n\r")), strings.ContainsAny(o.Buildout, "\n\r"):
+	case o.Software != "" && (!filepath.IsAbs(o.Software) || strings.ContainsAny(o.Software, "\n\r")),
+		strings.ContainsAny(o.Buildout, "\n\r"):
 		return fail(compute.ErrInvalid, "", "%q and %q: the first is an absolute path, both are in one line", o.Software, o.Buildout)
 	case o.InstanceOnly && o.Software == "":
-		return fail(compute.ErrInvalid, "--software-root names it", "where nothing is built the releases are in another directory, and none is named")
+		return fail(
+			compute.ErrInvalid, "--software-root names it",
+			"where nothing is built the releases are in another directory, and none is named",
+		)
 	}
 	for _, all := range []netip.Prefix{o.IPv4, o.IPv6} {
 		if last := nth(all, o.Partitions-1); all.IsValid() && !last.IsValid() {
@@ -218,9 +241,13 @@ func (o *Options) Check() error {
 	} else if err != nil {
 		return fail(compute.ErrInvalid, "", "%w", err)
 	}
-	begun := len(entries) == 0 || len(entries) == 1 && entries[0].Name() == "var" // who lays it out was killed before there was more
+	// who lays it out was killed before there was more
+	begun := len(entries) == 0 || len(entries) == 1 && entries[0].Name() == "var"
 	if _, err := os.Lstat(filepath.Join(o.Dir, definition)); err != nil && !begun {
-		return fail(compute.ErrConflict, "name one that is empty, or not there", "%s has something in it, and that is no SlapOS of this kind", o.Dir)
+		return fail(
+			compute.ErrConflict, "name one that is empty, or not there",
+			"%s has something in it, and that is no SlapOS of this kind", o.Dir,
+		)
 	}
 	return nil
 }
@@ -244,7 +271,9 @@ func nth(all netip.Prefix, i int) netip.Addr {
 	return at
 }
 
-// Lay completes the options by what was laid out there before, makes what is missing, and writes the settings and programs anew. The port of the master is the one that it had, or one that is free now.
+// Lay completes the options by what was laid out there before, makes what is missing, and writes
+// the settings and programs anew. The port of the master is the one that it had, or one that is
+// free now.
 func Lay(o *Options) (*Layout, error) { return lay(o, false) }
 
 // lay lays out; running: our master has its port.
@@ -258,9 +287,13 @@ func lay(o *Options, running bool) (*Layout, error) {
 	fail := func(err error) (*Layout, error) {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
-	if o.Software != "" && !o.InstanceOnly { // before anything is written: what is written is what the next start goes by
+	// before anything is written: what is written is what the next start goes by
+	if o.Software != "" && !o.InstanceOnly {
 		if err := os.MkdirAll(o.Software, 0o755); err != nil {
-			return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: fmt.Errorf("the directory for releases: %w", err), Hint: "--software-root names another"}
+			return nil, &compute.Error{
+				Op: "standalone", Kind: compute.ErrInvalid, Err: fmt.Errorf("the directory for releases: %w", err),
+				Hint: "--software-root names another",
+			}
 		}
 	}
 	for _, dir := range []string{"", "etc", "bin", "soft", Instances, "shared", "var", Logs, Run} {
@@ -282,7 +315,11 @@ func lay(o *Options, running bool) (*Layout, error) {
 	}
 	if running { // so it must be
 	} else if err := free(l.Port); err != nil {
-		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("the master's port %d is somebody else's now: %w", l.Port, err), Hint: "end what listens there, or remove the line port from " + l.At(Config)}
+		return nil, &compute.Error{
+			Op: "standalone", Kind: compute.ErrConflict,
+			Err:  fmt.Errorf("the master's port %d is somebody else's now: %w", l.Port, err),
+			Hint: "end what listens there, or remove the line port from " + l.At(Config),
+		}
 	}
 	l.Master = "http://127.0.0.1:" + strconv.Itoa(l.Port)
 	for i := range o.Partitions {
@@ -408,7 +445,10 @@ func (o *Options) definition() string {
 		if o.IPv6.IsValid() {
 			addresses += " " + nth(o.IPv6, i).String() + "/128"
 		}
-		fmt.Fprintf(&b, "\n[partition_%d]\npathname = %s%d\naddress = %s\nuser = %s\nnetwork_interface = lo\n", i, o.Base, i, addresses, o.User)
+		fmt.Fprintf(
+			&b, "\n[partition_%d]\npathname = %s%d\naddress = %s\nuser = %s\nnetwork_interface = lo\n", i, o.Base, i,
+			addresses, o.User,
+		)
 	}
 	return b.String()
 }
@@ -423,7 +463,10 @@ func (o *Options) node() string {
 
 // script is a program that is hostler with these settings.
 func (o *Options) script(l *Layout, words string) string {
-	return fmt.Sprintf("#!/bin/sh\nSLAPOS_CONFIGURATION=%[1]s\nSLAPOS_CLIENT_CONFIGURATION=%[1]s\nexport SLAPOS_CONFIGURATION SLAPOS_CLIENT_CONFIGURATION\nexec %[2]s %[3]s\n", quote(l.At(Config)), quote(o.Program), words)
+	return fmt.Sprintf(
+		"#!/bin/sh\nSLAPOS_CONFIGURATION=%[1]s\nSLAPOS_CLIENT_CONFIGURATION=%[1]s\nexport SLAPOS_CONFIGURATION SLAPOS_CLIENT_CONFIGURATION\nexec %[2]s %[3]s\n",
+		quote(l.At(Config)), quote(o.Program), words,
+	)
 }
 
 // quote has a text be one word of a shell's.

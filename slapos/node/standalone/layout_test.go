@@ -31,7 +31,10 @@ func options(t *testing.T) *standalone.Options {
 	dir, err := os.MkdirTemp("/tmp", "h")
 	do(t, err)
 	t.Cleanup(func() { do(t, os.RemoveAll(dir)) })
-	return &standalone.Options{Dir: filepath.Join(dir, "it's 100%"), Program: "/bin/echo", User: "me", Computer: "local", Partitions: 2, Base: "slappart", IPv4: netip.MustParsePrefix("127.0.0.1/32"), IPv6: netip.MustParsePrefix("::1/128")}
+	return &standalone.Options{
+		Dir: filepath.Join(dir, "it's 100%"), Program: "/bin/echo", User: "me", Computer: "local", Partitions: 2,
+		Base: "slappart", IPv4: netip.MustParsePrefix("127.0.0.1/32"), IPv6: netip.MustParsePrefix("::1/128"),
+	}
 }
 
 func lay(t *testing.T, o *standalone.Options) *standalone.Layout {
@@ -41,7 +44,8 @@ func lay(t *testing.T, o *standalone.Options) *standalone.Layout {
 	return l
 }
 
-// TestLay writes settings that node, formatter and master read as they are meant, and keeps port, names and addresses.
+// TestLay writes settings that node, formatter and master read as they are meant, and keeps port,
+// names and addresses.
 func TestLay(t *testing.T) {
 	o := options(t)
 	l := lay(t, o)
@@ -52,7 +56,8 @@ func TestLay(t *testing.T) {
 	}
 	n, err := f.Node()
 	do(t, err)
-	if missing := n.Missing(); missing != "" || n.InstanceRoot != l.At("inst") || n.SoftwareRoot != l.At("soft") || n.Master != l.Master || n.RootCheck || !n.NoSupervisor || !slices.Equal(n.SharedParts, []string{l.At("shared")}) {
+	if missing := n.Missing(); missing != "" || n.InstanceRoot != l.At("inst") || n.SoftwareRoot != l.At("soft") ||
+		n.Master != l.Master || n.RootCheck || !n.NoSupervisor || !slices.Equal(n.SharedParts, []string{l.At("shared")}) {
 		t.Errorf("%s, %+v", missing, n)
 	}
 	opt, err := format.ReadOptions(f)
@@ -62,7 +67,8 @@ func TestLay(t *testing.T) {
 	do(t, err)
 	d, err := format.ReadDefinition(in)
 	do(t, err)
-	if p := d.Partitions[1]; len(d.Partitions) != 2 || p.Path != "slappart1" || p.User != "me" || len(p.Addresses) != 2 || p.Addresses[1].String() != "::1/128" {
+	if p := d.Partitions[1]; len(d.Partitions) != 2 || p.Path != "slappart1" || p.User != "me" ||
+		len(p.Addresses) != 2 || p.Addresses[1].String() != "::1/128" {
 		t.Errorf("%+v", d)
 	}
 	out, err := exec.Command(l.At(standalone.Wrapper), "node", "a b").Output()
@@ -74,16 +80,22 @@ func TestLay(t *testing.T) {
 		t.Error(info, err)
 	}
 	env := l.Environ([]string{"PATH=/bin", "SLAPOS_CONFIGURATION=other", "A=b"})
-	if !slices.Contains(env, "PATH="+l.At("bin")+":/bin") || !slices.Contains(env, "SLAPOS_CONFIGURATION="+l.At(standalone.Config)) || slices.Contains(env, "SLAPOS_CONFIGURATION=other") || !slices.Contains(env, "A=b") {
+	if !slices.Contains(env, "PATH="+l.At("bin")+":/bin") ||
+		!slices.Contains(
+			env, "SLAPOS_CONFIGURATION="+l.At(standalone.Config),
+		) || slices.Contains(env, "SLAPOS_CONFIGURATION=other") || !slices.Contains(env, "A=b") {
 		t.Errorf("%q", env)
 	}
 
 	again := &standalone.Options{Dir: o.Dir, Program: o.Program}
 	l2 := lay(t, again)
-	if l2.Port != l.Port || again.Partitions != 2 || again.Base != "slappart" || again.Computer != "local" || again.IPv4 != o.IPv4 || again.IPv6 != o.IPv6 || again.NoIPv6 {
+	if l2.Port != l.Port || again.Partitions != 2 || again.Base != "slappart" || again.Computer != "local" ||
+		again.IPv4 != o.IPv4 || again.IPv6 != o.IPv6 || again.NoIPv6 {
 		t.Errorf("port %d, was %d, %+v", l2.Port, l.Port, again)
 	}
-	if _, err := standalone.Lay(&standalone.Options{Dir: o.Dir, Program: o.Program, Computer: "else"}); !errors.Is(err, compute.ErrConflict) {
+	if _, err := standalone.Lay(&standalone.Options{
+		Dir: o.Dir, Program: o.Program, Computer: "else",
+	}); !errors.Is(err, compute.ErrConflict) {
 		t.Error(err)
 	}
 
@@ -95,7 +107,9 @@ func TestLay(t *testing.T) {
 	if before, err = os.ReadFile(l.At(standalone.Config)); err != nil || string(before) != small {
 		t.Errorf("what was written there is no more: %s, %v", before, err)
 	}
-	if _, err := standalone.Lay(&standalone.Options{Dir: o.Dir, Program: o.Program, Software: o.Program + "/soft"}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := standalone.Lay(&standalone.Options{
+		Dir: o.Dir, Program: o.Program, Software: o.Program + "/soft",
+	}); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 	if after, err := os.ReadFile(l.At(standalone.Config)); err != nil || string(after) != string(before) {
@@ -103,11 +117,15 @@ func TestLay(t *testing.T) {
 	}
 
 	// What is another thing now, and stays so.
-	other := &standalone.Options{Dir: o.Dir, Program: o.Program, Partitions: 3, Base: "p", IPv4: netip.MustParsePrefix("127.0.1.254/16"), NoIPv6: true, Buildout: "/opt/100%/buildout", Software: "/srv/soft", InstanceOnly: true}
+	other := &standalone.Options{
+		Dir: o.Dir, Program: o.Program, Partitions: 3, Base: "p", IPv4: netip.MustParsePrefix("127.0.1.254/16"),
+		NoIPv6: true, Buildout: "/opt/100%/buildout", Software: "/srv/soft", InstanceOnly: true,
+	}
 	lay(t, other)
 	again = &standalone.Options{Dir: o.Dir, Program: o.Program}
 	lay(t, again)
-	if again.Partitions != 3 || again.Base != "p" || again.IPv4 != other.IPv4 || again.IPv6.IsValid() || !again.NoIPv6 || again.Buildout != other.Buildout || again.Software != "/srv/soft" || !again.InstanceOnly {
+	if again.Partitions != 3 || again.Base != "p" || again.IPv4 != other.IPv4 || again.IPv6.IsValid() ||
+		!again.NoIPv6 || again.Buildout != other.Buildout || again.Software != "/srv/soft" || !again.InstanceOnly {
 		t.Errorf("%+v", again)
 	}
 	d, err = format.ReadDefinition(in)

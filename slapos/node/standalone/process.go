@@ -27,7 +27,8 @@ type process struct {
 	done chan struct{}
 }
 
-// start starts a process, and again whenever it ends by itself, until its end is called. One that does not stay ends all.
+// start starts a process, and again whenever it ends by itself, until its end is called. One that
+// does not stay ends all.
 func (s *Standalone) start(name string, words []string) *process {
 	p := &process{name: name, done: make(chan struct{})}
 	var ctx context.Context
@@ -45,7 +46,10 @@ func (s *Standalone) start(name string, words []string) *process {
 			}
 			s.warn("%s ended: %v", name, cmp.Or(err, errors.New("without an error")))
 			if short >= 3 {
-				s.fall(&compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: fmt.Errorf("%s does not stay", name), Hint: "its log is " + s.log(name)})
+				s.fall(&compute.Error{
+					Op: "standalone", Kind: compute.ErrFailed, Err: fmt.Errorf("%s does not stay", name),
+					Hint: "its log is " + s.log(name),
+				})
 				return
 			}
 			select {
@@ -79,13 +83,17 @@ func (s *Standalone) until(ctx context.Context, p *process, is func(ctx context.
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		case <-late:
-			return &compute.Error{Op: "standalone", Kind: compute.ErrTimeout, Err: fmt.Errorf("%s does not answer after %s", p.name, patience), Hint: "its log is " + s.log(p.name)}
+			return &compute.Error{
+				Op: "standalone", Kind: compute.ErrTimeout,
+				Err: fmt.Errorf("%s does not answer after %s", p.name, patience), Hint: "its log is " + s.log(p.name),
+			}
 		}
 	}
 	return nil
 }
 
-// run runs a process of ours to its end, which is near when ctx ends. What it says is in its log, or shown on our terminal. That one's signals are for us alone else.
+// run runs a process of ours to its end, which is near when ctx ends. What it says is in its log,
+// or shown on our terminal. That one's signals are for us alone else.
 func (s *Standalone) run(ctx context.Context, name string, words []string, shown bool) error {
 	log, err := s.open(name)
 	if err != nil {
@@ -102,7 +110,8 @@ func (s *Standalone) run(ctx context.Context, name string, words []string, shown
 	return RunTied(cmd)
 }
 
-// RunTied runs a process to its end that ends with us, however we end: it is asked to when its context ends, and killed 20 s later.
+// RunTied runs a process to its end that ends with us, however we end: it is asked to when its
+// context ends, and killed 20 s later.
 func RunTied(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -18,7 +18,8 @@ import (
 // StartOptions say how a SlapOS runs in its directory.
 type StartOptions struct {
 	Options
-	Auto bool // the node makes its passes by itself, as hostler node does; else the Wait calls make them
+	// the node makes its passes by itself, as hostler node does; else the Wait calls make them
+	Auto bool
 	// Say and Warn are given a line of what happens; nil: nobody is.
 	Say, Warn func(line string)
 }
@@ -31,7 +32,8 @@ const (
 	stopTimeout = 300 * time.Second
 )
 
-// A Standalone is a SlapOS that runs in a directory: a master, a supervisor, and with Auto a node. Its calls may be made by several at once, but for Format and Stop.
+// A Standalone is a SlapOS that runs in a directory: a master, a supervisor, and with Auto a node.
+// Its calls may be made by several at once, but for Format and Stop.
 type Standalone struct {
 	*Layout
 	Client *slap.Client // of the master
@@ -49,9 +51,12 @@ type Standalone struct {
 	ended  bool
 }
 
-// Start has a SlapOS run in a directory of an ordinary user, with the partitions that are said, until [Standalone.Stop] is called. What the options leave out is as it was there before. ctx is of the start alone.
+// Start has a SlapOS run in a directory of an ordinary user, with the partitions that are said,
+// until [Standalone.Stop] is called. What the options leave out is as it was there before. ctx is
+// of the start alone.
 //
-// What ran in the partitions before is started again by the next pass. What a killed one has left is mended. A directory whose path is too long for sockets is [ErrTooDeep]; one in which another
+// What ran in the partitions before is started again by the next pass. What a killed one has left
+// is mended. A directory whose path is too long for sockets is [ErrTooDeep]; one in which another
 // runs is [ErrRuns].
 func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if err := supported(); err != nil {
@@ -127,7 +132,8 @@ func (s *Standalone) begin() {
 	s.node = s.start("slapos-node-auto", s.words(words...))
 }
 
-// Done is closed when it has ended: by Stop, or as one of its processes does not stay, which [Standalone.Err] then says.
+// Done is closed when it has ended: by Stop, or as one of its processes does not stay, which
+// [Standalone.Err] then says.
 func (s *Standalone) Done() <-chan struct{} { return s.ctx.Done() }
 
 // Err is why it ended by itself; nil: it has not, or was stopped.
@@ -138,7 +144,9 @@ func (s *Standalone) Err() error {
 	return nil
 }
 
-// Format has other partitions: those of Partitions, Base, IPv4, IPv6 and NoIPv6 that are said. Those that are too many are removed, with their instances and all their files. No pass may run meanwhile.
+// Format has other partitions: those of Partitions, Base, IPv4, IPv6 and NoIPv6 that are said.
+// Those that are too many are removed, with their instances and all their files. No pass may run
+// meanwhile.
 func (s *Standalone) Format(ctx context.Context, o Options) error {
 	s.end(&s.node)
 	next := s.o.Options
@@ -158,7 +166,8 @@ func (s *Standalone) Format(ctx context.Context, o Options) error {
 	return err
 }
 
-// format takes away the partitions that there are to be no more, with all that runs in them, has those that there are to be, and tells the master.
+// format takes away the partitions that there are to be no more, with all that runs in them, has
+// those that there are to be, and tells the master.
 func (s *Standalone) format(ctx context.Context) error {
 	names, err := s.surplus()
 	if err != nil {
@@ -192,14 +201,16 @@ func (s *Standalone) Unsupply(ctx context.Context, release string) error {
 	return s.Client.Supply(ctx, release, s.o.Computer, slap.Destroyed)
 }
 
-// Request asks for an instance, or that one be otherwise, and says how it is: its connection parameters are there once a pass over instances has had it. A place that
-// is not there yet is [slap.ErrNotFound].
+// Request asks for an instance, or that one be otherwise, and says how it is: its connection
+// parameters are there once a pass over instances has had it. A place that is not there yet is
+// [slap.ErrNotFound].
 func (s *Standalone) Request(ctx context.Context, q *slap.Request) (*slap.Instance, error) {
 	return s.Client.Request(ctx, q)
 }
 
-// Stop ends passes, the node, the programs of all partitions, the supervisor and the master, and returns when they have ended. Where the programs have not ended within the timeout, 0 is 300 s, the error
-// says so, and the next start takes them over. Called again it does nothing.
+// Stop ends passes, the node, the programs of all partitions, the supervisor and the master, and
+// returns when they have ended. Where the programs have not ended within the timeout, 0 is 300 s,
+// the error says so, and the next start takes them over. Called again it does nothing.
 func (s *Standalone) Stop(timeout time.Duration) error {
 	s.mu.Lock()
 	ended := s.ended
@@ -216,7 +227,11 @@ func (s *Standalone) Stop(timeout time.Duration) error {
 		ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(timeout, stopTimeout))
 		defer cancel()
 		if err = s.sv.Stop(ctx, "all"); err != nil {
-			err = &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: fmt.Errorf("programs of the partitions may run still: %w", err), Hint: "the next start takes them over"}
+			err = &compute.Error{
+				Op: "standalone", Kind: compute.ErrFailed,
+				Err:  fmt.Errorf("programs of the partitions may run still: %w", err),
+				Hint: "the next start takes them over",
+			}
 		}
 	}
 	for i := len(s.parts) - 1; i >= 0; i-- {

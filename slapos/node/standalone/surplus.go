@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// surplus are the partitions that an earlier layout had and this one has not, and that are there or known still.
+// surplus are the partitions that an earlier layout had and this one has not, and that are there or
+// known still.
 func (l *Layout) surplus() ([]string, error) {
 	var out []string
 	was, err := format.ReadState(l.At(state))
@@ -39,7 +40,8 @@ func (l *Layout) surplus() ([]string, error) {
 	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return slices.Contains(l.names, name) }), nil
 }
 
-// remove takes away the directories of surplus partitions, of which nothing runs any more, and what was recorded of them.
+// remove takes away the directories of surplus partitions, of which nothing runs any more, and what
+// was recorded of them.
 func (l *Layout) remove(names []string) error {
 	if len(names) == 0 {
 		return nil

@@ -28,8 +28,9 @@ const (
 type WaitOptions struct {
 	Retries int  // how often it is made again where it fails
 	All     bool // what is as it is wanted is built, or processed, too
-	Debug   bool // it is on the terminal of this process, and buildout stops in its debugger where it fails
-	Lines   int  // of its output, the last ones, in the error; 0: 50 of software, 30 of others
+	// it is on the terminal of this process, and buildout stops in its debugger where it fails
+	Debug bool
+	Lines int // of its output, the last ones, in the error; 0: 50 of software, 30 of others
 }
 
 // A PassError is the failure of a pass.
@@ -44,7 +45,8 @@ func (e *PassError) Error() string {
 	return fmt.Sprintf("the pass %s exits with %d\n%s", e.Pass, e.Status, e.Output)
 }
 
-// WaitForSoftware makes passes over the software releases until all are as they are wanted, or retries are used up: a [*PassError].
+// WaitForSoftware makes passes over the software releases until all are as they are wanted, or
+// retries are used up: a [*PassError].
 func (s *Standalone) WaitForSoftware(ctx context.Context, o WaitOptions) error {
 	words := []string{"slapos", "node", "software", "--now"}
 	if o.All {
@@ -57,7 +59,8 @@ func (s *Standalone) WaitForSoftware(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Software, s.words(words...), o)
 }
 
-// WaitForInstance makes passes over the partitions until all instances are as they are wanted and keep what they promise, or retries are used up: a [*PassError].
+// WaitForInstance makes passes over the partitions until all instances are as they are wanted and
+// keep what they promise, or retries are used up: a [*PassError].
 func (s *Standalone) WaitForInstance(ctx context.Context, o WaitOptions) error {
 	words := []string{"slapos", "node", "instance", "--now"}
 	if o.All {
@@ -69,7 +72,8 @@ func (s *Standalone) WaitForInstance(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Instance, s.words(words...), o)
 }
 
-// WaitForReport tells the master what was used, and destroys what is wanted destroyed, until that succeeds or retries are used up: a [*PassError].
+// WaitForReport tells the master what was used, and destroys what is wanted destroyed, until that
+// succeeds or retries are used up: a [*PassError].
 func (s *Standalone) WaitForReport(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Report, s.words("slapos", "node", "report", "--now"), o)
 }
@@ -124,7 +128,8 @@ func (s *Standalone) said(name string, from int64, lines int) string {
 	if info, err := f.Stat(); err == nil {
 		from = max(from, info.Size()-int64(lines)*longLine)
 	}
-	text, _ := io.ReadAll(io.NewSectionReader(f, from, int64(lines)*longLine)) // what can be read of it is better than nothing
+	// what can be read of it is better than nothing
+	text, _ := io.ReadAll(io.NewSectionReader(f, from, int64(lines)*longLine))
 	all := bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n"))
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// BenchmarkRestart is from the death of a program to the next one's running, beside starting and reaping the same program by hand.
+// BenchmarkRestart is from the death of a program to the next one's running, beside starting and
+// reaping the same program by hand.
 func BenchmarkRestart(b *testing.B) {
 	r := newRig(b)
 	do(b, r.s.Close())
@@ -43,13 +44,20 @@ func BenchmarkRestart(b *testing.B) {
 	b.ReportMetric(float64(each)/float64(floor), "x-fork-kill-wait")
 }
 
-// BenchmarkIdle is the time of the CPU that 1,000 programs cost which do nothing, as a share of a core.
+// BenchmarkIdle is the time of the CPU that 1,000 programs cost which do nothing, as a share of a
+// core.
 func BenchmarkIdle(b *testing.B) {
 	r := newRig(b)
 	const n = 1000
 	g := supervise.Group{Name: "g"}
 	for i := range n {
-		g.Programs = append(g.Programs, supervise.Program{Name: fmt.Sprint("p", i), Command: []string{"/bin/sleep", "100000"}, Dir: r.work, Log: fmt.Sprint(i, ".log"), Keep: supervise.Again, StopWait: time.Second})
+		g.Programs = append(
+			g.Programs,
+			supervise.Program{
+				Name: fmt.Sprint("p", i), Command: []string{"/bin/sleep", "100000"}, Dir: r.work,
+				Log: fmt.Sprint(i, ".log"), Keep: supervise.Again, StopWait: time.Second,
+			},
+		)
 	}
 	_, err := r.s.Put(context.Background(), g)
 	do(b, err)

@@ -21,7 +21,8 @@ type named struct {
 	Signal string   `json:"signal,omitempty"` // "HUP"
 }
 
-// Client asks a supervisor at its socket. It has the methods of a Supervisor, and may be used from many goroutines.
+// Client asks a supervisor at its socket. It has the methods of a Supervisor, and may be used from
+// many goroutines.
 type Client struct {
 	socket string
 	http   *http.Client
@@ -62,7 +63,10 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (io.Read
 		if errors.As(err, &op) && op.Op == "dial" {
 			err = fmt.Errorf("no supervisor answers at %s: %w", c.socket, op.Err)
 		}
-		return nil, &compute.Error{Op: "supervise", Kind: compute.ErrUnavailable, Err: err, Hint: "start it with: hostler slapos node supervisord"}
+		return nil, &compute.Error{
+			Op: "supervise", Kind: compute.ErrUnavailable, Err: err,
+			Hint: "start it with: hostler slapos node supervisord",
+		}
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer.Body, nil

@@ -29,7 +29,8 @@ func gather(t *testing.T) {
 	}
 }
 
-// running counts the processes that sleep with an argument that no others have, and not the shells that are about to be something else.
+// running counts the processes that sleep with an argument that no others have, and not the shells
+// that are about to be something else.
 func running(t *testing.T, argument string) (n int) {
 	t.Helper()
 	all, err := proc.Find(func(pid int) bool {
@@ -55,12 +56,14 @@ func none(t *testing.T, argument, when string) {
 	}
 }
 
-// escapes is a script that leaves something in a session of its own, without a parent, an environment and open files, by which it would be known.
+// escapes is a script that leaves something in a session of its own, without a parent, an
+// environment and open files, by which it would be known.
 func escapes(argument string) string {
 	return fmt.Sprintf("(env -i setsid -f /bin/sleep %s </dev/null >/dev/null 2>&1 &); echo left", argument)
 }
 
-// TestEscape ends what has hidden from its program when the last program of its group is stopped, and when the group is removed; what belongs to a group that goes on stays.
+// TestEscape ends what has hidden from its program when the last program of its group is stopped,
+// and when the group is removed; what belongs to a group that goes on stays.
 func TestEscape(t *testing.T) {
 	gather(t)
 	r := newRig(t)
@@ -112,8 +115,9 @@ func (r *rig) mark() string {
 	return strings.TrimSpace(string(id))
 }
 
-// TestLeft ends what programs have left that ended by themselves, on machines without control groups too: with the program when it is stopped, and at once what would be in the way of one
-// that must live.
+// TestLeft ends what programs have left that ended by themselves, on machines without control
+// groups too: with the program when it is stopped, and at once what would be in the way of one that
+// must live.
 func TestLeft(t *testing.T) {
 	r := newRig(t)
 	argument := func(n int) string { return fmt.Sprintf("2%07d.%d", os.Getpid(), n) }
@@ -159,7 +163,8 @@ func TestForks(t *testing.T) {
 	}
 }
 
-// TestStrays ends what a group left whose supervisor was killed when it had been removed and not all of it had been ended.
+// TestStrays ends what a group left whose supervisor was killed when it had been removed and not
+// all of it had been ended.
 func TestStrays(t *testing.T) {
 	gather(t)
 	r := newRig(t)
@@ -183,8 +188,9 @@ func TestStrays(t *testing.T) {
 	}
 }
 
-// TestStartInBackoff starts what waits at once when somebody asks for it, and has it wait longer and longer all the same, so that who asks again and again has not it spin; that it
-// does not stay is of weight again.
+// TestStartInBackoff starts what waits at once when somebody asks for it, and has it wait longer
+// and longer all the same, so that who asks again and again has not it spin; that it does not stay
+// is of weight again.
 func TestStartInBackoff(t *testing.T) {
 	r := newRig(t)
 	r.opt.First, r.opt.Last = time.Hour, 3*time.Hour

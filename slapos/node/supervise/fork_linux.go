@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// markKey is the variable by which what was started here is known, also where nobody came to record it.
+// markKey is the variable by which what was started here is known, also where nobody came to record
+// it.
 const markKey = "HOSTLER_SERVICE"
 
 // mark is the value of it: the supervisor's id, the program, and when it was started.
@@ -24,7 +25,8 @@ func (s *Supervisor) markOf(p *program, begun time.Time) string {
 	return s.mark + " " + strconv.FormatInt(begun.UnixNano(), 36) + " " + p.full()
 }
 
-// fork starts a program's process. What came of it is not recorded yet: if we end before that, it is found by its mark.
+// fork starts a program's process. What came of it is not recorded yet: if we end before that, it
+// is found by its mark.
 func (s *Supervisor) fork(p *program) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -40,8 +42,9 @@ func (s *Supervisor) fork(p *program) error {
 	}
 	begun := time.Now()
 	fd := -1
-	attr := &os.ProcAttr{Dir: p.Dir, Env: append(p.Env[:len(p.Env):len(p.Env)], markKey+"="+s.markOf(p, begun)), Files: []*os.File{null, out, out},
-		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &fd}}
+	attr := &os.ProcAttr{Dir: p.Dir, Env: append(p.Env[:len(p.Env):len(p.Env)], markKey+"="+s.markOf(p, begun)),
+		Files: []*os.File{null, out, out},
+		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &fd}}
 	if u := p.User; u != nil && os.Getuid() == 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
@@ -84,7 +87,8 @@ func (s *Supervisor) watch(r *run) error {
 	return nil
 }
 
-// bury takes note of the end of a process, and says how it ended. Where its program is not to leave anything, what it started in its group is ended with it.
+// bury takes note of the end of a process, and says how it ended. Where its program is not to leave
+// anything, what it started in its group is ended with it.
 func (s *Supervisor) bury(r *run) (how string) {
 	how = "unknown"
 	if r.child {
@@ -104,7 +108,8 @@ func (s *Supervisor) bury(r *run) (how string) {
 	return how
 }
 
-// signal sends a signal to a program's group of processes: that of its process, which leads it for as long as it lives.
+// signal sends a signal to a program's group of processes: that of its process, which leads it for
+// as long as it lives.
 func (s *Supervisor) signal(p *program, sig unix.Signal) {
 	if r := p.run; r != nil && s.lead(p, 0) {
 		_ = unix.Kill(-r.proc.PID, sig)
@@ -116,7 +121,8 @@ func (s *Supervisor) lead(p *program, sig unix.Signal) bool {
 	return unix.PidfdSendSignal(p.run.fd, sig, nil, 0) == nil
 }
 
-// marked calls f with every process that has a mark of this supervisor: its program, and when it was started.
+// marked calls f with every process that has a mark of this supervisor: its program, and when it
+// was started.
 func (s *Supervisor) marked(f func(pid int, name, begun string)) error {
 	pids, err := proc.PIDs()
 	if err != nil {

@@ -26,7 +26,8 @@ func supervisor(dir string) {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		name := lines.Text()
 		_, err := s.Put(context.Background(), supervise.Group{Name: name, Programs: []supervise.Program{
-			{Name: "a", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Keep: supervise.Again}, {Name: "b", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Keep: supervise.Again},
+			{Name: "a", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Keep: supervise.Again},
+			{Name: "b", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Keep: supervise.Again},
 		}})
 		if err == nil {
 			err = s.Start(context.Background(), name)
@@ -35,7 +36,8 @@ func supervisor(dir string) {
 	}
 }
 
-// TestKilled kills a supervisor at any moment; the next one has each program run once, and no process is left over at the end.
+// TestKilled kills a supervisor at any moment; the next one has each program run once, and no
+// process is left over at the end.
 func TestKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	self, err := os.Executable()

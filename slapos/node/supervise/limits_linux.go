@@ -16,7 +16,8 @@ const (
 	unused     = 10 * time.Minute // a group is that nobody has had a process born in
 )
 
-// tree is where the control groups are: one tree for each supervisor's directory. It is looked for when one is first wanted.
+// tree is where the control groups are: one tree for each supervisor's directory. It is looked for
+// when one is first wanted.
 func (s *Supervisor) tree() (*cgroup.Tree, error) {
 	if s.limits != nil || s.noLimits != nil {
 		return s.limits, s.noLimits
@@ -31,7 +32,8 @@ func (s *Supervisor) tree() (*cgroup.Tree, error) {
 	return s.limits, s.noLimits
 }
 
-// within is what the control group of a group is called: as the group, unless that has a dot, which no control group of ours has.
+// within is what the control group of a group is called: as the group, unless that has a dot, which
+// no control group of ours has.
 func within(group string) string {
 	if !strings.Contains(group, ".") {
 		return group
@@ -39,8 +41,9 @@ func within(group string) string {
 	return "-" + strings.NewReplacer("_", "_u", ".", "_d").Replace(group) // no group begins with -
 }
 
-// confine is the control group in which a program is to be born: that of its group of programs, with their limits, by which all that they start is found, wherever it hides. nil:
-// none can be had here, of which the log tells where there were to be limits. The caller closes it.
+// confine is the control group in which a program is to be born: that of its group of programs,
+// with their limits, by which all that they start is found, wherever it hides. nil: none can be had
+// here, of which the log tells where there were to be limits. The caller closes it.
 func (s *Supervisor) confine(p *program) *cgroup.Group {
 	fail := func(err error) *cgroup.Group {
 		if p.Limits != nil {
@@ -62,7 +65,8 @@ func (s *Supervisor) confine(p *program) *cgroup.Group {
 	others := slices.ContainsFunc(p.g.progs, func(q *program) bool { return q.run != nil })
 	g, err := t.Make(context.Background(), name, limits)
 	if errors.Is(err, compute.ErrConflict) {
-		if !others { // it is there for what earlier programs left running, and may have other limits
+		// it is there for what earlier programs left running, and may have other limits
+		if !others {
 			err = t.Limit(context.Background(), name, limits)
 		} else {
 			err = nil
@@ -82,8 +86,9 @@ const (
 	dying  = 2 * time.Second        // and by who asked for it
 )
 
-// clear ends all that is left in the control group of a group of which no program runs, and takes it away; false: something of it is dying still. It is of the loop, so that nothing
-// is started there meanwhile.
+// clear ends all that is left in the control group of a group of which no program runs, and takes
+// it away; false: something of it is dying still. It is of the loop, so that nothing is started
+// there meanwhile.
 func (s *Supervisor) clear(name string) bool {
 	if g := s.groups[name]; g != nil && slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return true
@@ -113,7 +118,8 @@ func (s *Supervisor) end(t *cgroup.Tree, id string) bool {
 	return true
 }
 
-// cleared has groups of which no program runs be cleared, and returns when that is so, or when it has waited long enough.
+// cleared has groups of which no program runs be cleared, and returns when that is so, or when it
+// has waited long enough.
 func (s *Supervisor) cleared(ctx context.Context, op string, names []string) error {
 	for end := time.Now().Add(dying); ; {
 		err := s.call(ctx, op, func() error {
@@ -134,8 +140,9 @@ func (s *Supervisor) cleared(ctx context.Context, op string, names []string) err
 	}
 }
 
-// strays ends what runs in control groups of groups that were removed: who removed them was killed before that was done. Of supervisors that are gone for good it takes away the empty
-// control groups: nobody else comes to do it.
+// strays ends what runs in control groups of groups that were removed: who removed them was killed
+// before that was done. Of supervisors that are gone for good it takes away the empty control
+// groups: nobody else comes to do it.
 func (s *Supervisor) strays() {
 	t, err := s.tree()
 	if err != nil {

@@ -29,7 +29,8 @@ func members(t *testing.T, dir string) (pids []int) {
 	return pids
 }
 
-// A group's programs share their limits, run under others once these were put, and leave no control group behind.
+// A group's programs share their limits, run under others once these were put, and leave no control
+// group behind.
 func TestLimits(t *testing.T) {
 	tree, err := cgroup.Find("hostler-test-supervise")
 	if err == nil {
@@ -62,7 +63,8 @@ func TestLimits(t *testing.T) {
 	if dir == "" {
 		t.Fatalf("its control group is not that of its group: %q", r.log("a"))
 	}
-	left := members(t, dir) // of a, which left them running: b and c are in one group with them, and may be more
+	// of a, which left them running: b and c are in one group with them, and may be more
+	left := members(t, dir)
 	r.put(breed("b", 50), breed("c", 50))
 	for _, name := range []string{"b", "c"} {
 		r.until("g:"+name, func(supervise.Status) bool { return strings.Contains(r.log(name), "all run") })
@@ -70,7 +72,10 @@ func TestLimits(t *testing.T) {
 	for _, pid := range left {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	for end := time.Now().Add(time.Minute); slices.ContainsFunc(members(t, dir), func(pid int) bool { return slices.Contains(left, pid) }) && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); slices.ContainsFunc(
+		members(t, dir), func(pid int) bool { return slices.Contains(left, pid) },
+	) &&
+		time.Now().Before(end); {
 		time.Sleep(2 * time.Millisecond)
 	}
 	do(t, r.s.Remove(t.Context(), "g"))
@@ -80,7 +85,9 @@ func TestLimits(t *testing.T) {
 	for _, l := range []supervise.Limits{{Memory: 5}, {CPU: -1}, {PIDs: -1}} {
 		p := r.program("x", "true")
 		p.Limits = &l
-		if _, err := r.s.Put(t.Context(), supervise.Group{Name: "x", Programs: []supervise.Program{p}}); !errors.Is(err, compute.ErrInvalid) {
+		if _, err := r.s.Put(
+			t.Context(), supervise.Group{Name: "x", Programs: []supervise.Program{p}},
+		); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openLog opens a program's log for adding to. Its directory belongs to who the program runs as, who may put anything there: what is not a file of his own, by one name, is refused.
+// openLog opens a program's log for adding to. Its directory belongs to who the program runs as,
+// who may put anything there: what is not a file of his own, by one name, is refused.
 func openLog(p *Program) (*os.File, error) {
 	return openOwn(p, p.Log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT)
 }
@@ -22,7 +23,13 @@ func openOwn(p *Program, name string, flags int) (*os.File, error) {
 	}
 	defer unix.Close(dir)
 	path := p.Dir + "/" + name
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK), Mode: modeOf(flags), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
+	fd, err := unix.Openat2(
+		dir, name,
+		&unix.OpenHow{
+			Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK), Mode: modeOf(flags),
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		},
+	)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -66,7 +73,8 @@ func (s *Supervisor) rotate() {
 	})
 }
 
-// turn copies the end of a program's log, so many bytes at most, to a second file and empties it. Its program has it open and goes on adding to it; what it adds between the two steps is lost.
+// turn copies the end of a program's log, so many bytes at most, to a second file and empties it.
+// Its program has it open and goes on adding to it; what it adds between the two steps is lost.
 func turn(p *Program, most int64) error {
 	in, err := openOwn(p, p.Log, unix.O_RDWR)
 	if err != nil {

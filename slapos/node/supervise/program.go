@@ -22,17 +22,20 @@ type Program struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command"` // an absolute path, and arguments
 	Dir     string   `json:"dir"`     // in which it runs
-	Env     []string `json:"env"`     // all of its environment, as KEY=VALUE, but for the supervisor's mark
-	User    *User    `json:"user,omitempty"`
-	Log     string   `json:"log,omitempty"` // a file in Dir to which its output is added; "": nowhere
-	Keep    Keep     `json:"keep,omitempty"`
+	// all of its environment, as KEY=VALUE, but for the supervisor's mark
+	Env  []string `json:"env"`
+	User *User    `json:"user,omitempty"`
+	// a file in Dir to which its output is added; "": nowhere
+	Log  string `json:"log,omitempty"`
+	Keep Keep   `json:"keep,omitempty"`
 
-	Limits   *Limits       `json:"limits,omitempty"`
-	StopWait time.Duration `json:"stop_wait,omitempty"` // from the polite signal to the last; 0: a minute
+	Limits *Limits `json:"limits,omitempty"`
+	// from the polite signal to the last; 0: a minute
+	StopWait time.Duration `json:"stop_wait,omitempty"`
 }
 
-// Limits are what the programs of a group that have them may use together; all of a group have the same. 0 is no limit. Where the machine cannot limit, they are not kept, and the log
-// says so.
+// Limits are what the programs of a group that have them may use together; all of a group have the
+// same. 0 is no limit. Where the machine cannot limit, they are not kept, and the log says so.
 type Limits struct {
 	Memory int64   `json:"memory,omitempty"` // bytes
 	CPU    float64 `json:"cpu,omitempty"`    // cores
@@ -65,8 +68,10 @@ type Keep string
 
 // The ways to keep a program.
 const (
-	Once    Keep = ""        // nothing: it may
-	Again   Keep = "again"   // it is started again: at once, and then with growing pauses; it is an Event of weight when it did not stay up
+	Once Keep = "" // nothing: it may
+	// it is started again: at once, and then with growing pauses; it is an Event of weight when it
+	// did not stay up
+	Again   Keep = "again"
 	Watched Keep = "watched" // it is not started again, and its end is an Event of weight at once
 )
 
@@ -85,15 +90,16 @@ const (
 
 // Status is how a program is.
 type Status struct {
-	Group    string    `json:"group"`
-	Name     string    `json:"name"`
-	State    State     `json:"state"`
-	PID      int       `json:"pid,omitempty"`
-	Since    time.Time `json:"since,omitzero"` // it is in this state
-	Exit     string    `json:"exit,omitempty"` // how it ended last: "exit status 1", "signal: killed", "unknown"
-	Error    string    `json:"error,omitempty"`
-	Restarts int       `json:"restarts,omitempty"` // since the group was put or started
-	Log      string    `json:"log,omitempty"`      // path
+	Group string    `json:"group"`
+	Name  string    `json:"name"`
+	State State     `json:"state"`
+	PID   int       `json:"pid,omitempty"`
+	Since time.Time `json:"since,omitzero"` // it is in this state
+	// how it ended last: "exit status 1", "signal: killed", "unknown"
+	Exit     string `json:"exit,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Restarts int    `json:"restarts,omitempty"` // since the group was put or started
+	Log      string `json:"log,omitempty"`      // path
 }
 
 // FullName is how users name a program: GROUP:NAME.
@@ -156,12 +162,17 @@ func plain(name string) bool {
 	}) < 0
 }
 
-// fits reports whether a program can be called so: it is a file's name, and users write it behind a colon.
+// fits reports whether a program can be called so: it is a file's name, and users write it behind a
+// colon.
 func fits(name string) bool {
-	return name != "" && len(name) <= 255 && name != "." && name != ".." && strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' || r == ':' }) < 0
+	return name != "" && len(name) <= 255 && name != "." && name != ".." &&
+		strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' || r == ':' }) < 0
 }
 
 // errUnknown is of a name that no program has.
 func errUnknown(op, name string) error {
-	return &compute.Error{Op: "supervise." + op, ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no program is called so"), Hint: "hostler slapos node status"}
+	return &compute.Error{
+		Op: "supervise." + op, ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err: errors.New("no program is called so"), Hint: "hostler slapos node status",
+	}
 }

@@ -54,13 +54,17 @@ func (s *Supervisor) open() error {
 		return fail(err)
 	}
 	s.lock = lock
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) { // a program that one who was killed was about to start has it for a moment
+	// a program that one who was killed was about to start has it for a moment
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil || time.Now().After(end) {
 			break
 		}
 	}
 	if err != nil {
-		return &compute.Error{Op: "supervise.New", Kind: compute.ErrConflict, Err: fmt.Errorf("another supervisor has %s", s.o.Dir), Hint: "end that one first"}
+		return &compute.Error{
+			Op: "supervise.New", Kind: compute.ErrConflict, Err: fmt.Errorf("another supervisor has %s", s.o.Dir),
+			Hint: "end that one first",
+		}
 	}
 	if s.mark, err = identity(filepath.Join(s.o.Dir, "id")); err != nil {
 		return fail(err)
@@ -118,7 +122,10 @@ func (s *Supervisor) file(group string) string { return filepath.Join(s.o.Dir, g
 // put down a group's record.
 func (s *Supervisor) note(g *group, sync bool) error {
 	boot, _ := proc.Boot() // adopt has asked for it
-	r := record{Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot, Programs: map[string]was{}}
+	r := record{
+		Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot,
+		Programs: map[string]was{},
+	}
 	for _, p := range g.progs {
 		r.Group.Programs = append(r.Group.Programs, p.Program)
 		w := was{Want: p.want, State: p.state, Since: p.since, Exit: p.exit, Error: p.err, Starts: p.starts}
@@ -138,7 +145,8 @@ func (s *Supervisor) note(g *group, sync bool) error {
 	return nil
 }
 
-// flush records what is wanted so that it outlasts a loss of power; "": of all groups where something has changed.
+// flush records what is wanted so that it outlasts a loss of power; "": of all groups where
+// something has changed.
 func (s *Supervisor) flush(name string) error {
 	for _, g := range s.groups {
 		if g.dirty && (name == "" || g.name == name) {
@@ -150,7 +158,8 @@ func (s *Supervisor) flush(name string) error {
 	return nil
 }
 
-// save records what was seen. A loss of power takes the processes with it, so it need not outlast that.
+// save records what was seen. A loss of power takes the processes with it, so it need not outlast
+// that.
 func (s *Supervisor) save() {
 	for _, g := range s.groups {
 		if g.dirty {
@@ -244,7 +253,8 @@ func (s *Supervisor) take(p *program, of proc.Process, begun time.Time) {
 	s.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
 }
 
-// found is told of each process with a mark of ours: one that leads its group and that nobody recorded is a program's all the same.
+// found is told of each process with a mark of ours: one that leads its group and that nobody
+// recorded is a program's all the same.
 func (s *Supervisor) found(known map[string]*program, pid int, name, begun string) {
 	p := known[name]
 	st, err := proc.Look(pid)
@@ -273,7 +283,8 @@ func (s *Supervisor) runsAs(p *program, pid int) bool {
 	return ok && st.Uid == want
 }
 
-// resume brings a program to what it should be. What is wanted runs again when the machine has been started since, whether it had ended by then or not.
+// resume brings a program to what it should be. What is wanted runs again when the machine has been
+// started since, whether it had ended by then or not.
 func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 	switch {
 	case p.run != nil && p.want && w.State != Stopping:
@@ -297,7 +308,10 @@ func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 	case w.State == Running || w.State == Stopping:
 		p.exit = "unknown"
 		p.set(Exited)
-		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: p.exit, Weight: p.Keep == Watched})
+		s.events = append(
+			s.events,
+			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: p.exit, Weight: p.Keep == Watched},
+		)
 	case w.State == Stopped: // it was to be started, and was not
 		s.start(p)
 	}

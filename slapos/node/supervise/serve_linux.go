@@ -24,16 +24,24 @@ const (
 	maxTail = 1 << 20
 )
 
-// Serve answers at a socket until ctx ends. Whoever may write to the socket may have programs run as any user that we can be, so it is for our own user alone.
+// Serve answers at a socket until ctx ends. Whoever may write to the socket may have programs run
+// as any user that we can be, so it is for our own user alone.
 func (s *Supervisor) Serve(ctx context.Context, socket string) error {
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) { // the directory of records is ours, so nobody listens
+	// the directory of records is ours, so nobody listens
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	l, err := listen(socket)
 	if err != nil {
-		return &compute.Error{Op: "supervise.Serve", Kind: compute.ErrUnavailable, Err: err, Hint: "the path of a socket has at most 107 characters"}
+		return &compute.Error{
+			Op: "supervise.Serve", Kind: compute.ErrUnavailable, Err: err,
+			Hint: "the path of a socket has at most 107 characters",
+		}
 	}
-	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, BaseContext: func(net.Listener) context.Context { return ctx }}
+	srv := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -51,7 +59,8 @@ func (s *Supervisor) Serve(ctx context.Context, socket string) error {
 	return nil
 }
 
-// listen makes a socket that is our own user's alone. The mask for that is a thread's, which is given up afterwards: programs that are started meanwhile have theirs.
+// listen makes a socket that is our own user's alone. The mask for that is a thread's, which is
+// given up afterwards: programs that are started meanwhile have theirs.
 func listen(socket string) (l net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -118,7 +127,10 @@ func (s *Supervisor) Handler() http.Handler {
 	on("POST /v1/signal", asked(func(ctx context.Context, q named) error {
 		sig := unix.SignalNum("SIG" + q.Signal)
 		if sig == 0 {
-			return &compute.Error{Op: "supervise.Signal", Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no signal %q", q.Signal), Hint: "a name as HUP, INT, USR1"}
+			return &compute.Error{
+				Op: "supervise.Signal", Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no signal %q", q.Signal),
+				Hint: "a name as HUP, INT, USR1",
+			}
 		}
 		return s.Signal(ctx, sig, q.Names...)
 	}))
@@ -186,13 +198,19 @@ func (s *Supervisor) logOf(ctx context.Context, name string) (f *os.File, err er
 		case err != nil:
 			return err
 		case len(all) != 1:
-			return &compute.Error{Op: "supervise.Tail", ID: compute.ID(name), Kind: compute.ErrInvalid, Err: fmt.Errorf("it is %d programs", len(all)), Hint: "name one as GROUP:NAME"}
+			return &compute.Error{
+				Op: "supervise.Tail", ID: compute.ID(name), Kind: compute.ErrInvalid,
+				Err: fmt.Errorf("it is %d programs", len(all)), Hint: "name one as GROUP:NAME",
+			}
 		case all[0].Log == "":
 			return &compute.Error{Op: "supervise.Tail", ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("it has no log")}
 		}
 		f, err = openOwn(&all[0].Program, all[0].Log, unix.O_RDONLY)
 		if errors.Is(err, os.ErrNotExist) {
-			return &compute.Error{Op: "supervise.Tail", ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("it has written nothing yet")}
+			return &compute.Error{
+				Op: "supervise.Tail", ID: compute.ID(name), Kind: compute.ErrNotFound,
+				Err: errors.New("it has written nothing yet"),
+			}
 		}
 		return err
 	})

@@ -50,11 +50,12 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	r := &rig{TB: t, work: t.TempDir()}
-	r.opt = supervise.Options{Dir: filepath.Join(t.TempDir(), "state"), First: 20 * time.Millisecond, Last: 100 * time.Millisecond, Settled: time.Hour, Event: func(e supervise.Event) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.events = append(r.events, e)
-	}}
+	r.opt = supervise.Options{Dir: filepath.Join(t.TempDir(), "state"), First: 20 * time.Millisecond,
+		Last: 100 * time.Millisecond, Settled: time.Hour, Event: func(e supervise.Event) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.events = append(r.events, e)
+		}}
 	r.open()
 	t.Cleanup(func() {
 		_ = r.s.Stop(context.Background(), "all")
@@ -72,7 +73,10 @@ func (r *rig) open() {
 
 // program is a shell script.
 func (r *rig) program(name, script string) supervise.Program {
-	return supervise.Program{Name: name, Command: []string{"/bin/sh", "-c", script}, Dir: r.work, Env: []string{"HOME=" + r.work, "PATH=/usr/bin:/bin"}, Log: name + ".log", StopWait: time.Minute}
+	return supervise.Program{
+		Name: name, Command: []string{"/bin/sh", "-c", script}, Dir: r.work,
+		Env: []string{"HOME=" + r.work, "PATH=/usr/bin:/bin"}, Log: name + ".log", StopWait: time.Minute,
+	}
 }
 
 // put records programs as group g, and starts them.
@@ -287,7 +291,8 @@ func gone(t testing.TB, mark string) {
 	}
 }
 
-// TestAdopts goes on with what another supervisor started, which lost nothing of what was written meanwhile.
+// TestAdopts goes on with what another supervisor started, which lost nothing of what was written
+// meanwhile.
 func TestAdopts(t *testing.T) {
 	r := newRig(t)
 	s := r.program("s", `i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done`)
@@ -325,7 +330,8 @@ func TestAdopts(t *testing.T) {
 	}
 }
 
-// TestPut changes a group: what is the same runs on, what is another is stopped first, what has gone is stopped.
+// TestPut changes a group: what is the same runs on, what is another is stopped first, what has
+// gone is stopped.
 func TestPut(t *testing.T) {
 	r := newRig(t)
 	same, other, gone := r.program("same", "exec sleep 1000"), r.program("other", "exec sleep 1000"), r.program("gone", "exec sleep 1000")
@@ -334,7 +340,9 @@ func TestPut(t *testing.T) {
 	for _, name := range []string{"same", "other", "gone"} {
 		before[name] = r.status("g:" + name).PID
 	}
-	if changed, err := r.s.Put(t.Context(), supervise.Group{Name: "g", Programs: []supervise.Program{same, other, gone}}); err != nil || changed {
+	if changed, err := r.s.Put(
+		t.Context(), supervise.Group{Name: "g", Programs: []supervise.Program{same, other, gone}},
+	); err != nil || changed {
 		t.Errorf("the same again: %v, %v", changed, err)
 	}
 	other.Env = append(other.Env, "A=b")
@@ -397,7 +405,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestLogs opens no file that the program's user put where a log is to be, and turns one over that has grown.
+// TestLogs opens no file that the program's user put where a log is to be, and turns one over that
+// has grown.
 func TestLogs(t *testing.T) {
 	r := newRig(t)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -467,7 +476,10 @@ func TestUser(t *testing.T) {
 	do(t, os.Chmod(work, 0o750))
 	do(t, os.Chown(work, 4321, 4322))
 	r.work = work
-	p := r.program("p", `id -u; id -g; id -G; touch mine && echo made; ls /root || echo refused; setpriv --reuid 0 true || echo stays; exec sleep 1000`)
+	p := r.program(
+		"p",
+		`id -u; id -g; id -G; touch mine && echo made; ls /root || echo refused; setpriv --reuid 0 true || echo stays; exec sleep 1000`,
+	)
 	p.User = &supervise.User{UID: 4321, GID: 4322, Groups: []uint32{4323}}
 	r.put(p)
 	r.says("p", "stays")
@@ -503,7 +515,13 @@ func TestSocket(t *testing.T) {
 	if st, err := os.Stat(socket); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", st.Mode(), err)
 	}
-	changed, err := c.Put(ctx, supervise.Group{Name: "g", Programs: []supervise.Program{r.program("p", `echo one; trap 'echo two' HUP; while :; do sleep 0.01; done`)}})
+	changed, err := c.Put(
+		ctx,
+		supervise.Group{
+			Name:     "g",
+			Programs: []supervise.Program{r.program("p", `echo one; trap 'echo two' HUP; while :; do sleep 0.01; done`)},
+		},
+	)
 	if err != nil || !changed {
 		t.Fatal(changed, err)
 	}
@@ -516,7 +534,10 @@ func TestSocket(t *testing.T) {
 	}
 	do(t, c.Signal(ctx, "HUP", "g:p"))
 	r.says("p", "two")
-	for _, err := range []error{c.Signal(ctx, "NONE", "g:p"), c.Start(ctx, "none"), c.Tail(ctx, &seen, "g:x", 1, false), c.Tail(ctx, &seen, "", 1, false)} {
+	for _, err := range []error{
+		c.Signal(ctx, "NONE", "g:p"), c.Start(ctx, "none"), c.Tail(ctx, &seen, "g:x", 1, false),
+		c.Tail(ctx, &seen, "", 1, false),
+	} {
 		if !errors.Is(err, compute.ErrInvalid) && !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("a wrong name: %v", err)
 		}

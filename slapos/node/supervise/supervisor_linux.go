@@ -20,19 +20,23 @@ import (
 
 // Options say how to supervise.
 type Options struct {
-	Dir   string      // of the supervisor's records; it is made, and one supervisor at a time has it
-	Event func(Event) // called in order, by one goroutine; it must not wait for the supervisor. nil: nobody is told
+	// of the supervisor's records; it is made, and one supervisor at a time has it
+	Dir string
+	// called in order, by one goroutine; it must not wait for the supervisor. nil: nobody is told
+	Event func(Event)
 	Log   *slog.Logger
 
-	// Pauses before a program that did not stay up is started again double from the first to the last; one that stayed up for Settled counts as new. 0: 1 s, 1 min, 10 s.
+	// Pauses before a program that did not stay up is started again double from the first to the
+	// last; one that stayed up for Settled counts as new. 0: 1 s, 1 min, 10 s.
 	First, Last, Settled time.Duration
 
-	LogBytes int64         // a log that has grown beyond is copied to a second one, LOG.1, and begun anew; 0: 100 KiB
+	// a log that has grown beyond is copied to a second one, LOG.1, and begun anew; 0: 100 KiB
+	LogBytes int64
 	LogEvery time.Duration // their sizes are looked at so often; 0: 10 s
 }
 
-// Supervisor runs programs. Its methods may be called from many goroutines; each returns when what it asks for is recorded and begun, and Stop, Restart and Remove when the
-// programs have ended.
+// Supervisor runs programs. Its methods may be called from many goroutines; each returns when what
+// it asks for is recorded and begun, and Stop, Restart and Remove when the programs have ended.
 type Supervisor struct {
 	o    Options
 	mark string // in the environment of all that is ours
@@ -78,7 +82,8 @@ type program struct {
 	kill   time.Time // of a Stopping: then it is ended for good
 	again  bool      // of a Stopping: it is started when it has ended
 	wait   []chan struct{}
-	left   []string // its last runs that have ended by themselves, which may have left something that runs
+	// its last runs that have ended by themselves, which may have left something that runs
+	left []string
 }
 
 // run is a process.
@@ -90,14 +95,18 @@ type run struct {
 	begun time.Time
 }
 
-// New makes a supervisor, adopts what runs of the records in its directory, and starts what should run and does not. Close ends it and leaves the programs.
+// New makes a supervisor, adopts what runs of the records in its directory, and starts what should
+// run and does not. Close ends it and leaves the programs.
 func New(o Options) (*Supervisor, error) {
 	o.First, o.Last, o.Settled = cmp.Or(o.First, time.Second), cmp.Or(o.Last, time.Minute), cmp.Or(o.Settled, 10*time.Second)
 	o.LogBytes, o.LogEvery = cmp.Or(o.LogBytes, 100<<10), cmp.Or(o.LogEvery, 10*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Supervisor{o: o, asks: make(chan func()), done: make(chan struct{}), groups: map[string]*group{}, runs: map[int]*run{}, poll: -1, bell: -1}
+	s := &Supervisor{
+		o: o, asks: make(chan func()), done: make(chan struct{}), groups: map[string]*group{}, runs: map[int]*run{},
+		poll: -1, bell: -1,
+	}
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, err
@@ -293,7 +302,10 @@ func (s *Supervisor) over(fd int) {
 		}
 		p.fast++
 		p.ends++
-		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2})
+		s.events = append(
+			s.events,
+			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2},
+		)
 		s.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
 		if p.fast == 1 {
 			s.start(p)
@@ -304,7 +316,10 @@ func (s *Supervisor) over(fd int) {
 		p.set(Exited)
 		p.left = append(p.left, r.generation())
 		p.left = p.left[max(0, len(p.left)-maxLeft):]
-		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched})
+		s.events = append(
+			s.events,
+			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched},
+		)
 		s.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
 	}
 }
@@ -340,7 +355,10 @@ func (s *Supervisor) start(p *program) {
 	} else {
 		p.set(Fatal)
 	}
-	s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Fatal, Exit: p.err, Weight: first && p.Keep != Once})
+	s.events = append(
+		s.events,
+		Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Fatal, Exit: p.err, Weight: first && p.Keep != Once},
+	)
 }
 
 // stop asks a program to end.
@@ -358,7 +376,8 @@ func (s *Supervisor) stop(p *program) {
 	}
 }
 
-// pick returns the programs of names as users write them: GROUP:NAME, GROUP:*, GROUP, all. It is an error that there is none.
+// pick returns the programs of names as users write them: GROUP:NAME, GROUP:*, GROUP, all. It is an
+// error that there is none.
 func (s *Supervisor) pick(op string, names []string) (out []*program, err error) {
 	for _, name := range names {
 		n := len(out)
@@ -420,7 +439,10 @@ func (s *Supervisor) await(ctx context.Context, op string, all []ending) error {
 		case <-e.end:
 			left[e.run] = true
 		case <-ctx.Done():
-			return &compute.Error{Op: "supervise." + op, Kind: compute.ErrTimeout, Err: fmt.Errorf("not all programs have ended: %w", ctx.Err())}
+			return &compute.Error{
+				Op: "supervise." + op, Kind: compute.ErrTimeout,
+				Err: fmt.Errorf("not all programs have ended: %w", ctx.Err()),
+			}
 		}
 	}
 	s.sweep(left)

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// TestTurning has a log be begun anew while it is written, with no line lost of the last ones, and leaves one alone that somebody else has put aside.
+// TestTurning has a log be begun anew while it is written, with no line lost of the last ones, and
+// leaves one alone that somebody else has put aside.
 func TestTurning(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
@@ -29,7 +30,8 @@ func TestTurning(t *testing.T) {
 	_, err = out.WriteString("who crashes writes here\n")
 	do(t, err)
 	old, now := read(path+".1"), read(path)
-	if len(old) > 120 || !strings.HasSuffix(now, "line 034\nwho crashes writes here\n") || !strings.Contains(old+now, "line 020\nline 021\nline 022\nline 023\nline 024\nline 025\n") {
+	if len(old) > 120 || !strings.HasSuffix(now, "line 034\nwho crashes writes here\n") ||
+		!strings.Contains(old+now, "line 020\nline 021\nline 022\nline 023\nline 024\nline 025\n") {
 		t.Errorf("the one before is %q, and this %q", old, now)
 	}
 	do(t, os.Rename(path, path+".aside"))

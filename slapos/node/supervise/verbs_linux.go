@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Put records a group. One that is there with other programs is changed: what is not in it any more, or is another now, is stopped first; what is the same runs on. changed
-// says whether anything differed. Nothing new is started: that is Start's.
+// Put records a group. One that is there with other programs is changed: what is not in it any
+// more, or is another now, is stopped first; what is the same runs on. changed says whether
+// anything differed. Nothing new is started: that is Start's.
 func (s *Supervisor) Put(ctx context.Context, g Group) (changed bool, err error) {
 	if err := g.check(); err != nil {
 		return false, err
@@ -73,7 +74,8 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 	return wait, was
 }
 
-// drop stops a program for good; what is returned is its process, if it has one, and those of before that have ended by themselves.
+// drop stops a program for good; what is returned is its process, if it has one, and those of
+// before that have ended by themselves.
 func (s *Supervisor) drop(p *program) (all []ending) {
 	p.want, p.again = false, false
 	s.stop(p)
@@ -91,7 +93,8 @@ func (s *Supervisor) drop(p *program) (all []ending) {
 	return append(all, e)
 }
 
-// Start has programs run, by their names (GROUP:NAME, GROUP, GROUP:*, all), and returns when they were started. What runs goes on.
+// Start has programs run, by their names (GROUP:NAME, GROUP, GROUP:*, all), and returns when they
+// were started. What runs goes on.
 func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	return s.call(ctx, "Start", func() error {
 		all, err := s.pick("Start", names)
@@ -111,7 +114,9 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 			case p.state == Stopping:
 				p.again = true
 			case p.run == nil:
-				if p.state != Backoff { // else it is tried at once, and then its pauses go on growing: nothing has been changed, that would be Put's
+				// else it is tried at once, and then its pauses go on growing: nothing has been
+				// changed, that would be Put's
+				if p.state != Backoff {
 					p.fast = 0
 				}
 				p.ends, p.starts = 0, 0
@@ -122,8 +127,9 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	})
 }
 
-// Stop ends programs, and returns when they have ended: a minute after they were asked to they are killed, with all that they have started in their groups of processes. When none of
-// a group is left, all that they have started goes, wherever it hides, if the machine has control groups.
+// Stop ends programs, and returns when they have ended: a minute after they were asked to they are
+// killed, with all that they have started in their groups of processes. When none of a group is
+// left, all that they have started goes, wherever it hides, if the machine has control groups.
 func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
 	var wait []ending
 	var groups []string
@@ -155,7 +161,8 @@ func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
 	return s.Start(ctx, names...)
 }
 
-// Remove stops a group and forgets it, with all that its programs have started. One that is not there is no error.
+// Remove stops a group and forgets it, with all that its programs have started. One that is not
+// there is no error.
 func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	var wait []ending
 	there := false

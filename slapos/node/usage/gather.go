@@ -20,8 +20,9 @@ const (
 
 	maxFiles = 10000     // in one directory
 	maxFile  = 128 << 10 // bytes
-	maxOf    = 128 << 10 // of one directory at a time, as bytes of a form: what is more waits for the next
-	apart    = "stays where it is, and is not sent"
+	// of one directory at a time, as bytes of a form: what is more waits for the next
+	maxOf = 128 << 10
+	apart = "stays where it is, and is not sent"
 )
 
 // Found is what was read of one directory.
@@ -29,8 +30,10 @@ type Found struct {
 	Movements []slap.Movement
 	Journals  [][]slap.Transaction // of whole computers: what each file says
 	Size      int                  // bytes of the form in which a master is told all that
-	More      bool                 // there are more files, which were not looked at: they are for the next time
-	Wrong     []error              // files that are no reports, each with its name: they stay where they are
+	// there are more files, which were not looked at: they are for the next time
+	More bool
+	// files that are no reports, each with its name: they stay where they are
+	Wrong []error
 
 	dir   *home.Dir
 	files []File
@@ -45,11 +48,14 @@ type File struct {
 // Partition reads what a partition has left in its var/xml_report.
 func Partition(d *home.Dir) (*Found, error) { return gather(d, written, false) }
 
-// Ours reads what others of this node have left about a partition, or with whole about the computer, in var/xml_report/NAME below the root of all
-// partitions.
+// Ours reads what others of this node have left about a partition, or with whole about the
+// computer, in var/xml_report/NAME below the root of all partitions.
 func Ours(root *home.Dir, name string, whole bool) (*Found, error) {
 	if name == "" || name == "." || name == ".." || path.Base(name) != name {
-		return nil, &compute.Error{Op: "usage.Ours", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name of a partition or a computer", name)}
+		return nil, &compute.Error{
+			Op: "usage.Ours", Kind: compute.ErrInvalid,
+			Err: fmt.Errorf("%q is no name of a partition or a computer", name),
+		}
 	}
 	return gather(root, path.Join(written, name), whole)
 }
@@ -113,7 +119,8 @@ func (f *Found) Empty() bool { return len(f.files) == 0 }
 // Files are those that were read, and where they are.
 func (f *Found) Files() (*home.Dir, []File) { return f.dir, f.files }
 
-// Forget removes files of which the master has what they say. One that says something else by now stays.
+// Forget removes files of which the master has what they say. One that says something else by now
+// stays.
 func Forget(d *home.Dir, files []File) error {
 	var all []error
 	for _, f := range files {
@@ -143,5 +150,8 @@ func Of(partition string, movements []slap.Movement) []slap.Movement {
 
 // Journal is one transaction of movements on a computer, up to a time.
 func Journal(computer string, at time.Time, movements []slap.Movement) []slap.Transaction {
-	return []slap.Transaction{{Title: "Resource consumptions", Stop: at.Format("2006-01-02 at 15:04:05"), Reference: computer, Movements: movements}}
+	return []slap.Transaction{{
+		Title: "Resource consumptions", Stop: at.Format("2006-01-02 at 15:04:05"), Reference: computer,
+		Movements: movements,
+	}}
 }

@@ -1,5 +1,6 @@
-// Package pgtest starts real PostgreSQL servers for tests: a cluster of their own in a temporary directory, on a Unix socket and nothing else, with
-// fsync on, run by an ordinary user where the test is root's. Servers can be restarted, paused, and have their connections cut.
+// Package pgtest starts real PostgreSQL servers for tests: a cluster of their own in a temporary
+// directory, on a Unix socket and nothing else, with fsync on, run by an ordinary user where the
+// test is root's. Servers can be restarted, paused, and have their connections cut.
 package pgtest
 
 import (
@@ -55,7 +56,10 @@ func New(ctx context.Context, settings ...string) (*Server, error) {
 	}
 	if err == nil {
 		// No sync here: nothing is there yet that could be lost.
-		err = s.command("initdb", "-D", s.data(), "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions").Run()
+		err = s.command(
+			"initdb", "-D", s.data(), "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync",
+			"--no-instructions",
+		).Run()
 	}
 	if err == nil {
 		err = s.Start(ctx)
@@ -66,7 +70,8 @@ func New(ctx context.Context, settings ...string) (*Server, error) {
 	return s, nil
 }
 
-// Start is New for one test, which is skipped where PostgreSQL is missing, and fails if HOSTLER_REQUIRE_LAB is set.
+// Start is New for one test, which is skipped where PostgreSQL is missing, and fails if
+// HOSTLER_REQUIRE_LAB is set.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	s, err := New(t.Context(), settings...)
@@ -79,7 +84,8 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Need ends a test whose server could not be started: by skipping where PostgreSQL is missing, unless it is required.
+// Need ends a test whose server could not be started: by skipping where PostgreSQL is missing,
+// unless it is required.
 func Need(t testing.TB, err error) {
 	t.Helper()
 	switch {
@@ -150,7 +156,8 @@ func (s *Server) Log() string {
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir, cmd.Env = s.dir, []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	// A group of its own, so that Pause reaches the server's children too, and what the terminal sends does not.
+	// A group of its own, so that Pause reaches the server's children too, and what the terminal
+	// sends does not.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.user}
 	return cmd
 }
@@ -164,7 +171,8 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=on", "-c", "full_page_writes=on", "-c", "shared_buffers=64MB",
+	args := []string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=on", "-c",
+		"full_page_writes=on", "-c", "shared_buffers=64MB",
 		"-c", "max_connections=200"}
 	for _, c := range s.settings {
 		args = append(args, "-c", c)
@@ -233,12 +241,17 @@ func (s *Server) Database(t testing.TB) (dsn string) {
 	return s.DSN(name)
 }
 
-// Cut ends all connections of programs to a database, as a network that breaks would, or an administrator.
+// Cut ends all connections of programs to a database, as a network that breaks would, or an
+// administrator.
 func (s *Server) Cut(ctx context.Context) error {
-	return s.Exec(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+	return s.Exec(
+		ctx,
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+	)
 }
 
-// Pause stops the server in the midst of all that it does, as a machine that hangs. Resume lets it go on.
+// Pause stops the server in the midst of all that it does, as a machine that hangs. Resume lets it
+// go on.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.

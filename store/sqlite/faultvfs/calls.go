@@ -7,8 +7,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The driver's SQLite is C that was translated to Go: a C function pointer is the address of a Go function value, and all memory that C code sees
-// is libc's, never moved and never Go's.
+// The driver's SQLite is C that was translated to Go: a C function pointer is the address of a Go
+// function value, and all memory that C code sees is libc's, never moved and never Go's.
 
 // pointer makes a C function pointer of a declared function. It would not do for closures.
 func pointer[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&struct{ f F }{f})) }
@@ -33,7 +33,9 @@ func alloc(tls *libc.TLS, n uintptr) uintptr {
 func open(tls *libc.TLS, vfs, name, id uintptr, flags int32, outFlags uintptr) int32 {
 	v, _ := registry.Load(vfs)
 	d := v.(*Disk)
-	rc := function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](vfsAt(d.base).FxOpen)(tls, d.base, name, id, flags, outFlags)
+	rc := function[func(
+		*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr,
+	) int32](vfsAt(d.base).FxOpen)(tls, d.base, name, id, flags, outFlags)
 	f := at[sqlite3.Tsqlite3_file](id)
 	if rc != sqlite3.SQLITE_OK || f.FpMethods == 0 || name == 0 {
 		return rc
@@ -145,7 +147,8 @@ func syncFile(_ *libc.TLS, id uintptr, _ int32) int32 {
 	return sqlite3.SQLITE_OK
 }
 
-// end crashes; the caller of the operation learns of an error, though in truth nobody lives to learn it.
+// end crashes; the caller of the operation learns of an error, though in truth nobody lives to
+// learn it.
 func (d *Disk) end(rc int32) int32 {
 	if err := d.crash(); err != nil {
 		panic(err)

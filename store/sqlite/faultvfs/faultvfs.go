@@ -1,9 +1,11 @@
-// Package faultvfs is a disk that fails on request, for tests: a SQLite file system in front of the ordinary one, in which the n-th write, sync
-// or truncation fails once, or is the last thing that happens before the power goes. Then what was not synced is kept or lost, sector by sector,
-// as a seed will have it, and nothing works any more until the file is opened by the ordinary file system.
+// Package faultvfs is a disk that fails on request, for tests: a SQLite file system in front of the
+// ordinary one, in which the n-th write, sync or truncation fails once, or is the last thing that
+// happens before the power goes. Then what was not synced is kept or lost, sector by sector, as a
+// seed will have it, and nothing works any more until the file is opened by the ordinary file
+// system.
 //
-// Syncs do not reach the real disk: what they promise is played here. SQLite's registry of file systems is the process's, so each Disk has a
-// name of its own in it until Close.
+// Syncs do not reach the real disk: what they promise is played here. SQLite's registry of file
+// systems is the process's, so each Disk has a name of its own in it until Close.
 package faultvfs
 
 import (
@@ -21,7 +23,8 @@ import (
 
 // Plan says what happens to a Disk.
 type Plan struct {
-	// At is the operation that it happens to, from 1: the writes, syncs and truncations of all files are counted together. 0: to none.
+	// At is the operation that it happens to, from 1: the writes, syncs and truncations of all
+	// files are counted together. 0: to none.
 	At int
 	// Code is SQLite's result code of a single failure; 0: the power goes instead.
 	Code int32
@@ -62,9 +65,12 @@ type change struct {
 }
 
 var (
-	serial   atomic.Int64
-	listing  sync.Mutex // SQLite's list of file systems is read and written under it; SQLite's own lock is not ours to take
-	registry sync.Map   // the address of a VFS, or of an open file: its *Disk or *file. C code knows addresses alone
+	serial atomic.Int64
+	// SQLite's list of file systems is read and written under it; SQLite's own lock is not ours to
+	// take
+	listing sync.Mutex
+	// the address of a VFS, or of an open file: its *Disk or *file. C code knows addresses alone
+	registry sync.Map
 )
 
 // New registers a Disk.
@@ -118,7 +124,8 @@ func (d *Disk) Count() int {
 // Happened tells whether the planned fault came.
 func (d *Disk) Happened() bool { return d.plan.At > 0 && d.Count() >= d.plan.At }
 
-// step counts an operation and says how it goes: as always (ok), not at all and with a code, or as the last.
+// step counts an operation and says how it goes: as always (ok), not at all and with a code, or as
+// the last.
 func (d *Disk) step() (rc int32, last bool) {
 	if d.dead {
 		return sqlite3.SQLITE_IOERR, false

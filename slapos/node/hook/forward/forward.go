@@ -19,12 +19,14 @@ import (
 
 const (
 	dialing = 10 * time.Second
-	quiet   = time.Minute // a sender of packets is forgotten when nothing was sent either way for so long
-	maxPeer = 1024        // senders of packets at once
-	maxConn = 4096        // connections at once
+	// a sender of packets is forgotten when nothing was sent either way for so long
+	quiet   = time.Minute
+	maxPeer = 1024 // senders of packets at once
+	maxConn = 4096 // connections at once
 )
 
-// Options say what leads where. UID and GID, where they are not 0, are who we become when we have the port.
+// Options say what leads where. UID and GID, where they are not 0, are who we become when we have
+// the port.
 type Options struct {
 	Network  string // tcp or udp
 	From, To netip.AddrPort
@@ -75,7 +77,9 @@ func Run(ctx context.Context, o Options, ready func(net.Addr)) error {
 	var at net.Addr
 	family := "6"
 	if o.From.Addr().Is4() {
-		family = "4" // 0.0.0.0 would be all addresses of IPv6 too, of which a program behind us may have the same port
+		// 0.0.0.0 would be all addresses of IPv6 too, of which a program behind us may have the
+		// same port
+		family = "4"
 	}
 	if o.Network == "udp" {
 		c, err := net.ListenUDP("udp"+family, net.UDPAddrFromAddrPort(o.From))

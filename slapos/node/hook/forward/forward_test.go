@@ -21,7 +21,11 @@ func run(t *testing.T, network, to string) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	at, done := make(chan string, 1), make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Options{Network: network, From: netip.MustParseAddrPort("127.0.0.1:0"), To: netip.MustParseAddrPort(to)}, func(a net.Addr) { at <- a.String() })
+		done <- Run(
+			ctx,
+			Options{Network: network, From: netip.MustParseAddrPort("127.0.0.1:0"), To: netip.MustParseAddrPort(to)},
+			func(a net.Addr) { at <- a.String() },
+		)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -127,7 +131,8 @@ func TestPackets(t *testing.T) {
 		want := fmt.Sprintf("PACKET %d", i)
 		buf := make([]byte, 100)
 		var got string
-		for end := time.Now().Add(time.Minute); got != want && time.Now().Before(end); { // packets may be lost, also here
+		// packets may be lost, also here
+		for end := time.Now().Add(time.Minute); got != want && time.Now().Before(end); {
 			_, _ = c.Write([]byte(strings.ToLower(want)))
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			n, _ := c.Read(buf)
@@ -146,7 +151,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %q, %v", args, o.Args(), err)
 		}
 	}
-	for _, text := range []string{"", "tcp", "sctp 0.0.0.0:1 0.0.0.0:2", "tcp :80 0.0.0.0:2", "tcp 0.0.0.0:1 name:2", "tcp 0.0.0.0:1 0.0.0.0:70000", "tcp 0.0.0.0:1 0.0.0.0:2 0 5", "tcp 0.0.0.0:1 0.0.0.0:2 5",
+	for _, text := range []string{"", "tcp", "sctp 0.0.0.0:1 0.0.0.0:2", "tcp :80 0.0.0.0:2", "tcp 0.0.0.0:1 name:2",
+		"tcp 0.0.0.0:1 0.0.0.0:70000", "tcp 0.0.0.0:1 0.0.0.0:2 0 5", "tcp 0.0.0.0:1 0.0.0.0:2 5",
 		"tcp 0.0.0.0:1 0.0.0.0:2 -5 5"} {
 		if o, err := Parse(strings.Fields(text)); err == nil {
 			t.Errorf("%q: %+v", text, o)
@@ -190,7 +196,10 @@ func TestBecomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\nUid:\t54323\t54323\t54323\t54323\n", "\nGid:\t54324\t54324\t54324\t54324\n", "\nGroups:\t \n", "\nCapEff:\t0000000000000000\n"} {
+	for _, want := range []string{
+		"\nUid:\t54323\t54323\t54323\t54323\n", "\nGid:\t54324\t54324\t54324\t54324\n", "\nGroups:\t \n",
+		"\nCapEff:\t0000000000000000\n",
+	} {
 		if !strings.Contains(string(status), want) {
 			t.Errorf("no %q in %s", want, status)
 		}
