@@ -87,21 +87,6 @@ func KindOf(err error) error {
 	return nil
 }
 
-// Invalid returns an error about what the user typed or configured.
-func Invalid(hint, format string, args ...any) error {
-	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
-}
-
-// Denied returns an error about what the user may not do.
-func Denied(hint, format string, args ...any) error {
-	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: hint}
-}
-
-// Conflict returns an error about what is not possible in the present state.
-func Conflict(hint, format string, args ...any) error {
-	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: hint}
-}
-
 // TellAs prints an error under a program's name: a line for each of joined errors, which says what
 // happened and to which thing, and a hint of what the user may do. An exit status prints nothing.
 func (t *Terminal) TellAs(program string, err error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -27,7 +28,7 @@ func (f *DurationFlag) Set(s string) error {
 		return err
 	}
 	if d < 0 {
-		return Invalid("", "%s: less than none", s)
+		return fault.Invalid("", "%s: less than none", s)
 	}
 	f.Value, f.Given = d, true
 	return nil
@@ -59,7 +60,7 @@ func (f *SizeFlag) Set(s string) error {
 		return err
 	}
 	if n < 0 {
-		return Invalid("", "%s: less than none", s)
+		return fault.Invalid("", "%s: less than none", s)
 	}
 	f.Bytes = n
 	return nil
@@ -86,7 +87,7 @@ func (f *CoresFlag) Set(s string) error {
 		return err // which is said in the words that all numbers have
 	}
 	if err := (compute.Amount{Cores: n}).Check(); err != nil {
-		return Invalid("", "%s: not a number of processors", s)
+		return fault.Invalid("", "%s: not a number of processors", s)
 	}
 	f.Cores, f.Given = n, true
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -113,21 +114,21 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 		req.Priority = w.first()
 	}
 	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
-		return req, term.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
+		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
 	}
 	if w.gpus < 0 {
-		return req, term.Invalid("", "--gpus %d: less than none", w.gpus)
+		return req, fault.Invalid("", "--gpus %d: less than none", w.gpus)
 	}
 	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
-		return req, term.Invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
+		return req, fault.Invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
 	}
 	if math.IsInf(w.maxPrice, 0) {
-		return req, term.Invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
+		return req, fault.Invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
 	}
 	for _, l := range w.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return req, term.Invalid("", "--label %s: not KEY=VALUE", l)
+			return req, fault.Invalid("", "--label %s: not KEY=VALUE", l)
 		}
 		if req.Labels == nil {
 			req.Labels = map[string]string{}
@@ -166,11 +167,11 @@ func processOf(pid string) (compute.Process, error) {
 	}
 	n, err := strconv.ParseUint(pid, 10, 31)
 	if err != nil || n == 0 {
-		return compute.Process{}, term.Invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
+		return compute.Process{}, fault.Invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
 	}
 	p, err := pool.ProcessOf(int(n))
 	if errors.Is(err, compute.ErrNotFound) {
-		return p, term.Invalid("", "--for %s: no such process", pid)
+		return p, fault.Invalid("", "--for %s: no such process", pid)
 	}
 	return p, err
 }
@@ -201,23 +202,23 @@ controller of others you may choose what the source lets you choose: docs/contro
 					if a.isSource(args[0]) {
 						hint = "hostler acquire -s " + args[0]
 					}
-					return term.Invalid(hint, "COUNT %q is not a number of instances", args[0])
+					return fault.Invalid(hint, "COUNT %q is not a number of instances", args[0])
 				}
 				if count = int(n); count == 0 {
-					return term.Invalid(
+					return fault.Invalid(
 						"hostler acquire -s SOURCE 1; hostler status shows what there is",
 						"COUNT 0: at least one is to be asked for",
 					)
 				}
 			}
 			if token == "-" && a.JSON {
-				return term.Invalid("--token=FILE writes it there", "--token and --json both say what is printed")
+				return fault.Invalid("--token=FILE writes it there", "--token and --json both say what is printed")
 			}
 			if token != "" {
 				if engine, err := a.engine(cmd.Context()); err != nil || engine != a.remote {
 					return cmp.Or(
 						err,
-						term.Invalid(
+						fault.Invalid(
 							"hostler serve starts one; --controller names one elsewhere",
 							"--token: a lease's own token needs a controller, and this command works by itself",
 						),
@@ -269,7 +270,7 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 		return nil, err
 	}
 	if w.name != "" && count != 1 {
-		return nil, term.Invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
+		return nil, fault.Invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
 	}
 	bound, err := processOf(pid)
 	if err != nil {

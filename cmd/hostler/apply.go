@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -73,19 +74,19 @@ apply would refuse is an error here too.`,
 // wanted reads the directory.
 func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 	if o.dir == "" {
-		return set, term.Invalid("name the directory: -f DIR", "nothing says what is to be applied")
+		return set, fault.Invalid("name the directory: -f DIR", "nothing says what is to be applied")
 	}
 	set = api.ApplySet{Things: []api.WantedThing{}, Prune: o.prune, Take: o.take}
 	for _, l := range o.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {
-			return set, term.Invalid("", "label %q is not KEY=VALUE", l)
+			return set, fault.Invalid("", "label %q is not KEY=VALUE", l)
 		}
 		if set.Labels == nil {
 			set.Labels = map[string]string{}
 		}
 		if _, twice := set.Labels[key]; twice {
-			return set, term.Invalid("", "label %s is given twice", key)
+			return set, fault.Invalid("", "label %s is given twice", key)
 		}
 		set.Labels[key] = value
 	}
@@ -106,7 +107,7 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 		case s.Thing == "":
 			warn("%s/: not applied: did you mean %s/?", s.Name, s.Meant)
 		case o.prune || len(things) == 0:
-			return set, term.Invalid(
+			return set, fault.Invalid(
 				"call it "+s.Meant+", or put it into another directory",
 				"%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant,
 			)

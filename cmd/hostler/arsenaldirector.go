@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
@@ -59,7 +60,7 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 		_ = term.Printf(a.Out, "%s of hostler %s\n", arsenalName, thisVersion().Version)
 		return 0
 	case err == nil && f.NArg() > 0:
-		err = term.Invalid("", "it takes no words beside options: %q", f.Args())
+		err = fault.Invalid("", "it takes no words beside options: %q", f.Args())
 	}
 	if err == nil {
 		err = a.arsenalDirector(ctx, file, log, debug, once, wait)
@@ -90,7 +91,7 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	if logFile != "" {
 		f, err := os.OpenFile(logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 		if err != nil {
-			return term.Invalid("", "--log-file: %v", err)
+			return fault.Invalid("", "--log-file: %v", err)
 		}
 		defer f.Close()
 		out = f
@@ -148,7 +149,7 @@ func arsenalFile() (string, error) {
 			return p, nil
 		}
 	}
-	return "", term.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
+	return "", fault.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
 }
 
 // arsenalOptions are those of the loop that an arsenal.conf says.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -308,9 +309,9 @@ func (r *runner) checkDetach() error {
 	o := r.opt
 	switch {
 	case r.back.want.any() || o.scriptFile != "":
-		return term.Invalid("", "--detach does not wait, and so brings nothing back and has no --script")
+		return fault.Invalid("", "--detach does not wait, and so brings nothing back and has no --script")
 	case len(r.words) == 0 || o.tty || o.timeout.Given || o.stdin != "":
-		return term.Invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
+		return fault.Invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
 	return nil
 }
@@ -327,7 +328,7 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	}
 	refused := func(err error) error {
 		if errors.Is(err, compute.ErrInvalid) {
-			return term.Invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
+			return fault.Invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
 		}
 		return err
 	}

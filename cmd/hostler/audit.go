@@ -9,17 +9,18 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // showAudit prints the controller's audit log, the oldest first.
 func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []string) error {
 	switch {
 	case follow:
-		return term.Invalid("hostler events --follow shows what happens", "--audit and --follow do not go together")
+		return fault.Invalid("hostler events --follow shows what happens", "--audit and --follow do not go together")
 	case len(args) > 0:
-		return term.Invalid("", "--audit takes no name: it shows all")
+		return fault.Invalid("", "--audit takes no name: it shows all")
 	case newest < 0:
-		return term.Invalid("", "--newest %d: less than none", newest)
+		return fault.Invalid("", "--newest %d: less than none", newest)
 	case newest == 0:
 		newest = 100
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -222,7 +223,7 @@ With --user-data, print the bundle as user data for cloud-init: a computer that 
 				return a.bundleUserData(cmd.Context(), args[0], vars, facts, secrets)
 			}
 			if secrets {
-				return term.Invalid("", "--secrets is for --user-data; elsewhere they are not shown")
+				return fault.Invalid("", "--secrets is for --user-data; elsewhere they are not shown")
 			}
 			return a.bundleRender(cmd.Context(), args[0], vars, facts)
 		},
@@ -274,7 +275,7 @@ func renderFacts(facts []string) (bundle.Facts, error) {
 	for _, f := range facts {
 		k, v, ok := strings.Cut(f, "=")
 		if !ok || !slices.Contains(bundle.FactNames, k) && !strings.HasPrefix(k, "fact.") && !strings.HasPrefix(k, "tool.") {
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "),
 				"--fact %s: there is no such fact", f,
 			)
@@ -347,10 +348,10 @@ failure unless --continue is given. What scripts print goes to standard error.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.bundles = args
 			if r.on == "" {
-				return term.Invalid("say on which instance: --on INSTANCE", "bundle apply needs --on")
+				return fault.Invalid("say on which instance: --on INSTANCE", "bundle apply needs --on")
 			}
 			if !slices.Contains([]string{"root", "self"}, r.opt.As) {
-				return term.Invalid("--as root, or --as self", "--as %s: is neither root nor self", r.opt.As)
+				return fault.Invalid("--as root, or --as self", "--as %s: is neither root nor self", r.opt.As)
 			}
 			return a.bundleApply(cmd.Context(), r)
 		},

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // clientTLS is how a controller is spoken to: which authority its certificate is of, and which
@@ -28,11 +28,11 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	if ca != "" {
 		text, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, term.Invalid("", "--ca: %w", err)
+			return nil, fault.Invalid("", "--ca: %w", err)
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(text) {
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"it is the certificate of the authority that has signed the controller's",
 				"--ca %s: there is no certificate in PEM in it", ca,
 			)
@@ -42,11 +42,11 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 		return out, nil
 	}
 	if cert == "" || key == "" {
-		return nil, term.Invalid("", "the certificate ($HOSTLER_CERT) and its key ($HOSTLER_KEY) go together")
+		return nil, fault.Invalid("", "the certificate ($HOSTLER_CERT) and its key ($HOSTLER_KEY) go together")
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, term.Invalid("", "the certificate %s and its key: %w", cert, err)
+		return nil, fault.Invalid("", "the certificate %s and its key: %w", cert, err)
 	}
 	// Whatever authorities the controller says that it trusts: it tells better than a missing
 	// certificate does why ours is not good.
@@ -106,7 +106,7 @@ func absolute(path string) (string, error) {
 		_, err = os.Stat(out)
 	}
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-		return "", term.Invalid("", "%s: %w", path, pe.Err)
+		return "", fault.Invalid("", "%s: %w", path, pe.Err)
 	}
 	return out, err
 }

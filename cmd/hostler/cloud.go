@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -142,7 +143,7 @@ func (w *cloudWork) lock(name string) error {
 		w.closers = append(w.closers, func() { _, _ = os.Remove(path), file.Close() })
 		return nil
 	}
-	return term.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
+	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
 }
 
 // completeDeployments offers those that are recorded.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
@@ -113,7 +113,7 @@ func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployme
 
 func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deployment.Settings) (*deployment.Record, error) {
 	if opt.Metadata != "" {
-		return nil, term.Invalid("leave it out", "--metadata-service: not for -p ec2, where deploy makes the same wherever it runs")
+		return nil, fault.Invalid("leave it out", "--metadata-service: not for -p ec2, where deploy makes the same wherever it runs")
 	}
 	rec, err := c.known(ctx, opt)
 	if err != nil {

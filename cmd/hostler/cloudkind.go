@@ -10,6 +10,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -52,10 +53,10 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 	}
 	typ := cmp.Or(o.provider, recorded, "openstack")
 	if !slices.Contains(cloudTypes, typ) {
-		return "", term.Invalid(term.DidYouMean(typ, cloudTypes, "-p "), "-p %s: unknown provider name", typ)
+		return "", fault.Invalid(term.DidYouMean(typ, cloudTypes, "-p "), "-p %s: unknown provider name", typ)
 	}
 	if recorded != "" && typ != recorded {
-		return "", term.Conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)
+		return "", fault.Conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)
 	}
 	return typ, nil
 }
@@ -64,7 +65,7 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 func (o *cloudOptions) others(typ string, flags ...string) error {
 	for _, f := range flags {
 		if o.said(f) {
-			return term.Invalid("leave it out", "--%s: not for -p %s", f, typ)
+			return fault.Invalid("leave it out", "--%s: not for -p %s", f, typ)
 		}
 	}
 	return nil

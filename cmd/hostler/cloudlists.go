@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -25,7 +26,7 @@ names match: the first of them is what a source that asks for that gets. What an
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cores < 0 {
-				return term.Invalid("--cores 4", "--cores %d: a number of cores is 0 or more", cores)
+				return fault.Invalid("--cores 4", "--cores %d: a number of cores is 0 or more", cores)
 			}
 			return a.cloudFlavors(cmd.Context(), &o, flavor.Need{Cores: cores, RAM: int((memory.Bytes + 1<<20 - 1) >> 20), Regex: regex})
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -55,11 +56,11 @@ floating IPs go with them; the engine finds that its instance is gone, and makes
 func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	switch {
 	case o.confirm && (o.id == "") != o.all:
-		return term.Invalid("-d -i ID, or -d -a", "--confirm-dead takes --id or --all")
+		return fault.Invalid("-d -i ID, or -d -a", "--confirm-dead takes --id or --all")
 	case !o.confirm && (o.id != "" || o.all):
-		return term.Invalid("-d -i ID, or -d -a", "--id and --all are for --confirm-dead")
+		return fault.Invalid("-d -i ID, or -d -a", "--id and --all are for --confirm-dead")
 	case o.confirm && o.destroy != "":
-		return term.Invalid("", "either --confirm-dead or --destroy")
+		return fault.Invalid("", "either --confirm-dead or --destroy")
 	}
 	w, err := a.openCloud(ctx, &o.cloudOptions)
 	if err != nil {
@@ -111,7 +112,7 @@ func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deploym
 			return nil, err
 		}
 		if o.confirm && s.Problem == "" {
-			return nil, term.Conflict(
+			return nil, fault.Conflict(
 				"hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name,
 				s.Status,
 			)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -118,34 +119,34 @@ var plainSource = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 func (s *cloudSource) check(name string, head bool) error {
 	if s.os == "" {
 		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 || s.confirmDead.Given {
-			return term.Invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
+			return fault.Invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
 		}
 		return nil
 	}
 	if s.max < 0 || s.spawns < 0 {
-		return term.Invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
+		return fault.Invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
 	}
 	if !plainSource().MatchString(name) {
-		return term.Invalid(
+		return fault.Invalid(
 			"--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"),
 			"%s: a source cannot have this name: letters, digits, _ and -", name,
 		)
 	}
 	if _, err := flavor.ParseSets(s.sets); err != nil {
-		return term.Invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
+		return fault.Invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
 	}
 	if strings.ContainsAny(s.user, "/: \t") {
-		return term.Invalid("", "--username %q: no name of a user", s.user)
+		return fault.Invalid("", "--username %q: no name of a user", s.user)
 	}
 	for _, text := range []string{s.os, s.user, s.flavor, s.sets} {
 		if strings.ContainsAny(text, "\r\n") {
-			return term.Invalid("", "%q: more than one line", text)
+			return fault.Invalid("", "%q: more than one line", text)
 		}
 	}
 	for _, file := range []string{s.script, s.goodbye} {
 		if file != "" {
 			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-				return term.Invalid("", "%s: not a file that can be read", file)
+				return fault.Invalid("", "%s: not a file that can be read", file)
 			}
 		}
 	}
@@ -180,7 +181,7 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 	if rest, home := strings.CutPrefix(remote, "~/"); home {
 		switch s.user {
 		case "":
-			return "", "", term.Invalid("--username debian", "--config-files %s: whose home directory? --username says who logs in", text)
+			return "", "", fault.Invalid("--username debian", "--config-files %s: whose home directory? --username says who logs in", text)
 		case "root":
 			remote = path.Join("/root", rest)
 		default:
@@ -188,10 +189,10 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 		}
 	}
 	if !filepath.IsAbs(remote) || strings.ContainsAny(remote, "\r\n[]") {
-		return "", "", term.Invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
+		return "", "", fault.Invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
 	}
 	if info, err := os.Stat(local); err != nil || !info.Mode().IsRegular() {
-		return "", "", term.Invalid("", "--config-files %s: %s is not a file that can be read", text, local)
+		return "", "", fault.Invalid("", "--config-files %s: %s is not a file that can be read", text, local)
 	}
 	return local, remote, nil
 }
@@ -362,7 +363,7 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 		case err != nil:
 			return "", err
 		case digestOf(old) != rec.Notes[noteFile(path)] && digestOf(old) != digestOf(data):
-			return "", term.Conflict(
+			return "", fault.Conflict(
 				"move it away, or deploy without --os to leave it as it is",
 				"%s is there, and hostler cloud deploy did not write it so", path,
 			)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -156,7 +156,7 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	if len(names) == 0 {
 		return nil
 	}
-	return term.Conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
+	return fault.Conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
 }
 
 // giveUp has the engine discard the instances of a deployment's sources, with their hooks, but for

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
@@ -50,7 +51,7 @@ what is literal is read, and what is not is listed with its line, for you to see
 // compatImport converts old configuration directories.
 func (a *app) compatImport(dirs []string, to string) error {
 	if to == "" {
-		return term.Invalid("--to ~/.config/hostler", "--to: say where to write it")
+		return fault.Invalid("--to ~/.config/hostler", "--to: say where to write it")
 	}
 	c := &oldconfig.Config{}
 	for _, dir := range dirs {
@@ -89,7 +90,7 @@ func (a *app) compatInstall(dir string) error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return term.Invalid("", "%v", err)
+		return fault.Invalid("", "%v", err)
 	}
 	for _, name := range oldNames {
 		link := filepath.Join(dir, name)
@@ -99,7 +100,7 @@ func (a *app) compatInstall(dir string) error {
 			}
 		}
 		if err := os.Symlink(self, link); errors.Is(err, fs.ErrExist) {
-			return term.Invalid("remove it first, or choose another directory", "%s is there and is no link to hostler", link)
+			return fault.Invalid("remove it first, or choose another directory", "%s is there and is no link to hostler", link)
 		} else if err != nil {
 			return fmt.Errorf("link %s: %w", link, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -210,14 +211,14 @@ func danger(dangers []config.Danger, path string) (config.Danger, error) {
 		}
 	}
 	if path == "" && len(dangers) > 1 {
-		return config.Danger{}, term.Invalid(
+		return config.Danger{}, fault.Invalid(
 			"name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers),
 		)
 	}
 	if path == "" {
-		return config.Danger{}, term.Invalid("", "no root of a tree here has anything that needs trust")
+		return config.Danger{}, fault.Invalid("", "no root of a tree here has anything that needs trust")
 	}
-	return config.Danger{}, term.Invalid(
+	return config.Danger{}, fault.Invalid(
 		"go into the tree: hostler -C DIR trust; its root is DIR/.hostler",
 		"%s: it is no root that waits for approval and that is read from here", path,
 	)

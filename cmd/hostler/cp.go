@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote"
 )
 
@@ -59,7 +59,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	}
 	opt := remote.CopyOptions{Recursive: recursive, DstMustBeDir: len(sources) > 1, Stdin: a.In, Stdout: a.Out}
 	if info, e := os.Stat(to); len(sources) > 1 && dst.Conn == nil && (e != nil || !info.IsDir()) {
-		return term.Invalid("several files want a directory, which has to be there", "no such directory: %s", to)
+		return fault.Invalid("several files want a directory, which has to be there", "no such directory: %s", to)
 	}
 	var errs []error
 	for _, s := range sources {
@@ -136,7 +136,7 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		c.conns[name] = conn
 		if typ == "sandbox" && c.app.hostRoot(ctx, c.engine, i) { // where run starts its commands
 			if c.here[name], err = os.Getwd(); err != nil {
-				return remote.Side{}, term.Invalid("", "the current directory: %v", err)
+				return remote.Side{}, fault.Invalid("", "the current directory: %v", err)
 			}
 		}
 	}

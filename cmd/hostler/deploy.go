@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -58,7 +59,7 @@ print comes on standard error, each line with the node's name where there are se
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if o.name != "" && o.name != args[0] {
-					return term.Invalid("", "--name %s and %s: one name is enough", o.name, args[0])
+					return fault.Invalid("", "--name %s and %s: one name is enough", o.name, args[0])
 				}
 				o.name = args[0]
 			}
@@ -201,21 +202,21 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if o.count < 1 {
-		return term.Invalid("", "--count %d: there must be one node at least", o.count)
+		return fault.Invalid("", "--count %d: there must be one node at least", o.count)
 	}
 	policy := cmp.Or(o.onFailure, d.settings.OnFailure, string(deploy.Keep))
 	if !slices.Contains(deploy.Policies, policy) {
-		return term.Invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
+		return fault.Invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
 	}
 	o.onFailure = policy
 	if as := d.as(); !slices.Contains([]string{"", "root", "self"}, as) {
-		return term.Invalid("", "--as %s: neither root nor self", as)
+		return fault.Invalid("", "--as %s: neither root nor self", as)
 	}
 	if d.via = cmp.Or(o.via, d.settings.Via, deploy.ViaSSH); !slices.Contains(deploy.Vias, d.via) {
-		return term.Invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
+		return fault.Invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
 	}
 	if d.via != deploy.ViaSSH && d.as() == "self" {
-		return term.Invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
+		return fault.Invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
 	}
 	if err := d.credentials(ctx); err != nil {
 		return err
@@ -247,7 +248,7 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 			return err
 		}
 		if i, l, err := d.engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
-			return term.Conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
+			return fault.Conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
 		}
 	}
 	for _, v := range d.all {
@@ -274,7 +275,7 @@ func (d *deploying) chooseSource() (string, error) {
 		return d.settings.Source, nil
 	}
 	if d.opt.old && d.app.flags.source == "" {
-		return "", term.Invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
+		return "", fault.Invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
 	}
 	return d.app.sourceName()
 }
@@ -356,7 +357,7 @@ func (d *deploying) credentials(ctx context.Context) error {
 					return configError(fmt.Errorf("[deploy] %s: %w", c.key, err))
 				}
 			} else if c.env == envSecretKey {
-				return term.Invalid(
+				return fault.Invalid(
 					"env:NAME, file:PATH, command:WORDS or keyring:NAME",
 					"[deploy] %s: it is a secret, so it is a reference", c.key,
 				)
@@ -364,7 +365,7 @@ func (d *deploying) credentials(ctx context.Context) error {
 		}
 		if value != "" {
 			if err := os.Setenv(c.env, value); err != nil {
-				return term.Invalid("", "%s: %v", c.key, err)
+				return fault.Invalid("", "%s: %v", c.key, err)
 			}
 		}
 	}
@@ -420,7 +421,7 @@ func nodeTTL(text string) (time.Duration, error) {
 	}
 	d, err := config.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, term.Invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
+		return 0, fault.Invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
 	}
 	return d, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
 
@@ -92,7 +93,7 @@ func (d *deploying) ownKey() ([]string, error) {
 	}
 	keys, err := keysOf(file)
 	if err != nil {
-		return nil, term.Invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
+		return nil, fault.Invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
 	}
 	return keys, nil
 }

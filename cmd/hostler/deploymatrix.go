@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
 
@@ -41,15 +42,15 @@ func axes(words []string) (out []axis, err error) {
 		}
 		switch {
 		case !ok || key == "":
-			return nil, term.Invalid("--matrix image=debian-12,debian-13", "--matrix %s: not KEY=VALUE,VALUE", term.Line(w))
+			return nil, fault.Invalid("--matrix image=debian-12,debian-13", "--matrix %s: not KEY=VALUE,VALUE", term.Line(w))
 		case slices.ContainsFunc(out, func(x axis) bool { return x.key == key }):
-			return nil, term.Invalid("say all values in one: --matrix "+key+"=A,B", "--matrix %s: given twice", term.Line(key))
+			return nil, fault.Invalid("say all values in one: --matrix "+key+"=A,B", "--matrix %s: given twice", term.Line(key))
 		}
 		x := axis{key: key}
 		for v := range strings.SplitSeq(list, ",") {
 			v = strings.TrimSpace(v)
 			if v == "" || slices.Contains(x.values, v) {
-				return nil, term.Invalid("", "--matrix %s: a value is empty or there twice", term.Line(w))
+				return nil, fault.Invalid("", "--matrix %s: a value is empty or there twice", term.Line(w))
 			}
 			x.values = append(x.values, v)
 		}
@@ -72,10 +73,10 @@ func (d *deploying) matrix() error {
 	for _, x := range all {
 		given := map[string]string{"image": d.opt.image, "flavor": d.opt.flavor, "location": d.opt.location}[x.key] != ""
 		if given || slices.ContainsFunc(d.opt.vars, func(w string) bool { return strings.HasPrefix(w, x.key+"=") }) {
-			return term.Invalid("leave one of them out", "--matrix %s: another option says %s too", term.Line(x.key), term.Line(x.key))
+			return fault.Invalid("leave one of them out", "--matrix %s: another option says %s too", term.Line(x.key), term.Line(x.key))
 		}
 		if len(d.all)*len(x.values)*d.opt.count > mostNodes {
-			return term.Invalid("", "--matrix makes more than %d nodes", mostNodes)
+			return fault.Invalid("", "--matrix makes more than %d nodes", mostNodes)
 		}
 		var more []*variant
 		for _, v := range d.all {
@@ -165,7 +166,7 @@ func (d *deploying) name() error {
 	for i, name := range combined {
 		for _, numbered := range deploy.Numbered(name, o.count) {
 			if d.by[numbered] != nil {
-				return term.Invalid("choose values that differ in their letters and digits", "--matrix: two nodes would be %s", numbered)
+				return fault.Invalid("choose values that differ in their letters and digits", "--matrix: two nodes would be %s", numbered)
 			}
 			d.names = append(d.names, numbered)
 			d.by[numbered] = d.all[i]

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -114,7 +115,7 @@ func runOldNode(ctx context.Context, a *app, name string, args []string) int {
 // the sum of theirs.
 func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) > 0 {
-		return term.Invalid("", "deploy-node takes no words beside options: %q", words)
+		return fault.Invalid("", "deploy-node takes no words beside options: %q", words)
 	}
 	d := &deploying{app: a, opt: &o.deploy}
 	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
@@ -158,7 +159,7 @@ func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string)
 // listNodes prints a line for each node: its name and its first public address.
 func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) error {
 	if len(words) > 0 {
-		return term.Invalid("", "list-nodes takes no words beside options: %q", words)
+		return fault.Invalid("", "list-nodes takes no words beside options: %q", words)
 	}
 	settings, err := a.deploySettings()
 	if err != nil {
@@ -192,7 +193,7 @@ func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) 
 // destroyNode unmakes all nodes of exactly one name.
 func (a *app) destroyNode(ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) != 1 || words[0] == "" {
-		return term.Invalid("destroy-node NAME", "one name is to be given")
+		return fault.Invalid("destroy-node NAME", "one name is to be given")
 	}
 	o.destroy.old = true
 	err := a.destroy(ctx, &o.destroy, words)

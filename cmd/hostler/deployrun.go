@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/run/redact"
 )
@@ -151,7 +152,7 @@ func (d *deploying) open() (*shown, error) {
 		prune(s.dir)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, term.Invalid("--logs DIR names another directory", "what scripts print cannot be kept: %v", err)
+		return nil, fault.Invalid("--logs DIR names another directory", "what scripts print cannot be kept: %v", err)
 	}
 	return s, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
 
@@ -81,7 +82,7 @@ func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) er
 		return err
 	}
 	if !o.yes && !o.old && !a.compat && a.CanAsk() && !a.askAll(chosen) {
-		return term.Denied("--yes does not ask", "nothing is destroyed")
+		return fault.Denied("--yes does not ask", "nothing is destroyed")
 	}
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -139,14 +140,14 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 			for _, n := range found {
 				ids = append(ids, fmt.Sprintf("%s (%s)", n.lease.ID, n.lease.Instance))
 			}
-			errs = append(errs, term.Conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
+			errs = append(errs, fault.Conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
 			continue
 		}
 		for _, n := range found {
 			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
 				errs = append(
 					errs,
-					term.Denied(
+					fault.Denied(
 						"--force destroys it all the same",
 						"%s: deploy did not make it, and its name begins with none of %s", name,
 						strings.Join(free, ", "),
@@ -179,9 +180,9 @@ func (a *app) passed(ctx context.Context, o *destroyOptions) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &exit):
-		return term.Conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
+		return fault.Conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
 	case err != nil:
-		return term.Invalid("", "--if: %v", err)
+		return fault.Invalid("", "--if: %v", err)
 	}
 	return nil
 }

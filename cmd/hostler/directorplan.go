@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
 )
@@ -54,9 +55,9 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 	in, name := a.In, "standard input"
 	switch {
 	case input == "":
-		return term.Invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
+		return fault.Invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
 	case len(nodes) > 0 && strategy != "proportional":
-		return term.Invalid("", "--explain: only the strategy proportional says why")
+		return fault.Invalid("", "--explain: only the strategy proportional says why")
 	case input != "-":
 		f, err := os.Open(input)
 		if err != nil {
@@ -77,7 +78,7 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 	for number := 1; ; number++ {
 		line, end := readLine(r, mostPlanned)
 		if errors.Is(end, errLongLine) {
-			return term.Invalid(
+			return fault.Invalid(
 				"docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name,
 				number, end, mostPlanned>>20,
 			)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/pool"
@@ -67,7 +68,7 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 			case watch:
 				return a.doctorSandbox(cmd, args)
 			case len(args) > 0 && a.flags.source != "":
-				return term.Invalid("", "doctor looks at an instance or at a source, not at both")
+				return fault.Invalid("", "doctor looks at an instance or at a source, not at both")
 			case len(args) > 0:
 				checks, err := a.probeInstance(ctx, args[0])
 				if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -60,11 +61,11 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 	ctx := cmd.Context()
 	switch at := cmd.ArgsLenAtDash(); {
 	case len(words) == 0:
-		return term.Invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
+		return fault.Invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
 	case at < 0:
-		return term.Invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
+		return fault.Invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
 	case at > 0:
-		return term.Invalid(
+		return fault.Invalid(
 			"hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q",
 			words[0],
 		)
@@ -75,7 +76,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	if a.remote != nil {
-		return term.Invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
+		return fault.Invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
 			"a controller makes the sandboxes, and it alone knows what they hide")
 	}
 	name, err := a.sourceName()
@@ -90,7 +91,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		return err
 	}
 	if _, ok := a.hostRooted(name); !ok {
-		return term.Invalid(
+		return fault.Invalid(
 			"hostler doctor --sandbox -s sandbox -- COMMAND",
 			"the source %s makes no sandboxes of this machine's own root, so it hides nothing", name,
 		)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // followEvery is how often --follow looks whether the journal has grown, where there is no
@@ -28,7 +29,7 @@ func newEvents(a *app) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if newest < 0 {
-				return term.Invalid("", "--newest %d: less than none", newest)
+				return fault.Invalid("", "--newest %d: less than none", newest)
 			}
 			if audit {
 				return a.showAudit(cmd.Context(), newest, follow, args)

@@ -3,8 +3,9 @@ package main
 import (
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 func newExtend(a *app) *cobra.Command {

@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
-	"github.com/hostler-project/hostler/cli/term"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // TestFactsNamePorts: a free port that was taken is of no use to who cannot find it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote"
 )
 
@@ -35,7 +36,7 @@ which.`,
 				specs = append(specs, spec)
 			}
 			if len(specs) == 0 {
-				return term.Invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
+				return fault.Invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
 			}
 			return a.forward(cmd.Context(), args[0], specs, anyones)
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func newGitlab(a *app) *cobra.Command {
@@ -124,7 +125,7 @@ func gitlabJob(name string) string { return os.Getenv("CUSTOM_ENV_" + name) }
 func gitlabLease() (string, error) {
 	job := gitlabJob("CI_JOB_ID")
 	if _, err := strconv.ParseUint(job, 10, 63); err != nil {
-		return "", term.Invalid(
+		return "", fault.Invalid(
 			"a GitLab Runner calls it, with executor = \"custom\"", "CUSTOM_ENV_CI_JOB_ID is %q, and not a job's number",
 			job,
 		)
@@ -195,7 +196,7 @@ func (a *app) gitlabRun(ctx context.Context, script string) error {
 	}
 	f, err := os.Open(script)
 	if err != nil {
-		return term.Invalid("", "the job's script: %w", err)
+		return fault.Invalid("", "the job's script: %w", err)
 	}
 	defer f.Close()
 	a.In = io.Reader(f)

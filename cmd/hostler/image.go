@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 )
@@ -79,7 +80,7 @@ func newImagePull(a *app) *cobra.Command {
 			if platform != "" {
 				p, ok := image.ParsePlatform(platform)
 				if !ok {
-					return term.Invalid("--platform linux/arm64", "--platform: %s is not OS/ARCH", platform)
+					return fault.Invalid("--platform linux/arm64", "--platform: %s is not OS/ARCH", platform)
 				}
 				opt.Platform = p
 			}

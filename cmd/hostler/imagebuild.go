@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
@@ -292,7 +293,7 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		}
 	}
 	if len(names) == 0 {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"--bundle NAME; `hostler bundle list` shows which there are",
 			"%s lists no bundles, and none is named: there is nothing to build", s.Name,
 		)

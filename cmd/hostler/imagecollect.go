@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
@@ -40,7 +40,7 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 		return s, configError(err)
 	}
 	if s.MaxSize < 0 || s.MaxEntries < 0 || s.MaxRatio < 0 {
-		return s, term.Invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
+		return s, fault.Invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
 	}
 	s.Keep = cmp.Or(s.Keep, 30*24*time.Hour)
 	return s, nil

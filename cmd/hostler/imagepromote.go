@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -53,7 +54,7 @@ The command returns when all that stand ready are replaced; --later leaves that 
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if back == (len(args) == 1) {
-				return term.Invalid("hostler image promote IMAGE -s SOURCE, or --back", "either an image or --back")
+				return fault.Invalid("hostler image promote IMAGE -s SOURCE, or --back", "either an image or --back")
 			}
 			name := ""
 			if !back {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -27,7 +28,7 @@ docs/jobs.md has the keys.`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at := cmd.ArgsLenAtDash(); at != 1 && (at >= 0 || len(args) > 1) {
-				return term.Invalid("hostler job NAME -- ARG...", "job: one NAME, and what is added to its command after --")
+				return fault.Invalid("hostler job NAME -- ARG...", "job: one NAME, and what is added to its command after --")
 			}
 			return a.job(cmd.Context(), args[0], args[1:], plan)
 		},

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // kubernetesForwardEnds has what is forwarded from a pod end with it, and say why, though nobody

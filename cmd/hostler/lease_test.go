@@ -1,11 +1,12 @@
 package main
 
 import (
-	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a

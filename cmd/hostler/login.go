@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client/device"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // loginOptions are those of hostler login.
@@ -103,9 +104,9 @@ func completeLogins(*cobra.Command, []string, string) ([]cobra.Completion, cobra
 func (a *app) which(typed string, all logins) (string, error) {
 	switch where := cmp.Or(typed, a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
 	case where == "":
-		return "", term.Invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
+		return "", fault.Invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
 	case strings.HasPrefix(where, "unix:") || strings.HasPrefix(where, "/"):
-		return "", term.Invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
+		return "", fault.Invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
 	default:
 		return controllerAddress(where)
 	}
@@ -135,7 +136,7 @@ func (a *app) login(ctx context.Context, typed string, o loginOptions) error {
 	}
 	switch {
 	case o.withToken && o.cert != "":
-		return term.Invalid("", "--with-token and --cert are two ways to be known: one is enough")
+		return fault.Invalid("", "--with-token and --cert are two ways to be known: one is enough")
 	case o.withToken:
 		if t.Token, err = a.readToken(); err != nil {
 			return err
@@ -188,7 +189,7 @@ func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
 		return api.Session{}, err
 	}
 	if how.Issuer == "" {
-		return api.Session{}, term.Invalid("ask its administrators for a token (hostler token create), and: hostler login --with-token "+t.where,
+		return api.Session{}, fault.Invalid("ask its administrators for a token (hostler token create), and: hostler login --with-token "+t.where,
 			"%s knows no provider that one could sign in with", t.where)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -249,7 +250,7 @@ func (a *app) readToken() (string, error) {
 	}
 	text = strings.TrimSpace(text)
 	if text == "" || strings.ContainsAny(text, " \t") {
-		return "", term.Invalid("hostler login --with-token URL <FILE", "what is on standard input is no token")
+		return "", fault.Invalid("hostler login --with-token URL <FILE", "what is on standard input is no token")
 	}
 	return text, nil
 }
@@ -365,7 +366,7 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 			return err
 		}
 		if _, ok := all.Controllers[asked]; !ok {
-			return term.Denied("hostler login "+asked, "you are not signed in to %s", asked)
+			return fault.Denied("hostler login "+asked, "you are not signed in to %s", asked)
 		}
 		some = []string{asked}
 	}
@@ -380,7 +381,7 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		some, asked = []string{named.where}, named.where
 	}
 	if len(some) == 0 {
-		return term.Denied("hostler login https://HOST:PORT", "you are signed in to no controller")
+		return fault.Denied("hostler login https://HOST:PORT", "you are signed in to no controller")
 	}
 	views, rows, bad := []loginView{}, [][]string{}, false
 	for _, address := range some {

@@ -16,7 +16,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
-	"github.com/hostler-project/hostler/cli/term"
+
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // login is what hostler login keeps of one controller.
@@ -55,7 +56,7 @@ func readLogins() (out logins, err error) {
 		return logins{}, nil
 	}
 	if err != nil {
-		return logins{}, term.Denied("", "%w", err)
+		return logins{}, fault.Denied("", "%w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -63,10 +64,10 @@ func readLogins() (out logins, err error) {
 		return logins{}, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return logins{}, term.Denied("chmod 600 "+file, "%s: others than its owner can read the tokens in it", file)
+		return logins{}, fault.Denied("chmod 600 "+file, "%s: others than its owner can read the tokens in it", file)
 	}
 	if err := json.NewDecoder(f).Decode(&out); err != nil {
-		return logins{}, term.Invalid("remove it, and sign in again: hostler login URL", "%s: %w", file, err)
+		return logins{}, fault.Invalid("remove it, and sign in again: hostler login URL", "%s: %w", file, err)
 	}
 	return out, nil
 }
@@ -110,7 +111,7 @@ func (l *logins) addresses() []string { return slices.Sorted(maps.Keys(l.Control
 // what every address ends with.
 func controllerAddress(typed string) (string, error) {
 	wrong := func(err error) error {
-		return term.Invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
+		return fault.Invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
 	}
 	text := typed
 	if !strings.Contains(text, "://") {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -30,7 +31,7 @@ looks like, as \x1b[2J. Files and programs get each byte as it was written. With
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if tail < 0 {
-				return term.Invalid("", "--tail %d: less than none", tail)
+				return fault.Invalid("", "--tail %d: less than none", tail)
 			}
 			lines := -1
 			if cmd.Flags().Changed("tail") {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -47,7 +48,7 @@ func (m *manyOptions) flags(cmd *cobra.Command) {
 func (m *manyOptions) checkZero(cmd *cobra.Command) error {
 	for _, name := range []string{"on", "shards", "max-parallel"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
-			return term.Invalid("", "--%s 0: not from 1 to %d", name, mostAtOnce)
+			return fault.Invalid("", "--%s 0: not from 1 to %d", name, mostAtOnce)
 		}
 	}
 	return nil
@@ -69,31 +70,31 @@ func (m *manyOptions) check(o *runOptions, words []string) (total, only int, err
 	}
 	switch {
 	case asked == 0:
-		return 0, 0, term.Invalid("", "--max-parallel and --fail-fast go with --shards N or --on N")
+		return 0, 0, fault.Invalid("", "--max-parallel and --fail-fast go with --shards N or --on N")
 	case asked > 1:
-		return 0, 0, term.Invalid("", "--on, --shards and --shard: one of them")
+		return 0, 0, fault.Invalid("", "--on, --shards and --shard: one of them")
 	case m.parallel < 0 || m.parallel > 0 && m.shards == 0:
-		return 0, 0, term.Invalid("", "--max-parallel %d: it is a number above 0, and goes with --shards", m.parallel)
+		return 0, 0, fault.Invalid("", "--max-parallel %d: it is a number above 0, and goes with --shards", m.parallel)
 	case len(words) == 0:
-		return 0, 0, term.Invalid("", "several runs at once want a COMMAND")
+		return 0, 0, fault.Invalid("", "several runs at once want a COMMAND")
 	case o.tty, o.detach, o.stdin != "" && o.stdin != "none":
-		return 0, 0, term.Invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
+		return 0, 0, fault.Invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
 	case len(o.results.get) > 0:
-		return 0, 0, term.Invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
+		return 0, 0, fault.Invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
 	case o.want.name != "":
-		return 0, 0, term.Invalid("", "--name %s: a name is for one instance", o.want.name)
+		return 0, 0, fault.Invalid("", "--name %s: a name is for one instance", o.want.name)
 	}
 	if m.shard != "" {
 		i, n, ok := strings.Cut(m.shard, "/")
 		only, err1 := strconv.Atoi(i)
 		total, err2 := strconv.Atoi(n)
 		if !ok || err1 != nil || err2 != nil || only < 1 || only > total || total > mostAtOnce {
-			return 0, 0, term.Invalid("--shard 2/4", "--shard %q: not a part I/N, I from 1 to N", m.shard)
+			return 0, 0, fault.Invalid("--shard 2/4", "--shard %q: not a part I/N, I from 1 to N", m.shard)
 		}
 		return total, only, nil
 	}
 	if total = max(m.on, m.shards); total < 1 || min(m.on, m.shards) < 0 || total > mostAtOnce {
-		return 0, 0, term.Invalid("", "%d at once: not from 1 to %d", cmp.Or(m.on, m.shards), mostAtOnce)
+		return 0, 0, fault.Invalid("", "%d at once: not from 1 to %d", cmp.Or(m.on, m.shards), mostAtOnce)
 	}
 	return total, 0, nil
 }
@@ -159,7 +160,7 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	}
 	if !a.isSource(name) {
 		if _, _, err := engine.Resolve(ctx, name); err == nil {
-			return term.Invalid("hostler source list", "%s is one instance, and several runs at once want a source", name)
+			return fault.Invalid("hostler source list", "%s is one instance, and several runs at once want a source", name)
 		}
 		return a.unknownName(ctx, name)
 	}

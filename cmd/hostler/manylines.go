@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"github.com/hostler-project/hostler/cli/term"
 	"io"
 	"sync"
+
+	"github.com/hostler-project/hostler/cli/term"
 )
 
 // lines puts what several commands write together, line by line, each with a label before it.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
@@ -51,7 +52,7 @@ found to have failed there since the last run.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wait.Given && !once {
-				return term.Invalid("hostler director run --once --wait 20m", "--wait is for --once")
+				return fault.Invalid("hostler director run --once --wait 20m", "--wait is for --once")
 			}
 			return a.metalRun(cmd.Context(), once, dry, wait, look)
 		},
@@ -221,14 +222,14 @@ func (a *app) metalAlone(dry bool) error {
 	case err != nil:
 		return err
 	case !ok:
-		return term.Conflict(
+		return fault.Conflict(
 			metalBusyHint,
 			"images are kept ready by another process: a controller, or a run that waits for what is being written",
 		)
 	}
 	free, ok, err := a.store.Slot(metalPlace, 1) // the store may be of several state directories
 	if err == nil && !ok {
-		err = term.Conflict(
+		err = fault.Conflict(
 			metalBusyHint,
 			"images are kept ready by another process on this store, which has another state directory or is on another machine",
 		)
@@ -416,7 +417,7 @@ func (a *app) metalAlarms(ctx context.Context, store caching.Store) error {
 // metalConfirm gives leave to what is held back.
 func (a *app) metalConfirm(ctx context.Context, eject int, shrunk bool, during time.Duration) error {
 	if eject < 0 || eject == 0 && !shrunk {
-		return term.Invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")
+		return fault.Invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")
 	}
 	_, store, err := a.metalStore(ctx)
 	if err != nil {

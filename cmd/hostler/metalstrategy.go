@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
@@ -59,17 +59,17 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 		Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
 		Rebalance: d.Rebalance, HitRate: d.HitRate, Lead: d.Lead, AnyNode: d.NodeChoice == "random"}
 	if c := d.NodeChoice; c != "" && c != "random" && c != "least-written" {
-		return nil, d, term.Invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
+		return nil, d, fault.Invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
 	}
 	if d.Weight < 0 {
-		return nil, d, term.Invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
+		return nil, d, fault.Invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
 	}
 	var err error
 	if p.Least, err = caching.ParseBounds(d.Minimum); err != nil {
-		return nil, d, term.Invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
+		return nil, d, fault.Invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
 	}
 	if p.Most, err = caching.ParseBounds(d.Maximum); err != nil {
-		return nil, d, term.Invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
+		return nil, d, fault.Invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
 	}
 	if err := p.Check(); err != nil {
 		return nil, d, fmt.Errorf("[director.metal.strategy] %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/director"
@@ -324,10 +325,10 @@ func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(contex
 func metricsListener(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, term.Invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
+		return nil, fault.Invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token",
 			"--metrics %s: whoever reaches it needs no token", addr,
 		)

@@ -3,14 +3,15 @@ package main
 import (
 	"slices"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // emptyName refuses what most often is a variable that is not set: nothing is done on a guess at
 // what it was meant to be.
 func emptyName(where string) error {
-	return term.Invalid("is a variable not set?", "%sempty name", where)
+	return fault.Invalid("is a variable not set?", "%sempty name", where)
 }
 
 // checkEmpty refuses empty names among a command's options and arguments. Those of run and cp are

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
 
@@ -90,7 +91,7 @@ shown by ` + "`hostler status -v`" + `.`,
 func (a *app) list(ctx context.Context, patterns, labels []string, all bool) error {
 	for _, l := range labels {
 		if key, _, ok := strings.Cut(l, "="); !ok || key == "" {
-			return term.Invalid("", "--label %s: not KEY=VALUE", l)
+			return fault.Invalid("", "--label %s: not KEY=VALUE", l)
 		}
 	}
 	engine, err := a.engine(ctx)

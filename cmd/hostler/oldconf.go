@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
@@ -23,7 +24,7 @@ func (a *app) oldPaths(paths []string) error {
 	}
 	here, err := os.Getwd()
 	if err != nil {
-		return term.Invalid("", "the current directory: %v", err)
+		return fault.Invalid("", "the current directory: %v", err)
 	}
 	isDir := func(dir string) bool {
 		info, err := os.Stat(dir)
@@ -131,7 +132,7 @@ func (a *app) oldKeys() ([]string, error) {
 	for _, file := range a.old.Keys {
 		keys, err := keysOf(file)
 		if err != nil {
-			return nil, term.Invalid("", "%s: %v", file, err)
+			return nil, fault.Invalid("", "%s: %v", file, err)
 		}
 		out = append(out, keys...)
 	}

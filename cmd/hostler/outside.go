@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 )
@@ -40,7 +40,7 @@ func (o *looking) flags(cmd *cobra.Command) {
 func (o *looking) logger(w io.Writer, debug bool) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil || strings.ContainsAny(o.logLevel, "+-") {
-		return nil, term.Invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.logLevel)
+		return nil, fault.Invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.logLevel)
 	}
 	if debug {
 		level = slog.LevelDebug
@@ -58,7 +58,7 @@ func (o *looking) logger(w io.Writer, debug bool) (*slog.Logger, error) {
 		}
 		return slog.New(slog.NewJSONHandler(w, opt)), nil
 	}
-	return nil, term.Invalid("text or json", "--log-format %s: no such format", o.logFormat)
+	return nil, fault.Invalid("text or json", "--log-format %s: no such format", o.logFormat)
 }
 
 // scraped listens where scrapes come that present nothing; nil: nowhere.

@@ -18,8 +18,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
@@ -143,15 +143,15 @@ func (a *app) token(file string) (string, error) {
 		}
 	}
 	if err != nil {
-		return "", term.Invalid("give another --token-file", "the controller's token: %w", err)
+		return "", fault.Invalid("give another --token-file", "the controller's token: %w", err)
 	}
 	if !ownAlone(info) {
-		return "", term.Denied("chmod 600 "+file, "%s: others than its owner can read the token", file)
+		return "", fault.Denied("chmod 600 "+file, "%s: others than its owner can read the token", file)
 	}
 	b, err := os.ReadFile(file)
 	text := strings.TrimSpace(string(b))
 	if err == nil && len(text) < 16 {
-		err = term.Invalid("remove it, and one is made", "%s: %d characters are no token: at least 16", file, len(text))
+		err = fault.Invalid("remove it, and one is made", "%s: %d characters are no token: at least 16", file, len(text))
 	}
 	return text, err
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
@@ -23,11 +23,11 @@ func home() (string, error) {
 	const hint = "set HOME, or XDG_STATE_HOME"
 	h := os.Getenv("HOME")
 	if !filepath.IsAbs(h) {
-		return "", term.Invalid(hint, "HOME is not set to a directory, so there is no place for the state")
+		return "", fault.Invalid(hint, "HOME is not set to a directory, so there is no place for the state")
 	}
 	// as users of the system have it, on purpose
 	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return "", term.Invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
+		return "", fault.Invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
 	}
 	return h, nil
 }
@@ -60,7 +60,7 @@ func ownDir(dir string) (string, error) {
 		return "", err
 	}
 	if err := private(dir); err != nil {
-		return "", term.Denied("remove it, or set XDG_RUNTIME_DIR to a directory of your own", "%v", err)
+		return "", fault.Denied("remove it, or set XDG_RUNTIME_DIR to a directory of your own", "%v", err)
 	}
 	return dir, nil
 }

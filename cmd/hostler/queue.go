@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -120,7 +121,7 @@ func (a *app) cancelRequests(ctx context.Context, args []string) error {
 	for i, arg := range args {
 		n, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return term.Invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
+			return fault.Invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
 		}
 		ids[i] = n
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func newRelease(a *app) *cobra.Command {
@@ -71,9 +72,9 @@ type scope struct {
 func (a *app) release(ctx context.Context, names []string, every scope, anyones bool, opt compute.ReleaseOptions) error {
 	switch {
 	case every.nodes && !every.all:
-		return term.Invalid("hostler release --all --deployed", "--deployed goes with --all")
+		return fault.Invalid("hostler release --all --deployed", "--deployed goes with --all")
 	case every.all == (len(names) > 0):
-		return term.Invalid("hostler status -v lists them", "name the instances to give back, or say --all")
+		return fault.Invalid("hostler status -v lists them", "name the instances to give back, or say --all")
 	}
 	engine, err := a.engine(ctx)
 	if err != nil {

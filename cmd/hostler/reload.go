@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -29,7 +30,7 @@ the one that is asked reads its own files.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := a.controller(cmd.Context())
 			if c == nil && err == nil {
-				err = term.Invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
+				err = fault.Invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
 			}
 			if c != nil {
 				defer c.Close()
@@ -114,25 +115,25 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	return out, nil
 }
 
-// fault is a source that is broken.
-type fault struct {
+// brokenSource is a source whose configuration is wrong.
+type brokenSource struct {
 	source string
 	cause  error
 	kept   bool // it goes on as it was read before
 }
 
 // faultsOf are those of a configuration, by name.
-func faultsOf(cfg *config.Config) (out []*fault) {
+func faultsOf(cfg *config.Config) (out []*brokenSource) {
 	for _, s := range cfg.Sources {
 		if err := faultOf(s); err != nil {
-			out = append(out, &fault{source: s.Name, cause: err})
+			out = append(out, &brokenSource{source: s.Name, cause: err})
 		}
 	}
 	return out
 }
 
-// err is a fault as people are told of it.
-func (f *fault) err() error {
+// err is the error as people are told of it.
+func (f *brokenSource) err() error {
 	all := api.Apart(configError(f.cause))
 	e, ok := all[len(all)-1].(*compute.Error)
 	if !ok || e.Hint != "" {
@@ -149,7 +150,7 @@ func (f *fault) err() error {
 }
 
 // tellFaults writes them to the log.
-func (k *controller) tellFaults(faults []*fault) {
+func (k *controller) tellFaults(faults []*brokenSource) {
 	for _, f := range faults {
 		k.app.Log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
 	}
@@ -158,7 +159,7 @@ func (k *controller) tellFaults(faults []*fault) {
 // keepGood has sources that are broken now go on as they were when they were read before. Not so
 // where the user has to approve of what is new, or where what a pool took from may not be there any
 // more.
-func keepGood(was, now *config.Config, faults []*fault) {
+func keepGood(was, now *config.Config, faults []*brokenSource) {
 	for _, f := range faults {
 		old, err := was.Source(f.source)
 		at := slices.IndexFunc(now.Sources, func(s *config.Source) bool { return s.Name == f.source })

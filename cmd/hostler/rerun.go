@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -53,7 +53,7 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	}
 	if a.flags.dir == "" && rec.Directory != "" {
 		if err := os.Chdir(rec.Directory); err != nil {
-			return term.Invalid("-C DIR runs it from another directory", "rerun %s: the directory in which it ran: %w", rec.ID, err)
+			return fault.Invalid("-C DIR runs it from another directory", "rerun %s: the directory in which it ran: %w", rec.ID, err)
 		}
 		_ = os.Unsetenv("PWD")
 	}
@@ -75,11 +75,11 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 // on is where, "" as it was.
 func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 	if rec.Verb != "run" && rec.Verb != "shell" {
-		return nil, term.Invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
+		return nil, fault.Invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
 	}
 	if len(rec.Secrets) > 0 &&
 		slices.ContainsFunc(slices.Concat(rec.Args, rec.Flags), func(w string) bool { return strings.Contains(w, redact.Mark) }) {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"hostler runs show "+rec.ID,
 			"rerun %s: a secret was among the words of its command line, which are not kept", rec.ID,
 		)
@@ -108,7 +108,7 @@ func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 		words = append(words, f)
 	}
 	if len(missing) > 0 {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"hostler rerun "+rec.ID+" -e "+missing[0]+"=...",
 			"rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID,
 			strings.Join(missing, ", "),

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
@@ -95,29 +96,29 @@ func newResults(o resultOptions, s resultsSection) (w results, err error) {
 		for _, g := range list.globs {
 			p, err := collect.Parse(g)
 			if err != nil {
-				return w, term.Invalid("", "%s %v", list.option, err)
+				return w, fault.Invalid("", "%s %v", list.option, err)
 			}
 			*list.to = append(*list.to, p)
 		}
 	}
 	if w.failTests && len(w.junit) == 0 {
-		return w, term.Invalid("--junit 'reports/*.xml'", "--fail-on-test-failures: no --junit says where the reports are")
+		return w, fault.Invalid("--junit 'reports/*.xml'", "--fail-on-test-failures: no --junit says where the reports are")
 	}
 	taken := map[string]string{}
 	for _, g := range o.get {
 		remote, local, ok := strings.Cut(g, "=")
 		if !ok || remote == "" || local == "" {
-			return w, term.Invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
+			return w, fault.Invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
 		}
 		there, err := collect.Literal(remote)
 		if err != nil {
-			return w, term.Invalid("", "--get %v", err)
+			return w, fault.Invalid("", "--get %v", err)
 		}
 		if local, err = landing(local, remote); err != nil {
-			return w, term.Invalid("", "--get %s: %v", g, err)
+			return w, fault.Invalid("", "--get %s: %v", g, err)
 		}
 		if other, ok := taken[local]; ok {
-			return w, term.Invalid("", "--get %s: %s would be written to the same file, %s", g, other, local)
+			return w, fault.Invalid("", "--get %s: %s would be written to the same file, %s", g, other, local)
 		}
 		taken[local] = remote
 		w.get = append(w.get, got{path.Clean(remote), local, there})

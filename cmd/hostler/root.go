@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 //go:embed doc.go
@@ -82,13 +83,13 @@ func (a *app) usageError(cmd *cobra.Command, err error) error {
 		if least, n := leadingNumber(limits), leadingNumber(received); n < least && !strings.Contains(limits, "at most") {
 			what = "something is missing"
 		}
-		return term.Invalid(
+		return fault.Invalid(
 			"hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what,
 			strings.TrimSuffix(cmd.UseLine(), " [flags]"),
 		)
 	}
 	if strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
-		return term.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
+		return fault.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
 	}
 	return err
 }
@@ -108,7 +109,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 			verbs = append(verbs, c.Name())
 		}
 	}
-	return term.Invalid(term.DidYouMean(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+	return fault.Invalid(term.DidYouMean(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
 }
 
 // newHelp is cobra's own, which takes an unknown word for a wish to see the usage.
@@ -222,11 +223,11 @@ func newRoot(a *app) *cobra.Command {
 // begin is done before each command: the directory, and a source given where none is wanted.
 func (a *app) begin(cmd *cobra.Command) error {
 	if a.flags.source != "" && cmd.Flags().Lookup("source") == nil && cmd.Parent() != nil {
-		return term.Invalid("", "%s takes no --source", cmd.CommandPath())
+		return fault.Invalid("", "%s takes no --source", cmd.CommandPath())
 	}
 	if a.flags.dir != "" {
 		if err := os.Chdir(a.flags.dir); err != nil {
-			return term.Invalid("", "-C: %w", err)
+			return fault.Invalid("", "-C: %w", err)
 		}
 		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
@@ -267,7 +268,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
 		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + " is not a number that it takes"
 	}
-	return term.Invalid(hint, "%s", text)
+	return fault.Invalid(hint, "%s", text)
 }
 
 // shortHelp is what hostler alone says.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // runOptions are what run and shell can be told.
@@ -210,16 +211,16 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 		words = scriptWords(o.script, words)
 	}
 	if o.report == "-" {
-		return term.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+		return fault.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
 	}
 	if err := checkKey(o.key); err != nil {
 		return err
 	}
 	if o.key != "" && len(words) == 0 && o.scriptFile == "" {
-		return term.Invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
+		return fault.Invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
 	}
 	if o.key != "" && o.many.wanted() {
-		return term.Invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
+		return fault.Invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
 	}
 	if o.tree.plan {
 		return a.planTree(ctx, o, name)
@@ -257,7 +258,7 @@ func (o *runOptions) input(in io.Reader) (io.Reader, func(), error) {
 	}
 	f, err := os.Open(o.stdin)
 	if err != nil {
-		return nil, nil, term.Invalid("", "--stdin: %v", err)
+		return nil, nil, fault.Invalid("", "--stdin: %v", err)
 	}
 	return f, func() { f.Close() }, nil
 }
@@ -272,7 +273,7 @@ func (o *runOptions) workDir(local bool) (string, error) {
 	}
 	wd, err := os.Getwd()
 	if err != nil {
-		return "", term.Invalid("", "the current directory: %v", err)
+		return "", fault.Invalid("", "the current directory: %v", err)
 	}
 	return filepath.Join(wd, o.dir), nil
 }

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // bindWhere says why a computer of a type cannot show a directory of this machine.
@@ -33,7 +33,7 @@ func (r *runner) bindTree(name string) (string, error) {
 	}
 	root, err := filepath.EvalSymlinks(seen.root)
 	if err != nil {
-		return "", term.Invalid("", "--bind: %v", err)
+		return "", fault.Invalid("", "--bind: %v", err)
 	}
 	r.bound = filepath.Join(root, seen.sub)
 	source := name
@@ -119,18 +119,18 @@ func (o *runOptions) bindMode() (string, error) {
 	s := &o.sync
 	switch {
 	case s.bind == "" && len(s.write) > 0:
-		return "", term.Invalid("say --bind too", "--writable is about the tree that --bind shows")
+		return "", fault.Invalid("say --bind too", "--writable is about the tree that --bind shows")
 	case s.bind == "":
 		return "", nil
 	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":
-		return "", term.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
+		return "", fault.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
 	case s.clean || s.fresh || s.own || s.delete || o.tree.large || o.tree.git != "":
-		return "", term.Invalid(
+		return "", fault.Invalid(
 			"",
 			"--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one",
 		)
 	case o.keep || o.keepFailed || o.detach || o.want.name != "" || o.many.wanted() || o.tree.plan:
-		return "", term.Invalid(
+		return "", fault.Invalid(
 			"",
 			"--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan",
 		)

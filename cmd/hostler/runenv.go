@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -29,10 +29,10 @@ func (o *runOptions) environment(local bool, env []string) (map[string]string, e
 	for _, e := range o.env {
 		key, value, given := strings.Cut(e, "=")
 		if key == "" {
-			return nil, term.Invalid("-e NAME=VALUE, or -e NAME", "-e: one has no name")
+			return nil, fault.Invalid("-e NAME=VALUE, or -e NAME", "-e: one has no name")
 		}
 		if strings.ContainsRune(e, 0) {
-			return nil, term.Invalid("", "-e %s: a NUL cannot be in a variable", strings.ReplaceAll(key, "\x00", ""))
+			return nil, fault.Invalid("", "-e %s: a NUL cannot be in a variable", strings.ReplaceAll(key, "\x00", ""))
 		}
 		if !given {
 			v, ok := here[key]
@@ -66,19 +66,19 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 	for _, name := range o.envFiles {
 		f, err := os.ReadFile(name)
 		if err != nil {
-			return term.Invalid("", "--env-file: %v", err)
+			return fault.Invalid("", "--env-file: %v", err)
 		}
 		if err := parseEnv(string(f), o.set); err != nil {
-			return term.Invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
+			return fault.Invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
 		}
 	}
 	for i, s := range o.secrets {
 		name, ref, given := strings.Cut(s, "=")
 		switch {
 		case name == "":
-			return term.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
+			return fault.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
 		case given && !config.IsReference(ref):
-			return term.Invalid(
+			return fault.Invalid(
 				"--secret "+name+"=file:PATH, or env:NAME, or command:WORDS",
 				"--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine",
 				name,
@@ -88,10 +88,10 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 		}
 		value, err := config.Secret(ctx, ref)
 		if err != nil {
-			return term.Invalid("", "--secret %s: %v", name, err)
+			return fault.Invalid("", "--secret %s: %v", name, err)
 		}
 		if strings.ContainsRune(value, 0) {
-			return term.Invalid("", "--secret %s: a NUL cannot be in a variable", name)
+			return fault.Invalid("", "--secret %s: a NUL cannot be in a variable", name)
 		}
 		o.set[name] = value
 		o.hide = append(o.hide, value)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -25,9 +26,9 @@ const maxKey = 255
 func checkKey(key string) error {
 	switch {
 	case len(key) > maxKey:
-		return term.Invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
+		return fault.Invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
 	case strings.TrimSpace(key) != key || strings.ContainsFunc(key, unicode.IsControl):
-		return term.Invalid(
+		return fault.Invalid(
 			"", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it",
 			term.Line(key),
 		)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/sandbox"
@@ -134,7 +135,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	}
 	if o.scriptFile != "" {
 		if o.shell {
-			return term.Invalid("", "--script and -c both say what to run")
+			return fault.Invalid("", "--script and -c both say what to run")
 		}
 		if r.script, err = readScript(o.scriptFile); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -93,7 +94,7 @@ func writeDocument(name string, v any) error {
 	if n, ok := strings.CutPrefix(name, "fd:"); ok {
 		fd, perr := strconv.Atoi(n)
 		if perr != nil || fd < 0 {
-			return term.Invalid("", "--report %s: not a descriptor", name)
+			return fault.Invalid("", "--report %s: not a descriptor", name)
 		}
 		f := os.NewFile(uintptr(fd), name)
 		_, perr = f.Write(data)

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // maxScript is how large a file of --script may be: more is no script.
@@ -23,15 +23,15 @@ func readScript(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, term.Invalid("", "--script: %v", err)
+		return nil, fault.Invalid("", "--script: %v", err)
 	case !info.Mode().IsRegular():
-		return nil, term.Invalid("", "--script %s: is not a regular file", file)
+		return nil, fault.Invalid("", "--script %s: is not a regular file", file)
 	case info.Size() > maxScript:
-		return nil, term.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
+		return nil, fault.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, term.Invalid("", "--script: %v", err)
+		return nil, fault.Invalid("", "--script: %v", err)
 	}
 	return data, nil
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -66,7 +66,7 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 	case o.tree.sync == "" && !configured:
 		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || len(s.write) > 0 || o.tree.root != "" ||
 			o.tree.large || o.tree.git != "" {
-			return false, term.Invalid(
+			return false, fault.Invalid(
 				"say --sync too",
 				"--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends",
 			)

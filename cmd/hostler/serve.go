@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	certs "github.com/hostler-project/hostler/auth/certificate"
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/server"
@@ -101,7 +101,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	}
 	a.Log, a.meters, a.serving, a.bell, a.refusals = log, newMeters(), true, newBell(), newRefusals(log)
 	if o.drain < 0 {
-		return term.Invalid("", "--drain: less than nothing")
+		return fault.Invalid("", "--drain: less than nothing")
 	}
 	end := newEnding(ctx, log, o.drain)
 	defer end.close()
@@ -429,14 +429,14 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	for n, l := range out.all {
 		switch {
 		case l == nil:
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream",
 			)
 		case l.Addr().Network() == "unix":
 		case files != nil:
 			out.all[n] = tls.NewListener(l, files.TLS())
 		case !isLoopback(l.Addr()):
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"give --tls-cert and --tls-key, or have it listen on 127.0.0.1",
 				"%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr(),
 			)
@@ -454,10 +454,10 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return nil, term.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
+		return nil, fault.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
 	}
 	if ip := net.ParseIP(host); o.cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"give --tls-cert and --tls-key, or listen on 127.0.0.1",
 			"--listen %s: without TLS whoever is on the way could read and use tokens", o.listen,
 		)
@@ -494,21 +494,21 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 	}
 	switch ok, err := a.onlyOne(path + ".lock"); {
 	case err != nil:
-		return nil, term.Invalid("", "--socket %s: %w", path, err)
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	case !ok:
-		return nil, term.Conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
+		return nil, fault.Conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		return nil, term.Conflict("give another --socket", "%s exists and is no socket", path)
+		return nil, fault.Conflict("give another --socket", "%s exists and is no socket", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, term.Invalid("", "--socket %s: %w", path, err)
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	}
 	old := syscall.Umask(0o177) // from its first moment on it is ours alone
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
-		return nil, term.Invalid("", "--socket %s: %w", path, err)
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	}
 	if o.everyone {
 		if err := os.Chmod(path, 0o666); err != nil {

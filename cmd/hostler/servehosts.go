@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 )
@@ -26,7 +26,7 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 	}
 	for _, name := range said.Hosts {
 		if bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), "."); strings.ContainsAny(bare, "*/: ") || bare == "" && name != "*" {
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host",
 				section["hosts"].File, name,
 			)

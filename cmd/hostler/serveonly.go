@@ -2,11 +2,12 @@ package main
 
 import (
 	"errors"
-	"github.com/hostler-project/hostler/cli/term"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is
@@ -47,9 +48,9 @@ func lockAlone(path string) (*os.File, error) {
 // cannotListen is the error of an address that a controller cannot listen on.
 func cannotListen(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return term.Conflict("end what listens there, or give another address", "%s %s: the address is in use", flag, addr)
+		return fault.Conflict("end what listens there, or give another address", "%s %s: the address is in use", flag, addr)
 	}
-	return term.Invalid("", "%s %s: %w", flag, addr, err)
+	return fault.Invalid("", "%s %s: %w", flag, addr, err)
 }
 
 // aloneOnState refuses to be the second controller of a state in a file: both would direct, and
@@ -64,7 +65,7 @@ func (a *app) aloneOnState() error {
 	}
 	ok, err := a.onlyOne(filepath.Join(state, "controller.lock"))
 	if err == nil && !ok {
-		err = term.Conflict(
+		err = fault.Conflict(
 			"stop it first; several controllers at a time want a database: docs/postgres.md",
 			"a controller serves the state in %s already", state,
 		)

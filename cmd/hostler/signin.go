@@ -11,7 +11,7 @@ import (
 
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/auth/signin"
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/policy/fetch"
@@ -42,7 +42,7 @@ func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out serve
 	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
 	if u, err := url.Parse(s.Address); s.Address != "" &&
 		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
-		return out, term.Invalid(
+		return out, fault.Invalid(
 			"address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller",
 			s.Address,
 		)
@@ -84,7 +84,7 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 	}
 	out.Ask = slap.Directory != "" // nodes show those of its authority
 	if o.cert == "" && o.clientCA != "" {
-		return out, term.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
+		return out, fault.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
 	}
 	return out, nil
 }
@@ -93,7 +93,7 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 func (k *controller) openCertificates(o serving) error {
 	k.options, k.looked = o, nil
 	if (o.cert == "") != (o.key == "") {
-		return term.Invalid("", "--tls-cert and --tls-key go together")
+		return fault.Invalid("", "--tls-cert and --tls-key go together")
 	}
 	opt, err := o.certificates(k.now.Load().cfg)
 	if err != nil || o.cert == "" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 )
@@ -129,24 +130,24 @@ var strategies = []string{"reserve", "schedule", "demand"}
 func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 	for _, name := range o.strategies {
 		if !slices.Contains(strategies, name) {
-			return term.Invalid(term.DidYouMean(name, strategies, ""), "--strategy %s: no such strategy", name)
+			return fault.Invalid(term.DidYouMean(name, strategies, ""), "--strategy %s: no such strategy", name)
 		}
 	}
 	for name, n := range map[string]float64{"reserve": float64(o.reserve), "spare": float64(o.spare),
 		"maximum": float64(o.maximum), "cold": float64(o.cold), "price": o.price,
 		"budget": o.budget, "jitter": o.jitter} {
 		if !(n >= 0) {
-			return term.Invalid("", "--%s %v: less than none", name, n)
+			return fault.Invalid("", "--%s %v: less than none", name, n)
 		}
 	}
 	if !(o.jitter <= 1) {
-		return term.Invalid("", "--jitter %v: more than all of it", o.jitter)
+		return fault.Invalid("", "--jitter %v: more than all of it", o.jitter)
 	}
 	if cmd.Flags().Changed("hit-rate") && !(o.hitRate > 0 && o.hitRate < 1) {
-		return term.Invalid("", "--hit-rate %v: not a share between 0 and 1", o.hitRate)
+		return fault.Invalid("", "--hit-rate %v: not a share between 0 and 1", o.hitRate)
 	}
 	if o.budget > 0 && o.price == 0 {
-		return term.Invalid("", "--budget needs --price")
+		return fault.Invalid("", "--budget needs --price")
 	}
 	arrivals, err := a.readTrace(file)
 	if err != nil {
@@ -179,7 +180,7 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 		}
 		for _, strategy := range names {
 			if strategy == "schedule" && len(source.Schedule) == 0 {
-				return term.Invalid(
+				return fault.Invalid(
 					"write them into a section [schedule] of its source.conf",
 					"source %s has no windows for strategy schedule", name,
 				)

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -173,15 +174,15 @@ func (s *slapos) configuration() (*cfg.Client, error) {
 	}
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, term.Invalid("hostler slapos configure client makes it; --cfg FILE names another", "there is no %s", path)
+		return nil, fault.Invalid("hostler slapos configure client makes it; --cfg FILE names another", "there is no %s", path)
 	} else if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	for _, note := range f.Unknown() {
 		s.note("%s", note)
 	}
 	if s.settings, err = f.Client(); err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	return s.settings, nil
 }
@@ -199,7 +200,7 @@ func (s *slapos) master() (*slap.Client, error) {
 		URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure,
 	})
 	if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	return s.client, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -114,11 +115,11 @@ func (s *slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 	}
 	o, err := s.cacheOptions(f, c.setting)
 	if err != nil {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	}
 	d, err := cache.OpenDirectory(o)
 	if err != nil {
-		return term.Invalid("", "%w", f.Fail("networkcache", c.setting, "cannot be used: %v", err))
+		return fault.Invalid("", "%w", f.Fail("networkcache", c.setting, "cannot be used: %v", err))
 	}
 	defer d.Close()
 	s.note("the key is %s", key)

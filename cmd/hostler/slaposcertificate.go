@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -76,11 +77,11 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slaposCertificate) error {
 	switch {
 	case of != slap.CertifiedComputer && of != slap.CertifiedUser:
-		return term.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
+		return fault.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
 	case o.admin && (of != slap.CertifiedUser || o.revoke):
-		return term.Invalid("", "--admin is for a user's new certificate")
+		return fault.Invalid("", "--admin is for a user's new certificate")
 	case o.token && of == slap.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
-		return term.Invalid(
+		return fault.Invalid(
 			"without --token it may have any",
 			"%s: a computer that is registered with a token has a name that begins with COMP-", name,
 		)
@@ -94,14 +95,14 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	}
 	directory, err := slaposAuthority(f)
 	if err != nil {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	}
 	view := slaposCertificateView{Of: of, Name: name, Revoked: o.revoke}
 	if !o.revoke && !o.token {
 		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
 		for _, file := range []string{view.Certificate, view.Key} {
 			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
-				return term.Conflict("move it away, or give another --directory", "%s is there already", file)
+				return fault.Conflict("move it away, or give another --directory", "%s is there already", file)
 			}
 		}
 	}
@@ -152,7 +153,7 @@ func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 	}
 	if err != nil {
 		if errors.As(err, new(*master.Refusal)) {
-			return term.Invalid("", "%w", err)
+			return fault.Invalid("", "%w", err)
 		}
 		return err
 	}
@@ -173,7 +174,7 @@ func (s *slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	}
 	token, until, err := m.NewToken(ctx, master.Anybody, t)
 	if errors.As(err, new(*master.Refusal)) {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	} else if err != nil {
 		return err
 	}

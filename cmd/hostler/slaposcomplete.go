@@ -3,8 +3,9 @@ package main
 import (
 	"slices"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func newSlaposComplete(s *slapos) *cobra.Command {
@@ -29,7 +30,7 @@ titles, releases and computers that the master knows at that moment. Those of ho
 				shell = shells[0]
 			}
 			if !slices.Contains(shells, shell) {
-				return term.Invalid("", "--shell %s: bash, zsh or fish", shell)
+				return fault.Invalid("", "--shell %s: bash, zsh or fish", shell)
 			}
 			return s.a.completionScript(newSlaposRoot(s.a), shell)
 		},

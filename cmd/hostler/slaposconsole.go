@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/console"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -79,7 +80,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	} else if len(args) > 0 {
 		f, err := os.Open(args[0])
 		if err != nil {
-			return term.Invalid("", "%w", err)
+			return fault.Invalid("", "%w", err)
 		}
 		defer f.Close()
 		in, name, asks = f, args[0], false

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
@@ -59,7 +59,7 @@ func readSlaposDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 func servedDepot(section map[string]config.Value, said *slapping) (o cache.ServeOptions, err error) {
 	bad := func(key string, err error) (cache.ServeOptions, error) {
 		v := section[strings.ReplaceAll(key, "-", "_")]
-		return o, term.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)
+		return o, fault.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)
 	}
 	o.Size = said.CacheSize
 	for key, dir := range map[string]struct{ said, to *string }{

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/text/visible"
@@ -85,14 +86,14 @@ func (s *slapos) configureClient(ctx context.Context, master, ca string, web *en
 	dir := filepath.Dir(path)
 	v := slaposConfiguredView{path, filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")}
 	if err := oneLine(master); err != nil {
-		return term.Invalid("", "--master-url: %w", err)
+		return fault.Invalid("", "--master-url: %w", err)
 	}
 	if ca, web.HTTP, err = trusting(ca); err != nil {
 		return err
 	}
 	for _, file := range []string{v.Config, v.Certificate, v.Key} {
 		if _, err := os.Lstat(file); err == nil {
-			return term.Conflict("move it away first; --cfg FILE names another", "%s is there already", file)
+			return fault.Conflict("move it away first; --cfg FILE names another", "%s is there already", file)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -138,7 +139,7 @@ func trusting(ca string) (string, *http.Client, error) {
 		return "", nil, nil
 	}
 	if err := oneLine(ca); err != nil {
-		return "", nil, term.Invalid("", "--master-ca-file: %w", err)
+		return "", nil, fault.Invalid("", "--master-ca-file: %w", err)
 	}
 	ca, err := filepath.Abs(ca)
 	if err != nil {
@@ -150,7 +151,7 @@ func trusting(ca string) (string, *http.Client, error) {
 		err = errors.New("there is no certificate in PEM in it")
 	}
 	if err != nil {
-		return "", nil, term.Invalid("ca.crt in the master's ca_directory is one", "--master-ca-file %s: %w", ca, err)
+		return "", nil, fault.Invalid("ca.crt in the master's ca_directory is one", "--master-ca-file %s: %w", ca, err)
 	}
 	return ca, enrol.Client(&tls.Config{RootCAs: roots}), nil
 }
@@ -276,11 +277,11 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		"--software-root": o.software, "--instance-root": o.instances,
 	} {
 		if err := oneLine(text); err != nil {
-			return term.Invalid("", "%s: %w", option, err)
+			return fault.Invalid("", "%s: %w", option, err)
 		}
 	}
 	if o.partitions < 1 {
-		return term.Invalid("", "--partition-number %d: at least 1", o.partitions)
+		return fault.Invalid("", "--partition-number %d: at least 1", o.partitions)
 	}
 	var err error
 	if o.ca, o.web.HTTP, err = trusting(o.ca); err != nil {
@@ -297,7 +298,7 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		return term.Printf(s.a.Out, "%s", visible.Block(o.config(filepath.Dir(path), "COMP-…")))
 	}
 	if o.web.URL == "" {
-		return term.Invalid("", "--master-url-web: say where the master's web side is")
+		return fault.Invalid("", "--master-url-web: say where the master's web side is")
 	}
 	if err := s.credentials(o); err != nil {
 		return err
@@ -324,7 +325,7 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 func (s *slapos) credentials(o *registering) (err error) {
 	switch {
 	case o.byLogin && o.web.Login == "":
-		return term.Invalid("", "--login: say the name with which you sign in")
+		return fault.Invalid("", "--login: say the name with which you sign in")
 	case o.web.Login != "":
 		if o.web.Password == "" {
 			o.web.Password, err = s.a.readToken()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/node/format"
 	partition "github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -127,11 +128,11 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	opt, err := format.ReadOptions(n.file)
 	if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	in, err := format.Input(n.file)
 	if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	opt.Computer, opt.InstanceRoot, opt.SoftwareRoot, opt.Certificates = n.node.Computer, n.node.InstanceRoot, n.node.SoftwareRoot, n.node.Certificates
 	for from, to := range map[*string]*string{&o.state: &opt.State, &o.json: &opt.JSON, &o.in: &in, &o.out: &opt.DefinitionOut} {
@@ -150,7 +151,7 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 			continue
 		}
 		if *of.to, err = format.ParseBool(of.text); err != nil {
-			return nil, term.Invalid("", "--%s %w", name, err)
+			return nil, fault.Invalid("", "--%s %w", name, err)
 		}
 	}
 	opt.Version, opt.Platform = slaposRelease+" (hostler "+thisVersion().Version+")", slaposPlatform()
@@ -166,7 +167,7 @@ func (n *nodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	f := &format.Formatter{Options: *opt, Dry: o.dry}
 	if in != "" {
 		if f.Definition, err = format.ReadDefinition(in); err != nil {
-			return nil, term.Invalid("", "%w", err)
+			return nil, fault.Invalid("", "%w", err)
 		}
 	}
 	f.Say = func(step string) {
@@ -217,7 +218,7 @@ func (n *nodeCommand) post(ctx context.Context, c *format.Computer) error {
 // asked is the client of the node's master.
 func (n *nodeCommand) asked() (_ *slap.Client, err error) {
 	if n.node.Master == "" || n.node.Computer == "" {
-		return nil, term.Invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.path)
+		return nil, fault.Invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.path)
 	}
 	if n.client == nil {
 		n.client, err = n.newClient()

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
@@ -76,14 +76,14 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	}
 	if o.computer == "" {
 		if o.computer, err = f.First("computer_id", "slapos", "slapproxy"); err != nil {
-			return term.Invalid("", "%w", err)
+			return fault.Invalid("", "%w", err)
 		}
 	}
 	if o.database, err = slaposStore(f, o.database); err != nil {
 		return err
 	}
 	if isFile(path, o.database) {
-		return term.Invalid(
+		return fault.Invalid(
 			"--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps",
 			"%s would be imported into itself", path,
 		)

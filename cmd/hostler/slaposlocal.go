@@ -17,8 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -87,17 +87,17 @@ func (o *localNode) check() error {
 	ip, err := netip.ParseAddr(o.ip)
 	switch {
 	case err != nil || !ip.IsLoopback():
-		return term.Invalid(
+		return fault.Invalid(
 			"hostler slapos proxy start can listen elsewhere, with certificates",
 			"--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip,
 		)
 	case o.port < 1 || o.port > 65535:
-		return term.Invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
+		return fault.Invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
 	case o.partitions < 1:
-		return term.Invalid("", "--partition-number %d: at least 1", o.partitions)
+		return fault.Invalid("", "--partition-number %d: at least 1", o.partitions)
 	}
 	if _, err := netip.ParsePrefix(o.network); err != nil {
-		return term.Invalid("", "--ipv4-local-network: %w", err)
+		return fault.Invalid("", "--ipv4-local-network: %w", err)
 	}
 	for option, text := range map[string]*string{
 		"--slapos-instance-root": &o.instances, "--slapos-software-root": &o.software,
@@ -107,11 +107,11 @@ func (o *localNode) check() error {
 			return err
 		}
 		if err := oneLine(*text); err != nil {
-			return term.Invalid("", "%s: %w", option, err)
+			return fault.Invalid("", "%s: %w", option, err)
 		}
 	}
 	if err := oneLine(o.nic + "."); err != nil {
-		return term.Invalid("", "--interface-name: %w", err)
+		return fault.Invalid("", "--interface-name: %w", err)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (o *localNode) network6() (defined bool, err error) {
 	}
 	nic, err := net.InterfaceByName(o.nic)
 	if err != nil {
-		return false, term.Invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
+		return false, fault.Invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
 	}
 	for _, path := range []string{o.definition(), filepath.Join(o.config, "slapos.cfg")} {
 		if _, err := os.Stat(path); err == nil {
@@ -151,7 +151,7 @@ func (o *localNode) network6() (defined bool, err error) {
 		}
 	}
 	if off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + o.nic + "/disable_ipv6"); err != nil || strings.TrimSpace(string(off)) != "0" {
-		return false, term.Conflict(
+		return false, fault.Conflict(
 			"sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it",
 			"IPv6 is off on the interface %s, and each partition has an address of it", o.nic,
 		)
@@ -276,7 +276,7 @@ func settle(path, text string, mode fs.FileMode) error {
 	if err == nil && string(was) == text {
 		return nil
 	} else if err == nil {
-		return term.Conflict("move it away first", "%s is there already, and says something else", path)
+		return fault.Conflict("move it away first", "%s is there already, and says something else", path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -156,7 +156,7 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 		return err
 	}
 	if n.node, err = n.file.Node(); err != nil {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	}
 	for name, to := range map[string]*string{"instance-root": &n.node.InstanceRoot,
 		"software-root": &n.node.SoftwareRoot, "master-url": &n.node.Master, "computer-id": &n.node.Computer,
@@ -187,13 +187,13 @@ func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 		}
 		seconds := *o.seconds[name]
 		if math.IsNaN(seconds) || math.Abs(seconds) > 1e9 || seconds < 0 && name != "maximum-periodicity" {
-			return term.Invalid("", "--%s %v: a number of seconds", name, seconds)
+			return fault.Invalid("", "--%s %v: a number of seconds", name, seconds)
 		}
 		*to = time.Duration(seconds * float64(time.Second))
 	}
 	n.now = o.now
 	if n.of == passNone && n.node.InstanceRoot == "" {
-		return term.Invalid("", "the section [slapos] of %s lacks instance_root", n.path)
+		return fault.Invalid("", "the section [slapos] of %s lacks instance_root", n.path)
 	}
 	n.socket = cmp.Or(n.socket, filepath.Join(n.node.InstanceRoot, "sv.sock"))
 	if n.slapos.logFile == "" && n.of != passNone {
@@ -220,7 +220,7 @@ func (l slaposLog) Write(text []byte) (int, error) {
 // over.
 func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if text := n.node.Missing(); text != "" {
-		return nil, term.Invalid("", "%s: %s", n.path, text)
+		return nil, fault.Invalid("", "%s: %s", n.path, text)
 	}
 	if err := n.isNode(); err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 			continue
 		}
 		if _, err := os.Stat(path); err != nil {
-			return nil, term.Invalid("", "%s: %w", key, err)
+			return nil, fault.Invalid("", "%s: %w", key, err)
 		}
 	}
 	if n.node.RootCheck && os.Geteuid() != 0 {
@@ -293,7 +293,7 @@ func (n *nodeCommand) newClient() (*slap.Client, error) {
 		Insecure: n.insecure,
 	})
 	if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	return c, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
@@ -32,12 +33,12 @@ func (n *nodeCommand) isNode() error { return nil }
 // end takes it away. One that another has ends the command: exit status 10.
 func (n *nodeCommand) alone(path string) (end func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, term.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+		return nil, fault.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
 	}
 	for range 10 {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
-			return nil, term.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+			return nil, fault.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
 		}
 		busy := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
 		text, _ := io.ReadAll(io.LimitReader(f, 100))
@@ -106,7 +107,7 @@ func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 		}
 	}
 	if _, err := os.Stat(n.node.InstanceRoot); err != nil {
-		return term.Invalid("hostler slapos node format makes it", "instance_root: %w", err)
+		return fault.Invalid("hostler slapos node format makes it", "instance_root: %w", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -177,7 +178,7 @@ func (n *nodeCommand) openSupervisorLog() (*os.File, error) {
 func (n *nodeCommand) supervise(ctx context.Context) error {
 	root := n.node.InstanceRoot
 	if _, err := os.Stat(root); err != nil {
-		return term.Invalid("", "instance_root: %w", err)
+		return fault.Invalid("", "instance_root: %w", err)
 	}
 	out := n.a.Err
 	if out == os.Stderr { // its log, when a pass started it

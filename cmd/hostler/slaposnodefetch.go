@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
@@ -45,11 +45,11 @@ func (n *nodeCommand) fetching() (out nodeFetch, err error) {
 func (f nodeFetch) guard(refused func(line string)) (*fetch.Guard, error) {
 	allow, err := fetch.Parse(f.allow)
 	if err != nil {
-		return nil, term.Invalid("", "fetch_allow: %w", err)
+		return nil, fault.Invalid("", "fetch_allow: %w", err)
 	}
 	deny, err := fetch.Parse(f.deny)
 	if err != nil {
-		return nil, term.Invalid("", "fetch_deny: %w", err)
+		return nil, fault.Invalid("", "fetch_deny: %w", err)
 	}
 	o := fetch.Options{Allow: allow, Deny: deny}
 	if refused != nil {

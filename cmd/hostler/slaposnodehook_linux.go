@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/firewall"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
@@ -78,7 +78,7 @@ func (n *nodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 		},
 	})
 	if err != nil {
-		return nil, term.Invalid("", "%s: %w", n.path, err)
+		return nil, fault.Invalid("", "%s: %w", n.path, err)
 	}
 	return h, nil
 }
@@ -96,13 +96,13 @@ func (n *nodeCommand) firewall() (*firewall.Firewall, []supervise.Group, error) 
 	} {
 		text, err := n.file.Text(section, key)
 		if err != nil {
-			return nil, nil, term.Invalid("", "%w", err)
+			return nil, nil, fault.Invalid("", "%w", err)
 		}
 		values[key] = text
 	}
 	authorized, err := n.file.Lines(section, "authorized_sources")
 	if err != nil {
-		return nil, nil, term.Invalid("", "%w", err)
+		return nil, nil, fault.Invalid("", "%w", err)
 	}
 	f := &firewall.Firewall{
 		Master: n.client, Command: strings.Fields(values["firewall_cmd"]),

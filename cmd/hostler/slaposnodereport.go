@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func newSlaposNodeReport(s *slapos) *cobra.Command {
@@ -38,7 +38,7 @@ Keys of [collect]: report_disk_usage = false, or enable, measures no folders; di
 	}, passNone, func(ctx context.Context, n *nodeCommand, _ []string) error {
 		switch {
 		case n.node.Computer == "":
-			return term.Invalid("", "the section [slapos] of %s lacks computer_id", n.path)
+			return fault.Invalid("", "the section [slapos] of %s lacks computer_id", n.path)
 		case n.node.RootCheck && os.Geteuid() != 0:
 			return &compute.Error{
 				Kind: compute.ErrDenied, Err: errors.New("this is for root: it looks at processes of other users"),
@@ -52,10 +52,10 @@ Keys of [collect]: report_disk_usage = false, or enable, measures no folders; di
 		// SlapOS's names in the file, and its options' own
 		for _, keys := range [][2]string{{"report_disk_usage", "disk_snapshot_time_cycle"}, {"enable", "time_cycle"}} {
 			if folders, err = n.file.Bool("collect", keys[0], folders); err != nil {
-				return term.Invalid("", "%w", err)
+				return fault.Invalid("", "%w", err)
 			}
 			if cycle, err = n.file.Seconds("collect", keys[1], cycle); err != nil {
-				return term.Invalid("", "%w", err)
+				return fault.Invalid("", "%w", err)
 			}
 		}
 		return n.collect(ctx, folders, cycle)

@@ -4,8 +4,9 @@ import (
 	"context"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // softwarePass says what a software pass is to do.
@@ -108,7 +109,7 @@ func (n *nodeCommand) networkCache() (out []string, err error) {
 	} {
 		value, err := n.file.Text("networkcache", key)
 		if err != nil {
-			return nil, term.Invalid("", "%w", err)
+			return nil, fault.Invalid("", "%w", err)
 		}
 		if key == "signature-private-key-file" && n.signatureKey != "" {
 			value = n.signatureKey

@@ -18,8 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/policy/fetch"
@@ -93,9 +93,9 @@ func (s *slapos) nodeFile(hint string) (*cfg.File, error) {
 	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, term.Invalid(hint, "there is no %s", path)
+		return nil, fault.Invalid(hint, "there is no %s", path)
 	} else if err != nil {
-		return nil, term.Invalid("", "%w", err)
+		return nil, fault.Invalid("", "%w", err)
 	}
 	for _, note := range f.Unknown() {
 		s.note("%s", note)
@@ -109,17 +109,17 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 		return err
 	}
 	if err := o.read(f); err != nil {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	}
 	if s.logFile == "" {
 		if s.logFile, err = f.First("log_file", "slapproxy", "slapos"); err != nil {
-			return term.Invalid("", "%w", err)
+			return fault.Invalid("", "%w", err)
 		}
 		s.logFile = cfg.Home(s.logFile)
 	}
 	opt, err := masterOptions(f)
 	if err != nil {
-		return term.Invalid("", "%w", err)
+		return fault.Invalid("", "%w", err)
 	}
 	store, end, err := s.openProxyStore(ctx, o.database)
 	if err != nil {
@@ -232,7 +232,7 @@ func slaposStore(f *cfg.File, said string) (string, error) {
 	}
 	named, err := f.First("database_uri", "slapproxy", "slapos")
 	if err != nil {
-		return "", term.Invalid("", "%w", err)
+		return "", fault.Invalid("", "%w", err)
 	}
 	if named != "" {
 		return named, nil
@@ -258,7 +258,7 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
-			return nil, nil, term.Conflict(
+			return nil, nil, fault.Conflict(
 				"hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file",
 				"%s is a database of slapproxy", address,
 			)
@@ -277,11 +277,11 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if config.IsReference(address) {
 		secret, err := config.Secret(ctx, address)
 		if err != nil {
-			return nil, nil, term.Invalid(addressHint, "database_uri: %w", err)
+			return nil, nil, fault.Invalid(addressHint, "database_uri: %w", err)
 		}
 		address = secret
 	} else if hasPassword(address) {
-		return nil, nil, term.Invalid(addressHint, "database_uri: a password does not belong in this file")
+		return nil, nil, fault.Invalid(addressHint, "database_uri: a password does not belong in this file")
 	}
 	store, err := postgres.Open(ctx, address, postgres.Options{Log: s.a.Log})
 	if err != nil {

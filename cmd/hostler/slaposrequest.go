@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -102,15 +103,15 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 // request asks for an instance and says what came of it.
 func (s *slapos) request(ctx context.Context, title, url string, o *slaposAsking) error {
 	if o.state != "" && !slices.Contains([]string{slap.Started, slap.Stopped, slap.Destroyed}, o.state) {
-		return term.Invalid("", "--state %s: started, stopped or destroyed", o.state)
+		return fault.Invalid("", "--state %s: started, stopped or destroyed", o.state)
 	}
 	if o.form != "" && o.form != parameter.XML && o.form != parameter.JSON {
-		return term.Invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
+		return fault.Invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
 	}
 	q := &slap.Request{Title: title, Type: o.kind, State: o.state, Shared: o.shared}
 	var err error
 	if q.Filter, err = parameter.Pairs(o.node); err != nil {
-		return term.Invalid("", "--node: %w", err)
+		return fault.Invalid("", "--node: %w", err)
 	}
 	master, err := s.master()
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *slapos) noPlace(err error) error {
 // prepare puts parameters into a request, and looks whether the software wants them so.
 func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) (err error) {
 	if q.Parameters, err = parameter.Pairs(o.pairs); err != nil {
-		return term.Invalid("", "--parameters: %w", err)
+		return fault.Invalid("", "--parameters: %w", err)
 	}
 	// a state alone changes no parameters
 	about := len(o.pairs) > 0 || o.file != "" || o.state == ""
@@ -204,7 +205,7 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 			form = release.Form(q.Type, q.Shared)
 		}
 		if q.Parameters, err = parameter.File(o.file, cmp.Or(form, parameter.JSON)); err != nil {
-			return term.Invalid("", "--parameters-file: %w", err)
+			return fault.Invalid("", "--parameters-file: %w", err)
 		}
 	}
 	if release == nil || !check {
@@ -237,11 +238,11 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	}
 	var all []error
 	for _, f := range faults {
-		all = append(all, term.Invalid("", "parameters: %s", f))
+		all = append(all, fault.Invalid("", "parameters: %s", f))
 	}
 	all = append(
 		all,
-		term.Invalid(
+		fault.Invalid(
 			"--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them",
 			kind.Request,
 		),

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/authority"
@@ -72,7 +72,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	section, there := cfg.Sections["slap"]
 	for _, key := range slices.Sorted(maps.Keys(section)) {
 		if instead, ok := slaposElsewhere[key]; ok {
-			return opt, said, there, term.Invalid(
+			return opt, said, there, fault.Invalid(
 				"instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]",
 				section[key].File, section[key].Line, key,
 			)
@@ -86,7 +86,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	for _, line := range said.Products {
 		if !addProduct(&opt, line) {
 			at := section["software_products"]
-			return opt, said, there, term.Invalid(
+			return opt, said, there, fault.Invalid(
 				"software-products = demo https://software.example/demo/software.cfg, kvm https://…",
 				"%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line,
 			)
@@ -96,7 +96,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	// none, unless they are said: here they would hide real ones
 	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" {
 		at := section["frontends"]
-		return opt, said, there, term.Invalid(
+		return opt, said, there, fault.Invalid(
 			"frontends = /software/apache-frontend/software.cfg url",
 			"%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad,
 		)
@@ -115,7 +115,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert),
 			CAFile: beside(section["ca"], other.CA)}
 		if text := unfit(x); text != "" {
-			return opt, said, there, term.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
+			return opt, said, there, fault.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
 		}
 		opt.Masters = append(opt.Masters, x)
 	}
@@ -170,7 +170,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	var ca *authority.Authority
 	if directory != "" {
 		if k.files == nil {
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"give --tls-cert and --tls-key, or take it out",
 				"ca-directory in [slap]: nodes show certificates by TLS alone",
 			)

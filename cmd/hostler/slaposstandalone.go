@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
@@ -53,7 +53,7 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 				o.words = args[at:]
 				args = args[:at]
 				if len(o.words) == 0 {
-					return term.Invalid("", "there is no command after --")
+					return fault.Invalid("", "there is no command after --")
 				}
 			}
 			return cobra.ExactArgs(1)(cmd, args)
@@ -88,7 +88,7 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 // standalone does what `slapos standalone` does.
 func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said func(name string) bool) error {
 	if s.file != "" {
-		return term.Invalid("", "--cfg: the settings are written to %s", filepath.Join(dir, standalone.Config))
+		return fault.Invalid("", "--cfg: the settings are written to %s", filepath.Join(dir, standalone.Config))
 	}
 	if err := (&nodeCommand{slapos: s}).isNode(); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 	}
 	if said("software-root") {
 		if o.Software == "" {
-			return term.Invalid("soft in the directory is used where it was never said", "--software-root: there is no name")
+			return fault.Invalid("soft in the directory is used where it was never said", "--software-root: there is no name")
 		}
 		if o.Software, err = filepath.Abs(o.Software); err != nil {
 			return err
@@ -118,7 +118,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 			o.Buildout, err = filepath.Abs(o.Buildout)
 		}
 		if err != nil {
-			return term.Invalid("", "--buildout: %w", err)
+			return fault.Invalid("", "--buildout: %w", err)
 		}
 	}
 	// What the options do not say may be as it was.
@@ -126,13 +126,13 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		if !said(name) {
 			*to = ""
 		} else if *to == "" {
-			return term.Invalid("", "--%s: there is no name", name)
+			return fault.Invalid("", "--%s: there is no name", name)
 		}
 	}
 	if !said("partitions") {
 		o.Partitions = 0
 	} else if o.Partitions < 1 {
-		return term.Invalid("", "--partitions %d: 1 at least", o.Partitions)
+		return fault.Invalid("", "--partitions %d: 1 at least", o.Partitions)
 	}
 	for _, one := range []struct {
 		name, text string
@@ -147,7 +147,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		if at, err := netip.ParseAddr(one.text); err == nil {
 			*one.to = netip.PrefixFrom(at, at.BitLen())
 		} else if *one.to, err = netip.ParsePrefix(one.text); err != nil {
-			return term.Invalid("", "--%s %s: neither an address nor ADDRESS/LENGTH", one.name, one.text)
+			return fault.Invalid("", "--%s %s: neither an address nor ADDRESS/LENGTH", one.name, one.text)
 		}
 	}
 	return s.stand(ctx, o)

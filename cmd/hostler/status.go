@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -42,7 +43,7 @@ var queries = []string{"available", "cached", "in-use", "max"}
 
 func (a *app) status(ctx context.Context, names []string, verbose bool, query string) error {
 	if query != "" && !slices.Contains(queries, query) {
-		return term.Invalid("one of "+strings.Join(queries, ", "), "--query %s: no such number", query)
+		return fault.Invalid("one of "+strings.Join(queries, ", "), "--query %s: no such number", query)
 	}
 	engine, err := a.engine(ctx)
 	if err != nil {

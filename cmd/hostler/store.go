@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -45,7 +45,7 @@ func sameStore(was, now *config.Config) error {
 	old, _ := readStoring(was) // it was opened by this one
 	next, err := readStoring(now)
 	if err == nil && old != next {
-		err = term.Conflict(
+		err = fault.Conflict(
 			"start the controller anew, or put [store] back as it was",
 			"[store] is not as it was when the controller began, and it has the old one open",
 		)
@@ -93,10 +93,10 @@ func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return "", term.Invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
+			return "", fault.Invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
 		}
 	case address == "" || hasPassword(address):
-		return "", term.Invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
+		return "", fault.Invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
 	}
 	return address, nil
 }

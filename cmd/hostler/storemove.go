@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -50,7 +50,7 @@ func (a *app) storeMove(ctx context.Context) error {
 		return err
 	}
 	if address == "" {
-		return term.Invalid(addressHint, "hostler.conf names no database to move to: section [store]")
+		return fault.Invalid(addressHint, "hostler.conf names no database to move to: section [store]")
 	}
 	state, err := stateDir()
 	if err != nil {
@@ -58,7 +58,7 @@ func (a *app) storeMove(ctx context.Context) error {
 	}
 	from, to := filepath.Join(state, "state.db"), "PostgreSQL"
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) { // opening it would make it
-		return term.Invalid("", "there is no state to move: %s", from)
+		return fault.Invalid("", "there is no state to move: %s", from)
 	}
 	if name, err := postgres.Name(address); err == nil {
 		to += " at " + name

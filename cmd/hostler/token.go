@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // presented is the token that we come with: $HOSTLER_TOKEN, or what is in the file that
@@ -31,7 +32,7 @@ func presented() (string, error) {
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", term.Invalid("", "$HOSTLER_TOKEN_FILE: %w", err)
+		return "", fault.Invalid("", "$HOSTLER_TOKEN_FILE: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }
@@ -67,7 +68,7 @@ func (a *app) theController(ctx context.Context, what string) (*client.Client, e
 		return nil, err
 	}
 	if c == nil {
-		return nil, term.Invalid(
+		return nil, fault.Invalid(
 			"hostler serve starts one; --controller names one elsewhere", "%s needs a controller, and none runs here",
 			what,
 		)
@@ -104,13 +105,13 @@ func newTokenCreate(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req.Life, req.Project = life.Value.Seconds(), a.project()
 			if life.Given && life.Value <= 0 {
-				return term.Invalid("", "--life %v: a token ends some time", life.Value)
+				return fault.Invalid("", "--life %v: a token ends some time", life.Value)
 			}
 			if _, err := auth.ParseRole(req.Role); req.Role != "" && err != nil {
-				return term.Invalid("", "--role %w", err)
+				return fault.Invalid("", "--role %w", err)
 			}
 			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
-				return term.Invalid("", "--permission %w", err)
+				return fault.Invalid("", "--permission %w", err)
 			}
 			c, err := a.theController(cmd.Context(), "a token")
 			if err != nil {
@@ -170,7 +171,7 @@ func (a *app) tellSecret(secret, file string) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
 	if err != nil {
-		return term.Invalid("", "--output: %w", err)
+		return fault.Invalid("", "--output: %w", err)
 	}
 	_, err = f.WriteString(secret + "\n")
 	err = errors.Join(err, f.Close())
@@ -178,7 +179,7 @@ func (a *app) tellSecret(secret, file string) error {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
-		return term.Invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
+		return fault.Invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
@@ -265,7 +266,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 			}
 			for _, id := range args {
 				if strings.HasPrefix(id, auth.Prefix) {
-					return term.Invalid("hostler token list has the IDs", "that is a token, and not its ID")
+					return fault.Invalid("hostler token list has the IDs", "that is a token, and not its ID")
 				}
 				if err := c.RevokeToken(cmd.Context(), id); err != nil {
 					return err

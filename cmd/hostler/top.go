@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -37,7 +38,7 @@ Keys: q ends it, the space bar pauses, s sorts the leases otherwise, / filters b
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every.Value < 100*time.Millisecond {
-				return term.Invalid("", "--interval %v: less than 100ms", every.Value)
+				return fault.Invalid("", "--interval %v: less than 100ms", every.Value)
 			}
 			return a.top(cmd.Context(), once, every.Value)
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
@@ -100,10 +101,10 @@ var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
 // repository goes along.
 func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {
-		return opt, "", term.Invalid("", "--sync=%s: not dir", o.sync)
+		return opt, "", fault.Invalid("", "--sync=%s: not dir", o.sync)
 	}
 	if !slices.Contains(histories, o.git) {
-		return opt, "", term.Invalid("", "--git=%s: neither head nor full", o.git)
+		return opt, "", fault.Invalid("", "--git=%s: neither head nor full", o.git)
 	}
 	opt = scan.Options{
 		Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include,

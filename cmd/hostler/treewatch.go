@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/watch"
 )
@@ -57,10 +58,10 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 // watchTree runs a command again and again.
 func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words []string) error {
 	if len(words) == 0 && !o.shell {
-		return term.Invalid("", "watch wants a COMMAND")
+		return fault.Invalid("", "watch wants a COMMAND")
 	}
 	if o.sync.no && o.tree.sync != "" {
-		return term.Invalid("", "--sync and --no-sync: one of them")
+		return fault.Invalid("", "--sync and --no-sync: one of them")
 	}
 	if !o.sync.no && o.tree.sync == "" {
 		o.tree.sync = "yes"

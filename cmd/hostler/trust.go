@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -167,7 +168,7 @@ func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error
 	}
 	if !yes && !d.Trusted {
 		if !term.IsTerminal(a.In) {
-			return term.Invalid(
+			return fault.Invalid(
 				"hostler trust shows what it would do; if you agree: hostler trust approve --yes",
 				"%s: nobody is there to be asked", term.Line(d.Root),
 			)

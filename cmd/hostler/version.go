@@ -4,8 +4,10 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // version is set by the linker; see the Makefile.
@@ -50,7 +52,7 @@ that they were packed with and with the program's own modules. The exit status i
 			case verify:
 				return a.verifyVersion(sums)
 			case sums != "":
-				return term.Invalid("", "--sums is for --verify")
+				return fault.Invalid("", "--sums is for --verify")
 			}
 			return a.printVersion()
 		},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // verifiedView is what `version --verify --json` prints.
@@ -52,13 +53,13 @@ type verifiedPart struct {
 func (a *app) verifyVersion(sums string) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return term.Invalid("take one that was released, or made by make build", "this program does not say what it is made of")
+		return fault.Invalid("take one that was released, or made by make build", "this program does not say what it is made of")
 	}
 	known := hostler.Sums
 	if sums != "" {
 		text, err := os.ReadFile(sums)
 		if err != nil {
-			return term.Invalid("", "--sums: %w", err)
+			return fault.Invalid("", "--sums: %w", err)
 		}
 		known = string(text)
 	}
@@ -89,7 +90,7 @@ func (a *app) verifyVersion(sums string) error {
 	if wrong > 0 {
 		err = errors.Join(
 			err,
-			term.Conflict(
+			fault.Conflict(
 				"take one that was released, or made by make build", "not as it should be: %s of this program",
 				counted(wrong, "part"),
 			),

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/webhook"
@@ -48,7 +49,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			return nil, configError(fmt.Errorf("[%s]: %w", title, err))
 		}
 		if !config.IsReference(h.Secret) {
-			return nil, term.Invalid(
+			return nil, fault.Invalid(
 				"secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read",
 				"[%s]: secret: it is to be said where it stands, and not what it is", title,
 			)
@@ -75,7 +76,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 					hint = "did you mean " + meant + "?"
 				}
 			}
-			return nil, term.Invalid(hint, "[%s]: %w", title, err)
+			return nil, fault.Invalid(hint, "[%s]: %w", title, err)
 		}
 		for _, project := range made.Projects {
 			if _, err := cfg.Project(project); err != nil {

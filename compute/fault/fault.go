@@ -1,0 +1,25 @@
+// Package fault makes errors of a kind, with a hint of what the user may do.
+//
+//	return fault.Invalid("hostler status lists them", "%s: no such source", name)
+package fault
+
+import (
+	"fmt"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Invalid returns an error about what the user typed or configured.
+func Invalid(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// Denied returns an error about what the user may not do.
+func Denied(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// Conflict returns an error about what is not possible in the present state.
+func Conflict(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: hint}
+}
