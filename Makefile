@@ -16,7 +16,7 @@ bin/hostler: agents
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/hostler
 
 # The guest side, for the machines that hostler makes or is let into; the README there says more. Only what has changed is packed again.
-AGENTS = cmd/hostler/agents
+AGENTS = host/agents
 agents:
 	@for arch in amd64 arm64; do \
 		GOOS=linux GOARCH=$$arch CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/hostler-agent-$$arch ./cmd/hostler-agent || exit 1; \

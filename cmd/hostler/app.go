@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -127,7 +128,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if _, err := os.Stat(opt.ConfigDir); a.keeping && errors.Is(err, fs.ErrNotExist) {
 		opt.ConfigDir = "" // and that of --config
 	}
-	if dir, err := stateDir(); err == nil {
+	if dir, err := host.StateDir(); err == nil {
 		opt.Trust.Dir = dir + "/trust"
 	}
 	cfg, err := config.Load(opt)

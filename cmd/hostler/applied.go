@@ -16,11 +16,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/host"
 )
 
 // mirror is where what was applied to the store of a configuration is shown to config.
 func mirror(cfg *config.Config) (applied.Mirror, error) {
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return applied.Mirror{}, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/text/visible"
@@ -103,7 +104,7 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	for _, w := range c.Warnings {
 		a.Log.Warn(w, "file", file)
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}

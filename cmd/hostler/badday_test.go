@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host"
 )
 
 // machine is a home of its own to run the real program in.
@@ -299,7 +300,7 @@ func TestRuntimeDirectory(t *testing.T) {
 		if err := test.make(path); err != nil {
 			t.Fatal(err)
 		}
-		_, err := ownDir(path)
+		_, err := host.OwnDir(path)
 		if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -96,7 +97,7 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 	if _, err := a.besides(ctx); err != nil {
 		return nil, err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return nil, err
 	}

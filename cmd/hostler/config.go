@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // configView is what `config show --json` prints.
@@ -124,7 +125,7 @@ func (a *app) configShow() error {
 		v.Warnings = append(v.Warnings, deadHooks(s)...)
 		v.Warnings = append(v.Warnings, oddities(s)...)
 	}
-	v.State, _ = stateDir()
+	v.State, _ = host.StateDir()
 	v.Store = storeName(cfg, v.State)
 	if a.JSON {
 		return a.PrintJSON(v)

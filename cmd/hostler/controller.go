@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/local"
 )
 
@@ -39,7 +40,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		return t.ask(ctx)
 	}
 	var dirs []string
-	if dir, err := runtimeDir(); err == nil {
+	if dir, err := host.RuntimeDir(); err == nil {
 		dirs = append(dirs, dir)
 	}
 	for _, dir := range append(dirs, machineDir) {
@@ -92,7 +93,7 @@ func (a *app) fits(self api.Self) (bool, error) {
 // state, with its store.
 func configurationName(cfg *config.Config) string {
 	h := sha256.New()
-	state, _ := stateDir() // where there is none there is no engine either
+	state, _ := host.StateDir() // where there is none there is no engine either
 	words := []string{storeName(cfg, state), state}
 	for _, r := range cfg.Roots {
 		if r.Exists && r.Kind != config.AppliedKind { // which is the store's
@@ -151,7 +152,7 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if _, err := a.remote.Use(ctx, who, i.ID); err != nil {
 		return nil, "", err
 	}
-	state, err := stateDir() // our own controller's too: it cleans what we put there
+	state, err := host.StateDir() // our own controller's too: it cleans what we put there
 	if err != nil {
 		return nil, "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/host"
 )
 
 // planBundles finds a variant's bundles, and all that can be wrong with them, before anything is
@@ -70,7 +71,7 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 // none was configured.
 func (d *deploying) ownKey() ([]string, error) {
 	file := d.settings.Key
-	home, err := home()
+	home, err := host.Home()
 	if err != nil {
 		return nil, err
 	}

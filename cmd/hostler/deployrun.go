@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/redact"
 )
 
@@ -144,7 +145,7 @@ type shown struct {
 func (d *deploying) open() (*shown, error) {
 	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: d.masked()}
 	if s.dir == "" {
-		state, err := stateDir()
+		state, err := host.StateDir()
 		if err != nil {
 			return nil, err
 		}

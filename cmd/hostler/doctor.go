@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/visible"
@@ -178,7 +179,7 @@ func (a *app) checkConfig() []checkView {
 
 // checkState looks whether the state can be used; the first line says so.
 func (a *app) checkState(ctx context.Context) []checkView {
-	dir, err := stateDir()
+	dir, err := host.StateDir()
 	if err == nil {
 		_, err = a.embedded(ctx)
 	}
@@ -227,7 +228,7 @@ func checkSSH() checkView {
 	if os.Getenv("SSH_AUTH_SOCK") != "" {
 		return checkView{"ok", "ssh", "an agent is at hand; the program ssh is not needed", ""}
 	}
-	home, err := home()
+	home, err := host.Home()
 	if err != nil {
 		return checkView{"warn", "ssh", "no agent, and no home directory with keys", "start an agent: eval $(ssh-agent)"}
 	}
@@ -240,7 +241,7 @@ func checkSSH() checkView {
 
 // openKeys names the private keys in ~/.ssh that others may read.
 func openKeys() (out []string) {
-	home, err := home()
+	home, err := host.Home()
 	if err != nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/workspace"
 )
 
@@ -66,7 +67,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	case "ssh":
 		where = "login" // always in that of the user who logs in
 	case "local":
-		where, _ = stateDir()
+		where, _ = host.StateDir()
 	}
 	began = time.Now()
 	var said, wrong bytes.Buffer

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -115,7 +116,7 @@ type watching struct {
 // begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end
 // reads what that wrote, and tells it.
 func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
-	program, err := findAgent(runtime.GOARCH)
+	program, err := host.FindAgent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 )
 
 // checkController says which controller commands ask, where it was found, and what it is.
@@ -34,7 +35,7 @@ func (a *app) checkController(ctx context.Context) checkView {
 	}
 	if !named {
 		dir := machineDir
-		if own, err := runtimeDir(); err == nil && !a.machine {
+		if own, err := host.RuntimeDir(); err == nil && !a.machine {
 			dir = own
 		}
 		where = "by its socket, " + filepath.Join(dir, socketName)

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/hook"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -61,7 +62,7 @@ func (a *app) trusts(tree, hooks string) error {
 		return nil // nothing runs
 	}
 	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.Program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -82,7 +83,7 @@ var sshWays = []string{
 // sshConfigOf asks ssh how it reaches a host, written as one gives it to ssh, and says so for the
 // alias "instance" and the instance's name. What the user has configured for other hosts stays, as
 // a way may lead over them.
-func sshConfigOf(ctx context.Context, id compute.ID, host, configFile string) ([]byte, error) {
+func sshConfigOf(ctx context.Context, id compute.ID, target, configFile string) ([]byte, error) {
 	args, includes := []string{"-G"}, []string{}
 	if configFile != "" {
 		file, err := filepath.Abs(configFile)
@@ -90,15 +91,15 @@ func sshConfigOf(ctx context.Context, id compute.ID, host, configFile string) ([
 			return nil, err
 		}
 		args, includes = append(args, "-F", file), []string{file}
-	} else if h, err := home(); err == nil {
+	} else if h, err := host.Home(); err == nil {
 		includes = []string{filepath.Join(h, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	}
-	if _, _, err := net.SplitHostPort(host[strings.LastIndexByte(host, '@')+1:]); err == nil && !strings.Contains(host, "://") {
-		host = "ssh://" + host // how ssh takes a port
+	if _, _, err := net.SplitHostPort(target[strings.LastIndexByte(target, '@')+1:]); err == nil && !strings.Contains(target, "://") {
+		target = "ssh://" + target // how ssh takes a port
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", host)...)
+	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", target)...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -112,7 +113,7 @@ images that nothing was made from for so long, built ones too. What an instance 
 
 // images opens the store of images.
 func (a *app) images() (*image.Store, error) {
-	dir, err := cacheDir()
+	dir, err := host.CacheDir()
 	if err != nil {
 		return nil, err
 	}

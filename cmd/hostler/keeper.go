@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/provider/local"
 )
@@ -216,11 +217,11 @@ func (a *app) afresh() *app {
 
 // keeperSocket is where the keeper of this user and this store listens.
 func keeperSocket() (string, error) {
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return "", err
 	}
-	dir, err := runtimeDir()
+	dir, err := host.RuntimeDir()
 	if err != nil {
 		return "", err
 	}
@@ -250,7 +251,7 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 	if err != nil {
 		return keeper.StartOptions{}, err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return keeper.StartOptions{}, err
 	}

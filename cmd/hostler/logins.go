@@ -18,6 +18,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 )
 
 // login is what hostler login keeps of one controller.
@@ -41,7 +42,7 @@ type logins struct {
 
 // loginsFile is where they are.
 func loginsFile() (string, error) {
-	dir, err := stateDir()
+	dir, err := host.StateDir()
 	return filepath.Join(dir, "logins.json"), err
 }
 

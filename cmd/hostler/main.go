@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hostler-project/hostler/host"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +25,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 0 {
 		argv = []string{"hostler"}
 	}
-	if len(argv) == 5 && argv[1] == answersWord {
+	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runAnswers(argv[2], argv[3], argv[4])
 	}
 	keepFiles()

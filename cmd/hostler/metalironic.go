@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
@@ -76,7 +77,7 @@ func (a *app) metalIronic(
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return nil, nil, closer, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -116,7 +117,7 @@ func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error
 		return nil, nil, err
 	}
 	if a.store == nil {
-		state, err := stateDir()
+		state, err := host.StateDir()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -214,7 +215,7 @@ func (a *app) metalAlone(dry bool) error {
 	if dry {
 		return nil
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}

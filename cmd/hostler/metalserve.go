@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
 )
 
 // The pauses after which a controller tries again to keep images ready, where it could not begin:
@@ -142,7 +143,7 @@ func (k *controller) metalTurn(t *turn) func() bool {
 // alone waits until no other process keeps images ready by our state, and has that stay so until
 // the file is closed; nil without an error: ctx has ended before.
 func (a *app) alone(ctx context.Context) (*os.File, error) {
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return nil, err
 	}

@@ -12,13 +12,14 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
+	"github.com/hostler-project/hostler/host"
 )
 
 // oldPaths reads the configuration directories of -c, and those where provision looked by itself.
 // One that is a Python package of provision's is read as that, as far as it is literal, one of ours
 // as a further root of the configuration, and each goes before those before it.
 func (a *app) oldPaths(paths []string) error {
-	home, err := home()
+	home, err := host.Home()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -98,7 +99,7 @@ func (t *outlook) see(ctx context.Context, stale *look) (*look, error) {
 
 // forSeveral has what goes to several computers be packed once.
 func (t *outlook) forSeveral() {
-	if cache, err := cacheDir(); err == nil {
+	if cache, err := host.CacheDir(); err == nil {
 		t.pack = send.NewPack(filepath.Join(cache, "sync"))
 	}
 }
@@ -122,7 +123,7 @@ const forgotten = 24 * time.Hour
 
 // repository adds a git directory to a tree.
 func (t *outlook) repository(ctx context.Context, tree *scan.Tree) error {
-	cache, err := cacheDir()
+	cache, err := host.CacheDir()
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func dirty(ctx context.Context, tree *scan.Tree) *bool {
 	if is {
 		return &is
 	}
-	cache, err := cacheDir()
+	cache, err := host.CacheDir()
 	if err != nil {
 		return nil
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
@@ -126,7 +127,7 @@ func ownAlone(info fs.FileInfo) bool {
 // token reads the administrator's token, or makes one.
 func (a *app) token(file string) (string, error) {
 	if file == "" {
-		state, err := stateDir()
+		state, err := host.StateDir()
 		if err == nil {
 			// where the records are in a database nobody has made it yet
 			err = os.MkdirAll(state, 0o700)

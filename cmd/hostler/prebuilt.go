@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 )
 
 // prebuilt is a provider whose computers are made from an image that has their bundles on it
@@ -46,7 +47,7 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	if err != nil {
 		return "", err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/chroot"
 	"github.com/hostler-project/hostler/provider/container"
@@ -63,35 +64,35 @@ func kinds() map[string]kind {
 	all := map[string]kind{
 		"chroot": here(slow(open(chroot.Open, func(o *chroot.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Others = s.source, s.installation, s.dir, s.others
-			o.Home, o.Images = imagesHere()
+			o.Home, o.Images = host.ImageDirs()
 			o.ImageLimits = s.images
 		}))),
 		"local": open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":  open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"sandbox": here(binds(slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
-			atHome(o)
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, host.FindAgent, s.others
+			host.SandboxDirs(o)
 			o.ImageLimits = s.images
 		})))),
 		"container": here(binds(dear(slow(open(container.Open, func(o *container.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, host.FindAgent, s.others
 		}))))),
 		"vm": here(binds(grows(slow(open(vm.Open, func(o *vm.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
-			o.Home, o.Images = imagesHere()
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, host.FindAgent, s.others
+			o.Home, o.Images = host.ImageDirs()
 			o.ImageLimits = s.images
 		}))))),
 		"ec2": grows(dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, host.FindAgent
 		})))),
 		"openstack": grows(dear(slow(open(openstack.Open, func(o *openstack.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, host.FindAgent
 		})))),
 		"ironic": grows(dear(slow(open(ironic.Open, func(o *ironic.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, host.FindAgent
 		})))),
 		"kubernetes": grows(dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent, o.Requested, o.Others = s.source, s.installation, s.dir, findAgent, s.requested, s.others
+			o.Source, o.Installation, o.Dir, o.Agent, o.Requested, o.Others = s.source, s.installation, s.dir, host.FindAgent, s.requested, s.others
 		})))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}
@@ -103,20 +104,20 @@ func kinds() map[string]kind {
 func examiners() []func(context.Context) []compute.Finding {
 	return []func(context.Context) []compute.Finding{
 		func(ctx context.Context) []compute.Finding {
-			o := sandbox.Options{Installation: "doctor", Dir: "/tmp", Agent: findAgent}
-			atHome(&o)
+			o := sandbox.Options{Installation: "doctor", Dir: "/tmp", Agent: host.FindAgent}
+			host.SandboxDirs(&o)
 			return sandbox.Examine(ctx, o)
 		},
 		examineNetwork,
 		func(ctx context.Context) []compute.Finding {
-			dir, err := cacheDir()
+			dir, err := host.CacheDir()
 			if err != nil {
 				return nil // said elsewhere
 			}
 			return image.Examine(ctx, filepath.Join(dir, "images"))
 		},
-		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, findAgent) },
-		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{Agent: findAgent}) },
+		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, host.FindAgent) },
+		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{Agent: host.FindAgent}) },
 	}
 }
 
@@ -176,7 +177,7 @@ type sshKeys struct {
 func (k sshKeys) options() sshhost.Options {
 	return sshhost.Options{
 		Source: k.site.source, Installation: k.site.installation, Dir: k.site.dir,
-		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive, Agent: findAgent,
+		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive, Agent: host.FindAgent,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -26,7 +27,7 @@ import (
 // runs is where runs are recorded, with or without a controller: they are those of this user on
 // this machine.
 func runs() (*runlog.Log, error) {
-	dir, err := stateDir()
+	dir, err := host.StateDir()
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 )
 
 // resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that
@@ -139,7 +140,7 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 	log := k.app.Log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
-		Installation: k.app.store.Installation(), Log: log, Step: failpoint,
+		Installation: k.app.store.Installation(), Log: log, Step: host.Step,
 		Sets: slices.Clone(o.Apply),
 		// from afar: what would run here is refused
 		Applier: func(namespace, reason string) (resource.Applier, error) {

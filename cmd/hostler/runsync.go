@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -171,7 +172,7 @@ func (r *runner) send() (send.Options, error) {
 
 // syncState is the file in which is remembered what a tree's copy on an instance has.
 func syncState(instance compute.ID, lease, key string) (string, error) {
-	cache, err := cacheDir()
+	cache, err := host.CacheDir()
 	if err != nil {
 		return "", err
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/hostler-project/hostler/controller/web"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
@@ -486,7 +487,7 @@ func isLoopback(at net.Addr) bool {
 func (a *app) ownSocket(o serving) (net.Listener, error) {
 	path := o.socket
 	if path == "" {
-		dir, err := runtimeDir()
+		dir, err := host.RuntimeDir()
 		if err != nil {
 			return nil, err
 		}

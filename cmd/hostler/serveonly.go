@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 )
 
 // onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is
@@ -59,7 +60,7 @@ func (a *app) aloneOnState() error {
 	if _, ok := a.store.(common); ok {
 		return nil
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
@@ -217,7 +218,7 @@ func (o *slaposProxy) read(f *cfg.File) error {
 
 // defaultSlaposStore is where a master keeps what nobody has said to keep elsewhere.
 func defaultSlaposStore() (string, error) {
-	dir, err := stateDir()
+	dir, err := host.StateDir()
 	if err != nil {
 		return "", err
 	}

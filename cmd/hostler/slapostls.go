@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -59,7 +60,7 @@ func slaposAuthority(f *cfg.File) (string, error) {
 	if err != nil || directory != "" {
 		return directory, err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	return filepath.Join(state, "slapos-ca"), err
 }
 

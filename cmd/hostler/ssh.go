@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/remote/sshserve"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -70,7 +71,7 @@ func (a *app) sshFile() (string, error) {
 		return "", err
 	}
 	text := "Host *\n" + w.lines("%n")
-	if h, err := home(); err == nil {
+	if h, err := host.Home(); err == nil {
 		for _, f := range []string{filepath.Join(h, ".ssh", "config"), "/etc/ssh/ssh_config"} {
 			if _, err := os.Stat(f); err == nil {
 				text += "\tInclude \"" + f + "\"\n"

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
@@ -109,7 +110,7 @@ func (w *way) lines(name string) string {
 // hostKey is the key by which ssh knows that it speaks with us, and the file that says so to it;
 // made at first use.
 func hostKey() (ssh.Signer, string, error) {
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return nil, "", err
 	}

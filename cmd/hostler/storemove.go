@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -52,7 +53,7 @@ func (a *app) storeMove(ctx context.Context) error {
 	if address == "" {
 		return fault.Invalid(addressHint, "hostler.conf names no database to move to: section [store]")
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -110,7 +111,7 @@ func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.Histor
 		Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include,
 		FullModes: s.Modes == "full",
 	}
-	if dir, err := cacheDir(); err == nil {
+	if dir, err := host.CacheDir(); err == nil {
 		opt.Cache = filepath.Join(dir, "trees")
 	}
 	return opt, scan.History(cmp.Or(o.git, s.Git)), nil

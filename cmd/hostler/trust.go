@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -131,7 +132,7 @@ func (a *app) sayUnjudged(cfg *config.Config, root string) error {
 }
 
 func trustStore() (config.TrustStore, error) {
-	dir, err := stateDir()
+	dir, err := host.StateDir()
 	return config.TrustStore{Dir: filepath.Join(dir, "trust")}, err
 }
 

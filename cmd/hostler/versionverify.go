@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 )
 
 // verifiedView is what `version --verify --json` prints.
@@ -66,7 +67,7 @@ func (a *app) verifyVersion(sums string) error {
 	made := thisVersion()
 	v := verifiedView{
 		Version: made.Version, Go: made.Go, OS: made.OS, Arch: made.Arch, Settings: []settingMade{},
-		Modules: verifyModules(info, sumsOf(known)), Agents: verifyAgents(agents, info),
+		Modules: verifyModules(info, sumsOf(known)), Agents: verifyAgents(host.Agents, info),
 	}
 	var err error
 	if v.SHA256, err = ownDigest(); err != nil {

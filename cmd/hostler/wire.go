@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/guard"
@@ -46,7 +47,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := stateDir()
+	state, err := host.StateDir()
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +67,8 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.open = a.opener(cfg, state, ends)
 	opt := pool.Options{
 		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID,
-		Log: a.Log, LeaseIdle: a.leaseIdle, Step: failpoint,
-		Kept: kept, Uptime: uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
+		Log: a.Log, LeaseIdle: a.leaseIdle, Step: host.Step,
+		Kept: kept, Uptime: host.Uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
 		opt.Host = whereabouts()

@@ -1,7 +1,7 @@
 //go:build !failpoint
 
-package main
+package host
 
 // failpoint is called at each recorded step of the engine; in programs that are released, nothing
 // is.
-var failpoint func(step string)
+var Step func(step string)

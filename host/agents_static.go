@@ -1,6 +1,6 @@
 //go:build !cgo
 
-package main
+package host
 
 // withCgo: it is one file that runs by itself.
 const withCgo = false

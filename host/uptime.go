@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"github.com/hostler-project/hostler/linux/proc"
@@ -6,7 +6,7 @@ import (
 )
 
 // uptime is how long this machine has run.
-func uptime() (pool.Uptime, error) {
+func Uptime() (pool.Uptime, error) {
 	run, up, err := proc.Uptime()
 	return pool.Uptime{Run: run, For: up}, err
 }

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"compress/gzip"
@@ -23,12 +23,12 @@ import (
 // agents has the programs that `make agents` left; see the README there.
 //
 //go:embed agents
-var agents embed.FS
+var Agents embed.FS
 
 // findAgent finds the guest side for an architecture: the program that is part of this one,
 // unpacked once into the cache, or this very program.
-func findAgent(arch string) (agent.Program, error) {
-	return findAgentIn(agents, arch)
+func FindAgent(arch string) (agent.Program, error) {
+	return findAgentIn(Agents, arch)
 }
 
 func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
@@ -69,7 +69,7 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cache, err := cacheDir()
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
@@ -81,7 +81,7 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	if _, err := ownDir(dir); err != nil {
+	if _, err := OwnDir(dir); err != nil {
 		return "", err
 	}
 	packed, err := files.Open(name)

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"os"
@@ -7,12 +7,12 @@ import (
 
 // cacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else
 // ~/.cache/hostler. It is not made here.
-func cacheDir() (string, error) {
+func CacheDir() (string, error) {
 	// a relative one is to be ignored, says its specification
 	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}
-	h, err := home()
+	h, err := Home()
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,6 @@
 //go:build failpoint
 
-package main
+package host
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ var failsteps atomic.Int64
 // failpoint, in programs built for the tests of crashes, writes the name of each recorded step to
 // the file HOSTLER_STEPS and, at the step whose number or name is HOSTLER_DIE, kills the process as
 // nothing else can.
-var failpoint = func(step string) {
+var Step = func(step string) {
 	n := failsteps.Add(1) - 1
 	if name := os.Getenv("HOSTLER_STEPS"); name != "" {
 		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 //	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID           the keeper's socket
 
 // home is the user's home directory, or an error that says what to set.
-func home() (string, error) {
+func Home() (string, error) {
 	const hint = "set HOME, or XDG_STATE_HOME"
 	h := os.Getenv("HOME")
 	if !filepath.IsAbs(h) {
@@ -33,12 +33,12 @@ func home() (string, error) {
 }
 
 // stateDir is the directory of what must not be lost. It is not made here.
-func stateDir() (string, error) {
+func StateDir() (string, error) {
 	// a relative one is to be ignored, says its specification
 	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}
-	h, err := home()
+	h, err := Home()
 	if err != nil {
 		return "", err
 	}
@@ -47,15 +47,15 @@ func stateDir() (string, error) {
 
 // runtimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put
 // a socket there could read what we send.
-func runtimeDir() (string, error) {
+func RuntimeDir() (string, error) {
 	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
-		return ownDir(filepath.Join(d, "hostler"))
+		return OwnDir(filepath.Join(d, "hostler"))
 	}
-	return ownDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
+	return OwnDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
 }
 
 // ownDir makes a directory that only we may enter, or makes sure that it is one.
-func ownDir(dir string) (string, error) {
+func OwnDir(dir string) (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -85,35 +85,35 @@ func private(dir string) error {
 
 // imagesHere is what a provider needs to find images: the user's home, and the store; "" where
 // there is none.
-func imagesHere() (home, store string) {
+func ImageDirs() (home, store string) {
 	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
 		home = h
 	}
-	if dir, err := cacheDir(); err == nil {
+	if dir, err := CacheDir(); err == nil {
 		store = filepath.Join(dir, "images")
 	}
 	return home, store
 }
 
 // answersWord is the first of the words that start runAnswers.
-const answersWord = "answer-names"
+const AnswersCommand = "answer-names"
 
 // atHome tells a sandbox what it has to know of this user: the home, our own directories, which no
 // sandbox sees, one of ours in memory, if there is one, and the store of images.
-func atHome(o *sandbox.Options) {
+func SandboxDirs(o *sandbox.Options) {
 	if self, err := os.Executable(); err == nil {
-		o.Answers = []string{self, answersWord, "/etc/resolv.conf"}
+		o.Answers = []string{self, AnswersCommand, "/etc/resolv.conf"}
 	}
 	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
 		o.Home = h
 	}
-	if dir, err := stateDir(); err == nil {
+	if dir, err := StateDir(); err == nil {
 		o.State, o.NetworkDir = append(o.State, dir), filepath.Join(dir, "network")
 	}
-	if dir, err := cacheDir(); err == nil {
+	if dir, err := CacheDir(); err == nil {
 		o.State, o.Images = append(o.State, dir), filepath.Join(dir, "images")
 	}
-	if dir, err := runtimeDir(); err == nil {
+	if dir, err := RuntimeDir(); err == nil {
 		o.State, o.Runtime = append(o.State, dir), filepath.Join(dir, "masks")
 	}
 	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {

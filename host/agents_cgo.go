@@ -1,6 +1,6 @@
 //go:build cgo
 
-package main
+package host
 
 // withCgo says that this program needs a C library, which another computer's root may lack, and has
 // threads that Go does not know.
