@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
 // Mark is the environment variable that tells a process which instance it is on. By it, and by
@@ -160,7 +160,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	conn := process.New(process.Options{
 		Root: p.root(id), Chroot: true, Mark: map[string]string{Mark: p.mark(id)},
 	})
-	return far.New(conn, far.Options{Root: p.root(id)}), nil
+	return receive.New(conn, receive.Options{Root: p.root(id)}), nil
 }
 
 // Destroy ends what runs in a chroot, unmounts and deletes it.

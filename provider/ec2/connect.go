@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -31,7 +31,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return c, nil
 }
 
-func (p *Provider) connect(ctx context.Context, id compute.ID) (*resident.Conn, error) {
+func (p *Provider) connect(ctx context.Context, id compute.ID) (*install.Conn, error) {
 	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (*resident.Conn, 
 	default:
 		return nil, err
 	}
-	return resident.Over(s, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
+	return install.Over(s, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 // off says why an instance does not run.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack"
-	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -135,7 +135,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	p.mu.Lock()
 	p.since[id] = time.Time{}
 	p.mu.Unlock()
-	return resident.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
+	return install.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 // cannot says what an error of a log-in means: while a node boots, that it is not ready.

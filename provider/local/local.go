@@ -15,9 +15,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/remote/resident"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
 // Mark is the environment variable by which the processes of an instance are known.
@@ -153,7 +153,7 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
 	c := &conn{Conn: exec, p: p}
 	if p.o.Dir != "" {
-		c.spaces = far.New(exec, far.Options{Dir: p.workspaces(), Others: p.others()})
+		c.spaces = receive.New(exec, receive.Options{Dir: p.workspaces(), Others: p.others()})
 	}
 	return c, nil
 }
@@ -164,7 +164,7 @@ func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) 
 type conn struct {
 	*process.Conn
 	p      *Provider
-	spaces *far.Conn // with workspaces; nil: there are none
+	spaces *receive.Conn // with workspaces; nil: there are none
 }
 
 // Run is process.Conn's.
@@ -215,7 +215,7 @@ func (p *Provider) others() string {
 	if os.Geteuid() != 0 {
 		return ""
 	}
-	return resident.Machine + resident.Place(p.mark())
+	return install.Machine + install.Place(p.mark())
 }
 
 func (p *Provider) remember() error {

@@ -13,7 +13,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -57,7 +57,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, p.cannot(ctx, s, id, seen, err)
 	}
 	p.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
-	return resident.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
+	return install.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 func notReady(id compute.ID, err error) error {

@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -151,7 +151,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: resident.Over(s, id, p.mark(h), p.o.Agent), p: p, host: h}, nil
+	return &conn{Conn: install.Over(s, id, p.mark(h), p.o.Agent), p: p, host: h}, nil
 }
 
 func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
@@ -171,7 +171,7 @@ func (p *Provider) options(host string, mark map[string]string) sshconn.Options 
 
 // conn remembers that something was run.
 type conn struct {
-	*resident.Conn
+	*install.Conn
 	p    *Provider
 	host string
 }
@@ -242,7 +242,7 @@ func (p *Provider) note(host, what string) error {
 // always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
 const huntScript = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/
 drop(){ [ -d "$1" ]||return 0;rm -rf -- "$1" 2>/dev/null||{ chmod -R u+rwx -- "$1";rm -rf -- "$1";}||exit 5;}
-sweep(){ drop "$c$1";[ "$(id -u)" != 0 ]||drop "` + resident.Machine + `$1";}
+sweep(){ drop "$c$1";[ "$(id -u)" != 0 ]||drop "` + install.Machine + `$1";}
 [ -r /proc/self/environ ]||{ sweep "$2";exit 4;}
 look(){ if [ -n "$z" ];then grep -slzxF -- "$1" /proc/[0-9]*/environ;else
 for f in /proc/[0-9]*/environ;do { tr "\000" "\n" <$f|grep -qxF -- "$1"&&echo $f;} 2>/dev/null;done;fi;}
@@ -280,7 +280,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	exit, err := s.Run(
 		ctx,
 		&compute.Command{
-			Args:   []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), resident.Place(p.mark(host))},
+			Args:   []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), install.Place(p.mark(host))},
 			Stdout: &out, Stderr: &bad,
 		},
 	)

@@ -20,7 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -209,7 +209,7 @@ func hand(c *net.UnixConn) error {
 // lent is the daemon's place: what comes are descriptors of others.
 type lent struct {
 	l      *net.UnixListener
-	kept   *held.Conn
+	kept   *detached.Conn
 	ending func()
 
 	mu    sync.Mutex

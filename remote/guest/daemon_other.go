@@ -5,7 +5,7 @@ package guest
 import (
 	"context"
 
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 )
 
 func lend(string, []string) (bool, error) { return false, invalid("no daemons on this system") }
@@ -13,7 +13,7 @@ func lend(string, []string) (bool, error) { return false, invalid("no daemons on
 // lent is the place of a daemon, of which there are none here.
 type lent struct {
 	Place
-	kept   *held.Conn
+	kept   *detached.Conn
 	ending func()
 }
 

@@ -15,9 +15,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
 // serve is the verb: it serves on the stream of bytes that its last word names.
@@ -83,14 +83,14 @@ func serve(args []string) error {
 	if opt.Orphans != nil {
 		go opt.Orphans.Run(context.Background()) // to our own end
 	}
-	var conn compute.Conn = far.New(process.New(opt), far.Options{Dir: work, Others: others})
+	var conn compute.Conn = receive.New(process.New(opt), receive.Options{Dir: work, Others: others})
 	if p, ok := place.(*lent); ok {
 		ctx, p.ending = context.WithCancel(ctx)
-		p.kept = held.New(conn)
+		p.kept = detached.New(conn)
 		conn, stay = p.kept, true
 		go p.rest(ctx)
 	} else if stay {
-		conn = held.New(conn)
+		conn = detached.New(conn)
 	}
 	err = Serve(ctx, place, conn, stay)
 	_ = conn.Close()

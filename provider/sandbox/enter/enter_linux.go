@@ -38,7 +38,7 @@ func at(err error, step string, args ...any) error {
 func first(early bool) (*Plan, []int, error) {
 	// it was started by a descriptor's number
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0)
-	plan, fds, err := receive()
+	plan, fds, err := receivePlan()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,9 +66,9 @@ func first(early bool) (*Plan, []int, error) {
 // space is where the plan is read to: not made anew, so only what it fills is ever touched.
 var space [MaxPlan]byte
 
-// receive gets the plan, and the descriptors that come with it. An end of the socket without a plan
-// is the end of the maker.
-func receive() (*Plan, []int, error) {
+// receivePlan reads the plan, and the descriptors that come with it. An end of the socket without a
+// plan is the end of the maker.
+func receivePlan() (*Plan, []int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*253))
 	var n, on int
 	var err error

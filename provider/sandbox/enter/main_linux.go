@@ -19,9 +19,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until
@@ -65,7 +65,7 @@ func Main(words []string) int {
 		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true
 	}
 	conn := process.New(opt)
-	kept := held.New(far.New(conn, far.Options{}))
+	kept := detached.New(receive.New(conn, receive.Options{}))
 	go opt.Orphans.Run(context.Background()) // to our end
 	var used atomic.Bool
 	go func() {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
 // child is how Boot calls its child: systemd spares processes with an @ when it switches the root.
@@ -147,7 +147,7 @@ func ServeMain(args []string) int {
 			opt.Reaper = []string{"/proc/self/exe", "agent", "reap"}
 		}
 	}
-	conn := held.New(far.New(process.New(opt), far.Options{}))
+	conn := detached.New(receive.New(process.New(opt), receive.Options{}))
 	if boot {
 		return told(Follow(context.Background(), conn))
 	}

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"crypto/sha256"
@@ -15,7 +15,7 @@ import (
 )
 
 // verify sees which of the records stand on the disk as we left them. It changes nothing.
-func (v *visit) verify() error {
+func (v *session) verify() error {
 	var changed atomic.Bool
 	defer func() { v.all = !changed.Load() }()
 	return each(len(v.have.records), func(lo, hi int) error {
@@ -54,7 +54,7 @@ func each(n int, do func(lo, hi int) error) error {
 
 // stands reports whether a record is on the disk as it should be. After a sync that was cut short
 // that is looked at closely, else by what a change leaves.
-func (v *visit) stands(d *dirs, rec *record) bool {
+func (v *session) stands(d *dirs, rec *record) bool {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil {
 		return false

@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -33,7 +33,7 @@ func BenchmarkSync(b *testing.B) {
 		tr[fmt.Sprintf("part%d/sub%d/file%d.go", i/500, i/50, i)] = strings.Repeat(fmt.Sprint(i), 50)
 	}
 	list := tr.write(b)
-	conn := far.New(process.New(process.Options{KeepEnv: true}), far.Options{Dir: filepath.Join(b.TempDir(), "spaces")})
+	conn := receive.New(process.New(process.Options{KeepEnv: true}), receive.Options{Dir: filepath.Join(b.TempDir(), "spaces")})
 	defer conn.Close()
 	opt := send.Options{Key: "w", Who: "the benchmark", State: filepath.Join(b.TempDir(), "state")}
 	once := func() {
@@ -81,7 +81,7 @@ func BenchmarkLargeTree(b *testing.B) {
 		list.Entries = append(list.Entries, e)
 	}
 	list.ID = scan.ID(list.Entries)
-	conn := far.New(process.New(process.Options{KeepEnv: true}), far.Options{Dir: filepath.Join(b.TempDir(), "spaces")})
+	conn := receive.New(process.New(process.Options{KeepEnv: true}), receive.Options{Dir: filepath.Join(b.TempDir(), "spaces")})
 	defer conn.Close()
 	opt := send.Options{Key: "w", Who: "the benchmark", Compress: true, State: filepath.Join(b.TempDir(), "state")}
 	once := func(name string, written int) {

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"encoding/hex"
@@ -14,9 +14,9 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// commit makes the workspace what the plan says. Cut short anywhere, the next visit finds that it
+// commit makes the workspace what the plan says. Cut short anywhere, the next session finds that it
 // was, and goes on.
-func (v *visit) commit(p *plan) error {
+func (v *session) commit(p *plan) error {
 	l := &list{id: p.id, records: p.records}
 	if p.idle() && !v.have.cut && v.have.id == p.id {
 		v.closeStage() // what came was not needed
@@ -51,7 +51,7 @@ func (v *visit) commit(p *plan) error {
 	return nil
 }
 
-func (v *visit) change(p *plan) error {
+func (v *session) change(p *plan) error {
 	if p.clean {
 		if err := v.sweep(p); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (v *visit) change(p *plan) error {
 }
 
 // remove deletes what the last list had, and the directories that are empty then.
-func (v *visit) remove(paths []string) error {
+func (v *session) remove(paths []string) error {
 	d := dirs{top: v.tree}
 	defer d.close()
 	for _, p := range slices.Backward(paths) { // what is in a directory before the directory
@@ -141,7 +141,7 @@ func (v *visit) remove(paths []string) error {
 }
 
 // sweep removes all that is not on the list.
-func (v *visit) sweep(p *plan) error {
+func (v *session) sweep(p *plan) error {
 	keep := make(map[string]scan.Kind, len(p.want))
 	for i := range p.want {
 		e := &p.want[i]
@@ -156,7 +156,7 @@ func (v *visit) sweep(p *plan) error {
 	return v.sweepDir(v.tree, "", keep)
 }
 
-func (v *visit) sweepDir(fd int, dir string, keep map[string]scan.Kind) error {
+func (v *session) sweepDir(fd int, dir string, keep map[string]scan.Kind) error {
 	all, err := names(fd)
 	if err != nil {
 		return pathError("read", dir, err)
@@ -188,7 +188,7 @@ func (v *visit) sweepDir(fd int, dir string, keep map[string]scan.Kind) error {
 }
 
 // write puts a file, a link or a directory in its place, and notes how it stands there.
-func (v *visit) write(d *dirs, stage int, rec *record) error {
+func (v *session) write(d *dirs, stage int, rec *record) error {
 	fd, base, err := d.makeParent(rec.Path)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (v *visit) write(d *dirs, stage int, rec *record) error {
 
 // place makes something under a name in the stage and moves it to where it belongs. An empty
 // directory in its way goes.
-func (v *visit) place(stage, fd int, base string, create func(name string) error) error {
+func (v *session) place(stage, fd int, base string, create func(name string) error) error {
 	name := v.got.name()
 	err := create(name)
 	if err == nil {
@@ -229,7 +229,7 @@ func (v *visit) place(stage, fd int, base string, create func(name string) error
 	return err
 }
 
-func (v *visit) move(stage int, name string, fd int, base string) error {
+func (v *session) move(stage int, name string, fd int, base string) error {
 	rename := func() error {
 		return writable(fd, func() error { return unix.Renameat(stage, name, fd, base) })
 	}
@@ -263,7 +263,7 @@ func removeEmpty(fd int, base string) error {
 
 // writeFile puts a file in its place: what is staged is moved there, the last time that it is
 // wanted, else copied.
-func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
+func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 	if b := v.got.memory[rec.Sum]; b != nil || rec.Sum == nothing {
 		return v.place(stage, fd, base, func(name string) error {
 			n, err := unix.Openat(stage, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -315,7 +315,7 @@ func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
 }
 
 // dress gives an open file, which has a name in an open directory, its owner, mode and time.
-func (v *visit) dress(fd, dir int, name string, rec *record) error {
+func (v *session) dress(fd, dir int, name string, rec *record) error {
 	if err := v.owner.of(fd); err != nil {
 		return err
 	}
@@ -326,7 +326,7 @@ func (v *visit) dress(fd, dir int, name string, rec *record) error {
 	return unix.UtimesNanoAt(dir, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (v *visit) touch(d *dirs, rec *record) error {
+func (v *session) touch(d *dirs, rec *record) error {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil || rec.Kind != scan.File {
 		return err

@@ -1,9 +1,9 @@
-// Package resident puts hostler's guest side on a computer that is reached in another way, as by
+// Package install puts hostler's guest side on a computer that is reached in another way, as by
 // ssh, and keeps it running there: one process, to which channels of that way lead, with the
 // agent's protocol between. It is put into the user's cache there once, under its hash, needs
 // nothing there but sh, listens on no port, runs as the user, and ends with its channel, or when
 // what it holds has ended.
-package resident
+package install
 
 import (
 	"archive/tar"
@@ -86,7 +86,7 @@ func (a *Agent) Client(ctx context.Context) (*agent.Client, error) {
 	now, closed := a.now, a.closed
 	a.mu.Unlock()
 	if closed {
-		return nil, &compute.Error{Op: "resident", Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
+		return nil, &compute.Error{Op: "install", Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
 	}
 	if now != nil {
 		select {
@@ -108,7 +108,7 @@ func (a *Agent) Client(ctx context.Context) (*agent.Client, error) {
 	a.mu.Unlock()
 	if closed {
 		r.end()
-		return nil, &compute.Error{Op: "resident", Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
+		return nil, &compute.Error{Op: "install", Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
 	}
 	return r.client, nil
 }
@@ -209,7 +209,7 @@ func (a *Agent) start(ctx context.Context) (*running, error) {
 }
 
 func cannot(format string, args ...any) error {
-	return &compute.Error{Op: "resident", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
+	return &compute.Error{Op: "install", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
 }
 
 // program finds the program for an architecture, and its digest.

@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -33,7 +33,7 @@ func TestSmallDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := open(t, far.Options{Dir: filepath.Join(disk, "spaces")})
+	s := open(t, receive.Options{Dir: filepath.Join(disk, "spaces")})
 	list := &scan.Tree{Root: t.TempDir()}
 	for _, name := range []string{"a", "b", "c", "d"} { // 1 MiB each, in this order
 		body := make([]byte, 1<<20)

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ type accounts interface {
 type owner struct{ uid, gid int }
 
 // whose finds out whose the workspace is to be: that of the user who runs commands in it.
-func (v *visit) whose() error {
+func (v *session) whose() error {
 	if v.ask.User == "" {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (v *visit) whose() error {
 }
 
 // dir is the directory that the workspace is in, as commands see it.
-func (v *visit) dir() string {
+func (v *session) dir() string {
 	if v.owner != nil && v.c.opt.Others != "" {
 		return v.c.opt.Others
 	}

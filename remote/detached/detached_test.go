@@ -1,4 +1,4 @@
-package held_test
+package detached_test
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -33,7 +33,7 @@ type place struct {
 }
 
 func newPlace(t *testing.T, hops int) *place {
-	c := held.New(process.New(process.Options{}))
+	c := detached.New(process.New(process.Options{}))
 	t.Cleanup(func() { _ = c.Close() })
 	return &place{t: t, conn: c, hops: hops}
 }
@@ -497,7 +497,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 func BenchmarkHeld(b *testing.B) {
 	plain := process.New(process.Options{})
 	defer plain.Close()
-	kept := held.New(plain)
+	kept := detached.New(plain)
 	run := func(conn compute.Conn, hold *compute.Hold) func() {
 		ours, theirs := net.Pipe()
 		go func() { _ = agent.Serve(context.Background(), theirs, conn, agent.Options{}) }()

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"crypto/sha256"
@@ -39,7 +39,7 @@ type contents struct {
 }
 
 // openStage opens the directory, with what a sync that was cut short has left there.
-func (v *visit) openStage() error {
+func (v *session) openStage() error {
 	g := &v.got
 	if g.stage != nil {
 		return nil
@@ -67,7 +67,7 @@ func (v *visit) openStage() error {
 }
 
 // closeStage empties the directory: all that was wanted of it is in its place.
-func (v *visit) closeStage() {
+func (v *session) closeStage() {
 	g := &v.got
 	if g.stage == nil {
 		return
@@ -80,7 +80,7 @@ func (v *visit) closeStage() {
 var errSum = fault(compute.ErrInvalid, "contents that are not what they are said to be")
 
 // receive takes contents that are announced.
-func (v *visit) receive() error {
+func (v *session) receive() error {
 	sum, size, err := v.r.Content()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (v *visit) receive() error {
 }
 
 // store stages size bytes of r, if they are what they are said to be.
-func (v *visit) store(sum workspace.Sum, size int64, r io.Reader) error {
+func (v *session) store(sum workspace.Sum, size int64, r io.Reader) error {
 	g := &v.got
 	f, name, err := g.create()
 	if err != nil {
@@ -157,7 +157,7 @@ func (g *contents) has(sum workspace.Sum) bool { return g.memory[sum] != nil || 
 
 // gather sees to it that all contents that a plan writes are at hand: what came already, what is in
 // this workspace or in one beside it, and the rest from the other side.
-func (v *visit) gather(p *plan) error {
+func (v *session) gather(p *plan) error {
 	need := make(map[workspace.Sum]int64)
 	for _, i := range p.writes {
 		if e := &p.want[i]; e.Kind == scan.File && e.Sum != nothing {
@@ -198,7 +198,7 @@ func (v *visit) gather(p *plan) error {
 }
 
 // fetch asks the other side for contents.
-func (v *visit) fetch(p *plan, need map[workspace.Sum]int64) error {
+func (v *session) fetch(p *plan, need map[workspace.Sum]int64) error {
 	parts, err := v.askParts(p, need)
 	v.got.basis = parts
 	defer func() {
@@ -241,7 +241,7 @@ func (v *visit) fetch(p *plan, need map[workspace.Sum]int64) error {
 }
 
 // borrow copies contents from files of a workspace's list, where they still are what the list says.
-func (v *visit) borrow(tree int, l *list, need map[workspace.Sum]int64) error {
+func (v *session) borrow(tree int, l *list, need map[workspace.Sum]int64) error {
 	d := dirs{top: tree}
 	defer d.close()
 	for i := range l.records {
@@ -270,7 +270,7 @@ func (v *visit) borrow(tree int, l *list, need map[workspace.Sum]int64) error {
 }
 
 // neighbours looks for contents in the other workspaces.
-func (v *visit) neighbours(need map[workspace.Sum]int64) error {
+func (v *session) neighbours(need map[workspace.Sum]int64) error {
 	f, err := v.base.Open(own)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"errors"

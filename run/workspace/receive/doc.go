@@ -1,6 +1,6 @@
-// Package far is a sync's other side: it keeps workspaces where commands run. Wrapped around a Conn
-// to processes of the same machine (New), it gives it the ability compute.Workspacer, and commands
-// that name a workspace wait for it and start in it.
+// Package receive is a sync's other side: it keeps workspaces where commands run. Wrapped around a
+// Conn to processes of the same machine (New), it gives it the ability compute.Workspacer, and
+// commands that name a workspace wait for it and start in it.
 //
 // A workspace is a directory KEY below Options.Dir. What is known of it stands beside, in
 // .hostler/KEY: the list of what was written and how that looked on the disk afterwards, the mark
@@ -15,4 +15,4 @@
 //
 // A workspace is one conversation's at a time: the lock is the kernel's, and ends with the
 // conversation, the connection or the process.
-package far
+package receive

@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -33,12 +33,12 @@ type side struct {
 	dir string // of the workspaces
 }
 
-func open(t testing.TB, opt far.Options) *side {
+func open(t testing.TB, opt receive.Options) *side {
 	t.Helper()
 	if opt.Dir == "" {
 		opt.Dir = filepath.Join(t.TempDir(), "spaces")
 	}
-	conn := far.New(process.New(process.Options{KeepEnv: true}), opt)
+	conn := receive.New(process.New(process.Options{KeepEnv: true}), opt)
 	here, there := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -205,7 +205,7 @@ var usual = tree{
 func TestFirst(t *testing.T) {
 	for _, packed := range []bool{false, true} {
 		t.Run(fmt.Sprint("packed ", packed), func(t *testing.T) {
-			s := open(t, far.Options{})
+			s := open(t, receive.Options{})
 			tr := usual.write(t)
 			res := s.sync(t, tr, send.Options{Compress: packed})
 			if want := s.space("w"); res.Dir != want {
@@ -220,7 +220,7 @@ func TestFirst(t *testing.T) {
 }
 
 func TestUnchanged(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	tr, state := usual.write(t), filepath.Join(t.TempDir(), "state")
 	s.sync(t, tr, send.Options{State: state})
 	for name, opt := range map[string]send.Options{"remembered": {State: state}, "forgotten": {}} {
@@ -242,7 +242,7 @@ func TestChange(t *testing.T) {
 		{"x": "+xa file", "y": "changed", "z": "a file"},
 	}
 	for _, remember := range []bool{false, true} {
-		s := open(t, far.Options{})
+		s := open(t, receive.Options{})
 		opt := send.Options{}
 		if remember {
 			opt.State = filepath.Join(t.TempDir(), "state")
@@ -265,7 +265,7 @@ func TestChange(t *testing.T) {
 
 // TestWrongMemory has this side think that there is something else than there is.
 func TestWrongMemory(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	state := filepath.Join(t.TempDir(), "state")
 	one, two := tree{"a": "1", "b": "2"}, tree{"a": "1", "c": "3"}
 	s.sync(t, one.write(t), send.Options{State: state})
@@ -288,7 +288,7 @@ func TestWrongMemory(t *testing.T) {
 }
 
 func TestLarge(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	text := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
 	tr := tree{"big": text + "1", "again": text + "1", "other": text + "2", "huge": strings.Repeat(text, 6)}
 	res := s.sync(t, tr.write(t), send.Options{Compress: true})
@@ -316,7 +316,7 @@ func TestLarge(t *testing.T) {
 
 // TestRestored has commands change what was synchronised, and leave things of their own.
 func TestRestored(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	tr, state := usual.write(t), filepath.Join(t.TempDir(), "state")
 	dir := s.sync(t, tr, send.Options{State: state}).Dir
 	for _, script := range []string{
@@ -349,7 +349,7 @@ func TestRestored(t *testing.T) {
 
 // TestKept has what commands leave stay, whatever goes, until it is asked to go.
 func TestKept(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	one := tree{"src/a": "1", "src/b": "2", "old/c": "3"}
 	dir := s.sync(t, one.write(t), send.Options{}).Dir
 	for name, text := range map[string]string{"src/out.o": "built", "old/left": "stays", "top": "own"} {
@@ -391,8 +391,8 @@ func TestKept(t *testing.T) {
 // TestSeveralInTurn keeps two workspaces in turn through one connection, which remembers the last
 // one's list, and another connection changes them between.
 func TestSeveralInTurn(t *testing.T) {
-	s := open(t, far.Options{})
-	other := open(t, far.Options{Dir: s.dir})
+	s := open(t, receive.Options{})
+	other := open(t, receive.Options{Dir: s.dir})
 	one, two := tree{"f": "1", "g": "2"}, tree{"f": "3", "d/h": "4"}
 	first, second := one.write(t), two.write(t)
 	for range 2 {

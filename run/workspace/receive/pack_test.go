@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
@@ -26,7 +26,7 @@ func TestPackedOnce(t *testing.T) {
 		pack := send.NewPack(filepath.Join(t.TempDir(), "packs"))
 		var all sync.WaitGroup
 		sent := func() {
-			s := open(t, far.Options{})
+			s := open(t, receive.Options{})
 			all.Go(func() {
 				if res, err := s.try(t, list, send.Options{Pack: pack, Compress: compress}); err != nil {
 					t.Error(err)
@@ -62,7 +62,7 @@ func TestPackedChanged(t *testing.T) {
 	name := filepath.Join(list.Root, "a")
 	pack := send.NewPack(t.TempDir())
 	defer pack.Close()
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	if err := os.Chtimes(name, time.Time{}, epoch.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

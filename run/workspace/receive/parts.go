@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ type basis struct {
 // askParts asks for those contents of which an earlier form is in the same place, by its chunks,
 // and takes them out of need. What came of it is seen afterwards: where the file is changed
 // meanwhile, it does not do.
-func (v *visit) askParts(p *plan, need map[workspace.Sum]int64) (asked map[workspace.Sum]*basis, err error) {
+func (v *session) askParts(p *plan, need map[workspace.Sum]int64) (asked map[workspace.Sum]*basis, err error) {
 	asked = make(map[workspace.Sum]*basis)
 	if !v.ask.Parts {
 		return asked, nil
@@ -88,7 +88,7 @@ func (b *basis) close() {
 
 // receiveParts puts contents together. What they come to that are not what they are said to be is
 // thrown away, and asked for as a whole.
-func (v *visit) receiveParts() error {
+func (v *session) receiveParts() error {
 	sum, size, err := v.r.Content()
 	if err != nil {
 		return err

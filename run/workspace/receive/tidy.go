@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"cmp"
@@ -42,9 +42,9 @@ type copied struct {
 
 // tidy removes workspaces that nobody uses: those that were left behind by runs of their own, those
 // unused for too long, and then the ones that were used longest ago until there are no more than
-// asked for, and they take no more. That of the visit stays, and so does each in which something
-// runs. It is for the end of a visit.
-func (v *visit) tidy() {
+// asked for, and they take no more. That of the session stays, and so does each in which something
+// runs. It is for the end of a session.
+func (v *session) tidy() {
 	if v.base == nil || v.have == nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (v *visit) tidy() {
 		keep = append(keep, c)
 	}
 	if len(keep) < 2 {
-		return // what is left is the visit's
+		return // what is left is the session's
 	}
 	var total int64
 	for _, c := range keep {
@@ -83,9 +83,9 @@ func (v *visit) tidy() {
 	}
 }
 
-// copies are the workspaces, the visit's first and then those that were used last. What an earlier
-// tidying has not ended is ended.
-func (v *visit) copies() []copied {
+// copies are the workspaces, the session's first and then those that were used last. What an
+// earlier tidying has not ended is ended.
+func (v *session) copies() []copied {
 	f, err := v.base.Open(own)
 	if err != nil {
 		return nil
@@ -116,7 +116,7 @@ func (v *visit) copies() []copied {
 }
 
 // lastUse is when a workspace was taken or given back: then its lock was touched.
-func (v *visit) lastUse(key string) time.Time {
+func (v *session) lastUse(key string) time.Time {
 	fi, err := v.base.Lstat(path.Join(own, key, lockFile))
 	if err != nil {
 		if fi, err = v.base.Lstat(path.Join(own, key)); err != nil {
@@ -128,7 +128,7 @@ func (v *visit) lastUse(key string) time.Time {
 
 // forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at
 // once, and removed then: who comes meanwhile begins anew.
-func (v *visit) forget(c copied) bool {
+func (v *session) forget(c copied) bool {
 	if v.c.fault("forget") != nil {
 		return false
 	}
@@ -163,7 +163,7 @@ func (v *visit) forget(c copied) bool {
 
 // locks reports whether an open file is the lock of a workspace still, and not one of a workspace
 // that was taken away.
-func (v *visit) locks(key string, lock *os.File) bool {
+func (v *session) locks(key string, lock *os.File) bool {
 	here, err := lock.Stat()
 	if err != nil {
 		return false
@@ -173,7 +173,7 @@ func (v *visit) locks(key string, lock *os.File) bool {
 }
 
 // removeBelow removes a tree in a directory of the base.
-func (v *visit) removeBelow(dir, name string) error {
+func (v *session) removeBelow(dir, name string) error {
 	fd, done, err := descriptor(v.base, dir)
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func (v *visit) removeBelow(dir, name string) error {
 
 // size is how many bytes a workspace takes on the disk, by what was counted after its last use or
 // by counting now.
-func (v *visit) size(c copied) int64 {
+func (v *session) size(c copied) int64 {
 	name := path.Join(own, c.key, sizeFile)
 	if fi, err := v.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
 		if f, err := v.base.Open(name); err == nil {
@@ -236,7 +236,7 @@ func taken(fd, depth int) (n int64) {
 }
 
 // used says of the workspace that it was in use until now.
-func (v *visit) used() {
+func (v *session) used() {
 	if v.meta != nil && v.lock != nil {
 		now := time.Now()
 		_ = v.meta.Chtimes(lockFile, now, now)

@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
@@ -23,7 +23,7 @@ func noise(r *rand.ChaCha8, n int) []byte {
 // TestParts changes a large file in several ways: of it only what differs crosses the wire,
 // whatever a command has made of it there.
 func TestParts(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	from := rand.NewChaCha8([32]byte{3})
 	r := rand.New(from)
 	body := noise(from, 2<<20)
@@ -66,7 +66,7 @@ func TestPartsChanged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	var armed atomic.Bool
 	name := filepath.Join(dir, "w", "large")
-	s := open(t, far.Options{Dir: dir, Fault: func(step string) error {
+	s := open(t, receive.Options{Dir: dir, Fault: func(step string) error {
 		if step != "asked" || !armed.Swap(false) {
 			return nil
 		}

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"errors"
@@ -6,10 +6,10 @@ import (
 	"os"
 )
 
-// mostKnown is of how many entries a list is kept in memory between two visits.
+// mostKnown is of how many entries a list is kept in memory between two sessions.
 const mostKnown = 20_000
 
-// know keeps a list for the next visit, which is mostly about the same workspace.
+// know keeps a list for the next session, which is mostly about the same workspace.
 func (c *Conn) know(l *list) {
 	if len(l.records) > mostKnown {
 		l = nil
@@ -21,7 +21,7 @@ func (c *Conn) know(l *list) {
 
 // recall is readList, by what is in memory where the file still is what that was written as or read
 // from.
-func (v *visit) recall() (*list, error) {
+func (v *session) recall() (*list, error) {
 	v.c.mu.Lock()
 	last := v.c.last
 	v.c.last = nil // it is ours, or nobody's

@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"errors"
@@ -10,16 +10,16 @@ import (
 
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// visit brings a workspace up to date and gives it back; all that follows from that has ended when
-// it returns.
-func visit(t *testing.T, dir string, tr *scan.Tree, opt send.Options) {
+// session brings a workspace up to date and gives it back; all that follows from that has ended
+// when it returns.
+func session(t *testing.T, dir string, tr *scan.Tree, opt send.Options) {
 	t.Helper()
-	conn := far.New(process.New(process.Options{KeepEnv: true}), far.Options{Dir: dir})
+	conn := receive.New(process.New(process.Options{KeepEnv: true}), receive.Options{Dir: dir})
 	opt.Who = "the test"
 	session, err := send.Begin(t.Context(), conn, opt)
 	if err != nil {
@@ -64,11 +64,11 @@ func unused(t *testing.T, dir, key string, since time.Duration) {
 // TestCopies keeps so many workspaces: those go that were used longest ago, and none that somebody
 // has.
 func TestCopies(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	want := tree{"f": "1", "d/e/g": "2"}
 	tr := want.write(t)
 	for i, key := range []string{"a", "b", "c", "d"} {
-		visit(t, s.dir, tr, send.Options{Key: key})
+		session(t, s.dir, tr, send.Options{Key: key})
 		unused(t, s.dir, key, time.Duration(10-i)*time.Hour)
 	}
 	has, err := send.Begin(t.Context(), s, send.Options{Key: "a", Who: "who has the oldest"})
@@ -80,23 +80,23 @@ func TestCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	unused(t, s.dir, "a", 9*time.Hour) // so that its lock alone keeps it
-	visit(t, s.dir, tr, send.Options{Key: "e", Limits: workspace.Limits{Copies: 2}})
+	session(t, s.dir, tr, send.Options{Key: "e", Limits: workspace.Limits{Copies: 2}})
 	wantCopies(t, s.dir, "a d e")
 	if got := s.run(t, has, "cat f d/e/g"); got != "12" {
 		t.Errorf("what is in use has %q", got)
 	}
 	// it comes again, whole
-	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 2}})
+	session(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 2}})
 	wantCopies(t, s.dir, "a b e")
 	want.expect(t, s.space("b"))
 	// that is no reason to look again
-	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}})
+	session(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}})
 	wantCopies(t, s.dir, "a b e")
 	then := time.Now().Add(-2 * time.Hour)
 	if err := os.Chtimes(filepath.Join(s.dir, ".hostler", ".tidied"), then, then); err != nil {
 		t.Fatal(err)
 	}
-	visit(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}})
+	session(t, s.dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Copies: 1}})
 	wantCopies(t, s.dir, "a b")
 }
 
@@ -105,9 +105,9 @@ func TestCopies(t *testing.T) {
 func TestCopiesIdle(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	tr := tree{"f": "1", "d/e/g": "2"}.write(t)
-	visit(t, dir, tr, send.Options{Key: "old"})
-	visit(t, dir, tr, send.Options{Key: "own.2"})
-	visit(t, dir, tr, send.Options{Key: "young"})
+	session(t, dir, tr, send.Options{Key: "old"})
+	session(t, dir, tr, send.Options{Key: "own.2"})
+	session(t, dir, tr, send.Options{Key: "young"})
 	for name, mode := range map[string]os.FileMode{"old/d": 0o500, "old": 0o500} {
 		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
 			t.Fatal(err)
@@ -121,28 +121,28 @@ func TestCopiesIdle(t *testing.T) {
 	}
 	unused(t, dir, "old", 20*time.Hour)
 	unused(t, dir, "young", 10*time.Hour)
-	visit(t, dir, tr, send.Options{Key: "new", Limits: workspace.Limits{Idle: 15 * time.Hour}})
+	session(t, dir, tr, send.Options{Key: "new", Limits: workspace.Limits{Idle: 15 * time.Hour}})
 	wantCopies(t, dir, "new young")
 }
 
-// TestCopiesSize keeps so many bytes: what commands have made there counts, and so does the visit's
-// own, which stays whatever it takes.
+// TestCopiesSize keeps so many bytes: what commands have made there counts, and so does the
+// session's own, which stays whatever it takes.
 func TestCopiesSize(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	tr := tree{"f": strings.Repeat("x", 8<<10)}.write(t)
-	visit(t, dir, tr, send.Options{Key: "old"})
-	visit(t, dir, tr, send.Options{Key: "built"})
-	visit(t, dir, tr, send.Options{Key: "young"})
+	session(t, dir, tr, send.Options{Key: "old"})
+	session(t, dir, tr, send.Options{Key: "built"})
+	session(t, dir, tr, send.Options{Key: "young"})
 	if err := os.WriteFile(filepath.Join(dir, "built", "made"), make([]byte, 4<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	unused(t, dir, "old", 3*time.Hour)
 	unused(t, dir, "built", 2*time.Hour)
 	unused(t, dir, "young", time.Hour)
-	visit(t, dir, tr, send.Options{Key: "a", Limits: workspace.Limits{Bytes: 64 << 20}})
+	session(t, dir, tr, send.Options{Key: "a", Limits: workspace.Limits{Bytes: 64 << 20}})
 	wantCopies(t, dir, "a built old young")
-	visit(t, dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Bytes: 2 << 20}})
+	session(t, dir, tr, send.Options{Key: "b", Limits: workspace.Limits{Bytes: 2 << 20}})
 	wantCopies(t, dir, "a b young")
-	visit(t, dir, tr, send.Options{Key: "c", Limits: workspace.Limits{Bytes: 1}})
+	session(t, dir, tr, send.Options{Key: "c", Limits: workspace.Limits{Bytes: 1}})
 	wantCopies(t, dir, "c")
 }

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func (p *plan) parts() *list {
 
 // plan compares what is to be there with what is there, and refuses what must not be done. It
 // changes nothing.
-func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
+func (v *session) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	p := &plan{want: want, id: t.ID, clean: v.ask.Clean, records: make([]record, len(want))}
 	hidden := make(map[string]bool, len(t.Hidden))
 	for _, path := range t.Hidden {
@@ -99,7 +99,7 @@ func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 
 // blocked refuses a plan that would write a file where there is a directory with files that are not
 // ours.
-func (v *visit) blocked(p *plan) error {
+func (v *session) blocked(p *plan) error {
 	d := dirs{top: v.tree}
 	defer d.close()
 	for _, i := range p.writes {
@@ -133,7 +133,7 @@ func (v *visit) blocked(p *plan) error {
 }
 
 // foreign looks for something in an open directory that is not of the last list.
-func (v *visit) foreign(fd int, dir string) (string, error) {
+func (v *session) foreign(fd int, dir string) (string, error) {
 	all, err := names(fd)
 	if err != nil {
 		return "", pathError("read", dir, err)
@@ -161,7 +161,7 @@ func (v *visit) foreign(fd int, dir string) (string, error) {
 }
 
 // folded refuses a list with two names that are one to the disk there.
-func (v *visit) folded(want []scan.Entry) error {
+func (v *session) folded(want []scan.Entry) error {
 	folds := v.c.opt.Folds
 	if folds == nil {
 		folds = v.foldsCase
@@ -188,7 +188,7 @@ func (v *visit) folded(want []scan.Entry) error {
 }
 
 // foldsCase tries whether the disk takes names for one that differ in case.
-func (v *visit) foldsCase(int) bool {
+func (v *session) foldsCase(int) bool {
 	_, err := v.meta.Lstat(strings.ToUpper(lockFile))
 	return err == nil
 }

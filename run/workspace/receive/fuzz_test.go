@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"bytes"
@@ -12,12 +12,12 @@ import (
 
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// FuzzVisit says anything to the far side: it ends, and writes nothing outside of its directory.
-func FuzzVisit(f *testing.F) {
+// FuzzSession says anything to the far side: it ends, and writes nothing outside of its directory.
+func FuzzSession(f *testing.F) {
 	for _, form := range []byte{workspace.Same, workspace.Changes, workspace.Whole} {
 		var said bytes.Buffer
 		w := workspace.NewWriter(&said, nil)
@@ -66,7 +66,7 @@ func FuzzVisit(f *testing.F) {
 	f.Add([]byte(scan.Entry{}.Path))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		top := t.TempDir()
-		conn := far.New(process.New(process.Options{}), far.Options{Dir: filepath.Join(top, "in", "spaces")})
+		conn := receive.New(process.New(process.Options{}), receive.Options{Dir: filepath.Join(top, "in", "spaces")})
 		defer conn.Close()
 		c, err := conn.Workspace(t.Context(), "token")
 		if err != nil {

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"context"
@@ -46,7 +46,7 @@ type Conn struct {
 	closed bool
 	spaces map[string]*space
 	held   map[string]string // the runs that are held, with the keys of their workspaces
-	// that of the last visit, for the next; nobody changes it but who has the workspace
+	// that of the last session, for the next; nobody changes it but who has the workspace
 	last *list
 	ask  func(run string) bool
 }

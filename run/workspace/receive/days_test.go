@@ -1,4 +1,4 @@
-package far_test
+package receive_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/workspace/far"
+	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
@@ -22,7 +22,7 @@ import (
 // TestPlanted has a command put links where directories were: nothing is written, read or deleted
 // behind them.
 func TestPlanted(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "f"), []byte("outside"), 0o644); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestPlanted(t *testing.T) {
 }
 
 func TestMassDelete(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	many := tree{}
 	for i := range 300 {
 		many[fmt.Sprintf("d%d/f%d", i%7, i)] = fmt.Sprint(i)
@@ -83,7 +83,7 @@ func TestMassDelete(t *testing.T) {
 
 // TestHidden leaves what a sparse checkout does not show.
 func TestHidden(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	dir := s.sync(t, tree{"a": "1", "b": "2"}.write(t), send.Options{}).Dir
 	tr := tree{"a": "1"}.write(t)
 	tr.Hidden = []string{"b"}
@@ -95,7 +95,7 @@ func TestHidden(t *testing.T) {
 // own: each sees his own.
 func TestTwo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
-	first, second := open(t, far.Options{Dir: dir}), open(t, far.Options{Dir: dir})
+	first, second := open(t, receive.Options{Dir: dir}), open(t, receive.Options{Dir: dir})
 	one, two := tree{"f": "first", "only": "1"}.write(t), tree{"f": "second"}.write(t)
 	a, err := send.Begin(t.Context(), first, send.Options{Key: "w", Who: "the first one"})
 	if err != nil {
@@ -187,7 +187,7 @@ func TestCut(t *testing.T) {
 			t.Run(step+" by "+way, func(t *testing.T) {
 				var armed atomic.Bool
 				var client atomic.Pointer[side]
-				s := open(t, far.Options{Fault: func(at string) error {
+				s := open(t, receive.Options{Fault: func(at string) error {
 					if at != step || !armed.Swap(false) {
 						return nil
 					}
@@ -220,7 +220,7 @@ func TestCut(t *testing.T) {
 				if err := <-ran; err == nil {
 					t.Error("a command ran in a partial workspace")
 				}
-				again := open(t, far.Options{Dir: filepath.Dir(dir)})
+				again := open(t, receive.Options{Dir: filepath.Dir(dir)})
 				if step == "got" || step == "want" {
 					before.expect(t, dir)
 				}
@@ -240,7 +240,7 @@ func TestCut(t *testing.T) {
 
 // TestFolded takes a disk for one that folds case: nothing is written before both names are told.
 func TestFolded(t *testing.T) {
-	s := open(t, far.Options{Folds: func(int) bool { return true }})
+	s := open(t, receive.Options{Folds: func(int) bool { return true }})
 	for _, tr := range []tree{{"Makefile": "1", "makefile": "2"}, {"src/a": "1", "Src/b": "2"}, {"x/README/a": "1", "x/readme": "2"}} {
 		_, err := s.try(t, tr.write(t), send.Options{})
 		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(strings.ToLower(err.Error()), "differ in case") {
@@ -255,7 +255,7 @@ func TestFolded(t *testing.T) {
 
 // TestChanged has a file change between the scan and the sending.
 func TestChanged(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	for _, size := range []int{10, 2 << 20, 6 << 20} {
 		tr := tree{"f": strings.Repeat("x", size)}.write(t)
 		name := filepath.Join(tr.Root, "f")
@@ -276,7 +276,7 @@ func TestChanged(t *testing.T) {
 // TestEnd has a client go while its command runs: the command ends, and the workspace is free.
 func TestEnd(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
-	s := open(t, far.Options{Dir: dir})
+	s := open(t, receive.Options{Dir: dir})
 	tr := tree{"f": "1"}.write(t)
 	session, err := send.Begin(t.Context(), s, send.Options{Key: "w", Who: "the one who goes"})
 	if err != nil {
@@ -299,7 +299,7 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	next := open(t, far.Options{Dir: dir})
+	next := open(t, receive.Options{Dir: dir})
 	next.sync(t, tr, send.Options{})
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the command lives while another has its workspace: %v", err)
@@ -309,7 +309,7 @@ func TestEnd(t *testing.T) {
 
 // TestRefused has the far side refuse what must not be.
 func TestRefused(t *testing.T) {
-	s := open(t, far.Options{})
+	s := open(t, receive.Options{})
 	tr := tree{"f": "1"}.write(t)
 	for _, key := range []string{".hostler", "..", "a/b", "/", "a b", strings.Repeat("k", 200)} {
 		_, err := s.try(t, tr, send.Options{Key: key})

@@ -1,4 +1,4 @@
-package far
+package receive
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// visit is one conversation about one workspace.
-type visit struct {
+// session is one conversation about one workspace.
+type session struct {
 	c    *Conn
 	s    *space
 	ctx  context.Context
@@ -49,7 +49,7 @@ func fault(kind error, format string, a ...any) error {
 // talk leads a conversation to its end. What goes wrong is said to the other side, and to the
 // commands that wait.
 func (c *Conn) talk(s *space, conn net.Conn) {
-	v := &visit{c: c, s: s, ctx: s.over, r: workspace.NewReader(conn), w: workspace.NewWriter(conn, nil), tree: -1}
+	v := &session{c: c, s: s, ctx: s.over, r: workspace.NewReader(conn), w: workspace.NewWriter(conn, nil), tree: -1}
 	defer v.close()
 	err := v.serve()
 	if err == nil {
@@ -61,7 +61,7 @@ func (c *Conn) talk(s *space, conn net.Conn) {
 }
 
 // serve brings the workspace up to date, and stays until the other side gives it back.
-func (v *visit) serve() error {
+func (v *session) serve() error {
 	if err := v.greet(); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (v *visit) serve() error {
 }
 
 // full says of a disk that is full what is to be done.
-func (v *visit) full(err error) error {
+func (v *session) full(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed,
 			Err:  fmt.Errorf("the disk there is full, so the workspace is incomplete: %w", err),
@@ -96,7 +96,7 @@ func (v *visit) full(err error) error {
 }
 
 // greet reads the announcement.
-func (v *visit) greet() error {
+func (v *session) greet() error {
 	kind, err := v.r.Kind()
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func properKey(key string) bool {
 }
 
 // enter opens the workspace, once nobody else has it.
-func (v *visit) enter() error {
+func (v *session) enter() error {
 	var err error
 	if err = v.whose(); err != nil {
 		return err
@@ -206,7 +206,7 @@ func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 }
 
 // empty makes the workspace a new one.
-func (v *visit) empty() error {
+func (v *session) empty() error {
 	// so that one that is cut short is known to be
 	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil {
 		return err
@@ -235,7 +235,7 @@ func descriptor(root *os.Root, name string) (fd int, done func(), err error) {
 }
 
 // openTree opens the workspace's directory, which is made if it is not there.
-func (v *visit) openTree() error {
+func (v *session) openTree() error {
 	fd, done, err := descriptor(v.base, ".")
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func (v *visit) openTree() error {
 }
 
 // leave gives up the lock.
-func (v *visit) leave() {
+func (v *session) leave() {
 	if v.lock != nil {
 		_ = v.lock.Close()
 	}
@@ -262,9 +262,9 @@ func (v *visit) leave() {
 	v.lock, v.meta = nil, nil
 }
 
-// close ends the visit: the commands of the workspace have ended before another may have it, also
+// close ends the session: the commands of the workspace have ended before another may have it, also
 // those that are held and go on when the other side has gone.
-func (v *visit) close() {
+func (v *session) close() {
 	v.s.settle("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
 	v.s.gone = true
@@ -286,7 +286,7 @@ func (v *visit) close() {
 }
 
 // drop removes the workspace.
-func (v *visit) drop() {
+func (v *session) drop() {
 	if v.base == nil {
 		return
 	}
@@ -305,7 +305,7 @@ const (
 )
 
 // take waits for the lock. gone: what it locks is not there any more.
-func (v *visit) take() (gone bool, err error) {
+func (v *session) take() (gone bool, err error) {
 	f, err := v.meta.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, err
@@ -360,8 +360,8 @@ func sign(f *os.File, who string) {
 // mostWho is how much is read of who has a lock.
 const mostWho = 1 << 10
 
-// alone gives the visit a workspace of its own, which ends with it.
-func (v *visit) alone() error {
+// alone gives the session a workspace of its own, which ends with it.
+func (v *session) alone() error {
 	for i := range 10000 {
 		key := fmt.Sprintf("%s.%d", v.ask.Key, i+2)
 		err := v.base.Mkdir(path.Join(own, key), 0o700)
@@ -384,7 +384,7 @@ func holder(f *os.File) string {
 }
 
 // update makes the workspace what the other side says.
-func (v *visit) update() (*workspace.Ready, error) {
+func (v *session) update() (*workspace.Ready, error) {
 	t, err := v.listen()
 	if err != nil {
 		return nil, err
@@ -425,7 +425,7 @@ func (v *visit) update() (*workspace.Ready, error) {
 
 // listen reads what the other side says until it is our turn. The result is the tree, where it said
 // one.
-func (v *visit) listen() (*workspace.Tree, error) {
+func (v *session) listen() (*workspace.Tree, error) {
 	var t *workspace.Tree
 	for {
 		kind, err := v.r.Kind()
@@ -469,7 +469,7 @@ func unexpected(err error) error {
 
 // wanted is the whole list of what is to be there. ok is false where it cannot be known from what
 // was said.
-func (v *visit) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err error) {
+func (v *session) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err error) {
 	if t == nil {
 		return nil, false, fault(compute.ErrInvalid, "no tree was named")
 	}
