@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // openArchive looks into a tar file: what docker save writes, an OCI layout, or a root file system.
@@ -33,9 +34,9 @@ func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o
 		return err
 	}
 	if n == 0 {
-		return contentf("the file is empty")
+		return layer.Contentf("the file is empty")
 	}
-	if !isPlain(head[:n]) {
+	if !layer.IsTar(head[:n]) {
 		image, err := beginsAsImage(f)
 		if err != nil {
 			return err
@@ -63,7 +64,7 @@ func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o
 		}
 		return o.readIndex(ctx, r, x, index, opt.Platform.here())
 	}
-	return contentf("the archive holds no image: neither manifest.json nor index.json is in it")
+	return layer.Contentf("the archive holds no image: neither manifest.json nor index.json is in it")
 }
 
 // isOfImage reports whether an archive with an entry of this name may be an image rather than a
@@ -84,7 +85,7 @@ func isOfImage(entry string) bool {
 // beginsAsImage looks at the first entries of a compressed archive.
 func beginsAsImage(f *os.File) (bool, error) {
 	defer func() { _, _ = f.Seek(0, io.SeekStart) }()
-	z, done, err := decompress(io.NewSectionReader(f, 0, 1<<62))
+	z, done, err := layer.Decompress(io.NewSectionReader(f, 0, 1<<62))
 	if err != nil {
 		return false, err
 	}
@@ -96,7 +97,7 @@ func beginsAsImage(f *os.File) (bool, error) {
 			break
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return false, streamError(err)
+			return false, layer.StreamError(err)
 		}
 		if path.Clean(h.Name) != "." {
 			return isOfImage(h.Name), nil
@@ -107,13 +108,13 @@ func beginsAsImage(f *os.File) (bool, error) {
 
 // plainCopy unpacks a compressed archive into a file that is gone with o.
 func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, error) {
-	came := &counting{r: f}
-	z, done, err := decompress(came)
+	came := &layer.Counter{R: f}
+	z, done, err := layer.Decompress(came)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	z = newBudget(s.opt.Limits).bounded(z, came.n.Load)
+	z = s.opt.Limits.budget().Bounded(z, came.N.Load)
 	out, err := s.tempFile(o)
 	if err != nil {
 		return nil, err
@@ -127,17 +128,13 @@ func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, 
 
 // whileAlive reads r until ctx ends.
 func whileAlive(ctx context.Context, r io.Reader) io.Reader {
-	return readerFunc(func(b []byte) (int, error) {
+	return layer.ReaderFunc(func(b []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		return r.Read(b)
 	})
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // tarIndex says where the files of a tar archive that is not compressed are in it.
 type tarIndex struct {
@@ -166,7 +163,7 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 			break
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return nil, streamError(err)
+			return nil, layer.StreamError(err)
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -175,10 +172,10 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 			return nil, nil
 		}
 		if len(x.files)+len(x.links) > mostFiles {
-			return nil, contentf("the archive has more than %d files, too many for an image", mostFiles)
+			return nil, layer.Contentf("the archive has more than %d files, too many for an image", mostFiles)
 		}
 		if n := max(len(h.Name), len(h.Linkname)); n > longestName {
-			return nil, contentf("the archive has a name of %d bytes, too long for an image", n)
+			return nil, layer.Contentf("the archive has a name of %d bytes, too long for an image", n)
 		}
 		name := path.Clean("/" + h.Name)[1:]
 		switch h.Typeflag {
@@ -198,7 +195,7 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 		if sniff {
 			return nil, nil
 		}
-		return nil, contentf("the archive is empty")
+		return nil, layer.Contentf("the archive is empty")
 	}
 	if _, docker := x.files["manifest.json"]; sniff && !docker {
 		if _, oci := x.files["index.json"]; !oci {
@@ -230,10 +227,10 @@ func (x *tarIndex) reader(p piece) io.ReadCloser {
 func (x *tarIndex) read(name string) ([]byte, error) {
 	p, ok := x.find(name)
 	if !ok {
-		return nil, contentf("the archive lacks %q, which it names", name)
+		return nil, layer.Contentf("the archive lacks %q, which it names", name)
 	}
 	if p.size > biggestManifest {
-		return nil, contentf("%s is of more than %d bytes", name, biggestManifest)
+		return nil, layer.Contentf("%s is of more than %d bytes", name, biggestManifest)
 	}
 	return io.ReadAll(x.reader(p))
 }
@@ -245,7 +242,7 @@ func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, erro
 	}
 	p, ok := x.find("blobs/" + d.Digest.Algorithm + "/" + d.Digest.Hex)
 	if !ok {
-		return nil, contentf("the archive lacks %s, which it names", d.Digest)
+		return nil, layer.Contentf("the archive lacks %s, which it names", d.Digest)
 	}
 	return x.reader(p), nil
 }
@@ -254,14 +251,14 @@ func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, erro
 func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 	p := x.files["manifest.json"]
 	if p.size > biggestManifest {
-		return contentf("manifest.json is of more than %d bytes", biggestManifest)
+		return layer.Contentf("manifest.json is of more than %d bytes", biggestManifest)
 	}
 	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
 		// it looks for the file itself
 		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil
 	})
 	if err != nil {
-		return contentf("manifest.json cannot be read: %w", err)
+		return layer.Contentf("manifest.json cannot be read: %w", err)
 	}
 	one, err := pick(r, all)
 	if err != nil {
@@ -280,12 +277,12 @@ func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 	}
 	ids := o.file.RootFS.DiffIDs
 	if len(ids) != len(one.Layers) {
-		return contentf("manifest.json names %d layers, and the configuration %d", len(one.Layers), len(ids))
+		return layer.Contentf("manifest.json names %d layers, and the configuration %d", len(one.Layers), len(ids))
 	}
 	for i, file := range one.Layers {
 		p, ok := x.find(file)
 		if !ok {
-			return contentf("the archive lacks %q, which it names", file)
+			return layer.Contentf("the archive lacks %q, which it names", file)
 		}
 		o.layers = append(o.layers, blob{
 			diffID: ids[i].String(), size: p.size, open: func(context.Context) (io.ReadCloser, error) { return x.reader(p), nil },

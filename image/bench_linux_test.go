@@ -26,7 +26,7 @@ func BenchmarkTake(b *testing.B) {
 	w, s, dir := serve(b), open(b), b.TempDir()
 	var layers []v1.Layer
 	for i := range 10 {
-		layers = append(layers, layer(b, file(fmt.Sprint(i), "x")))
+		layers = append(layers, entriesLayer(b, file(fmt.Sprint(i), "x")))
 	}
 	ref := w.push(b, "ten", imageOf(b, "", layers...))
 	for b.Loop() {

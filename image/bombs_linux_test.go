@@ -59,7 +59,7 @@ func TestBombs(t *testing.T) {
 	attributes.PAXRecords = map[string]string{"SCHILY.xattr.user.a": strings.Repeat("v", 800<<10)}
 	layers := func(n int) (out []v1.Layer) {
 		for i := range n {
-			out = append(out, layer(t, file(fmt.Sprint("f", i), random(t, 1<<20))))
+			out = append(out, entriesLayer(t, file(fmt.Sprint("f", i), random(t, 1<<20))))
 		}
 		return out
 	}
@@ -89,16 +89,18 @@ func TestBombs(t *testing.T) {
 			"bytes that were read became more than",
 		},
 		"holes beyond the limit": {small, []v1.Layer{layerOf(t, sparse(t, 64<<20), compression.None)}, "more than 4194304 bytes"},
-		"a large file":           {small, []v1.Layer{layer(t, file("f", random(t, 5<<20)))}, "more than 4194304 bytes"},
+		"a large file":           {small, []v1.Layer{entriesLayer(t, file("f", random(t, 5<<20)))}, "more than 4194304 bytes"},
 		"many layers":            {small, layers(6), "more than 4194304 bytes"},
-		"many names":             {small, []v1.Layer{layer(t, names...)}, "more than 100 files"},
-		"many names in two":      {small, []v1.Layer{layer(t, names[:70]...), layer(t, names[70:]...)}, "more than 100 files"},
-		"large attributes":       {image.Limits{Size: 512 << 10}, []v1.Layer{layer(t, attributes)}, "more than 524288 bytes"},
+		"many names":             {small, []v1.Layer{entriesLayer(t, names...)}, "more than 100 files"},
+		"many names in two": {
+			small, []v1.Layer{entriesLayer(t, names[:70]...), entriesLayer(t, names[70:]...)}, "more than 100 files",
+		},
+		"large attributes": {image.Limits{Size: 512 << 10}, []v1.Layer{entriesLayer(t, attributes)}, "more than 524288 bytes"},
 		"a long name": {
-			image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat(strings.Repeat("n", 200)+"/", 25)+"f", ""))},
+			image.Limits{}, []v1.Layer{entriesLayer(t, file(strings.Repeat(strings.Repeat("n", 200)+"/", 25)+"f", ""))},
 			"its name has 5026 bytes",
 		},
-		"a deep one": {image.Limits{}, []v1.Layer{layer(t, file(strings.Repeat("d/", 300)+"f", ""))}, "300 directories deep"},
+		"a deep one": {image.Limits{}, []v1.Layer{entriesLayer(t, file(strings.Repeat("d/", 300)+"f", ""))}, "300 directories deep"},
 		"no bomb":    {small, layers(3), ""},
 		"one that may be": {
 			image.Limits{Ratio: 100_000}, []v1.Layer{layerOf(t, archive(t, repeated("f", 8<<20)), compression.GZip)}, "",

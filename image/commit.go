@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // Change is what was written over an image: the upper layer of an overlay mount, with nobody
@@ -101,7 +102,7 @@ func (c Change) read(ctx context.Context) io.ReadCloser {
 	go func() {
 		defer close(ended)
 		// never fails
-		_ = w.CloseWithError(packAs(ctx, c.Dir, packing{owners: c.Owners, users: c.Users, skip: c.Skip}, w))
+		_ = w.CloseWithError(layer.PackAs(ctx, c.Dir, layer.Packing{Owners: c.Owners, Users: c.Users, Skip: c.Skip}, w))
 	}()
 	return &packedStream{r, func() {
 		cancel()

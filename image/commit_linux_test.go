@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // based is a store with one image, and an upper layer over it as overlay leaves one: a file more,
@@ -59,7 +60,7 @@ func TestCommit(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"etc/gone", "old/inner", "etc/machine-id", "tmp/x"} {
-		if b, err := image.ReadIn(img.Dirs(), name); err == nil {
+		if b, err := layer.ReadIn(img.Dirs(), name); err == nil {
 			t.Errorf("%s is there: %q", name, b)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package image is the store of images: root file systems that come from a registry, an OCI layout,
-// an archive, the local docker daemon, a tarball or a directory, verified by digest and unpacked
-// once each layer, for all who make computers on this machine from them.
+// Package image keeps images: root file systems from a registry, an OCI layout, an archive, the
+// local docker daemon, a tarball or a directory. Each layer is verified by its digest and unpacked
+// once, for all computers that are made from it on this machine.
 //
 //	s, err := image.Open(dir, image.Options{})
 //	img, err := s.Take(ctx, "debian:12", instanceDir, image.PullOptions{}) // what is here, else pulled; kept until instanceDir is gone
@@ -8,15 +8,13 @@
 //	user, err := image.LookupUser(img.Dirs(), img.Config.User)
 //	err = s.Release(img.Digest, instanceDir)
 //
-// A layer is a directory in the form that overlay mounts with the option userxattr take: what a
-// layer removes is a character device 0:0, and a directory that hides what is below it has the
-// attribute user.overlay.opaque. Unpacked by root, files have the owners that the image says, which
-// an id-mapped mount brings into a user name space; unpacked by an ordinary user, all are that
-// user's. Device nodes are left out. Whoever mounts layers must not write into them.
+// Package layer says how a layer looks as a directory. Files that root unpacks have the owners that
+// the image says, and an id-mapped mount brings them into a user name space. Files that an ordinary
+// user unpacks belong to that user. Device nodes are left out. Nobody may write into a layer.
 //
-// Nothing half-made counts: a layer and a record of an image appear by rename, when all of it is
-// here and its digest is right. Any number of processes may use one store at once. What a killed
-// process left behind is removed by the next one that meets it, known by a lock that nobody holds.
+// A layer and the record of an image appear by rename, once they are complete and their digest is
+// right. Any number of processes may use one store at once. The lock of a killed process is free,
+// so the next process removes what it left behind.
 //
 // The files of a store:
 //

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // failed makes an error of this package. What is one already keeps its kind and hint.
@@ -33,22 +34,14 @@ func (e *errCorrupt) Error() string {
 	return fmt.Sprintf("%s is corrupt: its digest is %s, and should be %s", e.what, e.got, e.want)
 }
 
-// errContent is content that nobody should unpack, or that is not what it claims to be.
-type errContent struct{ err error }
-
-func (e *errContent) Error() string { return e.err.Error() }
-func (e *errContent) Unwrap() error { return e.err }
-
-func contentf(format string, args ...any) error { return &errContent{fmt.Errorf(format, args...)} }
-
 // classify gives what went wrong while an image came in its kind and a hint.
 func (s *Store) classify(ref reference, err error) error {
 	var (
 		ours    *compute.Error
 		answer  *transport.Error
 		corrupt *errCorrupt
-		content *errContent
-		large   *errTooLarge
+		content *layer.ContentError
+		large   *layer.TooLargeError
 		network net.Error
 	)
 	if err == nil || errors.As(err, &ours) {
@@ -67,7 +60,7 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		kind, hint = compute.ErrUnavailable, again
 	case errors.As(err, &large):
-		kind, hint = compute.ErrInvalid, large.key+" in [images] of hostler.conf says how much an image may have"
+		kind, hint = compute.ErrInvalid, large.Key+" in [images] of hostler.conf says how much an image may have"
 	case errors.As(err, &corrupt), errors.As(err, &content):
 		// as it is
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // Examine tells whether images can be kept in dir, a store that need not exist yet: it makes there
@@ -31,12 +31,12 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 			Hint: "set XDG_CACHE_HOME to a directory of your own",
 		}}
 	}
-	defer func() { _ = removeTree(tmp) }()
+	defer func() { _ = layer.RemoveTree(tmp) }()
 	for _, try := range []func(int) error{
-		func(fd int) error { return setOpaque(fd) },
-		func(fd int) error { return makeWhiteout(fd, "gone") },
+		func(fd int) error { return layer.SetOpaque(fd) },
+		func(fd int) error { return layer.MakeWhiteout(fd, "gone") },
 		func(fd int) error {
-			d, err := unix.Openat2(fd, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inside})
+			d, err := unix.Openat2(fd, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: layer.Inside})
 			if err != nil {
 				return fmt.Errorf("openat2: %w", err)
 			}
@@ -71,24 +71,3 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 
 // leastFree is so many MiB as a small distribution's image takes.
 const leastFree = 512
-
-// setOpaque marks an open directory as one that hides what the layers below have in it.
-func setOpaque(fd int) error {
-	err := setxattrFd(fd, opaqueXattr, []byte("y"))
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("this file system keeps no attributes user.*, which say that a directory hides others: %w", err)
-	}
-	return err
-}
-
-// makeWhiteout makes what hides a name of the layers below.
-func makeWhiteout(at int, name string) error {
-	err := unix.Mknodat(at, name, unix.S_IFCHR, 0)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf(
-			"a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some file systems nobody: %w",
-			err,
-		)
-	}
-	return err
-}

@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // ExportOptions say how an image is to go out.
@@ -160,7 +161,7 @@ func writeArchive(ctx context.Context, img v1.Image, to reference, tmp string) (
 	} else {
 		dir := filepath.Join(tmp, "layout")
 		if err = writeLayout(ctx, img, dir, to.tag); err == nil {
-			err = pack(ctx, dir, false, f)
+			err = layer.Pack(ctx, dir, false, f)
 		}
 	}
 	if err == nil {
@@ -228,7 +229,7 @@ func packLayer(ctx context.Context, dir string, owners bool, file string, p *Pro
 	defer func() { _ = f.Close() }()
 	small, plain := sha256.New(), sha256.New()
 	z := gzip.NewWriter(io.MultiWriter(f, small))
-	if err := pack(ctx, dir, owners, io.MultiWriter(z, plain, counted{p})); err != nil {
+	if err := layer.Pack(ctx, dir, owners, io.MultiWriter(z, plain, counted{p})); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(z.Close(), f.Close()); err != nil {
@@ -291,7 +292,7 @@ func (s *Store) tempDir() (dir string, done func(), err error) {
 		err = flock(f, exclusive)
 	}
 	return dir, func() {
-		_ = removeTree(dir)
+		_ = layer.RemoveTree(dir)
 		_ = f.Close()
 	}, err
 }

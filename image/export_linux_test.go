@@ -17,13 +17,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // packed is what packing a directory gives, entry by entry.
 func packed(t *testing.T, dir string, owners bool) (names []string, all map[string]*tar.Header, raw []byte) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := image.Pack(t.Context(), dir, owners, &b); err != nil {
+	if err := layer.Pack(t.Context(), dir, owners, &b); err != nil {
 		t.Fatal(err)
 	}
 	all = map[string]*tar.Header{}
@@ -140,7 +141,7 @@ func TestExport(t *testing.T) {
 				}
 			}
 			for _, name := range []string{"d/b", "o/a", "f", "gone/x", "back/old"} {
-				if _, err := image.ReadIn(got.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
+				if _, err := layer.ReadIn(got.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -190,7 +191,7 @@ func TestLayoutDiskFull(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
 		lay, filler := filepath.Join(small, "lay"), filepath.Join(small, "filler")
-		other := w.push(t, "other", imageOf(t, "", layer(t, file("other", "x"))))
+		other := w.push(t, "other", imageOf(t, "", entriesLayer(t, file("other", "x"))))
 		if _, err := s.Pull(t.Context(), other, image.PullOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ func TestCutConnections(t *testing.T) {
 	for _, ranges := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ranges %v", ranges), func(t *testing.T) {
 			w, s := serve(t), open(t)
-			img := imageOf(t, "", layer(t, file("big", noise(600<<10))), layer(t, file("small", "x")))
+			img := imageOf(t, "", entriesLayer(t, file("big", noise(600<<10))), entriesLayer(t, file("small", "x")))
 			ref := w.push(t, "cut", img)
 			var cuts, sent atomic.Int64
 			proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func TestCutConnections(t *testing.T) {
 // nothing half-made, and the next pull fetches only what was missing.
 func TestRegistryGoesDown(t *testing.T) {
 	w, s := serve(t), open(t, image.Options{Stall: 2 * time.Second})
-	img := imageOf(t, "", layer(t, file("a", noise(100<<10))), layer(t, file("b", noise(400<<10))))
+	img := imageOf(t, "", entriesLayer(t, file("a", noise(100<<10))), entriesLayer(t, file("b", noise(400<<10))))
 	ref := w.push(t, "down", img)
 	firstHere := make(chan struct{})
 	var down atomic.Bool
@@ -208,7 +208,7 @@ func TestRegistryGoesDown(t *testing.T) {
 
 func TestStalledRegistry(t *testing.T) {
 	w, s := serve(t), open(t, image.Options{Stall: 100 * time.Millisecond})
-	img := imageOf(t, "", layer(t, file("a", noise(100<<10))))
+	img := imageOf(t, "", entriesLayer(t, file("a", noise(100<<10))))
 	ref := w.push(t, "stalled", img)
 	whole := compressed(t, img, 0)
 	var asked atomic.Int64
@@ -243,7 +243,7 @@ func TestStalledRegistry(t *testing.T) {
 
 // TestCorruption changes bytes where images come from.
 func TestCorruption(t *testing.T) {
-	img := imageOf(t, "", layer(t, file("a", noise(50<<10))), layer(t, file("b", noise(50<<10))))
+	img := imageOf(t, "", entriesLayer(t, file("a", noise(50<<10))), entriesLayer(t, file("b", noise(50<<10))))
 	layers, _ := img.Layers()
 	d, _ := layers[1].Digest()
 	m, _ := img.Digest()
@@ -322,7 +322,7 @@ func TestCorruption(t *testing.T) {
 	t.Run("another layer's name", func(t *testing.T) {
 		// The configuration says that a layer holds something else than it does: both are whole,
 		// and they do not belong together.
-		other := imageOf(t, "", layer(t, file("a", "one")))
+		other := imageOf(t, "", entriesLayer(t, file("a", "one")))
 		cf, _ := other.ConfigFile()
 		cf = cf.DeepCopy()
 		cf.RootFS.DiffIDs[0].Hex = strings.Repeat("ab", 32)
@@ -351,7 +351,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
 	w, s := serve(t), openIn(t, filepath.Join(small, "images"), image.Options{Jobs: 1})
-	ref := w.push(t, "big", imageOf(t, "", layer(t, file("a", "fits")), layer(t, file("b", noise(3<<20)))))
+	ref := w.push(t, "big", imageOf(t, "", entriesLayer(t, file("a", "fits")), entriesLayer(t, file("b", noise(3<<20)))))
 	_, err := s.Pull(t.Context(), ref, image.PullOptions{})
 	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "is full") || !strings.Contains(compute.Hint(err), "gc") {
 		t.Errorf("%v", err)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // someCapability is cap_net_raw=ep as the kernel keeps it.
@@ -57,7 +58,7 @@ func everything() []entry {
 
 func TestFidelity(t *testing.T) {
 	w := serve(t)
-	ref := w.push(t, "all", imageOf(t, "", layer(t, everything()...)))
+	ref := w.push(t, "all", imageOf(t, "", entriesLayer(t, everything()...)))
 	check := func(t *testing.T, img image.Image, root bool) {
 		fs := img.Dirs()[0]
 		stat := func(name string) (st unix.Stat_t) {
@@ -298,7 +299,7 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 			}
 		}
 		for _, name := range []string{"d/b", "o/a", "f", "gone/x", "back/old", "imp/old", "opq2/a", "none"} {
-			if _, err := image.ReadIn(img.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
+			if _, err := layer.ReadIn(img.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -323,11 +324,11 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 // are as the layers below have them.
 func TestLeftOutDirectories(t *testing.T) {
 	with := func(e entry, mode int64, uid int) entry { e.Mode, e.Uid, e.Gid = mode, uid, uid; return e }
-	base := layer(t, with(dir("."), 0o555, 0), with(dir("tmp"), 0o1777, 0), with(dir("home/me"), 0o750, 33), with(dir("home/me/.cache"), 0o700, 33), with(dir("root"), 0o700, 0), dir("usr"),
+	base := entriesLayer(t, with(dir("."), 0o555, 0), with(dir("tmp"), 0o1777, 0), with(dir("home/me"), 0o750, 33), with(dir("home/me/.cache"), 0o700, 33), with(dir("root"), 0o700, 0), dir("usr"),
 		with(dir("changed"), 0o711, 0), with(dir("emptied"), 0o700, 0), with(dir("replaced"), 0o700, 0))
-	top := layer(t, file("tmp/x", "x"), file("home/me/.cache/x", "x"), file("root/x", "x"), file("usr/lib/x", "x"), file("changed/x", "x"), file("emptied/.wh..wh..opq", ""),
+	top := entriesLayer(t, file("tmp/x", "x"), file("home/me/.cache/x", "x"), file("root/x", "x"), file("usr/lib/x", "x"), file("changed/x", "x"), file("emptied/.wh..wh..opq", ""),
 		file(".wh.replaced", ""), file("replaced/x", "x"))
-	last := layer(t, file("tmp/y", "y"), with(dir("changed"), 0o733, 0))
+	last := entriesLayer(t, file("tmp/y", "y"), with(dir("changed"), 0o733, 0))
 	w, s := serve(t), open(t)
 	ref := w.push(t, "left-out", imageOf(t, "", base, top, last))
 	img, err := s.Pull(t.Context(), ref, image.PullOptions{})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // GCOptions say what may go. What is in use never does.
@@ -104,7 +105,7 @@ func (s *Store) forget(digest string) error {
 		return err
 	}
 	_ = os.RemoveAll(s.usesDir(digest))
-	_ = removeTree(s.patchDir(digest))
+	_ = layer.RemoveTree(s.patchDir(digest))
 	_, names, err := s.read()
 	for _, n := range names {
 		if n.Digest == digest {
@@ -210,7 +211,7 @@ func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err er
 		gone = append(gone, old)
 	}
 	for _, dir := range gone {
-		err = errors.Join(err, removeTree(dir))
+		err = errors.Join(err, layer.RemoveTree(dir))
 	}
 	return n, size, err
 }
@@ -241,12 +242,12 @@ func (s *Store) sweep() {
 	for _, f := range files {
 		name := f.Name()
 		if strings.HasPrefix(name, "old-") {
-			_ = removeTree(filepath.Join(layers, name))
+			_ = layer.RemoveTree(filepath.Join(layers, name))
 		}
 		key, ok := strings.CutPrefix(name, "new-")
 		if at := strings.LastIndexByte(key, '-'); ok && at > 0 {
 			if l, _ := s.tryLock("layer-"+key[:at], exclusive); l != nil {
-				_ = removeTree(filepath.Join(layers, name))
+				_ = layer.RemoveTree(filepath.Join(layers, name))
 				l.remove()
 			}
 		}
@@ -266,7 +267,7 @@ func (s *Store) sweep() {
 			continue
 		}
 		if flock(file, exclusive|lockNow) == nil {
-			_ = removeTree(file.Name())
+			_ = layer.RemoveTree(file.Name())
 		}
 		_ = file.Close()
 	}
@@ -287,7 +288,7 @@ func (s *Store) sweepRecords() {
 				name = strings.TrimSuffix(name, ".top")
 			}
 			if !here(strings.Replace(name, "-", ":", 1)) {
-				_ = removeTree(filepath.Join(s.dir, dir, f.Name()))
+				_ = layer.RemoveTree(filepath.Join(s.dir, dir, f.Name()))
 			}
 		}
 	}

@@ -14,26 +14,14 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
-
-// unpacked says what came of a layer's archive.
-type unpacked struct {
-	Size    int64 `json:"size"`              // bytes of its files
-	Files   int   `json:"files"`             // entries made
-	Devices int   `json:"devices,omitempty"` // device nodes left out
-	// files that did not get the owner that the archive gives them
-	Foreign int `json:"foreign,omitempty"`
-	Refused int `json:"refused,omitempty"` // extended attributes that this user may not set
-
-	// directories that were made without an entry of their own
-	Implied []string `json:"implied,omitempty"`
-}
 
 // layerRecord is a layer as its file has it.
 type layerRecord struct {
 	DiffID string `json:"diff_id"`
 	Owners bool   `json:"owners"` // files have the archive's owners
-	unpacked
+	layer.Unpacked
 	durability
 }
 
@@ -44,7 +32,7 @@ type blob struct {
 	digest string
 	size   int64                                        // of what is read; -1: not known
 	open   func(context.Context) (io.ReadCloser, error) // a Read of it ends with the context
-	of     *budget                                      // of its image; nil: it is the only layer
+	of     *layer.Budget                                // of its image; nil: it is the only layer
 }
 
 func layerLock(diffID string) string { return "layer-" + fileOf(diffID) }
@@ -72,7 +60,7 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 			if fetched || b.of == nil {
 				return l, rec, nil
 			}
-			if err = b.of.take(rec.Size, rec.Files); err == nil {
+			if err = b.of.Take(rec.Size, rec.Files); err == nil {
 				return l, rec, nil
 			}
 			l.unlock()
@@ -99,7 +87,7 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 	prefix := filepath.Join(s.dir, "layers", "new-"+strings.TrimPrefix(key, "layer-")+"-")
 	left, _ := filepath.Glob(prefix + "*") // by whoever had the lock before us, and died
 	for _, dir := range left {
-		if err := removeTree(dir); err != nil {
+		if err := layer.RemoveTree(dir); err != nil {
 			return "", err
 		}
 	}
@@ -109,7 +97,7 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeTree(dir))
+			err = errors.Join(err, layer.RemoveTree(dir))
 		}
 	}()
 	root := filepath.Join(dir, "fs")
@@ -120,7 +108,7 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 		return "", err
 	}
 	rec := layerRecord{Owners: s.own, durability: durability{Boot: s.boot}}
-	if rec.unpacked, rec.DiffID, err = s.unpackBlob(ctx, root, b, p); err != nil {
+	if rec.Unpacked, rec.DiffID, err = s.unpackBlob(ctx, root, b, p); err != nil {
 		return "", err
 	}
 	rec.Owners = rec.Owners && rec.Foreign == 0
@@ -139,7 +127,7 @@ func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) er
 		}
 		defer l.unlock()
 		if _, ok := s.readLayer(diffID); ok {
-			return removeTree(dir)
+			return layer.RemoveTree(dir)
 		}
 	}
 	place := s.layerDir(diffID)
@@ -148,7 +136,7 @@ func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) er
 		if err := os.Rename(place, old); err != nil {
 			return err
 		}
-		if err := removeTree(old); err != nil {
+		if err := layer.RemoveTree(old); err != nil {
 			return err
 		}
 	}
@@ -156,26 +144,26 @@ func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) er
 }
 
 // unpackBlob unpacks an archive in root, and checks that it is what it should be.
-func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress) (unpacked, string, error) {
+func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress) (layer.Unpacked, string, error) {
 	body, err := b.open(ctx)
 	if err != nil {
-		return unpacked{}, "", err
+		return layer.Unpacked{}, "", err
 	}
 	defer func() { _ = body.Close() }()
-	raw := &hashing{r: p.watch(body), h: sha256.New()}
-	of := cmp.Or(b.of, newBudget(s.opt.Limits))
-	came := &counting{r: raw}
-	m := &meter{of: of, read: came.n.Load}
+	raw := &layer.Hashing{R: p.watch(body), H: sha256.New()}
+	of := cmp.Or(b.of, s.opt.Limits.budget())
+	came := &layer.Counter{R: raw}
+	m := &layer.Meter{Of: of, Read: came.N.Load}
 	sum := sha256.New()
-	res, err := func() (unpacked, error) {
-		plain, done, err := decompress(came)
+	res, err := func() (layer.Unpacked, error) {
+		plain, done, err := layer.Decompress(came)
 		if err != nil {
-			return unpacked{}, err
+			return layer.Unpacked{}, err
 		}
 		defer done()
-		a := newAhead(of.bounded(plain, came.n.Load), sum)
-		defer a.close()
-		res, err := unpack(ctx, root, a, s.own, m)
+		a := layer.NewAhead(of.Bounded(plain, came.N.Load), sum)
+		defer a.Close()
+		res, err := layer.Unpack(ctx, root, a, s.own, m)
 		if err == nil {
 			_, err = io.Copy(io.Discard, a) // what follows the archive's end belongs to its digest
 		}
@@ -184,8 +172,8 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	if ctx.Err() != nil {
 		return res, "", ctx.Err()
 	}
-	var large *errTooLarge
-	if err != nil && (ours(raw.err, err) || errors.As(err, &large) || errors.As(err, new(*compute.Error))) {
+	var large *layer.TooLargeError
+	if err != nil && (ours(raw.Err, err) || errors.As(err, &large) || errors.As(err, new(*compute.Error))) {
 		return res, "", err
 	}
 	if _, e := io.Copy(io.Discard, raw); e != nil && err == nil {
@@ -194,21 +182,21 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	if ctx.Err() != nil {
 		return res, "", ctx.Err()
 	}
-	if b.size >= 0 && raw.n < b.size {
-		if raw.err != nil && raw.err != io.EOF {
-			err = raw.err
+	if b.size >= 0 && raw.N < b.size {
+		if raw.Err != nil && raw.Err != io.EOF {
+			err = raw.Err
 		} else {
 			err = io.ErrUnexpectedEOF
 		}
-		return res, "", fmt.Errorf("a layer ended after %d of %d bytes: %w", raw.n, b.size, err)
+		return res, "", fmt.Errorf("a layer ended after %d of %d bytes: %w", raw.N, b.size, err)
 	}
-	if got := digestOf(raw.h); b.digest != "" && got != b.digest {
+	if got := layer.DigestOf(raw.H); b.digest != "" && got != b.digest {
 		return res, "", &errCorrupt{"a layer", b.digest, got}
 	}
 	if err != nil {
 		return res, "", err
 	}
-	got := digestOf(sum)
+	got := layer.DigestOf(sum)
 	if b.diffID != "" && got != b.diffID {
 		return res, "", &errCorrupt{"an unpacked layer", b.diffID, got}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // content is where manifests, configurations and layers are found by digest. A digest's bytes may
@@ -46,7 +47,7 @@ func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]b
 		return nil, err
 	}
 	if len(b) > biggestManifest {
-		return nil, contentf("%s is of more than %d bytes", what, biggestManifest)
+		return nil, layer.Contentf("%s is of more than %d bytes", what, biggestManifest)
 	}
 	if got := digestBytes(b); got != d.Digest.String() {
 		return nil, &errCorrupt{what, d.Digest.String(), got}
@@ -74,7 +75,7 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 			return d, nil // its configuration says what it is for
 		}
 		if depth > 3 {
-			return d, contentf("indexes within indexes")
+			return d, layer.Contentf("indexes within indexes")
 		}
 		b, err := readBlob(ctx, c, d, "an index")
 		if err != nil {
@@ -82,7 +83,7 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 		}
 		var inner v1.IndexManifest
 		if err := json.Unmarshal(b, &inner); err != nil {
-			return d, contentf("an index cannot be read: %w", err)
+			return d, layer.Contentf("an index cannot be read: %w", err)
 		}
 		found, err := choose(ctx, r, c, inner.Manifests, want, depth+1)
 		if err == nil || !errors.Is(err, compute.ErrInvalid) {
@@ -100,7 +101,7 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 // readManifest fills o from the manifest d.
 func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) error {
 	if d.Digest.Algorithm != "sha256" {
-		return contentf("a manifest is named by %s, and only sha256 is known here", d.Digest.Algorithm)
+		return layer.Contentf("a manifest is named by %s, and only sha256 is known here", d.Digest.Algorithm)
 	}
 	raw, err := readBlob(ctx, c, d, "the manifest")
 	if err != nil {
@@ -108,13 +109,13 @@ func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) er
 	}
 	var m v1.Manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return contentf("the manifest cannot be read: %w", err)
+		return layer.Contentf("the manifest cannot be read: %w", err)
 	}
 	if d.MediaType.IsSchema1() || m.SchemaVersion == 1 {
-		return contentf("its manifest is of docker's first form (schema 1), which is not read here")
+		return layer.Contentf("its manifest is of docker's first form (schema 1), which is not read here")
 	}
 	if t := m.Config.MediaType; t != "" && !t.IsConfig() {
-		return contentf("it is not an image but something else that registries keep (%s)", t)
+		return layer.Contentf("it is not an image but something else that registries keep (%s)", t)
 	}
 	config, err := readBlob(ctx, c, m.Config, "the image's configuration")
 	if err != nil {
@@ -126,7 +127,7 @@ func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) er
 	o.manifest = d.Digest.String()
 	ids := o.file.RootFS.DiffIDs
 	if len(ids) != len(m.Layers) {
-		return contentf("its manifest names %d layers, and its configuration %d", len(m.Layers), len(ids))
+		return layer.Contentf("its manifest names %d layers, and its configuration %d", len(m.Layers), len(ids))
 	}
 	for i, l := range m.Layers {
 		o.layers = append(o.layers, blob{
@@ -141,7 +142,7 @@ func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) er
 func (s *Store) openLayout(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	path, err := layout.FromPath(r.path)
 	if err != nil {
-		return contentf("%s is not an OCI layout: %w", r.path, err)
+		return layer.Contentf("%s is not an OCI layout: %w", r.path, err)
 	}
 	index, err := os.ReadFile(r.path + "/index.json")
 	if err != nil {
@@ -154,7 +155,7 @@ func (s *Store) openLayout(ctx context.Context, r reference, opt PullOptions, o 
 func (o *offer) readIndex(ctx context.Context, r reference, c content, index []byte, want Platform) error {
 	var m v1.IndexManifest
 	if err := json.Unmarshal(index, &m); err != nil {
-		return contentf("the layout's index cannot be read: %w", err)
+		return layer.Contentf("the layout's index cannot be read: %w", err)
 	}
 	manifests, err := tagged(r, m.Manifests)
 	if err != nil {
@@ -230,7 +231,7 @@ func (l layoutContent) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, 
 	}
 	f, err := l.path.Blob(d.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, contentf("the layout lacks %s, which it names", d.Digest)
+		return nil, layer.Contentf("the layout lacks %s, which it names", d.Digest)
 	}
 	return f, err
 }

@@ -17,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // layoutVersion is what the file oci-layout says.
@@ -94,7 +96,7 @@ func readIndex(dir string) (*v1.IndexManifest, error) {
 	}
 	index, err := v1.ParseIndexManifest(bytes.NewReader(data))
 	if err != nil {
-		return nil, contentf("%s: it is no index of an OCI layout: %w", filepath.Join(dir, "index.json"), err)
+		return nil, layer.Contentf("%s: it is no index of an OCI layout: %w", filepath.Join(dir, "index.json"), err)
 	}
 	return index, nil
 }

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 func TestMain(m *testing.M) {
@@ -96,7 +97,7 @@ func layerOf(t testing.TB, tarball_ []byte, c ...compression.Compression) v1.Lay
 	return l
 }
 
-func layer(t testing.TB, entries ...entry) v1.Layer {
+func entriesLayer(t testing.TB, entries ...entry) v1.Layer {
 	t.Helper()
 	return layerOf(t, archive(t, entries...))
 }
@@ -200,7 +201,7 @@ func chmodAll(dir string) {
 // read returns a file of an image, as its layers show it.
 func read(t testing.TB, img image.Image, name string) string {
 	t.Helper()
-	b, err := image.ReadIn(img.Dirs(), name)
+	b, err := layer.ReadIn(img.Dirs(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

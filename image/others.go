@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -128,7 +129,7 @@ func (o *Others) words(r reference, err error) *compute.Error {
 		unknown *fetch.Unknown
 		answer  *transport.Error
 		corrupt *errCorrupt
-		content *errContent
+		content *layer.ContentError
 		ours    *compute.Error
 		host    = r.host()
 	)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // PullOptions say what is wanted of an image.
@@ -182,7 +183,7 @@ func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRec
 	var mu sync.Mutex
 	done := map[string]layerRecord{}
 	begun := map[string]bool{}
-	of := newBudget(s.opt.Limits)
+	of := s.opt.Limits.budget()
 	for _, b := range o.layers {
 		b.of = of
 		if begun[b.diffID] { // an image may name a layer twice
@@ -260,16 +261,16 @@ func (o *offer) readConfig(config []byte, want string) error {
 		return &errCorrupt{"the image's configuration", want, o.digest}
 	}
 	if err := json.Unmarshal(config, &o.file); err != nil {
-		return contentf("the image's configuration cannot be read: %w", err)
+		return layer.Contentf("the image's configuration cannot be read: %w", err)
 	}
 	o.platform = Platform{o.file.OS, o.file.Architecture, o.file.Variant}
 	for _, id := range o.file.RootFS.DiffIDs {
 		if id.Algorithm != "sha256" || len(id.Hex) != 64 {
-			return contentf("a layer is named by %s, and only sha256 is known here", id)
+			return layer.Contentf("a layer is named by %s, and only sha256 is known here", id)
 		}
 	}
 	if o.file.RootFS.Type != "layers" && len(o.file.RootFS.DiffIDs) == 0 {
-		return contentf("it is not an image of a file system")
+		return layer.Contentf("it is not an image of a file system")
 	}
 	return nil
 }

@@ -24,14 +24,15 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 func nopLogger() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func two(t testing.TB) v1.Image {
 	return imageOf(t, "",
-		layer(t, dir("etc"), file("etc/a", "one"), file("etc/b", "two"), dir("gone"), file("gone/x", "x")),
-		layer(t, dir("etc"), file("etc/a", "ONE"), file(".wh.gone", "")))
+		entriesLayer(t, dir("etc"), file("etc/a", "one"), file("etc/b", "two"), dir("gone"), file("gone/x", "x")),
+		entriesLayer(t, dir("etc"), file("etc/a", "ONE"), file(".wh.gone", "")))
 }
 
 func TestPullFromARegistry(t *testing.T) {
@@ -58,7 +59,7 @@ func TestPullFromARegistry(t *testing.T) {
 	if a, b := read(t, got, "etc/a"), read(t, got, "etc/b"); a != "ONE" || b != "two" {
 		t.Errorf("%q %q", a, b)
 	}
-	if _, err := image.ReadIn(got.Dirs(), "gone/x"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := layer.ReadIn(got.Dirs(), "gone/x"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("gone/x: %v", err)
 	}
 	found, err := s.Find(ref)
@@ -249,7 +250,7 @@ func TestPlatforms(t *testing.T) {
 	w, s := serve(t), open(t)
 	index := v1.ImageIndex(empty.Index)
 	for _, arch := range []string{"s390x", "arm64", "amd64", "riscv64"} {
-		img := imageOf(t, arch, layer(t, file("arch", arch)))
+		img := imageOf(t, arch, entriesLayer(t, file("arch", arch)))
 		index = mutate.AppendManifests(
 			index,
 			mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}},
@@ -275,7 +276,7 @@ func TestPlatforms(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// One image without an index says in its configuration what it is for.
-	one := w.push(t, "one", imageOf(t, "s390x", layer(t, file("f", ""))))
+	one := w.push(t, "one", imageOf(t, "s390x", entriesLayer(t, file("f", ""))))
 	_, err = s.Pull(t.Context(), one, image.PullOptions{})
 	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "it is for linux/s390x") || compute.Hint(err) == "" {
 		t.Errorf("%v", err)

@@ -12,6 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/resume"
 )
 
 // openRegistry asks a registry.
@@ -30,7 +33,7 @@ func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, 
 	o.closers = append(o.closers, (&http.Client{Transport: way}).CloseIdleConnections)
 	puller, err := remote.NewPuller(
 		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("hostler"),
-		remote.WithTransport(&resuming{inner: way, stall: stall, tries: 5}), remote.WithJobs(16),
+		remote.WithTransport(&resume.Transport{Inner: way, Stall: stall, Tries: 5}), remote.WithJobs(16),
 	)
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, 
 	if d.MediaType.IsIndex() {
 		var index v1.IndexManifest
 		if err := json.Unmarshal(top.Manifest, &index); err != nil {
-			return contentf("the index cannot be read: %w", err)
+			return layer.Contentf("the index cannot be read: %w", err)
 		}
 		if d, err = choose(ctx, r, c, index.Manifests, opt.Platform.here(), 0); err != nil {
 			return err

@@ -14,14 +14,16 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // Options are what a Store may be told; the zero value will do.
 type Options struct {
 	// registries, host[:port], that are spoken to without TLS; this machine's own are anyway
-	Insecure     []string
-	DockerSocket string // of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
+	Insecure []string
+	// of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
+	DockerSocket string
 	Limits       Limits // of an image
 	Jobs         int    // layers fetched and unpacked at once; 0: one a core, two at least
 	Stall        time.Duration
@@ -32,6 +34,15 @@ type Options struct {
 	// judges the way to registries for images that are the owner's to name; nil: they are asked
 	// wherever they are
 }
+
+// Limits bound what one image may unpack to. The zero value stands for the defaults.
+type Limits struct {
+	Size    int64 // bytes of all its files, holes in them too; 0: 32 GiB
+	Entries int   // files, directories and links; 0: a million
+	Ratio   int   // how much larger than its archive it may be, beyond 256 MiB; 0: 100 times
+}
+
+func (l Limits) budget() *layer.Budget { return layer.NewBudget(l.Size, l.Entries, l.Ratio) }
 
 // A Store holds images in a directory. Its methods may be called by several goroutines, and by
 // several processes on one directory.
@@ -45,7 +56,7 @@ type Store struct {
 // Open opens the store in dir, an absolute path, and makes it where it is missing. Only its owner
 // may use it: a store holds set-uid programs of strangers.
 func Open(dir string, opt Options) (*Store, error) {
-	s := &Store{dir: filepath.Clean(dir), opt: opt, boot: bootID(), own: os.Geteuid() == 0}
+	s := &Store{dir: filepath.Clean(dir), opt: opt, boot: layer.BootID(), own: os.Geteuid() == 0}
 	if !filepath.IsAbs(dir) {
 		return nil, failed("Open", "", compute.ErrInvalid, fmt.Errorf("%s: not an absolute path", dir), "")
 	}

@@ -36,7 +36,7 @@ func TestTogether(t *testing.T) {
 	w, s := serve(t), open(t)
 	var layers []v1.Layer
 	for i := range 4 {
-		layers = append(layers, layer(t, file(fmt.Sprint("f", i), noise(200<<10))))
+		layers = append(layers, entriesLayer(t, file(fmt.Sprint("f", i), noise(200<<10))))
 	}
 	img := imageOf(t, "", layers...)
 	ref := w.push(t, "together", img)
@@ -81,7 +81,7 @@ func TestTogether(t *testing.T) {
 // whole, and the next pull ends well and leaves nothing.
 func TestKilled(t *testing.T) {
 	w := serve(t)
-	img := imageOf(t, "", layer(t, file("a", noise(300<<10))), layer(t, file("b", noise(300<<10)), file("c", "c")))
+	img := imageOf(t, "", entriesLayer(t, file("a", noise(300<<10))), entriesLayer(t, file("b", noise(300<<10)), file("c", "c")))
 	ref := w.push(t, "killed", img)
 	bodies := [][]byte{compressed(t, img, 0), compressed(t, img, 1)}
 	started := make(chan struct{}, 100)
@@ -157,9 +157,9 @@ func TestKilled(t *testing.T) {
 // TestUse has images go that nobody uses, and no others.
 func TestUse(t *testing.T) {
 	w, s := serve(t), open(t)
-	common := layer(t, file("common", "x"))
-	one := w.push(t, "one", imageOf(t, "", common, layer(t, file("one", "1"))))
-	other := w.push(t, "other", imageOf(t, "", common, layer(t, file("other", "22"))))
+	common := entriesLayer(t, file("common", "x"))
+	one := w.push(t, "one", imageOf(t, "", common, entriesLayer(t, file("one", "1"))))
+	other := w.push(t, "other", imageOf(t, "", common, entriesLayer(t, file("other", "22"))))
 	instance := t.TempDir() + "/instance"
 	if err := os.Mkdir(instance, 0o700); err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestRelease(t *testing.T) {
 	if _, err := s.Find(second); err != nil {
 		t.Errorf("one name went, and the image with it: %v", err)
 	}
-	w.push(t, "y", imageOf(t, "", layer(t, file("new", "x"))))
+	w.push(t, "y", imageOf(t, "", entriesLayer(t, file("new", "x"))))
 	if _, err := s.Pull(t.Context(), second, image.PullOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestGCMeanwhile(t *testing.T) {
 	for i := range 3 {
 		refs = append(
 			refs,
-			w.push(t, fmt.Sprint("i", i), imageOf(t, "", layer(t, file("common", "x")), layer(t, file(fmt.Sprint(i), "y")))),
+			w.push(t, fmt.Sprint("i", i), imageOf(t, "", entriesLayer(t, file("common", "x")), entriesLayer(t, file(fmt.Sprint(i), "y")))),
 		)
 	}
 	stop := make(chan struct{})
@@ -321,9 +321,9 @@ func TestGCMeanwhile(t *testing.T) {
 // TestPowerLoss starts the machine anew before the disk had it all.
 func TestPowerLoss(t *testing.T) {
 	w, s, dir := serve(t), open(t), t.TempDir()
-	lost := w.push(t, "lost", imageOf(t, "", layer(t, file("l", "x"))))
-	kept := w.push(t, "kept", imageOf(t, "", layer(t, file("k", "x"))))
-	safe := w.push(t, "safe", imageOf(t, "", layer(t, file("s", "x"))))
+	lost := w.push(t, "lost", imageOf(t, "", entriesLayer(t, file("l", "x"))))
+	kept := w.push(t, "kept", imageOf(t, "", entriesLayer(t, file("k", "x"))))
+	safe := w.push(t, "safe", imageOf(t, "", entriesLayer(t, file("s", "x"))))
 	if _, err := s.Pull(t.Context(), safe, image.PullOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // User is an account of an image.
@@ -35,11 +36,11 @@ func LookupUser(dirs []string, spec string) (User, error) {
 	bad := func(kind error, err error) (User, error) {
 		return User{}, failed("LookupUser", spec, kind, err, "user = NAME or UID[:GID], as the image has them")
 	}
-	passwd, err := readIn(dirs, "etc/passwd")
+	passwd, err := layer.ReadIn(dirs, "etc/passwd")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return bad(compute.ErrFailed, fmt.Errorf("/etc/passwd of the image: %w", err))
 	}
-	groups, err := readIn(dirs, "etc/group")
+	groups, err := layer.ReadIn(dirs, "etc/group")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return bad(compute.ErrFailed, fmt.Errorf("/etc/group of the image: %w", err))
 	}

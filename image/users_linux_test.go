@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 const passwd = `root:x:0:0:root:/root:/bin/sh
@@ -120,7 +121,7 @@ func TestReadThroughLayers(t *testing.T) {
 		"a directory":                 {[]map[string]string{{"etc/passwd/x": ""}}, missing},
 		"links that climb and return": {[]map[string]string{{"etc/passwd": "-> ../../../../../../etc/real", "etc/real": "yes"}}, "yes"},
 	} {
-		b, err := image.ReadIn(stack(t, c.layers...), "etc/passwd")
+		b, err := layer.ReadIn(stack(t, c.layers...), "etc/passwd")
 		got := string(b)
 		if err != nil {
 			got = missing

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/layer"
 )
 
 // Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use
@@ -128,7 +129,7 @@ func (s *Store) settle(digest string) error {
 	if readJSON(file, &r) != nil || r.Synced || !r.counts(s.boot) {
 		return nil
 	}
-	if err := syncDisk(s.dir); err != nil {
+	if err := layer.Sync(s.dir); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)

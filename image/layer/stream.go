@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"archive/tar"
@@ -16,9 +16,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decompress looks at how a stream begins and returns what it holds. close gives back what reading
+// Decompress looks at how a stream begins and returns what it holds. close gives back what reading
 // took; it does not close r.
-func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
+func Decompress(r io.Reader) (_ io.Reader, close func(), err error) {
 	b := bufio.NewReaderSize(r, 256<<10)
 	head, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -28,7 +28,7 @@ func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, nil, contentf("not a whole gzip stream: %w", err)
+			return nil, nil, Contentf("not a whole gzip stream: %w", err)
 		}
 		return z, func() { _ = z.Close() }, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}),
@@ -56,17 +56,17 @@ func unxz(r io.Reader) (io.Reader, func(), error) {
 		err = cmd.Start()
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		return nil, nil, contentf("it is compressed by xz, and there is no program xz here to unpack it: install xz-utils")
+		return nil, nil, Contentf("it is compressed by xz, and there is no program xz here to unpack it: install xz-utils")
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	ended := sync.OnceValue(cmd.Wait)
-	read := readerFunc(func(b []byte) (int, error) {
+	read := ReaderFunc(func(b []byte) (int, error) {
 		n, err := out.Read(b)
 		if err == io.EOF {
 			if e := ended(); e != nil {
-				return n, contentf("xz: %w: %s", e, bytes.TrimSpace(said.Bytes()))
+				return n, Contentf("xz: %w: %s", e, bytes.TrimSpace(said.Bytes()))
 			}
 		}
 		return n, err
@@ -77,8 +77,8 @@ func unxz(r io.Reader) (io.Reader, func(), error) {
 	}, nil
 }
 
-// isPlain reports whether a stream that begins so is not compressed.
-func isPlain(head []byte) bool {
+// IsTar reports whether a stream that begins so is not compressed.
+func IsTar(head []byte) bool {
 	for _, magic := range [...]string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ"} {
 		if bytes.HasPrefix(head, []byte(magic)) {
 			return false
@@ -87,25 +87,25 @@ func isPlain(head []byte) bool {
 	return true
 }
 
-// hashing reads r through h, and counts.
-type hashing struct {
-	r   io.Reader
-	h   hash.Hash
-	n   int64
-	err error // of r
+// Hashing reads r through h, and counts.
+type Hashing struct {
+	R   io.Reader
+	H   hash.Hash
+	N   int64 // bytes read
+	Err error // of R
 }
 
-func (h *hashing) Read(b []byte) (int, error) {
-	n, err := h.r.Read(b)
-	_, _ = h.h.Write(b[:n])
-	h.n += int64(n)
+func (h *Hashing) Read(b []byte) (int, error) {
+	n, err := h.R.Read(b)
+	_, _ = h.H.Write(b[:n])
+	h.N += int64(n)
 	if err != nil {
-		h.err = err
+		h.Err = err
 	}
 	return n, err
 }
 
-func digestOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
+func DigestOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
 // ahead reads a stream in a goroutine of its own, a few pieces ahead of its reader, and hashes what
 // it read: the archive is decompressed and summed up on one core while its files are made on
@@ -124,7 +124,7 @@ const (
 	aheadPiece  = 256 << 10
 )
 
-func newAhead(r io.Reader, h hash.Hash) *ahead {
+func NewAhead(r io.Reader, h hash.Hash) *ahead {
 	a := &ahead{full: make(chan []byte, aheadPieces), free: make(chan []byte, aheadPieces), stop: make(chan struct{})}
 	for range aheadPieces {
 		a.free <- nil
@@ -184,15 +184,20 @@ func (a *ahead) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (a *ahead) close() {
+func (a *ahead) Close() {
 	a.once.Do(func() { close(a.stop) })
 	a.done.Wait()
 }
 
-// streamError tells a broken archive from a stream that broke.
-func streamError(err error) error {
+// StreamError tells a broken archive from a stream that broke.
+func StreamError(err error) error {
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) {
-		return contentf("a layer is not a tar archive: %w", err)
+		return Contentf("a layer is not a tar archive: %w", err)
 	}
 	return err
 }
+
+// ReaderFunc is a Reader by its one method.
+type ReaderFunc func([]byte) (int, error)
+
+func (f ReaderFunc) Read(b []byte) (int, error) { return f(b) }

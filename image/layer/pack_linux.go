@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"archive/tar"
@@ -17,26 +17,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pack writes a layer's directory, in the form that overlay takes, as the archive of a layer: what
+// Pack writes a layer's directory, in the form that overlay takes, as the archive of a layer: what
 // it removes and hides goes by the names that OCI gives these. Without owners all files are root's.
 // Sockets and device nodes are left out; so is what another file system has mounted below, and its
 // directory stays. The same tree gives the same bytes. It is an error if a file changes meanwhile.
-func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
-	return packAs(ctx, dir, packing{owners: owners}, w)
+func Pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
+	return PackAs(ctx, dir, Packing{Owners: owners}, w)
 }
 
-// packing says how a directory becomes an archive.
-type packing struct {
-	owners bool // files keep their owners; else all are root's
+// Packing says how a directory becomes an archive.
+type Packing struct {
+	Owners bool // files keep their owners; else all are root's
 	// the host's user, and group, that is root in the archive; those after it are the ones after
 	// root
-	users int
+	Users int
 	// names that stay behind, directories with all that is in them; nil: none
-	skip func(string) bool
+	Skip func(string) bool
 }
 
-// packAs is pack with more to say.
-func packAs(ctx context.Context, dir string, as packing, w io.Writer) error {
+// PackAs is pack with more to say.
+func PackAs(ctx context.Context, dir string, as Packing, w io.Writer) error {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: dir, Err: err}
@@ -46,7 +46,7 @@ func packAs(ctx context.Context, dir string, as packing, w io.Writer) error {
 		_ = unix.Close(fd)
 		return &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	p := &packer{ctx: ctx, tar: tar.NewWriter(w), packing: as, dev: st.Dev, linked: map[inode]string{}, buf: make([]byte, 256<<10)}
+	p := &packer{ctx: ctx, tar: tar.NewWriter(w), Packing: as, dev: st.Dev, linked: map[inode]string{}, buf: make([]byte, 256<<10)}
 	if err := p.dir(fd, ".", &st); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func packAs(ctx context.Context, dir string, as packing, w io.Writer) error {
 }
 
 type packer struct {
-	packing
+	Packing
 	ctx    context.Context
 	tar    *tar.Writer
 	dev    uint64
@@ -96,7 +96,7 @@ func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
 			return err
 		}
 		inner := path.Join(name, base)
-		if p.skip != nil && p.skip(inner) {
+		if p.Skip != nil && p.Skip(inner) {
 			continue
 		}
 		if err := p.entry(fd, base, inner); err != nil {
@@ -176,7 +176,7 @@ func (p *packer) file(fd int, name string, st *unix.Stat_t) error {
 
 func (p *packer) header(name string, kind byte, st *unix.Stat_t) *tar.Header {
 	h := &tar.Header{Name: name, Typeflag: kind, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
-	if p.owners {
+	if p.Owners {
 		h.Uid, h.Gid = p.inside(st.Uid), p.inside(st.Gid)
 	}
 	return h
@@ -194,7 +194,7 @@ func (p *packer) attributes(fd int, h *tar.Header) error {
 		return err
 	}
 	for attr := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		if !wantedAttr(attr, p.owners) {
+		if !wantedAttr(attr, p.Owners) {
 			continue
 		}
 		value := make([]byte, 64<<10)
@@ -214,8 +214,8 @@ func (p *packer) attributes(fd int, h *tar.Header) error {
 const nobody = 65534
 
 // inside is a user's number in the archive.
-func (p packing) inside(host uint32) int {
-	if n := int(host) - p.users; n >= 0 {
+func (p Packing) inside(host uint32) int {
+	if n := int(host) - p.Users; n >= 0 {
 		return n
 	}
 	return nobody
@@ -224,7 +224,7 @@ func (p packing) inside(host uint32) int {
 // translate makes of an extended attribute that names users of the host one that names the
 // archive's: file capabilities that count for one user name space alone become everyone's, and who
 // is in an access list gets his number.
-func (p packing) translate(attr string, value []byte) []byte {
+func (p Packing) translate(attr string, value []byte) []byte {
 	const revision3, revision2, rest = 0x03000000, 0x02000000, 0x00ffffff
 	switch {
 	case attr == "security.capability" && len(value) == 24:
@@ -232,7 +232,7 @@ func (p packing) translate(attr string, value []byte) []byte {
 			value = value[:20]
 			binary.LittleEndian.PutUint32(value, magic&rest|revision2)
 		}
-	case strings.HasPrefix(attr, "system.posix_acl_") && p.users != 0:
+	case strings.HasPrefix(attr, "system.posix_acl_") && p.Users != 0:
 		const header, entry, user, group = 4, 8, 0x02, 0x08
 		for at := header; at+entry <= len(value); at += entry {
 			if tag := binary.LittleEndian.Uint16(value[at:]); tag == user || tag == group {

@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 // biggestFileRead bounds what is read of an image into memory.
 const biggestFileRead = 16 << 20
 
-// readIn reads a file in a stack of layers, bottom first, as a mount of them would show it.
-func readIn(dirs []string, name string) ([]byte, error) {
+// ReadIn reads a file in a stack of layers, bottom first, as a mount of them would show it.
+func ReadIn(dirs []string, name string) ([]byte, error) {
 	for range 40 { // links followed
 		fd, link, err := walk(dirs, name)
 		if err != nil {

@@ -1,4 +1,5 @@
-package image
+// Package resume is a transport for HTTP whose answers outlive their connection.
+package resume
 
 import (
 	"context"
@@ -10,18 +11,18 @@ import (
 	"time"
 )
 
-// resuming is a transport whose answers outlive their connection: where one breaks off, or nothing
+// Transport is a transport whose answers outlive their connection: where one breaks off, or nothing
 // comes for a while, the rest is asked for anew. What comes is checked by its digest, so that no
 // wrong piece is taken for the right one.
-type resuming struct {
-	inner http.RoundTripper
-	stall time.Duration
-	tries int // in a row without a byte
+type Transport struct {
+	Inner http.RoundTripper
+	Stall time.Duration // how long nothing may come
+	Tries int           // in a row without a byte
 }
 
-func (t *resuming) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodGet || req.Header.Get("Range") != "" {
-		return t.inner.RoundTrip(req)
+		return t.Inner.RoundTrip(req)
 	}
 	b := &resumedBody{t: t, req: req}
 	resp, err := b.ask(0)
@@ -39,7 +40,7 @@ func (t *resuming) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // resumedBody is the body of an answer, of one connection after another.
 type resumedBody struct {
-	t      *resuming
+	t      *Transport
 	req    *http.Request
 	body   io.ReadCloser
 	cancel context.CancelFunc // of the connection that there is
@@ -54,12 +55,12 @@ type resumedBody struct {
 // ask sends the request for what follows at.
 func (b *resumedBody) ask(at int64) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(b.req.Context())
-	timer := time.AfterFunc(b.t.stall, cancel)
+	timer := time.AfterFunc(b.t.Stall, cancel)
 	req := b.req.Clone(ctx)
 	if at > 0 && !b.whole {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", at, b.size-1))
 	}
-	resp, err := b.t.inner.RoundTrip(req)
+	resp, err := b.t.Inner.RoundTrip(req)
 	if stalled := !timer.Stop(); stalled && b.req.Context().Err() == nil {
 		if err == nil {
 			_ = resp.Body.Close()
@@ -78,7 +79,7 @@ var errStalled = errors.New("the registry sends nothing")
 
 func (b *resumedBody) Read(p []byte) (int, error) {
 	for b.err == nil {
-		b.timer.Reset(b.t.stall)
+		b.timer.Reset(b.t.Stall)
 		n, err := b.body.Read(p)
 		stalled := !b.timer.Stop()
 		b.at += int64(n)
@@ -110,7 +111,7 @@ func (b *resumedBody) again(err error) error {
 		return err
 	}
 	for {
-		if b.failed++; b.failed > b.t.tries {
+		if b.failed++; b.failed > b.t.Tries {
 			return err
 		}
 		b.drop()
@@ -149,7 +150,7 @@ func (b *resumedBody) again(err error) error {
 type watched struct{ b *resumedBody }
 
 func (w watched) Read(p []byte) (int, error) {
-	w.b.timer.Reset(w.b.t.stall)
+	w.b.timer.Reset(w.b.t.Stall)
 	return w.b.body.Read(p)
 }
 

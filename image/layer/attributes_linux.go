@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"archive/tar"
@@ -203,8 +203,8 @@ func gone(err error) bool {
 	return errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOENT)
 }
 
-// removeTree removes a tree of ours, whatever permissions its directories have.
-func removeTree(name string) error {
+// RemoveTree removes a tree of ours, whatever permissions its directories have.
+func RemoveTree(name string) error {
 	if err := removeAt(unix.AT_FDCWD, name); err != nil {
 		return &fs.PathError{Op: "remove", Path: name, Err: err}
 	}
@@ -253,8 +253,8 @@ func removeAt(at int, base string) error {
 	return nil
 }
 
-// syncDisk writes what is in memory to the disk that dir is on.
-func syncDisk(dir string) error {
+// Sync writes what is in memory to the disk that dir is on.
+func Sync(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -263,8 +263,29 @@ func syncDisk(dir string) error {
 	return unix.Syncfs(int(d.Fd()))
 }
 
-// bootID names the time since the machine was started.
-func bootID() string {
+// BootID names the time since the machine was started.
+func BootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
+}
+
+// SetOpaque marks an open directory as one that hides what the layers below have in it.
+func SetOpaque(fd int) error {
+	err := setxattrFd(fd, opaqueXattr, []byte("y"))
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("this file system keeps no attributes user.*, which say that a directory hides others: %w", err)
+	}
+	return err
+}
+
+// MakeWhiteout makes what hides a name of the layers below.
+func MakeWhiteout(at int, name string) error {
+	err := unix.Mknodat(at, name, unix.S_IFCHR, 0)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf(
+			"a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some file systems nobody: %w",
+			err,
+		)
+	}
+	return err
 }

@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ const (
 )
 
 // room looks now and then whether the disk has any left beyond what everything else needs of it.
-func (m *meter) room(fd int, written int) error {
+func (m *Meter) room(fd int, written int) error {
 	if m.unseen += int64(written); m.unseen < lookAtDisk {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package image
+package layer
 
 import (
 	"archive/tar"
@@ -27,13 +27,13 @@ const (
 // time to walk through it.
 const biggestFile = 1 << 40
 
-// unpack makes the files of a layer's archive in dir, which must be ours alone. Names are taken as
+// Unpack makes the files of a layer's archive in dir, which must be ours alone. Names are taken as
 // within it, whatever links they lead through; ".." is refused. What cannot be made ends it with an
 // error: a layer is whole or not at all.
-func unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *meter) (unpacked, error) {
+func Unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *Meter) (Unpacked, error) {
 	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return unpacked{}, &fs.PathError{Op: "open", Path: dir, Err: err}
+		return Unpacked{}, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer func() { _ = unix.Close(root) }()
 	u := &unpacker{
@@ -48,15 +48,15 @@ func unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *m
 			break
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return u.out, streamError(err)
+			return u.out, StreamError(err)
 		}
 		if err := ctx.Err(); err != nil {
 			return u.out, err
 		}
 		if err := u.entry(ctx, h, tr); err != nil {
-			var content *errContent
+			var content *ContentError
 			if errors.As(err, &content) {
-				return u.out, contentf("layer entry %q: %w", h.Name, err)
+				return u.out, Contentf("layer entry %q: %w", h.Name, err)
 			}
 			return u.out, fmt.Errorf("unpack %q: %w", h.Name, err)
 		}
@@ -69,7 +69,7 @@ func unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *m
 }
 
 type unpacker struct {
-	meter   *meter
+	meter   *Meter
 	root    int
 	owners  bool
 	implied map[string]bool // directories of which the archive has said nothing
@@ -78,15 +78,15 @@ type unpacker struct {
 	order []string
 	kept  int // bytes of implied, dirs and order
 	buf   []byte
-	out   unpacked
+	out   Unpacked
 
 	lastDir string // the directory that last is open on
 	last    int    // -1: none
 }
 
-// inside is how names are resolved: links lead where they would with the layer as the root, and
+// Inside is how names are resolved: links lead where they would with the layer as the root, and
 // never out of it.
-const inside = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+const Inside = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
 func (u *unpacker) forget() {
 	if u.last >= 0 {
@@ -114,7 +114,7 @@ func (u *unpacker) parent(dir string) (int, error) {
 }
 
 func (u *unpacker) openDir(dir string) (int, error) {
-	fd, err := unix.Openat2(u.root, dir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inside})
+	fd, err := unix.Openat2(u.root, dir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: Inside})
 	if errors.Is(err, unix.ENOSYS) {
 		return -1, errors.New("this kernel has no openat2, without which a layer cannot be unpacked safely: Linux 5.8 is needed")
 	}
@@ -162,7 +162,7 @@ func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 				return nil
 			}
 		case h == nil && !hidden:
-			return contentf("%q is no directory, and the archive has files in it", name)
+			return Contentf("%q is no directory, and the archive has files in it", name)
 		default:
 			if err := unix.Unlinkat(at, base, 0); err != nil {
 				return err
@@ -189,17 +189,17 @@ func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 	return u.remember(name, h)
 }
 
-// mostKept bounds what is kept in memory of a layer's directories until it is whole, in bytes: a
+// MostKept bounds what is kept in memory of a layer's directories until it is whole, in bytes: a
 // million of them have less. It is smaller in tests alone.
-var mostKept = 256 << 20
+var MostKept = 256 << 20
 
 // perName is counted for a name beside its own bytes.
 const perName = 64
 
 // keep counts so many bytes more, or fewer.
 func (u *unpacker) keep(n int) error {
-	if u.kept += n; u.kept > mostKept {
-		return contentf("the names and attributes of the directories up to here are more than %d bytes", mostKept)
+	if u.kept += n; u.kept > MostKept {
+		return Contentf("the names and attributes of the directories up to here are more than %d bytes", MostKept)
 	}
 	return nil
 }
@@ -254,7 +254,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 	}
 	if name == "." {
 		if h.Typeflag != tar.TypeDir {
-			return contentf("it would replace the root directory itself")
+			return Contentf("it would replace the root directory itself")
 		}
 		return u.remember(".", h)
 	}
@@ -278,7 +278,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 		return u.file(ctx, at, name, base, h, body)
 	case tar.TypeSymlink:
 		if h.Linkname == "" {
-			return contentf("a link to nothing")
+			return Contentf("a link to nothing")
 		}
 		err := u.afresh(at, name, base, func() error { return unix.Symlinkat(h.Linkname, at, base) })
 		if err != nil {
@@ -306,18 +306,18 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 		u.out.Devices++
 		return nil
 	}
-	return contentf("an entry of the unknown kind %q", h.Typeflag)
+	return Contentf("an entry of the unknown kind %q", h.Typeflag)
 }
 
 // within cleans the name of an entry. As the archives of images are made for the root of a file
 // system, a leading slash means that root.
 func within(name string) (string, error) {
 	if strings.ContainsRune(name, 0) {
-		return "", contentf("a name with a NUL in it")
+		return "", Contentf("a name with a NUL in it")
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == ".." {
-			return "", contentf("it would land outside of the layer")
+			return "", Contentf("it would land outside of the layer")
 		}
 	}
 	name = path.Clean("/" + name)[1:]
@@ -355,7 +355,7 @@ func (u *unpacker) forgetBelow(name string) {
 
 func (u *unpacker) file(ctx context.Context, at int, name, base string, h *tar.Header, body io.Reader) error {
 	if h.Size > biggestFile {
-		return contentf("it claims to be of %d bytes", h.Size)
+		return Contentf("it claims to be of %d bytes", h.Size)
 	}
 	fd := -1
 	err := u.afresh(at, name, base, func() (err error) {
@@ -384,15 +384,15 @@ func (u *unpacker) link(at int, name, base string, h *tar.Header) error {
 	}
 	from, err := u.openDir(path.Dir(old))
 	if err != nil {
-		return contentf("a hard link to %q, which is not in this layer before it", h.Linkname)
+		return Contentf("a hard link to %q, which is not in this layer before it", h.Linkname)
 	}
 	defer func() { _ = unix.Close(from) }()
 	var st, own unix.Stat_t
 	if err := unix.Fstatat(from, path.Base(old), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isWhiteout(&st) {
-		return contentf("a hard link to %q, which is not in this layer before it", h.Linkname)
+		return Contentf("a hard link to %q, which is not in this layer before it", h.Linkname)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return contentf("a hard link to the directory %q", h.Linkname)
+		return Contentf("a hard link to the directory %q", h.Linkname)
 	}
 	if err := unix.Fstatat(at, base, &own, unix.AT_SYMLINK_NOFOLLOW); err == nil && own.Ino == st.Ino && own.Dev == st.Dev {
 		return nil // it is that file already
@@ -412,10 +412,10 @@ func (u *unpacker) whiteout(dir, base string) error {
 	}
 	hidden := strings.TrimPrefix(base, whiteoutPrefix)
 	if hidden == "" || hidden == "." || hidden == ".." {
-		return contentf("it takes away nothing that could be named")
+		return Contentf("it takes away nothing that could be named")
 	}
 	u.out.Files++
-	err = makeWhiteout(at, hidden)
+	err = MakeWhiteout(at, hidden)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -436,5 +436,5 @@ func (u *unpacker) makeOpaque(at int, base string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	return setOpaque(fd)
+	return SetOpaque(fd)
 }
