@@ -138,7 +138,7 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	if err := api.CheckRequest(req); err != nil {
 		return req, err
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return req, err
 	}
@@ -276,7 +276,7 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	if err != nil {
 		return nil, err
 	}
-	a.leaseIdle = idleAcquired
+	a.LeaseIdle = idleAcquired
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return nil, err
@@ -367,7 +367,7 @@ func (a *app) sourceName() (string, error) {
 	if a.flags.source != "" {
 		return a.flags.source, nil
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return "", err
 	}

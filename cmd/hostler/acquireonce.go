@@ -78,7 +78,7 @@ func (a *app) within(engine engine) (c *client.Client, done func(), err error) {
 	if !ok {
 		return nil, nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("no engine of this process")}
 	}
-	kept := newAnswers(a.store, a.Log)
+	kept := newAnswers(a.Host.Store(), a.Log)
 	me := auth.Principal{Name: a.owner(), Here: true, Own: true, Via: "this process", Everywhere: auth.Administrator}
 	handler := server.New(server.Options{
 		Engine: func() server.Engine { return own }, Version: thisVersion().Version, Log: a.Log, Sources: a.isSource,

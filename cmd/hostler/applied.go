@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -16,50 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/host"
 )
-
-// mirror is where what was applied to the store of a configuration is shown to config.
-func mirror(cfg *config.Config) (applied.Mirror, error) {
-	state, err := host.StateDir()
-	if err != nil {
-		return applied.Mirror{}, err
-	}
-	sum := sha256.Sum256([]byte(storeName(cfg, state)))
-	return applied.Mirror{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
-}
-
-// appliedRoot names the directory of what was applied; "": nothing was, as far as is known before
-// the store is open.
-func (a *app) appliedRoot(cfg *config.Config) string {
-	if a.trial != "" {
-		return a.trial
-	}
-	m, err := mirror(cfg)
-	if err != nil {
-		return ""
-	}
-	if a.mark = m.Mark(); a.mark == "" {
-		return ""
-	}
-	return m.Path()
-}
-
-// takeUp reads the configuration anew if the store has had something applied since it was read.
-func (a *app) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, error) {
-	if a.Program == "crcache" { // which reads nothing of ours
-		return cfg, nil
-	}
-	m, err := mirror(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Sync(ctx, a.store); err != nil || m.Mark() == a.mark {
-		return cfg, err
-	}
-	a.cfg, a.bundles = nil, &bundleCache{}
-	return a.configuration()
-}
 
 // appliedConf is the section [apply] of hostler.conf.
 type appliedConf struct {
@@ -92,7 +47,7 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 func (a *app) book(
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
 ) *applied.Book {
-	return applied.New(applied.Options{Store: a.store, Changed: changed, Check: func(
+	return applied.New(applied.Options{Store: a.Host.Store(), Changed: changed, Check: func(
 		ctx context.Context, c applied.Candidate,
 	) (map[string]string, []string, error) {
 		cfg, warnings, err := a.tryApplied(c)
@@ -121,8 +76,8 @@ func (a *app) book(
 // it that was not wrong before.
 func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) {
 	was := a.afresh()
-	defer was.bundles.close()
-	before, err := was.configuration()
+	defer was.Close()
+	before, err := was.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,15 +91,15 @@ func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) 
 	}
 	defer done()
 	trial := a.afresh()
-	defer trial.bundles.close()
-	trial.trial = dir
-	after, err := trial.configuration()
+	defer trial.Close()
+	trial.Applied = dir
+	after, err := trial.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
 	t := &trying{before: before, after: after, shown: strings.NewReplacer(dir+"/", "", m.Path()+"/", "")}
 	if t.said, err = readApplying(after); err == nil {
-		t.bundles, err = trial.bundleSet()
+		t.bundles, err = trial.Bundles()
 	}
 	if err == nil {
 		err = t.check(c)
@@ -356,9 +311,9 @@ func (a *app) applySet(ctx context.Context, set api.ApplySet) (api.ApplyAnswer, 
 // ownBook applies things where there is no controller.
 func (a *app) ownBook() *applied.Book {
 	return a.book(a.pool.Leases, func(ctx context.Context) error {
-		m, err := mirror(a.cfg)
+		m, err := mirror(a.Host.cfg)
 		if err == nil {
-			err = m.Sync(ctx, a.store)
+			err = m.Sync(ctx, a.Host.Store())
 		}
 		return err
 	})

@@ -26,7 +26,7 @@ func (k *controller) appliedBook() *applied.Book {
 func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := mirror(k.now.Load().cfg)
 	if err == nil {
-		err = m.Sync(ctx, k.app.store)
+		err = m.Sync(ctx, k.app.Host.Store())
 	}
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }

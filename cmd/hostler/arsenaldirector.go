@@ -19,7 +19,6 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/text/visible"
@@ -31,7 +30,7 @@ const arsenalName = "arsenal-director"
 // runArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The
 // exit status is 1 for all that is wrong, as it was there.
 func runArsenal(ctx context.Context, a *app, args []string) int {
-	a.Program, a.compat = arsenalName, true
+	a.Program, a.compat, a.Compat = arsenalName, true, true
 	f := pflag.NewFlagSet(arsenalName, pflag.ContinueOnError)
 	f.SetOutput(a.Err)
 	f.Usage = func() {}
@@ -101,22 +100,19 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	if a.Log, err = look.logger(out, debug); err != nil {
 		return err
 	}
+	a.Host.Log = a.Log
 	for _, w := range c.Warnings {
 		a.Log.Warn(w, "file", file)
 	}
-	state, err := host.StateDir()
-	if err != nil {
+	if _, err := a.OpenStore(ctx, &config.Config{}); err != nil {
 		return err
 	}
-	if a.store, err = a.openStore(ctx, &config.Config{}, state); err != nil {
-		return err
-	}
-	opt, closer, err := a.arsenalOptions(c, a.store.Installation())
+	opt, closer, err := a.arsenalOptions(c, a.Host.Store().Installation())
 	if err != nil {
 		return err
 	}
 	defer closer()
-	opt.Store = a.store
+	opt.Store = a.Host.Store()
 	if err := a.metalAlone(opt.DryRun); err != nil {
 		return err
 	}

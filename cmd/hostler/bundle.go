@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -83,7 +82,7 @@ purpose: by this command, or by each set-up of a source that lists it (bundles =
 // completeBundles offers the bundles.
 func (a *app) completeBundles(cmd *cobra.Command, _ []string, _ string) (candidates, cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
-	set, err := a.bundleSet()
+	set, err := a.Bundles()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -117,12 +116,12 @@ func (a *app) viewBundle(b *config.Bundle, d *bundle.Definition) bundleView {
 }
 
 func (a *app) bundleList() error {
-	set, err := a.bundleSet()
+	set, err := a.Bundles()
 	if err != nil {
 		return err
 	}
 	views, rows := []bundleView{}, [][]string{}
-	for _, b := range a.cfg.Bundles {
+	for _, b := range a.Host.cfg.Bundles {
 		v := a.viewBundle(b, set[b.Name])
 		views = append(views, v)
 		rows = append(
@@ -137,11 +136,11 @@ func (a *app) bundleList() error {
 }
 
 func (a *app) bundleShow(name string) error {
-	set, err := a.bundleSet()
+	set, err := a.Bundles()
 	if err != nil {
 		return err
 	}
-	b, err := a.cfg.Bundle(name)
+	b, err := a.Host.cfg.Bundle(name)
 	if err != nil {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: err}
 	}
@@ -186,7 +185,7 @@ func (a *app) subvars(words []string) (out []bundle.Var, err error) {
 
 // planBundles joins bundles, and tells what is odd.
 func (a *app) planBundles(ctx context.Context, names, vars []string) (*bundle.Plan, error) {
-	set, err := a.bundleSet()
+	set, err := a.Bundles()
 	if err != nil {
 		return nil, err
 	}
@@ -448,21 +447,4 @@ func (a *app) applied(instance string, res *bundle.Result, r applying, err error
 		return nil
 	}
 	return term.Printf(a.Out, "%d steps, %d of them were as they should be\n", len(v.Steps), same)
-}
-
-// patiently connects again, as an instance that restarts its network, or itself, takes a while.
-func patiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, backPatience)
-	defer cancel()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		c, err := connect()
-		if err == nil || !errors.Is(err, compute.ErrUnavailable) {
-			return c, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
-		case <-time.After(pause):
-		}
-	}
 }

@@ -16,12 +16,12 @@ import (
 
 // bundleSet is all bundles that are configured; the caller may add to it. What is wrong with one
 // shows when it is used.
-func (a *app) bundleSet() (bundle.Set, error) {
-	cfg, err := a.configuration()
+func (h *Host) Bundles() (bundle.Set, error) {
+	cfg, err := h.Configuration()
 	if err != nil {
 		return nil, err
 	}
-	c := a.bundles
+	c := h.bundles
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.set == nil {
@@ -94,8 +94,8 @@ func factsOf(i *compute.Instance) bundle.Facts {
 
 // setUp applies a source's bundles to an instance that is being made, or was cleaned. What scripts
 // print goes to the instance's log.
-func (a *app) setUp(ctx context.Context, c pool.HookCall, def definition, state string) error {
-	set, err := a.bundleSet()
+func (h *Host) setUp(ctx context.Context, c pool.HookCall, def definition, state string) error {
+	set, err := h.Bundles()
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 	if err != nil {
 		return nil, err
 	}
-	w := &cloudWork{app: a, opt: o, records: deployments{a.store}, keys: filepath.Join(state, "keys")}
+	w := &cloudWork{app: a, opt: o, records: deployments{a.Host.Store()}, keys: filepath.Join(state, "keys")}
 	rec, err := w.records.Deployment(ctx, o.resource(a))
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
@@ -141,7 +141,7 @@ func (w *cloudWork) lock(name string) error {
 			_ = file.Close()
 			continue
 		}
-		w.closers = append(w.closers, func() { _, _ = os.Remove(path), file.Close() })
+		w.OnClose(func() { _, _ = os.Remove(path), file.Close() })
 		return nil
 	}
 	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
@@ -151,7 +151,7 @@ func (w *cloudWork) lock(name string) error {
 func (a *app) completeDeployments(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
 	if _, err := a.besides(cmd.Context()); err == nil {
-		all, _ := deployments{a.store}.all(cmd.Context())
+		all, _ := deployments{a.Host.Store()}.all(cmd.Context())
 		for _, rec := range all {
 			out = append(out, cobra.CompletionWithDesc(rec.Name, rec.State))
 		}

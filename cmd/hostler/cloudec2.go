@@ -48,8 +48,8 @@ func newEC2Cloud(a *app, o *cloudOptions, rec *deployment.Record, keys string) *
 			Dir: cmp.Or(keys, os.TempDir()),
 		},
 	}
-	if a.store != nil {
-		c.base.Installation = a.store.Installation()
+	if a.Host.Store() != nil {
+		c.base.Installation = a.Host.Store().Installation()
 	}
 	if o.subnets != nil {
 		c.base.Subnets = *o.subnets

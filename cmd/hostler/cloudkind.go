@@ -102,7 +102,7 @@ func (o *cloudOptions) openKind(a *app, rec *deployment.Record, keys string) (cl
 	if c.session, err = openstack.NewSession(cred, openstack.SessionOptions{}); err != nil {
 		return nil, err
 	}
-	a.closers = append(a.closers, c.session.CloseIdle)
+	a.OnClose(c.session.CloseIdle)
 	return c, nil
 }
 

@@ -15,7 +15,7 @@ type prices struct {
 
 // cloudPrices reads [cloud] and [cloud.prices] of hostler.conf.
 func (a *app) cloudPrices() (p prices, err error) {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return p, err
 	}

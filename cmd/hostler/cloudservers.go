@@ -70,7 +70,7 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	if err != nil {
 		return err
 	}
-	all, err := w.kind.servers(ctx, a.store.Installation(), o.name)
+	all, err := w.kind.servers(ctx, a.Host.Store().Installation(), o.name)
 	if err != nil {
 		return err
 	}

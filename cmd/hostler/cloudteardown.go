@@ -122,7 +122,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 	if rec.Notes[noteSource] != "" {
 		out = append(out, name)
 	}
-	cfg, err := w.configuration()
+	cfg, err := w.Configuration()
 	if err != nil {
 		return nil, err
 	}

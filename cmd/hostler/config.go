@@ -88,7 +88,7 @@ of any section. What may be a secret is not shown.`,
 }
 
 func (a *app) configShow() error {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}

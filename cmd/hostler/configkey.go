@@ -25,7 +25,7 @@ type settingView struct {
 // configKey shows the keys of hostler.conf that a name means: SECTION.KEY, a SECTION, or a KEY in
 // any section.
 func (a *app) configKey(name string) error {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (a *app) completeSettings(cmd *cobra.Command, args []string, _ string) (out
 	if len(args) > 0 || a.begin(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	if cfg, err := a.configuration(); err == nil {
+	if cfg, err := a.Configuration(); err == nil {
 		_, known := settingsNamed(cfg, "")
 		out = append(out, known...)
 	}

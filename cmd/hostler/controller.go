@@ -76,7 +76,7 @@ func (a *app) fits(self api.Self) (bool, error) {
 	if a.chosen {
 		return true, nil
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return false, err
 	}
@@ -172,7 +172,7 @@ func (a *app) unread(name string, err error) error {
 	if a.remote == nil || !a.self.Own || !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	cfg, cfgErr := a.configuration()
+	cfg, cfgErr := a.Configuration()
 	if cfgErr != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ func crcacheCommands() []crcacheCommand {
 // runCrcache runs a command line of the name crcache.
 func runCrcache(ctx context.Context, a *app, args []string) int {
 	a.Program, a.compat = "crcache", true
+	a.Former, a.Compat = "crcache", true
 	cmd, o, words, err := parseCrcache(args)
 	var bad *errUsage
 	switch {
@@ -86,6 +87,7 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 	}
 	a.Quiet, a.flags.dir, a.Debug = o.quiet, o.here, o.debug
 	a.LogDebug()
+	a.Host.Log = a.Log
 	if o.here != "" {
 		if err := os.Chdir(o.here); err != nil {
 			_ = term.Printf(a.Err, "crcache: %s\n", err)
@@ -371,7 +373,7 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 // localOf returns the source of type local whose one instance has this name, or "". Under the old
 // name it can be used without a lease.
 func (a *app) localOf(name string) string {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return ""
 	}

@@ -120,7 +120,7 @@ const (
 // deploySettings are those of the configuration.
 func (a *app) deploySettings() (deploy.Settings, error) {
 	var s deploy.Settings
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return s, err
 	}
@@ -146,7 +146,7 @@ func (a *app) deploySettings() (deploy.Settings, error) {
 
 // table of the configuration: a further section of deploy's, by keys as they are written.
 func (a *app) deployTable(name string) (map[string]string, error) {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	if len(names)+len(keys) == 0 {
 		return nil
 	}
-	set, err := d.app.bundleSet()
+	set, err := d.app.Bundles()
 	if err != nil {
 		return err
 	}

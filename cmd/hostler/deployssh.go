@@ -38,7 +38,7 @@ func nodeSSH(i compute.Instance) *deploy.SSH {
 // sshFacts adds how an instance of a source of type ssh is reached. Where that cannot be found out,
 // as of a source that a controller has, nothing is added.
 func (a *app) sshFacts(ctx context.Context, i compute.Instance) compute.Instance {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return i
 	}

@@ -12,20 +12,6 @@ import (
 // a quiet quarter of an hour discards nothing.
 const usualWindow = time.Hour
 
-// demandWindow is for how long the leases of a source are measured; 0: not at all.
-func demandWindow(s *config.Source) time.Duration {
-	if s.Strategy != "demand" {
-		return 0
-	}
-	return cmp.Or(orZero(s.Window), usualWindow)
-}
-
-// checkWindow says what is wrong with a window's cron expressions.
-func checkWindow(begin, end string) error {
-	_, err := director.NewWindow("", begin, end)
-	return err
-}
-
 // policies are what the sources' configuration says to a director.
 func policies(cfg *config.Config) map[string]director.Policy {
 	out := map[string]director.Policy{}

@@ -104,7 +104,7 @@ func (a *app) doctor(ctx context.Context) error {
 	checks = append(checks, a.checkConfig()...)
 	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkGit(ctx), checkChroot())
 	checks = append(checks, checkEngines(ctx)...)
-	if a.cfg != nil {
+	if a.Host.cfg != nil {
 		state := a.checkState(ctx)
 		checks = append(checks, state...)
 		if state[0].Result == "ok" {
@@ -150,7 +150,7 @@ func checkLines(checks []checkView) string {
 }
 
 func (a *app) checkConfig() []checkView {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return []checkView{{"fail", "configuration", term.ErrorText(err), "mend the file"}}
 	}
@@ -181,12 +181,12 @@ func (a *app) checkConfig() []checkView {
 func (a *app) checkState(ctx context.Context) []checkView {
 	dir, err := host.StateDir()
 	if err == nil {
-		_, err = a.embedded(ctx)
+		_, err = a.Engine(ctx)
 	}
 	if err != nil {
 		return []checkView{{"fail", "state", term.ErrorText(err), compute.Hint(err)}}
 	}
-	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.at, ""}}
+	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.StoreAt(), ""}}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err == nil {
 		free := int64(fs.Bavail) * int64(fs.Bsize)
@@ -196,7 +196,7 @@ func (a *app) checkState(ctx context.Context) []checkView {
 		}
 		out = append(out, c)
 	}
-	return append(out, checkOthers(dir, a.store.Installation())...)
+	return append(out, checkOthers(dir, a.Host.Store().Installation())...)
 }
 
 func (a *app) checkKeeper(ctx context.Context) checkView {
@@ -321,11 +321,11 @@ func splitLines(data []byte) (lines []string) {
 
 // checkSources opens each source's provider and asks it what there is.
 func (a *app) checkSources(ctx context.Context) []checkView {
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return nil
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return nil
 	}

@@ -98,7 +98,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		)
 	}
 	own := *a
-	own.closers = nil
+	own.Host = a.Share()
 	if a.JSON { // standard output has the document alone
 		own.Out = a.Err
 	}
@@ -164,7 +164,7 @@ func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (
 	if err != nil {
 		return nil, err
 	}
-	engine, err := w.app.embedded(ctx)
+	engine, err := w.app.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}

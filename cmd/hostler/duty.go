@@ -57,16 +57,16 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 // begun something.
 func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	next := d.app.afresh()
-	engine, err := next.embedded(ctx) // it opens no provider before one is needed
+	engine, err := next.Engine(ctx) // it opens no provider before one is needed
 	if err != nil {
-		next.close()
+		next.Close()
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.again = again
 	if d.now != nil && sameConfig(d.now.cfg, next.cfg) && (!d.failed || len(d.over) > 0) {
-		next.close()
+		next.Close()
 		return d.now.pool, nil
 	}
 	if d.now != nil {
@@ -161,7 +161,7 @@ func (d *duty) end() {
 	}
 	d.mu.Unlock()
 	for _, a := range over {
-		a.close()
+		a.Close()
 	}
 }
 

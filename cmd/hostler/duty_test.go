@@ -25,7 +25,7 @@ func TestDuty(t *testing.T) {
 		}
 	}
 	source("")
-	if _, err := a.embedded(t.Context()); err != nil {
+	if _, err := a.Engine(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d := newDuty(a)
@@ -40,7 +40,7 @@ func TestDuty(t *testing.T) {
 		engine := d.now.pool
 		if _, ok := closed[engine]; !ok {
 			closed[engine] = 0
-			d.now.closers = append(d.now.closers, func() { closed[engine]++ })
+			d.now.OnClose(func() { closed[engine]++ })
 		}
 		return engine
 	}

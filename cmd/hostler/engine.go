@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
@@ -30,18 +32,18 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 	if a.remote != nil {
 		return a.remote, nil
 	}
-	return a.embedded(ctx)
+	return a.Engine(ctx)
 }
 
 // findController finds the controller to ask, if there is one: a.remote is nil where the command
 // works by itself.
 func (a *app) findController(ctx context.Context) error {
-	if a.remote != nil || a.pool != nil || a.compat || a.keeping {
+	if a.remote != nil || a.Opened() || a.compat || a.Role == Keeper {
 		return nil
 	}
 	c, self, err := a.controller(ctx)
 	if c != nil {
-		a.closers = append(a.closers, func() { _ = c.Close() })
+		a.OnClose(func() { _ = c.Close() })
 	}
 	fits := false
 	if err == nil && c != nil {
@@ -58,7 +60,7 @@ func (a *app) work(ctx context.Context, names ...string) error {
 	if a.remote != nil {
 		return nil
 	}
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,5 +76,44 @@ func (a *app) moving(i compute.Instance) bool {
 	if a.remote != nil {
 		return i.Attempts == 0 // else it failed before, and rests
 	}
-	return i.Worker != 0 && a.store.Alive(i.Worker)
+	return i.Worker != 0 && a.Host.Store().Alive(i.Worker)
+}
+
+// dueTime is how long a command that only shows something does what is due before it leaves the
+// rest to the keeper.
+const dueTime = 2 * time.Second
+
+// due does what is due for sources before they are shown or used: ended leases, half-made and
+// unclean instances. What goes wrong there is recorded, and shown by status and events; here it is
+// no reason to fail.
+func (a *app) due(ctx context.Context, names ...string) {
+	if _, err := a.engine(ctx); err != nil {
+		return
+	}
+	if a.remote != nil {
+		if a.self.Own {
+			short, cancel := context.WithTimeout(ctx, dueTime)
+			defer cancel()
+			_ = a.remote.Work(short) // what it does not come to it does later
+		}
+		return
+	}
+	var known []string
+	for _, n := range names {
+		if a.isSource(strings.TrimSpace(n)) {
+			known = append(known, n)
+		}
+	}
+	if len(names) > 0 && len(known) == 0 {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, dueTime)
+	defer cancel()
+	if err := a.work(short, known...); err != nil {
+		a.Log.Warn("what was due", "err", err)
+	}
+	if short.Err() != nil && ctx.Err() == nil {
+		a.LeaveWork() // it goes on in the keeper
+		a.ring(ctx)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -55,18 +54,6 @@ func valuesOf(s *config.Source) error {
 		return s.Err
 	}
 	return errors.Join(append(api.Apart(s.Err), api.Apart(err)...)...)
-}
-
-// placed says file and line of what a provider says of a key of a source. position may be nil: the
-// source is configured no more.
-func placed(err error, source string, position func(key string) (string, int)) error {
-	wrong, ok := errors.AsType[*compute.KeyError](err)
-	if !ok || position == nil {
-		return err
-	}
-	at := &config.Error{Source: source, Err: wrong}
-	at.File, at.Line = position(wrong.Key)
-	return &compute.Error{Kind: compute.ErrInvalid, Err: at, Hint: compute.Hint(err)}
 }
 
 // keepsReady tells whether instances of a source are made that nobody has asked for.

@@ -43,24 +43,24 @@ func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
 
 // openGuard makes the guard of a controller by its configuration. A command by itself has none: it
 // fetches for its own user.
-func (a *app) openGuard(cfg *config.Config) error {
-	if !a.serving {
+func (h *Host) openGuard(cfg *config.Config) error {
+	if h.Role != Controller {
 		return nil
 	}
 	allow, deny, err := readFetching(cfg)
 	if err != nil {
 		return err
 	}
-	a.guard = fetch.New(fetch.Options{Allow: allow, Deny: deny, Refused: a.refusals.add})
+	h.guard = fetch.New(fetch.Options{Allow: allow, Deny: deny, Refused: h.Refused})
 	return nil
 }
 
 // others is how images are fetched for others than the owner, whose source names some itself.
-func (a *app) others(own ...string) *image.Others {
-	if a.guard == nil {
+func (h *Host) others(own ...string) *image.Others {
+	if h.guard == nil {
 		return nil
 	}
-	return &image.Others{Guard: a.guard, Own: own, Log: a.Log}
+	return &image.Others{Guard: h.guard, Own: own, Log: h.Log}
 }
 
 // What is told of refusals: one of the same somebody for the same place in so long, and so many a

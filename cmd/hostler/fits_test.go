@@ -24,10 +24,10 @@ func TestFits(t *testing.T) {
 	}
 	at := func(where, config string) *app {
 		a := newApp(nil, &bytes.Buffer{}, &bytes.Buffer{})
-		a.tree, a.flags.config = where, config
+		a.Tree, a.ConfigDir = where, config
 		return a
 	}
-	cfg, err := at(plain, "").configuration()
+	cfg, err := at(plain, "").Configuration()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,16 +20,16 @@ import (
 const logsKept = 30 * 24 * time.Hour
 
 // hooks runs a source's hooks for the engine. Their output goes to the instance's log.
-func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
+func (h *Host) hooks(state string) func(context.Context, pool.HookCall) error {
 	return func(ctx context.Context, c pool.HookCall) error {
 		def, err := readDefinition(c.Source, c.Definition)
 		if err == nil && len(def.Bundles) > 0 && (c.Event == "provision" || c.Event == "bundles") {
-			err = a.setUp(ctx, c, def, state)
+			err = h.setUp(ctx, c, def, state)
 		}
 		if err != nil || def.Hooks[c.Event] == "" {
 			return err
 		}
-		if err := a.trusts(def.Tree, def.Hooks[c.Event]); err != nil {
+		if err := h.trusts(def.Tree, def.Hooks[c.Event]); err != nil {
 			return err
 		}
 		dir := filepath.Join(state, "instances", c.Source, "log")
@@ -40,7 +39,7 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		}
 		defer log.Close()
 		err = hook.Run(ctx, hook.Call{
-			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(ctx, c, def, state),
+			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: h.hookEnv(ctx, c, def, state),
 			StopAtFirst: c.Event != "discard",
 			Timeout:     def.HookTimeout, Resume: c.Resume,
 			Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
@@ -54,14 +53,14 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 
 // trusts tells whether the source of a tree that has that directory of hooks is as its user
 // approved it. The tree may be another than the one that this process is in.
-func (a *app) trusts(tree, hooks string) error {
+func (h *Host) trusts(tree, hooks string) error {
 	if tree == "" {
 		return nil
 	}
 	if found, _, err := hook.List(hooks); err == nil && len(found) == 0 {
 		return nil // nothing runs
 	}
-	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.Program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: h.Former == "crcache", Lenient: h.Compat, TypeKeys: typeKeys()}
 	state, err := host.StateDir()
 	if err != nil {
 		return err
@@ -113,30 +112,14 @@ func leftBehind(name string) bool {
 		strings.Contains(name, ".rpm")
 }
 
-// warnOfHooks tells of such files of the sources that are about to be used; of all without names.
-func (a *app) warnOfHooks(names ...string) {
-	cfg, err := a.configuration()
-	if err != nil || a.Quiet || a.compat {
-		return
-	}
-	for _, s := range cfg.Sources {
-		if len(names) > 0 && !slices.Contains(names, s.Name) {
-			continue
-		}
-		for _, line := range deadHooks(s) {
-			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, line)
-		}
-	}
-}
-
 // hookEnv is what a hook finds in its environment beside our own.
-func (a *app) hookEnv(ctx context.Context, c pool.HookCall, def definition, state string) map[string]string {
+func (h *Host) hookEnv(ctx context.Context, c pool.HookCall, def definition, state string) map[string]string {
 	env := map[string]string{
 		"HOSTLER_SOURCE": c.Source, "HOSTLER_PROVIDER_ID": c.Instance.ProviderID, "HOSTLER_ADDRESS": c.Instance.Address,
-		"HOSTLER_LEASE": c.Lease, "HOSTLER_SSH_CONFIG": a.hookSSH(ctx, c, def, state),
+		"HOSTLER_LEASE": c.Lease, "HOSTLER_SSH_CONFIG": h.hookSSH(ctx, c, def, state),
 	}
-	if a.flags.config != "" {
-		if dir, err := filepath.Abs(a.flags.config); err == nil {
+	if h.ConfigDir != "" {
+		if dir, err := filepath.Abs(h.ConfigDir); err == nil {
 			env["HOSTLER_CONFIG"] = dir
 		}
 	}

@@ -21,11 +21,11 @@ import (
 // hookSSH returns the name of a file with which the program ssh reaches a hook's instance: ssh -F
 // FILE instance. A provider may have one of its own; for hosts of type ssh it is written here. ""
 // where there is none, as where there is no program ssh to read it.
-func (a *app) hookSSH(ctx context.Context, c pool.HookCall, def definition, state string) string {
+func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, state string) string {
 	leaf, settings := c.Instance, def.Settings
 	if leaf.Child != "" {
 		var err error
-		if leaf, err = a.pool.Leaf(ctx, leaf.Child); err != nil {
+		if leaf, err = h.pool.Leaf(ctx, leaf.Child); err != nil {
 			return ""
 		}
 		settings = nil
@@ -33,10 +33,10 @@ func (a *app) hookSSH(ctx context.Context, c pool.HookCall, def definition, stat
 	if f := leaf.Facts["ssh_config"]; f != "" {
 		return f
 	}
-	if typ, err := a.typeOf(ctx, a.pool, leaf); err != nil || typ != "ssh" {
+	if typ, err := h.TypeOf(ctx, h.pool, leaf); err != nil || typ != "ssh" {
 		return ""
 	}
-	if s, err := a.cfg.Source(leaf.Source); err == nil && settings == nil {
+	if s, err := h.cfg.Source(leaf.Source); err == nil && settings == nil {
 		settings = s.Settings
 	}
 	text, err := sshConfigOf(ctx, c.Instance.ID, leaf.ProviderID, settings["config_file"])
@@ -49,7 +49,7 @@ func (a *app) hookSSH(ctx context.Context, c pool.HookCall, def definition, stat
 			return file
 		}
 	}
-	a.Log.Warn("no ssh configuration for hooks", "instance", c.Instance.ID, "err", err)
+	h.Log.Warn("no ssh configuration for hooks", "instance", c.Instance.ID, "err", err)
 	return ""
 }
 

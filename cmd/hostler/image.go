@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -111,25 +109,8 @@ images that nothing was made from for so long, built ones too. What an instance 
 	return cmd
 }
 
-// images opens the store of images.
-func (a *app) images() (*image.Store, error) {
-	dir, err := host.CacheDir()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := a.configuration()
-	if err != nil {
-		return nil, err
-	}
-	section, err := readImagesSection(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
-}
-
 func (a *app) imageList(ctx context.Context) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -166,7 +147,7 @@ func (a *app) imageList(ctx context.Context) error {
 }
 
 func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOptions) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -235,7 +216,7 @@ func progressLine(p *image.Progress) string {
 }
 
 func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -272,7 +253,7 @@ func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
 	if img.Config.Labels[labelSource] == "" {
 		return nil
 	}
-	for _, src := range a.cfg.Sources {
+	for _, src := range a.Host.cfg.Sources {
 		if name := cmp.Or(src.Image, src.Settings["image"]); name != "" {
 			if of, err := s.Find(name); err == nil && of.Digest == img.Digest {
 				return src
@@ -283,7 +264,7 @@ func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
 }
 
 func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -327,7 +308,7 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 }
 
 func (a *app) imageInspect(ref string) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -372,7 +353,7 @@ func (a *app) imageInspect(ref string) error {
 // completeImages offers the images that are here.
 func (a *app) completeImages(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
-	if s, err := a.images(); err == nil {
+	if s, err := a.Images(); err == nil {
 		all, _ := s.List()
 		for _, img := range all {
 			if img.Name != "" {

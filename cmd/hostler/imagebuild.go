@@ -11,14 +11,11 @@ import (
 	"maps"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
@@ -58,7 +55,7 @@ const (
 
 // building is where images are built: on the store of an engine, with its providers.
 type building struct {
-	app  *app
+	host *Host
 	cfg  *config.Config
 	open opening
 }
@@ -116,13 +113,13 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	}
 	sum := sha256.Sum256(data)
 	opt := pool.Options{
-		Store: b.app.store, Open: b.open, NewID: newID, Log: b.app.Log, Desk: b.app.desk, Kept: kept,
+		Store: b.host.store, Open: b.open, NewID: newID, Log: b.host.Log, Desk: b.host.desk, Kept: kept,
 		Sources: []pool.Source{{
 			Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no",
 			Image: b.def.Image, Definition: data,
 		}},
 	}
-	if _, ok := b.app.store.(common); ok {
+	if _, ok := b.host.store.(common); ok {
 		opt.Host = whereabouts()
 	}
 	engine, err := pool.New(opt)
@@ -165,7 +162,7 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 		return r, false, err
 	}
 	b.say(buildWaits, r.name())
-	store, err := b.app.images()
+	store, err := b.host.Images()
 	if err != nil {
 		return r, false, err
 	}
@@ -178,13 +175,13 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 		return r, false, err
 	}
 	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
-		b.app.Log.Warn("what a build left", "source", b.source, "err", err)
+		b.host.Log.Warn("what a build left", "source", b.source, "err", err)
 	}
 	if err := b.make(ctx, engine, name, snap, r); err != nil {
 		return r, true, err
 	}
 	if err := b.collect(ctx, store); err != nil && ctx.Err() == nil {
-		b.app.Log.Warn("old images are not removed", "err", err)
+		b.host.Log.Warn("old images are not removed", "err", err)
 	}
 	return r, true, nil
 }
@@ -198,7 +195,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 	b.say(buildMakes, r.name())
 	leases, err := engine.Acquire(
 		ctx,
-		compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Own: true, Purpose: "builds " + r.name(), For: self},
+		compute.Request{Source: name, Count: 1, Owner: LocalUser(), Own: true, Purpose: "builds " + r.name(), For: self},
 	)
 	if err != nil {
 		return err
@@ -208,7 +205,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		if e := engine.Release(rest, who, compute.ReleaseOptions{Discard: true}, id); e != nil && !errors.Is(e, compute.ErrNotLeased) {
-			b.app.Log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
+			b.host.Log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
 		}
 	}()
 	if err := b.setUp(ctx, engine, who, id); err != nil && taken(ctx, engine, id, err) {
@@ -275,44 +272,18 @@ func (b *builder) say(what buildStep, name string) {
 	}
 }
 
-// buildOf is a builder for a configured source, with more bundles than it lists.
-func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []string) (*builder, error) {
-	if s.Err != nil {
-		return nil, configError(s.Err)
-	}
-	if s.Type == "pool" {
-		return nil, &compute.Error{
-			ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
-			Hint: "build for one of its sources",
-		}
-	}
-	names := slices.Clone(s.Bundles)
-	for _, n := range bundles {
-		if !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	if len(names) == 0 {
-		return nil, fault.Invalid(
-			"--bundle NAME; `hostler bundle list` shows which there are",
-			"%s lists no bundles, and none is named: there is nothing to build", s.Name,
-		)
-	}
-	plan, err := a.planBundles(ctx, names, vars)
-	if err != nil {
-		return nil, err
-	}
+// newBuilder makes a builder for a configured source.
+func (h *Host) newBuilder(ctx context.Context, s *config.Source, plan *bundle.Plan, args []string, output io.Writer) (*builder, error) {
 	def, err := readDefinition(s.Name, engineSource(s).Definition)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.embedded(ctx); err != nil {
+	if _, err := h.Engine(ctx); err != nil {
 		return nil, err
 	}
-	output, _ := term.Displayed(a.Err)
 	return &builder{
-		building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan,
-		args: vars, output: output,
+		building: &building{host: h, cfg: h.cfg, open: h.open}, source: s.Name, typ: s.Type, def: def, plan: plan,
+		args: args, output: output,
 	}, nil
 }
 
@@ -330,7 +301,7 @@ func (b *builder) built(ctx context.Context, r recipe, as string) (image.Image, 
 		}
 		return img, err
 	}
-	s, err := b.app.images()
+	s, err := b.host.Images()
 	if err != nil {
 		return image.Image{}, err
 	}

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -100,7 +103,7 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -112,3 +115,34 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 }
 
 var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
+
+// buildOf is a builder for a configured source, with more bundles than it lists.
+func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []string) (*builder, error) {
+	if s.Err != nil {
+		return nil, configError(s.Err)
+	}
+	if s.Type == "pool" {
+		return nil, &compute.Error{
+			ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
+			Hint: "build for one of its sources",
+		}
+	}
+	names := slices.Clone(s.Bundles)
+	for _, n := range bundles {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fault.Invalid(
+			"--bundle NAME; `hostler bundle list` shows which there are",
+			"%s lists no bundles, and none is named: there is nothing to build", s.Name,
+		)
+	}
+	plan, err := a.planBundles(ctx, names, vars)
+	if err != nil {
+		return nil, err
+	}
+	output, _ := term.Displayed(a.Err)
+	return a.newBuilder(ctx, s, plan, vars, output)
+}

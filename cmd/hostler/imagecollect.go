@@ -54,7 +54,7 @@ func (b *builder) collect(ctx context.Context, s *image.Store) error {
 	if err != nil {
 		return err
 	}
-	promoted, err := pool.RecordedPromotions(ctx, b.app.store)
+	promoted, err := pool.RecordedPromotions(ctx, b.host.store)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (b *builder) collect(ctx context.Context, s *image.Store) error {
 		return kept[img.Digest] != "" || time.Since(img.Used) <= settings.Keep
 	}})
 	for _, img := range got.Images {
-		b.app.Log.Info("an image that nobody used is removed", "image", cmp.Or(img.Name, img.Digest))
+		b.host.Log.Info("an image that nobody used is removed", "image", cmp.Or(img.Name, img.Digest))
 	}
 	return err
 }

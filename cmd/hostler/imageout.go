@@ -46,7 +46,7 @@ An image that was built with bundles that have secrets may hold them, and is exp
 }
 
 func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt image.ExportOptions) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ also that of an image that is here already. The name is taken from the image tha
 }
 
 func (a *app) imageImport(ctx context.Context, from, as string) error {
-	s, err := a.images()
+	s, err := a.Images()
 	if err != nil {
 		return err
 	}

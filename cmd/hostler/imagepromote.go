@@ -128,7 +128,7 @@ func (a *app) besides(ctx context.Context) (*pool.Pool, error) {
 			Hint: "do it there, or with --embedded for a source of your own",
 		}
 	}
-	return a.embedded(ctx)
+	return a.Engine(ctx)
 }
 
 // keptImages are those that must stay though no instance uses them: the promoted ones, the ones
@@ -137,7 +137,7 @@ func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string
 	if a.remote != nil && !a.same {
 		return nil, nil // its images are not here
 	}
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}

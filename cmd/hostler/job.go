@@ -34,7 +34,7 @@ docs/jobs.md has the keys.`,
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 			_ = a.begin(cmd)
-			if cfg, err := a.configuration(); err == nil && len(args) == 0 {
+			if cfg, err := a.Configuration(); err == nil && len(args) == 0 {
 				for _, j := range cfg.Jobs {
 					out = append(out, cobra.CompletionWithDesc(j.Name, jobText(j)))
 				}
@@ -53,7 +53,7 @@ docs/jobs.md has the keys.`,
 
 // job runs one, by the command line that does what it says.
 func (a *app) job(ctx context.Context, name string, extra []string, plan bool) error {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func jobText(j *config.Job) string {
 }
 
 func (a *app) jobList() error {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}

@@ -123,12 +123,13 @@ func (a *app) keeperStatus(ctx context.Context) error {
 // keep is the keeper, until it has nothing to do.
 func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	a.Log = slog.New(slog.NewTextHandler(a.Err, nil))
-	a.tree, a.now, a.keeping = tree, true, true
+	a.Host.Log = a.Log
+	a.Tree, a.Now, a.Role = tree, true, Keeper
 	socket, err := keeperSocket()
 	if err != nil {
 		return err
 	}
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,17 +181,17 @@ func refused(err error) bool {
 // lead opens a connection by the configuration as it is now. What is opened for that, as a provider
 // and its watch, is closed with the connection; a is used for nothing else.
 func (a *app) lead(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil { // its own trouble, which the client may not have
-		a.close()
+		a.Close()
 		return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
 	}
 	conn, err := engine.Connect(ctx, who, key.Instance)
 	if err != nil {
-		a.close()
+		a.Close()
 		return nil, err
 	}
-	return &led{conn, sync.OnceFunc(a.close)}, nil
+	return &led{conn, sync.OnceFunc(a.Close)}, nil
 }
 
 // led is a connection with what was opened for it alone.
@@ -211,7 +212,7 @@ func (l *led) Close() error {
 // afresh is the same with nothing read yet, on the same store.
 func (a *app) afresh() *app {
 	b := *a
-	b.cfg, b.pool, b.closers, b.bundles = nil, nil, nil, &bundleCache{}
+	b.Host = a.Host.Afresh()
 	return &b
 }
 
@@ -259,8 +260,8 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 	if wd, err := os.Getwd(); err == nil {
 		opt.Args = append(opt.Args, "--tree", wd)
 	}
-	if a.flags.config != "" {
-		dir, err := filepath.Abs(a.flags.config)
+	if a.ConfigDir != "" {
+		dir, err := filepath.Abs(a.ConfigDir)
 		if err != nil {
 			return opt, err
 		}
@@ -282,7 +283,7 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 // ring tells the keeper of work that this command left, if it left any; it is started if need be.
 // Where there cannot be a keeper the work is done here and now.
 func (a *app) ring(ctx context.Context) {
-	if !a.left.Swap(false) {
+	if !a.TakeLeft() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -294,7 +295,7 @@ func (a *app) ring(ctx context.Context) {
 		return
 	}
 	a.Log.Warn("no keeper, so what is left is done now", "err", err)
-	if engine, err := a.embedded(ctx); err == nil {
+	if engine, err := a.Engine(ctx); err == nil {
 		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
 	}
 }
@@ -307,11 +308,11 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 	if a.remote != nil {
 		return a.connectRemote(ctx, who, i)
 	}
-	typ, err := a.typeOf(ctx, engine, i)
+	typ, err := a.TypeOf(ctx, engine, i)
 	if err == nil && typ == "pool" {
 		var leaf compute.Instance
 		if leaf, err = engine.Leaf(ctx, id); err == nil {
-			typ, err = a.typeOf(ctx, engine, leaf)
+			typ, err = a.TypeOf(ctx, engine, leaf)
 		}
 	}
 	if err != nil {
@@ -339,7 +340,7 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 // a guess: whoever wants the connection looks first what the name means. The channel gives one
 // connection, or nil.
 func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil || a.remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
 		return isDear(s.Type) && strings.HasPrefix(name, s.Name+"-")
 	}) {
@@ -365,22 +366,4 @@ func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-cha
 func noKeeper(err error) bool {
 	var e *compute.Error
 	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)
-}
-
-// typeOf is the type of an instance's source, which may be configured no more.
-func (a *app) typeOf(ctx context.Context, engine engine, i compute.Instance) (string, error) {
-	cfg, err := a.configuration()
-	if err != nil {
-		return "", err
-	}
-	if s, err := cfg.Source(i.Source); err == nil {
-		return s.Type, nil
-	}
-	all, err := engine.Status(ctx)
-	for _, s := range all {
-		if s.Name == i.Source {
-			return s.Type, nil
-		}
-	}
-	return "", err
 }

@@ -20,8 +20,8 @@ func keeperApp(t *testing.T) (a *app, home string) {
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
 	a = newApp(nil, io.Discard, io.Discard)
-	a.tree, a.now, a.keeping = home, true, true
-	t.Cleanup(a.close)
+	a.Tree, a.Now, a.Role = home, true, Keeper
+	t.Cleanup(a.Close)
 	return a, home
 }
 
@@ -29,7 +29,7 @@ func keeperApp(t *testing.T) (a *app, home string) {
 // where there is none to be had.
 func TestLed(t *testing.T) {
 	a, _ := keeperApp(t)
-	engine, err := a.embedded(t.Context())
+	engine, err := a.Engine(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestLed(t *testing.T) {
 	lead := func(id compute.ID) (compute.Conn, error) {
 		closed = 0
 		b := a.afresh()
-		b.closers = append(b.closers, func() { closed++ })
+		b.OnClose(func() { closed++ })
 		return b.lead(t.Context(), keeper.Key{Instance: id}, compute.Who{Owner: "u", Admin: true})
 	}
 	conn, err := lead(leases[0].Instance)

@@ -152,7 +152,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 		}}
 		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
 		k := &recorder{claim: &claim{
-			app: &app{Terminal: term.Terminal{Program: "hostler"}, cfg: cfg}, engine: c, lease: l,
+			app: &app{Terminal: term.Terminal{Program: "hostler"}, Host: NewHost(Options{Config: cfg})}, engine: c, lease: l,
 			instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance),
 		},
 			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}

@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hostler-project/hostler/host"
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/host"
 )
 
 func main() {
@@ -30,7 +31,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	keepFiles()
 	a := newApp(in, out, errs)
-	defer a.close()
+	defer a.Close()
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {
 		return runCrcache(context.Background(), a, argv[1:])
 	}

@@ -81,7 +81,7 @@ func (a *app) metalIronic(
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	place := siteOf(state, s.Name, s.Type, a.store.Installation())
+	place := siteOf(state, s.Name, s.Type, a.Host.Store().Installation())
 	o := ironic.Options{Source: place.source, Installation: place.installation, Dir: place.dir}
 	if err := config.Decode(s.Settings, position(cfg, s.Name, s.Type), &o); err != nil {
 		return nil, nil, closer, configError(err)

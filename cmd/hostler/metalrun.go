@@ -112,20 +112,12 @@ func newMetalForget(a *app) *cobra.Command {
 
 // metalStore opens the configuration and the store.
 func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error) {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
-	if a.store == nil {
-		state, err := host.StateDir()
-		if err != nil {
-			return nil, nil, err
-		}
-		if a.store, err = a.openStore(ctx, cfg, state); err != nil {
-			return nil, nil, err
-		}
-	}
-	return cfg, a.store, nil
+	store, err := a.OpenStore(ctx, cfg)
+	return cfg, store, err
 }
 
 // metalRun is the loop, or one round of it.
@@ -137,6 +129,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 	} else {
 		a.logWarnings()
 	}
+	a.Host.Log = a.Log
 	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
 	cfg, store, err := a.metalStore(ctx)
@@ -163,6 +156,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 		return a.metalOnce(ctx, opt, most)
 	}
 	a.meters = newMeters()
+	a.Meters = a.meters
 	m := newMetalMeters(a.meters)
 	var failed error
 	opt.Told = func(r *caching.Report) {
@@ -228,7 +222,7 @@ func (a *app) metalAlone(dry bool) error {
 			"images are kept ready by another process: a controller, or a run that waits for what is being written",
 		)
 	}
-	free, ok, err := a.store.Slot(metalPlace, 1) // the store may be of several state directories
+	free, ok, err := a.Host.Store().Slot(metalPlace, 1) // the store may be of several state directories
 	if err == nil && !ok {
 		err = fault.Conflict(
 			metalBusyHint,
@@ -236,7 +230,7 @@ func (a *app) metalAlone(dry bool) error {
 		)
 	}
 	if err == nil {
-		a.closers = append(a.closers, free)
+		a.OnClose(free)
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func (k *controller) alarm(ctx context.Context, what, text string) {
 	if !k.leads() {
 		return
 	}
-	if err := caching.Raise(ctx, k.app.store, what, text); err != nil && ctx.Err() == nil {
+	if err := caching.Raise(ctx, k.app.Host.Store(), what, text); err != nil && ctx.Err() == nil {
 		k.app.Log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
 	}
 }
@@ -95,7 +95,7 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 		return err
 	}
 	defer lock.Close()
-	opt, d, closer, err := k.app.metalOptions(ctx, cfg, k.app.store)
+	opt, d, closer, err := k.app.metalOptions(ctx, cfg, k.app.Host.Store())
 	defer closer()
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (k *controller) metalTurn(t *turn) func() bool {
 			t.end()
 			return false
 		}
-		ours := t.has(k.app.store)
+		ours := t.has(k.app.Host.Store())
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !ours && !told {

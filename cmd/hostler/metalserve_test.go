@@ -119,9 +119,9 @@ func TestMetalAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := newApp(nil, io.Discard, io.Discard)
-		a.store = st
-		a.closers = append(a.closers, func() { _ = st.Close() })
-		t.Cleanup(a.close)
+		a.Host = NewHost(Options{Store: st})
+		a.OnClose(func() { _ = st.Close() })
+		t.Cleanup(a.Close)
 		return a
 	}
 	first := on()
@@ -148,7 +148,7 @@ func TestMetalAlone(t *testing.T) {
 	if strings.Count(log.String(), "another process on this store") != 1 {
 		t.Errorf("a controller beside it: %s", &log)
 	}
-	first.close()
+	first.Close()
 	waitFor(t, "the controller has its turn", ours)
 	turn.end()
 	if err := second.metalAlone(false); err != nil {

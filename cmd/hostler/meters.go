@@ -169,8 +169,8 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// sight takes what the engine did.
-func (m *meters) sight() func(pool.Sight) {
+// Sight takes what the engine did.
+func (m *meters) Sight() func(pool.Sight) {
 	if m == nil {
 		return nil
 	}
@@ -219,9 +219,9 @@ func resultOf(err error) string {
 	return term.KindName(err)
 }
 
-// provider takes the calls to a source's provider. That what was discarded is not there is how a
+// Provider takes the calls to a source's provider. That what was discarded is not there is how a
 // discard ends well.
-func (m *meters) provider(source string) func(op string, took time.Duration, err error) {
+func (m *meters) Provider(source string) func(op string, took time.Duration, err error) {
 	if m == nil {
 		return nil
 	}
@@ -258,8 +258,8 @@ type measuredStore struct {
 	m *meters
 }
 
-// store measures a store's transactions.
-func (m *meters) store(s pool.Store) pool.Store {
+// Store measures a store's transactions.
+func (m *meters) Store(s pool.Store) pool.Store {
 	if m == nil {
 		return s
 	}

@@ -97,5 +97,5 @@ func (k *controller) ready(ctx context.Context) error {
 	if _, err := k.now.Load().engine.Status(ctx); err != nil {
 		return err
 	}
-	return k.app.store.Update(ctx, func(compute.Tx) error { return nil })
+	return k.app.Host.Store().Update(ctx, func(compute.Tx) error { return nil })
 }

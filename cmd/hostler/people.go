@@ -140,10 +140,10 @@ func (k *controller) openAuth() error {
 		return err
 	}
 	k.tokens = auth.NewRing(
-		k.app.store,
+		k.app.Host.Store(),
 		auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.Log},
 	)
-	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.Log})
+	k.audit = auth.NewLog(k.app.Host.Store(), auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.Log})
 	k.limits = auth.NewLimits(auth.LimitOptions{
 		Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures,
 		FailureBurst: said.FailureBurst,

@@ -96,11 +96,11 @@ func (a *app) plans(ctx context.Context, names []string) ([]planView, error) {
 			return nil, err
 		}
 	}
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}
-	opt, err := directorOptions(a.cfg)
+	opt, err := directorOptions(a.Host.cfg)
 	if err != nil {
 		return nil, err
 	}

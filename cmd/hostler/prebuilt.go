@@ -39,7 +39,7 @@ func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 
 // image makes sure that the image is there. What scripts print goes to the instance's log.
 func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error) {
-	set, err := p.build.app.bundleSet()
+	set, err := p.build.host.Bundles()
 	if err != nil {
 		return "", err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
@@ -275,6 +274,3 @@ func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[st
 func siteOf(state, name, typ, installation string) site {
 	return site{source: name, typ: typ, installation: installation, dir: filepath.Join(state, "instances", name, "computers")}
 }
-
-// defaultSource is where computers come from when nobody says: the source that needs nothing.
-var defaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]

@@ -14,30 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/pool"
 )
-
-// quotas tells the engine what the configured projects may have; nil: there are none.
-func quotas(projects []*config.Project) func(string) pool.Project {
-	if len(projects) == 0 {
-		return nil
-	}
-	all := map[string]pool.Project{}
-	for _, p := range projects {
-		if p.Err == nil {
-			all[p.Name] = pool.Project{
-				Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota),
-				Limits: p.Limits,
-			}
-		}
-	}
-	return func(name string) pool.Project { return all[name] }
-}
-
-func capacity(q config.Quota) compute.Capacity {
-	return compute.Capacity{Count: q.Count, Cores: q.Cores, Memory: q.Memory, Cost: q.Cost}
-}
 
 func newQueue(a *app) *cobra.Command {
 	cmd := &cobra.Command{

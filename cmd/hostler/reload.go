@@ -72,18 +72,18 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 		return out, err
 	}
 	b := k.app.afresh()
-	cfg, err := b.configuration()
+	cfg, err := b.Configuration()
 	if err != nil {
 		return out, err
 	}
 	// what is applied from here on has another mark, and is taken up after this
-	mark, faults := b.mark, faultsOf(cfg)
+	mark, faults := b.Mark(), faultsOf(cfg)
 	keepGood(k.now.Load().cfg, cfg, faults)
-	engine, err := b.embedded(ctx)
+	engine, err := b.Engine(ctx)
 	if err != nil {
 		return out, err
 	}
-	next, err := newServed(ctx, engine, cfg, true, b.guard)
+	next, err := newServed(ctx, engine, cfg, true, b.Guard())
 	if err != nil {
 		return out, err
 	}
@@ -101,7 +101,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	k.tellFaults(faults)
 	k.bell.ring()
 	k.ring()
-	_, out.Several = k.app.store.(common)
+	_, out.Several = k.app.Host.Store().(common)
 	out.Broken, out.Warnings = []api.Broken{}, []string{}
 	for _, f := range faults {
 		out.Broken = append(out.Broken, api.NewBroken(f.source, f.err()))

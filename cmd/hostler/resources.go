@@ -127,10 +127,10 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 
 // leadsBy tells whether it is this controller that does something that one alone is to do.
 func (k *controller) leadsBy(t *turn) bool {
-	if _, shared := k.app.store.(common); shared {
+	if _, shared := k.app.Host.Store().(common); shared {
 		return k.leads()
 	}
-	return t.has(k.app.store)
+	return t.has(k.app.Host.Store())
 }
 
 // beginResources begins; end ends it, and waits for that. wake is for when there may be sources
@@ -140,7 +140,7 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 	log := k.app.Log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
-		Installation: k.app.store.Installation(), Log: log, Step: host.Step,
+		Installation: k.app.Host.Store().Installation(), Log: log, Step: host.Step,
 		Sets: slices.Clone(o.Apply),
 		// from afar: what would run here is refused
 		Applier: func(namespace, reason string) (resource.Applier, error) {

@@ -24,7 +24,6 @@ var manual string
 // globals are the options that every command takes.
 type globals struct {
 	dir    string // -C
-	config string // --config
 	source string // -s, before the verb or after it
 
 	controller string // --controller
@@ -174,7 +173,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	p := root.PersistentFlags()
 	p.StringVarP(&a.flags.dir, "directory", "C", "", "work in `DIR` instead of the current directory")
-	p.StringVar(&a.flags.config, "config", "", "read `DIR` before the other roots of configuration")
+	p.StringVar(&a.ConfigDir, "config", "", "read `DIR` before the other roots of configuration")
 	p.BoolVar(&a.JSON, "json", false, "print JSON; see docs/json.md")
 	p.BoolVarP(&a.Quiet, "quiet", "q", false, "print only results and errors")
 	p.BoolVar(&a.Debug, "debug", false, "say on standard error what is done")
@@ -232,6 +231,7 @@ func (a *app) begin(cmd *cobra.Command) error {
 		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
 	a.LogDebug()
+	a.Host.Log = a.Log
 	a.follow(cmd)
 	return nil
 }

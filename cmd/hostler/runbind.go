@@ -42,7 +42,7 @@ func (r *runner) bindTree(name string) (string, error) {
 			return "", err
 		}
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return "", err
 	}
@@ -106,7 +106,7 @@ func (r *runner) bindTree(name string) (string, error) {
 
 // hasSource tells whether the configuration has a source.
 func (a *app) hasSource(name string) bool {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return false
 	}

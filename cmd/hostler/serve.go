@@ -100,33 +100,34 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	a.Log, a.meters, a.serving, a.bell, a.refusals = log, newMeters(), true, newBell(), newRefusals(log)
+	a.Log, a.meters, a.bell, a.refusals = log, newMeters(), newBell(), newRefusals(log)
+	a.Host.Log, a.Role, a.Meters, a.Left, a.Refused = log, Controller, a.meters, a.bell.ring, a.refusals.add
 	if o.drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
 	end := newEnding(ctx, log, o.drain)
 	defer end.close()
 	ctx = end.ctx
-	engine, err := a.embedded(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return err
 	}
 	k := &controller{
 		app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(),
-		answers: newAnswers(a.store, a.Log),
+		answers: newAnswers(a.Host.Store(), a.Log),
 	}
-	first, err := newServed(ctx, engine, a.cfg, false, a.guard)
+	first, err := newServed(ctx, engine, a.Host.cfg, false, a.Guard())
 	if err != nil {
 		return err
 	}
-	first.mark = a.mark
+	first.mark = a.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
 	if err := k.openAuth(); err != nil {
 		return err
 	}
 	a.refusals.audit.Store(k.audit)
-	k.tellFaults(faultsOf(a.cfg))
+	k.tellFaults(faultsOf(a.Host.cfg))
 	k.ahead = &foresight{k: k}
 	if err := k.openCertificates(o); err != nil {
 		return err
@@ -288,7 +289,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 
 // identity tells this controller from others.
 func (k *controller) identity() api.Identity {
-	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.at}
+	return api.Identity{Installation: k.app.Host.Store().Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.StoreAt()}
 }
 
 // ownOnly reports whether what a source makes is for the controller's own user alone: it is, or

@@ -157,7 +157,7 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 	for _, arrival := range arrivals {
 		bySource[arrival.Source] = append(bySource[arrival.Source], arrival)
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (s *slapos) path() (string, error) {
 }
 
 // configuration reads it, once.
-func (s *slapos) configuration() (*cfg.Client, error) {
+func (s *slapos) Configuration() (*cfg.Client, error) {
 	if s.settings != nil {
 		return s.settings, nil
 	}
@@ -192,7 +192,7 @@ func (s *slapos) master() (*slap.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
-	c, err := s.configuration()
+	c, err := s.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (s *slapos) master() (*slap.Client, error) {
 // release is the URL of a software release that was given as one, as an alias of the configuration,
 // or as product.NAME: the product's best.
 func (s *slapos) release(ctx context.Context, text string) (string, error) {
-	c, err := s.configuration()
+	c, err := s.Configuration()
 	if err != nil {
 		return "", err
 	}
@@ -294,7 +294,7 @@ func (s *slapos) record(text []byte) {
 
 // aliases are those of the configuration, for the shell.
 func (s *slapos) aliases() (out candidates) {
-	c, err := s.configuration()
+	c, err := s.Configuration()
 	if err != nil {
 		return nil
 	}

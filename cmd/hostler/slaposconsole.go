@@ -57,7 +57,7 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 
 // console reads and does lines.
 func (s *slapos) console(ctx context.Context, args []string) error {
-	settings, err := s.configuration()
+	settings, err := s.Configuration()
 	if err != nil {
 		return err
 	}

@@ -137,14 +137,6 @@ func sectionAt(section map[string]config.Value) string {
 	return fmt.Sprintf("%s:%d: ", first, line)
 }
 
-func decodeSection(section map[string]config.Value, to any) error {
-	settings := map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	return configError(config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, to))
-}
-
 // beside is a path that lies beside the file that says it, unless it is absolute or none.
 func beside(said config.Value, path string) string {
 	if path == "" || filepath.IsAbs(path) {
@@ -166,7 +158,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	opt.Store, opt.Log, opt.Limits = k.app.store, k.app.Log, k.slaposLimits
+	opt.Store, opt.Log, opt.Limits = k.app.Host.Store(), k.app.Log, k.slaposLimits
 	var ca *authority.Authority
 	if directory != "" {
 		if k.files == nil {
@@ -184,7 +176,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.store, said.Root, k.app.at); err != nil {
+	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.Host.Store(), said.Root, k.app.StoreAt()); err != nil {
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m,
@@ -204,7 +196,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	})
 	depot.Log = k.app.Log
 	kept := cache.Handler(depot)
-	k.app.closers = append(k.app.closers, kept.Close)
+	k.app.OnClose(kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
 			// Who shows a certificate of another authority may be somebody whom the controller

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func (a *app) sourceList(ctx context.Context) error {
 		}
 		return a.listSources(views, rows)
 	}
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (a *app) listSources(views []configuredView, rows [][]string) error {
 }
 
 func (a *app) configured(name string) (*config.Source, error) {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +230,7 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	a.now = true
+	a.Now = true
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err
@@ -275,3 +276,6 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	}
 	return err
 }
+
+// defaultSource is where computers come from when nobody says: the source that needs nothing.
+var defaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]

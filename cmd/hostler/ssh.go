@@ -60,7 +60,7 @@ func (a *app) ssh(args []string) error {
 	if err != nil {
 		return err
 	}
-	a.close()
+	a.Close()
 	return &os.PathError{Op: "exec", Path: program, Err: syscall.Exec(program, append([]string{"ssh", "-F", file}, args...), os.Environ())}
 }
 

@@ -62,8 +62,8 @@ func (a *app) ownWords() ([]string, error) {
 	if a.flags.embedded {
 		words = append(words, "--embedded")
 	}
-	if a.flags.config != "" {
-		dir, err := filepath.Abs(a.flags.config)
+	if a.ConfigDir != "" {
+		dir, err := filepath.Abs(a.ConfigDir)
 		if err != nil {
 			return nil, err
 		}

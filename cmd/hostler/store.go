@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -101,31 +102,40 @@ func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	return address, nil
 }
 
-// openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL
-// is touched where it is not configured.
-func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (pool.Store, error) {
+// OpenStore opens what keeps the state, once: the file, or the database of [store] in the
+// configuration. Nothing of PostgreSQL is touched where it is not configured.
+func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, error) {
+	if h.store != nil {
+		return h.store, nil
+	}
+	state, err := host.StateDir()
+	if err != nil {
+		return nil, err
+	}
 	address, err := databaseAddress(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	if address == "" {
-		a.at = filepath.Join(state, "state.db")
-		store, err := sqlite.Open(ctx, a.at, sqlite.Options{})
+		h.storeAt = filepath.Join(state, "state.db")
+		store, err := sqlite.Open(ctx, h.storeAt, sqlite.Options{})
 		if err != nil {
 			return nil, err
 		}
-		a.closers = append(a.closers, func() {
+		h.OnClose(func() {
 			if store.Long() { // else the end of the process closes it, and nobody waits for that
 				_ = store.Close()
 			}
 		})
+		h.store = store
 		return store, nil
 	}
-	store, err := postgres.Open(ctx, address, postgres.Options{Log: a.Log})
+	store, err := postgres.Open(ctx, address, postgres.Options{Log: h.Log})
 	if err != nil {
 		return nil, err
 	}
-	a.at = "PostgreSQL at " + store.Name()
-	a.closers = append(a.closers, func() { _ = store.Close() })
+	h.storeAt = "PostgreSQL at " + store.Name()
+	h.OnClose(func() { _ = store.Close() })
+	h.store = store
 	return store, nil
 }

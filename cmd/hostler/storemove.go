@@ -42,7 +42,7 @@ leases or tokens. From then on the file is refused; it is left where it is. A mo
 }
 
 func (a *app) storeMove(ctx context.Context) error {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ type syncing struct {
 
 // readSyncing reads it.
 func (a *app) readSyncing() (s syncing, err error) {
-	cfg, err := a.configuration()
+	cfg, err := a.Configuration()
 	if err != nil {
 		return s, err
 	}

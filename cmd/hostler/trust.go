@@ -76,7 +76,7 @@ for the content as it is: of what changes you are asked again.`,
 		Example: "  hostler trust\n  hostler trust approve\n  hostler trust revoke .hostler",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := a.configuration()
+			cfg, err := a.Configuration()
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ for the content as it is: of what changes you are asked again.`,
 		c := &cobra.Command{
 			Use: use, Short: short, Example: example, Args: cobra.MaximumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
-				cfg, err := a.configuration()
+				cfg, err := a.Configuration()
 				if err != nil {
 					return err
 				}

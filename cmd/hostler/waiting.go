@@ -320,7 +320,7 @@ func (w *waiting) children() map[string][]string {
 		}
 		return out
 	}
-	cfg, err := w.app.configuration()
+	cfg, err := w.app.Configuration()
 	if err != nil {
 		return nil
 	}

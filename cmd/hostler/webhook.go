@@ -65,15 +65,15 @@ func (a *app) webhooks(ctx context.Context) (server.Webhooks, error) {
 	if a.remote != nil {
 		return a.remote, nil
 	}
-	hooks, err := readHooks(ctx, a.cfg)
+	hooks, err := readHooks(ctx, a.Host.cfg)
 	if err != nil {
 		return nil, err
 	}
-	j := &hookJournal{a.pool, a.store}
+	j := &hookJournal{a.pool, a.Host.Store()}
 	return &hooked{
 		hooks, j,
 		webhook.New(webhook.Options{
-			Hooks: hooks, Journal: j, Installation: a.store.Installation(), Version: thisVersion().Version, Log: a.Log,
+			Hooks: hooks, Journal: j, Installation: a.Host.Store().Installation(), Version: thisVersion().Version, Log: a.Log,
 		}),
 	}, nil
 }

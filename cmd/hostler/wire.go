@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,12 +37,12 @@ type definition struct {
 	Tree string `json:"tree,omitempty"`
 }
 
-// embedded joins store, sources, providers and hooks to the lease engine, once.
-func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
-	if a.pool != nil {
-		return a.pool, nil
+// Engine joins store, sources, providers and hooks to the lease engine, once.
+func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
+	if h.pool != nil {
+		return h.pool, nil
 	}
-	cfg, err := a.configuration()
+	cfg, err := h.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -51,45 +50,43 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.store == nil {
-		if a.store, err = a.openStore(ctx, cfg, state); err != nil {
-			return nil, err
-		}
-	}
-	if cfg, err = a.takeUp(ctx, cfg); err != nil {
+	if _, err := h.OpenStore(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := a.openGuard(cfg); err != nil {
+	if cfg, err = h.takeUp(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := h.openGuard(cfg); err != nil {
 		return nil, err
 	}
 	ends := &ends{}
-	a.closers = append(a.closers, ends.close)
-	a.open = a.opener(cfg, state, ends)
+	h.closers = append(h.closers, ends.close)
+	h.open = h.opener(cfg, state, ends)
 	opt := pool.Options{
-		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID,
-		Log: a.Log, LeaseIdle: a.leaseIdle, Step: host.Step,
-		Kept: kept, Uptime: host.Uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
+		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: newID,
+		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: host.Step,
+		Kept: kept, Uptime: host.Uptime, Inventory: h.Role == Keeper || h.Role == Controller, Desk: h.desk, Projects: quotas(cfg.Projects),
 	}
-	if _, ok := a.store.(common); ok {
+	if _, ok := h.store.(common); ok {
 		opt.Host = whereabouts()
 	}
-	if a.compat {
+	if h.Compat {
 		opt.LeaseIdle = 0
 	}
 	switch {
-	case a.serving:
-		opt.Later, opt.Left = slowIn(cfg), a.bell.ring
+	case h.Role == Controller:
+		opt.Later, opt.Left = slowIn(cfg), h.Left
 		opt.Gone = func(name, place string) bool {
 			// where there are, those that do not direct may read other files, or older ones
-			c, several := a.store.(common)
+			c, several := h.store.(common)
 			return (!several || c.Leads()) && cfg.Lacks(name, place)
 		}
-	case !a.now:
+	case !h.Now:
 		slow := slowIn(cfg)
 		opt.Later = func(name, typ string) bool {
 			later := slow(name, typ)
 			if later {
-				a.left.Store(true)
+				h.left.Store(true)
 			}
 			return later
 		}
@@ -97,8 +94,8 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	for _, s := range cfg.Sources {
 		opt.Sources = append(opt.Sources, engineSource(s))
 	}
-	a.pool, err = pool.New(opt)
-	return a.pool, err
+	h.pool, err = pool.New(opt)
+	return h.pool, err
 }
 
 // engineSource is a configured source as the engine wants it.
@@ -217,39 +214,39 @@ func (e *ends) close() {
 }
 
 // opener makes providers of definitions, each behind a guard.
-func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
+func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 	var open opening
 	open = func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
 		def, err := readDefinition(name, data)
 		if err != nil {
 			return nil, err
 		}
-		s := siteOf(state, name, typ, a.store.Installation())
+		s := siteOf(state, name, typ, h.store.Installation())
 		images, err := readImagesSection(cfg)
 		if err != nil {
 			return nil, err
 		}
-		s.images, s.others = images.limits(), a.others(def.Image, def.Settings["image"])
+		s.images, s.others = images.limits(), h.others(def.Image, def.Settings["image"])
 		var p compute.Provider
 		if slices.Contains(cloudTypes, typ) {
-			def.Settings, err = deployed(ctx, deployments{a.store}, state, typ, def.Settings)
+			def.Settings, err = deployed(ctx, deployments{h.store}, state, typ, def.Settings)
 		}
 		if err != nil {
 			return nil, err
 		}
 		if k, ok := kinds()[typ]; ok {
-			p, err = k.open(ctx, a.Log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
+			p, err = k.open(ctx, h.Log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
 		} else {
-			p, err = openExternal(ctx, a.Log, s, def.Settings)
+			p, err = openExternal(ctx, h.Log, s, def.Settings)
 		}
 		if err != nil {
 			return nil, placed(err, name, position(cfg, name, typ))
 		}
 		ends.add(p)
 		if def.Build {
-			p = &prebuilt{Provider: p, build: &building{app: a, cfg: cfg, open: open}, source: name, typ: typ, def: def}
+			p = &prebuilt{Provider: p, build: &building{host: h, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}
-		o := guard.Options{Source: name, Log: a.Log, Observe: a.meters.provider(name)}
+		o := guard.Options{Source: name, Log: h.Log, Observe: h.observeCalls(name)}
 		// not of the definition: it says nothing of what is made
 		if s, err := cfg.Source(name); err == nil {
 			o.Creates = s.Parallel
@@ -279,44 +276,5 @@ func slowIn(cfg *config.Config) func(name, typ string) bool {
 			return true
 		}
 		return !known && typ != "pool" || k.slow
-	}
-}
-
-// dueTime is how long a command that only shows something does what is due before it leaves the
-// rest to the keeper.
-const dueTime = 2 * time.Second
-
-// due does what is due for sources before they are shown or used: ended leases, half-made and
-// unclean instances. What goes wrong there is recorded, and shown by status and events; here it is
-// no reason to fail.
-func (a *app) due(ctx context.Context, names ...string) {
-	if _, err := a.engine(ctx); err != nil {
-		return
-	}
-	if a.remote != nil {
-		if a.self.Own {
-			short, cancel := context.WithTimeout(ctx, dueTime)
-			defer cancel()
-			_ = a.remote.Work(short) // what it does not come to it does later
-		}
-		return
-	}
-	var known []string
-	for _, n := range names {
-		if a.isSource(strings.TrimSpace(n)) {
-			known = append(known, n)
-		}
-	}
-	if len(names) > 0 && len(known) == 0 {
-		return
-	}
-	short, cancel := context.WithTimeout(ctx, dueTime)
-	defer cancel()
-	if err := a.work(short, known...); err != nil {
-		a.Log.Warn("what was due", "err", err)
-	}
-	if short.Err() != nil && ctx.Err() == nil {
-		a.left.Store(true) // it goes on in the keeper
-		a.ring(ctx)
 	}
 }

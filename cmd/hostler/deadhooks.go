@@ -1,0 +1,23 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/hostler-project/hostler/cli/term"
+)
+
+// warnOfHooks tells of such files of the sources that are about to be used; of all without names.
+func (a *app) warnOfHooks(names ...string) {
+	cfg, err := a.Configuration()
+	if err != nil || a.Quiet || a.compat {
+		return
+	}
+	for _, s := range cfg.Sources {
+		if len(names) > 0 && !slices.Contains(names, s.Name) {
+			continue
+		}
+		for _, line := range deadHooks(s) {
+			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, line)
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/image"
+)
+
+// images opens the store of images.
+func (h *Host) Images() (*image.Store, error) {
+	dir, err := host.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := h.Configuration()
+	if err != nil {
+		return nil, err
+	}
+	section, err := readImagesSection(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
+}
+
+// patiently connects again, as an instance that restarts its network, or itself, takes a while.
+func patiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, backPatience)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		c, err := connect()
+		if err == nil || !errors.Is(err, compute.ErrUnavailable) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}
