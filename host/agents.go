@@ -20,12 +20,12 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// agents has the programs that `make agents` left; see the README there.
+// Agents has the programs that `make agents` left; see the README there.
 //
 //go:embed agents
 var Agents embed.FS
 
-// findAgent finds the guest side for an architecture: the program that is part of this one,
+// FindAgent finds the guest side for an architecture: the program that is part of this one,
 // unpacked once into the cache, or this very program.
 func FindAgent(arch string) (agent.Program, error) {
 	return findAgentIn(Agents, arch)
@@ -81,7 +81,7 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	if _, err := OwnDir(dir); err != nil {
+	if _, err := ownDir(dir); err != nil {
 		return "", err
 	}
 	packed, err := files.Open(name)

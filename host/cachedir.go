@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// cacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else
+// CacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else
 // ~/.cache/hostler. It is not made here.
 func CacheDir() (string, error) {
 	// a relative one is to be ignored, says its specification

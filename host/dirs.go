@@ -18,7 +18,7 @@ import (
 //	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler      state.db, trust/, instances/SOURCE/{computers,log,ssh}
 //	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID           the keeper's socket
 
-// home is the user's home directory, or an error that says what to set.
+// Home is the user's home directory, or an error that says what to set.
 func Home() (string, error) {
 	const hint = "set HOME, or XDG_STATE_HOME"
 	h := os.Getenv("HOME")
@@ -32,7 +32,7 @@ func Home() (string, error) {
 	return h, nil
 }
 
-// stateDir is the directory of what must not be lost. It is not made here.
+// StateDir is the directory of what must not be lost. It is not made here.
 func StateDir() (string, error) {
 	// a relative one is to be ignored, says its specification
 	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
@@ -45,17 +45,17 @@ func StateDir() (string, error) {
 	return filepath.Join(h, ".local", "state", "hostler"), nil
 }
 
-// runtimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put
+// RuntimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put
 // a socket there could read what we send.
 func RuntimeDir() (string, error) {
 	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
-		return OwnDir(filepath.Join(d, "hostler"))
+		return ownDir(filepath.Join(d, "hostler"))
 	}
-	return OwnDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
+	return ownDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
 }
 
 // ownDir makes a directory that only we may enter, or makes sure that it is one.
-func OwnDir(dir string) (string, error) {
+func ownDir(dir string) (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -83,9 +83,9 @@ func private(dir string) error {
 	return nil
 }
 
-// imagesHere is what a provider needs to find images: the user's home, and the store; "" where
+// imageDirs is what a provider needs to find images: the user's home, and the store; "" where
 // there is none.
-func ImageDirs() (home, store string) {
+func imageDirs() (home, store string) {
 	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
 		home = h
 	}
@@ -95,11 +95,11 @@ func ImageDirs() (home, store string) {
 	return home, store
 }
 
-// answersWord is the first of the words that start runAnswers.
+// AnswersCommand is the first of the words that start runAnswers.
 const AnswersCommand = "answer-names"
 
-// atHome tells a sandbox what it has to know of this user: the home, our own directories, which no
-// sandbox sees, one of ours in memory, if there is one, and the store of images.
+// SandboxDirs tells a sandbox what it has to know of this user: the home, our own directories,
+// which no sandbox sees, one of ours in memory, if there is one, and the store of images.
 func SandboxDirs(o *sandbox.Options) {
 	if self, err := os.Executable(); err == nil {
 		o.Answers = []string{self, AnswersCommand, "/etc/resolv.conf"}

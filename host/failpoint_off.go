@@ -2,6 +2,6 @@
 
 package host
 
-// failpoint is called at each recorded step of the engine; in programs that are released, nothing
+// Step is called at each recorded step of the engine; in programs that are released, nothing
 // is.
 var Step func(step string)

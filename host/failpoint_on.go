@@ -12,7 +12,7 @@ import (
 
 var failsteps atomic.Int64
 
-// failpoint, in programs built for the tests of crashes, writes the name of each recorded step to
+// Step, in programs built for the tests of crashes, writes the name of each recorded step to
 // the file HOSTLER_STEPS and, at the step whose number or name is HOSTLER_DIE, kills the process as
 // nothing else can.
 var Step = func(step string) {

@@ -6,7 +6,7 @@ import (
 )
 
 // uptime is how long this machine has run.
-func Uptime() (pool.Uptime, error) {
+func uptime() (pool.Uptime, error) {
 	run, up, err := proc.Uptime()
 	return pool.Uptime{Run: run, For: up}, err
 }

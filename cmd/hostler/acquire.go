@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -138,7 +139,7 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	if err := api.CheckRequest(req); err != nil {
 		return req, err
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return req, err
 	}
@@ -276,7 +277,7 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	if err != nil {
 		return nil, err
 	}
-	a.LeaseIdle = idleAcquired
+	a.Host.LeaseIdle = idleAcquired
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return nil, err
@@ -367,12 +368,12 @@ func (a *app) sourceName() (string, error) {
 	if a.flags.source != "" {
 		return a.flags.source, nil
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return "", err
 	}
 	if cfg.Defaults.Err != nil {
-		return "", configError(cfg.Defaults.Err)
+		return "", host.ConfigError(cfg.Defaults.Err)
 	}
 	return cmp.Or(cfg.Defaults.Source, defaultSource), nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -155,7 +156,7 @@ func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
 
 // memory is what a server asks.
 func (k *answers) memory() server.Memory {
-	if _, ok := k.store.(common); ok {
+	if _, ok := k.store.(host.SharedStore); ok {
 		return commonAnswers{k}
 	}
 	return turns{k}
@@ -163,7 +164,7 @@ func (k *answers) memory() server.Memory {
 
 // promptly is what one asks that serves one request.
 func (k *answers) promptly() server.Memory {
-	if _, ok := k.store.(common); ok {
+	if _, ok := k.store.(host.SharedStore); ok {
 		return promptCommon{prompt{commonAnswers{k}, k}, commonAnswers{k}}
 	}
 	return prompt{turns{k}, k}

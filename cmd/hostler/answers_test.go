@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -30,7 +31,7 @@ func TestAnswersDropped(t *testing.T) {
 			ID: "web-1", Source: "web", SourceKey: src.Key, Created: old, State: compute.Leased,
 		}),
 			tx.InsertLease(&compute.Lease{
-				ID: newID(), Instance: "web-1", Source: "web", Owner: "ann", Given: old, Used: old,
+				ID: host.NewID(), Instance: "web-1", Source: "web", Owner: "ann", Given: old, Used: old,
 				Labels: map[string]string{api.KeyLabel: "mark digest lives+%26"},
 			}))
 	})

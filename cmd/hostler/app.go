@@ -11,20 +11,22 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
+	"github.com/hostler-project/hostler/host"
 )
 
 // app is one command line at work: its streams and options, and what it has opened so far. Nothing
 // is opened before it is needed. It is used by one goroutine.
 type app struct {
 	term.Terminal
-	*Host
+	Host   *host.Host
 	compat bool // called by an old name
 	flags  globals
 
 	old       *oldconfig.Config    // provision's, under its names; nil: there is none
 	converted *oldconfig.Converted // the same in our words
 
-	remote   *client.Client         // the controller that is asked in place of our own engine; nil: none
+	// the controller that is asked in place of our own engine; nil: none
+	remote   *client.Client
 	statuses []compute.SourceStatus // the controller's sources, looked at once
 	self     api.Self               // who we are to it
 	machine  bool                   // it is the machine's
@@ -39,7 +41,7 @@ type app struct {
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	a := &app{Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: NewHost(Options{LeaseIdle: idleAcquired})}
+	a := &app{Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: host.New(host.Options{LeaseIdle: idleAcquired})}
 	a.Rename = asCalled
 	return a
 }
@@ -49,7 +51,7 @@ func (a *app) owner() string {
 	if a.remote != nil {
 		return a.self.Name
 	}
-	return LocalUser()
+	return host.LocalUser()
 }
 
 // isSource reports whether a name is that of a configured source.
@@ -58,7 +60,7 @@ func (a *app) isSource(name string) bool {
 		_, ok := a.remoteSource(name)
 		return ok
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return false
 	}
@@ -72,7 +74,7 @@ func (a *app) sourceTTL(name string) time.Duration {
 		s, _ := a.remoteSource(name)
 		return s.TTL
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return 0
 	}
@@ -90,7 +92,7 @@ func (a *app) limited(name string) bool {
 		s, _ := a.remoteSource(name)
 		return s.Concurrency > 0 && s.Type == "local" && a.here() && a.same
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return true
 	}
@@ -104,7 +106,7 @@ func (a *app) unknownName(ctx context.Context, name string) error {
 	for _, s := range a.sources(ctx) {
 		names = append(names, s.Name)
 	}
-	if cfg, err := a.Configuration(); err == nil && a.remote == nil {
+	if cfg, err := a.Host.Configuration(); err == nil && a.remote == nil {
 		for _, s := range cfg.Sources {
 			names = append(names, s.Name)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/host"
 )
 
 // appliedConf is the section [apply] of hostler.conf.
@@ -39,7 +40,7 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	if s.Secrets != "" {
 		s.Secrets = filepath.Clean(s.Secrets)
 	}
-	return s, configError(err)
+	return s, host.ConfigError(err)
 }
 
 // book applies things to the store that is open. leases tells of those that live, and changed hears
@@ -76,12 +77,12 @@ func (a *app) book(
 // it that was not wrong before.
 func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) {
 	was := a.afresh()
-	defer was.Close()
-	before, err := was.Configuration()
+	defer was.Host.Close()
+	before, err := was.Host.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := mirror(before)
+	m, err := host.AppliedMirror(before)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,15 +92,15 @@ func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) 
 	}
 	defer done()
 	trial := a.afresh()
-	defer trial.Close()
-	trial.Applied = dir
-	after, err := trial.Configuration()
+	defer trial.Host.Close()
+	trial.Host.Applied = dir
+	after, err := trial.Host.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
 	t := &trying{before: before, after: after, shown: strings.NewReplacer(dir+"/", "", m.Path()+"/", "")}
 	if t.said, err = readApplying(after); err == nil {
-		t.bundles, err = trial.Bundles()
+		t.bundles, err = trial.Host.Bundles()
 	}
 	if err == nil {
 		err = t.check(c)
@@ -138,7 +139,7 @@ func (t *trying) error(err error) error {
 		}
 		return errors.Join(all...)
 	}
-	err = configError(err)
+	err = host.ConfigError(err)
 	e, ok := errors.AsType[*compute.Error](err)
 	if !ok || t.shown.Replace(err.Error()) == err.Error() {
 		return err
@@ -310,8 +311,8 @@ func (a *app) applySet(ctx context.Context, set api.ApplySet) (api.ApplyAnswer, 
 
 // ownBook applies things where there is no controller.
 func (a *app) ownBook() *applied.Book {
-	return a.book(a.pool.Leases, func(ctx context.Context) error {
-		m, err := mirror(a.Host.cfg)
+	return a.book(a.Host.Opened().Leases, func(ctx context.Context) error {
+		m, err := host.AppliedMirror(a.Host.Config())
 		if err == nil {
 			err = m.Sync(ctx, a.Host.Store())
 		}

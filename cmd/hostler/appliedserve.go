@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/host"
 )
 
 // appliedBook is what a controller applies things by.
@@ -24,7 +25,7 @@ func (k *controller) appliedBook() *applied.Book {
 // syncApplied shows what the store has to the configuration, and tells whether that is something
 // else than what is in force. Another controller may have shown it.
 func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
-	m, err := mirror(k.now.Load().cfg)
+	m, err := host.AppliedMirror(k.now.Load().cfg)
 	if err == nil {
 		err = m.Sync(ctx, k.app.Host.Store())
 	}

@@ -30,7 +30,7 @@ const arsenalName = "arsenal-director"
 // runArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The
 // exit status is 1 for all that is wrong, as it was there.
 func runArsenal(ctx context.Context, a *app, args []string) int {
-	a.Program, a.compat, a.Compat = arsenalName, true, true
+	a.Program, a.compat, a.Host.Compat = arsenalName, true, true
 	f := pflag.NewFlagSet(arsenalName, pflag.ContinueOnError)
 	f.SetOutput(a.Err)
 	f.Usage = func() {}
@@ -104,7 +104,7 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, 
 	for _, w := range c.Warnings {
 		a.Log.Warn(w, "file", file)
 	}
-	if _, err := a.OpenStore(ctx, &config.Config{}); err != nil {
+	if _, err := a.Host.OpenStore(ctx, &config.Config{}); err != nil {
 		return err
 	}
 	opt, closer, err := a.arsenalOptions(c, a.Host.Store().Installation())

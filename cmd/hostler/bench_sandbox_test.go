@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/guard"
 	"github.com/hostler-project/hostler/provider/sandbox"
@@ -81,7 +82,7 @@ func warmEngine(b *testing.B, program string, n int) *pool.Pool {
 		b.Fatal(err)
 	}
 	engine, err := pool.New(pool.Options{
-		Store: store, NewID: newID, Log: log, Sources: []pool.Source{{Name: "box", Type: "sandbox", Digest: "d", Reserve: n}},
+		Store: store, NewID: host.NewID, Log: log, Sources: []pool.Source{{Name: "box", Type: "sandbox", Digest: "d", Reserve: n}},
 		Open: func(context.Context, string, string, []byte) (compute.Provider, error) {
 			return guard.New(p, guard.Options{Source: "box", Log: log}), nil
 		},

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/host"
 )
 
 // bundleView is a bundle in `bundle list` and `bundle show --json`.
@@ -82,7 +82,7 @@ purpose: by this command, or by each set-up of a source that lists it (bundles =
 // completeBundles offers the bundles.
 func (a *app) completeBundles(cmd *cobra.Command, _ []string, _ string) (candidates, cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
-	set, err := a.Bundles()
+	set, err := a.Host.Bundles()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -116,12 +116,12 @@ func (a *app) viewBundle(b *config.Bundle, d *bundle.Definition) bundleView {
 }
 
 func (a *app) bundleList() error {
-	set, err := a.Bundles()
+	set, err := a.Host.Bundles()
 	if err != nil {
 		return err
 	}
 	views, rows := []bundleView{}, [][]string{}
-	for _, b := range a.Host.cfg.Bundles {
+	for _, b := range a.Host.Config().Bundles {
 		v := a.viewBundle(b, set[b.Name])
 		views = append(views, v)
 		rows = append(
@@ -136,11 +136,11 @@ func (a *app) bundleList() error {
 }
 
 func (a *app) bundleShow(name string) error {
-	set, err := a.Bundles()
+	set, err := a.Host.Bundles()
 	if err != nil {
 		return err
 	}
-	b, err := a.Host.cfg.Bundle(name)
+	b, err := a.Host.Config().Bundle(name)
 	if err != nil {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: err}
 	}
@@ -185,7 +185,7 @@ func (a *app) subvars(words []string) (out []bundle.Var, err error) {
 
 // planBundles joins bundles, and tells what is odd.
 func (a *app) planBundles(ctx context.Context, names, vars []string) (*bundle.Plan, error) {
-	set, err := a.Bundles()
+	set, err := a.Host.Bundles()
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (a *app) planBundles(ctx context.Context, names, vars []string) (*bundle.Pl
 	if err != nil {
 		return nil, err
 	}
-	p, err := set.Plan(ctx, names, bundle.PlanOptions{Vars: v, Secret: bundleSecret})
+	p, err := set.Plan(ctx, names, bundle.PlanOptions{Vars: v, Secret: host.BundleSecret})
 	if err != nil {
 		return nil, err
 	}
@@ -368,9 +368,6 @@ failure unless --continue is given. What scripts print goes to standard error.`,
 	return cmd
 }
 
-// backPatience is how long an instance may take to come back when contact was lost.
-const backPatience = 5 * time.Minute
-
 func (a *app) bundleApply(ctx context.Context, r applying) error {
 	p, err := a.planBundles(ctx, r.bundles, r.vars)
 	if err != nil {
@@ -384,12 +381,12 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 	}
 	defer func() { _ = conn.Close() }()
 	i := c.instance
-	r.opt.Facts = factsOf(&i)
+	r.opt.Facts = host.BundleFacts(&i)
 	if c.lease.Labels[deploy.Label] != "" {
 		r.opt.Facts["name"] = c.lease.Name // which deploy set it up with
 	}
 	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
-		return patiently(ctx, func() (compute.Conn, error) {
+		return host.ConnectPatiently(ctx, func() (compute.Conn, error) {
 			conn, _, err := a.connect(ctx, c.engine, c.who, i)
 			return conn, err
 		})

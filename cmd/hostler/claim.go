@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -69,7 +70,7 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		return nil
 	}
 	bound := !kept && !c.ask.keepFailed && !c.ask.outlives // else it may outlive us
-	a.LeaseIdle = idleKept
+	a.Host.LeaseIdle = idleKept
 	c.early, c.earlyFor = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -194,7 +195,7 @@ func (c *claim) slot(ctx context.Context, conn compute.Conn) (free func(), err e
 	if c.direct != "" || !c.app.limited(c.instance.Source) {
 		return func() {}, nil
 	}
-	local, err := c.app.Engine(ctx) // a controller's are not limited here
+	local, err := c.app.Host.Engine(ctx) // a controller's are not limited here
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +222,8 @@ func (c *claim) connect(ctx context.Context) (compute.Conn, string, error) {
 	if c.early != nil {
 		conn := <-c.early
 		c.early = nil
-		typ, err := c.app.TypeOf(ctx, c.engine, c.instance)
-		if conn != nil && err == nil && isDear(typ) && c.earlyFor == string(c.instance.ID) {
+		typ, err := c.app.Host.TypeOf(ctx, c.engine, c.instance)
+		if conn != nil && err == nil && host.SlowToConnect(typ) && c.earlyFor == string(c.instance.ID) {
 			return conn, typ, nil
 		}
 		closeIf(conn)
@@ -230,7 +231,7 @@ func (c *claim) connect(ctx context.Context) (compute.Conn, string, error) {
 	if c.direct == "" {
 		return c.app.connect(ctx, c.engine, c.who, c.instance)
 	}
-	local, err := c.app.Engine(ctx)
+	local, err := c.app.Host.Engine(ctx)
 	if err != nil {
 		return nil, "", err
 	}

@@ -60,7 +60,7 @@ func (o *cloudOptions) flags(a *app, cmd *cobra.Command, named bool) {
 	f.StringVar(&o.profile, "profile", "", "of EC2: the profile `NAME` of AWS's files; $AWS_PROFILE unless it is said")
 	f.StringVar(&o.endpoint, "endpoint", "", "of EC2: another service than Amazon's, at this `URL`")
 	_ = cmd.MarkFlagFilename("clouds-file", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(cloudTypes, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(host.CloudTypes, cobra.ShellCompDirectiveNoFileComp))
 	for _, flag := range []string{"cloud", "profile", "endpoint", "region"} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
@@ -88,7 +88,7 @@ type cloudWork struct {
 	*app
 	opt     *cloudOptions
 	kind    cloudKind
-	records deployments
+	records host.Deployments
 	keys    string
 }
 
@@ -101,7 +101,7 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 	if err != nil {
 		return nil, err
 	}
-	w := &cloudWork{app: a, opt: o, records: deployments{a.Host.Store()}, keys: filepath.Join(state, "keys")}
+	w := &cloudWork{app: a, opt: o, records: a.Host.Deployments(), keys: filepath.Join(state, "keys")}
 	rec, err := w.records.Deployment(ctx, o.resource(a))
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
@@ -115,7 +115,7 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 // options are those of the deployment that is meant.
 func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
 	return deployment.Options{
-		Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell,
+		Name: w.opt.resource(w.app), Installation: w.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
 		Log: w.Log,
 	}
 }
@@ -141,7 +141,7 @@ func (w *cloudWork) lock(name string) error {
 			_ = file.Close()
 			continue
 		}
-		w.OnClose(func() { _, _ = os.Remove(path), file.Close() })
+		w.Host.OnClose(func() { _, _ = os.Remove(path), file.Close() })
 		return nil
 	}
 	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
@@ -151,7 +151,7 @@ func (w *cloudWork) lock(name string) error {
 func (a *app) completeDeployments(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
 	if _, err := a.besides(cmd.Context()); err == nil {
-		all, _ := deployments{a.Host.Store()}.all(cmd.Context())
+		all, _ := a.Host.Deployments().All(cmd.Context())
 		for _, rec := range all {
 			out = append(out, cobra.CompletionWithDesc(rec.Name, rec.State))
 		}
@@ -187,13 +187,4 @@ func (a *app) printSteps(steps []deployment.Step) error {
 		return nil
 	}
 	return a.Table([]string{"did", "kind", "name", "id", "note"}, rows)
-}
-
-// deployments keep records in the store, as one note.
-type deployments struct{ store cloudStore }
-
-// cloudStore is what of the store is asked.
-type cloudStore interface {
-	View(ctx context.Context, f func(compute.Tx) error) error
-	Update(ctx context.Context, f func(compute.Tx) error) error
 }

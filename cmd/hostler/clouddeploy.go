@@ -264,8 +264,8 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 // takeHead has one server of the deployment's source under a name of its own.
 func (a *app) takeHead(ctx context.Context, name, flavor string) (string, error) {
 	b := newApp(a.In, a.Out, a.Err) // the source is new to the configuration
-	b.flags, b.Terminal, b.ConfigDir, b.Host.Log = a.flags, a.Terminal, a.ConfigDir, a.Log
-	defer b.Close()
+	b.flags, b.Terminal, b.Host.ConfigDir, b.Host.Log = a.flags, a.Terminal, a.Host.ConfigDir, a.Log
+	defer b.Host.Close()
 	engine, err := b.engine(ctx)
 	if err != nil {
 		return "", err

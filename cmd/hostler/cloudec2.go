@@ -13,21 +13,12 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
-
-// The notes of the record of a deployment in EC2 that its sources need.
-const (
-	noteEndpoint = "endpoint"
-	noteSubnets  = "subnets"
-)
-
-// ec2Keys is the directory of the secret of a deployment in EC2, and of the private key that is
-// made of it.
-func ec2Keys(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }
 
 // ec2Cloud is an account of EC2 in a region.
 type ec2Cloud struct {
@@ -60,9 +51,9 @@ func newEC2Cloud(a *app, o *cloudOptions, rec *deployment.Record, keys string) *
 	if os.Getenv("AWS_PROFILE") == "" && os.Getenv("AWS_ACCESS_KEY_ID") == "" {
 		c.base.Profile = cmp.Or(c.base.Profile, rec.Cloud)
 	}
-	c.base.Region, c.base.Endpoint = cmp.Or(c.base.Region, rec.Region), cmp.Or(c.base.Endpoint, rec.Notes[noteEndpoint])
-	if len(c.base.Subnets) == 0 && rec.Notes[noteSubnets] != "" {
-		c.base.Subnets = strings.Split(rec.Notes[noteSubnets], ", ")
+	c.base.Region, c.base.Endpoint = cmp.Or(c.base.Region, rec.Region), cmp.Or(c.base.Endpoint, rec.Notes[host.NoteEndpoint])
+	if len(c.base.Subnets) == 0 && rec.Notes[host.NoteSubnets] != "" {
+		c.base.Subnets = strings.Split(rec.Notes[host.NoteSubnets], ", ")
 	}
 	return c
 }
@@ -71,7 +62,7 @@ func newEC2Cloud(a *app, o *cloudOptions, rec *deployment.Record, keys string) *
 func (c *ec2Cloud) provider(ctx context.Context, name string) (*ec2.Provider, error) {
 	o := c.base
 	if name != "" {
-		o.Source, o.Dir = name, ec2Keys(c.keys, name)
+		o.Source, o.Dir = name, host.EC2KeyFile(c.keys, name)
 	}
 	return ec2.Open(ctx, c.log, o)
 }
@@ -89,7 +80,9 @@ func (c *ec2Cloud) where() (cloud, project, region string) {
 	return c.base.Profile, c.account, c.region
 }
 
-func (c *ec2Cloud) keyFile(name string) string { return filepath.Join(ec2Keys(c.keys, name), "key") }
+func (c *ec2Cloud) keyFile(name string) string {
+	return filepath.Join(host.EC2KeyFile(c.keys, name), "key")
+}
 
 // known reads the record, and refuses one of another account or region. nil: there is none.
 func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployment.Record, error) {
@@ -146,7 +139,7 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	if rec.Notes == nil {
 		rec.Notes = map[string]string{}
 	}
-	rec.Notes[noteEndpoint], rec.Notes[noteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
+	rec.Notes[host.NoteEndpoint], rec.Notes[host.NoteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
 	told := map[string]string{}
 	begin := func() error { return save(deployment.Deploying) }
 	got, err := p.Deploy(ctx, ec2.Deployment{
@@ -220,7 +213,7 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 	if err != nil || opt.DryRun {
 		return err
 	}
-	if err := os.RemoveAll(ec2Keys(c.keys, opt.Name)); err != nil {
+	if err := os.RemoveAll(host.EC2KeyFile(c.keys, opt.Name)); err != nil {
 		return &compute.Error{Op: "remove the private key", Kind: compute.ErrFailed, Err: err}
 	}
 	return opt.Store.DropDeployment(ctx, opt.Name)

@@ -11,13 +11,11 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
-
-// cloudTypes are the types of sources that are clouds.
-var cloudTypes = []string{"openstack", "ec2"}
 
 // cloudKind is a project of a cloud, as the verbs ask it.
 type cloudKind interface {
@@ -52,8 +50,8 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 		recorded = cmp.Or(rec.Provider, "openstack")
 	}
 	typ := cmp.Or(o.provider, recorded, "openstack")
-	if !slices.Contains(cloudTypes, typ) {
-		return "", fault.Invalid(term.DidYouMean(typ, cloudTypes, "-p "), "-p %s: unknown provider name", typ)
+	if !slices.Contains(host.CloudTypes, typ) {
+		return "", fault.Invalid(term.DidYouMean(typ, host.CloudTypes, "-p "), "-p %s: unknown provider name", typ)
 	}
 	if recorded != "" && typ != recorded {
 		return "", fault.Conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)
@@ -102,7 +100,7 @@ func (o *cloudOptions) openKind(a *app, rec *deployment.Record, keys string) (cl
 	if c.session, err = openstack.NewSession(cred, openstack.SessionOptions{}); err != nil {
 		return nil, err
 	}
-	a.OnClose(c.session.CloseIdle)
+	a.Host.OnClose(c.session.CloseIdle)
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // prices are what servers cost an hour, by the names of flavors.
@@ -15,7 +16,7 @@ type prices struct {
 
 // cloudPrices reads [cloud] and [cloud.prices] of hostler.conf.
 func (a *app) cloudPrices() (p prices, err error) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return p, err
 	}
@@ -27,13 +28,13 @@ func (a *app) cloudPrices() (p prices, err error) {
 		settings[k] = v.Text
 	}
 	if err := config.Decode(settings, func(key string) (string, int) { return section[key].File, section[key].Line }, &s); err != nil {
-		return p, configError(err)
+		return p, host.ConfigError(err)
 	}
 	p.hourly, p.currency = map[string]float64{}, s.Currency
 	for _, v := range cfg.Sections["cloud.prices"] {
 		f, err := strconv.ParseFloat(v.Text, 64)
 		if err != nil || f < 0 {
-			return p, configError(&config.Error{
+			return p, host.ConfigError(&config.Error{
 				File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is no price of an hour", v.Text),
 			})
 		}

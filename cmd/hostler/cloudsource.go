@@ -200,8 +200,8 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 
 // userConfig is the user's own root of configuration, or the one that --config names.
 func (a *app) userConfig() (string, error) {
-	if a.ConfigDir != "" {
-		return filepath.Abs(a.ConfigDir)
+	if a.Host.ConfigDir != "" {
+		return filepath.Abs(a.Host.ConfigDir)
 	}
 	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -102,7 +103,7 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 
 // dropping are records of which one goes only after what was written here for it.
 type dropping struct {
-	deployments
+	host.Deployments
 	before func() error
 }
 
@@ -110,7 +111,7 @@ func (d dropping) DropDeployment(ctx context.Context, name string) error {
 	if err := d.before(); err != nil {
 		return err
 	}
-	return d.deployments.DropDeployment(ctx, name)
+	return d.Deployments.DropDeployment(ctx, name)
 }
 
 // sourcesOf are the sources whose computers are made in a deployment: the one that deploy wrote,
@@ -122,12 +123,12 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 	if rec.Notes[noteSource] != "" {
 		out = append(out, name)
 	}
-	cfg, err := w.Configuration()
+	cfg, err := w.Host.Configuration()
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range cfg.Sources {
-		if slices.Contains(cloudTypes, s.Type) && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
+		if slices.Contains(host.CloudTypes, s.Type) && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
 			out = append(out, s.Name)
 		}
 	}

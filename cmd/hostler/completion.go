@@ -92,7 +92,7 @@ func (a *app) completeSources(cmd *cobra.Command, _ []string, _ string) (candida
 }
 
 func (a *app) sourceCandidates() (out candidates) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil
 	}

@@ -88,7 +88,7 @@ of any section. What may be a secret is not shown.`,
 }
 
 func (a *app) configShow() error {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
@@ -122,11 +122,11 @@ func (a *app) configShow() error {
 		v.Warnings = append(v.Warnings, w.Error())
 	}
 	for _, s := range cfg.Sources {
-		v.Warnings = append(v.Warnings, deadHooks(s)...)
+		v.Warnings = append(v.Warnings, host.SkippedHooks(s)...)
 		v.Warnings = append(v.Warnings, oddities(s)...)
 	}
 	v.State, _ = host.StateDir()
-	v.Store = storeName(cfg, v.State)
+	v.Store = host.StoreName(cfg, v.State)
 	if a.JSON {
 		return a.PrintJSON(v)
 	}

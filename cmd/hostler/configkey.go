@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // settingView is a key of hostler.conf, as `config show KEY --json` prints a list of them.
@@ -25,7 +26,7 @@ type settingView struct {
 // configKey shows the keys of hostler.conf that a name means: SECTION.KEY, a SECTION, or a KEY in
 // any section.
 func (a *app) configKey(name string) error {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func place(v config.Value) string { return fmt.Sprintf("%s:%d", v.File, v.Line) 
 // shownSetting is a setting's value as far as it may be shown.
 func shownSetting(s config.Setting) string {
 	if s.Name() == "store.url" || strings.Contains(s.Text, "://") {
-		return shownAddress(s.Text)
+		return host.ShownAddress(s.Text)
 	}
 	return config.Shown(s.Key, s.Text)
 }
@@ -102,7 +103,7 @@ func (a *app) completeSettings(cmd *cobra.Command, args []string, _ string) (out
 	if len(args) > 0 || a.begin(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	if cfg, err := a.Configuration(); err == nil {
+	if cfg, err := a.Host.Configuration(); err == nil {
 		_, known := settingsNamed(cfg, "")
 		out = append(out, known...)
 	}

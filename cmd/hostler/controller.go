@@ -76,7 +76,7 @@ func (a *app) fits(self api.Self) (bool, error) {
 	if a.chosen {
 		return true, nil
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return false, err
 	}
@@ -94,7 +94,7 @@ func (a *app) fits(self api.Self) (bool, error) {
 func configurationName(cfg *config.Config) string {
 	h := sha256.New()
 	state, _ := host.StateDir() // where there is none there is no engine either
-	words := []string{storeName(cfg, state), state}
+	words := []string{host.StoreName(cfg, state), state}
 	for _, r := range cfg.Roots {
 		if r.Exists && r.Kind != config.AppliedKind { // which is the store's
 			words = append(words, r.Path)
@@ -157,7 +157,7 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 		return nil, "", err
 	}
 	p, err := local.Open(ctx, a.Log, local.Options{
-		Source: leaf.Source, Installation: a.self.Installation, Dir: siteOf(state, leaf.Source, s.Type, a.self.Installation).dir,
+		Source: leaf.Source, Installation: a.self.Installation, Dir: host.SiteOf(state, leaf.Source, s.Type, a.self.Installation).Dir,
 	})
 	if err != nil {
 		return nil, "", err
@@ -172,7 +172,7 @@ func (a *app) unread(name string, err error) error {
 	if a.remote == nil || !a.self.Own || !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	cfg, cfgErr := a.Configuration()
+	cfg, cfgErr := a.Host.Configuration()
 	if cfgErr != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func crcacheCommands() []crcacheCommand {
 // runCrcache runs a command line of the name crcache.
 func runCrcache(ctx context.Context, a *app, args []string) int {
 	a.Program, a.compat = "crcache", true
-	a.Former, a.Compat = "crcache", true
+	a.Host.Former, a.Host.Compat = "crcache", true
 	cmd, o, words, err := parseCrcache(args)
 	var bad *errUsage
 	switch {
@@ -373,7 +373,7 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 // localOf returns the source of type local whose one instance has this name, or "". Under the old
 // name it can be used without a lease.
 func (a *app) localOf(name string) string {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return ""
 	}

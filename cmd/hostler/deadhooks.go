@@ -4,11 +4,12 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host"
 )
 
 // warnOfHooks tells of such files of the sources that are about to be used; of all without names.
 func (a *app) warnOfHooks(names ...string) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil || a.Quiet || a.compat {
 		return
 	}
@@ -16,7 +17,7 @@ func (a *app) warnOfHooks(names ...string) {
 		if len(names) > 0 && !slices.Contains(names, s.Name) {
 			continue
 		}
-		for _, line := range deadHooks(s) {
+		for _, line := range host.SkippedHooks(s) {
 			_ = term.Printf(a.Err, "%s: warning: %s\n", a.Program, line)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/host"
 )
 
 // ttlMadeUp is how long a node lives whose name was made up, unless something else is said.
@@ -120,7 +121,7 @@ const (
 // deploySettings are those of the configuration.
 func (a *app) deploySettings() (deploy.Settings, error) {
 	var s deploy.Settings
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return s, err
 	}
@@ -141,12 +142,12 @@ func (a *app) deploySettings() (deploy.Settings, error) {
 			Msg: fmt.Sprintf("%q is none of %s", v.Text, strings.Join(deploy.Policies, ", ")),
 		}
 	}
-	return s, configError(err)
+	return s, host.ConfigError(err)
 }
 
 // table of the configuration: a further section of deploy's, by keys as they are written.
 func (a *app) deployTable(name string) (map[string]string, error) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -300,14 +301,14 @@ func (d *deploying) variables(ctx context.Context) error {
 		v.Literal, v.Standing = d.opt.old, d.opt.old
 		if d.vars = append(d.vars, v); !v.Literal {
 			if _, _, err := d.secret(ctx, v.Value); err != nil {
-				return configError(fmt.Errorf("-t %s: %w", term.Line(v.Name), err))
+				return host.ConfigError(fmt.Errorf("-t %s: %w", term.Line(v.Name), err))
 			}
 		}
 	}
 	for _, v := range d.all { // as those of -t
 		for _, x := range v.vars {
 			if _, _, err := d.secret(ctx, x.Value); err != nil {
-				return configError(fmt.Errorf("--matrix %s: %w", term.Line(x.Name), err))
+				return host.ConfigError(fmt.Errorf("--matrix %s: %w", term.Line(x.Name), err))
 			}
 		}
 	}
@@ -319,7 +320,7 @@ func (d *deploying) secret(ctx context.Context, ref string) (value string, ok bo
 	if value, ok := d.looked[ref]; ok {
 		return value, true, nil
 	}
-	value, ok, err = bundleSecret(ctx, ref)
+	value, ok, err = host.BundleSecret(ctx, ref)
 	if ok && err == nil {
 		d.hide(ref, value)
 	}
@@ -354,7 +355,7 @@ func (d *deploying) credentials(ctx context.Context) error {
 			if value = c.ref; config.IsReference(c.ref) {
 				var err error
 				if value, _, err = d.secret(ctx, c.ref); err != nil {
-					return configError(fmt.Errorf("[deploy] %s: %w", c.key, err))
+					return host.ConfigError(fmt.Errorf("[deploy] %s: %w", c.key, err))
 				}
 			} else if c.env == envSecretKey {
 				return fault.Invalid(

@@ -45,7 +45,7 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	if len(names)+len(keys) == 0 {
 		return nil
 	}
-	set, err := d.app.Bundles()
+	set, err := d.app.Host.Bundles()
 	if err != nil {
 		return err
 	}
@@ -128,12 +128,12 @@ func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node
 	if err != nil {
 		return err
 	}
-	facts := factsOf(&n.Instance)
+	facts := host.BundleFacts(&n.Instance)
 	facts["name"] = n.Name
 	result, err := bundle.Apply(ctx, conn, v.plan, bundle.ApplyOptions{
 		Facts: facts, As: d.as(), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
 		Reconnect: func(ctx context.Context) (compute.Conn, error) {
-			return patiently(ctx, func() (compute.Conn, error) { return d.connect(ctx, n) })
+			return host.ConnectPatiently(ctx, func() (compute.Conn, error) { return d.connect(ctx, n) })
 		},
 		Output: func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
 		Notify: func(o bundle.Outcome) {

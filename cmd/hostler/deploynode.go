@@ -77,7 +77,7 @@ func (o *oldNodeOptions) flags(program string) *pflag.FlagSet {
 // runOldNode runs a command line of one of provision's names.
 func runOldNode(ctx context.Context, a *app, name string, args []string) int {
 	program := oldNodePrograms[name]
-	a.Program, a.compat, a.Compat = name, true, true
+	a.Program, a.compat, a.Host.Compat = name, true, true
 	o := &oldNodeOptions{}
 	f := o.flags(name)
 	if err := f.Parse(args); err != nil {

@@ -164,7 +164,7 @@ func prune(dir string) {
 		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".log") {
 			return nil //nolint:nilerr // what cannot be looked at stays
 		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > logsKept {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > host.LogsKept {
 			_ = os.Remove(path)
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/remote/openssh"
 )
 
@@ -38,7 +39,7 @@ func nodeSSH(i compute.Instance) *deploy.SSH {
 // sshFacts adds how an instance of a source of type ssh is reached. Where that cannot be found out,
 // as of a source that a controller has, nothing is added.
 func (a *app) sshFacts(ctx context.Context, i compute.Instance) compute.Instance {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return i
 	}
@@ -46,8 +47,8 @@ func (a *app) sshFacts(ctx context.Context, i compute.Instance) compute.Instance
 	if err != nil || s.Type != "ssh" || s.Err != nil || i.ProviderID == "" {
 		return i
 	}
-	var k sshKeys
-	if config.Decode(s.Settings, position(cfg, s.Name, s.Type), &k) != nil {
+	var k host.SSHKeys
+	if config.Decode(s.Settings, host.PositionOf(cfg, s.Name, s.Type), &k) != nil {
 		return i
 	}
 	user, host, port := openssh.SplitDestination(i.ProviderID)

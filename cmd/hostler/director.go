@@ -6,11 +6,8 @@ import (
 
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/host"
 )
-
-// usualWindow is how far back strategy demand looks where its source does not say: long enough that
-// a quiet quarter of an hour discards nothing.
-const usualWindow = time.Hour
 
 // policies are what the sources' configuration says to a director.
 func policies(cfg *config.Config) map[string]director.Policy {
@@ -63,7 +60,7 @@ func readDirecting(cfg *config.Config) (d directing, err error) {
 		settings[key] = v.Text
 	}
 	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &d)
-	return d, configError(err)
+	return d, host.ConfigError(err)
 }
 
 // directorOptions is all that the configuration says to a director; the caller puts in what it

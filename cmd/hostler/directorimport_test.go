@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
@@ -30,7 +31,7 @@ func TestPresetRules(t *testing.T) {
 		); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Load(config.LoadOptions{Dir: t.TempDir(), ConfigDir: root, TypeKeys: typeKeys()})
+		cfg, err := config.Load(config.LoadOptions{Dir: t.TempDir(), ConfigDir: root, TypeKeys: host.TypeKeys()})
 		if err != nil {
 			t.Fatal(err)
 		}

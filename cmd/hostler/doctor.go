@@ -23,7 +23,11 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/container"
+	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider/vm"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -99,12 +103,12 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 func (a *app) doctor(ctx context.Context) error {
 	checks := []checkView{
 		{"ok", "version", versionLine(), ""},
-		{"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""},
+		{"ok", "types", strings.Join(host.TypeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""},
 	}
 	checks = append(checks, a.checkConfig()...)
 	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkGit(ctx), checkChroot())
 	checks = append(checks, checkEngines(ctx)...)
-	if a.Host.cfg != nil {
+	if a.Host.Config() != nil {
 		state := a.checkState(ctx)
 		checks = append(checks, state...)
 		if state[0].Result == "ok" {
@@ -150,7 +154,7 @@ func checkLines(checks []checkView) string {
 }
 
 func (a *app) checkConfig() []checkView {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return []checkView{{"fail", "configuration", term.ErrorText(err), "mend the file"}}
 	}
@@ -165,7 +169,7 @@ func (a *app) checkConfig() []checkView {
 		out = append(out, checkView{"warn", "configuration", text(w), ""})
 	}
 	for _, s := range cfg.Sources {
-		for _, line := range append(deadHooks(s), oddities(s)...) {
+		for _, line := range append(host.SkippedHooks(s), oddities(s)...) {
 			out = append(out, checkView{"warn", "configuration", line, ""})
 		}
 	}
@@ -181,12 +185,12 @@ func (a *app) checkConfig() []checkView {
 func (a *app) checkState(ctx context.Context) []checkView {
 	dir, err := host.StateDir()
 	if err == nil {
-		_, err = a.Engine(ctx)
+		_, err = a.Host.Engine(ctx)
 	}
 	if err != nil {
 		return []checkView{{"fail", "state", term.ErrorText(err), compute.Hint(err)}}
 	}
-	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.StoreAt(), ""}}
+	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.Host.StoreAt(), ""}}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err == nil {
 		free := int64(fs.Bavail) * int64(fs.Bsize)
@@ -321,11 +325,11 @@ func splitLines(data []byte) (lines []string) {
 
 // checkSources opens each source's provider and asks it what there is.
 func (a *app) checkSources(ctx context.Context) []checkView {
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return nil
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil
 	}
@@ -362,7 +366,7 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 
 func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) checkView {
 	what := "source " + s.Name
-	if err := configError(faultOf(s)); err != nil {
+	if err := host.ConfigError(faultOf(s)); err != nil {
 		return checkView{"fail", what, term.ErrorText(err), compute.Hint(err)}
 	}
 	if s.Type == "pool" {
@@ -389,7 +393,7 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 		}
 		return checkView{"fail", what, term.ErrorText(err), hint}
 	}
-	if _, known := kinds()[s.Type]; !known {
+	if _, known := host.Kinds()[s.Type]; !known {
 		path, _ := exec.LookPath("hostler-source-" + s.Type)
 		return checkView{"ok", what, s.Type + ", by " + path, ""}
 	}
@@ -397,4 +401,26 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 		return checkView{"warn", what, s.Type + ": " + note, ""}
 	}
 	return checkView{"ok", what, s.Type, ""}
+}
+
+// examiners try the engines that make computers on this machine; each looks at what it can do here
+// as this user.
+func examiners() []func(context.Context) []compute.Finding {
+	return []func(context.Context) []compute.Finding{
+		func(ctx context.Context) []compute.Finding {
+			o := sandbox.Options{Installation: "doctor", Dir: "/tmp", Agent: host.FindAgent}
+			host.SandboxDirs(&o)
+			return sandbox.Examine(ctx, o)
+		},
+		examineNetwork,
+		func(ctx context.Context) []compute.Finding {
+			dir, err := host.CacheDir()
+			if err != nil {
+				return nil // said elsewhere
+			}
+			return image.Examine(ctx, filepath.Join(dir, "images"))
+		},
+		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, host.FindAgent) },
+		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{Agent: host.FindAgent}) },
+	}
 }

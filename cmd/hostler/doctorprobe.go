@@ -220,7 +220,7 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 // probeSource looks at the machines of a source that has machines of its own; what others make has
 // to be acquired first.
 func (a *app) probeSource(ctx context.Context, name string) []checkView {
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
 	}
@@ -269,7 +269,7 @@ func (a *app) probeInstance(ctx context.Context, name string) ([]checkView, erro
 	}
 	i := compute.Instance{ID: lease.Instance, Source: lease.Source}
 	who.Lease = lease.ID
-	typ, err := a.TypeOf(ctx, engine, i)
+	typ, err := a.Host.TypeOf(ctx, engine, i)
 	if err != nil {
 		typ = "" // of a controller's source
 	}

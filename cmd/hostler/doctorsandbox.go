@@ -86,7 +86,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 	}
 	source, err := a.configured(name)
 	if err == nil {
-		err = configError(faultOf(source))
+		err = host.ConfigError(faultOf(source))
 	}
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (a *app) doctorSandbox(cmd *cobra.Command, words []string) error {
 		)
 	}
 	own := *a
-	own.Host = a.Share()
+	own.Host = a.Host.Share()
 	if a.JSON { // standard output has the document alone
 		own.Out = a.Err
 	}
@@ -164,7 +164,7 @@ func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (
 	if err != nil {
 		return nil, err
 	}
-	engine, err := w.app.Engine(ctx)
+	engine, err := w.app.Host.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -57,17 +57,17 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 // begun something.
 func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	next := d.app.afresh()
-	engine, err := next.Engine(ctx) // it opens no provider before one is needed
+	engine, err := next.Host.Engine(ctx) // it opens no provider before one is needed
 	if err != nil {
-		next.Close()
+		next.Host.Close()
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.again = again
-	if d.now != nil && sameConfig(d.now.cfg, next.cfg) && (!d.failed || len(d.over) > 0) {
-		next.Close()
-		return d.now.pool, nil
+	if d.now != nil && sameConfig(d.now.Host.Config(), next.Host.Config()) && (!d.failed || len(d.over) > 0) {
+		next.Host.Close()
+		return d.now.Host.Opened(), nil
 	}
 	if d.now != nil {
 		d.over = append(d.over, d.now)
@@ -110,7 +110,7 @@ func (d *duty) look(ctx context.Context, run func(func())) time.Time {
 	d.begin()
 	defer d.end()
 	d.mu.Lock()
-	engine, again := d.now.pool, d.again
+	engine, again := d.now.Host.Opened(), d.again
 	d.mu.Unlock()
 	next, err := engine.Oversee(
 		ctx,
@@ -161,7 +161,7 @@ func (d *duty) end() {
 	}
 	d.mu.Unlock()
 	for _, a := range over {
-		a.Close()
+		a.Host.Close()
 	}
 }
 

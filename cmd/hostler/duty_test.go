@@ -25,7 +25,7 @@ func TestDuty(t *testing.T) {
 		}
 	}
 	source("")
-	if _, err := a.Engine(t.Context()); err != nil {
+	if _, err := a.Host.Engine(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d := newDuty(a)
@@ -37,10 +37,10 @@ func TestDuty(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Wait()
-		engine := d.now.pool
+		engine := d.now.Host.Opened()
 		if _, ok := closed[engine]; !ok {
 			closed[engine] = 0
-			d.now.OnClose(func() { closed[engine]++ })
+			d.now.Host.OnClose(func() { closed[engine]++ })
 		}
 		return engine
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -32,18 +33,18 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 	if a.remote != nil {
 		return a.remote, nil
 	}
-	return a.Engine(ctx)
+	return a.Host.Engine(ctx)
 }
 
 // findController finds the controller to ask, if there is one: a.remote is nil where the command
 // works by itself.
 func (a *app) findController(ctx context.Context) error {
-	if a.remote != nil || a.Opened() || a.compat || a.Role == Keeper {
+	if a.remote != nil || a.Host.Opened() != nil || a.compat || a.Host.Role == host.Keeper {
 		return nil
 	}
 	c, self, err := a.controller(ctx)
 	if c != nil {
-		a.OnClose(func() { _ = c.Close() })
+		a.Host.OnClose(func() { _ = c.Close() })
 	}
 	fits := false
 	if err == nil && c != nil {
@@ -60,7 +61,7 @@ func (a *app) work(ctx context.Context, names ...string) error {
 	if a.remote != nil {
 		return nil
 	}
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (a *app) due(ctx context.Context, names ...string) {
 		a.Log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {
-		a.LeaveWork() // it goes on in the keeper
+		a.Host.LeaveWork() // it goes on in the keeper
 		a.ring(ctx)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // faultOf is what is wrong with a source: with its file, the values of its type's keys, and what
@@ -22,18 +23,18 @@ func seenIn(s *config.Source) (odd []string, err error) {
 	if err := valuesOf(s); err != nil {
 		return nil, err
 	}
-	k, known := kinds()[s.Type]
+	k, known := host.Kinds()[s.Type]
 	if !known {
 		return nil, nil
 	}
-	odd, err = k.look(s.Decode, site{source: s.Name, typ: s.Type, requested: s.Image != "" || !keepsReady(s)})
-	return odd, placed(err, s.Name, s.Position)
+	odd, err = k.Look(s.Decode, host.Site{Source: s.Name, Type: s.Type, Requested: s.Image != "" || !keepsReady(s)})
+	return odd, host.AtKey(err, s.Name, s.Position)
 }
 
 // valuesOf is what is wrong with a source's file alone, and all of it where it could be read to its
 // end.
 func valuesOf(s *config.Source) error {
-	k, known := kinds()[s.Type]
+	k, known := host.Kinds()[s.Type]
 	if !known {
 		return s.Err
 	}
@@ -43,9 +44,9 @@ func valuesOf(s *config.Source) error {
 			return s.Err
 		}
 	}
-	err := k.check(s.Decode)
+	err := k.Check(s.Decode)
 	if len(api.Apart(err)) == 1 { // more are config's, with their places
-		err = placed(err, s.Name, s.Position)
+		err = host.AtKey(err, s.Name, s.Position)
 	}
 	switch {
 	case s.Err == nil:

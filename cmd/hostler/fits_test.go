@@ -24,10 +24,10 @@ func TestFits(t *testing.T) {
 	}
 	at := func(where, config string) *app {
 		a := newApp(nil, &bytes.Buffer{}, &bytes.Buffer{})
-		a.Tree, a.ConfigDir = where, config
+		a.Host.Tree, a.Host.ConfigDir = where, config
 		return a
 	}
-	cfg, err := at(plain, "").Configuration()
+	cfg, err := at(plain, "").Host.Configuration()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // write makes a file below the machine's working directory.
@@ -215,7 +216,7 @@ func TestTreeSettingsWait(t *testing.T) {
 		"auth": new(struct {
 			authorizing
 			signingIn
-		}), "store": new(storing), "run": new(runSection), "results": new(resultsSection), "env": new(envSection),
+		}), "store": new(host.StoreSection), "run": new(runSection), "results": new(resultsSection), "env": new(envSection),
 		"sync": new(syncing), "apply": new(appliedConf), "resources": new(resourcing), "slap": new(slapping),
 		"director": new(directing), "director.metal": new(metalDirecting), "director.metal.strategy": new(metalDeciding),
 		"webhook w": new(hooking), "multimaster https://x": new(otherMaster),
@@ -243,7 +244,7 @@ func TestTreeSettingsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(config.LoadOptions{
-		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, TypeKeys: typeKeys(),
+		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, TypeKeys: host.TypeKeys(),
 	})
 	if err != nil {
 		t.Fatal(err)

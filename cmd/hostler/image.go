@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -110,7 +111,7 @@ images that nothing was made from for so long, built ones too. What an instance 
 }
 
 func (a *app) imageList(ctx context.Context) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (a *app) imageList(ctx context.Context) error {
 }
 
 func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOptions) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func progressLine(p *image.Progress) string {
 }
 
 func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
@@ -250,10 +251,10 @@ func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error 
 // namedBy returns a source whose configuration names an image that was built here; nil: none does,
 // or it can be had again from where it came.
 func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
-	if img.Config.Labels[labelSource] == "" {
+	if img.Config.Labels[host.LabelSource] == "" {
 		return nil
 	}
-	for _, src := range a.Host.cfg.Sources {
+	for _, src := range a.Host.Config().Sources {
 		if name := cmp.Or(src.Image, src.Settings["image"]); name != "" {
 			if of, err := s.Find(name); err == nil && of.Digest == img.Digest {
 				return src
@@ -264,7 +265,7 @@ func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
 }
 
 func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
@@ -308,7 +309,7 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 }
 
 func (a *app) imageInspect(ref string) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
@@ -353,7 +354,7 @@ func (a *app) imageInspect(ref string) error {
 // completeImages offers the images that are here.
 func (a *app) completeImages(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	_ = a.begin(cmd)
-	if s, err := a.Images(); err == nil {
+	if s, err := a.Host.Images(); err == nil {
 		all, _ := s.List()
 		for _, img := range all {
 			if img.Name != "" {

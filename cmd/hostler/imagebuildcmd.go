@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -64,22 +65,22 @@ func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name strin
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	if !a.Quiet {
-		b.notify = func(o bundle.Outcome) {
+		b.Notify = func(o bundle.Outcome) {
 			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
 				_ = term.Printf(a.Err, "== %s\n", term.Line(o.Step.Title()))
 			}
 		}
 	}
-	r, made, err := b.build(ctx)
+	r, made, err := b.Build(ctx)
 	if err != nil {
 		return a.Interrupted(err, "nothing is built")
 	}
-	img, err := b.built(ctx, r, name)
+	img, err := b.Built(ctx, r, name)
 	if err != nil {
 		return err
 	}
 	if a.JSON {
-		v := builtView{Image: img.Name, Digest: img.Digest, Made: made, Source: b.source, Base: r.Base, Bundles: []string{}, Size: img.Size}
+		v := builtView{Image: img.Name, Digest: img.Digest, Made: made, Source: b.Source, Base: r.Base, Bundles: []string{}, Size: img.Size}
 		for _, p := range r.Bundles {
 			v.Bundles = append(v.Bundles, p.Name)
 		}
@@ -90,7 +91,7 @@ func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name strin
 
 // builderNamed is a builder for the source that is named, after all was looked at that can be wrong
 // before.
-func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name string) (*builder, error) {
+func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name string) (*host.ImageBuilder, error) {
 	if name != "" {
 		if err := image.CheckTag(name); err != nil {
 			return nil, err
@@ -103,7 +104,7 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +118,9 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
 
 // buildOf is a builder for a configured source, with more bundles than it lists.
-func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []string) (*builder, error) {
+func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []string) (*host.ImageBuilder, error) {
 	if s.Err != nil {
-		return nil, configError(s.Err)
+		return nil, host.ConfigError(s.Err)
 	}
 	if s.Type == "pool" {
 		return nil, &compute.Error{
@@ -144,5 +145,5 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 		return nil, err
 	}
 	output, _ := term.Displayed(a.Err)
-	return a.newBuilder(ctx, s, plan, vars, output)
+	return a.Host.NewBuilder(ctx, s, plan, vars, output)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -46,11 +47,11 @@ An image that was built with bundles that have secrets may hold them, and is exp
 }
 
 func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt image.ExportOptions) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}
-	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[labelSecrets] != "" {
+	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[host.LabelSecrets] != "" {
 		return &compute.Error{
 			ID: compute.ID(ref), Kind: compute.ErrDenied,
 			Err:  errors.New("it was built with bundles that have secrets, and may hold them"),
@@ -91,7 +92,7 @@ also that of an image that is here already. The name is taken from the image tha
 }
 
 func (a *app) imageImport(ctx context.Context, from, as string) error {
-	s, err := a.Images()
+	s, err := a.Host.Images()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -128,7 +129,7 @@ func (a *app) besides(ctx context.Context) (*pool.Pool, error) {
 			Hint: "do it there, or with --embedded for a source of your own",
 		}
 	}
-	return a.Engine(ctx)
+	return a.Host.Engine(ctx)
 }
 
 // keptImages are those that must stay though no instance uses them: the promoted ones, the ones
@@ -137,7 +138,7 @@ func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string
 	if a.remote != nil && !a.same {
 		return nil, nil // its images are not here
 	}
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -146,26 +147,5 @@ func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string
 		return nil, err
 	}
 	all, err := s.List()
-	return keptFor(promoted, all), err
-}
-
-// keptFor is keptImages for what is promoted.
-func keptFor(promoted map[string]pool.Promotion, all []image.Image) map[string]string {
-	kept := map[string]string{}
-	for source, pr := range promoted {
-		kept[pr.Image] = source
-		if n := len(pr.Before); n > 0 {
-			kept[pr.Before[n-1].Image] = source
-		}
-	}
-	for again := true; again; { // a base may have been built too
-		again = false
-		for _, img := range all {
-			base := img.Config.Labels[labelBase]
-			if source := kept[img.Digest]; source != "" && base != "" && kept[base] == "" {
-				kept[base], again = source, true
-			}
-		}
-	}
-	return kept
+	return host.KeptFor(promoted, all), err
 }

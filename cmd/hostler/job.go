@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 func newJob(a *app) *cobra.Command {
@@ -34,7 +35,7 @@ docs/jobs.md has the keys.`,
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 			_ = a.begin(cmd)
-			if cfg, err := a.Configuration(); err == nil && len(args) == 0 {
+			if cfg, err := a.Host.Configuration(); err == nil && len(args) == 0 {
 				for _, j := range cfg.Jobs {
 					out = append(out, cobra.CompletionWithDesc(j.Name, jobText(j)))
 				}
@@ -53,7 +54,7 @@ docs/jobs.md has the keys.`,
 
 // job runs one, by the command line that does what it says.
 func (a *app) job(ctx context.Context, name string, extra []string, plan bool) error {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (a *app) job(ctx context.Context, name string, extra []string, plan bool) e
 		}
 	}
 	if err != nil {
-		return configError(err)
+		return host.ConfigError(err)
 	}
 	root := newRoot(a)
 	root.SetArgs(jobLine(j, extra, plan))
@@ -131,7 +132,7 @@ func jobText(j *config.Job) string {
 }
 
 func (a *app) jobList() error {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}

@@ -124,12 +124,12 @@ func (a *app) keeperStatus(ctx context.Context) error {
 func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	a.Log = slog.New(slog.NewTextHandler(a.Err, nil))
 	a.Host.Log = a.Log
-	a.Tree, a.Now, a.Role = tree, true, Keeper
+	a.Host.Tree, a.Host.Now, a.Host.Role = tree, true, host.Keeper
 	socket, err := keeperSocket()
 	if err != nil {
 		return err
 	}
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,17 +181,17 @@ func refused(err error) bool {
 // lead opens a connection by the configuration as it is now. What is opened for that, as a provider
 // and its watch, is closed with the connection; a is used for nothing else.
 func (a *app) lead(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil { // its own trouble, which the client may not have
-		a.Close()
+		a.Host.Close()
 		return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
 	}
 	conn, err := engine.Connect(ctx, who, key.Instance)
 	if err != nil {
-		a.Close()
+		a.Host.Close()
 		return nil, err
 	}
-	return &led{conn, sync.OnceFunc(a.Close)}, nil
+	return &led{conn, sync.OnceFunc(a.Host.Close)}, nil
 }
 
 // led is a connection with what was opened for it alone.
@@ -260,8 +260,8 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 	if wd, err := os.Getwd(); err == nil {
 		opt.Args = append(opt.Args, "--tree", wd)
 	}
-	if a.ConfigDir != "" {
-		dir, err := filepath.Abs(a.ConfigDir)
+	if a.Host.ConfigDir != "" {
+		dir, err := filepath.Abs(a.Host.ConfigDir)
 		if err != nil {
 			return opt, err
 		}
@@ -283,7 +283,7 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 // ring tells the keeper of work that this command left, if it left any; it is started if need be.
 // Where there cannot be a keeper the work is done here and now.
 func (a *app) ring(ctx context.Context) {
-	if !a.TakeLeft() {
+	if !a.Host.TakeLeft() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -295,7 +295,7 @@ func (a *app) ring(ctx context.Context) {
 		return
 	}
 	a.Log.Warn("no keeper, so what is left is done now", "err", err)
-	if engine, err := a.Engine(ctx); err == nil {
+	if engine, err := a.Host.Engine(ctx); err == nil {
 		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
 	}
 }
@@ -308,17 +308,17 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 	if a.remote != nil {
 		return a.connectRemote(ctx, who, i)
 	}
-	typ, err := a.TypeOf(ctx, engine, i)
+	typ, err := a.Host.TypeOf(ctx, engine, i)
 	if err == nil && typ == "pool" {
 		var leaf compute.Instance
 		if leaf, err = engine.Leaf(ctx, id); err == nil {
-			typ, err = a.TypeOf(ctx, engine, leaf)
+			typ, err = a.Host.TypeOf(ctx, engine, leaf)
 		}
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	if !isDear(typ) {
+	if !host.SlowToConnect(typ) {
 		conn, err := engine.Connect(ctx, who, id)
 		return conn, typ, err
 	}
@@ -340,9 +340,9 @@ func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i com
 // a guess: whoever wants the connection looks first what the name means. The channel gives one
 // connection, or nil.
 func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil || a.remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
-		return isDear(s.Type) && strings.HasPrefix(name, s.Name+"-")
+		return host.SlowToConnect(s.Type) && strings.HasPrefix(name, s.Name+"-")
 	}) {
 		return nil
 	}

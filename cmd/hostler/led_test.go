@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
@@ -20,8 +21,8 @@ func keeperApp(t *testing.T) (a *app, home string) {
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
 	a = newApp(nil, io.Discard, io.Discard)
-	a.Tree, a.Now, a.Role = home, true, Keeper
-	t.Cleanup(a.Close)
+	a.Host.Tree, a.Host.Now, a.Host.Role = home, true, host.Keeper
+	t.Cleanup(a.Host.Close)
 	return a, home
 }
 
@@ -29,7 +30,7 @@ func keeperApp(t *testing.T) (a *app, home string) {
 // where there is none to be had.
 func TestLed(t *testing.T) {
 	a, _ := keeperApp(t)
-	engine, err := a.Engine(t.Context())
+	engine, err := a.Host.Engine(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestLed(t *testing.T) {
 	lead := func(id compute.ID) (compute.Conn, error) {
 		closed = 0
 		b := a.afresh()
-		b.OnClose(func() { closed++ })
+		b.Host.OnClose(func() { closed++ })
 		return b.lead(t.Context(), keeper.Key{Instance: id}, compute.Who{Owner: "u", Admin: true})
 	}
 	conn, err := lead(leases[0].Instance)

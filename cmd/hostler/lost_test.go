@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/run/runlog"
@@ -152,7 +153,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 		}}
 		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
 		k := &recorder{claim: &claim{
-			app: &app{Terminal: term.Terminal{Program: "hostler"}, Host: NewHost(Options{Config: cfg})}, engine: c, lease: l,
+			app: &app{Terminal: term.Terminal{Program: "hostler"}, Host: host.New(host.Options{Loaded: cfg})}, engine: c, lease: l,
 			instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance),
 		},
 			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}

@@ -153,7 +153,7 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 		return err
 	}
 	s := &several{app: a, opt: o, name: name, asked: asked, words: words, total: total, begun: time.Now(), lines: newLines(a)}
-	a.LeaseIdle = idleKept
+	a.Host.LeaseIdle = idleKept
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *several) add(index int) *part {
 	o, a := *s.opt, *s.app // each opens what it needs, and shares what is open
 	o.stdin, o.report, o.many = "none", "", manyOptions{}
 	o.env = slices.Clone(s.opt.env)
-	a.Host = a.Share()
+	a.Host = a.Host.Share()
 	p := &part{index: index, label: fmt.Sprintf("[%d/%d] ", index, s.total), state: partNot}
 	// so that the part can be run again by itself
 	o.given = slices.DeleteFunc(slices.Clone(s.opt.given), func(word string) bool {
@@ -366,7 +366,7 @@ func (s *several) run(ctx context.Context, p *part) {
 	r.app.In, r.app.Out, r.app.Err = nil, out, errs
 	begun := time.Now()
 	err := r.whole(ctx, s.asked)
-	r.app.Close()
+	r.app.Host.Close()
 	if cancelled := errors.Is(context.Cause(ctx), errCancelled); err != nil && !cancelled && !errors.As(err, new(term.Exit)) {
 		r.app.Tell(err)
 	}

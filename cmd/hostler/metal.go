@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
 )
 
 // errNoMetal says that no images are to be cached.
@@ -51,15 +52,15 @@ func (a *app) metalService(
 	ctx context.Context, cfg *config.Config, d metalDirecting,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
-	if d.Scout == ironicWord || d.Commander == ironicWord {
+	if d.Scout == host.Ironic || d.Commander == host.Ironic {
 		var s metal.Scout
 		if s, commander, closer, err = a.metalIronic(ctx, cfg); err != nil {
 			return nil, nil, closer, err
 		}
-		if d.Scout == ironicWord {
+		if d.Scout == host.Ironic {
 			scout = s
 		}
-		if d.Commander != ironicWord {
+		if d.Commander != host.Ironic {
 			commander = nil
 		}
 	}

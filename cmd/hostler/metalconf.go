@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // metalDirecting is the section [director.metal] of hostler.conf: how images are kept cached on
@@ -52,5 +53,5 @@ func readMetalDirecting(cfg *config.Config) (metalDirecting, error) {
 	settings, at := sectionOf(cfg.Sections["director.metal"])
 	err := config.Decode(settings, at, &d)
 	d.Commander = cmp.Or(d.Commander, d.Scout)
-	return d, configError(err)
+	return d, host.ConfigError(err)
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// ironicWord is the scout and the commander that are ours; any other is an executable.
-const ironicWord = "ironic"
-
 // The sections of hostler.conf that have rules, each followed by a name of the user's choice. Rules
 // count in the order in which they stand there.
 const (
@@ -58,19 +55,19 @@ func (a *app) metalIronic(
 	var said ironicScouting
 	settings, at := sectionOf(cfg.Sections["director.metal.scout"])
 	if err := config.Decode(settings, at, &said); err != nil {
-		return nil, nil, closer, configError(err)
+		return nil, nil, closer, host.ConfigError(err)
 	}
 	if said.Source == "" {
 		return fail("scout = ironic: nobody says of which source: [director.metal.scout] source = NAME, one of type ironic")
 	}
 	s, err := cfg.Source(said.Source)
 	if err != nil {
-		return nil, nil, closer, configError(err)
+		return nil, nil, closer, host.ConfigError(err)
 	}
 	if s.Err != nil {
-		return nil, nil, closer, configError(s.Err)
+		return nil, nil, closer, host.ConfigError(s.Err)
 	}
-	if s.Type != ironicWord {
+	if s.Type != host.Ironic {
 		return fail("[director.metal.scout] source = %s: it is of type %s, not ironic", said.Source, s.Type)
 	}
 	images, flavors, err := ironicRules(cfg, said.Preset)
@@ -81,10 +78,10 @@ func (a *app) metalIronic(
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	place := siteOf(state, s.Name, s.Type, a.Host.Store().Installation())
-	o := ironic.Options{Source: place.source, Installation: place.installation, Dir: place.dir}
-	if err := config.Decode(s.Settings, position(cfg, s.Name, s.Type), &o); err != nil {
-		return nil, nil, closer, configError(err)
+	place := host.SiteOf(state, s.Name, s.Type, a.Host.Store().Installation())
+	o := ironic.Options{Source: place.Source, Installation: place.Installation, Dir: place.Dir}
+	if err := config.Decode(s.Settings, host.PositionOf(cfg, s.Name, s.Type), &o); err != nil {
+		return nil, nil, closer, host.ConfigError(err)
 	}
 	p, err := ironic.Open(ctx, a.Log, o)
 	if err != nil {
@@ -127,7 +124,7 @@ func ironicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 		var r ironic.ImageRule
 		settings, at := sectionOf(cfg.Sections[section])
 		if err := config.Decode(settings, at, &r); err != nil {
-			return nil, nil, configError(err)
+			return nil, nil, host.ConfigError(err)
 		}
 		if err := r.Check(); err != nil {
 			return nil, nil, badRule(section, err)
@@ -138,7 +135,7 @@ func ironicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 		var r ironicFlavor
 		settings, at := sectionOf(cfg.Sections[section])
 		if err := config.Decode(settings, at, &r); err != nil {
-			return nil, nil, configError(err)
+			return nil, nil, host.ConfigError(err)
 		}
 		r.FlavorRule.Name = cmp.Or(r.Name, strings.TrimPrefix(section, flavorRules))
 		r.FlavorRule.Way, r.FlavorRule.Runbook = ironic.Way(r.Way), r.Runbook

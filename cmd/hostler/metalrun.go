@@ -112,11 +112,11 @@ func newMetalForget(a *app) *cobra.Command {
 
 // metalStore opens the configuration and the store.
 func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := a.OpenStore(ctx, cfg)
+	store, err := a.Host.OpenStore(ctx, cfg)
 	return cfg, store, err
 }
 
@@ -156,7 +156,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 		return a.metalOnce(ctx, opt, most)
 	}
 	a.meters = newMeters()
-	a.Meters = a.meters
+	a.Host.Meters = a.meters
 	m := newMetalMeters(a.meters)
 	var failed error
 	opt.Told = func(r *caching.Report) {
@@ -222,7 +222,8 @@ func (a *app) metalAlone(dry bool) error {
 			"images are kept ready by another process: a controller, or a run that waits for what is being written",
 		)
 	}
-	free, ok, err := a.Host.Store().Slot(metalPlace, 1) // the store may be of several state directories
+	// the store may be of several state directories
+	free, ok, err := a.Host.Store().Slot(metalPlace, 1)
 	if err == nil && !ok {
 		err = fault.Conflict(
 			metalBusyHint,
@@ -230,7 +231,7 @@ func (a *app) metalAlone(dry bool) error {
 		)
 	}
 	if err == nil {
-		a.OnClose(free)
+		a.Host.OnClose(free)
 	}
 	return err
 }

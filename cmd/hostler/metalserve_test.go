@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -119,9 +120,9 @@ func TestMetalAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := newApp(nil, io.Discard, io.Discard)
-		a.Host = NewHost(Options{Store: st})
-		a.OnClose(func() { _ = st.Close() })
-		t.Cleanup(a.Close)
+		a.Host = host.New(host.Options{OpenedStore: st})
+		a.Host.OnClose(func() { _ = st.Close() })
+		t.Cleanup(a.Host.Close)
 		return a
 	}
 	first := on()
@@ -148,7 +149,7 @@ func TestMetalAlone(t *testing.T) {
 	if strings.Count(log.String(), "another process on this store") != 1 {
 		t.Errorf("a controller beside it: %s", &log)
 	}
-	first.Close()
+	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
 	turn.end()
 	if err := second.metalAlone(false); err != nil {

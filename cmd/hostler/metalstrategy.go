@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
@@ -44,12 +45,12 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	d := metalDeciding{Share: 0.125, Weight: 1}
 	settings, at := sectionOf(section)
 	if err := config.Decode(settings, at, &d); err != nil {
-		return nil, d, configError(err)
+		return nil, d, host.ConfigError(err)
 	}
 	if cmp.Or(name, "proportional") == "proportional" {
 		for _, key := range slices.Sorted(maps.Keys(d.Settings)) {
 			v := section[key]
-			return nil, d, configError(&config.Error{
+			return nil, d, host.ConfigError(&config.Error{
 				File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional",
 				Nearest: nearest.Near(key, config.Keys(d)),
 			})

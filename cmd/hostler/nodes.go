@@ -165,7 +165,7 @@ func (a *app) noSource(ctx context.Context, name string) error {
 	for _, s := range a.sources(ctx) {
 		known = append(known, s.Name)
 	}
-	if cfg, err := a.Configuration(); err == nil && a.remote == nil {
+	if cfg, err := a.Host.Configuration(); err == nil && a.remote == nil {
 		for _, s := range cfg.Sources {
 			known = append(known, s.Name)
 		}

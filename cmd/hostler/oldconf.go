@@ -58,7 +58,7 @@ func (a *app) oldPaths(paths []string) error {
 	for _, dir := range dirs {
 		_, conf := os.Stat(filepath.Join(dir, "hostler.conf"))
 		if conf == nil || isDir(filepath.Join(dir, "bundles")) || isDir(filepath.Join(dir, "sources")) {
-			a.Dirs = slices.Insert(a.Dirs, 0, dir)
+			a.Host.Dirs = slices.Insert(a.Host.Dirs, 0, dir)
 			continue
 		}
 		if err := old.Read(dir); err != nil {
@@ -69,7 +69,7 @@ func (a *app) oldPaths(paths []string) error {
 		a.old = old
 		conv := old.Convert()
 		a.converted = &conv
-		a.Overlay = a.overlay
+		a.Host.Overlay = a.overlay
 		a.tellOld(old, conv)
 		if conv.Secret != "" {
 			return os.Setenv(envSecretKey, conv.Secret)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // authorizing is the section [auth] of hostler.conf.
@@ -39,7 +40,7 @@ func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
 		settings[key] = v.Text
 	}
 	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
-	return s, configError(err)
+	return s, host.ConfigError(err)
 }
 
 // people says who is what, as it is configured.
@@ -66,7 +67,7 @@ func newPeople(cfg *config.Config, strict bool) (*people, error) {
 	}
 	for _, one := range cfg.Projects {
 		if one.Err != nil && strict {
-			return nil, configError(one.Err)
+			return nil, host.ConfigError(one.Err)
 		}
 		for name, role := range one.Members {
 			if p.roles[name] == nil {

@@ -96,11 +96,11 @@ func (a *app) plans(ctx context.Context, names []string) ([]planView, error) {
 			return nil, err
 		}
 	}
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}
-	opt, err := directorOptions(a.Host.cfg)
+	opt, err := directorOptions(a.Host.Config())
 	if err != nil {
 		return nil, err
 	}

@@ -275,7 +275,7 @@ func sameFile(a, b io.Writer) bool {
 // id is what the command knows the run by.
 func (r *runner) id() string {
 	if r.rec == nil {
-		return newID()
+		return host.NewID()
 	}
 	return r.rec.ID()
 }

@@ -27,7 +27,7 @@ Either all names are good or nothing is changed. What takes long goes on in the 
 With --all nodes stay: the computers that deploy made are there until somebody names them, here or to destroy, or says --deployed.`,
 		Example: "  hostler release web-3\n  hostler release --all --wait",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.Now = wait
+			a.Host.Now = wait
 			return a.release(cmd.Context(), args, every, anyones, compute.ReleaseOptions{Force: force})
 		},
 		ValidArgsFunction: a.completeLeased,
@@ -51,7 +51,7 @@ orphaned) may be discarded too.`,
 		Example: "  hostler discard web-3\n  hostler discard $(hostler status --json | jq -r '.instances[] | select(.state == \"held\").name')",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.Now = true
+			a.Host.Now = true
 			return a.release(cmd.Context(), args, scope{}, anyones, compute.ReleaseOptions{Force: force, Discard: true})
 		},
 		ValidArgsFunction: a.completeInstances,
@@ -110,7 +110,7 @@ func (a *app) release(ctx context.Context, names []string, every scope, anyones 
 		}
 	}
 	var all []compute.ID
-	if a.Now {
+	if a.Host.Now {
 		all = withBehind(ctx, engine, ids)
 	}
 	err = engine.Release(ctx, who, opt, ids...)

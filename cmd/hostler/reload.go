@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 func newReload(a *app) *cobra.Command {
@@ -72,23 +73,23 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 		return out, err
 	}
 	b := k.app.afresh()
-	cfg, err := b.Configuration()
+	cfg, err := b.Host.Configuration()
 	if err != nil {
 		return out, err
 	}
 	// what is applied from here on has another mark, and is taken up after this
-	mark, faults := b.Mark(), faultsOf(cfg)
+	mark, faults := b.Host.Mark(), faultsOf(cfg)
 	keepGood(k.now.Load().cfg, cfg, faults)
-	engine, err := b.Engine(ctx)
+	engine, err := b.Host.Engine(ctx)
 	if err != nil {
 		return out, err
 	}
-	next, err := newServed(ctx, engine, cfg, true, b.Guard())
+	next, err := newServed(ctx, engine, cfg, true, b.Host.Guard())
 	if err != nil {
 		return out, err
 	}
 	next.mark = mark
-	if err := sameStore(k.now.Load().cfg, cfg); err != nil {
+	if err := host.SameStore(k.now.Load().cfg, cfg); err != nil {
 		return out, err
 	}
 	if err := k.reloadCertificates(next.cfg); err != nil {
@@ -101,7 +102,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	k.tellFaults(faults)
 	k.bell.ring()
 	k.ring()
-	_, out.Several = k.app.Host.Store().(common)
+	_, out.Several = k.app.Host.Store().(host.SharedStore)
 	out.Broken, out.Warnings = []api.Broken{}, []string{}
 	for _, f := range faults {
 		out.Broken = append(out.Broken, api.NewBroken(f.source, f.err()))
@@ -134,10 +135,10 @@ func faultsOf(cfg *config.Config) (out []*brokenSource) {
 
 // err is the error as people are told of it.
 func (f *brokenSource) err() error {
-	all := api.Apart(configError(f.cause))
+	all := api.Apart(host.ConfigError(f.cause))
 	e, ok := all[len(all)-1].(*compute.Error)
 	if !ok || e.Hint != "" {
-		return configError(f.cause)
+		return host.ConfigError(f.cause)
 	}
 	told := *e
 	if told.Hint = "the source " + f.source + " cannot be used until that is mended; all else was read"; f.kept {

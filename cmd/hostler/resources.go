@@ -47,11 +47,11 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 	o = resourcing{Show: 500, projects: map[string]string{}}
 	settings, at := sectionOf(cfg.Sections["resources"])
 	if err := config.Decode(settings, at, &o); err != nil {
-		return o, configError(err)
+		return o, host.ConfigError(err)
 	}
 	bad := func(key, format string, args ...any) error {
 		file, line := at(key)
-		return configError(&config.Error{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
+		return host.ConfigError(&config.Error{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
 	}
 	for _, text := range o.Namespaces {
 		name, project, said := strings.Cut(text, "=")
@@ -127,7 +127,7 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 
 // leadsBy tells whether it is this controller that does something that one alone is to do.
 func (k *controller) leadsBy(t *turn) bool {
-	if _, shared := k.app.Host.Store().(common); shared {
+	if _, shared := k.app.Host.Store().(host.SharedStore); shared {
 		return k.leads()
 	}
 	return t.has(k.app.Host.Store())

@@ -173,7 +173,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	p := root.PersistentFlags()
 	p.StringVarP(&a.flags.dir, "directory", "C", "", "work in `DIR` instead of the current directory")
-	p.StringVar(&a.ConfigDir, "config", "", "read `DIR` before the other roots of configuration")
+	p.StringVar(&a.Host.ConfigDir, "config", "", "read `DIR` before the other roots of configuration")
 	p.BoolVar(&a.JSON, "json", false, "print JSON; see docs/json.md")
 	p.BoolVarP(&a.Quiet, "quiet", "q", false, "print only results and errors")
 	p.BoolVar(&a.Debug, "debug", false, "say on standard error what is done")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
 )
 
 // bindWhere says why a computer of a type cannot show a directory of this machine.
@@ -42,7 +43,7 @@ func (r *runner) bindTree(name string) (string, error) {
 			return "", err
 		}
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return "", err
 	}
@@ -52,7 +53,7 @@ func (r *runner) bindTree(name string) (string, error) {
 	s, err := cfg.Source(source)
 	if err != nil {
 		if name == "" {
-			return "", configError(err)
+			return "", host.ConfigError(err)
 		}
 		return refuse(
 			"no source of this machine has this name, and what stands there already cannot be shown the tree",
@@ -60,7 +61,7 @@ func (r *runner) bindTree(name string) (string, error) {
 		)
 	}
 	if s.Err != nil {
-		return "", configError(s.Err)
+		return "", host.ConfigError(s.Err)
 	}
 	how := "rw"
 	if r.bind == "ro" {
@@ -106,7 +107,7 @@ func (r *runner) bindTree(name string) (string, error) {
 
 // hasSource tells whether the configuration has a source.
 func (a *app) hasSource(name string) bool {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return false
 	}

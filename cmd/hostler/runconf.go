@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -46,7 +47,7 @@ func readRunSettings(cfg *config.Config) (s runSettings, err error) {
 		}
 		position := func(key string) (string, int) { v := section[key]; return v.File, v.Line }
 		if e := config.Decode(settings, position, to); e != nil {
-			err = cmp.Or(err, configError(e))
+			err = cmp.Or(err, host.ConfigError(e))
 		}
 	}
 	return s, err

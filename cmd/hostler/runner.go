@@ -128,7 +128,7 @@ func (r *runner) hintOfHome(err error) {
 // anybody.
 func (r *runner) prepare(ctx context.Context) (err error) {
 	o := r.opt
-	if cfg, err := r.app.Configuration(); err == nil { // else the first who needs it says so
+	if cfg, err := r.app.Host.Configuration(); err == nil { // else the first who needs it says so
 		if r.settings, err = readRunSettings(cfg); err != nil {
 			return err
 		}
@@ -283,7 +283,7 @@ func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) b
 		_, host := sandbox.HostRoot(cmp.Or(image, s.Image, "host"))
 		return host
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return false
 	}

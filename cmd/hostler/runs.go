@@ -78,7 +78,7 @@ func newRunsPrune(a *app) *cobra.Command {
 		Example: "  hostler runs prune\n  hostler runs prune --all",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.Configuration()
+			cfg, err := a.Host.Configuration()
 			if err != nil {
 				return err
 			}

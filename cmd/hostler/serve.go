@@ -101,14 +101,14 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	a.Log, a.meters, a.bell, a.refusals = log, newMeters(), newBell(), newRefusals(log)
-	a.Host.Log, a.Role, a.Meters, a.Left, a.Refused = log, Controller, a.meters, a.bell.ring, a.refusals.add
+	a.Host.Log, a.Host.Role, a.Host.Meters, a.Host.Left, a.Host.Refused = log, host.Controller, a.meters, a.bell.ring, a.refusals.add
 	if o.drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
 	end := newEnding(ctx, log, o.drain)
 	defer end.close()
 	ctx = end.ctx
-	engine, err := a.Engine(ctx)
+	engine, err := a.Host.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,18 +116,18 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(),
 		answers: newAnswers(a.Host.Store(), a.Log),
 	}
-	first, err := newServed(ctx, engine, a.Host.cfg, false, a.Guard())
+	first, err := newServed(ctx, engine, a.Host.Config(), false, a.Host.Guard())
 	if err != nil {
 		return err
 	}
-	first.mark = a.Mark()
+	first.mark = a.Host.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
 	if err := k.openAuth(); err != nil {
 		return err
 	}
 	a.refusals.audit.Store(k.audit)
-	k.tellFaults(faultsOf(a.Host.cfg))
+	k.tellFaults(faultsOf(a.Host.Config()))
 	k.ahead = &foresight{k: k}
 	if err := k.openCertificates(o); err != nil {
 		return err
@@ -289,7 +289,10 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 
 // identity tells this controller from others.
 func (k *controller) identity() api.Identity {
-	return api.Identity{Installation: k.app.Host.Store().Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.StoreAt()}
+	return api.Identity{
+		Installation: k.app.Host.Store().Installation(), Configuration: configurationName(k.now.Load().cfg),
+		Store: k.app.Host.StoreAt(),
+	}
 }
 
 // ownOnly reports whether what a source makes is for the controller's own user alone: it is, or

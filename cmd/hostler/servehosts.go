@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 )
 
 // controllerSection is [controller].
@@ -21,7 +22,7 @@ type controllerSection struct {
 func readHosts(cfg *config.Config, address string) ([]string, error) {
 	section := cfg.Sections["controller"]
 	var said controllerSection
-	if err := decodeSection(section, &said); err != nil {
+	if err := host.DecodeSection(section, &said); err != nil {
 		return nil, err
 	}
 	for _, name := range said.Hosts {

@@ -18,7 +18,7 @@ func (a *app) onlyOne(path string) (ok bool, err error) {
 	if lock == nil {
 		return false, err
 	}
-	a.OnClose(func() { _ = lock.Close() })
+	a.Host.OnClose(func() { _ = lock.Close() })
 	return true, nil
 }
 
@@ -57,7 +57,7 @@ func cannotListen(flag, addr string, err error) error {
 // aloneOnState refuses to be the second controller of a state in a file: both would direct, and
 // both tell webhooks. Those of a database know of each other.
 func (a *app) aloneOnState() error {
-	if _, ok := a.Host.Store().(common); ok {
+	if _, ok := a.Host.Store().(host.SharedStore); ok {
 		return nil
 	}
 	state, err := host.StateDir()

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
@@ -52,7 +53,7 @@ func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out serve
 	}
 	if s.SecretRef != "" {
 		if s.Secret, err = config.Secret(ctx, s.SecretRef); err != nil {
-			return out, configError(err)
+			return out, host.ConfigError(err)
 		}
 	}
 	s.Reserved = reservedNames()

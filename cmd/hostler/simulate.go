@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/host"
 )
 
 // simulationView is what a trace came to with a source and a strategy, in `director simulate
@@ -157,7 +158,7 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 	for _, arrival := range arrivals {
 		bySource[arrival.Source] = append(bySource[arrival.Source], arrival)
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func (a *app) simulate(cmd *cobra.Command, file string, o simulation) error {
 		if err != nil {
 			source = &config.Source{Name: name}
 		} else if source.Err != nil {
-			return configError(source.Err)
+			return host.ConfigError(source.Err)
 		}
 		names := o.strategies
 		switch {
@@ -265,14 +266,14 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 	return director.Setup{
 		Source: compute.SourceState{
 			Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold,
-			Idle: orZero(own.Idle),
+			Idle: host.Deref(own.Idle),
 		},
 		Policy: director.Policy{Strategy: strategyOf(strategy, &own), Price: own.Price, Budget: own.Budget},
 		Model: director.Model{
 			Create: create, Jitter: o.jitter, Clean: o.clean.Value, Start: start, OneUse: o.oneUse || own.Reuse == "no",
 			Seed: o.seed,
 		},
-		Window: cmp.Or(orZero(own.Window), usualWindow),
+		Window: cmp.Or(host.Deref(own.Window), host.DemandWindow),
 	}
 }
 

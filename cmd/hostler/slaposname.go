@@ -20,7 +20,7 @@ const slaposName = "slapos"
 
 // runSlapos runs a command line of that name.
 func runSlapos(ctx context.Context, a *app, args []string) int {
-	a.Program, a.compat, a.Compat = slaposName, true, true
+	a.Program, a.compat, a.Host.Compat = slaposName, true, true
 	root := newSlaposRoot(a)
 	root.SetArgs(spreadWords(args))
 	root.SetIn(a.In)

@@ -30,7 +30,8 @@ func (n *nodeCommand) releases() (*software.Builder, error) {
 	b := &software.Builder{
 		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts,
 		Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
-		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) }, Bundles: n.a.Bundles, Guard: guard,
+		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) },
+		Bundles: n.a.Host.Bundles, Guard: guard,
 		Puller: append([]string{"/proc/self/exe", "slapos", "node", "lay-image"}, where.words()...),
 	}
 	n.useCache(b)

@@ -251,7 +251,7 @@ func shownStore(address string) string {
 	if inFile(address) {
 		return address
 	}
-	return shownAddress(address)
+	return host.ShownAddress(address)
 }
 
 // openProxyStore opens what keeps the state.
@@ -278,11 +278,11 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 	if config.IsReference(address) {
 		secret, err := config.Secret(ctx, address)
 		if err != nil {
-			return nil, nil, fault.Invalid(addressHint, "database_uri: %w", err)
+			return nil, nil, fault.Invalid(host.AddressHint, "database_uri: %w", err)
 		}
 		address = secret
-	} else if hasPassword(address) {
-		return nil, nil, fault.Invalid(addressHint, "database_uri: a password does not belong in this file")
+	} else if host.HasPassword(address) {
+		return nil, nil, fault.Invalid(host.AddressHint, "database_uri: a password does not belong in this file")
 	}
 	store, err := postgres.Open(ctx, address, postgres.Options{Log: s.a.Log})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -78,7 +79,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 			)
 		}
 	}
-	if err := decodeSection(section, &said); err != nil {
+	if err := host.DecodeSection(section, &said); err != nil {
 		return opt, said, there, err
 	}
 	said.Directory, said.Root = beside(section["ca_directory"], said.Directory), beside(section["local_software_release_root"], said.Root)
@@ -108,7 +109,7 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 		}
 		var other otherMaster
 		section := cfg.Sections[title]
-		if err := decodeSection(section, &other); err != nil {
+		if err := host.DecodeSection(section, &other); err != nil {
 			return opt, said, there, err
 		}
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
@@ -149,12 +150,12 @@ func beside(said config.Value, path string) string {
 // somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
 // for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
-	opt, said, there, err := readSlapping(k.app.cfg)
+	opt, said, there, err := readSlapping(k.app.Host.Config())
 	if err != nil || !there {
 		return rest, err
 	}
 	directory := said.Directory
-	depot, err := servedDepot(k.app.cfg.Sections["slap"], &said)
+	depot, err := servedDepot(k.app.Host.Config().Sections["slap"], &said)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.Host.Store(), said.Root, k.app.StoreAt()); err != nil {
+	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.Host.Store(), said.Root, k.app.Host.StoreAt()); err != nil {
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m,
@@ -196,7 +197,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	})
 	depot.Log = k.app.Log
 	kept := cache.Handler(depot)
-	k.app.OnClose(kept.Close)
+	k.app.Host.OnClose(kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
 			// Who shows a certificate of another authority may be somebody whom the controller

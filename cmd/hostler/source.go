@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/hook"
 	"github.com/hostler-project/hostler/provider/exec"
 )
@@ -92,13 +93,13 @@ func (a *app) sourceList(ctx context.Context) error {
 		}
 		return a.listSources(views, rows)
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
 	for _, s := range cfg.Sources {
 		wrong := text(faultOf(s))
-		if _, known := kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
+		if _, known := host.Kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
 			if _, err := exec.Find("", s.Type); err != nil {
 				wrong = term.ErrorText(err)
 			}
@@ -128,7 +129,7 @@ func (a *app) listSources(views []configuredView, rows [][]string) error {
 }
 
 func (a *app) configured(name string) (*config.Source, error) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +231,7 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	a.Now = true
+	a.Host.Now = true
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err

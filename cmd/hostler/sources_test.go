@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/host"
 )
 
 // TestSourcesAreDocumented looks for the keys of each type in docs/sources.md.
@@ -17,7 +19,7 @@ func TestSourcesAreDocumented(t *testing.T) {
 		name, text, _ := strings.Cut(s, "\n")
 		sections[name] = text
 	}
-	for name, keys := range typeKeys() {
+	for name, keys := range host.TypeKeys() {
 		text, ok := sections[name]
 		if !ok {
 			t.Errorf("docs/sources.md has no section for type %s", name)

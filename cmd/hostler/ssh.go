@@ -60,7 +60,7 @@ func (a *app) ssh(args []string) error {
 	if err != nil {
 		return err
 	}
-	a.Close()
+	a.Host.Close()
 	return &os.PathError{Op: "exec", Path: program, Err: syscall.Exec(program, append([]string{"ssh", "-F", file}, args...), os.Environ())}
 }
 
@@ -79,7 +79,7 @@ func (a *app) sshFile() (string, error) {
 		}
 	}
 	file := filepath.Join(filepath.Dir(w.known), "config")
-	return file, writeWhole(file, []byte(text))
+	return file, host.WriteFile(file, []byte(text))
 }
 
 func newSSHProxy(a *app) *cobra.Command {

@@ -62,8 +62,8 @@ func (a *app) ownWords() ([]string, error) {
 	if a.flags.embedded {
 		words = append(words, "--embedded")
 	}
-	if a.ConfigDir != "" {
-		dir, err := filepath.Abs(a.ConfigDir)
+	if a.Host.ConfigDir != "" {
+		dir, err := filepath.Abs(a.Host.ConfigDir)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +134,7 @@ func hostKey() (ssh.Signer, string, error) {
 	}
 	line := sshUser + " " + string(ssh.MarshalAuthorizedKey(key.PublicKey()))
 	if old, err := os.ReadFile(known); err != nil || string(old) != line {
-		if err := writeWhole(known, []byte(line)); err != nil {
+		if err := host.WriteFile(known, []byte(line)); err != nil {
 			return nil, "", err
 		}
 	}

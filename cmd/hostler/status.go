@@ -110,7 +110,7 @@ func (a *app) storeShown() string {
 	if a.remote != nil {
 		return a.self.Store
 	}
-	return a.StoreAt()
+	return a.Host.StoreAt()
 }
 
 func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus, verbose bool) error {

@@ -42,16 +42,16 @@ leases or tokens. From then on the file is refused; it is left where it is. A mo
 }
 
 func (a *app) storeMove(ctx context.Context) error {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return err
 	}
-	address, err := databaseAddress(ctx, cfg)
+	address, err := host.DatabaseAddress(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	if address == "" {
-		return fault.Invalid(addressHint, "hostler.conf names no database to move to: section [store]")
+		return fault.Invalid(host.AddressHint, "hostler.conf names no database to move to: section [store]")
 	}
 	state, err := host.StateDir()
 	if err != nil {
@@ -68,7 +68,7 @@ func (a *app) storeMove(ctx context.Context) error {
 	defer stop()
 	v := storeMoveView{From: from, To: to}
 	err = sqlite.Move(ctx, from, to, sqlite.Options{}, func(installation string, rows sqlite.Rows) (err error) {
-		v.Records, err = postgres.Fill(ctx, address, installation, whereabouts(), postgres.Options{Log: a.Log}, postgres.Rows(rows))
+		v.Records, err = postgres.Fill(ctx, address, installation, host.ProcessSpace(), postgres.Options{Log: a.Log}, postgres.Rows(rows))
 		return err
 	})
 	if err != nil {

@@ -52,7 +52,7 @@ func (a *app) reason() string {
 
 func (a *app) completeProjects(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	if a.begin(cmd) == nil {
-		if cfg, err := a.Configuration(); err == nil {
+		if cfg, err := a.Host.Configuration(); err == nil {
 			for _, p := range cfg.Projects {
 				out = append(out, p.Name)
 			}
@@ -73,7 +73,7 @@ func (a *app) theController(ctx context.Context, what string) (*client.Client, e
 			what,
 		)
 	}
-	a.OnClose(func() { _ = c.Close() })
+	a.Host.OnClose(func() { _ = c.Close() })
 	a.self = self
 	return c, nil
 }

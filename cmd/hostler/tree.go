@@ -64,7 +64,7 @@ type syncing struct {
 
 // readSyncing reads it.
 func (a *app) readSyncing() (s syncing, err error) {
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return s, err
 	}
@@ -87,7 +87,7 @@ func (a *app) readSyncing() (s syncing, err error) {
 			err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is less than nothing", v.Text)}
 		}
 	}
-	return s, configError(err)
+	return s, host.ConfigError(err)
 }
 
 // limits are how much stays of copies that nobody uses.

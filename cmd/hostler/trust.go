@@ -76,7 +76,7 @@ for the content as it is: of what changes you are asked again.`,
 		Example: "  hostler trust\n  hostler trust approve\n  hostler trust revoke .hostler",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := a.Configuration()
+			cfg, err := a.Host.Configuration()
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ for the content as it is: of what changes you are asked again.`,
 		c := &cobra.Command{
 			Use: use, Short: short, Example: example, Args: cobra.MaximumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
-				cfg, err := a.Configuration()
+				cfg, err := a.Host.Configuration()
 				if err != nil {
 					return err
 				}
@@ -186,7 +186,7 @@ func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error
 		return err
 	}
 	if err := store.Approve(d); err != nil {
-		return configError(err)
+		return host.ConfigError(err)
 	}
 	if a.Quiet {
 		return nil
@@ -218,7 +218,7 @@ func (a *app) trustRevoke(dangers []config.Danger, root string) error {
 	}
 	all, _ := store.List() // of one that cannot be read nothing is approved
 	if err := store.Revoke(root); err != nil || a.Quiet {
-		return configError(err)
+		return host.ConfigError(err)
 	}
 	for _, was := range all {
 		if was.Root == filepath.Clean(root) {

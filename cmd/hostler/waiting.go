@@ -320,7 +320,7 @@ func (w *waiting) children() map[string][]string {
 		}
 		return out
 	}
-	cfg, err := w.app.Configuration()
+	cfg, err := w.app.Host.Configuration()
 	if err != nil {
 		return nil
 	}

@@ -65,11 +65,11 @@ func (a *app) webhooks(ctx context.Context) (server.Webhooks, error) {
 	if a.remote != nil {
 		return a.remote, nil
 	}
-	hooks, err := readHooks(ctx, a.Host.cfg)
+	hooks, err := readHooks(ctx, a.Host.Config())
 	if err != nil {
 		return nil, err
 	}
-	j := &hookJournal{a.pool, a.Host.Store()}
+	j := &hookJournal{a.Host.Opened(), a.Host.Store()}
 	return &hooked{
 		hooks, j,
 		webhook.New(webhook.Options{

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/webhook"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/nearest"
 )
@@ -46,7 +47,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			settings[key] = v.Text
 		}
 		if err := config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &h); err != nil {
-			return nil, configError(fmt.Errorf("[%s]: %w", title, err))
+			return nil, host.ConfigError(fmt.Errorf("[%s]: %w", title, err))
 		}
 		if !config.IsReference(h.Secret) {
 			return nil, fault.Invalid(
@@ -57,7 +58,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 		hidden := config.IsReference(h.URL)
 		if hidden {
 			if h.URL, err = config.Secret(ctx, h.URL); err != nil {
-				return nil, configError(fmt.Errorf("[%s]: url: %w", title, err))
+				return nil, host.ConfigError(fmt.Errorf("[%s]: url: %w", title, err))
 			}
 		}
 		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources,
@@ -80,7 +81,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 		}
 		for _, project := range made.Projects {
 			if _, err := cfg.Project(project); err != nil {
-				return nil, configError(fmt.Errorf("[%s]: projects: %w", title, err))
+				return nil, host.ConfigError(fmt.Errorf("[%s]: projects: %w", title, err))
 			}
 		}
 		out = append(out, made)

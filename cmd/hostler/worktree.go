@@ -42,14 +42,14 @@ func (a *app) hostRooted(name string) (shown []string, ok bool) {
 		s, ok := a.remoteSource(name)
 		// a controller of this machine that reads other files shows other places: then a ready one
 		// lacks the tree
-		if cfg, err := a.Configuration(); err == nil {
+		if cfg, err := a.Host.Configuration(); err == nil {
 			if own, err := cfg.Source(name); err == nil {
 				shown = shownBy(own)
 			}
 		}
 		return shown, ok && s.Type == "sandbox" && cmp.Or(s.Image, "host") == "host"
 	}
-	cfg, err := a.Configuration()
+	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil, false
 	}

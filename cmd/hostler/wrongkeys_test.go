@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 )
 
 // TestWrongKeys: what the providers' own options refuse is known where a configuration is looked
@@ -48,7 +49,7 @@ func TestWrongKeys(t *testing.T) {
 		},
 		"local": nil, // it has no keys
 	}
-	for typ := range kinds() {
+	for typ := range host.Kinds() {
 		wrong, known := table[typ]
 		if !known {
 			t.Errorf("nothing is tried of type %s", typ)
@@ -67,7 +68,7 @@ func TestWrongKeys(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: typeKeys()})
+			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: host.TypeKeys()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +78,7 @@ func TestWrongKeys(t *testing.T) {
 			}
 			err = faultOf(s)
 			at, ok := errors.AsType[*config.Error](err)
-			if !ok || at.File != file || at.Line != strings.Count(text, "\n") || !errors.Is(configError(err), compute.ErrInvalid) {
+			if !ok || at.File != file || at.Line != strings.Count(text, "\n") || !errors.Is(host.ConfigError(err), compute.ErrInvalid) {
 				t.Errorf("%s: %s: %v, want an error of line %d of the file", typ, line, err, strings.Count(text, "\n"))
 			}
 		}
@@ -102,7 +103,7 @@ func TestWrongKeyReload(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: typeKeys()})
+			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: host.TypeKeys()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -43,7 +42,7 @@ func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, sta
 	if err == nil {
 		file := filepath.Join(state, "instances", c.Source, "ssh", url.PathEscape(string(c.Instance.ID)))
 		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
-			err = writeWhole(file, text)
+			err = WriteFile(file, text)
 		}
 		if err == nil {
 			return file
@@ -53,8 +52,8 @@ func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, sta
 	return ""
 }
 
-// writeWhole replaces a file at once: another hook may be reading it.
-func writeWhole(file string, text []byte) error {
+// WriteFile replaces a file at once: another hook may be reading it.
+func WriteFile(file string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
 		return err
@@ -71,6 +70,9 @@ func writeWhole(file string, text []byte) error {
 	}
 	return err
 }
+
+// sshTime is how long ssh may take to say how it reaches a host.
+const sshTime = 10 * time.Second
 
 // sshWays are the keywords that say how a host is reached and known, of those that ssh -G prints.
 var sshWays = []string{
@@ -91,13 +93,13 @@ func sshConfigOf(ctx context.Context, id compute.ID, target, configFile string) 
 			return nil, err
 		}
 		args, includes = append(args, "-F", file), []string{file}
-	} else if h, err := host.Home(); err == nil {
+	} else if h, err := Home(); err == nil {
 		includes = []string{filepath.Join(h, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	}
 	if _, _, err := net.SplitHostPort(target[strings.LastIndexByte(target, '@')+1:]); err == nil && !strings.Contains(target, "://") {
 		target = "ssh://" + target // how ssh takes a port
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, sshTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", target)...)
 	cmd.WaitDelay = time.Second

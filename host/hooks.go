@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/hook"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
-// logsKept is how long the output of hooks is kept after the last hook of an instance has run.
-const logsKept = 30 * 24 * time.Hour
+// LogsKept is how long the output of hooks is kept after the last hook of an instance has run.
+const LogsKept = 30 * 24 * time.Hour
 
 // hooks runs a source's hooks for the engine. Their output goes to the instance's log.
 func (h *Host) hooks(state string) func(context.Context, pool.HookCall) error {
@@ -60,15 +60,15 @@ func (h *Host) trusts(tree, hooks string) error {
 	if found, _, err := hook.List(hooks); err == nil && len(found) == 0 {
 		return nil // nothing runs
 	}
-	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: h.Former == "crcache", Lenient: h.Compat, TypeKeys: typeKeys()}
-	state, err := host.StateDir()
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: h.Former == "crcache", Lenient: h.Compat, TypeKeys: TypeKeys()}
+	state, err := StateDir()
 	if err != nil {
 		return err
 	}
 	opt.Trust.Dir = filepath.Join(state, "trust")
 	cfg, err := config.Load(opt)
 	if cfg == nil {
-		return configError(err)
+		return ConfigError(err)
 	}
 	source := filepath.Base(filepath.Dir(hooks))
 	for _, d := range cfg.NeedsTrust() {
@@ -85,8 +85,8 @@ func (h *Host) trusts(tree, hooks string) error {
 		Hint: "look at its hooks, then: cd " + filepath.Dir(tree) + " && hostler trust approve"}
 }
 
-// deadHooks says of each file that lies where hooks do, and looks like one, why it is not run.
-func deadHooks(s *config.Source) (lines []string) {
+// SkippedHooks says of each file that lies where hooks do, and looks like one, why it is not run.
+func SkippedHooks(s *config.Source) (lines []string) {
 	for _, event := range config.Events {
 		dir := s.Hooks[event]
 		if dir == "" {
@@ -94,11 +94,14 @@ func deadHooks(s *config.Source) (lines []string) {
 		}
 		_, skipped, err := hook.List(dir)
 		if err != nil {
-			lines = append(lines, fmt.Sprintf("source %s: %s.d: %s", s.Name, event, term.ErrorText(err)))
+			lines = append(lines, fmt.Sprintf("source %s: %s.d: %s", s.Name, event, api.Text(err)))
 		}
 		for _, f := range skipped {
 			if f.Warn || !hook.ValidName(f.Name) && !leftBehind(f.Name) {
-				lines = append(lines, fmt.Sprintf("source %s: %s/%s is not run: %s", s.Name, filepath.Base(dir), term.Line(f.Name), f.Why))
+				lines = append(
+					lines,
+					fmt.Sprintf("source %s: %s/%s is not run: %s", s.Name, filepath.Base(dir), visible.Line(f.Name), f.Why),
+				)
 			}
 		}
 	}
@@ -144,7 +147,7 @@ func openHookLog(dir, instance string) (*os.File, error) {
 	}
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > logsKept {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > LogsKept {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}

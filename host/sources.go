@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"cmp"
@@ -40,7 +40,7 @@ func demandWindow(s *config.Source) time.Duration {
 	if s.Strategy != "demand" {
 		return 0
 	}
-	return cmp.Or(orZero(s.Window), usualWindow)
+	return cmp.Or(Deref(s.Window), DemandWindow)
 }
 
 // checkWindow says what is wrong with a window's cron expressions.
@@ -49,8 +49,8 @@ func checkWindow(begin, end string) error {
 	return err
 }
 
-// common is a store that several controllers share. All of them serve; the one that has the lead
-// directs.
+// SharedStore is a store that several controllers share. All of them serve; the one that has the
+// lead directs.
 //
 // The lead keeps work from being done twice, and nothing depends on it: what a director wants is
 // done by transactions that look again. One that creates says how many there are to be in all, one
@@ -59,7 +59,7 @@ func checkWindow(begin, end string) error {
 // it if it is still right, and else nothing. What it had begun to make is recorded under its
 // worker's number, which is not dead as long as its connection stands; if the server has cut that,
 // others have taken the record over, and it finds so at its next step.
-type common interface {
+type SharedStore interface {
 	// Lead tries to have the lead until ctx ends, and tells when it was got and lost.
 	Lead(ctx context.Context, told func(leads bool))
 	// Leads tells whether we have it now.
@@ -68,16 +68,16 @@ type common interface {
 	Listen(ctx context.Context, heard func())
 }
 
-// whereabouts names what sees the same processes as this one: a machine, or a container on it.
-func whereabouts() string {
+// ProcessSpace names what sees the same processes as this one: a machine, or a container on it.
+func ProcessSpace() string {
 	name, _ := os.Hostname() // without a name the next tells most
 	space, _ := os.Readlink("/proc/self/ns/pid")
 	return strings.TrimSpace(name + " " + space)
 }
 
-// placed says file and line of what a provider says of a key of a source. position may be nil: the
+// AtKey says file and line of what a provider says of a key of a source. position may be nil: the
 // source is configured no more.
-func placed(err error, source string, position func(key string) (string, int)) error {
+func AtKey(err error, source string, position func(key string) (string, int)) error {
 	wrong, ok := errors.AsType[*compute.KeyError](err)
 	if !ok || position == nil {
 		return err
@@ -86,3 +86,7 @@ func placed(err error, source string, position func(key string) (string, int)) e
 	at.File, at.Line = position(wrong.Key)
 	return &compute.Error{Kind: compute.ErrInvalid, Err: at, Hint: compute.Hint(err)}
 }
+
+// DemandWindow is how far back strategy demand looks where its source does not say: long enough
+// that a quiet quarter of an hour discards nothing.
+const DemandWindow = time.Hour

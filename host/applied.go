@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -8,16 +8,15 @@ import (
 
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/host"
 )
 
-// mirror is where what was applied to the store of a configuration is shown to config.
-func mirror(cfg *config.Config) (applied.Mirror, error) {
-	state, err := host.StateDir()
+// AppliedMirror is where what was applied to the store of a configuration is shown to config.
+func AppliedMirror(cfg *config.Config) (applied.Mirror, error) {
+	state, err := StateDir()
 	if err != nil {
 		return applied.Mirror{}, err
 	}
-	sum := sha256.Sum256([]byte(storeName(cfg, state)))
+	sum := sha256.Sum256([]byte(StoreName(cfg, state)))
 	return applied.Mirror{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
 }
 
@@ -27,7 +26,7 @@ func (h *Host) appliedRoot(cfg *config.Config) string {
 	if h.Applied != "" {
 		return h.Applied
 	}
-	m, err := mirror(cfg)
+	m, err := AppliedMirror(cfg)
 	if err != nil {
 		return ""
 	}
@@ -42,7 +41,7 @@ func (h *Host) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, 
 	if h.Former == "crcache" { // which reads nothing of ours
 		return cfg, nil
 	}
-	m, err := mirror(cfg)
+	m, err := AppliedMirror(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host"
 )
 
 // prebuilt is a provider whose computers are made from an image that has their bundles on it
@@ -43,11 +42,11 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	if err != nil {
 		return "", err
 	}
-	plan, err := set.Plan(ctx, p.def.Bundles, bundle.PlanOptions{Secret: bundleSecret})
+	plan, err := set.Plan(ctx, p.def.Bundles, bundle.PlanOptions{Secret: BundleSecret})
 	if err != nil {
 		return "", err
 	}
-	state, err := host.StateDir()
+	state, err := StateDir()
 	if err != nil {
 		return "", err
 	}
@@ -57,13 +56,13 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	defer log.Close()
 	def := p.def
 	def.Bundles, def.Build = nil, false
-	b := &builder{building: p.build, source: p.source, typ: p.typ, def: def, plan: plan, output: log}
-	b.notify = func(o bundle.Outcome) {
+	b := &ImageBuilder{building: p.build, Source: p.source, typ: p.typ, def: def, plan: plan, output: log}
+	b.Notify = func(o bundle.Outcome) {
 		if o.Action == bundle.Running {
 			_, _ = fmt.Fprintf(log, "== image: %s\n", o.Step.Title())
 		}
 	}
-	r, _, err := b.build(ctx)
+	r, _, err := b.Build(ctx)
 	return r.name(), err
 }
 

@@ -10,58 +10,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
-
-// fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the
-// internet.
-type fetching struct {
-	Allow []string `conf:"allow"`
-	Deny  []string `conf:"deny"`
-}
-
-// readFetching reads it.
-func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
-	section := cfg.Sections["fetch"]
-	var said fetching
-	if err := decodeSection(section, &said); err != nil {
-		return nil, nil, err
-	}
-	for key, to := range map[string]struct {
-		words []string
-		rules *fetch.Rules
-	}{"allow": {said.Allow, &allow}, "deny": {said.Deny, &deny}} {
-		if *to.rules, err = fetch.Parse(to.words); err != nil {
-			v := section[key]
-			return nil, nil, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Err: err})
-		}
-	}
-	return allow, deny, nil
-}
-
-// openGuard makes the guard of a controller by its configuration. A command by itself has none: it
-// fetches for its own user.
-func (h *Host) openGuard(cfg *config.Config) error {
-	if h.Role != Controller {
-		return nil
-	}
-	allow, deny, err := readFetching(cfg)
-	if err != nil {
-		return err
-	}
-	h.guard = fetch.New(fetch.Options{Allow: allow, Deny: deny, Refused: h.Refused})
-	return nil
-}
-
-// others is how images are fetched for others than the owner, whose source names some itself.
-func (h *Host) others(own ...string) *image.Others {
-	if h.guard == nil {
-		return nil
-	}
-	return &image.Others{Guard: h.guard, Own: own, Log: h.Log}
-}
 
 // What is told of refusals: one of the same somebody for the same place in so long, and so many a
 // second and at once.

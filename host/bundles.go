@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// bundleSet is all bundles that are configured; the caller may add to it. What is wrong with one
+// Bundles is all bundles that are configured; the caller may add to it. What is wrong with one
 // shows when it is used.
 func (h *Host) Bundles() (bundle.Set, error) {
 	cfg, err := h.Configuration()
@@ -52,7 +52,7 @@ func (c *bundleCache) close() {
 // add makes of a configured bundle what package bundle wants.
 func (c *bundleCache) add(cfg *config.Config, b *config.Bundle) *bundle.Definition {
 	broken := func(err error) *bundle.Definition {
-		return &bundle.Definition{Name: b.Name, File: b.File, Err: configError(err)}
+		return &bundle.Definition{Name: b.Name, File: b.File, Err: ConfigError(err)}
 	}
 	if b.Err != nil {
 		return broken(b.Err)
@@ -71,8 +71,8 @@ func (c *bundleCache) add(cfg *config.Config, b *config.Bundle) *bundle.Definiti
 	return d
 }
 
-// bundleSecret looks up what values of variables refer to.
-func bundleSecret(ctx context.Context, value string) (string, bool, error) {
+// BundleSecret looks up what values of variables refer to.
+func BundleSecret(ctx context.Context, value string) (string, bool, error) {
 	if !config.IsReference(value) {
 		return "", false, nil
 	}
@@ -80,8 +80,8 @@ func bundleSecret(ctx context.Context, value string) (string, bool, error) {
 	return s, true, err
 }
 
-// factsOf is what the engine knows of an instance, for the conditions and templates of bundles.
-func factsOf(i *compute.Instance) bundle.Facts {
+// BundleFacts is what the engine knows of an instance, for the conditions and templates of bundles.
+func BundleFacts(i *compute.Instance) bundle.Facts {
 	f := bundle.Facts{"id": string(i.ID), "name": string(i.ID), "source": i.Source, "provider_id": i.ProviderID, "address": i.Address}
 	for k, v := range i.Facts {
 		f["fact."+k] = v
@@ -99,7 +99,7 @@ func (h *Host) setUp(ctx context.Context, c pool.HookCall, def definition, state
 	if err != nil {
 		return err
 	}
-	p, err := set.Plan(ctx, def.Bundles, bundle.PlanOptions{Secret: bundleSecret})
+	p, err := set.Plan(ctx, def.Bundles, bundle.PlanOptions{Secret: BundleSecret})
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (h *Host) setUp(ctx context.Context, c pool.HookCall, def definition, state
 	}
 	defer conn.Close()
 	_, err = bundle.Apply(ctx, conn, p, bundle.ApplyOptions{
-		Facts: factsOf(&c.Instance), Reconnect: c.Connect, Due: true,
+		Facts: BundleFacts(&c.Instance), Reconnect: c.Connect, Due: true,
 		Notify: func(o bundle.Outcome) {
 			if o.Action == bundle.Running {
 				_, _ = fmt.Fprintf(log, "== %s %s\n", o.Step.Title(), c.Instance.ID)

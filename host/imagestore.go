@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
 )
 
-// images opens the store of images.
+// Images opens the store of images.
 func (h *Host) Images() (*image.Store, error) {
-	dir, err := host.CacheDir()
+	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +27,9 @@ func (h *Host) Images() (*image.Store, error) {
 	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
 }
 
-// patiently connects again, as an instance that restarts its network, or itself, takes a while.
-func patiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
+// ConnectPatiently connects again, as an instance that restarts its network, or itself, takes a
+// while.
+func ConnectPatiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, backPatience)
 	defer cancel()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -44,3 +44,6 @@ func patiently(ctx context.Context, connect func() (compute.Conn, error)) (compu
 		}
 	}
 }
+
+// backPatience is how long an instance may take to come back when contact was lost.
+const backPatience = 5 * time.Minute

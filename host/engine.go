@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"cmp"
@@ -14,7 +14,6 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/guard"
@@ -46,7 +45,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := host.StateDir()
+	state, err := StateDir()
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +62,12 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	h.closers = append(h.closers, ends.close)
 	h.open = h.opener(cfg, state, ends)
 	opt := pool.Options{
-		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: newID,
-		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: host.Step,
-		Kept: kept, Uptime: host.Uptime, Inventory: h.Role == Keeper || h.Role == Controller, Desk: h.desk, Projects: quotas(cfg.Projects),
+		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: NewID,
+		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step,
+		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Desk: h.desk, Projects: quotas(cfg.Projects),
 	}
-	if _, ok := h.store.(common); ok {
-		opt.Host = whereabouts()
+	if _, ok := h.store.(SharedStore); ok {
+		opt.Host = ProcessSpace()
 	}
 	if h.Compat {
 		opt.LeaseIdle = 0
@@ -78,7 +77,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 		opt.Later, opt.Left = slowIn(cfg), h.Left
 		opt.Gone = func(name, place string) bool {
 			// where there are, those that do not direct may read other files, or older ones
-			c, several := h.store.(common)
+			c, several := h.store.(SharedStore)
 			return (!several || c.Leads()) && cfg.Lacks(name, place)
 		}
 	case !h.Now:
@@ -101,15 +100,15 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 // engineSource is a configured source as the engine wants it.
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
-		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Place(), Err: configError(s.Err),
+		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Place(), Err: ConfigError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses,
 		Share: s.Share, Children: s.Sources,
-		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL),
-		MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor,
+		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: Deref(s.ConfirmDead), TTL: Deref(s.TTL),
+		MaxTTL: Deref(s.MaxTTL), LeaseIdle: Deref(s.LeaseIdle), Idle: Deref(s.Idle),
+		Size: declaredSize(s), MaxAge: Deref(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor,
 		Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 		Ahead:  s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
-		Tally:  s.Type == ironicWord, // docs/director-metal.md
+		Tally:  s.Type == Ironic, // docs/director-metal.md
 		Policy: policyOf(s),
 	}
 	for event := range s.Hooks {
@@ -123,8 +122,8 @@ func engineSource(s *config.Source) pool.Source {
 	}
 	slices.Sort(out.Hooks)
 	def := definition{
-		Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure,
-		ConfirmDead: orZero(s.ConfirmDead), Bundles: s.Bundles, Image: out.Image, Build: s.Build,
+		Settings: s.Settings, Hooks: s.Hooks, HookTimeout: Deref(s.HookTimeout), OnFailure: s.OnFailure,
+		ConfirmDead: Deref(s.ConfirmDead), Bundles: s.Bundles, Image: out.Image, Build: s.Build,
 	}
 	if s.Tree {
 		def.Tree = s.Root
@@ -152,7 +151,7 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 
 // policyOf is what requests may choose of a source.
 func policyOf(s *config.Source) policy.Source {
-	k, known := kinds()[s.Type]
+	k, known := Kinds()[s.Type]
 	// nobody knows what another program does with a size
 	out := policy.Source{Limits: s.Limits, Binds: k.binds, NoGPUs: k.here, Grows: k.grows || !known}
 	if out.Grows || out.Binds {
@@ -173,7 +172,7 @@ func kept(data []byte) (hooks []string, onFailure string, confirmDead time.Durat
 	return slices.Sorted(maps.Keys(d.Hooks)), d.OnFailure, d.ConfirmDead
 }
 
-func orZero(d *time.Duration) time.Duration {
+func Deref(d *time.Duration) time.Duration {
 	if d == nil {
 		return 0
 	}
@@ -221,26 +220,26 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 		if err != nil {
 			return nil, err
 		}
-		s := siteOf(state, name, typ, h.store.Installation())
+		s := SiteOf(state, name, typ, h.store.Installation())
 		images, err := readImagesSection(cfg)
 		if err != nil {
 			return nil, err
 		}
 		s.images, s.others = images.limits(), h.others(def.Image, def.Settings["image"])
 		var p compute.Provider
-		if slices.Contains(cloudTypes, typ) {
-			def.Settings, err = deployed(ctx, deployments{h.store}, state, typ, def.Settings)
+		if slices.Contains(CloudTypes, typ) {
+			def.Settings, err = deployed(ctx, Deployments{h.store}, state, typ, def.Settings)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if k, ok := kinds()[typ]; ok {
-			p, err = k.open(ctx, h.Log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
+		if k, ok := Kinds()[typ]; ok {
+			p, err = k.open(ctx, h.Log, s, func(out any) error { return config.Decode(def.Settings, PositionOf(cfg, name, typ), out) })
 		} else {
 			p, err = openExternal(ctx, h.Log, s, def.Settings)
 		}
 		if err != nil {
-			return nil, placed(err, name, position(cfg, name, typ))
+			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
 		ends.add(p)
 		if def.Build {
@@ -259,8 +258,8 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 // opening makes the provider of a source's definition.
 type opening func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
 
-// position finds the place of a source's key for errors, as long as the source is configured.
-func position(cfg *config.Config, name, typ string) func(string) (string, int) {
+// PositionOf finds the place of a source's key for errors, as long as the source is configured.
+func PositionOf(cfg *config.Config, name, typ string) func(string) (string, int) {
 	if s, err := cfg.Source(name); err == nil && s.Type == typ {
 		return s.Position
 	}
@@ -271,10 +270,35 @@ func position(cfg *config.Config, name, typ string) func(string) (string, int) {
 // back: those that take long.
 func slowIn(cfg *config.Config) func(name, typ string) bool {
 	return func(name, typ string) bool {
-		k, known := kinds()[typ]
+		k, known := Kinds()[typ]
 		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
 			return true
 		}
 		return !known && typ != "pool" || k.slow
 	}
+}
+
+// Ironic is the scout and the commander that are ours; any other is an executable.
+const Ironic = "ironic"
+
+// TypeOf is the type of an instance's source, which may be configured no more.
+func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) (string, error) {
+	cfg, err := h.Configuration()
+	if err != nil {
+		return "", err
+	}
+	if s, err := cfg.Source(i.Source); err == nil {
+		return s.Type, nil
+	}
+	all, err := engine.Status(ctx)
+	for _, s := range all {
+		if s.Name == i.Source {
+			return s.Type, nil
+		}
+	}
+	return "", err
+}
+
+type statuses interface {
+	Status(ctx context.Context) ([]compute.SourceStatus, error)
 }

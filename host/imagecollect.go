@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"cmp"
@@ -37,7 +37,7 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 	}
 	position := func(key string) (string, int) { v := section[key]; return v.File, v.Line }
 	if err := config.Decode(settings, position, &s); err != nil {
-		return s, configError(err)
+		return s, ConfigError(err)
 	}
 	if s.MaxSize < 0 || s.MaxEntries < 0 || s.MaxRatio < 0 {
 		return s, fault.Invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
@@ -49,7 +49,7 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 // collect removes images that were built here and that nobody has used for long: each build makes
 // one more. What somebody gave a name stays, what an instance uses, what is promoted for a source,
 // and what that was built on.
-func (b *builder) collect(ctx context.Context, s *image.Store) error {
+func (b *ImageBuilder) collect(ctx context.Context, s *image.Store) error {
 	settings, err := readImagesSection(b.cfg)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (b *builder) collect(ctx context.Context, s *image.Store) error {
 	if err != nil {
 		return err
 	}
-	kept := keptFor(promoted, all)
+	kept := KeptFor(promoted, all)
 	for _, img := range all {
 		if img.Name != "" && !strings.HasPrefix(img.Name, builtPrefix) {
 			kept[img.Digest] = cmp.Or(kept[img.Digest], "its name")
@@ -75,4 +75,26 @@ func (b *builder) collect(ctx context.Context, s *image.Store) error {
 		b.host.Log.Info("an image that nobody used is removed", "image", cmp.Or(img.Name, img.Digest))
 	}
 	return err
+}
+
+// KeptFor returns the digests of images that are kept, each with the source that they are kept for:
+// those that are promoted, the one before each, and what they were built from.
+func KeptFor(promoted map[string]pool.Promotion, all []image.Image) map[string]string {
+	kept := map[string]string{}
+	for source, pr := range promoted {
+		kept[pr.Image] = source
+		if n := len(pr.Before); n > 0 {
+			kept[pr.Before[n-1].Image] = source
+		}
+	}
+	for again := true; again; { // a base may have been built too
+		again = false
+		for _, img := range all {
+			base := img.Config.Labels[labelBase]
+			if source := kept[img.Digest]; source != "" && base != "" && kept[base] == "" {
+				kept[base], again = source, true
+			}
+		}
+	}
+	return kept
 }

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -9,40 +9,39 @@ import (
 
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// storing is the section [store] of hostler.conf.
-type storing struct {
+// storeSection is the section [store] of hostler.conf.
+type storeSection struct {
 	// of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
 	URL string `conf:"url"`
 }
 
 // readStoring reads it.
-func readStoring(cfg *config.Config) (s storing, err error) {
+func readStoring(cfg *config.Config) (s storeSection, err error) {
 	section := cfg.Sections["store"]
 	settings := map[string]string{}
 	for key, v := range section {
 		settings[key] = v.Text
 	}
 	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
-	return s, configError(err)
+	return s, ConfigError(err)
 }
 
-// storeName is how the store is called before it is open: its reference tells nothing that is
+// StoreName is how the store is called before it is open: its reference tells nothing that is
 // secret.
-func storeName(cfg *config.Config, state string) string {
+func StoreName(cfg *config.Config, state string) string {
 	if s, err := readStoring(cfg); err == nil && s.URL != "" {
-		return shownAddress(s.URL)
+		return ShownAddress(s.URL)
 	}
 	return filepath.Join(state, "state.db")
 }
 
-// sameStore refuses a configuration that is about another store than the one that is open.
-func sameStore(was, now *config.Config) error {
+// SameStore refuses a configuration that is about another store than the one that is open.
+func SameStore(was, now *config.Config) error {
 	old, _ := readStoring(was) // it was opened by this one
 	next, err := readStoring(now)
 	if err == nil && old != next {
@@ -54,18 +53,18 @@ func sameStore(was, now *config.Config) error {
 	return err
 }
 
-// shownAddress is an address as it may be shown. One with a password in it is refused, and shown
+// ShownAddress is an address as it may be shown. One with a password in it is refused, and shown
 // all the same by what says so.
-func shownAddress(address string) string {
-	if hasPassword(address) {
+func ShownAddress(address string) string {
+	if HasPassword(address) {
 		return "(hidden)"
 	}
 	return address
 }
 
-// hasPassword tells whether an address of a database is one with a password in it, or cannot be
+// HasPassword tells whether an address of a database is one with a password in it, or cannot be
 // known not to be.
-func hasPassword(address string) bool {
+func HasPassword(address string) bool {
 	if config.IsReference(address) {
 		return false
 	}
@@ -77,11 +76,11 @@ func hasPassword(address string) bool {
 	return !strings.Contains(address, "=") || strings.Contains(strings.ToLower(address), "password")
 }
 
-// addressHint says how the setting is to be.
-const addressHint = "url = env:NAME, file:PATH, command:WORDS or keyring:NAME, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
+// AddressHint says how the setting is to be.
+const AddressHint = "url = env:NAME, file:PATH, command:WORDS or keyring:NAME, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
 
-// databaseAddress is what [store] says, with the password that it refers to; "": the file.
-func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
+// DatabaseAddress is what [store] says, with the password that it refers to; "": the file.
+func DatabaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	said, err := readStoring(cfg)
 	v, set := cfg.Sections["store"]["url"]
 	if err != nil || !set {
@@ -94,10 +93,10 @@ func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return "", fault.Invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
+			return "", fault.Invalid(AddressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
 		}
-	case address == "" || hasPassword(address):
-		return "", fault.Invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
+	case address == "" || HasPassword(address):
+		return "", fault.Invalid(AddressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
 	}
 	return address, nil
 }
@@ -108,11 +107,11 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 	if h.store != nil {
 		return h.store, nil
 	}
-	state, err := host.StateDir()
+	state, err := StateDir()
 	if err != nil {
 		return nil, err
 	}
-	address, err := databaseAddress(ctx, cfg)
+	address, err := DatabaseAddress(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -47,10 +47,10 @@ const builtPrefix = "localhost/built:"
 
 // The labels of a built image.
 const (
-	labelSource  = "hostler.source"
+	LabelSource  = "hostler.source"
 	labelBase    = "hostler.base"
 	labelBundles = "hostler.bundles"
-	labelSecrets = "hostler.secrets" // its bundles have secrets, so it may
+	LabelSecrets = "hostler.secrets" // its bundles have secrets, so it may
 )
 
 // building is where images are built: on the store of an engine, with its providers.
@@ -60,16 +60,16 @@ type building struct {
 	open opening
 }
 
-// builder makes images of a source's instances.
-type builder struct {
+// ImageBuilder makes images of a source's instances.
+type ImageBuilder struct {
 	*building
-	source string // whose instances the image is for
+	Source string // whose instances the image is for
 	typ    string
 	def    definition
 	plan   *bundle.Plan
 	args   []string
 	output io.Writer               // of what scripts print
-	notify func(bundle.Outcome)    // of each step; nil: nobody hears
+	Notify func(bundle.Outcome)    // of each step; nil: nobody hears
 	snap   compute.Snapshotter     // who makes the image; build finds it
 	tagger compute.ImageTagger     // nil: its images are in the store
 	report func(buildStep, string) // of how it goes on; nil: nobody hears
@@ -86,12 +86,12 @@ const (
 
 // engine is one for instances that become images: of the same kind as the source's own, made from
 // the same, but for nobody else, and never kept.
-func (b *builder) engine() (*pool.Pool, string, error) {
-	name := b.source + ".build" // a name that an instance, its directory and its host can have
+func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
+	name := b.Source + ".build" // a name that an instance, its directory and its host can have
 	if _, err := b.cfg.Source(name); err == nil {
 		return nil, "", &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrConflict,
-			Err:  fmt.Errorf("a source has this name, under which images of %s are built", b.source),
+			Err:  fmt.Errorf("a source has this name, under which images of %s are built", b.Source),
 			Hint: "call it otherwise",
 		}
 	}
@@ -113,23 +113,23 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	}
 	sum := sha256.Sum256(data)
 	opt := pool.Options{
-		Store: b.host.store, Open: b.open, NewID: newID, Log: b.host.Log, Desk: b.host.desk, Kept: kept,
+		Store: b.host.store, Open: b.open, NewID: NewID, Log: b.host.Log, Desk: b.host.desk, Kept: kept,
 		Sources: []pool.Source{{
 			Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no",
 			Image: b.def.Image, Definition: data,
 		}},
 	}
-	if _, ok := b.host.store.(common); ok {
-		opt.Host = whereabouts()
+	if _, ok := b.host.store.(SharedStore); ok {
+		opt.Host = ProcessSpace()
 	}
 	engine, err := pool.New(opt)
 	return engine, name, err
 }
 
-// build makes the image of the recipe, unless it is there, and returns it. However many ask, one
+// Build makes the image of the recipe, unless it is there, and returns it. However many ask, one
 // builds, and the others wait; what one that was killed has left is ended, and another takes its
 // place. Nothing is left of a build that fails.
-func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
+func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err error) {
 	engine, name, err := b.engine()
 	if err != nil {
 		return r, false, err
@@ -143,7 +143,7 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 	b.tagger, _ = compute.As[compute.ImageTagger](p)
 	if !ok {
 		return r, false, &compute.Error{
-			ID: compute.ID(b.source), Kind: compute.ErrInvalid,
+			ID: compute.ID(b.Source), Kind: compute.ErrInvalid,
 			Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which",
 		}
 	}
@@ -175,7 +175,7 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 		return r, false, err
 	}
 	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
-		b.host.Log.Warn("what a build left", "source", b.source, "err", err)
+		b.host.Log.Warn("what a build left", "source", b.Source, "err", err)
 	}
 	if err := b.make(ctx, engine, name, snap, r); err != nil {
 		return r, true, err
@@ -187,7 +187,7 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 }
 
 // make has an instance made and set up, and an image made of it.
-func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
+func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
 	self, err := pool.ProcessOf(os.Getpid())
 	if err != nil {
 		return err
@@ -232,14 +232,14 @@ func taken(ctx context.Context, engine *pool.Pool, id compute.ID, err error) boo
 }
 
 // setUp applies the bundles.
-func (b *builder) setUp(ctx context.Context, engine *pool.Pool, who compute.Who, id compute.ID) error {
+func (b *ImageBuilder) setUp(ctx context.Context, engine *pool.Pool, who compute.Who, id compute.ID) error {
 	i, _, err := engine.Resolve(ctx, string(id))
 	if err != nil {
 		return err
 	}
-	i.Source = b.source
+	i.Source = b.Source
 	connect := func(ctx context.Context) (compute.Conn, error) {
-		return patiently(ctx, func() (compute.Conn, error) { return engine.Connect(ctx, who, id) })
+		return ConnectPatiently(ctx, func() (compute.Conn, error) { return engine.Connect(ctx, who, id) })
 	}
 	conn, err := connect(ctx)
 	if err != nil {
@@ -247,33 +247,35 @@ func (b *builder) setUp(ctx context.Context, engine *pool.Pool, who compute.Who,
 	}
 	defer conn.Close()
 	_, err = bundle.Apply(ctx, conn, b.plan, bundle.ApplyOptions{
-		Facts: factsOf(&i), Reconnect: connect, Notify: b.notify,
+		Facts: BundleFacts(&i), Reconnect: connect, Notify: b.Notify,
 		Output: func(*bundle.Step) (stdout, stderr io.Writer) { return b.output, b.output },
 	})
 	return err
 }
 
-func (b *builder) labels(r recipe) map[string]string {
+func (b *ImageBuilder) labels(r recipe) map[string]string {
 	names := []string{}
 	for _, p := range r.Bundles {
 		names = append(names, p.Name)
 	}
 	text, _ := json.Marshal(names) // strings cannot fail
-	labels := map[string]string{labelSource: b.source, labelBase: r.Base, labelBundles: string(text)}
+	labels := map[string]string{LabelSource: b.Source, labelBase: r.Base, labelBundles: string(text)}
 	if b.plan.Secret() {
-		labels[labelSecrets] = "yes"
+		labels[LabelSecrets] = "yes"
 	}
 	return labels
 }
 
-func (b *builder) say(what buildStep, name string) {
+func (b *ImageBuilder) say(what buildStep, name string) {
 	if b.report != nil {
 		b.report(what, name)
 	}
 }
 
-// newBuilder makes a builder for a configured source.
-func (h *Host) newBuilder(ctx context.Context, s *config.Source, plan *bundle.Plan, args []string, output io.Writer) (*builder, error) {
+// NewBuilder makes a builder for a configured source.
+func (h *Host) NewBuilder(
+	ctx context.Context, s *config.Source, plan *bundle.Plan, args []string, output io.Writer,
+) (*ImageBuilder, error) {
 	def, err := readDefinition(s.Name, engineSource(s).Definition)
 	if err != nil {
 		return nil, err
@@ -281,15 +283,15 @@ func (h *Host) newBuilder(ctx context.Context, s *config.Source, plan *bundle.Pl
 	if _, err := h.Engine(ctx); err != nil {
 		return nil, err
 	}
-	return &builder{
-		building: &building{host: h, cfg: h.cfg, open: h.open}, source: s.Name, typ: s.Type, def: def, plan: plan,
+	return &ImageBuilder{
+		building: &building{host: h, cfg: h.cfg, open: h.open}, Source: s.Name, typ: s.Type, def: def, plan: plan,
 		args: args, output: output,
 	}, nil
 }
 
-// built finds the image of a recipe, and gives it a further name unless that is "": in the store of
+// Built finds the image of a recipe, and gives it a further name unless that is "": in the store of
 // images, or where the source's provider has its own.
-func (b *builder) built(ctx context.Context, r recipe, as string) (image.Image, error) {
+func (b *ImageBuilder) Built(ctx context.Context, r recipe, as string) (image.Image, error) {
 	if b.tagger != nil {
 		img := image.Image{Name: r.name()}
 		var err error

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"cmp"
@@ -35,7 +35,7 @@ func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.Note
 }
 
 // Deployment returns a record.
-func (d deployments) Deployment(ctx context.Context, name string) (rec *deployment.Record, err error) {
+func (d Deployments) Deployment(ctx context.Context, name string) (rec *deployment.Record, err error) {
 	err = d.store.View(ctx, func(tx compute.Tx) error {
 		all, _, err := readDeployments(tx)
 		if rec = all[name]; err == nil && rec == nil {
@@ -46,8 +46,8 @@ func (d deployments) Deployment(ctx context.Context, name string) (rec *deployme
 	return rec, err
 }
 
-// all returns all records, by name.
-func (d deployments) all(ctx context.Context) (out []*deployment.Record, err error) {
+// All returns all records, by name.
+func (d Deployments) All(ctx context.Context) (out []*deployment.Record, err error) {
 	err = d.store.View(ctx, func(tx compute.Tx) error {
 		all, _, err := readDeployments(tx)
 		out = nil
@@ -60,16 +60,16 @@ func (d deployments) all(ctx context.Context) (out []*deployment.Record, err err
 }
 
 // SaveDeployment keeps a record.
-func (d deployments) SaveDeployment(ctx context.Context, rec *deployment.Record) error {
+func (d Deployments) SaveDeployment(ctx context.Context, rec *deployment.Record) error {
 	return d.change(ctx, func(all map[string]*deployment.Record) { all[rec.Name] = rec })
 }
 
 // DropDeployment forgets one.
-func (d deployments) DropDeployment(ctx context.Context, name string) error {
+func (d Deployments) DropDeployment(ctx context.Context, name string) error {
 	return d.change(ctx, func(all map[string]*deployment.Record) { delete(all, name) })
 }
 
-func (d deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
+func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
 	return d.store.Update(ctx, func(tx compute.Tx) error {
 		all, notes, err := readDeployments(tx)
 		if err != nil {
@@ -88,7 +88,7 @@ func (d deployments) change(ctx context.Context, f func(map[string]*deployment.R
 
 // deployed gives a source of a type that names a deployment its cloud, network, security groups and
 // key, as far as its configuration does not say them.
-func deployed(ctx context.Context, records deployments, state, typ string, settings map[string]string) (map[string]string, error) {
+func deployed(ctx context.Context, records Deployments, state, typ string, settings map[string]string) (map[string]string, error) {
 	name := settings["deployment"]
 	if name == "" {
 		return settings, nil
@@ -129,11 +129,11 @@ func deployed(ctx context.Context, records deployments, state, typ string, setti
 		add("security_groups", strings.Join(rec.IDs(deployment.Group), ", "))
 		add("profile", rec.Cloud)
 		add("region", rec.Region)
-		add("endpoint", rec.Notes[noteEndpoint])
-		add("subnets", rec.Notes[noteSubnets])
+		add("endpoint", rec.Notes[NoteEndpoint])
+		add("subnets", rec.Notes[NoteSubnets])
 		if _, own := out["identity_file"]; !own && !ownKey {
 			add("key", rec.ID(deployment.KeyPair))
-			add("identity_file", filepath.Join(ec2Keys(keys, name), "key"))
+			add("identity_file", filepath.Join(EC2KeyFile(keys, name), "key"))
 		}
 		return out, nil
 	}
@@ -149,3 +149,28 @@ func deployed(ctx context.Context, records deployments, state, typ string, setti
 	}
 	return out, nil
 }
+
+// Deployments keep the records of clouds' deployments in the store, as one note.
+type Deployments struct{ store cloudStore }
+
+// Deployments returns the records of the host's store, which is open.
+func (h *Host) Deployments() Deployments { return Deployments{h.store} }
+
+// cloudStore is what of the store is asked.
+type cloudStore interface {
+	View(ctx context.Context, f func(compute.Tx) error) error
+	Update(ctx context.Context, f func(compute.Tx) error) error
+}
+
+// The notes of the record of a deployment in EC2 that its sources need.
+const (
+	NoteEndpoint = "endpoint"
+	NoteSubnets  = "subnets"
+)
+
+// EC2KeyFile is the directory of the secret of a deployment in EC2, and of the private key that is
+// made of it.
+func EC2KeyFile(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }
+
+// CloudTypes are the types of sources that are clouds.
+var CloudTypes = []string{"openstack", "ec2"}

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -16,7 +16,6 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -70,10 +69,10 @@ type Options struct {
 	Overlay func(*config.Config)
 	// Applied is a directory in place of what was applied to the store, to try it; "": none.
 	Applied string
-	// Config is the configuration, where the caller has read it; nil: it is read.
-	Config *config.Config
-	// Store is the store, where the caller has opened it; nil: it is opened.
-	Store pool.Store
+	// Loaded is the configuration, where the caller has read it; nil: it is read.
+	Loaded *config.Config
+	// OpenedStore is the store, where the caller has opened it; nil: it is opened.
+	OpenedStore pool.Store
 
 	Role Role
 	// Now does what a release leaves at once.
@@ -101,12 +100,22 @@ type Meters interface {
 	Provider(source string) func(op string, took time.Duration, err error)
 }
 
-// NewHost returns a host that has opened nothing yet.
-func NewHost(o Options) *Host {
+// New returns a host that has opened nothing yet.
+func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Config, store: o.Store}
+	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
+}
+
+// Open returns a host with its engine. Close ends both.
+func Open(ctx context.Context, o Options) (*Host, error) {
+	h := New(o)
+	if _, err := h.Engine(ctx); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
 }
 
 // Close ends what was opened, the last first.
@@ -136,8 +145,11 @@ func (h *Host) Share() *Host {
 	return &b
 }
 
-// Opened reports whether there is an engine.
-func (h *Host) Opened() bool { return h.pool != nil }
+// Opened returns the engine, if it was made; else nil.
+func (h *Host) Opened() *pool.Pool { return h.pool }
+
+// Config returns the configuration, if it was read; else nil.
+func (h *Host) Config() *config.Config { return h.cfg }
 
 // Store returns the store; nil before it was opened.
 func (h *Host) Store() pool.Store { return h.store }
@@ -157,18 +169,18 @@ func (h *Host) LeaveWork() { h.left.Store(true) }
 // TakeLeft reports whether there is work for the keeper, and forgets it.
 func (h *Host) TakeLeft() bool { return h.left.Swap(false) }
 
-// newID makes the id of a lease. Those that are made one after another stand beside each other in
+// NewID makes the id of a lease. Those that are made one after another stand beside each other in
 // an index.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// configuration reads the files, once.
+// Configuration reads the files, once.
 func (h *Host) Configuration() (*config.Config, error) {
 	if h.cfg != nil {
 		return h.cfg, nil
 	}
 	opt := config.LoadOptions{
 		Dir: h.Tree, ConfigDir: h.ConfigDir, Compat: h.Former == "crcache", Lenient: h.Compat, Dirs: h.Dirs,
-		TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: h.appliedRoot,
+		TypeKeys: TypeKeys(), CheckWindow: checkWindow, Applied: h.appliedRoot,
 	}
 	if info, err := os.Stat(h.Tree); h.Tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
@@ -176,12 +188,12 @@ func (h *Host) Configuration() (*config.Config, error) {
 	if _, err := os.Stat(opt.ConfigDir); h.Role == Keeper && errors.Is(err, fs.ErrNotExist) {
 		opt.ConfigDir = "" // and that of --config
 	}
-	if dir, err := host.StateDir(); err == nil {
+	if dir, err := StateDir(); err == nil {
 		opt.Trust.Dir = dir + "/trust"
 	}
 	cfg, err := config.Load(opt)
 	if err != nil {
-		return nil, configError(err)
+		return nil, ConfigError(err)
 	}
 	for _, w := range cfg.Warnings {
 		h.Log.Warn("configuration", "err", w)
@@ -193,14 +205,14 @@ func (h *Host) Configuration() (*config.Config, error) {
 	return cfg, nil
 }
 
-// configError gives an error of config's its kind, and each of several.
-func configError(err error) error {
+// ConfigError gives an error of config's its kind, and each of several.
+func ConfigError(err error) error {
 	if err == nil {
 		return nil
 	}
 	if all := api.Apart(err); len(all) > 1 {
 		for n, e := range all {
-			all[n] = configError(e)
+			all[n] = ConfigError(e)
 		}
 		return errors.Join(all...)
 	}
@@ -217,12 +229,12 @@ func configError(err error) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: err}
 }
 
-func decodeSection(section map[string]config.Value, to any) error {
+func DecodeSection(section map[string]config.Value, to any) error {
 	settings := map[string]string{}
 	for key, v := range section {
 		settings[key] = v.Text
 	}
-	return configError(config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, to))
+	return ConfigError(config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, to))
 }
 
 func (h *Host) measured() pool.Store {
