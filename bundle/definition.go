@@ -34,7 +34,7 @@ type Definition struct {
 	Scripts     []Script
 	Files       []File
 	Pubkeys     []string // names of files in pubkeys/
-	When        []Condition
+	When        []condition
 	OnError     string // "stop", "continue"; "": stop
 	Content     fs.FS  // its directory, with files/, scripts/ and pubkeys/
 	Digest      string // of all that it and its includes hold; "": not known
@@ -63,7 +63,7 @@ type Script struct {
 	// "changed": when it has not run as it is now; "once": never again once it has run well;
 	// "always": at every Apply
 	Run   string
-	When  []Condition
+	When  []condition
 	Watch []string // target paths: it runs again when one of them has changed
 	at    string
 }
@@ -75,7 +75,7 @@ type File struct {
 	Mode     int64  // -1: as the file has it here
 	Owner    string // "USER", "USER:GROUP" or ":GROUP", as chown takes them; "": whoever writes it
 	Template bool   // it is a template if it has a marker, as scripts are
-	When     []Condition
+	When     []condition
 	at       string
 }
 
@@ -204,7 +204,7 @@ func (p *parsing) top(key string, e Entry, place string) (err error) {
 	case "pubkeys":
 		p.Pubkeys = list(e.Text)
 	case "when":
-		p.When, err = ParseConditions(e.Text)
+		p.When, err = parseConditions(e.Text)
 	case "timeout":
 		p.timeout, err = duration(e.Text)
 	case "on-error":
@@ -222,7 +222,7 @@ func (p *parsing) script(s *Script, key, text string) (err error) {
 	case "run":
 		s.Run, err = text, oneOf(text, "changed", "once", "always")
 	case "when":
-		s.When, err = ParseConditions(text)
+		s.When, err = parseConditions(text)
 	case "watch":
 		if s.Watch = list(text); s.Run == "once" {
 			err = errors.New("a script that runs once has nothing to watch")
@@ -260,7 +260,7 @@ func (p *parsing) file(f *File, key, text string) (err error) {
 			err = fmt.Errorf("%q is neither yes nor no", text)
 		}
 	case "when":
-		f.When, err = ParseConditions(text)
+		f.When, err = parseConditions(text)
 	default:
 		err = errors.New("unknown key" + near(key, fileKeys))
 	}

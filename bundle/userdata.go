@@ -180,7 +180,7 @@ func unborn(place, bundle, key string, err error) error {
 }
 
 // conditions are all that a bundle has.
-func (b *part) conditions() []Condition {
+func (b *part) conditions() []condition {
 	out := slices.Clone(b.When)
 	for _, s := range b.Scripts {
 		out = append(out, s.When...)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git",
+// condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git",
 // "!tool.rpm". All of a list must hold.
-type Condition struct {
+type condition struct {
 	Fact, Op, Value string // Op "": the fact is there and not empty; "!": it is not
 }
 
@@ -28,23 +28,23 @@ var FactNames = []string{
 // inside are those that only the computer itself can tell.
 var inside = []string{"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user"}
 
-// ParseConditions reads a list with commas between.
-func ParseConditions(text string) ([]Condition, error) {
-	var out []Condition
+// parseConditions reads a list with commas between.
+func parseConditions(text string) ([]condition, error) {
+	var out []condition
 	for _, s := range list(text) {
-		c := Condition{}
+		c := condition{}
 		i := strings.IndexAny(s, "=!~<>")
 		switch {
 		case strings.HasPrefix(s, "!"):
-			c = Condition{Fact: strings.TrimSpace(s[1:]), Op: "!"}
+			c = condition{Fact: strings.TrimSpace(s[1:]), Op: "!"}
 		case i < 0:
-			c = Condition{Fact: s}
+			c = condition{Fact: s}
 		default:
 			op := s[i : i+1]
 			if i+1 < len(s) && strings.ContainsRune("=~", rune(s[i+1])) {
 				op = s[i : i+2]
 			}
-			c = Condition{strings.TrimSpace(s[:i]), op, strings.TrimSpace(s[i+len(op):])}
+			c = condition{strings.TrimSpace(s[:i]), op, strings.TrimSpace(s[i+len(op):])}
 			if op == "=" {
 				c.Op = "=="
 			}
@@ -83,7 +83,7 @@ func knownFact(name string) bool {
 	return slices.Contains(FactNames, name)
 }
 
-func (c Condition) String() string {
+func (c condition) String() string {
 	switch c.Op {
 	case "", "!":
 		return c.Op + c.Fact
@@ -92,7 +92,7 @@ func (c Condition) String() string {
 }
 
 // holds reports whether the condition is true of a computer.
-func (c Condition) holds(f Facts) bool {
+func (c condition) holds(f Facts) bool {
 	have := f[c.Fact]
 	switch c.Op {
 	case "":
@@ -124,7 +124,7 @@ func (c Condition) holds(f Facts) bool {
 }
 
 // firstFalse returns the first condition that does not hold, or "".
-func firstFalse(cs []Condition, f Facts) string {
+func firstFalse(cs []condition, f Facts) string {
 	for _, c := range cs {
 		if !c.holds(f) {
 			return c.String()

@@ -121,7 +121,7 @@ func (s *Source) Exposed() (Value, bool) {
 
 // Exposed is the same of a bundle.
 func (b *Bundle) Exposed() (Value, bool) {
-	i := slices.IndexFunc(b.Entries, func(e BundleEntry) bool { return e.Section != "" && e.Text != "required" && exposed(e.Value) })
+	i := slices.IndexFunc(b.Entries, func(e bundleEntry) bool { return e.Section != "" && e.Text != "required" && exposed(e.Value) })
 	if i < 0 {
 		return Value{}, false
 	}

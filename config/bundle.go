@@ -27,7 +27,7 @@ type Bundle struct {
 	Dir      string // its directory
 	Tree     bool   // its root came with a tree
 	Applied  bool   // it was applied, and stands in no file of the user's
-	Entries  []BundleEntry
+	Entries  []bundleEntry
 	Include  []string // the bundles that come before it
 	Shadowed []string // files that define the same name and do not count
 	Err      error    // why it cannot be used; nil
@@ -35,8 +35,8 @@ type Bundle struct {
 	digest string
 }
 
-// BundleEntry is one key of a bundle.conf.
-type BundleEntry struct {
+// bundleEntry is one key of a bundle.conf.
+type bundleEntry struct {
 	Section string
 	Value
 }
@@ -176,7 +176,7 @@ func readBundle(r *Root, p *place, name string) *Bundle {
 		return b
 	}
 	for _, e := range entries {
-		b.Entries = append(b.Entries, BundleEntry{e.section, e.Value})
+		b.Entries = append(b.Entries, bundleEntry{e.section, e.Value})
 		if e.section == "" && e.Key == "include" {
 			b.Include = list(e.Text)
 		}

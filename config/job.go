@@ -139,7 +139,7 @@ func (j *Job) read(data []byte) error {
 		return bad("sync", "sync", "is yes, no or dir")
 	}
 	if k.Run != "" {
-		if j.Words, err = SplitWords(k.Run); err != nil {
+		if j.Words, err = splitWords(k.Run); err != nil {
 			return bad("", "run", "%v", err)
 		}
 		if len(j.Words) == 0 {
@@ -163,10 +163,10 @@ func (c *Config) Job(name string) (*Job, error) {
 	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Near(name, names), Err: fs.ErrNotExist}
 }
 
-// SplitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else:
+// splitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else:
 // no variable, no pattern, no command is put in place. What a shell would do something with outside
 // of quotes is an error, so that nobody thinks that it is done.
-func SplitWords(line string) (words []string, err error) {
+func splitWords(line string) (words []string, err error) {
 	var b strings.Builder
 	in := false // a word
 	for i := 0; i < len(line); i++ {

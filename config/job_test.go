@@ -19,12 +19,12 @@ func TestSplitWords(t *testing.T) {
 		`a'b'"c"d`:                 {"abcd"},
 		`{{index}} of={{total}}`:   {"{{index}}", "of={{total}}"},
 	} {
-		if got, err := SplitWords(line); err != nil || !slices.Equal(got, want) {
+		if got, err := splitWords(line); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: got %q %v, want %q", line, got, err, want)
 		}
 	}
 	for _, line := range []string{"a'b", `a"b`, `a\`, "a | b", "a; b", "echo $HOME", `echo "$HOME"`, "a > b", "a*", "`a`"} {
-		if got, err := SplitWords(line); err == nil {
+		if got, err := splitWords(line); err == nil {
 			t.Errorf("%s: got %q", line, got)
 		}
 	}
@@ -33,7 +33,7 @@ func TestSplitWords(t *testing.T) {
 func FuzzSplitWords(f *testing.F) {
 	f.Add(`a "b c" 'd' \e`)
 	f.Fuzz(func(t *testing.T, line string) {
-		words, err := SplitWords(line)
+		words, err := splitWords(line)
 		if err != nil {
 			return
 		}
@@ -41,7 +41,7 @@ func FuzzSplitWords(f *testing.F) {
 		for i, w := range words {
 			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
-		if again, err := SplitWords(strings.Join(quoted, " ")); err != nil || !slices.Equal(again, words) {
+		if again, err := splitWords(strings.Join(quoted, " ")); err != nil || !slices.Equal(again, words) {
 			t.Errorf("%q: %q, and quoted %q %v", line, words, again, err)
 		}
 	})

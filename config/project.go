@@ -49,7 +49,7 @@ type Quota struct {
 // MemberRoles are the roles that a project's members may have.
 var MemberRoles = []string{"viewer", "user", "operator"}
 
-// what stands in a project.conf: keys by section; nil: any.
+// projectKeys stands in a project.conf: keys by section; nil: any.
 var projectKeys = map[string][]string{
 	"": append([]string{"weight", "highest-priority"}, limitKeys...), "members": nil, "groups": nil, "quota": quotaKeys,
 	"user-quota": quotaKeys,

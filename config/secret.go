@@ -14,8 +14,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// the kinds of reference, also those that this program cannot resolve: they are never values in
-// themselves.
+// references kinds of reference, also those that this program cannot resolve: they are never values
+// in themselves.
 var references = []string{"env", "file", "command", "keyring"}
 
 // reference takes "KIND:REST" apart.

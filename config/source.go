@@ -78,7 +78,7 @@ type Source struct {
 // source.conf.
 var Events = []string{"provision", "discard", "acquire", "release", "check"}
 
-// the keys that every source may have, as they are documented.
+// commonKeys keys that every source may have, as they are documented.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle",
 	"idle", "max-age", "max-uses",

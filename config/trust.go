@@ -22,7 +22,7 @@ type Danger struct {
 // a key of hostler.conf.
 type Item struct {
 	ApprovedItem
-	State  ItemState
+	State  itemState
 	File   string // where it stands
 	Line   int    // 0: the whole file
 	Effect string // what it would do, next to what the machine has without the tree
@@ -32,13 +32,13 @@ type Item struct {
 	Was     *ApprovedItem // as it was approved, where State is Changed
 }
 
-// ItemState tells an item from what was approved.
-type ItemState string
+// itemState tells an item from what was approved.
+type itemState string
 
 const (
-	ItemNew      ItemState = "new"
-	ItemChanged  ItemState = "changed" // since it was approved
-	ItemApproved ItemState = "approved"
+	ItemNew      itemState = "new"
+	ItemChanged  itemState = "changed" // since it was approved
+	ItemApproved itemState = "approved"
 )
 
 // Risk is a reason for which something waits.

@@ -26,8 +26,8 @@ type Gate struct {
 	AllowEmpty bool
 }
 
-// Tally is what test results say. Failed has the first tests that failed, by name.
-type Tally struct {
+// tally is what test results say. Failed has the first tests that failed, by name.
+type tally struct {
 	Tests, Bad, Skipped int
 	Failed              []string
 	Silent              string // a suite that does not say how many failed; "": none
@@ -36,7 +36,7 @@ type Tally struct {
 // shownTests is how many failed tests an error names.
 const shownTests = 5
 
-func (t *Tally) fail(name string) {
+func (t *tally) fail(name string) {
 	t.Bad++
 	if len(t.Failed) < shownTests {
 		t.Failed = append(t.Failed, name)
@@ -46,7 +46,7 @@ func (t *Tally) fail(name string) {
 // Check reads all files. It returns nil when there were tests and all passed; else an error that is
 // ErrUnreadable (kind ErrInvalid) or ErrTests (kind ErrConflict).
 func (g Gate) Check() error {
-	var all Tally
+	var all tally
 	for _, pattern := range g.Files {
 		files, err := expand(pattern)
 		if err != nil {
@@ -106,31 +106,31 @@ func expand(pattern string) ([]string, error) {
 	return files, err
 }
 
-func readFile(name string) (Tally, error) {
+func readFile(name string) (tally, error) {
 	// which does not wait for the other end of a pipe
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if bare := (*fs.PathError)(nil); errors.As(err, &bare) {
 			err = bare.Err
 		}
-		return Tally{}, err
+		return tally{}, err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return Tally{}, errors.New("it is no regular file")
+		return tally{}, errors.New("it is no regular file")
 	}
 	return ReadResults(f)
 }
 
 // ReadResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP,
 // and what `go test -json` prints.
-func ReadResults(r io.Reader) (Tally, error) {
+func ReadResults(r io.Reader) (tally, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, _ := in.Peek(4096)
 	head = bytes.TrimLeft(head, "\ufeff\xff\xfe\x00 \t\r\n")
 	switch {
 	case len(head) == 0:
-		return Tally{}, errors.New("it is empty")
+		return tally{}, errors.New("it is empty")
 	case head[0] == '<':
 		return readJUnit(in)
 	case head[0] == '{':
@@ -138,10 +138,10 @@ func ReadResults(r io.Reader) (Tally, error) {
 	case tapLine().Match(head):
 		return readTAP(in)
 	}
-	return Tally{}, errors.New("it is neither XML nor TAP nor JSON")
+	return tally{}, errors.New("it is neither XML nor TAP nor JSON")
 }
 
-func readJUnit(in io.Reader) (t Tally, err error) {
+func readJUnit(in io.Reader) (t tally, err error) {
 	data, err := io.ReadAll(io.LimitReader(in, junit.MaxFile+1))
 	if err != nil {
 		return t, err
@@ -150,7 +150,7 @@ func readJUnit(in io.Reader) (t Tally, err error) {
 	if err != nil {
 		return t, err
 	}
-	t = Tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silent(data)}
+	t = tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silent(data)}
 	for _, c := range report.Failed(shownTests) {
 		t.Failed = append(t.Failed, c.FullName())
 	}

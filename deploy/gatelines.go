@@ -50,7 +50,7 @@ var (
 // readTAP reads the Test Anything Protocol: fewer or more tests than are planned count as one that
 // failed, what is marked TODO does not. Subtests, which are indented, are told of by the line of
 // their test.
-func readTAP(in *bufio.Reader) (t Tally, err error) {
+func readTAP(in *bufio.Reader) (t tally, err error) {
 	plan := -1
 	err = eachLine(in, func(line string) error {
 		if m := tapPlan().FindStringSubmatch(line); m != nil {
@@ -91,7 +91,7 @@ type goEvent struct{ Action, Package, ImportPath, Test string }
 
 // readGoTest reads what `go test -json` prints. A package that does not build counts as a failed
 // test, and so does what began and did not end.
-func readGoTest(in *bufio.Reader) (t Tally, err error) {
+func readGoTest(in *bufio.Reader) (t tally, err error) {
 	type key struct{ pkg, test string }
 	open := map[key]bool{}
 	failed := map[string]bool{} // packages of which a test failed

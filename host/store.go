@@ -14,14 +14,14 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// storeSection is the section [store] of hostler.conf.
-type storeSection struct {
+// StoreSection is the section [store] of hostler.conf.
+type StoreSection struct {
 	// of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
 	URL string `conf:"url"`
 }
 
 // readStoring reads it.
-func readStoring(cfg *config.Config) (s storeSection, err error) {
+func readStoring(cfg *config.Config) (s StoreSection, err error) {
 	section := cfg.Sections["store"]
 	settings := map[string]string{}
 	for key, v := range section {
