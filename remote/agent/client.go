@@ -99,7 +99,7 @@ func (c *Client) linger() {
 	c.s.mu.Lock()
 	var closing []*stream
 	for _, st := range c.s.streams {
-		if st.closing.Load() {
+		if st.client.closing.Load() {
 			closing = append(closing, st)
 		}
 	}
@@ -161,16 +161,16 @@ func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body 
 	case kindReply:
 		d := &decoder{b: body}
 		address := d.string()
-		if !d.end() || st.reply == nil {
+		if !d.end() || st.client.reply == nil {
 			return protocolError("a reply that is not well formed or wanted")
 		}
 		select {
-		case st.reply <- address:
+		case st.client.reply <- address:
 		default:
 			return protocolError("a second reply")
 		}
 	case kindAccept:
-		if st.accepted == nil || len(body) < 4 {
+		if st.client.accepted == nil || len(body) < 4 {
 			return protocolError("a connection that nobody listens for")
 		}
 		d := &decoder{b: body[4:]}
@@ -186,7 +186,7 @@ func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body 
 		if err != nil {
 			return err
 		}
-		return st.accepted(&netConn{c: c, st: conn, remote: address})
+		return st.client.accepted(&netConn{c: c, st: conn, remote: address})
 	default:
 		return protocolError("a frame of kind %d from a server", kind)
 	}
@@ -274,7 +274,7 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 		reply = make(chan string, 1)
 	}
 	st, err := c.open(appendCommand(make([]byte, 0, 512), cmd), func(st *stream) {
-		st.reply = reply
+		st.client.reply = reply
 		st.in[1].sink, st.in[2].sink = cmd.Stdout, cmd.Stderr
 		st.in[1].closed, st.in[2].closed = cmd.Stdout == nil, cmd.Stderr == nil
 	})

@@ -45,13 +45,13 @@ func (c *Client) await(ctx context.Context, body []byte, accepted func(*netConn)
 		return nil, "", err
 	}
 	st, err := c.open(body, func(st *stream) {
-		st.reply, st.accepted = make(chan string, 1), accepted
+		st.client.reply, st.client.accepted = make(chan string, 1), accepted
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	select {
-	case reply := <-st.reply:
+	case reply := <-st.client.reply:
 		return st, reply, nil
 	case <-ctx.Done():
 		st.abort()
@@ -59,7 +59,7 @@ func (c *Client) await(ctx context.Context, body []byte, accepted func(*netConn)
 	case <-st.ended:
 	}
 	select {
-	case reply := <-st.reply: // it stood, and ended at once
+	case reply := <-st.client.reply: // it stood, and ended at once
 		return st, reply, nil
 	default:
 	}
@@ -88,7 +88,7 @@ func (n *netConn) CloseWrite() error {
 func (n *netConn) Close() error {
 	n.reader.stop()
 	n.writer.stop()
-	n.st.closing.Store(true)
+	n.st.client.closing.Store(true)
 	n.st.out[0].eof(net.ErrClosed)
 	n.st.in[1].stop(net.ErrClosed)
 	return nil

@@ -25,12 +25,8 @@ type stream struct {
 	s        *session
 	id       uint32
 	cancel   context.CancelCauseFunc // server: ends what is done for it, and says why; may be nil
-	reply    chan string             // client: what a reply said; nil: none is awaited
-	accepted func(*netConn) error    // client: takes what a listener accepted; nil: no listener
-	onEnd    func()                  // client: called once when it has ended; may be nil
-
-	// client: a connection that was closed, and may still have something to deliver
-	closing  atomic.Bool
+	onEnd    func()                  // server: called once when it has ended; may be nil
+	client   asked
 	ended    chan struct{} // closed at the result, or when the session ended
 	finished chan struct{} // closed after that when the last pump has ended
 
@@ -46,6 +42,14 @@ type stream struct {
 	sinkErr   error             // the first error of a writer that a pump writes to
 	signals   chan string       // server
 	resize    chan compute.Size // server
+}
+
+// asked is what a client keeps of a stream.
+type asked struct {
+	reply    chan string          // what a reply said; nil: none is awaited
+	accepted func(*netConn) error // takes what a listener accepted; nil: no listener
+	// the connection was closed, and may still have something to deliver
+	closing atomic.Bool
 }
 
 func newStream(s *session) *stream {

@@ -132,7 +132,7 @@ func (c *Conn) Yield(id string) bool {
 		return false
 	}
 	r.mu.Lock()
-	alone := r.viewers == 0 && !r.hold.Keep && r.at.IsZero()
+	alone := r.viewers == 0 && !r.hold.Keep && r.result.at.IsZero()
 	r.mu.Unlock()
 	if alone {
 		r.kill()
@@ -148,7 +148,7 @@ func (c *Conn) Keeps() bool {
 	c.forgetLocked(time.Now())
 	for _, r := range c.runs {
 		r.mu.Lock()
-		keeps := r.at.IsZero() || !r.told
+		keeps := r.result.at.IsZero() || !r.result.told
 		r.mu.Unlock()
 		if keeps {
 			return true

@@ -31,12 +31,17 @@ type run struct {
 	typist  *viewer // who may type; nil: nobody
 	// contact was lost once, or it was left, so that somebody may ask how it ended
 	lost   bool
-	told   bool        // somebody heard how it ended
-	forgot bool        // nobody finds it any more
 	timer  *time.Timer // the grace; nil: none runs
+	result result
+}
+
+// result is how a run ended.
+type result struct {
 	exit   compute.Exit
 	err    error
-	at     time.Time // when it ended
+	at     time.Time // zero: it has not ended
+	told   bool      // a client has received it
+	forgot bool      // no client finds it any more
 }
 
 // viewer is somebody who is there.
@@ -67,7 +72,7 @@ func (r *run) view() compute.HeldRun {
 	defer r.mu.Unlock()
 	return compute.HeldRun{
 		Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typist != nil,
-		Watchers: r.viewers, Ended: !r.at.IsZero(),
+		Watchers: r.viewers, Ended: !r.result.at.IsZero(),
 	}
 }
 
@@ -76,7 +81,7 @@ func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
 	h := cmd.Hold
 	v := &viewer{cmd: cmd, first: !h.Attach, types: !look, ousted: make(chan struct{})}
 	r.mu.Lock()
-	if v.types && r.typist != nil && r.at.IsZero() {
+	if v.types && r.typist != nil && r.result.at.IsZero() {
 		if !h.Take {
 			r.mu.Unlock()
 			return nil, &compute.Error{Op: "held", Kind: compute.ErrConflict, Err: errors.New(r.id + ": somebody else is there and types"),
@@ -143,7 +148,7 @@ func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
 	for {
 		select {
 		case <-r.done:
-			return r.result(ctx, v)
+			return r.deliver(ctx, v)
 		case <-v.ousted:
 			r.leave(v)
 			return compute.Exit{}, fault(compute.ErrLost, "%s: another has taken it over, and it goes on", r.id)
@@ -206,8 +211,8 @@ func (r *run) size(s compute.Size) {
 	}
 }
 
-// result waits until somebody has all the output, and gives him how it ended.
-func (r *run) result(ctx context.Context, v *viewer) (compute.Exit, error) {
+// deliver waits until somebody has all the output, and gives him how it ended.
+func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	select {
 	case <-v.all():
 	case <-ctx.Done():
@@ -217,9 +222,9 @@ func (r *run) result(ctx context.Context, v *viewer) (compute.Exit, error) {
 		}
 	}
 	r.mu.Lock()
-	exit, err := r.exit, r.err
+	exit, err := r.result.exit, r.result.err
 	early := v.first && r.hold.Keep && err == nil // who only started it is about to leave
-	r.told = r.told || !early
+	r.result.told = r.result.told || !early
 	forget := v.first && !r.lost && !early // nobody else could know of it
 	r.mu.Unlock()
 	r.leave(v)
@@ -243,13 +248,13 @@ func (r *run) leave(v *viewer) {
 	if r.typist == v {
 		r.typist = nil
 	}
-	if v.types && (r.at.IsZero() || !r.told) {
+	if v.types && (r.result.at.IsZero() || !r.result.told) {
 		r.lost = true
 	}
-	if r.viewers == 0 && r.forgot {
+	if r.viewers == 0 && r.result.forgot {
 		r.freeLocked()
 	}
-	if r.viewers == 0 && r.at.IsZero() && !r.hold.Keep {
+	if r.viewers == 0 && r.result.at.IsZero() && !r.hold.Keep {
 		r.timer = time.AfterFunc(r.hold.Grace, r.late)
 	}
 }
@@ -271,7 +276,7 @@ func (r *run) ended(exit compute.Exit, err error) {
 	}
 	r.stdin.close()
 	r.mu.Lock()
-	r.exit, r.err, r.at = exit, err, time.Now()
+	r.result.exit, r.result.err, r.result.at = exit, err, time.Now()
 	if r.timer != nil {
 		r.timer.Stop()
 		r.timer = nil
@@ -288,14 +293,14 @@ func (r *run) ended(exit compute.Exit, err error) {
 func (r *run) end() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.at
+	return r.result.at
 }
 
 // free gives back the memory, when nobody looks any more.
 func (r *run) free() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forgot = true
+	r.result.forgot = true
 	if r.viewers == 0 {
 		r.freeLocked()
 	}

@@ -1,6 +1,6 @@
 // Package workspace is what both sides of a sync say to each other. A workspace is the copy of a
-// working tree on an instance; package scan says what belongs in it, package far keeps it there,
-// package send brings it up to date from here.
+// working tree on an instance; package scan says what belongs in it, package receive keeps it
+// there, package send brings it up to date from here.
 //
 // The two talk over a stream of bytes, compute.Workspacer's. What either says is packed in blocks
 // (Writer, Reader), and within these stand messages, each a kind and its fields. This side

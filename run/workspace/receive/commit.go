@@ -19,7 +19,7 @@ import (
 func (v *session) commit(p *plan) error {
 	l := &list{id: p.id, records: p.records}
 	if p.idle() && !v.have.cut && v.have.id == p.id {
-		v.closeStage() // what came was not needed
+		v.got.close(v.meta) // what came was not needed
 		return nil
 	}
 	if !p.idle() {
@@ -47,7 +47,7 @@ func (v *session) commit(p *plan) error {
 		return err
 	}
 	v.c.know(l)
-	v.closeStage()
+	v.got.close(v.meta)
 	return nil
 }
 
@@ -91,7 +91,7 @@ func (v *session) change(p *plan) error {
 	d := dirs{top: v.tree}
 	defer d.close()
 	for _, i := range p.touches {
-		if err := v.touch(&d, &p.records[i]); err != nil {
+		if err := v.owner.touch(&d, &p.records[i]); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (v *session) write(d *dirs, stage int, rec *record) error {
 	case scan.Dir:
 		_, err = d.open(rec.Path, true)
 	case scan.Link:
-		err = v.place(stage, fd, base, func(name string) error {
+		err = v.got.place(stage, fd, base, func(name string) error {
 			if err := unix.Symlinkat(rec.Target, stage, name); err != nil {
 				return err
 			}
@@ -217,11 +217,11 @@ func (v *session) write(d *dirs, stage int, rec *record) error {
 
 // place makes something under a name in the stage and moves it to where it belongs. An empty
 // directory in its way goes.
-func (v *session) place(stage, fd int, base string, create func(name string) error) error {
-	name := v.got.name()
+func (g *contents) place(stage, fd int, base string, create func(name string) error) error {
+	name := g.name()
 	err := create(name)
 	if err == nil {
-		err = v.move(stage, name, fd, base)
+		err = move(stage, name, fd, base)
 	}
 	if err != nil {
 		_ = unix.Unlinkat(stage, name, 0)
@@ -229,7 +229,8 @@ func (v *session) place(stage, fd int, base string, create func(name string) err
 	return err
 }
 
-func (v *session) move(stage int, name string, fd int, base string) error {
+// move renames a staged file to its place, and removes an empty directory that is in its way.
+func move(stage int, name string, fd int, base string) error {
 	rename := func() error {
 		return writable(fd, func() error { return unix.Renameat(stage, name, fd, base) })
 	}
@@ -265,7 +266,7 @@ func removeEmpty(fd int, base string) error {
 // wanted, else copied.
 func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 	if b := v.got.memory[rec.Sum]; b != nil || rec.Sum == nothing {
-		return v.place(stage, fd, base, func(name string) error {
+		return v.got.place(stage, fd, base, func(name string) error {
 			n, err := unix.Openat(stage, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 			if err != nil {
 				return err
@@ -278,7 +279,7 @@ func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 				b = b[max(k, 0):]
 			}
 			if err == nil {
-				err = v.dress(n, stage, name, rec)
+				err = v.owner.dress(n, stage, name, rec)
 			}
 			return errors.Join(err, unix.Close(n))
 		})
@@ -295,12 +296,12 @@ func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 	}
 	defer func() { _ = f.Close() }()
 	if last {
-		if err := v.dress(int(f.Fd()), stage, name, rec); err != nil {
+		if err := v.owner.dress(int(f.Fd()), stage, name, rec); err != nil {
 			return err
 		}
-		return v.move(stage, name, fd, base)
+		return move(stage, name, fd, base)
 	}
-	return v.place(stage, fd, base, func(name string) error {
+	return v.got.place(stage, fd, base, func(name string) error {
 		n, err := unix.Openat(stage, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return err
@@ -308,15 +309,15 @@ func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 		to := os.NewFile(uintptr(n), name)
 		_, err = io.Copy(to, f) // by the kernel, sharing what can be shared
 		if err == nil {
-			err = v.dress(n, stage, name, rec)
+			err = v.owner.dress(n, stage, name, rec)
 		}
 		return errors.Join(err, to.Close())
 	})
 }
 
 // dress gives an open file, which has a name in an open directory, its owner, mode and time.
-func (v *session) dress(fd, dir int, name string, rec *record) error {
-	if err := v.owner.of(fd); err != nil {
+func (o *owner) dress(fd, dir int, name string, rec *record) error {
+	if err := o.of(fd); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(fd, rec.Mode); err != nil {
@@ -326,7 +327,8 @@ func (v *session) dress(fd, dir int, name string, rec *record) error {
 	return unix.UtimesNanoAt(dir, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (v *session) touch(d *dirs, rec *record) error {
+// touch gives a file that stands already its owner, mode and time.
+func (o *owner) touch(d *dirs, rec *record) error {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil || rec.Kind != scan.File {
 		return err
@@ -336,7 +338,7 @@ func (v *session) touch(d *dirs, rec *record) error {
 		return pathError("open", rec.Path, err)
 	}
 	defer func() { _ = f.Close() }()
-	if err := v.dress(int(f.Fd()), fd, base, rec); err != nil {
+	if err := o.dress(int(f.Fd()), fd, base, rec); err != nil {
 		return pathError("touch", rec.Path, err)
 	}
 	rec.look, _, err = lookAt(fd, base)

@@ -38,14 +38,13 @@ type contents struct {
 	temp int
 }
 
-// openStage opens the directory, with what a sync that was cut short has left there.
-func (v *session) openStage() error {
-	g := &v.got
+// open opens the directory, with what a sync that was cut short has left there.
+func (g *contents) open(meta *os.Root) error {
 	if g.stage != nil {
 		return nil
 	}
 	var err error
-	if g.stage, err = openOwn(v.meta, stageDir, 0o700); err != nil {
+	if g.stage, err = openOwn(meta, stageDir, 0o700); err != nil {
 		return err
 	}
 	g.memory, g.staged, g.uses = make(map[workspace.Sum][]byte), make(map[workspace.Sum]bool), make(map[workspace.Sum]int)
@@ -66,14 +65,13 @@ func (v *session) openStage() error {
 	return err
 }
 
-// closeStage empties the directory: all that was wanted of it is in its place.
-func (v *session) closeStage() {
-	g := &v.got
+// close empties the directory: all that was wanted of it is in its place.
+func (g *contents) close(meta *os.Root) {
 	if g.stage == nil {
 		return
 	}
 	_ = g.stage.Close()
-	_ = v.meta.RemoveAll(stageDir)
+	_ = meta.RemoveAll(stageDir)
 	*g = contents{}
 }
 
@@ -85,7 +83,7 @@ func (v *session) receive() error {
 	if err != nil {
 		return err
 	}
-	if err := v.openStage(); err != nil {
+	if err := v.got.open(v.meta); err != nil {
 		return err
 	}
 	g := &v.got
@@ -103,12 +101,11 @@ func (v *session) receive() error {
 		g.memory[sum] = b
 		return nil
 	}
-	return v.store(sum, size, v.r)
+	return v.got.store(sum, size, v.r)
 }
 
 // store stages size bytes of r, if they are what they are said to be.
-func (v *session) store(sum workspace.Sum, size int64, r io.Reader) error {
-	g := &v.got
+func (g *contents) store(sum workspace.Sum, size int64, r io.Reader) error {
 	f, name, err := g.create()
 	if err != nil {
 		return err
@@ -167,7 +164,7 @@ func (v *session) gather(p *plan) error {
 	if len(p.writes) == 0 {
 		return nil
 	}
-	if err := v.openStage(); err != nil {
+	if err := v.got.open(v.meta); err != nil {
 		return err
 	}
 	for sum := range need {
@@ -258,7 +255,7 @@ func (v *session) borrow(tree int, l *list, need map[workspace.Sum]int64) error 
 		if err != nil {
 			continue
 		}
-		err = v.store(rec.Sum, size, f)
+		err = v.got.store(rec.Sum, size, f)
 		_ = f.Close()
 		if err == nil {
 			delete(need, rec.Sum)

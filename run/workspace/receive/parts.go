@@ -98,7 +98,7 @@ func (v *session) receiveParts() error {
 		return fault(compute.ErrInvalid, "parts of contents that were not asked for")
 	}
 	r := &joined{r: v.r, basis: b, left: size}
-	err = v.store(sum, size, r)
+	err = v.got.store(sum, size, r)
 	if errors.Is(err, errSum) && r.left == 0 {
 		return nil
 	}

@@ -340,7 +340,7 @@ func (v *session) take() (gone bool, err error) {
 		case <-time.After(pause):
 		}
 	}
-	if !v.locks(v.key, f) {
+	if !locks(v.base, v.key, f) {
 		return true, nil
 	}
 	sign(f, v.ask.Who)
@@ -392,7 +392,7 @@ func (v *session) update() (*workspace.Ready, error) {
 	// as most often
 	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean {
 		v.c.know(v.have)
-		v.closeStage()
+		v.got.close(v.meta)
 		return &workspace.Ready{Dir: path.Join(v.dir(), v.key)}, nil
 	}
 	want, ok, err := v.wanted(t)

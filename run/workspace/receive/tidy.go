@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/run/workspace"
 )
 
 // What is kept of workspaces where nobody says otherwise.
@@ -40,10 +42,15 @@ type copied struct {
 	alone bool
 }
 
-// tidy removes workspaces that nobody uses: those that were left behind by runs of their own, those
-// unused for too long, and then the ones that were used longest ago until there are no more than
-// asked for, and they take no more. That of the session stays, and so does each in which something
-// runs. It is for the end of a session.
+// tidier removes workspaces that nobody uses, at the end of a session.
+type tidier struct {
+	base   *os.Root // the directory of all workspaces
+	key    string   // the session's own, which stays
+	limits workspace.Limits
+	fault  func(step string) error
+}
+
+// tidy removes workspaces that nobody uses, at most once in tidyAgain unless the session made one.
 func (v *session) tidy() {
 	if v.base == nil || v.have == nil {
 		return
@@ -57,16 +64,23 @@ func (v *session) tidy() {
 		return
 	}
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return // somebody else is at it
+		return // another process does it
 	}
 	now := time.Now()
 	_ = v.base.Chtimes(path.Join(own, tidyFile), now, now)
-	all := v.copies()
-	limits := v.ask.Limits
+	t := tidier{v.base, v.key, v.ask.Limits, v.c.fault}
+	t.run(now)
+}
+
+// run removes the workspaces that single runs left behind and those that were unused for too long.
+// Then it removes those whose last use is longest ago, until their number and size keep the limits.
+// The session's own workspace stays, and so does each in which a command runs.
+func (t *tidier) run(now time.Time) {
+	all := t.copies()
 	keep := all[:0]
 	for _, c := range all {
-		old := now.Sub(c.used) > cmp.Or(limits.Idle, mostIdle)
-		if c.key != v.key && (c.alone || old || len(keep) >= cmp.Or(limits.Copies, mostCopies)) && v.forget(c) {
+		old := now.Sub(c.used) > cmp.Or(t.limits.Idle, mostIdle)
+		if c.key != t.key && (c.alone || old || len(keep) >= cmp.Or(t.limits.Copies, mostCopies)) && t.forget(c) {
 			continue
 		}
 		keep = append(keep, c)
@@ -76,17 +90,17 @@ func (v *session) tidy() {
 	}
 	var total int64
 	for _, c := range keep {
-		total += v.size(c)
-		if c.key != v.key && total > cmp.Or(limits.Bytes, mostBytes) {
-			v.forget(c)
+		total += t.size(c)
+		if c.key != t.key && total > cmp.Or(t.limits.Bytes, mostBytes) {
+			t.forget(c)
 		}
 	}
 }
 
 // copies are the workspaces, the session's first and then those that were used last. What an
 // earlier tidying has not ended is ended.
-func (v *session) copies() []copied {
-	f, err := v.base.Open(own)
+func (t *tidier) copies() []copied {
+	f, err := t.base.Open(own)
 	if err != nil {
 		return nil
 	}
@@ -95,20 +109,20 @@ func (v *session) copies() []copied {
 	var all []copied
 	for _, name := range names {
 		if strings.HasPrefix(name, gonePlace) {
-			_ = v.removeBelow(own, name)
+			_ = t.removeBelow(own, name)
 			continue
 		}
 		if !properKey(name) {
 			continue
 		}
-		c := copied{key: name, used: v.lastUse(name)}
-		_, err := v.base.Lstat(path.Join(own, name, aloneFile))
+		c := copied{key: name, used: t.lastUse(name)}
+		_, err := t.base.Lstat(path.Join(own, name, aloneFile))
 		c.alone = err == nil
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b copied) int {
-		if a.key == v.key || b.key == v.key {
-			return map[bool]int{true: -1, false: 1}[a.key == v.key]
+		if a.key == t.key || b.key == t.key {
+			return map[bool]int{true: -1, false: 1}[a.key == t.key]
 		}
 		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.key, b.key))
 	})
@@ -116,10 +130,10 @@ func (v *session) copies() []copied {
 }
 
 // lastUse is when a workspace was taken or given back: then its lock was touched.
-func (v *session) lastUse(key string) time.Time {
-	fi, err := v.base.Lstat(path.Join(own, key, lockFile))
+func (t *tidier) lastUse(key string) time.Time {
+	fi, err := t.base.Lstat(path.Join(own, key, lockFile))
 	if err != nil {
-		if fi, err = v.base.Lstat(path.Join(own, key)); err != nil {
+		if fi, err = t.base.Lstat(path.Join(own, key)); err != nil {
 			return time.Time{}
 		}
 	}
@@ -128,53 +142,53 @@ func (v *session) lastUse(key string) time.Time {
 
 // forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at
 // once, and removed then: who comes meanwhile begins anew.
-func (v *session) forget(c copied) bool {
-	if v.c.fault("forget") != nil {
+func (t *tidier) forget(c copied) bool {
+	if t.fault("forget") != nil {
 		return false
 	}
-	meta, err := v.base.OpenRoot(path.Join(own, c.key))
+	meta, err := t.base.OpenRoot(path.Join(own, c.key))
 	if err != nil {
 		return errors.Is(err, os.ErrNotExist)
 	}
 	defer func() { _ = meta.Close() }()
-	used := v.lastUse(c.key)
+	used := t.lastUse(c.key)
 	lock, err := meta.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = lock.Close() }()
-	if !used.Equal(c.used) || unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !v.locks(c.key, lock) {
+	if !used.Equal(c.used) || unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !locks(t.base, c.key, lock) {
 		return false
 	}
 	bin := gonePlace + rand.Text()
-	if v.base.Mkdir(path.Join(own, bin), 0o700) != nil {
+	if t.base.Mkdir(path.Join(own, bin), 0o700) != nil {
 		return false
 	}
-	defer func() { _ = v.removeBelow(own, bin) }() // what is left of it the next one ends
-	err = v.base.Rename(c.key, path.Join(own, bin, "tree"))
+	defer func() { _ = t.removeBelow(own, bin) }() // what is left of it the next one ends
+	err = t.base.Rename(c.key, path.Join(own, bin, "tree"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// a command has made it so that it cannot be moved
-		if err = v.removeBelow(".", c.key); err != nil {
+		if err = t.removeBelow(".", c.key); err != nil {
 			return false
 		}
 	}
-	return v.base.Rename(path.Join(own, c.key), path.Join(own, bin, "meta")) == nil
+	return t.base.Rename(path.Join(own, c.key), path.Join(own, bin, "meta")) == nil
 }
 
 // locks reports whether an open file is the lock of a workspace still, and not one of a workspace
 // that was taken away.
-func (v *session) locks(key string, lock *os.File) bool {
+func locks(base *os.Root, key string, lock *os.File) bool {
 	here, err := lock.Stat()
 	if err != nil {
 		return false
 	}
-	there, err := v.base.Lstat(path.Join(own, key, lockFile))
+	there, err := base.Lstat(path.Join(own, key, lockFile))
 	return err == nil && os.SameFile(here, there)
 }
 
 // removeBelow removes a tree in a directory of the base.
-func (v *session) removeBelow(dir, name string) error {
-	fd, done, err := descriptor(v.base, dir)
+func (t *tidier) removeBelow(dir, name string) error {
+	fd, done, err := descriptor(t.base, dir)
 	if err != nil {
 		return err
 	}
@@ -184,10 +198,10 @@ func (v *session) removeBelow(dir, name string) error {
 
 // size is how many bytes a workspace takes on the disk, by what was counted after its last use or
 // by counting now.
-func (v *session) size(c copied) int64 {
+func (t *tidier) size(c copied) int64 {
 	name := path.Join(own, c.key, sizeFile)
-	if fi, err := v.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
-		if f, err := v.base.Open(name); err == nil {
+	if fi, err := t.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
+		if f, err := t.base.Open(name); err == nil {
 			text, _ := io.ReadAll(io.LimitReader(f, 32))
 			_ = f.Close()
 			if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n >= 0 {
@@ -197,13 +211,13 @@ func (v *session) size(c copied) int64 {
 	}
 	var n int64
 	for _, dir := range []string{c.key, path.Join(own, c.key)} {
-		if fd, done, err := descriptor(v.base, dir); err == nil {
+		if fd, done, err := descriptor(t.base, dir); err == nil {
 			n += taken(fd, 0)
 			done()
 		}
 	}
 	// else it is counted again
-	if f, err := v.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
+	if f, err := t.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
 		_, _ = f.WriteString(strconv.FormatInt(n, 10))
 		_ = f.Close()
 	}
