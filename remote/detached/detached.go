@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	grace     = 30 * time.Second // after contact was lost, where nothing else is said
+	grace     = 30 * time.Second // after contact was lost, unless the Hold says another
 	mostGrace = time.Hour
-	known     = time.Hour // how long it is known how a run ended
-	mostEnded = 32        // of so many
-	mostHeld  = 1024      // that run
+	known     = time.Hour // how long the end of a run is known
+	mostEnded = 32        // ended runs that are known
+	mostHeld  = 1024      // runs that go on
 	mostName  = 128       // bytes of a run's id
 	lastWords = time.Second
 )
 
-// Conn is a compute.Conn that keeps the commands that want it. All who connect share one.
+// Conn is a compute.Conn that keeps commands with a Hold. All connections to an agent share one.
 type Conn struct {
 	compute.Conn
 	total atomic.Int64 // bytes of all rings
@@ -35,8 +35,8 @@ type Conn struct {
 
 var _ compute.Holder = (*Conn)(nil)
 
-// New keeps what runs by inner, whose Close is the Conn's, and ends all. One that has workspaces is
-// told how those are given up that only wait for somebody.
+// New keeps commands that run by inner. Closing the Conn closes inner and ends all commands. An
+// inner Conn with workspaces learns how to end a run that only waits for a client.
 func New(inner compute.Conn) *Conn {
 	c := &Conn{Conn: inner, runs: map[string]*run{}}
 	if w, ok := inner.(interface{ OnYield(func(string) bool) }); ok {
@@ -45,7 +45,7 @@ func New(inner compute.Conn) *Conn {
 	return c
 }
 
-// Unwrap gives what else inner can do.
+// Unwrap returns inner, for its other abilities.
 func (c *Conn) Unwrap() compute.Conn { return c.Conn }
 
 // Held implements compute.Holder.
@@ -93,7 +93,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if err != nil {
 		return compute.Exit{}, err
 	}
-	v, _ := r.join(cmd, false) // before it starts, and nobody else knows of it
+	v, _ := r.join(cmd, false) // it has not started, and no other client knows it
 	go c.begin(r, cmd)
 	return r.stay(ctx, v)
 }
@@ -124,8 +124,8 @@ func (c *Conn) add(cmd *compute.Command) (*run, error) {
 	return r, nil
 }
 
-// Yield ends a run that nobody is with any more, and whose time only runs; what is to be kept until
-// it ends is not ended. It reports whether it did.
+// Yield ends a run that has no viewer and is only in its grace period. A run with Keep goes on.
+// Yield reports whether it ended the run.
 func (c *Conn) Yield(id string) bool {
 	r := c.find(id)
 	if r == nil {
@@ -140,8 +140,8 @@ func (c *Conn) Yield(id string) bool {
 	return alone
 }
 
-// Keeps reports whether there is something to come back for: a run that goes on, or one of which
-// nobody has heard yet how it ended.
+// Keeps reports whether a client may come back for a run: one that goes on, or one whose end no
+// client has received.
 func (c *Conn) Keeps() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,11 +157,11 @@ func (c *Conn) Keeps() bool {
 	return false
 }
 
-// begin runs the command to its end, whoever is there.
+// begin runs the command to its end, with or without viewers.
 func (c *Conn) begin(r *run, cmd *compute.Command) {
 	inner := *cmd
 	inner.Signals, inner.Resize = r.signals, r.resize
-	// what is left to do, and by whose name
+	// inner needs only the name of the run, and Begun
 	inner.Hold = &compute.Hold{Run: r.id, Begun: cmd.Hold.Begun}
 	inner.Stdin, inner.Stdout, inner.Stderr = nil, nil, nil
 	if cmd.Stdin != nil {
@@ -181,7 +181,7 @@ func (c *Conn) begin(r *run, cmd *compute.Command) {
 	r.ended(exit, err)
 }
 
-// forget drops a run that has ended, and that nobody will ask for.
+// forget drops a run that has ended and that no client will ask for.
 func (c *Conn) forget(r *run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,7 +195,7 @@ func (c *Conn) dropLocked(r *run) {
 	}
 }
 
-// forgetLocked drops what ended long ago, and the oldest beyond so many.
+// forgetLocked drops runs that ended more than known ago, and the oldest beyond mostEnded.
 func (c *Conn) forgetLocked(now time.Time) {
 	var over []*run
 	for _, r := range c.runs {
@@ -215,18 +215,18 @@ func (c *Conn) forgetLocked(now time.Time) {
 	}
 }
 
-var errLeft = errors.New("he has gone")
+var errLeft = errors.New("the viewer has left")
 
 func fault(kind *compute.Kind, format string, args ...any) error {
 	return &compute.Error{Op: "held", Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// same reports whether two writers are one.
+// same reports whether two writers are the same.
 func same(a, b any) bool {
 	defer func() { _ = recover() }() // values that cannot be compared are not the same
 	return a != nil && a == b
 }
 
-// gone reports whether a context ended because contact was lost, and not because somebody wants an
-// end.
+// gone reports whether a context ended because contact was lost, not because the client wants the
+// command to end.
 func gone(ctx context.Context) bool { return errors.Is(context.Cause(ctx), compute.ErrLost) }

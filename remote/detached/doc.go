@@ -1,13 +1,20 @@
-// Package detached keeps commands whose caller is not there any more: what it wraps is the Conn of
-// a computer's own agent, which stays when a connection to it ends. Each command that has a
-// compute.Hold belongs to the agent and not to who asked for it: that one is the first of those who
-// are there for it, sees what it writes from the beginning and may type. When contact with the last
-// of them is lost, the command stays for its grace, or until it ends, and others may come: any
-// number who look, and one who types.
+// Package detached keeps commands that outlive the connection of their caller. It wraps the Conn of
+// a computer's own agent, which stays when a connection to it ends.
 //
-// What a command writes goes through a ring of bounded size for each stream. As long as somebody
-// who types is there the command waits for him, as it would for the reader of a pipe, so he misses
-// nothing. Who only looks is not waited for, and when nobody is there nobody is: what they miss is
-// counted, and a line in the output says how much is missing, at the place where it is. How a run
-// ended is known for an hour.
+// A command that has a compute.Hold belongs to the agent and not to the client that asked for it.
+// That client is the first viewer: it sees the output from the beginning and may type. When the
+// last viewer has lost contact, the command stays for its grace period, or until it ends. Other
+// clients may attach meanwhile: any number that only look, and one that types.
+//
+// The output of a command goes through a ring of bounded size for each stream. While a viewer that
+// types is attached, the command waits for it, as it would for the reader of a pipe, and that
+// viewer misses nothing. The command waits for nobody else. The bytes that a viewer misses are
+// counted, and a line in its output says at that place how many there are. How a run ended is known
+// for an hour.
+//
+//	conn := detached.New(process.New(process.Options{}))
+//	exit, err := conn.Run(ctx, &compute.Command{Args: args, Hold: &compute.Hold{Run: "build-7"}})
+//	// from another connection: the same run goes on
+//	again := &compute.Hold{Run: "build-7", Attach: true}
+//	exit, err = conn.Run(ctx, &compute.Command{Stdout: w, Hold: again})
 package detached

@@ -10,21 +10,21 @@ import (
 const (
 	ringFirst = 4 << 10  // bytes that a ring begins with
 	ringMost  = 1 << 20  // and may have
-	ringsMost = 32 << 20 // all of them together; a ring that may not grow loses more, or waits more
+	ringsMost = 32 << 20 // all rings together; a ring that may not grow loses more, or waits longer
 )
 
-// ring keeps the last bytes of an endless stream. Its readers are at places of their own; the
-// writer waits for those who are heeded.
+// ring keeps the last bytes of an endless stream. Each reader has its own place. The writer waits
+// for readers that are heeded.
 type ring struct {
-	total *atomic.Int64 // bytes that all rings have
+	total *atomic.Int64 // bytes of all rings
 
 	mu      sync.Mutex
 	changed sync.Cond
 	buf     []byte // nil: nothing was written yet
-	start   int64  // where in the stream the oldest byte is that is kept
-	end     int64  // where the next will be
+	start   int64  // the place in the stream of the oldest byte that is kept
+	end     int64  // the place of the next byte
 	closed  bool   // nothing more will be written
-	err     error  // what a writer is told; nil: go on
+	err     error  // returned to the writer; nil: go on
 	readers map[*reader]bool
 }
 
@@ -42,7 +42,7 @@ func newRing(total *atomic.Int64) *ring {
 	return r
 }
 
-// Write keeps p, of which the oldest bytes make room when nobody is waited for.
+// Write keeps p. It overwrites the oldest bytes when no reader is heeded.
 func (r *ring) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +63,7 @@ func (r *ring) Write(p []byte) (int, error) {
 			r.changed.Wait()
 			continue
 		}
-		if room <= 0 { // nobody is waited for: what is oldest goes
+		if room <= 0 { // no reader is heeded: overwrite the oldest
 			room = min(len(p)-done, len(r.buf))
 		}
 		n := min(room, len(p)-done)
@@ -78,8 +78,8 @@ func (r *ring) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// needed is the oldest place that somebody who is heeded has not read, and whether there is such a
-// one; without one, the oldest that is kept.
+// needed returns the oldest place that a heeded reader has not read, and whether there is such a
+// reader. Without one it returns the oldest place that is kept.
 func (r *ring) needed() (at int64, heeded bool) {
 	at = r.start
 	for x := range r.readers {
@@ -90,8 +90,8 @@ func (r *ring) needed() (at int64, heeded bool) {
 	return at, heeded
 }
 
-// grow makes the ring larger, if it may be, and returns how much room there is then beside what is
-// kept from low on.
+// grow enlarges the ring within its limits, and returns how much room there is then beside the
+// bytes from low on.
 func (r *ring) grow(low int64, want int) int {
 	size := max(2*len(r.buf), ringFirst)
 	for size < ringMost && size < len(r.buf)+want {
@@ -102,7 +102,7 @@ func (r *ring) grow(low int64, want int) int {
 	if more <= 0 {
 		return 0
 	}
-	if r.total.Add(more) > ringsMost && r.buf != nil { // the first few are everybody's
+	if r.total.Add(more) > ringsMost && r.buf != nil { // each ring may have its first bytes
 		r.total.Add(-more)
 		return 0
 	}
@@ -115,7 +115,7 @@ func (r *ring) grow(low int64, want int) int {
 	return size - int(r.end-low)
 }
 
-// close ends the stream: readers get what is there, and then its end.
+// close ends the stream. Readers get the bytes that are left, then io.EOF.
 func (r *ring) close() {
 	r.mu.Lock()
 	r.closed = true
@@ -123,7 +123,7 @@ func (r *ring) close() {
 	r.mu.Unlock()
 }
 
-// fail has writers hear err.
+// fail makes writers fail with err.
 func (r *ring) fail(err error) {
 	r.mu.Lock()
 	if r.err == nil {
@@ -133,7 +133,7 @@ func (r *ring) fail(err error) {
 	r.mu.Unlock()
 }
 
-// free gives back the memory. Nobody writes any more.
+// free releases the memory. No writer is left.
 func (r *ring) free() {
 	r.mu.Lock()
 	r.total.Add(-int64(len(r.buf)))
@@ -143,7 +143,7 @@ func (r *ring) free() {
 	r.mu.Unlock()
 }
 
-// from makes a reader at a place; -1 is the oldest that is kept.
+// from makes a reader at a place. -1 is the oldest place that is kept.
 func (r *ring) from(at int64, heeded bool) *reader {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +155,7 @@ func (r *ring) from(at int64, heeded bool) *reader {
 	return x
 }
 
-// leave takes a reader out. It wakes it.
+// leave removes a reader, and wakes it.
 func (x *reader) leave() {
 	x.r.mu.Lock()
 	x.left = true
@@ -164,8 +164,8 @@ func (x *reader) leave() {
 	x.r.mu.Unlock()
 }
 
-// copy writes what comes to w, until the stream ends, the reader leaves, or w fails, which it
-// returns. It says in the stream what is missing.
+// copy writes the stream to w until it ends, the reader leaves, or w fails. Where bytes are
+// missing, a line in the output says how many.
 func (x *reader) copy(w io.Writer) error {
 	var piece []byte
 	for {
@@ -193,8 +193,8 @@ func (x *reader) copy(w io.Writer) error {
 
 const pieceMost = 64 << 10
 
-// next waits for bytes, and copies them into piece. For who is heeded they are still kept until he
-// took them.
+// next waits for bytes and copies them into piece. For a heeded reader the ring keeps them until
+// took is called.
 func (x *reader) next(piece *[]byte) (missing int64, n int, err error) {
 	r := x.r
 	r.mu.Lock()
@@ -231,7 +231,7 @@ func (x *reader) next(piece *[]byte) (missing int64, n int, err error) {
 	return missing, n, nil
 }
 
-// took counts what was written for who is heeded.
+// took counts the bytes that a heeded reader has written.
 func (x *reader) took(n int) {
 	if !x.heeded {
 		return

@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// run is a command that is held.
+// run is a command that the agent keeps.
 type run struct {
 	c       *Conn
 	id      string
@@ -28,8 +28,8 @@ type run struct {
 
 	mu      sync.Mutex
 	viewers int
-	typist  *viewer // who may type; nil: nobody
-	// contact was lost once, or it was left, so that somebody may ask how it ended
+	typist  *viewer // the viewer that may type; nil: none
+	// a typing viewer has left, so a client may come back and ask how the run ended
 	lost   bool
 	timer  *time.Timer // the grace; nil: none runs
 	result result
@@ -44,13 +44,13 @@ type result struct {
 	forgot bool      // no client finds it any more
 }
 
-// viewer is somebody who is there.
+// viewer is a client that is attached to a run.
 type viewer struct {
 	cmd    *compute.Command
-	first  bool // who started it
+	first  bool // it started the run
 	types  bool
 	out    [2]*reader
-	ousted chan struct{} // closed when another has taken it over
+	ousted chan struct{} // closed when another client has taken the run over
 	copies sync.WaitGroup
 }
 
@@ -63,7 +63,7 @@ func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
 	if r.hold.Grace == 0 {
 		r.hold.Grace = grace
 	}
-	r.ctx, r.kill = context.WithCancel(context.Background()) // of nobody's connection
+	r.ctx, r.kill = context.WithCancel(context.Background()) // it outlives every connection
 	return r
 }
 
@@ -76,7 +76,7 @@ func (r *run) view() compute.HeldRun {
 	}
 }
 
-// join lets somebody in, who reads from where he says.
+// join attaches a client, which reads from the place that its Hold names.
 func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
 	h := cmd.Hold
 	v := &viewer{cmd: cmd, first: !h.Attach, types: !look, ousted: make(chan struct{})}
@@ -111,7 +111,7 @@ func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
 		v.out[i] = x
 		v.copies.Go(func() {
 			r.copied(v, i, x.copy(w))
-			x.leave() // who takes no more is not waited for
+			x.leave() // the command does not wait for it any more
 		})
 	}
 	if v.types && r.reads && cmd.Stdin != nil {
@@ -121,22 +121,22 @@ func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
 }
 
 func (v *viewer) writers() [2]io.Writer {
-	if same(v.cmd.Stdout, v.cmd.Stderr) && v.first { // the command writes to one
+	if same(v.cmd.Stdout, v.cmd.Stderr) && v.first { // the command writes both to one
 		return [2]io.Writer{v.cmd.Stdout, nil}
 	}
 	return [2]io.Writer{v.cmd.Stdout, v.cmd.Stderr}
 }
 
-// copied is told why somebody's output ended. That the first wants no more is to the command what
-// it is by a pipe.
+// copied handles the end of a viewer's output. If the first viewer wants no more, the command gets
+// the error that a closed pipe gives.
 func (r *run) copied(v *viewer, i int, err error) {
 	if err == nil || err == errLeft || errors.Is(err, compute.ErrLost) || errors.Is(err, context.Canceled) || !v.first {
-		return // where contact is lost the context says so
+		return // the context tells of lost contact
 	}
 	r.out[i].fail(io.ErrClosedPipe)
 }
 
-// stay is with somebody until the run has ended, he goes, or another takes it over.
+// stay serves a viewer until the run ends, the viewer leaves, or another client takes over.
 func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
 	signals, sizes := v.cmd.Signals, v.cmd.Resize
 	if !v.types {
@@ -168,7 +168,7 @@ func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
 			}
 			select {
 			case r.signals <- s:
-			default: // so many unread ones say nothing more
+			default: // the queue is full of unread signals: one more says nothing new
 			}
 		case s, ok := <-sizes:
 			if !ok {
@@ -180,7 +180,7 @@ func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
 	}
 }
 
-// stop ends the command, waits for that, and for a moment until its last words were taken.
+// stop ends the command, waits for its end, and for lastWords until the viewer has its last output.
 func (r *run) stop(v *viewer) {
 	r.kill()
 	<-r.done
@@ -192,14 +192,14 @@ func (r *run) stop(v *viewer) {
 	}
 }
 
-// all is closed when somebody has all the output.
+// all returns a channel that is closed when the viewer has all the output.
 func (v *viewer) all() <-chan struct{} {
 	all := make(chan struct{})
 	go func() { v.copies.Wait(); close(all) }() // ends when the viewer leaves
 	return all
 }
 
-// size tells the last size: only that counts.
+// size passes on a size of the terminal. Only the last one counts.
 func (r *run) size(s compute.Size) {
 	select {
 	case <-r.resize:
@@ -211,7 +211,7 @@ func (r *run) size(s compute.Size) {
 	}
 }
 
-// deliver waits until somebody has all the output, and gives him how it ended.
+// deliver waits until a viewer has all the output, and returns how the run ended.
 func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	select {
 	case <-v.all():
@@ -223,9 +223,9 @@ func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	}
 	r.mu.Lock()
 	exit, err := r.result.exit, r.result.err
-	early := v.first && r.hold.Keep && err == nil // who only started it is about to leave
+	early := v.first && r.hold.Keep && err == nil // a client that only started it is about to leave
 	r.result.told = r.result.told || !early
-	forget := v.first && !r.lost && !early // nobody else could know of it
+	forget := v.first && !r.lost && !early // no other client could know of it
 	r.mu.Unlock()
 	r.leave(v)
 	if forget {
@@ -234,7 +234,7 @@ func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	return exit, err
 }
 
-// leave counts somebody out. When the last goes and it goes on, its time runs.
+// leave detaches a viewer. If it is the last one and the run goes on, the grace period begins.
 func (r *run) leave(v *viewer) {
 	for _, x := range v.out {
 		if x != nil {
@@ -259,7 +259,7 @@ func (r *run) leave(v *viewer) {
 	}
 }
 
-// late ends a run to which nobody has come back.
+// late ends a run to which no client has come back.
 func (r *run) late() {
 	r.mu.Lock()
 	alone := r.viewers == 0
@@ -269,10 +269,10 @@ func (r *run) late() {
 	}
 }
 
-// ended notes how it ended.
+// ended records how the run ended.
 func (r *run) ended(exit compute.Exit, err error) {
 	if err != nil && r.ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		exit, err = compute.Exit{Signal: "KILL"}, nil // as whoever comes later sees it
+		exit, err = compute.Exit{Signal: "KILL"}, nil // as a later client sees it
 	}
 	r.stdin.close()
 	r.mu.Lock()
@@ -289,14 +289,14 @@ func (r *run) ended(exit compute.Exit, err error) {
 	r.kill() // the context's resources
 }
 
-// end is when it ended; zero: it runs.
+// end returns when the run ended; zero: it goes on.
 func (r *run) end() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.result.at
 }
 
-// free gives back the memory, when nobody looks any more.
+// free releases the memory as soon as there is no viewer.
 func (r *run) free() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -312,13 +312,13 @@ func (r *run) freeLocked() {
 	}
 }
 
-// input hands a command what those who type write, one after the other.
+// input is the standard input of a run: that of one typing viewer after the other.
 type input struct {
 	r *io.PipeReader
 	w *io.PipeWriter
 
 	mu  sync.Mutex
-	now *viewer // whose words count
+	now *viewer // the viewer whose input counts
 }
 
 func newInput() *input {
@@ -329,8 +329,8 @@ func newInput() *input {
 // Read implements io.Reader.
 func (i *input) Read(p []byte) (int, error) { return i.r.Read(p) }
 
-// from has the words of somebody count until he leaves. The end of what he says is the command's;
-// that contact with him is lost is not.
+// from makes in the input until its viewer leaves. The end of in ends the command's input. A lost
+// connection does not.
 func (i *input) from(v *viewer, in io.Reader) {
 	i.mu.Lock()
 	i.now = v
@@ -372,5 +372,5 @@ func (i *input) leave(v *viewer) {
 	i.mu.Unlock()
 }
 
-// close is for the end of the command: nobody reads any more.
+// close is called at the end of the command, which reads no more.
 func (i *input) close() { _ = i.r.CloseWithError(io.ErrClosedPipe) }

@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Conn is a log-in by ssh with the agent behind it. What runs in a workspace, or is kept until it
-// ends, is the agent's, which is put there when that is first wanted; all else is ssh's. Its
-// methods may be called from many goroutines.
+// Conn is an ssh log-in with the agent behind it. Commands in a workspace, and commands that are
+// kept until they end, run by the agent, which is installed at the first of them. All others run by
+// ssh. Its methods may be called from many goroutines.
 type Conn struct {
 	*sshconn.Conn
 	id    compute.ID
@@ -25,9 +25,9 @@ var (
 	_ compute.Holder     = (*Conn)(nil)
 )
 
-// Over puts the agent behind a log-in to an instance, which is the Conn's from then on. mark says
-// whose the workspaces there are. find is where the program comes from; nil: there is none, and
-// what needs it is ErrInvalid.
+// Over puts the agent behind a log-in to an instance. The Conn owns the log-in. mark tells the
+// workspaces of one installation from those of another. find returns the program; with nil, calls
+// that need the agent fail with ErrInvalid.
 func Over(login *sshconn.Conn, id compute.ID, mark string, find agent.Finder) *Conn {
 	c := &Conn{Conn: login, id: id}
 	if find != nil {

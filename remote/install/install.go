@@ -1,8 +1,12 @@
-// Package install puts hostler's guest side on a computer that is reached in another way, as by
-// ssh, and keeps it running there: one process, to which channels of that way lead, with the
-// agent's protocol between. It is put into the user's cache there once, under its hash, needs
-// nothing there but sh, listens on no port, runs as the user, and ends with its channel, or when
-// what it holds has ended.
+// Package install puts hostler's agent on a computer that is reached in another way, such as ssh,
+// and keeps it running there. The agent is one process. It speaks its protocol over channels of
+// the other connection and listens on no port.
+//
+// The program is copied once into the user's cache on that computer, under its hash. It needs only
+// sh, runs as the user, and ends with its channel, or when the last command that it keeps has
+// ended.
+//
+//	conn := install.Over(login, id, mark, find) // an ssh log-in with workspaces and kept runs
 package install
 
 import (
@@ -24,32 +28,31 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options say which program it is, and where it keeps workspaces. Both are required.
+// Options say where the program comes from and where it keeps workspaces. Both are required.
 type Options struct {
 	Find agent.Finder
 	// the directory of workspaces below hostler's in the user's cache there, as Place has it
 	Work string
 }
 
-// Place is the directory, below hostler's in the user's cache, of the workspaces that belong to a
-// mark.
+// Place returns the directory of the workspaces of a mark, below hostler's in the user's cache.
 func Place(mark string) string {
 	sum := sha256.Sum256([]byte(mark))
 	return "workspaces/" + hex.EncodeToString(sum[:6])
 }
 
-// Machine is what stands before a Place for the workspaces of users other than the one who logs in,
-// where that one is root: his own cache is closed to them.
+// Machine stands before a Place for the workspaces of other users, where root logs in: they cannot
+// reach the cache of root.
 const Machine = "/var/cache/hostler/"
 
-// Agent is the guest side behind a Conn. It is started when it is first wanted, and again when it
-// has ended. Its methods may be called from many goroutines.
+// Agent is the agent behind a Conn. It is started at the first use, and again when it has ended.
+// Its methods may be called from many goroutines.
 type Agent struct {
 	conn compute.Conn
 	opt  Options
-	turn chan struct{} // one slot: who has it starts it or looks whether it runs
+	turn chan struct{} // one slot: its holder starts the program or checks it
 
-	// where the program is, one of elsewhere; "": in the user's cache. For who has the turn
+	// where the program is, one of elsewhere; "": in the user's cache. It belongs to the turn
 	above string
 
 	mu     sync.Mutex
@@ -57,7 +60,7 @@ type Agent struct {
 	closed bool
 }
 
-// running is one process of it.
+// running is one process of the agent.
 type running struct {
 	client *agent.Client
 	stop   context.CancelFunc
@@ -67,14 +70,14 @@ type running struct {
 	said   tail
 }
 
-// New makes the agent behind conn, which stays the caller's. Nothing is started yet.
+// New returns the agent behind conn, and starts nothing. Close does not close conn.
 func New(conn compute.Conn, opt Options) *Agent {
 	return &Agent{conn: conn, opt: opt, turn: make(chan struct{}, 1)}
 }
 
-// Client returns a connection to the agent, which is put there and started if it does not run. It
-// is shared, and not to be closed. The error is ErrInvalid where it cannot be run: no program for
-// such a computer, a file system that runs no programs, no sh.
+// Client returns a connection to the agent, which it installs and starts if it does not run. The
+// connection is shared, and callers do not close it. The error is ErrInvalid where the agent cannot
+// run: no program for such a computer, a file system that runs no programs, no sh.
 func (a *Agent) Client(ctx context.Context) (*agent.Client, error) {
 	select {
 	case a.turn <- struct{}{}:
@@ -113,7 +116,7 @@ func (a *Agent) Client(ctx context.Context) (*agent.Client, error) {
 	return r.client, nil
 }
 
-// Close ends the agent and all that runs through it.
+// Close ends the agent and all commands that run through it.
 func (a *Agent) Close() error {
 	a.mu.Lock()
 	now := a.now
@@ -131,31 +134,31 @@ func (r *running) end() {
 	<-r.ended
 }
 
-// The statuses of a start where the program is not there yet, where its place is not the user's,
-// and where it lies on a file system that runs none.
+// The exit statuses of a start: the program is not installed, its directory belongs to another
+// user, or its file system runs no programs.
 const (
 	missing = 44
 	notOurs = 45
 	notRun  = 126
 )
 
-// elsewhere is where the program goes, in a directory of the user's, when the file system of his
-// cache runs no programs.
+// elsewhere are the places for the program, in a directory of the user's own, when the file system
+// of the user's cache runs no programs.
 var elsewhere = []string{"/var/tmp", "/tmp", "/dev/shm"}
 
-// next is the place to try after one that did not do; "": there is none.
+// next returns the place to try after above; "": none is left.
 func next(above string) string {
-	i := slices.Index(elsewhere, above) + 1 // 0 after the cache
+	i := slices.Index(elsewhere, above) + 1 // after the cache: 0
 	if i == len(elsewhere) {
 		return ""
 	}
 	return elsewhere[i]
 }
 
-// script starts the program with the digest $1, its own words $2 (which are none or one) and the
-// directory of workspaces $3; where it is not there it says which kind of computer this is, and
-// where it belongs. That is the user's cache or, with a fourth word, a directory of the user's own
-// below the one that it names.
+// script starts the program with the digest $1. $2 is its own argument, if it has one, and $3 is
+// the directory of workspaces. Where the program is missing, the script prints which kind of
+// computer this is, and the directory where the program belongs. That is the user's cache or, with
+// $4, a directory of the user's own below $4.
 const script = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler
 a=$c
 [ -z "$4" ]||{ a=$4/hostler-$(id -u);mkdir -m 700 "$a" 2>/dev/null
@@ -165,9 +168,9 @@ p=$a/agents/$1/hostler-agent
 [ -f "$p" ]||{ echo "hostler $(uname -s) $(uname -m) $a" >&2;exit 44;}
 exec "$p" $2 serve --keep-env --daemon="$3" --work="$c/$3" --work-others="` + Machine + `$3" stdio`
 
-// start starts the program, and puts it there first where it is missing.
+// start starts the program, and installs it first where it is missing.
 func (a *Agent) start(ctx context.Context) (*running, error) {
-	arch := runtime.GOARCH // that of most
+	arch := runtime.GOARCH // the most likely one
 	above := a.above
 	put := false
 	for {
@@ -233,10 +236,9 @@ func (a *Agent) program(arch string) (agent.Program, string, error) {
 	return prog, hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// launch runs the program and asks whether it answers. After an error the running that it returns
-// has ended.
+// launch runs the program and waits for its answer. After an error the process has ended.
 func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above string) (*running, error) {
-	life, stop := context.WithCancel(context.Background()) // it outlives who asked first
+	life, stop := context.WithCancel(context.Background()) // it outlives the first caller
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	r := &running{stop: stop, ended: make(chan struct{})}
@@ -252,7 +254,7 @@ func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above st
 	err := r.client.Ping(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			select { // why it did not answer is what it ended with
+			select { // its exit says why it did not answer
 			case <-r.ended:
 			case <-ctx.Done():
 			}
@@ -262,16 +264,15 @@ func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above st
 	return r, err
 }
 
-// tidyScript keeps the programs that were put last; one that runs, runs on.
+// tidyScript keeps the four programs that were installed last. A running program goes on.
 const tidyScript = `cd "$1"&&ls -t|tail -n +5|while read -r d;do case $d in *[!0-9a-f]*);;*)rm -rf "./$d";;esac;done`
 
-// tidy removes programs of other hostlers that are long out of use. Where it cannot, no more than
-// their room is lost.
+// tidy removes programs of earlier versions. A failure only costs their disk space.
 func (a *Agent) tidy(ctx context.Context, dir string) {
 	_, _ = a.conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", tidyScript, "sh", dir}})
 }
 
-// channel is the two pipes as one stream.
+// channel makes one stream of two pipes.
 type channel struct {
 	r *io.PipeReader
 	w *io.PipeWriter
@@ -281,8 +282,7 @@ func (c *channel) Read(p []byte) (int, error)  { return c.r.Read(p) }
 func (c *channel) Write(p []byte) (int, error) { return c.w.Write(p) }
 func (c *channel) Close() error                { return errors.Join(c.w.Close(), c.r.Close()) }
 
-// missing reports where the program belongs and for which architecture, when it ended because it is
-// not there.
+// missing reports where the program belongs and for which architecture, if it was not installed.
 func (r *running) missing() (where, arch string, ok bool) {
 	if r.err != nil || r.exit.Code != missing {
 		return "", "", false
@@ -302,7 +302,7 @@ func (r *running) missing() (where, arch string, ok bool) {
 	return "", "", false
 }
 
-// why says why the program does not run.
+// why returns why the program does not run.
 func (r *running) why(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -321,7 +321,7 @@ func (r *running) why(ctx context.Context, err error) error {
 	return cannot("hostler's agent does not run there: it ended with %d: %s", r.exit.Status(), said)
 }
 
-// put puts the program into a directory there.
+// put copies the program into a directory there.
 func (a *Agent) put(ctx context.Context, prog agent.Program, dir string) error {
 	f, err := os.Open(prog.Path)
 	if err != nil {
@@ -352,7 +352,7 @@ func (a *Agent) put(ctx context.Context, prog agent.Program, dir string) error {
 	return err
 }
 
-// tail keeps the last bytes of what is written to it.
+// tail keeps the last bytes that were written to it.
 type tail struct {
 	mu sync.Mutex
 	b  bytes.Buffer
