@@ -32,14 +32,14 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CGO_ENABLED", "0") // as all that the tests build, so that nothing is compiled twice
-	if said, err := exec.Command("go", "tool", "-modfile=../tools/go.mod", "oapi-codegen", "-version").CombinedOutput(); err != nil {
+	if said, err := exec.Command("go", "tool", "-modfile=../../tools/go.mod", "oapi-codegen", "-version").CombinedOutput(); err != nil {
 		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
 			t.Fatalf("oapi-codegen: %v %s", err, said)
 		}
 		t.Skipf("oapi-codegen: it cannot be built here: %v %s", err, said)
 	}
 	said, err := exec.Command(
-		"go", "tool", "-modfile=../tools/go.mod", "oapi-codegen", "-generate", "types,client", "-package", "client",
+		"go", "tool", "-modfile=../../tools/go.mod", "oapi-codegen", "-generate", "types,client", "-package", "client",
 		"-o", out, doc,
 	).CombinedOutput()
 	if err != nil {
