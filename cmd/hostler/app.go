@@ -33,11 +33,9 @@ type app struct {
 	chosen   bool                   // it was named, or signed in to
 	same     bool                   // it has our configuration and our state
 
-	bell   bell     // of a controller: something was left to its background
 	meters *meters  // of a controller; nil: nothing is measured
 	traces *tracing // nil: nothing is followed
 
-	refusals *refusals // of a controller: what it did not fetch for others
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {

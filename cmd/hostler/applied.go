@@ -43,15 +43,16 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	return s, host.ConfigError(err)
 }
 
-// book applies things to the store that is open. leases tells of those that live, and changed hears
-// of what is new.
-func (a *app) book(
+// newBook returns what applies things to the store that is open. leases tells of those that live,
+// and changed hears of what is new.
+func newBook(
+	h *host.Host,
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
 ) *applied.Book {
-	return applied.New(applied.Options{Store: a.Host.Store(), Changed: changed, Check: func(
+	return applied.New(applied.Options{Store: h.Store(), Changed: changed, Check: func(
 		ctx context.Context, c applied.Candidate,
 	) (map[string]string, []string, error) {
-		cfg, warnings, err := a.tryApplied(c)
+		cfg, warnings, err := tryApplied(h, c)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -75,10 +76,10 @@ func (a *app) book(
 
 // tryApplied reads the configuration as it would be with a candidate, and says what is wrong with
 // it that was not wrong before.
-func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) {
-	was := a.afresh()
-	defer was.Host.Close()
-	before, err := was.Host.Configuration()
+func tryApplied(h *host.Host, c applied.Candidate) (*config.Config, []string, error) {
+	was := h.Afresh()
+	defer was.Close()
+	before, err := was.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,16 +92,16 @@ func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) 
 		return nil, nil, err
 	}
 	defer done()
-	trial := a.afresh()
-	defer trial.Host.Close()
-	trial.Host.Applied = dir
-	after, err := trial.Host.Configuration()
+	trial := h.Afresh()
+	defer trial.Close()
+	trial.Applied = dir
+	after, err := trial.Configuration()
 	if err != nil {
 		return nil, nil, err
 	}
 	t := &trying{before: before, after: after, shown: strings.NewReplacer(dir+"/", "", m.Path()+"/", "")}
 	if t.said, err = readApplying(after); err == nil {
-		t.bundles, err = trial.Host.Bundles()
+		t.bundles, err = trial.Bundles()
 	}
 	if err == nil {
 		err = t.check(c)
@@ -311,7 +312,7 @@ func (a *app) applySet(ctx context.Context, set api.ApplySet) (api.ApplyAnswer, 
 
 // ownBook applies things where there is no controller.
 func (a *app) ownBook() *applied.Book {
-	return a.book(a.Host.Opened().Leases, func(ctx context.Context) error {
+	return newBook(a.Host, a.Host.Opened().Leases, func(ctx context.Context) error {
 		m, err := host.AppliedMirror(a.Host.Config())
 		if err == nil {
 			err = m.Sync(ctx, a.Host.Store())

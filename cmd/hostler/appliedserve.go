@@ -14,7 +14,7 @@ import (
 
 // appliedBook is what a controller applies things by.
 func (k *controller) appliedBook() *applied.Book {
-	return k.app.book(func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
+	return newBook(k.host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
 		_, err := k.reload(ctx)
@@ -27,7 +27,7 @@ func (k *controller) appliedBook() *applied.Book {
 func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := host.AppliedMirror(k.now.Load().cfg)
 	if err == nil {
-		err = m.Sync(ctx, k.app.Host.Store())
+		err = m.Sync(ctx, k.host.Store())
 	}
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
@@ -85,11 +85,11 @@ func (k *controller) followApplied(ctx context.Context) {
 		changed, err := k.syncApplied(ctx)
 		if changed {
 			if _, err = k.reload(ctx); err == nil {
-				k.app.Log.Info("what others have applied is in force")
+				k.log.Info("what others have applied is in force")
 			}
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
-			k.app.Log.Error("what others have applied cannot be taken up, and is tried again", "err", err)
+			k.log.Error("what others have applied cannot be taken up, and is tried again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

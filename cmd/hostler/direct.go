@@ -12,10 +12,10 @@ import (
 func (k *controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct
-	opt.Pool, opt.Bell, opt.Log, opt.Leads = k.app.meters.directed(now.engine), k.wanted, k.app.Log, k.leads
+	opt.Pool, opt.Bell, opt.Log, opt.Leads = k.meters.directed(now.engine), k.wanted, k.log, k.leads
 	d, err := director.New(opt)
 	if err != nil {
-		k.app.Log.Error("no director", "err", err) // of a mistake of ours alone
+		k.log.Error("no director", "err", err) // of a mistake of ours alone
 		return
 	}
 	k.ahead.director.Store(d)
@@ -30,7 +30,7 @@ func (k *controller) direct(ctx context.Context) {
 			}
 			now = k.now.Load()
 			next := now.direct
-			next.Pool = k.app.meters.directed(now.engine)
+			next.Pool = k.meters.directed(now.engine)
 			d.Change(next)
 		}
 	})

@@ -118,7 +118,7 @@ const spent = " signed in"
 
 // spend notes that a proof was shown: once, whichever controller it was shown to.
 func (k *controller) spend(ctx context.Context, proof string) error {
-	return k.app.Host.Store().Update(ctx, func(tx compute.Tx) error {
+	return k.host.Store().Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(compute.AnswerTx)
 		if !ok {
 			return &compute.Error{

@@ -107,7 +107,7 @@ func (f *foresight) follow(ctx context.Context) {
 			}
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrUnavailable) {
-			f.k.app.Log.Warn("what happened cannot be drawn", "err", err)
+			f.k.log.Warn("what happened cannot be drawn", "err", err)
 		}
 		select {
 		case <-ctx.Done():

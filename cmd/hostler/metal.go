@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -18,9 +19,17 @@ var errNoMetal = &compute.Error{Kind: compute.ErrInvalid,
 	Err:  errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
 	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
-// metalOptions are what the configuration says to the loop that keeps images cached on bare metal.
+// metalSetup finds what keeps images ready on bare metal, by the configuration.
+type metalSetup struct {
+	log  *slog.Logger
+	host *host.Host
+}
+
+func (a *app) metal() *metalSetup { return &metalSetup{a.Log, a.Host} }
+
+// options are what the configuration says to the loop that keeps images cached on bare metal.
 // The caller puts in whom it tells, and calls closer at the end.
-func (a *app) metalOptions(
+func (m *metalSetup) options(
 	ctx context.Context, cfg *config.Config, store caching.Store,
 ) (opt caching.Options, d metalDirecting, closer func(), err error) {
 	closer = func() {}
@@ -33,28 +42,28 @@ func (a *app) metalOptions(
 	if err := d.check(); err != nil {
 		return opt, d, closer, err
 	}
-	opt = caching.Options{Store: store, Log: a.Log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
+	opt = caching.Options{Store: store, Log: m.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
 		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
 		RebalanceRate:    caching.Rate{N: d.Rebalances, Period: time.Hour},
 		Together:         caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
 	var deciding metalDeciding
-	if opt.Strategy, deciding, err = a.metalStrategy(cfg, d.Strategy); err != nil {
+	if opt.Strategy, deciding, err = m.strategy(cfg, d.Strategy); err != nil {
 		return opt, d, closer, err
 	}
 	opt.Demand, opt.Lead = deciding.asks, deciding.Lead
-	opt.Scout, opt.Commander, closer, err = a.metalService(ctx, cfg, d)
+	opt.Scout, opt.Commander, closer, err = m.service(ctx, cfg, d)
 	return opt, d, closer, err
 }
 
-// metalService finds who says which nodes there are, and who commands them.
-func (a *app) metalService(
+// service finds who says which nodes there are, and who commands them.
+func (m *metalSetup) service(
 	ctx context.Context, cfg *config.Config, d metalDirecting,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
 	if d.Scout == host.Ironic || d.Commander == host.Ironic {
 		var s metal.Scout
-		if s, commander, closer, err = a.metalIronic(ctx, cfg); err != nil {
+		if s, commander, closer, err = m.ironic(ctx, cfg); err != nil {
 			return nil, nil, closer, err
 		}
 		if d.Scout == host.Ironic {

@@ -41,9 +41,9 @@ type ironicFlavor struct {
 	Runbook string `conf:"runbook"` // of clean, in place of steps
 }
 
-// metalIronic makes the scout and the commander of a source of type ironic. The closer is to be
+// ironic makes the scout and the commander of a source of type ironic. The closer is to be
 // called when neither is used any more.
-func (a *app) metalIronic(
+func (m *metalSetup) ironic(
 	ctx context.Context, cfg *config.Config,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
@@ -78,12 +78,12 @@ func (a *app) metalIronic(
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	place := host.SiteOf(state, s.Name, s.Type, a.Host.Store().Installation())
+	place := host.SiteOf(state, s.Name, s.Type, m.host.Store().Installation())
 	o := ironic.Options{Source: place.Source, Installation: place.Installation, Dir: place.Dir}
 	if err := config.Decode(s.Settings, host.PositionOf(cfg, s.Name, s.Type), &o); err != nil {
 		return nil, nil, closer, host.ConfigError(err)
 	}
-	p, err := ironic.Open(ctx, a.Log, o)
+	p, err := ironic.Open(ctx, m.log, o)
 	if err != nil {
 		return nil, nil, closer, err
 	}
@@ -106,7 +106,7 @@ func (a *app) metalIronic(
 	}
 	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation,
 		Flavors: flavors, Keys: keys, UserData: data, HostKey: p.GivesHostKeys(),
-		PowerOff: said.PowerOff, Log: a.Log})
+		PowerOff: said.PowerOff, Log: m.log})
 	if err != nil {
 		return fail("%w", err)
 	}

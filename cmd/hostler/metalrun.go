@@ -136,7 +136,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 	if err != nil {
 		return err
 	}
-	opt, said, closer, err := a.metalOptions(ctx, cfg, store)
+	opt, said, closer, err := a.metal().options(ctx, cfg, store)
 	defer closer()
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 	}
 	if scraped != nil {
 		ended := make(chan struct{})
-		go func() { defer close(ended); a.serveMetrics(ctx, scraped) }()
+		go func() { defer close(ended); serveMetrics(ctx, a.Log, a.meters, scraped) }()
 		defer func() { stop(); <-ended }()
 	}
 	a.Log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
@@ -213,7 +213,7 @@ func (a *app) metalAlone(dry bool) error {
 	if err != nil {
 		return err
 	}
-	switch ok, err := a.onlyOne(filepath.Join(state, metalLock)); {
+	switch ok, err := onlyOne(a.Host, filepath.Join(state, metalLock)); {
 	case err != nil:
 		return err
 	case !ok:
@@ -345,7 +345,7 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 		}
 	} else {
 		a.logWarnings()
-		opt, _, closer, err := a.metalOptions(ctx, cfg, store)
+		opt, _, closer, err := a.metal().options(ctx, cfg, store)
 		defer closer()
 		if err != nil {
 			return err

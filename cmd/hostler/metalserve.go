@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -37,7 +38,7 @@ func (k *controller) keepImages(ctx context.Context) {
 		}()
 		d, err := readMetalDirecting(now.cfg)
 		if (err != nil || d.Scout != "") && m == nil {
-			m = newMetalMeters(k.app.meters)
+			m = newMetalMeters(k.meters)
 		}
 		if err != nil || d.Scout != "" {
 			k.imagesBy(inner, now.cfg, m)
@@ -63,9 +64,9 @@ func (k *controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalM
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		log := k.app.Log.Debug
+		log := k.log.Debug
 		if why := term.ErrorText(err); said != why {
-			log, said = k.app.Log.Error, why
+			log, said = k.log.Error, why
 		}
 		log("no images are kept ready on bare metal", "err", err, "again_in", pause)
 		m.stopped()
@@ -83,19 +84,19 @@ func (k *controller) alarm(ctx context.Context, what, text string) {
 	if !k.leads() {
 		return
 	}
-	if err := caching.Raise(ctx, k.app.Host.Store(), what, text); err != nil && ctx.Err() == nil {
-		k.app.Log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
+	if err := caching.Raise(ctx, k.host.Store(), what, text); err != nil && ctx.Err() == nil {
+		k.log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
 	}
 }
 
 // images is the loop by a configuration, until ctx ends.
 func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMeters) error {
-	lock, err := k.app.alone(ctx)
+	lock, err := waitAlone(ctx, k.log)
 	if lock == nil {
 		return err
 	}
 	defer lock.Close()
-	opt, d, closer, err := k.app.metalOptions(ctx, cfg, k.app.Host.Store())
+	opt, d, closer, err := (&metalSetup{k.log, k.host}).options(ctx, cfg, k.host.Store())
 	defer closer()
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	opt.Told = func(r *caching.Report) {
 		m.round(r)
 		if d.LogStatistics {
-			logStatistics(k.app.Log, r)
+			logStatistics(k.log, r)
 		}
 	}
 	l, err := caching.New(opt)
@@ -116,7 +117,7 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	}
 	m.begun()
 	k.alarm(ctx, caching.AlarmStopped, "")
-	k.app.Log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
+	k.log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
 	return l.Run(ctx)
 }
 
@@ -129,20 +130,20 @@ func (k *controller) metalTurn(t *turn) func() bool {
 			t.end()
 			return false
 		}
-		ours := t.has(k.app.Host.Store())
+		ours := t.has(k.host.Store())
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if !ours && !told {
-			k.app.Log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
+			k.log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
 		}
 		told = !ours
 		return ours
 	}
 }
 
-// alone waits until no other process keeps images ready by our state, and has that stay so until
-// the file is closed; nil without an error: ctx has ended before.
-func (a *app) alone(ctx context.Context) (*os.File, error) {
+// waitAlone waits until no other process keeps images ready by our state, and has that stay so
+// until the file is closed; nil without an error: ctx has ended before.
+func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 	state, err := host.StateDir()
 	if err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ func (a *app) alone(ctx context.Context) (*os.File, error) {
 			return lock, err
 		}
 		if !told {
-			a.Log.Warn("another process keeps images ready on bare metal: its end is waited for")
+			log.Warn("another process keeps images ready on bare metal: its end is waited for")
 		}
 		select {
 		case <-ctx.Done():

@@ -138,9 +138,9 @@ func TestMetalAlone(t *testing.T) {
 	}
 	var log strings.Builder
 	third := on()
-	third.Log = slog.New(slog.NewTextHandler(&log, nil))
+	heard := slog.New(slog.NewTextHandler(&log, nil))
 	turn := &turn{place: metalPlace}
-	ours := (&controller{app: third}).metalTurn(turn)
+	ours := (&controller{log: heard, host: third.Host}).metalTurn(turn)
 	for range 2 {
 		if ours() {
 			t.Error("a controller has its turn beside it")

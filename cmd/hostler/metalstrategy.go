@@ -39,8 +39,8 @@ type metalDeciding struct {
 	asks bool // the strategy is to be told what is asked for
 }
 
-// metalStrategy makes the strategy that the configuration names, and says what stands there.
-func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, metalDeciding, error) {
+// strategy makes the strategy that the configuration names, and says what stands there.
+func (m *metalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, metalDeciding, error) {
 	section := cfg.Sections["director.metal.strategy"]
 	d := metalDeciding{Share: 0.125, Weight: 1}
 	settings, at := sectionOf(section)
@@ -88,7 +88,7 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	if file == "" {
 		return &p, d, nil
 	}
-	return &caching.WithWeights{Proportional: p, File: file, Log: a.Log}, d, nil
+	return &caching.WithWeights{Proportional: p, File: file, Log: m.log}, d, nil
 }
 
 // sectionOf is a section of hostler.conf as Decode takes it.

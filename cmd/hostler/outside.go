@@ -71,14 +71,14 @@ func (o *looking) scraped() (net.Listener, error) {
 
 // serveMetrics answers those until ctx ends.
 func (k *controller) serveMetrics(ctx context.Context, l net.Listener) {
-	k.app.serveMetrics(ctx, l)
+	serveMetrics(ctx, k.log, k.meters, l)
 }
 
 // serveMetrics answers scrapes of what is measured until ctx ends.
-func (a *app) serveMetrics(ctx context.Context, l net.Listener) {
-	srv := &http.Server{Handler: metricsServer(a.meters), ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+func serveMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listener) {
+	srv := &http.Server{Handler: metricsServer(m), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	if err := server.Serve(ctx, srv, l, grace); err != nil && ctx.Err() == nil {
-		a.Log.Error("metrics are not answered any more", "err", err)
+		log.Error("metrics are not answered any more", "err", err)
 	}
 }
 
@@ -97,5 +97,5 @@ func (k *controller) ready(ctx context.Context) error {
 	if _, err := k.now.Load().engine.Status(ctx); err != nil {
 		return err
 	}
-	return k.app.Host.Store().Update(ctx, func(compute.Tx) error { return nil })
+	return k.host.Store().Update(ctx, func(compute.Tx) error { return nil })
 }

@@ -124,8 +124,8 @@ func ownAlone(info fs.FileInfo) bool {
 	return ok && perm&0o037 == 0 && stat.Uid == 0 && os.Geteuid() != 0 && int(stat.Gid) == os.Getegid()
 }
 
-// token reads the administrator's token, or makes one.
-func (a *app) token(file string) (string, error) {
+// administratorToken reads the administrator's token, or makes one.
+func administratorToken(file string) (string, error) {
 	if file == "" {
 		state, err := host.StateDir()
 		if err == nil {

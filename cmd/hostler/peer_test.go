@@ -16,7 +16,7 @@ func TestTokenOfNewState(t *testing.T) {
 	tokens, errs := make([]string, 8), make([]error, 8)
 	var all sync.WaitGroup
 	for i := range tokens {
-		all.Go(func() { tokens[i], errs[i] = (&app{}).token("") })
+		all.Go(func() { tokens[i], errs[i] = administratorToken("") })
 	}
 	all.Wait()
 	for i, text := range tokens {
@@ -39,7 +39,7 @@ func TestTokenOfNewState(t *testing.T) {
 // TestTokenFileElsewhere: where a file that was named cannot be made the error names it.
 func TestTokenFileElsewhere(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none", "token")
-	_, err := (&app{}).token(file)
+	_, err := administratorToken(file)
 	if err == nil || !strings.Contains(err.Error(), file+":") {
 		t.Errorf("%s: %v", file, err)
 	}

@@ -141,17 +141,17 @@ func (k *controller) openAuth() error {
 		return err
 	}
 	k.tokens = auth.NewRing(
-		k.app.Host.Store(),
-		auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.Log},
+		k.host.Store(),
+		auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.log},
 	)
-	k.audit = auth.NewLog(k.app.Host.Store(), auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.Log})
+	k.audit = auth.NewLog(k.host.Store(), auth.AuditOptions{Keep: said.AuditKeep, Log: k.log})
 	k.limits = auth.NewLimits(auth.LimitOptions{
 		Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures,
 		FailureBurst: said.FailureBurst,
 	})
 	for _, p := range k.now.Load().people.projects {
 		if p.Err != nil {
-			k.app.Log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
+			k.log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
 		}
 	}
 	return nil

@@ -72,19 +72,19 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if _, err := k.syncApplied(ctx); err != nil {
 		return out, err
 	}
-	b := k.app.afresh()
-	cfg, err := b.Host.Configuration()
+	b := k.host.Afresh()
+	cfg, err := b.Configuration()
 	if err != nil {
 		return out, err
 	}
 	// what is applied from here on has another mark, and is taken up after this
-	mark, faults := b.Host.Mark(), faultsOf(cfg)
+	mark, faults := b.Mark(), faultsOf(cfg)
 	keepGood(k.now.Load().cfg, cfg, faults)
-	engine, err := b.Host.Engine(ctx)
+	engine, err := b.Engine(ctx)
 	if err != nil {
 		return out, err
 	}
-	next, err := newServed(ctx, engine, cfg, true, b.Host.Guard())
+	next, err := newServed(ctx, engine, cfg, true, b.Guard())
 	if err != nil {
 		return out, err
 	}
@@ -98,11 +98,11 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	old := k.now.Swap(next)
 	close(old.over)
 	old.engine.HandOver(engine)
-	k.app.Log.Info("the configuration was read anew", "broken", len(faults))
+	k.log.Info("the configuration was read anew", "broken", len(faults))
 	k.tellFaults(faults)
 	k.bell.ring()
 	k.ring()
-	_, out.Several = k.app.Host.Store().(host.SharedStore)
+	_, out.Several = k.host.Store().(host.SharedStore)
 	out.Broken, out.Warnings = []api.Broken{}, []string{}
 	for _, f := range faults {
 		out.Broken = append(out.Broken, api.NewBroken(f.source, f.err()))
@@ -153,7 +153,7 @@ func (f *brokenSource) err() error {
 // tellFaults writes them to the log.
 func (k *controller) tellFaults(faults []*brokenSource) {
 	for _, f := range faults {
-		k.app.Log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
+		k.log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
 	}
 }
 
@@ -188,7 +188,7 @@ func (k *controller) hear(ctx context.Context) {
 			return
 		case <-got:
 			if _, err := k.reload(ctx); err != nil {
-				k.app.Log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
+				k.log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 			end()
 			end, wake, does = func() {}, func() {}, o
 			if !o.idle() {
-				k.app.Log.Info(
+				k.log.Info(
 					"doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied",
 					strings.Join(o.Apply, ","),
 				)
@@ -127,20 +127,20 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 
 // leadsBy tells whether it is this controller that does something that one alone is to do.
 func (k *controller) leadsBy(t *turn) bool {
-	if _, shared := k.app.Host.Store().(host.SharedStore); shared {
+	if _, shared := k.host.Store().(host.SharedStore); shared {
 		return k.leads()
 	}
-	return t.has(k.app.Host.Store())
+	return t.has(k.host.Store())
 }
 
 // beginResources begins; end ends it, and waits for that. wake is for when there may be sources
 // that were not there.
 func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
 	l := &innerDoor{conns: make(chan net.Conn), closed: make(chan struct{})}
-	log := k.app.Log
+	log := k.log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
-		Installation: k.app.Host.Store().Installation(), Log: log, Step: host.Step,
+		Installation: k.host.Store().Installation(), Log: log, Step: host.Step,
 		Sets: slices.Clone(o.Apply),
 		// from afar: what would run here is refused
 		Applier: func(namespace, reason string) (resource.Applier, error) {

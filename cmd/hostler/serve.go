@@ -69,7 +69,14 @@ socket, and with --listen those of other programs by HTTP (/v1, described by /op
 It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler reload, has it read its configuration anew.`,
 		Example: "  hostler serve\n  hostler serve --listen 127.0.0.1:7070\n  curl -H \"Authorization: Bearer $(cat ~/.local/state/hostler/controller.token)\" localhost:7070/v1/sources",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := o.logger(a.Err, a.Debug)
+			if err != nil {
+				return err
+			}
+			a.Log = log
+			return serve(cmd.Context(), a.Host, log, a.traces, o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.socket, "socket", "", "listen on the unix socket `PATH`; "+socketName+" in the runtime directory unless it is said")
@@ -95,44 +102,40 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 }
 
 // serve is the controller, until it is told to end.
-func (a *app) serve(ctx context.Context, o serving) error {
-	log, err := o.logger(a.Err, a.Debug)
-	if err != nil {
-		return err
-	}
-	a.Log, a.meters, a.bell, a.refusals = log, newMeters(), newBell(), newRefusals(log)
-	a.Host.Log, a.Host.Role, a.Host.Meters, a.Host.Left, a.Host.Refused = log, host.Controller, a.meters, a.bell.ring, a.refusals.add
+func serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing, o serving) error {
+	m, bell, refused := newMeters(), newBell(), newRefusals(log)
+	h.Log, h.Role, h.Meters, h.Left, h.Refused = log, host.Controller, m, bell.ring, refused.add
 	if o.drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
 	end := newEnding(ctx, log, o.drain)
 	defer end.close()
 	ctx = end.ctx
-	engine, err := a.Host.Engine(ctx)
+	engine, err := h.Engine(ctx)
 	if err != nil {
 		return err
 	}
 	k := &controller{
-		app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(),
-		answers: newAnswers(a.Host.Store(), a.Log),
+		log: log, host: h, meters: m, leaving: end.begun.Load, bell: bell, soon: newBell(), wanted: newBell(), others: newBell(),
+		answers: newAnswers(h.Store(), log),
 	}
-	first, err := newServed(ctx, engine, a.Host.Config(), false, a.Host.Guard())
+	first, err := newServed(ctx, engine, h.Config(), false, h.Guard())
 	if err != nil {
 		return err
 	}
-	first.mark = a.Host.Mark()
+	first.mark = h.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
 	if err := k.openAuth(); err != nil {
 		return err
 	}
-	a.refusals.audit.Store(k.audit)
-	k.tellFaults(faultsOf(a.Host.Config()))
+	refused.audit.Store(k.audit)
+	k.tellFaults(faultsOf(h.Config()))
 	k.ahead = &foresight{k: k}
 	if err := k.openCertificates(o); err != nil {
 		return err
 	}
-	listeners, err := a.listeners(o, k.files)
+	listeners, err := listen(h, o, k.files)
 	if err != nil {
 		return err
 	}
@@ -141,11 +144,11 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		listeners.close()
 		return err
 	}
-	if err := a.aloneOnState(); err != nil {
+	if err := aloneOnState(h); err != nil {
 		listeners.close()
 		return err
 	}
-	a.meters.watch(k.standing)
+	m.watch(k.standing)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handler http.Handler = web.Handler(server.New(server.Options{
@@ -156,8 +159,8 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
 		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked,
-		Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.Log,
+		Ready: k.ready, Webhooks: k, Applied: k, Metrics: m.handler(), Observe: m.asked,
+		Tracer: traces.of(), Reload: k.reload, Ring: k.ring, Log: log,
 		Ending: ctx.Done(), Memory: k.answers.memory(),
 		Work:      func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
@@ -174,11 +177,11 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	defer quiet() // when nothing is answered any more
 	all.Go(func() { k.answers.run(answering) })
-	all.Go(func() { a.traces.run(answering) })
+	all.Go(func() { traces.run(answering) })
 	all.Go(func() { k.deliver(ctx) })
 	if scraped != nil {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
-		a.Log.Info("metrics", "listen", scraped.Addr().String())
+		log.Info("metrics", "listen", scraped.Addr().String())
 	}
 	all.Go(func() { k.followCertificates(ctx) })
 	all.Go(func() { k.tokens.Run(answering) })
@@ -200,7 +203,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	for _, l := range listeners.all {
 		srv := &http.Server{
 			Handler: hosts.Only(handler), ConnContext: withPeer,
-			ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, grace)
@@ -208,7 +211,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		})
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	a.Log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
 	<-ctx.Done()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	var failed error
@@ -220,7 +223,9 @@ func (a *app) serve(ctx context.Context, o serving) error {
 
 // controller is what serve keeps.
 type controller struct {
-	app    *app
+	log    *slog.Logger
+	host   *host.Host
+	meters *meters
 	now    atomic.Pointer[served] // by the newest configuration
 	bell   bell                   // there is something to do
 	soon   bell                   // there may be something to do in a moment
@@ -290,8 +295,8 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 // identity tells this controller from others.
 func (k *controller) identity() api.Identity {
 	return api.Identity{
-		Installation: k.app.Host.Store().Installation(), Configuration: configurationName(k.now.Load().cfg),
-		Store: k.app.Host.StoreAt(),
+		Installation: k.host.Store().Installation(), Configuration: configurationName(k.now.Load().cfg),
+		Store: k.host.StoreAt(),
 	}
 }
 
@@ -394,7 +399,7 @@ func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
 		err = k.now.Load().engine.Rolling(ctx, with)
 	}
 	if err != nil && ctx.Err() == nil {
-		k.app.Log.Warn("what is due", "err", err) // it is recorded, and tried again
+		k.log.Warn("what is due", "err", err) // it is recorded, and tried again
 	}
 	return next
 }
@@ -421,7 +426,7 @@ func (l *listeners) names() (out []string) {
 }
 
 // listeners opens them: those that systemd has opened for us, or else the socket; and the address.
-func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error) {
+func listen(h *host.Host, o serving, files *certs.Files) (_ *listeners, err error) {
 	out := &listeners{}
 	defer func() {
 		if err != nil {
@@ -448,7 +453,7 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 		}
 	}
 	if len(out.all) == 0 {
-		l, err := a.ownSocket(o)
+		l, err := ownSocket(h, o)
 		if err != nil {
 			return nil, err
 		}
@@ -467,7 +472,7 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 			"--listen %s: without TLS whoever is on the way could read and use tokens", o.listen,
 		)
 	}
-	if out.token, err = a.token(o.tokenFile); err != nil {
+	if out.token, err = administratorToken(o.tokenFile); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", o.listen)
@@ -488,7 +493,7 @@ func isLoopback(at net.Addr) bool {
 }
 
 // ownSocket listens on the controller's socket. One that a killed controller left is taken over.
-func (a *app) ownSocket(o serving) (net.Listener, error) {
+func ownSocket(h *host.Host, o serving) (net.Listener, error) {
 	path := o.socket
 	if path == "" {
 		dir, err := host.RuntimeDir()
@@ -497,7 +502,7 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 		}
 		path = filepath.Join(dir, socketName)
 	}
-	switch ok, err := a.onlyOne(path + ".lock"); {
+	switch ok, err := onlyOne(h, path+".lock"); {
 	case err != nil:
 		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	case !ok:

@@ -13,12 +13,12 @@ import (
 
 // onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is
 // ours.
-func (a *app) onlyOne(path string) (ok bool, err error) {
+func onlyOne(h *host.Host, path string) (ok bool, err error) {
 	lock, err := lockAlone(path)
 	if lock == nil {
 		return false, err
 	}
-	a.Host.OnClose(func() { _ = lock.Close() })
+	h.OnClose(func() { _ = lock.Close() })
 	return true, nil
 }
 
@@ -56,15 +56,15 @@ func cannotListen(flag, addr string, err error) error {
 
 // aloneOnState refuses to be the second controller of a state in a file: both would direct, and
 // both tell webhooks. Those of a database know of each other.
-func (a *app) aloneOnState() error {
-	if _, ok := a.Host.Store().(host.SharedStore); ok {
+func aloneOnState(h *host.Host) error {
+	if _, ok := h.Store().(host.SharedStore); ok {
 		return nil
 	}
 	state, err := host.StateDir()
 	if err != nil {
 		return err
 	}
-	ok, err := a.onlyOne(filepath.Join(state, "controller.lock"))
+	ok, err := onlyOne(h, filepath.Join(state, "controller.lock"))
 	if err == nil && !ok {
 		err = fault.Conflict(
 			"stop it first; several controllers at a time want a database: docs/postgres.md",

@@ -9,7 +9,7 @@ import (
 
 // share does what there is to do where a controller may have others beside it, until ctx ends.
 func (k *controller) share(ctx context.Context, directs bool) {
-	c, ok := k.app.Host.Store().(host.SharedStore)
+	c, ok := k.host.Store().(host.SharedStore)
 	if !ok {
 		return
 	}
@@ -25,10 +25,10 @@ func (k *controller) share(ctx context.Context, directs bool) {
 	if directs {
 		c.Lead(ctx, func(leads bool) {
 			if leads {
-				k.app.Log.Info("directing", "store", k.app.Host.StoreAt())
+				k.log.Info("directing", "store", k.host.StoreAt())
 				k.want()
 			} else if ctx.Err() == nil {
-				k.app.Log.Info("not directing any more", "store", k.app.Host.StoreAt())
+				k.log.Info("not directing any more", "store", k.host.StoreAt())
 			}
 		})
 	}
@@ -36,7 +36,7 @@ func (k *controller) share(ctx context.Context, directs bool) {
 
 // leads tells whether this controller directs: the only one on its store does.
 func (k *controller) leads() bool {
-	c, ok := k.app.Host.Store().(host.SharedStore)
+	c, ok := k.host.Store().(host.SharedStore)
 	return !ok || c.Leads()
 }
 

@@ -99,7 +99,7 @@ func (k *controller) openCertificates(o serving) error {
 	opt, err := o.certificates(k.now.Load().cfg)
 	if err != nil || o.cert == "" {
 		if opt.ClientCA != "" && o.listen != "" {
-			k.app.Log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
+			k.log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
 		}
 		return err
 	}
@@ -168,12 +168,12 @@ func (k *controller) followCertificates(ctx context.Context) {
 		// as when one of the two is new already
 		if err := k.reloadCertificates(k.now.Load().cfg); err != nil {
 			if said != err.Error() {
-				k.app.Log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
+				k.log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
 				said = err.Error()
 			}
 			continue
 		}
 		was, said = now, ""
-		k.app.Log.Info("the certificates were read anew", "file", k.options.cert)
+		k.log.Info("the certificates were read anew", "file", k.options.cert)
 	}
 }

@@ -87,7 +87,7 @@ func (g *slaposGuard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if route == "" {
 		route = "other"
 	}
-	g.k.app.meters.asked(r.Method, slaposPath+"/"+route, w.status, time.Since(begun))
+	g.k.meters.asked(r.Method, slaposPath+"/"+route, w.status, time.Since(begun))
 	g.keep(r, route, w.status, begun, asked, act)
 }
 

@@ -150,16 +150,16 @@ func beside(said config.Value, path string) string {
 // somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
 // for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
-	opt, said, there, err := readSlapping(k.app.Host.Config())
+	opt, said, there, err := readSlapping(k.host.Config())
 	if err != nil || !there {
 		return rest, err
 	}
 	directory := said.Directory
-	depot, err := servedDepot(k.app.Host.Config().Sections["slap"], &said)
+	depot, err := servedDepot(k.host.Config().Sections["slap"], &said)
 	if err != nil {
 		return nil, err
 	}
-	opt.Store, opt.Log, opt.Limits = k.app.Host.Store(), k.app.Log, k.slaposLimits
+	opt.Store, opt.Log, opt.Limits = k.host.Store(), k.log, k.slaposLimits
 	var ca *authority.Authority
 	if directory != "" {
 		if k.files == nil {
@@ -177,7 +177,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
-	if err := moveReleases(ctx, logTeller{k.app.Log}, m, k.app.Host.Store(), said.Root, k.app.Host.StoreAt()); err != nil {
+	if err := moveReleases(ctx, logTeller{k.log}, m, k.host.Store(), said.Root, k.host.StoreAt()); err != nil {
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m,
@@ -187,7 +187,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 			who, _, err := slaposWho(p, writes)
 			return who, err
 		}})
-	k.app.meters.watchSlapos(m)
+	k.meters.watchSlapos(m)
 	authenticate := k.authenticate(file)
 	whole := m.Handler(master.LegacyOptions{
 		Who:    slaposAsker,
@@ -195,9 +195,9 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		Base:   func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
 		Ending: ctx.Done(),
 	})
-	depot.Log = k.app.Log
+	depot.Log = k.log
 	kept := cache.Handler(depot)
-	k.app.Host.OnClose(kept.Close)
+	k.host.OnClose(kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
 			// Who shows a certificate of another authority may be somebody whom the controller

@@ -182,9 +182,9 @@ func (t *turn) end() {
 // sender delivers to the hooks of a configuration.
 func (k *controller) sender(now *served, t *turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
-		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.Host.Store()}, Installation: k.app.Host.Store().Installation(),
-		Version: thisVersion().Version, Log: k.app.Log,
-		Observe: k.app.meters.told, Guard: now.guard,
+		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.host.Store()}, Installation: k.host.Store().Installation(),
+		Version: thisVersion().Version, Log: k.log,
+		Observe: k.meters.told, Guard: now.guard,
 		Leads: func() bool { return k.leadsBy(t) },
 	})
 }
@@ -218,7 +218,7 @@ type hooked struct {
 
 func (k *controller) hooked() *hooked {
 	now := k.now.Load()
-	return &hooked{now.hooks, &hookJournal{now.engine, k.app.Host.Store()}, k.sender(now, &turn{place: hookPlace})}
+	return &hooked{now.hooks, &hookJournal{now.engine, k.host.Store()}, k.sender(now, &turn{place: hookPlace})}
 }
 
 // Webhooks returns how they stand.
