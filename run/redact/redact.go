@@ -1,11 +1,14 @@
-// Package redact keeps secrets out of what is written down. A Writer hands on what it gets with
-// each of the values that it was told replaced by "***", also where a value comes in pieces. It
-// holds back no more than could be the beginning of one, so that what follows it lags by less than
-// the longest value, and Close hands on the rest.
+// Package redact removes secrets from output. A Writer replaces each given value by "***", also
+// where a value comes in several writes. It holds back only bytes that may be the beginning of a
+// value, so the output lags by less than the longest one, and Close writes the rest.
 //
-// It finds the values as they are, each long line of one that has several, and these with the line
-// ends of a terminal. It does not find them encoded or in parts: a program that prints half of a
-// password tells it.
+//	w := redact.NewWriter(os.Stdout, []string{"hunter2"})
+//	fmt.Fprintln(w, "password: hunter2") // password: ***
+//	err := w.Close()
+//
+// It finds the values as they are, each long line of a value with several lines, and both with the
+// line ends of a terminal. It does not find encoded values or parts of them: half of a password
+// passes.
 package redact
 
 import (
@@ -15,25 +18,25 @@ import (
 	"strings"
 )
 
-// Mark stands where a secret was.
+// Mark replaces a secret.
 const Mark = "***"
 
-// leastLine is how long a line of a value with several is at least, to be looked for alone: shorter
-// ones are no secrets.
+// leastLine is the least length of a line that is looked for alone, of a value with several lines.
+// Shorter lines are no secrets.
 const leastLine = 8
 
-// Writer replaces secrets in what it hands on. It is used by one goroutine at a time.
+// Writer replaces secrets in its output. Only one goroutine at a time may use it.
 type Writer struct {
 	to      io.Writer
 	secrets [][]byte
 	begins  [256]bool // a secret begins with this byte
 	longest int
-	held    []byte // not handed on yet: it may be a secret's beginning
-	masked  int    // so much of held is of a secret that Mark was written for
+	held    []byte // not written yet: it may be the beginning of a secret
+	masked  int    // bytes of held whose Mark is written already
 	err     error
 }
 
-// NewWriter returns a Writer that hands on to w. Empty secrets are none.
+// NewWriter returns a Writer to w. It ignores empty secrets.
 func NewWriter(w io.Writer, secrets []string) *Writer {
 	out := &Writer{to: w}
 	for _, s := range values(secrets) {
@@ -44,7 +47,7 @@ func NewWriter(w io.Writer, secrets []string) *Writer {
 	return out
 }
 
-// values lists what to look for, the longest first.
+// values returns the texts to look for, the longest first.
 func values(secrets []string) (out []string) {
 	for _, s := range secrets {
 		lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
@@ -58,7 +61,7 @@ func values(secrets []string) (out []string) {
 	return slices.Compact(slices.DeleteFunc(out, func(s string) bool { return s == "" }))
 }
 
-// Write hands p on, but for what may be the beginning of a secret.
+// Write writes p without secrets, and holds back a possible beginning of one.
 func (w *Writer) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
@@ -74,16 +77,16 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close hands on what was held back. It does not close what it writes to.
+// Close writes what was held back. It does not close the underlying writer.
 func (w *Writer) Close() error {
 	w.pass(true)
 	return w.err
 }
 
-// pass hands on what is decided; last: all of it is.
+// pass writes the bytes that are decided; last: all of them are.
 func (w *Writer) pass(last bool) {
 	buf, i, end := w.held, 0, w.masked // buf[:end] is covered by a Mark that was written
-	plain := end                       // what is from here to i is to be handed on
+	plain := end                       // bytes from here to i are to be written
 	for i < len(buf) {
 		if !w.begins[buf[i]] {
 			i++
@@ -94,7 +97,7 @@ func (w *Writer) pass(last bool) {
 			break
 		}
 		if n > 0 {
-			if i >= end { // else it overlaps the one before, and both are one
+			if i >= end { // else it overlaps the last one: one Mark for both
 				w.write(buf[min(plain, i):i])
 				w.write([]byte(Mark))
 			}
@@ -112,8 +115,8 @@ func (w *Writer) pass(last bool) {
 	}
 }
 
-// match returns how long the longest secret is that b begins with, and whether b is too short to
-// tell.
+// match returns the length of the longest secret at the beginning of b, and whether b is too short
+// to decide.
 func (w *Writer) match(b []byte) (n int, open bool) {
 	for _, s := range w.secrets {
 		switch {
@@ -136,7 +139,7 @@ func (w *Writer) write(p []byte) {
 func String(text string, secrets []string) string {
 	var b strings.Builder
 	w := NewWriter(&b, secrets)
-	_, _ = w.Write([]byte(text)) // a Builder takes all
+	_, _ = w.Write([]byte(text)) // a Builder never fails
 	_ = w.Close()
 	return b.String()
 }

@@ -14,12 +14,11 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// commit makes the workspace what the plan says. Cut short anywhere, the next session finds that it
-// was, and goes on.
+// commit carries out the plan. After an interruption the next session sees the mark and goes on.
 func (v *session) commit(p *plan) error {
 	l := &list{id: p.id, records: p.records}
 	if p.idle() && !v.have.cut && v.have.id == p.id {
-		v.got.close(v.meta) // what came was not needed
+		v.got.close(v.meta) // the received contents were not needed
 		return nil
 	}
 	if !p.idle() {
@@ -98,11 +97,11 @@ func (v *session) change(p *plan) error {
 	return nil
 }
 
-// remove deletes what the last list had, and the directories that are empty then.
+// remove deletes paths of the last list, and the directories that become empty.
 func (v *session) remove(paths []string) error {
 	d := dirs{top: v.tree}
 	defer d.close()
-	for _, p := range slices.Backward(paths) { // what is in a directory before the directory
+	for _, p := range slices.Backward(paths) { // files before their directory
 		fd, base, err := d.parent(p)
 		if absent(err) {
 			continue
@@ -119,7 +118,7 @@ func (v *session) remove(paths []string) error {
 		case errors.Is(err, unix.ENOENT):
 		case errors.Is(err, unix.EISDIR), errors.Is(err, unix.EPERM):
 			if _, st, serr := lookAt(fd, base); serr == nil && kindOf(st) == scan.Dir {
-				continue // a command has made something else of it, which is not ours
+				continue // a command has replaced it: keep that
 			}
 			return pathError("remove", p, err)
 		case err != nil:
@@ -140,7 +139,7 @@ func (v *session) remove(paths []string) error {
 	return nil
 }
 
-// sweep removes all that is not on the list.
+// sweep removes all files that are not on the list.
 func (v *session) sweep(p *plan) error {
 	keep := make(map[string]scan.Kind, len(p.want))
 	for i := range p.want {
@@ -187,7 +186,7 @@ func (v *session) sweepDir(fd int, dir string, keep map[string]scan.Kind) error 
 	return nil
 }
 
-// write puts a file, a link or a directory in its place, and notes how it stands there.
+// write puts a file, a link or a directory in place, and records its state on disk.
 func (v *session) write(d *dirs, stage int, rec *record) error {
 	fd, base, err := d.makeParent(rec.Path)
 	if err != nil {
@@ -215,8 +214,7 @@ func (v *session) write(d *dirs, stage int, rec *record) error {
 	return pathError("write", rec.Path, err)
 }
 
-// place makes something under a name in the stage and moves it to where it belongs. An empty
-// directory in its way goes.
+// place creates a file in the stage and moves it into place.
 func (g *contents) place(stage, fd int, base string, create func(name string) error) error {
 	name := g.name()
 	err := create(name)
@@ -243,7 +241,7 @@ func move(stage int, name string, fd int, base string) error {
 	return err
 }
 
-// removeEmpty removes a directory that has nothing but such directories in it.
+// removeEmpty removes a directory that holds only empty directories.
 func removeEmpty(fd int, base string) error {
 	sub, err := openAt(fd, base, openDir)
 	if err != nil {
@@ -262,8 +260,7 @@ func removeEmpty(fd int, base string) error {
 	return unix.Unlinkat(fd, base, unix.AT_REMOVEDIR)
 }
 
-// writeFile puts a file in its place: what is staged is moved there, the last time that it is
-// wanted, else copied.
+// writeFile puts a file in place. Staged contents are moved at their last use, and copied before.
 func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 	if b := v.got.memory[rec.Sum]; b != nil || rec.Sum == nothing {
 		return v.got.place(stage, fd, base, func(name string) error {
@@ -307,7 +304,7 @@ func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 			return err
 		}
 		to := os.NewFile(uintptr(n), name)
-		_, err = io.Copy(to, f) // by the kernel, sharing what can be shared
+		_, err = io.Copy(to, f) // the kernel copies, and shares blocks where it can
 		if err == nil {
 			err = v.owner.dress(n, stage, name, rec)
 		}
@@ -315,7 +312,7 @@ func (v *session) writeFile(stage, fd int, base string, rec *record) error {
 	})
 }
 
-// dress gives an open file, which has a name in an open directory, its owner, mode and time.
+// dress sets owner, mode and time of an open file that has a name in an open directory.
 func (o *owner) dress(fd, dir int, name string, rec *record) error {
 	if err := o.of(fd); err != nil {
 		return err
@@ -327,7 +324,7 @@ func (o *owner) dress(fd, dir int, name string, rec *record) error {
 	return unix.UtimesNanoAt(dir, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// touch gives a file that stands already its owner, mode and time.
+// touch sets owner, mode and time of a file that is in place.
 func (o *owner) touch(d *dirs, rec *record) error {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil || rec.Kind != scan.File {

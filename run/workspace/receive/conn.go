@@ -19,17 +19,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options say where workspaces are. The zero value is good.
+// Options say where workspaces are. The zero value is valid.
 type Options struct {
-	// the directory of all workspaces, as commands see it: absolute. It is made at the first use.
-	// "": in the user's cache, or the machine's
+	// the absolute path of all workspaces, as commands see it, made at the first use. "": in the
+	// user's cache, or the machine's
 	Dir string
-	// the directory of the workspaces of other users, which they must be able to reach: absolute;
-	// "": Dir
+	// the absolute path of the workspaces of other users, who must be able to reach it; "": Dir
 	Others string
 	Root   string // the directory that is / for the commands; "": our own
-	// reports whether the file system of an open directory takes names for one that differ in case;
-	// nil: it is tried
+	// reports whether the file system of an open directory ignores case in names; nil: try it
 	Folds func(int) bool
 	Fault func(step string) error // for tests: called before each step; nil: none
 }
@@ -45,8 +43,8 @@ type Conn struct {
 	mu     sync.Mutex
 	closed bool
 	spaces map[string]*space
-	held   map[string]string // the runs that are held, with the keys of their workspaces
-	// that of the last session, for the next; nobody changes it but who has the workspace
+	held   map[string]string // the keys of the workspaces of detached runs, by run
+	// the list of the last session, for the next. Only the holder of the workspace changes it
 	last *list
 	ask  func(run string) bool
 }
@@ -56,11 +54,11 @@ var (
 	_ compute.Workspacer = (*Conn)(nil)
 )
 
-// patience is how long a command waits for a conversation of which nothing was heard yet: the two
-// may come in any order.
+// patience is how long a command waits for the conversation about its workspace. The two may arrive
+// in any order.
 const patience = 30 * time.Second
 
-// New gives inner, whose commands are processes of this machine, workspaces. Closing the Conn
+// New adds workspaces to inner, whose commands are processes of this machine. Closing the Conn
 // closes inner.
 func New(inner compute.Conn, opt Options) *Conn {
 	if opt.Dir == "" {
@@ -71,7 +69,7 @@ func New(inner compute.Conn, opt Options) *Conn {
 	return c
 }
 
-// defaultDir is root's cache, which is the machine's, or the user's.
+// defaultDir is the machine's cache for root, and the user's for others.
 func defaultDir() string {
 	if os.Geteuid() == 0 {
 		return "/var/cache/hostler/workspaces"
@@ -82,13 +80,13 @@ func defaultDir() string {
 	return filepath.Join(os.TempDir(), "hostler-"+strconv.Itoa(os.Geteuid()), "workspaces")
 }
 
-// Unwrap shows what else the connection can do.
+// Unwrap returns inner, for its other abilities.
 func (c *Conn) Unwrap() compute.Conn { return c.inner }
 
-// space is a workspace in the hands of a conversation, or one that a command waits for.
+// space is a workspace that a conversation has, or that a command waits for.
 type space struct {
 	begun chan struct{} // closed when there is a conversation
-	// closed when the workspace is complete, or never will be: then err says why
+	// closed when the workspace is complete, or cannot be: then err says why
 	ready chan struct{}
 	dir   string
 	key   string
@@ -103,7 +101,7 @@ type space struct {
 	gone  bool // no command may enter any more
 }
 
-// settle says what became of it; the first word counts.
+// settle records the result of the sync. The first call counts.
 func (s *space) settle(dir string, err error) {
 	s.once.Do(func() {
 		s.dir, s.err = dir, err
@@ -111,7 +109,7 @@ func (s *space) settle(dir string, err error) {
 	})
 }
 
-// ofLocked returns the space of a token, made by whoever comes first.
+// ofLocked returns the space of a token. The first caller makes it.
 func (c *Conn) ofLocked(token string) *space {
 	s := c.spaces[token]
 	if s == nil {
@@ -143,7 +141,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	defer func() {
 		c.mu.Lock()
 		s.users--
-		if s.users == 0 && !isClosed(s.begun) { // nobody else knows it
+		if s.users == 0 && !isClosed(s.begun) { // no conversation has it
 			delete(c.spaces, cmd.Workspace)
 		}
 		c.mu.Unlock()
@@ -179,7 +177,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	own.Env["HOSTLER_WORKSPACE"] = s.dir
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// it keeps the workspace, though who asked for it may be gone
+	// it keeps the workspace after its client has gone
 	if cmd.Hold != nil && cmd.Hold.Run != "" {
 		defer context.AfterFunc(c.life, cancel)()
 		defer c.holds(cmd.Hold.Run, s.key)()
@@ -193,7 +191,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return exit, err
 }
 
-// holds notes that a held run has a workspace, until done is called.
+// holds notes that a detached run has a workspace, until done is called.
 func (c *Conn) holds(run, key string) (done func()) {
 	c.mu.Lock()
 	c.held[run] = key
@@ -205,7 +203,7 @@ func (c *Conn) holds(run, key string) (done func()) {
 	}
 }
 
-// yield ends what has a workspace and is with nobody any more.
+// yield ends the runs that have a workspace and no client.
 func (c *Conn) yield(key string) {
 	var all []string
 	c.mu.Lock()
@@ -223,21 +221,21 @@ func (c *Conn) yield(key string) {
 	}
 }
 
-// OnYield says who ends a held run with which nobody is any more, and reports whether he did, when
-// another wants its workspace.
+// OnYield sets the function that ends a detached run without clients when another session wants its
+// workspace. It reports whether it ended the run.
 func (c *Conn) OnYield(ask func(run string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ask = ask
 }
 
-// provide makes a directory of the workspace where a command is to start, if it is missing: one
-// with no file in it is not of the tree.
+// provide makes the directory of the workspace where a command starts, if it is missing. A
+// directory without files is not part of a tree.
 func (s *space) provide(sub string) {
 	d := dirs{top: s.tree, owner: s.owner}
 	defer d.close()
 	if _, err := d.open(sub, false); errors.Is(err, unix.ENOENT) {
-		_, _ = d.open(sub, true) // what is wrong with it the command's start tells
+		_, _ = d.open(sub, true) // the start of the command reports an error
 	}
 }
 
@@ -277,8 +275,8 @@ func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return &end{there, s.end}, nil
 }
 
-// end is a conversation's end that is given out. To close it ends what goes on at the other one,
-// also what reads nothing just then.
+// end is the client's end of a conversation. Closing it ends the work at the other end, also while
+// that reads nothing.
 type end struct {
 	net.Conn
 	over func()
@@ -289,7 +287,7 @@ func (e *end) Close() error {
 	return e.Conn.Close()
 }
 
-// CloseWrite says that nothing more will be said.
+// CloseWrite ends the outgoing half of the conversation.
 func (e *end) CloseWrite() error {
 	if c, ok := e.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -297,7 +295,7 @@ func (e *end) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// pair makes a conversation's two ends, with room for what is said while the other one speaks.
+// pair makes the two ends of a conversation, with a buffer in each direction.
 func pair() (here, there net.Conn, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -322,7 +320,7 @@ func pair() (here, there net.Conn, err error) {
 	return ends[0], ends[1], nil
 }
 
-// leave forgets a space: no command enters it any more.
+// leave forgets a space. No command enters it any more.
 func (c *Conn) leave(token string, s *space) {
 	c.mu.Lock()
 	delete(c.spaces, token)

@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	smallest = 64 << 10 // contents up to here stay in memory, while there is room
-	roomy    = 16 << 20 // bytes of contents in memory together
-	// in a workspace's own directory: contents that have come, by their hash, and files on their
-	// way to their place
+	smallest = 64 << 10 // contents up to this size stay in memory, while there is room
+	roomy    = 16 << 20 // bytes of all contents in memory
+	// among the records of a workspace: received contents, by their hash, and files that are not in
+	// place yet
 	stageDir = "stage"
 )
 
-// contents are those that are at hand: in memory, or staged. Their mutex is for commit, which many
-// do at once.
+// contents are the received ones, in memory or staged. The mutex serves commit, which runs in
+// several goroutines.
 type contents struct {
-	stage  *os.Root // nil: not open yet
+	stage  *os.Root // nil: not opened yet
 	memory map[workspace.Sum][]byte
 	bytes  int // in memory
 	staged map[workspace.Sum]bool
-	basis  map[workspace.Sum]*basis // of contents that are asked for in parts
+	basis  map[workspace.Sum]*basis // of contents that were asked for in parts
 
 	mu   sync.Mutex
-	uses map[workspace.Sum]int // how many places of a plan still want a staged one
+	uses map[workspace.Sum]int // places of a plan that still want staged contents
 	temp int
 }
 
-// open opens the directory, with what a sync that was cut short has left there.
+// open opens the stage, with the contents that an interrupted sync left there.
 func (g *contents) open(meta *os.Root) error {
 	if g.stage != nil {
 		return nil
@@ -59,13 +59,13 @@ func (g *contents) open(meta *os.Root) error {
 		if n, err := hex.Decode(sum[:], []byte(name)); len(name) == 64 && err == nil && n == 32 {
 			g.staged[sum] = true
 		} else {
-			_ = g.stage.Remove(name) // half of something
+			_ = g.stage.Remove(name) // an incomplete file
 		}
 	}
 	return err
 }
 
-// close empties the directory: all that was wanted of it is in its place.
+// close removes the stage.
 func (g *contents) close(meta *os.Root) {
 	if g.stage == nil {
 		return
@@ -77,7 +77,7 @@ func (g *contents) close(meta *os.Root) {
 
 var errSum = fault(compute.ErrInvalid, "contents that are not what they are said to be")
 
-// receive takes contents that are announced.
+// receive reads announced contents.
 func (v *session) receive() error {
 	sum, size, err := v.r.Content()
 	if err != nil {
@@ -104,7 +104,7 @@ func (v *session) receive() error {
 	return v.got.store(sum, size, v.r)
 }
 
-// store stages size bytes of r, if they are what they are said to be.
+// store stages size bytes of r, if their hash is sum.
 func (g *contents) store(sum workspace.Sum, size int64, r io.Reader) error {
 	f, name, err := g.create()
 	if err != nil {
@@ -130,7 +130,7 @@ func (g *contents) store(sum workspace.Sum, size int64, r io.Reader) error {
 	return nil
 }
 
-// create makes a new file in the stage.
+// create makes a file in the stage.
 func (g *contents) create() (*os.File, string, error) {
 	for {
 		name := g.name()
@@ -152,8 +152,8 @@ var nothing = sha256.Sum256(nil)
 
 func (g *contents) has(sum workspace.Sum) bool { return g.memory[sum] != nil || g.staged[sum] }
 
-// gather sees to it that all contents that a plan writes are at hand: what came already, what is in
-// this workspace or in one beside it, and the rest from the other side.
+// gather stages all contents that a plan writes: from earlier messages, from this workspace and
+// those beside it, and the rest from the other side.
 func (v *session) gather(p *plan) error {
 	need := make(map[workspace.Sum]int64)
 	for _, i := range p.writes {
@@ -237,7 +237,7 @@ func (v *session) fetch(p *plan, need map[workspace.Sum]int64) error {
 	return nil
 }
 
-// borrow copies contents from files of a workspace's list, where they still are what the list says.
+// borrow copies contents from files of a workspace that still match its list.
 func (v *session) borrow(tree int, l *list, need map[workspace.Sum]int64) error {
 	d := dirs{top: tree}
 	defer d.close()
@@ -272,7 +272,7 @@ func (v *session) neighbours(need map[workspace.Sum]int64) error {
 	if err != nil {
 		return err
 	}
-	all, err := f.Readdirnames(64) // so many lists are read at most
+	all, err := f.Readdirnames(64) // read at most so many lists
 	_ = f.Close()
 	if err != nil && err != io.EOF {
 		return err
@@ -308,7 +308,7 @@ func (v *session) neighbours(need map[workspace.Sum]int64) error {
 	return nil
 }
 
-// fault is a test's word before a step.
+// fault lets a test fail a step.
 func (c *Conn) fault(step string) error {
 	if c.opt.Fault == nil {
 		return nil

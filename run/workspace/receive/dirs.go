@@ -10,14 +10,14 @@ import (
 )
 
 // dirs opens the directories of a tree below an open one, component by component, and follows no
-// link. It remembers the way to the last one, so paths in order cost one open for each directory.
-// It is for one goroutine.
+// link. It keeps the path to the last one open, so sorted paths cost one open for each directory.
+// Only one goroutine may use it.
 type dirs struct {
-	top   int // not ours to close
+	top   int // the caller closes it
 	names []string
 	fds   []int
-	made  func(dir string) // called for a directory that it makes
-	owner *owner           // whose those are that it makes
+	made  func(dir string) // called for each directory that it makes
+	owner *owner           // of the directories that it makes
 }
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -31,16 +31,16 @@ func (d *dirs) cut(n int) {
 	d.names, d.fds = d.names[:n], d.fds[:n]
 }
 
-// parent opens the directory that a path stands in, and returns it with the path's last component.
-// It is d's, until the next call. fs.ErrNotExist, unix.ENOTDIR and unix.ELOOP say that there is
-// none of that name.
+// parent opens the directory of a path, and returns it with the path's last component. The
+// descriptor belongs to d and is valid until the next call. fs.ErrNotExist, unix.ENOTDIR and
+// unix.ELOOP mean that there is no such directory.
 func (d *dirs) parent(p string) (fd int, base string, err error) {
 	dir, base := path.Split(p)
 	fd, err = d.open(strings.TrimSuffix(dir, "/"), false)
 	return fd, base, err
 }
 
-// makeParent makes the directory if it is missing; what is no directory and stands in its way goes.
+// makeParent is parent, and makes the directory if it is missing. It removes a file in its place.
 func (d *dirs) makeParent(p string) (fd int, base string, err error) {
 	dir, base := path.Split(p)
 	fd, err = d.open(strings.TrimSuffix(dir, "/"), true)
@@ -91,7 +91,7 @@ func (d *dirs) make(fd int, name string, why error) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if made == nil { // whatever the umask is
+	if made == nil { // regardless of the umask
 		if err := d.owner.adopt(next); err != nil {
 			_ = unix.Close(next)
 			return -1, err
@@ -112,8 +112,8 @@ func openAt(fd int, name string, flags int) (int, error) {
 	}
 }
 
-// writable does what changes a directory, a second time with the directory writable where that is
-// what was in the way: a command may have made it read-only.
+// writable calls change, and once more with the directory made writable if a command had made it
+// read-only.
 func writable(fd int, change func() error) error {
 	err := change()
 	if err != unix.EACCES {
@@ -133,12 +133,12 @@ func pathError(op, name string, err error) error {
 	return &os.PathError{Op: op, Path: name, Err: err}
 }
 
-// absent reports whether an error says that there is nothing of a path's name.
+// absent reports whether an error means that a path does not exist.
 func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// names returns what is in an open directory.
+// names returns the names in an open directory.
 func names(fd int) ([]string, error) {
 	own, err := openAt(fd, ".", openDir)
 	if err != nil {
@@ -149,8 +149,8 @@ func names(fd int) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// removeAll removes a tree below an open directory, links as links. It goes down as deep as a tree
-// may be on a disk.
+// removeAll removes a tree below an open directory, and follows no link. The depth of the tree is
+// not limited.
 func removeAll(fd int, name string) error {
 	err := writable(fd, func() error { return unix.Unlinkat(fd, name, 0) })
 	if err == nil || errors.Is(err, unix.ENOENT) {
@@ -160,7 +160,7 @@ func removeAll(fd int, name string) error {
 		return err
 	}
 	sub, oerr := openAt(fd, name, openDir)
-	if errors.Is(oerr, unix.EACCES) { // not even to be read
+	if errors.Is(oerr, unix.EACCES) { // the directory cannot be read
 		_ = unix.Fchmodat(fd, name, 0o700, 0)
 		sub, oerr = openAt(fd, name, openDir)
 	}

@@ -1,18 +1,22 @@
-// Package receive is a sync's other side: it keeps workspaces where commands run. Wrapped around a
-// Conn to processes of the same machine (New), it gives it the ability compute.Workspacer, and
-// commands that name a workspace wait for it and start in it.
+// Package receive is the remote side of a sync: it keeps workspaces where commands run. New wraps a
+// Conn to processes of the same machine and gives it the ability compute.Workspacer. A command that
+// names a workspace waits for it and starts in it.
 //
-// A workspace is a directory KEY below Options.Dir. What is known of it stands beside, in
-// .hostler/KEY: the list of what was written and how that looked on the disk afterwards, the mark
-// that a sync was cut short, and the lock. Only what that list has is ever deleted, unless Clean is
-// asked for. Each path is opened component by component, and no link is followed: what a command
-// has planted cannot lead a write out of the workspace.
+//	conn := receive.New(process.New(process.Options{}), receive.Options{})
+//	stream, err := conn.Workspace(ctx, token) // package send talks to this stream
+//	exit, err := conn.Run(ctx, &compute.Command{Args: args, Workspace: token})
 //
-// Contents come into the store, by their hash, before anything in the workspace is touched; a sync
-// that is cut short finds them there the next time. They are moved or copied from there, never
-// linked, so that a command that writes into a file writes into that one alone. What another
-// workspace beside it has already is copied from there.
+// A workspace is a directory KEY below Options.Dir. The records about it are in .hostler/KEY: the
+// list of files that were written and their state on disk afterwards, a mark that a sync was
+// interrupted, and the lock. A sync deletes only files of that list, unless Clean is asked for.
+// Each path is opened component by component without following links, so a link that a command has
+// made cannot lead a write out of the workspace.
 //
-// A workspace is one conversation's at a time: the lock is the kernel's, and ends with the
+// Contents go into the store, by their hash, before the workspace is changed, and a later sync
+// finds the contents of an interrupted one there. They are moved or copied into place, never
+// linked, so a command that writes into a file changes that file alone. Contents that another
+// workspace has are copied from there.
+//
+// One conversation at a time has a workspace. The lock is the kernel's and ends with the
 // conversation, the connection or the process.
 package receive

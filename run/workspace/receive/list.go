@@ -17,29 +17,29 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// look is how a file stood on the disk after we wrote it. What a command changes since, changes one
-// of these.
+// look is the state of a file on disk after a sync wrote it. A later change by a command changes
+// one of these fields.
 type look struct {
 	Size, MTime, CTime int64
 	Inode              uint64
 }
 
-// record is an entry of the last list, and what is known of it on the disk.
+// record is an entry of the last list, with its state on disk.
 type record struct {
 	scan.Entry
 	look look
-	ok   bool // it is there as we wrote it
+	ok   bool // it is on disk as the sync wrote it
 }
 
-// sumSize is the length of the hash at a list's end.
+// sumSize is the length of the hash at the end of a list.
 const sumSize = sha256.Size
 
-// list is what we wrote into a workspace: the last whole list or, after a sync that was cut short,
-// all that may have been written.
+// list names the files of a workspace: those of the last sync or, after an interrupted sync, all
+// that may have been written.
 type list struct {
 	id      [32]byte      // of the entries; not valid when cut
 	records []record      // sorted by path
-	cut     bool          // the last sync did not end: nothing is sure
+	cut     bool          // the last sync was interrupted: nothing is certain
 	sum     [sumSize]byte // at the end of its file; zero: it was not read from one
 }
 
@@ -71,18 +71,18 @@ func (l *list) entries() []scan.Entry {
 
 const listMagic = "hostler workspace 1\n"
 
-// The files about a workspace.
+// The files in the record of a workspace.
 const (
 	listFile = "list" // what was written
 	// and a number: what is being written of it, there only while it is, or after it was cut short;
 	// after that twice, two of them
 	nextFile = "next."
-	lockFile = "lock"    // the lock, and in it who has it
+	lockFile = "lock"    // the lock, with the name of its holder
 	listMost = 512 << 20 // bytes of either
 )
 
-// marshal writes a list: its ID, the entries, how each stood on the disk, and a hash over it all,
-// as a disk may lose a part.
+// marshal encodes a list: its ID, the entries with their state on disk, and a hash of all, since a
+// disk may lose a part.
 func (l *list) marshal() ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(128 * len(l.records))
@@ -144,8 +144,8 @@ func unmarshal(b []byte) (*list, error) {
 	return l, nil
 }
 
-// readList reads what is known of a workspace from the directory about it. A damaged list is as one
-// that was cut short and had nothing.
+// readList reads the list of a workspace. A damaged list counts as an empty one of an interrupted
+// sync.
 func readList(meta *os.Root) (*list, error) {
 	var out *list
 	cut := false
@@ -180,7 +180,7 @@ func readList(meta *os.Root) (*list, error) {
 	return out, nil
 }
 
-// nextFiles are the names of those lists that were begun and did not come true.
+// nextFiles returns the names of the lists of interrupted syncs.
 func nextFiles(meta *os.Root) ([]string, error) {
 	f, err := meta.Open(".")
 	if err != nil {
@@ -193,7 +193,7 @@ func nextFiles(meta *os.Root) ([]string, error) {
 	return out, err
 }
 
-// done removes them: what is there is known again.
+// done removes these lists: the state of the workspace is known again.
 func done(meta *os.Root) error {
 	next, err := nextFiles(meta)
 	for _, name := range next {
@@ -213,7 +213,7 @@ func readBounded(dir *os.Root, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, listMost))
 }
 
-// union are the records of both; where both have a path, the later list's.
+// union returns the records of both lists. Of a path in both it takes the later record.
 func union(a, b *list) *list {
 	out := &list{}
 	i, j := 0, 0
@@ -243,7 +243,7 @@ func union(a, b *list) *list {
 	return out
 }
 
-// writeFile writes a file about a workspace, whole or not at all.
+// writeFile writes a file of a record, whole or not at all.
 func writeFile(meta *os.Root, name string, b []byte) error {
 	f, err := meta.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -257,8 +257,7 @@ func writeFile(meta *os.Root, name string, b []byte) error {
 	return meta.Rename(name+".new", name)
 }
 
-// lookAt says how a path's last component stands in an open directory, and what kind of thing it
-// is.
+// lookAt returns the state and the attributes of a name in an open directory.
 func lookAt(fd int, base string) (look, *unix.Stat_t, error) {
 	var st unix.Stat_t
 	for {
@@ -286,7 +285,7 @@ func lookOf(st *unix.Stat_t) look {
 	return look{Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
 }
 
-// begin writes down what may be in the workspace, beside what was, until the commit has ended.
+// begin records the entries that the commit may write, until done.
 func begin(meta *os.Root, l *list) error {
 	b, err := l.marshal()
 	if err != nil {

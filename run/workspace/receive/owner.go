@@ -10,15 +10,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// accounts is a Conn that knows the users whom commands run as.
+// accounts is a Conn that knows the user accounts of commands.
 type accounts interface {
 	Account(user string) (uid, gid int, err error)
 }
 
-// owner is whose the files of a workspace are; nil: our own.
+// owner is the owner of a workspace's files; nil: the user of this process.
 type owner struct{ uid, gid int }
 
-// whose finds out whose the workspace is to be: that of the user who runs commands in it.
+// whose sets the owner of the workspace: the user that commands in it run as.
 func (v *session) whose() error {
 	if v.ask.User == "" {
 		return nil
@@ -40,7 +40,7 @@ func (v *session) whose() error {
 	return nil
 }
 
-// dir is the directory that the workspace is in, as commands see it.
+// dir returns the directory that holds the workspace, as commands see it.
 func (v *session) dir() string {
 	if v.owner != nil && v.c.opt.Others != "" {
 		return v.c.opt.Others
@@ -48,7 +48,7 @@ func (v *session) dir() string {
 	return v.c.opt.Dir
 }
 
-// of gives an open file or directory its owner. It must be one that nobody else could put there.
+// of sets the owner of an open file or directory, which no other user may have put there.
 func (o *owner) of(fd int) error {
 	if o == nil {
 		return nil
@@ -56,7 +56,7 @@ func (o *owner) of(fd int) error {
 	return unix.Fchown(fd, o.uid, o.gid)
 }
 
-// ofLink gives a link in an open directory, which is ours alone, its owner.
+// ofLink sets the owner of a link in an open directory that only this process may write.
 func (o *owner) ofLink(dir int, name string) error {
 	if o == nil {
 		return nil
@@ -64,8 +64,8 @@ func (o *owner) ofLink(dir int, name string) error {
 	return unix.Fchownat(dir, name, o.uid, o.gid, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// adopt gives a directory that was made just now, in one that may be another user's, its mode and
-// owner. What that user has put in its place meanwhile is left as it is.
+// adopt sets mode and owner of a new directory whose parent may belong to another user. If that
+// user has replaced the directory meanwhile, adopt leaves it alone and fails.
 func (o *owner) adopt(fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

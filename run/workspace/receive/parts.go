@@ -10,20 +10,19 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// partly is the size from which on it is worth while to look which chunks of a file are there.
+// partly is the size from which it pays to compare the chunks of a file.
 const partly = 1 << 20
 
-// basis is a file that was there before, and may be much the same as what is to come.
+// basis is an earlier file that may share chunks with the wanted contents.
 type basis struct {
 	file   *os.File
 	chunks []workspace.Chunk
-	at     []int64 // where they begin
-	size   int64   // of what is to come
+	at     []int64 // the beginnings of its chunks
+	size   int64   // of the wanted contents
 }
 
-// askParts asks for those contents of which an earlier form is in the same place, by its chunks,
-// and takes them out of need. What came of it is seen afterwards: where the file is changed
-// meanwhile, it does not do.
+// askParts asks for contents by the chunks of the earlier file of the same path, and removes them
+// from need. If that file changes meanwhile, the contents have to be asked for again as a whole.
 func (v *session) askParts(p *plan, need map[workspace.Sum]int64) (asked map[workspace.Sum]*basis, err error) {
 	asked = make(map[workspace.Sum]*basis)
 	if !v.ask.Parts {
@@ -43,7 +42,7 @@ func (v *session) askParts(p *plan, need map[workspace.Sum]int64) (asked map[wor
 		b, err := cutFile(&d, e.Path)
 		if err != nil || len(b.chunks) == 0 {
 			b.close()
-			continue // then all of it is sent
+			continue // the other side sends all of it
 		}
 		b.size = e.Size
 		asked[e.Sum] = b
@@ -55,7 +54,7 @@ func (v *session) askParts(p *plan, need map[workspace.Sum]int64) (asked map[wor
 	return asked, nil
 }
 
-// cutFile opens a file of the workspace and cuts it.
+// cutFile opens a file of the workspace and cuts it into chunks.
 func cutFile(d *dirs, path string) (*basis, error) {
 	fd, base, err := d.parent(path)
 	if err != nil {
@@ -77,7 +76,7 @@ func cutFile(d *dirs, path string) (*basis, error) {
 	return b, err
 }
 
-// mostChunks is of how many chunks of a file it is said that they are there.
+// mostChunks bounds the chunks of a file that are announced.
 const mostChunks = 1 << 18
 
 func (b *basis) close() {
@@ -86,8 +85,8 @@ func (b *basis) close() {
 	}
 }
 
-// receiveParts puts contents together. What they come to that are not what they are said to be is
-// thrown away, and asked for as a whole.
+// receiveParts assembles contents from parts. If their hash is wrong, it discards them, and fetch
+// asks for the whole.
 func (v *session) receiveParts() error {
 	sum, size, err := v.r.Content()
 	if err != nil {
@@ -105,14 +104,14 @@ func (v *session) receiveParts() error {
 	return err
 }
 
-// joined reads contents of which parts are in another file.
+// joined reads contents whose parts are partly in another file.
 type joined struct {
 	r     *workspace.Reader
 	basis *basis
-	left  int64 // bytes of all
+	left  int64 // bytes of the contents
 	words int   // bytes of a literal that is being read
-	at    int64 // where in the file, of a chunk that is being read
-	old   int   // bytes of it
+	at    int64 // the place in the file of the chunk that is being read
+	old   int   // bytes of that chunk
 }
 
 func (j *joined) Read(p []byte) (int, error) {
@@ -142,7 +141,7 @@ func (j *joined) Read(p []byte) (int, error) {
 	p = p[:min(len(p), j.old)]
 	n, err := j.basis.file.ReadAt(p, j.at)
 	if n < len(p) && err != nil {
-		// it has been changed since: the hash tells, and the stream goes on where it should
+		// the file has changed: the hash will tell, and the stream stays aligned
 		clear(p[n:])
 	}
 	j.old -= len(p)

@@ -13,23 +13,23 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// plan is what has to be done so that the workspace is what it should be.
+// plan lists the changes that make the workspace equal to the wanted tree.
 type plan struct {
 	want    []scan.Entry
 	id      [32]byte
-	records []record // what will be known of want afterwards
-	writes  []int    // of want: what is written anew
-	touches []int    // of want: whose mode or time changes, and no more
-	removes []string // paths, sorted: what the last list had and this one has not
+	records []record // the records of want after the commit
+	writes  []int    // indexes of want: entries to write
+	touches []int    // indexes of want: only mode or time changes
+	removes []string // sorted paths of the last list that are not in want
 	clean   bool
 }
 
-// idle reports whether nothing has to be done.
+// idle reports whether there is nothing to do.
 func (p *plan) idle() bool {
 	return len(p.writes)+len(p.touches)+len(p.removes) == 0 && !p.clean
 }
 
-// parts is a list of what may be written: beside the last list it says all that may be there.
+// parts returns a list of the entries that may be written. With the last list it names all files.
 func (p *plan) parts() *list {
 	some := slices.Concat(p.writes, p.touches)
 	slices.Sort(some)
@@ -40,8 +40,8 @@ func (p *plan) parts() *list {
 	return l
 }
 
-// plan compares what is to be there with what is there, and refuses what must not be done. It
-// changes nothing.
+// plan compares the wanted entries with the workspace, and refuses forbidden changes. It changes
+// nothing.
 func (v *session) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	p := &plan{want: want, id: t.ID, clean: v.ask.Clean, records: make([]record, len(want))}
 	hidden := make(map[string]bool, len(t.Hidden))
@@ -72,8 +72,8 @@ func (v *session) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 		case !rec.ok || rec.Kind != e.Kind || rec.Sum != e.Sum || rec.Target != e.Target:
 			p.writes = append(p.writes, i)
 		case (rec.Mode != e.Mode || rec.ModTime != e.ModTime) && v.owner != nil && e.Kind == scan.File:
-			// a file that another user may have put there, as a link to one that is not his, is not
-			// to be changed
+			// do not change a file that another user may have replaced by a hard link to a file of
+			// somebody else
 			p.writes = append(p.writes, i)
 		case rec.Mode != e.Mode || rec.ModTime != e.ModTime:
 			p.records[i].look = rec.look
@@ -97,8 +97,7 @@ func (v *session) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	return p, v.blocked(p)
 }
 
-// blocked refuses a plan that would write a file where there is a directory with files that are not
-// ours.
+// blocked refuses a plan that would replace a directory with foreign files in it by a file.
 func (v *session) blocked(p *plan) error {
 	d := dirs{top: v.tree}
 	defer d.close()
@@ -109,7 +108,7 @@ func (v *session) blocked(p *plan) error {
 		}
 		fd, base, err := d.parent(e.Path)
 		if err != nil {
-			continue // there is not even a directory for it
+			continue // its directory is missing too
 		}
 		if _, st, err := lookAt(fd, base); err != nil || kindOf(st) != scan.Dir {
 			continue
@@ -132,7 +131,7 @@ func (v *session) blocked(p *plan) error {
 	return nil
 }
 
-// foreign looks for something in an open directory that is not of the last list.
+// foreign returns a file of an open directory that is not in the last list.
 func (v *session) foreign(fd int, dir string) (string, error) {
 	all, err := names(fd)
 	if err != nil {
@@ -160,7 +159,7 @@ func (v *session) foreign(fd int, dir string) (string, error) {
 	return "", nil
 }
 
-// folded refuses a list with two names that are one to the disk there.
+// folded refuses a list with two names that the file system takes for one.
 func (v *session) folded(want []scan.Entry) error {
 	folds := v.c.opt.Folds
 	if folds == nil {
@@ -171,7 +170,7 @@ func (v *session) folded(want []scan.Entry) error {
 	}
 	seen := make(map[string]string, len(want))
 	for i := range want {
-		// Of a directory all spellings must be one, too: else two directories would become one.
+		// The same holds for directories, or two of them would become one.
 		for p := want[i].Path; p != "." && p != ""; p = path.Dir(p) {
 			low := strings.ToLower(p)
 			if other, ok := seen[low]; ok && other != p {
@@ -179,7 +178,7 @@ func (v *session) folded(want []scan.Entry) error {
 					Err:  fmt.Errorf("%q and %q differ in case alone, and the disk there takes them for one", other, p),
 					Hint: "rename one of them, or leave it out by .hostlerignore"}
 			} else if ok {
-				break // and so are those above
+				break // the directories above are known too
 			}
 			seen[low] = p
 		}
@@ -187,7 +186,7 @@ func (v *session) folded(want []scan.Entry) error {
 	return nil
 }
 
-// foldsCase tries whether the disk takes names for one that differ in case.
+// foldsCase tries whether the file system ignores case in names.
 func (v *session) foldsCase(int) bool {
 	_, err := v.meta.Lstat(strings.ToUpper(lockFile))
 	return err == nil

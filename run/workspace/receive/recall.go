@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// mostKnown is of how many entries a list is kept in memory between two sessions.
+// mostKnown bounds the entries of a list that stays in memory between two sessions.
 const mostKnown = 20_000
 
 // know keeps a list for the next session, which is mostly about the same workspace.
@@ -19,12 +19,11 @@ func (c *Conn) know(l *list) {
 	c.last = l
 }
 
-// recall is readList, by what is in memory where the file still is what that was written as or read
-// from.
+// recall is readList, but returns the list in memory if the file still holds that one.
 func (v *session) recall() (*list, error) {
 	v.c.mu.Lock()
 	last := v.c.last
-	v.c.last = nil // it is ours, or nobody's
+	v.c.last = nil // only this session may have it
 	v.c.mu.Unlock()
 	if last == nil {
 		return readList(v.meta)
@@ -39,7 +38,7 @@ func (v *session) recall() (*list, error) {
 	return last, nil
 }
 
-// isIn reports whether the file has a list's hash at its end.
+// isIn reports whether the file ends with the hash of the list.
 func (l *list) isIn(meta *os.Root) bool {
 	f, err := meta.Open(listFile)
 	if err != nil {

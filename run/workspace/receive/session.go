@@ -28,26 +28,25 @@ type session struct {
 	ask  *workspace.Announce
 	key  string
 	base *os.Root // the directory of all workspaces
-	meta *os.Root // what is known of this one
+	meta *os.Root // the records about this one
 	lock *os.File
-	tree int // the workspace itself, open; -1: not yet
+	tree int // the workspace itself, open; -1: not opened yet
 	made bool
 	have *list
-	all  bool // of what it has everything stands as we left it
+	all  bool // all files of have are as the last sync left them
 	got  contents
 
 	owner *owner // whose the workspace is
 }
 
-// own is the directory, among the workspaces, of what is known of them.
+// own is the directory, beside the workspaces, of the records about them.
 const own = ".hostler"
 
 func fault(kind error, format string, a ...any) error {
 	return &compute.Error{Op: "workspace", Kind: kind, Err: fmt.Errorf(format, a...)}
 }
 
-// talk leads a conversation to its end. What goes wrong is said to the other side, and to the
-// commands that wait.
+// talk conducts a conversation. An error goes to the other side, and to the commands that wait.
 func (c *Conn) talk(s *space, conn net.Conn) {
 	v := &session{c: c, s: s, ctx: s.over, r: workspace.NewReader(conn), w: workspace.NewWriter(conn, nil), tree: -1}
 	defer v.close()
@@ -57,10 +56,10 @@ func (c *Conn) talk(s *space, conn net.Conn) {
 	}
 	s.settle("", err)
 	_ = v.w.Failed(err)
-	_, _ = io.Copy(io.Discard, v.r) // until it has been heard
+	_, _ = io.Copy(io.Discard, v.r) // until the other side has read it
 }
 
-// serve brings the workspace up to date, and stays until the other side gives it back.
+// serve brings the workspace up to date, and returns when the other side gives it back.
 func (v *session) serve() error {
 	if err := v.greet(); err != nil {
 		return err
@@ -81,7 +80,7 @@ func (v *session) serve() error {
 	return nil
 }
 
-// full says of a disk that is full what is to be done.
+// full adds a hint to the error of a disk that is full or read-only.
 func (v *session) full(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed,
@@ -127,7 +126,7 @@ func properKey(key string) bool {
 	}) < 0
 }
 
-// enter opens the workspace, once nobody else has it.
+// enter opens the workspace once its lock is free.
 func (v *session) enter() error {
 	var err error
 	if err = v.whose(); err != nil {
@@ -184,7 +183,7 @@ func (c *Conn) openBase(dir string) (*os.Root, error) {
 	return openOwn(root, strings.TrimPrefix(path.Clean(dir), "/"), 0o755)
 }
 
-// openOwn opens a directory, made if need be, to which no link leads.
+// openOwn opens a directory without following links, and makes it if it is missing.
 func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 	at := ""
 	for _, part := range strings.Split(name, "/") {
@@ -205,9 +204,9 @@ func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 	return root.OpenRoot(name)
 }
 
-// empty makes the workspace a new one.
+// empty removes the contents of the workspace and its records.
 func (v *session) empty() error {
-	// so that one that is cut short is known to be
+	// marks an interruption
 	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil {
 		return err
 	}
@@ -225,7 +224,7 @@ func (v *session) empty() error {
 	return errors.Join(done(v.meta), v.meta.RemoveAll(stageDir))
 }
 
-// descriptor opens a directory as a number.
+// descriptor opens a directory and returns its file descriptor.
 func descriptor(root *os.Root, name string) (fd int, done func(), err error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -234,7 +233,7 @@ func descriptor(root *os.Root, name string) (fd int, done func(), err error) {
 	return int(f.Fd()), func() { _ = f.Close() }, nil
 }
 
-// openTree opens the workspace's directory, which is made if it is not there.
+// openTree opens the directory of the workspace, and makes it if it is missing.
 func (v *session) openTree() error {
 	fd, done, err := descriptor(v.base, ".")
 	if err != nil {
@@ -251,7 +250,7 @@ func (v *session) openTree() error {
 	return err
 }
 
-// leave gives up the lock.
+// leave releases the lock.
 func (v *session) leave() {
 	if v.lock != nil {
 		_ = v.lock.Close()
@@ -262,8 +261,8 @@ func (v *session) leave() {
 	v.lock, v.meta = nil, nil
 }
 
-// close ends the session: the commands of the workspace have ended before another may have it, also
-// those that are held and go on when the other side has gone.
+// close ends the session. It waits for the commands of the workspace, also for detached ones,
+// before another session may have it.
 func (v *session) close() {
 	v.s.settle("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
@@ -274,7 +273,7 @@ func (v *session) close() {
 	if v.tree >= 0 {
 		_ = unix.Close(v.tree)
 	}
-	if v.key != "" && v.ask != nil && v.key != v.ask.Key { // one of our own
+	if v.key != "" && v.ask != nil && v.key != v.ask.Key { // the session's own workspace
 		v.drop()
 	}
 	v.used()
@@ -296,7 +295,8 @@ func (v *session) drop() {
 	}
 	defer done()
 	_ = removeAll(fd, v.key)
-	_ = v.base.RemoveAll(path.Join(own, v.key)) // with the lock in it, which we hold still
+	// with the lock in it, which the session still holds
+	_ = v.base.RemoveAll(path.Join(own, v.key))
 }
 
 const (
@@ -304,7 +304,7 @@ const (
 	late = 25 * time.Millisecond
 )
 
-// take waits for the lock. gone: what it locks is not there any more.
+// take waits for the lock. gone means that the workspace was removed meanwhile.
 func (v *session) take() (gone bool, err error) {
 	f, err := v.meta.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -347,8 +347,8 @@ func (v *session) take() (gone bool, err error) {
 	return false, nil
 }
 
-// sign writes who has a lock, for those who wait; who cannot read it waits all the same. What stood
-// there before is written over, as to cut a file off may take the disk long.
+// sign writes the holder into the lock file, for sessions that wait. It overwrites the old name
+// with zeros because truncating a file may take long on some disks.
 func sign(f *os.File, who string) {
 	b := []byte(who[:min(len(who), mostWho)])
 	if fi, err := f.Stat(); err == nil && fi.Size() > int64(len(b)) {
@@ -357,10 +357,10 @@ func sign(f *os.File, who string) {
 	_, _ = f.WriteAt(b, 0)
 }
 
-// mostWho is how much is read of who has a lock.
+// mostWho bounds the bytes of a holder's name.
 const mostWho = 1 << 10
 
-// alone gives the session a workspace of its own, which ends with it.
+// alone gives the session a workspace of its own, which is removed at its end.
 func (v *session) alone() error {
 	for i := range 10000 {
 		key := fmt.Sprintf("%s.%d", v.ask.Key, i+2)
@@ -383,13 +383,13 @@ func holder(f *os.File) string {
 	return who
 }
 
-// update makes the workspace what the other side says.
+// update makes the workspace equal to the tree of the other side.
 func (v *session) update() (*workspace.Ready, error) {
 	t, err := v.listen()
 	if err != nil {
 		return nil, err
 	}
-	// as most often
+	// the usual case: nothing has changed
 	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean {
 		v.c.know(v.have)
 		v.got.close(v.meta)
@@ -423,8 +423,7 @@ func (v *session) update() (*workspace.Ready, error) {
 	return &workspace.Ready{Dir: path.Join(v.dir(), v.key), Written: len(p.writes), Removed: len(p.removes)}, nil
 }
 
-// listen reads what the other side says until it is our turn. The result is the tree, where it said
-// one.
+// listen reads messages until the other side waits for an answer. It returns the tree, if one came.
 func (v *session) listen() (*workspace.Tree, error) {
 	var t *workspace.Tree
 	for {
@@ -467,8 +466,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// wanted is the whole list of what is to be there. ok is false where it cannot be known from what
-// was said.
+// wanted returns the whole list of entries that the workspace shall have. ok is false if the
+// message does not suffice for that.
 func (v *session) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err error) {
 	if t == nil {
 		return nil, false, fault(compute.ErrInvalid, "no tree was named")
@@ -484,7 +483,7 @@ func (v *session) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err err
 			return nil, false, nil
 		}
 		want = changed(v.have.records, t.Entries, t.Removed)
-		return want, scan.ID(want) == t.ID, nil // what the other side thinks we have may be damaged
+		return want, scan.ID(want) == t.ID, nil // the list that the changes rest on may be damaged
 	default:
 		want = t.Entries
 	}
@@ -494,7 +493,7 @@ func (v *session) wanted(t *workspace.Tree) (want []scan.Entry, ok bool, err err
 	return want, true, nil
 }
 
-// changed is a list with some entries put in and others taken out. All are sorted but removed.
+// changed returns a list with entries put in and others removed. All but removed are sorted.
 func changed(have []record, put []scan.Entry, removed []string) []scan.Entry {
 	out := make([]scan.Entry, 0, len(have)+len(put))
 	gone := make(map[string]bool, len(removed))

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/run/workspace"
 )
 
-// What is kept of workspaces where nobody says otherwise.
+// The default limits of the workspaces that are kept.
 const (
 	mostCopies = 50
 	mostBytes  = 50 << 30
@@ -25,20 +25,20 @@ const (
 )
 
 const (
-	// among what is known of workspaces: the lock of who tidies, as old as the last time
+	// in own: the lock of the tidier. Its time is that of the last run
 	tidyFile  = ".tidied"
-	tidyAgain = time.Hour // after so long it is looked again, also where no workspace was made
-	gonePlace = ".gone-"  // and letters: what is being removed
-	sizeFile  = "size"    // about a workspace: the bytes that it took after its last use
-	aloneFile = "alone"   // about a workspace: it was one run's own, and ends with that
-	tidyDepth = 2000      // directories within each other that are still counted
-	blockSize = 512       // bytes, of what stat counts in
+	tidyAgain = time.Hour // the next run, if no session makes a workspace earlier
+	gonePlace = ".gone-"  // the prefix of what is being removed
+	sizeFile  = "size"    // in a record: the bytes of the workspace after its last use
+	aloneFile = "alone"   // in a record: the workspace belongs to one run
+	tidyDepth = 2000      // nested directories that are counted
+	blockSize = 512       // bytes of a block in stat
 )
 
-// copied is a workspace as tidying sees it.
+// copied is a workspace as the tidier sees it.
 type copied struct {
 	key   string
-	used  time.Time // for the last time
+	used  time.Time // the last time
 	alone bool
 }
 
@@ -97,8 +97,8 @@ func (t *tidier) run(now time.Time) {
 	}
 }
 
-// copies are the workspaces, the session's first and then those that were used last. What an
-// earlier tidying has not ended is ended.
+// copies returns the workspaces: the session's own first, then the last used ones first. It
+// finishes the removals of an interrupted run.
 func (t *tidier) copies() []copied {
 	f, err := t.base.Open(own)
 	if err != nil {
@@ -129,7 +129,7 @@ func (t *tidier) copies() []copied {
 	return all
 }
 
-// lastUse is when a workspace was taken or given back: then its lock was touched.
+// lastUse returns when a workspace was last taken or given back: the time of its lock.
 func (t *tidier) lastUse(key string) time.Time {
 	fi, err := t.base.Lstat(path.Join(own, key, lockFile))
 	if err != nil {
@@ -140,8 +140,8 @@ func (t *tidier) lastUse(key string) time.Time {
 	return fi.ModTime()
 }
 
-// forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at
-// once, and removed then: who comes meanwhile begins anew.
+// forget removes a workspace, unless a session has it or has used it meanwhile. It renames the
+// workspace first, so a session that comes during the removal begins with a new one.
 func (t *tidier) forget(c copied) bool {
 	if t.fault("forget") != nil {
 		return false
@@ -164,7 +164,7 @@ func (t *tidier) forget(c copied) bool {
 	if t.base.Mkdir(path.Join(own, bin), 0o700) != nil {
 		return false
 	}
-	defer func() { _ = t.removeBelow(own, bin) }() // what is left of it the next one ends
+	defer func() { _ = t.removeBelow(own, bin) }() // the next run removes the rest
 	err = t.base.Rename(c.key, path.Join(own, bin, "tree"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// a command has made it so that it cannot be moved
@@ -175,8 +175,7 @@ func (t *tidier) forget(c copied) bool {
 	return t.base.Rename(path.Join(own, c.key), path.Join(own, bin, "meta")) == nil
 }
 
-// locks reports whether an open file is the lock of a workspace still, and not one of a workspace
-// that was taken away.
+// locks reports whether an open file is still the lock of a workspace, not that of a removed one.
 func locks(base *os.Root, key string, lock *os.File) bool {
 	here, err := lock.Stat()
 	if err != nil {
@@ -196,8 +195,7 @@ func (t *tidier) removeBelow(dir, name string) error {
 	return removeAll(fd, name)
 }
 
-// size is how many bytes a workspace takes on the disk, by what was counted after its last use or
-// by counting now.
+// size returns the bytes of a workspace on disk, as counted after its last use, or counts them now.
 func (t *tidier) size(c copied) int64 {
 	name := path.Join(own, c.key, sizeFile)
 	if fi, err := t.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
@@ -216,7 +214,7 @@ func (t *tidier) size(c copied) int64 {
 			done()
 		}
 	}
-	// else it is counted again
+	// for the next run
 	if f, err := t.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
 		_, _ = f.WriteString(strconv.FormatInt(n, 10))
 		_ = f.Close()
@@ -224,7 +222,7 @@ func (t *tidier) size(c copied) int64 {
 	return n
 }
 
-// taken counts the bytes of what is in an open directory, and follows no link.
+// taken counts the bytes in an open directory, and follows no link.
 func taken(fd, depth int) (n int64) {
 	all, err := names(fd)
 	if err != nil || depth > tidyDepth {
@@ -236,7 +234,7 @@ func taken(fd, depth int) (n int64) {
 			continue
 		}
 		if n += st.Blocks * blockSize; st.Blocks == 0 {
-			n += st.Size // the file system has not found a place for it yet
+			n += st.Size // the file system has not allocated it yet
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
@@ -249,7 +247,7 @@ func taken(fd, depth int) (n int64) {
 	return n
 }
 
-// used says of the workspace that it was in use until now.
+// used records that the workspace was in use until now.
 func (v *session) used() {
 	if v.meta != nil && v.lock != nil {
 		now := time.Now()

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// verify sees which of the records stand on the disk as we left them. It changes nothing.
+// verify marks the records whose files are as the last sync left them. It changes nothing.
 func (v *session) verify() error {
 	var changed atomic.Bool
 	defer func() { v.all = !changed.Load() }()
@@ -34,10 +34,10 @@ func (v *session) verify() error {
 	})
 }
 
-// few is how many pieces of work are not worth a second goroutine.
+// few pieces of work are not worth a second goroutine.
 const few = 256
 
-// each does n pieces of work, in order but in a few stretches at once.
+// each does n pieces of work in a few goroutines, each a stretch in order.
 func each(n int, do func(lo, hi int) error) error {
 	workers := min(runtime.GOMAXPROCS(0), 4, n/few+1)
 	if workers <= 1 {
@@ -52,8 +52,8 @@ func each(n int, do func(lo, hi int) error) error {
 	return errors.Join(errs...)
 }
 
-// stands reports whether a record is on the disk as it should be. After a sync that was cut short
-// that is looked at closely, else by what a change leaves.
+// stands reports whether a file matches its record. After an interrupted sync it compares the
+// contents, else the state that a change would alter.
 func (v *session) stands(d *dirs, rec *record) bool {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil {
@@ -88,7 +88,7 @@ func readLink(fd int, base string) string {
 	return string(b[:n])
 }
 
-// openFile opens a regular file to be read; the caller closes it.
+// openFile opens a regular file for reading. The caller closes it.
 func openFile(fd int, base string) (*os.File, error) {
 	n, err := openAt(fd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC)
 	if err != nil {
@@ -102,7 +102,7 @@ func openFile(fd int, base string) (*os.File, error) {
 	return os.NewFile(uintptr(n), base), nil
 }
 
-// sumAt hashes a file; the zero sum stands for one that cannot be read.
+// sumAt hashes a file. The zero sum means that it cannot be read.
 func sumAt(fd int, base string) (sum [32]byte) {
 	f, err := openFile(fd, base)
 	if err != nil {
