@@ -81,7 +81,7 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	if _, err := OwnDir(dir); err != nil {
+	if _, err := ownDir(dir); err != nil {
 		return "", err
 	}
 	packed, err := files.Open(name)

@@ -49,13 +49,13 @@ func StateDir() (string, error) {
 // a socket there could read what we send.
 func RuntimeDir() (string, error) {
 	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
-		return OwnDir(filepath.Join(d, "hostler"))
+		return ownDir(filepath.Join(d, "hostler"))
 	}
-	return OwnDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
+	return ownDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
 }
 
-// OwnDir makes a directory that only we may enter, or makes sure that it is one.
-func OwnDir(dir string) (string, error) {
+// ownDir makes a directory that only we may enter, or makes sure that it is one.
+func ownDir(dir string) (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}

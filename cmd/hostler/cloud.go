@@ -128,7 +128,7 @@ func (w *cloudWork) lock(name string) error {
 	}
 	path := deployment.KeyFile(w.keys, name) + ".lock"
 	for range 20 {
-		file, err := lockAlone(path)
+		file, err := host.LockAlone(path)
 		if err != nil {
 			return err
 		}

@@ -213,7 +213,7 @@ func (a *app) metalAlone(dry bool) error {
 	if err != nil {
 		return err
 	}
-	switch ok, err := onlyOne(a.Host, filepath.Join(state, metalLock)); {
+	switch ok, err := a.Host.OnlyOne(filepath.Join(state, metalLock)); {
 	case err != nil:
 		return err
 	case !ok:

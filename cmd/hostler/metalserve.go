@@ -149,7 +149,7 @@ func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 		return nil, err
 	}
 	for told := false; ctx.Err() == nil; told = true {
-		lock, err := lockAlone(filepath.Join(state, metalLock))
+		lock, err := host.LockAlone(filepath.Join(state, metalLock))
 		if lock != nil || err != nil {
 			return lock, err
 		}

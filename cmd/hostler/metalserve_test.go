@@ -92,7 +92,7 @@ func TestMetalServed(t *testing.T) {
 	write(rest)
 	o.run("reload")
 	waitFor(t, "it lets go of the lock", func() bool {
-		lock, err := lockAlone(filepath.Join(o.dir, ".local/state/hostler", metalLock))
+		lock, err := host.LockAlone(filepath.Join(o.dir, ".local/state/hostler", metalLock))
 		if err != nil {
 			t.Fatal(err)
 		}

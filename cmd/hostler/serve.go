@@ -502,7 +502,7 @@ func ownSocket(h *host.Host, o serving) (net.Listener, error) {
 		}
 		path = filepath.Join(dir, socketName)
 	}
-	switch ok, err := onlyOne(h, path+".lock"); {
+	switch ok, err := h.OnlyOne(path + ".lock"); {
 	case err != nil:
 		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	case !ok:
