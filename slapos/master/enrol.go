@@ -19,7 +19,7 @@ const (
 // himself, or of a new computer, with its key. A token is one that [Master.NewToken] makes, or what
 // the option Token knows.
 func (m *Master) Enrol(opt LegacyOptions) http.Handler {
-	l := &legacy{Master: m, LegacyOptions: opt.whole()}
+	l := &legacy{master: m, opt: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.Header().Set("Allow", "GET, POST")
@@ -31,13 +31,13 @@ func (m *Master) Enrol(opt LegacyOptions) http.Handler {
 			err = answerJSON(w, http.StatusOK, pair)
 		}
 		if err != nil {
-			l.fail(w, r, err)
+			fail(m.log, w, r, err)
 		}
 	})
 }
 
 func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificate, error) {
-	if l.opt.Authority == nil {
+	if l.master.opt.Authority == nil {
 		return nil, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
 	}
 	if err := ownSite(r); err != nil {
@@ -62,22 +62,22 @@ func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificat
 	case token == "":
 		return nil, denied("A token is wanted: by POST in X-Access-Token, or by GET as the password of a name.")
 	case isToken(token) && register:
-		_, pair, err := l.RegisterBy(r.Context(), token, c.get("title"))
+		_, pair, err := l.master.RegisterBy(r.Context(), token, c.get("title"))
 		return pair, err
 	case isToken(token):
-		return l.PersonCertificate(r.Context(), token)
-	case l.Token == nil:
+		return l.master.PersonCertificate(r.Context(), token)
+	case l.opt.Token == nil:
 		return nil, denied("The token is not one of this master's.")
 	}
-	who, err := noting(func(r *http.Request) (Who, error) { return l.Token(r, token) })(r)
+	who, err := noting(func(r *http.Request) (Who, error) { return l.opt.Token(r, token) })(r)
 	if err != nil {
 		return nil, err
 	}
 	if register {
-		_, pair, err := l.Register(r.Context(), who, c.get("title"))
+		_, pair, err := l.master.Register(r.Context(), who, c.get("title"))
 		return pair, err
 	}
-	return l.OwnCertificate(r.Context(), who)
+	return l.master.OwnCertificate(r.Context(), who)
 }
 
 // computerToken gives a token with which one new computer can be registered, or the one that
@@ -89,7 +89,7 @@ func (h *hypermedia) computerToken(w http.ResponseWriter, r *http.Request, who W
 	}
 	guid := r.URL.Query().Get("computer_guid")
 	about(r.Context(), guid)
-	token, _, err := h.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
+	token, _, err := h.master.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err
 	}

@@ -14,12 +14,15 @@ import (
 const hateoas = "/hateoas/"
 
 // hypermedia serves the hypermedia API.
-type hypermedia struct{ *legacy }
+type hypermedia struct {
+	master *Master
+	opt    LegacyOptions
+}
 
 // Hypermedia is the handler of the hypermedia API: how to search is told at /hateoas/, and what is
 // found are documents below it.
 func (m *Master) Hypermedia(opt LegacyOptions) http.Handler {
-	h := &hypermedia{&legacy{Master: m, LegacyOptions: opt.whole()}}
+	h := &hypermedia{m, opt.whole()}
 	mux := http.NewServeMux()
 	for pattern, fn := range map[string]func(h *hypermedia, w http.ResponseWriter, r *http.Request, who Who) error{
 		"GET /hateoas":                                 (*hypermedia).root,
@@ -31,12 +34,12 @@ func (m *Master) Hypermedia(opt LegacyOptions) http.Handler {
 		"GET /hateoas/computer_module/" + tokenPath:    (*hypermedia).computerToken,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			who, err := h.Who(r)
+			who, err := h.opt.Who(r)
 			if err == nil {
 				err = fn(h, w, r, who)
 			}
 			if err != nil {
-				h.fail(w, r, err)
+				fail(m.log, w, r, err)
 			}
 		})
 	}
@@ -59,7 +62,7 @@ func (h *hypermedia) root(w http.ResponseWriter, r *http.Request, who Who) error
 	}
 	switch mode := query.Get("mode"); mode {
 	case "", "root":
-		base := h.Base(r) + strings.TrimPrefix(hateoas, "/")
+		base := h.opt.Base(r) + strings.TrimPrefix(hateoas, "/")
 		return answerJSON(w, http.StatusOK, slap.Root{Links: slap.RootLinks{
 			Search:   slap.Link{Href: base + "?mode=search&query={query}&select_list={select_list}"},
 			Traverse: slap.Link{Href: base + "?mode=traverse&relative_url={relative_url}&view={view}"},
@@ -79,7 +82,7 @@ func (h *hypermedia) traverse(w http.ResponseWriter, r *http.Request, relative s
 	if err != nil || to.Scheme != "" || to.Host != "" || to.RawQuery != "" || !strings.HasPrefix(relative, hateoas) {
 		return invalid("relative_url: %.80q is none that a search gives", relative)
 	}
-	base, err := url.Parse(h.Base(r))
+	base, err := url.Parse(h.opt.Base(r))
 	if err != nil {
 		return invalid("the URL of the request cannot be read")
 	}
@@ -140,7 +143,7 @@ func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, e
 	case q.Kind == slap.QueryComputers:
 		return h.computers(r, who, q)
 	case q.Kind == slap.QueryReleases:
-		supplies, err := h.Supplies(ctx, who, q.Value)
+		supplies, err := h.master.Supplies(ctx, who, q.Value)
 		var all []found
 		for _, s := range supplies {
 			all = append(all, found{"portal_type": slap.QueryReleases, "title": s.URL,
@@ -150,11 +153,11 @@ func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, e
 		}
 		return all, noneFound(err)
 	case q.Field == "":
-		instances, err = h.Trees(ctx, who, true)
+		instances, err = h.master.Trees(ctx, who, true)
 	default:
-		instances, err = h.titled(ctx, who, q.Value)
+		instances, err = h.master.titled(ctx, who, q.Value)
 		if q.Kind == slap.QueryInstances {
-			instances, err = h.members(ctx, who, instances, err)
+			instances, err = h.master.members(ctx, who, instances, err)
 		}
 	}
 	var all []found
@@ -173,14 +176,14 @@ func (h *hypermedia) matches(r *http.Request, who Who, q slap.Query) ([]found, e
 func (h *hypermedia) computers(r *http.Request, who Who, q slap.Query) ([]found, error) {
 	var computers []*slap.ComputerRecord
 	if q.Field != "" {
-		c, err := h.owned(r.Context(), who, q.Value)
+		c, err := h.master.owned(r.Context(), who, q.Value)
 		if err != nil {
 			return nil, noneFound(err)
 		}
 		computers = append(computers, c)
 	} else {
 		var err error
-		if computers, err = h.Computers(r.Context(), who); err != nil {
+		if computers, err = h.master.Computers(r.Context(), who); err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(computers, func(a, b *slap.ComputerRecord) int { return a.Created.Compare(b.Created) })

@@ -34,7 +34,7 @@ func (h *hypermedia) relativeURL(who Who, n *slap.InstanceRecord) string {
 	}
 	if n.Shared {
 		other := false
-		_ = h.read(func(b book) error { // the memory's look-ups do not fail
+		_ = h.master.read(func(b book) error { // the memory's look-ups do not fail
 			same, err := b.named(rootName(who.User, who.Project, n.Title, false))
 			other = same != nil
 			return err
@@ -108,7 +108,7 @@ func answerForm(w http.ResponseWriter, kind string, fields map[string]slap.FormF
 
 func (h *hypermedia) treeForm(w http.ResponseWriter, r *http.Request, who Who) error {
 	title := r.PathValue("title")
-	roots, err := h.titled(r.Context(), who, title)
+	roots, err := h.master.titled(r.Context(), who, title)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (h *hypermedia) treeForm(w http.ResponseWriter, r *http.Request, who Who) e
 }
 
 func (h *hypermedia) instanceForm(w http.ResponseWriter, r *http.Request, who Who) error {
-	n, err := h.Find(r.Context(), who, r.PathValue("guid"))
+	n, err := h.master.Find(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func instanceFields(n *Listed, form string) map[string]slap.FormField {
 }
 
 func (h *hypermedia) computerForm(w http.ResponseWriter, r *http.Request, who Who) error {
-	c, err := h.owned(r.Context(), who, r.PathValue("guid"))
+	c, err := h.master.owned(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (h *hypermedia) computerForm(w http.ResponseWriter, r *http.Request, who Wh
 
 func (h *hypermedia) releaseForm(w http.ResponseWriter, r *http.Request, who Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
-	supplies, err := h.Supplies(r.Context(), who, guid)
+	supplies, err := h.master.Supplies(r.Context(), who, guid)
 	if err != nil {
 		return err
 	}

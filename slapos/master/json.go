@@ -15,8 +15,8 @@ import (
 
 // rpc serves the JSON API.
 type rpc struct {
-	*Master
-	LegacyOptions
+	master *Master
+	opt    LegacyOptions
 }
 
 // message is a call of a method of the JSON API, on its way.
@@ -60,7 +60,7 @@ func (m *Master) JSON(opt LegacyOptions) http.Handler {
 }
 
 func (s *rpc) call(w http.ResponseWriter, r *http.Request, method *slap.Method) (any, error) {
-	who, err := s.Who(r)
+	who, err := s.opt.Who(r)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +107,10 @@ func (s *rpc) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, compute.ErrDenied):
 		answerFailure(w, http.StatusForbidden, err.Error(), "")
 	case errors.Is(err, compute.ErrUnavailable):
-		s.log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
+		s.master.log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
 		answerFailure(w, http.StatusServiceUnavailable, "The master cannot answer this now; its log says why.", "")
 	default:
-		s.log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
+		s.master.log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
 		answerFailure(w, http.StatusInternalServerError, "Internal server error", "")
 	}
 }

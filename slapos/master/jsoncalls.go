@@ -48,7 +48,7 @@ func done(title string, err error) (any, error) {
 func (s *rpc) hateoasURL(c *message) (any, error) {
 	return struct {
 		URL string `json:"hateoas_url"`
-	}{s.Base(c.r) + strings.TrimPrefix(hateoas, "/")}, nil
+	}{s.opt.Base(c.r) + strings.TrimPrefix(hateoas, "/")}, nil
 }
 
 func (s *rpc) format(c *message) (any, error) {
@@ -73,19 +73,19 @@ func (s *rpc) format(c *message) (any, error) {
 		}
 		now.Partitions = append(now.Partitions, record)
 	}
-	return done("Formatted", s.FormatAs(c.r.Context(), c.who, now))
+	return done("Formatted", s.master.FormatAs(c.r.Context(), c.who, now))
 }
 
 func (s *rpc) nodeBang(c *message) (any, error) {
-	return done("Ignored", s.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
+	return done("Ignored", s.master.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
 }
 
 func (s *rpc) usage(c *message) (any, error) {
-	return done("Ignored", s.Use(c.r.Context(), c.who, c.Computer, c.Usage))
+	return done("Ignored", s.master.Use(c.r.Context(), c.who, c.Computer, c.Usage))
 }
 
 func (s *rpc) nodeStatus(c *message) (any, error) {
-	status, err := s.ComputerStatus(c.r.Context(), c.who, c.Computer)
+	status, err := s.master.ComputerStatus(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -95,19 +95,19 @@ func (s *rpc) nodeStatus(c *message) (any, error) {
 // nodeCertificate is a new one of a computer: both texts are empty where the master has no
 // authority.
 func (s *rpc) nodeCertificate(c *message) (any, error) {
-	if s.opt.Authority == nil {
-		_, err := s.owned(c.r.Context(), c.who, c.Computer)
+	if s.master.opt.Authority == nil {
+		_, err := s.master.owned(c.r.Context(), c.who, c.Computer)
 		return slap.Certificate{}, err
 	}
-	return s.ComputerCertificate(c.r.Context(), c.who, c.Computer)
+	return s.master.ComputerCertificate(c.r.Context(), c.who, c.Computer)
 }
 
 func (s *rpc) noNodeCertificate(c *message) (any, error) {
-	if s.opt.Authority == nil {
-		_, err := s.owned(c.r.Context(), c.who, c.Computer)
+	if s.master.opt.Authority == nil {
+		_, err := s.master.owned(c.r.Context(), c.who, c.Computer)
 		return done("Ignored", err)
 	}
-	return done("Ignored", s.RevokeComputer(c.r.Context(), c.who, c.Computer))
+	return done("Ignored", s.master.RevokeComputer(c.r.Context(), c.who, c.Computer))
 }
 
 func (s *rpc) supply(c *message) (any, error) {
@@ -118,22 +118,22 @@ func (s *rpc) supply(c *message) (any, error) {
 	if state == "" {
 		state = slap.Available
 	}
-	return done("Supplied "+c.Release+" to be "+state, s.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
+	return done("Supplied "+c.Release+" to be "+state, s.master.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
 }
 
 func (s *rpc) releaseIs(c *message) (any, error) {
 	if c.ReportedState == slap.Destroyed {
-		return done("Destroyed", s.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
+		return done("Destroyed", s.master.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
 	}
-	return done("Ignored", s.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
+	return done("Ignored", s.master.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
 }
 
 func (s *rpc) releaseError(c *message) (any, error) {
-	return done("Ignored", s.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
+	return done("Ignored", s.master.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
 }
 
 func (s *rpc) supplies(c *message) (any, error) {
-	all, err := s.Supplies(c.r.Context(), c.who, c.Computer)
+	all, err := s.master.Supplies(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -143,11 +143,11 @@ func (s *rpc) supplies(c *message) (any, error) {
 		keys[i] = supplyStatus(c.Computer, supply.URL)
 		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+	return list, s.master.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
 }
 
 func (s *rpc) instancesOn(c *message) (any, error) {
-	all, err := s.InstancesOn(c.r.Context(), c.who, c.Computer)
+	all, err := s.master.InstancesOn(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (s *rpc) instancesOn(c *message) (any, error) {
 			slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+	return list, s.master.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
 }
 
 func (s *rpc) request(c *message) (any, error) {
@@ -171,7 +171,7 @@ func (s *rpc) request(c *message) (any, error) {
 		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
 		Shared: c.Shared,
 	}
-	a, err := s.Request(asked(c.r, s.Base(c.r)), c.who, q)
+	a, err := s.master.Request(asked(c.r, s.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}
@@ -190,12 +190,12 @@ func (s *rpc) request(c *message) (any, error) {
 }
 
 func (s *rpc) instance(c *message) (any, error) {
-	n, err := s.Find(c.r.Context(), c.who, c.Instance)
+	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
 	return s.toNode(c.r.Context(), n, err)
 }
 
 func (s *rpc) partition(c *message) (any, error) {
-	n, err := s.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
+	n, err := s.master.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
 	return s.toNode(c.r.Context(), n, err)
 }
 
@@ -210,7 +210,7 @@ func (s *rpc) toNode(ctx context.Context, n *Listed, err error) (any, error) {
 
 // tree is a root with the state that was asked for.
 func (s *rpc) tree(c *message) (any, error) {
-	n, err := s.FindTree(c.r.Context(), c.who, c.Title)
+	n, err := s.master.FindTree(c.r.Context(), c.who, c.Title)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (s *rpc) tree(c *message) (any, error) {
 	if n.Record.Shared {
 		return d, nil
 	}
-	return d, s.statuses(c.r.Context(), []string{supplyStatus(n.Computer, n.Release)}, func(_ int, said *slap.StatusRecord) {
+	return d, s.master.statuses(c.r.Context(), []string{supplyStatus(n.Computer, n.Release)}, func(_ int, said *slap.StatusRecord) {
 		if trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
@@ -231,7 +231,7 @@ func (s *rpc) tree(c *message) (any, error) {
 }
 
 func (s *rpc) trees(c *message) (any, error) {
-	all, err := s.Trees(c.r.Context(), c.who, false)
+	all, err := s.master.Trees(c.r.Context(), c.who, false)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (s *rpc) trees(c *message) (any, error) {
 }
 
 func (s *rpc) sharedOf(c *message) (any, error) {
-	all, err := s.SharedOf(c.r.Context(), c.who, c.Instance)
+	all, err := s.master.SharedOf(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
 	}
@@ -258,9 +258,9 @@ func (s *rpc) sharedOf(c *message) (any, error) {
 
 func (s *rpc) instanceIs(c *message) (any, error) {
 	if c.ReportedState != slap.Destroyed {
-		return done("Ignored", s.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
+		return done("Ignored", s.master.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
 	}
-	children, err := s.DestroyedOf(c.r.Context(), c.who, c.Instance)
+	children, err := s.master.DestroyedOf(c.r.Context(), c.who, c.Instance)
 	if err == nil && len(children) > 0 {
 		err = refuse(compute.ErrConflict, "%s", Refused(children))
 	}
@@ -268,34 +268,34 @@ func (s *rpc) instanceIs(c *message) (any, error) {
 }
 
 func (s *rpc) instanceError(c *message) (any, error) {
-	return done("Ignored", s.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
+	return done("Ignored", s.master.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
 }
 
 func (s *rpc) bang(c *message) (any, error) {
-	return done("Bang handled", s.BangOf(c.r.Context(), c.who, c.Instance))
+	return done("Bang handled", s.master.BangOf(c.r.Context(), c.who, c.Instance))
 }
 
 func (s *rpc) rename(c *message) (any, error) {
 	if err := named("title", c.Title, maxTitle); err != nil {
 		return nil, err
 	}
-	return done("Renamed", s.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
+	return done("Renamed", s.master.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
 }
 
 func (s *rpc) connection(c *message) (any, error) {
-	return done("Updated", s.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
+	return done("Updated", s.master.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
 }
 
 func (s *rpc) instanceCertificate(c *message) (any, error) {
-	n, err := s.Find(c.r.Context(), c.who, c.Instance)
+	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
 	}
-	return s.InstanceCertificate(c.r.Context(), c.who, n.Record)
+	return s.master.InstanceCertificate(c.r.Context(), c.who, n.Record)
 }
 
 func (s *rpc) computers(c *message) (any, error) {
-	all, err := s.Computers(c.r.Context(), c.who)
+	all, err := s.master.Computers(c.r.Context(), c.who)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +308,7 @@ func (s *rpc) computers(c *message) (any, error) {
 
 // documentOf is one of our instances in the JSON API.
 func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*slap.Document, error) {
-	said, err := s.InstanceRecordStatus(ctx, a.Record)
+	said, err := s.master.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package master
 import (
 	"errors"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -32,8 +33,8 @@ type LegacyOptions struct {
 
 // legacy serves the endpoints.
 type legacy struct {
-	*Master
-	LegacyOptions
+	master  *Master
+	opt     LegacyOptions
 	repeats repeats
 }
 
@@ -54,7 +55,7 @@ const noSuchEndpoint = "The requested URL was not found on the server. If you en
 
 // Legacy is the handler of the legacy endpoints.
 func (m *Master) Legacy(opt LegacyOptions) http.Handler {
-	l := &legacy{Master: m, LegacyOptions: opt.whole()}
+	l := &legacy{master: m, opt: opt.whole()}
 	mux := http.NewServeMux()
 	for path, fn := range legacyReads {
 		mux.Handle("GET /"+path, l.serve(fn, false))
@@ -82,7 +83,7 @@ func (l *legacy) serve(fn endpoint, kept bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{r: r, w: w}
 		var err error
-		c.who, err = l.Who(r)
+		c.who, err = l.opt.Who(r)
 		if err == nil && kept {
 			var done bool
 			if done, err = l.again(c); done {
@@ -101,7 +102,7 @@ func (l *legacy) serve(fn endpoint, kept bool) http.Handler {
 			err = c.answer(v)
 		}
 		if err != nil {
-			l.fail(w, r, err)
+			fail(l.master.log, w, r, err)
 		}
 	})
 }
@@ -205,7 +206,8 @@ func StatusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (l *legacy) fail(w http.ResponseWriter, r *http.Request, err error) {
+// fail answers what went wrong, as a page.
+func fail(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // nobody hears it
 	}
@@ -213,7 +215,7 @@ func (l *legacy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		reason = refusal.Reason()
 	} else if status == http.StatusInternalServerError || status == http.StatusServiceUnavailable {
-		l.log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
+		log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)
 		reason = "The master cannot answer this now; its log says why."
 	}
 	answerError(w, status, reason)

@@ -12,7 +12,7 @@ var legacyReads = map[string]endpoint{
 	"getFullComputerInformation":                (*legacy).information,
 	"getComputerInformation":                    (*legacy).information,
 	"registerComputerPartition":                 (*legacy).partition,
-	"getRunId":                                  func(l *legacy, _ *call) (any, error) { return text(l.RunID()), nil },
+	"getRunId":                                  func(l *legacy, _ *call) (any, error) { return text(l.master.RunID()), nil },
 	"getHateoasUrl":                             (*legacy).hateoas,
 	"getComputerPartitionCertificate":           (*legacy).partitionCertificate,
 	"getComputerStatus":                         (*legacy).computerStatus,
@@ -26,7 +26,7 @@ func (l *legacy) information(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	body, tag, err := l.informationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
+	body, tag, err := l.master.informationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (l *legacy) partition(c *call) (any, error) {
 	if err := c.need("computer_reference", "computer_partition_reference"); err != nil {
 		return nil, err
 	}
-	p, err := l.Partition(c.r.Context(), c.who, c.get("computer_reference"), c.get("computer_partition_reference"))
+	p, err := l.master.Partition(c.r.Context(), c.who, c.get("computer_reference"), c.get("computer_partition_reference"))
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +49,11 @@ func (l *legacy) partition(c *call) (any, error) {
 
 func (l *legacy) hateoas(c *call) (any, error) {
 	c.w.Header().Set("Cache-Control", "public, max-age=3600")
-	return text(l.Base(c.r) + "hateoas"), nil
+	return text(l.opt.Base(c.r) + "hateoas"), nil
 }
 
 func (l *legacy) products(c *call) (any, error) {
-	urls, err := l.Releases(c.get("software_product_reference"), c.get("software_release_url"))
+	urls, err := l.master.Releases(c.get("software_product_reference"), c.get("software_release_url"))
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +70,16 @@ func (l *legacy) partitionCertificate(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	if _, err := l.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
+	if _, err := l.master.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
 		return nil, err
 	}
-	n, err := l.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	n, err := l.master.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	if errors.Is(err, compute.ErrNotFound) {
 		return certificateValue(&slap.Certificate{}), nil
 	} else if err != nil {
 		return nil, err
 	}
-	return certified(l.InstanceCertificate(c.r.Context(), c.who, n.Record))
+	return certified(l.master.InstanceCertificate(c.r.Context(), c.who, n.Record))
 }
 
 func certified(pair *slap.Certificate, err error) (any, error) {
@@ -97,7 +97,7 @@ func (l *legacy) computerStatus(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.ComputerStatus(c.r.Context(), c.who, c.get("computer_id"))
+	s, err := l.master.ComputerStatus(c.r.Context(), c.who, c.get("computer_id"))
 	return c.status(s, err)
 }
 
@@ -105,7 +105,7 @@ func (l *legacy) instanceStatus(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.InstanceStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	s, err := l.master.InstanceStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	return c.status(s, err)
 }
 
@@ -113,7 +113,7 @@ func (l *legacy) supplyStatus(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.SupplyStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
+	s, err := l.master.SupplyStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
 	return c.status(s, err)
 }
 
@@ -140,7 +140,7 @@ func (l *legacy) treeAddresses(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	all, err := l.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	all, err := l.master.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	list := slap.List{}
 	for _, a := range all {
 		list = append(list, slap.Tuple{a.Interface, a.IP})

@@ -39,7 +39,7 @@ func (l *legacy) supply(c *call) (any, error) {
 	if state == "" {
 		state = slap.Available
 	}
-	if err := l.Supply(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state); err != nil {
+	if err := l.master.Supply(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state); err != nil {
 		return nil, err
 	}
 	return text("Supplied '" + c.get("url") + "' to be " + state), nil
@@ -54,7 +54,7 @@ func (l *legacy) configure(c *call) (any, error) {
 	if err != nil {
 		return nil, unwell(err)
 	}
-	return text("done"), l.Format(c.r.Context(), c.who, configuration)
+	return text("done"), l.master.Format(c.r.Context(), c.who, configuration)
 }
 
 func (l *legacy) connection(c *call) (any, error) {
@@ -69,7 +69,7 @@ func (l *legacy) connection(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("connection_xml: expected a dictionary")
 	}
-	return text("done"), l.SetConnection(
+	return text("done"), l.master.SetConnection(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), connection,
 	)
@@ -79,7 +79,7 @@ func (l *legacy) destroyed(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	children, err := l.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	children, err := l.master.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	refusal, refused := errors.AsType[*Refusal](err)
 	switch {
 	case refused && refusal.Kind == compute.ErrNotFound:
@@ -99,7 +99,7 @@ func instanceIs(state string) endpoint {
 		if err := c.need("computer_id", "computer_partition_id"); err != nil {
 			return nil, err
 		}
-		return ignored, l.InstanceReported(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), state)
+		return ignored, l.master.InstanceReported(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), state)
 	}
 }
 
@@ -107,7 +107,7 @@ func (l *legacy) instanceError(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "error_log"); err != nil {
 		return nil, err
 	}
-	return ignored, l.InstanceError(
+	return ignored, l.master.InstanceError(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), c.get("error_log"),
 	)
@@ -117,14 +117,14 @@ func (l *legacy) bang(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "message"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.Bang(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), c.get("message"))
+	return text("OK"), l.master.Bang(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), c.get("message"))
 }
 
 func (l *legacy) rename(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "new_name"); err != nil {
 		return nil, err
 	}
-	return text("done"), l.Rename(
+	return text("done"), l.master.Rename(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), c.get("new_name"),
 	)
@@ -135,7 +135,7 @@ func releaseIs(state string) endpoint {
 		if err := c.need("url", "computer_id"); err != nil {
 			return nil, err
 		}
-		return ignored, l.ReleaseReported(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state)
+		return ignored, l.master.ReleaseReported(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state)
 	}
 }
 
@@ -143,35 +143,35 @@ func (l *legacy) releaseDestroyed(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.ReleaseDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
+	return text("OK"), l.master.ReleaseDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
 }
 
 func (l *legacy) releaseError(c *call) (any, error) {
 	if err := c.need("url", "computer_id", "error_log"); err != nil {
 		return nil, err
 	}
-	return ignored, l.ReleaseError(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), c.get("error_log"))
+	return ignored, l.master.ReleaseError(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), c.get("error_log"))
 }
 
 func (l *legacy) computerBang(c *call) (any, error) {
 	if err := c.need("computer_id", "message"); err != nil {
 		return nil, err
 	}
-	return "", l.ComputerBang(c.r.Context(), c.who, c.get("computer_id"), c.get("message"))
+	return "", l.master.ComputerBang(c.r.Context(), c.who, c.get("computer_id"), c.get("message"))
 }
 
 func (l *legacy) use(c *call) (any, error) {
 	if err := c.need("computer_id", "use_string"); err != nil {
 		return nil, err
 	}
-	return ignored, l.Use(c.r.Context(), c.who, c.get("computer_id"), c.get("use_string"))
+	return ignored, l.master.Use(c.r.Context(), c.who, c.get("computer_id"), c.get("use_string"))
 }
 
 func (l *legacy) newComputer(c *call) (any, error) {
 	if err := c.need("computer_title"); err != nil {
 		return nil, err
 	}
-	guid, err := l.NewComputer(c.r.Context(), c.who, c.get("computer_title"), slap.Optional(c.form, "project_reference"))
+	guid, err := l.master.NewComputer(c.r.Context(), c.who, c.get("computer_title"), slap.Optional(c.form, "project_reference"))
 	if err != nil {
 		return nil, err
 	}
@@ -198,12 +198,12 @@ func (l *legacy) computerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	return certified(l.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
+	return certified(l.master.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
 }
 
 func (l *legacy) noComputerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
+	return text("OK"), l.master.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
 }

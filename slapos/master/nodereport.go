@@ -64,7 +64,7 @@ func (m *Master) NodeReport(ctx context.Context, who Who, guid string) (n *NodeR
 func (m *Master) Reports(opt LegacyOptions) http.Handler {
 	s := &rpc{m, opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.Who(r)
+		who, err := s.opt.Who(r)
 		var v any
 		switch {
 		case err != nil:
@@ -95,7 +95,7 @@ func (s *rpc) report(w http.ResponseWriter, r *http.Request, who Who) (any, erro
 	if err != nil {
 		return nil, unwell(err)
 	}
-	return done("Reported", s.ReportNode(r.Context(), who, n))
+	return done("Reported", s.master.ReportNode(r.Context(), who, n))
 }
 
 func (s *rpc) reported(r *http.Request, who Who) (any, error) {
@@ -107,7 +107,7 @@ func (s *rpc) reported(r *http.Request, who Who) (any, error) {
 	if guid == "" {
 		return nil, invalid("computer_guid: this parameter is missing")
 	}
-	n, err := s.NodeReport(r.Context(), who, guid)
+	n, err := s.master.NodeReport(r.Context(), who, guid)
 	if err == nil && n == nil {
 		err = refuse(compute.ErrNotFound, "The node of %s has told nothing of what runs on it.", guid)
 	}

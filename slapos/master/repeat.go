@@ -131,10 +131,10 @@ func (l *legacy) again(c *call) (done bool, err error) {
 	found := l.repeats.get(c.who, form)
 	stands := false
 	if found != nil {
-		if err := l.fresh(c.r.Context()); err != nil {
+		if err := l.master.fresh(c.r.Context()); err != nil {
 			return false, err
 		}
-		if err := l.read(func(b book) error { stands = found.basis.stands(b); return nil }); err != nil {
+		if err := l.master.read(func(b book) error { stands = found.basis.stands(b); return nil }); err != nil {
 			return false, err
 		}
 	}
@@ -157,7 +157,7 @@ func (l *legacy) request(c *call) (any, error) {
 	if err != nil {
 		return nil, unwell(err)
 	}
-	a, err := l.Request(asked(c.r, l.Base(c.r)), c.who, q)
+	a, err := l.master.Request(asked(c.r, l.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,6 @@
 package master
 
 import (
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 
 	"github.com/hostler-project/hostler/text/exactjson"
@@ -39,18 +36,13 @@ func (m *Master) Revoke(opt LegacyOptions) http.Handler {
 }
 
 func (s *rpc) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
-	who, err := s.Who(r)
+	who, err := s.opt.Who(r)
 	if err != nil {
 		return nil, err
 	}
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, invalid("Content-Type is not application/json, in which the body is to be")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+	body, err := readJSON(w, r)
+	if err != nil {
 		return nil, err
-	} else if err != nil {
-		return nil, invalid("the body cannot be read: %v", err)
 	}
 	var of map[string]string
 	if err := exactjson.Unmarshal(body, &of); err != nil || len(of) != 1 {
@@ -61,5 +53,5 @@ func (s *rpc) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, badName(name)
 	}
 	about(r.Context(), name)
-	return done("Revoked", s.RevokeUser(r.Context(), who, name))
+	return done("Revoked", s.master.RevokeUser(r.Context(), who, name))
 }

@@ -95,7 +95,7 @@ const (
 // revision, and 204 when it is not so for a minute. The node gives the revision with its next
 // question; 0, or none, is answered at once.
 func (m *Master) Watch(opt LegacyOptions) http.Handler {
-	l := &legacy{Master: m, LegacyOptions: opt.whole()}
+	l := &legacy{master: m, opt: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
@@ -104,7 +104,7 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 		}
 		guid, after, who, err := l.watched(r)
 		if err != nil {
-			l.fail(w, r, err)
+			fail(m.log, w, r, err)
 			return
 		}
 		// Servers that end slow answers are to let this one be; those that cannot be told have no
@@ -114,7 +114,7 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 		defer cancel()
 		go func() { // which ends with the request
 			select {
-			case <-l.Ending:
+			case <-l.opt.Ending:
 				cancel()
 			case <-ctx.Done():
 			}
@@ -130,13 +130,13 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
 		default:
-			l.fail(w, r, err)
+			fail(m.log, w, r, err)
 		}
 	})
 }
 
 func (l *legacy) watched(r *http.Request) (guid string, after int64, who Who, err error) {
-	if who, err = l.Who(r); err != nil {
+	if who, err = l.opt.Who(r); err != nil {
 		return "", 0, who, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
