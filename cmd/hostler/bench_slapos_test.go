@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -29,7 +30,7 @@ func BenchmarkSlaposStart(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	srv := httptest.NewServer(wishes.Handler(master.LegacyOptions{}))
+	srv := httptest.NewServer(web.New(wishes, web.Options{}))
 	defer srv.Close()
 	slapos, file := filepath.Join(m.dir, "slapos"), filepath.Join(m.dir, "client.cfg")
 	if err := os.Symlink(hostler, slapos); err != nil {

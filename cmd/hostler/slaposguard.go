@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 )
 
 // How many refusals are written to the audit log a second, and at once: of those who are known, and
@@ -83,10 +85,7 @@ func (g *slaposGuard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	route := master.Route(r.URL.Path)
-	if route == "" {
-		route = "other"
-	}
+	route := cmp.Or(web.Route(r.URL.Path), "other")
 	g.k.meters.asked(r.Method, slaposPath+"/"+route, w.status, time.Since(begun))
 	g.keep(r, route, w.status, begun, asked, act)
 }
@@ -124,7 +123,7 @@ func (g *slaposGuard) serve(w http.ResponseWriter, r *http.Request, asked *slapo
 func slaposTooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
 	seconds := int((wait + time.Second - 1) / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	master.Refuse(w, r, http.StatusTooManyRequests, text+" Ask again after "+strconv.Itoa(seconds)+" s.")
+	web.Refuse(w, r, http.StatusTooManyRequests, text+" Ask again after "+strconv.Itoa(seconds)+" s.")
 }
 
 // keep writes to the audit log what was changed, and what was refused to whom.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 )
 
 // anyName in server_names has a master answer under every name.
@@ -63,10 +63,8 @@ func (names slaposNames) own(host string) bool {
 func (names slaposNames) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil && !names.own(r.Host) {
-			master.Refuse(
-				w, r, http.StatusMisdirectedRequest,
-				"This master is not known by the name "+namedHost(r.Host)+": server_names in [slapproxy] has the names by which it is.",
-			)
+			text := "This master is not known by the name " + namedHost(r.Host) + ": server_names in [slapproxy] has the names by which it is."
+			web.Refuse(w, r, http.StatusMisdirectedRequest, text)
 			return
 		}
 		next.ServeHTTP(w, r)

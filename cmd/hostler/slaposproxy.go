@@ -27,6 +27,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -165,7 +166,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 
 // slaposHandler is all that a master answers. Pages of other sites in a browser cannot ask it.
 func slaposHandler(m *master.Master, who func(*http.Request) (master.Who, error), ending <-chan struct{}) http.Handler {
-	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{Who: who, Ending: ending}))
+	return http.NewCrossOriginProtection().Handler(web.New(m, web.Options{Who: who, Ending: ending}))
 }
 
 // read completes what was not given from the file.

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/view"
 )
@@ -189,10 +190,10 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		}})
 	k.meters.watchSlapos(m)
 	authenticate := k.authenticate(file)
-	whole := m.Handler(master.LegacyOptions{
+	whole := web.New(m, web.Options{
 		Who:    slaposAsker,
 		Token:  func(r *http.Request, token string) (master.Who, error) { return k.slaposToken(r, token, file) },
-		Base:   func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
+		Base:   func(r *http.Request) string { return web.Base(r) + slaposPath[1:] + "/" },
 		Ending: ctx.Done(),
 	})
 	depot.Log = k.log
@@ -215,7 +216,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		if err != nil {
 			return master.Who{}, p, err
 		}
-		return slaposAsks(p, r, master.Writes(r))
+		return slaposAsks(p, r, web.Writes(r))
 	}, withDepot(kept, slaposAsker, whole))
 	mux := http.NewServeMux()
 	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, server.Patient(http.NewCrossOriginProtection().Handler(guard))))
@@ -262,7 +263,7 @@ func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial s
 	if who.Project != "" {
 		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
 	}
-	return slaposAsks(p, r, master.Writes(r))
+	return slaposAsks(p, r, web.Writes(r))
 }
 
 // slaposToken is whose a token of the controller is that is shown for a certificate. One that is

@@ -2,11 +2,8 @@ package master
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // An Act is what became of a request, for who keeps a record of such.
@@ -23,6 +20,13 @@ type actKey struct{}
 // WithAct has what becomes of a request that is made with the context noted in a.
 func WithAct(ctx context.Context, a *Act) context.Context { return context.WithValue(ctx, actKey{}, a) }
 
+// NoteWho notes who makes a request.
+func NoteWho(ctx context.Context, who Who) {
+	if a, ok := ctx.Value(actKey{}).(*Act); ok {
+		a.Who = who
+	}
+}
+
 // changed notes that a request has changed something.
 func changed(ctx context.Context) {
 	if a, ok := ctx.Value(actKey{}).(*Act); ok {
@@ -30,69 +34,16 @@ func changed(ctx context.Context) {
 	}
 }
 
-// about notes what a request is about: a title, a place, a release.
-func about(ctx context.Context, words ...string) {
+// NoteAbout notes what a request is about: a title, a place, a release.
+func NoteAbout(ctx context.Context, words ...string) {
 	if a, ok := ctx.Value(actKey{}).(*Act); ok {
-		a.Thing = row(words...)
+		a.Thing = Words(words...)
 	}
 }
 
-// row is words in a row, without those that are "".
-func row(words ...string) string {
+// Words is words in a row, without those that are "".
+func Words(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
-}
-
-// noting is Who, which notes its answer.
-func noting(who func(*http.Request) (Who, error)) func(*http.Request) (Who, error) {
-	return func(r *http.Request) (Who, error) {
-		is, err := who(r)
-		if a, ok := r.Context().Value(actKey{}).(*Act); ok {
-			a.Who = is
-		}
-		return is, err
-	}
-}
-
-// Route is the name of what serves a path, among those that a master has; "": nothing does.
-func Route(path string) string {
-	name := strings.TrimPrefix(path, "/")
-	if _, ok := legacyReads[name]; ok {
-		return name
-	}
-	if _, ok := legacyWrites[name]; ok {
-		return name
-	}
-	if _, ok := slap.FindMethod(name); ok {
-		return name
-	}
-	switch {
-	case path == personPath, path == registerPath, path == watchPath, path == reportPath, path == revokePath:
-		return name
-	case strings.HasSuffix(path, "/"+tokenPath):
-		return tokenPath
-	case path == "/hateoas", strings.HasPrefix(path, hateoas):
-		return "hateoas"
-	}
-	return ""
-}
-
-// Writes says whether a request may change something, or gets by GET what is more than to see: a
-// token, or the key of an instance.
-func Writes(r *http.Request) bool {
-	switch Route(r.URL.Path) {
-	case tokenPath, "getComputerPartitionCertificate":
-		return true
-	}
-	return r.Method != http.MethodGet && r.Method != http.MethodHead
-}
-
-// Refuse answers a request in the way of what serves its path.
-func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
-	if strings.HasPrefix(r.URL.Path, "/slapos.") || r.URL.Path == reportPath || r.URL.Path == revokePath {
-		answerFailure(w, status, text, "")
-		return
-	}
-	answerError(w, status, text)
 }
 
 // Counts are how many there are of what a master keeps.

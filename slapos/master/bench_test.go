@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -146,7 +148,7 @@ func BenchmarkBare(b *testing.B) {
 
 func BenchmarkRunID(b *testing.B) {
 	m := open(b, master.Options{Computer: "C"})
-	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, get("/getRunId")), "req/s")
+	b.ReportMetric(rate(b, legacy.New(m, wire.Options{}), 8, get("/getRunId")), "req/s")
 }
 
 // A request that changes nothing. The form is made once: what clients need for that is not the
@@ -158,14 +160,14 @@ func BenchmarkUnchanged(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(
-		rate(b, m.Legacy(master.LegacyOptions{}), 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) }),
+		rate(b, legacy.New(m, wire.Options{}), 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) }),
 		"req/s",
 	)
 }
 
 func BenchmarkInformation(b *testing.B) {
 	m := busy(b, 100)
-	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, get("/getFullComputerInformation?computer_id=C")), "req/s")
+	b.ReportMetric(rate(b, legacy.New(m, wire.Options{}), 8, get("/getFullComputerInformation?computer_id=C")), "req/s")
 }
 
 // The floor of it: a bare server that sends the same bytes.
@@ -183,7 +185,7 @@ func BenchmarkInformationBare(b *testing.B) {
 // same run: of getRunId and of a request that changes nothing beside a small document, and of what
 // a node is told of a hundred partitions beside the same bytes, of which the p99 is.
 func BenchmarkShare(b *testing.B) {
-	some, full := busy(b, 10).Legacy(master.LegacyOptions{}), busy(b, 100)
+	some, full := legacy.New(busy(b, 10), wire.Options{}), busy(b, 100)
 	body, _, err := full.Information(b.Context(), master.Anybody, "C")
 	if err != nil {
 		b.Fatal(err)
@@ -196,7 +198,7 @@ func BenchmarkShare(b *testing.B) {
 	id := rate(b, some, 8, get("/getRunId"))
 	same := rate(b, some, 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) })
 	large := rate(b, bare("text/xml", body), 8, get("/"))
-	information := rate(b, full.Legacy(master.LegacyOptions{}), 8, get("/getFullComputerInformation?computer_id=C"))
+	information := rate(b, legacy.New(full, wire.Options{}), 8, get("/getFullComputerInformation?computer_id=C"))
 	b.ReportMetric(100*id/small, "%-run-id")
 	b.ReportMetric(100*same/small, "%-unchanged")
 	b.ReportMetric(100*information/large, "%-information")
@@ -210,7 +212,7 @@ func BenchmarkChange(b *testing.B) {
 			m := busy(b, 100)
 			b.ReportMetric(
 				rate(
-					b, m.Legacy(master.LegacyOptions{}), clients,
+					b, legacy.New(m, wire.Options{}), clients,
 					post(func(n int64) *slap.Request { return instance(int(n%100), int(n)) }),
 				),
 				"req/s",

@@ -24,8 +24,16 @@ type Authority interface {
 // plainName is what may stand in a certificate: it must look the same to everybody.
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._@+-]{0,127}$`) })
 
+// CheckHolder checks the name of who is to have a certificate.
+func CheckHolder(name string) error {
+	if plainName().MatchString(name) {
+		return nil
+	}
+	return badName(name)
+}
+
 func badName(name string) error {
-	return invalid(
+	return Invalid(
 		"the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most",
 		name,
 	)
@@ -56,7 +64,7 @@ func revoke(b book, holder string) error {
 // goes.
 func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may func(b book) error) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
-		return nil, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
+		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
 		return nil, badName(c.Name)
@@ -124,7 +132,7 @@ func (m *Master) mayCertify(who Who, guid string) func(b book) error {
 // RevokeComputer has no certificate of a computer count any more.
 func (m *Master) RevokeComputer(ctx context.Context, who Who, guid string) error {
 	if m.opt.Authority == nil {
-		return refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
+		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	return m.do(ctx, func(b book) error {
 		return firstOf(m.mayCertify(who, guid)(b), revoke(b, holderOf(slap.CertifiedComputer, guid)))
@@ -144,7 +152,7 @@ func (m *Master) UserCertificate(ctx context.Context, who Who, name string, admi
 // knows the users says who is one.
 func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
-		return nil, denied("Only users get certificates of users.")
+		return nil, Denied("Only users get certificates of users.")
 	}
 	return m.certify(
 		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
@@ -170,7 +178,7 @@ func (m *Master) RevokeUser(ctx context.Context, who Who, name string) error {
 
 func (who Who) administers() error {
 	if !who.All {
-		return denied("Only an administrator may do this.")
+		return Denied("Only an administrator may do this.")
 	}
 	return nil
 }
@@ -200,7 +208,7 @@ func (m *Master) InstanceCertificate(ctx context.Context, who Who, n *slap.Insta
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedInstance, Name: n.ID}, func(b book) error {
 		now, err := b.instance(n.ID)
 		if err == nil && now == nil {
-			err = refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
+			err = Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
 		}
 		return err
 	})
@@ -219,7 +227,7 @@ func (m *Master) Certified(ctx context.Context, serial string) (who Who, err err
 	defer m.known.mu.RUnlock()
 	c := m.known.memory.bySerial[serial]
 	if c == nil || time.Now().After(c.Until) {
-		return Who{}, denied("The certificate %s is revoked.", serial)
+		return Who{}, Denied("The certificate %s is revoked.", serial)
 	}
 	who.Via = "certificate " + serial
 	switch {
@@ -236,7 +244,7 @@ func (m *Master) Certified(ctx context.Context, serial string) (who Who, err err
 		who.Instance = c.Name
 		return who, nil
 	}
-	return Who{}, denied("The certificate %s is of nobody who is known here.", serial)
+	return Who{}, Denied("The certificate %s is of nobody who is known here.", serial)
 }
 
 // sorted puts certificates in order, the one that is good longest last.

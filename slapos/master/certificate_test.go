@@ -14,6 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -237,7 +239,7 @@ func TestWhoMay(t *testing.T) {
 		}
 		return master.Who{}, errors.New("nobody")
 	}
-	h := m.Handler(master.LegacyOptions{Who: who})
+	h := web.New(m, wire.Options{Who: who})
 	for _, guid := range []string{"COMP-1", "COMP-2"} {
 		r := &rig{m, t}
 		r.format(guid, 2)

@@ -24,11 +24,11 @@ type Change struct {
 func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
 	given, err := slap.FormatParameters(c.Parameters)
 	if err != nil {
-		return nil, unwell(err)
+		return nil, Malformed(err)
 	}
 	if err := firstOf(
-		stateNamed(c.State), named("software_release", cmp.Or(c.Release, "x"), maxURL),
-		named("software_type", cmp.Or(c.Type, "x"), maxTitle),
+		stateNamed(c.State), CheckName("software_release", cmp.Or(c.Release, "x"), MaxURL),
+		CheckName("software_type", cmp.Or(c.Type, "x"), MaxTitle),
 	); err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Ans
 			return err
 		}
 		if n.Root != n.ID {
-			return refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
+			return Refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
 		}
 		a = m.asAsked(n)
 		if c.Parameters != nil {
@@ -79,7 +79,7 @@ func stateNamed(state string) error {
 	case "", slap.Started, slap.Stopped, slap.Destroyed:
 		return nil
 	}
-	return invalid("state: %.80q is none of started, stopped, destroyed", state)
+	return Invalid("state: %.80q is none of started, stopped, destroyed", state)
 }
 
 // Waiting is the root that somebody has asked for by a title and that has no place yet.
@@ -90,7 +90,7 @@ func (m *Master) Waiting(ctx context.Context, who Who, title string, shared bool
 			return err
 		}
 		if n == nil || placed(n) {
-			return refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+			return Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 		}
 		id = n.ID
 		return nil

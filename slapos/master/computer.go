@@ -18,12 +18,12 @@ import (
 // Format takes what a computer says that it is: it is made where it is not known, and has these
 // partitions from then on and no others. What was on one that is no more is gone.
 func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) error {
-	if err := firstOf(named("reference", c.Computer, maxID), who.speaks(c.Computer)); err != nil {
+	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
 	}
 	partitions := make([]slap.PartitionRecord, len(c.Partitions))
 	for i, p := range c.Partitions {
-		if err := named("the name of a partition", p.ID, maxID); err != nil {
+		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
 			return err
 		}
 		partitions[i].ID = p.ID
@@ -43,19 +43,19 @@ const maxPartitions = 10_000
 // FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
 // Partitions count.
 func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
-	if err := firstOf(named("the computer's name", now.GUID, maxID), who.speaks(now.GUID)); err != nil {
+	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
 	}
 	if len(now.Partitions) > maxPartitions {
-		return invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
+		return Invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
 	}
 	names := make(map[string]bool, len(now.Partitions))
 	for _, p := range now.Partitions {
-		if err := named("the name of a partition", p.ID, maxID); err != nil {
+		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
 			return err
 		}
 		if names[p.ID] {
-			return invalid("two partitions have the name %s", p.ID)
+			return Invalid("two partitions have the name %s", p.ID)
 		}
 		names[p.ID] = true
 	}
@@ -114,7 +114,7 @@ func (m *Master) lose(b book, n *slap.InstanceRecord) error {
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return firstOf(saveInstance(b, &copied), dropStatus(b, instanceStatus(n.ID)), m.rehost(b, n, nil))
+	return firstOf(saveInstance(b, &copied), dropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
 }
 
 // A document is what a node is told, as it was written.
@@ -149,15 +149,15 @@ func (s *shelf) put(d *document, body []byte) {
 // Information is all that a node is told of a computer, as a document in XML that must not be
 // changed, and a tag that is another for each other document.
 func (m *Master) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
-	return m.informationUnless(ctx, who, guid, "")
+	return m.InformationUnless(ctx, who, guid, "")
 }
 
-// informationUnless is Information without the body for who has it, by its tag.
-func (m *Master) informationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
+// InformationUnless is Information without the body for who has it, by its tag.
+func (m *Master) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, "", err
 	}
-	if body, tag, err = m.information(who, guid, has); err == nil && who.speaks(guid) == nil {
+	if body, tag, err = m.information(who, guid, has); err == nil && who.Speaks(guid) == nil {
 		m.met(ctx, guid)
 	}
 	return body, tag, err
@@ -169,7 +169,7 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 	seen := m.known.memory.computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
-			return nil, "", firstOf(who.speaks(guid), unknownComputer(guid))
+			return nil, "", firstOf(who.Speaks(guid), unknownComputer(guid))
 		}
 		seen = m.known.memory.nobody()
 	}
@@ -190,9 +190,9 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 		return nil, "", err
 	}
 	if body, err = documentOf(c); err != nil {
-		return nil, "", unwell(err)
+		return nil, "", Malformed(err)
 	}
-	d = &document{tag: tagOf(body)}
+	d = &document{tag: TagOf(body)}
 	m.known.shelf.put(d, body)
 	seen.document.Store(d)
 	return body, d.tag, nil
@@ -221,7 +221,7 @@ func (m *Master) Computer(ctx context.Context, who Who, guid string) (*slap.Comp
 	defer m.known.mu.RUnlock()
 	seen := m.known.memory.computers[guid]
 	if seen == nil {
-		return nil, firstOf(who.speaks(guid), unknownComputer(guid))
+		return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
 	}
 	if err := who.owns(guid, seen.record); err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (m *Master) Computer(ctx context.Context, who Who, guid string) (*slap.Comp
 
 // unknownComputer is what is said of one that nobody has formatted.
 func unknownComputer(guid string) error {
-	return refuse(compute.ErrNotFound, "%s is not registered.", guid)
+	return Refuse(compute.ErrNotFound, "%s is not registered.", guid)
 }
 
 func (m *memory) nobody() *seen { return &seen{} }
@@ -326,7 +326,7 @@ func (m *Master) Partition(ctx context.Context, who Who, computer, partition str
 			return unknownComputer(computer)
 		}
 		if !slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == partition }) {
-			return refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
+			return Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
 		}
 		p, err = partitionOf(b, c, partition)
 		return err
@@ -337,19 +337,19 @@ func (m *Master) Partition(ctx context.Context, who Who, computer, partition str
 // NewComputer makes a computer of a title, and returns the name that the master gives it. Where
 // somebody has one of the title already, it is that.
 func (m *Master) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
-	if err := named("computer_title", title, maxTitle); err != nil {
+	if err := CheckName("computer_title", title, MaxTitle); err != nil {
 		return "", err
 	}
 	if !who.All && who.User == "" {
-		return "", denied("Only users ask for computers.")
+		return "", Denied("Only users ask for computers.")
 	}
 	switch {
 	case project == "":
 		project = who.Project
 	case who.Project != "" && project != who.Project:
-		return "", denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
+		return "", Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
 	default:
-		if err := named("project_reference", project, maxID); err != nil {
+		if err := CheckName("project_reference", project, MaxID); err != nil {
 			return "", err
 		}
 	}
@@ -397,7 +397,7 @@ func (m *Master) TreeAddresses(ctx context.Context, who Who, computer, partition
 			return err
 		}
 		if n == nil {
-			return firstOf(who.speaks(computer), partitionUnknown(computer, partition))
+			return firstOf(who.Speaks(computer), partitionUnknown(computer, partition))
 		}
 		if err := who.holds(n); err != nil {
 			return err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
@@ -378,7 +380,7 @@ func conform(t *testing.T, st master.Store, rules []rule) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			srv := httptest.NewServer(m.Handler(master.LegacyOptions{}))
+			srv := httptest.NewServer(web.New(m, wire.Options{}))
 			defer srv.Close()
 			s := &stage{t, srv.URL, map[string]string{"base": srv.URL + "/"}}
 			for i, st := range r.steps {

@@ -3,8 +3,8 @@
 //
 // A [Master] has its operations as methods: for each thing that a node, a user or an instance may
 // say there is one, and what it refuses is a [Refusal], whose words are those that its peers know.
-// What speaks a protocol ([Master.Legacy], [Master.JSON], [Master.Hypermedia]; all of them are
-// [Master.Handler]) reads a message, calls one of them, and writes the answer in its own way.
+// What speaks a protocol (packages legacy, rpc and hypermedia below this one; package web serves
+// all of them) reads a message, calls one of them, and writes the answer in its own way.
 //
 // What a master keeps is in a [Store], which several of them may share: every change is one
 // transaction, on the disk when the method returns, and the store's own constraints see to it that

@@ -32,9 +32,9 @@ func WithBase(ctx context.Context, base string) context.Context {
 
 type passedKey struct{}
 
-// asked is the context of a request for an instance: under which URL this master was asked, and
+// Asked is the context of a request for an instance: under which URL this master was asked, and
 // which others have passed it on.
-func asked(r *http.Request, base string) context.Context {
+func Asked(r *http.Request, base string) context.Context {
 	ctx := WithBase(r.Context(), base)
 	if text := r.Header.Get(slap.PassedHeader); text != "" {
 		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
@@ -66,7 +66,7 @@ func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
 		}
 		return &onward{
 			named: true,
-			refused: refuse(
+			refused: Refuse(
 				compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.",
 				a.filter["master_url"],
 			),
@@ -97,7 +97,7 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		return nil, to.refused
 	}
 	if x := to.external; strings.HasPrefix(x.URL, "https:") && (x.CertFile == "" || x.KeyFile == "") {
-		return nil, refuse(
+		return nil, Refuse(
 			compute.ErrNotFound,
 			"External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL,
 			x.URL,
@@ -105,7 +105,7 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	}
 	passed, _ := ctx.Value(passedKey{}).([]string)
 	if slices.Contains(passed, m.runID) || len(passed) >= maxPassed {
-		return nil, refuse(
+		return nil, Refuse(
 			compute.ErrNotFound,
 			"%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.",
 			a.Title, a.Release,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
@@ -21,7 +23,7 @@ const forwarded = "https://software.example/forwarded/software.cfg"
 func two(t *testing.T) (local, external *rig, at string) {
 	t.Helper()
 	external = newRig(t, master.Options{Computer: "COMP-EXT"})
-	srv := httptest.NewServer(external.Legacy(master.LegacyOptions{}))
+	srv := httptest.NewServer(legacy.New(external.Master, wire.Options{}))
 	t.Cleanup(srv.Close)
 	at = srv.URL + "/"
 	local = newRig(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: at, Releases: []string{forwarded}}}})
@@ -44,7 +46,7 @@ func two(t *testing.T) (local, external *rig, at string) {
 func TestReplayMultimaster(t *testing.T) {
 	all := slaptest.Exchanges(t, "multimaster/local-master")
 	local, _, at := two(t)
-	h := local.Legacy(master.LegacyOptions{})
+	h := legacy.New(local.Master, wire.Options{})
 	there := strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/")
 	asked := 0
 	for _, e := range all {
@@ -81,7 +83,7 @@ func keeps(answer string) string {
 
 func TestReplayExternal(t *testing.T) {
 	_, external, _ := two(t)
-	h := external.Legacy(master.LegacyOptions{})
+	h := legacy.New(external.Master, wire.Options{})
 	for _, e := range slaptest.Exchanges(t, "multimaster/external-master") {
 		if e.Path != "/requestComputerPartition" {
 			continue
@@ -211,7 +213,7 @@ func TestForwardsNothingToItself(t *testing.T) {
 	t.Cleanup(srv.Close)
 	m := newRig(t, master.Options{Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
 	m.format("C", 1)
-	h = m.Legacy(master.LegacyOptions{})
+	h = legacy.New(m.Master, wire.Options{})
 	form, err := (&slap.Request{Title: "own", Release: forwarded}).Form()
 	if err != nil {
 		t.Fatal(err)

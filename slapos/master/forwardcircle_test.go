@@ -10,6 +10,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -40,7 +42,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		}
 		rigs[i] = newRig(t, master.Options{Computer: "C", Masters: []master.External{next}})
 		rigs[i].format("C", 1)
-		handlers[i] = rigs[i].Handler(master.LegacyOptions{})
+		handlers[i] = web.New(rigs[i].Master, wire.Options{})
 	}
 	if _, err := rigs[0].Request(
 		t.Context(), master.Anybody, &slap.Request{Title: "round", Release: forwarded},

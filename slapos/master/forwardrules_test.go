@@ -11,6 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -26,7 +28,7 @@ type heard struct {
 func newHeard(t *testing.T) *heard {
 	h := &heard{rig: newRig(t, master.Options{Computer: "E"})}
 	h.format("E", 4)
-	answers := h.Handler(master.LegacyOptions{})
+	answers := web.New(h.rig.Master, wire.Options{})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/requestComputerPartition") {
 			if err := r.ParseForm(); err != nil {

@@ -14,37 +14,37 @@ import (
 type Frontend struct {
 	Release string // a part of the release's URL
 	Type    string // the software type; "": any
-	Kind    FrontendKind
+	Kind    frontendKind
 }
 
-// A FrontendKind says by which parameters a frontend is asked for, and what it answers.
-type FrontendKind string
+// A frontendKind says by which parameters a frontend is asked for, and what it answers.
+type frontendKind string
 
 const (
-	FrontendURL  FrontendKind = "url"  // from url: domain and secure_access
-	FrontendHost FrontendKind = "host" // from host and port: url, domainname, port and path
+	frontendURL  frontendKind = "url"  // from url: domain and secure_access
+	frontendHost frontendKind = "host" // from host and port: url, domainname, port and path
 )
 
 // DefaultFrontends are those that the reference has.
 func DefaultFrontends() []Frontend {
 	return []Frontend{
-		{Release: "/software/apache-frontend/software.cfg", Kind: FrontendURL},
-		{Release: "/software/kvm/software.cfg", Type: "frontend", Kind: FrontendHost},
+		{Release: "/software/apache-frontend/software.cfg", Kind: frontendURL},
+		{Release: "/software/kvm/software.cfg", Type: "frontend", Kind: frontendHost},
 	}
 }
 
-// ParseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the
+// parseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the
 // release's URL.
-func ParseFrontend(line string) (f Frontend, ok bool) {
+func parseFrontend(line string) (f Frontend, ok bool) {
 	words := strings.Fields(line)
 	if len(words) < 2 || len(words) > 3 {
 		return f, false
 	}
-	f.Release, f.Kind = words[0], FrontendKind(words[len(words)-1])
+	f.Release, f.Kind = words[0], frontendKind(words[len(words)-1])
 	if len(words) == 3 {
 		f.Type = words[1]
 	}
-	return f, f.Kind == FrontendURL || f.Kind == FrontendHost
+	return f, f.Kind == frontendURL || f.Kind == frontendHost
 }
 
 // ParseFrontends reads a table of them; the one line none is an empty one. bad is the line that is
@@ -55,7 +55,7 @@ func ParseFrontends(lines []string) (all []Frontend, bad string) {
 		return all, ""
 	}
 	for _, line := range lines {
-		f, ok := ParseFrontend(line)
+		f, ok := parseFrontend(line)
 		if !ok {
 			return nil, line
 		}
@@ -74,7 +74,7 @@ func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
 			continue
 		}
 		switch f.Kind {
-		case FrontendURL:
+		case frontendURL:
 			text, _ := a.Parameters["url"].(string)
 			u, err := url.Parse(text)
 			if err != nil || u.Host == "" {
@@ -86,7 +86,7 @@ func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
 				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
 			}
 			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": access, "domain": u.Host})
-		case FrontendHost:
+		case frontendHost:
 			host, _ := a.Parameters["host"].(string)
 			port, _ := a.Parameters["port"].(string)
 			if host == "" || port == "" {

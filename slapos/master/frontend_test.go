@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -52,7 +54,7 @@ func TestFrontends(t *testing.T) {
 		},
 		{master.Options{Frontends: []master.Frontend{}}, "http://m.example/", 404, "No partition corresponding"},
 	} {
-		h := newRig(t, c.opt).Legacy(master.LegacyOptions{Base: func(*http.Request) string { return c.base }})
+		h := legacy.New(newRig(t, c.opt).Master, wire.Options{Base: func(*http.Request) string { return c.base }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/requestComputerPartition", strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()

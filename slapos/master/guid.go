@@ -17,7 +17,7 @@ func known(who Who, guid string) target {
 			return nil, err
 		}
 		if n == nil {
-			return nil, refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
+			return nil, Refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
 		}
 		return n, who.holds(n)
 	}
@@ -31,12 +31,12 @@ func told(who Who, guid string) target {
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
 			return n, err
 		}
-		return n, who.speaks(n.Computer)
+		return n, who.Speaks(n.Computer)
 	}
 }
 
 // maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
-const maxGUID = 2 * 4 * maxTitle
+const maxGUID = 2 * 4 * MaxTitle
 
 func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
 	if len(guid) > maxGUID+len("___"+"___0") {
@@ -104,7 +104,7 @@ func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string
 			return nil, err
 		}
 		if n == nil {
-			return nil, refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
+			return nil, Refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
 		}
 		return n, who.holds(n)
 	})
@@ -174,6 +174,34 @@ func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Liste
 		}
 		return append(append(roots, inOrder(shared)...), inOrder(without)...), nil
 	})
+}
+
+// Titled are the roots that somebody has of a title: at most a shared one and another, which comes
+// first.
+func (m *Master) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
+	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
+		for _, shared := range []bool{false, true} {
+			n, err := mem.named(rootName(who.User, who.Project, title, shared))
+			if err != nil {
+				return nil, err
+			}
+			if n != nil && who.holds(n) == nil {
+				all = append(all, n)
+			}
+		}
+		return all, nil
+	})
+}
+
+// HasRoot says whether somebody has a root of a title that is not shared, as far as the memory
+// knows.
+func (m *Master) HasRoot(who Who, title string) (has bool) {
+	_ = m.read(func(b book) error { // the memory's look-ups do not fail
+		n, err := b.named(rootName(who.User, who.Project, title, false))
+		has = n != nil
+		return err
+	})
+	return has
 }
 
 // Members are all instances of the tree of an instance, the oldest first.
@@ -266,7 +294,7 @@ func (m *Master) Computers(ctx context.Context, who Who) ([]*slap.ComputerRecord
 func (m *Master) SetConnectionOf(ctx context.Context, who Who, guid string, connection slap.Dictionary) error {
 	text, err := slap.FormatParameters(connection)
 	if err != nil {
-		return unwell(err)
+		return Malformed(err)
 	}
 	return m.connect(ctx, told(who, guid), text)
 }

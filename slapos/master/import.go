@@ -33,7 +33,7 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 	if err := in.check(); err != nil {
 		return err
 	}
-	dry := refuse(compute.ErrStale, "nothing was changed")
+	dry := Refuse(compute.ErrStale, "nothing was changed")
 	err := m.store.Update(ctx, func(tx compute.Tx) error {
 		p := m.pages(tx)
 		if err := in.into(p, opt.Replace); err != nil {
@@ -58,19 +58,19 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 // check looks at the names.
 func (in *Records) check() error {
 	for _, c := range in.Computers {
-		if err := named("the computer's name "+c.GUID, c.GUID, maxID); err != nil {
+		if err := CheckName("the computer's name "+c.GUID, c.GUID, MaxID); err != nil {
 			return err
 		}
 		for _, p := range c.Partitions {
-			if err := named("the name of the partition "+p.ID+" of "+c.GUID, p.ID, maxID); err != nil {
+			if err := CheckName("the name of the partition "+p.ID+" of "+c.GUID, p.ID, MaxID); err != nil {
 				return err
 			}
 		}
 	}
 	for _, s := range in.Supplies {
 		if err := firstOf(
-			named("the computer's name "+s.Computer, s.Computer, maxID),
-			named("the release "+s.URL+" on "+s.Computer, s.URL, maxURL),
+			CheckName("the computer's name "+s.Computer, s.Computer, MaxID),
+			CheckName("the release "+s.URL+" on "+s.Computer, s.URL, MaxURL),
 		); err != nil {
 			return err
 		}
@@ -78,18 +78,18 @@ func (in *Records) check() error {
 	for _, n := range in.Instances {
 		what := "of the instance " + n.Title + " in " + n.Computer + " " + n.Partition
 		if err := firstOf(
-			named("the title "+what, n.Title, maxTitle), named("the release "+what, n.Release, maxURL),
-			named("the type "+what, n.Type, maxTitle),
+			CheckName("the title "+what, n.Title, MaxTitle), CheckName("the release "+what, n.Release, MaxURL),
+			CheckName("the type "+what, n.Type, MaxTitle),
 		); err != nil {
 			return err
 		}
 	}
 	if in.Root != "" && (!filepath.IsAbs(in.Root) || filepath.Clean(in.Root) != in.Root) {
-		return invalid("the root of local releases is no absolute path: %.200q", in.Root)
+		return Invalid("the root of local releases is no absolute path: %.200q", in.Root)
 	}
 	for _, f := range in.Forwards {
 		if err := firstOf(
-			named("the title of a forwarded request", f.Title, maxURL), named("the URL of a master", f.Master, maxURL),
+			CheckName("the title of a forwarded request", f.Title, MaxURL), CheckName("the URL of a master", f.Master, MaxURL),
 		); err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (in *Records) into(p *pages, replace bool) error {
 			return err
 		}
 		if some && !replace {
-			return refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
+			return Refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
 		}
 		known[guid] = c
 	}
@@ -148,13 +148,13 @@ func (in *Records) into(p *pages, replace bool) error {
 		if other, err := p.named(nameOf(n)); err != nil {
 			return err
 		} else if other != nil {
-			return refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
+			return Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
 		}
 		if n.Partition != "" {
 			if other, err := p.at(n.Computer, n.Partition); err != nil {
 				return err
 			} else if other != nil {
-				return refuse(
+				return Refuse(
 					compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title,
 					n.Partition, n.Computer,
 				)
@@ -196,7 +196,7 @@ func (p *pages) clear(guid string, computers []string, going bool) (c *slap.Comp
 	}
 	for _, e := range supplies {
 		computer, url := cut(e.Key)
-		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, supplyStatus(computer, url))); err != nil {
+		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(computer, url))); err != nil {
 			return nil, false, err
 		}
 	}
@@ -207,7 +207,7 @@ func (p *pages) clear(guid string, computers []string, going bool) (c *slap.Comp
 		}
 		for _, other := range tree {
 			if other.Computer != "" && !slices.Contains(computers, other.Computer) {
-				return nil, false, refuse(
+				return nil, false, Refuse(
 					compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title,
 					other.Computer,
 				)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/slapos/slaptest"
@@ -72,7 +74,7 @@ func TestImportCaptured(t *testing.T) {
 	if err := m.Import(t.Context(), recordsOf(c), master.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	h := m.Handler(master.LegacyOptions{})
+	h := web.New(m, wire.Options{})
 	legacy := slaptest.Exchanges(t, "legacy")
 	last := legacy[len(legacy)-1]
 	if !strings.HasPrefix(last.Path, "/getFullComputerInformation") {
@@ -242,7 +244,7 @@ func TestImportTogether(t *testing.T) {
 		t.Errorf("%d of them did", took)
 	}
 	if status, _ := send(
-		t, r.Handler(master.LegacyOptions{}),
+		t, web.New(r.Master, wire.Options{}),
 		&slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"},
 	); status != http.StatusOK {
 		t.Errorf("%d", status)

@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/rpc"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/schema"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slaptest"
@@ -37,7 +40,7 @@ func visit(t *testing.T, h http.Handler, link string) (int, string) {
 // Every method of the table is answered, and by words.
 func TestEveryMethod(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	for _, method := range slap.Methods() {
 		said := &slap.Call{}
 		if slices.Contains(method.Required, "reported_state") {
@@ -57,7 +60,7 @@ func TestEveryMethod(t *testing.T) {
 // who asks for it hears why.
 func TestJSONWithoutPlace(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	r.format("C", 1)
 	r.ask(slap.Request{Title: "host"})
 	r.ask(slap.Request{Title: "sh", Shared: true})
@@ -86,7 +89,7 @@ func TestJSONWithoutPlace(t *testing.T) {
 
 func TestJSONRefusals(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	long := strings.Repeat("é", 201)
 	for _, c := range []struct {
 		method, body string
@@ -185,7 +188,7 @@ func grown(f *testing.F) {
 func FuzzJSON(f *testing.F) {
 	grown(f)
 	m := open(f, master.Options{Computer: "C"})
-	h := m.Handler(master.LegacyOptions{})
+	h := web.New(m, wire.Options{})
 	if err := m.Format(
 		f.Context(), master.Anybody,
 		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}}},
@@ -221,7 +224,7 @@ func FuzzJSON(f *testing.F) {
 // documents, whatever the titles are.
 func TestHypermedia(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	r.format("C", 7)
 	titles := []string{"plain", "a/b ?#%&+", "Größe 𝄞", "..", `a "quoted" \ title`, "plain"}
 	for i, title := range titles {
@@ -340,7 +343,7 @@ func TestHypermedia(t *testing.T) {
 		}
 	}
 	// A user sees what is his.
-	mine := r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
+	mine := web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
 	if status, body := visit(
 		t, mine,
 		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String()),
@@ -360,7 +363,7 @@ func TestTreeStatus(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
 	r.ask(slap.Request{Title: "x"})
-	h := r.JSON(master.LegacyOptions{})
+	h := rpc.New(r.Master, wire.Options{})
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
 		!strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
 		t.Error(status, body)

@@ -19,25 +19,25 @@ func key(parts ...string) string { return strings.Join(parts, sep) }
 // database takes. PostgreSQL's takes 2,704 bytes, and a computer and a URL stand in one together,
 // of which a character may have 4 bytes and no URL more than 2,000.
 const (
-	maxTitle = 200
-	maxID    = 150
-	maxURL   = 2000
+	MaxTitle = 200
+	MaxID    = 150
+	MaxURL   = 2000
 )
 
-// named checks a name that comes from elsewhere: what is kept must be such that it can be told to
-// others.
-func named(what, text string, most int) error {
+// CheckName checks a name that comes from elsewhere: what is kept must be such that it can be
+// told to others.
+func CheckName(what, text string, most int) error {
 	switch {
 	case strings.TrimSpace(text) == "":
-		return invalid("%s is empty", what)
+		return Invalid("%s is empty", what)
 	case !utf8.ValidString(text):
-		return invalid("%s is not UTF-8", what)
-	case utf8.RuneCountInString(text) > most || len(text) > maxURL:
-		return invalid("%s is longer than %d characters", what, most)
+		return Invalid("%s is not UTF-8", what)
+	case utf8.RuneCountInString(text) > most || len(text) > MaxURL:
+		return Invalid("%s is longer than %d characters", what, most)
 	}
 	for _, r := range text {
 		if r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff {
-			return invalid("%s has the character U+%04X, which no document can carry", what, r)
+			return Invalid("%s has the character U+%04X, which no document can carry", what, r)
 		}
 	}
 	return nil

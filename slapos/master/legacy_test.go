@@ -9,22 +9,24 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// wire speaks to the legacy endpoints.
-type wire struct {
+// peer speaks to the legacy endpoints.
+type peer struct {
 	*rig
 	h http.Handler
 }
 
-func newWire(t *testing.T, who func(*http.Request) (master.Who, error)) *wire {
+func newWire(t *testing.T, who func(*http.Request) (master.Who, error)) *peer {
 	r := newRig(t, master.Options{Computer: "C", Products: []master.Product{{Name: "demo", URLs: []string{demo, "older"}}}})
-	return &wire{r, r.Legacy(master.LegacyOptions{Who: who})}
+	return &peer{r, legacy.New(r.Master, wire.Options{Who: who})}
 }
 
 // call sends fields, as a query with GET; header is NAME and value.
-func (w *wire) call(method, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
+func (w *peer) call(method, path string, form url.Values, header ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := httptest.NewRequestWithContext(w.t.Context(), method, path, strings.NewReader(form.Encode()))
 	if method == http.MethodGet {

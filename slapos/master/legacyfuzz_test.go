@@ -10,6 +10,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -65,7 +67,7 @@ func FuzzLegacy(f *testing.F) {
 		)
 	}
 	m := open(f, master.Options{Computer: "C"})
-	h := m.Handler(master.LegacyOptions{})
+	h := web.New(m, wire.Options{})
 	if err := m.Format(
 		f.Context(), master.Anybody,
 		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},

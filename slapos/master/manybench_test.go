@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -213,7 +215,7 @@ func TestMany(t *testing.T) {
 		began := spent(b)
 		m := on(b, path)
 		c := costs{Start: spent(b) - began}
-		h := m.Legacy(master.LegacyOptions{})
+		h := legacy.New(m, wire.Options{})
 		at := func(i int) (string, int) { return fmt.Sprint("C", i*7%computers), i / 10 % 100 }
 		unchanged := func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) }
 		c.First = straight(b, h, 1000, 1, unchanged)

@@ -69,6 +69,12 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	return m, m.fresh(ctx)
 }
 
+// Log is where it tells what happens.
+func (m *Master) Log() *slog.Logger { return m.log }
+
+// Certifies says whether there are certificates: it has an authority.
+func (m *Master) Certifies() bool { return m.opt.Authority != nil }
+
 // RunID is random, and another for each master that was started: by it one finds that a URL is its
 // own.
 func (m *Master) RunID() string { return m.runID }

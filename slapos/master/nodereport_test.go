@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -20,7 +22,7 @@ func TestNodeReport(t *testing.T) {
 	r.format("C", 1)
 	r.format("D", 1)
 	srv := httptest.NewServer(
-		r.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
+		web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
 	)
 	defer srv.Close()
 	c, err := slap.NewClient(slap.Options{URL: srv.URL})
@@ -58,7 +60,7 @@ func TestNodeReport(t *testing.T) {
 	if _, err := r.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
 		t.Error("another's is read")
 	}
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	for body, want := range map[string]int{
 		`{"computer_guid":"C","compute_partition_list":[{"partition_id":"p0","from":"the future"}]}`:   http.StatusOK,
 		`{"computer_guid":"E","compute_partition_list":[]}`:                                            http.StatusForbidden,

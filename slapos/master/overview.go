@@ -58,7 +58,7 @@ func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page P
 	for i := range all {
 		keys[i] = computerStatus(all[i].Record.GUID)
 	}
-	return all, next, m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return all, next, m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 func contains(text, lower string) bool {
@@ -100,7 +100,7 @@ func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView,
 		mem := b.(*memory)
 		of := mem.computers[guid]
 		if of == nil || guid == "" {
-			return firstOf(who.speaks(guid), unknownComputer(guid))
+			return firstOf(who.Speaks(guid), unknownComputer(guid))
 		}
 		if err := who.owns(guid, of.record); err != nil {
 			return err
@@ -120,12 +120,12 @@ func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView,
 	}
 	keys := []string{computerStatus(guid)}
 	for i := range out.Supplied {
-		keys = append(keys, supplyStatus(guid, out.Supplied[i].URL))
+		keys = append(keys, SupplyStatusKey(guid, out.Supplied[i].URL))
 	}
 	for _, n := range placed {
-		keys = append(keys, instanceStatus(n.Record.ID))
+		keys = append(keys, InstanceStatusKey(n.Record.ID))
 	}
-	return out, m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) {
+	return out, m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) {
 		switch supplied := len(out.Supplied); {
 		case i == 0:
 			out.Said = s
@@ -251,9 +251,9 @@ func orderOf(n *slap.InstanceRecord) string { return key(n.Title, n.ID) }
 func (m *Master) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
 	for i := range all {
-		keys[i] = instanceStatus(all[i].Record.ID)
+		keys[i] = InstanceStatusKey(all[i].Record.ID)
 	}
-	return m.statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 // An InstanceView is an instance with what it was asked for with, and what it told.
@@ -291,8 +291,8 @@ func (m *Master) ViewInstance(ctx context.Context, who Who, id string) (*Instanc
 	return out, m.instanceStatuses(ctx, []*InstanceSummary{&out.InstanceSummary})
 }
 
-// statuses reads what was said of several things at once.
-func (m *Master) statuses(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
+// Statuses reads what was said of several things at once.
+func (m *Master) Statuses(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -21,7 +21,7 @@ func (m *Master) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err 
 				if !hasAddress(&p, ip) {
 					continue
 				}
-				if who.speaks(guid) == nil {
+				if who.Speaks(guid) == nil {
 					ok = true
 					return nil
 				}

@@ -32,19 +32,25 @@ func (r *Refusal) Reason() string {
 	return r.Text + " (" + r.Detail + ")"
 }
 
-func refuse(kind error, format string, args ...any) error {
+// Refuse is a Refusal of a kind.
+func Refuse(kind error, format string, args ...any) error {
 	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
-func invalid(format string, args ...any) error { return refuse(compute.ErrInvalid, format, args...) }
+// Invalid refuses what is asked wrongly.
+func Invalid(format string, args ...any) error { return Refuse(compute.ErrInvalid, format, args...) }
 
-// unwell turns the error of a document that cannot be read, or a value that cannot be written, into
-// a refusal.
-func unwell(err error) error {
+// NoSuchEndpoint is what is said of an endpoint that is not there.
+const NoSuchEndpoint = "The requested URL was not found on the server. " +
+	"If you entered the URL manually please check your spelling and try again."
+
+// Malformed turns the error of a document that cannot be read, or a value that cannot be written,
+// into a refusal.
+func Malformed(err error) error {
 	if err == nil || !errors.Is(err, slap.ErrMalformed) && !errors.Is(err, slap.ErrUnwritable) {
 		return err
 	}
-	return refuse(compute.ErrInvalid, "%s", strings.TrimPrefix(err.Error(), "slap: "))
+	return Refuse(compute.ErrInvalid, "%s", strings.TrimPrefix(err.Error(), "slap: "))
 }
 
 // Who asks. The zero Who may do nothing.
@@ -64,14 +70,15 @@ type Who struct {
 // Anybody is who asks a master that asks nobody who he is.
 var Anybody = Who{All: true}
 
-func denied(format string, args ...any) error { return refuse(compute.ErrDenied, format, args...) }
+// Denied refuses who may not.
+func Denied(format string, args ...any) error { return Refuse(compute.ErrDenied, format, args...) }
 
-// speaks says whether somebody may speak for a computer.
-func (who Who) speaks(computer string) error {
+// Speaks says whether somebody may speak for a computer.
+func (who Who) Speaks(computer string) error {
 	if who.All || who.Computer != "" && who.Computer == computer {
 		return nil
 	}
-	return denied("You may not speak for the computer %s.", computer)
+	return Denied("You may not speak for the computer %s.", computer)
 }
 
 // owns says whether somebody may change a computer, or read what is on it: its node, or whose it
@@ -80,7 +87,7 @@ func (who Who) owns(guid string, c *slap.ComputerRecord) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
 	}
-	return who.speaks(guid)
+	return who.Speaks(guid)
 }
 
 // in says whether somebody may touch what is of a project: who comes for one has what is of that
@@ -94,5 +101,5 @@ func (who Who) holds(n *slap.InstanceRecord) error {
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil
 	}
-	return denied("The instance is not yours.") // without its title, which may say much
+	return Denied("The instance is not yours.") // without its title, which may say much
 }

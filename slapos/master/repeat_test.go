@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -79,7 +81,7 @@ func TestRepeats(t *testing.T) {
 					}
 				}
 				new := func() *httptest.ResponseRecorder {
-					w.h = w.Legacy(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return who, nil }})
+					w.h = legacy.New(w.rig.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return who, nil }})
 					return w.call("POST", "/requestComputerPartition", form)
 				}
 				first, second := new(), new()

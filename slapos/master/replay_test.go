@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -158,7 +161,7 @@ func TestReplayNode(t *testing.T) {
 			known[e.N] = "1.2, of the full master: taken and passed over"
 		}
 	}
-	replay(t, m.Handler(master.LegacyOptions{}), all, known)
+	replay(t, web.New(m, wire.Options{}), all, known)
 }
 
 // Another master that is not ready yet makes this one so.
@@ -170,7 +173,7 @@ func TestReplayNotReady(t *testing.T) {
 	defer srv.Close()
 	m := open(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
 	replay(
-		t, m.Handler(master.LegacyOptions{}), slaptest.Exchanges(t, "not-ready"),
+		t, web.New(m, wire.Options{}), slaptest.Exchanges(t, "not-ready"),
 		map[int]string{131: "1.5: we serve the URL of the hypermedia API"},
 	)
 }

@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
@@ -80,7 +83,7 @@ func TestReplayAll(t *testing.T) {
 }
 
 func replayAll(t *testing.T, m *master.Master) {
-	h := m.Handler(master.LegacyOptions{})
+	h := web.New(m, wire.Options{})
 	replay(t, h, slaptest.Exchanges(t, "legacy"), legacyDifferences)
 	replay(t, h, slaptest.Exchanges(t, "json-rpc"), map[int]string{
 		76:  "legacy 44: a computer was made there, as the full master does",

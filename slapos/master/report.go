@@ -10,7 +10,7 @@ import (
 
 // partitionUnknown is what is said of a partition in which nothing is.
 func partitionUnknown(computer, partition string) error {
-	return refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
+	return Refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
 }
 
 // A target finds the instance that is spoken of, for who may speak of it.
@@ -34,7 +34,7 @@ func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, erro
 		return nil, err
 	}
 	if who.Instance == "" || n == nil || n.ID != who.Instance {
-		if err := who.speaks(computer); err != nil {
+		if err := who.Speaks(computer); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +61,7 @@ func (m *Master) destroyed(ctx context.Context, who Who, of target) (children []
 			return err
 		}
 		if who.Instance != "" && n.State != slap.Destroyed {
-			return denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
+			return Denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
 		}
 		if n.Root == n.ID && !n.Shared {
 			placed, err := placedBelow(b, n)
@@ -134,7 +134,7 @@ func Refused(children []string) string {
 func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
 	text, err := slap.FormatParameters(connection)
 	if err != nil {
-		return unwell(err)
+		return Malformed(err)
 	}
 	return m.connect(ctx, inside(who, computer, partition, reference), text)
 }
@@ -189,7 +189,7 @@ func (m *Master) Rename(ctx context.Context, who Who, computer, partition, refer
 }
 
 func (m *Master) retitle(ctx context.Context, of target, title string) error {
-	if err := named("the new title", title, maxTitle); err != nil {
+	if err := CheckName("the new title", title, MaxTitle); err != nil {
 		return err
 	}
 	return m.do(ctx, func(b book) error {
@@ -210,7 +210,7 @@ func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 	if other, err := b.named(nameOf(&copied)); err != nil {
 		return err
 	} else if other != nil {
-		return refuse(compute.ErrConflict, "Another instance has the title %s.", title)
+		return Refuse(compute.ErrConflict, "Another instance has the title %s.", title)
 	}
 	if err := saveInstance(b, &copied); err != nil {
 		return err

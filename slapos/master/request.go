@@ -18,7 +18,7 @@ type Answer struct {
 	Stamp  int64        // of the instance, or of a shared one's host
 	Object *slap.Object // to be answered as it is
 
-	basis *basis // nil: it is not to be kept
+	Basis *Basis // nil: it is not to be kept
 }
 
 // Value is the answer as the legacy endpoint gives it.
@@ -86,11 +86,11 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 
 // filters are the names that a filter can have, with the longest of each; what else is in one is
 // kept and not looked at.
-var filters = map[string]int{"computer_guid": maxID, "instance_guid": maxURL, "network_guid": maxID, "project_guid": maxID}
+var filters = map[string]int{"computer_guid": MaxID, "instance_guid": MaxURL, "network_guid": MaxID, "project_guid": MaxID}
 
 func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
-	if err := firstOf(named("partition_reference", q.Title, maxTitle), named("software_release", q.Release, maxURL)); err != nil {
+	if err := firstOf(CheckName("partition_reference", q.Title, MaxTitle), CheckName("software_release", q.Release, MaxURL)); err != nil {
 		return nil, err
 	}
 	copied := *q
@@ -98,7 +98,7 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 		copied.Type = defaultType
 	}
 	a.Request = &copied
-	if err := named("software_type", a.Type, maxTitle); err != nil {
+	if err := CheckName("software_type", a.Type, MaxTitle); err != nil {
 		return nil, err
 	}
 	err := stateNamed(q.State)
@@ -106,35 +106,35 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 		return nil, err
 	}
 	if a.parameters, err = slap.FormatParameters(q.Parameters); err != nil {
-		return nil, unwell(err)
+		return nil, Malformed(err)
 	}
 	if q.Project != "" {
-		if err := named("project_reference", q.Project, maxID); err != nil {
+		if err := CheckName("project_reference", q.Project, MaxID); err != nil {
 			return nil, err
 		}
 	}
 	for k, v := range q.Filter {
 		a.filter[k] = fmt.Sprint(v)
 		if most := filters[k]; most > 0 && a.filter[k] != "" {
-			if err := named(k, a.filter[k], most); err != nil {
+			if err := CheckName(k, a.filter[k], most); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if who.Project != "" && q.Project != "" && q.Project != who.Project {
-		return nil, denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
+		return nil, Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
 	}
 	if (q.Computer == "") != (q.Partition == "") {
-		return nil, invalid("computer_id and computer_partition_id go together")
+		return nil, Invalid("computer_id and computer_partition_id go together")
 	}
 	if who.Instance != "" {
 		return a, nil // it is seen later whether it asks as itself
 	}
 	if q.Computer != "" {
-		return a, who.speaks(q.Computer)
+		return a, who.Speaks(q.Computer)
 	}
 	if who.Computer != "" {
-		return nil, denied("A computer asks for instances only for what runs on it.")
+		return nil, Denied("A computer asks for instances only for what runs on it.")
 	}
 	return a, nil
 }
@@ -169,12 +169,12 @@ func (a *ask) find(b book, elsewhere bool) (err error) {
 			return err
 		}
 		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
-			return denied("An instance asks only for itself.")
+			return Denied("An instance asks only for itself.")
 		}
 	}
 	// who asks for nothing of its own would be taken for a user
 	if a.asker == nil && a.who.User == "" && !a.who.All {
-		return denied("A computer asks for instances only for what runs on it.")
+		return Denied("A computer asks for instances only for what runs on it.")
 	}
 	if a.found, err = b.named(a.name()); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (a *ask) find(b book, elsewhere bool) (err error) {
 	case placed:
 		return a.change(b)
 	case a.asker != nil && a.asker.State == slap.Destroyed:
-		return refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
+		return Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
 	case elsewhere:
 		return nil
 	case a.State == slap.Destroyed:
@@ -385,7 +385,7 @@ func (m *Master) answer(a *ask) (*Answer, error) {
 	var out *Answer
 	err := m.read(func(b book) (err error) {
 		if out, err = answerTo(b, a.made); err == nil {
-			out.basis = a.rests(b)
+			out.Basis = a.rests(b)
 		}
 		return err
 	})

@@ -28,7 +28,7 @@ type RootOptions struct {
 // contains the other nothing is moved. Instances whose release is another now are processed again.
 func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (from string, moved map[string]string, err error) {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
-		return "", nil, invalid("the root of local releases is no absolute path: %.200q", root)
+		return "", nil, Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
 	if err := m.store.View(ctx, func(tx compute.Tx) error {
 		p := m.pages(tx)
@@ -48,7 +48,7 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 	err = m.store.Update(ctx, func(tx compute.Tx) error {
 		p := m.pages(tx)
 		if now, err := p.root(); err != nil || now != from {
-			return firstOf(err, refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
+			return firstOf(err, Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}
 		return firstOf(m.move(p, moved), p.save(rootEntry(root)))
 	})
@@ -61,13 +61,13 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 // apart says why nothing is moved from one directory to another; nil: it is.
 func apart(from, to string) error {
 	if from == "" {
-		return refuse(compute.ErrNotFound, "There was no root of local releases before.")
+		return Refuse(compute.ErrNotFound, "There was no root of local releases before.")
 	}
 	if inside, _ := under(from, to); inside {
-		return refuse(compute.ErrConflict, "%s is in %s.", to, from)
+		return Refuse(compute.ErrConflict, "%s is in %s.", to, from)
 	}
 	if inside, _ := under(to, from); inside {
-		return refuse(compute.ErrConflict, "%s is in %s.", from, to)
+		return Refuse(compute.ErrConflict, "%s is in %s.", from, to)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (p *pages) below(from, to string, exists func(path string) bool) (map[strin
 		if !exists(there) && exists(url) {
 			continue
 		}
-		if err := named("the release "+there, there, maxURL); err != nil {
+		if err := CheckName("the release "+there, there, MaxURL); err != nil {
 			return nil, err
 		}
 		moved[url] = there
@@ -155,7 +155,7 @@ func (m *Master) move(p *pages, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, supplyStatus(s.Computer, s.URL))); err != nil {
+		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(s.Computer, s.URL))); err != nil {
 			return err
 		}
 		if there, err := p.supply(s.Computer, to); err != nil {

@@ -401,5 +401,5 @@ func referred(b book, host *slap.InstanceRecord, reference string) (*slap.Instan
 			return n, nil
 		}
 	}
-	return nil, refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
+	return nil, Refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
 }

@@ -55,7 +55,7 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.known.memory.computers["C"].document.Load().body.Store(nil)
-	if none, same, err := m.informationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
+	if none, same, err := m.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
 		t.Errorf("who has it is told %q %s, %v", none, same, err)
 	}
 	if again, same, err := m.Information(t.Context(), Anybody, "C"); err != nil || !bytes.Equal(again, body) || same != tag {

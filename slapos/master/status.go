@@ -22,9 +22,9 @@ func tail(message string, most int) string {
 	return string(runes[max(0, len(runes)-most):])
 }
 
-func instanceStatus(id string) string { return key("instance", id) }
+func InstanceStatusKey(id string) string { return key("instance", id) }
 
-func supplyStatus(computer, url string) string { return key("supply", computer, url) }
+func SupplyStatusKey(computer, url string) string { return key("supply", computer, url) }
 
 func computerStatus(guid string) string { return key("computer", guid) }
 
@@ -49,7 +49,7 @@ func (m *Master) noteInstance(ctx context.Context, of target, change func(*slap.
 	if err := m.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
-	return m.note(ctx, instanceStatus(n.ID), n.Computer, change, func(b book) (bool, error) {
+	return m.note(ctx, InstanceStatusKey(n.ID), n.Computer, change, func(b book) (bool, error) {
 		now, err := b.instance(n.ID)
 		return now != nil, err
 	})
@@ -67,7 +67,7 @@ func (m *Master) ReleaseError(ctx context.Context, who Who, computer, url, messa
 }
 
 func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
-	if err := firstOf(who.speaks(computer), m.fresh(ctx)); err != nil {
+	if err := firstOf(who.Speaks(computer), m.fresh(ctx)); err != nil {
 		return err
 	}
 	var known bool
@@ -81,7 +81,7 @@ func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string,
 	if !known {
 		return nil // as the reference takes it; there is nobody who would want to know
 	}
-	return m.note(ctx, supplyStatus(computer, url), computer, change, func(b book) (bool, error) {
+	return m.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b book) (bool, error) {
 		now, err := b.supply(computer, url)
 		return now != nil, err
 	})
@@ -89,7 +89,7 @@ func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string,
 
 // ComputerBang is what a node says of itself, as a message.
 func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message string) error {
-	if err := firstOf(who.speaks(computer), m.fresh(ctx)); err != nil {
+	if err := firstOf(who.Speaks(computer), m.fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
@@ -224,6 +224,9 @@ func (s *Status) Value() slap.Dictionary {
 	return d
 }
 
+// StatusText is what was said last, with no more of an error than is kept of a message.
+func StatusText(said *slap.StatusRecord) string { return statusText(said, maxMessage) }
+
 // statusText is what was said last, with no more of an error than so many characters.
 func statusText(said *slap.StatusRecord, most int) string {
 	if said.Error {
@@ -232,19 +235,19 @@ func statusText(said *slap.StatusRecord, most int) string {
 	return strings.TrimSpace("#access " + said.State)
 }
 
-// trouble is the error that was said last; "": there was none.
-func trouble(said *slap.StatusRecord) string {
+// Trouble is the error that was said last; "": there was none.
+func Trouble(said *slap.StatusRecord) string {
 	if said == nil || !said.Error {
 		return ""
 	}
-	return statusText(said, maxMessage)
+	return StatusText(said)
 }
 
 func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
 
 // ComputerStatus is that of a computer.
 func (m *Master) ComputerStatus(ctx context.Context, who Who, guid string) (*Status, error) {
-	c, err := m.owned(ctx, who, guid)
+	c, err := m.Owned(ctx, who, guid)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +256,7 @@ func (m *Master) ComputerStatus(ctx context.Context, who Who, guid string) (*Sta
 
 // SupplyStatus is that of a release on a computer.
 func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*Status, error) {
-	if _, err := m.owned(ctx, who, guid); err != nil {
+	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
 	var s *slap.SupplyRecord
@@ -261,9 +264,10 @@ func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*
 		return nil, err
 	}
 	if s == nil {
-		return nil, refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", url, guid)
+		return nil, Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", url, guid)
 	}
-	return m.status(ctx, &Status{Kind: "Software Installation", Reference: guid + "-" + url, Created: s.Created}, supplyStatus(guid, url))
+	of := &Status{Kind: "Software Installation", Reference: guid + "-" + url, Created: s.Created}
+	return m.status(ctx, of, SupplyStatusKey(guid, url))
 }
 
 // InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was
@@ -282,20 +286,20 @@ func (m *Master) InstanceStatus(ctx context.Context, who Who, guid, partition st
 		return s, nil
 	}
 	s.Created = n.Created
-	return m.status(ctx, s, instanceStatus(n.ID))
+	return m.status(ctx, s, InstanceStatusKey(n.ID))
 }
 
 // InstanceRecordStatus is what was reported of an instance; nil: nothing was.
 func (m *Master) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecord) (*slap.StatusRecord, error) {
-	s, err := m.status(ctx, &Status{}, instanceStatus(n.ID))
+	s, err := m.status(ctx, &Status{}, InstanceStatusKey(n.ID))
 	if err != nil {
 		return nil, err
 	}
 	return s.Said, nil
 }
 
-// owned is a computer that somebody may know about.
-func (m *Master) owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
+// Owned is a computer that somebody may know about.
+func (m *Master) Owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, err
 	}

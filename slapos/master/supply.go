@@ -16,9 +16,9 @@ func (m *Master) Supply(ctx context.Context, who Who, computer, url, state strin
 		state = slap.Available
 	}
 	if state != slap.Available && state != slap.Destroyed {
-		return invalid("state: %.80q is none of available, destroyed", state)
+		return Invalid("state: %.80q is none of available, destroyed", state)
 	}
-	if err := firstOf(named("url", url, maxURL), named("computer_id", computer, maxID)); err != nil {
+	if err := firstOf(CheckName("url", url, MaxURL), CheckName("computer_id", computer, MaxID)); err != nil {
 		return err
 	}
 	now := time.Now().UTC()
@@ -59,7 +59,7 @@ func (m *Master) Supplies(ctx context.Context, who Who, computer string) ([]slap
 	defer m.known.mu.RUnlock()
 	seen := m.known.memory.computers[computer]
 	if seen == nil {
-		return nil, firstOf(who.speaks(computer), unknownComputer(computer))
+		return nil, firstOf(who.Speaks(computer), unknownComputer(computer))
 	}
 	if err := who.owns(computer, seen.record); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (m *Master) Supplies(ctx context.Context, who Who, computer string) ([]slap
 
 // ReleaseDestroyed is what a node says when a release is no more on it.
 func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url string) error {
-	if err := who.speaks(computer); err != nil {
+	if err := who.Speaks(computer); err != nil {
 		return err
 	}
 	return m.do(ctx, func(b book) error {
@@ -85,12 +85,12 @@ func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url st
 			return nil
 		}
 		if was.State != slap.Destroyed {
-			return refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
+			return Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
 		if err := b.save(gone(slap.KindSupply, key(computer, url))); err != nil {
 			return err
 		}
-		return dropStatus(b, supplyStatus(computer, url))
+		return dropStatus(b, SupplyStatusKey(computer, url))
 	})
 }
 
@@ -98,7 +98,7 @@ func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url st
 // product's name, or the URL of one of its releases.
 func (m *Master) Releases(product, url string) ([]string, error) {
 	if (product == "") == (url == "") {
-		return nil, invalid("exactly one of software_product_reference and software_release_url is wanted")
+		return nil, Invalid("exactly one of software_product_reference and software_release_url is wanted")
 	}
 	for _, p := range m.opt.Products {
 		if product != "" && p.Name == product || url != "" && slices.Contains(p.URLs, url) {

@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 )
 
-// tagOf is an ETag of a document: the same wherever it was written.
-func tagOf(body []byte) string {
+// TagOf is an ETag of a document: the same wherever it was written.
+func TagOf(body []byte) string {
 	sum := sha256.Sum256(body)
 	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }

@@ -37,18 +37,18 @@ func tokenEntry(t *slap.TokenRecord) slap.Entry {
 // and by their names those that they have.
 func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
-		return "", until, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
+		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	switch {
 	case who.All:
 	case who.User == "" || t.Of != slap.CertifiedComputer || t.Admin:
-		return "", until, denied("Only an administrator may do this.")
+		return "", until, Denied("Only an administrator may do this.")
 	default:
 		t.User, t.Project = who.User, who.Project
 	}
 	switch name := t.User; {
 	case t.Of != slap.CertifiedUser && t.Of != slap.CertifiedComputer:
-		return "", until, invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
+		return "", until, Invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
 	case name != "" && !plainName().MatchString(name), t.Of == slap.CertifiedUser && name == "":
 		return "", until, badName(name)
 	case t.Computer != "" && !plainName().MatchString(t.Computer):
@@ -91,7 +91,7 @@ func has(user, computer string) func(b book) error {
 	return func(b book) error {
 		c, err := b.computer(computer)
 		if err == nil && (c == nil || c.Owner != user) {
-			err = denied("You have no computer %s.", computer)
+			err = Denied("You have no computer %s.", computer)
 		}
 		return err
 	}
@@ -106,14 +106,14 @@ func spend(token, of string, may func(b book, t *slap.TokenRecord) error) func(b
 			return err
 		}
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
-			return denied("The token is not known, was used, or is older than a day.")
+			return Denied("The token is not known, was used, or is older than a day.")
 		}
 		return firstOf(may(b, t), b.save(gone(slap.KindOther, key("token", hash))))
 	}
 }
 
-// isToken says whether a text is a token of a master.
-func isToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
+// IsToken says whether a text is a token of a master.
+func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
 func (m *Master) offered(ctx context.Context, token, of string) (t slap.TokenRecord, err error) {
@@ -166,7 +166,7 @@ func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid stri
 // he has one of the title already it is that.
 func (m *Master) Register(ctx context.Context, who Who, title string) (guid string, pair *slap.Certificate, err error) {
 	if !who.All && who.User == "" {
-		return "", nil, denied("Only users ask for computers.")
+		return "", nil, Denied("Only users ask for computers.")
 	}
 	c := &slap.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
 	return m.register(ctx, c, true, func(may func(b book) error) func(b book) error { return may })
@@ -177,7 +177,7 @@ func (m *Master) Register(ctx context.Context, who Who, title string) (guid stri
 func (m *Master) register(
 	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error,
 ) (string, *slap.Certificate, error) {
-	if err := firstOf(named("title", c.Title, maxTitle), m.fresh(ctx)); err != nil {
+	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.fresh(ctx)); err != nil {
 		return "", nil, err
 	}
 	c.Created = time.Now().UTC()
@@ -197,7 +197,7 @@ func (m *Master) register(
 		if same, err := b.computerNamed(computerEntry(c).Name); err != nil {
 			return err
 		} else if same != nil {
-			return refuse(
+			return Refuse(
 				compute.ErrConflict,
 				"There is a computer with the title %s already: ask with another title, or with a token that names that one.",
 				c.Title,

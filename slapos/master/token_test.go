@@ -13,6 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -150,7 +152,7 @@ func TestEnrol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(m.Handler(master.LegacyOptions{
+	srv := httptest.NewServer(web.New(m, wire.Options{
 		Who: func(*http.Request) (master.Who, error) { return master.Anybody, nil },
 		Token: func(_ *http.Request, token string) (master.Who, error) {
 			if token != "hst_bob" {
@@ -170,12 +172,12 @@ func TestEnrol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &enrol.Web{URL: srv.URL, Token: token}
-	_, guid, err := web.Computer(ctx, "build1")
+	enrolment := &enrol.Web{URL: srv.URL, Token: token}
+	_, guid, err := enrolment.Computer(ctx, "build1")
 	if err != nil || !strings.HasPrefix(guid, "COMP-") {
 		t.Fatal(guid, err)
 	}
-	if _, _, err := web.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
+	if _, _, err := enrolment.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
 		t.Errorf("again: %v", err)
 	}
 	if token, err = client.ComputerToken(ctx); err != nil {
@@ -186,8 +188,8 @@ func TestEnrol(t *testing.T) {
 		t.Errorf("with another token: %v", err)
 	}
 	// One whom only the surroundings know, by POST and by GET.
-	for _, web := range []*enrol.Web{{URL: srv.URL, Token: "hst_bob"}, {URL: srv.URL, Login: "bob", Password: "hst_bob"}} {
-		pair, err := web.Person(ctx)
+	for _, enrolment := range []*enrol.Web{{URL: srv.URL, Token: "hst_bob"}, {URL: srv.URL, Login: "bob", Password: "hst_bob"}} {
+		pair, err := enrolment.Person(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +198,7 @@ func TestEnrol(t *testing.T) {
 			t.Errorf("%+v, %v", who, err)
 		}
 		// the second time he has it already
-		if _, _, err := web.Computer(ctx, "bob's"); err != nil {
+		if _, _, err := enrolment.Computer(ctx, "bob's"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -242,7 +244,7 @@ func TestEnrol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	none := httptest.NewServer(plain.Handler(master.LegacyOptions{}))
+	none := httptest.NewServer(web.New(plain, wire.Options{}))
 	defer none.Close()
 	if _, err := (&enrol.Web{URL: none.URL, Token: token}).Person(ctx); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("%v", err)

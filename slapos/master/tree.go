@@ -70,7 +70,7 @@ func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
 // forget drops the record of an instance, what was said of it, and its certificate.
 func forget(b book, n *slap.InstanceRecord) error {
 	return firstOf(
-		b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, instanceStatus(n.ID)),
+		b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, InstanceStatusKey(n.ID)),
 		revoke(b, holderOf(slap.CertifiedInstance, n.ID)),
 	)
 }

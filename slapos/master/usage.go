@@ -16,15 +16,15 @@ import (
 // Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not
 // of the format is a refusal.
 func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
-	if err := firstOf(who.speaks(computer), named("computer_id", computer, maxID)); err != nil {
+	if err := firstOf(who.Speaks(computer), CheckName("computer_id", computer, MaxID)); err != nil {
 		return err
 	}
 	if len(report) > maxUsage {
-		return invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
+		return Invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
 	}
 	said, err := slap.ParseUsage(report)
 	if err != nil {
-		return unwell(err)
+		return Malformed(err)
 	}
 	if err := m.fresh(ctx); err != nil {
 		return err
@@ -101,7 +101,7 @@ type Used struct {
 
 // Usage are the last reports of a computer, the newest first, for who speaks for it.
 func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slap.UsageRecord, err error) {
-	if err := who.speaks(computer); err != nil {
+	if err := who.Speaks(computer); err != nil {
 		return nil, err
 	}
 	return all, m.reports(ctx, computer, func(u *slap.UsageRecord) bool {

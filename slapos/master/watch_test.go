@@ -15,6 +15,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/rpc"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -118,7 +121,7 @@ func TestAwait(t *testing.T) {
 
 func TestWatchOverHTTP(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	get := func(ctx context.Context, query string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/hostler.watch.v0.compute_node"+query, nil))
@@ -168,7 +171,7 @@ func TestWatchOfServerThatEnds(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		w := httptest.NewRecorder()
-		r.Watch(master.LegacyOptions{Ending: ending}).ServeHTTP(
+		rpc.New(r.Master, wire.Options{Ending: ending}).ServeHTTP(
 			w,
 			httptest.NewRequest(http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil),
 		)
@@ -196,7 +199,7 @@ func TestWatchEnds(t *testing.T) {
 		}
 		start := time.Now()
 		w := httptest.NewRecorder()
-		r.Watch(master.LegacyOptions{}).ServeHTTP(
+		rpc.New(r.Master, wire.Options{}).ServeHTTP(
 			w,
 			httptest.NewRequestWithContext(
 				t.Context(), http.MethodGet,

@@ -77,7 +77,7 @@ func short(what, document string) error {
 		return nil
 	}
 	if n := spelled(document, true); n > maxWritten {
-		return invalid("the %s are %d bytes as nodes are told them, and may be %d", what, n, maxWritten)
+		return Invalid("the %s are %d bytes as nodes are told them, and may be %d", what, n, maxWritten)
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func shortFilter(filter map[string]string) error {
 		n += len(k) + len(v)
 	}
 	if n > maxFilter {
-		return invalid("the filter is %d bytes, and may be %d", n, maxFilter)
+		return Invalid("the filter is %d bytes, and may be %d", n, maxFilter)
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (m *Master) tellable(b book, was, n *slap.InstanceRecord) error {
 	if was != nil && placed(was) && was.Computer == n.Computer && weight <= weigh(was, "", spelled) {
 		return nil
 	}
-	if !n.Shared && weight+maxTitle*len("&#1114111;") <= m.shareOn(n.Computer) {
+	if !n.Shared && weight+MaxTitle*len("&#1114111;") <= m.shareOn(n.Computer) {
 		return nil
 	}
 	return m.tellableOn(b, n.Computer)
@@ -204,8 +204,12 @@ func (m *Master) tellable(b book, was, n *slap.InstanceRecord) error {
 func (m *Master) tellableOn(b book, guid string) error {
 	left, err := m.left(b, guid)
 	if err == nil && left < 0 {
-		err = refuse(compute.ErrConflict, "Too much would be on %s to be told to its node: with this, and with what is kept for its other partitions, %d bytes, and %d is the most. Ask with fewer parameters, or elsewhere.",
-			guid, maxTold-left, maxTold)
+		err = Refuse(
+			compute.ErrConflict,
+			"Too much would be on %s to be told to its node: with this, and with what is kept for its other partitions, "+
+				"%d bytes, and %d is the most. Ask with fewer parameters, or elsewhere.",
+			guid, maxTold-left, maxTold,
+		)
 	}
 	return err
 }
@@ -226,7 +230,7 @@ func (m *Master) tells(b book, guid string, n *slap.InstanceRecord) (bool, error
 	if _, writing := b.(*pages); !writing {
 		return true, nil
 	}
-	share, weight := m.shareOn(guid), weigh(n, "", spelled)+maxTitle*len("&#1114111;")
+	share, weight := m.shareOn(guid), weigh(n, "", spelled)+MaxTitle*len("&#1114111;")
 	if weight <= share {
 		return true, nil
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -51,7 +53,7 @@ func TestWritten(t *testing.T) {
 		t.Error(err)
 	}
 	// There is no way around by another endpoint.
-	h := r.Handler(master.LegacyOptions{})
+	h := web.New(r.Master, wire.Options{})
 	text := strings.Repeat("x", most)
 	for name, body := range map[string]string{
 		"slapos.post.v0.software_instance":                     `{"title": "one", "software_release_uri": "` + demo + `", "software_type": "default", "parameters": {"k": "` + text + `"}}`,

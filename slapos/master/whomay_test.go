@@ -13,6 +13,10 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/legacy"
+	"github.com/hostler-project/hostler/slapos/master/rpc"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -193,7 +197,7 @@ func TestWhoMayWhat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h = m.Handler(master.LegacyOptions{Who: func(*http.Request) (master.Who, error) { return who, nil }})
+		h = web.New(m, wire.Options{Who: func(*http.Request) (master.Who, error) { return who, nil }})
 		r := &rig{m, t}
 		for i, user := range []string{"ann", "bob"} {
 			guid := fmt.Sprint("COMP-", i+1)
@@ -259,7 +263,7 @@ func TestWhoMayWhat(t *testing.T) {
 			}
 		}
 	}
-	for _, route := range append(master.Endpoints(), otherRoutes(t)...) {
+	for _, route := range slices.Concat(legacy.Names(), rpc.Names(), otherRoutes(t)) {
 		if !has[route] {
 			t.Errorf("no row says who may use %s", route)
 		}
@@ -278,11 +282,11 @@ func firstOf(errs ...error) error {
 // otherRoutes are those that stand in the source by their paths.
 func otherRoutes(t *testing.T) (all []string) {
 	t.Helper()
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob("*/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := regexp.MustCompile(`"(?:GET |POST )?/((?:hateoas|hostler\.|Person_)[^" ]*)"( \+ tokenPath)?`)
+	path := regexp.MustCompile(`"(?:GET |POST )?/((?:hateoas|hostler\.|Person_)[^" ]*)"( \+ TokenPath)?`)
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue

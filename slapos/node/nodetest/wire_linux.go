@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -164,7 +165,7 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 	t.Cleanup(func() { _ = st.Close() })
 	m, err := master.New(t.Context(), master.Options{Store: st, Computer: Computer})
 	Do(t, err)
-	return &Master{NewWire(t, m.Handler(master.LegacyOptions{Ending: t.Context().Done()}), at), m}
+	return &Master{NewWire(t, web.New(m, web.Options{Ending: t.Context().Done()}), at), m}
 }
 
 // Ask asks for an instance, by nobody or by the instance in a partition.

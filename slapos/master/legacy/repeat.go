@@ -1,4 +1,4 @@
-package master
+package legacy
 
 import (
 	"io"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -18,49 +19,6 @@ const (
 	maxRepeats = 8 << 20  // bytes of a generation of them
 )
 
-// A basis is what the answer to a request that changes nothing rests on: records of the memory,
-// which are replaced when they change.
-type basis struct {
-	name         string // of the instance
-	found, asker *slap.InstanceRecord
-	computer     *slap.ComputerRecord
-	at, part     string // where the asker says that it is
-	as           string // the instance that asks by its own certificate
-}
-
-// stands says whether all that an answer rests on is still so. It is asked of the memory.
-func (r *basis) stands(b book) bool {
-	if n, err := b.named(r.name); err != nil || n != r.found {
-		return false
-	}
-	if r.at != "" {
-		if n, err := b.at(r.at, r.part); err != nil || n != r.asker {
-			return false
-		}
-	}
-	if r.as != "" {
-		if n, err := b.instance(r.as); err != nil || n != r.asker {
-			return false
-		}
-	}
-	c, err := b.computer(r.found.Computer)
-	return err == nil && c == r.computer
-}
-
-// rests is what the answer to a request rests on that found an instance at its place, in the
-// memory, and changed nothing; nil of another.
-func (a *ask) rests(b book) *basis {
-	if a.found == nil || a.found.Partition == "" || a.Shared {
-		return nil
-	}
-	r := &basis{name: a.name(), found: a.found, asker: a.asker, at: a.Computer, part: a.Partition, as: a.who.Instance}
-	r.computer, _ = b.computer(a.found.Computer)
-	if !r.stands(b) {
-		return nil
-	}
-	return r
-}
-
 // repeats are answers by who asked, and by what they sent. Of two generations the older one is
 // given up when the younger one is full.
 type repeats struct {
@@ -70,18 +28,18 @@ type repeats struct {
 }
 
 type repeatKey struct {
-	who  Who
+	who  master.Who
 	form string
 }
 
 type repeat struct {
-	basis *basis
+	basis *master.Basis
 	body  []byte
 	thing string // what it is about
 }
 
 // get makes no text of the form to look for it: nobody would have it after that.
-func (r *repeats) get(who Who, form []byte) *repeat {
+func (r *repeats) get(who master.Who, form []byte) *repeat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if found := r.young[repeatKey{who, string(form)}]; found != nil {
@@ -117,7 +75,7 @@ var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // again answers a request for an instance that was answered before, if nothing has changed since
 // that matters. Of one that it does not answer, it has read the form and put it back.
-func (l *legacy) again(c *call) (done bool, err error) {
+func (l *endpoints) again(c *call) (done bool, err error) {
 	if c.r.Header.Get("Content-Type") != formType || c.r.ContentLength <= 0 || c.r.ContentLength > maxRepeat {
 		return false, nil
 	}
@@ -126,15 +84,13 @@ func (l *legacy) again(c *call) (done bool, err error) {
 	*room = slices.Grow((*room)[:0], int(c.r.ContentLength))
 	form := (*room)[:c.r.ContentLength]
 	if _, err := io.ReadFull(c.r.Body, form); err != nil {
-		return false, invalid("the form cannot be read: %v", err)
+		return false, master.Invalid("the form cannot be read: %v", err)
 	}
 	found := l.repeats.get(c.who, form)
 	stands := false
 	if found != nil {
-		if err := l.master.fresh(c.r.Context()); err != nil {
-			return false, err
-		}
-		if err := l.master.read(func(b book) error { stands = found.basis.stands(b); return nil }); err != nil {
+		var err error
+		if stands, err = l.master.Stands(c.r.Context(), found.basis); err != nil {
 			return false, err
 		}
 	}
@@ -143,7 +99,7 @@ func (l *legacy) again(c *call) (done bool, err error) {
 		c.r.Body = io.NopCloser(strings.NewReader(c.key.form))
 		return false, nil
 	}
-	about(c.r.Context(), found.thing)
+	master.NoteAbout(c.r.Context(), found.thing)
 	return true, c.answer(written(found.body))
 }
 
@@ -152,21 +108,21 @@ const formType = "application/x-www-form-urlencoded"
 // written is a value that is a document already.
 type written []byte
 
-func (l *legacy) request(c *call) (any, error) {
+func (l *endpoints) request(c *call) (any, error) {
 	q, err := slap.ParseRequest(c.form)
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
-	a, err := l.master.Request(asked(c.r, l.opt.Base(c.r)), c.who, q)
+	a, err := l.master.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}
 	body, err := slap.Marshal(a.Value())
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
-	if c.key.form != "" && a.basis != nil && len(body) <= maxRepeat {
-		l.repeats.add(c.key, &repeat{basis: a.basis, body: body, thing: c.about()})
+	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
+		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})
 	}
 	return written(body), nil
 }

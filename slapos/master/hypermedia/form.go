@@ -1,4 +1,4 @@
-package master
+package hypermedia
 
 import (
 	"cmp"
@@ -9,12 +9,15 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // noneFound takes what is not there, or is not for who asks, for nothing found.
 func noneFound(err error) error {
-	if refusal, ok := errors.AsType[*Refusal](err); ok && (refusal.Kind == compute.ErrNotFound || refusal.Kind == compute.ErrDenied) {
+	refusal, refused := errors.AsType[*master.Refusal](err)
+	if refused && (refusal.Kind == compute.ErrNotFound || refusal.Kind == compute.ErrDenied) {
 		return nil
 	}
 	return err
@@ -27,46 +30,23 @@ func segment(name string) string {
 
 // relativeURL is where the document of a tree is: by its title, as the reference has it, or where
 // that would not find it by its ID.
-func (h *hypermedia) relativeURL(who Who, n *slap.InstanceRecord) string {
-	byID := hateoas + "instances/" + n.ID
+func (h *documents) relativeURL(who master.Who, n *slap.InstanceRecord) string {
+	byID := wire.HateoasPath + "instances/" + n.ID
 	if n.Title == "." || n.Title == ".." || n.Owner != who.User || n.Project != who.Project {
 		return byID
 	}
 	if n.Shared {
-		other := false
-		_ = h.master.read(func(b book) error { // the memory's look-ups do not fail
-			same, err := b.named(rootName(who.User, who.Project, n.Title, false))
-			other = same != nil
-			return err
-		})
-		if other {
+		if h.master.HasRoot(who, n.Title) {
 			return byID
 		}
 	}
-	return hateoas + "partitions/" + segment(n.Title)
-}
-
-// titled are the roots that somebody has of a title: at most a shared one and another, which comes
-// first.
-func (m *Master) titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
-		for _, shared := range []bool{false, true} {
-			n, err := mem.named(rootName(who.User, who.Project, title, shared))
-			if err != nil {
-				return nil, err
-			}
-			if n != nil && who.holds(n) == nil {
-				all = append(all, n)
-			}
-		}
-		return all, nil
-	})
+	return wire.HateoasPath + "partitions/" + segment(n.Title)
 }
 
 // members are all instances of the trees of some roots.
-func (m *Master) members(ctx context.Context, who Who, roots []*Listed, err error) (all []*Listed, _ error) {
+func (h *documents) members(ctx context.Context, who master.Who, roots []*master.Listed, err error) (all []*master.Listed, _ error) {
 	for _, root := range roots {
-		some, err := m.Members(ctx, who, root.Record.ID)
+		some, err := h.master.Members(ctx, who, root.Record.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -76,21 +56,21 @@ func (m *Master) members(ctx context.Context, who Who, roots []*Listed, err erro
 }
 
 // stateOf is the state that was asked for; a shared instance has none.
-func stateOf(n *Listed) string {
+func stateOf(n *master.Listed) string {
 	if n.Record.Shared {
 		return "unused"
 	}
 	return n.State
 }
 
-func rootSlave(n *Listed) int {
+func rootSlave(n *master.Listed) int {
 	if n.Record.Shared {
 		return 1
 	}
 	return 0
 }
 
-func kindOf(n *Listed) string {
+func kindOf(n *master.Listed) string {
 	if n.Record.Shared {
 		return "Slave Instance"
 	}
@@ -103,22 +83,22 @@ func computerTitle(c *slap.ComputerRecord) string { return cmp.Or(c.Title, c.GUI
 func answerForm(w http.ResponseWriter, kind string, fields map[string]slap.FormField) error {
 	var form slap.Form
 	form.Embedded.View, form.Links.Type.Name = fields, kind
-	return answerJSON(w, http.StatusOK, form)
+	return wire.AnswerJSON(w, http.StatusOK, form)
 }
 
-func (h *hypermedia) treeForm(w http.ResponseWriter, r *http.Request, who Who) error {
+func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	title := r.PathValue("title")
-	roots, err := h.master.titled(r.Context(), who, title)
+	roots, err := h.master.Titled(r.Context(), who, title)
 	if err != nil {
 		return err
 	}
 	if len(roots) == 0 {
-		return refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+		return master.Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 	}
 	return answerForm(w, slap.QueryTrees, instanceFields(roots[0], "InstanceTree_viewAsHateoas"))
 }
 
-func (h *hypermedia) instanceForm(w http.ResponseWriter, r *http.Request, who Who) error {
+func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	n, err := h.master.Find(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
@@ -129,7 +109,7 @@ func (h *hypermedia) instanceForm(w http.ResponseWriter, r *http.Request, who Wh
 	return answerForm(w, kindOf(n), instanceFields(n, "SoftwareInstance_viewAsHateoas"))
 }
 
-func instanceFields(n *Listed, form string) map[string]slap.FormField {
+func instanceFields(n *master.Listed, form string) map[string]slap.FormField {
 	fields := map[string]slap.FormField{
 		"form_id":       {Key: "form_id", Default: form, Type: "StringField"},
 		"my_root_slave": {Key: "field_my_root_slave", Default: rootSlave(n), Type: "IntegerField"},
@@ -152,8 +132,8 @@ func instanceFields(n *Listed, form string) map[string]slap.FormField {
 	return fields
 }
 
-func (h *hypermedia) computerForm(w http.ResponseWriter, r *http.Request, who Who) error {
-	c, err := h.master.owned(r.Context(), who, r.PathValue("guid"))
+func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
+	c, err := h.master.Owned(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
 	}
@@ -164,7 +144,7 @@ func (h *hypermedia) computerForm(w http.ResponseWriter, r *http.Request, who Wh
 	})
 }
 
-func (h *hypermedia) releaseForm(w http.ResponseWriter, r *http.Request, who Who) error {
+func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
 	supplies, err := h.master.Supplies(r.Context(), who, guid)
 	if err != nil {
@@ -181,5 +161,5 @@ func (h *hypermedia) releaseForm(w http.ResponseWriter, r *http.Request, who Who
 			return answerForm(w, slap.QueryReleases, fields)
 		}
 	}
-	return refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", of, guid)
+	return master.Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", of, guid)
 }

@@ -1,40 +1,43 @@
-package master
+package rpc
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// rpcMethods are what the methods of the JSON API do; slap.Methods says what they take.
-var rpcMethods = map[string]func(s *rpc, c *message) (any, error){
-	"slapos.get.v0.hateoas_url":                                 (*rpc).hateoasURL,
-	"slapos.put.v0.compute_node_format":                         (*rpc).format,
-	"slapos.put.v0.compute_node_bang":                           (*rpc).nodeBang,
-	"slapos.post.v0.compute_node_usage":                         (*rpc).usage,
-	"slapos.get.v0.compute_node_status":                         (*rpc).nodeStatus,
-	"slapos.post.v0.compute_node_certificate":                   (*rpc).nodeCertificate,
-	"slapos.remove.v0.compute_node_certificate":                 (*rpc).noNodeCertificate,
-	"slapos.post.v0.software_installation":                      (*rpc).supply,
-	"slapos.put.v0.software_installation_reported_state":        (*rpc).releaseIs,
-	"slapos.put.v0.software_installation_error":                 (*rpc).releaseError,
-	"slapos.allDocs.v0.compute_node_software_installation_list": (*rpc).supplies,
-	"slapos.allDocs.v0.compute_node_instance_list":              (*rpc).instancesOn,
-	"slapos.post.v0.software_instance":                          (*rpc).request,
-	"slapos.get.v0.software_instance":                           (*rpc).instance,
-	"slapos.get.v0.compute_partition":                           (*rpc).partition,
-	"slapos.get.v0.instance_tree":                               (*rpc).tree,
-	"slapos.allDocs.v0.instance_tree_list":                      (*rpc).trees,
-	"slapos.allDocs.v0.instance_node_instance_list":             (*rpc).sharedOf,
-	"slapos.put.v0.software_instance_reported_state":            (*rpc).instanceIs,
-	"slapos.put.v0.software_instance_error":                     (*rpc).instanceError,
-	"slapos.put.v0.software_instance_bang":                      (*rpc).bang,
-	"slapos.put.v0.software_instance_title":                     (*rpc).rename,
-	"slapos.put.v0.software_instance_connection_parameter":      (*rpc).connection,
-	"slapos.get.v0.software_instance_certificate":               (*rpc).instanceCertificate,
-	"slapos.allDocs.WIP.compute_node_list":                      (*rpc).computers,
+// methods are what the methods of the JSON API do; slap.Methods says what they take.
+var methods = map[string]func(s *api, c *message) (any, error){
+	"slapos.get.v0.hateoas_url":                                 (*api).hateoasURL,
+	"slapos.put.v0.compute_node_format":                         (*api).format,
+	"slapos.put.v0.compute_node_bang":                           (*api).nodeBang,
+	"slapos.post.v0.compute_node_usage":                         (*api).usage,
+	"slapos.get.v0.compute_node_status":                         (*api).nodeStatus,
+	"slapos.post.v0.compute_node_certificate":                   (*api).nodeCertificate,
+	"slapos.remove.v0.compute_node_certificate":                 (*api).noNodeCertificate,
+	"slapos.post.v0.software_installation":                      (*api).supply,
+	"slapos.put.v0.software_installation_reported_state":        (*api).releaseIs,
+	"slapos.put.v0.software_installation_error":                 (*api).releaseError,
+	"slapos.allDocs.v0.compute_node_software_installation_list": (*api).supplies,
+	"slapos.allDocs.v0.compute_node_instance_list":              (*api).instancesOn,
+	"slapos.post.v0.software_instance":                          (*api).request,
+	"slapos.get.v0.software_instance":                           (*api).instance,
+	"slapos.get.v0.compute_partition":                           (*api).partition,
+	"slapos.get.v0.instance_tree":                               (*api).tree,
+	"slapos.allDocs.v0.instance_tree_list":                      (*api).trees,
+	"slapos.allDocs.v0.instance_node_instance_list":             (*api).sharedOf,
+	"slapos.put.v0.software_instance_reported_state":            (*api).instanceIs,
+	"slapos.put.v0.software_instance_error":                     (*api).instanceError,
+	"slapos.put.v0.software_instance_bang":                      (*api).bang,
+	"slapos.put.v0.software_instance_title":                     (*api).rename,
+	"slapos.put.v0.software_instance_connection_parameter":      (*api).connection,
+	"slapos.get.v0.software_instance_certificate":               (*api).instanceCertificate,
+	"slapos.allDocs.WIP.compute_node_list":                      (*api).computers,
 }
 
 // done is the answer of a method that changes something.
@@ -45,20 +48,20 @@ func done(title string, err error) (any, error) {
 	return slap.Done{Type: "success", Title: title}, nil
 }
 
-func (s *rpc) hateoasURL(c *message) (any, error) {
+func (s *api) hateoasURL(c *message) (any, error) {
 	return struct {
 		URL string `json:"hateoas_url"`
-	}{s.opt.Base(c.r) + strings.TrimPrefix(hateoas, "/")}, nil
+	}{s.opt.Base(c.r) + strings.TrimPrefix(wire.HateoasPath, "/")}, nil
 }
 
-func (s *rpc) format(c *message) (any, error) {
+func (s *api) format(c *message) (any, error) {
 	now := &slap.ComputerRecord{GUID: c.Computer}
-	if err := named("computer_guid", c.Computer, maxID); err != nil {
+	if err := master.CheckName("computer_guid", c.Computer, master.MaxID); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Partitions {
 		record := slap.PartitionRecord{ID: p.ID}
-		if err := named("partition_id in compute_partition_list", p.ID, maxID); err != nil {
+		if err := master.CheckName("partition_id in compute_partition_list", p.ID, master.MaxID); err != nil {
 			return nil, err
 		}
 		for _, a := range p.Addresses {
@@ -76,15 +79,15 @@ func (s *rpc) format(c *message) (any, error) {
 	return done("Formatted", s.master.FormatAs(c.r.Context(), c.who, now))
 }
 
-func (s *rpc) nodeBang(c *message) (any, error) {
+func (s *api) nodeBang(c *message) (any, error) {
 	return done("Ignored", s.master.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
 }
 
-func (s *rpc) usage(c *message) (any, error) {
+func (s *api) usage(c *message) (any, error) {
 	return done("Ignored", s.master.Use(c.r.Context(), c.who, c.Computer, c.Usage))
 }
 
-func (s *rpc) nodeStatus(c *message) (any, error) {
+func (s *api) nodeStatus(c *message) (any, error) {
 	status, err := s.master.ComputerStatus(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
@@ -94,24 +97,27 @@ func (s *rpc) nodeStatus(c *message) (any, error) {
 
 // nodeCertificate is a new one of a computer: both texts are empty where the master has no
 // authority.
-func (s *rpc) nodeCertificate(c *message) (any, error) {
-	if s.master.opt.Authority == nil {
-		_, err := s.master.owned(c.r.Context(), c.who, c.Computer)
+func (s *api) nodeCertificate(c *message) (any, error) {
+	if !s.master.Certifies() {
+		_, err := s.master.Owned(c.r.Context(), c.who, c.Computer)
 		return slap.Certificate{}, err
 	}
 	return s.master.ComputerCertificate(c.r.Context(), c.who, c.Computer)
 }
 
-func (s *rpc) noNodeCertificate(c *message) (any, error) {
-	if s.master.opt.Authority == nil {
-		_, err := s.master.owned(c.r.Context(), c.who, c.Computer)
+func (s *api) noNodeCertificate(c *message) (any, error) {
+	if !s.master.Certifies() {
+		_, err := s.master.Owned(c.r.Context(), c.who, c.Computer)
 		return done("Ignored", err)
 	}
 	return done("Ignored", s.master.RevokeComputer(c.r.Context(), c.who, c.Computer))
 }
 
-func (s *rpc) supply(c *message) (any, error) {
-	if err := firstOf(named("software_release_uri", c.Release, maxURL), named("computer_guid", c.Computer, maxID)); err != nil {
+func (s *api) supply(c *message) (any, error) {
+	if err := cmp.Or(
+		master.CheckName("software_release_uri", c.Release, master.MaxURL),
+		master.CheckName("computer_guid", c.Computer, master.MaxID),
+	); err != nil {
 		return nil, err
 	}
 	state := c.State
@@ -121,18 +127,18 @@ func (s *rpc) supply(c *message) (any, error) {
 	return done("Supplied "+c.Release+" to be "+state, s.master.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
 }
 
-func (s *rpc) releaseIs(c *message) (any, error) {
+func (s *api) releaseIs(c *message) (any, error) {
 	if c.ReportedState == slap.Destroyed {
 		return done("Destroyed", s.master.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
 	}
 	return done("Ignored", s.master.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
 }
 
-func (s *rpc) releaseError(c *message) (any, error) {
+func (s *api) releaseError(c *message) (any, error) {
 	return done("Ignored", s.master.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
 }
 
-func (s *rpc) supplies(c *message) (any, error) {
+func (s *api) supplies(c *message) (any, error) {
 	all, err := s.master.Supplies(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
@@ -140,13 +146,15 @@ func (s *rpc) supplies(c *message) (any, error) {
 	var list slap.Listing
 	keys := make([]string, len(all))
 	for i, supply := range all {
-		keys[i] = supplyStatus(c.Computer, supply.URL)
+		keys[i] = master.SupplyStatusKey(c.Computer, supply.URL)
 		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.master.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+	return list, s.master.Statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+		list.Results[i].Trouble = master.Trouble(said)
+	})
 }
 
-func (s *rpc) instancesOn(c *message) (any, error) {
+func (s *api) instancesOn(c *message) (any, error) {
 	all, err := s.master.InstancesOn(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
@@ -154,24 +162,28 @@ func (s *rpc) instancesOn(c *message) (any, error) {
 	var list slap.Listing
 	keys := make([]string, len(all))
 	for i, n := range all {
-		keys[i] = instanceStatus(n.Record.ID)
+		keys[i] = master.InstanceStatusKey(n.Record.ID)
 		list.Results = append(
 			list.Results,
 			slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.master.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
+	return list, s.master.Statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+		list.Results[i].Trouble = master.Trouble(said)
+	})
 }
 
-func (s *rpc) request(c *message) (any, error) {
-	if err := firstOf(named("title", c.Title, maxTitle), named("software_release_uri", c.Release, maxURL)); err != nil {
+func (s *api) request(c *message) (any, error) {
+	if err := cmp.Or(
+		master.CheckName("title", c.Title, master.MaxTitle), master.CheckName("software_release_uri", c.Release, master.MaxURL),
+	); err != nil {
 		return nil, err
 	}
 	q := &slap.Request{
 		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
 		Shared: c.Shared,
 	}
-	a, err := s.master.Request(asked(c.r, s.opt.Base(c.r)), c.who, q)
+	a, err := s.master.Request(master.Asked(c.r, s.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}
@@ -189,18 +201,18 @@ func (s *rpc) request(c *message) (any, error) {
 	return s.documentOf(c.r.Context(), a, c.Title)
 }
 
-func (s *rpc) instance(c *message) (any, error) {
+func (s *api) instance(c *message) (any, error) {
 	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
 	return s.toNode(c.r.Context(), n, err)
 }
 
-func (s *rpc) partition(c *message) (any, error) {
+func (s *api) partition(c *message) (any, error) {
 	n, err := s.master.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
 	return s.toNode(c.r.Context(), n, err)
 }
 
 // toNode is an instance with the state that its node is to bring about.
-func (s *rpc) toNode(ctx context.Context, n *Listed, err error) (any, error) {
+func (s *api) toNode(ctx context.Context, n *master.Listed, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +221,7 @@ func (s *rpc) toNode(ctx context.Context, n *Listed, err error) (any, error) {
 }
 
 // tree is a root with the state that was asked for.
-func (s *rpc) tree(c *message) (any, error) {
+func (s *api) tree(c *message) (any, error) {
 	n, err := s.master.FindTree(c.r.Context(), c.who, c.Title)
 	if err != nil {
 		return nil, err
@@ -219,18 +231,19 @@ func (s *rpc) tree(c *message) (any, error) {
 		return d, err
 	}
 	// by which its user sees that the master would tell
-	d.AccessStatus = "#error no data found for " + GUID(n.Record)
+	d.AccessStatus = "#error no data found for " + master.GUID(n.Record)
 	if n.Record.Shared {
 		return d, nil
 	}
-	return d, s.master.statuses(c.r.Context(), []string{supplyStatus(n.Computer, n.Release)}, func(_ int, said *slap.StatusRecord) {
-		if trouble(said) != "" { // nothing can be told of it before its software is there
+	of := []string{master.SupplyStatusKey(n.Computer, n.Release)}
+	return d, s.master.Statuses(c.r.Context(), of, func(_ int, said *slap.StatusRecord) {
+		if master.Trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
 	})
 }
 
-func (s *rpc) trees(c *message) (any, error) {
+func (s *api) trees(c *message) (any, error) {
 	all, err := s.master.Trees(c.r.Context(), c.who, false)
 	if err != nil {
 		return nil, err
@@ -242,7 +255,7 @@ func (s *rpc) trees(c *message) (any, error) {
 	return list, nil
 }
 
-func (s *rpc) sharedOf(c *message) (any, error) {
+func (s *api) sharedOf(c *message) (any, error) {
 	all, err := s.master.SharedOf(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
@@ -256,37 +269,37 @@ func (s *rpc) sharedOf(c *message) (any, error) {
 	return list, nil
 }
 
-func (s *rpc) instanceIs(c *message) (any, error) {
+func (s *api) instanceIs(c *message) (any, error) {
 	if c.ReportedState != slap.Destroyed {
 		return done("Ignored", s.master.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
 	}
 	children, err := s.master.DestroyedOf(c.r.Context(), c.who, c.Instance)
 	if err == nil && len(children) > 0 {
-		err = refuse(compute.ErrConflict, "%s", Refused(children))
+		err = master.Refuse(compute.ErrConflict, "%s", master.Refused(children))
 	}
 	return done("Destroyed", err)
 }
 
-func (s *rpc) instanceError(c *message) (any, error) {
+func (s *api) instanceError(c *message) (any, error) {
 	return done("Ignored", s.master.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
 }
 
-func (s *rpc) bang(c *message) (any, error) {
+func (s *api) bang(c *message) (any, error) {
 	return done("Bang handled", s.master.BangOf(c.r.Context(), c.who, c.Instance))
 }
 
-func (s *rpc) rename(c *message) (any, error) {
-	if err := named("title", c.Title, maxTitle); err != nil {
+func (s *api) rename(c *message) (any, error) {
+	if err := master.CheckName("title", c.Title, master.MaxTitle); err != nil {
 		return nil, err
 	}
 	return done("Renamed", s.master.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
 }
 
-func (s *rpc) connection(c *message) (any, error) {
+func (s *api) connection(c *message) (any, error) {
 	return done("Updated", s.master.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
 }
 
-func (s *rpc) instanceCertificate(c *message) (any, error) {
+func (s *api) instanceCertificate(c *message) (any, error) {
 	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
@@ -294,7 +307,7 @@ func (s *rpc) instanceCertificate(c *message) (any, error) {
 	return s.master.InstanceCertificate(c.r.Context(), c.who, n.Record)
 }
 
-func (s *rpc) computers(c *message) (any, error) {
+func (s *api) computers(c *message) (any, error) {
 	all, err := s.master.Computers(c.r.Context(), c.who)
 	if err != nil {
 		return nil, err
@@ -307,7 +320,7 @@ func (s *rpc) computers(c *message) (any, error) {
 }
 
 // documentOf is one of our instances in the JSON API.
-func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*slap.Document, error) {
+func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*slap.Document, error) {
 	said, err := s.master.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
@@ -318,7 +331,7 @@ func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*sla
 	case a.Partition == "" && a.Record.Reason != "":
 		d.AccessStatus = "#error no place: " + a.Record.Reason
 	case said != nil:
-		d.AccessStatus = statusText(said, maxMessage)
+		d.AccessStatus = master.StatusText(said)
 	}
 	return d, nil
 }

@@ -1,32 +1,34 @@
-package master
+package legacy
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// legacyReads are the endpoints that change nothing.
-var legacyReads = map[string]endpoint{
-	"getFullComputerInformation":                (*legacy).information,
-	"getComputerInformation":                    (*legacy).information,
-	"registerComputerPartition":                 (*legacy).partition,
-	"getRunId":                                  func(l *legacy, _ *call) (any, error) { return text(l.master.RunID()), nil },
-	"getHateoasUrl":                             (*legacy).hateoas,
-	"getComputerPartitionCertificate":           (*legacy).partitionCertificate,
-	"getComputerStatus":                         (*legacy).computerStatus,
-	"getComputerPartitionStatus":                (*legacy).instanceStatus,
-	"getSoftwareInstallationStatus":             (*legacy).supplyStatus,
-	"getHostingSubscriptionIpList":              (*legacy).treeAddresses,
-	"getSoftwareReleaseListFromSoftwareProduct": (*legacy).products,
+// readEndpoints are the endpoints that change nothing.
+var readEndpoints = map[string]endpoint{
+	"getFullComputerInformation":                (*endpoints).information,
+	"getComputerInformation":                    (*endpoints).information,
+	"registerComputerPartition":                 (*endpoints).partition,
+	"getRunId":                                  func(l *endpoints, _ *call) (any, error) { return text(l.master.RunID()), nil },
+	"getHateoasUrl":                             (*endpoints).hateoas,
+	"getComputerPartitionCertificate":           (*endpoints).partitionCertificate,
+	"getComputerStatus":                         (*endpoints).computerStatus,
+	"getComputerPartitionStatus":                (*endpoints).instanceStatus,
+	"getSoftwareInstallationStatus":             (*endpoints).supplyStatus,
+	"getHostingSubscriptionIpList":              (*endpoints).treeAddresses,
+	"getSoftwareReleaseListFromSoftwareProduct": (*endpoints).products,
 }
 
-func (l *legacy) information(c *call) (any, error) {
+func (l *endpoints) information(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	body, tag, err := l.master.informationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
+	body, tag, err := l.master.InformationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func (l *legacy) information(c *call) (any, error) {
 	return unless{body, tag}, nil
 }
 
-func (l *legacy) partition(c *call) (any, error) {
+func (l *endpoints) partition(c *call) (any, error) {
 	if err := c.need("computer_reference", "computer_partition_reference"); err != nil {
 		return nil, err
 	}
@@ -47,12 +49,12 @@ func (l *legacy) partition(c *call) (any, error) {
 	return p.Object(), nil
 }
 
-func (l *legacy) hateoas(c *call) (any, error) {
+func (l *endpoints) hateoas(c *call) (any, error) {
 	c.w.Header().Set("Cache-Control", "public, max-age=3600")
 	return text(l.opt.Base(c.r) + "hateoas"), nil
 }
 
-func (l *legacy) products(c *call) (any, error) {
+func (l *endpoints) products(c *call) (any, error) {
 	urls, err := l.master.Releases(c.get("software_product_reference"), c.get("software_release_url"))
 	if err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func (l *legacy) products(c *call) (any, error) {
 
 // partitionCertificate is that of an instance: both texts are empty where the master has no
 // authority, or nothing is in the partition.
-func (l *legacy) partitionCertificate(c *call) (any, error) {
+func (l *endpoints) partitionCertificate(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func certificateValue(pair *slap.Certificate) slap.Dictionary {
 	return slap.Dictionary{"certificate": pair.Certificate, "key": pair.Key}
 }
 
-func (l *legacy) computerStatus(c *call) (any, error) {
+func (l *endpoints) computerStatus(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
@@ -101,7 +103,7 @@ func (l *legacy) computerStatus(c *call) (any, error) {
 	return c.status(s, err)
 }
 
-func (l *legacy) instanceStatus(c *call) (any, error) {
+func (l *endpoints) instanceStatus(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func (l *legacy) instanceStatus(c *call) (any, error) {
 	return c.status(s, err)
 }
 
-func (l *legacy) supplyStatus(c *call) (any, error) {
+func (l *endpoints) supplyStatus(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
@@ -117,26 +119,26 @@ func (l *legacy) supplyStatus(c *call) (any, error) {
 	return c.status(s, err)
 }
 
-func (c *call) status(s *Status, err error) (any, error) {
+func (c *call) status(s *master.Status, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
 	v := s.Value()
 	body, err := slap.Marshal(v)
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
-	h, tag := c.w.Header(), tagOf(body)
+	h, tag := c.w.Header(), master.TagOf(body)
 	h.Set("Cache-Control", "public, max-age=60, stale-if-error=604800")
 	h.Set("Vary", "REMOTE_USER")
 	h.Set("ETag", tag)
 	if s.Said != nil {
-		h.Set("Last-Modified", httpTime(s.Said.At))
+		h.Set("Last-Modified", s.Said.At.UTC().Format(http.TimeFormat))
 	}
 	return unless{body, tag}, nil
 }
 
-func (l *legacy) treeAddresses(c *call) (any, error) {
+func (l *endpoints) treeAddresses(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}

@@ -1,37 +1,38 @@
-package master
+package legacy
 
 import (
 	"errors"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// legacyWrites are the endpoints that may change something.
-var legacyWrites = map[string]endpoint{
-	"requestComputerPartition":                   (*legacy).request,
-	"supplySupply":                               (*legacy).supply,
-	"loadComputerConfigurationFromXML":           (*legacy).configure,
-	"setComputerPartitionConnectionXml":          (*legacy).connection,
-	"destroyedComputerPartition":                 (*legacy).destroyed,
+// writeEndpoints are the endpoints that may change something.
+var writeEndpoints = map[string]endpoint{
+	"requestComputerPartition":                   (*endpoints).request,
+	"supplySupply":                               (*endpoints).supply,
+	"loadComputerConfigurationFromXML":           (*endpoints).configure,
+	"setComputerPartitionConnectionXml":          (*endpoints).connection,
+	"destroyedComputerPartition":                 (*endpoints).destroyed,
 	"startedComputerPartition":                   instanceIs(slap.Started),
 	"stoppedComputerPartition":                   instanceIs(slap.Stopped),
-	"softwareInstanceError":                      (*legacy).instanceError,
-	"softwareInstanceBang":                       (*legacy).bang,
-	"softwareInstanceRename":                     (*legacy).rename,
+	"softwareInstanceError":                      (*endpoints).instanceError,
+	"softwareInstanceBang":                       (*endpoints).bang,
+	"softwareInstanceRename":                     (*endpoints).rename,
 	"buildingSoftwareRelease":                    releaseIs(slap.ReportedBuilding),
 	"availableSoftwareRelease":                   releaseIs(slap.Available),
-	"destroyedSoftwareRelease":                   (*legacy).releaseDestroyed,
-	"softwareReleaseError":                       (*legacy).releaseError,
-	"computerBang":                               (*legacy).computerBang,
-	"useComputer":                                (*legacy).use,
-	"requestComputer":                            (*legacy).newComputer,
-	"generateComputerCertificate":                (*legacy).computerCertificate,
-	"revokeComputerCertificate":                  (*legacy).noComputerCertificate,
-	"updateComputerPartitionRelatedInstanceList": (*legacy).related,
+	"destroyedSoftwareRelease":                   (*endpoints).releaseDestroyed,
+	"softwareReleaseError":                       (*endpoints).releaseError,
+	"computerBang":                               (*endpoints).computerBang,
+	"useComputer":                                (*endpoints).use,
+	"requestComputer":                            (*endpoints).newComputer,
+	"generateComputerCertificate":                (*endpoints).computerCertificate,
+	"revokeComputerCertificate":                  (*endpoints).noComputerCertificate,
+	"updateComputerPartitionRelatedInstanceList": (*endpoints).related,
 }
 
-func (l *legacy) supply(c *call) (any, error) {
+func (l *endpoints) supply(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
@@ -45,29 +46,29 @@ func (l *legacy) supply(c *call) (any, error) {
 	return text("Supplied '" + c.get("url") + "' to be " + state), nil
 }
 
-func (l *legacy) configure(c *call) (any, error) {
+func (l *endpoints) configure(c *call) (any, error) {
 	v, err := slap.ParseField(c.form, "xml")
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
 	configuration, err := slap.ReadConfiguration(v)
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
 	return text("done"), l.master.Format(c.r.Context(), c.who, configuration)
 }
 
-func (l *legacy) connection(c *call) (any, error) {
+func (l *endpoints) connection(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
 	v, err := slap.ParseField(c.form, "connection_xml")
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
 	connection, ok := v.(slap.Dictionary)
 	if !ok {
-		return nil, invalid("connection_xml: expected a dictionary")
+		return nil, master.Invalid("connection_xml: expected a dictionary")
 	}
 	return text("done"), l.master.SetConnection(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
@@ -75,19 +76,19 @@ func (l *legacy) connection(c *call) (any, error) {
 	)
 }
 
-func (l *legacy) destroyed(c *call) (any, error) {
+func (l *endpoints) destroyed(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
 	children, err := l.master.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
-	refusal, refused := errors.AsType[*Refusal](err)
+	refusal, refused := errors.AsType[*master.Refusal](err)
 	switch {
 	case refused && refusal.Kind == compute.ErrNotFound:
 		return text(refusal.Text), nil // which the reference takes for a success
 	case err != nil:
 		return nil, err
 	case len(children) > 0:
-		return text(Refused(children)), nil
+		return text(master.Refused(children)), nil
 	}
 	return text("OK"), nil
 }
@@ -95,7 +96,7 @@ func (l *legacy) destroyed(c *call) (any, error) {
 const ignored text = "Ignored"
 
 func instanceIs(state string) endpoint {
-	return func(l *legacy, c *call) (any, error) {
+	return func(l *endpoints, c *call) (any, error) {
 		if err := c.need("computer_id", "computer_partition_id"); err != nil {
 			return nil, err
 		}
@@ -103,7 +104,7 @@ func instanceIs(state string) endpoint {
 	}
 }
 
-func (l *legacy) instanceError(c *call) (any, error) {
+func (l *endpoints) instanceError(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "error_log"); err != nil {
 		return nil, err
 	}
@@ -113,14 +114,14 @@ func (l *legacy) instanceError(c *call) (any, error) {
 	)
 }
 
-func (l *legacy) bang(c *call) (any, error) {
+func (l *endpoints) bang(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "message"); err != nil {
 		return nil, err
 	}
 	return text("OK"), l.master.Bang(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), c.get("message"))
 }
 
-func (l *legacy) rename(c *call) (any, error) {
+func (l *endpoints) rename(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "new_name"); err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (l *legacy) rename(c *call) (any, error) {
 }
 
 func releaseIs(state string) endpoint {
-	return func(l *legacy, c *call) (any, error) {
+	return func(l *endpoints, c *call) (any, error) {
 		if err := c.need("url", "computer_id"); err != nil {
 			return nil, err
 		}
@@ -139,35 +140,35 @@ func releaseIs(state string) endpoint {
 	}
 }
 
-func (l *legacy) releaseDestroyed(c *call) (any, error) {
+func (l *endpoints) releaseDestroyed(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
 	return text("OK"), l.master.ReleaseDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
 }
 
-func (l *legacy) releaseError(c *call) (any, error) {
+func (l *endpoints) releaseError(c *call) (any, error) {
 	if err := c.need("url", "computer_id", "error_log"); err != nil {
 		return nil, err
 	}
 	return ignored, l.master.ReleaseError(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), c.get("error_log"))
 }
 
-func (l *legacy) computerBang(c *call) (any, error) {
+func (l *endpoints) computerBang(c *call) (any, error) {
 	if err := c.need("computer_id", "message"); err != nil {
 		return nil, err
 	}
 	return "", l.master.ComputerBang(c.r.Context(), c.who, c.get("computer_id"), c.get("message"))
 }
 
-func (l *legacy) use(c *call) (any, error) {
+func (l *endpoints) use(c *call) (any, error) {
 	if err := c.need("computer_id", "use_string"); err != nil {
 		return nil, err
 	}
 	return ignored, l.master.Use(c.r.Context(), c.who, c.get("computer_id"), c.get("use_string"))
 }
 
-func (l *legacy) newComputer(c *call) (any, error) {
+func (l *endpoints) newComputer(c *call) (any, error) {
 	if err := c.need("computer_title"); err != nil {
 		return nil, err
 	}
@@ -180,28 +181,28 @@ func (l *legacy) newComputer(c *call) (any, error) {
 
 // related takes what an instance says that it has asked for, and does nothing with it: the master
 // knows.
-func (l *legacy) related(c *call) (any, error) {
+func (l *endpoints) related(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
 	v, err := slap.ParseField(c.form, "instance_reference_xml")
 	if err != nil {
-		return nil, unwell(err)
+		return nil, master.Malformed(err)
 	}
 	if _, ok := v.(slap.List); !ok {
-		return nil, invalid("instance_reference_xml: expected a list")
+		return nil, master.Invalid("instance_reference_xml: expected a list")
 	}
-	return ignored, c.who.speaks(c.get("computer_id"))
+	return ignored, c.who.Speaks(c.get("computer_id"))
 }
 
-func (l *legacy) computerCertificate(c *call) (any, error) {
+func (l *endpoints) computerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
 	return certified(l.master.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
 }
 
-func (l *legacy) noComputerCertificate(c *call) (any, error) {
+func (l *endpoints) noComputerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}

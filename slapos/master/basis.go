@@ -1,0 +1,59 @@
+package master
+
+import (
+	"context"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// A basis is what the answer to a request that changes nothing rests on: records of the memory,
+// which are replaced when they change.
+type Basis struct {
+	name         string // of the instance
+	found, asker *slap.InstanceRecord
+	computer     *slap.ComputerRecord
+	at, part     string // where the asker says that it is
+	as           string // the instance that asks by its own certificate
+}
+
+// stands says whether all that an answer rests on is still so. It is asked of the memory.
+func (r *Basis) stands(b book) bool {
+	if n, err := b.named(r.name); err != nil || n != r.found {
+		return false
+	}
+	if r.at != "" {
+		if n, err := b.at(r.at, r.part); err != nil || n != r.asker {
+			return false
+		}
+	}
+	if r.as != "" {
+		if n, err := b.instance(r.as); err != nil || n != r.asker {
+			return false
+		}
+	}
+	c, err := b.computer(r.found.Computer)
+	return err == nil && c == r.computer
+}
+
+// Stands says whether the answer to a request that was answered before is still the same.
+func (m *Master) Stands(ctx context.Context, r *Basis) (stands bool, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return false, err
+	}
+	err = m.read(func(b book) error { stands = r.stands(b); return nil })
+	return stands, err
+}
+
+// rests is what the answer to a request rests on that found an instance at its place, in the
+// memory, and changed nothing; nil of another.
+func (a *ask) rests(b book) *Basis {
+	if a.found == nil || a.found.Partition == "" || a.Shared {
+		return nil
+	}
+	r := &Basis{name: a.name(), found: a.found, asker: a.asker, at: a.Computer, part: a.Partition, as: a.who.Instance}
+	r.computer, _ = b.computer(a.found.Computer)
+	if !r.stands(b) {
+		return nil
+	}
+	return r
+}
