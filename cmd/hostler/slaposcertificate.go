@@ -132,9 +132,9 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 // certify does what is asked for.
 func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) (err error) {
 	if o.revoke {
-		revoke := m.RevokeUser
+		revoke := m.Certificates.RevokeUser
 		if view.Of == slap.CertifiedComputer {
-			revoke = m.RevokeComputer
+			revoke = m.Certificates.RevokeComputer
 		}
 		if err := revoke(ctx, master.Anybody, view.Name); err != nil {
 			return err
@@ -147,9 +147,9 @@ func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 	}
 	var pair *slap.Certificate
 	if view.Of == slap.CertifiedComputer {
-		pair, err = m.ComputerCertificate(ctx, master.Anybody, view.Name)
+		pair, err = m.Certificates.ComputerCertificate(ctx, master.Anybody, view.Name)
 	} else {
-		pair, err = m.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
+		pair, err = m.Certificates.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
 	}
 	if err != nil {
 		if errors.As(err, new(*master.Refusal)) {
@@ -172,7 +172,7 @@ func (s *slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	if view.Of == slap.CertifiedComputer {
 		t.User, t.Computer = "", view.Name
 	}
-	token, until, err := m.NewToken(ctx, master.Anybody, t)
+	token, until, err := m.Certificates.NewToken(ctx, master.Anybody, t)
 	if errors.As(err, new(*master.Refusal)) {
 		return fault.Invalid("", "%w", err)
 	} else if err != nil {

@@ -88,7 +88,7 @@ func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 					return asker, false, err
 				}
 			}
-			ok, err = m.Reaches(r.Context(), as, ip)
+			ok, err = m.Computers.Reaches(r.Context(), as, ip)
 			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: address(r)}, ok, err
 		},
 	}, rest)

@@ -244,7 +244,7 @@ func (k *controller) slaposLimits(project, user string) (out []master.Limit) {
 // slaposCertified is who shows a certificate of the master's authority: a user is what the
 // controller's configuration has him be now, in the project of the certificate.
 func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
-	who, err := m.Certified(r.Context(), serial)
+	who, err := m.Certificates.Certified(r.Context(), serial)
 	p := auth.Principal{Name: who.Name, Via: who.Via, From: address(r)}
 	switch {
 	case err != nil, who.All:

@@ -148,7 +148,7 @@ func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShownView, error) {
 	v := &slaposShownView{}
 	for page := (master.Page{Limit: shownAtOnce}); ; {
-		computers, next, err := m.ComputerPage(ctx, master.Anybody, "", page)
+		computers, next, err := m.Overview.ComputerPage(ctx, master.Anybody, "", page)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +165,7 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 		}
 	}
 	for page := (master.Page{Limit: shownAtOnce}); o.partitions || o.shared; {
-		waiting, next, err := m.InstancePage(ctx, master.Anybody, master.InstanceQuery{State: master.Unplaced}, page)
+		waiting, next, err := m.Overview.InstancePage(ctx, master.Anybody, master.InstanceQuery{State: master.Unplaced}, page)
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,7 @@ const shownAtOnce = 1000
 // addComputer adds a computer and what is on it. One that nobody has formatted only has what is
 // wanted there.
 func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slap.ComputerRecord, o *slaposShow) error {
-	c, err := m.Computer(ctx, master.Anybody, record.GUID)
+	c, err := m.Computers.Computer(ctx, master.Anybody, record.GUID)
 	if err != nil {
 		return err
 	}

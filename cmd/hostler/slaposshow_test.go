@@ -82,11 +82,11 @@ Addresses: 0
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Supply(t.Context(), master.Anybody, "COMP-2", "later", slap.Available); err != nil {
+	if err := m.Computers.Supply(t.Context(), master.Anybody, "COMP-2", "later", slap.Available); err != nil {
 		t.Fatal(err)
 	}
 	for _, shared := range []bool{false, true} {
-		if _, err := m.Request(
+		if _, err := m.Requests.Request(
 			t.Context(), master.Anybody, &slap.Request{Title: "late", Release: "u", Shared: shared},
 		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatal(err)

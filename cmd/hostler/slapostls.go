@@ -119,7 +119,7 @@ func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (master.Who, err
 				Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: term.ErrorText(err),
 			}
 		case shown:
-			return m.Certified(r.Context(), serial)
+			return m.Certificates.Certified(r.Context(), serial)
 		case t.mode == "optional":
 			return master.Anybody, nil
 		}

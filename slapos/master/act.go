@@ -54,18 +54,18 @@ type Counts struct {
 
 // Counts counts.
 func (m *Master) Counts(ctx context.Context) (c Counts, err error) {
-	if err := m.fresh(ctx); err != nil {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return c, err
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	for _, of := range m.known.memory.computers {
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	for _, of := range m.ledger.known.memory.computers {
 		if of.record != nil {
 			c.Computers++
 			c.Partitions += len(of.record.Partitions)
 		}
 	}
-	for _, n := range m.known.memory.byID {
+	for _, n := range m.ledger.known.memory.byID {
 		switch {
 		case n.Partition != "":
 			c.Busy++

@@ -36,11 +36,11 @@ func (r *Basis) stands(b book) bool {
 }
 
 // Stands says whether the answer to a request that was answered before is still the same.
-func (m *Master) Stands(ctx context.Context, r *Basis) (stands bool, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *requests) Stands(ctx context.Context, r *Basis) (stands bool, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.read(func(b book) error { stands = r.stands(b); return nil })
+	err = m.ledger.read(func(b book) error { stands = r.stands(b); return nil })
 	return stands, err
 }
 

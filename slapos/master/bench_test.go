@@ -33,12 +33,12 @@ func busy(b *testing.B, partitions int) *master.Master {
 				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
 			}})
 	}
-	if err := m.Format(b.Context(), master.Anybody, c); err != nil {
+	if err := m.Computers.Format(b.Context(), master.Anybody, c); err != nil {
 		b.Fatal(err)
 	}
 	for i := range partitions {
 		q := instance(i, 0)
-		if _, err := m.Request(b.Context(), master.Anybody, q); err != nil {
+		if _, err := m.Requests.Request(b.Context(), master.Anybody, q); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -173,7 +173,7 @@ func BenchmarkInformation(b *testing.B) {
 // The floor of it: a bare server that sends the same bytes.
 func BenchmarkInformationBare(b *testing.B) {
 	m := busy(b, 100)
-	body, _, err := m.Information(b.Context(), master.Anybody, "C")
+	body, _, err := m.Computers.Information(b.Context(), master.Anybody, "C")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func BenchmarkInformationBare(b *testing.B) {
 // a node is told of a hundred partitions beside the same bytes, of which the p99 is.
 func BenchmarkShare(b *testing.B) {
 	some, full := legacy.New(busy(b, 10), wire.Options{}), busy(b, 100)
-	body, _, err := full.Information(b.Context(), master.Anybody, "C")
+	body, _, err := full.Computers.Information(b.Context(), master.Anybody, "C")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -38,13 +38,13 @@ var errWrites = errors.New("there is something to write")
 
 // do runs an operation: on the memory first, and where it writes, in a transaction. So it may run
 // several times, and sets what it answers anew each time.
-func (m *Master) do(ctx context.Context, fn func(b book) error) error {
+func (m *ledger) do(ctx context.Context, fn func(b book) error) error {
 	_, err := m.doing(ctx, fn)
 	return err
 }
 
 // doing is do, and tells whether it took a transaction: the memory does not have that then.
-func (m *Master) doing(ctx context.Context, fn func(b book) error) (wrote bool, err error) {
+func (m *ledger) doing(ctx context.Context, fn func(b book) error) (wrote bool, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return false, err
 	}
@@ -71,7 +71,7 @@ type pages struct {
 	placed map[string]map[string]*slap.InstanceRecord
 }
 
-func (m *Master) pages(tx compute.Tx) *pages { return &pages{tx: tx.(Tx), known: &m.known} }
+func (m *ledger) pages(tx compute.Tx) *pages { return &pages{tx: tx.(Tx), known: &m.known} }
 
 func (p *pages) entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
 	e, err := p.tx.SlapEntry(kind, key)

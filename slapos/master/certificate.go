@@ -62,17 +62,18 @@ func revoke(b book, holder string) error {
 
 // certify signs a certificate, which counts when this returns. What has run out of the same holder
 // goes.
-func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may func(b book) error) (*slap.Certificate, error) {
+func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, may func(b book) error) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
 		return nil, badName(c.Name)
 	}
-	if err := m.fresh(ctx); err != nil {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.read(may); err != nil && !errors.Is(err, errWrites) { // before there is a key
+	// before there is a key
+	if err := m.ledger.read(may); err != nil && !errors.Is(err, errWrites) {
 		return nil, err
 	}
 	pair, serial, until, err := m.opt.Authority.Sign(c.Name)
@@ -84,7 +85,7 @@ func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may fun
 		c.Pair = pair
 	}
 	now := time.Now()
-	err = m.do(ctx, func(b book) error {
+	err = m.ledger.do(ctx, func(b book) error {
 		if err := may(b); err != nil {
 			return err
 		}
@@ -109,11 +110,11 @@ func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may fun
 
 // ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had
 // count still. Only who may do everything gets one for a computer that is not known yet.
-func (m *Master) ComputerCertificate(ctx context.Context, who Who, guid string) (*slap.Certificate, error) {
+func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*slap.Certificate, error) {
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
-func (m *Master) mayCertify(who Who, guid string) func(b book) error {
+func (m *certificates) mayCertify(who Who, guid string) func(b book) error {
 	return func(b book) error {
 		c, err := b.computer(guid)
 		if err != nil {
@@ -130,18 +131,18 @@ func (m *Master) mayCertify(who Who, guid string) func(b book) error {
 }
 
 // RevokeComputer has no certificate of a computer count any more.
-func (m *Master) RevokeComputer(ctx context.Context, who Who, guid string) error {
+func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string) error {
 	if m.opt.Authority == nil {
 		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		return firstOf(m.mayCertify(who, guid)(b), revoke(b, holderOf(slap.CertifiedComputer, guid)))
 	})
 }
 
 // UserCertificate signs a certificate of a user, who has trees and computers of his own, or may do
 // everything as an administrator.
-func (m *Master) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*slap.Certificate, error) {
+func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*slap.Certificate, error) {
 	return m.certify(
 		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin},
 		func(book) error { return who.administers() },
@@ -150,7 +151,7 @@ func (m *Master) UserCertificate(ctx context.Context, who Who, name string, admi
 
 // OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever
 // knows the users says who is one.
-func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
+func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
 		return nil, Denied("Only users get certificates of users.")
 	}
@@ -162,13 +163,13 @@ func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate
 
 // RevokeUser has no certificate of a user count any more, and no token for one. He may do that
 // himself.
-func (m *Master) RevokeUser(ctx context.Context, who Who, name string) error {
+func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) error {
 	if who.User == "" || who.User != name {
 		if err := who.administers(); err != nil {
 			return err
 		}
 	}
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		if err := firstOf(revoke(b, holderOf(slap.CertifiedUser, name))); err != nil {
 			return err
 		}
@@ -185,15 +186,15 @@ func (who Who) administers() error {
 
 // InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
 // out: then it is another, and the old one counts as long as it is good.
-func (m *Master) InstanceCertificate(ctx context.Context, who Who, n *slap.InstanceRecord) (*slap.Certificate, error) {
+func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap.InstanceRecord) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
 		return &slap.Certificate{}, nil // as the reference's micro-master answers
 	}
-	if err := firstOf(who.holds(n), m.fresh(ctx)); err != nil {
+	if err := firstOf(who.holds(n), m.ledger.fresh(ctx)); err != nil {
 		return nil, err
 	}
 	var last *slap.CertificateRecord
-	if err := m.read(func(b book) error {
+	if err := m.ledger.read(func(b book) error {
 		all, err := b.certificates(holderOf(slap.CertifiedInstance, n.ID))
 		if len(all) > 0 {
 			last = all[len(all)-1]
@@ -219,13 +220,13 @@ const renewBefore = 120 * 24 * time.Hour
 
 // Certified is who holds the certificate of a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
-func (m *Master) Certified(ctx context.Context, serial string) (who Who, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *certificates) Certified(ctx context.Context, serial string) (who Who, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return Who{}, err
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	c := m.known.memory.bySerial[serial]
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	c := m.ledger.known.memory.bySerial[serial]
 	if c == nil || time.Now().After(c.Until) {
 		return Who{}, Denied("The certificate %s is revoked.", serial)
 	}
@@ -240,7 +241,7 @@ func (m *Master) Certified(ctx context.Context, serial string) (who Who, err err
 			who.User = c.Name
 		}
 		return who, nil
-	case c.Of == slap.CertifiedInstance && m.known.memory.byID[c.Name] != nil:
+	case c.Of == slap.CertifiedInstance && m.ledger.known.memory.byID[c.Name] != nil:
 		who.Instance = c.Name
 		return who, nil
 	}

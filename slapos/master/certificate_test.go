@@ -65,7 +65,7 @@ func TestCertified(t *testing.T) {
 	is := func(serial string, want master.Who) {
 		t.Helper()
 		for _, m := range both {
-			who, err := m.Certified(ctx, serial)
+			who, err := m.Certificates.Certified(ctx, serial)
 			if who.Via != "certificate "+serial {
 				t.Errorf("known by %q", who.Via)
 			}
@@ -77,74 +77,74 @@ func TestCertified(t *testing.T) {
 	revoked := func(serial string) {
 		t.Helper()
 		for _, m := range both {
-			if who, err := m.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) || who != (master.Who{}) {
+			if who, err := m.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) || who != (master.Who{}) {
 				t.Errorf("%+v, %v", who, err)
 			}
 		}
 	}
-	pair, err := m.ComputerCertificate(ctx, admin, "COMP-1") // which nobody knows yet
+	pair, err := m.Certificates.ComputerCertificate(ctx, admin, "COMP-1") // which nobody knows yet
 	node := serialOf(t, pair, err)
 	is(node, master.Who{Computer: "COMP-1"})
-	pair, err = m.UserCertificate(ctx, admin, "ann", false)
+	pair, err = m.Certificates.UserCertificate(ctx, admin, "ann", false)
 	ann := serialOf(t, pair, err)
 	is(ann, master.Who{User: "ann"})
-	pair, err = m.UserCertificate(ctx, admin, "ann", true)
+	pair, err = m.Certificates.UserCertificate(ctx, admin, "ann", true)
 	root := serialOf(t, pair, err)
 	is(root, admin)
 	revoked("1234")
 
 	// A node renews its own, nobody else's; a user those of his computers.
-	pair, err = m.ComputerCertificate(ctx, admin, "COMP-2")
+	pair, err = m.Certificates.ComputerCertificate(ctx, admin, "COMP-2")
 	_ = serialOf(t, pair, err)
 	self := master.Who{Computer: "COMP-1"}
-	if _, err := m.ComputerCertificate(ctx, self, "COMP-1"); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := m.Certificates.ComputerCertificate(ctx, self, "COMP-1"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("before it is formatted: %v", err)
 	}
-	if err := m.Format(ctx, self, &slap.Configuration{Computer: "COMP-1"}); err != nil {
+	if err := m.Computers.Format(ctx, self, &slap.Configuration{Computer: "COMP-1"}); err != nil {
 		t.Fatal(err)
 	}
-	pair, err = m.ComputerCertificate(ctx, self, "COMP-1")
+	pair, err = m.Certificates.ComputerCertificate(ctx, self, "COMP-1")
 	renewed := serialOf(t, pair, err)
 	is(node, self)
 	is(renewed, self)
 	user := master.Who{User: "ann"}
 	for what, err := range map[string]error{
-		"a node for another":    errOf(m.ComputerCertificate(ctx, self, "COMP-2")),
-		"a user for a stranger": errOf(m.ComputerCertificate(ctx, user, "COMP-1")),
-		"a node for a user":     errOf(m.UserCertificate(ctx, self, "bob", false)),
-		"a user for himself":    errOf(m.UserCertificate(ctx, user, "ann", true)),
-		"revoke another":        m.RevokeComputer(ctx, master.Who{Computer: "COMP-2"}, "COMP-1"),
-		"revoke by a user":      m.RevokeUser(ctx, master.Who{User: "bob"}, "ann"),
-		"revoke by a node":      m.RevokeUser(ctx, self, "COMP-1"),
+		"a node for another":    errOf(m.Certificates.ComputerCertificate(ctx, self, "COMP-2")),
+		"a user for a stranger": errOf(m.Certificates.ComputerCertificate(ctx, user, "COMP-1")),
+		"a node for a user":     errOf(m.Certificates.UserCertificate(ctx, self, "bob", false)),
+		"a user for himself":    errOf(m.Certificates.UserCertificate(ctx, user, "ann", true)),
+		"revoke another":        m.Certificates.RevokeComputer(ctx, master.Who{Computer: "COMP-2"}, "COMP-1"),
+		"revoke by a user":      m.Certificates.RevokeUser(ctx, master.Who{User: "bob"}, "ann"),
+		"revoke by a node":      m.Certificates.RevokeUser(ctx, self, "COMP-1"),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	guid, err := m.NewComputer(ctx, user, "mine", "")
+	guid, err := m.Computers.NewComputer(ctx, user, "mine", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err = m.ComputerCertificate(ctx, user, guid)
+	pair, err = m.Certificates.ComputerCertificate(ctx, user, guid)
 	is(serialOf(t, pair, err), master.Who{Computer: guid})
 	for _, name := range []string{"a b", "../x", "", "Größe", strings.Repeat("a", 129), "-x"} {
-		if _, err := m.UserCertificate(ctx, admin, name, false); !errors.Is(err, compute.ErrInvalid) {
+		if _, err := m.Certificates.UserCertificate(ctx, admin, name, false); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 
-	if err := other.RevokeComputer(ctx, admin, "COMP-1"); err != nil {
+	if err := other.Certificates.RevokeComputer(ctx, admin, "COMP-1"); err != nil {
 		t.Fatal(err)
 	}
 	revoked(node)
 	revoked(renewed)
 	is(ann, user)
-	if err := m.RevokeUser(ctx, admin, "ann"); err != nil {
+	if err := m.Certificates.RevokeUser(ctx, admin, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	revoked(ann)
 	revoked(root)
-	if err := m.RevokeUser(ctx, admin, "ann"); err != nil {
+	if err := m.Certificates.RevokeUser(ctx, admin, "ann"); err != nil {
 		t.Errorf("again: %v", err)
 	}
 }
@@ -158,16 +158,16 @@ func TestInstanceCertificate(t *testing.T) {
 	at := map[string]any{"computer_guid": "COMP-1"}
 	one, two := r.ask(slap.Request{Title: "one", Filter: at}), r.ask(slap.Request{Title: "two", Filter: at})
 	ctx := t.Context()
-	pair, err := r.InstanceCertificate(ctx, master.Anybody, one.Record)
+	pair, err := r.Certificates.InstanceCertificate(ctx, master.Anybody, one.Record)
 	first := serialOf(t, pair, err)
-	pair, err = r.InstanceCertificate(ctx, master.Who{Computer: "COMP-1"}, one.Record)
+	pair, err = r.Certificates.InstanceCertificate(ctx, master.Who{Computer: "COMP-1"}, one.Record)
 	if again := serialOf(t, pair, err); again != first {
 		t.Error("it is another each time")
 	}
-	if _, err := r.InstanceCertificate(ctx, master.Who{Computer: "COMP-2"}, one.Record); !errors.Is(err, compute.ErrDenied) {
+	if _, err := r.Certificates.InstanceCertificate(ctx, master.Who{Computer: "COMP-2"}, one.Record); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("another node gets it: %v", err)
 	}
-	who, err := r.Certified(ctx, first)
+	who, err := r.Certificates.Certified(ctx, first)
 	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
 		t.Fatalf("%+v, %v", who, err)
 	}
@@ -175,7 +175,7 @@ func TestInstanceCertificate(t *testing.T) {
 		{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition},
 		{Title: "child", Release: demo, Filter: at},
 	} {
-		if a, err := r.Request(ctx, who, &q); err != nil || a.Record.Parent != one.Record.ID {
+		if a, err := r.Requests.Request(ctx, who, &q); err != nil || a.Record.Parent != one.Record.ID {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}
@@ -183,41 +183,42 @@ func TestInstanceCertificate(t *testing.T) {
 		"as another":    {Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: two.Partition},
 		"as a free one": {Title: "two", Release: demo, Filter: at, Computer: "COMP-1", Partition: "p3"},
 	} {
-		if a, err := r.Request(ctx, who, &q); !errors.Is(err, compute.ErrDenied) {
+		if a, err := r.Requests.Request(ctx, who, &q); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %+v, %v", what, a, err)
 		}
 	}
-	if err := r.SetConnection(ctx, who, "COMP-1", one.Partition, "", slap.Dictionary{"url": "x"}); err != nil {
+	if err := r.Instances.SetConnection(ctx, who, "COMP-1", one.Partition, "", slap.Dictionary{"url": "x"}); err != nil {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"another's connection": r.SetConnection(ctx, who, "COMP-1", two.Partition, "", slap.Dictionary{"url": "x"}),
-		"another is destroyed": second(r.DestroyedOf(ctx, who, two.Record.ID)),
+		"another's connection": r.Instances.SetConnection(ctx, who, "COMP-1", two.Partition, "", slap.Dictionary{"url": "x"}),
+		"another is destroyed": second(r.Instances.DestroyedOf(ctx, who, two.Record.ID)),
 		// which nobody wants
-		"itself is destroyed": second(r.DestroyedOf(ctx, who, one.Record.ID)),
-		"the same by place":   second(r.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
-		"the computer":        r.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
-		"a release":           r.Supply(ctx, who, "COMP-1", demo, slap.Available),
+		"itself is destroyed": second(r.Instances.DestroyedOf(ctx, who, one.Record.ID)),
+		"the same by place":   second(r.Instances.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
+		"the computer":        r.Computers.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
+		"a release":           r.Computers.Supply(ctx, who, "COMP-1", demo, slap.Available),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, _, err := r.Information(ctx, who, "COMP-1"); !errors.Is(err, compute.ErrDenied) {
+	if _, _, err := r.Computers.Information(ctx, who, "COMP-1"); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("the computer's information: %v", err)
 	}
 	// its child
-	if _, err := r.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil {
 		t.Fatal(err)
 	}
-	if children, err := r.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", one.Partition); err != nil || children != nil {
+	children, err := r.Instances.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", one.Partition)
+	if err != nil || children != nil {
 		t.Fatal(children, err)
 	}
-	if _, err := r.Certified(ctx, first); !errors.Is(err, compute.ErrDenied) {
+	if _, err := r.Certificates.Certified(ctx, first); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("after it is gone: %v", err)
 	}
 	r.ask(slap.Request{Title: "two", State: slap.Destroyed, Filter: at})
-	if children, err := r.DestroyedOf(ctx, master.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
+	if children, err := r.Instances.DestroyedOf(ctx, master.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
 		t.Errorf("one that is wanted destroyed says that it is: %v, %v", children, err)
 	}
 }
@@ -244,7 +245,7 @@ func TestWhoMay(t *testing.T) {
 		r := &rig{m, t}
 		r.format(guid, 2)
 	}
-	if _, err := m.Request(
+	if _, err := m.Requests.Request(
 		ctx, master.Who{User: "ann"},
 		&slap.Request{Title: "secret title", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}},
 	); err != nil {
@@ -334,7 +335,7 @@ func TestWhoMay(t *testing.T) {
 	say("user ann", "POST", "/slapos.get.v0.software_instance", `{"instance_guid":"`+id+`"}`, ok)
 	say("user ann", "POST", "/slapos.get.v0.software_instance_certificate", `{"instance_guid":"`+id+`"}`, ok)
 	for _, name := range []string{"ann", "bob"} {
-		pair, err := m.UserCertificate(ctx, master.Anybody, name, false)
+		pair, err := m.Certificates.UserCertificate(ctx, master.Anybody, name, false)
 		serial := serialOf(t, pair, err)
 		body := `{"user":"` + name + `"}`
 		for _, who := range []string{"user eve", "node COMP-1", "node " + name, "stranger"} {
@@ -343,11 +344,11 @@ func TestWhoMay(t *testing.T) {
 				map[bool]int{true: http.StatusInternalServerError, false: none}[who == "stranger"],
 			)
 		}
-		if _, err := m.Certified(ctx, serial); err != nil {
+		if _, err := m.Certificates.Certified(ctx, serial); err != nil {
 			t.Error(err)
 		}
 		say(map[string]string{"ann": "user ann", "bob": "admin"}[name], "POST", "/hostler.remove.v0.user_certificate", body, ok)
-		if _, err := m.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
+		if _, err := m.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
 			t.Error(err)
 		}
 	}
@@ -365,14 +366,14 @@ func TestWhoMay(t *testing.T) {
 	say("admin", "GET", "/hostler.remove.v0.user_certificate", "", http.StatusMethodNotAllowed)
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	say("node COMP-1", "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
-	if n, err := m.Find(ctx, master.Anybody, id); err != nil || n.State != slap.Started {
+	if n, err := m.Instances.Find(ctx, master.Anybody, id); err != nil || n.State != slap.Started {
 		t.Errorf("%+v, %v", n, err)
 	}
 }
 
 func firstID(t *testing.T, m *master.Master) string {
 	t.Helper()
-	all, err := m.Trees(context.WithoutCancel(t.Context()), master.Anybody, true)
+	all, err := m.Instances.Trees(context.WithoutCancel(t.Context()), master.Anybody, true)
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}

@@ -21,7 +21,7 @@ type Change struct {
 // Change changes the root of a tree as who asked for it would by a request with all that it has.
 // What the root has asked for is its own to change; the state goes through all of the tree. One
 // that has no place is given one where there is one by now.
-func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
+func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
 	given, err := slap.FormatParameters(c.Parameters)
 	if err != nil {
 		return nil, Malformed(err)
@@ -33,7 +33,7 @@ func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Ans
 		return nil, err
 	}
 	var a *ask
-	wrote, err := m.doing(ctx, func(b book) error {
+	wrote, err := m.ledger.doing(ctx, func(b book) error {
 		n, err := known(who, id)(b)
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Ans
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.fresh(ctx); err != nil {
+		if err := m.ledger.fresh(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -68,7 +68,7 @@ func (m *Master) Change(ctx context.Context, who Who, id string, c Change) (*Ans
 }
 
 // asAsked is the request by which an instance would be asked for as it is.
-func (m *Master) asAsked(n *slap.InstanceRecord) *ask {
+func (m *requests) asAsked(n *slap.InstanceRecord) *ask {
 	q := &slap.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
 	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
 	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}
@@ -83,8 +83,8 @@ func stateNamed(state string) error {
 }
 
 // Waiting is the root that somebody has asked for by a title and that has no place yet.
-func (m *Master) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
-	err = m.do(ctx, func(b book) error {
+func (m *requests) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
+	err = m.ledger.do(ctx, func(b book) error {
 		n, err := b.named(rootName(who.User, who.Project, title, shared))
 		if err != nil {
 			return err

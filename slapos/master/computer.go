@@ -17,7 +17,7 @@ import (
 
 // Format takes what a computer says that it is: it is made where it is not known, and has these
 // partitions from then on and no others. What was on one that is no more is gone.
-func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) error {
+func (m *computers) Format(ctx context.Context, who Who, c *slap.Configuration) error {
 	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ const maxPartitions = 10_000
 
 // FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
 // Partitions count.
-func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
+func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
 	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord
 		names[p.ID] = true
 	}
 	created := time.Now().UTC()
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		was, err := b.computer(now.GUID)
 		if err != nil {
 			return err
@@ -75,12 +75,12 @@ func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord
 				return err
 			}
 		}
-		return m.evict(b, &c)
+		return m.trees.evict(b, &c)
 	})
 }
 
 // evict forgets what is on partitions that a computer has no more.
-func (m *Master) evict(b book, c *slap.ComputerRecord) error {
+func (m *trees) evict(b book, c *slap.ComputerRecord) error {
 	on, err := b.instances("", "", c.GUID)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (m *Master) evict(b book, c *slap.ComputerRecord) error {
 // lose has an instance without its partition. It is forgotten, unless it is a root of which others
 // have partitions: nobody could speak of these any more, so it stays without a place, until it is
 // asked for again, or destroyed with them.
-func (m *Master) lose(b book, n *slap.InstanceRecord) error {
+func (m *trees) lose(b book, n *slap.InstanceRecord) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
 		return err
@@ -148,30 +148,30 @@ func (s *shelf) put(d *document, body []byte) {
 
 // Information is all that a node is told of a computer, as a document in XML that must not be
 // changed, and a tag that is another for each other document.
-func (m *Master) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
+func (m *computers) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
 	return m.InformationUnless(ctx, who, guid, "")
 }
 
 // InformationUnless is Information without the body for who has it, by its tag.
-func (m *Master) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	if body, tag, err = m.information(who, guid, has); err == nil && who.Speaks(guid) == nil {
-		m.met(ctx, guid)
+		m.notes.met(ctx, guid)
 	}
 	return body, tag, err
 }
 
-func (m *Master) information(who Who, guid, has string) (body []byte, tag string, err error) {
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	seen := m.known.memory.computers[guid]
+func (m *computers) information(who Who, guid, has string) (body []byte, tag string, err error) {
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	seen := m.ledger.known.memory.computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
 			return nil, "", firstOf(who.Speaks(guid), unknownComputer(guid))
 		}
-		seen = m.known.memory.nobody()
+		seen = m.ledger.known.memory.nobody()
 	}
 	if err := who.owns(guid, seen.record); err != nil {
 		return nil, "", err
@@ -185,7 +185,7 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 			return *kept, d.tag, nil
 		}
 	}
-	c, err := m.known.memory.whole(guid, seen)
+	c, err := m.ledger.known.memory.whole(guid, seen)
 	if err != nil {
 		return nil, "", err
 	}
@@ -193,7 +193,7 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 		return nil, "", Malformed(err)
 	}
 	d = &document{tag: TagOf(body)}
-	m.known.shelf.put(d, body)
+	m.ledger.known.shelf.put(d, body)
 	seen.document.Store(d)
 	return body, d.tag, nil
 }
@@ -213,20 +213,20 @@ func documentOf(c *slap.Computer) ([]byte, error) {
 }
 
 // Computer is all that a node is told of a computer.
-func (m *Master) Computer(ctx context.Context, who Who, guid string) (*slap.Computer, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) Computer(ctx context.Context, who Who, guid string) (*slap.Computer, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	seen := m.known.memory.computers[guid]
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	seen := m.ledger.known.memory.computers[guid]
 	if seen == nil {
 		return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
 	}
 	if err := who.owns(guid, seen.record); err != nil {
 		return nil, err
 	}
-	return m.known.memory.whole(guid, seen)
+	return m.ledger.known.memory.whole(guid, seen)
 }
 
 // unknownComputer is what is said of one that nobody has formatted.
@@ -306,12 +306,12 @@ func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, er
 }
 
 // Partition is what a node is told of one of its partitions.
-func (m *Master) Partition(ctx context.Context, who Who, computer, partition string) (*slap.Partition, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*slap.Partition, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
 	var p *slap.Partition
-	err := m.read(func(b book) error {
+	err := m.ledger.read(func(b book) error {
 		c, err := b.computer(computer)
 		if err != nil {
 			return err
@@ -336,7 +336,7 @@ func (m *Master) Partition(ctx context.Context, who Who, computer, partition str
 
 // NewComputer makes a computer of a title, and returns the name that the master gives it. Where
 // somebody has one of the title already, it is that.
-func (m *Master) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
+func (m *computers) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
 	if err := CheckName("computer_title", title, MaxTitle); err != nil {
 		return "", err
 	}
@@ -354,7 +354,7 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 		}
 	}
 	created, number := time.Now().UTC(), newComputerID()
-	err = m.do(ctx, func(b book) error {
+	err = m.ledger.do(ctx, func(b book) error {
 		name := key("computer", who.User, project, title)
 		known, err := b.computerNamed(name)
 		if err != nil {
@@ -387,11 +387,11 @@ func computerName(c *slap.ComputerRecord) string {
 
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.
-func (m *Master) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		n, err := b.at(computer, partition)
 		if err != nil {
 			return err

@@ -54,7 +54,7 @@ type onward struct {
 }
 
 // forwarded finds the other master that a request is for; nil: none.
-func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
+func (m *requests) forwarded(ctx context.Context, a *ask) *onward {
 	if ctx.Value(hereKey{}) != nil {
 		return nil
 	}
@@ -84,7 +84,7 @@ func slashed(url string) string { return strings.TrimSuffix(url, "/") + "/" }
 
 // pass passes a request on, and remembers that. One that turns out to be for this master itself is
 // answered here.
-func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
+func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
 	base, _ := ctx.Value(baseKey{}).(string)
 	asked := a.filter["master_url"]
 	if !to.named {
@@ -104,7 +104,7 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		)
 	}
 	passed, _ := ctx.Value(passedKey{}).([]string)
-	if slices.Contains(passed, m.runID) || len(passed) >= maxPassed {
+	if slices.Contains(passed, m.ledger.runID) || len(passed) >= maxPassed {
 		return nil, Refuse(
 			compute.ErrNotFound,
 			"%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.",
@@ -113,14 +113,14 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	}
 	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile,
 		KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
-		Passed: append(slices.Clone(passed), m.runID)})
+		Passed: append(slices.Clone(passed), m.ledger.runID)})
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	if _, other := m.others.Load(to.external.URL); !other {
 		id, err := client.RunID(ctx)
-		if err == nil && id == m.runID {
+		if err == nil && id == m.ledger.runID {
 			return m.here(ctx, a)
 		}
 		if err == nil {
@@ -173,7 +173,7 @@ type hereKey struct{}
 
 // here answers a request that named this master as another one, or whose release is in this
 // master's own list of what others have.
-func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
+func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
 	q := *a.Request
 	q.Filter = maps.Clone(q.Filter)
 	delete(q.Filter, "master_url")
@@ -182,8 +182,8 @@ func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
 
 // remember keeps that a request was passed on, before it is; one that something be destroyed is
 // forgotten.
-func (m *Master) remember(ctx context.Context, a *ask, title, url string) error {
-	return m.do(ctx, func(b book) error {
+func (m *requests) remember(ctx context.Context, a *ask, title, url string) error {
+	return m.ledger.do(ctx, func(b book) error {
 		known, err := b.forward(title, url)
 		if err != nil || known == (a.State != slap.Destroyed) {
 			return err

@@ -36,7 +36,7 @@ func two(t *testing.T) (local, external *rig, at string) {
 			c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: partition, Interface: "slaptap" + partition[len("slappart"):],
 				Addresses: []slap.ConfiguredAddress{{IP: "10.0.0." + string(rune('1'+i)), Netmask: "255.255.255.255"}}})
 		}
-		if err := r.Format(t.Context(), master.Anybody, c); err != nil {
+		if err := r.Computers.Format(t.Context(), master.Anybody, c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestForwardToItself(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
 	q := slap.Request{Title: "a", Release: demo, Filter: slap.Dictionary{"master_url": "http://me.example/"}}
-	a, err := r.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
+	a, err := r.Requests.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
 	if err != nil || a.Partition != "p0" {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -156,7 +156,7 @@ func TestForwardApart(t *testing.T) {
 	seen := map[string]bool{}
 	ask := func(who master.Who, q slap.Request) error {
 		q.Release = forwarded
-		a, err := local.Request(ctx, who, &q)
+		a, err := local.Requests.Request(ctx, who, &q)
 		if err == nil {
 			n, err := slap.ReadInstance(a.Object)
 			if err != nil {
@@ -195,7 +195,7 @@ func TestForwardApart(t *testing.T) {
 // waiting are the titles of all roots, with those that have no place.
 func (r *rig) waiting() (titles []string) {
 	r.t.Helper()
-	all, err := r.Trees(r.t.Context(), master.Anybody, true)
+	all, err := r.Instances.Trees(r.t.Context(), master.Anybody, true)
 	if err != nil {
 		r.t.Fatal(err)
 	}

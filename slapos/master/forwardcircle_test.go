@@ -44,7 +44,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		rigs[i].format("C", 1)
 		handlers[i] = web.New(rigs[i].Master, wire.Options{})
 	}
-	if _, err := rigs[0].Request(
+	if _, err := rigs[0].Requests.Request(
 		t.Context(), master.Anybody, &slap.Request{Title: "round", Release: forwarded},
 	); !errors.Is(err, compute.ErrNotFound) ||
 		!strings.Contains(err.Error(), "came back") {
@@ -55,7 +55,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 			t.Errorf("master %d is asked %d times", i, times)
 		}
 	}
-	a, err := rigs[0].Request(t.Context(), master.Anybody, &slap.Request{Title: "far", Release: chained})
+	a, err := rigs[0].Requests.Request(t.Context(), master.Anybody, &slap.Request{Title: "far", Release: chained})
 	if err != nil || a.Object == nil {
 		t.Fatalf("%+v, %v", a, err)
 	}

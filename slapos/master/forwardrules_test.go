@@ -76,7 +76,7 @@ func TestForwardRules(t *testing.T) {
 	here.format("C", 3)
 	ask := func(m *rig, q slap.Request) *slap.Object {
 		t.Helper()
-		a, err := m.Request(t.Context(), master.Anybody, &q)
+		a, err := m.Requests.Request(t.Context(), master.Anybody, &q)
 		if err != nil || a.Object == nil {
 			t.Fatalf("%+v, %v", a, err)
 		}
@@ -139,7 +139,7 @@ func TestForwardRules(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	}
-	if _, err := here.Request(
+	if _, err := here.Requests.Request(
 		t.Context(), master.Anybody,
 		&slap.Request{Title: "z", Release: demo, Filter: slap.Dictionary{"master_url": "http://127.0.0.1:1/"}},
 	); !errors.Is(err, compute.ErrNotFound) {

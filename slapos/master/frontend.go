@@ -65,7 +65,7 @@ func ParseFrontends(lines []string) (all []Frontend, bad string) {
 }
 
 // frontend answers a request that is for one; nil: it is for none.
-func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
+func (m *requests) frontend(ctx context.Context, a *ask) *slap.Object {
 	if !a.Shared {
 		return nil
 	}

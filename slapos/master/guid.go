@@ -92,12 +92,12 @@ func listed(b book, n *slap.InstanceRecord) (*Listed, error) {
 }
 
 // Find is the instance of a GUID: its ID, or its place as nodes know it.
-func (m *Master) Find(ctx context.Context, who Who, guid string) (*Listed, error) {
+func (m *instances) Find(ctx context.Context, who Who, guid string) (*Listed, error) {
 	return m.find(ctx, known(who, guid))
 }
 
 // FindAt is the instance in a partition.
-func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
+func (m *instances) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
 	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
 		n, err := b.at(computer, partition)
 		if err != nil {
@@ -112,7 +112,7 @@ func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string
 
 // FindTree is the root that somebody has of a title; of a shared and another of one title it is the
 // other.
-func (m *Master) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
+func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
 	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
 		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
@@ -134,11 +134,11 @@ func settled(n *slap.InstanceRecord) bool { return placed(n) || n.Shared && n.St
 // placed says whether an instance is somewhere.
 func placed(n *slap.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
 
-func (m *Master) find(ctx context.Context, of target) (out *Listed, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *instances) find(ctx context.Context, of target) (out *Listed, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		n, err := of(b)
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (m *Master) find(ctx context.Context, of target) (out *Listed, err error) {
 // Trees are the roots that somebody has: those with partitions in the order of their partitions,
 // then shared ones, such whose host went among them, then, where they are wanted too, those that
 // have no place yet.
-func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
+func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
 	return m.list(ctx, func(mem *memory) (roots []*slap.InstanceRecord, err error) {
 		var shared, without []*slap.InstanceRecord
 		for _, guid := range mem.guids() {
@@ -178,7 +178,7 @@ func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Liste
 
 // Titled are the roots that somebody has of a title: at most a shared one and another, which comes
 // first.
-func (m *Master) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
+func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
 		for _, shared := range []bool{false, true} {
 			n, err := mem.named(rootName(who.User, who.Project, title, shared))
@@ -195,8 +195,8 @@ func (m *Master) Titled(ctx context.Context, who Who, title string) ([]*Listed, 
 
 // HasRoot says whether somebody has a root of a title that is not shared, as far as the memory
 // knows.
-func (m *Master) HasRoot(who Who, title string) (has bool) {
-	_ = m.read(func(b book) error { // the memory's look-ups do not fail
+func (m *instances) HasRoot(who Who, title string) (has bool) {
+	_ = m.ledger.read(func(b book) error { // the memory's look-ups do not fail
 		n, err := b.named(rootName(who.User, who.Project, title, false))
 		has = n != nil
 		return err
@@ -205,7 +205,7 @@ func (m *Master) HasRoot(who Who, title string) (has bool) {
 }
 
 // Members are all instances of the tree of an instance, the oldest first.
-func (m *Master) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(mem)
 		if err != nil {
@@ -216,7 +216,7 @@ func (m *Master) Members(ctx context.Context, who Who, guid string) ([]*Listed, 
 }
 
 // InstancesOn are the instances in the partitions of a computer, in the order of these.
-func (m *Master) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
+func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
 		c, err := mem.computer(computer)
 		if err != nil {
@@ -238,7 +238,7 @@ func (m *Master) InstancesOn(ctx context.Context, who Who, computer string) ([]*
 }
 
 // SharedOf are the shared instances that an instance has, the oldest first.
-func (m *Master) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(mem)
 		if err != nil {
@@ -248,12 +248,12 @@ func (m *Master) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed,
 	})
 }
 
-func (m *Master) list(ctx context.Context, which func(mem *memory) ([]*slap.InstanceRecord, error)) ([]*Listed, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *instances) list(ctx context.Context, which func(mem *memory) ([]*slap.InstanceRecord, error)) ([]*Listed, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []*Listed
-	err := m.read(func(b book) error {
+	err := m.ledger.read(func(b book) error {
 		some, err := which(b.(*memory))
 		if err != nil {
 			return err
@@ -270,13 +270,13 @@ func (m *Master) list(ctx context.Context, which func(mem *memory) ([]*slap.Inst
 	return all, err
 }
 
-// Computers are those that somebody has, in the order of their names. They must not be changed.
-func (m *Master) Computers(ctx context.Context, who Who) ([]*slap.ComputerRecord, error) {
-	if err := m.fresh(ctx); err != nil {
+// All are the computers that somebody has, in the order of their names. They must not be changed.
+func (m *computers) All(ctx context.Context, who Who) ([]*slap.ComputerRecord, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []*slap.ComputerRecord
-	err := m.read(func(b book) error {
+	err := m.ledger.read(func(b book) error {
 		mem := b.(*memory)
 		for _, guid := range mem.guids() {
 			if c := mem.computers[guid].record; who.owns(guid, c) == nil {
@@ -291,7 +291,7 @@ func (m *Master) Computers(ctx context.Context, who Who) ([]*slap.ComputerRecord
 // The operations on the instance of a GUID, as those on the instance in a partition.
 
 // SetConnectionOf is SetConnection.
-func (m *Master) SetConnectionOf(ctx context.Context, who Who, guid string, connection slap.Dictionary) error {
+func (m *instances) SetConnectionOf(ctx context.Context, who Who, guid string, connection slap.Dictionary) error {
 	text, err := slap.FormatParameters(connection)
 	if err != nil {
 		return Malformed(err)
@@ -300,35 +300,35 @@ func (m *Master) SetConnectionOf(ctx context.Context, who Who, guid string, conn
 }
 
 // RenameOf is Rename.
-func (m *Master) RenameOf(ctx context.Context, who Who, guid, title string) error {
+func (m *instances) RenameOf(ctx context.Context, who Who, guid, title string) error {
 	return m.retitle(ctx, known(who, guid), title)
 }
 
 // DestroyedOf is InstanceDestroyed.
-func (m *Master) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
+func (m *instances) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
 	return m.destroyed(ctx, who, told(who, guid))
 }
 
 // ReportedOf is InstanceReported.
-func (m *Master) ReportedOf(ctx context.Context, who Who, guid, state string) error {
+func (m *statuses) ReportedOf(ctx context.Context, who Who, guid, state string) error {
 	return m.noteInstance(ctx, told(who, guid), said(state))
 }
 
 // ErrorOf is InstanceError.
-func (m *Master) ErrorOf(ctx context.Context, who Who, guid, message string) error {
+func (m *statuses) ErrorOf(ctx context.Context, who Who, guid, message string) error {
 	return m.noteInstance(ctx, told(who, guid), failed(message))
 }
 
 // BangOf has an instance processed again, and where it is a root all of its tree.
-func (m *Master) BangOf(ctx context.Context, who Who, guid string) error {
-	return m.do(ctx, func(b book) error {
+func (m *instances) BangOf(ctx context.Context, who Who, guid string) error {
+	return m.ledger.do(ctx, func(b book) error {
 		n, err := known(who, guid)(b)
 		if err != nil {
 			return err
 		}
 		if n.Root == n.ID {
-			return m.bang(b, n)
+			return m.trees.bang(b, n)
 		}
-		return m.wake(b, n)
+		return m.trees.wake(b, n)
 	})
 }

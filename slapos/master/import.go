@@ -34,13 +34,13 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 		return err
 	}
 	dry := Refuse(compute.ErrStale, "nothing was changed")
-	err := m.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.pages(tx)
+	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.pages(tx)
 		if err := in.into(p, opt.Replace); err != nil {
 			return err
 		}
 		for _, guid := range in.computers() {
-			if err := m.tellableOn(p, guid); err != nil {
+			if err := m.ledger.tellableOn(p, guid); err != nil {
 				return err
 			}
 		}

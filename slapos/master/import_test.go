@@ -136,7 +136,7 @@ func TestImport(t *testing.T) {
 	}
 	titles := func() (all []string) {
 		t.Helper()
-		trees, err := r.Trees(t.Context(), master.Anybody, true)
+		trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestImport(t *testing.T) {
 	if all := titles(); len(all) != 2 || all[0] != "one" || all[1] != "shared one" {
 		t.Errorf("%q", all)
 	}
-	c, err := r.Computer(t.Context(), master.Anybody, "COMP-1")
+	c, err := r.Computers.Computer(t.Context(), master.Anybody, "COMP-1")
 	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 ||
 		c.Partitions[1].RootTitle != "one" {
 		t.Errorf("%+v, %v", c, err)
@@ -176,7 +176,7 @@ func TestImport(t *testing.T) {
 	if all := titles(); len(all) != 2 {
 		t.Errorf("%q", all)
 	}
-	if computers, err := r.Computers(t.Context(), master.Anybody); err != nil || len(computers) != 1 {
+	if computers, err := r.Computers.All(t.Context(), master.Anybody); err != nil || len(computers) != 1 {
 		t.Errorf("%d computers, %v", len(computers), err)
 	}
 
@@ -205,20 +205,20 @@ func TestImportRevokes(t *testing.T) {
 	}
 	var serials []string
 	for _, n := range tree("COMP-1", "one").Instances {
-		pair, err := r.InstanceCertificate(ctx, master.Anybody, &n)
+		pair, err := r.Certificates.InstanceCertificate(ctx, master.Anybody, &n)
 		serials = append(serials, serialOf(t, pair, err))
 	}
-	pair, err := r.ComputerCertificate(ctx, master.Anybody, "COMP-1")
+	pair, err := r.Certificates.ComputerCertificate(ctx, master.Anybody, "COMP-1")
 	node := serialOf(t, pair, err)
 	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{Replace: true}); err != nil {
 		t.Fatal(err)
 	}
 	for i, serial := range serials {
-		if who, err := r.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
+		if who, err := r.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("instance %d: %+v, %v", i, who, err)
 		}
 	}
-	if _, err := r.Certified(ctx, node); err != nil { // its computer stays
+	if _, err := r.Certificates.Certified(ctx, node); err != nil { // its computer stays
 		t.Error(err)
 	}
 }

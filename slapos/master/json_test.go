@@ -64,10 +64,10 @@ func TestJSONWithoutPlace(t *testing.T) {
 	r.format("C", 1)
 	r.ask(slap.Request{Title: "host"})
 	r.ask(slap.Request{Title: "sh", Shared: true})
-	if _, err := r.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: demo}); err == nil {
+	if _, err := r.Requests.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: demo}); err == nil {
 		t.Fatal("there was room")
 	}
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK ||
@@ -189,7 +189,7 @@ func FuzzJSON(f *testing.F) {
 	grown(f)
 	m := open(f, master.Options{Computer: "C"})
 	h := web.New(m, wire.Options{})
-	if err := m.Format(
+	if err := m.Computers.Format(
 		f.Context(), master.Anybody,
 		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}}},
 	); err != nil {
@@ -231,10 +231,10 @@ func TestHypermedia(t *testing.T) {
 		r.ask(slap.Request{Title: title, Parameters: slap.Dictionary{"password": "hidden"}, Shared: i == 5})
 	}
 	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
-	if err := r.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"key": "hidden"}); err != nil {
+	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"key": "hidden"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Supply(t.Context(), master.Anybody, "C", demo, ""); err != nil {
+	if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, ""); err != nil {
 		t.Fatal(err)
 	}
 	search := func(query, rest string) []map[string]any {
@@ -368,7 +368,7 @@ func TestTreeStatus(t *testing.T) {
 		!strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
 		t.Error(status, body)
 	}
-	if err := r.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
+	if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||

@@ -238,7 +238,7 @@ func TestLegacyWho(t *testing.T) {
 	is("ann requests", request("web"), 200)
 	who = master.Who{User: "bob"}
 	is("bob requests what has the same title", request("web"), 200)
-	if trees, err := w.Trees(t.Context(), who, true); err != nil || len(trees) != 1 || trees[0].Partition != "p1" {
+	if trees, err := w.Instances.Trees(t.Context(), who, true); err != nil || len(trees) != 1 || trees[0].Partition != "p1" {
 		t.Errorf("bob has %v, %v", trees, err)
 	}
 	read := func(partition string) int {

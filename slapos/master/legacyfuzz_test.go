@@ -68,7 +68,7 @@ func FuzzLegacy(f *testing.F) {
 	}
 	m := open(f, master.Options{Computer: "C"})
 	h := web.New(m, wire.Options{})
-	if err := m.Format(
+	if err := m.Computers.Format(
 		f.Context(), master.Anybody,
 		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},
 	); err != nil {
@@ -98,7 +98,7 @@ func FuzzLegacy(f *testing.F) {
 			}
 		}
 		if write && w.Code == 200 {
-			if _, _, err := m.Information(t.Context(), master.Anybody, "C"); err != nil {
+			if _, _, err := m.Computers.Information(t.Context(), master.Anybody, "C"); err != nil {
 				t.Fatalf("after %q %q the node cannot be told: %v", path, body, err)
 			}
 		}
@@ -136,30 +136,30 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 		if q.Release == "" {
 			q.Release = demo
 		}
-		if _, err := m.Request(ctx, who, &q); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := m.Requests.Request(ctx, who, &q); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatalf("%s: %v", title, err)
 		}
 	}
 	for p, references := range map[string][]string{"p0": {"root_mine", "root_deep"}, "p1": {""}, "p2": {""}, "p3": {""}} {
 		for _, reference := range references {
-			if err := m.InstanceError(ctx, who, "C", p, reference, "said"); err != nil {
+			if err := m.Statuses.InstanceError(ctx, who, "C", p, reference, "said"); err != nil {
 				t.Fatalf("%s %s: %v", p, reference, err)
 			}
 		}
-		if n, err := m.FindAt(ctx, who, "C", p); err != nil {
+		if n, err := m.Instances.FindAt(ctx, who, "C", p); err != nil {
 			t.Fatal(err)
 		} else if n.Record.Title == "stays" {
 			continue // and so does what it has
-		} else if _, err := m.InstanceCertificate(ctx, who, n.Record); err != nil {
+		} else if _, err := m.Certificates.InstanceCertificate(ctx, who, n.Record); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.ask(slap.Request{Title: "root", State: slap.Destroyed})
 	for _, p := range []string{"p3", "p2", "p1"} {
-		if err := m.InstanceReported(ctx, who, "C", p, slap.Stopped); err != nil {
+		if err := m.Statuses.InstanceReported(ctx, who, "C", p, slap.Stopped); err != nil {
 			t.Fatal(err)
 		}
-		if children, err := m.InstanceDestroyed(ctx, who, "C", p); err != nil || len(children) != 0 {
+		if children, err := m.Instances.InstanceDestroyed(ctx, who, "C", p); err != nil || len(children) != 0 {
 			t.Fatal(children, err)
 		}
 	}

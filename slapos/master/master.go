@@ -39,21 +39,99 @@ type Product struct {
 	URLs []string
 }
 
-// A Master decides. All its methods may be called concurrently.
+// A Master decides. All its methods, and those of its parts, may be called concurrently.
 type Master struct {
-	opt    Options
-	store  Store
-	log    *slog.Logger
-	runID  string
-	known  remembered
-	heard  atomic.Int64 // how often something new was heard of nodes
-	others sync.Map     // URLs of masters that are not this one, as was seen
-	// its one place is taken by who looks for changes, for all that wait for one
-	watch chan struct{}
+	ledger *ledger
+	notes  *notes
+	// Requests has what users and instances ask for.
+	Requests *requests
+	// Instances has what there is by requests: finds it, and takes what its nodes say of it.
+	Instances *instances
+	// Computers has the nodes, with the releases that are wanted on them.
+	Computers *computers
+	// Statuses has what was said last of computers, releases and instances.
+	Statuses *statuses
+	// Certificates has those of people, computers and instances, and tokens for them.
+	Certificates *certificates
+	// Overview has pages of computers and instances, for people.
+	Overview *overview
+}
+
+// ledger has the records: the store, and a memory of what that has.
+type ledger struct {
+	store Store
+	log   *slog.Logger
+	known remembered
+	runID string
 
 	mu   sync.Mutex
-	last int64            // the newest stamp that was given
+	last int64 // the newest stamp that was given
+}
+
+// allocation finds places: a partition for an instance, a host for a shared one.
+type allocation struct {
+	ledger *ledger
+	opt    *Options
+}
+
+// trees carries what changes an instance to those that depend on it.
+type trees struct {
+	ledger     *ledger
+	allocation *allocation
+}
+
+// notes keeps what nodes say of themselves.
+type notes struct {
+	ledger *ledger
+	heard  atomic.Int64 // how often something new was heard of nodes
+
+	mu   sync.Mutex
 	seen map[string]int64 // when nodes were seen last, as far as it is stored; Unix seconds
+}
+
+// requests decides what becomes of a request.
+type requests struct {
+	ledger     *ledger
+	allocation *allocation
+	trees      *trees
+	opt        *Options
+	others     sync.Map // URLs of masters that are not this one, as was seen
+}
+
+// instances has what there is by requests.
+type instances struct {
+	ledger   *ledger
+	trees    *trees
+	statuses *statuses
+}
+
+// computers has the nodes, and the releases that are wanted on them.
+type computers struct {
+	ledger *ledger
+	trees  *trees
+	notes  *notes
+	opt    *Options
+	// its one place is taken by who looks for changes, for all that wait for one
+	watch chan struct{}
+}
+
+// statuses has what was said last of computers, releases and instances.
+type statuses struct {
+	ledger    *ledger
+	notes     *notes
+	computers *computers
+}
+
+// certificates has certificates, and tokens for them.
+type certificates struct {
+	ledger *ledger
+	opt    *Options
+}
+
+// overview has what people look at.
+type overview struct {
+	ledger   *ledger
+	statuses *statuses
 }
 
 // New makes a master on a store, and reads what that has.
@@ -64,20 +142,29 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Frontends == nil {
 		opt.Frontends = DefaultFrontends()
 	}
-	m := &Master{opt: opt, store: opt.Store, log: opt.Log, runID: newRunID(), seen: map[string]int64{}, watch: make(chan struct{}, 1)}
-	m.known.memory, m.known.next = newMemory(), map[string]chan struct{}{}
-	return m, m.fresh(ctx)
+	l := &ledger{store: opt.Store, log: opt.Log, runID: newRunID()}
+	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
+	a := &allocation{l, &opt}
+	t := &trees{l, a}
+	n := &notes{ledger: l, seen: map[string]int64{}}
+	c := &computers{l, t, n, &opt, make(chan struct{}, 1)}
+	s := &statuses{l, n, c}
+	m := &Master{
+		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
+		&certificates{l, &opt}, &overview{l, s},
+	}
+	return m, l.fresh(ctx)
 }
 
 // Log is where it tells what happens.
-func (m *Master) Log() *slog.Logger { return m.log }
+func (m *Master) Log() *slog.Logger { return m.ledger.log }
 
 // Certifies says whether there are certificates: it has an authority.
-func (m *Master) Certifies() bool { return m.opt.Authority != nil }
+func (m *certificates) Certifies() bool { return m.opt.Authority != nil }
 
 // RunID is random, and another for each master that was started: by it one finds that a URL is its
 // own.
-func (m *Master) RunID() string { return m.runID }
+func (m *Master) RunID() string { return m.ledger.runID }
 
 func newRunID() string {
 	text := rand.Text() + rand.Text()
@@ -86,7 +173,7 @@ func newRunID() string {
 
 // stamp is the time of a change: in microseconds, above those of all changes before that this
 // master made or that the record has.
-func (m *Master) stamp(before int64) int64 {
+func (m *ledger) stamp(before int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = max(time.Now().UnixMicro(), m.last+1, before+1)

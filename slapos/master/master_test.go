@@ -37,7 +37,7 @@ func (r *rig) format(guid string, partitions int) {
 			},
 		)
 	}
-	if err := r.Format(r.t.Context(), master.Anybody, c); err != nil {
+	if err := r.Computers.Format(r.t.Context(), master.Anybody, c); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -48,7 +48,7 @@ func (r *rig) ask(q slap.Request) *master.Answer {
 	if q.Release == "" {
 		q.Release = demo
 	}
-	a, err := r.Request(r.t.Context(), master.Anybody, &q)
+	a, err := r.Requests.Request(r.t.Context(), master.Anybody, &q)
 	if err != nil {
 		r.t.Fatalf("%s: %v", q.Title, err)
 	}
@@ -61,7 +61,7 @@ func (r *rig) refused(q slap.Request, kind error, says string) {
 	if q.Release == "" {
 		q.Release = demo
 	}
-	a, err := r.Request(r.t.Context(), master.Anybody, &q)
+	a, err := r.Requests.Request(r.t.Context(), master.Anybody, &q)
 	refusal, ok := errors.AsType[*master.Refusal](err)
 	if !ok || !errors.Is(err, kind) || refusal.Reason() != says {
 		r.t.Errorf("%s: %+v, %v; want %q", q.Title, a, err, says)
@@ -71,7 +71,7 @@ func (r *rig) refused(q slap.Request, kind error, says string) {
 // states are those that the node of a computer is told, by partition.
 func (r *rig) states(guid string) map[string]string {
 	r.t.Helper()
-	c, err := r.Computer(r.t.Context(), master.Anybody, guid)
+	c, err := r.Computers.Computer(r.t.Context(), master.Anybody, guid)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (r *rig) are(guid string, want ...string) {
 
 func (r *rig) partition(guid, id string) *slap.Partition {
 	r.t.Helper()
-	p, err := r.Partition(r.t.Context(), master.Anybody, guid, id)
+	p, err := r.Computers.Partition(r.t.Context(), master.Anybody, guid, id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -138,12 +138,12 @@ func TestTree(t *testing.T) {
 		slap.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound,
 		"The tree of root is being destroyed: it gets no new instance late.",
 	)
-	if children, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
+	if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
 		t.Errorf("%v, %v", children, err)
 	}
 	waiting := r.partition("C", "p0").Timestamp
 	for _, p := range []string{"p1", "p2", "p3"} {
-		if children, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", p); err != nil || len(children) != 0 {
+		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", p); err != nil || len(children) != 0 {
 			t.Errorf("%v, %v", children, err)
 		}
 	}
@@ -151,11 +151,11 @@ func TestTree(t *testing.T) {
 	if r.partition("C", "p0").Timestamp == waiting {
 		t.Error("the root was not told that it may go")
 	}
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
 		t.Error(err)
 	}
 	r.are("C", "free", "free", "free", "free", "free")
-	if trees, err := r.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 0 {
+	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 0 {
 		t.Errorf("a destroyed tree leaves %v, %v", trees, err)
 	}
 }
@@ -170,7 +170,7 @@ func TestSharedMoves(t *testing.T) {
 		"No partition corresponding to slave request: ['"+demo+"', 'C', 'default']",
 	)
 	at := func() string {
-		a, err := r.Request(
+		a, err := r.Requests.Request(
 			t.Context(), master.Anybody,
 			&slap.Request{Release: demo, Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
 		)
@@ -191,7 +191,7 @@ func TestSharedMoves(t *testing.T) {
 	if got := at(); got != "p0" {
 		t.Errorf("moved to %s", got)
 	}
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if p := r.partition("C", "p1"); len(p.Shared) != 1 || p.Timestamp == stamp {
@@ -205,7 +205,7 @@ func TestSharedMoves(t *testing.T) {
 	if got := at(); got != "p0" {
 		t.Errorf("with a host of another release it is at %s", got)
 	}
-	if err := r.SetConnection(t.Context(), master.Anybody, "C", "p0", "_s", slap.Dictionary{"url": "u"}); err != nil {
+	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "_s", slap.Dictionary{"url": "u"}); err != nil {
 		t.Error(err)
 	}
 	if a := r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}}); a.Connection["url"] != "u" {
@@ -224,11 +224,11 @@ func TestNoPlace(t *testing.T) {
 	r.format("C", 1)
 	r.ask(slap.Request{Title: "a"})
 	r.refused(slap.Request{Title: "b"}, compute.ErrNoCapacity, "No free computer partition found for: b (all 1 partitions of C are in use)")
-	trees, err := r.Trees(t.Context(), master.Anybody, true)
+	trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 	if err != nil || len(trees) != 2 || trees[1].Record.Reason != "all 1 partitions of C are in use" {
 		t.Errorf("%v, %v", trees, err)
 	}
-	if trees, err := r.Trees(t.Context(), master.Anybody, false); err != nil || len(trees) != 1 {
+	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, false); err != nil || len(trees) != 1 {
 		t.Errorf("%v, %v", trees, err)
 	}
 	r.format("C", 2)
@@ -242,7 +242,7 @@ func TestNoPlace(t *testing.T) {
 	if a := r.ask(slap.Request{Title: "c", State: slap.Destroyed}); a.Computer != "" || a.State != slap.Destroyed {
 		t.Errorf("%+v", a)
 	}
-	if trees, err := r.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 2 {
+	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 2 {
 		t.Errorf("what nobody wants is kept: %v, %v", trees, err)
 	}
 }
@@ -290,7 +290,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	}
 	again := func() {
 		r.format("C", 2)
-		if err := r.Format(
+		if err := r.Computers.Format(
 			t.Context(), master.Anybody,
 			&slap.Configuration{Computer: "E", Partitions: []slap.ConfiguredPartition{{ID: "without addresses"}}},
 		); err != nil {
@@ -298,23 +298,23 @@ func TestUnchangedWritesNothing(t *testing.T) {
 		}
 		r.ask(slap.Request{Title: "a", Parameters: slap.Dictionary{"x": int64(1)}, Filter: slap.Dictionary{"computer_guid": "C"}})
 		r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"y": "2"}})
-		_, _ = r.Request(
+		_, _ = r.Requests.Request(
 			t.Context(), master.Anybody,
 			&slap.Request{Release: demo, Title: "none", Filter: slap.Dictionary{"computer_guid": "D"}},
 		)
-		if err := r.Supply(t.Context(), master.Anybody, "C", demo, slap.Available); err != nil {
+		if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, slap.Available); err != nil {
 			t.Error(err)
 		}
-		if err := r.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"url": "u"}); err != nil {
+		if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"url": "u"}); err != nil {
 			t.Error(err)
 		}
-		if err := r.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
+		if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
 			t.Error(err)
 		}
 	}
 	again()
 	was := revision()
-	_, tag, err := r.Information(t.Context(), master.Anybody, "C")
+	_, tag, err := r.Computers.Information(t.Context(), master.Anybody, "C")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +322,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	if now := revision(); now != was {
 		t.Errorf("the same again: revision %d, and %d before", now, was)
 	}
-	if _, now, err := r.Information(t.Context(), master.Anybody, "C"); err != nil || now != tag {
+	if _, now, err := r.Computers.Information(t.Context(), master.Anybody, "C"); err != nil || now != tag {
 		t.Errorf("%s, not %s: %v", now, tag, err)
 	}
 }
@@ -354,7 +354,7 @@ func TestManyAtOnce(t *testing.T) {
 			m := masters[i%len(masters)]
 			for k := range titles {
 				title := fmt.Sprint("t", (k+i*7)%titles)
-				a, err := m.Request(context.Background(), master.Anybody, &slap.Request{Release: demo, Title: title})
+				a, err := m.Requests.Request(context.Background(), master.Anybody, &slap.Request{Release: demo, Title: title})
 				if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 					t.Error(err)
 				}
@@ -368,7 +368,7 @@ func TestManyAtOnce(t *testing.T) {
 				places[title][a.Partition+" "+a.Record.ID] = true
 				mu.Unlock()
 				// What one master answered, the others know.
-				p, err := masters[(i+1)%len(masters)].Partition(context.Background(), master.Anybody, "C", a.Partition)
+				p, err := masters[(i+1)%len(masters)].Computers.Partition(context.Background(), master.Anybody, "C", a.Partition)
 				if err != nil || p.Title != title {
 					t.Errorf("%s is in %s, and another master has %+v there, %v", title, a.Partition, p, err)
 				}
@@ -398,14 +398,14 @@ func TestTreeAddresses(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("C", 2)
 	r.ask(slap.Request{Title: "root"})
-	if _, err := r.Request(
+	if _, err := r.Requests.Request(
 		t.Context(), master.Anybody,
 		&slap.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: slap.Dictionary{"network_guid": "none"}},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
-	all, err := r.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
+	all, err := r.Computers.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
 	if err != nil || len(all) != 2 || all[0].IP != "10.0.0.0" || all[1].IP != "10.0.0.1" {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -424,7 +424,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		r.are("C", "started", "free")
 		left := func() int {
 			t.Helper()
-			n, _, err := r.InstancePage(t.Context(), master.Anybody, master.InstanceQuery{}, master.Page{Limit: 10})
+			n, _, err := r.Overview.InstancePage(t.Context(), master.Anybody, master.InstanceQuery{}, master.Page{Limit: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -433,7 +433,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		if n := left(); n != 2 {
 			t.Fatalf("%d instances", n)
 		}
-		v, err := r.ViewInstance(t.Context(), master.Anybody, root.Record.ID)
+		v, err := r.Overview.ViewInstance(t.Context(), master.Anybody, root.Record.ID)
 		if err != nil || v.Record.Reason != "its partition p0 of A is no more" || v.Partition != "" {
 			t.Errorf("%+v, %v", v, err)
 		}
@@ -449,7 +449,7 @@ func TestRootWithoutPartition(t *testing.T) {
 			r.ask(slap.Request{Title: "root", State: slap.Destroyed})
 		}
 		r.are("C", "destroyed", "free")
-		if children, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
+		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
 			t.Error(children, err)
 		}
 		if n := left(); n != 0 {
@@ -470,7 +470,7 @@ func TestSharedAnywhere(t *testing.T) {
 	}
 	shared := slap.Request{Title: "early", Shared: true}
 	shared.Release = demo
-	if _, err := r.Request(t.Context(), master.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := r.Requests.Request(t.Context(), master.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	r.ask(on("B"))
@@ -487,12 +487,12 @@ func TestSharedAnywhere(t *testing.T) {
 	is("late", "B")
 	r.ask(on("C"))
 	is("late", "B")
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "B", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "B", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	is("late", "C")
 	is("early", "C")
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	r.ask(on("A"))

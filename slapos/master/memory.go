@@ -332,7 +332,7 @@ func (r *remembered) computer(guid string) *slap.ComputerRecord {
 
 // fresh sees that the memory has all that was committed before it is called. Callers that meet
 // share a look at the store.
-func (m *Master) fresh(ctx context.Context) error {
+func (m *ledger) fresh(ctx context.Context) error {
 	before := m.known.begun.Load()
 	m.known.look.Lock()
 	defer m.known.look.Unlock()
@@ -347,7 +347,7 @@ func (m *Master) fresh(ctx context.Context) error {
 	return err
 }
 
-func (m *Master) catchUp(ctx context.Context) error {
+func (m *ledger) catchUp(ctx context.Context) error {
 	was := m.known.memory.revision // only written under look
 	var now int64
 	var changes []slap.Entry
@@ -415,7 +415,7 @@ func (r *remembered) tell(all bool) {
 }
 
 // read runs an operation on the memory.
-func (m *Master) read(fn func(b book) error) error {
+func (m *ledger) read(fn func(b book) error) error {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	return fn(m.known.memory)

@@ -15,36 +15,36 @@ type NodeRecord struct {
 }
 
 // ReportNode keeps what runs on a node, as it tells.
-func (m *Master) ReportNode(ctx context.Context, who Who, n *slap.NodeReport) error {
-	if err := firstOf(who.Speaks(n.Computer), m.fresh(ctx)); err != nil {
+func (m *computers) ReportNode(ctx context.Context, who Who, n *slap.NodeReport) error {
+	if err := firstOf(who.Speaks(n.Computer), m.ledger.fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.read(func(b book) (err error) { known, err = b.computer(n.Computer); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(n.Computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
 		return unknownComputer(n.Computer)
 	}
 	record := pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
-	err := m.store.Update(ctx, func(tx compute.Tx) error {
+	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
 		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
-		m.heard.Add(1)
-		m.met(ctx, n.Computer)
+		m.notes.heard.Add(1)
+		m.notes.met(ctx, n.Computer)
 	}
 	return err
 }
 
 // NodeReport is what a node told last of what runs on it; nil: nothing yet.
-func (m *Master) NodeReport(ctx context.Context, who Who, guid string) (n *NodeRecord, err error) {
+func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *NodeRecord, err error) {
 	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
-	err = m.store.View(ctx, func(tx compute.Tx) error {
+	err = m.ledger.store.View(ctx, func(tx compute.Tx) error {
 		n = nil
-		p := m.pages(tx)
+		p := m.ledger.pages(tx)
 		e, ok, err := p.entry(slap.KindNode, guid)
 		if !ok {
 			return err

@@ -31,7 +31,7 @@ func TestNodeReport(t *testing.T) {
 	}
 	defer c.Close()
 	ctx, at := t.Context(), time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
-	if n, err := r.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
+	if n, err := r.Computers.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
 		t.Error(n, err)
 	}
 	said := &slap.NodeReport{Computer: "C", Partitions: []slap.ReportPartition{{ID: "p0",
@@ -44,7 +44,7 @@ func TestNodeReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := r.NodeReport(ctx, master.Who{Computer: "C"}, "C")
+	n, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "C")
 	if err != nil || n == nil || n.At.IsZero() || !reflect.DeepEqual(n.Report, *said) {
 		t.Fatalf("%+v, %v", n, err)
 	}
@@ -57,7 +57,7 @@ func TestNodeReport(t *testing.T) {
 	if err := c.ReportNode(ctx, &slap.NodeReport{Computer: "D"}); !errors.Is(err, slap.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}
-	if _, err := r.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
+	if _, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
 		t.Error("another's is read")
 	}
 	h := web.New(r.Master, wire.Options{})

@@ -27,12 +27,12 @@ type Page struct {
 
 // ComputerPage are computers that somebody has, those whose name or title has a text in it, in the
 // order of their names; next is "" where there are no more.
-func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *overview) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	match = strings.ToLower(match)
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		mem := b.(*memory)
 		var guids []string
 		for guid, of := range mem.computers {
@@ -58,7 +58,7 @@ func (m *Master) ComputerPage(ctx context.Context, who Who, match string, page P
 	for i := range all {
 		keys[i] = computerStatus(all[i].Record.GUID)
 	}
-	return all, next, m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return all, next, m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 func contains(text, lower string) bool {
@@ -90,13 +90,13 @@ type SupplyView struct {
 }
 
 // View is a computer that somebody has, with all that is on it.
-func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *overview) View(ctx context.Context, who Who, guid string) (*ComputerView, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &ComputerView{At: map[string]*InstanceSummary{}}
 	var placed []*InstanceSummary
-	err := m.read(func(b book) error {
+	err := m.ledger.read(func(b book) error {
 		mem := b.(*memory)
 		of := mem.computers[guid]
 		if of == nil || guid == "" {
@@ -125,7 +125,7 @@ func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView,
 	for _, n := range placed {
 		keys = append(keys, InstanceStatusKey(n.Record.ID))
 	}
-	return out, m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) {
+	return out, m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) {
 		switch supplied := len(out.Supplied); {
 		case i == 0:
 			out.Said = s
@@ -200,12 +200,12 @@ func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
 
 // InstancePage are instances that somebody has, in the order of their titles; next is "" where
 // there are no more.
-func (m *Master) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	q.Match = strings.ToLower(q.Match)
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		mem := b.(*memory)
 		var some []*slap.InstanceRecord
 		take := func(n *slap.InstanceRecord) {
@@ -248,12 +248,12 @@ func (m *Master) InstancePage(ctx context.Context, who Who, q InstanceQuery, pag
 // orderOf is by what instances are listed.
 func orderOf(n *slap.InstanceRecord) string { return key(n.Title, n.ID) }
 
-func (m *Master) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
+func (m *overview) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
 	for i := range all {
 		keys[i] = InstanceStatusKey(all[i].Record.ID)
 	}
-	return m.Statuses(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 // An InstanceView is an instance with what it was asked for with, and what it told.
@@ -264,12 +264,12 @@ type InstanceView struct {
 }
 
 // ViewInstance is an instance that somebody has.
-func (m *Master) ViewInstance(ctx context.Context, who Who, id string) (*InstanceView, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *overview) ViewInstance(ctx context.Context, who Who, id string) (*InstanceView, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &InstanceView{}
-	err := m.read(func(b book) error {
+	err := m.ledger.read(func(b book) error {
 		n, err := known(who, id)(b)
 		if err != nil {
 			return err
@@ -291,12 +291,12 @@ func (m *Master) ViewInstance(ctx context.Context, who Who, id string) (*Instanc
 	return out, m.instanceStatuses(ctx, []*InstanceSummary{&out.InstanceSummary})
 }
 
-// Statuses reads what was said of several things at once.
-func (m *Master) Statuses(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
+// Each reads what was said of several things at once.
+func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return m.store.View(ctx, func(tx compute.Tx) error {
+	return m.ledger.store.View(ctx, func(tx compute.Tx) error {
 		for i, key := range keys {
 			s, err := statusIn(tx.(Tx), key)
 			if err != nil {
@@ -315,12 +315,12 @@ func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()
 	for {
-		if err := m.fresh(ctx); err != nil {
+		if err := m.ledger.fresh(ctx); err != nil {
 			return "", err
 		}
-		m.known.mu.RLock()
-		now := fmt.Sprintf("%s-%d-%d", m.runID[:8], m.known.memory.revision, m.heard.Load())
-		m.known.mu.RUnlock()
+		m.ledger.known.mu.RLock()
+		now := fmt.Sprintf("%s-%d-%d", m.ledger.runID[:8], m.ledger.known.memory.revision, m.notes.heard.Load())
+		m.ledger.known.mu.RUnlock()
 		if now != mark {
 			return now, nil
 		}
@@ -333,11 +333,11 @@ func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 }
 
 // Offered says whether a release is wanted on a computer that is no user's.
-func (m *Master) Offered(ctx context.Context, release string) (ok bool, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *overview) Offered(ctx context.Context, release string) (ok bool, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		ok = false
 		for _, of := range b.(*memory).computers {
 			if s := of.supplies[release]; s != nil && s.State == slap.Available && (of.record == nil || of.record.Owner == "") {

@@ -16,15 +16,15 @@ func (a *ask) place(b book) error {
 		return errWrites
 	}
 	n := a.fresh()
-	if why, err := a.m.within(b, n); err != nil {
+	if why, err := a.m.allocation.within(b, n); err != nil {
 		return err
 	} else if why != "" {
 		a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 		return a.keep(b, n, why)
 	}
-	candidates, why := a.m.candidates(b, n)
+	candidates, why := a.m.allocation.candidates(b, n)
 	for i, guid := range candidates {
-		slot, reason, err := a.m.freeSlot(b, guid, n)
+		slot, reason, err := a.m.allocation.freeSlot(b, guid, n)
 		if err != nil {
 			return err
 		}
@@ -33,25 +33,25 @@ func (a *ask) place(b book) error {
 			continue
 		}
 		if last := i == len(candidates)-1; !last { // with the last one it is refused, and said why
-			if ok, err := a.m.tells(b, guid, n); err != nil {
+			if ok, err := a.m.ledger.tells(b, guid, n); err != nil {
 				return err
 			} else if !ok {
 				continue
 			}
 		}
 		n.Computer, n.Partition = guid, slot
-		n.Stamp = a.m.stamp(n.Stamp)
+		n.Stamp = a.m.ledger.stamp(n.Stamp)
 		n.Placed = n.Stamp
 		a.made = n
 		if err := saveInstance(b, n); err != nil {
 			return err
 		}
 		if a.found != nil { // what it has asked for may be there, where it had a place before
-			if err := a.m.spread(b, n); err != nil {
+			if err := a.m.trees.spread(b, n); err != nil {
 				return err
 			}
 		}
-		return a.m.hostCame(b, n)
+		return a.m.trees.hostCame(b, n)
 	}
 	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 	return a.keep(b, n, why)
@@ -70,7 +70,7 @@ func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
 	if was := a.found; was != nil && same(n, was) {
 		return nil
 	}
-	if a.found == nil && a.m.tooManyWait(b, n) {
+	if a.found == nil && a.m.allocation.tooManyWait(b, n) {
 		return nil
 	}
 	return saveInstance(b, n)
@@ -88,13 +88,13 @@ const maxWaiting = 1000
 
 // tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked
 // for at the same time do no harm.
-func (m *Master) tooManyWait(b book, n *slap.InstanceRecord) bool {
+func (m *allocation) tooManyWait(b book, n *slap.InstanceRecord) bool {
 	if _, ok := b.(*memory); ok { // it will be asked again
 		return false
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	return m.known.memory.used[n.Project][n.Owner].waiting >= maxWaiting
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	return m.ledger.known.memory.used[n.Project][n.Owner].waiting >= maxWaiting
 }
 
 // The most reasons that are told of one instance: with many computers each has its own.
@@ -111,7 +111,7 @@ func join(why, reason string) string {
 }
 
 // freeSlot is the first slot of a computer that nothing has, or why an instance can have none.
-func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
+func (m *allocation) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
 	c, err := b.computer(guid)
 	switch {
 	case err != nil:
@@ -148,14 +148,14 @@ func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, wh
 
 // likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on
 // the computer has to be looked at.
-func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
+func (m *allocation) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
 	if _, ok := b.(*pages); !ok {
 		return "", nil
 	}
 	for i := range c.Partitions {
 		slot := c.Partitions[i].ID
 		free := false
-		if err := m.read(func(mem book) error { n, err := mem.at(c.GUID, slot); free = n == nil; return err }); err != nil || !free {
+		if err := m.ledger.read(func(mem book) error { n, err := mem.at(c.GUID, slot); free = n == nil; return err }); err != nil || !free {
 			continue
 		}
 		n, err := b.at(c.GUID, slot)
@@ -169,7 +169,7 @@ func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
 
 // candidates are the computers that an instance may be on, the best first, and why others are none.
 // The best has the largest part of its partitions free.
-func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
 	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
@@ -177,9 +177,9 @@ func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why
 	if mem, ok := b.(*memory); ok {
 		return m.candidatesIn(mem, n)
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	return m.candidatesIn(m.known.memory, n)
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	return m.candidatesIn(m.ledger.known.memory, n)
 }
 
 // sameProject says whether what belongs to an instance's project may be on a computer: on those of
@@ -191,12 +191,12 @@ func sameProject(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
 // open says whether an instance may be on a computer. On a user's own is what is his: he sees all
 // that is there, and has not offered it to others. The master's default is for everybody, and an
 // administrator may name any.
-func (m *Master) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
+func (m *allocation) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
 	return sameProject(c, n) &&
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
-func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
 	type option struct {
 		guid string
 		free float64

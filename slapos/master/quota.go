@@ -66,7 +66,7 @@ var errBehind = &compute.Error{
 
 // usage is how much the users of a project have, in a transaction: what the memory knows, and what
 // has changed since. Others that write wait for this one.
-func (m *Master) usage(p *pages, project string) (map[string]used, error) {
+func (m *ledger) usage(p *pages, project string) (map[string]used, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (m *Master) usage(p *pages, project string) (map[string]used, error) {
 
 // since is what the memory has of a project, with what has changed after a revision; ok: the memory
 // is of that revision.
-func (m *Master) since(revision int64, project string, changes []slap.Entry) (_ map[string]used, ok bool, err error) {
+func (m *ledger) since(revision int64, project string, changes []slap.Entry) (_ map[string]used, ok bool, err error) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	mem := m.known.memory
@@ -124,7 +124,7 @@ func (m *Master) since(revision int64, project string, changes []slap.Entry) (_ 
 
 // within tells why there may be no more of a kind of instance in its project, or of its user; "":
 // there may.
-func (m *Master) within(b book, n *slap.InstanceRecord) (why string, err error) {
+func (m *allocation) within(b book, n *slap.InstanceRecord) (why string, err error) {
 	p, writing := b.(*pages)
 	if m.opt.Limits == nil || !writing { // it will be asked again
 		return "", nil
@@ -133,7 +133,7 @@ func (m *Master) within(b book, n *slap.InstanceRecord) (why string, err error) 
 	if len(limits) == 0 {
 		return "", nil
 	}
-	all, err := m.usage(p, n.Project)
+	all, err := m.ledger.usage(p, n.Project)
 	if err != nil {
 		return "", err
 	}

@@ -41,7 +41,7 @@ func TestQuota(t *testing.T) {
 	for i := range 20 {
 		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i)})
 	}
-	if err := m.Format(ctx, master.Anybody, c); err != nil {
+	if err := m.Computers.Format(ctx, master.Anybody, c); err != nil {
 		t.Fatal(err)
 	}
 	as := func(user string) master.Who { return master.Who{User: user, Name: user, Project: "web"} }
@@ -51,7 +51,7 @@ func TestQuota(t *testing.T) {
 	for i := range 12 {
 		user := []string{"ann", "bob"}[i%2]
 		all.Go(func() {
-			_, err := both[i/2%2].Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("t", i), Release: demo})
+			_, err := both[i/2%2].Requests.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("t", i), Release: demo})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -66,19 +66,19 @@ func TestQuota(t *testing.T) {
 		t.Fatal(got)
 	}
 	// Others are not held by that, nor is what was had before.
-	if _, err := m.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "x", Release: demo}); err != nil {
+	if _, err := m.Requests.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "x", Release: demo}); err != nil {
 		t.Error(err)
 	}
 	user := "ann"
 	if got["ann"] < 2 {
 		user = "bob"
 	}
-	_, err = m.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo})
+	_, err = m.Requests.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo})
 	refusal, ok := errors.AsType[*master.Refusal](err)
 	if !ok || refusal.Reason() != "No free computer partition found for: more (the project web has 3 of 3 partitions)" {
 		t.Fatal(err)
 	}
-	trees, err := m.Trees(ctx, as(user), true)
+	trees, err := m.Instances.Trees(ctx, as(user), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +93,11 @@ func TestQuota(t *testing.T) {
 	if !kept || mine == nil {
 		t.Fatalf("%+v", trees)
 	}
-	if _, err := m.Request(ctx, as(user), &slap.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
+	if _, err := m.Requests.Request(ctx, as(user), &slap.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
 		t.Errorf("what there is cannot be changed: %v", err)
 	}
 	for i := range 3 {
-		_, err := m.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
+		_, err := m.Requests.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
 		r, _ := errors.AsType[*master.Refusal](err)
 		if full := "the project web has 2 of 2 shared instances"; r == nil || (r.Detail == full) != (i == 2) {
 			t.Errorf("%d: %v", i, err)
@@ -107,7 +107,7 @@ func TestQuota(t *testing.T) {
 	// is room for it.
 	waiting := func(title string) string {
 		t.Helper()
-		trees, err := both[1].Trees(ctx, as(user), true)
+		trees, err := both[1].Instances.Trees(ctx, as(user), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,11 +121,12 @@ func TestQuota(t *testing.T) {
 	if why := waiting("s2"); why != "the project web has 2 of 2 shared instances" {
 		t.Errorf("of s2 is kept %q", why)
 	}
-	if _, err := m.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "host", Release: "no host"}); err != nil {
+	eve := master.Who{User: "eve", Name: "eve"}
+	if _, err := m.Requests.Request(ctx, eve, &slap.Request{Title: "host", Release: "no host"}); err != nil {
 		t.Fatal(err)
 	}
 	shared := func(title, state string) error {
-		_, err := both[1].Request(ctx, as(user), &slap.Request{Title: title, Release: "no host", Shared: true, State: state})
+		_, err := both[1].Requests.Request(ctx, as(user), &slap.Request{Title: title, Release: "no host", Shared: true, State: state})
 		return err
 	}
 	if why := waiting("s0") + waiting("s1") + waiting("s2"); why != "the project web has 2 of 2 shared instances" {
@@ -143,10 +144,10 @@ func TestQuota(t *testing.T) {
 	if err := shared("s3", slap.Destroyed); err != nil || waiting("s3") != "nothing" {
 		t.Errorf("it is not wanted any more: %v", err)
 	}
-	if _, err := m.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
+	if _, err := m.Instances.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := both[1].Request(ctx, as(user), &slap.Request{Title: "more", Release: demo}); err != nil {
+	if _, err := both[1].Requests.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo}); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
 	if n, err := m.Counts(ctx); err != nil || n.Busy != 5 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
@@ -160,27 +161,27 @@ func TestProjects(t *testing.T) {
 	ctx := t.Context()
 	ann := master.Who{User: "ann", Name: "ann", Project: "web"}
 	for _, q := range []slap.Request{{Title: "x", Release: demo, Project: "db"}} {
-		if _, err := r.Request(ctx, ann, &q); !errors.Is(err, compute.ErrDenied) {
+		if _, err := r.Requests.Request(ctx, ann, &q); !errors.Is(err, compute.ErrDenied) {
 			t.Error(err)
 		}
 	}
-	if _, err := r.NewComputer(ctx, ann, "x", "db"); !errors.Is(err, compute.ErrDenied) {
+	if _, err := r.Computers.NewComputer(ctx, ann, "x", "db"); !errors.Is(err, compute.ErrDenied) {
 		t.Error(err)
 	}
-	guid, err := r.NewComputer(ctx, master.Who{User: "bob", Project: "db"}, "bob's", "")
+	guid, err := r.Computers.NewComputer(ctx, master.Who{User: "bob", Project: "db"}, "bob's", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.format(guid, 1)
-	_, err = r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo, Filter: slap.Dictionary{"computer_guid": guid}})
+	_, err = r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo, Filter: slap.Dictionary{"computer_guid": guid}})
 	if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != guid+" is of another project" {
 		t.Error(err)
 	}
-	if _, err := r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Error(err)
 	}
 	r.format("everybody's", 1)
-	if a, err := r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
+	if a, err := r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
@@ -192,11 +193,11 @@ func TestOneProject(t *testing.T) {
 	ctx := t.Context()
 	web, db, wide := master.Who{User: "ann", Project: "web"}, master.Who{User: "ann", Project: "db"}, master.Who{User: "ann"}
 	r.format("C", 1)
-	a, err := r.Request(ctx, web, &slap.Request{Title: "x", Release: demo})
+	a, err := r.Requests.Request(ctx, web, &slap.Request{Title: "x", Release: demo})
 	if err != nil {
 		t.Fatal(err)
 	}
-	guid, err := r.NewComputer(ctx, web, "ann's", "")
+	guid, err := r.Computers.NewComputer(ctx, web, "ann's", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,23 +205,23 @@ func TestOneProject(t *testing.T) {
 		who  master.Who
 		want error
 	}{{web, nil}, {wide, nil}, {db, compute.ErrDenied}} {
-		_, find := r.Find(ctx, c.who, a.Record.ID)
-		_, at := r.Partition(ctx, c.who, "C", "p0")
-		_, view := r.ViewInstance(ctx, c.who, a.Record.ID)
-		_, change := r.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
-		_, status := r.View(ctx, c.who, guid)
+		_, find := r.Instances.Find(ctx, c.who, a.Record.ID)
+		_, at := r.Computers.Partition(ctx, c.who, "C", "p0")
+		_, view := r.Overview.ViewInstance(ctx, c.who, a.Record.ID)
+		_, change := r.Requests.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
+		_, status := r.Overview.View(ctx, c.who, guid)
 		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change,
-			"computer": status, "supply": r.Supply(ctx, c.who, guid, demo, slap.Available),
-			"rename": r.RenameOf(ctx, c.who, a.Record.ID, "x")} {
+			"computer": status, "supply": r.Computers.Supply(ctx, c.who, guid, demo, slap.Available),
+			"rename": r.Instances.RenameOf(ctx, c.who, a.Record.ID, "x")} {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s as %+v: %v", what, c.who, err)
 			}
 		}
-		trees, err := r.Trees(ctx, c.who, true)
+		trees, err := r.Instances.Trees(ctx, c.who, true)
 		if err != nil || len(trees) != map[bool]int{true: 1}[c.want == nil] {
 			t.Errorf("as %+v: %d trees, %v", c.who, len(trees), err)
 		}
-		computers, err := r.Computers(ctx, c.who)
+		computers, err := r.Computers.All(ctx, c.who)
 		if err != nil || len(computers) != len(trees) {
 			t.Errorf("as %+v: %d computers, %v", c.who, len(computers), err)
 		}
@@ -234,31 +235,31 @@ func TestWhoseComputer(t *testing.T) {
 	ctx := t.Context()
 	bob := master.Who{User: "bob", Project: "db"}
 	for _, of := range []master.Who{{User: "ann"}, {User: "ann", Project: "web"}} {
-		guid, err := r.NewComputer(ctx, of, "ann's", "")
+		guid, err := r.Computers.NewComputer(ctx, of, "ann's", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.format(guid, 4)
 		at := slap.Dictionary{"computer_guid": guid}
 		why := map[string]string{"": guid + " is another user's", "web": guid + " is of another project"}[of.Project]
-		_, err = r.Request(ctx, bob, &slap.Request{Title: "x", Release: demo, Filter: at})
+		_, err = r.Requests.Request(ctx, bob, &slap.Request{Title: "x", Release: demo, Filter: at})
 		if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != why {
 			t.Error(err)
 		}
-		if a, err := r.Request(ctx, bob, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+		if a, err := r.Requests.Request(ctx, bob, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("%+v, %v", a, err)
 		}
-		if _, err := r.Request(
+		if _, err := r.Requests.Request(
 			ctx, master.Anybody, &slap.Request{Title: "anywhere", Release: demo},
 		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("an administrator, who does not name it: %v", err)
 		}
 		s := &slap.Request{Title: "before", Release: demo, Filter: at, Shared: true}
-		if _, err := r.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := r.Requests.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Error(err)
 		}
 		for _, who := range []master.Who{of, master.Anybody} {
-			if a, err := r.Request(
+			if a, err := r.Requests.Request(
 				ctx, who, &slap.Request{Title: "host of " + guid, Release: demo, Filter: at},
 			); err != nil || a.Computer != guid {
 				t.Errorf("%+v, %v", a, err)
@@ -266,14 +267,14 @@ func TestWhoseComputer(t *testing.T) {
 		}
 		for _, title := range []string{"before", "after"} {
 			s := &slap.Request{Title: title, Release: demo, Filter: at, Shared: true}
-			if a, err := r.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
+			if a, err := r.Requests.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
 				t.Errorf("%s: bob's shared instance has a host on ann's computer: %+v, %v", title, a, err)
 			}
 		}
 		if p := r.partition(guid, "p0"); len(p.Shared) != 0 {
 			t.Errorf("%+v", p.Shared)
 		}
-		if a, err := r.Request(
+		if a, err := r.Requests.Request(
 			ctx, of, &slap.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true},
 		); err != nil || a.Computer != guid {
 			t.Errorf("%+v, %v", a, err)

@@ -10,11 +10,11 @@ import (
 // Reaches reports whether somebody may come to what a partition with an address shows: users to
 // those where an instance of theirs is, a node to its own, an administrator to all. Nodes say
 // themselves which addresses they have, so whoever leads there judges the address too.
-func (m *Master) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.read(func(b book) error {
+	err = m.ledger.read(func(b book) error {
 		mem := b.(*memory)
 		for _, guid := range mem.guids() {
 			for _, p := range mem.computers[guid].record.Partitions {

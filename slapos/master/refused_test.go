@@ -19,11 +19,11 @@ func TestRefusedChangesNothing(t *testing.T) {
 	kept := slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}}
 	r.ask(kept)
 	all := func() string {
-		c, err := r.Computer(t.Context(), master.Anybody, "C")
+		c, err := r.Computers.Computer(t.Context(), master.Anybody, "C")
 		if err != nil {
 			t.Fatal(err)
 		}
-		trees, err := r.Trees(t.Context(), master.Anybody, true)
+		trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestRefusedChangesNothing(t *testing.T) {
 	} {
 		if try.says != "" {
 			r.refused(try.Request, compute.ErrNoCapacity, try.says)
-		} else if _, err := r.Request(t.Context(), master.Anybody, &try.Request); err == nil {
+		} else if _, err := r.Requests.Request(t.Context(), master.Anybody, &try.Request); err == nil {
 			t.Errorf("%s is not refused", what)
 		}
 		if after := all(); after != before {

@@ -59,7 +59,7 @@ func TestRepeats(t *testing.T) {
 								IP: fmt.Sprintf("10.0.%d.%d", rnd.IntN(3), i), Netmask: "255.255.255.255",
 							}}})
 					}
-					if err := w.Format(t.Context(), master.Anybody, c); err != nil {
+					if err := w.Computers.Format(t.Context(), master.Anybody, c); err != nil {
 						t.Fatal(err)
 					}
 				case 5:

@@ -49,12 +49,12 @@ func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, erro
 // else changes, and children are their titles. An instance says that only of what is wanted
 // destroyed: it is no node, which knows, and the place of a program that runs is not to be given
 // away.
-func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
+func (m *instances) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
 	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
 }
 
-func (m *Master) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
-	err = m.do(ctx, func(b book) error {
+func (m *instances) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
+	err = m.ledger.do(ctx, func(b book) error {
 		children = nil
 		n, err := of(b)
 		if err != nil {
@@ -72,16 +72,16 @@ func (m *Master) destroyed(ctx context.Context, who Who, of target) (children []
 				children = append(children, child.Title)
 			}
 			if len(placed) > 0 {
-				return m.end(b, n)
+				return m.trees.end(b, n)
 			}
 		}
-		return m.leave(b, n)
+		return m.trees.leave(b, n)
 	})
 	return children, err
 }
 
 // end carries destruction to all that is below a root, whatever it is wanted to be itself.
-func (m *Master) end(b book, root *slap.InstanceRecord) error {
+func (m *trees) end(b book, root *slap.InstanceRecord) error {
 	as := *root
 	as.State = slap.Destroyed
 	return m.spread(b, &as)
@@ -89,7 +89,7 @@ func (m *Master) end(b book, root *slap.InstanceRecord) error {
 
 // leave frees the partition of an instance, which is forgotten. The root of its tree, where it
 // waited for this, is told.
-func (m *Master) leave(b book, n *slap.InstanceRecord) error {
+func (m *trees) leave(b book, n *slap.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (m *Master) leave(b book, n *slap.InstanceRecord) error {
 }
 
 // orphans ends what a root has left that has no partition.
-func (m *Master) orphans(b book, root *slap.InstanceRecord) error {
+func (m *trees) orphans(b book, root *slap.InstanceRecord) error {
 	tree, err := b.instances(root.ID, "", "")
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func Refused(children []string) string {
 }
 
 // SetConnection publishes connection parameters of an instance, or of a shared one that it has.
-func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
+func (m *instances) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
 	text, err := slap.FormatParameters(connection)
 	if err != nil {
 		return Malformed(err)
@@ -139,35 +139,35 @@ func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition
 	return m.connect(ctx, inside(who, computer, partition, reference), text)
 }
 
-func (m *Master) connect(ctx context.Context, of target, text string) error {
-	return m.do(ctx, func(b book) error {
+func (m *instances) connect(ctx context.Context, of target, text string) error {
+	return m.ledger.do(ctx, func(b book) error {
 		n, err := of(b)
 		if err != nil || n.Connection == text {
 			return err
 		}
 		copied := *n
 		copied.Connection = text
-		return firstOf(short("connection parameters", text), saveInstance(b, &copied), m.tellable(b, n, &copied))
+		return firstOf(short("connection parameters", text), saveInstance(b, &copied), m.ledger.tellable(b, n, &copied))
 	})
 }
 
 // Bang has all of an instance's tree processed again.
-func (m *Master) Bang(ctx context.Context, who Who, computer, partition, message string) error {
-	err := m.do(ctx, func(b book) error {
+func (m *instances) Bang(ctx context.Context, who Who, computer, partition, message string) error {
+	err := m.ledger.do(ctx, func(b book) error {
 		n, err := on(b, who, computer, partition)
 		if err != nil {
 			return err
 		}
-		return m.bang(b, n)
+		return m.trees.bang(b, n)
 	})
 	if err != nil {
 		return err
 	}
-	m.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
+	m.ledger.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
 	return nil
 }
 
-func (m *Master) bang(b book, n *slap.InstanceRecord) error {
+func (m *trees) bang(b book, n *slap.InstanceRecord) error {
 	tree, err := b.instances(n.Root, "", "")
 	if err != nil {
 		return err
@@ -184,24 +184,24 @@ func (m *Master) bang(b book, n *slap.InstanceRecord) error {
 }
 
 // Rename gives an instance another title, or a shared one that it has.
-func (m *Master) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
+func (m *instances) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
 	return m.retitle(ctx, inside(who, computer, partition, reference), title)
 }
 
-func (m *Master) retitle(ctx context.Context, of target, title string) error {
+func (m *instances) retitle(ctx context.Context, of target, title string) error {
 	if err := CheckName("the new title", title, MaxTitle); err != nil {
 		return err
 	}
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		n, err := of(b)
 		if err != nil {
 			return err
 		}
-		return m.rename(b, n, title)
+		return m.trees.rename(b, n, title)
 	})
 }
 
-func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
+func (m *trees) rename(b book, n *slap.InstanceRecord, title string) error {
 	if n.Title == title {
 		return nil
 	}
@@ -232,7 +232,7 @@ func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 			continue
 		}
 		seen[other.Computer] = true
-		if err := m.tellableOn(b, other.Computer); err != nil {
+		if err := m.ledger.tellableOn(b, other.Computer); err != nil {
 			return err
 		}
 	}
@@ -240,7 +240,7 @@ func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 }
 
 // wakeHosts has the hosts of shared instances processed again, each once.
-func (m *Master) wakeHosts(b book, of []*slap.InstanceRecord) error {
+func (m *trees) wakeHosts(b book, of []*slap.InstanceRecord) error {
 	woken := map[string]bool{"": true}
 	for _, n := range of {
 		if !n.Shared || woken[n.Host] {

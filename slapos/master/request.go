@@ -32,7 +32,7 @@ func (a *Answer) Value() *slap.Object {
 // ask is a request on its way.
 type ask struct {
 	*slap.Request
-	m          *Master
+	m          *requests
 	who        Who
 	parameters string
 	filter     map[string]string
@@ -52,7 +52,7 @@ const defaultType = "default"
 // Request asks for an instance, or that one be otherwise. A refusal for want of a place is
 // compute.ErrNoCapacity, and says why; it is kept with the instance, which is placed at a later
 // request. Where nothing changes, nothing is written.
-func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer, error) {
+func (m *requests) Request(ctx context.Context, who Who, q *slap.Request) (*Answer, error) {
 	a, err := m.prepare(who, q)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 		return &Answer{Object: object}, nil
 	}
 	to := m.forwarded(ctx, a)
-	wrote, err := m.doing(ctx, func(b book) error {
+	wrote, err := m.ledger.doing(ctx, func(b book) error {
 		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
 		return a.decide(b, to != nil)
 	})
@@ -77,7 +77,7 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.fresh(ctx); err != nil {
+		if err := m.ledger.fresh(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +88,7 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 // kept and not looked at.
 var filters = map[string]int{"computer_guid": MaxID, "instance_guid": MaxURL, "network_guid": MaxID, "project_guid": MaxID}
 
-func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
+func (m *requests) prepare(who Who, q *slap.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
 	if err := firstOf(CheckName("partition_reference", q.Title, MaxTitle), CheckName("software_release", q.Release, MaxURL)); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (a *ask) decide(b book, elsewhere bool) error {
 	if err := a.find(b, elsewhere); err != nil || a.made == nil {
 		return err
 	}
-	return a.m.tellable(b, a.found, a.made)
+	return a.m.ledger.tellable(b, a.found, a.made)
 }
 
 func (a *ask) find(b book, elsewhere bool) (err error) {
@@ -302,21 +302,21 @@ func (a *ask) change(b book) error {
 		return nil
 	}
 	if changed {
-		n.Stamp = a.m.stamp(n.Stamp)
+		n.Stamp = a.m.ledger.stamp(n.Stamp)
 	}
 	if err := saveInstance(b, &n); err != nil {
 		return err
 	}
 	if n.State != was.State {
-		if err := a.m.spread(b, &n); err != nil {
+		if err := a.m.trees.spread(b, &n); err != nil {
 			return err
 		}
 	}
 	if n.Release != was.Release || n.Type != was.Type {
-		if err := a.m.rehost(b, was, &n); err != nil {
+		if err := a.m.trees.rehost(b, was, &n); err != nil {
 			return err
 		}
-		return a.m.hostCame(b, &n)
+		return a.m.trees.hostCame(b, &n)
 	}
 	return nil
 }
@@ -377,13 +377,13 @@ func (a *ask) endUnplaced(b book) error {
 	if a.found.State == slap.Destroyed && a.found.Asked == slap.Destroyed {
 		return nil
 	}
-	return firstOf(saveInstance(b, &n), a.m.spread(b, &n))
+	return firstOf(saveInstance(b, &n), a.m.trees.spread(b, &n))
 }
 
 // answer says what a request has come to.
-func (m *Master) answer(a *ask) (*Answer, error) {
+func (m *requests) answer(a *ask) (*Answer, error) {
 	var out *Answer
-	err := m.read(func(b book) (err error) {
+	err := m.ledger.read(func(b book) (err error) {
 		if out, err = answerTo(b, a.made); err == nil {
 			out.Basis = a.rests(b)
 		}

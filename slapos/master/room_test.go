@@ -27,7 +27,7 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 		if on != "" {
 			q.Filter = slap.Dictionary{"computer_guid": on}
 		}
-		return r.Request(t.Context(), master.Anybody, q)
+		return r.Requests.Request(t.Context(), master.Anybody, q)
 	}
 	for i := 0; ; i++ {
 		if _, err := ask(fmt.Sprint("fills", i), "FULL"); err != nil {
@@ -95,7 +95,7 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	}
 	r.ask(slap.Request{Title: "host", State: slap.Destroyed})
 	counted.whole.Store(0)
-	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", first.Partition); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", first.Partition); err != nil {
 		t.Fatal(err)
 	}
 	if n := counted.whole.Load(); n > 2 {
@@ -123,7 +123,7 @@ func TestPartitionsAreBounded(t *testing.T) {
 		for i := range n {
 			c.Partitions = append(c.Partitions, slap.PartitionRecord{ID: fmt.Sprint("p", i)})
 		}
-		return r.FormatAs(t.Context(), master.Anybody, c)
+		return r.Computers.FormatAs(t.Context(), master.Anybody, c)
 	}
 	if err := format(10_000); err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestPartitionsAreBounded(t *testing.T) {
 		!strings.Contains(err.Error(), "no more than 10000 partitions, and not 10001") {
 		t.Error(err)
 	}
-	all, err := r.Computers(t.Context(), master.Anybody)
+	all, err := r.Computers.All(t.Context(), master.Anybody)
 	if err != nil || len(all) != 1 || len(all[0].Partitions) != 10_000 {
 		t.Errorf("%d computers, %v", len(all), err)
 	}

@@ -30,8 +30,8 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 		return "", nil, Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
-	if err := m.store.View(ctx, func(tx compute.Tx) error {
-		p := m.pages(tx)
+	if err := m.ledger.store.View(ctx, func(tx compute.Tx) error {
+		p := m.ledger.pages(tx)
 		if from, err = p.root(); err != nil || from == root || apart(from, root) != nil {
 			return err
 		}
@@ -45,8 +45,8 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 			return from, nil, err
 		}
 	}
-	err = m.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.pages(tx)
+	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.pages(tx)
 		if now, err := p.root(); err != nil || now != from {
 			return firstOf(err, Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}
@@ -179,11 +179,11 @@ func (m *Master) move(p *pages, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		n.Release, n.Stamp = to, m.stamp(n.Stamp)
+		n.Release, n.Stamp = to, m.ledger.stamp(n.Stamp)
 		if err := saveInstance(p, n); err != nil {
 			return err
 		}
 	}
-	m.log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
+	m.ledger.log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
 	return nil
 }

@@ -32,7 +32,7 @@ func TestSetRoot(t *testing.T) {
 		}
 	}
 	releases := func() (all []string) {
-		supplies, err := r.Supplies(ctx, master.Anybody, "C")
+		supplies, err := r.Computers.Supplies(ctx, master.Anybody, "C")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestSetRoot(t *testing.T) {
 		"/old/gone/software.cfg", "/old/stays/software.cfg", "/old/both/software.cfg", "/older/software.cfg",
 		"/old/../odd/software.cfg",
 	} {
-		if err := r.Supply(ctx, master.Anybody, "C", url, ""); err != nil {
+		if err := r.Computers.Supply(ctx, master.Anybody, "C", url, ""); err != nil {
 			t.Fatal(err)
 		}
 		if len(at) < 4 {
@@ -55,11 +55,11 @@ func TestSetRoot(t *testing.T) {
 		}
 	}
 	// wanted away under one name, and there under the other
-	if err := r.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil {
+	if err := r.Computers.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil {
 		t.Fatal(err)
 	}
 	shared := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
-	if err := r.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", slap.Available); err != nil {
+	if err := r.Statuses.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", slap.Available); err != nil {
 		t.Fatal(err)
 	}
 	was := releases()
@@ -89,7 +89,7 @@ func TestSetRoot(t *testing.T) {
 		t.Errorf("%s, %d", diff, before)
 	}
 	for url, a := range at {
-		now, err := r.Find(ctx, master.Anybody, a.Record.ID)
+		now, err := r.Instances.Find(ctx, master.Anybody, a.Record.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,26 +18,26 @@ func (a *ask) share(b book) error {
 	n := a.fresh()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
 	if a.found == nil || a.found.Beyond { // it counts while it waits for a host too
-		if why, err := a.m.within(b, n); err != nil {
+		if why, err := a.m.allocation.within(b, n); err != nil {
 			return err
 		} else if why != "" {
 			a.none, n.Beyond = a.noHost(n, why), true
 			return a.keep(b, n, why)
 		}
 	}
-	host, err := a.m.findHost(b, n)
+	host, err := a.m.allocation.findHost(b, n)
 	if err != nil {
 		return err
 	}
 	if host == nil {
 		return a.hostless(b, n)
 	}
-	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.stamp(n.Stamp)
+	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.ledger.stamp(n.Stamp)
 	a.made = n
 	if err := saveInstance(b, n); err != nil {
 		return err
 	}
-	return a.m.wake(b, host)
+	return a.m.trees.wake(b, host)
 }
 
 func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
@@ -76,8 +76,8 @@ func (a *ask) reshare(b book) error {
 		return a.unshare(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
-		a.m.loosen(&n)
-		next, err := a.m.findHost(b, &n)
+		a.m.allocation.loosen(&n)
+		next, err := a.m.allocation.findHost(b, &n)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (a *ask) reshare(b book) error {
 			return nil
 		}
 		if host != nil && (next == nil || next.ID != host.ID) {
-			if err := a.m.wake(b, host); err != nil {
+			if err := a.m.trees.wake(b, host); err != nil {
 				return err
 			}
 		}
@@ -102,16 +102,16 @@ func (a *ask) reshare(b book) error {
 		}
 		return saveInstance(b, &n)
 	}
-	n.Stamp = a.m.stamp(n.Stamp)
+	n.Stamp = a.m.ledger.stamp(n.Stamp)
 	if err := saveInstance(b, &n); err != nil {
 		return err
 	}
-	return a.m.wake(b, host)
+	return a.m.trees.wake(b, host)
 }
 
 // loosen has a shared instance that looks for another host be where it was asked to be: anywhere,
 // if its host alone has said where it is.
-func (m *Master) loosen(n *slap.InstanceRecord) {
+func (m *allocation) loosen(n *slap.InstanceRecord) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
 	}
@@ -128,7 +128,7 @@ func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord)
 	if err := forget(b, n); err != nil || host == nil {
 		return err
 	}
-	return a.m.wake(b, host)
+	return a.m.trees.wake(b, host)
 }
 
 // fits says whether an instance can have a shared one.
@@ -151,7 +151,7 @@ func plainType(t string) string {
 
 // findHost is the first instance, in the order of its computer's partitions, that can have a shared
 // one: on the computer where that is to be, or else on any.
-func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *allocation) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
 	}
@@ -164,7 +164,7 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 		if host == nil {
 			continue
 		}
-		if ok, err := (room{}).takes(m, b, guid, n); err != nil || ok {
+		if ok, err := (room{}).takes(m.ledger, b, guid, n); err != nil || ok {
 			return host, err
 		}
 		full = cmp.Or(full, host)
@@ -174,7 +174,7 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the
 // order of their names; no more than are tried.
-func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
+func (m *allocation) hostComputers(b book, n *slap.InstanceRecord) []string {
 	find := func(mem *memory) (all []string) {
 		running := mem.releases[runs(n)]
 		if running == nil {
@@ -194,9 +194,9 @@ func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
 	if mem, ok := b.(*memory); ok { // which is held already
 		return find(mem)
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	return find(m.known.memory)
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	return find(m.ledger.known.memory)
 }
 
 // hasHost says whether something on a computer can have a shared instance. Where that names its
@@ -221,7 +221,7 @@ func (m *memory) hasHost(c *seen, guid string, n *slap.InstanceRecord) bool {
 }
 
 // hostOn is findHost on a computer.
-func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
+func (m *allocation) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
 	c, err := b.computer(guid)
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
@@ -249,13 +249,13 @@ func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.Inst
 
 // likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
 // the computer has to be looked at.
-func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *allocation) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if _, writing := b.(*pages); !writing {
 		return nil, nil
 	}
 	for i := range c.Partitions {
 		var id string
-		_ = m.read(func(mem book) error {
+		_ = m.ledger.read(func(mem book) error {
 			if host, _ := mem.at(c.GUID, c.Partitions[i].ID); host != nil && fits(host, n) {
 				id = host.ID
 			}
@@ -272,19 +272,19 @@ func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceReco
 }
 
 // wake has the node of an instance process it again.
-func (m *Master) wake(b book, n *slap.InstanceRecord) error {
+func (m *trees) wake(b book, n *slap.InstanceRecord) error {
 	if now, err := b.instance(n.ID); err != nil || now == nil {
 		return err
 	} else {
 		copied := *now
-		copied.Stamp = m.stamp(copied.Stamp)
+		copied.Stamp = m.ledger.stamp(copied.Stamp)
 		return saveInstance(b, &copied)
 	}
 }
 
 // hostCame gives an instance that is new, or of another release now, the shared ones that wait for
 // such a one.
-func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
+func (m *trees) hostCame(b book, host *slap.InstanceRecord) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
@@ -305,16 +305,16 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 	}
 	came, rooms := false, room{}
 	for _, n := range waiting {
-		if !fits(host, n) || !m.open(c, n) {
+		if !fits(host, n) || !m.allocation.open(c, n) {
 			continue
 		}
-		if ok, err := rooms.takes(m, b, host.Computer, n); err != nil {
+		if ok, err := rooms.takes(m.ledger, b, host.Computer, n); err != nil {
 			return err
 		} else if !ok {
 			continue
 		}
 		copied := *n
-		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.stamp(n.Stamp)
+		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.ledger.stamp(n.Stamp)
 		if err := saveInstance(b, &copied); err != nil {
 			return err
 		}
@@ -328,7 +328,7 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 
 // rehost finds other hosts for the shared instances of one that cannot have them any more; now is
 // nil where it is gone.
-func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
+func (m *trees) rehost(b book, was, now *slap.InstanceRecord) error {
 	if was.Shared {
 		return nil
 	}
@@ -342,14 +342,14 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 			continue
 		}
 		copied := *n
-		m.loosen(&copied)
-		next, err := m.findHost(b, &copied)
+		m.allocation.loosen(&copied)
+		next, err := m.allocation.findHost(b, &copied)
 		if err != nil {
 			return err
 		}
 		why := noHost(&copied)
 		if next != nil && next.Computer != n.Computer {
-			ok, err := rooms.takes(m, b, next.Computer, n)
+			ok, err := rooms.takes(m.ledger, b, next.Computer, n)
 			if err != nil {
 				return err
 			}
@@ -358,7 +358,7 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 			}
 		}
 		if next != nil {
-			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.stamp(n.Stamp)
+			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.ledger.stamp(n.Stamp)
 		} else {
 			copied.Host, copied.Reason = "", why
 		}

@@ -45,20 +45,20 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Format(
+	if err := m.Computers.Format(
 		t.Context(), Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p"}}},
 	); err != nil {
 		t.Fatal(err)
 	}
-	body, tag, err := m.Information(t.Context(), Anybody, "C")
+	body, tag, err := m.Computers.Information(t.Context(), Anybody, "C")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.known.memory.computers["C"].document.Load().body.Store(nil)
-	if none, same, err := m.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
+	m.ledger.known.memory.computers["C"].document.Load().body.Store(nil)
+	if none, same, err := m.Computers.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
 		t.Errorf("who has it is told %q %s, %v", none, same, err)
 	}
-	if again, same, err := m.Information(t.Context(), Anybody, "C"); err != nil || !bytes.Equal(again, body) || same != tag {
+	if again, same, err := m.Computers.Information(t.Context(), Anybody, "C"); err != nil || !bytes.Equal(again, body) || same != tag {
 		t.Errorf("again it is %q %s, %v, and was %q %s", again, same, err, body, tag)
 	}
 }
@@ -71,16 +71,17 @@ func TestWaiting(t *testing.T) {
 	for range maxWaiting {
 		m.count(n, 1)
 	}
-	master := &Master{}
-	master.known.memory = m
-	if !master.tooManyWait(nil, n) || master.tooManyWait(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) ||
-		master.tooManyWait(nil, &slap.InstanceRecord{Owner: "a"}) {
+	l := &ledger{}
+	l.known.memory = m
+	full := (&allocation{ledger: l}).tooManyWait
+	if !full(nil, n) || full(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) ||
+		full(nil, &slap.InstanceRecord{Owner: "a"}) {
 		t.Error("it is not counted by user")
 	}
 	m.count(n, -1)
 	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
 	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
-	if master.tooManyWait(nil, n) {
+	if full(nil, n) {
 		t.Error("what has a place is counted")
 	}
 }

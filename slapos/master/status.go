@@ -31,47 +31,47 @@ func computerStatus(guid string) string { return key("computer", guid) }
 func dropStatus(b book, of string) error { return b.save(gone(slap.KindStatus, of)) }
 
 // InstanceReported is what a node says of an instance: the state that it is in.
-func (m *Master) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
+func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
 }
 
 // InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the
 // end of the message is kept.
-func (m *Master) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
+func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
 
-func (m *Master) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
-	if err := m.fresh(ctx); err != nil {
+func (m *statuses) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return err
 	}
 	var n *slap.InstanceRecord
-	if err := m.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
-	return m.note(ctx, InstanceStatusKey(n.ID), n.Computer, change, func(b book) (bool, error) {
+	return m.notes.note(ctx, InstanceStatusKey(n.ID), n.Computer, change, func(b book) (bool, error) {
 		now, err := b.instance(n.ID)
 		return now != nil, err
 	})
 }
 
 // ReleaseReported is what a node says of a release: that it is being built, or available.
-func (m *Master) ReleaseReported(ctx context.Context, who Who, computer, url, state string) error {
+func (m *statuses) ReleaseReported(ctx context.Context, who Who, computer, url, state string) error {
 	return m.noteRelease(ctx, who, computer, url, said(state))
 }
 
 // ReleaseError is what a node says of a release that it cannot build. Only the end of the message
 // is kept.
-func (m *Master) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
+func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
-func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
-	if err := firstOf(who.Speaks(computer), m.fresh(ctx)); err != nil {
+func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
+	if err := firstOf(who.Speaks(computer), m.ledger.fresh(ctx)); err != nil {
 		return err
 	}
 	var known bool
-	if err := m.read(func(b book) error {
+	if err := m.ledger.read(func(b book) error {
 		s, err := b.supply(computer, url)
 		known = s != nil
 		return err
@@ -81,25 +81,25 @@ func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string,
 	if !known {
 		return nil // as the reference takes it; there is nobody who would want to know
 	}
-	return m.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b book) (bool, error) {
+	return m.notes.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b book) (bool, error) {
 		now, err := b.supply(computer, url)
 		return now != nil, err
 	})
 }
 
 // ComputerBang is what a node says of itself, as a message.
-func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message string) error {
-	if err := firstOf(who.Speaks(computer), m.fresh(ctx)); err != nil {
+func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message string) error {
+	if err := firstOf(who.Speaks(computer), m.ledger.fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
 		return unknownComputer(computer)
 	}
-	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
+	return m.notes.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes
@@ -116,7 +116,7 @@ func failed(message string) func(*slap.StatusRecord) {
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
 // goes.
-func (m *Master) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
+func (m *notes) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
 	now := time.Now().UTC()
 	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
 		was, err := statusIn(tx.(Tx), of)
@@ -136,18 +136,18 @@ func (m *Master) note(ctx context.Context, of, computer string, change func(*sla
 		return s, true, nil
 	}
 	write := false
-	if err := m.store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
+	if err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
 		return err
 	}
 	fresh := false
-	err := m.store.Update(ctx, func(tx compute.Tx) error {
+	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
 		fresh = false
 		s, write, err := next(tx)
 		if err != nil || !write {
 			return err
 		}
 		if there != nil {
-			if is, err := there(m.pages(tx)); err != nil || !is {
+			if is, err := there(m.ledger.pages(tx)); err != nil || !is {
 				return err
 			}
 		}
@@ -171,7 +171,7 @@ func statusIn(tx Tx, of string) (*slap.StatusRecord, error) {
 
 // met notes that a node has asked what is wanted on its computer. It never fails: the node is to
 // have its answer.
-func (m *Master) met(ctx context.Context, guid string) {
+func (m *notes) met(ctx context.Context, guid string) {
 	now := time.Now().Unix()
 	m.mu.Lock()
 	late := now-m.seen[guid] >= int64(metEvery/time.Second)
@@ -183,7 +183,7 @@ func (m *Master) met(ctx context.Context, guid string) {
 		return
 	}
 	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
-		m.log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
+		m.ledger.log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }
 
@@ -246,8 +246,8 @@ func Trouble(said *slap.StatusRecord) string {
 func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
 
 // ComputerStatus is that of a computer.
-func (m *Master) ComputerStatus(ctx context.Context, who Who, guid string) (*Status, error) {
-	c, err := m.Owned(ctx, who, guid)
+func (m *statuses) ComputerStatus(ctx context.Context, who Who, guid string) (*Status, error) {
+	c, err := m.computers.Owned(ctx, who, guid)
 	if err != nil {
 		return nil, err
 	}
@@ -255,12 +255,12 @@ func (m *Master) ComputerStatus(ctx context.Context, who Who, guid string) (*Sta
 }
 
 // SupplyStatus is that of a release on a computer.
-func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*Status, error) {
-	if _, err := m.Owned(ctx, who, guid); err != nil {
+func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) (*Status, error) {
+	if _, err := m.computers.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
 	var s *slap.SupplyRecord
-	if err := m.read(func(b book) (err error) { s, err = b.supply(guid, url); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { s, err = b.supply(guid, url); return err }); err != nil {
 		return nil, err
 	}
 	if s == nil {
@@ -272,13 +272,13 @@ func (m *Master) SupplyStatus(ctx context.Context, who Who, guid, url string) (*
 
 // InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was
 // reported.
-func (m *Master) InstanceStatus(ctx context.Context, who Who, guid, partition string) (*Status, error) {
-	p, err := m.Partition(ctx, who, guid, partition)
+func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition string) (*Status, error) {
+	p, err := m.computers.Partition(ctx, who, guid, partition)
 	if err != nil {
 		return nil, err
 	}
 	var n *slap.InstanceRecord
-	if err := m.read(func(b book) (err error) { n, err = b.at(guid, partition); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { n, err = b.at(guid, partition); return err }); err != nil {
 		return nil, err
 	}
 	s := &Status{Kind: "Software Instance", Reference: p.GUID}
@@ -290,7 +290,7 @@ func (m *Master) InstanceStatus(ctx context.Context, who Who, guid, partition st
 }
 
 // InstanceRecordStatus is what was reported of an instance; nil: nothing was.
-func (m *Master) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecord) (*slap.StatusRecord, error) {
+func (m *statuses) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecord) (*slap.StatusRecord, error) {
 	s, err := m.status(ctx, &Status{}, InstanceStatusKey(n.ID))
 	if err != nil {
 		return nil, err
@@ -299,11 +299,11 @@ func (m *Master) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecor
 }
 
 // Owned is a computer that somebody may know about.
-func (m *Master) Owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.read(func(b book) (err error) { c, err = b.computer(guid); return err }); err != nil {
+	if err := m.ledger.read(func(b book) (err error) { c, err = b.computer(guid); return err }); err != nil {
 		return nil, err
 	}
 	if err := who.owns(guid, c); err != nil {
@@ -315,8 +315,8 @@ func (m *Master) Owned(ctx context.Context, who Who, guid string) (c *slap.Compu
 	return c, nil
 }
 
-func (m *Master) status(ctx context.Context, s *Status, of string) (*Status, error) {
-	err := m.store.View(ctx, func(tx compute.Tx) (err error) {
+func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, error) {
+	err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) {
 		s.Said, err = statusIn(tx.(Tx), of)
 		return err
 	})

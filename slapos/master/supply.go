@@ -11,7 +11,7 @@ import (
 
 // Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays
 // until its node says that it is.
-func (m *Master) Supply(ctx context.Context, who Who, computer, url, state string) error {
+func (m *computers) Supply(ctx context.Context, who Who, computer, url, state string) error {
 	if state == "" {
 		state = slap.Available
 	}
@@ -22,7 +22,7 @@ func (m *Master) Supply(ctx context.Context, who Who, computer, url, state strin
 		return err
 	}
 	now := time.Now().UTC()
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		c, err := b.computer(computer)
 		if err != nil {
 			return err
@@ -37,7 +37,7 @@ func (m *Master) Supply(ctx context.Context, who Who, computer, url, state strin
 		if err != nil || was != nil && was.State == state {
 			return err
 		}
-		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.stamp(0)}
+		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.stamp(0)}
 		if was != nil {
 			s = *was
 		}
@@ -51,13 +51,13 @@ func supplyEntry(s *slap.SupplyRecord) slap.Entry {
 }
 
 // Supplies are the releases that are wanted on a computer, or wanted away.
-func (m *Master) Supplies(ctx context.Context, who Who, computer string) ([]slap.SupplyRecord, error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]slap.SupplyRecord, error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return nil, err
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	seen := m.known.memory.computers[computer]
+	m.ledger.known.mu.RLock()
+	defer m.ledger.known.mu.RUnlock()
+	seen := m.ledger.known.memory.computers[computer]
 	if seen == nil {
 		return nil, firstOf(who.Speaks(computer), unknownComputer(computer))
 	}
@@ -72,11 +72,11 @@ func (m *Master) Supplies(ctx context.Context, who Who, computer string) ([]slap
 }
 
 // ReleaseDestroyed is what a node says when a release is no more on it.
-func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url string) error {
+func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url string) error {
 	if err := who.Speaks(computer); err != nil {
 		return err
 	}
-	return m.do(ctx, func(b book) error {
+	return m.ledger.do(ctx, func(b book) error {
 		was, err := b.supply(computer, url)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (m *Master) ReleaseDestroyed(ctx context.Context, who Who, computer, url st
 
 // Releases are those of a software product, the best first. Just one of the two is given: the
 // product's name, or the URL of one of its releases.
-func (m *Master) Releases(product, url string) ([]string, error) {
+func (m *computers) Releases(product, url string) ([]string, error) {
 	if (product == "") == (url == "") {
 		return nil, Invalid("exactly one of software_product_reference and software_release_url is wanted")
 	}

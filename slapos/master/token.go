@@ -35,7 +35,7 @@ func tokenEntry(t *slap.TokenRecord) slap.Entry {
 // NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
 // User, Admin, Project and Computer count. Users make such for computers of their own: new ones,
 // and by their names those that they have.
-func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
+func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
@@ -55,7 +55,7 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 		return "", until, badName(t.Computer)
 	}
 	if t.Computer != "" && !who.All {
-		if err := firstOf(m.fresh(ctx), m.read(has(who.User, t.Computer))); err != nil {
+		if err := firstOf(m.ledger.fresh(ctx), m.ledger.read(has(who.User, t.Computer))); err != nil {
 			return "", until, err
 		}
 	}
@@ -64,8 +64,8 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	now := time.Now().UTC()
 	t.Hash, t.Until = hashOf(token), now.Add(tokenLife).Truncate(time.Second)
-	err = m.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.pages(tx)
+	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.pages(tx)
 		old, err := p.tokensOf(t.User)
 		if err != nil {
 			return err
@@ -116,11 +116,11 @@ func spend(token, of string, may func(b book, t *slap.TokenRecord) error) func(b
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
-func (m *Master) offered(ctx context.Context, token, of string) (t slap.TokenRecord, err error) {
-	if err := m.fresh(ctx); err != nil {
+func (m *certificates) offered(ctx context.Context, token, of string) (t slap.TokenRecord, err error) {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return t, err
 	}
-	err = m.read(spendless(token, of, &t))
+	err = m.ledger.read(spendless(token, of, &t))
 	return t, err
 }
 
@@ -138,7 +138,7 @@ func spendless(token, of string, into *slap.TokenRecord) func(b book) error {
 }
 
 // PersonCertificate is the certificate of the user whom a token is for.
-func (m *Master) PersonCertificate(ctx context.Context, token string) (*slap.Certificate, error) {
+func (m *certificates) PersonCertificate(ctx context.Context, token string) (*slap.Certificate, error) {
 	t, err := m.offered(ctx, token, slap.CertifiedUser)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (m *Master) PersonCertificate(ctx context.Context, token string) (*slap.Cer
 // certificate. Who has a token need not be whose the computers are: it is good for one that there
 // is only where it names that; for another of a title that is taken it is compute.ErrConflict, and
 // the token stays.
-func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid string, pair *slap.Certificate, err error) {
+func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *slap.Certificate, err error) {
 	t, err := m.offered(ctx, token, slap.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
@@ -164,7 +164,7 @@ func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid stri
 
 // Register makes a computer of a title for a user, and returns its name and its certificate. Where
 // he has one of the title already it is that.
-func (m *Master) Register(ctx context.Context, who Who, title string) (guid string, pair *slap.Certificate, err error) {
+func (m *certificates) Register(ctx context.Context, who Who, title string) (guid string, pair *slap.Certificate, err error) {
 	if !who.All && who.User == "" {
 		return "", nil, Denied("Only users ask for computers.")
 	}
@@ -174,16 +174,16 @@ func (m *Master) Register(ctx context.Context, who Who, title string) (guid stri
 
 // register makes a computer and its certificate at once: there are both, or none. again: one that
 // has the title already it may be too.
-func (m *Master) register(
+func (m *certificates) register(
 	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error,
 ) (string, *slap.Certificate, error) {
-	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.fresh(ctx)); err != nil {
+	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.fresh(ctx)); err != nil {
 		return "", nil, err
 	}
 	c.Created = time.Now().UTC()
 	if c.GUID == "" {
 		c.GUID = newComputerID()
-		_ = m.read(func(b book) error { // the memory's look-ups do not fail
+		_ = m.ledger.read(func(b book) error { // the memory's look-ups do not fail
 			if known, _ := b.computerNamed(computerEntry(c).Name); known != nil && again {
 				c.GUID = known.GUID
 			}

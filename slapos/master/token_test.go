@@ -40,25 +40,25 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, admin := t.Context(), master.Anybody
-	token, _, err := m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	token, _, err := m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrDenied) {
+	if _, _, err := m.Certificates.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("a user's token for a computer: %v", err)
 	}
 	var all sync.WaitGroup
 	var got [8]*slap.Certificate
 	var errs [8]error
 	for i := range got {
-		all.Go(func() { got[i], errs[i] = m.PersonCertificate(ctx, token) })
+		all.Go(func() { got[i], errs[i] = m.Certificates.PersonCertificate(ctx, token) })
 	}
 	all.Wait()
 	given := 0
 	for i, err := range errs {
 		if err == nil {
 			given++
-			if who, err := m.Certified(ctx, serialOf(t, got[i], nil)); err != nil || who.User != "ann" || who.All {
+			if who, err := m.Certificates.Certified(ctx, serialOf(t, got[i], nil)); err != nil || who.User != "ann" || who.All {
 				t.Errorf("%+v, %v", who, err)
 			}
 		} else if !errors.Is(err, compute.ErrDenied) {
@@ -74,33 +74,33 @@ func TestTokens(t *testing.T) {
 	ann := master.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
-		token, _, err := m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer})
+		token, _, err := m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if again {
-			if guid, pair, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) ||
+			if guid, pair, err := m.Certificates.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) ||
 				pair != nil || !strings.Contains(err.Error(), "build1 already") {
 				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
 			}
-			if token, _, err = m.NewToken(
+			if token, _, err = m.Certificates.NewToken(
 				ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]},
 			); err != nil {
 				t.Fatal(err)
 			}
 		}
-		guid, pair, err := m.RegisterBy(ctx, token, "build1")
+		guid, pair, err := m.Certificates.RegisterBy(ctx, token, "build1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if who, err := m.Certified(ctx, serialOf(t, pair, nil)); err != nil || who.Computer != guid {
+		if who, err := m.Certificates.Certified(ctx, serialOf(t, pair, nil)); err != nil || who.Computer != guid {
 			t.Errorf("%+v, %v", who, err)
 		}
 		if id, err := enrol.Reference(pair.Certificate); err != nil || id != guid {
 			t.Errorf("in the certificate stands %q, %v; it is %q", id, err, guid)
 		}
 		names = append(names, guid)
-		if _, _, err := m.RegisterBy(ctx, token, "build2"); !errors.Is(err, compute.ErrDenied) {
+		if _, _, err := m.Certificates.RegisterBy(ctx, token, "build2"); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("again: %v", err)
 		}
 	}
@@ -108,36 +108,41 @@ func TestTokens(t *testing.T) {
 		t.Error(names)
 	}
 	// She herself has it by its title.
-	if guid, _, err := m.Register(ctx, ann, "build1"); err != nil || guid != names[0] {
+	if guid, _, err := m.Certificates.Register(ctx, ann, "build1"); err != nil || guid != names[0] {
 		t.Errorf("%s, %v", guid, err)
 	}
-	all2, err := m.Computers(ctx, ann)
+	all2, err := m.Computers.All(ctx, ann)
 	if err != nil || len(all2) != 1 || all2[0].Title != "build1" {
 		t.Errorf("%+v, %v", all2, err)
 	}
 	for what, err := range map[string]error{
-		"a user for a user":          third(m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})),
-		"a user for any computer":    third(m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: "COMP-1"})),
-		"a node":                     third(m.NewToken(ctx, master.Who{Computer: "COMP-1"}, slap.TokenRecord{Of: slap.CertifiedComputer})),
-		"a node registers":           third(m.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
-		"an instance as a user":      errOf(m.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
-		"who has no name, as a user": errOf(m.OwnCertificate(ctx, admin)),
-		"a guess":                    errOf(m.PersonCertificate(ctx, "slt_guess")),
+		"a user for a user": third(m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})),
+		"a user for any computer": third(
+			m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: "COMP-1"}),
+		),
+		"a node": third(
+			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, slap.TokenRecord{Of: slap.CertifiedComputer}),
+		),
+		"a node registers":           third(m.Certificates.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
+		"an instance as a user":      errOf(m.Certificates.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
+		"who has no name, as a user": errOf(m.Certificates.OwnCertificate(ctx, admin)),
+		"a guess":                    errOf(m.Certificates.PersonCertificate(ctx, "slt_guess")),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	// Who is revoked gets nothing by a token that he still has.
-	token, _, err = m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
-	if err := errors.Join(err, m.RevokeUser(ctx, admin, "ann")); err != nil {
+	token, _, err = m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	if err := errors.Join(err, m.Certificates.RevokeUser(ctx, admin, "ann")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.PersonCertificate(ctx, token); !errors.Is(err, compute.ErrDenied) {
+	if _, err := m.Certificates.PersonCertificate(ctx, token); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("after she was revoked: %v", err)
 	}
 	for _, name := range []string{"", "a b", "é"} {
-		if _, _, err := m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: name}); !errors.Is(err, compute.ErrInvalid) {
+		_, _, err := m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: name})
+		if !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -193,7 +198,7 @@ func TestEnrol(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		who, err := m.Certified(ctx, serialOf(t, pair, nil))
+		who, err := m.Certificates.Certified(ctx, serialOf(t, pair, nil))
 		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
 			t.Errorf("%+v, %v", who, err)
 		}
@@ -202,7 +207,7 @@ func TestEnrol(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	all, err := m.Computers(ctx, master.Who{User: "bob"})
+	all, err := m.Computers.All(ctx, master.Who{User: "bob"})
 	if err != nil || len(all) != 1 || all[0].Project != "web" {
 		t.Errorf("%+v, %v", all, err)
 	}

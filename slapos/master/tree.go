@@ -7,7 +7,7 @@ import (
 // spread carries the state of an instance to all that it, or what it asked for, has asked for:
 // stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
 // has no place goes, and shared instances do.
-func (m *Master) spread(b book, top *slap.InstanceRecord) error {
+func (m *trees) spread(b book, top *slap.InstanceRecord) error {
 	tree, err := b.instances(top.Root, "", "")
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (m *Master) spread(b book, top *slap.InstanceRecord) error {
 	return m.spreadTo(b, top, children)
 }
 
-func (m *Master) spreadTo(b book, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
+func (m *trees) spreadTo(b book, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
 		copied.State = worse(n.Asked, parent.State)
@@ -40,7 +40,7 @@ func (m *Master) spreadTo(b book, parent *slap.InstanceRecord, children map[stri
 				return err
 			}
 		case !n.Shared && copied.State != n.State:
-			copied.Stamp = m.stamp(n.Stamp)
+			copied.Stamp = m.ledger.stamp(n.Stamp)
 			if err := saveInstance(b, &copied); err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func (m *Master) spreadTo(b book, parent *slap.InstanceRecord, children map[stri
 }
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
-func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
+func (m *trees) dropInstance(b book, n *slap.InstanceRecord) error {
 	if err := forget(b, n); err != nil {
 		return err
 	}

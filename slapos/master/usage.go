@@ -26,15 +26,15 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if err != nil {
 		return Malformed(err)
 	}
-	if err := m.fresh(ctx); err != nil {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil || known == nil {
+	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
 	now := time.Now().UTC()
-	err = m.store.Update(ctx, func(tx compute.Tx) error {
+	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
 		t := tx.(Tx)
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
@@ -54,11 +54,11 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 				}
 			}
 		}
-		return t.SaveSlap(slap.Entry{Kind: slap.KindUsage, Key: key(computer, fmt.Sprintf("%020d", m.stamp(0))), Computer: computer,
+		return t.SaveSlap(slap.Entry{Kind: slap.KindUsage, Key: key(computer, fmt.Sprintf("%020d", m.ledger.stamp(0))), Computer: computer,
 			Data: pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
 	})
 	if err == nil {
-		m.heard.Add(1)
+		m.notes.heard.Add(1)
 	}
 	return err
 }
@@ -116,7 +116,7 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
 		var some []slap.Entry
-		if err := m.store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(Tx).SlapEntries(q); return err }); err != nil {
+		if err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(Tx).SlapEntries(q); return err }); err != nil {
 			return err
 		}
 		for _, e := range some {
@@ -139,12 +139,12 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 // shown what was used there since that came: what its day before, or who was there before, used is
 // not told.
 func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
-	if err := m.fresh(ctx); err != nil {
+	if err := m.ledger.fresh(ctx); err != nil {
 		return err
 	}
 	var since time.Time
 	var alone bool
-	err := m.read(func(b book) (err error) {
+	err := m.ledger.read(func(b book) (err error) {
 		since, alone, err = usedSince(b, who, computer, partition)
 		return err
 	})

@@ -13,15 +13,15 @@ const lookEvery = time.Second
 // to wait for the next change with: when ctx ends before that, its error. It may return though
 // nothing has changed, after a start; a revision that this master's store does not have yet is
 // answered at once.
-func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
+func (m *computers) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
-		if err := m.fresh(ctx); err != nil {
+		if err := m.ledger.fresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
 		// of a computer that nobody knows nothing is kept
 		if err == nil && first && who.Speaks(guid) == nil {
-			m.met(ctx, guid)
+			m.notes.met(ctx, guid)
 		}
 		if err != nil || revision != 0 {
 			return revision, err
@@ -34,10 +34,10 @@ func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (
 
 // changed is the revision that there is now, where a computer has changed after one, and else 0 and
 // what is closed at its next change.
-func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
-	m.known.mu.Lock()
-	defer m.known.mu.Unlock()
-	mem := m.known.memory
+func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
+	m.ledger.known.mu.Lock()
+	defer m.ledger.known.mu.Unlock()
+	mem := m.ledger.known.memory
 	of := mem.computers[guid]
 	if of == nil {
 		if guid != m.opt.Computer || guid == "" {
@@ -51,17 +51,17 @@ func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struc
 	if of.changed > after || after > mem.revision {
 		return max(mem.revision, 1), nil, nil
 	}
-	next := m.known.next[guid]
+	next := m.ledger.known.next[guid]
 	if next == nil {
 		next = make(chan struct{})
-		m.known.next[guid] = next
+		m.ledger.known.next[guid] = next
 	}
 	return 0, next, nil
 }
 
 // look waits until there may be a change. One of those that wait looks at the store from time to
 // time, for all.
-func (m *Master) look(ctx context.Context, next <-chan struct{}) error {
+func (m *computers) look(ctx context.Context, next <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -49,7 +49,7 @@ func TestAwait(t *testing.T) {
 	ours, others := rigs[0], rigs[1]
 	ours.format("A", 2)
 	ours.format("B", 2)
-	first, err := ours.Await(soon(t), master.Anybody, "A", 0)
+	first, err := ours.Computers.Await(soon(t), master.Anybody, "A", 0)
 	if err != nil || first == 0 {
 		t.Fatal(first, err)
 	}
@@ -57,7 +57,7 @@ func TestAwait(t *testing.T) {
 	// first to who waits.
 	supply := func(m *rig, computer, url string) {
 		t.Helper()
-		if err := m.Supply(t.Context(), master.Anybody, computer, url, slap.Available); err != nil {
+		if err := m.Computers.Supply(t.Context(), master.Anybody, computer, url, slap.Available); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestAwait(t *testing.T) {
 		c := make(chan heard, 1)
 		ctx := soon(t)
 		go func() {
-			revision, err := m.Await(ctx, master.Anybody, "A", after)
+			revision, err := m.Computers.Await(ctx, master.Anybody, "A", after)
 			c <- heard{revision, err}
 		}()
 		return c
@@ -82,7 +82,7 @@ func TestAwait(t *testing.T) {
 			t.Errorf("%+v after %d", h, first)
 		}
 	}
-	second, err := ours.Await(soon(t), master.Anybody, "A", first)
+	second, err := ours.Computers.Await(soon(t), master.Anybody, "A", first)
 	if err != nil || second < first+2 {
 		t.Error(second, err)
 	}
@@ -90,12 +90,12 @@ func TestAwait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	quiet := make(chan heard, 1)
 	go func() {
-		revision, err := ours.Await(ctx, master.Anybody, "A", second)
+		revision, err := ours.Computers.Await(ctx, master.Anybody, "A", second)
 		quiet <- heard{revision, err}
 	}()
 	supply(ours, "B", "two")
 	// so this master has seen it
-	if _, err := ours.Await(soon(t), master.Anybody, "B", second); err != nil {
+	if _, err := ours.Computers.Await(soon(t), master.Anybody, "B", second); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -108,13 +108,13 @@ func TestAwait(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	// A revision that the store does not have is of another store.
-	if now, err := ours.Await(soon(t), master.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
+	if now, err := ours.Computers.Await(soon(t), master.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
 		t.Error(now, err)
 	}
-	if _, err := ours.Await(soon(t), master.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := ours.Computers.Await(soon(t), master.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := ours.Await(soon(t), master.Who{Computer: "B"}, "A", 0); !errors.Is(err, compute.ErrDenied) {
+	if _, err := ours.Computers.Await(soon(t), master.Who{Computer: "B"}, "A", 0); !errors.Is(err, compute.ErrDenied) {
 		t.Error(err)
 	}
 }
@@ -163,7 +163,7 @@ func TestWatchOverHTTP(t *testing.T) {
 func TestWatchOfServerThatEnds(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
-	after, err := r.Await(soon(t), master.Anybody, "C", 0)
+	after, err := r.Computers.Await(soon(t), master.Anybody, "C", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, master.Options{Computer: "C"})
 		r.format("C", 1)
-		after, err := r.Await(t.Context(), master.Anybody, "C", 0)
+		after, err := r.Computers.Await(t.Context(), master.Anybody, "C", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,10 +225,10 @@ func TestNobodysComputer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{m, t}
-	if _, err := r.Await(ctx, master.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := r.Computers.Await(ctx, master.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, _, err := r.Information(ctx, master.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := r.Computers.Information(ctx, master.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
 	const report = "<?xml version='1.0' encoding='utf-8'?><journal><transaction type=\"Sale Packing List\"><title>Resource consumptions</title><start_date>2026-01-01</start_date><stop_date>2026-01-02</stop_date><reference>p0</reference><currency/><payment_mode/><category/><arrow type=\"Administration\"><source/><destination/></arrow></transaction></journal>"
@@ -257,7 +257,7 @@ func TestNobodysComputer(t *testing.T) {
 		t.Errorf("%d records of it", n)
 	}
 	r.format("C", 1)
-	if _, err := r.Await(ctx, master.Anybody, "C", 0); err != nil {
+	if _, err := r.Computers.Await(ctx, master.Anybody, "C", 0); err != nil {
 		t.Error(err)
 	}
 	if err := r.Use(ctx, master.Anybody, "C", report); err != nil {

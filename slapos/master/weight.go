@@ -132,7 +132,7 @@ func (m *memory) weight(guid string, partitions int, over map[string]*slap.Insta
 
 // left is how much more the node of a computer can be told, as a transaction has it; below 0: it is
 // too much. The memory, which is asked first, lets all pass.
-func (m *Master) left(b book, guid string) (int, error) {
+func (m *ledger) left(b book, guid string) (int, error) {
 	p, writing := b.(*pages)
 	if !writing {
 		return maxTold, nil
@@ -172,7 +172,7 @@ func (m *Master) left(b book, guid string) (int, error) {
 }
 
 // leftOver is left, if the memory is of that revision.
-func (m *Master) leftOver(revision int64, guid string, partitions int, over map[string]*slap.InstanceRecord) (left int, ok bool) {
+func (m *ledger) leftOver(revision int64, guid string, partitions int, over map[string]*slap.InstanceRecord) (left int, ok bool) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	mem := m.known.memory
@@ -187,7 +187,7 @@ func (m *Master) leftOver(revision int64, guid string, partitions int, over map[
 
 // tellable refuses what has an instance be more than before, where its computer could not be told
 // of it. It is asked when that is saved.
-func (m *Master) tellable(b book, was, n *slap.InstanceRecord) error {
+func (m *ledger) tellable(b book, was, n *slap.InstanceRecord) error {
 	if _, writing := b.(*pages); !writing || !placed(n) {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (m *Master) tellable(b book, was, n *slap.InstanceRecord) error {
 	return m.tellableOn(b, n.Computer)
 }
 
-func (m *Master) tellableOn(b book, guid string) error {
+func (m *ledger) tellableOn(b book, guid string) error {
 	left, err := m.left(b, guid)
 	if err == nil && left < 0 {
 		err = Refuse(
@@ -215,7 +215,7 @@ func (m *Master) tellableOn(b book, guid string) error {
 }
 
 // shareOn is what is kept for a partition of a computer, as the memory knows it.
-func (m *Master) shareOn(guid string) int {
+func (m *ledger) shareOn(guid string) int {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	if c := m.known.memory.computers[guid]; c != nil && c.record != nil {
@@ -226,7 +226,7 @@ func (m *Master) shareOn(guid string) int {
 
 // tells says whether a computer's node can be told of a new instance in one of its free partitions
 // too.
-func (m *Master) tells(b book, guid string, n *slap.InstanceRecord) (bool, error) {
+func (m *ledger) tells(b book, guid string, n *slap.InstanceRecord) (bool, error) {
 	if _, writing := b.(*pages); !writing {
 		return true, nil
 	}
@@ -242,7 +242,7 @@ func (m *Master) tells(b book, guid string, n *slap.InstanceRecord) (bool, error
 type room map[string]int
 
 // takes says whether a computer can be told of a shared instance too, and counts it.
-func (r room) takes(m *Master, b book, guid string, n *slap.InstanceRecord) (bool, error) {
+func (r room) takes(m *ledger, b book, guid string, n *slap.InstanceRecord) (bool, error) {
 	left, known := r[guid]
 	if !known {
 		var err error

@@ -35,18 +35,18 @@ func TestWritten(t *testing.T) {
 	for _, c := range []string{"x", "\n", `"`, "\r", "&", "<", ">", "é", "\u07ff", "\u0800", "\uffef", "😀", "\U0010fffd"} {
 		each := (told(strings.Repeat(c, 1000)) - told("")) / 1000
 		large := slap.Dictionary{"k": strings.Repeat(c, most/each+1)}
-		if _, err := r.Request(
+		if _, err := r.Requests.Request(
 			t.Context(), master.Anybody, &slap.Request{Title: "one", Release: demo, Parameters: large},
 		); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
 			t.Errorf("%q: %v", c, err)
 		}
-		if err := r.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
+		if err := r.Instances.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), "the connection parameters are") {
 			t.Errorf("%q: %v", c, err)
 		}
 		r.ask(slap.Request{Title: "one", Parameters: slap.Dictionary{"k": strings.Repeat(c, most/each/3)}})
 	}
-	if _, err := r.Change(
+	if _, err := r.Requests.Change(
 		t.Context(), master.Anybody, one.Record.ID,
 		master.Change{Parameters: slap.Dictionary{"k": strings.Repeat("x", most)}},
 	); !errors.Is(err, compute.ErrInvalid) {
@@ -97,7 +97,7 @@ func TestTellable(t *testing.T) {
 	tells := func(when string, least int) {
 		t.Helper()
 		for _, r := range both {
-			if body, _, err := r.Information(ctx, master.Anybody, "C"); err != nil || len(body) < least {
+			if body, _, err := r.Computers.Information(ctx, master.Anybody, "C"); err != nil || len(body) < least {
 				t.Errorf("%s: the node is told %d bytes, %v", when, len(body), err)
 			}
 		}
@@ -120,9 +120,9 @@ func TestTellable(t *testing.T) {
 			few <- true
 			defer func() { <-few }()
 			m := both[i%2]
-			a, err := m.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
+			a, err := m.Requests.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
 			if note(err); err == nil {
-				note(m.SetConnectionOf(ctx, master.Anybody, a.Record.ID, largest))
+				note(m.Instances.SetConnectionOf(ctx, master.Anybody, a.Record.ID, largest))
 			}
 		})
 	}
@@ -139,7 +139,7 @@ func TestTellable(t *testing.T) {
 	// Shared instances of others are told there too.
 	none := refused.Load()
 	for i := 0; refused.Load() == none && i < 100; i++ {
-		_, err := both[i%2].Request(
+		_, err := both[i%2].Requests.Request(
 			ctx, master.Anybody,
 			&slap.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest},
 		)
@@ -149,7 +149,7 @@ func TestTellable(t *testing.T) {
 		t.Error("any number of shared instances is taken")
 	}
 	for i := range 20 {
-		_, err := r.Request(
+		_, err := r.Requests.Request(
 			ctx, master.Anybody,
 			&slap.Request{
 				Title: fmt.Sprint("small shared", i), Release: demo, Shared: true,
@@ -159,15 +159,16 @@ func TestTellable(t *testing.T) {
 		note(err)
 	}
 	tells("with shared instances", 11<<20)
-	note(r.Rename(ctx, master.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
+	note(r.Instances.Rename(ctx, master.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
 	tells("after a rename", 11<<20)
-	if err := r.SetConnection(ctx, master.Anybody, "C", small.Partition, "", slap.Dictionary{"url": "https://site.example/"}); err != nil {
+	site := slap.Dictionary{"url": "https://site.example/"}
+	if err := r.Instances.SetConnection(ctx, master.Anybody, "C", small.Partition, "", site); err != nil {
 		t.Errorf("what is small is not taken any more: %v", err)
 	}
 
 	// Those that wait for a host come to none on a computer without room.
 	for i := range 2 {
-		_, err := r.Request(
+		_, err := r.Requests.Request(
 			ctx, master.Anybody,
 			&slap.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest},
 		)
@@ -183,9 +184,10 @@ func TestTellable(t *testing.T) {
 	at := ""
 	// the other that waits takes of the room that there is, and may leave too little
 	for i := 0; at == "" && i < 30; i++ {
-		_, err := r.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: slap.Dictionary{"k": "v"}})
+		q := &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: slap.Dictionary{"k": "v"}}
+		_, err := r.Requests.Request(ctx, master.Anybody, q)
 		note(err)
-		a, err := r.Request(
+		a, err := r.Requests.Request(
 			ctx, master.Anybody,
 			&slap.Request{Title: "waits0", Release: "u", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
 		)

@@ -202,7 +202,7 @@ func TestWhoMayWhat(t *testing.T) {
 		for i, user := range []string{"ann", "bob"} {
 			guid := fmt.Sprint("COMP-", i+1)
 			r.format(guid, 3)
-			a, err := m.Request(
+			a, err := m.Requests.Request(
 				t.Context(), master.Who{User: user},
 				&slap.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: slap.Dictionary{"computer_guid": guid}},
 			)
@@ -213,13 +213,13 @@ func TestWhoMayWhat(t *testing.T) {
 		}
 		for url, state := range map[string]string{demo: slap.Available, "gone": slap.Destroyed} {
 			if err := firstOf(
-				m.Supply(t.Context(), master.Anybody, "COMP-1", url, slap.Available),
-				m.Supply(t.Context(), master.Anybody, "COMP-1", url, state),
+				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, slap.Available),
+				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, state),
 			); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := m.ReportNode(t.Context(), master.Anybody, &slap.NodeReport{Computer: "COMP-1"}); err != nil {
+		if err := m.Computers.ReportNode(t.Context(), master.Anybody, &slap.NodeReport{Computer: "COMP-1"}); err != nil {
 			t.Fatal(err)
 		}
 	}

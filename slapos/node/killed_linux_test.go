@@ -284,7 +284,7 @@ func (m *mortal) picture(id string) string {
 			line("%s is %s, started %d times more", s.FullName(), s.State, s.Restarts)
 		}
 	}
-	v, err := m.View(m.Context(), master.Anybody, nodetest.Computer)
+	v, err := m.Overview.View(m.Context(), master.Anybody, nodetest.Computer)
 	do(m, err)
 	if in := v.At[id]; in != nil {
 		said := in.Said

@@ -30,7 +30,7 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 	for name, value := range q.Filter {
 		filter[name] = value
 	}
-	a, err := v.m.Request(
+	a, err := v.m.Requests.Request(
 		ctx, who,
 		&slap.Request{
 			Release: q.Release, Type: q.Type, Title: q.Title, Shared: q.Shared, State: q.State, Parameters: given,
@@ -38,7 +38,7 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 		},
 	)
 	if errors.Is(err, compute.ErrNoCapacity) {
-		if id, e := v.m.Waiting(ctx, who, q.Title, q.Shared); e == nil {
+		if id, e := v.m.Requests.Waiting(ctx, who, q.Title, q.Shared); e == nil {
 			return v.detail(ctx, who, id)
 		}
 	}
@@ -76,7 +76,7 @@ func (v *View) Change(ctx context.Context, p auth.Principal, id string, c api.Sl
 	if c.Filter != nil {
 		change.Filter = *c.Filter
 	}
-	_, err = v.m.Change(ctx, who, id, change)
+	_, err = v.m.Requests.Change(ctx, who, id, change)
 	// without a place it is changed too, and says why
 	if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 		return out, refusal(err)
@@ -95,7 +95,7 @@ func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q 
 	if err != nil {
 		return refusal(err)
 	}
-	err = v.m.Supply(ctx, who, computer, q.Release, q.State)
+	err = v.m.Computers.Supply(ctx, who, computer, q.Release, q.State)
 	if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrNotFound) {
 		return hidden(err, "computer", computer)
 	}

@@ -79,7 +79,7 @@ func (v *View) release(ctx context.Context, who master.Who, release string) (*pa
 		return nil, errNoURL
 	}
 	if !who.All {
-		offered, err := v.m.Offered(ctx, release)
+		offered, err := v.m.Overview.Offered(ctx, release)
 		if err != nil {
 			return nil, err
 		}

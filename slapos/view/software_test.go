@@ -74,7 +74,8 @@ func TestSoftware(t *testing.T) {
 	if n.Parameters["port"] != 8080.0 {
 		t.Errorf("%+v", n)
 	}
-	if sent, err := d.m.Find(ctx, master.Anybody, n.Instance); err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
+	sent, err := d.m.Instances.Find(ctx, master.Anybody, n.Instance)
+	if err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
 		t.Errorf("%+v, %v", sent, err)
 	}
 	if _, err := ann.SlapChange(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) ||

@@ -73,7 +73,7 @@ func TestUsageOfAnInstance(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	one(d.as("bea").SlapChange(ctx, other.Instance, api.SlapChange{State: "destroyed"}))
-	if _, err := d.m.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
+	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if n := one(d.as("ann").SlapRequest(ctx, ask)); n.Partition != "p0" {

@@ -63,7 +63,7 @@ func (v *View) Computers(ctx context.Context, p auth.Principal, match string, pa
 	if err != nil {
 		return out, refusal(err)
 	}
-	all, next, err := v.m.ComputerPage(ctx, who, match, master.Page{After: page.After, Limit: page.Limit})
+	all, next, err := v.m.Overview.ComputerPage(ctx, who, match, master.Page{After: page.After, Limit: page.Limit})
 	if err != nil {
 		return out, refusal(err)
 	}
@@ -102,7 +102,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	if err != nil {
 		return out, refusal(err)
 	}
-	c, err := v.m.View(ctx, who, name)
+	c, err := v.m.Overview.View(ctx, who, name)
 	if err != nil {
 		return out, hidden(err, "computer", name)
 	}
@@ -125,7 +125,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	for i, s := range c.Supplied {
 		out.Supplied[i] = api.SlapRelease{Release: s.URL, State: s.State, Created: s.Created, Status: status(s.Said)}
 	}
-	told, err := v.m.NodeReport(ctx, who, name)
+	told, err := v.m.Computers.NodeReport(ctx, who, name)
 	if err != nil {
 		return out, refusal(err)
 	}
@@ -160,7 +160,7 @@ func (v *View) Instances(ctx context.Context, p auth.Principal, q api.SlapQuery,
 	if err != nil {
 		return out, refusal(err)
 	}
-	all, next, err := v.m.InstancePage(
+	all, next, err := v.m.Overview.InstancePage(
 		ctx, who, master.InstanceQuery{Roots: q.Roots, Root: q.Root, Host: q.Host, State: q.State, Match: q.Match},
 		master.Page{After: page.After, Limit: page.Limit},
 	)
@@ -184,7 +184,7 @@ func (v *View) Instance(ctx context.Context, p auth.Principal, id string) (out a
 }
 
 func (v *View) detail(ctx context.Context, who master.Who, id string) (out api.SlapInstanceDetail, err error) {
-	n, err := v.m.ViewInstance(ctx, who, id)
+	n, err := v.m.Overview.ViewInstance(ctx, who, id)
 	if err != nil {
 		return out, hidden(err, "instance", id)
 	}
@@ -211,7 +211,7 @@ func (v *View) Connection(ctx context.Context, p auth.Principal, id string) (out
 	if err != nil {
 		return out, refusal(err)
 	}
-	n, err := v.m.ViewInstance(ctx, who, id)
+	n, err := v.m.Overview.ViewInstance(ctx, who, id)
 	if err != nil {
 		return out, hidden(err, "instance", id)
 	}

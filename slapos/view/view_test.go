@@ -101,7 +101,7 @@ func (d *desk) format(guid string, partitions int) {
 			},
 		)
 	}
-	if err := d.m.Format(d.t.Context(), master.Anybody, c); err != nil {
+	if err := d.m.Computers.Format(d.t.Context(), master.Anybody, c); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -148,23 +148,23 @@ func TestTree(t *testing.T) {
 	)); again.Instance != n.Instance || !again.Changed.Equal(*n.Changed) {
 		t.Errorf("the same again: %+v", again)
 	}
-	if _, err := d.m.Request(
+	if _, err := d.m.Requests.Request(
 		ctx, master.Who{Computer: "COMP-1"},
 		&slap.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.m.Request(
+	if _, err := d.m.Requests.Request(
 		ctx, master.Who{Computer: "COMP-1"},
 		&slap.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		d.m.SetConnection(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", slap.Dictionary{"password": "very secret"}),
-		d.m.InstanceReported(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "started"),
-		d.m.InstanceError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p1", "", "a promise failed"),
-		d.m.ReleaseError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", demo, "no gcc"),
+		d.m.Instances.SetConnection(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", slap.Dictionary{"password": "very secret"}),
+		d.m.Statuses.InstanceReported(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "started"),
+		d.m.Statuses.InstanceError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p1", "", "a promise failed"),
+		d.m.Statuses.ReleaseError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", demo, "no gcc"),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -213,7 +213,7 @@ func TestTree(t *testing.T) {
 			{Name: "a", Hours: strings.Repeat("-0", 12), Until: at},
 			{Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at},
 		}}}}
-	if err := d.m.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
+	if err := d.m.Computers.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
 		t.Fatal(err)
 	}
 	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
@@ -279,7 +279,7 @@ func TestUnplaced(t *testing.T) {
 		t.Errorf("%+v", now)
 	}
 	one(root.SlapChange(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
-	if _, err := d.m.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
+	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if now := one(root.SlapChange(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
@@ -430,7 +430,7 @@ func TestWatch(t *testing.T) {
 		return ""
 	}
 	first := next()
-	if err := d.m.Supply(ctx, master.Anybody, "COMP-1", demo, ""); err != nil {
+	if err := d.m.Computers.Supply(ctx, master.Anybody, "COMP-1", demo, ""); err != nil {
 		t.Fatal(err)
 	}
 	if second := next(); second == first || !strings.Contains(second, `"mark"`) {
@@ -456,10 +456,10 @@ func TestChanged(t *testing.T) {
 	}
 	for name, change := range map[string]func() error{
 		"request": func() error {
-			_, err := d.m.Request(ctx, master.Anybody, &slap.Request{Title: "t", Release: demo})
+			_, err := d.m.Requests.Request(ctx, master.Anybody, &slap.Request{Title: "t", Release: demo})
 			return err
 		},
-		"message": func() error { return d.m.ComputerBang(ctx, master.Anybody, "COMP-1", "hello") },
+		"message": func() error { return d.m.Statuses.ComputerBang(ctx, master.Anybody, "COMP-1", "hello") },
 	} {
 		if err := change(); err != nil {
 			t.Fatal(err)

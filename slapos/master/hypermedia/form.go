@@ -36,7 +36,7 @@ func (h *documents) relativeURL(who master.Who, n *slap.InstanceRecord) string {
 		return byID
 	}
 	if n.Shared {
-		if h.master.HasRoot(who, n.Title) {
+		if h.master.Instances.HasRoot(who, n.Title) {
 			return byID
 		}
 	}
@@ -46,7 +46,7 @@ func (h *documents) relativeURL(who master.Who, n *slap.InstanceRecord) string {
 // members are all instances of the trees of some roots.
 func (h *documents) members(ctx context.Context, who master.Who, roots []*master.Listed, err error) (all []*master.Listed, _ error) {
 	for _, root := range roots {
-		some, err := h.master.Members(ctx, who, root.Record.ID)
+		some, err := h.master.Instances.Members(ctx, who, root.Record.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func answerForm(w http.ResponseWriter, kind string, fields map[string]slap.FormF
 
 func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	title := r.PathValue("title")
-	roots, err := h.master.Titled(r.Context(), who, title)
+	roots, err := h.master.Instances.Titled(r.Context(), who, title)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who master.
 }
 
 func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
-	n, err := h.master.Find(r.Context(), who, r.PathValue("guid"))
+	n, err := h.master.Instances.Find(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func instanceFields(n *master.Listed, form string) map[string]slap.FormField {
 }
 
 func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
-	c, err := h.master.Owned(r.Context(), who, r.PathValue("guid"))
+	c, err := h.master.Computers.Owned(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who mas
 
 func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
-	supplies, err := h.master.Supplies(r.Context(), who, guid)
+	supplies, err := h.master.Computers.Supplies(r.Context(), who, guid)
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 	case q.Kind == slap.QueryComputers:
 		return h.computers(r, who, q)
 	case q.Kind == slap.QueryReleases:
-		supplies, err := h.master.Supplies(ctx, who, q.Value)
+		supplies, err := h.master.Computers.Supplies(ctx, who, q.Value)
 		var all []found
 		for _, s := range supplies {
 			all = append(all, found{"portal_type": slap.QueryReleases, "title": s.URL,
@@ -173,9 +173,9 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 		}
 		return all, noneFound(err)
 	case q.Field == "":
-		instances, err = h.master.Trees(ctx, who, true)
+		instances, err = h.master.Instances.Trees(ctx, who, true)
 	default:
-		instances, err = h.master.Titled(ctx, who, q.Value)
+		instances, err = h.master.Instances.Titled(ctx, who, q.Value)
 		if q.Kind == slap.QueryInstances {
 			instances, err = h.members(ctx, who, instances, err)
 		}
@@ -197,14 +197,14 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 func (h *documents) computers(r *http.Request, who master.Who, q slap.Query) ([]found, error) {
 	var computers []*slap.ComputerRecord
 	if q.Field != "" {
-		c, err := h.master.Owned(r.Context(), who, q.Value)
+		c, err := h.master.Computers.Owned(r.Context(), who, q.Value)
 		if err != nil {
 			return nil, noneFound(err)
 		}
 		computers = append(computers, c)
 	} else {
 		var err error
-		if computers, err = h.master.Computers(r.Context(), who); err != nil {
+		if computers, err = h.master.Computers.All(r.Context(), who); err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(computers, func(a, b *slap.ComputerRecord) int { return a.Created.Compare(b.Created) })
@@ -231,7 +231,7 @@ func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who ma
 	}
 	guid := r.URL.Query().Get("computer_guid")
 	master.NoteAbout(r.Context(), guid)
-	token, _, err := h.master.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
+	token, _, err := h.master.Certificates.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err
 	}

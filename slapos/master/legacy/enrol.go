@@ -37,7 +37,7 @@ func (l *endpoints) enrols() http.Handler {
 }
 
 func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificate, error) {
-	if !l.master.Certifies() {
+	if !l.master.Certificates.Certifies() {
 		return nil, master.Refuse(compute.ErrNotFound, "%s", master.NoSuchEndpoint)
 	}
 	if err := wire.OwnSite(r); err != nil {
@@ -62,10 +62,10 @@ func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certifi
 	case token == "":
 		return nil, master.Denied("A token is wanted: by POST in X-Access-Token, or by GET as the password of a name.")
 	case master.IsToken(token) && register:
-		_, pair, err := l.master.RegisterBy(r.Context(), token, c.get("title"))
+		_, pair, err := l.master.Certificates.RegisterBy(r.Context(), token, c.get("title"))
 		return pair, err
 	case master.IsToken(token):
-		return l.master.PersonCertificate(r.Context(), token)
+		return l.master.Certificates.PersonCertificate(r.Context(), token)
 	case l.opt.Token == nil:
 		return nil, master.Denied("The token is not one of this master's.")
 	}
@@ -74,8 +74,8 @@ func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certifi
 		return nil, err
 	}
 	if register {
-		_, pair, err := l.master.Register(r.Context(), who, c.get("title"))
+		_, pair, err := l.master.Certificates.Register(r.Context(), who, c.get("title"))
 		return pair, err
 	}
-	return l.master.OwnCertificate(r.Context(), who)
+	return l.master.Certificates.OwnCertificate(r.Context(), who)
 }

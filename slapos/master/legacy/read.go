@@ -28,7 +28,7 @@ func (l *endpoints) information(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	body, tag, err := l.master.InformationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
+	body, tag, err := l.master.Computers.InformationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (l *endpoints) partition(c *call) (any, error) {
 	if err := c.need("computer_reference", "computer_partition_reference"); err != nil {
 		return nil, err
 	}
-	p, err := l.master.Partition(c.r.Context(), c.who, c.get("computer_reference"), c.get("computer_partition_reference"))
+	p, err := l.master.Computers.Partition(c.r.Context(), c.who, c.get("computer_reference"), c.get("computer_partition_reference"))
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (l *endpoints) hateoas(c *call) (any, error) {
 }
 
 func (l *endpoints) products(c *call) (any, error) {
-	urls, err := l.master.Releases(c.get("software_product_reference"), c.get("software_release_url"))
+	urls, err := l.master.Computers.Releases(c.get("software_product_reference"), c.get("software_release_url"))
 	if err != nil {
 		return nil, err
 	}
@@ -72,16 +72,16 @@ func (l *endpoints) partitionCertificate(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	if _, err := l.master.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
+	if _, err := l.master.Computers.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
 		return nil, err
 	}
-	n, err := l.master.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	n, err := l.master.Instances.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	if errors.Is(err, compute.ErrNotFound) {
 		return certificateValue(&slap.Certificate{}), nil
 	} else if err != nil {
 		return nil, err
 	}
-	return certified(l.master.InstanceCertificate(c.r.Context(), c.who, n.Record))
+	return certified(l.master.Certificates.InstanceCertificate(c.r.Context(), c.who, n.Record))
 }
 
 func certified(pair *slap.Certificate, err error) (any, error) {
@@ -99,7 +99,7 @@ func (l *endpoints) computerStatus(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.master.ComputerStatus(c.r.Context(), c.who, c.get("computer_id"))
+	s, err := l.master.Statuses.ComputerStatus(c.r.Context(), c.who, c.get("computer_id"))
 	return c.status(s, err)
 }
 
@@ -107,7 +107,7 @@ func (l *endpoints) instanceStatus(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.master.InstanceStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	s, err := l.master.Statuses.InstanceStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	return c.status(s, err)
 }
 
@@ -115,7 +115,7 @@ func (l *endpoints) supplyStatus(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
-	s, err := l.master.SupplyStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
+	s, err := l.master.Statuses.SupplyStatus(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
 	return c.status(s, err)
 }
 
@@ -142,7 +142,7 @@ func (l *endpoints) treeAddresses(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	all, err := l.master.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	all, err := l.master.Computers.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	list := slap.List{}
 	for _, a := range all {
 		list = append(list, slap.Tuple{a.Interface, a.IP})

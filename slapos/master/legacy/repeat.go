@@ -90,7 +90,7 @@ func (l *endpoints) again(c *call) (done bool, err error) {
 	stands := false
 	if found != nil {
 		var err error
-		if stands, err = l.master.Stands(c.r.Context(), found.basis); err != nil {
+		if stands, err = l.master.Requests.Stands(c.r.Context(), found.basis); err != nil {
 			return false, err
 		}
 	}
@@ -113,7 +113,7 @@ func (l *endpoints) request(c *call) (any, error) {
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	a, err := l.master.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
+	a, err := l.master.Requests.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (l *endpoints) supply(c *call) (any, error) {
 	if state == "" {
 		state = slap.Available
 	}
-	if err := l.master.Supply(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state); err != nil {
+	if err := l.master.Computers.Supply(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state); err != nil {
 		return nil, err
 	}
 	return text("Supplied '" + c.get("url") + "' to be " + state), nil
@@ -55,7 +55,7 @@ func (l *endpoints) configure(c *call) (any, error) {
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	return text("done"), l.master.Format(c.r.Context(), c.who, configuration)
+	return text("done"), l.master.Computers.Format(c.r.Context(), c.who, configuration)
 }
 
 func (l *endpoints) connection(c *call) (any, error) {
@@ -70,7 +70,7 @@ func (l *endpoints) connection(c *call) (any, error) {
 	if !ok {
 		return nil, master.Invalid("connection_xml: expected a dictionary")
 	}
-	return text("done"), l.master.SetConnection(
+	return text("done"), l.master.Instances.SetConnection(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), connection,
 	)
@@ -80,7 +80,7 @@ func (l *endpoints) destroyed(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	children, err := l.master.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	children, err := l.master.Instances.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	refusal, refused := errors.AsType[*master.Refusal](err)
 	switch {
 	case refused && refusal.Kind == compute.ErrNotFound:
@@ -100,7 +100,9 @@ func instanceIs(state string) endpoint {
 		if err := c.need("computer_id", "computer_partition_id"); err != nil {
 			return nil, err
 		}
-		return ignored, l.master.InstanceReported(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), state)
+		return ignored, l.master.Statuses.InstanceReported(
+			c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), state,
+		)
 	}
 }
 
@@ -108,7 +110,7 @@ func (l *endpoints) instanceError(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "error_log"); err != nil {
 		return nil, err
 	}
-	return ignored, l.master.InstanceError(
+	return ignored, l.master.Statuses.InstanceError(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), c.get("error_log"),
 	)
@@ -118,14 +120,14 @@ func (l *endpoints) bang(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "message"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.master.Bang(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), c.get("message"))
+	return text("OK"), l.master.Instances.Bang(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"), c.get("message"))
 }
 
 func (l *endpoints) rename(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id", "new_name"); err != nil {
 		return nil, err
 	}
-	return text("done"), l.master.Rename(
+	return text("done"), l.master.Instances.Rename(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
 		slap.Optional(c.form, "slave_reference"), c.get("new_name"),
 	)
@@ -136,7 +138,7 @@ func releaseIs(state string) endpoint {
 		if err := c.need("url", "computer_id"); err != nil {
 			return nil, err
 		}
-		return ignored, l.master.ReleaseReported(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state)
+		return ignored, l.master.Statuses.ReleaseReported(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state)
 	}
 }
 
@@ -144,21 +146,21 @@ func (l *endpoints) releaseDestroyed(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.master.ReleaseDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
+	return text("OK"), l.master.Computers.ReleaseDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("url"))
 }
 
 func (l *endpoints) releaseError(c *call) (any, error) {
 	if err := c.need("url", "computer_id", "error_log"); err != nil {
 		return nil, err
 	}
-	return ignored, l.master.ReleaseError(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), c.get("error_log"))
+	return ignored, l.master.Statuses.ReleaseError(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), c.get("error_log"))
 }
 
 func (l *endpoints) computerBang(c *call) (any, error) {
 	if err := c.need("computer_id", "message"); err != nil {
 		return nil, err
 	}
-	return "", l.master.ComputerBang(c.r.Context(), c.who, c.get("computer_id"), c.get("message"))
+	return "", l.master.Statuses.ComputerBang(c.r.Context(), c.who, c.get("computer_id"), c.get("message"))
 }
 
 func (l *endpoints) use(c *call) (any, error) {
@@ -172,7 +174,7 @@ func (l *endpoints) newComputer(c *call) (any, error) {
 	if err := c.need("computer_title"); err != nil {
 		return nil, err
 	}
-	guid, err := l.master.NewComputer(c.r.Context(), c.who, c.get("computer_title"), slap.Optional(c.form, "project_reference"))
+	guid, err := l.master.Computers.NewComputer(c.r.Context(), c.who, c.get("computer_title"), slap.Optional(c.form, "project_reference"))
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +201,12 @@ func (l *endpoints) computerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	return certified(l.master.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
+	return certified(l.master.Certificates.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
 }
 
 func (l *endpoints) noComputerCertificate(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	return text("OK"), l.master.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
+	return text("OK"), l.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
 }

@@ -76,11 +76,11 @@ func (s *api) format(c *message) (any, error) {
 		}
 		now.Partitions = append(now.Partitions, record)
 	}
-	return done("Formatted", s.master.FormatAs(c.r.Context(), c.who, now))
+	return done("Formatted", s.master.Computers.FormatAs(c.r.Context(), c.who, now))
 }
 
 func (s *api) nodeBang(c *message) (any, error) {
-	return done("Ignored", s.master.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
+	return done("Ignored", s.master.Statuses.ComputerBang(c.r.Context(), c.who, c.Computer, c.Message))
 }
 
 func (s *api) usage(c *message) (any, error) {
@@ -88,7 +88,7 @@ func (s *api) usage(c *message) (any, error) {
 }
 
 func (s *api) nodeStatus(c *message) (any, error) {
-	status, err := s.master.ComputerStatus(c.r.Context(), c.who, c.Computer)
+	status, err := s.master.Statuses.ComputerStatus(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -98,19 +98,19 @@ func (s *api) nodeStatus(c *message) (any, error) {
 // nodeCertificate is a new one of a computer: both texts are empty where the master has no
 // authority.
 func (s *api) nodeCertificate(c *message) (any, error) {
-	if !s.master.Certifies() {
-		_, err := s.master.Owned(c.r.Context(), c.who, c.Computer)
+	if !s.master.Certificates.Certifies() {
+		_, err := s.master.Computers.Owned(c.r.Context(), c.who, c.Computer)
 		return slap.Certificate{}, err
 	}
-	return s.master.ComputerCertificate(c.r.Context(), c.who, c.Computer)
+	return s.master.Certificates.ComputerCertificate(c.r.Context(), c.who, c.Computer)
 }
 
 func (s *api) noNodeCertificate(c *message) (any, error) {
-	if !s.master.Certifies() {
-		_, err := s.master.Owned(c.r.Context(), c.who, c.Computer)
+	if !s.master.Certificates.Certifies() {
+		_, err := s.master.Computers.Owned(c.r.Context(), c.who, c.Computer)
 		return done("Ignored", err)
 	}
-	return done("Ignored", s.master.RevokeComputer(c.r.Context(), c.who, c.Computer))
+	return done("Ignored", s.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.Computer))
 }
 
 func (s *api) supply(c *message) (any, error) {
@@ -124,22 +124,22 @@ func (s *api) supply(c *message) (any, error) {
 	if state == "" {
 		state = slap.Available
 	}
-	return done("Supplied "+c.Release+" to be "+state, s.master.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
+	return done("Supplied "+c.Release+" to be "+state, s.master.Computers.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
 }
 
 func (s *api) releaseIs(c *message) (any, error) {
 	if c.ReportedState == slap.Destroyed {
-		return done("Destroyed", s.master.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
+		return done("Destroyed", s.master.Computers.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
 	}
-	return done("Ignored", s.master.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
+	return done("Ignored", s.master.Statuses.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
 }
 
 func (s *api) releaseError(c *message) (any, error) {
-	return done("Ignored", s.master.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
+	return done("Ignored", s.master.Statuses.ReleaseError(c.r.Context(), c.who, c.Computer, c.Release, c.Message))
 }
 
 func (s *api) supplies(c *message) (any, error) {
-	all, err := s.master.Supplies(c.r.Context(), c.who, c.Computer)
+	all, err := s.master.Computers.Supplies(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -149,13 +149,13 @@ func (s *api) supplies(c *message) (any, error) {
 		keys[i] = master.SupplyStatusKey(c.Computer, supply.URL)
 		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.master.Statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
 
 func (s *api) instancesOn(c *message) (any, error) {
-	all, err := s.master.InstancesOn(c.r.Context(), c.who, c.Computer)
+	all, err := s.master.Instances.InstancesOn(c.r.Context(), c.who, c.Computer)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (s *api) instancesOn(c *message) (any, error) {
 			slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.master.Statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -183,7 +183,7 @@ func (s *api) request(c *message) (any, error) {
 		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
 		Shared: c.Shared,
 	}
-	a, err := s.master.Request(master.Asked(c.r, s.opt.Base(c.r)), c.who, q)
+	a, err := s.master.Requests.Request(master.Asked(c.r, s.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}
@@ -202,12 +202,12 @@ func (s *api) request(c *message) (any, error) {
 }
 
 func (s *api) instance(c *message) (any, error) {
-	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
+	n, err := s.master.Instances.Find(c.r.Context(), c.who, c.Instance)
 	return s.toNode(c.r.Context(), n, err)
 }
 
 func (s *api) partition(c *message) (any, error) {
-	n, err := s.master.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
+	n, err := s.master.Instances.FindAt(c.r.Context(), c.who, c.Computer, c.Partition)
 	return s.toNode(c.r.Context(), n, err)
 }
 
@@ -222,7 +222,7 @@ func (s *api) toNode(ctx context.Context, n *master.Listed, err error) (any, err
 
 // tree is a root with the state that was asked for.
 func (s *api) tree(c *message) (any, error) {
-	n, err := s.master.FindTree(c.r.Context(), c.who, c.Title)
+	n, err := s.master.Instances.FindTree(c.r.Context(), c.who, c.Title)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +236,7 @@ func (s *api) tree(c *message) (any, error) {
 		return d, nil
 	}
 	of := []string{master.SupplyStatusKey(n.Computer, n.Release)}
-	return d, s.master.Statuses(c.r.Context(), of, func(_ int, said *slap.StatusRecord) {
+	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *slap.StatusRecord) {
 		if master.Trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
@@ -244,7 +244,7 @@ func (s *api) tree(c *message) (any, error) {
 }
 
 func (s *api) trees(c *message) (any, error) {
-	all, err := s.master.Trees(c.r.Context(), c.who, false)
+	all, err := s.master.Instances.Trees(c.r.Context(), c.who, false)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (s *api) trees(c *message) (any, error) {
 }
 
 func (s *api) sharedOf(c *message) (any, error) {
-	all, err := s.master.SharedOf(c.r.Context(), c.who, c.Instance)
+	all, err := s.master.Instances.SharedOf(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
 	}
@@ -271,9 +271,9 @@ func (s *api) sharedOf(c *message) (any, error) {
 
 func (s *api) instanceIs(c *message) (any, error) {
 	if c.ReportedState != slap.Destroyed {
-		return done("Ignored", s.master.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
+		return done("Ignored", s.master.Statuses.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
 	}
-	children, err := s.master.DestroyedOf(c.r.Context(), c.who, c.Instance)
+	children, err := s.master.Instances.DestroyedOf(c.r.Context(), c.who, c.Instance)
 	if err == nil && len(children) > 0 {
 		err = master.Refuse(compute.ErrConflict, "%s", master.Refused(children))
 	}
@@ -281,34 +281,34 @@ func (s *api) instanceIs(c *message) (any, error) {
 }
 
 func (s *api) instanceError(c *message) (any, error) {
-	return done("Ignored", s.master.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
+	return done("Ignored", s.master.Statuses.ErrorOf(c.r.Context(), c.who, c.Instance, c.Message))
 }
 
 func (s *api) bang(c *message) (any, error) {
-	return done("Bang handled", s.master.BangOf(c.r.Context(), c.who, c.Instance))
+	return done("Bang handled", s.master.Instances.BangOf(c.r.Context(), c.who, c.Instance))
 }
 
 func (s *api) rename(c *message) (any, error) {
 	if err := master.CheckName("title", c.Title, master.MaxTitle); err != nil {
 		return nil, err
 	}
-	return done("Renamed", s.master.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
+	return done("Renamed", s.master.Instances.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))
 }
 
 func (s *api) connection(c *message) (any, error) {
-	return done("Updated", s.master.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
+	return done("Updated", s.master.Instances.SetConnectionOf(c.r.Context(), c.who, c.Instance, c.Connection))
 }
 
 func (s *api) instanceCertificate(c *message) (any, error) {
-	n, err := s.master.Find(c.r.Context(), c.who, c.Instance)
+	n, err := s.master.Instances.Find(c.r.Context(), c.who, c.Instance)
 	if err != nil {
 		return nil, err
 	}
-	return s.master.InstanceCertificate(c.r.Context(), c.who, n.Record)
+	return s.master.Certificates.InstanceCertificate(c.r.Context(), c.who, n.Record)
 }
 
 func (s *api) computers(c *message) (any, error) {
-	all, err := s.master.Computers(c.r.Context(), c.who)
+	all, err := s.master.Computers.All(c.r.Context(), c.who)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +321,7 @@ func (s *api) computers(c *message) (any, error) {
 
 // documentOf is one of our instances in the JSON API.
 func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*slap.Document, error) {
-	said, err := s.master.InstanceRecordStatus(ctx, a.Record)
+	said, err := s.master.Statuses.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
 	}

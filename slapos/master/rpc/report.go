@@ -45,7 +45,7 @@ func (s *api) report(w http.ResponseWriter, r *http.Request, who master.Who) (an
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	return done("Reported", s.master.ReportNode(r.Context(), who, n))
+	return done("Reported", s.master.Computers.ReportNode(r.Context(), who, n))
 }
 
 func (s *api) reported(r *http.Request, who master.Who) (any, error) {
@@ -57,7 +57,7 @@ func (s *api) reported(r *http.Request, who master.Who) (any, error) {
 	if guid == "" {
 		return nil, master.Invalid("computer_guid: this parameter is missing")
 	}
-	n, err := s.master.NodeReport(r.Context(), who, guid)
+	n, err := s.master.Computers.NodeReport(r.Context(), who, guid)
 	if err == nil && n == nil {
 		err = master.Refuse(compute.ErrNotFound, "The node of %s has told nothing of what runs on it.", guid)
 	}

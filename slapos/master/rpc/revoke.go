@@ -21,7 +21,7 @@ func (s *api) revokes(w http.ResponseWriter, r *http.Request) {
 		wire.AnswerFailure(w, http.StatusMethodNotAllowed, "Certificates are revoked by POST.", "")
 		return
 	}
-	if !s.master.Certifies() {
+	if !s.master.Certificates.Certifies() {
 		wire.AnswerFailure(w, http.StatusNotFound, master.NoSuchEndpoint, "")
 		return
 	}
@@ -52,5 +52,5 @@ func (s *api) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	master.NoteAbout(r.Context(), name)
-	return done("Revoked", s.master.RevokeUser(r.Context(), who, name))
+	return done("Revoked", s.master.Certificates.RevokeUser(r.Context(), who, name))
 }

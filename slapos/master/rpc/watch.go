@@ -44,7 +44,7 @@ func (s *api) watch(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}()
-	revision, err := s.master.Await(ctx, who, guid, after)
+	revision, err := s.master.Computers.Await(ctx, who, guid, after)
 	switch {
 	case err == nil:
 		_ = wire.AnswerJSON(w, http.StatusOK, struct {

@@ -255,7 +255,7 @@ func NewOf(t testing.TB, ids ...string) *Rig {
 			},
 		)
 	}
-	Do(t, r.Format(t.Context(), master.Anybody, c))
+	Do(t, r.Computers.Format(t.Context(), master.Anybody, c))
 	return r
 }
 

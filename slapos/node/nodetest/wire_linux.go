@@ -171,7 +171,7 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 // Ask asks for an instance, by nobody or by the instance in a partition.
 func (m *Master) Ask(q *slap.Request) {
 	m.t.Helper()
-	_, err := m.Master.Request(m.t.Context(), master.Anybody, q)
+	_, err := m.Master.Requests.Request(m.t.Context(), master.Anybody, q)
 	Do(m.t, err)
 }
 
@@ -197,7 +197,7 @@ func (m *Master) Used(computer string) (all []string) {
 // else "".
 func (m *Master) Trouble(computer, partition string) string {
 	m.t.Helper()
-	c, err := m.View(m.t.Context(), master.Anybody, computer)
+	c, err := m.Overview.View(m.t.Context(), master.Anybody, computer)
 	Do(m.t, err)
 	if in := c.At[partition]; in != nil && in.Said != nil && in.Said.Error {
 		return in.Said.Message

@@ -60,7 +60,7 @@ func (l *lab) told(want bool) {
 
 func (l *lab) report() []slap.ReportPartition {
 	l.Helper()
-	n, err := l.Master.NodeReport(l.Context(), master.Anybody, "C")
+	n, err := l.Master.Computers.NodeReport(l.Context(), master.Anybody, "C")
 	do(l, err)
 	return n.Report.Partitions
 }

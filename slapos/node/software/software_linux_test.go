@@ -170,7 +170,7 @@ func newComputer(t testing.TB) *computer {
 		}
 		return false
 	})
-	do(t, c.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "COMP-1"}))
+	do(t, c.Computers.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "COMP-1"}))
 	return c
 }
 
