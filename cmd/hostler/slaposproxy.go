@@ -27,6 +27,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -256,7 +257,7 @@ func shownStore(address string) string {
 }
 
 // openProxyStore opens what keeps the state.
-func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Store, func(), error) {
+func (s *slapos) openProxyStore(ctx context.Context, address string) (ledger.Store, func(), error) {
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
 // An Act is what became of a request, for who keeps a record of such.
@@ -54,22 +56,22 @@ type Counts struct {
 
 // Counts counts.
 func (m *Master) Counts(ctx context.Context) (c Counts, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return c, err
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	for _, of := range m.ledger.known.memory.computers {
-		if of.record != nil {
+	mem, done := m.ledger.Look()
+	defer done()
+	for _, of := range mem.Computers {
+		if of.Record != nil {
 			c.Computers++
-			c.Partitions += len(of.record.Partitions)
+			c.Partitions += len(of.Record.Partitions)
 		}
 	}
-	for _, n := range m.ledger.known.memory.byID {
+	for _, n := range mem.ByID {
 		switch {
 		case n.Partition != "":
 			c.Busy++
-		case !placed(n):
+		case !ledger.Placed(n):
 			c.Waiting++
 		}
 		if n.Shared {

@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -17,41 +18,41 @@ type Basis struct {
 }
 
 // stands says whether all that an answer rests on is still so. It is asked of the memory.
-func (r *Basis) stands(b book) bool {
-	if n, err := b.named(r.name); err != nil || n != r.found {
+func (r *Basis) stands(b ledger.View) bool {
+	if n, err := b.Named(r.name); err != nil || n != r.found {
 		return false
 	}
 	if r.at != "" {
-		if n, err := b.at(r.at, r.part); err != nil || n != r.asker {
+		if n, err := b.At(r.at, r.part); err != nil || n != r.asker {
 			return false
 		}
 	}
 	if r.as != "" {
-		if n, err := b.instance(r.as); err != nil || n != r.asker {
+		if n, err := b.Instance(r.as); err != nil || n != r.asker {
 			return false
 		}
 	}
-	c, err := b.computer(r.found.Computer)
+	c, err := b.Computer(r.found.Computer)
 	return err == nil && c == r.computer
 }
 
 // Stands says whether the answer to a request that was answered before is still the same.
 func (m *requests) Stands(ctx context.Context, r *Basis) (stands bool, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.ledger.read(func(b book) error { stands = r.stands(b); return nil })
+	err = m.ledger.Read(func(b ledger.View) error { stands = r.stands(b); return nil })
 	return stands, err
 }
 
 // rests is what the answer to a request rests on that found an instance at its place, in the
 // memory, and changed nothing; nil of another.
-func (a *ask) rests(b book) *Basis {
+func (a *ask) rests(b ledger.View) *Basis {
 	if a.found == nil || a.found.Partition == "" || a.Shared {
 		return nil
 	}
 	r := &Basis{name: a.name(), found: a.found, asker: a.asker, at: a.Computer, part: a.Partition, as: a.who.Instance}
-	r.computer, _ = b.computer(a.found.Computer)
+	r.computer, _ = b.Computer(a.found.Computer)
 	if !r.stands(b) {
 		return nil
 	}

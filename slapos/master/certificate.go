@@ -3,13 +3,12 @@ package master
 import (
 	"context"
 	"errors"
-	"maps"
 	"regexp"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -39,21 +38,14 @@ func badName(name string) error {
 	)
 }
 
-// holderOf is by what certificates of somebody are found.
-func holderOf(of, name string) string { return key("certificate", of, name) }
-
-func certificateEntry(c *slap.CertificateRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindOther, Key: key("certificate", c.Serial), Host: holderOf(c.Of, c.Name), Data: pack(c)}
-}
-
 // revoke has no certificate of somebody count any more.
-func revoke(b book, holder string) error {
-	all, err := b.certificates(holder)
+func revoke(b ledger.View, holder string) error {
+	all, err := b.Certificates(holder)
 	if err != nil {
 		return err
 	}
 	for _, c := range all {
-		if err := b.save(gone(slap.KindOther, key("certificate", c.Serial))); err != nil {
+		if err := b.Save(ledger.Gone(slap.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
 			return err
 		}
 	}
@@ -62,18 +54,18 @@ func revoke(b book, holder string) error {
 
 // certify signs a certificate, which counts when this returns. What has run out of the same holder
 // goes.
-func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, may func(b book) error) (*slap.Certificate, error) {
+func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, may func(b ledger.View) error) (*slap.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
 		return nil, badName(c.Name)
 	}
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	// before there is a key
-	if err := m.ledger.read(may); err != nil && !errors.Is(err, errWrites) {
+	if err := m.ledger.Read(may); err != nil && !errors.Is(err, ledger.ErrWrites) {
 		return nil, err
 	}
 	pair, serial, until, err := m.opt.Authority.Sign(c.Name)
@@ -85,22 +77,22 @@ func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, m
 		c.Pair = pair
 	}
 	now := time.Now()
-	err = m.ledger.do(ctx, func(b book) error {
+	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		if err := may(b); err != nil {
 			return err
 		}
-		all, err := b.certificates(holderOf(c.Of, c.Name))
+		all, err := b.Certificates(ledger.HolderOf(c.Of, c.Name))
 		if err != nil {
 			return err
 		}
 		for _, old := range all {
 			if now.After(old.Until) {
-				if err := b.save(gone(slap.KindOther, key("certificate", old.Serial))); err != nil {
+				if err := b.Save(ledger.Gone(slap.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
 					return err
 				}
 			}
 		}
-		return b.save(certificateEntry(c))
+		return b.Save(ledger.CertificateEntry(c))
 	})
 	if err != nil {
 		return nil, err
@@ -114,9 +106,9 @@ func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid st
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
-func (m *certificates) mayCertify(who Who, guid string) func(b book) error {
-	return func(b book) error {
-		c, err := b.computer(guid)
+func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) error {
+	return func(b ledger.View) error {
+		c, err := b.Computer(guid)
 		if err != nil {
 			return err
 		}
@@ -135,8 +127,8 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 	if m.opt.Authority == nil {
 		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
-	return m.ledger.do(ctx, func(b book) error {
-		return firstOf(m.mayCertify(who, guid)(b), revoke(b, holderOf(slap.CertifiedComputer, guid)))
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(slap.CertifiedComputer, guid)))
 	})
 }
 
@@ -145,7 +137,7 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*slap.Certificate, error) {
 	return m.certify(
 		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin},
-		func(book) error { return who.administers() },
+		func(ledger.View) error { return who.administers() },
 	)
 }
 
@@ -157,7 +149,7 @@ func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*slap.Certi
 	}
 	return m.certify(
 		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
-		func(book) error { return nil },
+		func(ledger.View) error { return nil },
 	)
 }
 
@@ -169,8 +161,8 @@ func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) err
 			return err
 		}
 	}
-	return m.ledger.do(ctx, func(b book) error {
-		if err := firstOf(revoke(b, holderOf(slap.CertifiedUser, name))); err != nil {
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		if err := firstOf(revoke(b, ledger.HolderOf(slap.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)
@@ -190,12 +182,12 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap
 	if m.opt.Authority == nil {
 		return &slap.Certificate{}, nil // as the reference's micro-master answers
 	}
-	if err := firstOf(who.holds(n), m.ledger.fresh(ctx)); err != nil {
+	if err := firstOf(who.holds(n), m.ledger.Fresh(ctx)); err != nil {
 		return nil, err
 	}
 	var last *slap.CertificateRecord
-	if err := m.ledger.read(func(b book) error {
-		all, err := b.certificates(holderOf(slap.CertifiedInstance, n.ID))
+	if err := m.ledger.Read(func(b ledger.View) error {
+		all, err := b.Certificates(ledger.HolderOf(slap.CertifiedInstance, n.ID))
 		if len(all) > 0 {
 			last = all[len(all)-1]
 		}
@@ -206,8 +198,8 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap
 	if last != nil && time.Until(last.Until) > renewBefore {
 		return &last.Pair, nil
 	}
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedInstance, Name: n.ID}, func(b book) error {
-		now, err := b.instance(n.ID)
+	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
+		now, err := b.Instance(n.ID)
 		if err == nil && now == nil {
 			err = Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
 		}
@@ -221,12 +213,12 @@ const renewBefore = 120 * 24 * time.Hour
 // Certified is who holds the certificate of a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
 func (m *certificates) Certified(ctx context.Context, serial string) (who Who, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return Who{}, err
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	c := m.ledger.known.memory.bySerial[serial]
+	mem, done := m.ledger.Look()
+	defer done()
+	c := mem.BySerial[serial]
 	if c == nil || time.Now().After(c.Until) {
 		return Who{}, Denied("The certificate %s is revoked.", serial)
 	}
@@ -241,57 +233,9 @@ func (m *certificates) Certified(ctx context.Context, serial string) (who Who, e
 			who.User = c.Name
 		}
 		return who, nil
-	case c.Of == slap.CertifiedInstance && m.ledger.known.memory.byID[c.Name] != nil:
+	case c.Of == slap.CertifiedInstance && mem.ByID[c.Name] != nil:
 		who.Instance = c.Name
 		return who, nil
 	}
 	return Who{}, Denied("The certificate %s is of nobody who is known here.", serial)
-}
-
-// sorted puts certificates in order, the one that is good longest last.
-func sorted(all []*slap.CertificateRecord) []*slap.CertificateRecord {
-	slices.SortFunc(all, func(a, b *slap.CertificateRecord) int { return a.Until.Compare(b.Until) })
-	return all
-}
-
-func (m *memory) certificates(holder string) (all []*slap.CertificateRecord, err error) {
-	for serial := range maps.Keys(m.holders[holder]) {
-		all = append(all, m.bySerial[serial])
-	}
-	return sorted(all), nil
-}
-
-func (m *memory) applyCertificate(e slap.Entry) error {
-	prefix, serial := cut(e.Key)
-	if prefix != "certificate" {
-		return nil
-	}
-	if old := m.bySerial[serial]; old != nil {
-		drop(m.holders, holderOf(old.Of, old.Name), serial)
-		delete(m.bySerial, serial)
-	}
-	if e.Data == nil {
-		return nil
-	}
-	c, err := unpack[slap.CertificateRecord](e)
-	if err != nil {
-		return err
-	}
-	m.bySerial[serial] = c
-	add(m.holders, holderOf(c.Of, c.Name), serial)
-	return nil
-}
-
-func (p *pages) certificates(holder string) ([]*slap.CertificateRecord, error) {
-	entries, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindOther, Host: holder})
-	if err != nil {
-		return nil, err
-	}
-	all := make([]*slap.CertificateRecord, len(entries))
-	for i, e := range entries {
-		if all[i], err = unpack[slap.CertificateRecord](e); err != nil {
-			return nil, err
-		}
-	}
-	return sorted(all), nil
 }

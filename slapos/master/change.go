@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -33,7 +34,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 		return nil, err
 	}
 	var a *ask
-	wrote, err := m.ledger.doing(ctx, func(b book) error {
+	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
 		n, err := known(who, id)(b)
 		if err != nil {
 			return err
@@ -60,7 +61,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.ledger.fresh(ctx); err != nil {
+		if err := m.ledger.Fresh(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -84,12 +85,12 @@ func stateNamed(state string) error {
 
 // Waiting is the root that somebody has asked for by a title and that has no place yet.
 func (m *requests) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
-	err = m.ledger.do(ctx, func(b book) error {
-		n, err := b.named(rootName(who.User, who.Project, title, shared))
+	err = m.ledger.Do(ctx, func(b ledger.View) error {
+		n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
 		if err != nil {
 			return err
 		}
-		if n == nil || placed(n) {
+		if n == nil || ledger.Placed(n) {
 			return Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 		}
 		id = n.ID

@@ -8,10 +8,10 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -60,8 +60,8 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRec
 		names[p.ID] = true
 	}
 	created := time.Now().UTC()
-	return m.ledger.do(ctx, func(b book) error {
-		was, err := b.computer(now.GUID)
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		was, err := b.Computer(now.GUID)
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRec
 		}
 		c.Address, c.Netmask, c.Partitions = now.Address, now.Netmask, now.Partitions
 		if was == nil || c.Address != was.Address || c.Netmask != was.Netmask || !reflect.DeepEqual(c.Partitions, was.Partitions) {
-			if err := b.save(computerEntry(&c)); err != nil {
+			if err := b.Save(ledger.ComputerEntry(&c)); err != nil {
 				return err
 			}
 		}
@@ -80,8 +80,8 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRec
 }
 
 // evict forgets what is on partitions that a computer has no more.
-func (m *trees) evict(b book, c *slap.ComputerRecord) error {
-	on, err := b.instances("", "", c.GUID)
+func (m *trees) evict(b ledger.View, c *slap.ComputerRecord) error {
+	on, err := b.Instances("", "", c.GUID)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (m *trees) evict(b book, c *slap.ComputerRecord) error {
 // lose has an instance without its partition. It is forgotten, unless it is a root of which others
 // have partitions: nobody could speak of these any more, so it stays without a place, until it is
 // asked for again, or destroyed with them.
-func (m *trees) lose(b book, n *slap.InstanceRecord) error {
+func (m *trees) lose(b ledger.View, n *slap.InstanceRecord) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
 		return err
@@ -114,36 +114,7 @@ func (m *trees) lose(b book, n *slap.InstanceRecord) error {
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return firstOf(saveInstance(b, &copied), dropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
-}
-
-// A document is what a node is told, as it was written.
-type document struct {
-	body atomic.Pointer[[]byte] // nil: it was given up, and can be written again
-	tag  string
-}
-
-// shelf has the documents that were written last.
-type shelf struct {
-	mu   sync.Mutex
-	all  []*document // the oldest first
-	size int         // of their bodies
-}
-
-// maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time:
-// who has one already is answered by its tag.
-const maxShelf = 8 << 20
-
-func (s *shelf) put(d *document, body []byte) {
-	d.body.Store(&body)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all, s.size = append(s.all, d), s.size+len(body)
-	for s.size > maxShelf && len(s.all) > 1 {
-		s.size -= len(*s.all[0].body.Swap(nil))
-		s.all[0] = nil
-		s.all = s.all[1:]
-	}
+	return firstOf(ledger.SaveInstance(b, &copied), dropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
 }
 
 // Information is all that a node is told of a computer, as a document in XML that must not be
@@ -154,7 +125,7 @@ func (m *computers) Information(ctx context.Context, who Who, guid string) (body
 
 // InformationUnless is Information without the body for who has it, by its tag.
 func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	if body, tag, err = m.information(who, guid, has); err == nil && who.Speaks(guid) == nil {
@@ -164,38 +135,38 @@ func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has st
 }
 
 func (m *computers) information(who Who, guid, has string) (body []byte, tag string, err error) {
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	seen := m.ledger.known.memory.computers[guid]
+	mem, done := m.ledger.Look()
+	defer done()
+	seen := mem.Computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
 			return nil, "", firstOf(who.Speaks(guid), unknownComputer(guid))
 		}
-		seen = m.ledger.known.memory.nobody()
+		seen = mem.Nobody()
 	}
-	if err := who.owns(guid, seen.record); err != nil {
+	if err := who.owns(guid, seen.Record); err != nil {
 		return nil, "", err
 	}
-	d := seen.document.Load()
-	if d != nil && d.tag == has {
-		return nil, d.tag, nil
+	d := seen.Document.Load()
+	if d != nil && d.Tag == has {
+		return nil, d.Tag, nil
 	}
 	if d != nil {
-		if kept := d.body.Load(); kept != nil {
-			return *kept, d.tag, nil
+		if kept := d.Body.Load(); kept != nil {
+			return *kept, d.Tag, nil
 		}
 	}
-	c, err := m.ledger.known.memory.whole(guid, seen)
+	c, err := whole(mem, guid, seen)
 	if err != nil {
 		return nil, "", err
 	}
 	if body, err = documentOf(c); err != nil {
 		return nil, "", Malformed(err)
 	}
-	d = &document{tag: TagOf(body)}
-	m.ledger.known.shelf.put(d, body)
-	seen.document.Store(d)
-	return body, d.tag, nil
+	d = &ledger.Document{Tag: TagOf(body)}
+	m.ledger.Keep(d, body)
+	seen.Document.Store(d)
+	return body, d.Tag, nil
 }
 
 // sheets are where documents are written, before they are known to be so long and no longer.
@@ -214,19 +185,19 @@ func documentOf(c *slap.Computer) ([]byte, error) {
 
 // Computer is all that a node is told of a computer.
 func (m *computers) Computer(ctx context.Context, who Who, guid string) (*slap.Computer, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	seen := m.ledger.known.memory.computers[guid]
+	mem, done := m.ledger.Look()
+	defer done()
+	seen := mem.Computers[guid]
 	if seen == nil {
 		return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
 	}
-	if err := who.owns(guid, seen.record); err != nil {
+	if err := who.owns(guid, seen.Record); err != nil {
 		return nil, err
 	}
-	return m.ledger.known.memory.whole(guid, seen)
+	return whole(mem, guid, seen)
 }
 
 // unknownComputer is what is said of one that nobody has formatted.
@@ -234,21 +205,19 @@ func unknownComputer(guid string) error {
 	return Refuse(compute.ErrNotFound, "%s is not registered.", guid)
 }
 
-func (m *memory) nobody() *seen { return &seen{} }
-
 // whole is a computer with its partitions and releases.
-func (m *memory) whole(guid string, of *seen) (*slap.Computer, error) {
+func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*slap.Computer, error) {
 	c := &slap.Computer{ID: guid}
-	if of.record != nil {
-		for i := range of.record.Partitions {
-			p, err := partitionOf(m, of.record, of.record.Partitions[i].ID)
+	if of.Record != nil {
+		for i := range of.Record.Partitions {
+			p, err := partitionOf(m, of.Record, of.Record.Partitions[i].ID)
 			if err != nil {
 				return nil, err
 			}
 			c.Partitions = append(c.Partitions, *p)
 		}
 	}
-	for _, s := range ordered(of.supplies) {
+	for _, s := range ordered(of.Supplies) {
 		c.Releases = append(c.Releases, slap.Release{URL: s.URL, Computer: guid, State: s.State})
 	}
 	return c, nil
@@ -262,13 +231,13 @@ func ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
 }
 
 // partitionOf is a slot of a computer and what is in it, as its node is told.
-func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, error) {
+func partitionOf(b ledger.View, c *slap.ComputerRecord, id string) (*slap.Partition, error) {
 	p := &slap.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: slap.Destroyed}
-	n, err := b.at(c.GUID, id)
+	n, err := b.At(c.GUID, id)
 	if err != nil || n == nil {
 		return p, err
 	}
-	root, err := b.instance(n.Root)
+	root, err := b.Instance(n.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -286,12 +255,12 @@ func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, er
 		return nil, err
 	}
 	p.Addresses, p.FullAddresses = addresses(c, id)
-	hosted, err := b.instances("", n.ID, "")
+	hosted, err := b.Instances("", n.ID, "")
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range hosted {
-		root, err := b.instance(s.Root)
+		root, err := b.Instance(s.Root)
 		if err != nil {
 			return nil, err
 		}
@@ -307,17 +276,17 @@ func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, er
 
 // Partition is what a node is told of one of its partitions.
 func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*slap.Partition, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	var p *slap.Partition
-	err := m.ledger.read(func(b book) error {
-		c, err := b.computer(computer)
+	err := m.ledger.Read(func(b ledger.View) error {
+		c, err := b.Computer(computer)
 		if err != nil {
 			return err
 		}
 		if err := who.owns(computer, c); err != nil {
-			n, e := b.at(computer, partition)
+			n, e := b.At(computer, partition)
 			if e != nil || n == nil || who.holds(n) != nil { // its user may look too
 				return err
 			}
@@ -354,9 +323,9 @@ func (m *computers) NewComputer(ctx context.Context, who Who, title, project str
 		}
 	}
 	created, number := time.Now().UTC(), newComputerID()
-	err = m.ledger.do(ctx, func(b book) error {
-		name := key("computer", who.User, project, title)
-		known, err := b.computerNamed(name)
+	err = m.ledger.Do(ctx, func(b ledger.View) error {
+		name := ledger.Key("computer", who.User, project, title)
+		known, err := b.ComputerNamed(name)
 		if err != nil {
 			return err
 		}
@@ -366,33 +335,21 @@ func (m *computers) NewComputer(ctx context.Context, who Who, title, project str
 		}
 		c := &slap.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
 		guid = c.GUID
-		return b.save(computerEntry(c))
+		return b.Save(ledger.ComputerEntry(c))
 	})
 	return guid, err
 }
 
 func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
 
-func computerEntry(c *slap.ComputerRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Name: computerName(c), Data: pack(c)}
-}
-
-// computerName is what may be there once, of a computer that has a title.
-func computerName(c *slap.ComputerRecord) string {
-	if c.Title == "" {
-		return ""
-	}
-	return key("computer", c.Owner, c.Project, c.Title)
-}
-
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.
 func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	err = m.ledger.read(func(b book) error {
-		n, err := b.at(computer, partition)
+	err = m.ledger.Read(func(b ledger.View) error {
+		n, err := b.At(computer, partition)
 		if err != nil {
 			return err
 		}
@@ -402,12 +359,12 @@ func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partit
 		if err := who.holds(n); err != nil {
 			return err
 		}
-		tree, err := b.instances(n.Root, "", "")
+		tree, err := b.Instances(n.Root, "", "")
 		if err != nil {
 			return err
 		}
 		for _, other := range tree {
-			c, err := b.computer(other.Computer)
+			c, err := b.Computer(other.Computer)
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -363,7 +364,7 @@ func rules() (all []rule) {
 	return all
 }
 
-func conform(t *testing.T, st master.Store, rules []rule) {
+func conform(t *testing.T, st ledger.Store, rules []rule) {
 	seen := map[string]bool{}
 	for _, r := range rules {
 		name := r.section + " " + r.rule
@@ -391,7 +392,7 @@ func conform(t *testing.T, st master.Store, rules []rule) {
 }
 
 // entries are all that a store has of a master.
-func entries(t testing.TB, st master.Store) (all []slap.Entry) {
+func entries(t testing.TB, st ledger.Store) (all []slap.Entry) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx compute.Tx) error {
 		all = nil
@@ -399,7 +400,7 @@ func entries(t testing.TB, st master.Store) (all []slap.Entry) {
 			slap.KindComputer, slap.KindSupply, slap.KindInstance, slap.KindForward, slap.KindStatus, slap.KindUsage,
 			slap.KindNode, slap.KindUser, slap.KindOther,
 		} {
-			some, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+			some, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
 			if err != nil {
 				return err
 			}
@@ -413,7 +414,7 @@ func entries(t testing.TB, st master.Store) (all []slap.Entry) {
 	return all
 }
 
-func wipe(t *testing.T, st master.Store) {
+func wipe(t *testing.T, st ledger.Store) {
 	t.Helper()
 	all := entries(t, st)
 	if len(all) == 0 {
@@ -421,7 +422,7 @@ func wipe(t *testing.T, st master.Store) {
 	}
 	err := st.Update(t.Context(), func(tx compute.Tx) error {
 		for _, e := range all {
-			if err := tx.(master.Tx).SaveSlap(slap.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
+			if err := tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -104,7 +105,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 		)
 	}
 	passed, _ := ctx.Value(passedKey{}).([]string)
-	if slices.Contains(passed, m.ledger.runID) || len(passed) >= maxPassed {
+	if slices.Contains(passed, m.ledger.RunID) || len(passed) >= maxPassed {
 		return nil, Refuse(
 			compute.ErrNotFound,
 			"%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.",
@@ -113,14 +114,14 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	}
 	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile,
 		KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
-		Passed: append(slices.Clone(passed), m.ledger.runID)})
+		Passed: append(slices.Clone(passed), m.ledger.RunID)})
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	if _, other := m.others.Load(to.external.URL); !other {
 		id, err := client.RunID(ctx)
-		if err == nil && id == m.ledger.runID {
+		if err == nil && id == m.ledger.RunID {
 			return m.here(ctx, a)
 		}
 		if err == nil {
@@ -183,17 +184,17 @@ func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
 // remember keeps that a request was passed on, before it is; one that something be destroyed is
 // forgotten.
 func (m *requests) remember(ctx context.Context, a *ask, title, url string) error {
-	return m.ledger.do(ctx, func(b book) error {
-		known, err := b.forward(title, url)
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		known, err := b.Forward(title, url)
 		if err != nil || known == (a.State != slap.Destroyed) {
 			return err
 		}
 		if known {
-			return b.save(gone(slap.KindForward, key(title, url)))
+			return b.Save(ledger.Gone(slap.KindForward, ledger.Key(title, url)))
 		}
-		return b.save(slap.Entry{
-			Kind: slap.KindForward, Key: key(title, url),
-			Data: pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now}),
+		return b.Save(slap.Entry{
+			Kind: slap.KindForward, Key: ledger.Key(title, url),
+			Data: ledger.Pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now}),
 		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -114,7 +115,7 @@ func TestForwardRules(t *testing.T) {
 	remembered := func() (n int) {
 		t.Helper()
 		if err := st.View(t.Context(), func(tx compute.Tx) error {
-			all, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindForward})
+			all, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindForward})
 			n = len(all)
 			return err
 		}); err != nil {

@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
 // of its title, its root's and whether it is shared.
 func known(who Who, guid string) target {
-	return func(b book) (*slap.InstanceRecord, error) {
+	return func(b ledger.View) (*slap.InstanceRecord, error) {
 		n, err := lookup(b, who, guid)
 		if err != nil {
 			return nil, err
@@ -26,7 +27,7 @@ func known(who Who, guid string) target {
 // told is known, for who tells how an instance is: its node, itself, or the instance that has it as
 // a shared one.
 func told(who Who, guid string) target {
-	return func(b book) (*slap.InstanceRecord, error) {
+	return func(b ledger.View) (*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(b)
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
 			return n, err
@@ -38,16 +39,16 @@ func told(who Who, guid string) target {
 // maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
 const maxGUID = 2 * 4 * MaxTitle
 
-func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
+func lookup(b ledger.View, who Who, guid string) (*slap.InstanceRecord, error) {
 	if len(guid) > maxGUID+len("___"+"___0") {
 		return nil, nil
 	}
-	if n, err := b.instance(guid); err != nil || n != nil {
+	if n, err := b.Instance(guid); err != nil || n != nil {
 		return n, err
 	}
 	for i := range len(guid) {
 		if guid[i] == '-' {
-			if n, err := b.at(guid[:i], guid[i+1:]); err != nil || n != nil {
+			if n, err := b.At(guid[:i], guid[i+1:]); err != nil || n != nil {
 				return n, err
 			}
 		}
@@ -58,13 +59,13 @@ func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
 	}
 	shared := parts[2] == "1"
 	if parts[1] == "" {
-		return b.named(rootName(who.User, who.Project, parts[0], shared))
+		return b.Named(ledger.RootName(who.User, who.Project, parts[0], shared))
 	}
-	root, err := b.named(rootName(who.User, who.Project, parts[1], false))
+	root, err := b.Named(ledger.RootName(who.User, who.Project, parts[1], false))
 	if err != nil || root == nil {
 		return nil, err
 	}
-	return b.named(childName(root.ID, parts[0], shared))
+	return b.Named(ledger.ChildName(root.ID, parts[0], shared))
 }
 
 // A Listed is an instance, and what belongs to it.
@@ -74,13 +75,13 @@ type Listed struct {
 	Shown     string // the state that its node is told
 }
 
-func listed(b book, n *slap.InstanceRecord) (*Listed, error) {
+func listed(b ledger.View, n *slap.InstanceRecord) (*Listed, error) {
 	a, err := answerTo(b, n)
 	if err != nil {
 		return nil, err
 	}
 	out := &Listed{Answer: *a, RootTitle: n.Title}
-	root, err := b.instance(n.Root)
+	root, err := b.Instance(n.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +99,8 @@ func (m *instances) Find(ctx context.Context, who Who, guid string) (*Listed, er
 
 // FindAt is the instance in a partition.
 func (m *instances) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
-	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
-		n, err := b.at(computer, partition)
+	return m.find(ctx, func(b ledger.View) (*slap.InstanceRecord, error) {
+		n, err := b.At(computer, partition)
 		if err != nil {
 			return nil, err
 		}
@@ -113,10 +114,10 @@ func (m *instances) FindAt(ctx context.Context, who Who, computer, partition str
 // FindTree is the root that somebody has of a title; of a shared and another of one title it is the
 // other.
 func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
-	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
+	return m.find(ctx, func(b ledger.View) (*slap.InstanceRecord, error) {
 		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
-			n, err := b.named(rootName(who.User, who.Project, title, shared))
+			n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
 			if err != nil || n != nil && settled(n) {
 				return n, err
 			}
@@ -129,16 +130,13 @@ func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Liste
 }
 
 // settled says whether an instance is listed: it is somewhere, or is a shared one whose host went.
-func settled(n *slap.InstanceRecord) bool { return placed(n) || n.Shared && n.Stamp != 0 }
-
-// placed says whether an instance is somewhere.
-func placed(n *slap.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
+func settled(n *slap.InstanceRecord) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
 
 func (m *instances) find(ctx context.Context, of target) (out *Listed, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	err = m.ledger.read(func(b book) error {
+	err = m.ledger.Read(func(b ledger.View) error {
 		n, err := of(b)
 		if err != nil {
 			return err
@@ -153,17 +151,17 @@ func (m *instances) find(ctx context.Context, of target) (out *Listed, err error
 // then shared ones, such whose host went among them, then, where they are wanted too, those that
 // have no place yet.
 func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
-	return m.list(ctx, func(mem *memory) (roots []*slap.InstanceRecord, err error) {
+	return m.list(ctx, func(mem *ledger.Memory) (roots []*slap.InstanceRecord, err error) {
 		var shared, without []*slap.InstanceRecord
-		for _, guid := range mem.guids() {
-			c := mem.computers[guid].record
+		for _, guid := range mem.GUIDs() {
+			c := mem.Computers[guid].Record
 			for i := range c.Partitions {
-				if n, _ := mem.at(guid, c.Partitions[i].ID); n != nil && n.Root == n.ID && who.holds(n) == nil {
+				if n, _ := mem.At(guid, c.Partitions[i].ID); n != nil && n.Root == n.ID && who.holds(n) == nil {
 					roots = append(roots, n)
 				}
 			}
 		}
-		for _, n := range mem.byID {
+		for _, n := range mem.ByID {
 			switch {
 			case n.Root != n.ID || n.Partition != "" || who.holds(n) != nil:
 			case settled(n):
@@ -172,16 +170,16 @@ func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Li
 				without = append(without, n)
 			}
 		}
-		return append(append(roots, inOrder(shared)...), inOrder(without)...), nil
+		return append(append(roots, ledger.InOrder(shared)...), ledger.InOrder(without)...), nil
 	})
 }
 
 // Titled are the roots that somebody has of a title: at most a shared one and another, which comes
 // first.
 func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
+	return m.list(ctx, func(mem *ledger.Memory) (all []*slap.InstanceRecord, err error) {
 		for _, shared := range []bool{false, true} {
-			n, err := mem.named(rootName(who.User, who.Project, title, shared))
+			n, err := mem.Named(ledger.RootName(who.User, who.Project, title, shared))
 			if err != nil {
 				return nil, err
 			}
@@ -196,8 +194,8 @@ func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Liste
 // HasRoot says whether somebody has a root of a title that is not shared, as far as the memory
 // knows.
 func (m *instances) HasRoot(who Who, title string) (has bool) {
-	_ = m.ledger.read(func(b book) error { // the memory's look-ups do not fail
-		n, err := b.named(rootName(who.User, who.Project, title, false))
+	_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
+		n, err := b.Named(ledger.RootName(who.User, who.Project, title, false))
 		has = n != nil
 		return err
 	})
@@ -206,19 +204,19 @@ func (m *instances) HasRoot(who Who, title string) (has bool) {
 
 // Members are all instances of the tree of an instance, the oldest first.
 func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
+	return m.list(ctx, func(mem *ledger.Memory) ([]*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(mem)
 		if err != nil {
 			return nil, err
 		}
-		return mem.instances(n.Root, "", "")
+		return mem.Instances(n.Root, "", "")
 	})
 }
 
 // InstancesOn are the instances in the partitions of a computer, in the order of these.
 func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *memory) (all []*slap.InstanceRecord, err error) {
-		c, err := mem.computer(computer)
+	return m.list(ctx, func(mem *ledger.Memory) (all []*slap.InstanceRecord, err error) {
+		c, err := mem.Computer(computer)
 		if err != nil {
 			return nil, err
 		}
@@ -229,7 +227,7 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 			return nil, unknownComputer(computer)
 		}
 		for i := range c.Partitions {
-			if n, _ := mem.at(computer, c.Partitions[i].ID); n != nil {
+			if n, _ := mem.At(computer, c.Partitions[i].ID); n != nil {
 				all = append(all, n)
 			}
 		}
@@ -239,22 +237,22 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 
 // SharedOf are the shared instances that an instance has, the oldest first.
 func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *memory) ([]*slap.InstanceRecord, error) {
+	return m.list(ctx, func(mem *ledger.Memory) ([]*slap.InstanceRecord, error) {
 		n, err := known(who, guid)(mem)
 		if err != nil {
 			return nil, err
 		}
-		return mem.instances("", n.ID, "")
+		return mem.Instances("", n.ID, "")
 	})
 }
 
-func (m *instances) list(ctx context.Context, which func(mem *memory) ([]*slap.InstanceRecord, error)) ([]*Listed, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]*slap.InstanceRecord, error)) ([]*Listed, error) {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []*Listed
-	err := m.ledger.read(func(b book) error {
-		some, err := which(b.(*memory))
+	err := m.ledger.Read(func(b ledger.View) error {
+		some, err := which(b.(*ledger.Memory))
 		if err != nil {
 			return err
 		}
@@ -272,14 +270,14 @@ func (m *instances) list(ctx context.Context, which func(mem *memory) ([]*slap.I
 
 // All are the computers that somebody has, in the order of their names. They must not be changed.
 func (m *computers) All(ctx context.Context, who Who) ([]*slap.ComputerRecord, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []*slap.ComputerRecord
-	err := m.ledger.read(func(b book) error {
-		mem := b.(*memory)
-		for _, guid := range mem.guids() {
-			if c := mem.computers[guid].record; who.owns(guid, c) == nil {
+	err := m.ledger.Read(func(b ledger.View) error {
+		mem := b.(*ledger.Memory)
+		for _, guid := range mem.GUIDs() {
+			if c := mem.Computers[guid].Record; who.owns(guid, c) == nil {
 				all = append(all, c)
 			}
 		}
@@ -321,7 +319,7 @@ func (m *statuses) ErrorOf(ctx context.Context, who Who, guid, message string) e
 
 // BangOf has an instance processed again, and where it is a root all of its tree.
 func (m *instances) BangOf(ctx context.Context, who Who, guid string) error {
-	return m.ledger.do(ctx, func(b book) error {
+	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := known(who, guid)(b)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -34,13 +35,13 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 		return err
 	}
 	dry := Refuse(compute.ErrStale, "nothing was changed")
-	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.ledger.pages(tx)
+	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.TxView(tx)
 		if err := in.into(p, opt.Replace); err != nil {
 			return err
 		}
 		for _, guid := range in.computers() {
-			if err := m.ledger.tellableOn(p, guid); err != nil {
+			if err := m.Instances.trees.allocation.tellableOn(p, guid); err != nil {
 				return err
 			}
 		}
@@ -113,11 +114,11 @@ func (in *Records) computers() []string {
 	return slices.Compact(all)
 }
 
-func (in *Records) into(p *pages, replace bool) error {
+func (in *Records) into(p *ledger.TxView, replace bool) error {
 	computers := in.computers()
 	known := map[string]*slap.ComputerRecord{}
 	for _, guid := range computers {
-		c, some, err := p.clear(guid, computers, replace)
+		c, some, err := clear(p, guid, computers, replace)
 		if err != nil {
 			return err
 		}
@@ -134,24 +135,24 @@ func (in *Records) into(p *pages, replace bool) error {
 				c.Owner = was.Owner
 			}
 		}
-		if err := p.save(computerEntry(&c)); err != nil {
+		if err := p.Save(ledger.ComputerEntry(&c)); err != nil {
 			return err
 		}
 	}
 	for i := range in.Supplies {
-		if err := p.save(supplyEntry(&in.Supplies[i])); err != nil {
+		if err := p.Save(ledger.SupplyEntry(&in.Supplies[i])); err != nil {
 			return err
 		}
 	}
 	for i := range in.Instances {
 		n := &in.Instances[i]
-		if other, err := p.named(nameOf(n)); err != nil {
+		if other, err := p.Named(ledger.NameOf(n)); err != nil {
 			return err
 		} else if other != nil {
 			return Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
 		}
 		if n.Partition != "" {
-			if other, err := p.at(n.Computer, n.Partition); err != nil {
+			if other, err := p.At(n.Computer, n.Partition); err != nil {
 				return err
 			} else if other != nil {
 				return Refuse(
@@ -160,33 +161,33 @@ func (in *Records) into(p *pages, replace bool) error {
 				)
 			}
 		}
-		if err := saveInstance(p, n); err != nil {
+		if err := ledger.SaveInstance(p, n); err != nil {
 			return err
 		}
 	}
 	for i := range in.Forwards {
 		f := &in.Forwards[i]
-		if err := p.save(slap.Entry{Kind: slap.KindForward, Key: key(f.Title, f.Master), Data: pack(f)}); err != nil {
+		if err := p.Save(slap.Entry{Kind: slap.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
 			return err
 		}
 	}
-	if was, err := p.root(); err != nil || was != "" || in.Root == "" {
+	if was, err := p.Root(); err != nil || was != "" || in.Root == "" {
 		return err
 	}
-	return p.save(rootEntry(in.Root))
+	return p.Save(ledger.RootEntry(in.Root))
 }
 
 // clear finds what there is of a computer, and has it go where that is wanted: but for its record.
 // A tree that is on others too stays, and all does.
-func (p *pages) clear(guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
-	if c, err = p.computer(guid); err != nil {
+func clear(p *ledger.TxView, guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
+	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err
 	}
-	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply, Computer: guid})
+	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply, Computer: guid})
 	if err != nil {
 		return nil, false, err
 	}
-	instances, err := p.instances("", "", guid)
+	instances, err := p.Instances("", "", guid)
 	if err != nil {
 		return nil, false, err
 	}
@@ -195,13 +196,13 @@ func (p *pages) clear(guid string, computers []string, going bool) (c *slap.Comp
 		return c, some, nil
 	}
 	for _, e := range supplies {
-		computer, url := cut(e.Key)
-		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(computer, url))); err != nil {
+		computer, url := ledger.CutKey(e.Key)
+		if err := firstOf(p.Save(ledger.Gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(computer, url))); err != nil {
 			return nil, false, err
 		}
 	}
 	for _, n := range instances {
-		tree, err := p.instances(n.Root, "", "")
+		tree, err := p.Instances(n.Root, "", "")
 		if err != nil {
 			return nil, false, err
 		}

@@ -2,17 +2,16 @@ package master
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
 // Options say what a master is.
 type Options struct {
-	Store Store
+	Store ledger.Store
 	// Computer is on which what names none is placed, and that need not be formatted to be asked
 	// about; "": any computer that fits.
 	Computer string
@@ -41,7 +40,7 @@ type Product struct {
 
 // A Master decides. All its methods, and those of its parts, may be called concurrently.
 type Master struct {
-	ledger *ledger
+	ledger *ledger.Ledger
 	notes  *notes
 	// Requests has what users and instances ask for.
 	Requests *requests
@@ -57,32 +56,21 @@ type Master struct {
 	Overview *overview
 }
 
-// ledger has the records: the store, and a memory of what that has.
-type ledger struct {
-	store Store
-	log   *slog.Logger
-	known remembered
-	runID string
-
-	mu   sync.Mutex
-	last int64 // the newest stamp that was given
-}
-
 // allocation finds places: a partition for an instance, a host for a shared one.
 type allocation struct {
-	ledger *ledger
+	ledger *ledger.Ledger
 	opt    *Options
 }
 
 // trees carries what changes an instance to those that depend on it.
 type trees struct {
-	ledger     *ledger
+	ledger     *ledger.Ledger
 	allocation *allocation
 }
 
 // notes keeps what nodes say of themselves.
 type notes struct {
-	ledger *ledger
+	ledger *ledger.Ledger
 	heard  atomic.Int64 // how often something new was heard of nodes
 
 	mu   sync.Mutex
@@ -91,7 +79,7 @@ type notes struct {
 
 // requests decides what becomes of a request.
 type requests struct {
-	ledger     *ledger
+	ledger     *ledger.Ledger
 	allocation *allocation
 	trees      *trees
 	opt        *Options
@@ -100,14 +88,14 @@ type requests struct {
 
 // instances has what there is by requests.
 type instances struct {
-	ledger   *ledger
+	ledger   *ledger.Ledger
 	trees    *trees
 	statuses *statuses
 }
 
 // computers has the nodes, and the releases that are wanted on them.
 type computers struct {
-	ledger *ledger
+	ledger *ledger.Ledger
 	trees  *trees
 	notes  *notes
 	opt    *Options
@@ -117,20 +105,20 @@ type computers struct {
 
 // statuses has what was said last of computers, releases and instances.
 type statuses struct {
-	ledger    *ledger
+	ledger    *ledger.Ledger
 	notes     *notes
 	computers *computers
 }
 
 // certificates has certificates, and tokens for them.
 type certificates struct {
-	ledger *ledger
+	ledger *ledger.Ledger
 	opt    *Options
 }
 
 // overview has what people look at.
 type overview struct {
-	ledger   *ledger
+	ledger   *ledger.Ledger
 	statuses *statuses
 }
 
@@ -142,8 +130,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Frontends == nil {
 		opt.Frontends = DefaultFrontends()
 	}
-	l := &ledger{store: opt.Store, log: opt.Log, runID: newRunID()}
-	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
+	l := ledger.New(opt.Store, opt.Log, changed)
 	a := &allocation{l, &opt}
 	t := &trees{l, a}
 	n := &notes{ledger: l, seen: map[string]int64{}}
@@ -153,29 +140,15 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
 		&certificates{l, &opt}, &overview{l, s},
 	}
-	return m, l.fresh(ctx)
+	return m, l.Fresh(ctx)
 }
 
 // Log is where it tells what happens.
-func (m *Master) Log() *slog.Logger { return m.ledger.log }
+func (m *Master) Log() *slog.Logger { return m.ledger.Log }
 
 // Certifies says whether there are certificates: it has an authority.
 func (m *certificates) Certifies() bool { return m.opt.Authority != nil }
 
 // RunID is random, and another for each master that was started: by it one finds that a URL is its
 // own.
-func (m *Master) RunID() string { return m.ledger.runID }
-
-func newRunID() string {
-	text := rand.Text() + rand.Text()
-	return strings.ToLower(text[:32])
-}
-
-// stamp is the time of a change: in microseconds, above those of all changes before that this
-// master made or that the record has.
-func (m *ledger) stamp(before int64) int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last = max(time.Now().UnixMicro(), m.last+1, before+1)
-	return m.last
-}
+func (m *Master) RunID() string { return m.ledger.RunID }

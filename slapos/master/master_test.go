@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -283,7 +284,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	r := &rig{m, t}
 	revision := func() (n int64) {
 		t.Helper()
-		if err := st.View(t.Context(), func(tx compute.Tx) (err error) { n, err = tx.(master.Tx).SlapRevision(); return err }); err != nil {
+		if err := st.View(t.Context(), func(tx compute.Tx) (err error) { n, err = tx.(ledger.Tx).SlapRevision(); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return n

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -16,19 +17,19 @@ type NodeRecord struct {
 
 // ReportNode keeps what runs on a node, as it tells.
 func (m *computers) ReportNode(ctx context.Context, who Who, n *slap.NodeReport) error {
-	if err := firstOf(who.Speaks(n.Computer), m.ledger.fresh(ctx)); err != nil {
+	if err := firstOf(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(n.Computer); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(n.Computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
 		return unknownComputer(n.Computer)
 	}
-	record := pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
-	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
-		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
+	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		return tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -42,14 +43,14 @@ func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *No
 	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
-	err = m.ledger.store.View(ctx, func(tx compute.Tx) error {
+	err = m.ledger.Store.View(ctx, func(tx compute.Tx) error {
 		n = nil
-		p := m.ledger.pages(tx)
-		e, ok, err := p.entry(slap.KindNode, guid)
+		p := m.ledger.TxView(tx)
+		e, ok, err := p.Entry(slap.KindNode, guid)
 		if !ok {
 			return err
 		}
-		n, err = unpack[NodeRecord](e)
+		n, err = ledger.Unpack[NodeRecord](e)
 		return err
 	})
 	return n, err

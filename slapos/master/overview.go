@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -28,16 +29,16 @@ type Page struct {
 // ComputerPage are computers that somebody has, those whose name or title has a text in it, in the
 // order of their names; next is "" where there are no more.
 func (m *overview) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	match = strings.ToLower(match)
-	err = m.ledger.read(func(b book) error {
-		mem := b.(*memory)
+	err = m.ledger.Read(func(b ledger.View) error {
+		mem := b.(*ledger.Memory)
 		var guids []string
-		for guid, of := range mem.computers {
-			if guid > page.After && who.owns(guid, of.record) == nil &&
-				(contains(guid, match) || of.record != nil && contains(of.record.Title, match)) {
+		for guid, of := range mem.Computers {
+			if guid > page.After && who.owns(guid, of.Record) == nil &&
+				(contains(guid, match) || of.Record != nil && contains(of.Record.Title, match)) {
 				guids = append(guids, guid)
 			}
 		}
@@ -47,7 +48,7 @@ func (m *overview) ComputerPage(ctx context.Context, who Who, match string, page
 			next = guids[len(guids)-1]
 		}
 		for _, guid := range guids {
-			all = append(all, mem.summary(guid))
+			all = append(all, summary(mem, guid))
 		}
 		return nil
 	})
@@ -66,13 +67,13 @@ func contains(text, lower string) bool {
 }
 
 // summary is what there is to tell of a computer, without what its node said.
-func (m *memory) summary(guid string) ComputerSummary {
-	of := m.computers[guid]
-	s := ComputerSummary{Record: of.record, Releases: len(of.supplies)}
+func summary(m *ledger.Memory, guid string) ComputerSummary {
+	of := m.Computers[guid]
+	s := ComputerSummary{Record: of.Record, Releases: len(of.Supplies)}
 	if s.Record == nil {
 		s.Record = &slap.ComputerRecord{GUID: guid}
 	}
-	s.Busy = len(of.placed)
+	s.Busy = len(of.Placed)
 	return s
 }
 
@@ -91,26 +92,26 @@ type SupplyView struct {
 
 // View is a computer that somebody has, with all that is on it.
 func (m *overview) View(ctx context.Context, who Who, guid string) (*ComputerView, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &ComputerView{At: map[string]*InstanceSummary{}}
 	var placed []*InstanceSummary
-	err := m.ledger.read(func(b book) error {
-		mem := b.(*memory)
-		of := mem.computers[guid]
+	err := m.ledger.Read(func(b ledger.View) error {
+		mem := b.(*ledger.Memory)
+		of := mem.Computers[guid]
 		if of == nil || guid == "" {
 			return firstOf(who.Speaks(guid), unknownComputer(guid))
 		}
-		if err := who.owns(guid, of.record); err != nil {
+		if err := who.owns(guid, of.Record); err != nil {
 			return err
 		}
-		out.ComputerSummary = mem.summary(guid)
-		for _, s := range ordered(of.supplies) {
+		out.ComputerSummary = summary(mem, guid)
+		for _, s := range ordered(of.Supplies) {
 			out.Supplied = append(out.Supplied, SupplyView{SupplyRecord: *s})
 		}
-		for _, n := range of.placed {
-			placed = append(placed, mem.instanceSummary(n))
+		for _, n := range of.Placed {
+			placed = append(placed, instanceSummary(mem, n))
 			out.At[n.Partition] = placed[len(placed)-1]
 		}
 		return nil
@@ -150,27 +151,27 @@ type InstanceSummary struct {
 	Said        *slap.StatusRecord
 }
 
-func (m *memory) instanceSummary(n *slap.InstanceRecord) *InstanceSummary {
+func instanceSummary(m *ledger.Memory, n *slap.InstanceRecord) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
-	if root := m.byID[n.Root]; root != nil {
+	if root := m.ByID[n.Root]; root != nil {
 		s.RootTitle = root.Title
 	}
-	if parent := m.byID[n.Parent]; parent != nil {
+	if parent := m.ByID[n.Parent]; parent != nil {
 		s.ParentTitle = parent.Title
 	}
-	if host := m.byID[n.Host]; host != nil {
+	if host := m.ByID[n.Host]; host != nil {
 		s.HostTitle, s.Computer, s.Partition = host.Title, host.Computer, host.Partition
 	}
 	if n.Root != n.ID {
 		return s
 	}
-	s.Members = max(1, len(m.trees[n.ID]))
-	for id := range m.trees[n.ID] {
-		if other := m.byID[id]; other != nil && !placed(other) {
+	s.Members = max(1, len(m.Trees[n.ID]))
+	for id := range m.Trees[n.ID] {
+		if other := m.ByID[id]; other != nil && !ledger.Placed(other) {
 			s.Unplaced++
 		}
 	}
-	if len(m.trees[n.ID]) == 0 && !placed(n) {
+	if len(m.Trees[n.ID]) == 0 && !ledger.Placed(n) {
 		s.Unplaced = 1
 	}
 	return s
@@ -192,7 +193,7 @@ func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
 		return false
-	case q.State == Unplaced && placed(n), q.State != "" && q.State != Unplaced && n.State != q.State:
+	case q.State == Unplaced && ledger.Placed(n), q.State != "" && q.State != Unplaced && n.State != q.State:
 		return false
 	}
 	return q.Match == "" || contains(n.Title, q.Match) || contains(n.Release, q.Match) || contains(n.Owner, q.Match)
@@ -201,12 +202,12 @@ func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
 // InstancePage are instances that somebody has, in the order of their titles; next is "" where
 // there are no more.
 func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	q.Match = strings.ToLower(q.Match)
-	err = m.ledger.read(func(b book) error {
-		mem := b.(*memory)
+	err = m.ledger.Read(func(b ledger.View) error {
+		mem := b.(*ledger.Memory)
 		var some []*slap.InstanceRecord
 		take := func(n *slap.InstanceRecord) {
 			if n != nil && q.selects(n) && who.holds(n) == nil && orderOf(n) > page.After {
@@ -215,7 +216,7 @@ func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, p
 		}
 		switch {
 		case q.Root != "" || q.Host != "":
-			of, err := mem.instances(q.Root, q.Host, "")
+			of, err := mem.Instances(q.Root, q.Host, "")
 			if err != nil {
 				return err
 			}
@@ -223,7 +224,7 @@ func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, p
 				take(n)
 			}
 		default:
-			for _, n := range mem.byID {
+			for _, n := range mem.ByID {
 				take(n)
 			}
 		}
@@ -235,7 +236,7 @@ func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, p
 			next = orderOf(some[len(some)-1])
 		}
 		for _, n := range some {
-			all = append(all, mem.instanceSummary(n))
+			all = append(all, instanceSummary(mem, n))
 		}
 		return nil
 	})
@@ -246,7 +247,7 @@ func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, p
 }
 
 // orderOf is by what instances are listed.
-func orderOf(n *slap.InstanceRecord) string { return key(n.Title, n.ID) }
+func orderOf(n *slap.InstanceRecord) string { return ledger.Key(n.Title, n.ID) }
 
 func (m *overview) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
@@ -265,11 +266,11 @@ type InstanceView struct {
 
 // ViewInstance is an instance that somebody has.
 func (m *overview) ViewInstance(ctx context.Context, who Who, id string) (*InstanceView, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &InstanceView{}
-	err := m.ledger.read(func(b book) error {
+	err := m.ledger.Read(func(b ledger.View) error {
 		n, err := known(who, id)(b)
 		if err != nil {
 			return err
@@ -278,7 +279,7 @@ func (m *overview) ViewInstance(ctx context.Context, who Who, id string) (*Insta
 		if err != nil {
 			return err
 		}
-		out.InstanceSummary = *b.(*memory).instanceSummary(n)
+		out.InstanceSummary = *instanceSummary(b.(*ledger.Memory), n)
 		out.Parameters, out.Connection, out.Addresses = a.Parameters, a.Connection, a.Addresses
 		for _, full := range a.FullAddresses {
 			out.Addresses = append(out.Addresses, slap.Address{Interface: full.Interface, IP: full.IP})
@@ -296,9 +297,9 @@ func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *sl
 	if len(keys) == 0 {
 		return nil
 	}
-	return m.ledger.store.View(ctx, func(tx compute.Tx) error {
+	return m.ledger.Store.View(ctx, func(tx compute.Tx) error {
 		for i, key := range keys {
-			s, err := statusIn(tx.(Tx), key)
+			s, err := statusIn(tx.(ledger.Tx), key)
 			if err != nil {
 				return err
 			}
@@ -315,12 +316,10 @@ func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()
 	for {
-		if err := m.ledger.fresh(ctx); err != nil {
+		if err := m.ledger.Fresh(ctx); err != nil {
 			return "", err
 		}
-		m.ledger.known.mu.RLock()
-		now := fmt.Sprintf("%s-%d-%d", m.ledger.runID[:8], m.ledger.known.memory.revision, m.notes.heard.Load())
-		m.ledger.known.mu.RUnlock()
+		now := fmt.Sprintf("%s-%d-%d", m.ledger.RunID[:8], m.ledger.Revision(), m.notes.heard.Load())
 		if now != mark {
 			return now, nil
 		}
@@ -334,13 +333,13 @@ func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 
 // Offered says whether a release is wanted on a computer that is no user's.
 func (m *overview) Offered(ctx context.Context, release string) (ok bool, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.ledger.read(func(b book) error {
+	err = m.ledger.Read(func(b ledger.View) error {
 		ok = false
-		for _, of := range b.(*memory).computers {
-			if s := of.supplies[release]; s != nil && s.State == slap.Available && (of.record == nil || of.record.Owner == "") {
+		for _, of := range b.(*ledger.Memory).Computers {
+			if s := of.Supplies[release]; s != nil && s.State == slap.Available && (of.Record == nil || of.Record.Owner == "") {
 				ok = true
 				break
 			}

@@ -6,14 +6,15 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // place finds a partition for a new instance, and takes it. Where there is none it says why, and
 // keeps that.
-func (a *ask) place(b book) error {
+func (a *ask) place(b ledger.View) error {
 	if a.willWrite(b) {
-		return errWrites
+		return ledger.ErrWrites
 	}
 	n := a.fresh()
 	if why, err := a.m.allocation.within(b, n); err != nil {
@@ -33,17 +34,17 @@ func (a *ask) place(b book) error {
 			continue
 		}
 		if last := i == len(candidates)-1; !last { // with the last one it is refused, and said why
-			if ok, err := a.m.ledger.tells(b, guid, n); err != nil {
+			if ok, err := a.m.allocation.tells(b, guid, n); err != nil {
 				return err
 			} else if !ok {
 				continue
 			}
 		}
 		n.Computer, n.Partition = guid, slot
-		n.Stamp = a.m.ledger.stamp(n.Stamp)
+		n.Stamp = a.m.ledger.Stamp(n.Stamp)
 		n.Placed = n.Stamp
 		a.made = n
-		if err := saveInstance(b, n); err != nil {
+		if err := ledger.SaveInstance(b, n); err != nil {
 			return err
 		}
 		if a.found != nil { // what it has asked for may be there, where it had a place before
@@ -59,13 +60,13 @@ func (a *ask) place(b book) error {
 
 // willWrite says that the memory need not be searched for a place or a host, as what comes of it is
 // written in any case: the instance is new.
-func (a *ask) willWrite(b book) bool {
-	_, reading := b.(*memory)
+func (a *ask) willWrite(b ledger.View) bool {
+	_, reading := b.(*ledger.Memory)
 	return reading && a.found == nil
 }
 
 // keep keeps an instance for which there is no place, with the reason.
-func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
+func (a *ask) keep(b ledger.View, n *slap.InstanceRecord, why string) error {
 	n.Reason = why
 	if was := a.found; was != nil && same(n, was) {
 		return nil
@@ -73,7 +74,7 @@ func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
 	if a.found == nil && a.m.allocation.tooManyWait(b, n) {
 		return nil
 	}
-	return saveInstance(b, n)
+	return ledger.SaveInstance(b, n)
 }
 
 func same(a, b *slap.InstanceRecord) bool {
@@ -88,13 +89,13 @@ const maxWaiting = 1000
 
 // tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked
 // for at the same time do no harm.
-func (m *allocation) tooManyWait(b book, n *slap.InstanceRecord) bool {
-	if _, ok := b.(*memory); ok { // it will be asked again
+func (m *allocation) tooManyWait(b ledger.View, n *slap.InstanceRecord) bool {
+	if _, ok := b.(*ledger.Memory); ok { // it will be asked again
 		return false
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	return m.ledger.known.memory.used[n.Project][n.Owner].waiting >= maxWaiting
+	mem, done := m.ledger.Look()
+	defer done()
+	return mem.Used[n.Project][n.Owner].Waiting >= maxWaiting
 }
 
 // The most reasons that are told of one instance: with many computers each has its own.
@@ -111,8 +112,8 @@ func join(why, reason string) string {
 }
 
 // freeSlot is the first slot of a computer that nothing has, or why an instance can have none.
-func (m *allocation) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
-	c, err := b.computer(guid)
+func (m *allocation) freeSlot(b ledger.View, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
+	c, err := b.Computer(guid)
 	switch {
 	case err != nil:
 		return "", "", err
@@ -128,7 +129,7 @@ func (m *allocation) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot
 	if slot, err := m.likelySlot(b, c); slot != "" || err != nil {
 		return slot, "", err
 	}
-	on, err := b.instances("", "", guid)
+	on, err := b.Instances("", "", guid)
 	if err != nil {
 		return "", "", err
 	}
@@ -148,17 +149,18 @@ func (m *allocation) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot
 
 // likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on
 // the computer has to be looked at.
-func (m *allocation) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
-	if _, ok := b.(*pages); !ok {
+func (m *allocation) likelySlot(b ledger.View, c *slap.ComputerRecord) (string, error) {
+	if _, ok := b.(*ledger.TxView); !ok {
 		return "", nil
 	}
 	for i := range c.Partitions {
 		slot := c.Partitions[i].ID
 		free := false
-		if err := m.ledger.read(func(mem book) error { n, err := mem.at(c.GUID, slot); free = n == nil; return err }); err != nil || !free {
+		err := m.ledger.Read(func(mem ledger.View) error { n, err := mem.At(c.GUID, slot); free = n == nil; return err })
+		if err != nil || !free {
 			continue
 		}
-		n, err := b.at(c.GUID, slot)
+		n, err := b.At(c.GUID, slot)
 		if err != nil || n == nil {
 			return slot, err
 		}
@@ -169,17 +171,17 @@ func (m *allocation) likelySlot(b book, c *slap.ComputerRecord) (string, error) 
 
 // candidates are the computers that an instance may be on, the best first, and why others are none.
 // The best has the largest part of its partitions free.
-func (m *allocation) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidates(b ledger.View, n *slap.InstanceRecord) (guids []string, why string) {
 	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
 	// which is held already, and twice would wait for who waits to write
-	if mem, ok := b.(*memory); ok {
+	if mem, ok := b.(*ledger.Memory); ok {
 		return m.candidatesIn(mem, n)
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	return m.candidatesIn(m.ledger.known.memory, n)
+	mem, done := m.ledger.Look()
+	defer done()
+	return m.candidatesIn(mem, n)
 }
 
 // sameProject says whether what belongs to an instance's project may be on a computer: on those of
@@ -196,7 +198,7 @@ func (m *allocation) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
-func (m *allocation) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidatesIn(mem *ledger.Memory, n *slap.InstanceRecord) (guids []string, why string) {
 	type option struct {
 		guid string
 		free float64
@@ -204,19 +206,19 @@ func (m *allocation) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []
 	better := func(a, b option) int { return cmp.Or(cmp.Compare(b.free, a.free), cmp.Compare(a.guid, b.guid)) }
 	var fit []option // the best so far
 	var full, others, elsewhere int
-	for guid, c := range mem.computers {
-		if c.record == nil {
+	for guid, c := range mem.Computers {
+		if c.Record == nil {
 			continue
 		}
 		switch want := n.Filter["project_guid"]; {
-		case want != "" && c.record.Project != want, !m.open(c.record, n):
+		case want != "" && c.Record.Project != want, !m.open(c.Record, n):
 			others++
-		case n.Filter["network_guid"] != "" && c.record.Network != n.Filter["network_guid"]:
+		case n.Filter["network_guid"] != "" && c.Record.Network != n.Filter["network_guid"]:
 			elsewhere++
-		case len(c.placed) >= len(c.record.Partitions):
+		case len(c.Placed) >= len(c.Record.Partitions):
 			full++
 		default:
-			this := option{guid, 1 - float64(len(c.placed))/float64(len(c.record.Partitions))}
+			this := option{guid, 1 - float64(len(c.Placed))/float64(len(c.Record.Partitions))}
 			if len(fit) == maxTries && better(this, fit[maxTries-1]) > 0 {
 				continue
 			}

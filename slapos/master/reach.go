@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -11,13 +12,13 @@ import (
 // those where an instance of theirs is, a node to its own, an administrator to all. Nodes say
 // themselves which addresses they have, so whoever leads there judges the address too.
 func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.ledger.read(func(b book) error {
-		mem := b.(*memory)
-		for _, guid := range mem.guids() {
-			for _, p := range mem.computers[guid].record.Partitions {
+	err = m.ledger.Read(func(b ledger.View) error {
+		mem := b.(*ledger.Memory)
+		for _, guid := range mem.GUIDs() {
+			for _, p := range mem.Computers[guid].Record.Partitions {
 				if !hasAddress(&p, ip) {
 					continue
 				}
@@ -25,7 +26,7 @@ func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, e
 					ok = true
 					return nil
 				}
-				n, err := b.at(guid, p.ID)
+				n, err := b.At(guid, p.ID)
 				if err != nil {
 					return err
 				}

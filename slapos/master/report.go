@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -14,11 +15,11 @@ func partitionUnknown(computer, partition string) error {
 }
 
 // A target finds the instance that is spoken of, for who may speak of it.
-type target func(b book) (*slap.InstanceRecord, error)
+type target func(b ledger.View) (*slap.InstanceRecord, error)
 
 // inside is the instance in a partition, or a shared one that it has and calls so.
 func inside(who Who, computer, partition, reference string) target {
-	return func(b book) (*slap.InstanceRecord, error) {
+	return func(b ledger.View) (*slap.InstanceRecord, error) {
 		n, err := on(b, who, computer, partition)
 		if err != nil || reference == "" {
 			return n, err
@@ -28,8 +29,8 @@ func inside(who Who, computer, partition, reference string) target {
 }
 
 // on finds the instance in a partition, for its node or itself.
-func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, error) {
-	n, err := b.at(computer, partition)
+func on(b ledger.View, who Who, computer, partition string) (*slap.InstanceRecord, error) {
+	n, err := b.At(computer, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func (m *instances) InstanceDestroyed(ctx context.Context, who Who, computer, pa
 }
 
 func (m *instances) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
-	err = m.ledger.do(ctx, func(b book) error {
+	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		children = nil
 		n, err := of(b)
 		if err != nil {
@@ -81,7 +82,7 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 }
 
 // end carries destruction to all that is below a root, whatever it is wanted to be itself.
-func (m *trees) end(b book, root *slap.InstanceRecord) error {
+func (m *trees) end(b ledger.View, root *slap.InstanceRecord) error {
 	as := *root
 	as.State = slap.Destroyed
 	return m.spread(b, &as)
@@ -89,14 +90,14 @@ func (m *trees) end(b book, root *slap.InstanceRecord) error {
 
 // leave frees the partition of an instance, which is forgotten. The root of its tree, where it
 // waited for this, is told.
-func (m *trees) leave(b book, n *slap.InstanceRecord) error {
+func (m *trees) leave(b ledger.View, n *slap.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
 	if n.Root == n.ID {
 		return m.orphans(b, n)
 	}
-	root, err := b.instance(n.Root)
+	root, err := b.Instance(n.Root)
 	if err != nil || root == nil || root.State != slap.Destroyed {
 		return err
 	}
@@ -110,8 +111,8 @@ func (m *trees) leave(b book, n *slap.InstanceRecord) error {
 }
 
 // orphans ends what a root has left that has no partition.
-func (m *trees) orphans(b book, root *slap.InstanceRecord) error {
-	tree, err := b.instances(root.ID, "", "")
+func (m *trees) orphans(b ledger.View, root *slap.InstanceRecord) error {
+	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return err
 	}
@@ -140,20 +141,20 @@ func (m *instances) SetConnection(ctx context.Context, who Who, computer, partit
 }
 
 func (m *instances) connect(ctx context.Context, of target, text string) error {
-	return m.ledger.do(ctx, func(b book) error {
+	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := of(b)
 		if err != nil || n.Connection == text {
 			return err
 		}
 		copied := *n
 		copied.Connection = text
-		return firstOf(short("connection parameters", text), saveInstance(b, &copied), m.ledger.tellable(b, n, &copied))
+		return firstOf(short("connection parameters", text), ledger.SaveInstance(b, &copied), m.trees.allocation.tellable(b, n, &copied))
 	})
 }
 
 // Bang has all of an instance's tree processed again.
 func (m *instances) Bang(ctx context.Context, who Who, computer, partition, message string) error {
-	err := m.ledger.do(ctx, func(b book) error {
+	err := m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := on(b, who, computer, partition)
 		if err != nil {
 			return err
@@ -163,12 +164,12 @@ func (m *instances) Bang(ctx context.Context, who Who, computer, partition, mess
 	if err != nil {
 		return err
 	}
-	m.ledger.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
+	m.ledger.Log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
 	return nil
 }
 
-func (m *trees) bang(b book, n *slap.InstanceRecord) error {
-	tree, err := b.instances(n.Root, "", "")
+func (m *trees) bang(b ledger.View, n *slap.InstanceRecord) error {
+	tree, err := b.Instances(n.Root, "", "")
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (m *instances) retitle(ctx context.Context, of target, title string) error 
 	if err := CheckName("the new title", title, MaxTitle); err != nil {
 		return err
 	}
-	return m.ledger.do(ctx, func(b book) error {
+	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := of(b)
 		if err != nil {
 			return err
@@ -201,23 +202,23 @@ func (m *instances) retitle(ctx context.Context, of target, title string) error 
 	})
 }
 
-func (m *trees) rename(b book, n *slap.InstanceRecord, title string) error {
+func (m *trees) rename(b ledger.View, n *slap.InstanceRecord, title string) error {
 	if n.Title == title {
 		return nil
 	}
 	copied := *n
 	copied.Title = title
-	if other, err := b.named(nameOf(&copied)); err != nil {
+	if other, err := b.Named(ledger.NameOf(&copied)); err != nil {
 		return err
 	} else if other != nil {
 		return Refuse(compute.ErrConflict, "Another instance has the title %s.", title)
 	}
-	if err := saveInstance(b, &copied); err != nil {
+	if err := ledger.SaveInstance(b, &copied); err != nil {
 		return err
 	}
 	called := []*slap.InstanceRecord{n} // those whose names for their hosts have the title in them
 	if n.Root == n.ID {
-		tree, err := b.instances(n.ID, "", "")
+		tree, err := b.Instances(n.ID, "", "")
 		if err != nil {
 			return err
 		}
@@ -232,7 +233,7 @@ func (m *trees) rename(b book, n *slap.InstanceRecord, title string) error {
 			continue
 		}
 		seen[other.Computer] = true
-		if err := m.ledger.tellableOn(b, other.Computer); err != nil {
+		if err := m.allocation.tellableOn(b, other.Computer); err != nil {
 			return err
 		}
 	}
@@ -240,14 +241,14 @@ func (m *trees) rename(b book, n *slap.InstanceRecord, title string) error {
 }
 
 // wakeHosts has the hosts of shared instances processed again, each once.
-func (m *trees) wakeHosts(b book, of []*slap.InstanceRecord) error {
+func (m *trees) wakeHosts(b ledger.View, of []*slap.InstanceRecord) error {
 	woken := map[string]bool{"": true}
 	for _, n := range of {
 		if !n.Shared || woken[n.Host] {
 			continue
 		}
 		woken[n.Host] = true
-		host, err := b.instance(n.Host)
+		host, err := b.Instance(n.Host)
 		if err == nil && host != nil {
 			err = m.wake(b, host)
 		}

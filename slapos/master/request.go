@@ -3,10 +3,10 @@ package master
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -47,8 +47,6 @@ type ask struct {
 	none  *Refusal             // why there is no place
 }
 
-const defaultType = "default"
-
 // Request asks for an instance, or that one be otherwise. A refusal for want of a place is
 // compute.ErrNoCapacity, and says why; it is kept with the instance, which is placed at a later
 // request. Where nothing changes, nothing is written.
@@ -61,7 +59,7 @@ func (m *requests) Request(ctx context.Context, who Who, q *slap.Request) (*Answ
 		return &Answer{Object: object}, nil
 	}
 	to := m.forwarded(ctx, a)
-	wrote, err := m.ledger.doing(ctx, func(b book) error {
+	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
 		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
 		return a.decide(b, to != nil)
 	})
@@ -77,7 +75,7 @@ func (m *requests) Request(ctx context.Context, who Who, q *slap.Request) (*Answ
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.ledger.fresh(ctx); err != nil {
+		if err := m.ledger.Fresh(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -95,7 +93,7 @@ func (m *requests) prepare(who Who, q *slap.Request) (*ask, error) {
 	}
 	copied := *q
 	if copied.Type == "" {
-		copied.Type = defaultType
+		copied.Type = ledger.DefaultType
 	}
 	a.Request = &copied
 	if err := CheckName("software_type", a.Type, MaxTitle); err != nil {
@@ -150,22 +148,22 @@ func firstOf(errs ...error) error {
 
 // decide finds the instance and changes it, or finds a place for a new one. Where the request is to
 // be passed on, it does nothing.
-func (a *ask) decide(b book, elsewhere bool) error {
+func (a *ask) decide(b ledger.View, elsewhere bool) error {
 	if err := a.find(b, elsewhere); err != nil || a.made == nil {
 		return err
 	}
-	return a.m.ledger.tellable(b, a.found, a.made)
+	return a.m.allocation.tellable(b, a.found, a.made)
 }
 
-func (a *ask) find(b book, elsewhere bool) (err error) {
+func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 	if a.Computer != "" {
-		if a.asker, err = b.at(a.Computer, a.Partition); err != nil {
+		if a.asker, err = b.At(a.Computer, a.Partition); err != nil {
 			return err
 		}
 	}
 	if a.who.Instance != "" {
 		said := a.asker
-		if a.asker, err = b.instance(a.who.Instance); err != nil {
+		if a.asker, err = b.Instance(a.who.Instance); err != nil {
 			return err
 		}
 		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
@@ -176,7 +174,7 @@ func (a *ask) find(b book, elsewhere bool) (err error) {
 	if a.asker == nil && a.who.User == "" && !a.who.All {
 		return Denied("A computer asks for instances only for what runs on it.")
 	}
-	if a.found, err = b.named(a.name()); err != nil {
+	if a.found, err = b.Named(a.name()); err != nil {
 		return err
 	}
 	if a.above, err = a.stateAbove(b); err != nil {
@@ -210,9 +208,9 @@ func (a *ask) find(b book, elsewhere bool) (err error) {
 
 func (a *ask) name() string {
 	if a.asker != nil {
-		return childName(a.asker.Root, a.Title, a.Shared)
+		return ledger.ChildName(a.asker.Root, a.Title, a.Shared)
 	}
-	return rootName(a.who.User, a.project(), a.Title, a.Shared)
+	return ledger.RootName(a.who.User, a.project(), a.Title, a.Shared)
 }
 
 func (a *ask) project() string {
@@ -248,7 +246,7 @@ func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
 
 // stateAbove is the state of the root, or of the instance that asked first, whichever is less
 // alive: no other in the tree stops or destroys it by a request.
-func (a *ask) stateAbove(b book) (string, error) {
+func (a *ask) stateAbove(b ledger.View) (string, error) {
 	if a.asker == nil {
 		return slap.Started, nil
 	}
@@ -261,7 +259,7 @@ func (a *ask) stateAbove(b book) (string, error) {
 		n := a.asker
 		if id != n.ID {
 			var err error
-			if n, err = b.instance(id); err != nil {
+			if n, err = b.Instance(id); err != nil {
 				return "", err
 			}
 		}
@@ -282,7 +280,7 @@ func worse(a, b string) string {
 }
 
 // change is a request for an instance that has its partition.
-func (a *ask) change(b book) error {
+func (a *ask) change(b ledger.View) error {
 	n := *a.found
 	n.Release, n.Type = a.Release, a.Type
 	if !a.stateAlone() {
@@ -302,9 +300,9 @@ func (a *ask) change(b book) error {
 		return nil
 	}
 	if changed {
-		n.Stamp = a.m.ledger.stamp(n.Stamp)
+		n.Stamp = a.m.ledger.Stamp(n.Stamp)
 	}
-	if err := saveInstance(b, &n); err != nil {
+	if err := ledger.SaveInstance(b, &n); err != nil {
 		return err
 	}
 	if n.State != was.State {
@@ -342,7 +340,7 @@ func sameFilter(a, b map[string]string) bool {
 
 // never is a request that something be destroyed that has no place: nothing has to be done, and it
 // is forgotten.
-func (a *ask) never(b book) error {
+func (a *ask) never(b ledger.View) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
 	parameters := slap.Dictionary{}
@@ -367,7 +365,7 @@ func (a *ask) never(b book) error {
 
 // endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that
 // had a place before, is destroyed first.
-func (a *ask) endUnplaced(b book) error {
+func (a *ask) endUnplaced(b ledger.View) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
 		return firstOf(err, forget(b, a.found))
@@ -377,13 +375,13 @@ func (a *ask) endUnplaced(b book) error {
 	if a.found.State == slap.Destroyed && a.found.Asked == slap.Destroyed {
 		return nil
 	}
-	return firstOf(saveInstance(b, &n), a.m.trees.spread(b, &n))
+	return firstOf(ledger.SaveInstance(b, &n), a.m.trees.spread(b, &n))
 }
 
 // answer says what a request has come to.
 func (m *requests) answer(a *ask) (*Answer, error) {
 	var out *Answer
-	err := m.ledger.read(func(b book) (err error) {
+	err := m.ledger.Read(func(b ledger.View) (err error) {
 		if out, err = answerTo(b, a.made); err == nil {
 			out.Basis = a.rests(b)
 		}
@@ -401,7 +399,7 @@ func (m *requests) answer(a *ask) (*Answer, error) {
 }
 
 // answerTo is an instance as who asked for it is told.
-func answerTo(b book, n *slap.InstanceRecord) (*Answer, error) {
+func answerTo(b ledger.View, n *slap.InstanceRecord) (*Answer, error) {
 	out := &Answer{Record: n, Stamp: n.Stamp, Instance: slap.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
 		ConnectionXML: n.Connection, Shared: n.Shared}}
 	var err error
@@ -412,7 +410,7 @@ func answerTo(b book, n *slap.InstanceRecord) (*Answer, error) {
 		return nil, err
 	}
 	if n.Shared {
-		host, err := b.instance(n.Host)
+		host, err := b.Instance(n.Host)
 		if err != nil || host == nil {
 			return out, err
 		}
@@ -421,7 +419,7 @@ func answerTo(b book, n *slap.InstanceRecord) (*Answer, error) {
 		out.GUID = GUID(n)
 		out.Timestamp = stampText(n.Stamp)
 	}
-	c, err := b.computer(out.Computer)
+	c, err := b.Computer(out.Computer)
 	if err != nil || c == nil {
 		return out, err
 	}
@@ -463,9 +461,4 @@ func addresses(c *slap.ComputerRecord, partition string) (all []slap.Address, fu
 		}
 	}
 	return all, full
-}
-
-func cut(key string) (first, rest string) {
-	first, rest, _ = strings.Cut(key, sep)
-	return first, rest
 }

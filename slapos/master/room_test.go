@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -52,12 +53,12 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 
 type (
 	storeTx = compute.Tx
-	slapTx  = master.Tx
+	slapTx  = ledger.Tx
 )
 
 // reads counts how often all that is on a computer is read in transactions that write.
 type reads struct {
-	master.Store
+	ledger.Store
 	whole atomic.Int64
 }
 
@@ -68,7 +69,7 @@ type readTx struct {
 }
 
 func (s *reads) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	return s.Store.Update(ctx, func(tx compute.Tx) error { return fn(readTx{tx, tx.(master.Tx), s}) })
+	return s.Store.Update(ctx, func(tx compute.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
 }
 
 func (tx readTx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -30,12 +31,12 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 		return "", nil, Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
-	if err := m.ledger.store.View(ctx, func(tx compute.Tx) error {
-		p := m.ledger.pages(tx)
-		if from, err = p.root(); err != nil || from == root || apart(from, root) != nil {
+	if err := m.ledger.Store.View(ctx, func(tx compute.Tx) error {
+		p := m.ledger.TxView(tx)
+		if from, err = p.Root(); err != nil || from == root || apart(from, root) != nil {
 			return err
 		}
-		moved, err = p.below(from, root, opt.Exists)
+		moved, err = below(p, from, root, opt.Exists)
 		return err
 	}); err != nil || from == root {
 		return from, nil, err
@@ -45,12 +46,12 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 			return from, nil, err
 		}
 	}
-	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.ledger.pages(tx)
-		if now, err := p.root(); err != nil || now != from {
+	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.TxView(tx)
+		if now, err := p.Root(); err != nil || now != from {
 			return firstOf(err, Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}
-		return firstOf(m.move(p, moved), p.save(rootEntry(root)))
+		return firstOf(m.move(p, moved), p.Save(ledger.RootEntry(root)))
 	})
 	if err != nil {
 		return from, nil, err
@@ -81,38 +82,18 @@ func under(directory, path string) (bool, string) {
 	return ok && rest != "", rest
 }
 
-// rootKey is that of the entry that has the root of local releases.
-const rootKey = "root of local releases"
-
-func rootEntry(root string) slap.Entry {
-	return slap.Entry{Kind: slap.KindOther, Key: rootKey, Data: pack(&slap.RootRecord{Path: root})}
-}
-
-// root is the directory of local releases that was said last; "": none was.
-func (p *pages) root() (string, error) {
-	e, ok, err := p.entry(slap.KindOther, rootKey)
-	if !ok {
-		return "", err
-	}
-	r, err := unpack[slap.RootRecord](e)
-	if err != nil {
-		return "", err
-	}
-	return r.Path, nil
-}
-
 // below finds the releases that go from a directory to another.
-func (p *pages) below(from, to string, exists func(path string) bool) (map[string]string, error) {
+func below(p *ledger.TxView, from, to string, exists func(path string) bool) (map[string]string, error) {
 	urls := map[string]bool{}
-	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range supplies {
-		_, url := cut(e.Key)
+		_, url := ledger.CutKey(e.Key)
 		urls[url] = true
 	}
-	instances, err := p.query(slap.EntryQuery{})
+	instances, err := p.Query(slap.EntryQuery{})
 	if err != nil {
 		return nil, err
 	}
@@ -138,16 +119,16 @@ func (p *pages) below(from, to string, exists func(path string) bool) (map[strin
 }
 
 // move has the releases be others.
-func (m *Master) move(p *pages, moved map[string]string) error {
+func (m *Master) move(p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	supplies, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
 	if err != nil {
 		return err
 	}
 	for _, e := range supplies {
-		s, err := supplyOf(e)
+		s, err := ledger.SupplyOf(e)
 		if err != nil {
 			return err
 		}
@@ -155,10 +136,10 @@ func (m *Master) move(p *pages, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		if err := firstOf(p.save(gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(s.Computer, s.URL))); err != nil {
+		if err := firstOf(p.Save(ledger.Gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(s.Computer, s.URL))); err != nil {
 			return err
 		}
-		if there, err := p.supply(s.Computer, to); err != nil {
+		if there, err := p.Supply(s.Computer, to); err != nil {
 			return err
 		} else if there != nil && (there.State == slap.Available || s.State == slap.Destroyed) {
 			continue // it is wanted so already
@@ -166,11 +147,11 @@ func (m *Master) move(p *pages, moved map[string]string) error {
 			there.State, s = s.State, there
 		}
 		s.URL = to
-		if err := p.save(supplyEntry(s)); err != nil {
+		if err := p.Save(ledger.SupplyEntry(s)); err != nil {
 			return err
 		}
 	}
-	instances, err := p.query(slap.EntryQuery{})
+	instances, err := p.Query(slap.EntryQuery{})
 	if err != nil {
 		return err
 	}
@@ -179,11 +160,11 @@ func (m *Master) move(p *pages, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		n.Release, n.Stamp = to, m.ledger.stamp(n.Stamp)
-		if err := saveInstance(p, n); err != nil {
+		n.Release, n.Stamp = to, m.ledger.Stamp(n.Stamp)
+		if err := ledger.SaveInstance(p, n); err != nil {
 			return err
 		}
 	}
-	m.ledger.log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
+	m.ledger.Log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
 	return nil
 }

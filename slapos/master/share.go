@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // share finds a host for a shared instance that has none.
-func (a *ask) share(b book) error {
+func (a *ask) share(b ledger.View) error {
 	if a.willWrite(b) {
-		return errWrites
+		return ledger.ErrWrites
 	}
 	n := a.fresh()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
@@ -32,15 +33,15 @@ func (a *ask) share(b book) error {
 	if host == nil {
 		return a.hostless(b, n)
 	}
-	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.ledger.stamp(n.Stamp)
+	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.ledger.Stamp(n.Stamp)
 	a.made = n
-	if err := saveInstance(b, n); err != nil {
+	if err := ledger.SaveInstance(b, n); err != nil {
 		return err
 	}
 	return a.m.trees.wake(b, host)
 }
 
-func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
+func (a *ask) hostless(b ledger.View, n *slap.InstanceRecord) error {
 	a.none = a.noHost(n, "")
 	n.Host, n.Partition = "", ""
 	return a.keep(b, n, noHost(n))
@@ -59,9 +60,9 @@ func noHost(n *slap.InstanceRecord) string {
 }
 
 // reshare is a request for a shared instance that has its host.
-func (a *ask) reshare(b book) error {
+func (a *ask) reshare(b ledger.View) error {
 	was := a.found
-	host, err := b.instance(was.Host)
+	host, err := b.Instance(was.Host)
 	if err != nil {
 		return err
 	}
@@ -100,10 +101,10 @@ func (a *ask) reshare(b book) error {
 		if sameFilter(n.Filter, was.Filter) {
 			return nil
 		}
-		return saveInstance(b, &n)
+		return ledger.SaveInstance(b, &n)
 	}
-	n.Stamp = a.m.ledger.stamp(n.Stamp)
-	if err := saveInstance(b, &n); err != nil {
+	n.Stamp = a.m.ledger.Stamp(n.Stamp)
+	if err := ledger.SaveInstance(b, &n); err != nil {
 		return err
 	}
 	return a.m.trees.wake(b, host)
@@ -118,7 +119,7 @@ func (m *allocation) loosen(n *slap.InstanceRecord) {
 }
 
 // unshare ends a shared instance: its host is told, and nothing of it stays.
-func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
+func (a *ask) unshare(b ledger.View, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
 	n.Asked, n.State = slap.Destroyed, slap.Destroyed
 	last, err := answerTo(b, n)
 	if err != nil {
@@ -139,19 +140,11 @@ func fits(host, n *slap.InstanceRecord) bool {
 		(guid == "" || guid == GUID(host) || guid == host.Partition || guid == host.ID)
 }
 
-func sameType(a, b string) bool { return plainType(a) == plainType(b) }
-
-// plainType takes the two words for the default for one.
-func plainType(t string) string {
-	if t == "" || t == "RootSoftwareInstance" {
-		return defaultType
-	}
-	return t
-}
+func sameType(a, b string) bool { return ledger.PlainType(a) == ledger.PlainType(b) }
 
 // findHost is the first instance, in the order of its computer's partitions, that can have a shared
 // one: on the computer where that is to be, or else on any.
-func (m *allocation) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *allocation) findHost(b ledger.View, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
 	}
@@ -174,15 +167,15 @@ func (m *allocation) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRec
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the
 // order of their names; no more than are tried.
-func (m *allocation) hostComputers(b book, n *slap.InstanceRecord) []string {
-	find := func(mem *memory) (all []string) {
-		running := mem.releases[runs(n)]
+func (m *allocation) hostComputers(b ledger.View, n *slap.InstanceRecord) []string {
+	find := func(mem *ledger.Memory) (all []string) {
+		running := mem.Releases[ledger.Runs(n)]
 		if running == nil {
 			return nil
 		}
-		for _, guid := range running.guids {
-			c := mem.computers[guid]
-			if c == nil || c.record == nil || !m.open(c.record, n) || !mem.hasHost(c, guid, n) {
+		for _, guid := range running.GUIDs {
+			c := mem.Computers[guid]
+			if c == nil || c.Record == nil || !m.open(c.Record, n) || !hasHost(mem, c, guid, n) {
 				continue
 			}
 			if all = append(all, guid); len(all) == maxTries {
@@ -191,38 +184,38 @@ func (m *allocation) hostComputers(b book, n *slap.InstanceRecord) []string {
 		}
 		return all
 	}
-	if mem, ok := b.(*memory); ok { // which is held already
+	if mem, ok := b.(*ledger.Memory); ok { // which is held already
 		return find(mem)
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	return find(m.ledger.known.memory)
+	mem, done := m.ledger.Look()
+	defer done()
+	return find(mem)
 }
 
 // hasHost says whether something on a computer can have a shared instance. Where that names its
 // host it is one of three, however many there are.
-func (m *memory) hasHost(c *seen, guid string, n *slap.InstanceRecord) bool {
+func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *slap.InstanceRecord) bool {
 	named := n.Filter["instance_guid"]
 	if named == "" {
-		return slices.ContainsFunc(c.placed, func(host *slap.InstanceRecord) bool { return fits(host, n) })
+		return slices.ContainsFunc(c.Placed, func(host *slap.InstanceRecord) bool { return fits(host, n) })
 	}
-	if host := m.byID[named]; host != nil && host.Computer == guid && fits(host, n) {
+	if host := m.ByID[named]; host != nil && host.Computer == guid && fits(host, n) {
 		return true
 	}
-	if host := c.at(named); host != nil && fits(host, n) {
+	if host := c.At(named); host != nil && fits(host, n) {
 		return true
 	}
 	slot, ok := strings.CutPrefix(named, guid+"-")
 	if !ok {
 		return false
 	}
-	host := c.at(slot)
+	host := c.At(slot)
 	return host != nil && fits(host, n)
 }
 
 // hostOn is findHost on a computer.
-func (m *allocation) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
-	c, err := b.computer(guid)
+func (m *allocation) hostOn(b ledger.View, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
+	c, err := b.Computer(guid)
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
 	}
@@ -230,7 +223,7 @@ func (m *allocation) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.
 		return host, err
 	}
 	found := map[string]*slap.InstanceRecord{} // by partition
-	on, err := placedOn(b, guid)
+	on, err := ledger.PlacedOn(b, guid)
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +242,14 @@ func (m *allocation) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.
 
 // likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
 // the computer has to be looked at.
-func (m *allocation) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
-	if _, writing := b.(*pages); !writing {
+func (m *allocation) likelyHost(b ledger.View, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+	if _, writing := b.(*ledger.TxView); !writing {
 		return nil, nil
 	}
 	for i := range c.Partitions {
 		var id string
-		_ = m.ledger.read(func(mem book) error {
-			if host, _ := mem.at(c.GUID, c.Partitions[i].ID); host != nil && fits(host, n) {
+		_ = m.ledger.Read(func(mem ledger.View) error {
+			if host, _ := mem.At(c.GUID, c.Partitions[i].ID); host != nil && fits(host, n) {
 				id = host.ID
 			}
 			return nil
@@ -264,7 +257,7 @@ func (m *allocation) likelyHost(b book, c *slap.ComputerRecord, n *slap.Instance
 		if id == "" {
 			continue
 		}
-		if host, err := b.instance(id); err != nil || host != nil && host.Computer == c.GUID && fits(host, n) {
+		if host, err := b.Instance(id); err != nil || host != nil && host.Computer == c.GUID && fits(host, n) {
 			return host, err
 		}
 	}
@@ -272,25 +265,25 @@ func (m *allocation) likelyHost(b book, c *slap.ComputerRecord, n *slap.Instance
 }
 
 // wake has the node of an instance process it again.
-func (m *trees) wake(b book, n *slap.InstanceRecord) error {
-	if now, err := b.instance(n.ID); err != nil || now == nil {
+func (m *trees) wake(b ledger.View, n *slap.InstanceRecord) error {
+	if now, err := b.Instance(n.ID); err != nil || now == nil {
 		return err
 	} else {
 		copied := *now
-		copied.Stamp = m.ledger.stamp(copied.Stamp)
-		return saveInstance(b, &copied)
+		copied.Stamp = m.ledger.Stamp(copied.Stamp)
+		return ledger.SaveInstance(b, &copied)
 	}
 }
 
 // hostCame gives an instance that is new, or of another release now, the shared ones that wait for
 // such a one.
-func (m *trees) hostCame(b book, host *slap.InstanceRecord) error {
+func (m *trees) hostCame(b ledger.View, host *slap.InstanceRecord) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
 	var waiting []*slap.InstanceRecord
 	for _, on := range []string{host.Computer, ""} {
-		some, err := b.instances("", waitingFor(on, host.Release), "")
+		some, err := b.Instances("", ledger.WaitingFor(on, host.Release), "")
 		if err != nil {
 			return err
 		}
@@ -299,7 +292,7 @@ func (m *trees) hostCame(b book, host *slap.InstanceRecord) error {
 	if len(waiting) == 0 {
 		return nil
 	}
-	c, err := b.computer(host.Computer)
+	c, err := b.Computer(host.Computer)
 	if err != nil || c == nil {
 		return err
 	}
@@ -314,8 +307,8 @@ func (m *trees) hostCame(b book, host *slap.InstanceRecord) error {
 			continue
 		}
 		copied := *n
-		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.ledger.stamp(n.Stamp)
-		if err := saveInstance(b, &copied); err != nil {
+		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.ledger.Stamp(n.Stamp)
+		if err := ledger.SaveInstance(b, &copied); err != nil {
 			return err
 		}
 		came = true
@@ -328,11 +321,11 @@ func (m *trees) hostCame(b book, host *slap.InstanceRecord) error {
 
 // rehost finds other hosts for the shared instances of one that cannot have them any more; now is
 // nil where it is gone.
-func (m *trees) rehost(b book, was, now *slap.InstanceRecord) error {
+func (m *trees) rehost(b ledger.View, was, now *slap.InstanceRecord) error {
 	if was.Shared {
 		return nil
 	}
-	hosted, err := b.instances("", was.ID, "")
+	hosted, err := b.Instances("", was.ID, "")
 	if err != nil {
 		return err
 	}
@@ -358,11 +351,11 @@ func (m *trees) rehost(b book, was, now *slap.InstanceRecord) error {
 			}
 		}
 		if next != nil {
-			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.ledger.stamp(n.Stamp)
+			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.ledger.Stamp(n.Stamp)
 		} else {
 			copied.Host, copied.Reason = "", why
 		}
-		if err := saveInstance(b, &copied); err != nil {
+		if err := ledger.SaveInstance(b, &copied); err != nil {
 			return err
 		}
 		if next != nil {
@@ -384,8 +377,8 @@ func Reference(root, n *slap.InstanceRecord) string {
 }
 
 // referred finds a shared instance by what its host calls it.
-func referred(b book, host *slap.InstanceRecord, reference string) (*slap.InstanceRecord, error) {
-	hosted, err := b.instances("", host.ID, "")
+func referred(b ledger.View, host *slap.InstanceRecord, reference string) (*slap.InstanceRecord, error) {
+	hosted, err := b.Instances("", host.ID, "")
 	if err != nil {
 		return nil, err
 	}
@@ -393,7 +386,7 @@ func referred(b book, host *slap.InstanceRecord, reference string) (*slap.Instan
 		if !strings.HasSuffix(reference, "_"+n.Title) {
 			continue
 		}
-		root, err := b.instance(n.Root)
+		root, err := b.Instance(n.Root)
 		if err != nil {
 			return nil, err
 		}

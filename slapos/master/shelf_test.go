@@ -5,31 +5,32 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // TestShelf: documents beyond what is kept are given up, the oldest first.
 func TestShelf(t *testing.T) {
-	var s shelf
-	var all []*document
+	var s ledger.Shelf
+	var all []*ledger.Document
 	for range 5 {
-		d := &document{}
-		s.put(d, make([]byte, maxShelf/3))
+		d := &ledger.Document{}
+		s.Put(d, make([]byte, ledger.MaxShelf/3))
 		all = append(all, d)
 	}
 	for i, d := range all {
-		if kept := d.body.Load() != nil; kept != (i >= 2) {
+		if kept := d.Body.Load() != nil; kept != (i >= 2) {
 			t.Errorf("document %d is kept: %t", i, kept)
 		}
 	}
-	if s.size > maxShelf || len(s.all) != 3 {
-		t.Errorf("%d documents of %d bytes are kept", len(s.all), s.size)
+	if s.Size > ledger.MaxShelf || len(s.All) != 3 {
+		t.Errorf("%d documents of %d bytes are kept", len(s.All), s.Size)
 	}
 	// one that is too large by itself is kept until the next comes
-	s.put(&document{}, make([]byte, 2*maxShelf))
-	if len(s.all) != 1 {
-		t.Errorf("%d are kept", len(s.all))
+	s.Put(&ledger.Document{}, make([]byte, 2*ledger.MaxShelf))
+	if len(s.All) != 1 {
+		t.Errorf("%d are kept", len(s.All))
 	}
 }
 
@@ -54,7 +55,9 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.ledger.known.memory.computers["C"].document.Load().body.Store(nil)
+	mem, done := m.ledger.Look()
+	mem.Computers["C"].Document.Load().Body.Store(nil)
+	done()
 	if none, same, err := m.Computers.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
 		t.Errorf("who has it is told %q %s, %v", none, same, err)
 	}
@@ -66,21 +69,21 @@ func TestGivenUp(t *testing.T) {
 // TestWaiting: one who asks for what has no place does not fill the memory, nor take the place of
 // others.
 func TestWaiting(t *testing.T) {
-	m := &memory{used: map[string]map[string]used{}}
+	l := ledger.New(nil, nil, nil)
+	m, done := l.Look()
+	defer done()
 	n := &slap.InstanceRecord{Owner: "a", Project: "p"}
 	for range maxWaiting {
-		m.count(n, 1)
+		m.Count(n, 1)
 	}
-	l := &ledger{}
-	l.known.memory = m
 	full := (&allocation{ledger: l}).tooManyWait
 	if !full(nil, n) || full(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) ||
 		full(nil, &slap.InstanceRecord{Owner: "a"}) {
 		t.Error("it is not counted by user")
 	}
-	m.count(n, -1)
-	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
-	m.count(&slap.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
+	m.Count(n, -1)
+	m.Count(&slap.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
+	m.Count(&slap.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
 	if full(nil, n) {
 		t.Error("what has a place is counted")
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -22,13 +23,13 @@ func tail(message string, most int) string {
 	return string(runes[max(0, len(runes)-most):])
 }
 
-func InstanceStatusKey(id string) string { return key("instance", id) }
+func InstanceStatusKey(id string) string { return ledger.Key("instance", id) }
 
-func SupplyStatusKey(computer, url string) string { return key("supply", computer, url) }
+func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", computer, url) }
 
-func computerStatus(guid string) string { return key("computer", guid) }
+func computerStatus(guid string) string { return ledger.Key("computer", guid) }
 
-func dropStatus(b book, of string) error { return b.save(gone(slap.KindStatus, of)) }
+func dropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(slap.KindStatus, of)) }
 
 // InstanceReported is what a node says of an instance: the state that it is in.
 func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
@@ -42,15 +43,15 @@ func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partiti
 }
 
 func (m *statuses) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var n *slap.InstanceRecord
-	if err := m.ledger.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
-	return m.notes.note(ctx, InstanceStatusKey(n.ID), n.Computer, change, func(b book) (bool, error) {
-		now, err := b.instance(n.ID)
+	return m.notes.note(ctx, InstanceStatusKey(n.ID), n.Computer, change, func(b ledger.View) (bool, error) {
+		now, err := b.Instance(n.ID)
 		return now != nil, err
 	})
 }
@@ -67,12 +68,12 @@ func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, mes
 }
 
 func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
-	if err := firstOf(who.Speaks(computer), m.ledger.fresh(ctx)); err != nil {
+	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known bool
-	if err := m.ledger.read(func(b book) error {
-		s, err := b.supply(computer, url)
+	if err := m.ledger.Read(func(b ledger.View) error {
+		s, err := b.Supply(computer, url)
 		known = s != nil
 		return err
 	}); err != nil {
@@ -81,19 +82,19 @@ func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url strin
 	if !known {
 		return nil // as the reference takes it; there is nobody who would want to know
 	}
-	return m.notes.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b book) (bool, error) {
-		now, err := b.supply(computer, url)
+	return m.notes.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b ledger.View) (bool, error) {
+		now, err := b.Supply(computer, url)
 		return now != nil, err
 	})
 }
 
 // ComputerBang is what a node says of itself, as a message.
 func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message string) error {
-	if err := firstOf(who.Speaks(computer), m.ledger.fresh(ctx)); err != nil {
+	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
@@ -116,10 +117,12 @@ func failed(message string) func(*slap.StatusRecord) {
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
 // goes.
-func (m *notes) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
+func (m *notes) note(
+	ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b ledger.View) (bool, error),
+) error {
 	now := time.Now().UTC()
 	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
-		was, err := statusIn(tx.(Tx), of)
+		was, err := statusIn(tx.(ledger.Tx), of)
 		if err != nil {
 			return nil, false, err
 		}
@@ -136,23 +139,23 @@ func (m *notes) note(ctx context.Context, of, computer string, change func(*slap
 		return s, true, nil
 	}
 	write := false
-	if err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
+	if err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
 		return err
 	}
 	fresh := false
-	err := m.ledger.store.Update(ctx, func(tx compute.Tx) error {
+	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
 		fresh = false
 		s, write, err := next(tx)
 		if err != nil || !write {
 			return err
 		}
 		if there != nil {
-			if is, err := there(m.ledger.pages(tx)); err != nil || !is {
+			if is, err := there(m.ledger.TxView(tx)); err != nil || !is {
 				return err
 			}
 		}
 		fresh = s.Since.Equal(now)
-		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: pack(s)})
+		return tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
 	})
 	if err == nil && fresh {
 		m.heard.Add(1)
@@ -160,13 +163,13 @@ func (m *notes) note(ctx context.Context, of, computer string, change func(*slap
 	return err
 }
 
-func statusIn(tx Tx, of string) (*slap.StatusRecord, error) {
-	p := pages{tx: tx}
-	e, ok, err := p.entry(slap.KindStatus, of)
+func statusIn(tx ledger.Tx, of string) (*slap.StatusRecord, error) {
+	p := ledger.TxView{Tx: tx}
+	e, ok, err := p.Entry(slap.KindStatus, of)
 	if !ok {
 		return nil, err
 	}
-	return unpack[slap.StatusRecord](e)
+	return ledger.Unpack[slap.StatusRecord](e)
 }
 
 // met notes that a node has asked what is wanted on its computer. It never fails: the node is to
@@ -183,7 +186,7 @@ func (m *notes) met(ctx context.Context, guid string) {
 		return
 	}
 	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
-		m.ledger.log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
+		m.ledger.Log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }
 
@@ -260,7 +263,7 @@ func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) 
 		return nil, err
 	}
 	var s *slap.SupplyRecord
-	if err := m.ledger.read(func(b book) (err error) { s, err = b.supply(guid, url); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { s, err = b.Supply(guid, url); return err }); err != nil {
 		return nil, err
 	}
 	if s == nil {
@@ -278,7 +281,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 		return nil, err
 	}
 	var n *slap.InstanceRecord
-	if err := m.ledger.read(func(b book) (err error) { n, err = b.at(guid, partition); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = b.At(guid, partition); return err }); err != nil {
 		return nil, err
 	}
 	s := &Status{Kind: "Software Instance", Reference: p.GUID}
@@ -300,10 +303,10 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRec
 
 // Owned is a computer that somebody may know about.
 func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.ledger.read(func(b book) (err error) { c, err = b.computer(guid); return err }); err != nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { c, err = b.Computer(guid); return err }); err != nil {
 		return nil, err
 	}
 	if err := who.owns(guid, c); err != nil {
@@ -316,8 +319,8 @@ func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *slap.Co
 }
 
 func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, error) {
-	err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) {
-		s.Said, err = statusIn(tx.(Tx), of)
+	err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
+		s.Said, err = statusIn(tx.(ledger.Tx), of)
 		return err
 	})
 	return s, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -22,8 +23,8 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 		return err
 	}
 	now := time.Now().UTC()
-	return m.ledger.do(ctx, func(b book) error {
-		c, err := b.computer(computer)
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		c, err := b.Computer(computer)
 		if err != nil {
 			return err
 		}
@@ -33,39 +34,35 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 		if c == nil && m.opt.Computer == "" {
 			return unknownComputer(computer)
 		}
-		was, err := b.supply(computer, url)
+		was, err := b.Supply(computer, url)
 		if err != nil || was != nil && was.State == state {
 			return err
 		}
-		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.stamp(0)}
+		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.Stamp(0)}
 		if was != nil {
 			s = *was
 		}
 		s.State = state
-		return b.save(supplyEntry(&s))
+		return b.Save(ledger.SupplyEntry(&s))
 	})
-}
-
-func supplyEntry(s *slap.SupplyRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindSupply, Key: key(s.Computer, s.URL), Computer: s.Computer, Data: pack(s)}
 }
 
 // Supplies are the releases that are wanted on a computer, or wanted away.
 func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]slap.SupplyRecord, error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	m.ledger.known.mu.RLock()
-	defer m.ledger.known.mu.RUnlock()
-	seen := m.ledger.known.memory.computers[computer]
+	mem, done := m.ledger.Look()
+	defer done()
+	seen := mem.Computers[computer]
 	if seen == nil {
 		return nil, firstOf(who.Speaks(computer), unknownComputer(computer))
 	}
-	if err := who.owns(computer, seen.record); err != nil {
+	if err := who.owns(computer, seen.Record); err != nil {
 		return nil, err
 	}
 	var all []slap.SupplyRecord
-	for _, s := range ordered(seen.supplies) {
+	for _, s := range ordered(seen.Supplies) {
 		all = append(all, *s)
 	}
 	return all, nil
@@ -76,8 +73,8 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 	if err := who.Speaks(computer); err != nil {
 		return err
 	}
-	return m.ledger.do(ctx, func(b book) error {
-		was, err := b.supply(computer, url)
+	return m.ledger.Do(ctx, func(b ledger.View) error {
+		was, err := b.Supply(computer, url)
 		if err != nil {
 			return err
 		}
@@ -87,7 +84,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 		if was.State != slap.Destroyed {
 			return Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
-		if err := b.save(gone(slap.KindSupply, key(computer, url))); err != nil {
+		if err := b.Save(ledger.Gone(slap.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
 		}
 		return dropStatus(b, SupplyStatusKey(computer, url))

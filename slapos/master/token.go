@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -26,10 +26,6 @@ const (
 func hashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
-}
-
-func tokenEntry(t *slap.TokenRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindOther, Key: key("token", t.Hash), Host: holderOf("token", t.User), Data: pack(t)}
 }
 
 // NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
@@ -55,7 +51,7 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord
 		return "", until, badName(t.Computer)
 	}
 	if t.Computer != "" && !who.All {
-		if err := firstOf(m.ledger.fresh(ctx), m.ledger.read(has(who.User, t.Computer))); err != nil {
+		if err := firstOf(m.ledger.Fresh(ctx), m.ledger.Read(has(who.User, t.Computer))); err != nil {
 			return "", until, err
 		}
 	}
@@ -64,20 +60,20 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	now := time.Now().UTC()
 	t.Hash, t.Until = hashOf(token), now.Add(tokenLife).Truncate(time.Second)
-	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
-		p := m.ledger.pages(tx)
-		old, err := p.tokensOf(t.User)
+	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		p := m.ledger.TxView(tx)
+		old, err := p.TokensOf(t.User)
 		if err != nil {
 			return err
 		}
 		for i, o := range old {
 			if now.After(o.Until) || len(old)-i >= maxTokens {
-				if err := p.save(gone(slap.KindOther, key("token", o.Hash))); err != nil {
+				if err := p.Save(ledger.Gone(slap.KindOther, ledger.Key("token", o.Hash))); err != nil {
 					return err
 				}
 			}
 		}
-		return p.save(tokenEntry(&t))
+		return p.Save(ledger.TokenEntry(&t))
 	})
 	if err != nil {
 		return "", until, err
@@ -87,9 +83,9 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord
 }
 
 // has says whether a user has a computer of a name. Whose it is does not change.
-func has(user, computer string) func(b book) error {
-	return func(b book) error {
-		c, err := b.computer(computer)
+func has(user, computer string) func(b ledger.View) error {
+	return func(b ledger.View) error {
+		c, err := b.Computer(computer)
 		if err == nil && (c == nil || c.Owner != user) {
 			err = Denied("You have no computer %s.", computer)
 		}
@@ -98,17 +94,17 @@ func has(user, computer string) func(b book) error {
 }
 
 // spend takes a token from whoever shows it, who gets what may makes of it.
-func spend(token, of string, may func(b book, t *slap.TokenRecord) error) func(b book) error {
+func spend(token, of string, may func(b ledger.View, t *slap.TokenRecord) error) func(b ledger.View) error {
 	hash := hashOf(token)
-	return func(b book) error {
-		t, err := b.token(hash)
+	return func(b ledger.View) error {
+		t, err := b.Token(hash)
 		if err != nil {
 			return err
 		}
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
 			return Denied("The token is not known, was used, or is older than a day.")
 		}
-		return firstOf(may(b, t), b.save(gone(slap.KindOther, key("token", hash))))
+		return firstOf(may(b, t), b.Save(ledger.Gone(slap.KindOther, ledger.Key("token", hash))))
 	}
 }
 
@@ -117,20 +113,20 @@ func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
 func (m *certificates) offered(ctx context.Context, token, of string) (t slap.TokenRecord, err error) {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return t, err
 	}
-	err = m.ledger.read(spendless(token, of, &t))
+	err = m.ledger.Read(spendless(token, of, &t))
 	return t, err
 }
 
-func spendless(token, of string, into *slap.TokenRecord) func(b book) error {
-	look := spend(token, of, func(_ book, t *slap.TokenRecord) error {
+func spendless(token, of string, into *slap.TokenRecord) func(b ledger.View) error {
+	look := spend(token, of, func(_ ledger.View, t *slap.TokenRecord) error {
 		*into = *t
-		return errWrites // before anything is written
+		return ledger.ErrWrites // before anything is written
 	})
-	return func(b book) error {
-		if err := look(b); err != errWrites {
+	return func(b ledger.View) error {
+		if err := look(b); err != ledger.ErrWrites {
 			return err
 		}
 		return nil
@@ -144,7 +140,7 @@ func (m *certificates) PersonCertificate(ctx context.Context, token string) (*sl
 		return nil, err
 	}
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
-		spend(token, slap.CertifiedUser, func(book, *slap.TokenRecord) error { return nil }))
+		spend(token, slap.CertifiedUser, func(ledger.View, *slap.TokenRecord) error { return nil }))
 }
 
 // RegisterBy makes a computer of a title for whom a token is, and returns its name and its
@@ -157,8 +153,8 @@ func (m *certificates) RegisterBy(ctx context.Context, token, title string) (gui
 		return "", nil, err
 	}
 	c := &slap.ComputerRecord{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
-	return m.register(ctx, c, false, func(may func(b book) error) func(b book) error {
-		return spend(token, slap.CertifiedComputer, func(b book, _ *slap.TokenRecord) error { return may(b) })
+	return m.register(ctx, c, false, func(may func(b ledger.View) error) func(b ledger.View) error {
+		return spend(token, slap.CertifiedComputer, func(b ledger.View, _ *slap.TokenRecord) error { return may(b) })
 	})
 }
 
@@ -169,32 +165,32 @@ func (m *certificates) Register(ctx context.Context, who Who, title string) (gui
 		return "", nil, Denied("Only users ask for computers.")
 	}
 	c := &slap.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
-	return m.register(ctx, c, true, func(may func(b book) error) func(b book) error { return may })
+	return m.register(ctx, c, true, func(may func(b ledger.View) error) func(b ledger.View) error { return may })
 }
 
 // register makes a computer and its certificate at once: there are both, or none. again: one that
 // has the title already it may be too.
 func (m *certificates) register(
-	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error,
+	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
 ) (string, *slap.Certificate, error) {
-	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.fresh(ctx)); err != nil {
+	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.Fresh(ctx)); err != nil {
 		return "", nil, err
 	}
 	c.Created = time.Now().UTC()
 	if c.GUID == "" {
 		c.GUID = newComputerID()
-		_ = m.ledger.read(func(b book) error { // the memory's look-ups do not fail
-			if known, _ := b.computerNamed(computerEntry(c).Name); known != nil && again {
+		_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
+			if known, _ := b.ComputerNamed(ledger.ComputerEntry(c).Name); known != nil && again {
 				c.GUID = known.GUID
 			}
 			return nil
 		})
 	}
-	may := func(b book) error {
-		if known, err := b.computer(c.GUID); err != nil || known != nil {
+	may := func(b ledger.View) error {
+		if known, err := b.Computer(c.GUID); err != nil || known != nil {
 			return err
 		}
-		if same, err := b.computerNamed(computerEntry(c).Name); err != nil {
+		if same, err := b.ComputerNamed(ledger.ComputerEntry(c).Name); err != nil {
 			return err
 		} else if same != nil {
 			return Refuse(
@@ -203,70 +199,17 @@ func (m *certificates) register(
 				c.Title,
 			)
 		}
-		return b.save(computerEntry(c))
+		return b.Save(ledger.ComputerEntry(c))
 	}
 	pair, err := m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: c.GUID}, with(may))
 	return c.GUID, pair, err
 }
 
-func (m *memory) token(hash string) (*slap.TokenRecord, error) { return m.tokens[hash], nil }
-
-func (m *memory) applyToken(e slap.Entry) error {
-	prefix, hash := cut(e.Key)
-	if prefix != "token" {
-		return nil
-	}
-	delete(m.tokens, hash)
-	if e.Data == nil {
-		return nil
-	}
-	t, err := unpack[slap.TokenRecord](e)
-	m.tokens[hash] = t
-	return err
-}
-
-func (p *pages) token(hash string) (*slap.TokenRecord, error) {
-	e, ok, err := p.entry(slap.KindOther, key("token", hash))
-	if !ok {
-		return nil, err
-	}
-	return unpack[slap.TokenRecord](e)
-}
-
-func (m *memory) tokensOf(user string) (all []*slap.TokenRecord, err error) {
-	for _, t := range m.tokens { // there are few
-		if t.User == user {
-			all = append(all, t)
-		}
-	}
-	return inTime(all), nil
-}
-
-// inTime puts tokens in order, that which ends first first.
-func inTime(all []*slap.TokenRecord) []*slap.TokenRecord {
-	slices.SortFunc(all, func(a, b *slap.TokenRecord) int { return a.Until.Compare(b.Until) })
-	return all
-}
-
 // dropTokens has no token of a user be good for anything any more.
-func dropTokens(b book, user string) error {
-	all, err := b.tokensOf(user)
+func dropTokens(b ledger.View, user string) error {
+	all, err := b.TokensOf(user)
 	for _, t := range all {
-		err = firstOf(err, b.save(gone(slap.KindOther, key("token", t.Hash))))
+		err = firstOf(err, b.Save(ledger.Gone(slap.KindOther, ledger.Key("token", t.Hash))))
 	}
 	return err
-}
-
-func (p *pages) tokensOf(user string) ([]*slap.TokenRecord, error) {
-	entries, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindOther, Host: holderOf("token", user)})
-	if err != nil {
-		return nil, err
-	}
-	all := make([]*slap.TokenRecord, len(entries))
-	for i, e := range entries {
-		if all[i], err = unpack[slap.TokenRecord](e); err != nil {
-			return nil, err
-		}
-	}
-	return inTime(all), nil
 }

@@ -1,14 +1,15 @@
 package master
 
 import (
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 // spread carries the state of an instance to all that it, or what it asked for, has asked for:
 // stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
 // has no place goes, and shared instances do.
-func (m *trees) spread(b book, top *slap.InstanceRecord) error {
-	tree, err := b.instances(top.Root, "", "")
+func (m *trees) spread(b ledger.View, top *slap.InstanceRecord) error {
+	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func (m *trees) spread(b book, top *slap.InstanceRecord) error {
 	return m.spreadTo(b, top, children)
 }
 
-func (m *trees) spreadTo(b book, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
+func (m *trees) spreadTo(b ledger.View, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
 		copied.State = worse(n.Asked, parent.State)
@@ -40,8 +41,8 @@ func (m *trees) spreadTo(b book, parent *slap.InstanceRecord, children map[strin
 				return err
 			}
 		case !n.Shared && copied.State != n.State:
-			copied.Stamp = m.ledger.stamp(n.Stamp)
-			if err := saveInstance(b, &copied); err != nil {
+			copied.Stamp = m.ledger.Stamp(n.Stamp)
+			if err := ledger.SaveInstance(b, &copied); err != nil {
 				return err
 			}
 		}
@@ -53,12 +54,12 @@ func (m *trees) spreadTo(b book, parent *slap.InstanceRecord, children map[strin
 }
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
-func (m *trees) dropInstance(b book, n *slap.InstanceRecord) error {
+func (m *trees) dropInstance(b ledger.View, n *slap.InstanceRecord) error {
 	if err := forget(b, n); err != nil {
 		return err
 	}
 	if n.Shared {
-		host, err := b.instance(n.Host)
+		host, err := b.Instance(n.Host)
 		if err != nil || host == nil {
 			return err
 		}
@@ -68,16 +69,16 @@ func (m *trees) dropInstance(b book, n *slap.InstanceRecord) error {
 }
 
 // forget drops the record of an instance, what was said of it, and its certificate.
-func forget(b book, n *slap.InstanceRecord) error {
+func forget(b ledger.View, n *slap.InstanceRecord) error {
 	return firstOf(
-		b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, InstanceStatusKey(n.ID)),
-		revoke(b, holderOf(slap.CertifiedInstance, n.ID)),
+		b.Save(ledger.Gone(slap.KindInstance, n.ID)), dropStatus(b, InstanceStatusKey(n.ID)),
+		revoke(b, ledger.HolderOf(slap.CertifiedInstance, n.ID)),
 	)
 }
 
 // placedBelow are the other instances of a root's tree that have partitions.
-func placedBelow(b book, root *slap.InstanceRecord) ([]*slap.InstanceRecord, error) {
-	tree, err := b.instances(root.ID, "", "")
+func placedBelow(b ledger.View, root *slap.InstanceRecord) ([]*slap.InstanceRecord, error) {
+	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func placedBelow(b book, root *slap.InstanceRecord) ([]*slap.InstanceRecord, err
 
 // shown is the state that a node is told: a root that is to be destroyed is stopped as long as
 // others of its tree have partitions, so that nothing of it is wiped before them.
-func shown(b book, n *slap.InstanceRecord) (string, error) {
+func shown(b ledger.View, n *slap.InstanceRecord) (string, error) {
 	if n.State != slap.Destroyed || n.Root != n.ID {
 		return n.State, nil
 	}

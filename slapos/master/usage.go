@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -26,16 +27,16 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if err != nil {
 		return Malformed(err)
 	}
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.ledger.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil || known == nil {
+	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
 	now := time.Now().UTC()
-	err = m.ledger.store.Update(ctx, func(tx compute.Tx) error {
-		t := tx.(Tx)
+	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		t := tx.(ledger.Tx)
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
 		}
@@ -44,18 +45,20 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 			return err
 		}
 		for _, e := range old { // two for one that comes, so that what is old goes in the end
-			u, err := unpack[slap.UsageRecord](e)
+			u, err := ledger.Unpack[slap.UsageRecord](e)
 			if err != nil {
 				return err
 			}
 			if now.Sub(u.At) > usageKept {
-				if err := t.SaveSlap(gone(slap.KindUsage, e.Key)); err != nil {
+				if err := t.SaveSlap(ledger.Gone(slap.KindUsage, e.Key)); err != nil {
 					return err
 				}
 			}
 		}
-		return t.SaveSlap(slap.Entry{Kind: slap.KindUsage, Key: key(computer, fmt.Sprintf("%020d", m.ledger.stamp(0))), Computer: computer,
-			Data: pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
+		return t.SaveSlap(slap.Entry{
+			Kind: slap.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.ledger.Stamp(0))), Computer: computer,
+
+			Data: ledger.Pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -65,7 +68,7 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 
 // heard says whether a report is one of the last few, told again by who did not hear that we have
 // it: of the same times, which all its transactions have, and in the same words.
-func heard(t Tx, computer, report string, said []slap.Transaction) (bool, error) {
+func heard(t ledger.Tx, computer, report string, said []slap.Transaction) (bool, error) {
 	if slices.ContainsFunc(said, func(one slap.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
 	}
@@ -74,7 +77,7 @@ func heard(t Tx, computer, report string, said []slap.Transaction) (bool, error)
 		return false, err
 	}
 	for _, e := range last {
-		if u, err := unpack[slap.UsageRecord](e); err != nil || u.Report == report {
+		if u, err := ledger.Unpack[slap.UsageRecord](e); err != nil || u.Report == report {
 			return err == nil, err
 		}
 	}
@@ -116,14 +119,14 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
 		var some []slap.Entry
-		if err := m.ledger.store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(Tx).SlapEntries(q); return err }); err != nil {
+		if err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(ledger.Tx).SlapEntries(q); return err }); err != nil {
 			return err
 		}
 		for _, e := range some {
 			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
 				return nil
 			}
-			if u, err := unpack[slap.UsageRecord](e); err != nil || !each(u) {
+			if u, err := ledger.Unpack[slap.UsageRecord](e); err != nil || !each(u) {
 				return err
 			}
 		}
@@ -139,12 +142,12 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 // shown what was used there since that came: what its day before, or who was there before, used is
 // not told.
 func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
-	if err := m.ledger.fresh(ctx); err != nil {
+	if err := m.ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var since time.Time
 	var alone bool
-	err := m.ledger.read(func(b book) (err error) {
+	err := m.ledger.Read(func(b ledger.View) (err error) {
 		since, alone, err = usedSince(b, who, computer, partition)
 		return err
 	})
@@ -166,20 +169,20 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 
 // usedSince says from when somebody may see what was used on a computer, and whether of one
 // partition alone.
-func usedSince(b book, who Who, computer, partition string) (since time.Time, alone bool, err error) {
-	mem := b.(*memory)
+func usedSince(b ledger.View, who Who, computer, partition string) (since time.Time, alone bool, err error) {
+	mem := b.(*ledger.Memory)
 	var record *slap.ComputerRecord
-	if of := mem.computers[computer]; of != nil {
-		record = of.record
+	if of := mem.Computers[computer]; of != nil {
+		record = of.Record
 	}
 	denied := who.owns(computer, record)
-	if denied == nil && mem.computers[computer] == nil {
+	if denied == nil && mem.Computers[computer] == nil {
 		return since, false, unknownComputer(computer)
 	}
 	if denied == nil {
 		return since, false, nil
 	}
-	n, err := b.at(computer, partition)
+	n, err := b.At(computer, partition)
 	if err != nil || n == nil || partition == "" || who.holds(n) != nil {
 		return since, false, firstOf(err, denied)
 	}

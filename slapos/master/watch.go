@@ -3,6 +3,8 @@ package master
 import (
 	"context"
 	"time"
+
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
 // lookEvery is how often the store is looked at for changes that others have made, while somebody
@@ -15,7 +17,7 @@ const lookEvery = time.Second
 // answered at once.
 func (m *computers) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
-		if err := m.ledger.fresh(ctx); err != nil {
+		if err := m.ledger.Fresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
@@ -35,28 +37,16 @@ func (m *computers) Await(ctx context.Context, who Who, guid string, after int64
 // changed is the revision that there is now, where a computer has changed after one, and else 0 and
 // what is closed at its next change.
 func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
-	m.ledger.known.mu.Lock()
-	defer m.ledger.known.mu.Unlock()
-	mem := m.ledger.known.memory
-	of := mem.computers[guid]
-	if of == nil {
-		if guid != m.opt.Computer || guid == "" {
-			return 0, nil, firstOf(who.Speaks(guid), unknownComputer(guid))
+	return m.ledger.ChangedAfter(guid, after, func(mem *ledger.Memory) (*ledger.Computer, error) {
+		of := mem.Computers[guid]
+		if of == nil {
+			if guid != m.opt.Computer || guid == "" {
+				return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
+			}
+			of = mem.Nobody()
 		}
-		of = mem.nobody()
-	}
-	if err := who.owns(guid, of.record); err != nil {
-		return 0, nil, err
-	}
-	if of.changed > after || after > mem.revision {
-		return max(mem.revision, 1), nil, nil
-	}
-	next := m.ledger.known.next[guid]
-	if next == nil {
-		next = make(chan struct{})
-		m.ledger.known.next[guid] = next
-	}
-	return 0, next, nil
+		return of, who.owns(guid, of.Record)
+	})
 }
 
 // look waits until there may be a change. One of those that wait looks at the store from time to

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
@@ -240,7 +241,7 @@ func TestNobodysComputer(t *testing.T) {
 		err := st.View(ctx, func(tx compute.Tx) error {
 			n = 0
 			for _, kind := range []slap.EntryKind{slap.KindStatus, slap.KindUsage, slap.KindNode} {
-				some, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+				some, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
 				if err != nil {
 					return err
 				}

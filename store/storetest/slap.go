@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -24,14 +24,14 @@ func slapEntries(t *testing.T, r *rig) {
 	save := func(s Handle, entries ...slap.Entry) (revision int64) {
 		t.Helper()
 		update(t, s, func(tx compute.Tx) (err error) {
-			if revision, err = tx.(master.Tx).SlapAdvance(); err != nil {
+			if revision, err = tx.(ledger.Tx).SlapAdvance(); err != nil {
 				return err
 			}
 			for _, e := range entries {
 				if e.Kind != slap.KindStatus {
 					e.Revision = revision
 				}
-				if err := tx.(master.Tx).SaveSlap(e); err != nil {
+				if err := tx.(ledger.Tx).SaveSlap(e); err != nil {
 					return err
 				}
 			}
@@ -50,7 +50,7 @@ func slapEntries(t *testing.T, r *rig) {
 		t.Helper()
 		view(t, other, func(tx compute.Tx) error {
 			var got []slap.Entry
-			err := tx.(master.Tx).SlapChanges(after, func(e slap.Entry) error { got = append(got, e); return nil })
+			err := tx.(ledger.Tx).SlapChanges(after, func(e slap.Entry) error { got = append(got, e); return nil })
 			if err == nil {
 				same(t, fmt.Sprint("after ", after), got, append([]slap.Entry(nil), want...))
 			}
@@ -61,7 +61,7 @@ func slapEntries(t *testing.T, r *rig) {
 	follow(first, two)
 	follow(second)
 	view(t, other, func(tx compute.Tx) error {
-		s := tx.(master.Tx)
+		s := tx.(ledger.Tx)
 		got, err := s.SlapEntry(slap.KindInstance, one.Key)
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func slapEntries(t *testing.T, r *rig) {
 		"a name":  {Kind: slap.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
 		"a place": {Kind: slap.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
 	} {
-		err := other.Update(context.Background(), func(tx compute.Tx) error { return tx.(master.Tx).SaveSlap(e) })
+		err := other.Update(context.Background(), func(tx compute.Tx) error { return tx.(ledger.Tx).SaveSlap(e) })
 		if err == nil {
 			t.Errorf("%s is given twice", what)
 		}
@@ -111,13 +111,13 @@ func slapEntries(t *testing.T, r *rig) {
 	again.Revision = save(r.Handle, again)
 	follow(third, again)
 	update(t, r.Handle, func(tx compute.Tx) error {
-		return tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: "two"})
+		return tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: "two"})
 	})
 	view(t, other, func(tx compute.Tx) error {
-		if _, err := tx.(master.Tx).SlapEntry(slap.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := tx.(ledger.Tx).SlapEntry(slap.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("what nobody follows is there though it is gone: %v", err)
 		}
-		n, err := tx.(master.Tx).SlapRevision()
+		n, err := tx.(ledger.Tx).SlapRevision()
 		if err == nil && n != again.Revision {
 			t.Errorf("revision %d, and the last change had %d", n, again.Revision)
 		}
@@ -125,10 +125,10 @@ func slapEntries(t *testing.T, r *rig) {
 	})
 	failed := errors.New("no")
 	err := r.Update(context.Background(), func(tx compute.Tx) error {
-		_, err := tx.(master.Tx).SlapAdvance()
+		_, err := tx.(ledger.Tx).SlapAdvance()
 		return errors.Join(
 			err,
-			tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
+			tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
 			failed,
 		)
 	})

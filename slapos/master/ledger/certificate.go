@@ -1,0 +1,61 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// CertificateEntry is a certificate as it is stored.
+func CertificateEntry(c *slap.CertificateRecord) slap.Entry {
+	return slap.Entry{Kind: slap.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
+}
+
+// sorted puts certificates in order, the one that is good longest last.
+func sorted(all []*slap.CertificateRecord) []*slap.CertificateRecord {
+	slices.SortFunc(all, func(a, b *slap.CertificateRecord) int { return a.Until.Compare(b.Until) })
+	return all
+}
+
+func (m *Memory) Certificates(holder string) (all []*slap.CertificateRecord, err error) {
+	for serial := range maps.Keys(m.holders[holder]) {
+		all = append(all, m.BySerial[serial])
+	}
+	return sorted(all), nil
+}
+
+func (m *Memory) applyCertificate(e slap.Entry) error {
+	prefix, serial := CutKey(e.Key)
+	if prefix != "certificate" {
+		return nil
+	}
+	if old := m.BySerial[serial]; old != nil {
+		drop(m.holders, HolderOf(old.Of, old.Name), serial)
+		delete(m.BySerial, serial)
+	}
+	if e.Data == nil {
+		return nil
+	}
+	c, err := Unpack[slap.CertificateRecord](e)
+	if err != nil {
+		return err
+	}
+	m.BySerial[serial] = c
+	add(m.holders, HolderOf(c.Of, c.Name), serial)
+	return nil
+}
+
+func (p *TxView) Certificates(holder string) ([]*slap.CertificateRecord, error) {
+	entries, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindOther, Host: holder})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*slap.CertificateRecord, len(entries))
+	for i, e := range entries {
+		if all[i], err = Unpack[slap.CertificateRecord](e); err != nil {
+			return nil, err
+		}
+	}
+	return sorted(all), nil
+}

@@ -1,0 +1,36 @@
+package ledger
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A Document is what a node is told, as it was written.
+type Document struct {
+	Body atomic.Pointer[[]byte] // nil: it was given up, and can be written again
+	Tag  string
+}
+
+// Shelf has the documents that were written last.
+type Shelf struct {
+	mu   sync.Mutex
+	All  []*Document // the oldest first
+	Size int         // of their bodies
+}
+
+// MaxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time:
+// who has one already is answered by its tag.
+const MaxShelf = 8 << 20
+
+// Put keeps a document, as long as there is room.
+func (s *Shelf) Put(d *Document, body []byte) {
+	d.Body.Store(&body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.All, s.Size = append(s.All, d), s.Size+len(body)
+	for s.Size > MaxShelf && len(s.All) > 1 {
+		s.Size -= len(*s.All[0].Body.Swap(nil))
+		s.All[0] = nil
+		s.All = s.All[1:]
+	}
+}

@@ -1,0 +1,182 @@
+// Package ledger keeps what a SlapOS master knows: entries in a store, and a memory of all of them
+// from which reads are answered. A [View] is what an operation reads and writes: the memory, in
+// which nothing can be written, or a transaction.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// Ledger has the records: the store, and a memory of what that has.
+type Ledger struct {
+	Store Store
+	Log   *slog.Logger
+	known remembered
+	RunID string
+	noted func(ctx context.Context) // told that a transaction has changed something
+
+	mu   sync.Mutex
+	last int64 // the newest stamp that was given
+}
+
+// New makes a ledger of a store, which tells noted what a transaction with that context has
+// changed.
+func New(store Store, log *slog.Logger, noted func(ctx context.Context)) *Ledger {
+	l := &Ledger{Store: store, Log: log, RunID: newRunID(), noted: noted}
+	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
+	return l
+}
+
+func newRunID() string {
+	text := rand.Text() + rand.Text()
+	return strings.ToLower(text[:32])
+}
+
+// Do runs an operation: on the memory first, and where it writes, in a transaction. So it may run
+// several times, and sets what it answers anew each time.
+func (m *Ledger) Do(ctx context.Context, fn func(b View) error) error {
+	_, err := m.Try(ctx, fn)
+	return err
+}
+
+// Try is Do, and tells whether it took a transaction: the memory does not have that then.
+func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
+	if err := m.Fresh(ctx); err != nil {
+		return false, err
+	}
+	if err := m.Read(fn); !errors.Is(err, ErrWrites) {
+		return false, err
+	}
+	var p *TxView
+	if err := m.Store.Update(ctx, func(tx compute.Tx) error { p = m.TxView(tx); return fn(p) }); err != nil {
+		return true, err
+	}
+	if p.wrote {
+		m.noted(ctx)
+	}
+	return true, nil
+}
+
+// TxView is a transaction as a view.
+func (m *Ledger) TxView(tx compute.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.known} }
+
+// Stamp is the time of a change: in microseconds, above those of all changes before that this
+// master made or that the record has.
+func (m *Ledger) Stamp(before int64) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = max(time.Now().UnixMicro(), m.last+1, before+1)
+	return m.last
+}
+
+// Look is the memory, to be read until done is called.
+func (m *Ledger) Look() (mem *Memory, done func()) {
+	m.known.mu.RLock()
+	return m.known.memory, m.known.mu.RUnlock
+}
+
+// Revision is that of the memory.
+func (m *Ledger) Revision() int64 {
+	mem, done := m.Look()
+	defer done()
+	return mem.revision
+}
+
+// Keep keeps the document of a computer, as long as there is room.
+func (m *Ledger) Keep(d *Document, body []byte) { m.known.shelf.Put(d, body) }
+
+// ChangedAfter is the revision that there is now, where a computer has changed after one, and else
+// 0 and what is closed at its next change. The computer is found by which.
+func (m *Ledger) ChangedAfter(guid string, after int64, which func(mem *Memory) (*Computer, error)) (int64, <-chan struct{}, error) {
+	m.known.mu.Lock()
+	defer m.known.mu.Unlock()
+	mem := m.known.memory
+	of, err := which(mem)
+	if err != nil {
+		return 0, nil, err
+	}
+	if of.changed > after || after > mem.revision {
+		return max(mem.revision, 1), nil, nil
+	}
+	next := m.known.next[guid]
+	if next == nil {
+		next = make(chan struct{})
+		m.known.next[guid] = next
+	}
+	return 0, next, nil
+}
+
+// Fresh sees that the memory has all that was committed before it is called. Callers that meet
+// share a look at the store.
+func (m *Ledger) Fresh(ctx context.Context) error {
+	before := m.known.begun.Load()
+	m.known.look.Lock()
+	defer m.known.look.Unlock()
+	if m.known.done > before {
+		return nil
+	}
+	this := m.known.begun.Add(1)
+	err := m.catchUp(ctx)
+	if err == nil {
+		m.known.done = this
+	}
+	return err
+}
+
+func (m *Ledger) catchUp(ctx context.Context) error {
+	was := m.known.memory.revision // only written under look
+	var now int64
+	var changes []slap.Entry
+	var anew *Memory // where all is read
+	err := m.Store.View(ctx, func(tx compute.Tx) (err error) {
+		changes, anew = nil, nil
+		if now, err = tx.(Tx).SlapRevision(); err != nil || now == was {
+			return err
+		}
+		if was > 0 && now >= was { // else the store is another
+			err = tx.(Tx).SlapChanges(was, func(e slap.Entry) error { changes = append(changes, e); return nil })
+			if !errors.Is(err, compute.ErrStale) {
+				return err
+			}
+		}
+		anew = newMemory()
+		anew.applying = now
+		// one by one: with what they are made of they would be twice as large
+		return tx.(Tx).SlapChanges(0, anew.take)
+	})
+	if err != nil || now == was {
+		return err
+	}
+	m.known.mu.Lock()
+	defer m.known.mu.Unlock()
+	defer func() { m.known.tell(anew != nil) }()
+	if anew != nil {
+		m.known.memory = anew
+	}
+	m.known.memory.revision = -1 // until all of it is there
+	m.known.memory.applying = now
+	for _, e := range changes {
+		if err := m.known.memory.take(e); err != nil {
+			m.known.memory = newMemory()
+			return err
+		}
+	}
+	m.known.memory.revision = now
+	return nil
+}
+
+// Read runs an operation on the memory.
+func (m *Ledger) Read(fn func(b View) error) error {
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return fn(m.known.memory)
+}
