@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/spf13/cobra"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,9 @@ import (
 // is opened before it is needed. It is used by one goroutine.
 type app struct {
 	term.Terminal
+	// commands makes the whole tree of commands, for one that runs another
+	commands func(*app) *cobra.Command
+
 	Host   *host.Host
 	compat bool // called by an old name
 	flags  globals
@@ -33,7 +37,6 @@ type app struct {
 	chosen   bool                   // it was named, or signed in to
 	same     bool                   // it has our configuration and our state
 
-	meters *meters  // of a controller; nil: nothing is measured
 	traces *tracing // nil: nothing is followed
 
 }

@@ -72,7 +72,7 @@ func (a *app) job(ctx context.Context, name string, extra []string, plan bool) e
 	if err != nil {
 		return host.ConfigError(err)
 	}
-	root := newRoot(a)
+	root := a.commands(a)
 	root.SetArgs(jobLine(j, extra, plan))
 	root.SetIn(a.In)
 	root.SetOut(a.Out)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -19,53 +20,50 @@ import (
 )
 
 // documents are all that --json prints, by their names in docs/json.md.
-var documents = map[string]any{
-	"version": versionView{}, "verified": verifiedView{}, "setting-made": settingMade{}, "verified-part": verifiedPart{},
-	"status": statusView{}, "status-computer": slapNodeView{}, "source": sourceView{}, "states": stateView{},
-	"unready": unreadyView{}, "instance": instanceView{}, "lease": leaseView{}, "amount": amountView{},
-	"phases": phasesView{}, "config": configView{}, "setting": settingView{}, "root": rootView{},
-	"configured": configuredView{}, "defaults": defaultsView{},
-	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "trust-item": trustItem{},
-	"trust-file": trustFile{}, "approval": approvalView{}, "risk": riskView{}, "check": checkView{},
-	"hidden": hiddenView{}, "hidden-path": hiddenPath{}, "hidden-use": hiddenUse{}, "forward": forwardView{},
-	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
-	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{},
-	"event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{},
-	"webhook-test": api.WebhookTest{}, "error": term.ErrorDocument{}, "released": releasedView{},
-	"waiter": api.Waiter{},
-	"bundle": bundleView{}, "applied": appliedView{}, "apply": api.ApplyAnswer{}, "thing-change": api.ThingChange{},
-	"step": stepView{}, "image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{},
-	"collected": collectedView{}, "exported": exportedView{}, "built": builtView{}, "promoted": promotedView{},
-	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{},
-	"simulation": simulationView{}, "wait": waitView{}, "metal-plan": metalPlanView{},
-	"metal-round": metalRoundView{}, "metal-changes": caching.Changes{}, "metal-count": caching.Count{},
-	"metal-directive": caching.Directive{}, "metal-flight": caching.Flight{}, "metal-ready": caching.Ready{},
-	"metal-taken": caching.Taking{}, "metal-explanation": metalExplanationView{}, "explanation": explanationView{},
-	"imported":  importedView{},
-	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{},
-	"node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
-	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{},
-	"run-failure":  runlog.Failure{},
-	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
-	"cloud": cloudView{}, "cloud-step": cloudStepView{}, "cloud-server": cloudServerView{},
-	"cloud-flavor": cloudFlavorView{}, "cloud-quota": cloudQuotaView{}, "cloud-image": cloudImageView{},
-	"moved": storeMoveView{}, "token": api.NewToken{}, "act": api.Act{}, "project": projectView{},
-	"slapos-request": requestView{}, "slapos-supply": supplyView{}, "slapos-service-listed": serviceListedView{},
-	"slapos-service": serviceView{}, "slapos-computer": computerView{},
-	"slapos-computer-detail": computerDetailView{}, "slapos-computer-software": computerSoftwareView{},
-	"slapos-computer-instance": computerInstanceView{}, "slapos-computer-program": computerProgramView{},
-	"slapos-computer-promise": computerPromiseView{}, "slapos-token": slaposTokenView{},
-	"slapos-revoked": slaposRevokedView{}, "slapos-configured": slaposConfiguredView{},
-	"slapos-local": slaposLocalView{}, "slapos-registered": registeredView{},
-	"slapos-formatted": slaposFormattedView{}, "slapos-standalone": slaposStandaloneView{},
-	"slapos-program": slaposProgramView{}, "node-step": nodeStepView{},
-	"slapos-promise-history": promiseHistoryView{}, "slapos-promise-result": promiseResultView{},
-	"slapos-imported": slaposImportView{}, "slapos-certificate": slaposCertificateView{},
-	"slapos-cached": slaposCachedView{}, "slapos-release": slaposReleaseView{}, "slapos-pruned": slaposPrunedView{},
-	"slapos-shown": slaposShownView{}, "slapos-shown-computer": slaposShownComputer{},
-	"slapos-shown-partition": slaposShownPartition{}, "slapos-shown-shared": slaposShownShared{},
-	"slapos-shown-address": slaposShownAddress{}, "slapos-shown-waiting": slaposShownWaiting{}, "login": loginView{},
-	"login-code": codeView{},
+var documents = merged(
+	map[string]any{
+		"version":         versionView{},
+		"verified":        verifiedView{},
+		"setting-made":    settingMade{},
+		"verified-part":   verifiedPart{},
+		"facts-of":        compute.Facts{},
+		"event":           compute.Event{},
+		"webhook":         api.Webhook{},
+		"webhook-test":    api.WebhookTest{},
+		"error":           term.ErrorDocument{},
+		"waiter":          api.Waiter{},
+		"apply":           api.ApplyAnswer{},
+		"thing-change":    api.ThingChange{},
+		"plan":            planView{},
+		"directive":       directiveView{},
+		"metal-changes":   caching.Changes{},
+		"metal-count":     caching.Count{},
+		"metal-directive": caching.Directive{},
+		"metal-flight":    caching.Flight{},
+		"metal-ready":     caching.Ready{},
+		"metal-taken":     caching.Taking{},
+		"node-ssh":        deploy.SSH{},
+		"node-bundle":     deploy.Bundle{},
+		"node-script":     deploy.Script{},
+		"run":             runlog.Record{},
+		"run-phases":      runlog.Phases{},
+		"run-bytes":       runlog.Bytes{},
+		"run-tests":       runlog.Tests{},
+		"run-failure":     runlog.Failure{},
+		"run-artifact":    runlog.Artifact{},
+		"token":           api.NewToken{},
+		"act":             api.Act{},
+	},
+	cloudDocuments, deployDocuments, execDocuments, imageDocuments, leaseDocuments, metalDocuments, serverDocuments, slaposDocuments, sourceDocuments,
+)
+
+// merged puts the documents of all packages together.
+func merged(all ...map[string]any) map[string]any {
+	out := map[string]any{}
+	for _, some := range all {
+		maps.Copy(out, some)
+	}
+	return out
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

@@ -31,6 +31,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	keepFiles()
 	a := newApp(in, out, errs)
+	a.commands = newRoot
 	defer a.Host.Close()
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {
 		return runCrcache(context.Background(), a, argv[1:])

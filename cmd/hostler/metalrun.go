@@ -155,9 +155,9 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 		}
 		return a.metalOnce(ctx, opt, most)
 	}
-	a.meters = newMeters()
-	a.Host.Meters = a.meters
-	m := newMetalMeters(a.meters)
+	gauges := newMeters()
+	a.Host.Meters = gauges
+	m := newMetalMeters(gauges)
 	var failed error
 	opt.Told = func(r *caching.Report) {
 		m.round(r)
@@ -178,7 +178,7 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait term.DurationFl
 	}
 	if scraped != nil {
 		ended := make(chan struct{})
-		go func() { defer close(ended); serveMetrics(ctx, a.Log, a.meters, scraped) }()
+		go func() { defer close(ended); serveMetrics(ctx, a.Log, gauges, scraped) }()
 		defer func() { stop(); <-ended }()
 	}
 	a.Log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"github.com/hostler-project/hostler/deploy"
 	"context"
 	"errors"
 	"fmt"
@@ -90,8 +92,8 @@ func (a *app) release(ctx context.Context, names []string, every scope, anyones 
 			return err
 		}
 		for _, l := range leases {
-			if n := (node{lease: l}); n.isNode() && !every.nodes {
-				stay = append(stay, n.name())
+			if l.Labels[deploy.Label] != "" && !every.nodes {
+				stay = append(stay, cmp.Or(l.Name, string(l.Instance)))
 				continue
 			}
 			ids = append(ids, compute.ID(handle(l)))

@@ -63,7 +63,7 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 			own = append(own, "--"+f.Name+"="+f.Value.String())
 		}
 	})
-	root := newRoot(a)
+	root := a.commands(a)
 	root.SetArgs(slices.Concat(own, words))
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
