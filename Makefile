@@ -2,7 +2,7 @@
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  = -s -w -X main.version=$(VERSION)
+LDFLAGS  = -s -w -X github.com/hostler-project/hostler/host/version.Number=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // TestServeUnderSystemd: a controller takes the socket that systemd has opened, says when it is
@@ -70,7 +72,7 @@ func TestServeUnderSystemd(t *testing.T) {
 		}
 	})
 	hear("READY=1")
-	if _, err := os.Stat(filepath.Join(dir, "run", "hostler", socketName)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "run", "hostler", socket.SocketName)); err == nil {
 		t.Error("it has opened a socket of its own too")
 	}
 	hostler := func(args ...string) string {

@@ -3,7 +3,9 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 	vmguest "github.com/hostler-project/hostler/provider/vm/guest"
@@ -13,7 +15,7 @@ import (
 
 // newAgent is the guest side, for where there is no hostler-agent. It is not for people;
 // docs/agent.md has its words.
-func newAgent(*app) *cobra.Command {
+func newAgent(*cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true,
 		Example: "  hostler agent serve stdio", DisableFlagParsing: true,
@@ -27,7 +29,7 @@ func newAgent(*app) *cobra.Command {
 }
 
 // runAgent is all of it.
-func runAgent(args []string) int { return guest.Main(args, thisVersion().Version, agentVerbs) }
+func runAgent(args []string) int { return guest.Main(args, version.Read().Version, agentVerbs) }
 
 // agentVerbs are those of other packages; cmd/hostler-agent has the same.
 var agentVerbs = map[string]guest.Verb{

@@ -31,7 +31,7 @@ func TestAppliedFromAfar(t *testing.T) {
 			"sources/mine/source.conf": "type = fake\n",
 		},
 	)
-	conf, secrets := filepath.Join(o.dir, ".config/hostler/hostler.conf"), filepath.Join(o.dir, "secrets")
+	conf, secrets := filepath.Join(o.Dir, ".config/hostler/hostler.conf"), filepath.Join(o.Dir, "secrets")
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -39,9 +39,9 @@ func TestAppliedFromAfar(t *testing.T) {
 		}
 	}
 	write("[apply]\nsecrets = " + secrets + "\n")
-	k := o.serve("--listen", "127.0.0.1:0")
-	url := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
-	token, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	k := o.Serve("--listen", "127.0.0.1:0")
+	url := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
+	token, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestAppliedFromAfar(t *testing.T) {
 		t.Error("a source is called ..")
 	}
 
-	hook := api.ThingFile{Path: "provision.d/x", Mode: "0755", Text: "#!/bin/sh\ntouch " + o.dir + "/ran\n"}
+	hook := api.ThingFile{Path: "provision.d/x", Mode: "0755", Text: "#!/bin/sh\ntouch " + o.Dir + "/ran\n"}
 	tool := api.PutThing{Files: []api.ThingFile{{Path: "bundle.conf"}}}
 	for what, put := range map[string]api.PutThing{
 		"a hook": putSource("type = fake\n", hook), "this machine": putSource("type = local\n"),
@@ -114,7 +114,7 @@ func TestAppliedFromAfar(t *testing.T) {
 
 	// The controller's own user may, by the socket; what he applied may be seen and taken away from
 	// afar, and applied again as it is.
-	dir := filepath.Join(o.dir, "set/sources/hooked")
+	dir := filepath.Join(o.Dir, "set/sources/hooked")
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(dir, "provision.d"), 0o700),
 		os.WriteFile(filepath.Join(dir, "source.conf"), []byte("type = fake\n"), 0o600),
@@ -122,9 +122,9 @@ func TestAppliedFromAfar(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	o.run("apply", "-f", filepath.Join(o.dir, "set"))
+	o.run("apply", "-f", filepath.Join(o.Dir, "set"))
 	o.run("acquire", "-s", "hooked")
-	if _, err := os.Stat(filepath.Join(o.dir, "ran")); err != nil {
+	if _, err := os.Stat(filepath.Join(o.Dir, "ran")); err != nil {
 		t.Errorf("his hook did not run: %v", err)
 	}
 	hooked, err := c.AppliedThing(ctx, "source", "hooked")
@@ -144,7 +144,7 @@ func TestAppliedFromAfar(t *testing.T) {
 	}
 
 	// it misses its bundle
-	if err := os.RemoveAll(filepath.Join(o.dir, ".config/hostler/sources/here")); err != nil {
+	if err := os.RemoveAll(filepath.Join(o.Dir, ".config/hostler/sources/here")); err != nil {
 		t.Fatal(err)
 	}
 	write("[apply]\nmay-run = yes\n")

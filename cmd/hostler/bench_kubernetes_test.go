@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // What BenchmarkKubernetes has ready, how many of it are asked for at once, and how many pods
@@ -43,7 +44,7 @@ func (m *machine) socketOf(b testing.TB) string {
 	b.Helper()
 	for _, v := range m.env {
 		if run, ok := strings.CutPrefix(v, "XDG_RUNTIME_DIR="); ok {
-			return filepath.Join(run, "hostler", socketName)
+			return filepath.Join(run, "hostler", socket.SocketName)
 		}
 	}
 	b.Fatal("no runtime directory")

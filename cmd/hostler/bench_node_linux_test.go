@@ -85,7 +85,8 @@ func newBenchNode(b *testing.B, hostler string) *benchNode {
 		}
 		return n.url != ""
 	})
-	n.must(os.WriteFile(n.config, fmt.Appendf(nil, "[slapos]\ncomputer_id = COMP-1\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nroot_check = false\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
+	n.must(os.WriteFile(n.config, fmt.Appendf(nil,
+		"[slapos]\ncomputer_id = COMP-1\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nroot_check = false\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
 		n.url, n.root, soft, filepath.Join(m.dir, "n/pid")), 0o644))
 	var err error
 	n.client, err = slap.NewClient(slap.Options{URL: n.url})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // peerRow is a row of bench-peers' table.
@@ -66,7 +67,7 @@ func peers(b *testing.B) func(args ...string) map[rowKey]peerRow {
 
 // servedPool starts a controller with n ready instances that need no cleaning, and returns its
 // process and its socket.
-func servedPool(b testing.TB, hostler string, n int, more string) (m *machine, cmd *exec.Cmd, socket string) {
+func servedPool(b testing.TB, hostler string, n int, more string) (m *machine, cmd *exec.Cmd, path string) {
 	b.Helper()
 	m = newMachine(b)
 	m.program = hostler
@@ -76,14 +77,14 @@ func servedPool(b testing.TB, hostler string, n int, more string) (m *machine, c
 	cmd = m.serving(b)
 	for _, v := range m.env {
 		if run, ok := strings.CutPrefix(v, "XDG_RUNTIME_DIR="); ok {
-			socket = filepath.Join(run, "hostler", socketName)
+			path = filepath.Join(run, "hostler", socket.SocketName)
 		}
 	}
-	answering(b, socket)
+	answering(b, path)
 	if out, err := m.command("fill", "p").CombinedOutput(); err != nil {
 		b.Fatalf("fill: %v: %s", err, out)
 	}
-	return m, cmd, socket
+	return m, cmd, path
 }
 
 // serving starts a controller, which ends with the test.

@@ -9,15 +9,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/deploycmd"
+	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
 // oldNames are the programs whose command lines this one takes when called by their names.
-var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node", arsenalName, slaposName}
+var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node", metalcmd.ArsenalName, cli.SlaposName}
 
-func newCompat(a *app) *cobra.Command {
+func newCompat(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "compat",
 		Short:   "Be called by the names of the programs that hostler takes over from",
@@ -30,7 +33,7 @@ func newCompat(a *app) *cobra.Command {
 		Short:   "Make links with the old names to hostler: crcache, deploy-node, list-nodes, destroy-node, arsenal-director, slapos",
 		Example: "  hostler compat install ~/bin",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.compatInstall(args[0]) },
+		RunE:    func(_ *cobra.Command, args []string) error { return compatInstall(a, args[0]) },
 	})
 	var to string
 	imports := &cobra.Command{
@@ -40,7 +43,7 @@ func newCompat(a *app) *cobra.Command {
 what is literal is read, and what is not is listed with its line, for you to see to.`,
 		Example: "  hostler compat import ~/.provision/secrets ./site --to ~/.config/hostler",
 		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.compatImport(args, to) },
+		RunE:    func(_ *cobra.Command, args []string) error { return compatImport(a, args, to) },
 	}
 	imports.Flags().StringVar(&to, "to", "", "write to the directory `DIR`, in which nothing of it is yet")
 	_ = imports.MarkFlagDirname("to")
@@ -49,7 +52,7 @@ what is literal is read, and what is not is listed with its line, for you to see
 }
 
 // compatImport converts old configuration directories.
-func (a *app) compatImport(dirs []string, to string) error {
+func compatImport(a *cli.App, dirs []string, to string) error {
 	if to == "" {
 		return fault.Invalid("--to ~/.config/hostler", "--to: say where to write it")
 	}
@@ -63,7 +66,7 @@ func (a *app) compatImport(dirs []string, to string) error {
 	if err != nil {
 		return err
 	}
-	a.tellOld(c, c.Convert())
+	deploycmd.TellOld(a, c, c.Convert())
 	for _, f := range files {
 		if err := term.Printf(a.Out, "%s\n", f); err != nil {
 			return err
@@ -72,19 +75,9 @@ func (a *app) compatImport(dirs []string, to string) error {
 	return nil
 }
 
-// tellOld says what of an old configuration could not be taken over.
-func (a *app) tellOld(c *oldconfig.Config, conv oldconfig.Converted) {
-	for _, u := range c.Unread {
-		_ = term.Printf(a.Err, "%s: %s\n", a.Program, term.Line(u.String()))
-	}
-	for _, text := range conv.Odd {
-		_ = term.Printf(a.Err, "%s: %s: %s\n", a.Program, c.Dir, term.Line(text))
-	}
-}
-
 // compatInstall makes the links. What stands there under one of the names and is not a link to a
 // hostler is left alone.
-func (a *app) compatInstall(dir string) error {
+func compatInstall(a *cli.App, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err

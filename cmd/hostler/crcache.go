@@ -12,8 +12,12 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -28,7 +32,7 @@ const (
 type crcacheCommand struct {
 	name, usage, short string
 	flags              func(*pflag.FlagSet, *crcacheOptions)
-	run                func(*app, context.Context, *crcacheOptions, []string) error
+	run                func(*cli.App, context.Context, *crcacheOptions, []string) error
 }
 
 // crcacheOptions are the options of all verbs.
@@ -53,27 +57,27 @@ func crcacheCommands() []crcacheCommand {
 	}
 	none := func(*pflag.FlagSet, *crcacheOptions) {}
 	return []crcacheCommand{
-		{"acquire", "acquire [-s SOURCE] [COUNT]", "Acquire instances of a source and print their names.", source, (*app).crcacheAcquire},
-		{"commands", "commands", "List the commands.", none, (*app).crcacheList},
+		{"acquire", "acquire [-s SOURCE] [COUNT]", "Acquire instances of a source and print their names.", source, crcacheAcquire},
+		{"commands", "commands", "List the commands.", none, crcacheList},
 		{"cp", "cp [-r] SRC... DST", "Copy files to or from instances: NAME:PATH.", func(f *pflag.FlagSet, o *crcacheOptions) {
 			f.BoolVarP(&o.recursive, "recursive", "r", false, "copy directories")
-		}, (*app).crcacheCp},
-		{"help", "help [COMMAND]", "Explain a command.", none, (*app).crcacheHelp},
-		{"quickstart", "quickstart", "Introduce crcache.", none, (*app).crcacheQuickstart},
+		}, crcacheCp},
+		{"help", "help [COMMAND]", "Explain a command.", none, crcacheHelp},
+		{"quickstart", "quickstart", "Introduce crcache.", none, crcacheQuickstart},
 		{"release", "release [-f] NAME...", "Release instances.", func(f *pflag.FlagSet, o *crcacheOptions) {
 			f.BoolVarP(&o.force, "force", "f", false, "discard them, whatever the reserve")
-		}, (*app).crcacheRelease},
-		{"run", "run NAME [COMMAND [ARG...]] [-- ARG...]", "Run a command, or a shell, on an instance.", none, (*app).crcacheRun},
+		}, crcacheRelease},
+		{"run", "run NAME [COMMAND [ARG...]] [-- ARG...]", "Run a command, or a shell, on an instance.", none, crcacheRun},
 		{"status", "status [SOURCE...] [-v] [--query FIELD]", "Show what is cached and in use.", func(f *pflag.FlagSet, o *crcacheOptions) {
 			f.BoolVarP(&o.verbose, "verbose", "v", false, "list the instances in use")
 			f.StringVar(&o.query, "query", "", "print one number: available, cached, in-use or max")
-		}, (*app).crcacheStatus},
+		}, crcacheStatus},
 	}
 }
 
 // runCrcache runs a command line of the name crcache.
-func runCrcache(ctx context.Context, a *app, args []string) int {
-	a.Program, a.compat = "crcache", true
+func runCrcache(ctx context.Context, a *cli.App, args []string) int {
+	a.Program, a.Compat = "crcache", true
 	a.Host.Former, a.Host.Compat = "crcache", true
 	cmd, o, words, err := parseCrcache(args)
 	var bad *errUsage
@@ -85,7 +89,7 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 		_ = term.Printf(a.Err, "crcache: %s\n", err)
 		return crcacheBadOption
 	}
-	a.Quiet, a.flags.dir, a.Debug = o.quiet, o.here, o.debug
+	a.Quiet, a.Flags.Dir, a.Debug = o.quiet, o.here, o.debug
 	a.LogDebug()
 	a.Host.Log = a.Log
 	if o.here != "" {
@@ -96,9 +100,9 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 	}
 	switch {
 	case cmd == nil:
-		err = a.crcacheShort()
+		err = crcacheShort(a)
 	case o.help:
-		err = a.crcacheHelp(ctx, o, []string{cmd.name})
+		err = crcacheHelp(a, ctx, o, []string{cmd.name})
 	default:
 		err = cmd.run(a, ctx, o, words)
 	}
@@ -186,16 +190,16 @@ func parseCrcache(args []string) (*crcacheCommand, *crcacheOptions, []string, er
 	return &cmd, o, append([]string{name}, f.Args()...), nil
 }
 
-func (a *app) crcacheShort() error {
+func crcacheShort(a *cli.App) error {
 	return term.Printf(a.Out, `crcache %s (hostler)
 
   crcache help [COMMAND]   explain a command
   crcache commands         list the commands
   crcache quickstart       introduce crcache
-`, thisVersion().Version)
+`, version.Read().Version)
 }
 
-func (a *app) crcacheList(_ context.Context, _ *crcacheOptions, words []string) error {
+func crcacheList(a *cli.App, _ context.Context, _ *crcacheOptions, words []string) error {
 	if len(words) > 0 {
 		return usage("commands takes no arguments")
 	}
@@ -206,9 +210,9 @@ func (a *app) crcacheList(_ context.Context, _ *crcacheOptions, words []string) 
 	return term.Table(a.Out, []string{"command", "description"}, rows)
 }
 
-func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) error {
+func crcacheHelp(a *cli.App, _ context.Context, _ *crcacheOptions, words []string) error {
 	if len(words) == 0 {
-		return a.crcacheShort()
+		return crcacheShort(a)
 	}
 	for _, c := range crcacheCommands() {
 		if c.name == words[0] {
@@ -223,7 +227,7 @@ func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) 
 	return usage("unknown command %q; `crcache commands` lists them", words[0])
 }
 
-func (a *app) crcacheQuickstart(context.Context, *crcacheOptions, []string) error {
+func crcacheQuickstart(a *cli.App, _ context.Context, _ *crcacheOptions, _ []string) error {
 	return term.Printf(a.Out, `crcache keeps computers ready. A source is a directory ~/.config/crcache/sources/NAME (or .crcache/sources/NAME in a project) with a file
 source.conf:
 
@@ -243,7 +247,7 @@ This is hostler, called by its old name. hostler help shows what it can do besid
 `)
 }
 
-func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []string) error {
+func crcacheAcquire(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
 	count := 1
 	if len(words) > 1 {
 		return usage("acquire takes one COUNT")
@@ -258,59 +262,59 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 	if o.source == "" {
 		return usage("-s: empty name")
 	}
-	engine, err := a.engine(ctx)
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	leases, err := a.take(ctx, engine, compute.Request{Source: o.source, Count: count, Owner: a.owner(), TTL: -1, Idle: -1})
+	leases, err := leasecmd.Take(a, ctx, engine, compute.Request{Source: o.source, Count: count, Owner: a.Owner(), TTL: -1, Idle: -1})
 	if err != nil {
 		return err
 	}
-	return a.hand(ctx, leases, false)
+	return leasecmd.Hand(a, ctx, leases, false)
 }
 
-func (a *app) crcacheRelease(ctx context.Context, o *crcacheOptions, words []string) error {
+func crcacheRelease(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
 	if len(words) == 0 {
 		return usage("release what? NAME...")
 	}
-	return a.release(ctx, words, scope{}, false, compute.ReleaseOptions{Force: o.force})
+	return leasecmd.Release(a, ctx, words, leasecmd.Scope{}, false, compute.ReleaseOptions{Force: o.force})
 }
 
-func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []string) error {
-	engine, err := a.engine(ctx)
+func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
+	engine, err := a.Engine(ctx)
 	if err != nil {
 		return err
 	}
-	if o.query != "" && !slices.Contains(queries, o.query) {
-		return term.Exit(a.crcacheBadQuery(o.query))
+	if o.query != "" && !slices.Contains(leasecmd.Queries, o.query) {
+		return term.Exit(crcacheBadQuery(a, o.query))
 	}
-	a.due(ctx, words...)
+	a.Due(ctx, words...)
 	sources, err := engine.Status(ctx)
 	if err != nil {
 		return err
 	}
 	// hostler's own sources have instances in the same state. Here they are not configured, so what
 	// there may be of them is not known.
-	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.isSource(s.Name) })
-	if sources, err = choose(sources, words); err != nil {
+	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.IsSource(s.Name) })
+	if sources, err = leasecmd.Choose(sources, words); err != nil {
 		return err
 	}
 	if o.query != "" {
-		if n := ask(sources, o.query); n != nil {
+		if n := leasecmd.Ask(sources, o.query); n != nil {
 			return term.Printf(a.Out, "%d\n", *n)
 		}
 		return term.Printf(a.Out, "unlimited\n")
 	}
 	rows := make([][]string, len(sources))
 	for i, s := range sources {
-		rows[i] = crcacheRow(s)
+		rows[i] = leasecmd.CrcacheRow(s)
 	}
 	if err := term.Table(a.Out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
 		return err
 	}
-	instances, _, err := instancesOf(ctx, engine, sources)
+	instances, _, err := leasecmd.InstancesOf(ctx, engine, sources)
 	if err != nil {
 		return err
 	}
@@ -333,35 +337,35 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 	return term.Table(a.Out, []string{"source", "instance"}, rows)
 }
 
-func (a *app) crcacheBadQuery(query string) int {
-	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(queries, ", "))
+func crcacheBadQuery(a *cli.App, query string) int {
+	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(leasecmd.Queries, ", "))
 	return crcacheBadOption
 }
 
-func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string) (err error) {
+func crcacheRun(a *cli.App, ctx context.Context, _ *crcacheOptions, words []string) (err error) {
 	if len(words) == 0 {
 		return usage("run where? NAME [COMMAND...]")
 	}
-	r := newRunner(a, task{opt: &runOptions{}, words: words[1:]})
-	ctx, stop := r.listen(ctx)
+	r := runcmd.NewRunner(a, runcmd.Task{Opt: &runcmd.RunOptions{}, Words: words[1:]})
+	ctx, stop := r.Listen(ctx)
 	defer stop()
-	if r.engine, err = a.engine(ctx); err != nil {
+	if r.Engine, err = a.Engine(ctx); err != nil {
 		return err
 	}
-	r.who = a.who(ctx, r.engine, words[0])
-	i, lease, err := r.engine.Resolve(ctx, words[0])
+	r.Who = a.Who(ctx, r.Engine, words[0])
+	i, lease, err := r.Engine.Resolve(ctx, words[0])
 	switch {
 	case err == nil && lease != nil:
-		err = r.take(ctx, i)
-	case a.localOf(words[0]) != "":
-		r.instance, r.direct, err = compute.Instance{ID: compute.ID(words[0])}, a.localOf(words[0]), nil
+		err = r.Take(ctx, i)
+	case localOf(a, words[0]) != "":
+		r.Instance, r.Direct, err = compute.Instance{ID: compute.ID(words[0])}, localOf(a, words[0]), nil
 	case err == nil:
-		err = r.take(ctx, i) // which says that it is not acquired
+		err = r.Take(ctx, i) // which says that it is not acquired
 	}
 	if err != nil {
-		return r.interrupted(err, false)
+		return r.Interrupted(err, false)
 	}
-	err = r.interrupted(r.command(ctx), !r.begun.IsZero())
+	err = r.Interrupted(r.Command(ctx), !r.Begun.IsZero())
 	var own term.Exit
 	if err != nil && !errors.As(err, &own) && (errors.Is(err, compute.ErrNoCommand) || errors.Is(err, compute.ErrNotExecutable)) {
 		_ = term.Printf(a.Err, "crcache: %s\n", term.ErrorText(err))
@@ -372,7 +376,7 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 
 // localOf returns the source of type local whose one instance has this name, or "". Under the old
 // name it can be used without a lease.
-func (a *app) localOf(name string) string {
+func localOf(a *cli.App, name string) string {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return ""
@@ -385,9 +389,9 @@ func (a *app) localOf(name string) string {
 	return ""
 }
 
-func (a *app) crcacheCp(ctx context.Context, o *crcacheOptions, words []string) error {
+func crcacheCp(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
 	if len(words) < 2 {
 		return usage("cp SRC... DST")
 	}
-	return a.cp(ctx, words[:len(words)-1], words[len(words)-1], o.recursive, false)
+	return runcmd.Cp(a, ctx, words[:len(words)-1], words[len(words)-1], o.recursive, false)
 }

@@ -43,7 +43,7 @@ func TestDocumentedCurl(t *testing.T) {
 	}
 	t.Setenv("PATH", plainPath(t))
 	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n"})
-	at := o.serve("--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	at := o.Serve("--listen", "127.0.0.1:0").Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	id := ""
 	for _, line := range lines {
 		words := strings.NewReplacer("localhost:7070", at, "/leases/ID", "/leases/"+id).Replace(line)
@@ -54,7 +54,7 @@ kill $P; wait $P; cat told`
 		}
 		cmd := exec.Command("sh", "-c", `T="Authorization: Bearer $(cat ~/.local/state/hostler/controller.token)"
 `+strings.Replace(words, "curl ", "curl --noproxy '*' -fsS --max-time 60 ", 1))
-		cmd.Env, cmd.Dir = o.vars, o.dir
+		cmd.Env, cmd.Dir = o.vars, o.Dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v: %s", line, err, out)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/deploycmd"
 )
 
 // nodeScripts are what scripts do to a node on bad days. Each counts its runs.
@@ -87,7 +89,7 @@ func TestDeploySSH(t *testing.T) {
 		t.Errorf("list: %q", got)
 	}
 	// It says how it is reached without hostler.
-	var nodes []nodeView
+	var nodes []deploycmd.NodeView
 	if err := json.Unmarshal([]byte(m.must("list", "--json", "node-2")), &nodes); err != nil || len(nodes) != 1 || nodes[0].SSH == nil {
 		t.Fatalf("it does not say how it is reached: %+v, %v", nodes, err)
 	}
@@ -96,7 +98,8 @@ func TestDeploySSH(t *testing.T) {
 	if err := os.WriteFile(known, []byte(ssh.HostKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hello, err := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile="+known, "-o", "StrictHostKeyChecking=yes",
+	hello, err := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o",
+		"UserKnownHostsFile="+known, "-o", "StrictHostKeyChecking=yes",
 		"-i", ssh.Key, "-p", fmt.Sprint(ssh.Port), ssh.User+"@"+ssh.Host, "echo hello from $(id -un)").CombinedOutput()
 	if err != nil || string(hello) != "hello from user\n" {
 		t.Errorf("ssh by %+v: %s, %v", ssh, hello, err)

@@ -12,10 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/packaging"
 )
 
-func newDocs(a *app) *cobra.Command {
+func newDocs(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "docs", Short: "Write documentation made of the commands themselves", Hidden: true,
 		Example: "  hostler docs man dist/man",

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/runcmd"
 )
 
 // watchedMachine is one with files that sandboxes hide, and some that they show.
@@ -45,12 +47,12 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 	if exit != 7 || !strings.Contains(errs, "to-out") {
 		t.Fatalf("status %d: %s", exit, errs)
 	}
-	var got hiddenView
+	var got runcmd.HiddenView
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	home := m.home + "/"
-	want := map[string]hiddenPath{
+	want := map[string]runcmd.HiddenPath{
 		".ssh/id_ed25519":           {Cause: "secret", At: home + ".ssh"},
 		".aws/credentials":          {Cause: "secret", At: home + ".aws"},
 		"project/key":               {Cause: "secret", At: home + ".ssh", Place: home + ".ssh/id_ed25519"},
@@ -71,7 +73,7 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 			p.Place != w.Place && name == "project/key" || p.Why == "" || p.Hint == "" {
 			t.Errorf("%q: %+v", name, p)
 		}
-		if !slices.ContainsFunc(p.Uses, func(u hiddenUse) bool {
+		if !slices.ContainsFunc(p.Uses, func(u runcmd.HiddenUse) bool {
 			return (u.Call == "stat" || u.Call == "access" || u.Call == "open") && u.Program != "" && u.Times > 0
 		}) {
 			t.Errorf("%q: by %v", name, p.Uses)

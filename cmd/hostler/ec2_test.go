@@ -153,7 +153,8 @@ func TestCloudEC2Denied(t *testing.T) {
 		)
 	}
 	dir := t.TempDir()
-	env := append(append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "AWS_PROFILE=", "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=not-to-be-seen", "AWS_SESSION_TOKEN=", "AWS_REGION=xx-test-1",
+	env := append(append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "AWS_PROFILE=", "AWS_ACCESS_KEY_ID=AKIDTEST",
+		"AWS_SECRET_ACCESS_KEY=not-to-be-seen", "AWS_SESSION_TOKEN=", "AWS_REGION=xx-test-1",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 	var out, said strings.Builder
 	cmd := exec.Command("hostler", "cloud", "quota", "-p", "ec2", "--endpoint", service.URL)

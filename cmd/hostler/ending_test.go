@@ -16,21 +16,21 @@ import (
 // the same; a second signal ends it at once.
 func TestDrain(t *testing.T) {
 	o := newYard(t, outsideSources)
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--drain", "1h")
-	api := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0", "--drain", "1h")
+	api := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
 	if err := k.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "it is not ready", func() bool { status, _, _ := get(t, api+"/readyz", ""); return status == 503 })
-	token, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	token, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status, _, body := get(t, api+"/v1/sources", strings.TrimSpace(string(token))); status != 200 {
 		t.Errorf("a request while it drains: %d %s", status, body)
 	}
-	k.stop()
-	if text := o.fail("serve", "--drain", "-1s"); !strings.Contains(text, "--drain") {
+	k.Stop()
+	if text := o.Fail("serve", "--drain", "-1s"); !strings.Contains(text, "--drain") {
 		t.Errorf("a negative time: %s", text)
 	}
 }
@@ -75,11 +75,11 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}
 	authority()
-	k := o.serve(
+	k := o.Serve(
 		"--no-fill", "--listen", "127.0.0.1:0", "--client-ca", people, "--tls-cert",
 		filepath.Join(dir, "now", "tls.crt"), "--tls-key", filepath.Join(dir, "now", "tls.key"),
 	)
-	at := k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	at := k.Said(`serving listen=.*tcp:([0-9.:]+)`)
 	shown := func() string {
 		web := &http.Client{
 			Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
@@ -95,16 +95,16 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 	first := shown()
 	authority()
-	k.said(`the certificates were read anew`) // of nothing else that is new yet
+	k.Said(`the certificates were read anew`) // of nothing else that is new yet
 	if shown() != first {
 		t.Error("the controller's own is another")
 	}
 	put("2", "tls.key") // the old key
-	k.said(`the new certificates cannot be used`)
+	k.Said(`the new certificates cannot be used`)
 	if shown() != first {
 		t.Error("half of a pair was taken")
 	}
 	put("3")
 	waitFor(t, "the new one is served", func() bool { return shown() != first })
-	k.stop()
+	k.Stop()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func TestAnotherIsTaken(t *testing.T) {
 					}
 					return len(ids) >= 3
 				})
-				slices.SortFunc(ids, compareNames)
+				slices.SortFunc(ids, func(x, y string) int { return cmp.Or(len(x)-len(y), strings.Compare(x, y)) })
 				return ids[:n]
 			}
 			told := func(id, errs string) {

@@ -44,8 +44,8 @@ func newGuardedYard(t *testing.T, conf string) *guardedYard {
 		"sources/box/source.conf":   "type = sandbox\nimages = *, */*, */*/*, */*/*/*\n[sandbox]\nimage = " + g.host() + "/own:1\n",
 		"projects/web/project.conf": "[members]\nann = user\n",
 	})
-	g.k = g.serve("--listen", "127.0.0.1:0", "--no-fill")
-	g.url = "http://" + g.k.said(`tcp:(127[0-9.:]+)`)
+	g.k = g.Serve("--listen", "127.0.0.1:0", "--no-fill")
+	g.url = "http://" + g.k.Said(`tcp:(127[0-9.:]+)`)
 	g.ann = strings.TrimSpace(g.run("-q", "token", "create", "--owner", "ann"))
 	return g
 }
@@ -142,7 +142,7 @@ func TestRequestsFetchNothingWithin(t *testing.T) {
 func TestOwnersFetch(t *testing.T) {
 	sandboxes(t)
 	g := newGuardedYard(t, "")
-	admin, err := os.ReadFile(filepath.Join(g.dir, ".local/state/hostler/controller.token"))
+	admin, err := os.ReadFile(filepath.Join(g.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestOwnersFetch(t *testing.T) {
 	if len(allow.refusals()) != 0 {
 		t.Error(allow.refusals())
 	}
-	allow.k.said(fetchCanary) // the log has it
+	allow.k.Said(fetchCanary) // the log has it
 }
 
 // TestFetchKeys: what stands in [fetch] and is nothing that can be allowed is told with file, line
@@ -173,28 +173,28 @@ func TestFetchKeys(t *testing.T) {
 		t,
 		map[string]string{"hostler.conf": "[fetch]\n\nallow = 10.0.0.0/8, lopback\n", "sources/web/source.conf": "type = fake\n"},
 	)
-	if out := o.fail("serve"); !strings.Contains(out, "hostler.conf:3: allow") || !strings.Contains(out, "loopback") {
+	if out := o.Fail("serve"); !strings.Contains(out, "hostler.conf:3: allow") || !strings.Contains(out, "loopback") {
 		t.Error(out)
 	}
-	conf := filepath.Join(o.dir, ".config/hostler/hostler.conf")
+	conf := filepath.Join(o.Dir, ".config/hostler/hostler.conf")
 	for text, want := range map[string]string{
 		"[fetch]\nalow = private\n": "allow", "[fetch]\ndeny = 10.1.2.3/8\n": "hostler.conf:2: deny",
 	} {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out := o.fail("serve"); !strings.Contains(out, want) {
+		if out := o.Fail("serve"); !strings.Contains(out, want) {
 			t.Error(out)
 		}
 	}
 	if err := os.WriteFile(conf, []byte("[fetch]\nallow = private\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o.serve("--no-fill")
+	o.Serve("--no-fill")
 	if err := os.WriteFile(conf, []byte("[fetch]\nallow = privat\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := o.fail("reload"); !strings.Contains(out, "did you mean private?") {
+	if out := o.Fail("reload"); !strings.Contains(out, "did you mean private?") {
 		t.Error(out)
 	}
 }
@@ -251,9 +251,9 @@ func TestSignInIsLedNowhere(t *testing.T) {
 				"sources/web/source.conf": "type = fake\n",
 			},
 		)
-		k := o.serve("--listen", "127.0.0.1:0", "--no-fill")
+		k := o.Serve("--listen", "127.0.0.1:0", "--no-fill")
 		answer, err := http.Post(
-			"http://"+k.said(`tcp:(127[0-9.:]+)`)+"/v1/login", "application/json",
+			"http://"+k.Said(`tcp:(127[0-9.:]+)`)+"/v1/login", "application/json",
 			strings.NewReader(`{"id_token":"`+token+`"}`),
 		)
 		if err != nil {
@@ -264,7 +264,7 @@ func TestSignInIsLedNowhere(t *testing.T) {
 		if err != nil || answer.StatusCode < 400 || strings.Contains(string(text), fetchCanary) {
 			t.Errorf("%s: %d %s %v", at, answer.StatusCode, text, err)
 		}
-		k.stop()
+		k.Stop()
 	}
 	if n := reached.Load(); n != 0 {
 		t.Errorf("%d of them reached", n)

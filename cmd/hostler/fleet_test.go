@@ -44,7 +44,8 @@ func newFleet(t testing.TB, m *machine, n int) *fleet {
 	f := &fleet{machine: m}
 	for i := range n {
 		s := &ship{f: f, socket: filepath.Join(m.dir, fmt.Sprint("s", i)), log: filepath.Join(m.dir, fmt.Sprint("log", i))}
-		s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _,
+			_ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
 		}}}
 		f.all = append(f.all, s)

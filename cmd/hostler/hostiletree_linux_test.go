@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,8 +18,10 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -130,8 +133,10 @@ func TestTreeSpendsNothing(t *testing.T) {
 	}))
 	defer service.Close()
 	m := newMachine(t)
-	m.env = append(m.env, "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-west-3", "AWS_ENDPOINT_URL="+service.URL, "AWS_ENDPOINT_URL_EC2="+service.URL,
-		"AWS_MAX_ATTEMPTS=1", "OS_AUTH_URL="+service.URL+"/v3", "OS_USERNAME=me", "OS_PASSWORD=secret", "OS_PROJECT_NAME=p", "OS_USER_DOMAIN_NAME=d", "OS_PROJECT_DOMAIN_NAME=d")
+	m.env = append(m.env, "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-west-3",
+		"AWS_ENDPOINT_URL="+service.URL, "AWS_ENDPOINT_URL_EC2="+service.URL,
+		"AWS_MAX_ATTEMPTS=1", "OS_AUTH_URL="+service.URL+"/v3", "OS_USERNAME=me", "OS_PASSWORD=secret", "OS_PROJECT_NAME=p",
+		"OS_USER_DOMAIN_NAME=d", "OS_PROJECT_DOMAIN_NAME=d")
 	for name, text := range map[string]string{
 		"amazon": "type = ec2\nimage = ami-1\n", "stack": "type = openstack\nimage = x\nflavor = y\n",
 		"metal": "type = ironic\nimage = x\n",
@@ -212,15 +217,9 @@ func TestTrustAsks(t *testing.T) {
 // TestTreeSettingsWait has each key of each section of a tree's hostler.conf left out, as its parts
 // read them.
 func TestTreeSettingsWait(t *testing.T) {
-	sections := map[string]any{
-		"auth": new(struct {
-			authorizing
-			signingIn
-		}), "store": new(host.StoreSection), "run": new(runSection), "results": new(resultsSection), "env": new(envSection),
-		"sync": new(syncing), "apply": new(appliedConf), "resources": new(resourcing), "slap": new(slapping),
-		"director": new(directing), "director.metal": new(metalDirecting), "director.metal.strategy": new(metalDeciding),
-		"webhook w": new(hooking), "multimaster https://x": new(otherMaster),
-	}
+	sections := map[string]any{"store": new(host.StoreSection)}
+	maps.Copy(sections, controller.Sections())
+	maps.Copy(sections, runcmd.Sections())
 	home, dir := t.TempDir(), t.TempDir()
 	var text strings.Builder
 	text.WriteString("[defaults]\nwait = 1m\n")

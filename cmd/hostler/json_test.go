@@ -12,17 +12,28 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/cloudcmd"
+	"github.com/hostler-project/hostler/cli/deploycmd"
+	"github.com/hostler-project/hostler/cli/imagecmd"
+	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/metalcmd"
+	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/servercmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/sourcecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
 // documents are all that --json prints, by their names in docs/json.md.
 var documents = merged(
 	map[string]any{
-		"version":         versionView{},
+		"version":         version.Info{},
 		"verified":        verifiedView{},
 		"setting-made":    settingMade{},
 		"verified-part":   verifiedPart{},
@@ -34,8 +45,8 @@ var documents = merged(
 		"waiter":          api.Waiter{},
 		"apply":           api.ApplyAnswer{},
 		"thing-change":    api.ThingChange{},
-		"plan":            planView{},
-		"directive":       directiveView{},
+		"plan":            controller.PlanView{},
+		"directive":       controller.DirectiveView{},
 		"metal-changes":   caching.Changes{},
 		"metal-count":     caching.Count{},
 		"metal-directive": caching.Directive{},
@@ -54,7 +65,8 @@ var documents = merged(
 		"token":           api.NewToken{},
 		"act":             api.Act{},
 	},
-	cloudDocuments, deployDocuments, execDocuments, imageDocuments, leaseDocuments, metalDocuments, serverDocuments, slaposDocuments, sourceDocuments,
+	cloudcmd.Documents, deploycmd.Documents, runcmd.Documents, imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
+	servercmd.Documents, slaposcmd.Documents, sourcecmd.Documents,
 )
 
 // merged puts the documents of all packages together.

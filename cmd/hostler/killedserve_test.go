@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // TestServeKilled: a controller that is killed at once after it has answered, and the one after it,
@@ -29,7 +31,7 @@ func TestServeKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "run", "hostler", socketName)
+	socket := filepath.Join(dir, "run", "hostler", socket.SocketName)
 	begin := func() (kill func()) {
 		cmd := exec.Command("hostler", "serve")
 		cmd.Env, cmd.Dir = env, dir

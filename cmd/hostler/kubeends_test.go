@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 )
 
@@ -87,7 +88,7 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 		}
 		_ = cmd.Wait()
 		text, err := os.ReadFile(report)
-		var v runReport
+		var v runcmd.RunReport
 		if err := errors.Join(err, json.Unmarshal(text, &v)); err != nil {
 			t.Fatal(err)
 		}

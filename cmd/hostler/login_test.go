@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/auth/signin/signintest"
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/servercmd"
 )
 
 // land is a home with a controller in it, and a provider that its people sign in with.
@@ -102,7 +104,7 @@ func (l *land) run(env []string, want int, in string, args ...string) (out, errs
 }
 
 // login signs in as somebody types the code, or refuses; it wants an exit status.
-func (l *land) login(env []string, want int, who string, agree bool, args ...string) (view loginView, errs string) {
+func (l *land) login(env []string, want int, who string, agree bool, args ...string) (view servercmd.LoginView, errs string) {
 	l.t.Helper()
 	cmd := exec.Command(lookIn(l.path, "hostler"), append([]string{"login", "--json"}, args...)...)
 	cmd.Env, cmd.Dir = env, l.dir
@@ -117,7 +119,7 @@ func (l *land) login(env []string, want int, who string, agree bool, args ...str
 	}
 	lines := bufio.NewScanner(out)
 	if lines.Scan() {
-		var code codeView
+		var code servercmd.CodeView
 		if err := json.Unmarshal(lines.Bytes(), &code); err != nil || code.Code == "" || code.Address != l.at.URL+"/device" {
 			l.t.Errorf("%s: %v", lines.Bytes(), err)
 		}
@@ -197,7 +199,7 @@ func TestLogin(t *testing.T) {
 		t.Error("signing in again gives the same token")
 	}
 	withToken := func(secret string) []string { return append(l.far("thief"), "HOSTLER_TOKEN="+secret) }
-	var views []loginView
+	var views []servercmd.LoginView
 	out, _ = l.run(withToken(token(t, file)), 0, "", "--controller", l.url, "login", "--status", "--json")
 	if err := json.Unmarshal([]byte(out), &views); err != nil || len(views) != 1 ||
 		views[0].Name != "ann@example.org" || views[0].By != "token" || views[0].Expires == nil {
@@ -228,7 +230,7 @@ func token(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all logins
+	var all cli.Logins
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}

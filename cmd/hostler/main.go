@@ -9,6 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/deploycmd"
+	"github.com/hostler-project/hostler/cli/metalcmd"
+	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -27,27 +32,27 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 		argv = []string{"hostler"}
 	}
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
-		return runAnswers(argv[2], argv[3], argv[4])
+		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
-	keepFiles()
-	a := newApp(in, out, errs)
-	a.commands = newRoot
+	runcmd.KeepFiles()
+	a := cli.NewApp(in, out, errs)
+	a.Commands = newRoot
 	defer a.Host.Close()
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {
 		return runCrcache(context.Background(), a, argv[1:])
 	}
-	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == arsenalName {
-		return runArsenal(context.Background(), a, argv[1:])
+	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == metalcmd.ArsenalName {
+		return metalcmd.RunArsenal(context.Background(), a, argv[1:])
 	}
-	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == slaposName {
-		return runSlapos(context.Background(), a, argv[1:])
+	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == cli.SlaposName {
+		return slaposcmd.RunSlapos(context.Background(), a, argv[1:])
 	}
 	// a script of that name, as a stand-alone has one, completes as the link does
-	if len(argv) > 2 && argv[1] == slaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
-		return runSlapos(context.Background(), a, argv[2:])
+	if len(argv) > 2 && argv[1] == cli.SlaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
+		return slaposcmd.RunSlapos(context.Background(), a, argv[2:])
 	}
-	if name := oldNodeName(argv[0]); name != "" {
-		return runOldNode(context.Background(), a, name, argv[1:])
+	if name := deploycmd.OldNodeName(argv[0]); name != "" {
+		return deploycmd.RunOldNode(context.Background(), a, name, argv[1:])
 	}
 	return runHostler(context.Background(), a, argv[1:])
 }

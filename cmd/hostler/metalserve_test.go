@@ -11,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -35,14 +38,15 @@ func TestMetalServed(t *testing.T) {
 	srv := httptest.NewServer(r)
 	t.Cleanup(srv.Close)
 	o := newYard(t, map[string]string{"secret": hookSecret + "\n", "sources/web/source.conf": "type = fake\nreserve = 1\n"})
-	bin := filepath.Join(o.dir, "bin")
+	bin := filepath.Join(o.Dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o.vars = append(o.vars, "PATH="+bin+":"+os.Getenv("PATH"))
-	conf := filepath.Join(o.dir, ".config/hostler/hostler.conf")
+	conf := filepath.Join(o.Dir, ".config/hostler/hostler.conf")
 	with := "[director.metal]\nscout = late\ndirective-spacing = 100ms\n[director.metal.strategy]\npercentage-to-cache = 0\n"
-	rest := "[webhook pager]\nurl = " + srv.URL + "\nsecret = file:" + filepath.Join(o.dir, ".config/hostler/secret") + "\nevents = alarm*, quarantined, directive-failed\n"
+	rest := "[webhook pager]\nurl = " + srv.URL + "\nsecret = file:" + filepath.Join(o.Dir,
+		".config/hostler/secret") + "\nevents = alarm*, quarantined, directive-failed\n"
 	write := func(text string) {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -50,8 +54,8 @@ func TestMetalServed(t *testing.T) {
 	}
 	write(rest)
 	o.run("fill", "web") // so that there is something before the webhook begins
-	k := o.serve("--metrics", "127.0.0.1:0")
-	open := "http://" + k.said(`msg=metrics listen=([0-9.:]+)`)
+	k := o.Serve("--metrics", "127.0.0.1:0")
+	open := "http://" + k.Said(`msg=metrics listen=([0-9.:]+)`)
 	metric := func(line string) func() bool {
 		return func() bool {
 			_, _, text := get(t, open+"/metrics", "")
@@ -86,13 +90,13 @@ func TestMetalServed(t *testing.T) {
 	if out := o.run("director", "explain"); strings.Contains(out, "alarm") {
 		t.Errorf("explain afterwards: %s", out)
 	}
-	if out := o.fail("director", "run", "--once"); !strings.Contains(out, "images are kept ready by another process") {
+	if out := o.Fail("director", "run", "--once"); !strings.Contains(out, "images are kept ready by another process") {
 		t.Errorf("beside the controller: %s", out)
 	}
 	write(rest)
 	o.run("reload")
 	waitFor(t, "it lets go of the lock", func() bool {
-		lock, err := host.LockAlone(filepath.Join(o.dir, ".local/state/hostler", metalLock))
+		lock, err := host.LockAlone(filepath.Join(o.Dir, ".local/state/hostler", controller.MetalLock))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +113,7 @@ func TestMetalServed(t *testing.T) {
 // keeps images ready, and the others are told.
 func TestMetalAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	on := func() *app {
+	on := func() *cli.App {
 		state := t.TempDir()
 		t.Setenv("XDG_STATE_HOME", state)
 		if err := os.Mkdir(filepath.Join(state, "hostler"), 0o700); err != nil {
@@ -119,28 +123,29 @@ func TestMetalAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := newApp(nil, io.Discard, io.Discard)
+		a := cli.NewApp(nil, io.Discard, io.Discard)
 		a.Host = host.New(host.Options{OpenedStore: st})
 		a.Host.OnClose(func() { _ = st.Close() })
 		t.Cleanup(a.Host.Close)
 		return a
 	}
 	first := on()
-	if err := first.metalAlone(false); err != nil {
+	if err := metalcmd.MetalAlone(first, false); err != nil {
 		t.Fatal(err)
 	}
 	second := on()
-	if err := second.metalAlone(false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "another state directory") {
+	if err := metalcmd.MetalAlone(second, false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(),
+		"another state directory") {
 		t.Errorf("beside it: %v", err)
 	}
-	if err := second.metalAlone(true); err != nil {
+	if err := metalcmd.MetalAlone(second, true); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
 	var log strings.Builder
 	third := on()
 	heard := slog.New(slog.NewTextHandler(&log, nil))
-	turn := &turn{place: metalPlace}
-	ours := (&controller{log: heard, host: third.Host}).metalTurn(turn)
+	turn := &controller.Turn{Place: controller.MetalPlace}
+	ours := (&controller.Controller{Log: heard, Host: third.Host}).MetalTurn(turn)
 	for range 2 {
 		if ours() {
 			t.Error("a controller has its turn beside it")
@@ -151,8 +156,8 @@ func TestMetalAlone(t *testing.T) {
 	}
 	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
-	turn.end()
-	if err := second.metalAlone(false); err != nil {
+	turn.End()
+	if err := metalcmd.MetalAlone(second, false); err != nil {
 		t.Errorf("after them: %v", err)
 	}
 }

@@ -22,25 +22,26 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/controller/server"
 )
 
 // yard is a place with a configuration, for controllers that are looked at from outside.
 type yard struct {
 	t    *testing.T
-	dir  string
+	Dir  string
 	vars []string
 }
 
 func newYard(t *testing.T, files map[string]string, env ...string) *yard {
 	t.Helper()
-	o := &yard{t: t, dir: t.TempDir()}
-	run := filepath.Join(o.dir, "run")
+	o := &yard{t: t, Dir: t.TempDir()}
+	run := filepath.Join(o.Dir, "run")
 	if err := os.Mkdir(run, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range files {
-		at := filepath.Join(o.dir, ".config", "hostler", name)
+		at := filepath.Join(o.Dir, ".config", "hostler", name)
 		mode := os.FileMode(0o600)
 		if strings.HasPrefix(text, "#!") {
 			mode = 0o700
@@ -53,7 +54,7 @@ func newYard(t *testing.T, files map[string]string, env ...string) *yard {
 		}
 	}
 	o.vars = append(
-		os.Environ(), "HOME="+o.dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
+		os.Environ(), "HOME="+o.Dir, "XDG_RUNTIME_DIR="+run, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=",
 		"HOSTLER_CONFIG=", "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=",
 	)
 	o.vars = append(o.vars, env...)
@@ -64,7 +65,7 @@ func newYard(t *testing.T, files map[string]string, env ...string) *yard {
 func (o *yard) run(args ...string) string {
 	o.t.Helper()
 	cmd := exec.Command("hostler", args...)
-	cmd.Env, cmd.Dir = o.vars, o.dir
+	cmd.Env, cmd.Dir = o.vars, o.Dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		o.t.Fatalf("%q: %v: %s", args, err, out)
@@ -79,9 +80,9 @@ type watchedController struct {
 	log string
 }
 
-// serve starts a controller, which is killed at the end of the test at the latest, and waits until
+// Serve starts a controller, which is killed at the end of the test at the latest, and waits until
 // it serves.
-func (o *yard) serve(args ...string) *watchedController {
+func (o *yard) Serve(args ...string) *watchedController {
 	o.t.Helper()
 	log, err := os.CreateTemp(o.t.TempDir(), "serve")
 	if err != nil {
@@ -89,17 +90,17 @@ func (o *yard) serve(args ...string) *watchedController {
 	}
 	defer log.Close()
 	k := &watchedController{o: o, cmd: exec.Command("hostler", append([]string{"serve"}, args...)...), log: log.Name()}
-	k.cmd.Env, k.cmd.Dir, k.cmd.Stderr = o.vars, o.dir, log
+	k.cmd.Env, k.cmd.Dir, k.cmd.Stderr = o.vars, o.Dir, log
 	if err := k.cmd.Start(); err != nil {
 		o.t.Fatal(err)
 	}
 	o.t.Cleanup(k.kill)
-	k.said(`serving`)
+	k.Said(`serving`)
 	return k
 }
 
-// said waits until the log matches, and returns the first group.
-func (k *watchedController) said(what string) string {
+// Said waits until the log matches, and returns the first group.
+func (k *watchedController) Said(what string) string {
 	k.o.t.Helper()
 	re := regexp.MustCompile(what)
 	var text []byte
@@ -120,8 +121,8 @@ func (k *watchedController) kill() {
 	}
 }
 
-// stop ends it well.
-func (k *watchedController) stop() {
+// Stop ends it well.
+func (k *watchedController) Stop() {
 	k.o.t.Helper()
 	_ = k.cmd.Process.Signal(syscall.SIGTERM)
 	if err := k.cmd.Wait(); err != nil {
@@ -169,9 +170,9 @@ var outsideSources = map[string]string{
 // get it, and Prometheus and the dashboard take it.
 func TestMetrics(t *testing.T) {
 	o := newYard(t, outsideSources)
-	k := o.serve("--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
-	api := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
-	open := "http://" + k.said(`msg=metrics listen=([0-9.:]+)`)
+	k := o.Serve("--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+	api := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
+	open := "http://" + k.Said(`msg=metrics listen=([0-9.:]+)`)
 	names := strings.Fields(o.run("acquire", "-s", "web", "2"))
 	o.run("release", names[0])
 	o.run("run", "hooked", "--", "true")
@@ -200,7 +201,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("there is no %s", want)
 		}
 	}
-	for _, not := range append(names, "root@", o.dir) {
+	for _, not := range append(names, "root@", o.Dir) {
 		if strings.Contains(text, not) {
 			t.Errorf("%q is in it", not)
 		}
@@ -208,7 +209,7 @@ func TestMetrics(t *testing.T) {
 	if status, _, _ := get(t, api+"/metrics", ""); status != 401 {
 		t.Errorf("a stranger has metrics: %d", status)
 	}
-	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	secret, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,13 +227,13 @@ func TestMetrics(t *testing.T) {
 	}
 	promtool(t, text)
 	askPrometheus(t, strings.TrimPrefix(open, "http://"))
-	k.stop()
+	k.Stop()
 }
 
 // TestMetricsElsewhere: nothing is open to other machines.
 func TestMetricsElsewhere(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:80", "example.org:80", "x"} {
-		if l, err := metricsListener(addr); err == nil {
+		if l, err := controller.MetricsListener(addr); err == nil {
 			_ = l.Close()
 			t.Errorf("--metrics %s is taken", addr)
 		}
@@ -301,7 +302,7 @@ func panels(t *testing.T) map[string][]string {
 // TestDashboard: the dashboard asks for nothing that is not told, and leaves nothing out that is.
 func TestDashboard(t *testing.T) {
 	known := map[string]bool{}
-	for _, n := range newMeters().reg.Names() {
+	for _, n := range controller.NewMeters().Reg.Names() {
 		known[n] = false
 	}
 	word := regexp.MustCompile(`\b(hostler|go|process)_[a-z0-9_]+`)
@@ -428,10 +429,10 @@ func prometheus(t *testing.T, path, config, data string) string {
 
 // TestMetricsCost: a scrape asks how the sources stand, and walks no instances, leases or events.
 func TestMetricsCost(t *testing.T) {
-	m := newMeters()
-	m.watch(func() (server.Book, *config.Config) { return statusOnly{}, &config.Config{} })
+	m := controller.NewMeters()
+	m.Watch(func() (server.Book, *config.Config) { return statusOnly{}, &config.Config{} })
 	var b bytes.Buffer
-	if err := m.reg.Write(&b); err != nil {
+	if err := m.Reg.Write(&b); err != nil {
 		t.Fatal(err)
 	}
 	// of two definitions of one name
@@ -452,11 +453,11 @@ func (statusOnly) Status(context.Context) ([]compute.SourceStatus, error) {
 	}, nil
 }
 
-// fail runs a command line that must fail, and returns what it says.
-func (o *yard) fail(args ...string) string {
+// Fail runs a command line that must fail, and returns what it says.
+func (o *yard) Fail(args ...string) string {
 	o.t.Helper()
 	cmd := exec.Command("hostler", args...)
-	cmd.Env, cmd.Dir = o.vars, o.dir
+	cmd.Env, cmd.Dir = o.vars, o.Dir
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		o.t.Errorf("%q does not fail: %s", args, out)
@@ -468,8 +469,8 @@ func (o *yard) fail(args ...string) string {
 // is of.
 func TestLog(t *testing.T) {
 	o := newYard(t, outsideSources)
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
-	api := "http://" + k.said(`"listen":.*tcp:([0-9.:]+)`)
+	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
+	api := "http://" + k.Said(`"listen":.*tcp:([0-9.:]+)`)
 	_, header, body := get(t, api+"/v1/sources", "", "X-Request-Id", "my-request.1")
 	if header.Get("X-Request-Id") != "my-request.1" || !strings.Contains(body, `"request":"my-request.1"`) {
 		t.Errorf("%v: %s", header, body)
@@ -478,8 +479,8 @@ func TestLog(t *testing.T) {
 	if id := header.Get("X-Request-Id"); len(id) != 16 || strings.Contains(id, "plain") {
 		t.Errorf("%q", id)
 	}
-	k.said(`"request":"my-request.1"`)
-	k.stop()
+	k.Said(`"request":"my-request.1"`)
+	k.Stop()
 	text, err := os.ReadFile(k.log)
 	if err != nil {
 		t.Fatal(err)
@@ -501,7 +502,7 @@ func TestLog(t *testing.T) {
 	for _, args := range [][]string{
 		{"serve", "--log-format", "xml"}, {"serve", "--log-level", "loud"}, {"serve", "--metrics", "0.0.0.0:0"},
 	} {
-		o.fail(args...)
+		o.Fail(args...)
 	}
 }
 
@@ -509,12 +510,12 @@ func TestLog(t *testing.T) {
 // ready hears no, in time, and yes afterwards. It lives all the while.
 func TestReady(t *testing.T) {
 	o := newYard(t, outsideSources)
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")
-	api := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0")
+	api := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
 	if status, _, _ := get(t, api+"/readyz", ""); status != 200 {
 		t.Errorf("%d", status)
 	}
-	db, err := sql.Open("sqlite", filepath.Join(o.dir, ".local/state/hostler/state.db"))
+	db, err := sql.Open("sqlite", filepath.Join(o.Dir, ".local/state/hostler/state.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -531,5 +532,5 @@ func TestReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "it is ready again", func() bool { status, _, _ := get(t, api+"/readyz", ""); return status == 200 })
-	k.stop()
+	k.Stop()
 }

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hostler-project/hostler/cli"
 )
 
 // TestUnits: systemd finds nothing wrong with the units, and hostler knows the options that they
@@ -39,7 +41,7 @@ func TestUnits(t *testing.T) {
 		for line := range strings.Lines(string(text)) {
 			if words, ok := strings.CutPrefix(line, "ExecStart=/usr/local/bin/hostler "); ok {
 				var out, errs errorText
-				cmd, rest, err := newRoot(newApp(nil, &out, &errs)).Find(strings.Fields(words))
+				cmd, rest, err := newRoot(cli.NewApp(nil, &out, &errs)).Find(strings.Fields(words))
 				if err == nil {
 					err = cmd.ParseFlags(rest)
 				}
@@ -186,8 +188,10 @@ func TestContainerfile(t *testing.T) {
 		var said errorText
 		// No more rights than the image asks for; the limits are what a machine without
 		// CAP_SYS_RESOURCE can give.
-		cmd := podman("run", "--rm", "--network", "host", "--cap-drop", "all", "--read-only", "--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000", "--name", name,
-			"-v", etc+":/etc/hostler:ro", "-v", state+":/var/lib/hostler", image, "serve", "--listen", at, "--tls-cert", "/etc/hostler/tls.crt", "--tls-key", "/etc/hostler/tls.key")
+		cmd := podman("run", "--rm", "--network", "host", "--cap-drop", "all", "--read-only", "--ulimit", "nofile=1000:1000",
+			"--ulimit", "nproc=1000:1000", "--name", name,
+			"-v", etc+":/etc/hostler:ro", "-v", state+":/var/lib/hostler", image, "serve", "--listen", at, "--tls-cert",
+			"/etc/hostler/tls.crt", "--tls-key", "/etc/hostler/tls.key")
 		cmd.Stdout, cmd.Stderr = &said, &said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/leasecmd"
 )
 
 // TestRemovedSources: a controller discards what stands ready of a source whose file is taken away,
@@ -15,26 +17,27 @@ func TestRemovedSources(t *testing.T) {
 		t,
 		map[string]string{"sources/web/source.conf": "type = fake\nspare = 2\n", "sources/stays/source.conf": "type = fake\nspare = 1\n"},
 	)
-	set := filepath.Join(o.dir, "set", "sources", "api")
+	set := filepath.Join(o.Dir, "set", "sources", "api")
 	if err := errors.Join(
 		os.MkdirAll(set, 0o700),
 		os.WriteFile(filepath.Join(set, "source.conf"), []byte("type = fake\nspare = 1\n"), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
-	o.serve()
+	o.Serve()
 	o.run("apply", "-f", "set", "-l", "app=ci")
 	has := func(name string, ready, leased int) {
 		t.Helper()
 		until(t, name, func() bool {
-			var all []sourceView
+			var all []leasecmd.SourceView
 			text := o.run("status", "--json", "-q")
-			if err := json.Unmarshal([]byte(text), &struct{ Sources *[]sourceView }{&all}); err != nil {
+			if err := json.Unmarshal([]byte(text), &struct{ Sources *[]leasecmd.SourceView }{&all}); err != nil {
 				t.Fatalf("%v: %s", err, text)
 			}
 			for _, s := range all {
 				if s.Name == name {
-					return s.States.Ready == ready && s.States.Leased == leased && s.States == stateView{Ready: ready, Leased: leased}
+					return s.States.Ready == ready && s.States.Leased == leased && s.States == leasecmd.StateView{Ready: ready,
+						Leased: leased}
 				}
 			}
 			return ready+leased == 0
@@ -44,7 +47,7 @@ func TestRemovedSources(t *testing.T) {
 	has("web", 2, 1)
 	has("api", 1, 0)
 	has("stays", 1, 0)
-	if err := errors.Join(os.RemoveAll(filepath.Join(o.dir, ".config/hostler/sources/web")), os.RemoveAll(set)); err != nil {
+	if err := errors.Join(os.RemoveAll(filepath.Join(o.Dir, ".config/hostler/sources/web")), os.RemoveAll(set)); err != nil {
 		t.Fatal(err)
 	}
 	o.run("reload")

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // embeddedAlone are scripts that are about what happens without a controller.
@@ -68,7 +70,7 @@ func unasked(t *testing.T, name string, env *testscript.Env) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", filepath.Join(dir, socketName))
+	l, err := net.Listen("unix", filepath.Join(dir, socket.SocketName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,7 @@ func startController(t testing.TB, vars []string, dir, run string, end func(func
 		}
 		_ = log.Close()
 	})
-	socket := filepath.Join(run, "hostler", socketName)
+	socket := filepath.Join(run, "hostler", socket.SocketName)
 	said := regexp.MustCompile(`msg=serving listen="?\[(.*)\]`)
 	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		text, _ := os.ReadFile(log.Name())

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // asked is one request to a controller, by the name of a host.
@@ -58,7 +59,7 @@ func TestHosts(t *testing.T) {
 			"hostler.conf":            "[controller]\nhosts = proxy.example.org, *.example.net\n",
 		},
 	)
-	at := o.serve("--no-fill", "--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	at := o.Serve("--no-fill", "--listen", "127.0.0.1:0").Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	_, port, _ := net.SplitHostPort(at)
 	token := o.token()
 	for host, want := range map[string]int{
@@ -91,7 +92,7 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s by another name: %d %s", path, status, text)
 		}
 	}
-	socket := filepath.Join(o.dir, "run", "hostler", socketName)
+	socket := filepath.Join(o.Dir, "run", "hostler", socket.SocketName)
 	own := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
@@ -104,8 +105,8 @@ func TestHosts(t *testing.T) {
 // it speaks TLS alone.
 func TestHostsTLS(t *testing.T) {
 	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n"})
-	cert, key := selfSigned(t, o.dir, "hostler.example.org")
-	at := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key).said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	cert, key := selfSigned(t, o.Dir, "hostler.example.org")
+	at := o.Serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key).Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	for host, want := range map[string]int{"hostler.example.org": http.StatusOK, "localhost": http.StatusOK, "evil.example": 421} {
 		status, header, text := asked(t, c, "GET", "https://"+at+"/v1/self", host, o.token(), "")
@@ -121,7 +122,7 @@ func TestHostsTLS(t *testing.T) {
 // TestExactKeys: a key in another case, or one that is there twice, is an error at every door.
 func TestExactKeys(t *testing.T) {
 	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\ncomputer = COMP-1\n"})
-	at := o.serve("--no-fill", "--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	at := o.Serve("--no-fill", "--listen", "127.0.0.1:0").Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	for _, c := range []struct{ path, body string }{
 		{"/v1/leases", `{"SOURCE":"web"}`},
 		{"/v1/leases", `{"source":"web","Flavor":"x"}`},
@@ -150,7 +151,7 @@ func TestExactKeys(t *testing.T) {
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	o := newYard(t, map[string]string{"hostler.conf": "[slap]\ncomputer = COMP-1\n"})
-	at := o.serve("--no-fill", "--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	at := o.Serve("--no-fill", "--listen", "127.0.0.1:0").Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
 	token := o.token()
 	ended := make(chan string, 4)
 	paths := []string{"/slapos/slapos.post.v0.software_instance", "/slapos/requestComputerPartition", "/slapos/nowhere"}
@@ -212,7 +213,7 @@ func selfSigned(t *testing.T, dir, name string) (cert, key string) {
 // token is that of the controller's own user.
 func (o *yard) token() string {
 	o.t.Helper()
-	text, err := os.ReadFile(filepath.Join(o.dir, ".local", "state", "hostler", "controller.token"))
+	text, err := os.ReadFile(filepath.Join(o.Dir, ".local", "state", "hostler", "controller.token"))
 	if err != nil {
 		o.t.Fatal(err)
 	}

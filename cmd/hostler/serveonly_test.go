@@ -11,14 +11,14 @@ import (
 // was to have; one that was killed keeps nobody out.
 func TestServeAlone(t *testing.T) {
 	o := newYard(t, outsideSources)
-	k := o.serve("--no-fill")
+	k := o.Serve("--no-fill")
 	second := []string{"serve", "--no-fill", "--socket", filepath.Join(t.TempDir(), "second.sock")}
-	if text := o.fail(second...); !strings.Contains(text, "a controller serves the state in") ||
+	if text := o.Fail(second...); !strings.Contains(text, "a controller serves the state in") ||
 		!strings.Contains(text, "docs/postgres.md") {
 		t.Errorf("the second controller of a state: %s", text)
 	}
 	k.kill()
-	o.serve(second[1:]...).stop()
+	o.Serve(second[1:]...).Stop()
 }
 
 // TestServeTaken: an address that something else has is said to be in use.
@@ -30,7 +30,7 @@ func TestServeTaken(t *testing.T) {
 	defer l.Close()
 	o := newYard(t, outsideSources)
 	for _, flag := range []string{"--listen", "--metrics"} {
-		if text := o.fail("serve", "--no-fill", flag, l.Addr().String()); !strings.Contains(
+		if text := o.Fail("serve", "--no-fill", flag, l.Addr().String()); !strings.Contains(
 			text, flag+" "+l.Addr().String()+": the address is in use",
 		) {
 			t.Errorf("%s: %s", flag, text)

@@ -24,13 +24,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
 // masterAnswers is a master that gives answers as they were recorded of the reference's, and keeps
 // what it was asked.
 type masterAnswers struct {
-	url string
+	Url string
 
 	mu    sync.Mutex
 	asked []string // method, path and query, body
@@ -66,15 +67,15 @@ func slaposMaster(t *testing.T, answers map[string]string) *masterAnswers {
 		_, _ = w.Write([]byte(strings.ReplaceAll(answer, "http://127.0.0.1:15000", "http://"+r.Host)))
 	}))
 	t.Cleanup(s.Close)
-	m.url = s.URL
+	m.Url = s.URL
 	return m
 }
 
-// run runs a command line of slapos, with a file that names the master.
-func (m *masterAnswers) run(t *testing.T, args ...string) (code int, out, errs string) {
+// Run runs a command line of slapos, with a file that names the master.
+func (m *masterAnswers) Run(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "client.cfg")
-	text := "[slapos]\nmaster_url = " + m.url + "\nmaster_rest_url = " + m.url + "/hateoas/\n[slapconsole]\nalias =\n  demo /srv/profiles/demo/software.cfg\n"
+	text := "[slapos]\nmaster_url = " + m.Url + "\nmaster_rest_url = " + m.Url + "/hateoas/\n[slapconsole]\nalias =\n  demo /srv/profiles/demo/software.cfg\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -132,26 +133,26 @@ func TestSlaposSupply(t *testing.T) {
 		"/getSoftwareReleaseListFromSoftwareProduct":                                 `<marshal><list id="i2"/></marshal>`})
 	said := "INFO Requesting software installation of " + demoURL + "...\nINFO Done.\n"
 	for _, release := range []string{demoURL, "demo"} {
-		if code, out, errs := m.run(t, "supply", release, "COMP-LAB"); code != 0 || out != "" || errs != said {
+		if code, out, errs := m.Run(t, "supply", release, "COMP-LAB"); code != 0 || out != "" || errs != said {
 			t.Errorf("supply %s: %d\n%s%s", release, code, out, errs)
 		}
 		m.asks(t, supplied)
 	}
-	if code, out, errs := m.run(t, "supply", "product.demo", "COMP-LAB", "-q"); code != 0 || out+errs != "" {
+	if code, out, errs := m.Run(t, "supply", "product.demo", "COMP-LAB", "-q"); code != 0 || out+errs != "" {
 		t.Errorf("supply product.demo: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, "GET /getSoftwareReleaseListFromSoftwareProduct?software_product_reference=demo", supplied)
-	if code, _, errs := m.run(t, "supply", "product.none", "COMP-LAB"); code != 1 ||
+	if code, _, errs := m.Run(t, "supply", "product.none", "COMP-LAB"); code != 1 ||
 		errs != "slapos: not found: the master knows no release of a product \"none\"\n" {
 		t.Errorf("supply product.none: %d\n%s", code, errs)
 	}
 	m.asks(t, "GET /getSoftwareReleaseListFromSoftwareProduct?software_product_reference=none")
-	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB"); code != 0 || out != "" ||
+	if code, out, errs := m.Run(t, "remove", demoURL, "COMP-LAB"); code != 0 || out != "" ||
 		errs != "INFO Requesting deletion of "+demoURL+" Software Release...\nINFO Done.\n" {
 		t.Errorf("remove: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, removed)
-	if code, out, errs := m.run(t, "remove", demoURL, "COMP-LAB", "--json"); code != 0 || errs != "" ||
+	if code, out, errs := m.Run(t, "remove", demoURL, "COMP-LAB", "--json"); code != 0 || errs != "" ||
 		out != "{\n  \"release\": \""+demoURL+"\",\n  \"computer\": \"COMP-LAB\",\n  \"state\": \"destroyed\"\n}\n" {
 		t.Errorf("remove --json: %d\n%s%s", code, out, errs)
 	}
@@ -164,17 +165,17 @@ func TestSlaposRequest(t *testing.T) {
 		return began + "INFO Instance requested.\nState is : started.\nINFO Connection parameters of instance are:\nINFO " + connection + "\nINFO You can rerun the command to get up-to-date information.\n"
 	}
 	words := []string{"request", "demo1", demoURL, "--node", "computer_guid=COMP-LAB", "--parameters", "child=yes"}
-	if code, out, errs := m.run(t, words...); code != 0 || out != "" || errs != told("{}") {
+	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || errs != told("{}") {
 		t.Errorf("request: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, requested)
 
 	m = slaposMaster(t, map[string]string{"/requestComputerPartition": readyAnswer})
-	if code, out, errs := m.run(t, words...); code != 0 || out != "" || errs != told("{'url': 'http://[2001:db8:77::2]:8080/'}") {
+	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || errs != told("{'url': 'http://[2001:db8:77::2]:8080/'}") {
 		t.Errorf("request again: %d\n%s%s", code, out, errs)
 	}
 	m.asks(t, requested)
-	code, out, errs := m.run(t, append(words, "--json")...)
+	code, out, errs := m.Run(t, append(words, "--json")...)
 	want := `{
   "title": "demo1",
   "release": "/srv/profiles/demo/software.cfg",
@@ -194,18 +195,18 @@ func TestSlaposRequest(t *testing.T) {
 	}
 
 	m = slaposMaster(t, map[string]string{"/requestComputerPartition": notReadyYet})
-	if code, _, errs := m.run(t, words...); code != 2 || !strings.Contains(errs, "WARNING The instance is requested and not ready yet.") {
+	if code, _, errs := m.Run(t, words...); code != 2 || !strings.Contains(errs, "WARNING The instance is requested and not ready yet.") {
 		t.Errorf("not ready: %d\n%s", code, errs)
 	}
-	if code, out, _ := m.run(t, append(words, "--json")...); code != 2 || !strings.Contains(out, `"ready": false`) {
+	if code, out, _ := m.Run(t, append(words, "--json")...); code != 2 || !strings.Contains(out, `"ready": false`) {
 		t.Errorf("not ready: %d\n%s", code, out)
 	}
 	m = slaposMaster(t, map[string]string{"/requestComputerPartition": noPartition})
-	if code, _, errs := m.run(t, words...); code != 1 ||
+	if code, _, errs := m.Run(t, words...); code != 1 ||
 		!strings.Contains(errs, "slapos: no capacity: the master turned it down: No free computer partition found for: demo1\nhint: ") {
 		t.Errorf("no place: %d\n%s", code, errs)
 	}
-	if code, _, errs := m.run(t, append(words, "--json")...); code != 1 || !strings.Contains(errs, `"kind":"no-capacity"`) {
+	if code, _, errs := m.Run(t, append(words, "--json")...); code != 1 || !strings.Contains(errs, `"kind":"no-capacity"`) {
 		t.Errorf("no place: %d\n%s", code, errs)
 	}
 }
@@ -281,14 +282,14 @@ func TestSlaposRequestWords(t *testing.T) {
 		{"--parameters a=1 --parameters-file " + good, 2, "parameters", "", ""},
 		{"--parameters-file nothing.json", 2, "--parameters-file: nothing.json: no such file", "", ""},
 	} {
-		code, _, errs := m.run(t, append([]string{"request", "demo1", release}, strings.Fields(c.words)...)...)
+		code, _, errs := m.Run(t, append([]string{"request", "demo1", release}, strings.Fields(c.words)...)...)
 		f := form()
 		if code != c.code || !strings.Contains(errs, c.said) || (f != nil) != (code == 0) || c.field != "" && f.Get(c.field) != c.value {
 			t.Errorf("%s: %d, %s: %s\n%s", c.words, code, c.field, f.Get(c.field), errs)
 		}
 	}
 	file("in.json", `{"$ref":"nothing.json"}`)
-	if code, _, errs := m.run(t, "request", "demo1", release, "--parameters", "a=1"); code != 0 ||
+	if code, _, errs := m.Run(t, "request", "demo1", release, "--parameters", "a=1"); code != 0 ||
 		!strings.Contains(errs, "WARNING The parameters are not validated: ") {
 		t.Errorf("a schema that cannot be loaded: %d\n%s", code, errs)
 	}
@@ -296,23 +297,23 @@ func TestSlaposRequestWords(t *testing.T) {
 
 func TestSlaposFailures(t *testing.T) {
 	m := slaposMaster(t, map[string]string{"/supplySupply": "403\n<html><p>Not yours</p></html>"})
-	if code, _, errs := m.run(t, "supply", "a", "b"); code != 1 || !strings.Contains(errs, "Not yours\nhint: cert_file and key_file say") {
+	if code, _, errs := m.Run(t, "supply", "a", "b"); code != 1 || !strings.Contains(errs, "Not yours\nhint: cert_file and key_file say") {
 		t.Errorf("denied: %d\n%s", code, errs)
 	}
-	m.url = "http://127.0.0.1:1"
-	if code, _, errs := m.run(t, "supply", "a", "b"); code != 1 ||
+	m.Url = "http://127.0.0.1:1"
+	if code, _, errs := m.Run(t, "supply", "a", "b"); code != 1 ||
 		!strings.Contains(errs, "hint: is master_url right, and does the master run?") {
 		t.Errorf("unreachable: %d\n%s", code, errs)
 	}
-	m.url = "https://127.0.0.1:1"
-	if code, _, errs := m.run(t, "supply", "a", "b"); code != 2 ||
+	m.Url = "https://127.0.0.1:1"
+	if code, _, errs := m.Run(t, "supply", "a", "b"); code != 2 ||
 		!strings.Contains(errs, "client.cfg: key_file in [slapos] and cert_file are needed") {
 		t.Errorf("no certificate: %d\n%s", code, errs)
 	}
-	if code, _, errs := m.run(t, "frobnicate"); code != 5 || !strings.Contains(errs, `unknown command "frobnicate"`) {
+	if code, _, errs := m.Run(t, "frobnicate"); code != 5 || !strings.Contains(errs, `unknown command "frobnicate"`) {
 		t.Errorf("unknown: %d\n%s", code, errs)
 	}
-	if code, _, errs := m.run(t, "supply", "a"); code != 2 || !strings.Contains(errs, "something is missing: slapos supply URL NODE") {
+	if code, _, errs := m.Run(t, "supply", "a"); code != 2 || !strings.Contains(errs, "something is missing: slapos supply URL NODE") {
 		t.Errorf("too few: %d\n%s", code, errs)
 	}
 }
@@ -329,7 +330,7 @@ func TestSlaposSpread(t *testing.T) {
 		"slapos supply a --node b c":                            "slapos supply a --node b c",
 		"__complete slapos request a b --node x=1 y=2 --node ":  "__complete slapos request a b --node x=1 --node y=2 --node",
 	} {
-		if got := strings.Join(spread(strings.Fields(given)), " "); got != want {
+		if got := strings.Join(slaposcmd.Spread(strings.Fields(given)), " "); got != want {
 			t.Errorf("%s: %s", given, got)
 		}
 	}
@@ -392,7 +393,7 @@ func TestSlaposLooks(t *testing.T) {
 		},
 		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
 	} {
-		if code, out, errs := m.run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
+		if code, out, errs := m.Run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
 			t.Errorf("%s: %d\n%s%s", c.words, code, out, errs)
 		}
 	}
@@ -401,11 +402,11 @@ func TestSlaposLooks(t *testing.T) {
 		told[path] = answer
 	}
 	m = slaposMaster(t, told)
-	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 ||
+	if code, out, errs := m.Run(t, "service", "info", "demo1", "--news"); code != 0 ||
 		!strings.Contains(out, "\"status\": \"red\",\n  \"error\": \"it burns\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
 		t.Errorf("service info --news: %d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := m.run(t, "service", "info", "demo1", "--json"); code != 0 ||
+	if code, out, errs := m.Run(t, "service", "info", "demo1", "--json"); code != 0 ||
 		!strings.Contains(out, "\"title\": \"demo1\",\n  \"release\"") || strings.Contains(out, "news") {
 		t.Errorf("service info --json: %d\n%s%s", code, out, errs)
 	}
@@ -448,10 +449,10 @@ func TestSlaposConfigureClient(t *testing.T) {
 	m := slaposMaster(t, map[string]string{"/Person_getCertificate": answer})
 	file := filepath.Join(t.TempDir(), "a%b", "client.cfg")
 	words := []string{
-		"configure", "client", "--cfg", file, "--master-url", "https://slap.example.com", "--master-url-web", m.url,
+		"configure", "client", "--cfg", file, "--master-url", "https://slap.example.com", "--master-url-web", m.Url,
 		"--token", "T0KEN",
 	}
-	if code, out, errs := m.run(t, words...); code != 0 || out != "" || strings.Contains(errs, "T0KEN") {
+	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || strings.Contains(errs, "T0KEN") {
 		t.Fatalf("%d\n%s%s", code, out, errs)
 	}
 	if content(t, filepath.Dir(file)+"/client.crt") != certificate || content(t, filepath.Dir(file)+"/client.key") != key {
@@ -470,12 +471,12 @@ func TestSlaposConfigureClient(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	before := content(t, file)
-	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "is there already") || content(t, file) != before {
+	if code, _, errs := m.Run(t, words...); code != 1 || !strings.Contains(errs, "is there already") || content(t, file) != before {
 		t.Errorf("again: %d\n%s", code, errs)
 	}
 	m = slaposMaster(t, map[string]string{"/Person_getCertificate": "401\n"})
-	words[3], words[7] = filepath.Join(t.TempDir(), "client.cfg"), m.url
-	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "hint: a token is good for once") ||
+	words[3], words[7] = filepath.Join(t.TempDir(), "client.cfg"), m.Url
+	if code, _, errs := m.Run(t, words...); code != 1 || !strings.Contains(errs, "hint: a token is good for once") ||
 		strings.Contains(errs, "T0KEN") {
 		t.Errorf("denied: %d\n%s", code, errs)
 	}
@@ -490,15 +491,15 @@ func TestSlaposNodeRegister(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "slapos")
 	words := []string{
 		"node", "register", "build one", "--cfg", dir + "/slapos.cfg", "--interface-name", "eth0", "--master-url",
-		"https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN",
+		"https://slap.example.com", "--master-url-web", m.Url, "--token", "T0KEN",
 	}
-	if code, out, errs := m.run(t, append(words, "--dry-run")...); code != 0 || !strings.Contains(out, "interface_name = eth0\n") {
+	if code, out, errs := m.Run(t, append(words, "--dry-run")...); code != 0 || !strings.Contains(out, "interface_name = eth0\n") {
 		t.Errorf("--dry-run: %d\n%s%s", code, out, errs)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("--dry-run has written")
 	}
-	if code, out, errs := m.run(t, words...); code != 0 || out != "" || !strings.Contains(errs, "This machine is COMP-42.") {
+	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || !strings.Contains(errs, "This machine is COMP-42.") {
 		t.Fatalf("%d\n%s%s", code, out, errs)
 	}
 	m.asks(t, "POST /Person_requestComputer title=build+one")
@@ -513,7 +514,7 @@ func TestSlaposNodeRegister(t *testing.T) {
 		t.Errorf("%s, %v", id, f.Unknown())
 	}
 	for _, want := range []string{dir + ".old", dir + ".old.1"} {
-		if code, out, errs := m.run(t, append(words, "--json")...); code != 0 ||
+		if code, out, errs := m.Run(t, append(words, "--json")...); code != 0 ||
 			!strings.Contains(out, `"moved": "`+want+`"`) || content(t, want+"/ssl/key") != key {
 			t.Errorf("again: %d\n%s%s", code, out, errs)
 		}
@@ -529,7 +530,7 @@ func TestSlaposConsole(t *testing.T) {
 		}
 		return path
 	}
-	code, out, errs := m.run(t, "console", script(`# what the reference's client sent, too
+	code, out, errs := m.Run(t, "console", script(`# what the reference's client sent, too
 supply(demo, "COMP-LAB")
 d = request(demo, 'demo1', {'child': 'yes'},
             filter_kw={'computer_guid': 'COMP-LAB'})
@@ -544,11 +545,11 @@ d.getConnectionParameter('url')
 	}
 	m.asks(t, supplied, requested)
 	path := script("import sys\nsys.argv\nsys.argv[2]\nsys.path\n")
-	if code, out, errs := m.run(t, "console", "-p", path, "COMP-1", "--json", "-v"); code != 1 ||
+	if code, out, errs := m.Run(t, "console", "-p", path, "COMP-1", "--json", "-v"); code != 1 ||
 		out != "['"+path+"', 'COMP-1', '--json', '-v']\n'--json'\n" || !strings.Contains(errs, "line 4: sys has no path") {
 		t.Errorf("arguments: %d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := m.run(t, "console", script("help()\n")); code != 0 || !strings.Contains(out, "\nrequest(software_release, ") {
+	if code, out, errs := m.Run(t, "console", script("help()\n")); code != 0 || !strings.Contains(out, "\nrequest(software_release, ") {
 		t.Errorf("help: %d\n%s%s", code, out, errs)
 	}
 	for text, want := range map[string]string{
@@ -556,7 +557,7 @@ d.getConnectionParameter('url')
 		"request(demo, 'a', shared=1)": "shared is True or False", "request(demo,": "not finished",
 		"print(1, end='')": "values alone",
 	} {
-		if code, _, errs := m.run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
+		if code, _, errs := m.Run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d\n%s", text, code, errs)
 		}
 	}

@@ -64,9 +64,9 @@ func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
 	files["sources/web/source.conf"] = "type = fake\n"
 	files["hostler.conf"] = strings.ReplaceAll(files["hostler.conf"], "CA", filepath.Dir(ca.File))
 	y := &slaposYard{yard: newYard(t, files), ca: ca, roots: x509.NewCertPool()}
-	y.k = y.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
-	y.at = "https://" + y.k.said(`serving listen=.*tcp:([0-9.:]+)`)
-	secret, err := os.ReadFile(filepath.Join(y.dir, ".local/state/hostler/controller.token"))
+	y.k = y.Serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
+	y.at = "https://" + y.k.Said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(y.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestSlaposProjects(t *testing.T) {
 		"hostler.conf":              "[slap]\nca-directory = CA\ncomputer = COMP-1\nsoftware-products = demo https://s.example/demo.cfg, kvm https://s.example/kvm.cfg\n[multimaster http://127.0.0.1:9/]\nsoftware-release-list = https://s.example/far.cfg\n",
 		"projects/web/project.conf": project,
 	})
-	at := "--controller=unix:" + filepath.Join(y.dir, "run", "hostler", "controller.sock")
+	at := "--controller=unix:" + filepath.Join(y.Dir, "run", "hostler", "controller.sock")
 	token := func(args ...string) string {
 		t.Helper()
 		return strings.TrimSpace(y.run(append([]string{at, "-q", "token", "create"}, args...)...))
@@ -233,7 +233,7 @@ func TestSlaposProjects(t *testing.T) {
 
 	// Out of the project, she is nobody with what she has.
 	if err := os.WriteFile(
-		filepath.Join(y.dir, ".config/hostler/projects/web/project.conf"), []byte("[members]\nvic = viewer\n"), 0o600,
+		filepath.Join(y.Dir, ".config/hostler/projects/web/project.conf"), []byte("[members]\nvic = viewer\n"), 0o600,
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -241,13 +241,13 @@ func TestSlaposProjects(t *testing.T) {
 	if status, body := y.ask(ann, "", http.MethodPost, ask, request("one", "u")); status != http.StatusForbidden {
 		t.Errorf("%d %s", status, body)
 	}
-	y.k.stop()
+	y.k.Stop()
 }
 
 // Who asks too often is told to wait, in the words of what he asks; others are served.
 func TestSlaposTooMany(t *testing.T) {
 	y := newSlaposYard(t, map[string]string{"hostler.conf": "[slap]\nca-directory = CA\n[auth]\nrequests = 0.001\nrequest-burst = 2\n"})
-	at := "--controller=unix:" + filepath.Join(y.dir, "run", "hostler", "controller.sock")
+	at := "--controller=unix:" + filepath.Join(y.Dir, "run", "hostler", "controller.sock")
 	ann := strings.TrimSpace(y.run(at, "-q", "token", "create", "--owner", "ann"))
 	const path = "/slapos/getRunId"
 	for i, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
@@ -263,5 +263,5 @@ func TestSlaposTooMany(t *testing.T) {
 	if status, body := y.ask(nil, y.admin, http.MethodGet, path, nil); status != http.StatusOK {
 		t.Errorf("%d %s", status, body)
 	}
-	y.k.stop()
+	y.k.Stop()
 }

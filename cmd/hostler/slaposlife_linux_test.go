@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -231,7 +232,8 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	request(0, "app", l.light, "--parameters", "color=red")
 	request(0, "part", l.built, "--slave", "--force-serialisation", "xml")
 	web, app := "slappart0", "slappart1"
-	l.pass(0, "instance", "setComputerPartitionConnectionXml "+web, "setComputerPartitionConnectionXml "+web, "startedComputerPartition "+web, "updateComputerPartitionRelatedInstanceList "+web,
+	l.pass(0, "instance", "setComputerPartitionConnectionXml "+web, "setComputerPartitionConnectionXml "+web,
+		"startedComputerPartition "+web, "updateComputerPartitionRelatedInstanceList "+web,
 		"setComputerPartitionConnectionXml "+app, "startedComputerPartition "+app, "updateComputerPartitionRelatedInstanceList "+app)
 	l.connected("web", "text", "one")
 	l.connected("app", "color", "red")
@@ -309,7 +311,8 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 
 	request(0, "web", l.built, "--force-serialisation", "xml", "--parameters", "text=two", "--state", "stopped")
 	request(0, "app", l.light, "--parameters", "color=blue", "--state", "stopped")
-	l.pass(0, "instance", "setComputerPartitionConnectionXml "+web, "setComputerPartitionConnectionXml "+web, "stoppedComputerPartition "+web, "updateComputerPartitionRelatedInstanceList "+web,
+	l.pass(0, "instance", "setComputerPartitionConnectionXml "+web, "setComputerPartitionConnectionXml "+web,
+		"stoppedComputerPartition "+web, "updateComputerPartitionRelatedInstanceList "+web,
 		"stoppedComputerPartition "+app, "updateComputerPartitionRelatedInstanceList "+app)
 	l.connected("web", "text", "two")
 	if left := l.programs(); len(left) > 0 || l.service("web").State != "stopped" {
@@ -418,7 +421,7 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 	if now := l.running("slappart1:srv-blue-on-watch"); now == was {
 		t.Error("what was killed runs")
 	}
-	l.slapos(slaposBusy, "node", "report")
+	l.slapos(slaposcmd.SlaposBusy, "node", "report")
 	if plan := l.run(0, "hostler", "node", "plan"); strings.Count(plan, " look ") != 4 {
 		t.Errorf("it is not done with\n%s", plan)
 	}
@@ -464,12 +467,12 @@ func releaseDir(url string) string {
 
 // Who is told to end while it asks the supervisor starts no other one.
 func TestSlaposSupervisorOfOneWhoEnds(t *testing.T) {
-	n := &nodeCommand{node: &cfg.Node{InstanceRoot: t.TempDir()}}
-	n.socket, n.path = filepath.Join(n.node.InstanceRoot, "sv.sock"), filepath.Join(n.node.InstanceRoot, "slapos.cfg")
+	n := &slaposcmd.NodeCommand{Node: &cfg.Node{InstanceRoot: t.TempDir()}}
+	n.Socket, n.Path = filepath.Join(n.Node.InstanceRoot, "sv.sock"), filepath.Join(n.Node.InstanceRoot, "slapos.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := n.supervisor(ctx)
-	if _, log := os.Stat(filepath.Join(n.node.InstanceRoot, supervisorLog)); err == nil || log == nil {
+	_, err := n.Supervisor(ctx)
+	if _, log := os.Stat(filepath.Join(n.Node.InstanceRoot, slaposcmd.SupervisorLog)); err == nil || log == nil {
 		t.Errorf("%v, and its log is there: %t", err, log == nil)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 )
 
 // A machine whose interface has no address of IPv6, as lo never has one that others could use,
@@ -41,7 +43,7 @@ func TestSlaposConfigureLocalAsRoot(t *testing.T) {
 	); strings.Count(said, strings.TrimSuffix(strings.Fields(definition)[3], "1/64")) != 2 {
 		t.Error(said)
 	}
-	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, localComputer) {
+	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, slaposcmd.LocalComputer) {
 		t.Error(said)
 	}
 }
@@ -52,7 +54,8 @@ func TestSlaposConfigureLocalOnANetwork(t *testing.T) {
 		t.Skipf("%s: it makes users and addresses, as root alone may", t.Name())
 	}
 	m := newSlaposMachine(t, 0)
-	m.slapos(0, "configure", "local", "--interface-name", "lab0", "--slapos-instance-root", "/mnt/i", "--slapos-software-root", "/mnt/s", "--slapos-buildout-directory", "/mnt/o",
+	m.slapos(0, "configure", "local", "--interface-name", "lab0", "--slapos-instance-root", "/mnt/i", "--slapos-software-root",
+		"/mnt/s", "--slapos-buildout-directory", "/mnt/o",
 		"--slapos-configuration-directory", "/mnt", "--cfg", "/mnt/client.cfg")
 	if said := m.slapos(0, "node", "format", "--dry-run"); !strings.Contains(said, "ip address add 2001:db8:77::2/64 dev lab0") ||
 		m.read("slapformat-definition.cfg") != "" {

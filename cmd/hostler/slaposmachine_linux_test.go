@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 )
 
@@ -220,7 +221,7 @@ func (m *slaposMachine) files(dir string) (names []string) {
 func (m *slaposMachine) programs() map[string]string {
 	m.t.Helper()
 	out, err := m.command("hostler", "slapos", "node", "status").Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != slaposNotRunning) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != slaposcmd.SlaposNotRunning) {
 		m.t.Fatal(err)
 	}
 	all := map[string]string{}

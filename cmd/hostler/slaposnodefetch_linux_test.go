@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 )
@@ -56,7 +58,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			asked.Store(0)
 			n, said := fetchingNode(t, "[slapos]\nmaster_url = "+c.master+"\n"+c.keys+"\n")
-			b, err := n.releases()
+			b, err := n.Releases()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +83,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 	}
 	for _, key := range []string{"fetch_allow", "fetch_deny"} {
 		n, _ := fetchingNode(t, "[slapos]\nmaster_url = https://slap.example/\n"+key+" = privat\n")
-		if _, err := n.releases(); err == nil || !strings.Contains(err.Error(), key) ||
+		if _, err := n.Releases(); err == nil || !strings.Contains(err.Error(), key) ||
 			!strings.Contains(err.Error(), "did you mean private") {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -89,7 +91,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 }
 
 // fetchingNode is one with a file, whose software root is as it has to be.
-func fetchingNode(t *testing.T, file string) (*nodeCommand, *bytes.Buffer) {
+func fetchingNode(t *testing.T, file string) (*slaposcmd.NodeCommand, *bytes.Buffer) {
 	t.Helper()
 	f, err := cfg.Parse("slapos.cfg", []byte(file))
 	if err != nil {
@@ -109,10 +111,10 @@ func fetchingNode(t *testing.T, file string) (*nodeCommand, *bytes.Buffer) {
 			}
 		}
 	}
-	n := &nodeCommand{slapos: &slapos{a: newApp(strings.NewReader(""), io.Discard, said)}, file: f}
-	if n.node, err = f.Node(); err != nil {
+	n := &slaposcmd.NodeCommand{Slapos: &slaposcmd.Slapos{A: cli.NewApp(strings.NewReader(""), io.Discard, said)}, File: f}
+	if n.Node, err = f.Node(); err != nil {
 		t.Fatal(err)
 	}
-	n.node.SoftwareRoot, n.node.SoftwareFree = root, 1
+	n.Node.SoftwareRoot, n.Node.SoftwareFree = root, 1
 	return n, said
 }

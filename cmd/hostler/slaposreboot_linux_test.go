@@ -96,8 +96,9 @@ func TestSlaposReboot(t *testing.T) {
 	}
 	r := nodetest.New(t, 1)
 	file := func(name string) string { return filepath.Join(r.Work, name) }
-	nodetest.Do(t, os.WriteFile(file("slapos.cfg"), []byte(fmt.Sprintf("[slapos]\ncomputer_id = %s\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
-		nodetest.Computer, r.URL, r.Root, r.Software, file("pid"))), 0o644))
+	nodetest.Do(t, os.WriteFile(file("slapos.cfg"),
+		[]byte(fmt.Sprintf("[slapos]\ncomputer_id = %s\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
+			nodetest.Computer, r.URL, r.Root, r.Software, file("pid"))), 0o644))
 	r.Light(
 		"/r",
 		"read -r in; in=${in#*'\"v\":\"'}; echo ${in%%'\"'*} >v\nmkdir -p etc/run\nprintf '#!/bin/sh\\necho ran >>jobs\\n' >etc/run/job; chmod 755 etc/run/job\n"+nodetest.Service(

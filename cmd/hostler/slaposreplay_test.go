@@ -47,7 +47,7 @@ func TestSlaposLooksLikeTheReference(t *testing.T) {
 				}
 			}
 			m := slaposMaster(t, answers)
-			code, out, errs := m.run(t, c.args...)
+			code, out, errs := m.Run(t, c.args...)
 			if code != 0 || errs != "" {
 				t.Fatalf("%d\n%s%s", code, out, errs)
 			}

@@ -18,9 +18,9 @@ import (
 // A controller with [slap] is a master for those whom it knows, and for nobody else.
 func TestSlaposServed(t *testing.T) {
 	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\ncomputer = COMP-1\n"})
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")
-	at := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
-	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0")
+	at := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSlaposServed(t *testing.T) {
 		strings.Contains(o.run("status", "--json"), "COMP-1") {
 		t.Errorf("%s", out)
 	}
-	k.stop()
+	k.Stop()
 }
 
 // Nodes show certificates of the master's authority to a controller, which give them nothing but
@@ -119,9 +119,9 @@ func TestSlaposServedCertificates(t *testing.T) {
 			"hostler.conf":            "[slap]\nca-directory = " + filepath.Dir(ca.File) + "\n",
 		},
 	)
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
-	at := "https://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
-	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
+	at := "https://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,5 +194,5 @@ func TestSlaposServedCertificates(t *testing.T) {
 			t.Errorf("%s: %d %s", c.what, status, body)
 		}
 	}
-	k.stop()
+	k.Stop()
 }

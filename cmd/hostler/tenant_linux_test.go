@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/hostler-project/hostler/controller"
 )
 
 // tenancy is a controller with a project, a token of one of its users, and something that the user
@@ -64,8 +66,8 @@ func newTenancy(t *testing.T) *tenancy {
 		"sources/mock/source.conf":    "type = fake\n[fake]\nimages = one, two\nflavors = small\nlocations = here\nuser-data = 1000\n",
 		"secret":                      o.canary + "\n",
 	})
-	o.at = o.serve("--listen", "127.0.0.1:0").said(`tcp:(127\.0\.0\.1:[0-9]+)`)
-	here := "--controller=unix:" + filepath.Join(o.dir, "run", "hostler", "controller.sock")
+	o.at = o.Serve("--listen", "127.0.0.1:0").Said(`tcp:(127\.0\.0\.1:[0-9]+)`)
+	here := "--controller=unix:" + filepath.Join(o.Dir, "run", "hostler", "controller.sock")
 	o.tokens = map[string]string{}
 	for role, name := range map[string]string{"user": "uma", "viewer": "vic", "operator": "olga", "admin": "adam"} {
 		o.tokens[role] = strings.TrimSpace(o.run(here, "-q", "token", "create", "--owner", name, "--name", role))
@@ -118,11 +120,11 @@ func (o *tenancy) reads(role, answer string) bool {
 	vars := append(o.vars, "HOSTLER_TOKEN="+o.tokens[role], "HOME="+o.t.TempDir())
 	hostler := func(args ...string) string {
 		cmd := exec.Command("hostler", append([]string{"--controller=http://" + o.at}, args...)...)
-		cmd.Env, cmd.Dir = vars, o.dir
+		cmd.Env, cmd.Dir = vars, o.Dir
 		out, _ := cmd.CombinedOutput() // what is refused is what is wanted
 		return string(out)
 	}
-	secret := filepath.Join(o.dir, ".config/hostler/secret")
+	secret := filepath.Join(o.Dir, ".config/hostler/secret")
 	out := hostler(
 		"run", lease.ID, "--", "sh", "-c",
 		fmt.Sprintf("cat %[1]s /proc/1/root%[1]s /proc/*/root%[1]s; cat /var/lib/hostler/controller.token", secret),
@@ -133,10 +135,10 @@ func (o *tenancy) reads(role, answer string) bool {
 
 // hostile are values of fields with which a request reached further than it should, or could.
 func (o *tenancy) hostile() map[string][]any {
-	secret := filepath.Join(o.dir, ".config/hostler/secret")
+	secret := filepath.Join(o.Dir, ".config/hostler/secret")
 	return map[string][]any{
-		"image": {"dir:/", "/", "host", "host:/", "host:" + o.dir, "dir:/root", "dir:" + o.dir, "./", "..", "~",
-			"dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret,
+		"image": {"dir:/", "/", "host", "host:/", "host:" + o.Dir, "dir:/root", "dir:" + o.Dir, "./", "..", "~",
+			"dir:/proc/self/root", "DIR:/", "oci:" + o.Dir, "oci:/nowhere", "oci-archive:" + secret,
 			"docker-archive:" + secret,
 			"docker-daemon:x", "sha256:b40a22", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc",
 			"../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x",
@@ -190,10 +192,10 @@ func TestTenantTakesNoMore(t *testing.T) {
 		}
 	}
 	// Whether a file is there is not told: what is not allowed is refused before anybody looks.
-	_, there := o.ask("user", map[string]any{"source": "box", "image": "oci:" + o.dir, "project": "team"})
+	_, there := o.ask("user", map[string]any{"source": "box", "image": "oci:" + o.Dir, "project": "team"})
 	_, absent := o.ask("user", map[string]any{"source": "box", "image": "oci:/nowhere", "project": "team"})
 	request := regexp.MustCompile(`"request":"[^"]*"`)
-	there, absent = request.ReplaceAllString(strings.ReplaceAll(there, o.dir, "/nowhere"), ""), request.ReplaceAllString(absent, "")
+	there, absent = request.ReplaceAllString(strings.ReplaceAll(there, o.Dir, "/nowhere"), ""), request.ReplaceAllString(absent, "")
 	if there != absent {
 		t.Errorf("of a file that is there it says\n%s\nand of another\n%s", there, absent)
 	}
@@ -222,7 +224,7 @@ func TestTenantTakesNoMore(t *testing.T) {
 // meanwhile does not get it.
 func TestTenantIsGivenNoKey(t *testing.T) {
 	o := newTenancy(t)
-	token, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	token, err := os.ReadFile(filepath.Join(o.Dir, ".local/state/hostler/controller.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +232,7 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 	for name, doc := range map[string]map[string]any{
 		"mine":  {"source": "root", "name": "mine", "project": "team"},
 		"umas":  {"source": "root", "name": "umas", "owner": "uma", "project": "team"},
-		"image": {"source": "box", "name": "image", "image": "dir:" + o.dir, "owner": "uma", "project": "team"},
+		"image": {"source": "box", "name": "image", "image": "dir:" + o.Dir, "owner": "uma", "project": "team"},
 	} {
 		if status, text := o.ask("own", doc); status != http.StatusCreated {
 			t.Fatalf("%s: %d %s", name, status, text)
@@ -240,7 +242,7 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 				t.Errorf("%s: a key of %s: %d %s", role, name, status, text)
 			}
 		}
-		if _, text := o.post("admin", "/v1/tokens", map[string]any{"owner": userName(0), "name": "x"}); name == "mine" {
+		if _, text := o.post("admin", "/v1/tokens", map[string]any{"owner": controller.UserName(0), "name": "x"}); name == "mine" {
 			var made struct{ Token string }
 			_ = json.Unmarshal([]byte(text), &made) // that it is refused will do as well
 			o.tokens["made"] = made.Token
@@ -262,9 +264,9 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 		status, text := o.ask("user", map[string]any{"source": "scarce", "wait": 60, "project": "team"})
 		got <- answer{status, text}
 	}()
-	here := "--controller=unix:" + filepath.Join(o.dir, "run", "hostler", "controller.sock")
+	here := "--controller=unix:" + filepath.Join(o.Dir, "run", "hostler", "controller.sock")
 	waitFor(t, "the request to wait", func() bool { return strings.Contains(o.run(here, "queue", "--json"), `"uma"`) })
-	file := filepath.Join(o.dir, ".config/hostler/sources/scarce/source.conf")
+	file := filepath.Join(o.Dir, ".config/hostler/sources/scarce/source.conf")
 	if err := os.WriteFile(file, []byte("type = fake\nmaximum = 1\n[fake]\nrun = exec\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

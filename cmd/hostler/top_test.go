@@ -17,38 +17,39 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 )
 
 // someView is a view of so many of all.
-func someView(n int) *topView {
+func someView(n int) *leasecmd.TopView {
 	at := time.Unix(1700000000, 0)
-	v := &topView{at: at, where: "controller", given: 3, ended: 2}
+	v := &leasecmd.TopView{At: at, Where: "controller", Given: 3, Ended: 2}
 	for i := range n {
-		v.sources = append(
-			v.sources,
+		v.Sources = append(
+			v.Sources,
 			compute.SourceStatus{Name: fmt.Sprint("source-", i), Counts: compute.Counts{Leased: 1, Ready: 2}, Wanted: 3},
 		)
-		v.moving = append(
-			v.moving,
+		v.Moving = append(
+			v.Moving,
 			compute.Instance{ID: compute.ID(fmt.Sprint("moving-", i)), State: compute.Creating, Since: at.Add(-time.Minute)},
 		)
-		v.leases = append(
-			v.leases,
+		v.Leases = append(
+			v.Leases,
 			compute.Lease{
 				Instance: compute.ID(fmt.Sprint("leased-", i)), Owner: fmt.Sprint("owner-", n-i),
 				Given: at.Add(-time.Hour), Used: at.Add(-time.Duration(i) * time.Second),
 			},
 		)
-		v.queue = append(
-			v.queue,
+		v.Queue = append(
+			v.Queue,
 			compute.Queued{
 				Waiter:   compute.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)},
 				Position: i + 1, Estimate: time.Minute,
 			},
 		)
-		v.events = append(
-			v.events,
+		v.Events = append(
+			v.Events,
 			compute.Event{ID: int64(i), Time: at, Kind: "leased", Instance: compute.ID(fmt.Sprint("event-", i)), Text: "bad\x1b[2J"},
 		)
 	}
@@ -60,7 +61,7 @@ func TestTopPicture(t *testing.T) {
 	for _, n := range []int{0, 1, 3, 200} {
 		for height := 1; height < 70; height += 3 {
 			for _, width := range []int{1, 20, 80, 300} {
-				lines := someView(n).picture(topWish{}, height, width)
+				lines := someView(n).Picture(leasecmd.TopWish{}, height, width)
 				if len(lines) != height && height > 1 {
 					t.Fatalf("%d of all in %d lines: %d", n, height, len(lines))
 				}
@@ -72,7 +73,7 @@ func TestTopPicture(t *testing.T) {
 			}
 		}
 	}
-	all := strings.Join(someView(3).picture(topWish{}, 50, 200), "\n")
+	all := strings.Join(someView(3).Picture(leasecmd.TopWish{}, 50, 200), "\n")
 	for _, want := range []string{
 		"3 in use, 6 cached, 0 waiting", "3 given, 2 back", "source-2", "moving-0", "leased-1", "waits-2", "event-2",
 		"h help",
@@ -81,50 +82,50 @@ func TestTopPicture(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}
 	}
-	some := strings.Join(someView(3).picture(topWish{filter: "OWNER-1"}, 50, 200), "\n")
+	some := strings.Join(someView(3).Picture(leasecmd.TopWish{Filter: "OWNER-1"}, 50, 200), "\n")
 	if !strings.Contains(some, "leased-2") || strings.Contains(some, "leased-1") || strings.Contains(some, "moving-0") {
 		t.Errorf("filtered:\n%s", some)
 	}
-	if many := strings.Join(someView(100).picture(topWish{}, 30, 200), "\n"); !strings.Contains(many, "more)") ||
+	if many := strings.Join(someView(100).Picture(leasecmd.TopWish{}, 30, 200), "\n"); !strings.Contains(many, "more)") ||
 		!strings.Contains(many, "event-99") {
 		t.Errorf("of many:\n%s", many)
 	}
 	v := someView(1)
-	v.err = errors.New("it is not there")
-	if got := v.picture(topWish{}, 10, 80); !strings.Contains(got[9], "it is not there") {
+	v.Err = errors.New("it is not there")
+	if got := v.Picture(leasecmd.TopWish{}, 10, 80); !strings.Contains(got[9], "it is not there") {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestTopKeys(t *testing.T) {
-	w := topWish{}
+	w := leasecmd.TopWish{}
 	order := func() string {
-		all := strings.Join(someView(3).picture(w, 50, 200), "\n")
+		all := strings.Join(someView(3).Picture(w, 50, 200), "\n")
 		return fmt.Sprint(strings.Index(all, "leased-0") < strings.Index(all, "leased-2"))
 	}
 	var got []string
 	for _, k := range []string{"s", "s", "s"} {
 		got = append(got, order())
-		w.press(k)
+		w.Press(k)
 	}
-	if w.sort != 3 || strings.Join(append(got, order()), " ") != "true false true false" {
-		t.Errorf("sorted %v, at %d", append(got, order()), w.sort)
+	if w.Sort != 3 || strings.Join(append(got, order()), " ") != "true false true false" {
+		t.Errorf("sorted %v, at %d", append(got, order()), w.Sort)
 	}
 	for _, k := range []string{"/", "a", "q", "é", "\x7f", " ", "b", "\r"} {
-		if w.press(k) {
+		if w.Press(k) {
 			t.Errorf("%q ends it", k)
 		}
 	}
-	if w.filter != "aq b" || w.typing {
+	if w.Filter != "aq b" || w.Typing {
 		t.Errorf("%+v", w)
 	}
-	if w.press("\x1b"); w.filter != "" {
+	if w.Press("\x1b"); w.Filter != "" {
 		t.Errorf("%+v", w)
 	}
-	if w.press(" "); !w.paused {
+	if w.Press(" "); !w.Paused {
 		t.Error("the space bar does not pause")
 	}
-	if !w.press("q") || !w.press("\x03") {
+	if !w.Press("q") || !w.Press("\x03") {
 		t.Error("q does not end it")
 	}
 }
@@ -225,10 +226,10 @@ func topTerminal(t *testing.T, how string, served bool) {
 	screen.mu.Lock()
 	screen.text = ""
 	screen.mu.Unlock()
-	screen.until(t, topLeft)
+	screen.until(t, leasecmd.TopLeft)
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		screen.mu.Lock()
-		pictures := strings.Split(screen.text, topLeft)
+		pictures := strings.Split(screen.text, leasecmd.TopLeft)
 		screen.mu.Unlock()
 		if len(pictures) > 2 && strings.Count(pictures[len(pictures)-2], "\r\n") == 32 {
 			break
@@ -253,7 +254,7 @@ func topTerminal(t *testing.T, how string, served bool) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%s: %v", how, err)
 	}
-	screen.until(t, leaveScreen)
+	screen.until(t, leasecmd.LeaveScreen)
 	after, err := unix.IoctlGetTermios(int(theirs.Fd()), getTermios)
 	if err != nil {
 		t.Fatal(err)

@@ -117,8 +117,8 @@ func TestTraces(t *testing.T) {
 			at := []string{"hostler run > "}
 			want := []string{"hostler run", "hostler run > run"}
 			if served {
-				k := o.serve("--no-fill")
-				defer k.stop()
+				k := o.Serve("--no-fill")
+				defer k.Stop()
 				at = []string{"hostler run > POST /v1/leases > "}
 				want = append(
 					want, "hostler run > POST /v1/leases", "hostler run > GET /v1/instances/{name}/connect",
@@ -160,7 +160,7 @@ func TestTraces(t *testing.T) {
 func TestTracesFail(t *testing.T) {
 	c := newTraceCollector(t)
 	o := newYard(t, outsideSources, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.url, "TRACEPARENT=")
-	o.fail("acquire", "-s", "bad")
+	o.Fail("acquire", "-s", "bad")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	failed := map[string]bool{}

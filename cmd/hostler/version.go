@@ -1,43 +1,15 @@
 package main
 
 import (
-	"runtime"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host/version"
 )
 
-// version is set by the linker; see the Makefile.
-var version string
-
-// versionView is what `version --json` prints.
-type versionView struct {
-	Version string `json:"version"`
-	Go      string `json:"go"`
-	OS      string `json:"os"`
-	Arch    string `json:"arch"`
-}
-
-func thisVersion() versionView {
-	v := version
-	if v == "" {
-		v = "unknown"
-		if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-			v = info.Main.Version
-		}
-	}
-	return versionView{v, runtime.Version(), runtime.GOOS, runtime.GOARCH}
-}
-
-func versionLine() string {
-	v := thisVersion()
-	return "hostler " + v.Version + " " + v.OS + "/" + v.Arch + " " + v.Go
-}
-
-func newVersion(a *app) *cobra.Command {
+func newVersion(a *cli.App) *cobra.Command {
 	verify, sums := false, ""
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -50,11 +22,11 @@ that they were packed with and with the program's own modules. The exit status i
 		RunE: func(*cobra.Command, []string) error {
 			switch {
 			case verify:
-				return a.verifyVersion(sums)
+				return verifyVersion(a, sums)
 			case sums != "":
 				return fault.Invalid("", "--sums is for --verify")
 			}
-			return a.printVersion()
+			return printVersion(a)
 		},
 	}
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare what it is made of with what it should be")
@@ -63,9 +35,9 @@ that they were packed with and with the program's own modules. The exit status i
 	return cmd
 }
 
-func (a *app) printVersion() error {
+func printVersion(a *cli.App) error {
 	if a.JSON {
-		return a.PrintJSON(thisVersion())
+		return a.PrintJSON(version.Read())
 	}
-	return term.Printf(a.Out, "%s\n", versionLine())
+	return term.Printf(a.Out, "%s\n", version.Line())
 }

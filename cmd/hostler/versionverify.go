@@ -16,9 +16,11 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler"
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/version"
 )
 
 // verifiedView is what `version --verify --json` prints.
@@ -51,7 +53,7 @@ type verifiedPart struct {
 // verifyVersion says what this program is made of, and compares it with what it should be: modules
 // with the sums of go.sum, the agents with the digests that they were packed with and with the
 // modules of the program. sums is a file in place of the go.sum of the build.
-func (a *app) verifyVersion(sums string) error {
+func verifyVersion(a *cli.App, sums string) error {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return fault.Invalid("take one that was released, or made by make build", "this program does not say what it is made of")
@@ -64,7 +66,7 @@ func (a *app) verifyVersion(sums string) error {
 		}
 		known = string(text)
 	}
-	made := thisVersion()
+	made := version.Read()
 	v := verifiedView{
 		Version: made.Version, Go: made.Go, OS: made.OS, Arch: made.Arch, Settings: []settingMade{},
 		Modules: verifyModules(info, sumsOf(known)), Agents: verifyAgents(host.Agents, info),
@@ -86,14 +88,14 @@ func (a *app) verifyVersion(sums string) error {
 	if a.JSON {
 		err = a.PrintJSON(v)
 	} else {
-		err = a.showVerified(v)
+		err = showVerified(a, v)
 	}
 	if wrong > 0 {
 		err = errors.Join(
 			err,
 			fault.Conflict(
 				"take one that was released, or made by make build", "not as it should be: %s of this program",
-				counted(wrong, "part"),
+				term.Counted(wrong, "part"),
 			),
 		)
 	}
@@ -101,8 +103,8 @@ func (a *app) verifyVersion(sums string) error {
 }
 
 // showVerified prints it for people.
-func (a *app) showVerified(v verifiedView) error {
-	if err := term.Printf(a.Out, "%s\nsha256 %s\n", versionLine(), v.SHA256); err != nil {
+func showVerified(a *cli.App, v verifiedView) error {
+	if err := term.Printf(a.Out, "%s\nsha256 %s\n", version.Line(), v.SHA256); err != nil {
 		return err
 	}
 	for _, s := range v.Settings {
@@ -122,8 +124,8 @@ func (a *app) showVerified(v verifiedView) error {
 		return err // the error that follows says how many are not
 	}
 	return term.Printf(
-		a.Out, "verified: %s and %s are as they should be\n", counted(len(v.Modules), "module"),
-		counted(len(v.Agents), "agent"),
+		a.Out, "verified: %s and %s are as they should be\n", term.Counted(len(v.Modules), "module"),
+		term.Counted(len(v.Agents), "agent"),
 	)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/socket"
 )
 
 // TestWatchKilled: who watches, while the controller is killed again and again and others work, has
@@ -30,7 +31,7 @@ func TestWatchKilled(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\nspare = 1\nmaximum = 6\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "run", "hostler", socketName)
+	socket := filepath.Join(dir, "run", "hostler", socket.SocketName)
 	c, err := client.New(client.Options{Socket: socket})
 	if err != nil {
 		t.Fatal(err)

@@ -61,9 +61,9 @@ func TestWebhooks(t *testing.T) {
 		"secret":                  hookSecret + "\n",
 	}
 	o := newYard(t, files)
-	conf := filepath.Join(o.dir, ".config/hostler/hostler.conf")
+	conf := filepath.Join(o.Dir, ".config/hostler/hostler.conf")
 	write := func(text string) {
-		text = strings.NewReplacer("URL", srv.URL, "SECRET", "file:"+filepath.Join(o.dir, ".config/hostler/secret")).Replace(text)
+		text = strings.NewReplacer("URL", srv.URL, "SECRET", "file:"+filepath.Join(o.Dir, ".config/hostler/secret")).Replace(text)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -80,13 +80,13 @@ func TestWebhooks(t *testing.T) {
 		return regexp.MustCompile(`"after": [1-9]`).MatchString(o.run("webhook", "list", "--json"))
 	} // what came before it is not told to it
 	o.run("fill", "web") // so that there is something before it
-	k := o.serve("--no-fill")
+	k := o.Serve("--no-fill")
 	waitFor(t, "it begins", begun)
 	for range 3 {
 		use()
 		k.kill()
 		use() // by itself: the journal is the same
-		k = o.serve("--no-fill")
+		k = o.Serve("--no-fill")
 	}
 	waitFor(t, "all is told", func() bool {
 		all := r.events()
@@ -110,10 +110,10 @@ func TestWebhooks(t *testing.T) {
 	if out := o.run("webhook", "test", "good"); !strings.Contains(out, "took it with status 200") {
 		t.Error(out)
 	}
-	if out := o.fail("webhook", "test", "dead"); !strings.Contains(out, "refused") {
+	if out := o.Fail("webhook", "test", "dead"); !strings.Contains(out, "refused") {
 		t.Error(out)
 	}
-	if out := o.fail("webhook", "test", "god"); !strings.Contains(out, "did you mean good?") {
+	if out := o.Fail("webhook", "test", "god"); !strings.Contains(out, "did you mean good?") {
 		t.Error(out)
 	}
 	o.run("webhook", "skip", "dead")
@@ -130,7 +130,7 @@ func TestWebhooks(t *testing.T) {
 		"[webhook x]\nurl = ftp://127.0.0.1/?secret\nsecret = SECRET\n": "is not https://",
 	} {
 		write(text)
-		if out := o.fail("reload"); !strings.Contains(out, want) || strings.Contains(out, hookSecret) {
+		if out := o.Fail("reload"); !strings.Contains(out, want) || strings.Contains(out, hookSecret) {
 			t.Errorf("%s: %s", text, out)
 		}
 	}
@@ -143,7 +143,7 @@ func TestWebhooks(t *testing.T) {
 	if n := len(r.events()) - before; n != 2 {
 		t.Errorf("a new one was told %d events", n)
 	}
-	k.stop()
+	k.Stop()
 	if out := o.run("--embedded", "webhook", "list"); !strings.Contains(out, "new") {
 		t.Error(out)
 	}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute/fault"
+)
+
+// ClientTLS is how a controller is spoken to: which authority its certificate is of, and which
+// certificate we show. nil: the usual, and none.
+func ClientTLS(ca, cert, key string) (*tls.Config, error) {
+	if ca == "" && cert == "" && key == "" {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		text, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fault.Invalid("", "--ca: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fault.Invalid(
+				"it is the certificate of the authority that has signed the controller's",
+				"--ca %s: there is no certificate in PEM in it", ca,
+			)
+		}
+	}
+	if cert == "" && key == "" {
+		return out, nil
+	}
+	if cert == "" || key == "" {
+		return nil, fault.Invalid("", "the certificate ($HOSTLER_CERT) and its key ($HOSTLER_KEY) go together")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fault.Invalid("", "the certificate %s and its key: %w", cert, err)
+	}
+	// Whatever authorities the controller says that it trusts: it tells better than a missing
+	// certificate does why ours is not good.
+	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	return out, nil
+}
+
+// Dial makes a client of a controller that was named.
+func (t *Target) Dial() (*client.Client, error) {
+	if socket, ok := strings.CutPrefix(t.Where, "unix:"); ok || filepath.IsAbs(t.Where) {
+		return client.New(client.Options{Socket: cmp.Or(socket, t.Where), Token: t.Token, Project: t.project, Reason: t.reason})
+	}
+	config, err := ClientTLS(t.CA, t.Cert, t.Key)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Options{URL: t.Where, Token: t.Token, TLS: config, Project: t.project, Reason: t.reason})
+}
+
+// Absolute is a path from the root, so that it means the same in any directory.
+func Absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	out, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(out)
+	}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return "", fault.Invalid("", "%s: %w", path, pe.Err)
+	}
+	return out, err
+}
+
+// TrustAlso adds the authority in a file to those that this machine trusts.
+func TrustAlso(config *tls.Config, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	all, err := x509.SystemCertPool()
+	if err != nil {
+		all = x509.NewCertPool()
+	}
+	all.AppendCertsFromPEM(text)
+	config.RootCAs = all
+	return nil
+}

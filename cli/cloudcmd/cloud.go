@@ -1,0 +1,195 @@
+package cloudcmd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/imagecmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// cloudOptions are those that all verbs of cloud take.
+type cloudOptions struct {
+	provider string // "": that of the deployment, else openstack
+	name     string // of the deployment
+	region   string
+	cloud    string // of clouds.yaml
+	file     string
+	profile  string // of AWS
+	endpoint string
+	subnets  *[]string // of EC2; nil: the verb does not take them
+	said     func(flag string) bool
+}
+
+func NewCloud(a *cli.App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cloud",
+		Short: "Make what servers of a cloud need, take it down, and show what a cloud has",
+		Long: `Make what the servers of a project of an OpenStack need beside themselves, under one name: a key pair, a security group, a network, a router; take it down
+again with all servers in it; list servers, flavors, images and quotas. With -p ec2 the same for an account of EC2 in a region, where networks are there already. docs/cloud.md has more.
+
+Credentials are found as the cloud's own client does: --cloud or $OS_CLOUD in clouds.yaml, or the OS_ variables; --profile or $AWS_PROFILE, or the other AWS_ variables.`,
+		Example: "  hostler cloud deploy --cloud lab --from 203.0.113.0/24\n  hostler cloud deploy -p ec2 --region eu-west-1 --os 'debian-12-amd64-*'\n  hostler cloud servers --cloud lab\n  hostler cloud teardown --dry-run",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCloudDeploy(a), newCloudTeardown(a), newCloudServers(a), newCloudFlavors(a), newCloudQuota(a), newCloudImages(a))
+	return cmd
+}
+
+// flags gives a verb of cloud the options that all have. Words in them may be joined by - or _.
+func (o *cloudOptions) flags(a *cli.App, cmd *cobra.Command, named bool) {
+	f := cmd.Flags()
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
+	o.said = f.Changed
+	f.StringVarP(&o.provider, "provider", "p", "", "the `TYPE` of the cloud: openstack or ec2 (what the deployment is in, else openstack)")
+	f.StringVar(&o.cloud, "cloud", "", "the cloud `NAME` of clouds.yaml; $OS_CLOUD unless it is said")
+	f.StringVar(&o.file, "clouds-file", "", "read this `FILE` for clouds.yaml")
+	f.StringVar(&o.region, "region", "", "the region `NAME`, in place of the one that goes with the credentials")
+	f.StringVar(&o.profile, "profile", "", "of EC2: the profile `NAME` of AWS's files; $AWS_PROFILE unless it is said")
+	f.StringVar(&o.endpoint, "endpoint", "", "of EC2: another service than Amazon's, at this `URL`")
+	_ = cmd.MarkFlagFilename("clouds-file", "yaml", "yml")
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(host.CloudTypes, cobra.ShellCompDirectiveNoFileComp))
+	for _, flag := range []string{"cloud", "profile", "endpoint", "region"} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
+	}
+	if named {
+		f.StringVar(&o.name, "resource-name", "", "the `NAME` of the deployment and of everything in it (hostler-USER)")
+		_ = cmd.RegisterFlagCompletionFunc("resource-name", func(cmd *cobra.Command, p1 []string, p2 string) (cli.Candidates,
+			cobra.ShellCompDirective) {
+			return completeDeployments(a, cmd, p1, p2)
+		})
+	}
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+}
+
+// longestUser is how much of a user's name goes into the name of his deployment.
+const longestUser = 18
+
+// resource is the deployment's name.
+func (o *cloudOptions) resource(a *cli.App) string {
+	if o.name != "" {
+		return o.name
+	}
+	user := a.Owner()
+	return "hostler-" + user[:min(len(user), longestUser)]
+}
+
+// cloudWork is a verb of cloud at work.
+type cloudWork struct {
+	*cli.App
+	opt     *cloudOptions
+	kind    cloudKind
+	records host.Deployments
+	keys    string
+}
+
+// openCloud opens the state and the cloud.
+func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, error) {
+	if _, err := imagecmd.Besides(a, ctx); err != nil {
+		return nil, err
+	}
+	state, err := host.StateDir()
+	if err != nil {
+		return nil, err
+	}
+	w := &cloudWork{App: a, opt: o, records: a.Host.Deployments(), keys: filepath.Join(state, "keys")}
+	rec, err := w.records.Deployment(ctx, o.resource(a))
+	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+		return nil, err
+	}
+	if w.kind, err = o.openKind(a, rec, w.keys); err != nil {
+		return nil, err
+	}
+	return w, w.kind.enter(ctx)
+}
+
+// options are those of the deployment that is meant.
+func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
+	return deployment.Options{
+		Name: w.opt.resource(w.App), Installation: w.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
+		Log: w.Log,
+	}
+}
+
+// lock keeps other processes of this machine from the same deployment until the process ends. Its
+// file goes then, too.
+func (w *cloudWork) lock(name string) error {
+	if err := os.MkdirAll(w.keys, 0o700); err != nil {
+		return err
+	}
+	path := deployment.KeyFile(w.keys, name) + ".lock"
+	for range 20 {
+		file, err := host.LockAlone(path)
+		if err != nil {
+			return err
+		}
+		if file == nil {
+			break
+		}
+		mine, err := file.Stat()
+		// who had it has just taken it away
+		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) {
+			_ = file.Close()
+			continue
+		}
+		w.Host.OnClose(func() { _, _ = os.Remove(path), file.Close() })
+		return nil
+	}
+	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
+}
+
+// completeDeployments offers those that are recorded.
+func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
+	_ = a.Begin(cmd)
+	if _, err := imagecmd.Besides(a, cmd.Context()); err == nil {
+		all, _ := a.Host.Deployments().All(cmd.Context())
+		for _, rec := range all {
+			out = append(out, cobra.CompletionWithDesc(rec.Name, rec.State))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// stepsView shows steps as they are done: on a terminal, on standard error.
+func stepsView(a *cli.App, steps *[]deployment.Step) (tell func(deployment.Step), end func()) {
+	shown := term.IsTerminal(a.Err) && !a.Quiet
+	tell = func(s deployment.Step) {
+		*steps = append(*steps, s)
+		if shown {
+			_ = term.Printf(a.Err, "\r\x1b[K%s %s %s", s.Did, s.Kind, term.Line(s.Name))
+		}
+	}
+	return tell, func() {
+		if shown {
+			_ = term.Printf(a.Err, "\r\x1b[K")
+		}
+	}
+}
+
+// printSteps prints what was done. With --quiet what was only found is left out.
+func printSteps(a *cli.App, steps []deployment.Step) error {
+	var rows [][]string
+	for _, s := range steps {
+		if !a.Quiet || s.Did != deployment.Found {
+			rows = append(rows, []string{s.Did, s.Kind, s.Name, term.OrDash(s.ID), s.Note})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return a.Table([]string{"did", "kind", "name", "id", "note"}, rows)
+}

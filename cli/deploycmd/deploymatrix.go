@@ -1,0 +1,190 @@
+package deploycmd
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/deploy"
+)
+
+// variant is what nodes have alike, and others of the same deploy may have otherwise.
+type variant struct {
+	of       []string // the values of --matrix, in its order
+	image    string   // as asked for, aliases resolved; "": the source's own
+	alias    string   // as it was written
+	flavor   string
+	location string
+	vars     []bundle.Var
+	plan     *bundle.Plan // nil: there is nothing to put on nodes
+}
+
+// axis is one --matrix.
+type axis struct {
+	key    string
+	values []string
+}
+
+// mostNodes is how many nodes one command makes at most: more are a slip.
+const mostNodes = 10_000
+
+// axes reads --matrix KEY=V1,V2.
+func axes(words []string) (out []axis, err error) {
+	for _, w := range words {
+		key, list, ok := strings.Cut(w, "=")
+		if key == "size" {
+			key = "flavor"
+		}
+		switch {
+		case !ok || key == "":
+			return nil, fault.Invalid("--matrix image=debian-12,debian-13", "--matrix %s: not KEY=VALUE,VALUE", term.Line(w))
+		case slices.ContainsFunc(out, func(x axis) bool { return x.key == key }):
+			return nil, fault.Invalid("say all values in one: --matrix "+key+"=A,B", "--matrix %s: given twice", term.Line(key))
+		}
+		x := axis{key: key}
+		for v := range strings.SplitSeq(list, ",") {
+			v = strings.TrimSpace(v)
+			if v == "" || slices.Contains(x.values, v) {
+				return nil, fault.Invalid("", "--matrix %s: a value is empty or there twice", term.Line(w))
+			}
+			x.values = append(x.values, v)
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// matrix makes the variants: one of what is asked for or, with --matrix, one for each combination.
+// The last --matrix changes fastest.
+func (d *deploying) matrix() error {
+	d.all = []*variant{{image: d.opt.Image, flavor: d.opt.Flavor, location: d.opt.Location}}
+	if d.opt.old && d.opt.Location == "0" {
+		d.all[0].location = "" // the first one is there without a word
+	}
+	all, err := axes(d.opt.matrix)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		given := map[string]string{"image": d.opt.Image, "flavor": d.opt.Flavor, "location": d.opt.Location}[x.key] != ""
+		if given || slices.ContainsFunc(d.opt.vars, func(w string) bool { return strings.HasPrefix(w, x.key+"=") }) {
+			return fault.Invalid("leave one of them out", "--matrix %s: another option says %s too", term.Line(x.key), term.Line(x.key))
+		}
+		if len(d.all)*len(x.values)*d.opt.count > mostNodes {
+			return fault.Invalid("", "--matrix makes more than %d nodes", mostNodes)
+		}
+		var more []*variant
+		for _, v := range d.all {
+			for _, value := range x.values {
+				more = append(more, v.with(x.key, value))
+			}
+		}
+		d.all = more
+	}
+	return nil
+}
+
+// with is the variant with one thing otherwise.
+func (v *variant) with(key, value string) *variant {
+	out := *v
+	out.of = append(slices.Clone(v.of), value)
+	out.vars = slices.Clone(v.vars)
+	switch key {
+	case "image":
+		out.image = value
+	case "flavor":
+		out.flavor = value
+	case "location":
+		out.location = value
+	default:
+		out.vars = append(out.vars, bundle.Var{Name: key, Value: value})
+	}
+	return &out
+}
+
+// choose completes the variants by the configuration.
+func (d *deploying) choose() error {
+	aliases, err := deployTable(d.app, "images")
+	if err != nil {
+		return err
+	}
+	for _, v := range d.all {
+		v.alias = cmp.Or(v.image, d.settings.Image)
+		v.image = v.alias
+		if name, ok := aliases[v.alias]; ok {
+			v.image = name
+		}
+		v.flavor, v.location = cmp.Or(v.flavor, d.settings.Flavor), cmp.Or(v.location, d.settings.Location)
+		v.vars = slices.Concat(d.vars, v.vars)
+	}
+	return nil
+}
+
+// name finds the nodes' names, and which variant each is. Those of a matrix have their values in
+// them, and a number where two would be alike.
+func (d *deploying) name() error {
+	o := d.opt
+	d.madeUp, d.by = o.name == "", map[string]*variant{}
+	makeUp := func() string {
+		return deploy.MadeUp(cmp.Or(o.prefix, d.settings.NamePrefix, deploy.DefaultPrefix), nil)
+	}
+	base := o.name
+	if d.madeUp {
+		base = makeUp()
+	}
+	if err := deploy.CheckName(base); err != nil {
+		return err
+	}
+	if len(o.matrix) == 0 {
+		names := deploy.Numbered(base, o.count)
+		for i := 0; i < len(names); i++ {
+			if d.madeUp && o.count > 1 {
+				names[i] = makeUp()
+			}
+			if d.by[names[i]] != nil {
+				i-- // made up twice
+				continue
+			}
+			d.by[names[i]] = d.all[0]
+		}
+		d.names = names
+		return nil
+	}
+	var words [][]string
+	for _, v := range d.all {
+		words = append(words, v.of)
+	}
+	combined, err := deploy.Combined(base, words)
+	if err != nil {
+		return err
+	}
+	for i, name := range combined {
+		for _, numbered := range deploy.Numbered(name, o.count) {
+			if d.by[numbered] != nil {
+				return fault.Invalid("choose values that differ in their letters and digits", "--matrix: two nodes would be %s", numbered)
+			}
+			d.names = append(d.names, numbered)
+			d.by[numbered] = d.all[i]
+		}
+	}
+	for _, name := range d.names {
+		if err := deploy.CheckName(name); err != nil {
+			var e *compute.Error
+			if errors.As(err, &e) {
+				e.Hint = "a shorter name, or an alias of [deploy.images] for an image"
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// planned tells whether there is something to put on any node.
+func (d *deploying) planned() bool {
+	return slices.ContainsFunc(d.all, func(v *variant) bool { return v.plan != nil })
+}

@@ -1,0 +1,2 @@
+// Package deploycmd has the commands that deploy nodes, list them and destroy them.
+package deploycmd

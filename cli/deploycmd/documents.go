@@ -1,0 +1,7 @@
+package deploycmd
+
+// Documents are the documents that the commands of this package print with --json, by their names
+// in docs/json.md.
+var Documents = map[string]any{
+	"node": NodeView{},
+}

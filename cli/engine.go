@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// Engine is what the commands ask: the lease engine in this process, or a controller.
+type Engine interface {
+	compute.Leaser
+	server.Book
+	server.Owner
+	server.Line
+}
+
+var (
+	_ Engine = (*pool.Pool)(nil)
+	_ Engine = (*client.Client)(nil)
+)
+
+// Engine finds what to ask, once: a controller if there is one, else the engine in this process.
+func (a *App) Engine(ctx context.Context) (Engine, error) {
+	if err := a.FindController(ctx); err != nil {
+		return nil, err
+	}
+	if a.Remote != nil {
+		return a.Remote, nil
+	}
+	return a.Host.Engine(ctx)
+}
+
+// FindController finds the controller to ask, if there is one: a.remote is nil where the command
+// works by itself.
+func (a *App) FindController(ctx context.Context) error {
+	if a.Remote != nil || a.Host.Opened() != nil || a.Compat || a.Host.Role == host.Keeper {
+		return nil
+	}
+	c, self, err := a.Controller(ctx)
+	if c != nil {
+		a.Host.OnClose(func() { _ = c.Close() })
+	}
+	fits := false
+	if err == nil && c != nil {
+		fits, err = a.Fits(self)
+	}
+	if err == nil && fits {
+		a.Remote, a.Self = c, self
+	}
+	return err
+}
+
+// work has the engine in this process do what is due; a controller does so by itself.
+func (a *App) work(ctx context.Context, names ...string) error {
+	if a.Remote != nil {
+		return nil
+	}
+	engine, err := a.Host.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = engine.Work(ctx, names...)
+	return err
+}
+
+// Moving reports whether an instance is being cleaned or unmade now.
+func (a *App) Moving(i compute.Instance) bool {
+	if i.State != compute.Cleaning && i.State != compute.Discarding {
+		return false
+	}
+	if a.Remote != nil {
+		return i.Attempts == 0 // else it failed before, and rests
+	}
+	return i.Worker != 0 && a.Host.Store().Alive(i.Worker)
+}
+
+// dueTime is how long a command that only shows something does what is due before it leaves the
+// rest to the keeper.
+const dueTime = 2 * time.Second
+
+// Due does what is due for sources before they are shown or used: ended leases, half-made and
+// unclean instances. What goes wrong there is recorded, and shown by status and events; here it is
+// no reason to fail.
+func (a *App) Due(ctx context.Context, names ...string) {
+	if _, err := a.Engine(ctx); err != nil {
+		return
+	}
+	if a.Remote != nil {
+		if a.Self.Own {
+			short, cancel := context.WithTimeout(ctx, dueTime)
+			defer cancel()
+			_ = a.Remote.Work(short) // what it does not come to it does later
+		}
+		return
+	}
+	var known []string
+	for _, n := range names {
+		if a.IsSource(strings.TrimSpace(n)) {
+			known = append(known, n)
+		}
+	}
+	if len(names) > 0 && len(known) == 0 {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, dueTime)
+	defer cancel()
+	if err := a.work(short, known...); err != nil {
+		a.Log.Warn("what was due", "err", err)
+	}
+	if short.Err() != nil && ctx.Err() == nil {
+		a.Host.LeaveWork() // it goes on in the keeper
+		a.Ring(ctx)
+	}
+}

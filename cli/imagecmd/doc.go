@@ -1,0 +1,2 @@
+// Package imagecmd has the commands about images and bundles.
+package imagecmd

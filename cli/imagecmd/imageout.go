@@ -1,0 +1,126 @@
+package imagecmd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/image"
+)
+
+// exportedView is what `image export --json` prints.
+type exportedView struct {
+	Image    string `json:"image"`
+	To       string `json:"to"`
+	Manifest string `json:"manifest"`
+}
+
+func newImageExport(a *cli.App) *cobra.Command {
+	opt, secrets := image.ExportOptions{}, false
+	cmd := &cobra.Command{
+		Use:   "export IMAGE TO",
+		Short: "Take an image to a registry or into a file",
+		Long: `Take an image that is here, or a directory with a root file system, to where others find it. TO is one of
+
+  NAME[:TAG]                     in a registry; credentials are those of docker login or podman login
+  oci:DIR[:TAG]                  an OCI layout, made where it is missing; an image of that tag is replaced
+  FILE.tar, oci-archive:FILE     a tar file with an OCI layout
+  docker-archive:FILE[:NAME]     what docker load reads
+
+Layers are packed anew, so the image is known there by another digest than the one that it came with; it is printed. A file appears whole or not at all.
+
+An image that was built with bundles that have secrets may hold them, and is exported only with --with-secrets.`,
+		Example:           "  hostler image export debian:12 debian.tar\n  hostler image export mine registry.example.com/team/mine:3\n  hostler image export /srv/root oci:./layout:root",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.CompleteImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return imageExport(a, cmd.Context(), args[0], args[1], secrets, opt)
+		},
+	}
+	cmd.Flags().BoolVarP(&opt.Replace, "force", "f", false, "write over a file that is there already")
+	cmd.Flags().BoolVar(&secrets, "with-secrets", false, "also an image that may hold secrets")
+	return cmd
+}
+
+func imageExport(a *cli.App, ctx context.Context, ref, to string, secrets bool, opt image.ExportOptions) error {
+	s, err := a.Host.Images()
+	if err != nil {
+		return err
+	}
+	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[host.LabelSecrets] != "" {
+		return &compute.Error{
+			ID: compute.ID(ref), Kind: compute.ErrDenied,
+			Err:  errors.New("it was built with bundles that have secrets, and may hold them"),
+			Hint: "--with-secrets, if whoever can read it there may know them",
+		}
+	}
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	opt.Progress = &image.Progress{}
+	quiet := sayProgress(a, ref, opt.Progress)
+	digest, err := s.Export(ctx, ref, to, opt)
+	quiet()
+	if err != nil {
+		return a.Interrupted(
+			err,
+			"nothing is there that was not there before, but for layers in a registry or layout that no image names yet",
+		)
+	}
+	if a.JSON {
+		return a.PrintJSON(exportedView{ref, to, digest})
+	}
+	return term.Printf(a.Out, "%s %s\n", term.Line(to), shortDigest(digest))
+}
+
+func newImageImport(a *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FROM NAME",
+		Short: "Bring an image here under a name of your own",
+		Long: `Bring an image here, as pull does, and give it a name of your own, as sources may have it in their image key. FROM is any name that pull takes, and
+also that of an image that is here already. The name is taken from the image that had it; that one stays, until gc, if no instance uses it.`,
+		Example: "  hostler image import ./root.tar.gz mine\n  hostler image import debian:12 base:stable",
+		Args:    cobra.ExactArgs(2),
+		ValidArgsFunction: func(*cobra.Command, []string, string) (cli.Candidates, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return imageImport(a, cmd.Context(), args[0], args[1]) },
+	}
+}
+
+func imageImport(a *cli.App, ctx context.Context, from, as string) error {
+	s, err := a.Host.Images()
+	if err != nil {
+		return err
+	}
+	if err := image.CheckTag(as); err != nil { // before anything is fetched
+		return err
+	}
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	p := &image.Progress{}
+	quiet := sayProgress(a, from, p)
+	img, err := s.Pull(ctx, from, image.PullOptions{Progress: p})
+	quiet()
+	if err != nil {
+		return a.Interrupted(err, "layers that were whole stay, and the next import goes on with them")
+	}
+	if img.Digest != "" {
+		from = img.Digest
+	}
+	if img, err = s.Tag(ctx, from, as); err != nil {
+		return err
+	}
+	users, err := s.Users(img.Digest)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintJSON(viewImage(img, users))
+	}
+	return term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest))
+}

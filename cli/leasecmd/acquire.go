@@ -1,0 +1,414 @@
+package leasecmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/text/visible"
+)
+
+// Want are the options of acquire and run that say what to take and for how long.
+type Want struct {
+	Ttl, idle, Wait term.DurationFlag
+	memory, disk    term.SizeFlag
+	cores           term.CoresFlag
+	gpus, priority  int
+	maxPrice        float64
+	Labels          []string
+	Name, Purpose   string
+	made            Choice      // of what it is to be made
+	Start           string      // the directory that commands start in; "": the current one
+	key             string      // of acquire; "": none
+	priced          func() bool // --max-price was given
+	first           func() int  // the priority, by who asks where no other is said
+}
+
+func (w *Want) Flags(a *cli.App, cmd *cobra.Command) {
+	a.WithSource(cmd)
+	f := cmd.Flags()
+	w.Common(a, f)
+	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
+	f.StringVar(&w.Name, "name", "", "give the lease a `NAME`")
+	w.made.Flags(a, cmd, "")
+}
+
+// Choice is of what an instance is to be made, where that is not as its source says.
+type Choice struct{ Image, Flavor, Location string }
+
+// Flags declares the options of a choice. short is the letter of --image; "": it has none.
+func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
+	f := cmd.Flags()
+	f.StringVarP(&c.Image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.Flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.Location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
+	_ = cmd.RegisterFlagCompletionFunc("image", a.CompleteImages)
+	_ = cmd.RegisterFlagCompletionFunc("flavor", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
+}
+
+// Common are those that deploy takes too.
+func (w *Want) Common(a *cli.App, f *pflag.FlagSet) {
+	f.Var(&w.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
+	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
+	f.Var(&w.disk, "disk", "at least so much disk, or book it")
+	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
+	f.Float64Var(
+		&w.maxPrice, "max-price", 0,
+		"take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows",
+	)
+	f.Var(&w.Ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
+	f.Var(&w.Wait, "wait", "wait in the queue for so long (0: not at all)")
+	f.IntVar(
+		&w.priority, "priority", 0,
+		"go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)",
+	)
+	w.priced = func() bool { return f.Changed("max-price") }
+	w.first = func() int {
+		// with a key the same is asked for, at a terminal and without
+		if f.Changed("priority") || w.key != "" || !term.IsTerminal(a.Err) {
+			return w.priority
+		}
+		return compute.PersonPriority
+	}
+	f.StringVar(&w.Purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
+	f.StringArrayVarP(&w.Labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
+}
+
+// Request makes a request of the options and of what the configuration says.
+func Request(a *cli.App, w *Want, source string) (compute.Request, error) {
+	req := compute.Request{
+		Source: source, Count: 1, Owner: a.Owner(), Own: true, Purpose: w.Purpose, Name: w.Name, Wait: cli.WaitDefault,
+		TTL: w.Ttl.OrNone(), Idle: w.idle.OrNone(), Cores: w.cores.OrNone(), Memory: w.memory.Bytes, Disk: w.disk.Bytes,
+		GPUs: w.gpus, MaxPrice: w.maxPrice,
+		Image: w.made.Image, Flavor: w.made.Flavor, Location: w.made.Location,
+	}
+	if name := a.Project(); name != nil {
+		req.Project = *name
+	}
+	if w.first != nil {
+		req.Priority = w.first()
+	}
+	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
+		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
+	}
+	if w.gpus < 0 {
+		return req, fault.Invalid("", "--gpus %d: less than none", w.gpus)
+	}
+	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
+		return req, fault.Invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
+	}
+	if math.IsInf(w.maxPrice, 0) {
+		return req, fault.Invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
+	}
+	for _, l := range w.Labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return req, fault.Invalid("", "--label %s: not KEY=VALUE", l)
+		}
+		if req.Labels == nil {
+			req.Labels = map[string]string{}
+		}
+		req.Labels[key] = value
+	}
+	if err := api.CheckRequest(req); err != nil {
+		return req, err
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return req, err
+	}
+	if d := cfg.Defaults.Wait; d != nil {
+		req.Wait = *d
+	}
+	if w.Wait.Given {
+		req.Wait = w.Wait.Value
+	}
+	showTree(a, &req, w.Start)
+	return req, nil
+}
+
+// CheckName refuses a name for a lease that could not be told from other names.
+func CheckName(a *cli.App, ctx context.Context, engine cli.Engine, name string) error {
+	if a.Remote != nil { // a controller does so itself
+		return nil
+	}
+	return api.CheckFree(ctx, name, a.IsSource, engine.Resolve)
+}
+
+// processOf finds the process that --for names; "": none is.
+func processOf(pid string) (compute.Process, error) {
+	if pid == "" {
+		return compute.Process{}, nil
+	}
+	n, err := strconv.ParseUint(pid, 10, 31)
+	if err != nil || n == 0 {
+		return compute.Process{}, fault.Invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
+	}
+	p, err := pool.ProcessOf(int(n))
+	if errors.Is(err, compute.ErrNotFound) {
+		return p, fault.Invalid("", "--for %s: no such process", pid)
+	}
+	return p, err
+}
+
+func NewAcquire(a *cli.App) *cobra.Command {
+	var w Want
+	var pid, token string
+	cmd := &cobra.Command{
+		Use:   "acquire [COUNT]",
+		Short: "Take instances, or parts of them; prints their names, sorted, on one line",
+		Long: `Take COUNT instances (one, if not said otherwise) of a source: all of them or none. What stands ready is taken first, the rest is made.
+Where the source's maximum is reached the request waits in the queue. The lease ends with release; when its ttl has passed; or when
+unused for 24 hours, unless --idle or the source says otherwise.
+
+Of a source with ` + "`share = yes`" + ` each lease books a part of an instance: --cores (1, unless it is said), --memory, --disk and --gpus; several lie beside each other
+as long as there is room. Printed are the leases' names or ids then, which stand wherever an instance's name may.
+
+With --image, --flavor or --location the instances are made for this request, and go when they are given back. Through a
+controller of others you may choose what the source lets you choose: docs/controller.md.`,
+		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G\n  hostler acquire -s lab --image debian:13\n  hostler acquire -s pool --key job-1204 2",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			count := 1
+			if len(args) == 1 {
+				n, err := strconv.ParseUint(args[0], 10, 31)
+				if err != nil {
+					hint := "hostler acquire -s SOURCE COUNT"
+					if a.IsSource(args[0]) {
+						hint = "hostler acquire -s " + args[0]
+					}
+					return fault.Invalid(hint, "COUNT %q is not a number of instances", args[0])
+				}
+				if count = int(n); count == 0 {
+					return fault.Invalid(
+						"hostler acquire -s SOURCE 1; hostler status shows what there is",
+						"COUNT 0: at least one is to be asked for",
+					)
+				}
+			}
+			if token == "-" && a.JSON {
+				return fault.Invalid("--token=FILE writes it there", "--token and --json both say what is printed")
+			}
+			if token != "" {
+				if engine, err := a.Engine(cmd.Context()); err != nil || engine != a.Remote {
+					return cmp.Or(
+						err,
+						fault.Invalid(
+							"hostler serve starts one; --controller names one elsewhere",
+							"--token: a lease's own token needs a controller, and this command works by itself",
+						),
+					)
+				}
+			}
+			leases, err := Acquire(a, cmd.Context(), &w, count, pid)
+			if err != nil {
+				return err
+			}
+			var secrets string
+			if token != "" {
+				if secrets, err = handTokens(a, cmd.Context(), leases, token); err != nil {
+					return err
+				}
+			}
+			if err := Hand(a, cmd.Context(), leases, w.key != ""); err != nil || secrets == "" {
+				return err
+			}
+			return term.Printf(a.Out, "%s\n", visible.Block(secrets))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	w.Flags(a, cmd)
+	cmd.Flags().StringVar(
+		&token, "token", "",
+		"print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else",
+	)
+	cmd.Flags().Lookup("token").NoOptDefVal = "-"
+	cmd.Flags().StringVar(
+		&w.key, "key", "",
+		"take this once, however often it is asked for with `KEY`: the same again is given the same leases, and another request with that key is refused. Until a day after their end",
+	)
+	cmd.Flags().StringVar(&pid, "for", "", "the lease ends with the process `PID`")
+	return cmd
+}
+
+func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([]compute.Lease, error) {
+	source, err := a.SourceName()
+	if err != nil {
+		return nil, err
+	}
+	req, err := Request(a, w, source)
+	if err != nil {
+		return nil, err
+	}
+	req.Count = count
+	if err := CheckKey(w.key); err != nil {
+		return nil, err
+	}
+	if w.Name != "" && count != 1 {
+		return nil, fault.Invalid("", "--name %s: a name is for one instance, not %d", w.Name, count)
+	}
+	bound, err := processOf(pid)
+	if err != nil {
+		return nil, err
+	}
+	a.Host.LeaseIdle = cli.IdleAcquired
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if w.key == "" { // else who is asked does so, if the name is not that of the key's own
+		err = CheckName(a, ctx, engine, w.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if bound.PID != 0 {
+		if err := Bind(a, &req, bound.PID); err != nil {
+			return nil, err
+		}
+	}
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	acquire := engine.Acquire
+	if w.key != "" {
+		acquire = keyed(a, engine, w.key)
+	}
+	leases, _, err := takeTimed(a, ctx, engine, req, acquire)
+	err = a.Unread(source, err)
+	a.Ring(ctx)
+	if err == nil && bound.PID != 0 && req.For.PID == 0 {
+		err = standFor(a, bound, leases)
+	}
+	became := "nothing is acquired"
+	if w.key != "" {
+		became = "the same with --key " + term.Line(w.key) + " tells what is acquired"
+	}
+	return leases, a.Interrupted(err, became)
+}
+
+// Hand tells the caller what he got. Where that cannot be told it is given back, unless he can ask
+// again: nobody else would do so.
+func Hand(a *cli.App, ctx context.Context, leases []compute.Lease, again bool) error {
+	gone := make(chan os.Signal, 1)
+	// so that a reader who has gone makes the write fail, and not us end
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
+	var err error
+	if a.JSON {
+		views := make([]leaseView, len(leases))
+		for i, l := range leases {
+			views[i] = ViewLease(l)
+		}
+		err = a.PrintJSON(views)
+	} else {
+		err = term.Printf(a.Out, "%s\n", strings.Join(leaseNames(leases), " "))
+	}
+	if err == nil || len(leases) == 0 || again {
+		return err
+	}
+	engine, e := a.Engine(ctx)
+	for _, l := range leases {
+		if engine != nil {
+			e = errors.Join(e, engine.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance))
+		}
+	}
+	a.Ring(ctx)
+	names := strings.Join(leaseNames(leases), " ")
+	if e != nil {
+		return errors.Join(fmt.Errorf("the names cannot be printed: %w", err), fmt.Errorf("%s: not given back: %w", names, e))
+	}
+	return fmt.Errorf("the names cannot be printed: %w; %s: given back", err, names)
+}
+
+func leaseNames(leases []compute.Lease) []string {
+	names := make([]string, len(leases))
+	for i, l := range leases {
+		names[i] = cli.Handle(l)
+	}
+	return names
+}
+
+// progressText says on a terminal what is being done for a request.
+func progressText(p compute.Progress) string {
+	switch p.Phase {
+	case "create":
+		return fmt.Sprintf("making %s", p.Instance)
+	case "connect":
+		if p.Reason != "" {
+			return fmt.Sprintf("%s: waiting until it answers: %s", p.Instance, term.Line(p.Reason))
+		}
+		return fmt.Sprintf("%s: waiting until it answers", p.Instance)
+	case "set-up":
+		return fmt.Sprintf("%s: setting up", p.Instance)
+	}
+	return ""
+}
+
+// TellSecret writes a secret to a file that only its owner can read; "": to none.
+func TellSecret(a *cli.App, secret, file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
+	if err != nil {
+		return fault.Invalid("", "--output: %w", err)
+	}
+	_, err = f.WriteString(secret + "\n")
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return fault.Invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// handTokens makes the own tokens of leases that were taken, and writes them to a file, or for "-"
+// returns them: a line for each, with the instance's name before where there are several. Where
+// that cannot be done the leases are given back.
+func handTokens(a *cli.App, ctx context.Context, leases []compute.Lease, file string) (text string, err error) {
+	defer func() {
+		for _, l := range leases {
+			if err != nil {
+				err = errors.Join(
+					err,
+					a.Remote.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance),
+				)
+			}
+		}
+	}()
+	var lines []string
+	for _, l := range leases {
+		t, err := a.Remote.LeaseToken(ctx, l.ID, false)
+		if err != nil {
+			return "", err
+		}
+		if len(leases) > 1 {
+			t.Secret = string(l.Instance) + " " + t.Secret
+		}
+		lines = append(lines, t.Secret)
+	}
+	if text = strings.Join(lines, "\n"); file == "-" {
+		return text, nil
+	}
+	return "", TellSecret(a, text, file)
+}

@@ -1,0 +1,134 @@
+package leasecmd
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+)
+
+func NewQueue(a *cli.App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "queue",
+		Short: "List the requests that wait, in the order of their turns",
+		Long: `List who waits for what, since when, at which place, and how long that may take. The order is by priority, then the project goes first that has least
+for its weight, then who came first; of eight instances that come free one goes to who has waited longest, whatever else.`,
+		Example: "  hostler queue\n  hostler queue cancel 17",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return queue(a, cmd.Context())
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "cancel REQUEST...",
+		Short:   "Take requests out of the queue, by their numbers",
+		Long:    "Take requests out of the queue, by the numbers that `hostler queue` lists. Whoever waits for them is told by whom, and ends with an error.",
+		Example: "  hostler queue cancel 17",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return cancelRequests(a, cmd.Context(), args)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, p1 []string, p2 string) (cli.Candidates, cobra.ShellCompDirective) {
+			return completeRequests(a, cmd, p1, p2)
+		},
+	})
+	return cmd
+}
+
+func queue(a *cli.App, ctx context.Context) error {
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := engine.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		views := []api.Waiter{}
+		for _, q := range all {
+			views = append(views, api.NewWaiter(q))
+		}
+		return a.PrintJSON(views)
+	}
+	return a.Table(queueHeads, queueRows(all, time.Now()))
+}
+
+// statusQueue lists those who wait for some sources, if anybody does.
+func statusQueue(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus) error {
+	if !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Waiting > 0 }) {
+		return nil
+	}
+	all, err := engine.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(q compute.Queued) bool {
+		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == q.Source })
+	})
+	if err := term.Printf(a.Out, "\n"); err != nil {
+		return err
+	}
+	return a.Table(queueHeads, queueRows(all, time.Now()))
+}
+
+var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
+
+// queueRows are the requests that wait, for a table.
+func queueRows(all []compute.Queued, now time.Time) [][]string {
+	rows := make([][]string, len(all))
+	for i, q := range all {
+		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count),
+			term.Line(q.Owner), term.Line(q.Project),
+			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(),
+			cmp.Or(term.AboutDuration(q.Estimate), term.UnknownYet), term.Line(cmp.Or(q.Reason, q.Purpose))}
+	}
+	return rows
+}
+
+func cancelRequests(a *cli.App, ctx context.Context, args []string) error {
+	ids := make([]int64, len(args))
+	for i, arg := range args {
+		n, err := strconv.ParseInt(arg, 10, 64)
+		if err != nil {
+			return fault.Invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
+		}
+		ids[i] = n
+	}
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := engine.Cancel(ctx, compute.Who{Owner: a.Owner(), Admin: a.Remote == nil}, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func completeRequests(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
+	if a.Begin(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	engine, err := a.Engine(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, _ := engine.Queue(cmd.Context())
+	for _, q := range all {
+		out = append(out, fmt.Sprintf("%d\t%s of %s", q.ID, q.Source, q.Owner))
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,139 @@
+package leasecmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/local"
+)
+
+// idleBound is how long a lease lives on whose process is not there to say that it uses it, where
+// the controller cannot see the process by itself.
+const idleBound = 30 * time.Second
+
+// Bind has a lease end with a process of this machine. A controller elsewhere cannot see that:
+// there the lease ends when nobody has said for a while that it is used, and as long as the process
+// lives it is said.
+func Bind(a *cli.App, req *compute.Request, pid int) error {
+	if a.Remote != nil && !a.Self.Here {
+		if req.Idle <= 0 || req.Idle > idleBound {
+			req.Idle = idleBound
+		}
+		return nil
+	}
+	p, err := pool.ProcessOf(pid)
+	req.For = p
+	return err
+}
+
+// DefaultIdle says how long a lease may be unused where neither the request nor its source says so.
+// The engine in this process is told another way.
+func DefaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
+	if a.Remote == nil || req.Idle != 0 {
+		return
+	}
+	if s, _ := a.RemoteSource(req.Source); s.LeaseIdle == 0 {
+		req.Idle = idle
+	}
+}
+
+// standFor starts a process that says, as long as another one lives, that leases are used; then it
+// gives them back.
+func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"stand", "--pid", strconv.Itoa(p.PID), "--start", strconv.FormatUint(p.Start, 10)}
+	if a.Flags.Controller != "" {
+		args = append(args, "--controller", a.Flags.Controller)
+	}
+	ca, err := cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"))) // it stands at /
+	if err != nil {
+		return err
+	}
+	if ca != "" {
+		args = append(args, "--ca", ca)
+	}
+	for _, l := range leases {
+		args = append(args, l.ID)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Dir, cmd.Env = "/", local.Unmarked(os.Environ()) // it is part of no run
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// NewStand is what acquire --for starts where the controller does not see this machine's processes.
+func NewStand(a *cli.App) *cobra.Command {
+	var p compute.Process
+	cmd := &cobra.Command{
+		Use: "stand LEASE...", Short: "Say that leases are used while a process lives",
+		Example: "  hostler stand --pid 4711 --start 17 LEASE", Hidden: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return stand(a, cmd.Context(), p, args) },
+	}
+	cmd.Flags().IntVar(&p.PID, "pid", 0, "the process `N`")
+	cmd.Flags().Uint64Var(&p.Start, "start", 0, "when it began, in `TICKS`")
+	return cmd
+}
+
+const (
+	standLook = 500 * time.Millisecond // at the process
+	standSay  = idleBound / 4
+)
+
+// stand says that leases are used, and gives them back when the process has ended. It ends with the
+// last lease.
+func stand(a *cli.App, ctx context.Context, p compute.Process, leases []string) error {
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	var said time.Time
+	for len(leases) > 0 && ctx.Err() == nil {
+		if now, err := pool.ProcessOf(p.PID); err != nil || now != p {
+			return giveUp(a, ctx, engine, leases)
+		}
+		if time.Since(said) >= standSay {
+			said = time.Now()
+			leases = slices.DeleteFunc(leases, func(id string) bool {
+				_, err := engine.Use(ctx, compute.Who{Owner: a.Owner(), Lease: id}, compute.ID(id))
+				return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
+			})
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(standLook):
+		}
+	}
+	return nil
+}
+
+// giveUp releases each of the leases that live still.
+func giveUp(a *cli.App, ctx context.Context, engine cli.Engine, leases []string) error {
+	var errs []error
+	for _, id := range leases {
+		err := engine.Release(ctx, compute.Who{Owner: a.Owner(), Lease: id}, compute.ReleaseOptions{}, compute.ID(id))
+		if !errors.Is(err, compute.ErrConflict) && !errors.Is(err, compute.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,310 @@
+package leasecmd
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// TopView is what there is at a moment, as top shows it.
+type TopView struct {
+	At      time.Time
+	Where   string // who was asked
+	Sources []compute.SourceStatus
+	Moving  []compute.Instance // being made, cleaned or discarded, or failed
+	Leases  []compute.Lease
+	more    bool             // there are more leases than these
+	Queue   []compute.Queued // left out where who is asked does not tell it
+	Events  []compute.Event
+	Given   int   // leases given in the last minute
+	Ended   int   // and taken back
+	failed  int   // failures in it
+	Err     error // why this is what was before
+}
+
+// TopWish is how a user wants to see it.
+type TopWish struct {
+	Sort   int // into topSorts
+	Filter string
+	Typing bool // the filter is being typed
+	Paused bool
+	help   bool
+}
+
+// topSorts are the orders of leases.
+var topSorts = []struct {
+	name string
+	by   func(a, b compute.Lease) int
+}{
+	{"last use", func(a, b compute.Lease) int { return b.Used.Compare(a.Used) }},
+	{"longest unused", func(a, b compute.Lease) int { return a.Used.Compare(b.Used) }},
+	{"age", func(a, b compute.Lease) int { return a.Given.Compare(b.Given) }},
+	{"owner", func(a, b compute.Lease) int { return cmp.Compare(a.Owner, b.Owner) }},
+	{"source", func(a, b compute.Lease) int { return cmp.Compare(a.Source, b.Source) }},
+}
+
+const topHelp = "q quit   space pause   s sort leases   / filter   esc no filter   h help"
+
+// filtered leaves what has the filter's words somewhere.
+func filtered[T any](all []T, filter string, text func(T) string) []T {
+	words := strings.Fields(strings.ToLower(filter))
+	if len(words) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(v T) bool {
+		t := strings.ToLower(text(v))
+		return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(t, w) })
+	})
+}
+
+// topBlock is a table, or lines, under a title.
+type topBlock struct {
+	title  string
+	header []string
+	rows   [][]string
+	share  int // of the height, in hundredths
+}
+
+// Picture draws a view in so many lines of so many columns; 0: as many as it takes.
+func (v *TopView) Picture(w TopWish, height, width int) []string {
+	lines := []string{v.headline(w)}
+	blocks := v.blocks(w)
+	room := 0
+	if height > 0 {
+		room = max(height-2, 0) // without the first line and the last
+	}
+	for i, n := range shares(blocks, room) {
+		lines = append(lines, blocks[i].draw(n)...)
+	}
+	if height > 0 {
+		lines = lines[:min(len(lines), max(height-1, 0))]
+		for len(lines) < height-1 {
+			lines = append(lines, "")
+		}
+		lines = append(lines, v.footer(w))
+	}
+	for i, l := range lines {
+		lines[i] = cut(strings.TrimRight(term.Line(l), " "), width)
+	}
+	return lines
+}
+
+// cut shortens a line to so many characters.
+func cut(s string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width])
+}
+
+func (v *TopView) headline(w TopWish) string {
+	var used, cached, waiting, broken int
+	for _, s := range v.Sources {
+		used += s.Counts.InUse()
+		cached += s.Counts.Cached()
+		waiting += s.Waiting
+		if s.Broken != nil {
+			broken++
+		}
+	}
+	line := fmt.Sprintf(
+		"hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back",
+		v.At.Local().Format(time.TimeOnly), term.Line(v.Where), used, cached, waiting, v.Given, v.Ended,
+	)
+	if v.failed > 0 {
+		line += fmt.Sprintf(", %d failed", v.failed)
+	}
+	if broken > 0 {
+		line += fmt.Sprintf("  %d broken", broken)
+	}
+	if w.Paused {
+		line += "  PAUSED"
+	}
+	return line
+}
+
+func (v *TopView) footer(w TopWish) string {
+	switch {
+	case w.Typing:
+		return "filter: " + term.Line(w.Filter) + "_"
+	case v.Err != nil:
+		return "as of " + v.At.Local().Format(time.TimeOnly) + ": " + term.Line(term.ErrorText(v.Err))
+	case w.help:
+		return topHelp
+	}
+	line := "leases by " + topSorts[w.Sort].name
+	if w.Filter != "" {
+		line += "   filter: " + term.Line(w.Filter)
+	}
+	return line + "   h help"
+}
+
+// blocks are what stands below the first line.
+func (v *TopView) blocks(w TopWish) []topBlock {
+	sources := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 30}
+	for _, s := range filtered(v.Sources, w.Filter, func(s compute.SourceStatus) string { return s.Name + " " + s.Type }) {
+		most := ""
+		if s.Maximum > 0 {
+			most = strconv.Itoa(s.Maximum)
+		}
+		sources.rows = append(
+			sources.rows,
+			[]string{
+				s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted),
+				strconv.Itoa(s.Waiting), note(s, v.At),
+			},
+		)
+	}
+	moving := topBlock{title: "in motion", header: []string{"instance", "state", "for", "note"}, share: 15}
+	for _, i := range filtered(
+		v.Moving, w.Filter,
+		func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) },
+	) {
+		moving.rows = append(
+			moving.rows,
+			[]string{string(i.ID), string(i.State), term.ShortDuration(v.At.Sub(i.Since)), term.Line(i.Reason)},
+		)
+	}
+	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 25}
+	all := filtered(v.Leases, w.Filter, func(l compute.Lease) string {
+		return string(l.Instance) + " " + l.Source + " " + l.Owner + " " + l.Name + " " + l.Purpose + " " + l.Project
+	})
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b compute.Lease) int {
+		return cmp.Or(topSorts[w.Sort].by(a, b), cmp.Compare(a.Instance, b.Instance))
+	})
+	for _, l := range all {
+		ends := ""
+		if d := l.Deadline(); !d.IsZero() {
+			ends = "in " + term.ShortDuration(d.Sub(v.At))
+		}
+		leases.rows = append(
+			leases.rows,
+			[]string{
+				string(l.Instance), term.Line(l.Owner), term.ShortDuration(v.At.Sub(l.Used)) + " ago",
+				term.ShortDuration(v.At.Sub(l.Given)), ends, term.Line(cmp.Or(l.Name, l.Purpose)),
+			},
+		)
+	}
+	if v.more {
+		leases.title += " (of more)"
+	}
+	queue := topBlock{title: "queue", header: []string{"source", "place", "count", "owner", "for", "in about", "why"}, share: 15}
+	for _, r := range filtered(v.Queue, w.Filter, func(r compute.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
+		about := term.UnknownYet
+		if r.Estimate > 0 {
+			about = term.ShortDuration(r.Estimate)
+		}
+		queue.rows = append(
+			queue.rows,
+			[]string{
+				r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), term.Line(r.Owner),
+				term.ShortDuration(v.At.Sub(r.Since)), about, term.Line(r.Reason),
+			},
+		)
+	}
+	events := topBlock{title: "events", share: 20}
+	for _, e := range slices.Backward(filtered(v.Events, w.Filter, func(e compute.Event) string {
+		return e.Kind + " " + string(e.Instance) + " " + e.Source + " " + e.Owner + " " + e.Text
+	})) {
+		about := cmp.Or(string(e.Instance), e.Source)
+		events.rows = append(
+			events.rows,
+			[]string{
+				e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(
+					e.Kind+"  "+about+"  "+term.Line(e.Owner)+"  "+term.Line(e.Text),
+				),
+			},
+		)
+	}
+	return []topBlock{sources, queue, moving, leases, events}
+}
+
+// lines is how many it takes to draw it whole; none where there is nothing to show.
+func (b *topBlock) lines() int {
+	switch {
+	case len(b.rows) == 0:
+		return 0
+	case b.header == nil:
+		return len(b.rows) + 2
+	case b.title == "":
+		return len(b.rows) + 2
+	}
+	return len(b.rows) + 3
+}
+
+// shares says how many lines each block gets of a height; 0: as many as it takes. What one does not
+// need is for the next that do.
+func shares(blocks []topBlock, height int) []int {
+	out := make([]int, len(blocks))
+	left := 0
+	for i := range blocks {
+		out[i] = blocks[i].lines()
+		if height > 0 {
+			out[i] = min(out[i], height*blocks[i].share/100)
+			left += out[i]
+		}
+	}
+	if height == 0 {
+		return out
+	}
+	left = height - left
+	for i := range blocks {
+		more := min(left, blocks[i].lines()-out[i])
+		out[i] += more
+		left -= more
+	}
+	return out
+}
+
+// draw draws a block in so many lines: as many rows as there is room for, and how many there are
+// more.
+func (b *topBlock) draw(n int) []string {
+	if n < 3 || len(b.rows) == 0 {
+		return nil
+	}
+	lines := []string{""}
+	head := 1
+	if b.title != "" && b.header != nil {
+		head = 2
+	}
+	fit := min(len(b.rows), n-1-head)
+	if b.title != "" {
+		title := b.title
+		if rest := len(b.rows) - fit; rest > 0 {
+			title += fmt.Sprintf("  (%d more)", rest)
+		}
+		lines = append(lines, title)
+	}
+	if fit < 0 {
+		return lines
+	}
+	widths := make([]int, 16)
+	rows := b.rows[:fit]
+	if b.header != nil {
+		rows = append([][]string{b.header}, rows...)
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+		}
+		lines = append(lines, line.String())
+	}
+	return lines
+}

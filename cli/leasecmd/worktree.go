@@ -1,0 +1,106 @@
+package leasecmd
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider/sandbox"
+)
+
+// NoTree is what want.start says where no working tree is to be shown: a copy of it goes along, or
+// it is mounted.
+const NoTree = "-"
+
+// showTree has a sandbox of this machine's own root show the working tree that the command starts
+// in: without, nothing of it would be there. start is relative to the current directory.
+func showTree(a *cli.App, req *compute.Request, start string) {
+	if req.Image != "" || start == NoTree || !a.Here() {
+		return
+	}
+	dir := start
+	if !filepath.IsAbs(dir) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return
+		}
+		dir = filepath.Join(wd, start)
+	}
+	shown, ok := HostRooted(a, req.Source)
+	if home := os.Getenv("HOME"); ok && filepath.IsAbs(home) {
+		req.Image = sandbox.WorkTree(dir, filepath.Clean(home), shown)
+	}
+}
+
+// HostRooted reports whether all computers of a source are sandboxes of this machine's own root,
+// and what each of them shows by its own keys.
+func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
+	if a.Remote != nil {
+		s, ok := a.RemoteSource(name)
+		// a controller of this machine that reads other files shows other places: then a ready one
+		// lacks the tree
+		if cfg, err := a.Host.Configuration(); err == nil {
+			if own, err := cfg.Source(name); err == nil {
+				shown = shownBy(own)
+			}
+		}
+		return shown, ok && s.Type == "sandbox" && cmp.Or(s.Image, "host") == "host"
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return nil, false
+	}
+	s, err := cfg.Source(name)
+	if err != nil {
+		return nil, false
+	}
+	if s.Err != nil { // a pool may contain itself
+		return nil, false
+	}
+	if s.Type != "pool" {
+		return shownBy(s), s.Type == "sandbox" && cmp.Or(s.Image, s.Settings["image"], "host") == "host"
+	}
+	for i, child := range s.Sources {
+		more, all := HostRooted(a, child)
+		if !all {
+			return nil, false
+		}
+		if i == 0 {
+			shown = more
+		}
+		shown = both(shown, more)
+	}
+	return shown, len(s.Sources) > 0
+}
+
+// shownBy lists what a source shows beside the system.
+func shownBy(s *config.Source) []string {
+	var out []string
+	for p := range strings.SplitSeq(s.Settings["show"], ",") {
+		out = append(out, strings.TrimSpace(p))
+	}
+	for p := range strings.SplitSeq(s.Settings["mounts"], ",") {
+		words := strings.Split(strings.TrimSpace(p), ":")
+		if len(words) == 1 || words[1] == "ro" || words[1] == "rw" {
+			out = append(out, words[0])
+		}
+	}
+	return out
+}
+
+// both lists what is in both.
+func both(a, b []string) []string {
+	var out []string
+	for _, p := range a {
+		for _, q := range b {
+			if p == q {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}

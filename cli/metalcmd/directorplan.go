@@ -1,0 +1,203 @@
+package metalcmd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/director/caching"
+)
+
+// metalPlanView is what is to be done about a fleet of bare-metal nodes, in `director plan --json`.
+type metalPlanView = caching.Answer
+
+func newMetalPlan(a *cli.App) *cobra.Command {
+	var input, strategy string
+	var nodes []string
+	cmd := &cobra.Command{
+		Use:   "plan --input FILE",
+		Short: "Decide which images go on which bare-metal nodes, of data in a file",
+		Long: `Decide which images are to be cached on which bare-metal nodes, and which nodes are to be ejected, and print it. Nothing is done.
+
+FILE, or - for standard input, has a JSON object a line: nodes, images, flavors and the settings of the strategy, as docs/director-metal.md has them. For each
+there is an answer: with --json an object a line, {"eject": [node...], "cache": {flavor: [[node, image]...]}}, the most needed first.
+
+--strategy NAME asks the executable hostler-strategy-NAME on PATH instead of the built-in strategy, proportional; it gets the same lines.`,
+		Example: "  hostler director plan --input fleet.jsonl --json\n  hostler director plan --input - --explain node-17 < fleet.jsonl",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return metalPlan(a, cmd.Context(), input, strategy, nodes)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&input, "input", "", "read what is decided about from `FILE`; -: from standard input")
+	f.StringVar(&strategy, "strategy", "proportional", "proportional, or the `NAME` of an executable hostler-strategy-NAME")
+	f.StringArrayVar(&nodes, "explain", nil, "say what is decided of `NODE` and why, in place of the plan; may be given several times")
+	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"proportional"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.MarkFlagFilename("input", "json", "jsonl")
+	return cmd
+}
+
+// metalPlan decides each line of a file.
+func metalPlan(a *cli.App, ctx context.Context, input, strategy string, nodes []string) error {
+	in, name := a.In, "standard input"
+	switch {
+	case input == "":
+		return fault.Invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
+	case len(nodes) > 0 && strategy != "proportional":
+		return fault.Invalid("", "--explain: only the strategy proportional says why")
+	case input != "-":
+		f, err := os.Open(input)
+		if err != nil {
+			return &compute.Error{Kind: compute.ErrInvalid, Err: err}
+		}
+		defer f.Close()
+		in, name = f, input
+	}
+	outside := ""
+	if strategy != "proportional" {
+		path, err := caching.FindOutside(strategy)
+		if err != nil {
+			return err
+		}
+		outside = path
+	}
+	r := bufio.NewReaderSize(in, 1<<20)
+	for number := 1; ; number++ {
+		line, end := readLine(r, mostPlanned)
+		if errors.Is(end, errLongLine) {
+			return fault.Invalid(
+				"docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name,
+				number, end, mostPlanned>>20,
+			)
+		}
+		if end != nil && !errors.Is(end, io.EOF) {
+			return fmt.Errorf("%s: line %d: %w", name, number, end)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if err := planLine(a, ctx, line, outside, nodes); err != nil {
+				return lineError(name, number, err)
+			}
+		}
+		if end != nil {
+			return nil
+		}
+	}
+}
+
+// mostPlanned is how long a line of a fleet may be, in bytes: some million nodes.
+const mostPlanned = 512 << 20
+
+var errLongLine = errors.New("it is too long")
+
+// readLine reads a line of at most so many bytes, its end included. What it returns is good until
+// the next one.
+func readLine(r *bufio.Reader, most int) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > most {
+			return nil, errLongLine
+		}
+		if line == nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return part, err
+		}
+		if line = append(line, part...); !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
+}
+
+// lineError says in which line something was wrong.
+func lineError(name string, number int, err error) error {
+	hint := compute.Hint(err)
+	var unknown *caching.UnknownKey
+	if errors.As(err, &unknown) {
+		hint = term.DidYouMean(unknown.Key, caching.FormKeys(), "")
+	}
+	if hint == "" && errors.Is(err, compute.ErrInvalid) {
+		hint = "docs/director-metal.md has the form, one object a line"
+	}
+	at := &compute.Error{Hint: hint, Kind: term.KindOf(err)}
+	// its kind is said once
+	if e, ok := errors.AsType[*compute.Error](err); ok && e == err && e.Op == "" {
+		err = e.Err
+	}
+	at.Err = fmt.Errorf("%s: line %d: %w", name, number, err)
+	return at
+}
+
+// planLine decides and prints one.
+func planLine(a *cli.App, ctx context.Context, line []byte, outside string, nodes []string) error {
+	c, err := caching.ParseCase(line)
+	if err != nil {
+		return err
+	}
+	if len(nodes) > 0 {
+		return explainLine(a, c, nodes)
+	}
+	var strategy metal.Strategy = &c.Strategy
+	if outside != "" {
+		strategy = &caching.Outside{Path: outside, Settings: c.Settings, Case: c.Strategy}
+	}
+	plan, err := strategy.Plan(ctx, &c.Fleet)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.PrintLine(caching.AnswerOf(plan))
+	}
+	var out bytes.Buffer
+	for _, id := range plan.Eject {
+		fmt.Fprintf(&out, "eject %s\n", term.Line(id))
+	}
+	for _, flavor := range slices.Sorted(maps.Keys(plan.Cache)) {
+		for _, w := range plan.Cache[flavor] {
+			fmt.Fprintf(&out, "cache %s %s (%s)\n", term.Line(w.Node), term.Line(w.Image), term.Line(flavor))
+		}
+	}
+	if out.Len() == 0 {
+		out.WriteString("nothing is to be done\n")
+	}
+	_, err = out.WriteTo(a.Out)
+	return err
+}
+
+// explanationView is what was decided of a node, in `director plan --explain NODE --json`.
+type explanationView struct {
+	Node string `json:"node"`
+	Why  string `json:"why"`
+}
+
+func explainLine(a *cli.App, c *caching.Case, nodes []string) error {
+	d := c.Strategy.Decide(&c.Fleet)
+	for _, node := range nodes {
+		why, there := d.Explain(&c.Fleet, node)
+		if !there {
+			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("no node %s among %d", node, len(c.Fleet.Nodes))}
+		}
+		if a.JSON {
+			if err := a.PrintLine(explanationView{node, why}); err != nil {
+				return err
+			}
+		} else if err := term.Printf(a.Out, "%s: %s\n", term.Line(node), term.Line(why)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

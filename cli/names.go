@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/slapos/node/standalone"
+)
+
+// EmptyName refuses what most often is a variable that is not set: nothing is done on a guess at
+// what it was meant to be.
+func EmptyName(where string) error {
+	return fault.Invalid("is a variable not set?", "%sempty name", where)
+}
+
+// CheckEmpty refuses empty names among a command's options and arguments. Those of run and cp are
+// not all names; they look at theirs.
+func CheckEmpty(cmd *cobra.Command, args []string) error {
+	for c := cmd; c != nil; c = c.Parent() {
+		for _, option := range []string{"source", "name", "key"} {
+			if f := c.Flags().Lookup(option); f != nil && f.Changed && f.Value.String() == "" {
+				return EmptyName("--" + option + ": ")
+			}
+		}
+	}
+	switch cmd.Name() {
+	case "run", "cp", "acquire", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		return nil
+	}
+	if slices.Contains(args, "") {
+		return EmptyName("")
+	}
+	return nil
+}
+
+// Handle is what a user calls what he got: the instance's name or, where he has a part of it beside
+// others, that lease's own name or id.
+func Handle(l compute.Lease) string {
+	if l.Share == nil {
+		return string(l.Instance)
+	}
+	return cmp.Or(l.Name, l.ID)
+}
+
+// SourceName is the source meant when none is named: -s, else that of hostler.conf, else local.
+func (a *App) SourceName() (string, error) {
+	if a.Flags.Source != "" {
+		return a.Flags.Source, nil
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return "", err
+	}
+	if cfg.Defaults.Err != nil {
+		return "", host.ConfigError(cfg.Defaults.Err)
+	}
+	return cmp.Or(cfg.Defaults.Source, DefaultSource), nil
+}
+
+// SlaposName is SlapOS's program.
+const SlaposName = "slapos"
+
+// AsCalled is a hint with the commands of SlapOS by the name under which we were called: its own,
+// also by the script of a stand-alone. What runs there the stand-alone starts.
+func AsCalled(program, hint string) string {
+	const own = "hostler " + SlaposName + " "
+	if !strings.Contains(hint, own) {
+		return hint
+	}
+	dir := ofStandalone(os.Getenv("SLAPOS_CONFIGURATION"))
+	if dir != "" && strings.Contains(hint, own+"node supervisord") {
+		return strings.ReplaceAll(hint, own+"node supervisord", own+"standalone "+dir)
+	}
+	if dir == "" && program != SlaposName {
+		return hint
+	}
+	return strings.ReplaceAll(hint, own, SlaposName+" ")
+}
+
+// ofStandalone is the directory of the stand-alone whose configuration a file is; "": it is none's.
+func ofStandalone(file string) string {
+	dir, ok := strings.CutSuffix(file, "/"+standalone.Config)
+	if !ok || !filepath.IsAbs(dir) {
+		return ""
+	}
+	if st, err := os.Lstat(filepath.Join(dir, standalone.Wrapper)); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	return dir
+}
+
+func (a *App) Configured(name string) (*config.Source, error) {
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Source(name)
+	if err != nil {
+		names := make([]string, len(cfg.Sources))
+		for i, s := range cfg.Sources {
+			names[i] = s.Name
+		}
+		return nil, UnknownSource(name, names)
+	}
+	return s, nil
+}
+
+// DefaultSource is where computers come from when nobody says: the source that needs nothing.
+var DefaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]
+
+func UnknownSource(name string, known []string) error {
+	hint := term.DidYouMean(name, known, "")
+	if hint == "" {
+		hint = "hostler source list"
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no such source"), Hint: hint}
+}

@@ -1,0 +1,323 @@
+package runcmd
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/check"
+	"github.com/hostler-project/hostler/provider/sandbox/watch"
+	"github.com/hostler-project/hostler/text/visible"
+)
+
+// maxHidden is how many hidden paths are told.
+const maxHidden = 1000
+
+// HiddenView is what `doctor --sandbox` tells.
+type HiddenView struct {
+	Source string       `json:"source"`
+	Paths  []HiddenPath `json:"paths"`
+	Line   string       `json:"line,omitempty"`
+	More   int          `json:"more,omitempty"`
+	Unread int          `json:"unread,omitempty"`
+}
+
+// HiddenPath is a path of this machine that a command looked for, and that its sandbox does not
+// show.
+type HiddenPath struct {
+	Path  string      `json:"path"`
+	Place string      `json:"place,omitempty"`
+	At    string      `json:"at,omitempty"`
+	Cause string      `json:"cause"`
+	Why   string      `json:"why"`
+	Uses  []HiddenUse `json:"uses"`
+	Line  string      `json:"line,omitempty"`
+	Hint  string      `json:"hint"`
+	show  string      // what `show` would have to name; "": that does not help
+}
+
+// HiddenUse is a program that looked for a path, and how.
+type HiddenUse struct {
+	Program string `json:"program"`
+	Call    string `json:"call"`
+	Times   int    `json:"times"`
+}
+
+// DoctorSandbox runs a command in a sandbox and tells which hidden paths it looked for.
+func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
+	ctx := cmd.Context()
+	switch at := cmd.ArgsLenAtDash(); {
+	case len(words) == 0:
+		return fault.Invalid("hostler doctor --sandbox -- make test", "--sandbox is for a command, and there is none")
+	case at < 0:
+		return fault.Invalid("hostler doctor --sandbox -- "+strings.Join(words, " "), "put -- before the command")
+	case at > 0:
+		return fault.Invalid(
+			"hostler doctor --sandbox -s SOURCE -- COMMAND", "with --sandbox, what stands before -- is no command: %q",
+			words[0],
+		)
+	case words[0] == "":
+		return cli.EmptyName("")
+	}
+	if _, err := a.Engine(ctx); err != nil {
+		return err
+	}
+	if a.Remote != nil {
+		return fault.Invalid("hostler --embedded doctor --sandbox -- COMMAND asks no controller",
+			"a controller makes the sandboxes, and it alone knows what they hide")
+	}
+	name, err := a.SourceName()
+	if err != nil {
+		return err
+	}
+	source, err := a.Configured(name)
+	if err == nil {
+		err = host.ConfigError(check.FaultOf(source))
+	}
+	if err != nil {
+		return err
+	}
+	if _, ok := leasecmd.HostRooted(a, name); !ok {
+		return fault.Invalid(
+			"hostler doctor --sandbox -s sandbox -- COMMAND",
+			"the source %s makes no sandboxes of this machine's own root, so it hides nothing", name,
+		)
+	}
+	own := *a
+	own.Host = a.Host.Share()
+	if a.JSON { // standard output has the document alone
+		own.Out = a.Err
+	}
+	w := &watching{app: a, runner: NewRunner(&own, Task{Opt: &RunOptions{verb: "doctor", given: givenFlags(cmd)}, Words: words})}
+	w.runner.watching = w
+	return w.runner.whole(ctx, "")
+}
+
+// watching is a run whose command is watched.
+type watching struct {
+	app    *cli.App
+	runner *runner
+}
+
+// begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end
+// reads what that wrote, and tells it.
+func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
+	program, err := host.FindAgent(runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(program.Path)
+	if err != nil {
+		return nil, err
+	}
+	dir, remove, err := w.runner.putFile(ctx, conn, cmd.User, "hostler-agent", data)
+	if err != nil {
+		return nil, err
+	}
+	file := path.Join(dir, "report")
+	program.Path = path.Join(dir, "hostler-agent")
+	cmd.Args = append(program.Command(watch.Word, file, "--"), cmd.Args...)
+	return func() {
+		defer remove()
+		if ctx.Err() != nil { // the user does not wait for more
+			return
+		}
+		view, err := w.report(ctx, conn, file)
+		if err == nil {
+			err = w.tell(view)
+		}
+		if errors.Is(err, compute.ErrNotFound) {
+			err = errors.New("the watcher was ended before it wrote them")
+		}
+		if err != nil {
+			w.app.Tell(fmt.Errorf("which hidden paths were looked for is not known: %w", err))
+		}
+	}, nil
+}
+
+// report reads what the watcher wrote, and keeps of it what is hidden.
+func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (*HiddenView, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*CheckTime)
+	defer cancel()
+	from, to := io.Pipe()
+	go func() { _ = to.CloseWithError(conn.Get(ctx, file, to)) }()
+	defer from.Close()
+	archive := tar.NewReader(from)
+	if _, err := archive.Next(); err != nil {
+		return nil, err
+	}
+	r, err := watch.Read(archive)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := w.app.Host.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := engine.Leaf(ctx, w.runner.Instance.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := engine.Provider(ctx, leaf.Source)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := whyHidden(p, leaf.ID)
+	if err != nil {
+		return nil, err
+	}
+	view := &HiddenView{Source: leaf.Source, Paths: []HiddenPath{}, More: r.More, Unread: r.Unread}
+	for _, l := range r.Lookups {
+		if h, ok := hidden(string(l.Place), l.Empty); ok {
+			h.Path = string(l.Path)
+			view.add(h, &l)
+		}
+	}
+	slices.SortStableFunc(view.Paths, func(a, b HiddenPath) int { return strings.Compare(a.Path, b.Path) })
+	w.advise(view)
+	return view, nil
+}
+
+// add adds a path, or how it was looked for where it is there already by another spelling.
+func (v *HiddenView) add(h HiddenPath, l *watch.Lookup) {
+	if h.Place = string(l.Place); h.Place == path.Clean(h.Path) {
+		h.Path, h.Place = h.Place, ""
+	}
+	i := slices.IndexFunc(v.Paths, func(old HiddenPath) bool { return old.Path == h.Path })
+	switch {
+	case i >= 0:
+	case len(v.Paths) == maxHidden:
+		v.More++
+		return
+	default:
+		i = len(v.Paths)
+		v.Paths = append(v.Paths, h)
+	}
+	for _, u := range l.Uses {
+		v.Paths[i].Uses = append(v.Paths[i].Uses, HiddenUse(u))
+	}
+}
+
+// within reports whether something that is told lies in the directory of a path.
+func (v *HiddenView) within(h *HiddenPath) bool {
+	return slices.ContainsFunc(v.Paths, func(o HiddenPath) bool { return strings.HasPrefix(o.Path, h.Path+"/") })
+}
+
+// advise writes the line for the source that shows all that may be shown.
+func (w *watching) advise(view *HiddenView) {
+	var all []string
+	if s, err := w.app.Configured(view.Source); err == nil {
+		for old := range strings.SplitSeq(s.Settings["show"], ",") {
+			if old = strings.TrimSpace(old); old != "" {
+				all = append(all, old)
+			}
+		}
+	}
+	before := len(all)
+	for _, h := range view.Paths {
+		// of a directory no more than what was looked for in it
+		if h.show != "" && !slices.Contains(all, h.show) && !view.within(&h) {
+			all = append(all, h.show)
+		}
+	}
+	if len(all) > before {
+		view.Line = "show = " + strings.Join(all, ", ")
+	}
+}
+
+// tell prints what was found: a document on standard output, or text beside what the command
+// writes, on standard error.
+func (w *watching) tell(view *HiddenView) error {
+	a := w.app
+	if a.JSON {
+		return a.PrintJSON(view)
+	}
+	var b strings.Builder
+	switch {
+	case len(view.Paths) > 0:
+		fmt.Fprintf(&b, "hidden paths that the command looked for: %d\n", len(view.Paths))
+	case view.More > 0 || view.Unread > 0:
+		b.WriteString("of what was seen, the command looked for nothing that the sandbox hides\n")
+	default:
+		b.WriteString("the command looked for nothing that the sandbox hides\n")
+	}
+	for _, h := range view.Paths {
+		fmt.Fprintf(&b, "\n%s\n", term.Line(h.Path))
+		if h.Place != "" {
+			fmt.Fprintf(&b, "  leads to  %s\n", term.Line(h.Place))
+		}
+		for _, u := range h.Uses {
+			fmt.Fprintf(&b, "  by        %s: %s (%d)\n", term.Line(u.Program), term.Line(u.Call), u.Times)
+		}
+		why := h.Why
+		if h.At != "" {
+			why = h.At + ": " + why
+		}
+		fmt.Fprintf(&b, "  hidden    %s\n", term.Line(why))
+		if h.Line != "" {
+			fmt.Fprintf(&b, "  to show   %s\n", h.Line)
+		}
+		fmt.Fprintf(&b, "  hint      %s\n", h.Hint)
+	}
+	if view.Line != "" {
+		fmt.Fprintf(
+			&b, "\nall that `show` can show, in the section [sandbox] of %s:\n    %s\n", w.sourceFile(view.Source),
+			term.Line(view.Line),
+		)
+	}
+	if view.More > 0 {
+		fmt.Fprintf(&b, "\nmore than could be kept: %d further lookups\n", view.More)
+	}
+	if view.Unread > 0 {
+		fmt.Fprintf(&b, "\nnot seen: %d lookups of processes of other users inside, or with a path that cannot be read\n", view.Unread)
+	}
+	return term.Printf(a.Err, "%s", visible.Block(b.String()))
+}
+
+// sourceFile names the file in which a source is described, or is to be.
+func (w *watching) sourceFile(name string) string {
+	if s, err := w.app.Configured(name); err == nil && s.File != "" {
+		return s.File
+	}
+	return "a new ~/.config/hostler/sources/" + name + "/source.conf that begins with `type = sandbox`"
+}
+
+// shownAs is how a source's keys name a path, and whether they can: commas part them, and a comment
+// or a line's end would cut it.
+func shownAs(p string) (string, bool) {
+	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
+		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))
+	}
+	return p, utf8.ValidString(p) && term.Line(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
+}
+
+// nameable is the path, or the nearest directory above it, that a source's key can name.
+func nameable(p string) (as string, whole bool) {
+	for dir := p; dir != "/"; dir = path.Dir(dir) {
+		if as, ok := shownAs(dir); ok {
+			return as, dir == p
+		}
+	}
+	return "", false
+}
+
+// CheckTime is how long a check may take.
+const CheckTime = 10 * time.Second

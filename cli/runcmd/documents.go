@@ -1,0 +1,22 @@
+package runcmd
+
+// Documents are the documents that the commands of this package print with --json, by their names
+// in docs/json.md.
+var Documents = map[string]any{
+	"hidden":       HiddenView{},
+	"hidden-path":  HiddenPath{},
+	"hidden-use":   HiddenUse{},
+	"forward":      forwardView{},
+	"facts":        factsView{},
+	"usage":        usageView{},
+	"job":          jobView{},
+	"runs-at-once": manyView{},
+	"run-at-once":  partView{},
+	"line":         lineView{},
+	"report":       RunReport{},
+	"ssh":          sshView{},
+	"gitlab":       gitlabView{},
+	"tree-plan":    treePlan{},
+	"heavy":        heavyView{},
+	"runs-pruned":  prunedView{},
+}

@@ -1,0 +1,153 @@
+package runcmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/remote"
+)
+
+func NewForward(a *cli.App) *cobra.Command {
+	var local, reverse []string
+	var anyones bool
+	cmd := &cobra.Command{
+		Use:   "forward INSTANCE|LEASE -L [BIND:]PORT:HOST:PORT | -R [BIND:]PORT:HOST:PORT",
+		Short: "Forward ports and sockets to and from an instance, until interrupted",
+		Long: `Forward connections, until interrupted: with -L what connects to a port here goes to a port as seen from the instance, with -R the other way. PORT
+alone is the same port on both sides; a path in place of BIND:PORT or HOST:PORT is a socket; port 0 takes any that is free and prints
+which.`,
+		Example: "  hostler forward web-3 -L 8080:localhost:80\n  hostler forward build -R 9000:localhost:9000",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var specs []remote.ForwardSpec
+			for i, s := range append(append([]string{}, local...), reverse...) {
+				spec, err := remote.ParseForward(s, i >= len(local))
+				if err != nil {
+					return err
+				}
+				specs = append(specs, spec)
+			}
+			if len(specs) == 0 {
+				return fault.Invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
+			}
+			return forward(a, cmd.Context(), args[0], specs, anyones)
+		},
+		ValidArgsFunction: a.CompleteLeased,
+	}
+	cmd.Flags().StringArrayVarP(&local, "local", "L", nil, "listen here and connect from there: `SPEC`; may be repeated")
+	cmd.Flags().StringArrayVarP(&reverse, "remote", "R", nil, "listen there and connect from here: `SPEC`; may be repeated")
+	cmd.Flags().BoolVar(&anyones, "any", false, "use the instance whoever has the lease; for administrators")
+	return cmd
+}
+
+func forward(a *cli.App, ctx context.Context, name string, specs []remote.ForwardSpec, anyones bool) error {
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	c, conn, err := leasecmd.Reach(a, ctx, name, anyones)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// until something is asked by it nobody hears that it ends
+	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok {
+		if err := way.Ping(ctx); err != nil {
+			return err
+		}
+	}
+	interrupted := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for n := range specs {
+		specs[n].Listening, specs[n].Failed = sayListening(a, specs[n]), sayRefused(a, specs[n])
+	}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		c.Watch(ctx, cancel)
+	}()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		// a controller ends it with the lease, and nobody may come meanwhile who would see that
+		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok {
+			select {
+			case <-way.Done():
+				cancel(cmp.Or(c.Over(ctx), c.Fallen(ctx), error(&compute.Error{ID: c.Instance.ID, Kind: compute.ErrLost})))
+			case <-ctx.Done():
+			}
+		}
+	}()
+	var all errgroup.Group
+	for _, spec := range specs {
+		all.Go(func() error {
+			err := remote.Forward(ctx, conn, spec, a.Log)
+			cancel(err) // the first that fails ends the others
+			return err
+		})
+	}
+	err = all.Wait()
+	ended := c.WhatEnded(interrupted, context.Cause(ctx))
+	cancel(nil)
+	<-watched
+	<-gone
+	switch {
+	case errors.Is(ended, compute.ErrEnded):
+		var why *compute.Error
+		errors.As(ended, &why)
+		return why
+	case errors.Is(ended, leasecmd.ErrLeaseEnded):
+		return &compute.Error{ID: c.Instance.ID, Kind: compute.ErrNotLeased, Err: leasecmd.ErrLeaseEnded}
+	case interrupted.Err() != nil:
+		return nil // as it is meant to end
+	}
+	if errors.Is(ended, compute.ErrLost) {
+		return ended
+	}
+	return err
+}
+
+// sayListening prints what is forwarded once it is, on standard output: a script that gave port 0
+// reads it there.
+func sayListening(a *cli.App, spec remote.ForwardSpec) func(net.Addr) {
+	return func(at net.Addr) {
+		switch {
+		case a.Quiet:
+		case a.JSON:
+			_ = a.PrintLine(forwardView{spec.Reverse, at.String(), spec.Dial})
+		case spec.Reverse:
+			_ = term.Printf(a.Out, "%s there -> %s here\n", at, spec.Dial)
+		default:
+			_ = term.Printf(a.Out, "%s here -> %s there\n", at, spec.Dial)
+		}
+	}
+}
+
+// sayRefused tells that a connection came and leads nowhere: who made it sees only that it ends.
+func sayRefused(a *cli.App, spec remote.ForwardSpec) func(error) {
+	where := map[bool]string{true: "here", false: "there"}[spec.Reverse]
+	return func(err error) {
+		if !a.Quiet {
+			_ = term.Printf(
+				a.Err, "%s: a connection came, and %s %s cannot be reached: %s\n", a.Program, spec.Dial, where,
+				term.ErrorText(err),
+			)
+		}
+	}
+}
+
+// forwardView is a line of `forward --json`: it listens now.
+type forwardView struct {
+	Reverse bool   `json:"reverse"`
+	Listen  string `json:"listen"`
+	Dial    string `json:"dial"`
+}

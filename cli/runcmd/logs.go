@@ -1,0 +1,165 @@
+package runcmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run/runlog"
+)
+
+// logEvery is how often --follow looks whether the record has grown: it is files, and nobody calls.
+const logEvery = 200 * time.Millisecond
+
+func NewLogs(a *cli.App) *cobra.Command {
+	follow, raw, tail := false, false, 0
+	cmd := &cobra.Command{
+		Use:   "logs RUN | INSTANCE",
+		Short: "Print what a run wrote, or the last one on an instance",
+		Long: `Print what a run wrote: its standard output here on standard output, its standard error on standard error. Of each the first MiB and the last seven are
+kept, with a line between that says how much is not. Values of --secret are *** in it. A terminal gets colours, and of all else that would drive it only what it
+looks like, as \x1b[2J. Files and programs get each byte as it was written. With --json each line is a document, on standard output.`,
+		Example: "  hostler logs last --tail 20\n  hostler logs web-3 -f",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if tail < 0 {
+				return fault.Invalid("", "--tail %d: less than none", tail)
+			}
+			lines := -1
+			if cmd.Flags().Changed("tail") {
+				lines = tail
+			}
+			return logs(a, cmd.Context(), args[0], lines, follow, raw)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, p2 string) (cli.Candidates, cobra.ShellCompDirective) {
+			return completeRuns(a, cmd, args, p2)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what it writes, until it ends")
+	cmd.Flags().IntVarP(&tail, "tail", "n", 0, "only the last `N` lines of each")
+	cmd.Flags().BoolVar(&raw, "raw", false, "let a terminal have all that was written, and do what it says")
+	return cmd
+}
+
+// runOf finds a run by its own name, or the last one on what the name means.
+func runOf(name string) (*runlog.Log, runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return nil, runlog.Record{}, err
+	}
+	rec, err := findRun(name)
+	if !errors.Is(err, compute.ErrNotFound) || name == runlog.Last {
+		return log, rec, err
+	}
+	all, lerr := log.List()
+	if lerr != nil {
+		return log, rec, lerr
+	}
+	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return isOn(r, name) }); i >= 0 {
+		return log, all[i], nil
+	}
+	names := log.IDs()
+	for _, r := range all {
+		names = append(names, r.Name, r.Instance)
+	}
+	hint := term.DidYouMean(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
+	if hint == "" {
+		hint = "hostler runs lists them"
+	}
+	return log, rec, &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint,
+	}
+}
+
+// logs prints both outputs, each to its own. lines: only so many; negative: all.
+func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw bool) (err error) {
+	log, rec, err := runOf(name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	tendHeld(a, []runlog.Record{rec})
+	out, errs := a.Out, a.Err
+	if a.JSON {
+		to := &jsonLines{app: a, run: rec, stream: "stdout"}
+		tos := &jsonLines{app: a, run: rec, stream: "stderr"}
+		defer func() { err = errors.Join(err, to.end(), tos.end()) }()
+		out, errs = to, tos
+	} else if !raw {
+		var endOut, endErrs func() error
+		out, endOut = term.Displayed(out)
+		errs, endErrs = term.Displayed(errs)
+		defer func() { err = errors.Join(err, endOut(), endErrs()) }()
+	}
+	outs := []struct {
+		name string
+		to   io.Writer
+		at   int64
+	}{{"stdout", out, 0}, {"stderr", errs, 0}}
+	for i := range outs {
+		if lines >= 0 {
+			if outs[i].at, err = log.Tail(rec.ID, outs[i].name, lines); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		// before the look, so that nothing comes after it
+		ended := rec.State != runlog.Running && rec.State != runlog.Held
+		for i := range outs {
+			if outs[i].at, err = log.Copy(outs[i].to, rec.ID, outs[i].name, outs[i].at); err != nil {
+				return err
+			}
+		}
+		if !follow || ended {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // as it is meant to end
+		case <-time.After(logEvery):
+		}
+		if rec, err = log.Find(rec.ID); err != nil {
+			return err
+		}
+	}
+}
+
+// jsonLines prints each line of a stream as a document.
+type jsonLines struct {
+	app    *cli.App
+	run    runlog.Record
+	stream string
+	rest   []byte // of a line that has not ended
+}
+
+// Write implements io.Writer.
+func (l *jsonLines) Write(p []byte) (int, error) { return addLines(&l.rest, p, l.line) }
+
+func (l *jsonLines) line() error {
+	doc, err := json.Marshal(lineView{max(1, l.run.Shard), l.run.Instance, l.stream, string(l.rest)})
+	l.rest = l.rest[:0]
+	if err != nil {
+		return err
+	}
+	return term.Printf(l.app.Out, "%s\n", doc)
+}
+
+// end prints the line that has not ended.
+func (l *jsonLines) end() error {
+	if len(l.rest) == 0 {
+		return nil
+	}
+	return l.line()
+}

@@ -1,0 +1,28 @@
+package runcmd
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
+)
+
+// ExamineNetwork tries what the network of sandboxes needs.
+func ExamineNetwork(ctx context.Context) []compute.Finding { return network.Examine(ctx) }
+
+// RunAnswers is the process that answers for names, for sandboxes that may go to some only, until
+// there are none. It says on standard error what they were refused.
+func RunAnswers(resolv, dir, installation string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := network.Answer(ctx, dir, installation, resolv, log, os.Stdout); err != nil {
+		log.Error("names are not answered for", "err", err)
+		return 1
+	}
+	return 0
+}

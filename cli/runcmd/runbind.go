@@ -1,0 +1,141 @@
+package runcmd
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host"
+)
+
+// bindWhere says why a computer of a type cannot show a directory of this machine.
+var bindWhere = map[string]string{
+	"pool":      "a pool has computers of several sources",
+	"vm":        "a virtual machine has disks of its own",
+	"chroot":    "a chroot shows no directory of this machine",
+	"ssh":       "its computers are elsewhere",
+	"ec2":       "its computers are elsewhere",
+	"openstack": "its computers are elsewhere",
+	"ironic":    "its computers are elsewhere",
+}
+
+// bindTree has the working tree itself be where the run is, and returns the name of the source that
+// makes such a computer. There is no copy of the tree.
+func (r *runner) bindTree(name string) (string, error) {
+	a, o := r.App, r.Opt
+	if r.bind == "" {
+		return name, nil
+	}
+	seen, err := newOutlook(a, &o.tree)
+	if err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(seen.root)
+	if err != nil {
+		return "", fault.Invalid("", "--bind: %v", err)
+	}
+	r.bound = filepath.Join(root, seen.sub)
+	source := name
+	if source == "" {
+		if source, err = a.SourceName(); err != nil {
+			return "", err
+		}
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return "", err
+	}
+	refuse := func(why, hint string) (string, error) {
+		return "", &compute.Error{ID: compute.ID(source), Kind: compute.ErrInvalid, Err: fmt.Errorf("--bind: %s", why), Hint: hint}
+	}
+	s, err := cfg.Source(source)
+	if err != nil {
+		if name == "" {
+			return "", host.ConfigError(err)
+		}
+		return refuse(
+			"no source of this machine has this name, and what stands there already cannot be shown the tree",
+			"name the source that it is to be made by; --sync without --bind sends a copy",
+		)
+	}
+	if s.Err != nil {
+		return "", host.ConfigError(s.Err)
+	}
+	how := "rw"
+	if r.bind == "ro" {
+		how = "ro"
+	}
+	words := root + ":" + how
+	key := ""
+	switch s.Type {
+	case "local":
+		if r.bind == "ro" {
+			return refuse("commands on this machine itself can write to the tree", "hostler run sandbox --sync --bind=ro")
+		}
+		return name, nil
+	case "sandbox":
+		key = "tree"
+	case "container":
+		key, words = "mounts", root+":"+words
+		if more := s.Settings["mounts"]; more != "" {
+			words = more + ", " + words
+		}
+	default:
+		why := bindWhere[s.Type]
+		if why == "" {
+			why = "sources of type " + s.Type + " cannot show a directory of this machine"
+		}
+		return refuse(why, "--sync without --bind sends a copy")
+	}
+	if strings.ContainsAny(root, ":,\n\"") {
+		return refuse(fmt.Sprintf("%q cannot be mounted: there is a colon, a comma, a quote or a line break in it", root), "")
+	}
+	own := source + "-bind"
+	for n := 2; hasSource(a, own); n++ {
+		own = fmt.Sprintf("%s-bind-%d", source, n)
+	}
+	made := s.With(own, key, words)
+	if len(o.sync.write) > 0 && s.Type == "sandbox" {
+		made = made.With(own, "writable", strings.Join(o.sync.write, ","))
+	}
+	cfg.Sources = append(cfg.Sources, made)
+	a.Flags.Embedded = true // the tree is this machine's, and so is what is made for it
+	return own, nil
+}
+
+// hasSource tells whether the configuration has a source.
+func hasSource(a *cli.App, name string) bool {
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return false
+	}
+	_, err = cfg.Source(name)
+	return err == nil
+}
+
+// bindMode is how the tree is bound; "": it is not.
+func (o *RunOptions) bindMode() (string, error) {
+	s := &o.sync
+	switch {
+	case s.bind == "" && len(s.write) > 0:
+		return "", fault.Invalid("say --bind too", "--writable is about the tree that --bind shows")
+	case s.bind == "":
+		return "", nil
+	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":
+		return "", fault.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
+	case s.clean || s.fresh || s.own || s.delete || o.tree.large || o.tree.git != "":
+		return "", fault.Invalid(
+			"",
+			"--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one",
+		)
+	case o.keep || o.keepFailed || o.detach || o.Want.Name != "" || o.many.wanted() || o.tree.plan:
+		return "", fault.Invalid(
+			"",
+			"--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan",
+		)
+	}
+	return s.bind, nil
+}

@@ -1,0 +1,319 @@
+package runcmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
+	"github.com/hostler-project/hostler/run/runlog"
+)
+
+func NewRuns(a *cli.App) *cobra.Command {
+	failed, lease := false, ""
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "List what ran, the newest first: where, how long, how it ended",
+		Long: `List the runs of this user on this machine, whichever kind of computer they ran on, with a controller or without, the newest first. A run is named by its
+id, or by the beginning of it that no other has; "last" is the newest. They are kept for 30 days, 1,000 of them, 2 GiB together, unless hostler.conf says
+otherwise: docs/runs.md.`,
+		Example: "  hostler runs --failed\n  hostler runs --lease build --json\n  hostler runs show last",
+		Args:    noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return listRuns(a, failed, lease)
+		},
+	}
+	cmd.Flags().BoolVar(&failed, "failed", false, "only those that did not end with 0, or were lost")
+	cmd.Flags().StringVar(&lease, "lease", "", "only those on the `NAME` of a lease, or of an instance")
+	cmd.AddCommand(newRunsShow(a), newRunsPrune(a))
+	return cmd
+}
+
+// noWords refuses words that are none of a command's own commands.
+func noWords(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return cli.UnknownCommand(cmd, args[0])
+	}
+	return nil
+}
+
+func newRunsShow(a *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show RUN",
+		Short:   "Show a run: the command, where and when, each phase, its tests and files",
+		Example: "  hostler runs show last",
+		Args:    cobra.ExactArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, p2 string) (cli.Candidates, cobra.ShellCompDirective) {
+			return completeRuns(a, cmd, args, p2)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rec, err := findRun(args[0])
+			if err != nil {
+				return err
+			}
+			if a.JSON {
+				return a.PrintJSON(rec)
+			}
+			return showRun(a, rec)
+		},
+	}
+}
+
+// prunedView is what `runs prune --json` prints.
+type prunedView struct {
+	Runs  int   `json:"runs"`
+	Bytes int64 `json:"bytes"`
+}
+
+func newRunsPrune(a *cli.App) *cobra.Command {
+	all := false
+	cmd := &cobra.Command{
+		Use:     "prune",
+		Short:   "Remove the records of old runs beyond what hostler.conf keeps, now",
+		Example: "  hostler runs prune\n  hostler runs prune --all",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.Host.Configuration()
+			if err != nil {
+				return err
+			}
+			settings, err := readRunSettings(cfg)
+			if err != nil {
+				return err
+			}
+			log, err := runs()
+			if err != nil {
+				return err
+			}
+			ctx, stop := a.UntilSignal(cmd.Context())
+			defer stop()
+			p, err := log.Prune(ctx, settings.run.limits(), all)
+			if err != nil {
+				return a.Interrupted(err, fmt.Sprintf("%s removed", term.Counted(p.Runs, "run")))
+			}
+			if a.JSON {
+				return a.PrintJSON(prunedView(p))
+			}
+			return term.Printf(a.Out, "%s removed, %s\n", term.Counted(p.Runs, "run"), term.ShortSize(p.Bytes))
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "remove all that have ended")
+	return cmd
+}
+
+// findRun finds a run by what was typed, and else names the nearest.
+func findRun(name string) (runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return runlog.Record{}, err
+	}
+	rec, err := log.Find(name)
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotFound) && errors.As(err, &e) {
+		if hint := term.DidYouMean(name, log.IDs(), ""); hint != "" {
+			e.Hint = hint
+		}
+	}
+	return rec, err
+}
+
+// isFailed tells whether something did not go well.
+func isFailed(rec runlog.Record) bool {
+	return rec.State == runlog.Lost || rec.Exit != nil && *rec.Exit != 0 && rec.Kind != kindCancelled
+}
+
+// isOn tells whether a run was on what a name means.
+func isOn(rec runlog.Record, name string) bool {
+	return name != "" && slices.Contains([]string{rec.Name, rec.Lease, rec.Instance}, name)
+}
+
+func listRuns(a *cli.App, failed bool, lease string) error {
+	log, err := runs()
+	if err != nil {
+		return err
+	}
+	all, err := log.List()
+	if err != nil {
+		return err
+	}
+	tendHeld(a, all)
+	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !isFailed(r) || lease != "" && !isOn(r, lease) })
+	if a.JSON {
+		return a.PrintJSON(append([]runlog.Record{}, all...))
+	}
+	var rows [][]string
+	for _, r := range all {
+		rows = append(
+			rows,
+			[]string{r.ID, r.Started.Local().Format(time.DateTime), took(r), term.OrDash(term.Line(r.Instance)), endOf(r), commandLine(r)},
+		)
+	}
+	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
+}
+
+// took is how long a run took, until now for one that goes on.
+func took(r runlog.Record) string {
+	switch {
+	case r.Ended != nil:
+		return seconds(r.Ended.Sub(r.Started))
+	case r.State == runlog.Lost:
+		return "-"
+	}
+	return seconds(time.Since(r.Started))
+}
+
+// seconds writes a short time with its fractions, and a long one without.
+func seconds(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return max(d, 0).Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return term.ShortDuration(d)
+}
+
+// endOf says in a word how a run ended.
+func endOf(r runlog.Record) string {
+	switch {
+	case r.State == runlog.Held: // by the instance, which is not a word of users
+		return "detached"
+	case r.State != runlog.Ended || r.Exit == nil:
+		return string(r.State)
+	case r.Kind == kindCancelled:
+		return kindCancelled
+	case r.Kind != "":
+		return strconv.Itoa(*r.Exit) + " " + r.Kind
+	case r.Signal != "":
+		return strconv.Itoa(*r.Exit) + " " + r.Signal
+	}
+	return strconv.Itoa(*r.Exit)
+}
+
+// commandLine is the command as one would type it into a shell.
+func commandLine(r runlog.Record) string {
+	if len(r.Args) == 0 {
+		return "(a shell)"
+	}
+	return shellWords(r.Args)
+}
+
+// shellWords writes words as one would type them into a shell.
+func shellWords(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = shell.Word(w)
+	}
+	return term.Line(strings.Join(out, " "))
+}
+
+func showRun(a *cli.App, r runlog.Record) error {
+	log, err := runs()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(&b, "%-10s %s\n", name, term.Line(text))
+		}
+	}
+	line("run", "%s", r.ID)
+	line("end", "%s", endOf(r))
+	line("reason", "%s", r.Reason)
+	line("error", "%s", r.Error)
+	line("command", "%s", commandLine(r))
+	line("options", "%s", shellWords(r.Flags))
+	line("directory", "%s", r.Directory)
+	line("commit", "%s%s", r.Head, map[bool]string{true: ", and changes"}[r.Dirty != nil && *r.Dirty])
+	line("tree", "%s", r.Tree)
+	line("instance", "%s", r.Instance)
+	line("lease", "%s", strings.TrimSpace(r.Name+" "+r.Lease))
+	line("owner", "%s", r.Owner)
+	line("variables", "%s", strings.Join(r.Env, " "))
+	line("secrets", "%s", strings.Join(r.Secrets, " "))
+	line("started", "%s", r.Started.Local().Format(time.DateTime))
+	line("took", "%s", took(r))
+	line("phases", "%s", phaseWords(r.Phases))
+	line("wrote", "%s to standard output, %s to standard error", term.ShortSize(r.Bytes.Stdout), term.ShortSize(r.Bytes.Stderr))
+	if r.Bytes.Sent > 0 {
+		line("sent", "%s", term.ShortSize(r.Bytes.Sent))
+	}
+	if t := r.Tests; t != nil {
+		line("tests", "%s", testWords(t))
+		for _, f := range t.Failed {
+			line("", "%s", strings.TrimSuffix(f.Name+": "+f.Message, ": "))
+		}
+	}
+	for _, f := range r.Artifacts {
+		line("artifact", "%s  %s", term.ShortSize(f.Bytes), f.File)
+	}
+	for _, w := range r.Warnings {
+		line("warning", "%s", w)
+	}
+	if r.Shard > 0 {
+		line("shard", "%d of %d of %s", r.Shard, r.Shards, r.Parent)
+	}
+	line("version", "%s", r.Version)
+	line("record", "%s", log.Dir+"/"+r.ID)
+	_, err = a.Out.Write([]byte(b.String()))
+	return err
+}
+
+// phaseWords lists the phases that there were.
+func phaseWords(p runlog.Phases) string {
+	var words []string
+	for _, one := range []struct {
+		name    string
+		seconds float64
+	}{
+		{"queue", p.Queue}, {"acquire", p.Acquire}, {"connect", p.Connect}, {"scan", p.Scan}, {"send", p.Send},
+		{"command", p.Command}, {"collect", p.Collect}, {"release", p.Release},
+	} {
+		if d := time.Duration(one.seconds * float64(time.Second)); d >= time.Microsecond {
+			if d < 10*time.Second {
+				words = append(words, one.name+" "+d.Round(max(time.Microsecond*100, d/1000)).Round(time.Microsecond).String())
+			} else {
+				words = append(words, one.name+" "+seconds(d))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// testWords sums up tests.
+func testWords(t *runlog.Tests) string {
+	words := []string{term.Counted(t.Tests, "test")}
+	if n := t.Failures + t.Errors; n > 0 {
+		words = append(words, fmt.Sprintf("%d failed", n))
+	} else if t.Tests > 0 {
+		words = append(words, "none failed")
+	}
+	if t.Skipped > 0 {
+		words = append(words, fmt.Sprintf("%d skipped", t.Skipped))
+	}
+	return strings.Join(words, ", ")
+}
+
+// completeRuns offers the runs that there are, the newest first.
+func completeRuns(a *cli.App, cmd *cobra.Command, args []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
+	if _ = a.Begin(cmd); len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	log, err := runs()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, _ := log.List()
+	for _, r := range all {
+		out = append(out, cobra.CompletionWithDesc(r.ID, endOf(r)+", "+term.Ago(r.Started)+": "+commandLine(r)))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}

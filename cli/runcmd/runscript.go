@@ -1,0 +1,107 @@
+package runcmd
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+)
+
+// maxScript is how large a file of --script may be: more is no script.
+const maxScript = 16 << 20
+
+// readScript reads the file of --script.
+func readScript(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fault.Invalid("", "--script: %v", err)
+	case !info.Mode().IsRegular():
+		return nil, fault.Invalid("", "--script %s: is not a regular file", file)
+	case info.Size() > maxScript:
+		return nil, fault.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fault.Invalid("", "--script: %v", err)
+	}
+	return data, nil
+}
+
+// interpreter returns the words that run a script: what its first line names, else sh. So it needs
+// no leave to be executed where it lies.
+func interpreter(script []byte) []string {
+	line, _, _ := strings.Cut(string(script[:min(len(script), 512)]), "\n")
+	rest, ok := strings.CutPrefix(line, "#!")
+	if rest = strings.TrimSpace(rest); !ok || rest == "" {
+		return []string{"sh"}
+	}
+	program, arg, _ := strings.Cut(rest, " ")
+	if arg = strings.TrimSpace(arg); arg != "" {
+		return []string{program, arg} // one word, as the kernel has it
+	}
+	return []string{program}
+}
+
+// putScript copies the script to a directory of its own there, and makes the command run it. remove
+// takes that away.
+func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
+	name := filepath.Base(r.Opt.scriptFile)
+	dir, remove, err := r.putFile(ctx, conn, cmd.User, name, r.script)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Args = append(append(interpreter(r.script), path.Join(dir, name)), cmd.Args...)
+	return remove, nil
+}
+
+// putFile copies a file that can be executed to a directory of its own there, which is the user's.
+// remove takes that away.
+func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
+	var out, said bytes.Buffer
+	exit, err := conn.Run(
+		ctx,
+		&compute.Command{
+			Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: user,
+			Stdout: &out, Stderr: &said, Aside: true,
+		},
+	)
+	dir = strings.TrimSuffix(out.String(), "\n")
+	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
+		err = &compute.Error{
+			Op: "copy " + name, ID: r.Instance.ID, Kind: compute.ErrCannotStart,
+			Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " ")),
+		}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		// else it goes with the instance
+		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: user, Aside: true})
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err = w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data)), ModTime: time.Now()})
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = conn.Put(ctx, dir, &archive)
+	}
+	if err != nil {
+		remove()
+		return "", nil, err
+	}
+	return dir, remove, nil
+}

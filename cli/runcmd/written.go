@@ -1,0 +1,55 @@
+package runcmd
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// written is a stream of ours that what a command writes goes to. It remembers how writing there
+// failed: the connection only stops reading then, as for a reader who has gone.
+type written struct {
+	to   io.Writer
+	also io.Writer // the record, which never fails; nil: none
+	name string
+	mu   sync.Mutex
+	err  error
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	if w.also != nil {
+		_, _ = w.also.Write(p)
+	}
+	n, err := w.to.Write(p)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err == nil {
+			w.err = err
+		}
+	}
+	return n, err
+}
+
+// lost says what the command wrote and nobody got; nil: nothing. That a reader has gone is his own
+// choice.
+func (w *written) lost() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil || errors.Is(w.err, syscall.EPIPE) {
+		return nil
+	}
+	err := w.err
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return &compute.Error{
+		Kind: compute.ErrFailed,
+		Err:  errors.New("what the command wrote to " + w.name + " is lost from some point on: " + err.Error()),
+	}
+}

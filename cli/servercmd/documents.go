@@ -1,0 +1,8 @@
+package servercmd
+
+// Documents are the documents that the commands of this package print with --json, by their names
+// in docs/json.md.
+var Documents = map[string]any{
+	"login":      LoginView{},
+	"login-code": CodeView{},
+}

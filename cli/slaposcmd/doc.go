@@ -1,0 +1,2 @@
+// Package slaposcmd has the commands of SlapOS: those of its users, of a node and of a master.
+package slaposcmd

@@ -1,0 +1,201 @@
+package slaposcmd
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// slaposCertificateView is what `slapos proxy certificate` prints with --json.
+type slaposCertificateView struct {
+	Of          string `json:"of"`
+	Name        string `json:"name"`
+	Revoked     bool   `json:"revoked,omitzero"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Token       string `json:"token,omitempty"`
+	Until       string `json:"until,omitempty"`
+	Authority   string `json:"authority"`
+}
+
+// slaposCertificate is a certificate that is wanted, or wanted away.
+type slaposCertificate struct {
+	database, directory string
+	admin, revoke       bool
+	token               bool // instead of the certificate, by which it is to be had
+}
+
+func newSlaposProxyCertificate(s *Slapos) *cobra.Command {
+	o := &slaposCertificate{}
+	cmd := &cobra.Command{
+		Use:   "certificate computer|user NAME",
+		Short: "Give a node or a user a certificate of this master or a token for one, or revoke them",
+		Long: `Sign a certificate by which somebody shows to the master of hostler slapos proxy start who he is: a node, which speaks for that computer alone, or a user, who has computers and instance trees of
+his own; with --admin one who may do everything. NAME.crt and NAME.key are written. The master may run, and knows the certificate at once; with --revoke none of NAME's counts
+any more. With --token nothing is written: a token is printed, for which hostler slapos configure client, or hostler slapos node register, gets the certificate from the running master, once and
+within a day.
+
+Whoever can read the authority's directory, ca_directory in [slapproxy], can be anybody. The file ca.crt in it is what clients know the master by: master_ca_file.`,
+		Example: "  hostler slapos proxy certificate computer COMP-1 --cfg slapos.cfg\n  hostler slapos proxy certificate user ann --admin --directory ~/.slapos\n  hostler slapos proxy certificate user ann --token\n  hostler slapos proxy certificate user ann --revoke",
+		Args:    cobra.ExactArgs(2),
+		RunE:    s.do(func(ctx context.Context, args []string) error { return s.proxyCertificate(ctx, args[0], args[1], o) }),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (cli.Candidates, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return cli.Candidates{slap.CertifiedComputer, slap.CertifiedUser}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
+	)
+	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
+	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
+	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
+	f.BoolVar(&o.token, "token", false, "print a token for which NAME gets the certificate, once and within a day")
+	cmd.MarkFlagsMutuallyExclusive("token", "revoke")
+	cmd.MarkFlagsMutuallyExclusive("token", "directory")
+	_ = cmd.MarkFlagFilename("database-uri")
+	_ = cmd.MarkFlagDirname("directory")
+	return cmd
+}
+
+func (s *Slapos) proxyCertificate(ctx context.Context, of, name string, o *slaposCertificate) error {
+	switch {
+	case of != slap.CertifiedComputer && of != slap.CertifiedUser:
+		return fault.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
+	case o.admin && (of != slap.CertifiedUser || o.revoke):
+		return fault.Invalid("", "--admin is for a user's new certificate")
+	case o.token && of == slap.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
+		return fault.Invalid(
+			"without --token it may have any",
+			"%s: a computer that is registered with a token has a name that begins with COMP-", name,
+		)
+	}
+	f, err := s.nodeFileIfThere()
+	if err != nil {
+		return err
+	}
+	if o.database, err = slaposStore(f, o.database); err != nil {
+		return err
+	}
+	directory, err := slaposAuthority(f)
+	if err != nil {
+		return fault.Invalid("", "%w", err)
+	}
+	view := slaposCertificateView{Of: of, Name: name, Revoked: o.revoke}
+	if !o.revoke && !o.token {
+		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
+		for _, file := range []string{view.Certificate, view.Key} {
+			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+				return fault.Conflict("move it away, or give another --directory", "%s is there already", file)
+			}
+		}
+	}
+	ca, err := authority.Open(directory)
+	if err != nil {
+		return err
+	}
+	view.Authority = ca.File
+	store, end, err := s.openProxyStore(ctx, o.database)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, err := master.New(ctx, master.Options{Store: store, Authority: ca})
+	if err != nil {
+		return err
+	}
+	if err := s.certify(ctx, m, &view, o); err != nil {
+		return err
+	}
+	if s.A.JSON {
+		return s.A.PrintJSON(view)
+	}
+	return nil
+}
+
+// certify does what is asked for.
+func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) (err error) {
+	if o.revoke {
+		revoke := m.Certificates.RevokeUser
+		if view.Of == slap.CertifiedComputer {
+			revoke = m.Certificates.RevokeComputer
+		}
+		if err := revoke(ctx, master.Anybody, view.Name); err != nil {
+			return err
+		}
+		s.Say("No certificate of the %s %s counts any more", view.Of, view.Name)
+		return nil
+	}
+	if o.token {
+		return s.certifyLater(ctx, m, view, o)
+	}
+	var pair *slap.Certificate
+	if view.Of == slap.CertifiedComputer {
+		pair, err = m.Certificates.ComputerCertificate(ctx, master.Anybody, view.Name)
+	} else {
+		pair, err = m.Certificates.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
+	}
+	if err != nil {
+		if errors.As(err, new(*master.Refusal)) {
+			return fault.Invalid("", "%w", err)
+		}
+		return err
+	}
+	for file, text := range map[string]string{view.Key: pair.Key, view.Certificate: pair.Certificate} {
+		if err := newFile(file, text); err != nil {
+			return err
+		}
+	}
+	s.Say("%s and %s are of the %s %s; the master is known by %s", view.Certificate, view.Key, view.Of, view.Name, view.Authority)
+	return nil
+}
+
+// certifyLater prints a token instead of signing a certificate.
+func (s *Slapos) certifyLater(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) error {
+	t := slap.TokenRecord{Of: view.Of, User: view.Name, Admin: o.admin}
+	if view.Of == slap.CertifiedComputer {
+		t.User, t.Computer = "", view.Name
+	}
+	token, until, err := m.Certificates.NewToken(ctx, master.Anybody, t)
+	if errors.As(err, new(*master.Refusal)) {
+		return fault.Invalid("", "%w", err)
+	} else if err != nil {
+		return err
+	}
+	view.Token, view.Until = token, until.Format(time.RFC3339)
+	if s.A.JSON {
+		return nil
+	}
+	s.Say(
+		"A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of,
+		view.Name, until.Local().Format(time.DateTime), view.Authority,
+	)
+	return term.Printf(s.A.Out, "%s\n", token)
+}
+
+// newFile writes a file that is not there yet, for its owner alone.
+func newFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,289 @@
+package slaposcmd
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// computerView is a computer in `slapos computer list --json`.
+type computerView struct {
+	Computer string `json:"computer"`
+	Title    string `json:"title"`
+}
+
+// computerDetailView is `slapos computer info --json`.
+type computerDetailView struct {
+	Computer  string                 `json:"computer"`
+	Title     string                 `json:"title"`
+	Software  []computerSoftwareView `json:"software,omitempty"`
+	Instances []computerInstanceView `json:"instances,omitempty"`
+	Told      time.Time              `json:"told,omitzero"`
+	Programs  []computerProgramView  `json:"programs,omitempty"`
+	Promises  []computerPromiseView  `json:"promises,omitempty"`
+}
+
+// computerProgramView is a program in it, as its node told last.
+type computerProgramView struct {
+	Partition string    `json:"partition"`
+	Name      string    `json:"name"`
+	State     string    `json:"state"`
+	PID       int       `json:"pid,omitempty"`
+	Started   time.Time `json:"started,omitzero"`
+	CPU       float64   `json:"cpu"`
+	Memory    int64     `json:"memory"`
+}
+
+// computerPromiseView is a promise in it.
+type computerPromiseView struct {
+	Partition string    `json:"partition"`
+	Name      string    `json:"name"`
+	Failed    bool      `json:"failed"`
+	Text      string    `json:"text,omitempty"`
+	At        time.Time `json:"at,omitzero"`
+}
+
+// computerSoftwareView is software in it.
+type computerSoftwareView struct {
+	Release string `json:"release"`
+	State   string `json:"state"` // that is wanted
+	Error   string `json:"error,omitempty"`
+}
+
+// computerInstanceView is an instance in it.
+type computerInstanceView struct {
+	Partition string `json:"partition"`
+	Title     string `json:"title"`
+	State     string `json:"state"`
+	Release   string `json:"release"`
+	Error     string `json:"error,omitempty"`
+}
+
+// slaposTokenView is `slapos computer token --json`.
+type slaposTokenView struct {
+	Token string `json:"token"`
+}
+
+func newSlaposComputer(s *Slapos) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "computer",
+		Short:   "Look at the computers of a master, and have a token for a new one",
+		Example: "  hostler slapos computer list\n  hostler slapos computer info COMP-1",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    s.group,
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "list",
+		Short:   "List the computers: reference and title",
+		Example: "  hostler slapos computer list",
+		Args:    cobra.NoArgs,
+		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.computerList(ctx) }),
+	}, &cobra.Command{
+		Use:   "info REF",
+		Short: "Show a computer, with its software and instances where the master tells",
+		Long: `Show a computer by its reference, with the software and the instances that are wanted there, and what its node last said is wrong with them; of a node of ours, and from a master of ours, also the programs that run on it and what their promises came to.
+
+Exit status: 2 where the master knows no such computer.`,
+		Example:           "  hostler slapos computer info COMP-1",
+		Args:              cobra.ExactArgs(1),
+		RunE:              s.do(func(ctx context.Context, args []string) error { return s.computerInfo(ctx, args[0]) }),
+		ValidArgsFunction: s.oneComputer,
+	}, &cobra.Command{
+		Use:   "token [REF]",
+		Short: "Print a token with which one computer can be registered",
+		Long: `Print a token with which one computer can be registered (hostler slapos node register): a new one, or the computer of that reference, which is yours
+already and is to have another certificate; only masters of ours give those. It is a secret, good once and within a day.`,
+		Example:           "  hostler slapos computer token\n  hostler slapos computer token COMP-1",
+		Args:              cobra.MaximumNArgs(1),
+		RunE:              s.do(func(ctx context.Context, args []string) error { return s.computerToken(ctx, args) }),
+		ValidArgsFunction: s.oneComputer,
+	})
+	return cmd
+}
+
+// oneComputer completes a single reference.
+func (s *Slapos) oneComputer(cmd *cobra.Command, args []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		out = s.computers(cmd)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (s *Slapos) computerList(ctx context.Context) error {
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	all, err := master.Search(ctx, slap.Query{Kind: computerKind}, "title", "reference")
+	if err != nil {
+		return err
+	}
+	views := make([]computerView, len(all))
+	for i, c := range all {
+		views[i] = computerView{field(c, "reference"), field(c, "title")}
+	}
+	if s.A.JSON {
+		return s.A.PrintJSON(views)
+	}
+	if err := term.Printf(s.A.Out, "List of Computers:\n"); err != nil {
+		return err
+	}
+	for _, v := range views {
+		if err := term.Printf(s.A.Out, "%s %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Slapos) computerInfo(ctx context.Context, reference string) error {
+	got, err := s.form(ctx, computerKind, "reference", reference)
+	if err != nil {
+		return err
+	}
+	if got == nil {
+		return s.notKnown("computer", reference, "hostler slapos computer list shows all")
+	}
+	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
+	var software, instances slap.Listing
+	of := &slap.Call{Computer: reference}
+	for name, to := range map[string]*slap.Listing{
+		"slapos.allDocs.v0.compute_node_software_installation_list": &software,
+		"slapos.allDocs.v0.compute_node_instance_list":              &instances,
+	} {
+		if err := s.client.Call(ctx, name, of, to); ctx.Err() != nil {
+			return err
+		} else if err != nil {
+			s.Note("%s", term.ErrorText(err)) // a master without the method
+		}
+	}
+	for _, r := range software.Results {
+		v.Software = append(v.Software, computerSoftwareView{r.Release, r.State, trouble(r.Trouble)})
+	}
+	for _, i := range instances.Results {
+		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release, trouble(i.Trouble)})
+	}
+	if err := s.computerRuns(ctx, &v); err != nil {
+		return err
+	}
+	if s.A.JSON {
+		return s.A.PrintJSON(v)
+	}
+	if err := term.Printf(s.A.Out, "Reference: %s\nTitle: %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
+		return err
+	}
+	for _, r := range v.Software {
+		if err := term.Printf(s.A.Out, "Software: %s %s%s\n", term.Line(r.Release), r.State, failing(r.Error)); err != nil {
+			return err
+		}
+	}
+	for _, i := range v.Instances {
+		if err := term.Printf(
+			s.A.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release),
+			term.Line(i.Title), failing(i.Error),
+		); err != nil {
+			return err
+		}
+	}
+	for _, p := range v.Programs {
+		if err := term.Printf(s.A.Out, "Program: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), term.Line(p.State)); err != nil {
+			return err
+		}
+	}
+	for _, p := range v.Promises {
+		how := "kept"
+		if p.Failed {
+			how = "failed: " + term.Line(p.Text)
+		}
+		if err := term.Printf(s.A.Out, "Promise: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), how); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// computerFailures adds why software is not there, as the node told last, where a master tells that
+// of each alone.
+func (s *Slapos) computerFailures(ctx context.Context, v *computerDetailView) error {
+	for i := range v.Software {
+		if v.Software[i].Error != "" {
+			continue
+		}
+		told, err := s.client.Status(ctx, v.Computer, "", v.Software[i].Release)
+		if ctx.Err() != nil {
+			return err
+		} else if err != nil {
+			s.Note("%s", term.ErrorText(err)) // a master without the method
+			return nil
+		}
+		text, _ := told["text"].(string)
+		if text, failed := strings.CutPrefix(text, "#error "); failed && !strings.HasPrefix(text, "no data") {
+			v.Software[i].Error = text
+		}
+	}
+	return nil
+}
+
+// failing is what is said of an error behind what is wanted.
+func failing(err string) string {
+	if err == "" {
+		return ""
+	}
+	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
+}
+
+// computerRuns adds what the node told last of what runs on it, where the master is one of ours and
+// lets us see it.
+func (s *Slapos) computerRuns(ctx context.Context, v *computerDetailView) error {
+	told, at, err := s.client.NodeReport(ctx, v.Computer)
+	if ctx.Err() != nil {
+		return err
+	} else if err != nil {
+		s.Note("%s", term.ErrorText(err))
+		return s.computerFailures(ctx, v)
+	}
+	v.Told = at
+	for _, of := range told.Partitions {
+		for _, p := range of.Processes {
+			v.Programs = append(v.Programs, computerProgramView{of.ID, p.Name, p.State, p.PID, p.Started, p.CPU, p.Memory})
+		}
+		for _, p := range of.Promises {
+			v.Promises = append(v.Promises, computerPromiseView{of.ID, p.Name, p.Failed, p.Text, p.At})
+		}
+	}
+	return nil
+}
+
+func (s *Slapos) computerToken(ctx context.Context, of []string) error {
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	token, err := master.ComputerTokenFor(ctx, strings.Join(of, ""))
+	if errors.Is(err, slap.ErrNotFound) && len(of) > 0 {
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"),
+			Hint: "its administrator, or generateComputerCertificate, gives another certificate",
+		}
+	}
+	if errors.Is(err, slap.ErrNotFound) {
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"),
+			Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is",
+		}
+	} else if err != nil {
+		return err
+	}
+	if s.A.JSON {
+		return s.A.PrintJSON(slaposTokenView{token})
+	}
+	return term.Printf(s.A.Out, "%s\n", term.Line(token))
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package slaposcmd
+
+func slaposPlatform() string { return "" }

@@ -1,0 +1,191 @@
+package slaposcmd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/controller"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// A page of another site whose name leads here is told nothing; who names the master by what is its
+// own is answered.
+func TestSlaposNames(t *testing.T) {
+	file := proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nserver_names = slap.example\n  Other.Example.\n", 1))
+	url, end := proxied(t, file, &slaposProxy{})
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{
+		"": 200, "127.0.0.1": 200, "127.0.0.1:5000": 200, "[::1]:5000": 200, "[fe80::1%25eth0]": 200,
+		"LocalHost:80": 200, "localhost.": 200, "a.localhost": 200, own: 200, own + ":5000": 200,
+		"slap.example": 200, "other.example:443": 200, "evil.example": 421, "evil.example:5000": 421,
+		"127.0.0.1.evil.example": 421, "localhost.evil.example": 421, "1.2.3": 421, "xlocalhost": 421,
+	} {
+		for _, path := range []string{"getRunId", "panel/", "slapos.schema.slapos.get.v0.hateoas_url"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if answer.StatusCode != want || want == 421 && !strings.Contains(string(body), "server_names") {
+				t.Errorf("%s %q: %d %s", path, host, answer.StatusCode, body)
+			}
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	for text, want := range map[string]bool{"*": true, "a b": false, "": false} {
+		f, err := cfg.Parse("slapos.cfg", []byte("[slapproxy]\nserver_names = "+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if names, err := controller.ReadSlaposNames(f, "0.0.0.0"); err != nil || names.Own("evil.example") != want {
+			t.Errorf("%q: %v, %v", text, names, err)
+		}
+	}
+	for _, text := range []string{"https://a", "a:80", "me@a"} {
+		f, err := cfg.Parse("slapos.cfg", []byte("[slapproxy]\nserver_names = "+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := controller.ReadSlaposNames(f, "127.0.0.1"); err == nil || !strings.Contains(err.Error(), "server_names") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// Profiles that have moved to another directory are found there after the next start, and the
+// database is kept as it was before.
+func TestSlaposReleaseRoot(t *testing.T) {
+	dir := t.TempDir()
+	before, after := filepath.Join(dir, "before"), filepath.Join(dir, "after")
+	for _, name := range []string{"before/stays", "after/moved", "after/cannot"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "software.cfg"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nlocal_software_release_root = "+before+"\n", 1))
+	copies := func() []string {
+		found, err := filepath.Glob(filepath.Join(filepath.Dir(file), "master.db-backup-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	releases := func(o *slaposProxy, ask func(c *slap.Client)) string {
+		url, end := proxied(t, file, o)
+		defer func() {
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+		}()
+		c, err := slap.NewClient(slap.Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ask(c)
+		n, err := c.Computer(t.Context(), "COMP-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, r := range n.Releases {
+			all = append(all, strings.TrimPrefix(r.URL, dir))
+		}
+		return strings.Join(all, " ")
+	}
+	supply := func(c *slap.Client) {
+		for _, name := range []string{"moved", "stays"} {
+			if err := c.Supply(t.Context(), filepath.Join(before, name, "software.cfg"), "COMP-1", slap.Available); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := releases(&slaposProxy{}, supply); got != "/before/moved/software.cfg /before/stays/software.cfg" || len(copies()) != 0 {
+		t.Fatal(got, copies())
+	}
+	for range 2 { // the second time there is nothing to do
+		if got := releases(
+			&slaposProxy{root: after}, func(*slap.Client) {},
+		); got != "/after/moved/software.cfg /before/stays/software.cfg" ||
+			len(copies()) != 1 {
+			t.Fatal(got, copies())
+		}
+	}
+	kept := copies()[0]
+	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	old, err := sqlite.Open(t.Context(), kept, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := releases(
+		&slaposProxy{database: kept, root: before}, func(*slap.Client) {},
+	); got != "/before/moved/software.cfg /before/stays/software.cfg" {
+		t.Errorf("the copy has %s", got)
+	}
+}
+
+// An administrator revokes a user's certificates by the network, and the user does himself; others
+// are refused.
+func TestSlaposUserRevoke(t *testing.T) {
+	g := newGuarded(t, "required")
+	for name, admin := range map[string]bool{"ann": false, "bob": false, "root": true} {
+		if err := g.certificate("user", name, &slaposCertificate{admin: admin}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke := func(as, whose string) (string, error) {
+		var out bytes.Buffer
+		a := cli.NewApp(strings.NewReader(""), &out, io.Discard)
+		a.JSON = true
+		err := (&Slapos{A: a, client: g.as(as)}).userRevoke(t.Context(), whose)
+		return out.String(), err
+	}
+	if _, err := revoke("ann", "bob"); !errors.Is(err, slap.ErrDenied) {
+		t.Errorf("another's: %v", err)
+	}
+	if _, err := revoke("root", "../x"); err == nil {
+		t.Error("a name that no certificate has")
+	}
+	for _, by := range []string{"root", "ann"} {
+		whose := map[string]string{"root": "bob", "ann": "ann"}[by]
+		if err := g.as(whose).Call(t.Context(), "slapos.allDocs.v0.instance_tree_list", &slap.Call{}, &slap.Listing{}); err != nil {
+			t.Errorf("before: %v", err)
+		}
+		if said, err := revoke(by, whose); err != nil || said != "{\n  \"user\": \""+whose+"\"\n}\n" {
+			t.Errorf("%s: %s, %v", whose, said, err)
+		}
+		if err := g.as(whose).Call(
+			t.Context(), "slapos.allDocs.v0.instance_tree_list", &slap.Call{}, &slap.Listing{},
+		); !errors.Is(err, slap.ErrDenied) {
+			t.Errorf("%s afterwards: %v", whose, err)
+		}
+	}
+}

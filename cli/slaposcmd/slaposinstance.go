@@ -1,0 +1,48 @@
+package slaposcmd
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// instancePass is what a command line of `slapos node instance` says.
+type instancePass struct {
+	only               []string
+	force, stop, debug bool
+}
+
+func newSlaposNodeInstance(s *Slapos) *cobra.Command {
+	o := instancePass{}
+	var only string
+	cmd := s.newNodeCommand(&cobra.Command{
+		Use:   "instance",
+		Short: "Have the instances on this computer that the master wants",
+		Long: `Do a pass over the partitions: have in each the instance that the master wants there, started, stopped or gone, and tell the master. What is as it is wanted is left alone until
+maximum_periodicity has passed.
+
+Exit status: 0 done, 1 an instance failed, 2 only promises failed (or usage), 3 the master was not reached, and what should run was started, 10 another such process runs.`,
+		Example: "  hostler slapos node instance --now\n  hostler slapos node instance --only-cp slappart0,slappart1 --force",
+		Args:    cobra.NoArgs,
+	}, passInstance, func(ctx context.Context, n *NodeCommand, _ []string) error {
+		for name := range strings.SplitSeq(only, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				o.only = append(o.only, name)
+			}
+		}
+		o.stop = o.stop || n.Node.ForceStop
+		return n.instances(ctx, o)
+	})
+	f := cmd.Flags()
+	f.StringVar(&only, "only-cp", "", "look at the partitions `NAMES` alone, with commas between them")
+	f.StringVar(&only, "only", "", "as --only-cp: `NAMES`")
+	f.BoolVar(&o.force, "force", false, "process what is up to date too")
+	f.BoolVar(&o.force, "all", false, "as --force")
+	f.BoolVar(&o.stop, "force-stop", false, "stop what is wanted started, and do not tell the master")
+	f.BoolVar(&o.debug, "buildout-debug", false, "have buildout wait in Python's debugger where it fails")
+	for _, name := range []string{"only", "all"} {
+		_ = f.MarkHidden(name)
+	}
+	return cmd
+}

@@ -1,0 +1,197 @@
+package slaposcmd
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/node/software"
+)
+
+// useCache has releases be fetched from the binary cache of [networkcache], and those that are
+// built be uploaded there. What is wrong with it is a warning, and all is built here.
+func (n *NodeCommand) useCache(b *software.Builder) {
+	open := func(ctx context.Context, as software.As) (*cache.Releases, func(), error) {
+		r, end, err := n.binaryCache(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("[networkcache]: %w", err)
+		}
+		r.As = as
+		return r, end, nil
+	}
+	b.Fetch = func(ctx context.Context, url, root string, as software.As) (bool, error) {
+		r, end, err := open(ctx, as)
+		if err != nil && ctx.Err() == nil {
+			n.Warn("The binary cache is not used: %s", term.ErrorText(err))
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		defer end()
+		return r.Fetch(ctx, url, root)
+	}
+	b.Upload = func(ctx context.Context, url, dir string, as software.As) error {
+		r, end, err := open(ctx, as)
+		if err != nil {
+			return err
+		}
+		p, err := r.Pack(ctx, url, dir) // as it is now: it may be another when it is sent
+		if p == nil || err != nil {
+			end()
+			return err
+		}
+		send := func(ctx context.Context) error {
+			defer end()
+			return errors.Join(p.Send(ctx), p.Close())
+		}
+		if n.later == nil {
+			return send(ctx)
+		}
+		n.later(url, send)
+		return nil
+	}
+}
+
+// An uploader gives releases to the binary cache while a node does other things.
+type uploader struct {
+	n   *NodeCommand
+	ctx context.Context //nolint // the daemon's: what is not sent by its end is not sent
+	all sync.WaitGroup
+
+	mu  sync.Mutex
+	now map[string]context.CancelFunc // by release: what is being sent of it
+}
+
+// later begins to send a release. What is being sent of it is older, and ends.
+func (u *uploader) later(url string, send func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.mu.Lock()
+	if older := u.now[url]; older != nil {
+		older()
+	}
+	u.now[url] = cancel
+	u.mu.Unlock()
+	u.all.Go(func() {
+		defer cancel()
+		if err := send(ctx); err != nil && ctx.Err() == nil {
+			u.n.Warn("The release was not given to the binary cache: %s", term.ErrorText(err))
+		}
+	})
+}
+
+// binaryCache is the cache that the file names; end closes it.
+func (n *NodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end func(), err error) {
+	const section = "networkcache"
+	text := func(key string) string {
+		if err != nil {
+			return ""
+		}
+		var found string
+		found, err = n.File.Text(section, key)
+		return found
+	}
+	lines := func(key string) []string {
+		if err != nil {
+			return nil
+		}
+		var found []string
+		found, err = n.File.Lines(section, key)
+		return found
+	}
+	r = &cache.Releases{Log: func(line string) { n.Say("%s", line) }}
+	r.NotFetched = append(lines("download-from-binary-cache-url-blacklist"), lines("binary-cache-url-blacklist")...)
+	r.NotUploaded, r.OnlyFetched = lines("upload-to-binary-cache-url-blacklist"), lines("download-from-binary-cache-force-url-list")
+	contents := cache.Options{CAFile: text("shacache-ca-file"), CertFile: text("shacache-cert-file"), KeyFile: text("shacache-key-file")}
+	entries := cache.Options{CAFile: text("shadir-ca-file"), CertFile: text("shadir-cert-file"), KeyFile: text("shadir-key-file")}
+	urls := map[string]string{}
+	for _, key := range []string{
+		"download-binary-cache-url", "download-binary-dir-url", "upload-binary-cache-url", "upload-binary-dir-url",
+	} {
+		urls[key] = text(key)
+	}
+	signers, keyFile := text("signature-certificate-list"), text("signature-private-key-file")
+	if n.signatureKey != "" {
+		keyFile = n.signatureKey
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if entries.Signers, err = cache.ParseSigners(signers); err != nil {
+		return nil, nil, err
+	}
+	if strings.Join(slices.Collect(maps.Values(urls)), "") != "" { // else nobody wants to know
+		if r.Here, err = cache.This(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	var opened []interface{ Close() }
+	end = func() {
+		for _, one := range opened {
+			one.Close()
+		}
+	}
+	open := func(contentsAt, entriesAt string) (d *cache.Directory, s *cache.Store) {
+		if err != nil || contentsAt == "" || entriesAt == "" {
+			return nil, nil
+		}
+		c, e := contents, entries
+		c.URL, e.URL = contentsAt, entriesAt
+		if d, err = cache.OpenDirectory(e); err != nil {
+			return nil, nil
+		}
+		opened = append(opened, d)
+		if s, err = cache.OpenStore(c); err != nil {
+			return nil, nil
+		}
+		opened = append(opened, s)
+		return d, s
+	}
+	r.Entries, r.Content = open(urls["download-binary-cache-url"], urls["download-binary-dir-url"])
+	r.EntriesTo, r.ContentTo = open(urls["upload-binary-cache-url"], urls["upload-binary-dir-url"])
+	if err == nil && keyFile != "" && r.EntriesTo != nil {
+		r.Key, err = signingKey(keyFile, entries.Signers)
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return r, end, nil
+}
+
+// signingKey reads a key by which entries are signed. Its certificate must be in the list: else
+// this machine would not believe itself.
+func signingKey(file string, signers []*x509.Certificate) (*rsa.PrivateKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no key in PEM", file)
+	}
+	var key *rsa.PrivateKey
+	if any, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+		key, _ = any.(*rsa.PrivateKey)
+	} else if key, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+		return nil, fmt.Errorf("the key in %s cannot be read: %w", file, err)
+	}
+	if key == nil {
+		return nil, fmt.Errorf("the key in %s is not of RSA", file)
+	}
+	for _, c := range signers {
+		if key.PublicKey.Equal(c.PublicKey) {
+			return key, nil
+		}
+	}
+	return nil, errors.New("signature-certificate-list has not the certificate of the key by which is signed")
+}

@@ -1,0 +1,96 @@
+package slaposcmd
+
+import (
+	"cmp"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/hostler-project/hostler/controller"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/panel"
+)
+
+// publicDirectory reads which directory's files a master gives away.
+func publicDirectory(f *cfg.File) (string, error) {
+	const key = "public_directory_path"
+	for _, section := range []string{"slapproxy", "slapos"} {
+		if !f.Has(section, key) {
+			continue
+		}
+		path, err := f.Text(section, key)
+		if err != nil || path == "" {
+			return "", err
+		}
+		if info, err := os.Stat(path); err != nil {
+			return "", f.Fail(section, key, "cannot be used: %v", err)
+		} else if !info.IsDir() {
+			return "", f.Fail(section, key, "is no directory: %s", path)
+		}
+		return path, nil
+	}
+	return "", nil
+}
+
+// readFetch reads where the page leads to, beside the internet. A master that only this machine's
+// users reach, and which asks for no certificate, leads them to this machine and its neighbours:
+// they come there by themselves.
+func (o *slaposProxy) readFetch(f *cfg.File) error {
+	for key, to := range map[string]*fetch.Rules{"fetch_allow": &o.allow, "fetch_deny": &o.deny} {
+		_, rules, err := fetchRules(f, "slapproxy", key)
+		if err != nil {
+			return err
+		}
+		*to = rules
+	}
+	if ip := net.ParseIP(o.host); o.tls.mode == "off" && (o.host == "localhost" || ip != nil && ip.IsLoopback()) {
+		all, err := fetch.Parse(fetch.Words())
+		o.allow = append(o.allow, all...)
+		return err
+	}
+	return nil
+}
+
+// fetchRules reads a key with where to fetch from: its words, and what they mean.
+func fetchRules(f *cfg.File, section, key string) (words []string, rules fetch.Rules, err error) {
+	text, err := f.Text(section, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	words = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
+	if rules, err = fetch.Parse(words); err != nil {
+		return nil, nil, f.Fail(section, key, "has what it cannot: %v", err)
+	}
+	return words, rules, nil
+}
+
+// withPanel puts a master's page before what it answers, with its public files and the way to
+// instances.
+func (s *Slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) http.Handler {
+	who := o.tls.who(m)
+	return panel.Handler(panel.Options{
+		Public: o.public,
+		Log:    s.A.Log,
+		May: func(r *http.Request) error {
+			if who == nil {
+				return nil
+			}
+			_, err := who(r)
+			return err
+		},
+		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: controller.NewRefusals(s.A.Log).Add}),
+		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Asker, ok bool, err error) {
+			as := master.Anybody
+			if who != nil {
+				if as, err = who(r); err != nil {
+					return asker, false, err
+				}
+			}
+			ok, err = m.Computers.Reaches(r.Context(), as, ip)
+			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: controller.Address(r)}, ok, err
+		},
+	}, rest)
+}

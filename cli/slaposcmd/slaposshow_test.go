@@ -1,0 +1,130 @@
+package slaposcmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// What was imported is shown, in tables and as JSON; of tables those that are asked for.
+func TestSlaposProxyShow(t *testing.T) {
+	file := proxyConfiguration(t, proxyFile)
+	if err := (&Slapos{
+		A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file,
+	}).proxyImport(t.Context(), oldProxy(t), &slaposImport{}); err != nil {
+		t.Fatal(err)
+	}
+	show := func(o slaposShow, asJSON bool) string {
+		t.Helper()
+		var out bytes.Buffer
+		a := cli.NewApp(strings.NewReader(""), &out, io.Discard)
+		a.JSON = asJSON
+		if err := (&Slapos{A: a, file: file}).proxyShow(t.Context(), &o); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if got, want := show(slaposShow{}, false), `Computers: 1
+COMPUTER  ADDRESS  NETMASK  PARTITIONS
+--------  -------  -------  ----------
+COMP-1    ::1               2
+
+Software: 0
+
+Partitions: 2
+COMPUTER  PARTITION  STATE    TITLE  ROOT   TYPE     RELEASE
+--------  ---------  -------  -----  -----  -------  -------
+COMP-1    part0
+COMP-1    part1      started  Größe  Größe  default  u
+
+Shared instances: 0
+
+Parameters: 1
+COMPUTER  PARTITION  NAME  VALUE
+--------  ---------  ----  -----
+COMP-1    part1      a     b
+
+Addresses: 0
+`; got != want {
+		t.Errorf("%s", got)
+	}
+	if got := show(slaposShow{params: true},
+		false); got != "Parameters: 1\nCOMPUTER  PARTITION  NAME  VALUE\n--------  ---------  ----  -----\nCOMP-1    part1      a     b\n" {
+		t.Errorf("%s", got)
+	}
+	var v slaposShownView
+	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil ||
+		len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
+		t.Errorf("%s", text)
+	}
+	// What nobody has formatted has software too, and what has no place is there with why.
+	f, err := (&Slapos{A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).nodeFile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := slaposStore(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlite.Open(t.Context(), at, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := master.New(t.Context(), master.Options{Store: st, Computer: "COMP-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Computers.Supply(t.Context(), master.Anybody, "COMP-2", "later", slap.Available); err != nil {
+		t.Fatal(err)
+	}
+	for _, shared := range []bool{false, true} {
+		if _, err := m.Requests.Request(
+			t.Context(), master.Anybody, &slap.Request{Title: "late", Release: "u", Shared: shared},
+		); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(slaposShow{computers: true, software: true, shared: true}, false), `Computers: 1
+COMPUTER  ADDRESS  NETMASK  PARTITIONS
+--------  -------  -------  ----------
+COMP-1    ::1               2
+
+Software: 1
+COMPUTER  STATE      RELEASE
+--------  ---------  -------
+COMP-2    available  later
+
+Shared instances: 0
+
+Without a place: 1
+TITLE  ROOT  STATE    TYPE     RELEASE  REASON
+-----  ----  -------  -------  -------  ------------------------------------------------------
+late   late  started  default  u        no instance of u of type default on COMP-2 can have it
+`; got != want {
+		t.Errorf("%s", got)
+	}
+	v = slaposShownView{}
+	if text := show(slaposShow{}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Waiting) != 2 ||
+		v.Waiting[0].Title != "late" || v.Waiting[0].Reason == "" {
+		t.Errorf("%s", text)
+	}
+	o := &slaposShow{database: filepath.Join(t.TempDir(), "none.db")}
+	if err := (&Slapos{
+		A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file,
+	}).proxyShow(t.Context(), o); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,67 @@
+package slaposcmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// supplyView is what `slapos supply` and `slapos remove` print with --json.
+type supplyView struct {
+	Release  string `json:"release"`
+	Computer string `json:"computer"`
+	State    string `json:"state"`
+}
+
+func newSlaposSupply(s *Slapos) *cobra.Command {
+	return s.supplying("supply URL NODE", "Have a software release installed on a computer", `Ask the master to have a software release on a computer. The computer's node builds it at its next pass.
+
+URL is that of the release, an alias of [slapconsole], or product.NAME for the best release of a product.`,
+		"  hostler slapos supply https://software.example/demo/software.cfg COMP-1\n  hostler slapos supply product.demo COMP-1",
+		slap.Available, "Requesting software installation of %s...")
+}
+
+func newSlaposRemove(s *Slapos) *cobra.Command {
+	return s.supplying("remove URL NODE", "Have a software release removed from a computer",
+		`Ask the master to have a software release no more on a computer. The computer's node removes it once no instance there uses it.`,
+		"  hostler slapos remove https://software.example/demo/software.cfg COMP-1", slap.Destroyed,
+		"Requesting deletion of %s Software Release...")
+}
+
+func (s *Slapos) supplying(use, short, long, example, state, words string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example,
+		Args: cobra.ExactArgs(2),
+		RunE: s.do(func(ctx context.Context, args []string) error {
+			master, err := s.master()
+			if err != nil {
+				return err
+			}
+			release, err := s.release(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			s.Say(words, release)
+			if err := master.Supply(ctx, release, args[1], state); err != nil {
+				return err
+			}
+			s.Say("Done.")
+			if s.A.JSON {
+				return s.A.PrintJSON(supplyView{release, args[1], state})
+			}
+			return nil
+		}),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (cli.Candidates, cobra.ShellCompDirective) {
+			switch len(args) {
+			case 0:
+				return s.releases(cmd, ""), cobra.ShellCompDirectiveDefault
+			case 1:
+				return s.computers(cmd), cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}

@@ -1,0 +1,218 @@
+package slaposcmd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/enrol"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// token is one that the command prints for a certificate.
+func (g *guarded) token(of, name string, o *slaposCertificate) string {
+	g.t.Helper()
+	var out bytes.Buffer
+	o.token = true
+	s := &Slapos{A: cli.NewApp(strings.NewReader(""), &out, io.Discard), file: g.file}
+	if err := s.proxyCertificate(g.t.Context(), of, name, o); err != nil {
+		g.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// by is a client by a configuration that a command has written.
+func (g *guarded) by(file, section string) *slap.Client {
+	g.t.Helper()
+	f, err := cfg.Read(file)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	o := slap.Options{}
+	for key, to := range map[string]*string{"master_url": &o.URL, "master_ca_file": &o.CAFile} {
+		if *to, err = f.Text("slapos", key); err != nil || *to == "" {
+			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
+		}
+	}
+	for key, to := range map[string]*string{"cert_file": &o.CertFile, "key_file": &o.KeyFile} {
+		if *to, err = f.Text(section, key); err != nil || *to == "" {
+			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
+		}
+	}
+	c, err := slap.NewClient(o)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(c.Close)
+	return c
+}
+
+// A user and a node come to their certificates by tokens alone: of the administrator, and of the
+// user. All of it by TLS, and what they get is written as they need it.
+func TestSlaposEnrolled(t *testing.T) {
+	g, ctx := newGuarded(t, "required"), t.Context()
+	ca := filepath.Join(g.dir, "ca", "ca.crt")
+	clientFile := filepath.Join(g.dir, "ann", "client.cfg")
+	configure := func(token, file string) error {
+		s := &Slapos{A: cli.NewApp(strings.NewReader(token), io.Discard, io.Discard), file: file}
+		return s.configureClient(ctx, g.url, ca, &enrol.Web{URL: g.url})
+	}
+	token := g.token("user", "ann", &slaposCertificate{})
+	if err := configure(token, clientFile); err != nil {
+		t.Fatal(err)
+	}
+	var denied *compute.Error
+	if err := configure(token, filepath.Join(g.dir, "eve", "client.cfg")); !errors.As(err, &denied) || denied.Kind != compute.ErrDenied {
+		t.Errorf("with the same token again: %v", err)
+	}
+	for _, name := range []string{"client.cfg", "client.key", "client.crt"} {
+		if info, err := os.Stat(filepath.Join(g.dir, "ann", name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	ann := g.by(clientFile, "slapconsole")
+	for _, node := range []struct{ title, token string }{{"build1", ""}, {"COMP-9", g.token("computer", "COMP-9", &slaposCertificate{})}} {
+		token := node.token
+		if token == "" {
+			var err error
+			if token, err = ann.ComputerToken(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(g.dir, node.title, "slapos", "slapos.cfg")
+		s := &Slapos{A: cli.NewApp(strings.NewReader(token), io.Discard, io.Discard), file: file}
+		o := &registering{
+			partitions: 2, nic: "lo", network: "10.0.0.0/16", software: "/s", instances: "/i", master: g.url, ca: ca,
+			web: enrol.Web{URL: g.url},
+		}
+		if err := s.register(ctx, node.title, o); err != nil {
+			t.Fatal(err)
+		}
+		f, err := cfg.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guid, err := f.Text("slapos", "computer_id")
+		if err != nil || node.token != "" && guid != "COMP-9" {
+			t.Fatal(guid, err)
+		}
+		// A partition's user finds the key of its own below, by its name; the computer's is root's.
+		for name, mode := range map[string]fs.FileMode{
+			"key": 0o600, "certificate": 0o600, "ca.crt": 0o600, ".": 0o711, "partition_pki": 0o711,
+		} {
+			if info, err := os.Stat(filepath.Join(g.dir, node.title, "slapos", "ssl", name)); err != nil || info.Mode().Perm() != mode {
+				t.Errorf("%s: %v, %v", name, info, err)
+			}
+		}
+		// The node speaks for itself alone, and its user has it, until that is revoked.
+		speaks := g.by(file, "slapos")
+		if err := speaks.Configure(ctx, configuration(guid)); err != nil {
+			t.Error(err)
+		}
+		denies(t, "another computer", speaks.Configure(ctx, configuration("COMP-1")))
+		err = ann.Supply(ctx, "u", guid, slap.Available)
+		if node.token != "" {
+			denies(t, "a computer that is nobody's", err)
+			err = g.certificate("computer", guid, &slaposCertificate{revoke: true})
+		} else if err == nil {
+			err = ann.RevokeCertificate(ctx, guid)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		denies(t, "what is revoked, on an open connection", speaks.Configure(ctx, configuration(guid)))
+
+		// Its user has it registered again, under the same name; of another's he gets no token.
+		again, err := ann.ComputerTokenFor(ctx, guid)
+		if node.token != "" {
+			denies(t, "a token for a computer that is nobody's", err)
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		s = &Slapos{A: cli.NewApp(strings.NewReader(again), io.Discard, io.Discard), file: file}
+		o.web = enrol.Web{URL: g.url}
+		if err := s.register(ctx, node.title, o); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = cfg.Read(file); err != nil {
+			t.Fatal(err)
+		}
+		if same, err := f.Text("slapos", "computer_id"); err != nil || same != guid {
+			t.Errorf("registered again it is %s, and was %s: %v", same, guid, err)
+		}
+		if err := g.by(file, "slapos").Configure(ctx, configuration(guid)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// With tls = optional one port takes both: who comes without TLS, or without a certificate, may do
+// everything, who shows one what that one may.
+func TestSlaposOptional(t *testing.T) {
+	g, ctx := newGuarded(t, "optional"), t.Context()
+	plain, err := slap.NewClient(slap.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if err := plain.Configure(ctx, configuration("COMP-1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.as("").Configure(ctx, configuration("COMP-2")); err != nil {
+		t.Error(err)
+	}
+	if err := g.certificate("computer", "COMP-1", &slaposCertificate{}); err != nil {
+		t.Fatal(err)
+	}
+	node := g.as("COMP-1")
+	if err := node.Configure(ctx, configuration("COMP-1")); err != nil {
+		t.Error(err)
+	}
+	denies(t, "another computer", node.Configure(ctx, configuration("COMP-2")))
+}
+
+// What there is no place for is shown with why.
+func TestSlaposServiceWithoutPlace(t *testing.T) {
+	url, end := proxied(t, proxyConfiguration(t, proxyFile), &slaposProxy{})
+	defer func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := slap.NewClient(slap.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Request(t.Context(), &slap.Request{Title: "late", Release: "u"}); !errors.Is(err, slap.ErrNotFound) {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "client.cfg")
+	if err := os.WriteFile(file, []byte("[slapos]\nmaster_url = "+url+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, json := range []bool{false, true} {
+		var out bytes.Buffer
+		a := cli.NewApp(strings.NewReader(""), &out, io.Discard)
+		a.JSON = json
+		if err := (&Slapos{A: a, file: file}).serviceInfo(t.Context(), "late", false); err != nil {
+			t.Fatal(err)
+		}
+		want := `"allocation-error": "there is no computer COMP-1"`
+		if json {
+			want = `"reason": "there is no computer COMP-1"`
+		}
+		if !strings.Contains(out.String(), want) || !strings.Contains(out.String(), `"status": "red"`) {
+			t.Error(out.String())
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package slaposcmd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/slap"
+)
+
+// slaposRevokedView is `slapos user revoke --json`.
+type slaposRevokedView struct {
+	User string `json:"user"`
+}
+
+func newSlaposUser(s *Slapos) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "user",
+		Short:   "Have a user's certificates count no more",
+		Example: "  hostler slapos user revoke ann",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    s.group,
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Have no certificate of a user count any more, and no token for one",
+		Long: `Have no certificate of a user count any more, and no token for one: that of a key that was lost, say, or of somebody who has left. An administrator does that for everybody, a user for himself. It
+holds from the next request on, at all masters of the store.
+
+Only masters of hostler do it. Beside the master's database hostler slapos proxy certificate user NAME --revoke does, without a certificate.`,
+		Example:           "  hostler slapos user revoke ann",
+		Args:              cobra.ExactArgs(1),
+		RunE:              s.do(func(ctx context.Context, args []string) error { return s.userRevoke(ctx, args[0]) }),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	})
+	return cmd
+}
+
+func (s *Slapos) userRevoke(ctx context.Context, name string) error {
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	err = master.RevokeUser(ctx, name)
+	if errors.Is(err, slap.ErrNotFound) {
+		return &compute.Error{
+			Kind: compute.ErrFailed, Err: errors.New("this master revokes no certificates of users"),
+			Hint: "is it one of hostler, with certificates? A master without them asks nobody who he is",
+		}
+	} else if err != nil {
+		return err
+	}
+	s.Say("No certificate of the user %s counts any more", name)
+	if s.A.JSON {
+		return s.A.PrintJSON(slaposRevokedView{name})
+	}
+	return nil
+}

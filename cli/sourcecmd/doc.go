@@ -1,0 +1,2 @@
+// Package sourcecmd has the commands about the configuration: sources, trust, checks, the store.
+package sourcecmd

@@ -1,0 +1,283 @@
+package sourcecmd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/run/workspace"
+)
+
+// probeScript looks at a computer, and prints words by lines. It changes nothing there.
+const probeScript = `echo "system $(uname -s) $(uname -m)"
+echo "user $(id -un 2>/dev/null||id -u)"
+echo "shell $SHELL"
+echo "path $PATH"
+if [ "$(id -u)" = 0 ];then echo "root root";elif command -v sudo >/dev/null 2>&1&&sudo -n true >/dev/null 2>&1;then echo "root sudo";fi
+echo "clock $(date +%s)"
+for p in tar rsync git bash;do command -v $p >/dev/null 2>&1&&echo "has $p";done
+d=${XDG_CACHE_HOME:-$HOME/.cache}
+case $1 in /*)d=$1;;login);;*)[ "$(id -u)" != 0 ]||d=/var/cache;;esac
+while [ ! -d "$d" ]&&[ -n "$d" ];do d=${d%/*};done
+d=${d:-/}
+echo "place $d"
+[ -w "$d" ]&&echo writable
+df -Pk "$d" 2>/dev/null|while read -r fs all used free rest;do case $free in *[!0-9]*|'');;*)echo "free $free";;esac;done
+df -Pi "$d" 2>/dev/null|while read -r fs all used free rest;do case $free in *[!0-9]*|'');;*)echo "inodes $all $free";;esac;done
+exit 0`
+
+// The limits beyond which doctor warns of an instance.
+const (
+	littleDisk   = 1 << 30
+	littleInodes = 50_000
+	clockOff     = 2 * time.Second
+	slowStart    = 200 * time.Millisecond
+)
+
+// probe looks at one computer through a connection, and says what a run with a tree would meet
+// there.
+func probe(ctx context.Context, what, typ string, connect func(context.Context) (compute.Conn, error)) (out []checkView) {
+	// connecting, looking and starting the agent
+	ctx, cancel := context.WithTimeout(ctx, 3*runcmd.CheckTime)
+	defer cancel()
+	add := func(result, name, detail, hint string) {
+		out = append(out, checkView{result, what + ": " + name, detail, hint})
+	}
+	began := time.Now()
+	conn, err := connect(ctx)
+	if err != nil {
+		add("fail", "reach", term.ErrorText(err), compute.Hint(err))
+		return out
+	}
+	defer conn.Close()
+	add("ok", "reach", fmt.Sprintf("connected in %v", time.Since(began).Round(time.Millisecond)), "")
+	where := "" // copies are in the machine's cache for root, else in the user's
+	switch typ {
+	case "ssh":
+		where = "login" // always in that of the user who logs in
+	case "local":
+		where, _ = host.StateDir()
+	}
+	began = time.Now()
+	var said, wrong bytes.Buffer
+	exit, err := conn.Run(
+		ctx,
+		&compute.Command{Args: []string{"sh", "-c", probeScript, "sh", where}, Stdout: &said, Stderr: &wrong, Aside: true},
+	)
+	took := time.Since(began)
+	if err == nil && exit.Status() != 0 {
+		err = fmt.Errorf("sh ended with %d: %s", exit.Status(), strings.TrimSpace(wrong.String()))
+	}
+	if err != nil {
+		add("fail", "shell", term.ErrorText(err), compute.Hint(err))
+		return out
+	}
+	facts := map[string][]string{}
+	for line := range strings.Lines(said.String()) {
+		key, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		facts[key] = append(facts[key], rest)
+	}
+	one := func(key string) string { return cli.First(facts[key]) }
+	add("ok", "system", fmt.Sprintf("%s, as %s", cmp.Or(one("system"), "unknown"), cmp.Or(one("user"), "nobody known")), "")
+	out = append(
+		out, probeClock(what, one("clock"), began, took),
+		probeDisk(what, one("place"), one("free"), one("inodes"), facts["writable"] != nil),
+	)
+	add("ok", "shell", fmt.Sprintf("%s, with PATH=%s", cmp.Or(one("shell"), "none is named"), one("path")), "")
+	switch one("root") {
+	case "root":
+		add("ok", "root", "commands run as root", "")
+	case "sudo":
+		add("ok", "root", "by sudo, without a password", "")
+	default:
+		add(
+			"skip", "root", "sudo without a password is not to be had: bundles go there by --as self alone",
+			"let that user become root by sudo without a password",
+		)
+	}
+	if typ == "ssh" {
+		out = append(out, probeStart(ctx, what, conn))
+	}
+	names := strings.Join(facts["has"], " ")
+	add("ok", "programs", "of tar, rsync, git and bash it has: "+cmp.Or(names, "none"), "")
+	if err := probeAgent(ctx, conn); err != nil {
+		add("warn", "sync", "a working tree cannot be taken there: "+term.ErrorText(err), compute.Hint(err))
+		return out
+	}
+	add("ok", "sync", "by hostler's agent, which needs none of these programs", "")
+	return out
+}
+
+// probeClock compares clocks. What the look took is the doubt about it.
+func probeClock(what, said string, began time.Time, took time.Duration) checkView {
+	seconds, err := strconv.ParseInt(said, 10, 64)
+	if err != nil {
+		return checkView{"skip", what + ": clock", "the computer does not tell its time", ""}
+	}
+	off := time.Unix(seconds, 0).Sub(began.Truncate(time.Second))
+	if off >= -clockOff && off <= clockOff+took {
+		return checkView{"ok", what + ": clock", "as here, to the second or two", ""}
+	}
+	return checkView{
+		"warn", what + ": clock", fmt.Sprintf("it is %v off", off),
+		"set its clock: make and others compare the times of files that go there with those that are made there",
+	}
+}
+
+func probeDisk(what, place, kib, inodes string, writable bool) checkView {
+	c := checkView{"ok", what + ": disk", "", ""}
+	free, err := strconv.ParseInt(kib, 10, 64)
+	if err != nil {
+		return checkView{"skip", what + ": disk", "the computer does not tell how much is free in " + place, ""}
+	}
+	c.Detail = config.FormatSize(free>>10<<20) + " free in " + place
+	all, left, _ := strings.Cut(inodes, " ")
+	total, err1 := strconv.ParseInt(all, 10, 64)
+	files, err2 := strconv.ParseInt(left, 10, 64)
+	switch {
+	case !writable:
+		c.Result, c.Detail, c.Hint = "warn", place+" cannot be written to",
+			"copies of working trees are made there: let this user write there, or mount it so"
+	case free<<10 < littleDisk:
+		c.Result, c.Hint = "warn", "make room there: copies of working trees are made in it"
+	case err1 == nil && err2 == nil && total > 0 && files < littleInodes:
+		c.Result, c.Detail, c.Hint = "warn", fmt.Sprintf("%s, for %d files", c.Detail, files), "make room there: many files take them all"
+	}
+	return c
+}
+
+// probeStart measures what the start-up files of the log-in shell cost.
+func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
+	measure := func(args ...string) (time.Duration, error) {
+		began := time.Now()
+		exit, err := conn.Run(ctx, &compute.Command{Args: args, Aside: true})
+		if err == nil && exit.Status() != 0 {
+			err = fmt.Errorf("it ended with %d", exit.Status())
+		}
+		return time.Since(began), err
+	}
+	bare, err1 := measure("sh", "-c", ":")
+	login, err2 := measure("sh", "-c", `exec "${SHELL:-sh}" -lc :`)
+	if err := errors.Join(err1, err2); err != nil {
+		return checkView{
+			"warn", what + ": start-up files", "a log-in shell does not come up: " + term.ErrorText(err),
+			"look at ~/.profile there, and what it calls",
+		}
+	}
+	cost := max(0, login-bare).Round(time.Millisecond)
+	if cost > slowStart {
+		return checkView{
+			"warn", what + ": start-up files", fmt.Sprintf("they take %v at each log-in", cost),
+			"look at ~/.profile there, and what it calls",
+		}
+	}
+	return checkView{"ok", what + ": start-up files", fmt.Sprintf("they take %v", cost), ""}
+}
+
+// probeAgent starts the computer's agent, where it is not running, and hears whether it keeps
+// copies of trees.
+func probeAgent(ctx context.Context, conn compute.Conn) error {
+	far, ok := compute.As[compute.Workspacer](conn)
+	if !ok {
+		return errors.New("this way into the computer keeps no copies")
+	}
+	talk, err := far.Workspace(ctx, "doctor-"+rand.Text())
+	if err != nil {
+		return err
+	}
+	defer talk.Close()
+	defer context.AfterFunc(ctx, func() { _ = talk.Close() })()
+	w, r := workspace.NewWriter(talk, nil), workspace.NewReader(talk)
+	// A name that no copy has: it is refused, which only somebody does who keeps copies, and
+	// nothing is made.
+	err = errors.Join(w.Announce(&workspace.Announce{Version: workspace.Version, Key: ".", Who: "doctor"}), w.Flush())
+	if err != nil {
+		return err
+	}
+	kind, err := r.Kind()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it does not answer")
+		}
+		return err
+	}
+	if kind != workspace.KindFailed {
+		return fmt.Errorf("it answers with a message of kind %d", kind)
+	}
+	return nil
+}
+
+// probeSource looks at the machines of a source that has machines of its own; what others make has
+// to be acquired first.
+func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
+	engine, err := a.Host.Engine(ctx)
+	if err != nil {
+		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
+	}
+	s, err := a.Configured(name)
+	if err != nil {
+		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
+	}
+	out := []checkView{checkSource(a, ctx, engine, s)}
+	if s.Type == "pool" {
+		for _, part := range s.Sources {
+			out = append(out, probeSource(a, ctx, part)...)
+		}
+		return out
+	}
+	p, err := engine.Provider(ctx, name)
+	if err != nil {
+		return out // it has been said
+	}
+	fixed, ok := compute.As[compute.Fixed](p)
+	if !ok {
+		return append(
+			out,
+			checkView{
+				"skip", "source " + name + ": instances", "they are made when somebody wants one",
+				"hostler acquire -s " + name + ", then hostler doctor INSTANCE",
+			},
+		)
+	}
+	for _, n := range fixed.Names() {
+		id := compute.ID(name + "-" + n)
+		out = append(out, probe(ctx, string(id), s.Type, func(ctx context.Context) (compute.Conn, error) { return p.Connect(ctx, id) })...)
+	}
+	return out
+}
+
+// probeInstance looks at an instance that the caller has.
+func probeInstance(a *cli.App, ctx context.Context, name string) ([]checkView, error) {
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	who := a.Who(ctx, engine, name)
+	lease, err := engine.Use(ctx, who, compute.ID(name))
+	if err != nil {
+		return nil, err
+	}
+	i := compute.Instance{ID: lease.Instance, Source: lease.Source}
+	who.Lease = lease.ID
+	typ, err := a.Host.TypeOf(ctx, engine, i)
+	if err != nil {
+		typ = "" // of a controller's source
+	}
+	return probe(ctx, string(i.ID), typ, func(ctx context.Context) (compute.Conn, error) {
+		conn, _, err := a.Connect(ctx, engine, who, i)
+		return conn, err
+	}), nil
+}

@@ -1,0 +1,68 @@
+package sourcecmd
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/socket"
+	"github.com/hostler-project/hostler/host/version"
+)
+
+// checkController says which controller commands ask, where it was found, and what it is.
+func checkController(a *cli.App, ctx context.Context) checkView {
+	if a.Flags.Embedded {
+		return checkView{"ok", "controller", "none is asked (--embedded)", ""}
+	}
+	where := "by its address, " + cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER"))
+	if a.Flags.Controller == "" && os.Getenv("HOSTLER_CONTROLLER") != "" {
+		where += " (HOSTLER_CONTROLLER)"
+	}
+	named := cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER")) != ""
+	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
+	defer cancel()
+	c, self, err := a.Controller(ctx)
+	if c != nil {
+		defer c.Close()
+	}
+	switch {
+	case err != nil:
+		return checkView{"fail", "controller", where + ": " + term.ErrorText(err), cmp.Or(compute.Hint(err), "--embedded works without it")}
+	case c == nil:
+		return checkView{"ok", "controller", "none runs here; each command works by itself", "hostler serve starts one"}
+	}
+	if !named {
+		dir := socket.MachineDir
+		if own, err := host.RuntimeDir(); err == nil && !a.Machine {
+			dir = own
+		}
+		where = "by its socket, " + filepath.Join(dir, socket.SocketName)
+	}
+	out := checkView{
+		"ok", "controller",
+		where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, "",
+	}
+	if self.Store != "" {
+		out.Detail += "; its store is " + self.Store
+	}
+	fits, err := a.Fits(self)
+	switch ours := version.Read().Version; {
+	case err != nil:
+		out.Result, out.Detail = "warn", out.Detail+"; "+term.ErrorText(err)
+	case !fits:
+		out.Detail += "; it has another configuration or state than is meant here, so commands work by themselves"
+	case self.Version != ours:
+		out.Result, out.Detail, out.Hint = "warn", out.Detail+"; this hostler is "+ours, "restart the older of the two when it suits"
+	}
+	if err := c.Ready(ctx); err != nil {
+		out.Result, out.Detail, out.Hint = "fail", out.Detail+"; it is not ready: "+term.ErrorText(err),
+			"its log says why; its state may be out of reach"
+	}
+	return out
+}

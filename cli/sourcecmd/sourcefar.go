@@ -1,0 +1,77 @@
+package sourcecmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// elsewhere reports whether commands ask a controller whose configuration is not this one's: its
+// sources are those that count. Nothing is opened here for it.
+func elsewhere(a *cli.App, ctx context.Context) (bool, error) {
+	err := a.FindController(ctx)
+	return a.Remote != nil && !a.Same, err
+}
+
+// farSources are the sources that such a controller has, as far as it tells.
+func farSources(a *cli.App, ctx context.Context) ([]compute.SourceStatus, error) {
+	all, err := a.Remote.Status(ctx)
+	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return s.Orphaned }), err
+}
+
+// farSource is one of them.
+func farSource(a *cli.App, ctx context.Context, name string) (compute.SourceStatus, error) {
+	all, err := farSources(a, ctx)
+	if err != nil {
+		return compute.SourceStatus{}, err
+	}
+	var names []string
+	for _, s := range all {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return compute.SourceStatus{}, cli.UnknownSource(name, names)
+}
+
+// showFar prints what a controller tells of a source of its own.
+func showFar(a *cli.App, ctx context.Context, name string) error {
+	s, err := farSource(a, ctx, name)
+	if err != nil {
+		return err
+	}
+	v := sourceDetail{
+		configuredView: configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: term.TextOf(s.Broken)},
+		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Sources: s.Children,
+		Keys: map[string]string{}, Hooks: map[string]string{},
+	}
+	if a.JSON {
+		return a.PrintJSON(v)
+	}
+	lines := [][2]string{{"source:", s.Name}, {"type:", s.Type}, {"file:", "the controller's"}}
+	if v.Error != "" {
+		lines = append(lines, [2]string{"error:", v.Error})
+	}
+	for _, line := range lines {
+		if err := term.Printf(a.Out, "%-9s %s\n", line[0], term.Line(line[1])); err != nil {
+			return err
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"reserve", s.Reserve}, {"spare", s.Spare}, {"maximum", s.Maximum}, {"concurrency", s.Concurrency}} {
+		if n.value == 0 {
+			continue
+		}
+		if err := term.Printf(a.Out, "  %s = %s\n", n.key, fmt.Sprint(n.value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"cmp"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/observe/trace/otlp"
+	"github.com/hostler-project/hostler/observe/tracing"
+)
+
+// follow has what a command does sent as a trace, where OpenTelemetry's variables say where to.
+// With $TRACEPARENT it is below another program's.
+func (a *App) follow(cmd *cobra.Command) {
+	opt, ok, err := otlp.FromEnv(os.Getenv)
+	if err != nil {
+		_ = term.Printf(a.Err, "%s: warning: no traces: %s\n", a.Program, term.Line(err.Error()))
+	}
+	if err != nil || !ok {
+		return
+	}
+	serves := cmd.Name() == "serve"
+	opt.Version, opt.Log = version.Read().Version, a.Log
+	opt.Resource["service.name"] = cmp.Or(opt.Resource["service.name"], "hostler")
+	opt.Resource["service.version"] = cmp.Or(opt.Resource["service.version"], opt.Version)
+	if host, err := os.Hostname(); err == nil {
+		opt.Resource["host.name"] = cmp.Or(opt.Resource["host.name"], host)
+	}
+	if !serves {
+		opt.Patience = time.Nanosecond // nobody waits for a second try
+	}
+	e := otlp.New(opt)
+	a.Traces = &tracing.Tracing{Exporter: e, Tracer: e.Tracer()}
+	if serves {
+		return // each request is a trace
+	}
+	parent, _ := trace.Parse(os.Getenv("TRACEPARENT"))
+	ctx := trace.From(cmd.Context(), a.Traces.Tracer, parent, os.Getenv("TRACESTATE"))
+	ctx, a.Traces.Span = trace.Start(ctx, cmd.CommandPath())
+	cmd.SetContext(ctx)
+}

@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/observe/history"
+)
+
+const (
+	readJournal   = time.Second      // is how often the journal is read for the history
+	countAll      = 15 * time.Second // is how often the instances that there are are counted for it
+	planStaysGood = 5 * time.Second
+)
+
+// foresight is what a controller tells beside its engine. It is a server.Foresight.
+type foresight struct {
+	k        *Controller
+	director atomic.Pointer[director.Director] // nil: it makes nothing ahead of need
+	kept     history.History
+}
+
+// Plan returns what the director would do now, or one would if there was one.
+func (f *foresight) Plan(ctx context.Context, fresh bool) (api.Plans, error) {
+	d := f.director.Load()
+	if d != nil && !fresh {
+		if plans, looked := d.Last(); time.Since(looked) < planStaysGood {
+			return f.plans(plans, looked), nil
+		}
+	}
+	if d == nil {
+		now := f.k.now.Load()
+		opt := now.direct
+		opt.Pool = now.engine
+		var err error
+		if d, err = director.New(opt); err != nil {
+			return api.Plans{}, err
+		}
+	}
+	plans, err := d.Plan(ctx)
+	return f.plans(plans, time.Now()), err
+}
+
+func (f *foresight) plans(plans []director.Plan, looked time.Time) api.Plans {
+	out := api.Plans{Time: looked, Directs: f.director.Load() != nil, Plans: make([]api.Plan, len(plans)), Directives: []api.Directed{}}
+	dry := f.k.now.Load().direct.DryRun
+	for n, p := range plans {
+		p.DryRun = p.DryRun || dry
+		out.Plans[n] = ViewPlan(p)
+	}
+	return out
+}
+
+// Directives returns the newest that were recorded.
+func (f *foresight) Directives(most int, may func(source string) bool) []api.Directed {
+	events := f.kept.Directives(most, may)
+	out := make([]api.Directed, len(events))
+	for n, e := range events {
+		out[n] = api.NewDirected(e)
+	}
+	return out
+}
+
+// History returns how sources were used.
+func (f *foresight) History(day bool, may func(source string) bool) api.History {
+	scale := history.Hour
+	if day {
+		scale = history.Day
+	}
+	out := api.History{Step: scale.Step.Seconds(), Priced: f.kept.Priced(may)}
+	for _, b := range f.kept.Series(time.Now(), scale, may) {
+		p := api.Point{Time: b.Start, Given: b.Given, Hits: b.Given - b.Misses, Misses: b.Misses, Made: b.Made, Failed: b.Failed}
+		if b.Misses > 0 {
+			mean, longest := b.Waited.Seconds()/float64(b.Misses), b.Longest.Seconds()
+			p.Waited, p.Longest = &mean, &longest
+		}
+		if known := b.Known.Hours(); known > 0 {
+			present, used, cost := b.Present.Hours()/known, b.InUse.Hours()/known, b.Cost/known
+			p.Present, p.InUse = &present, &used
+			if out.Priced {
+				p.Cost = &cost
+			}
+		}
+		out.Points = append(out.Points, p)
+	}
+	return out
+}
+
+// follow reads the journal and counts, until ctx ends.
+func (f *foresight) follow(ctx context.Context) {
+	t := time.NewTicker(readJournal)
+	defer t.Stop()
+	var counted time.Time
+	for {
+		now := f.k.now.Load()
+		events, err := now.engine.Events(ctx, f.kept.Query())
+		if err == nil {
+			f.kept.Take(events)
+			if time.Since(counted) >= countAll {
+				counted = time.Now()
+				err = f.count(ctx, now)
+			}
+		}
+		if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrUnavailable) {
+			f.k.Log.Warn("what happened cannot be drawn", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// count tells the history how many instances there are.
+func (f *foresight) count(ctx context.Context, now *served) error {
+	all, err := now.engine.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var counts []history.Count
+	at := map[string]int{}
+	for _, s := range all { // a source may be there again, as it was configured before
+		n, ok := at[s.Name]
+		if !ok {
+			n = len(counts)
+			at[s.Name] = n
+			counts = append(counts, history.Count{Source: s.Name})
+			if c, err := now.cfg.Source(s.Name); err == nil {
+				counts[n].Price = c.Price
+			}
+		}
+		counts[n].Present += s.Counts.Present() + s.Counts.Held
+		counts[n].InUse += s.Counts.InUse()
+	}
+	f.kept.Sample(time.Now(), counts)
+	return nil
+}
+
+// PlanView is what a director would do about a source, in `plan --json`.
+type PlanView = api.Plan
+
+// DirectiveView is one thing in it.
+type DirectiveView = api.Directive
+
+func ViewPlan(p director.Plan) PlanView {
+	v := PlanView{
+		Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun,
+		Broken: p.Broken, Directives: []DirectiveView{},
+	}
+	for _, d := range p.Directives {
+		if d.Again { // nothing becomes of it
+			continue
+		}
+		w := DirectiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
+		if d.Verb == compute.VerbAim {
+			w.Reserve, w.Spare = &d.Aim.Reserve, &d.Aim.Spare
+		}
+		v.Directives = append(v.Directives, w)
+	}
+	return v
+}

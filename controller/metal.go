@@ -1,0 +1,117 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
+)
+
+// errNoMetal says that no images are to be cached.
+var errNoMetal = &compute.Error{Kind: compute.ErrInvalid,
+	Err:  errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
+	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
+
+// MetalSetup finds what keeps images ready on bare metal, by the configuration.
+type MetalSetup struct {
+	log  *slog.Logger
+	host *host.Host
+}
+
+// NewMetalSetup returns the setup of a director of metal on a host, which writes to a log.
+func NewMetalSetup(log *slog.Logger, h *host.Host) *MetalSetup { return &MetalSetup{log, h} }
+
+// Options are what the configuration says to the loop that keeps images cached on bare metal.
+// The caller puts in whom it tells, and calls closer at the end.
+func (m *MetalSetup) Options(
+	ctx context.Context, cfg *config.Config, store caching.Store,
+) (opt caching.Options, d metalDirecting, closer func(), err error) {
+	closer = func() {}
+	if d, err = readMetalDirecting(cfg); err != nil {
+		return opt, d, closer, err
+	}
+	if d.Scout == "" {
+		return opt, d, closer, errNoMetal
+	}
+	if err := d.check(); err != nil {
+		return opt, d, closer, err
+	}
+	opt = caching.Options{Store: store, Log: m.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
+		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
+		RebalanceRate:    caching.Rate{N: d.Rebalances, Period: time.Hour},
+		Together:         caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
+		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
+	var deciding metalDeciding
+	if opt.Strategy, deciding, err = m.strategy(cfg, d.Strategy); err != nil {
+		return opt, d, closer, err
+	}
+	opt.Demand, opt.Lead = deciding.asks, deciding.Lead
+	opt.Scout, opt.Commander, closer, err = m.service(ctx, cfg, d)
+	return opt, d, closer, err
+}
+
+// service finds who says which nodes there are, and who commands them.
+func (m *MetalSetup) service(
+	ctx context.Context, cfg *config.Config, d metalDirecting,
+) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
+	closer = func() {}
+	if d.Scout == host.Ironic || d.Commander == host.Ironic {
+		var s metal.Scout
+		if s, commander, closer, err = m.ironic(ctx, cfg); err != nil {
+			return nil, nil, closer, err
+		}
+		if d.Scout == host.Ironic {
+			scout = s
+		}
+		if d.Commander != host.Ironic {
+			commander = nil
+		}
+	}
+	outside := func(name string) (*caching.OutsideScout, error) {
+		path, err := caching.FindScout(name)
+		if err != nil {
+			return nil, err
+		}
+		settings, _ := sectionOf(cfg.Sections["director.metal.scout"])
+		return &caching.OutsideScout{Path: path, Settings: settings}, nil
+	}
+	if scout == nil {
+		if scout, err = outside(d.Scout); err != nil {
+			return nil, nil, closer, err
+		}
+	}
+	if commander == nil {
+		commander, err = outside(d.Commander)
+	}
+	return scout, commander, closer, err
+}
+
+// check says which number cannot be.
+func (d *metalDirecting) check() error {
+	for _, n := range []struct {
+		key string
+		bad bool
+		v   any
+	}{{"poll-spacing", d.PollSpacing < 0, d.PollSpacing},
+		{"directive-spacing", d.DirectiveSpacing < 0, d.DirectiveSpacing},
+		{"cache-directive-rate-limit", d.CacheLimit < 0, d.CacheLimit},
+		{"cache-directive-limiting-period", d.CachePeriod < 0, d.CachePeriod},
+		{"eject-directive-rate-limit", d.EjectLimit < 0, d.EjectLimit},
+		{"eject-directive-limiting-period", d.EjectPeriod < 0, d.EjectPeriod},
+		{"rebalance-max-per-hour", d.Rebalances < 0, d.Rebalances}, {"per-bmc", d.PerBMC < 0, d.PerBMC},
+		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor},
+		{"deadline", d.Deadline < 0, d.Deadline}, {"failure-pause", d.Pause < 0, d.Pause},
+		{"max-eject-fraction", !(d.MaxEjectFraction > 0 && d.MaxEjectFraction <= 1), d.MaxEjectFraction}} {
+		if n.bad {
+			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[director.metal] %s %v: out of its bounds", n.key, n.v)}
+		}
+	}
+	return nil
+}

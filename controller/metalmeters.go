@@ -1,0 +1,141 @@
+package controller
+
+import (
+	"cmp"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/observe/metric"
+)
+
+// metalMeters are what is measured of images on bare metal. A nil one measures nothing.
+type metalMeters struct {
+	rounds, directives, requests, saved metric.Counter
+	took                                metric.Histogram
+	ready, nodes, underWay, left, held  metric.Gauge
+	alarms                              metric.Gauge
+}
+
+// NewMetalMeters adds them to a registry of others.
+func NewMetalMeters(to *meters) *metalMeters {
+	if to == nil {
+		return nil
+	}
+	r := to.Reg
+	return &metalMeters{
+		rounds:     r.Counter("hostler_metal_rounds_total", "Rounds of keeping images ready on bare metal: done, or suspended.", "result"),
+		directives: r.Counter("hostler_metal_directives_total", "Directives for bare-metal nodes, by what came of them.", "do", "result"),
+		requests: r.Counter(
+			"hostler_metal_taken_nodes_total",
+			"Nodes that somebody was seen to have taken: with the image ready (hit) or without (miss).", "flavor",
+			"result",
+		),
+		saved: r.Counter(
+			"hostler_metal_saved_seconds_total",
+			"Time that those who took a node did not wait for its image to be written, by how long that takes in the mean.",
+			"flavor",
+		),
+		took: r.Histogram(
+			"hostler_metal_write_seconds",
+			"How long it took to have an image written or a node wiped, as far as rounds can tell.",
+			[]float64{60, 120, 300, 600, 900, 1200, 1800, 3600}, "do",
+		),
+		ready:    r.Gauge("hostler_metal_ready_nodes", "Nodes that stand ready with an image.", "flavor", "image"),
+		nodes:    r.Gauge("hostler_metal_nodes", "Nodes by what they are: provisioned, cached, or free.", "flavor", "state"),
+		underWay: r.Gauge("hostler_metal_under_way", "Directives under way."),
+		left:     r.Gauge("hostler_metal_left_alone_nodes", "Nodes that are left alone after failures."),
+		held:     r.Gauge("hostler_metal_held_back", "1 while ejections wait for a person's leave."),
+		alarms: r.Gauge(
+			"hostler_metal_alarms",
+			"Alarms that stand, by what they are about: 1 for each node in quarantine, and 1 for all else.", "alarm",
+		),
+	}
+}
+
+// off forgets what was measured of how things stand: no images are to be kept ready any more.
+func (m *metalMeters) off() {
+	if m == nil {
+		return
+	}
+	for _, g := range []metric.Gauge{m.ready, m.nodes, m.underWay, m.left, m.held, m.alarms} {
+		g.Reset()
+	}
+}
+
+// stopped notes that the loop could not begin.
+func (m *metalMeters) stopped() {
+	if m != nil {
+		m.off()
+		m.alarms.Set(1, caching.AlarmStopped)
+	}
+}
+
+// begun notes that it could.
+func (m *metalMeters) begun() {
+	if m != nil {
+		m.alarms.Set(0, caching.AlarmStopped)
+	}
+}
+
+// Round takes what a round came to.
+func (m *metalMeters) Round(r *caching.Report) {
+	if m == nil {
+		return
+	}
+	result := "done"
+	if r.Suspended != "" {
+		result = "suspended"
+	}
+	m.rounds.Add(1, result)
+	m.alarms.Set(truth(r.Suspended != ""), caching.AlarmSuspended)
+	if r.Suspended != "" {
+		return // what is known is of before
+	}
+	for _, d := range r.Directives {
+		m.directives.Add(1, string(d.Do), d.Result)
+	}
+	for i := range r.Done {
+		f := &r.Done[i]
+		m.took.Observe(r.Time.Sub(f.Begun).Seconds(), string(f.Do))
+	}
+	for _, t := range r.Taken {
+		m.requests.Add(1, t.Flavor, map[bool]string{true: "hit", false: "miss"}[t.Hit])
+		m.saved.Add(t.Saved.Seconds(), t.Flavor)
+	}
+	m.ready.Reset()
+	m.nodes.Reset()
+	for flavor, c := range r.Flavors {
+		for state, n := range map[string]int{"provisioned": c.Provisioned, "cached": c.Cached, "free": c.Available} {
+			m.nodes.Set(float64(n), flavor, state)
+		}
+	}
+	for _, w := range r.Ready {
+		m.ready.Set(float64(w.Nodes), w.Flavor, cmp.Or(w.Title, w.Image))
+	}
+	m.underWay.Set(float64(r.UnderWay))
+	m.left.Set(float64(r.Left))
+	m.held.Set(truth(r.Held != ""))
+	m.alarms.Set(truth(r.Held != ""), caching.AlarmHeld)
+	m.alarms.Set(float64(r.Quarantined), caching.AlarmQuarantine)
+}
+
+// LogStatistics writes into the log how many nodes are what, all and by flavor.
+func LogStatistics(log *slog.Logger, r *caching.Report) {
+	if r.Suspended != "" {
+		return
+	}
+	say := func(flavor string, c caching.Count) {
+		log.Info(
+			"nodes", "flavor", flavor, "provisioned", c.Provisioned, "not_provisioned", c.NotProvisioned, "available",
+			c.Available, "cached", c.Cached, "total", c.Total, "images", c.Images,
+		)
+	}
+	say("all", r.All)
+	for _, flavor := range slices.Sorted(maps.Keys(r.Flavors)) {
+		say(flavor, r.Flavors[flavor])
+	}
+	log.Debug("round", "took", time.Since(r.Time))
+}

@@ -1,0 +1,364 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/observe/metric"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// meters are what a controller measures, and what it looks up when it is scraped. A nil one
+// measures nothing.
+type meters struct {
+	Reg *metric.Registry
+
+	acquires, creations, calls, rounds, directives, requests, transactions, deliveries metric.Counter
+	acquire, wait, phase, call, look, request, transaction, delivery                   metric.Histogram
+	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok       metric.Gauge
+}
+
+// The bounds of the histograms, in seconds: of what is done here, and of what makes people wait.
+var (
+	quick   = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}
+	lengthy = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800}
+)
+
+// scrapeTime is how long sources may take to say how they stand; who scrapes waits ten seconds,
+// usually.
+const scrapeTime = 5 * time.Second
+
+func NewMeters() *meters {
+	r := metric.New()
+	r.Process()
+	v := version.Read()
+	r.Gauge(
+		"hostler_build_info", "The program: always 1.", "version", "goversion", "os", "arch",
+	).Set(1, v.Version, runtime.Version(), v.OS, v.Arch)
+	return &meters{
+		Reg: r,
+		acquires: r.Counter(
+			"hostler_acquires_total",
+			"Requests for instances that were answered, by whether all stood ready (hit), or why they failed.", "source",
+			"result",
+		),
+		acquire: r.Histogram(
+			"hostler_acquire_seconds",
+			"How long requests for instances took that were given some, waiting and making included.", lengthy, "source",
+			"result",
+		),
+		wait:      r.Histogram("hostler_wait_seconds", "How long requests stood in the queue that had to.", lengthy, "source"),
+		creations: r.Counter("hostler_creations_total", "Instances that were made (ok), or why not.", "source", "result"),
+		phase:     r.Histogram("hostler_phase_seconds", "How long each phase of making an instance took.", lengthy, "source", "phase"),
+		calls:     r.Counter("hostler_provider_calls_total", "Calls to providers, by how they ended.", "source", "op", "result"),
+		call:      r.Histogram("hostler_provider_call_seconds", "How long calls to providers took.", lengthy, "source", "op"),
+		rounds:    r.Counter("hostler_director_rounds_total", "Looks of the director at the sources.", "result"),
+		look:      r.Histogram("hostler_director_look_seconds", "How long the director took to look at the sources.", quick),
+		directives: r.Counter(
+			"hostler_directives_total", "Directives of the director that were begun, or could not be.", "source", "verb",
+			"result",
+		),
+		requests: r.Counter("hostler_api_requests_total", "Requests to the API.", "method", "route", "status"),
+		request: r.Histogram(
+			"hostler_api_request_seconds",
+			"How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route",
+		),
+		transactions: r.Counter("hostler_store_transactions_total", "Transactions on the state.", "op", "result"),
+		transaction: r.Histogram(
+			"hostler_store_transaction_seconds",
+			"How long transactions on the state took, waiting for each other included.", quick, "op",
+		),
+		deliveries: r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
+		delivery:   r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
+		instances:  r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
+		leases:     r.Gauge("hostler_leases", "Instances that are leased.", "source"),
+		wanted:     r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
+		most: r.Gauge(
+			"hostler_maximum_instances", "Instances that there may be at most; left out where there is no limit.",
+			"source",
+		),
+		waiting:  r.Gauge("hostler_queue_requests", "Requests that wait in the queue.", "source"),
+		broken:   r.Gauge("hostler_source_broken", "1 where a source cannot be used.", "source"),
+		paused:   r.Gauge("hostler_source_paused", "1 while nothing is made after failures.", "source"),
+		failures: r.Gauge("hostler_source_failures", "Failures to make an instance, in a row.", "source"),
+		cost:     r.Gauge("hostler_cost_per_hour", "What the instances of a source cost for an hour, where it has a price.", "source"),
+		ok:       r.Gauge("hostler_sources_looked", "1 where the sources could be asked how they stand, for this answer."),
+	}
+}
+
+// handler answers scrapes; nil: nothing is measured.
+func (m *meters) handler() http.Handler {
+	if m == nil {
+		return nil
+	}
+	return m.Reg
+}
+
+// Watch has the newest engine asked, at each scrape, how the sources stand. Their counts stand in
+// their records: nobody looks at each instance.
+func (m *meters) Watch(now func() (server.Book, *config.Config)) {
+	m.Reg.Before(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+		defer cancel()
+		book, cfg := now()
+		all, err := book.Status(ctx)
+		for _, g := range []metric.Gauge{m.instances, m.leases, m.wanted, m.most, m.waiting, m.broken, m.paused, m.failures, m.cost} {
+			g.Reset()
+		}
+		if err != nil {
+			m.ok.Set(0)
+			return
+		}
+		m.ok.Set(1)
+		prices := map[string]float64{}
+		for _, s := range cfg.Sources {
+			prices[s.Name] = s.Price
+		}
+		for _, s := range all {
+			m.stand(s, prices[s.Name])
+		}
+	})
+}
+
+// stand sets how a source stands. A name that had several definitions is told of several times.
+func (m *meters) stand(s compute.SourceStatus, price float64) {
+	c := s.Counts
+	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp,
+		compute.Ready: c.Ready, compute.Leased: c.Leased,
+		compute.Cleaning: c.Cleaning, compute.Failed: c.Failed, compute.Discarding: c.Discarding, compute.Held: c.Held} {
+		m.instances.Add(float64(n), s.Name, string(state))
+	}
+	m.leases.Add(float64(c.InUse()), s.Name)
+	if price > 0 {
+		m.cost.Add(price*float64(c.Present()+c.Held), s.Name)
+	}
+	if s.Orphaned {
+		return
+	}
+	// a share of what is not there is nothing, and not 0
+	for _, result := range []string{"hit", "miss"} {
+		m.acquires.Add(0, s.Name, result)
+	}
+	m.creations.Add(0, s.Name, "ok")
+	m.wanted.Set(float64(s.Wanted), s.Name)
+	if s.Maximum > 0 {
+		m.most.Set(float64(s.Maximum), s.Name)
+	}
+	m.waiting.Set(float64(s.Waiting), s.Name)
+	m.broken.Set(truth(s.Broken != nil), s.Name)
+	m.paused.Set(truth(s.Paused.After(time.Now())), s.Name)
+	m.failures.Set(float64(s.Failures), s.Name)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Sight takes what the engine did.
+func (m *meters) Sight() func(pool.Sight) {
+	if m == nil {
+		return nil
+	}
+	return func(s pool.Sight) {
+		switch s.What {
+		case "acquire":
+			result := s.Class
+			if result == "" {
+				if result = "miss"; s.Hit {
+					result = "hit"
+				}
+				m.acquire.Observe(s.Took.Seconds(), s.Source, result)
+			}
+			m.acquires.Add(1, s.Source, result)
+			if s.Waited > 0 {
+				m.wait.Observe(s.Waited.Seconds(), s.Source)
+			}
+		case "make":
+			m.creations.Add(1, s.Source, orOK(s.Class))
+			for phase, took := range map[string]time.Duration{
+				"create": s.Phases.Create, "connect": s.Phases.Connect, "set_up": s.Phases.SetUp,
+			} {
+				if took > 0 {
+					m.phase.Observe(took.Seconds(), s.Source, phase)
+				}
+			}
+		}
+	}
+}
+
+func orOK(class string) string {
+	if class == "" {
+		return "ok"
+	}
+	return class
+}
+
+// resultOf is how something ended, in a word: "ok", or the kind of the error.
+func resultOf(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	}
+	return term.KindName(err)
+}
+
+// Provider takes the calls to a source's provider. That what was discarded is not there is how a
+// discard ends well.
+func (m *meters) Provider(source string) func(op string, took time.Duration, err error) {
+	if m == nil {
+		return nil
+	}
+	return func(op string, took time.Duration, err error) {
+		result := resultOf(err)
+		switch {
+		case op == "destroy" && errors.Is(err, compute.ErrNotFound):
+			result = "gone"
+		case errors.Is(err, compute.ErrNotReady):
+			result = "not-ready"
+		}
+		m.calls.Add(1, source, op, result)
+		m.call.Observe(took.Seconds(), source, op)
+	}
+}
+
+// asked takes requests to the API.
+func (m *meters) asked(method, route string, status int, took time.Duration) {
+	m.requests.Add(1, method, route, strconv.Itoa(status))
+	m.request.Observe(took.Seconds(), method, route)
+}
+
+// told takes tries to deliver to webhooks.
+func (m *meters) told(hook, result string, took time.Duration) {
+	if m != nil {
+		m.deliveries.Add(1, hook, result)
+		m.delivery.Observe(took.Seconds(), hook)
+	}
+}
+
+// measuredStore is a store whose transactions are measured.
+type measuredStore struct {
+	pool.Store
+	m *meters
+}
+
+// Store measures a store's transactions.
+func (m *meters) Store(s pool.Store) pool.Store {
+	if m == nil {
+		return s
+	}
+	return &measuredStore{s, m}
+}
+
+func (s *measuredStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
+	begin := time.Now()
+	err := s.Store.Update(ctx, fn)
+	s.m.moved("update", begin, err)
+	return err
+}
+
+func (s *measuredStore) View(ctx context.Context, fn func(compute.Tx) error) error {
+	begin := time.Now()
+	err := s.Store.View(ctx, fn)
+	s.m.moved("view", begin, err)
+	return err
+}
+
+// moved takes a transaction. What it was told to refuse, such as a lease of an instance that is not
+// there, is no failure of the store.
+func (m *meters) moved(op string, begin time.Time, err error) {
+	result := resultOf(err)
+	for _, kind := range []error{compute.ErrNotFound, compute.ErrConflict, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied} {
+		if errors.Is(err, kind) {
+			result = "refused"
+		}
+	}
+	m.transactions.Add(1, op, result)
+	m.transaction.Observe(time.Since(begin).Seconds(), op)
+}
+
+// measuredPool is what a director works on, measured.
+type measuredPool struct {
+	director.Pool
+	m *meters
+}
+
+// directed measures what a director does.
+func (m *meters) directed(p director.Pool) director.Pool {
+	if m == nil {
+		return p
+	}
+	return &measuredPool{p, m}
+}
+
+func (p *measuredPool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
+	begin := time.Now()
+	snap, err := p.Pool.Snapshot(ctx, idlers)
+	p.m.rounds.Add(1, resultOf(err))
+	p.m.look.Observe(time.Since(begin).Seconds())
+	return snap, err
+}
+
+func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
+	finish, err := p.Pool.Do(ctx, d)
+	p.m.directives.Add(1, d.Source, string(d.Verb), resultOf(err))
+	return finish, err
+}
+
+// MetricsListener listens for scrapes that present nothing: on this machine's loopback alone.
+func MetricsListener(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fault.Invalid("127.0.0.1:9465, say", "--metrics %s: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fault.Invalid(
+			"listen on 127.0.0.1; from elsewhere GET /metrics of --listen, with a token",
+			"--metrics %s: whoever reaches it needs no token", addr,
+		)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, CannotListen("--metrics", addr, err)
+	}
+	return l, nil
+}
+
+// metricsServer answers /metrics, and nothing else. A page of another site that has this machine's
+// browser ask is told nothing: it comes by a name.
+func metricsServer(m *meters) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		switch {
+		case host != "localhost" && (ip == nil || !ip.IsLoopback()):
+			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
+		case r.URL.Path != "/metrics":
+			http.Error(w, "GET /metrics", http.StatusNotFound)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			http.Error(w, "GET /metrics", http.StatusMethodNotAllowed)
+		default:
+			m.Reg.ServeHTTP(w, r)
+		}
+	})
+}

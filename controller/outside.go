@@ -1,0 +1,101 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
+)
+
+// Looking are the options of serve that say how it is seen from outside.
+type Looking struct {
+	metrics   string
+	LogFormat string
+	LogLevel  string
+}
+
+func (o *Looking) Flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.metrics, "metrics", "", "answer scrapes of /metrics on `ADDR` too, on loopback, to whoever asks")
+	f.StringVar(&o.LogFormat, "log-format", "text", "write the log as `FORMAT`: text or json")
+	f.StringVar(&o.LogLevel, "log-level", "info", "write what is as grave as `LEVEL` or graver: debug, info, warn or error")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc(
+		"log-level",
+		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp),
+	)
+}
+
+// Logger is a controller's log.
+func (o *Looking) Logger(w io.Writer, debug bool) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil || strings.ContainsAny(o.LogLevel, "+-") {
+		return nil, fault.Invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.LogLevel)
+	}
+	if debug {
+		level = slog.LevelDebug
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	switch o.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opt)), nil
+	case "json":
+		opt.ReplaceAttr = func(_ []string, at slog.Attr) slog.Attr {
+			if at.Value.Kind() == slog.KindDuration { // seconds, as in all our documents
+				at.Value = slog.Float64Value(at.Value.Duration().Seconds())
+			}
+			return at
+		}
+		return slog.New(slog.NewJSONHandler(w, opt)), nil
+	}
+	return nil, fault.Invalid("text or json", "--log-format %s: no such format", o.LogFormat)
+}
+
+// Scraped listens where scrapes come that present nothing; nil: nowhere.
+func (o *Looking) Scraped() (net.Listener, error) {
+	if o.metrics == "" {
+		return nil, nil
+	}
+	return MetricsListener(o.metrics)
+}
+
+// serveMetrics answers those until ctx ends.
+func (k *Controller) serveMetrics(ctx context.Context, l net.Listener) {
+	ServeMetrics(ctx, k.Log, k.meters, l)
+}
+
+// ServeMetrics answers scrapes of what is measured until ctx ends.
+func ServeMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listener) {
+	srv := &http.Server{Handler: metricsServer(m), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	if err := server.Serve(ctx, srv, l, Grace); err != nil && ctx.Err() == nil {
+		log.Error("metrics are not answered any more", "err", err)
+	}
+}
+
+// standing is whom metrics are asked of.
+func (k *Controller) standing() (server.Book, *config.Config) {
+	now := k.now.Load()
+	return now.engine, now.cfg
+}
+
+// ready says why requests cannot be served now: the state cannot be read, or not be written, be it
+// that it hangs; or why none should be sent here any more.
+func (k *Controller) ready(ctx context.Context) error {
+	if k.leaving() {
+		return errors.New("it was told to end")
+	}
+	if _, err := k.now.Load().engine.Status(ctx); err != nil {
+		return err
+	}
+	return k.Host.Store().Update(ctx, func(compute.Tx) error { return nil })
+}

@@ -1,0 +1,158 @@
+package controller
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
+)
+
+// authorizing is the section [auth] of hostler.conf.
+type authorizing struct {
+	// users who may do everything, besides the controller's own and root
+	Admins    []string      `conf:"admins"`
+	TokenLife time.Duration `conf:"token-life"` // of tokens that ask for none; 0: 90 days
+	// the longest that may be asked for; 0: 365 days
+	TokenMaxLife time.Duration `conf:"token-max-life"`
+	// so long entries of the audit log are there; 0: 90 days
+	AuditKeep time.Duration `conf:"audit-keep"`
+	// of one user, a second; 0: 1000; negative: without limit
+	Requests     float64 `conf:"requests"`
+	RequestBurst int     `conf:"request-burst"` // so many at once; 0: 2000
+	// of one user that are being served, streams and those that wait among them; 0: 2000; negative:
+	// without limit
+	AtOnce int `conf:"at-once"`
+	// requests from one address that come with nothing that we know, a second; 0: 1; negative:
+	// without limit
+	Failures     float64 `conf:"failures"`
+	FailureBurst int     `conf:"failure-burst"` // so many at once; 0: 30
+	signingIn
+}
+
+// readAuthorizing reads it.
+func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
+	section := cfg.Sections["auth"]
+	settings := map[string]string{}
+	for key, v := range section {
+		settings[key] = v.Text
+	}
+	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	return s, host.ConfigError(err)
+}
+
+// people says who is what, as it is configured.
+type people struct {
+	admins   []string
+	projects []*config.Project
+	roles    map[string]map[string]auth.Role // of members, by name and project
+	only     map[string][]string             // projects that sources are for, by source
+}
+
+// anybody is what everybody is where no projects are configured.
+var anybody = map[string]auth.Role{"": auth.User}
+
+// newPeople reads projects and administrators. strict: a project that cannot be read is an error;
+// else nobody is in it.
+func newPeople(cfg *config.Config, strict bool) (*people, error) {
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &people{
+		admins: append([]string{UserName(os.Geteuid()), UserName(0)}, said.Admins...), projects: cfg.Projects,
+		roles: map[string]map[string]auth.Role{}, only: map[string][]string{},
+	}
+	for _, one := range cfg.Projects {
+		if one.Err != nil && strict {
+			return nil, host.ConfigError(one.Err)
+		}
+		for name, role := range one.Members {
+			if p.roles[name] == nil {
+				p.roles[name] = map[string]auth.Role{}
+			}
+			p.roles[name][one.Name], _ = auth.ParseRole(role) // config knows the same roles
+		}
+	}
+	for _, s := range cfg.Sources {
+		if len(s.Projects) > 0 {
+			p.only[s.Name] = s.Projects
+		}
+	}
+	return p, nil
+}
+
+// members says what somebody is.
+func (p *people) members(name string, groups []string) (everywhere auth.Role, in map[string]auth.Role) {
+	if slices.Contains(p.admins, name) {
+		everywhere = auth.Administrator
+	}
+	if len(p.projects) == 0 {
+		return everywhere, anybody
+	}
+	in = p.roles[name]
+	if len(groups) == 0 {
+		return everywhere, in
+	}
+	all := map[string]auth.Role{}
+	for project, role := range in {
+		all[project] = role
+	}
+	for _, one := range p.projects {
+		for _, g := range groups {
+			role, _ := auth.ParseRole(one.Groups[g]) // nobody, where the group is not in it
+			if role > all[one.Name] {
+				all[one.Name] = role
+			}
+		}
+	}
+	return everywhere, all
+}
+
+// names are the projects' names.
+func (p *people) names() (out []string) {
+	for _, one := range p.projects {
+		out = append(out, one.Name)
+	}
+	return out
+}
+
+// members says what somebody is now.
+func (k *Controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
+	return k.now.Load().people.members(name, groups)
+}
+
+// local is a user of this machine.
+func (k *Controller) local(uid int) auth.Principal {
+	out := auth.Principal{Name: UserName(uid), Here: true, Own: uid == os.Geteuid(), Via: "socket"}
+	out.Everywhere, out.Roles = k.members(out.Name, nil)
+	if out.Own || uid == 0 {
+		out.Everywhere = auth.Administrator
+	}
+	return out
+}
+
+// openAuth makes what keeps tokens.
+func (k *Controller) openAuth() error {
+	said, err := readAuthorizing(k.now.Load().cfg)
+	if err != nil {
+		return err
+	}
+	k.tokens = auth.NewRing(
+		k.Host.Store(),
+		auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.Log},
+	)
+	k.audit = auth.NewLog(k.Host.Store(), auth.AuditOptions{Keep: said.AuditKeep, Log: k.Log})
+	k.limits = auth.NewLimits(auth.LimitOptions{
+		Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures,
+		FailureBurst: said.FailureBurst,
+	})
+	for _, p := range k.now.Load().people.projects {
+		if p.Err != nil {
+			k.Log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
+		}
+	}
+	return nil
+}

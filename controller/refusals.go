@@ -1,0 +1,75 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/policy/fetch"
+)
+
+// What is told of refusals: one of the same somebody for the same place in so long, and so many a
+// second and at once.
+const (
+	sameRefusal                      = time.Minute
+	mostRefusals                     = 1000 // that are remembered
+	fetchRefusals, fetchRefusalsOnce = 1, 100
+)
+
+// refusals tells of what was not fetched, in the log and in the audit log.
+type refusals struct {
+	log   *slog.Logger
+	audit atomic.Pointer[auth.Log]
+	few   *rate.Limiter
+
+	mu     sync.Mutex
+	told   map[string]time.Time
+	missed int
+}
+
+func NewRefusals(log *slog.Logger) *refusals {
+	return &refusals{log: log, few: rate.NewLimiter(fetchRefusals, fetchRefusalsOnce), told: map[string]time.Time{}}
+}
+
+// Add tells of one, unless the same was told just now, or too many were.
+func (r *refusals) Add(ctx context.Context, what *fetch.Refused) {
+	who, _ := fetch.By(ctx)
+	thing := what.Where()
+	missed, ok := r.fresh(who.Name + "\n" + thing)
+	if !ok {
+		return
+	}
+	why := what.Why
+	if what.Addr.IsValid() {
+		why += ": " + what.Addr.String()
+	}
+	r.log.Warn("not fetched for others", "what", thing, "why", why, "who", who.Name, "from", who.From, "missed", missed)
+	if to := r.audit.Load(); to != nil {
+		to.Add(auth.Act{
+			Time: time.Now(), Who: who.Name, Via: who.Via, From: who.From, Project: who.Project, Act: "fetch",
+			Thing: thing, Outcome: "denied", Detail: why, Missed: missed,
+		})
+	}
+}
+
+// fresh reports whether a refusal is to be told, and how many before it were not.
+func (r *refusals) fresh(key string) (missed int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.told[key]) < sameRefusal || !r.few.Allow() {
+		r.missed++
+		return 0, false
+	}
+	if len(r.told) >= mostRefusals {
+		clear(r.told)
+	}
+	r.told[key] = now
+	missed, r.missed = r.missed, 0
+	return missed, true
+}

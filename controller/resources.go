@@ -1,0 +1,174 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/resource"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
+)
+
+// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that
+// ask for leases, and that say what sources, bundles and projects there are.
+type resourcing struct {
+	// NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
+	Namespaces []string `conf:"namespaces"`
+	// namespaces whose sources, bundles and projects are applied
+	Apply []string `conf:"apply"`
+	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	Kubeconfig string `conf:"kubeconfig"`
+	Context    string `conf:"context"`
+	// so many leases that were made otherwise are shown as objects
+	Show int `conf:"show"`
+
+	projects map[string]string // by namespace
+}
+
+// namespaceName is what a namespace is called.
+var namespaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*)$`) })
+
+// readResources reads it.
+func readResources(cfg *config.Config) (o resourcing, err error) {
+	o = resourcing{Show: 500, projects: map[string]string{}}
+	settings, at := sectionOf(cfg.Sections["resources"])
+	if err := config.Decode(settings, at, &o); err != nil {
+		return o, host.ConfigError(err)
+	}
+	bad := func(key, format string, args ...any) error {
+		file, line := at(key)
+		return host.ConfigError(&config.Error{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
+	}
+	for _, text := range o.Namespaces {
+		name, project, said := strings.Cut(text, "=")
+		switch {
+		case !namespaceName().MatchString(name):
+			return o, bad("namespaces", "%q is not NAMESPACE or NAMESPACE=PROJECT", text)
+		case said && project != "":
+			if _, err := cfg.Project(project); err != nil {
+				return o, bad("namespaces", "%s: %v", text, err)
+			}
+		case !said && len(cfg.Projects) > 0:
+			project = name
+		}
+		o.projects[name] = project
+	}
+	for i, name := range o.Apply {
+		if name == "*" || !namespaceName().MatchString(name) || slices.Contains(o.Apply[:i], name) {
+			return o, bad("apply", "%q is not a NAMESPACE, once: who makes sources there is an administrator of hostler's", name)
+		}
+	}
+	switch {
+	case o.Show < 0:
+		return o, bad("show", "%d is less than none", o.Show)
+	case o.Kubeconfig != "" && !filepath.IsAbs(o.Kubeconfig):
+		return o, bad("kubeconfig", "%s: an absolute path is wanted", o.Kubeconfig)
+	}
+	return o, nil
+}
+
+// idle: no objects are read.
+func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
+
+// keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so
+// and we direct, until ctx ends. They come in by the handler that all others come in by.
+func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
+	t := &Turn{Place: resourcePlace}
+	defer t.End()
+	end, wake := func() {}, func() {}
+	defer func() { end() }()
+	var does resourcing
+	for ctx.Err() == nil {
+		now := k.now.Load()
+		o, err := readResources(now.cfg)
+		if err != nil || o.idle() { // what is wrong is said when it is read
+			o = resourcing{}
+		}
+		if !o.idle() && !k.leadsBy(t) {
+			o = resourcing{}
+		}
+		if !reflect.DeepEqual(o, does) {
+			end()
+			end, wake, does = func() {}, func() {}, o
+			if !o.idle() {
+				k.Log.Info(
+					"doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied",
+					strings.Join(o.Apply, ","),
+				)
+				end, wake = k.beginResources(o, handler)
+			}
+		}
+		var tick <-chan time.Time
+		if !o.idle() || len(now.cfg.Sections["resources"]) > 0 {
+			tick = time.After(time.Second) // we may have the lead then, or have lost it
+		}
+		select {
+		case <-ctx.Done():
+		case <-now.over:
+			wake()
+		case <-tick:
+		}
+	}
+}
+
+// leadsBy tells whether it is this controller that does something that one alone is to do.
+func (k *Controller) leadsBy(t *Turn) bool {
+	if _, shared := k.Host.Store().(host.SharedStore); shared {
+		return k.leads()
+	}
+	return t.has(k.Host.Store())
+}
+
+// beginResources begins; end ends it, and waits for that. wake is for when there may be sources
+// that were not there.
+func (k *Controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
+	l := &InnerDoor{Conns: make(chan net.Conn), Closed: make(chan struct{})}
+	log := k.Log
+	r := resource.New(resource.Options{
+		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
+		Installation: k.Host.Store().Installation(), Log: log, Step: host.Step,
+		Sets: slices.Clone(o.Apply),
+		// from afar: what would run here is refused
+		Applier: func(namespace, reason string) (resource.Applier, error) {
+			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
+			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+		},
+		Book: func() resource.Book { return k.now.Load().engine },
+		As: func(namespace, project, reason string) (resource.Door, error) {
+			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Roles: map[string]auth.Role{project: auth.User}}
+			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	serving, over := context.WithCancel(context.Background())
+	ran, served := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ran); r.Run(ctx) }()
+	go func() {
+		defer close(served)
+		_ = server.Serve(
+			serving,
+			&http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+			l, Grace,
+		)
+	}()
+	return func() {
+		cancel()
+		<-ran
+		over()
+		<-served
+	}, r.Wake
+}

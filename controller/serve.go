@@ -1,0 +1,490 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	certs "github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/web"
+	"github.com/hostler-project/hostler/controller/webhook"
+	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/socket"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/observe/tracing"
+	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// Serving are the options of serve.
+type Serving struct {
+	Socket    string
+	Everyone  bool
+	Listen    string
+	Cert, Key string
+	TokenFile string
+	ClientCA  string
+	NoFill    bool
+	Drain     time.Duration
+	Looking
+}
+
+const (
+	// is how often a controller looks for work that nobody told it of
+	lookAround = 10 * time.Second
+	Grace      = 30 * time.Second // for requests that are being served when it ends
+	lookSoon   = time.Second      // after a request, as leases may be short
+	// between two: a bell that rings all the time is not all that the machine does
+	lookRest = 5 * time.Millisecond
+)
+
+// Serve is the controller, until it is told to end.
+func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.Tracing, o Serving) error {
+	m, bell, refused := NewMeters(), newBell(), NewRefusals(log)
+	h.Log, h.Role, h.Meters, h.Left, h.Refused = log, host.Controller, m, bell.ring, refused.Add
+	if o.Drain < 0 {
+		return fault.Invalid("", "--drain: less than nothing")
+	}
+	end := newEnding(ctx, log, o.Drain)
+	defer end.close()
+	ctx = end.ctx
+	engine, err := h.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	k := &Controller{
+		Log: log, Host: h, meters: m, leaving: end.begun.Load, bell: bell, soon: newBell(), wanted: newBell(), others: newBell(),
+		answers: NewAnswers(h.Store(), log),
+	}
+	first, err := newServed(ctx, engine, h.Config(), false, h.Guard())
+	if err != nil {
+		return err
+	}
+	first.mark = h.Mark()
+	k.now.Store(first)
+	k.book = k.appliedBook()
+	if err := k.openAuth(); err != nil {
+		return err
+	}
+	refused.audit.Store(k.audit)
+	k.tellFaults(faultsOf(h.Config()))
+	k.ahead = &foresight{k: k}
+	if err := k.openCertificates(o); err != nil {
+		return err
+	}
+	listeners, err := listen(h, o, k.files)
+	if err != nil {
+		return err
+	}
+	scraped, err := o.Scraped()
+	if err != nil {
+		listeners.close()
+		return err
+	}
+	if err := aloneOnState(h); err != nil {
+		listeners.close()
+		return err
+	}
+	m.Watch(k.standing)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var handler http.Handler = web.Handler(server.New(server.Options{
+		Engine: func() server.Engine { return k.now.Load().engine }, Version: version.Read().Version,
+		Authenticate: k.authenticate(listeners.token),
+		Identity:     k.identity,
+		Sources:      func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
+		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
+		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
+		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
+		Ready: k.ready, Webhooks: k, Applied: k, Metrics: m.handler(), Observe: m.asked,
+		Tracer: traces.Of(), Reload: k.reload, Ring: k.ring, Log: log,
+		Ending: ctx.Done(), Memory: k.answers.memory(),
+		Work:      func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
+		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
+	}))
+	hosts := k.hosts()
+	defer SpareCollections()() // also while all of a SlapOS master is read
+	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
+		listeners.close()
+		return err
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet() // when nothing is answered any more
+	all.Go(func() { k.answers.run(answering) })
+	all.Go(func() { traces.Run(answering) })
+	all.Go(func() { k.deliver(ctx) })
+	if scraped != nil {
+		all.Go(func() { k.serveMetrics(ctx, scraped) })
+		log.Info("metrics", "listen", scraped.Addr().String())
+	}
+	all.Go(func() { k.followCertificates(ctx) })
+	all.Go(func() { k.tokens.Run(answering) })
+	all.Go(func() { k.audit.Run(answering) })
+	all.Go(func() { k.look(ctx) })
+	all.Go(func() { k.ahead.follow(ctx) })
+	if !o.NoFill {
+		all.Go(func() { k.direct(ctx) })
+		all.Go(func() { k.keepAhead(ctx) })
+		all.Go(func() { k.keepImages(ctx) })
+	}
+	resources := make(chan struct{})
+	go func() { defer close(resources); k.keepResources(ctx, handler) }()
+	defer func() { <-resources }() // what it gives back is answered and kept
+	all.Go(func() { k.hear(ctx) })
+	all.Go(func() { k.followApplied(ctx) })
+	all.Go(func() { k.share(ctx, !o.NoFill) })
+	errs := make(chan error, len(listeners.all))
+	for _, l := range listeners.all {
+		srv := &http.Server{
+			Handler: hosts.Only(handler), ConnContext: withPeer,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		all.Go(func() {
+			errs <- server.Serve(ctx, srv, l, Grace)
+			cancel() // one without the other is none
+		})
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	<-ctx.Done()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	var failed error
+	for range listeners.all {
+		failed = errors.Join(failed, <-errs)
+	}
+	return failed
+}
+
+// Controller is what serve keeps.
+type Controller struct {
+	Log    *slog.Logger
+	Host   *host.Host
+	meters *meters
+	now    atomic.Pointer[served] // by the newest configuration
+	bell   bell                   // there is something to do
+	soon   bell                   // there may be something to do in a moment
+	wanted bell                   // there may be something to make
+	mu     sync.Mutex             // one reload at a time
+
+	others bell          // others may have applied something
+	book   *applied.Book // what is applied by
+
+	answers *answers // to requests with a key
+	tokens  *auth.Ring
+	audit   *auth.Log
+	limits  *auth.Limits
+	ahead   *foresight
+	options Serving
+	leaving func() bool   // it has been told to end
+	looked  []os.FileInfo // files' as they were before they were first read
+	files   *certs.Files  // nil: it does not listen with TLS
+	slap    server.Slap   // nil: it is no SlapOS master
+}
+
+// served is a configuration, and the engine by it.
+type served struct {
+	engine *pool.Pool
+	cfg    *config.Config
+	direct director.Options // what it says to the director
+	over   chan struct{}    // closed when another takes its place
+	people *people
+	hooks  []webhook.Hook // that are told what happens
+	signIn server.SignIn
+	mark   string // of what was applied then
+	guard  *fetch.Guard
+	out    http.RoundTripper // by the guard
+	hosts  []string          // by which it is asked, beside its own names
+}
+
+// newServed reads what a controller needs besides the engine. guard is what it goes out by. strict:
+// also what only takes something from somebody is an error.
+func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool, guard *fetch.Guard) (*served, error) {
+	opt, err := DirectorOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	hooks, err := ReadHooks(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	who, err := newPeople(cfg, strict)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := readResources(cfg); err != nil {
+		return nil, err
+	}
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := readHosts(cfg, said.Address)
+	if err != nil {
+		return nil, err
+	}
+	how, err := said.provider(ctx, guard)
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, guard.Transport(nil), hosts}, err
+}
+
+// identity tells this controller from others.
+func (k *Controller) identity() api.Identity {
+	return api.Identity{
+		Installation: k.Host.Store().Installation(), Configuration: socket.ConfigurationName(k.now.Load().cfg),
+		Store: k.Host.StoreAt(),
+	}
+}
+
+// ownOnly reports whether what a source makes is for the controller's own user alone: it is, or
+// shows, what that user sees of this machine, or lets who is root in it be root of this machine.
+// image is what somebody chose for it; "": the source's own.
+func ownOnly(cfg *config.Config, name, image string) bool {
+	var below func(name string, seen []string) bool
+	below = func(name string, seen []string) bool {
+		s, err := cfg.Source(name)
+		if err != nil || slices.Contains(seen, name) {
+			return false
+		}
+		own := cmp.Or(s.Image, s.Settings["image"])
+		chosen := image != "" && image != own
+		switch {
+		case s.Type == "pool":
+			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
+		case chosen && policy.Local(image) && !policy.Allows(s.Limits, image):
+			return true
+		case s.Type == "fake" && !slices.Contains([]string{"", "reply"}, s.Settings["run"]):
+			// its commands run on this machine
+			return true
+		case s.Type == "sandbox":
+			return !chosen && policy.Root(cmp.Or(own, "host"))
+		}
+		return s.Type == "local" || s.Type == "chroot"
+	}
+	return below(name, nil)
+}
+
+// bell is a channel with one slot: who rings never waits.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// ring says that something has been asked for or given back. What it has left to do the engine
+// rings for itself; when a lease ends is looked at soon.
+func (k *Controller) ring() {
+	k.wanted.ring()
+	k.soon.ring()
+}
+
+// look does what is due whenever it is rung for, when there will be something to do, and from time
+// to time. What it begins is each source's by itself, and rings when it has come to its end.
+func (k *Controller) look(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	timer := time.NewTimer(lookAround)
+	defer timer.Stop()
+	for {
+		at := time.Now().Add(lookAround)
+		if next := k.round(ctx, pool.Tending{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
+			at = next
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookRest):
+		}
+		timer.Reset(max(time.Until(at), 2*lookRest))
+		soon := k.soon
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-k.bell:
+				again = true
+			case <-soon:
+				soon = nil // the later ones need no earlier look
+				if next := time.Now().Add(lookSoon); next.Before(at) {
+					at = next
+					timer.Reset(lookSoon)
+				}
+			case <-timer.C:
+				again = true
+			}
+		}
+	}
+}
+
+// did says that something was cleaned or is gone: there may be more to do, and something to make.
+func (k *Controller) did() {
+	k.bell.ring()
+	k.wanted.ring()
+}
+
+// round looks once, and tells when there will be more to do; zero: not as far as is known.
+func (k *Controller) round(ctx context.Context, with pool.Tending) time.Time {
+	next, err := k.now.Load().engine.Tend(ctx, with)
+	k.wanted.ring() // leases that ended make a difference to that
+	if err == nil && !k.options.NoFill {
+		err = k.now.Load().engine.Rolling(ctx, with)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.Log.Warn("what is due", "err", err) // it is recorded, and tried again
+	}
+	return next
+}
+
+// listeners are where a controller listens.
+type listeners struct {
+	all   []net.Listener
+	token string // that makes an administrator; "": none does
+}
+
+func (l *listeners) close() {
+	for _, one := range l.all {
+		if one != nil {
+			_ = one.Close()
+		}
+	}
+}
+
+func (l *listeners) names() (out []string) {
+	for _, one := range l.all {
+		out = append(out, one.Addr().Network()+":"+one.Addr().String())
+	}
+	return out
+}
+
+// listeners opens them: those that systemd has opened for us, or else the socket; and the address.
+func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err error) {
+	out := &listeners{}
+	defer func() {
+		if err != nil {
+			out.close()
+		}
+	}()
+	if out.all, err = activation.Listeners(); err != nil {
+		return nil, fmt.Errorf("the sockets that systemd has opened: %w", err)
+	}
+	for n, l := range out.all {
+		switch {
+		case l == nil:
+			return nil, fault.Invalid(
+				"ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream",
+			)
+		case l.Addr().Network() == "unix":
+		case files != nil:
+			out.all[n] = tls.NewListener(l, files.TLS())
+		case !isLoopback(l.Addr()):
+			return nil, fault.Invalid(
+				"give --tls-cert and --tls-key, or have it listen on 127.0.0.1",
+				"%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr(),
+			)
+		}
+	}
+	if len(out.all) == 0 {
+		l, err := ownSocket(h, o)
+		if err != nil {
+			return nil, err
+		}
+		out.all = append(out.all, l)
+	}
+	if o.Listen == "" {
+		return out, nil
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fault.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.Listen, err)
+	}
+	if ip := net.ParseIP(host); o.Cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fault.Invalid(
+			"give --tls-cert and --tls-key, or listen on 127.0.0.1",
+			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Listen,
+		)
+	}
+	if out.token, err = administratorToken(o.TokenFile); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, CannotListen("--listen", o.Listen, err)
+	}
+	if files != nil {
+		l = tls.NewListener(l, files.TLS())
+	}
+	out.all = append(out.all, l)
+	return out, nil
+}
+
+func isLoopback(at net.Addr) bool {
+	host, _, err := net.SplitHostPort(at.String())
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// ownSocket listens on the controller's socket. One that a killed controller left is taken over.
+func ownSocket(h *host.Host, o Serving) (net.Listener, error) {
+	path := o.Socket
+	if path == "" {
+		dir, err := host.RuntimeDir()
+		if err != nil {
+			return nil, err
+		}
+		path = filepath.Join(dir, socket.SocketName)
+	}
+	switch ok, err := h.OnlyOne(path + ".lock"); {
+	case err != nil:
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
+	case !ok:
+		return nil, fault.Conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return nil, fault.Conflict("give another --socket", "%s exists and is no socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
+	}
+	old := syscall.Umask(0o177) // from its first moment on it is ours alone
+	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fault.Invalid("", "--socket %s: %w", path, err)
+	}
+	if o.Everyone {
+		if err := os.Chmod(path, 0o666); err != nil {
+			_ = l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}

@@ -1,0 +1,179 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	certs "github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/auth/signin"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/policy/fetch"
+)
+
+// signingIn are the keys of [auth] about signing in, and about certificates.
+type signingIn struct {
+	signin.Options
+	SecretRef string `conf:"client-secret"` // a reference; "": the client is public
+	// of the controller as browsers see it; "": as they say
+	Address     string        `conf:"address"`
+	LoginLife   time.Duration `conf:"login-life"`   // of what hostler login gets; 0: 7 days
+	SessionLife time.Duration `conf:"session-life"` // of a browser's session; 0: 12 hours
+
+	ClientCA   string `conf:"client-ca"`   // file
+	ClientCRL  string `conf:"client-crl"`  // file
+	ClientName string `conf:"client-name"` // of package certificate: its Fields
+}
+
+const (
+	usualLogin   = 7 * 24 * time.Hour
+	usualSession = 12 * time.Hour
+)
+
+// provider is how people sign in, as a configuration says. The issuer is where the operator says,
+// and what its documents name the guard judges.
+func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
+	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
+	if u, err := url.Parse(s.Address); s.Address != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
+		return out, fault.Invalid(
+			"address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller",
+			s.Address,
+		)
+	}
+	if s.Issuer == "" {
+		return out, nil
+	}
+	if s.SecretRef != "" {
+		if s.Secret, err = config.Secret(ctx, s.SecretRef); err != nil {
+			return out, host.ConfigError(err)
+		}
+	}
+	s.Reserved = reservedNames()
+	s.Transport = guard.And(fetch.Named(s.Issuer)).Transport(nil)
+	out.Provider, err = signin.New(s.Options)
+	return out, err
+}
+
+// certificates are the files that a controller's TLS is made of: by the options of serve, then by
+// the configuration.
+func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return certs.Options{}, err
+	}
+	near := func(key, file string) string { // what is relative lies beside the file that says it
+		if file == "" || filepath.IsAbs(file) {
+			return file
+		}
+		return filepath.Join(filepath.Dir(cfg.Sections["auth"][key].File), file)
+	}
+	out := certs.Options{
+		Cert: o.Cert, Key: o.Key, ClientCA: cmp.Or(o.ClientCA, near("client_ca", said.ClientCA)),
+		Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName,
+	}
+	_, slap, _, err := readSlapping(cfg)
+	if err != nil {
+		return out, err
+	}
+	out.Ask = slap.Directory != "" // nodes show those of its authority
+	if o.Cert == "" && o.ClientCA != "" {
+		return out, fault.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
+	}
+	return out, nil
+}
+
+// openCertificates reads them, where there is TLS.
+func (k *Controller) openCertificates(o Serving) error {
+	k.options, k.looked = o, nil
+	if (o.Cert == "") != (o.Key == "") {
+		return fault.Invalid("", "--tls-cert and --tls-key go together")
+	}
+	opt, err := o.certificates(k.now.Load().cfg)
+	if err != nil || o.Cert == "" {
+		if opt.ClientCA != "" && o.Listen != "" {
+			k.Log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
+		}
+		return err
+	}
+	k.looked = lookAt(opt) // before they are read: what is renewed meanwhile is seen
+	k.files, err = certs.Load(opt)
+	return err
+}
+
+// lookAt tells the files apart that a controller's TLS is made of, as they are now; nil: not all
+// can be looked at.
+func lookAt(opt certs.Options) (found []os.FileInfo) {
+	for _, file := range []string{opt.Cert, opt.Key, opt.ClientCA, opt.Revoked} {
+		if file == "" {
+			continue
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil
+		}
+		found = append(found, info)
+	}
+	return found
+}
+
+// reloadCertificates reads them anew, as a configuration says. An error changes nothing.
+func (k *Controller) reloadCertificates(cfg *config.Config) error {
+	opt, err := k.options.certificates(cfg)
+	if err != nil || k.files == nil {
+		return err
+	}
+	return k.files.Reload(opt)
+}
+
+// certificatesLook is how often it is looked whether the certificate's files are others: who renews
+// certificates tells nobody.
+const certificatesLook = 5 * time.Second
+
+// followCertificates reads certificates, authorities and lists anew when their files have changed,
+// until ctx ends. What cannot be read is said once, and tried again.
+func (k *Controller) followCertificates(ctx context.Context) {
+	if k.files == nil {
+		return
+	}
+	look := func() []os.FileInfo {
+		opt, err := k.options.certificates(k.now.Load().cfg)
+		if err != nil {
+			return nil
+		}
+		return lookAt(opt)
+	}
+	same := func(a, b os.FileInfo) bool {
+		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	}
+	was, said := k.looked, ""
+	for tick := time.NewTicker(certificatesLook); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		now := look()
+		if len(now) == 0 || slices.EqualFunc(was, now, same) {
+			continue
+		}
+		// as when one of the two is new already
+		if err := k.reloadCertificates(k.now.Load().cfg); err != nil {
+			if said != err.Error() {
+				k.Log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
+				said = err.Error()
+			}
+			continue
+		}
+		was, said = now, ""
+		k.Log.Info("the certificates were read anew", "file", k.options.Cert)
+	}
+}

@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
+)
+
+// CachePath is below which a master is a binary cache too.
+const CachePath = "/shacache"
+
+// ReadSlaposDepot reads which binary cache a master is.
+func ReadSlaposDepot(f *cfg.File) (o cache.ServeOptions, err error) {
+	var contents, entries string
+	for key, to := range map[string]*string{
+		"shacache_content_directory": &o.Content, "shacache_metadata_directory": &o.Metadata,
+		"shacache_upstream_cache_url": &contents, "shacache_upstream_dir_url": &entries,
+	} {
+		if *to, err = f.First(key, "slapproxy", "slapos"); err != nil {
+			return o, err
+		}
+	}
+	section := "slapproxy"
+	if !f.Has(section, "shacache_size") {
+		section = "slapos"
+	}
+	if o.Size, err = f.Size(section, "shacache_size", 0); err != nil {
+		return o, err
+	}
+	for key, path := range map[string]string{"shacache_content_directory": o.Content, "shacache_metadata_directory": o.Metadata} {
+		if path == "" {
+			continue
+		}
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return o, f.Fail("slapproxy", key, "cannot be used: %v", err)
+		}
+	}
+	if contents != "" {
+		if o.UpstreamContent, err = cache.OpenStore(cache.Options{URL: contents}); err != nil {
+			return o, f.Fail("slapproxy", "shacache_upstream_cache_url", "cannot be used: %v", err)
+		}
+	}
+	if entries != "" {
+		if o.UpstreamEntries, err = cache.OpenDirectory(cache.Options{URL: entries}); err != nil {
+			return o, f.Fail("slapproxy", "shacache_upstream_dir_url", "cannot be used: %v", err)
+		}
+	}
+	return o, nil
+}
+
+// servedDepot is which binary cache a controller is, by [slap] of hostler.conf.
+func servedDepot(section map[string]config.Value, said *slapping) (o cache.ServeOptions, err error) {
+	bad := func(key string, err error) (cache.ServeOptions, error) {
+		v := section[strings.ReplaceAll(key, "-", "_")]
+		return o, fault.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)
+	}
+	o.Size = said.CacheSize
+	for key, dir := range map[string]struct{ said, to *string }{
+		"shacache-content-directory":  {&said.Content, &o.Content},
+		"shacache-metadata-directory": {&said.Metadata, &o.Metadata},
+	} {
+		if *dir.said == "" {
+			continue
+		}
+		*dir.to = beside(section[strings.ReplaceAll(key, "-", "_")], *dir.said)
+		if err := os.MkdirAll(*dir.to, 0o755); err != nil {
+			return bad(key, err)
+		}
+	}
+	if (o.Content == "") != (o.Metadata == "") {
+		return bad("shacache-content-directory", errors.New("it and shacache-metadata-directory go together: one of them is not there"))
+	}
+	if said.UpstreamContent != "" {
+		if o.UpstreamContent, err = cache.OpenStore(cache.Options{URL: said.UpstreamContent}); err != nil {
+			return bad("shacache-upstream-cache-url", err)
+		}
+	}
+	if said.UpstreamEntries != "" {
+		if o.UpstreamEntries, err = cache.OpenDirectory(cache.Options{URL: said.UpstreamEntries}); err != nil {
+			return bad("shacache-upstream-dir-url", err)
+		}
+	}
+	return o, nil
+}
+
+// WithDepot puts a binary cache before what a master answers, for whoever may ask the master. Only
+// nodes and administrators put something there: others could put entries in the place of theirs.
+// The cache is the caller's to close, when nothing is asked any more.
+func WithDepot(whole *cache.Depot, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
+	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if who != nil {
+			asks, err := who(r)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusForbidden)
+				return
+			}
+			if r.Method != http.MethodGet && r.Method != http.MethodHead && !asks.All && asks.Computer == "" {
+				http.Error(w, "Only nodes and administrators put something into this cache.", http.StatusForbidden)
+				return
+			}
+		}
+		whole.ServeHTTP(w, r)
+	})
+	mux := http.NewServeMux()
+	mux.Handle(CachePath+"/", http.StripPrefix(CachePath, http.NewCrossOriginProtection().Handler(guarded)))
+	mux.Handle("/", rest)
+	return mux
+}

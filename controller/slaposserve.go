@@ -1,0 +1,320 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/cache"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/web"
+	"github.com/hostler-project/hostler/slapos/parameter"
+	"github.com/hostler-project/hostler/slapos/view"
+)
+
+// slaposPath is below which a controller is a master for SlapOS too.
+const slaposPath = "/slapos"
+
+// slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for
+// SlapOS too.
+type slapping struct {
+	// where goes what names no computer; "": any that fits
+	Computer string `conf:"computer"`
+	// of the authority by whose certificates nodes are known; "": there is none
+	Directory string   `conf:"ca_directory"`
+	Products  []string `conf:"software_products"` // NAME URL, the best first
+	// PART-OF-URL [TYPE] url|host; see master.Frontend
+	Frontends []string `conf:"frontends"`
+	Root      string   `conf:"local-software-release-root"`
+
+	// The binary cache; without the two directories there is none.
+	Content         string `conf:"shacache-content-directory"`
+	Metadata        string `conf:"shacache-metadata-directory"`
+	UpstreamContent string `conf:"shacache-upstream-cache-url"`
+	UpstreamEntries string `conf:"shacache-upstream-dir-url"`
+	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: as many as come
+}
+
+// slaposElsewhere are keys of slapproxy's file that [slap] does not take, with what does the same
+// for a controller.
+var slaposElsewhere = map[string]string{
+	"tls":      "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS",
+	"tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
+	"host": "hostler serve --listen ADDR", "port": "hostler serve --listen ADDR",
+	"server_names": "a controller knows who asks, under whatever name",
+	"database_uri": "[store] url, or the state directory",
+	"computer_id":  "computer = ID", "software_product_list": "software-products = NAME URL, ...",
+	"log_file":              "hostler serve writes to standard error",
+	"public_directory_path": "a controller gives no files away",
+}
+
+// otherMaster is a section [multimaster URL].
+type otherMaster struct {
+	Key       string   `conf:"key"`
+	Cert      string   `conf:"cert"`
+	CA        string   `conf:"ca"`
+	Releases  []string `conf:"software_release_list"` // that are asked for there
+	Computer  string   `conf:"computer"`              // as which it is asked
+	Partition string   `conf:"partition"`
+}
+
+// readSlapping reads what a master is to be; false: [slap] is not there.
+func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there bool, err error) {
+	section, there := cfg.Sections["slap"]
+	for _, key := range slices.Sorted(maps.Keys(section)) {
+		if instead, ok := slaposElsewhere[key]; ok {
+			return opt, said, there, fault.Invalid(
+				"instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]",
+				section[key].File, section[key].Line, key,
+			)
+		}
+	}
+	if err := host.DecodeSection(section, &said); err != nil {
+		return opt, said, there, err
+	}
+	said.Directory, said.Root = beside(section["ca_directory"], said.Directory), beside(section["local_software_release_root"], said.Root)
+	opt.Computer = said.Computer
+	for _, line := range said.Products {
+		if !AddProduct(&opt, line) {
+			at := section["software_products"]
+			return opt, said, there, fault.Invalid(
+				"software-products = demo https://software.example/demo/software.cfg, kvm https://…",
+				"%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line,
+			)
+		}
+	}
+	var bad string
+	// none, unless they are said: here they would hide real ones
+	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" {
+		at := section["frontends"]
+		return opt, said, there, fault.Invalid(
+			"frontends = /software/apache-frontend/software.cfg url",
+			"%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad,
+		)
+	}
+	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
+		url, ok := strings.CutPrefix(title, "multimaster ")
+		if !ok {
+			continue
+		}
+		var other otherMaster
+		section := cfg.Sections[title]
+		if err := host.DecodeSection(section, &other); err != nil {
+			return opt, said, there, err
+		}
+		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
+			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert),
+			CAFile: beside(section["ca"], other.CA)}
+		if text := Unfit(x); text != "" {
+			return opt, said, there, fault.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
+		}
+		opt.Masters = append(opt.Masters, x)
+	}
+	return opt, said, there, nil
+}
+
+// sectionAt is where the keys of a section begin, as FILE:LINE: ; "" where it has none.
+func sectionAt(section map[string]config.Value) string {
+	first := ""
+	line := 0
+	for _, v := range section {
+		if first == "" || v.Line < line {
+			first, line = v.File, v.Line
+		}
+	}
+	if first == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d: ", first, line)
+}
+
+// beside is a path that lies beside the file that says it, unless it is absolute or none.
+func beside(said config.Value, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(said.File), path)
+}
+
+// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is
+// somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
+// for him.
+func (k *Controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
+	opt, said, there, err := readSlapping(k.Host.Config())
+	if err != nil || !there {
+		return rest, err
+	}
+	directory := said.Directory
+	depot, err := servedDepot(k.Host.Config().Sections["slap"], &said)
+	if err != nil {
+		return nil, err
+	}
+	opt.Store, opt.Log, opt.Limits = k.Host.Store(), k.Log, k.slaposLimits
+	var ca *authority.Authority
+	if directory != "" {
+		if k.files == nil {
+			return nil, fault.Invalid(
+				"give --tls-cert and --tls-key, or take it out",
+				"ca-directory in [slap]: nodes show certificates by TLS alone",
+			)
+		}
+		if ca, err = authority.Open(directory); err != nil {
+			return nil, err
+		}
+		opt.Authority = ca
+	}
+	m, err := master.New(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := MoveReleases(ctx, logTeller{k.Log}, m, k.Host.Store(), said.Root, k.Host.StoreAt()); err != nil {
+		return nil, err
+	}
+	k.slap = view.New(view.Options{Master: m,
+		Loader: &parameter.Loader{
+			HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })},
+		}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+			who, _, err := slaposWho(p, writes)
+			return who, err
+		}})
+	k.meters.watchSlapos(m)
+	authenticate := k.authenticate(file)
+	whole := web.New(m, web.Options{
+		Who:    slaposAsker,
+		Token:  func(r *http.Request, token string) (master.Who, error) { return k.slaposToken(r, token, file) },
+		Base:   func(r *http.Request) string { return web.Base(r) + slaposPath[1:] + "/" },
+		Ending: ctx.Done(),
+	})
+	depot.Log = k.Log
+	kept := cache.Handler(depot)
+	k.Host.OnClose(kept.Close)
+	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
+		if ca != nil {
+			// Who shows a certificate of another authority may be somebody whom the controller
+			// knows.
+			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
+				return k.slaposCertified(r, m, serial)
+			}
+		}
+		// as the URL of a cache in slapos.cfg has it
+		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, CachePath+"/") {
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		p, err := authenticate(r)
+		if err != nil {
+			return master.Who{}, p, err
+		}
+		return slaposAsks(p, r, web.Writes(r))
+	}, WithDepot(kept, slaposAsker, whole))
+	mux := http.NewServeMux()
+	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, server.Patient(http.NewCrossOriginProtection().Handler(guard))))
+	mux.Handle("/", rest)
+	return mux, nil
+}
+
+// slaposLimits are those of a project's configuration, as it is now.
+func (k *Controller) slaposLimits(project, user string) (out []master.Limit) {
+	for _, p := range k.now.Load().people.projects {
+		if p.Name != project || p.Err != nil {
+			continue
+		}
+		whose := "the project " + project
+		if q := p.Quota; q.Partitions > 0 || q.Shared > 0 {
+			out = append(out, master.Limit{Whose: whose, Partitions: q.Partitions, Shared: q.Shared})
+		}
+		if q := p.UserQuota; user != "" && (q.Partitions > 0 || q.Shared > 0) {
+			out = append(out, master.Limit{Whose: user + " in " + whose, User: true, Partitions: q.Partitions, Shared: q.Shared})
+		}
+	}
+	return out
+}
+
+// slaposCertified is who shows a certificate of the master's authority: a user is what the
+// controller's configuration has him be now, in the project of the certificate.
+func (k *Controller) slaposCertified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
+	who, err := m.Certificates.Certified(r.Context(), serial)
+	p := auth.Principal{Name: who.Name, Via: who.Via, From: Address(r)}
+	switch {
+	case err != nil, who.All:
+		return who, p, err
+	case who.Computer != "":
+		p.Name = "computer " + who.Computer
+		return who, p, nil
+	case who.Instance != "":
+		p.Name = "instance " + who.Instance
+		return who, p, nil
+	}
+	if who.Groups != "" {
+		p.Groups = strings.Split(who.Groups, "\n")
+	}
+	p.Everywhere, p.Roles = k.members(p.Name, p.Groups)
+	if who.Project != "" {
+		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
+	}
+	return slaposAsks(p, r, web.Writes(r))
+}
+
+// slaposToken is whose a token of the controller is that is shown for a certificate. One that is
+// less than its owner gets none, as the certificate would be more.
+func (k *Controller) slaposToken(r *http.Request, token, file string) (master.Who, error) {
+	p, err := k.holder(r, token, file)
+	if err != nil {
+		return master.Who{}, err
+	}
+	who, p, err := slaposAsks(p, r, true) // whatever it asks by
+	if err != nil {
+		return master.Who{}, err
+	}
+	everywhere, roles := k.members(p.Name, p.Groups)
+	if full := max(everywhere, roles[p.Project]); p.Only != 0 || p.Role(p.Project) < full || p.Lease != "" || p.Source != "" {
+		return master.Who{}, &master.Refusal{
+			Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.",
+			Detail: "hostler token create makes one without a role or permissions",
+		}
+	}
+	return who, nil
+}
+
+// goesOut is a way out by HTTP that a reload may change.
+type goesOut func() http.RoundTripper
+
+func (now goesOut) RoundTrip(r *http.Request) (*http.Response, error) { return now().RoundTrip(r) }
+
+// Unfit says what is wrong with what is said of another master; "": nothing is. Only what is asked
+// for there fails by that.
+func Unfit(x master.External) string {
+	switch u, err := url.Parse(x.URL); {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return "is not called by the address of a master, with http or https"
+	case u.Scheme == "https" && (x.KeyFile == "" || x.CertFile == ""):
+		return "has not both key and cert, which a master with https wants"
+	}
+	return ""
+}
+
+// AddProduct adds a release of a software product, NAME URL; false: the line is no such.
+func AddProduct(opt *master.Options, line string) bool {
+	words := strings.Fields(line)
+	if len(words) != 2 {
+		return false
+	}
+	i := slices.IndexFunc(opt.Products, func(p master.Product) bool { return p.Name == words[0] })
+	if i < 0 {
+		opt.Products, i = append(opt.Products, master.Product{Name: words[0]}), len(opt.Products)
+	}
+	opt.Products[i].URLs = append(opt.Products[i].URLs, words[1])
+	return true
+}

@@ -1,0 +1,294 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/webhook"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/text/nearest"
+)
+
+// hooking is a section [webhook NAME] of hostler.conf.
+type hooking struct {
+	URL      string        `conf:"url,required"`    // or a reference to it
+	Secret   string        `conf:"secret,required"` // a reference
+	Events   []string      `conf:"events"`          // kinds, with * and ?; none: all
+	Sources  []string      `conf:"sources"`         // of these alone, in the same way
+	Projects []string      `conf:"projects"`        // of these alone
+	Timeout  time.Duration `conf:"timeout"`         // of a delivery; 0: 10 s
+	Plain    bool          `conf:"plain"`           // http:// may go to other machines
+}
+
+// ReadHooks reads them, by name.
+func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err error) {
+	for title, section := range cfg.Sections {
+		name, ok := strings.CutPrefix(title, "webhook ")
+		if !ok {
+			continue
+		}
+		var h hooking
+		settings := map[string]string{}
+		for key, v := range section {
+			settings[key] = v.Text
+		}
+		if err := config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &h); err != nil {
+			return nil, host.ConfigError(fmt.Errorf("[%s]: %w", title, err))
+		}
+		if !config.IsReference(h.Secret) {
+			return nil, fault.Invalid(
+				"secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read",
+				"[%s]: secret: it is to be said where it stands, and not what it is", title,
+			)
+		}
+		hidden := config.IsReference(h.URL)
+		if hidden {
+			if h.URL, err = config.Secret(ctx, h.URL); err != nil {
+				return nil, host.ConfigError(fmt.Errorf("[%s]: url: %w", title, err))
+			}
+		}
+		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources,
+			Projects: h.Projects, Timeout: h.Timeout, Plain: h.Plain, Hidden: hidden,
+			Secret: func(ctx context.Context) (string, error) {
+				s, err := config.Secret(ctx, h.Secret)
+				if err == nil && len(s) < 16 {
+					err = fmt.Errorf("%s: %d characters are no secret: at least 16", h.Secret, len(s))
+				}
+				return s, err
+			}}
+		if err := made.Check(); err != nil {
+			hint := "docs/watching.md has all keys"
+			if no := (*webhook.NoKind)(nil); errors.As(err, &no) {
+				if meant := nearest.Near(no.Pattern, webhook.Kinds()); meant != "" {
+					hint = "did you mean " + meant + "?"
+				}
+			}
+			return nil, fault.Invalid(hint, "[%s]: %w", title, err)
+		}
+		for _, project := range made.Projects {
+			if _, err := cfg.Project(project); err != nil {
+				return nil, host.ConfigError(fmt.Errorf("[%s]: projects: %w", title, err))
+			}
+		}
+		out = append(out, made)
+	}
+	slices.SortFunc(out, func(a, b webhook.Hook) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// HookJournal is an engine's journal, with the hooks' positions in its store.
+type HookJournal struct {
+	server.Book
+	store pool.Store
+}
+
+// NewHookJournal returns the journal of a book whose positions are kept in a store.
+func NewHookJournal(book server.Book, store pool.Store) *HookJournal {
+	return &HookJournal{book, store}
+}
+
+// NewHooked returns what is asked of some webhooks, their journal and their sender.
+func NewHooked(hooks []webhook.Hook, journal *HookJournal, sender *webhook.Sender) *Hooked {
+	return &Hooked{hooks, journal, sender}
+}
+
+// noteOf is under what a hook's position is kept.
+func noteOf(hook string) string { return "webhook:" + hook }
+
+// errNoNotes is for a store that keeps no notes.
+var errNoNotes = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store keeps no positions of webhooks")}
+
+func readPosition(tx compute.Tx, hook string) (p webhook.Position, err error) {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return p, errNoNotes
+	}
+	text, err := nt.Note(noteOf(hook))
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &p)
+	}
+	return p, err
+}
+
+func (j *HookJournal) Position(ctx context.Context, hook string) (p webhook.Position, err error) {
+	err = j.store.View(ctx, func(tx compute.Tx) error {
+		p, err = readPosition(tx, hook)
+		return err
+	})
+	return p, err
+}
+
+func (j *HookJournal) Keep(ctx context.Context, hook string, p webhook.Position) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return j.store.Update(ctx, func(tx compute.Tx) error {
+		old, err := readPosition(tx, hook)
+		if err == nil && old.After > p.After {
+			return nil // another has come farther, or it was told to skip
+		}
+		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+		return tx.(compute.NoteTx).SaveNote(noteOf(hook), string(text))
+	})
+}
+
+// Turn is held by the one process that delivers, where the store does not say which one leads; or
+// by the one that keeps images ready.
+type Turn struct {
+	Place int64 // a row of places of its own
+
+	mu    sync.Mutex
+	free  func()
+	tried time.Time
+}
+
+// The rows of places of whoever delivers, of whoever keeps images ready on bare metal, and of
+// whoever does what objects of Kubernetes ask for: instances have numbers from 1, and never so
+// many.
+const (
+	hookPlace     = 0
+	MetalPlace    = 1 << 30
+	resourcePlace = MetalPlace + 1
+)
+
+func (t *Turn) has(store pool.Store) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free == nil && time.Since(t.tried) > time.Second {
+		t.tried = time.Now()
+		if free, ok, err := store.Slot(t.Place, 1); err == nil && ok {
+			t.free = free
+		}
+	}
+	return t.free != nil
+}
+
+func (t *Turn) End() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free != nil {
+		t.free()
+		t.free = nil
+	}
+}
+
+// sender delivers to the hooks of a configuration.
+func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
+	return webhook.New(webhook.Options{
+		Hooks: now.hooks, Journal: &HookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
+		Version: version.Read().Version, Log: k.Log,
+		Observe: k.meters.told, Guard: now.guard,
+		Leads: func() bool { return k.leadsBy(t) },
+	})
+}
+
+// deliver has the webhooks of the newest configuration told what happens, until ctx ends.
+func (k *Controller) deliver(ctx context.Context) {
+	for ctx.Err() == nil {
+		now := k.now.Load()
+		short, cancel := context.WithCancel(ctx)
+		var all sync.WaitGroup
+		t := &Turn{Place: hookPlace}
+		if len(now.hooks) > 0 {
+			all.Go(func() { k.sender(now, t).Run(short) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-now.over:
+		}
+		cancel()
+		all.Wait()
+		t.End()
+	}
+}
+
+// Hooked are webhooks, for who asks how they stand.
+type Hooked struct {
+	hooks   []webhook.Hook
+	journal *HookJournal
+	sender  *webhook.Sender
+}
+
+func (k *Controller) hooked() *Hooked {
+	now := k.now.Load()
+	return &Hooked{now.hooks, &HookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
+}
+
+// Webhooks returns how they stand.
+func (k *Controller) Webhooks(ctx context.Context) ([]api.Webhook, error) {
+	return k.hooked().Webhooks(ctx)
+}
+
+// TestWebhook makes a delivery of nothing.
+func (k *Controller) TestWebhook(ctx context.Context, name string) (api.WebhookTest, error) {
+	return k.hooked().TestWebhook(ctx, name)
+}
+
+// SkipWebhook gives up what one was not told yet.
+func (k *Controller) SkipWebhook(ctx context.Context, name string) error {
+	return k.hooked().SkipWebhook(ctx, name)
+}
+
+func (h *Hooked) Webhooks(ctx context.Context) (out []api.Webhook, err error) {
+	for _, one := range h.hooks {
+		w := api.Webhook{Name: one.Name, URL: one.Where(), Events: one.Events, Sources: one.Sources, Projects: one.Projects}
+		p, err := h.journal.Position(ctx, one.Name)
+		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return nil, err
+		}
+		w.After, w.Delivered, w.Last, w.Failures, w.Since, w.Error, w.Retry = p.After, p.Delivered, p.Last, p.Failures, p.Since,
+			p.Error, p.Retry
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+func (h *Hooked) find(name string) (webhook.Hook, error) {
+	var names []string
+	for _, one := range h.hooks {
+		if one.Name == name {
+			return one, nil
+		}
+		names = append(names, one.Name)
+	}
+	hint := cmp.Or(term.DidYouMean(name, names, ""), "hostler webhook list; a section [webhook "+name+"] of hostler.conf makes one")
+	return webhook.Hook{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such webhook"), Hint: hint}
+}
+
+func (h *Hooked) TestWebhook(ctx context.Context, name string) (api.WebhookTest, error) {
+	one, err := h.find(name)
+	if err != nil {
+		return api.WebhookTest{}, err
+	}
+	status, took, err := h.sender.Test(ctx, one)
+	out := api.WebhookTest{Name: name, Status: status, Took: took.Seconds()}
+	if err != nil {
+		out.Error = term.ErrorText(err)
+	}
+	return out, nil
+}
+
+func (h *Hooked) SkipWebhook(ctx context.Context, name string) error {
+	if _, err := h.find(name); err != nil {
+		return err
+	}
+	return h.sender.Skip(ctx, name)
+}
