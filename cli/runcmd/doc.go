@@ -1,2 +1,3 @@
-// Package runcmd has the commands that use a computer: run and its records, shell, cp, ssh, forward.
+// Package runcmd has the commands that use a computer: run and its records, shell, cp, ssh,
+// forward.
 package runcmd

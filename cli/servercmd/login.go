@@ -311,7 +311,7 @@ func viewLogin(address string, l cli.Login, current bool) LoginView {
 	return LoginView{Controller: address, Name: l.Name, By: by, Since: l.Since, Expires: l.Expires, Current: current}
 }
 
-// viewTarget is how a controller is shown that was named, whether or not somebody has signed in there.
+// viewTarget is how a controller is shown that was named, signed in to or not.
 func viewTarget(t *cli.Target) LoginView {
 	v := viewLogin(t.Where, t.Login, true)
 	switch {
