@@ -29,7 +29,7 @@ var unguarded = map[string]string{
 	"observe/trace/otlp":            "the collector that the operator configures",
 	"client":                        "a client of the controller that its own user names",
 	"client/device":                 "the provider that the user's own controller names",
-	"cli/servercmd/login.go":       "hostler login, a client",
+	"cli/servercmd/login.go":        "hostler login, a client",
 	"controller/slaposserve.go":     "its client has the guard's transport",
 	"host/keeper":                   "its own socket",
 	"slapos/node/supervise":         "its own socket",
