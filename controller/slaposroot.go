@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/migrate"
 )
 
 // A teller is told what happens.
@@ -37,7 +38,7 @@ func MoveReleases(ctx context.Context, s teller, m *master.Master, store any, sa
 	if err != nil {
 		return err
 	}
-	from, moved, err := m.SetRoot(ctx, root, master.RootOptions{
+	from, moved, err := migrate.SetRoot(ctx, m, root, migrate.RootOptions{
 		Exists: func(path string) bool { _, err := os.Stat(path); return err == nil },
 		Before: func(ctx context.Context, from string) error {
 			file, ok := store.(interface {

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 )
 
@@ -36,7 +37,7 @@ type slaposImportView struct {
 // slaposImport is what an import was asked for with.
 type slaposImport struct {
 	database, computer, owner string
-	master.ImportOptions
+	migrate.ImportOptions
 }
 
 func newSlaposProxyImport(s *Slapos) *cobra.Command {
@@ -129,15 +130,11 @@ func (s *Slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	if err != nil {
 		return err
 	}
-	err = m.Import(
-		ctx,
-		master.Records{
-			Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances,
-			Forwards: content.Forwards, Root: content.Root,
-		},
-		o.ImportOptions,
-	)
-	if err != nil {
+	in := migrate.Records{
+		Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances,
+		Forwards: content.Forwards, Root: content.Root,
+	}
+	if err := migrate.Import(ctx, m, in, o.ImportOptions); err != nil {
 		return importRefused(err, view.To)
 	}
 	if o.DryRun {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -55,7 +55,7 @@ func TestSlaposProxyImport(t *testing.T) {
 	}
 	store := filepath.Join(filepath.Dir(file), "master.db")
 	if _, errs, err := run(
-		&slaposImport{ImportOptions: master.ImportOptions{DryRun: true}}, false,
+		&slaposImport{ImportOptions: migrate.ImportOptions{DryRun: true}}, false,
 	); err != nil || !strings.Contains(errs, "was not changed") {
 		t.Errorf("%s, %v", errs, err)
 	}
@@ -78,7 +78,7 @@ func TestSlaposProxyImport(t *testing.T) {
 		!strings.Contains(e.Hint, "--replace") || !strings.Contains(err.Error(), "COMP-1 is known here already") {
 		t.Errorf("the second time: %v", err)
 	}
-	out, errs, err := run(&slaposImport{ImportOptions: master.ImportOptions{Replace: true}}, true)
+	out, errs, err := run(&slaposImport{ImportOptions: migrate.ImportOptions{Replace: true}}, true)
 	var view slaposImportView
 	if err != nil || json.Unmarshal([]byte(out), &view) != nil || view.Version != 12 || view.Instances != 1 ||
 		len(view.Notes) != 1 || errs != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -147,8 +148,8 @@ func (s *Slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 // shownOf looks at a master.
 func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShownView, error) {
 	v := &slaposShownView{}
-	for page := (master.Page{Limit: shownAtOnce}); ; {
-		computers, next, err := m.Overview.ComputerPage(ctx, master.Anybody, "", page)
+	for page := (overview.Page{Limit: shownAtOnce}); ; {
+		computers, next, err := overview.Computers(ctx, m, master.Anybody, "", page)
 		if err != nil {
 			return nil, err
 		}
@@ -164,8 +165,8 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 			break
 		}
 	}
-	for page := (master.Page{Limit: shownAtOnce}); o.partitions || o.shared; {
-		waiting, next, err := m.Overview.InstancePage(ctx, master.Anybody, master.InstanceQuery{State: master.Unplaced}, page)
+	for page := (overview.Page{Limit: shownAtOnce}); o.partitions || o.shared; {
+		waiting, next, err := overview.Instances(ctx, m, master.Anybody, overview.InstanceQuery{State: overview.Unplaced}, page)
 		if err != nil {
 			return nil, err
 		}

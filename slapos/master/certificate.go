@@ -112,11 +112,11 @@ func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) erro
 		if err != nil {
 			return err
 		}
-		if err := who.owns(guid, c); err != nil {
+		if err := who.Owns(guid, c); err != nil {
 			return err
 		}
 		if c == nil && !who.All {
-			return unknownComputer(guid)
+			return UnknownComputer(guid)
 		}
 		return nil
 	}
@@ -182,7 +182,7 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap
 	if m.opt.Authority == nil {
 		return &slap.Certificate{}, nil // as the reference's micro-master answers
 	}
-	if err := firstOf(who.holds(n), m.ledger.Fresh(ctx)); err != nil {
+	if err := firstOf(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
 		return nil, err
 	}
 	var last *slap.CertificateRecord

@@ -35,7 +35,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 	}
 	var a *ask
 	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
-		n, err := known(who, id)(b)
+		n, err := Known(who, id)(b)
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (m *trees) lose(b ledger.View, n *slap.InstanceRecord) error {
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return firstOf(ledger.SaveInstance(b, &copied), dropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
+	return firstOf(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
 }
 
 // Information is all that a node is told of a computer, as a document in XML that must not be
@@ -140,11 +140,11 @@ func (m *computers) information(who Who, guid, has string) (body []byte, tag str
 	seen := mem.Computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
-			return nil, "", firstOf(who.Speaks(guid), unknownComputer(guid))
+			return nil, "", firstOf(who.Speaks(guid), UnknownComputer(guid))
 		}
 		seen = mem.Nobody()
 	}
-	if err := who.owns(guid, seen.Record); err != nil {
+	if err := who.Owns(guid, seen.Record); err != nil {
 		return nil, "", err
 	}
 	d := seen.Document.Load()
@@ -192,16 +192,16 @@ func (m *computers) Computer(ctx context.Context, who Who, guid string) (*slap.C
 	defer done()
 	seen := mem.Computers[guid]
 	if seen == nil {
-		return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
+		return nil, firstOf(who.Speaks(guid), UnknownComputer(guid))
 	}
-	if err := who.owns(guid, seen.Record); err != nil {
+	if err := who.Owns(guid, seen.Record); err != nil {
 		return nil, err
 	}
 	return whole(mem, guid, seen)
 }
 
-// unknownComputer is what is said of one that nobody has formatted.
-func unknownComputer(guid string) error {
+// UnknownComputer is what is said of one that nobody has formatted.
+func UnknownComputer(guid string) error {
 	return Refuse(compute.ErrNotFound, "%s is not registered.", guid)
 }
 
@@ -217,14 +217,14 @@ func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*slap.Computer, 
 			c.Partitions = append(c.Partitions, *p)
 		}
 	}
-	for _, s := range ordered(of.Supplies) {
+	for _, s := range Ordered(of.Supplies) {
 		c.Releases = append(c.Releases, slap.Release{URL: s.URL, Computer: guid, State: s.State})
 	}
 	return c, nil
 }
 
-// ordered are supplies in the order in which they came.
-func ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
+// Ordered are supplies in the order in which they came.
+func Ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
 	return slices.SortedFunc(maps.Values(supplies), func(a, b *slap.SupplyRecord) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.URL, b.URL))
 	})
@@ -285,14 +285,14 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 		if err != nil {
 			return err
 		}
-		if err := who.owns(computer, c); err != nil {
+		if err := who.Owns(computer, c); err != nil {
 			n, e := b.At(computer, partition)
-			if e != nil || n == nil || who.holds(n) != nil { // its user may look too
+			if e != nil || n == nil || who.Holds(n) != nil { // its user may look too
 				return err
 			}
 		}
 		if c == nil {
-			return unknownComputer(computer)
+			return UnknownComputer(computer)
 		}
 		if !slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == partition }) {
 			return Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
@@ -356,7 +356,7 @@ func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partit
 		if n == nil {
 			return firstOf(who.Speaks(computer), partitionUnknown(computer, partition))
 		}
-		if err := who.holds(n); err != nil {
+		if err := who.Holds(n); err != nil {
 			return err
 		}
 		tree, err := b.Instances(n.Root, "", "")

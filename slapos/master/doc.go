@@ -1,8 +1,8 @@
 // Package master is the side of SlapOS that decides: what is requested, where it runs, and what
 // each node is told of that.
 //
-// A [Master] has its operations as methods of its parts: Requests, Instances, Computers, Statuses,
-// Certificates and Overview. For each thing that a node, a user or an instance may say there is
+// A [Master] has its operations as methods of its parts: Requests, Instances, Computers, Statuses
+// and Certificates. For each thing that a node, a user or an instance may say there is
 // one, and what it refuses is a [Refusal], whose words are those that its peers know. Below the
 // parts are the ledger (package ledger: store and memory), the allocation (which finds places) and
 // the trees (which carry a change on).

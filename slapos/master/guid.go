@@ -9,9 +9,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
-// known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
+// Known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
 // of its title, its root's and whether it is shared.
-func known(who Who, guid string) target {
+func Known(who Who, guid string) target {
 	return func(b ledger.View) (*slap.InstanceRecord, error) {
 		n, err := lookup(b, who, guid)
 		if err != nil {
@@ -20,7 +20,7 @@ func known(who Who, guid string) target {
 		if n == nil {
 			return nil, Refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
 		}
-		return n, who.holds(n)
+		return n, who.Holds(n)
 	}
 }
 
@@ -28,7 +28,7 @@ func known(who Who, guid string) target {
 // a shared one.
 func told(who Who, guid string) target {
 	return func(b ledger.View) (*slap.InstanceRecord, error) {
-		n, err := known(who, guid)(b)
+		n, err := Known(who, guid)(b)
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
 			return n, err
 		}
@@ -76,7 +76,7 @@ type Listed struct {
 }
 
 func listed(b ledger.View, n *slap.InstanceRecord) (*Listed, error) {
-	a, err := answerTo(b, n)
+	a, err := AnswerOf(b, n)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func listed(b ledger.View, n *slap.InstanceRecord) (*Listed, error) {
 
 // Find is the instance of a GUID: its ID, or its place as nodes know it.
 func (m *instances) Find(ctx context.Context, who Who, guid string) (*Listed, error) {
-	return m.find(ctx, known(who, guid))
+	return m.find(ctx, Known(who, guid))
 }
 
 // FindAt is the instance in a partition.
@@ -107,7 +107,7 @@ func (m *instances) FindAt(ctx context.Context, who Who, computer, partition str
 		if n == nil {
 			return nil, Refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
 		}
-		return n, who.holds(n)
+		return n, who.Holds(n)
 	})
 }
 
@@ -156,14 +156,14 @@ func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Li
 		for _, guid := range mem.GUIDs() {
 			c := mem.Computers[guid].Record
 			for i := range c.Partitions {
-				if n, _ := mem.At(guid, c.Partitions[i].ID); n != nil && n.Root == n.ID && who.holds(n) == nil {
+				if n, _ := mem.At(guid, c.Partitions[i].ID); n != nil && n.Root == n.ID && who.Holds(n) == nil {
 					roots = append(roots, n)
 				}
 			}
 		}
 		for _, n := range mem.ByID {
 			switch {
-			case n.Root != n.ID || n.Partition != "" || who.holds(n) != nil:
+			case n.Root != n.ID || n.Partition != "" || who.Holds(n) != nil:
 			case settled(n):
 				shared = append(shared, n)
 			case waiting:
@@ -183,7 +183,7 @@ func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Liste
 			if err != nil {
 				return nil, err
 			}
-			if n != nil && who.holds(n) == nil {
+			if n != nil && who.Holds(n) == nil {
 				all = append(all, n)
 			}
 		}
@@ -205,7 +205,7 @@ func (m *instances) HasRoot(who Who, title string) (has bool) {
 // Members are all instances of the tree of an instance, the oldest first.
 func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*slap.InstanceRecord, error) {
-		n, err := known(who, guid)(mem)
+		n, err := Known(who, guid)(mem)
 		if err != nil {
 			return nil, err
 		}
@@ -220,11 +220,11 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 		if err != nil {
 			return nil, err
 		}
-		if err := who.owns(computer, c); err != nil {
+		if err := who.Owns(computer, c); err != nil {
 			return nil, err
 		}
 		if c == nil {
-			return nil, unknownComputer(computer)
+			return nil, UnknownComputer(computer)
 		}
 		for i := range c.Partitions {
 			if n, _ := mem.At(computer, c.Partitions[i].ID); n != nil {
@@ -238,7 +238,7 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 // SharedOf are the shared instances that an instance has, the oldest first.
 func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*slap.InstanceRecord, error) {
-		n, err := known(who, guid)(mem)
+		n, err := Known(who, guid)(mem)
 		if err != nil {
 			return nil, err
 		}
@@ -277,7 +277,7 @@ func (m *computers) All(ctx context.Context, who Who) ([]*slap.ComputerRecord, e
 	err := m.ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
 		for _, guid := range mem.GUIDs() {
-			if c := mem.Computers[guid].Record; who.owns(guid, c) == nil {
+			if c := mem.Computers[guid].Record; who.Owns(guid, c) == nil {
 				all = append(all, c)
 			}
 		}
@@ -299,7 +299,7 @@ func (m *instances) SetConnectionOf(ctx context.Context, who Who, guid string, c
 
 // RenameOf is Rename.
 func (m *instances) RenameOf(ctx context.Context, who Who, guid, title string) error {
-	return m.retitle(ctx, known(who, guid), title)
+	return m.retitle(ctx, Known(who, guid), title)
 }
 
 // DestroyedOf is InstanceDestroyed.
@@ -320,7 +320,7 @@ func (m *statuses) ErrorOf(ctx context.Context, who Who, guid, message string) e
 // BangOf has an instance processed again, and where it is a root all of its tree.
 func (m *instances) BangOf(ctx context.Context, who Who, guid string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		n, err := known(who, guid)(b)
+		n, err := Known(who, guid)(b)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -52,8 +53,8 @@ func capturedDatabase(t *testing.T) string {
 	return path
 }
 
-func recordsOf(c *slapproxy.Content) master.Records {
-	return master.Records{Computers: c.Computers, Supplies: c.Supplies, Instances: c.Instances, Forwards: c.Forwards}
+func recordsOf(c *slapproxy.Content) migrate.Records {
+	return migrate.Records{Computers: c.Computers, Supplies: c.Supplies, Instances: c.Instances, Forwards: c.Forwards}
 }
 
 // The database of the reference's master is imported, and the answers are those that it gave then.
@@ -71,7 +72,7 @@ func TestImportCaptured(t *testing.T) {
 		}
 	}
 	m := open(t, reference())
-	if err := m.Import(t.Context(), recordsOf(c), master.ImportOptions{}); err != nil {
+	if err := migrate.Import(t.Context(), m, recordsOf(c), migrate.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	h := web.New(m, wire.Options{})
@@ -103,8 +104,8 @@ func TestImportCaptured(t *testing.T) {
 }
 
 // tree is a root with a child and a shared instance on a computer, and a release.
-func tree(guid, title string) master.Records {
-	return master.Records{
+func tree(guid, title string) migrate.Records {
+	return migrate.Records{
 		Computers: []slap.ComputerRecord{{GUID: guid, Partitions: []slap.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
 		Supplies:  []slap.SupplyRecord{{Computer: guid, URL: demo, State: slap.Available, Order: 1}},
 		Instances: []slap.InstanceRecord{
@@ -127,9 +128,9 @@ func tree(guid, title string) master.Records {
 
 func TestImport(t *testing.T) {
 	r := newRig(t, master.Options{})
-	take := func(in master.Records, opt master.ImportOptions, kind error, says string) {
+	take := func(in migrate.Records, opt migrate.ImportOptions, kind error, says string) {
 		t.Helper()
-		err := r.Import(t.Context(), in, opt)
+		err := migrate.Import(t.Context(), r.Master, in, opt)
 		if kind == nil && err != nil || !errors.Is(err, kind) || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)
 		}
@@ -145,11 +146,11 @@ func TestImport(t *testing.T) {
 		}
 		return all
 	}
-	take(tree("COMP-1", "one"), master.ImportOptions{DryRun: true}, nil, "")
+	take(tree("COMP-1", "one"), migrate.ImportOptions{DryRun: true}, nil, "")
 	if all := titles(); len(all) != 0 {
 		t.Errorf("after a dry run: %q", all)
 	}
-	take(tree("COMP-1", "one"), master.ImportOptions{}, nil, "")
+	take(tree("COMP-1", "one"), migrate.ImportOptions{}, nil, "")
 	if all := titles(); len(all) != 2 || all[0] != "one" || all[1] != "shared one" {
 		t.Errorf("%q", all)
 	}
@@ -160,19 +161,19 @@ func TestImport(t *testing.T) {
 	}
 
 	// What is there already is not touched, and what comes with it is not taken either.
-	take(tree("COMP-1", "two"), master.ImportOptions{}, compute.ErrConflict, "The computer COMP-1 is known here already.")
+	take(tree("COMP-1", "two"), migrate.ImportOptions{}, compute.ErrConflict, "The computer COMP-1 is known here already.")
 	both := tree("COMP-2", "two")
 	both.Instances = append(both.Instances, tree("COMP-2", "one").Instances[:1]...)
 	both.Instances[3].Partition = "p2"
 	both.Instances[3].ID = "INST-other"
 	both.Instances[3].Root = "INST-other"
-	take(both, master.ImportOptions{}, compute.ErrConflict, "There is an instance with the title one already, on COMP-1.")
+	take(both, migrate.ImportOptions{}, compute.ErrConflict, "There is an instance with the title one already, on COMP-1.")
 	bad := tree("COMP-2", "two")
 	bad.Instances[2].Title = "a\x00b"
-	take(bad, master.ImportOptions{}, compute.ErrInvalid, "U+0000")
+	take(bad, migrate.ImportOptions{}, compute.ErrInvalid, "U+0000")
 	bad = tree("COMP-2", "two")
 	bad.Instances[1].Partition = "p0" // as the first
-	take(bad, master.ImportOptions{}, compute.ErrConflict, "The instances two and child are both in p0 of COMP-2.")
+	take(bad, migrate.ImportOptions{}, compute.ErrConflict, "The instances two and child are both in p0 of COMP-2.")
 	if all := titles(); len(all) != 2 {
 		t.Errorf("%q", all)
 	}
@@ -181,17 +182,17 @@ func TestImport(t *testing.T) {
 	}
 
 	// Replaced, nothing of what was there stays.
-	take(tree("COMP-1", "two"), master.ImportOptions{Replace: true}, nil, "")
+	take(tree("COMP-1", "two"), migrate.ImportOptions{Replace: true}, nil, "")
 	if all := titles(); len(all) != 2 || all[0] != "two" || all[1] != "shared two" {
 		t.Errorf("%q", all)
 	}
-	take(tree("COMP-1", "two"), master.ImportOptions{Replace: true}, nil, "") // the same again
+	take(tree("COMP-1", "two"), migrate.ImportOptions{Replace: true}, nil, "") // the same again
 
 	// A tree that is elsewhere too is not torn apart.
 	wide := tree("COMP-3", "wide")
 	wide.Instances[1].Computer = "COMP-4"
-	take(wide, master.ImportOptions{}, nil, "")
-	take(tree("COMP-3", "three"), master.ImportOptions{Replace: true}, compute.ErrConflict, "The tree of wide is on COMP-4 too")
+	take(wide, migrate.ImportOptions{}, nil, "")
+	take(tree("COMP-3", "three"), migrate.ImportOptions{Replace: true}, compute.ErrConflict, "The tree of wide is on COMP-4 too")
 	if all := titles(); len(all) != 4 {
 		t.Errorf("%q", all)
 	}
@@ -200,7 +201,7 @@ func TestImport(t *testing.T) {
 // What is replaced can show no certificate any more, even where an instance of the same ID comes.
 func TestImportRevokes(t *testing.T) {
 	r, ctx := newRig(t, certifying(t)), t.Context()
-	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{}); err != nil {
+	if err := migrate.Import(ctx, r.Master, tree("COMP-1", "one"), migrate.ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	var serials []string
@@ -210,7 +211,7 @@ func TestImportRevokes(t *testing.T) {
 	}
 	pair, err := r.Certificates.ComputerCertificate(ctx, master.Anybody, "COMP-1")
 	node := serialOf(t, pair, err)
-	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{Replace: true}); err != nil {
+	if err := migrate.Import(ctx, r.Master, tree("COMP-1", "one"), migrate.ImportOptions{Replace: true}); err != nil {
 		t.Fatal(err)
 	}
 	for i, serial := range serials {
@@ -229,7 +230,7 @@ func TestImportTogether(t *testing.T) {
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
-			errs <- r.Import(context.WithoutCancel(t.Context()), tree("COMP-1", "one"), master.ImportOptions{})
+			errs <- migrate.Import(context.WithoutCancel(t.Context()), r.Master, tree("COMP-1", "one"), migrate.ImportOptions{})
 		}()
 	}
 	took := 0

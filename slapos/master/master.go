@@ -40,7 +40,7 @@ type Product struct {
 
 // A Master decides. All its methods, and those of its parts, may be called concurrently.
 type Master struct {
-	ledger *ledger.Ledger
+	Ledger *ledger.Ledger
 	notes  *notes
 	// Requests has what users and instances ask for.
 	Requests *requests
@@ -52,8 +52,6 @@ type Master struct {
 	Statuses *statuses
 	// Certificates has those of people, computers and instances, and tokens for them.
 	Certificates *certificates
-	// Overview has pages of computers and instances, for people.
-	Overview *overview
 }
 
 // allocation finds places: a partition for an instance, a host for a shared one.
@@ -116,12 +114,6 @@ type certificates struct {
 	opt    *Options
 }
 
-// overview has what people look at.
-type overview struct {
-	ledger   *ledger.Ledger
-	statuses *statuses
-}
-
 // New makes a master on a store, and reads what that has.
 func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Log == nil {
@@ -138,17 +130,23 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	s := &statuses{l, n, c}
 	m := &Master{
 		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
-		&certificates{l, &opt}, &overview{l, s},
+		&certificates{l, &opt},
 	}
 	return m, l.Fresh(ctx)
 }
 
 // Log is where it tells what happens.
-func (m *Master) Log() *slog.Logger { return m.ledger.Log }
+func (m *Master) Log() *slog.Logger { return m.Ledger.Log }
 
 // Certifies says whether there are certificates: it has an authority.
 func (m *certificates) Certifies() bool { return m.opt.Authority != nil }
 
+// Tellable refuses what has a computer's node be told too much. It is asked within a transaction,
+// when all is saved.
+func (m *Master) Tellable(b ledger.View, guid string) error {
+	return m.Instances.trees.allocation.tellableOn(b, guid)
+}
+
 // RunID is random, and another for each master that was started: by it one finds that a URL is its
 // own.
-func (m *Master) RunID() string { return m.ledger.RunID }
+func (m *Master) RunID() string { return m.Ledger.RunID }

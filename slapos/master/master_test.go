@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -425,7 +426,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		r.are("C", "started", "free")
 		left := func() int {
 			t.Helper()
-			n, _, err := r.Overview.InstancePage(t.Context(), master.Anybody, master.InstanceQuery{}, master.Page{Limit: 10})
+			n, _, err := overview.Instances(t.Context(), r.Master, master.Anybody, overview.InstanceQuery{}, overview.Page{Limit: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -434,7 +435,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		if n := left(); n != 2 {
 			t.Fatalf("%d instances", n)
 		}
-		v, err := r.Overview.ViewInstance(t.Context(), master.Anybody, root.Record.ID)
+		v, err := overview.Instance(t.Context(), r.Master, master.Anybody, root.Record.ID)
 		if err != nil || v.Record.Reason != "its partition p0 of A is no more" || v.Partition != "" {
 			t.Errorf("%+v, %v", v, err)
 		}

@@ -25,7 +25,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *slap.NodeReport)
 		return err
 	}
 	if known == nil {
-		return unknownComputer(n.Computer)
+		return UnknownComputer(n.Computer)
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {

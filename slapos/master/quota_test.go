@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -207,9 +208,9 @@ func TestOneProject(t *testing.T) {
 	}{{web, nil}, {wide, nil}, {db, compute.ErrDenied}} {
 		_, find := r.Instances.Find(ctx, c.who, a.Record.ID)
 		_, at := r.Computers.Partition(ctx, c.who, "C", "p0")
-		_, view := r.Overview.ViewInstance(ctx, c.who, a.Record.ID)
+		_, view := overview.Instance(ctx, r.Master, c.who, a.Record.ID)
 		_, change := r.Requests.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
-		_, status := r.Overview.View(ctx, c.who, guid)
+		_, status := overview.Computer(ctx, r.Master, c.who, guid)
 		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change,
 			"computer": status, "supply": r.Computers.Supply(ctx, c.who, guid, demo, slap.Available),
 			"rename": r.Instances.RenameOf(ctx, c.who, a.Record.ID, "x")} {

@@ -30,7 +30,7 @@ func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, e
 				if err != nil {
 					return err
 				}
-				if n != nil && who.holds(n) == nil {
+				if n != nil && who.Holds(n) == nil {
 					ok = true
 					return nil
 				}

@@ -81,9 +81,9 @@ func (who Who) Speaks(computer string) error {
 	return Denied("You may not speak for the computer %s.", computer)
 }
 
-// owns says whether somebody may change a computer, or read what is on it: its node, or whose it
+// Owns says whether somebody may change a computer, or read what is on it: its node, or whose it
 // is.
-func (who Who) owns(guid string, c *slap.ComputerRecord) error {
+func (who Who) Owns(guid string, c *slap.ComputerRecord) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
 	}
@@ -94,9 +94,9 @@ func (who Who) owns(guid string, c *slap.ComputerRecord) error {
 // alone, as his role and his token are for no more.
 func (who Who) in(project string) bool { return who.Project == "" || who.Project == project }
 
-// holds says whether somebody may see and change an instance: the user who asked for its tree, a
+// Holds says whether somebody may see and change an instance: the user who asked for its tree, a
 // node that it is on, itself, or the instance that asked for it or has it as a shared one.
-func (who Who) holds(n *slap.InstanceRecord) error {
+func (who Who) Holds(n *slap.InstanceRecord) error {
 	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil

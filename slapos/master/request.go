@@ -368,7 +368,7 @@ func (a *ask) never(b ledger.View) error {
 func (a *ask) endUnplaced(b ledger.View) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
-		return firstOf(err, forget(b, a.found))
+		return firstOf(err, Forget(b, a.found))
 	}
 	n := *a.found
 	n.Asked, n.State = slap.Destroyed, slap.Destroyed
@@ -382,7 +382,7 @@ func (a *ask) endUnplaced(b ledger.View) error {
 func (m *requests) answer(a *ask) (*Answer, error) {
 	var out *Answer
 	err := m.ledger.Read(func(b ledger.View) (err error) {
-		if out, err = answerTo(b, a.made); err == nil {
+		if out, err = AnswerOf(b, a.made); err == nil {
 			out.Basis = a.rests(b)
 		}
 		return err
@@ -398,8 +398,8 @@ func (m *requests) answer(a *ask) (*Answer, error) {
 	return out, nil
 }
 
-// answerTo is an instance as who asked for it is told.
-func answerTo(b ledger.View, n *slap.InstanceRecord) (*Answer, error) {
+// AnswerOf is an instance as who asked for it is told.
+func AnswerOf(b ledger.View, n *slap.InstanceRecord) (*Answer, error) {
 	out := &Answer{Record: n, Stamp: n.Stamp, Instance: slap.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
 		ConnectionXML: n.Connection, Shared: n.Shared}}
 	var err error

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
 
@@ -21,13 +22,13 @@ func TestSetRoot(t *testing.T) {
 	r.format("C", 4)
 	files := map[string]bool{"/old/stays/software.cfg": true, "/old/both/software.cfg": true, "/new/both/software.cfg": true}
 	before := 0
-	opt := master.RootOptions{
+	opt := migrate.RootOptions{
 		Exists: func(path string) bool { return files[path] },
 		Before: func(context.Context, string) error { before++; return nil },
 	}
 	set := func(root string, want map[string]string) {
 		t.Helper()
-		if _, moved, err := r.SetRoot(ctx, root, opt); err != nil || !maps.Equal(moved, want) {
+		if _, moved, err := migrate.SetRoot(ctx, r.Master, root, opt); err != nil || !maps.Equal(moved, want) {
 			t.Errorf("%s: %v, %v", root, moved, err)
 		}
 	}
@@ -71,7 +72,7 @@ func TestSetRoot(t *testing.T) {
 		t.Errorf("%d, %v", before, releases())
 	}
 	opt.Before = func(context.Context, string) error { return errors.New("no room for the copy") }
-	if _, _, err := r.SetRoot(ctx, "/new", opt); err == nil || !slices.Equal(was, releases()) {
+	if _, _, err := migrate.SetRoot(ctx, r.Master, "/new", opt); err == nil || !slices.Equal(was, releases()) {
 		t.Errorf("without a copy: %v, %v", err, releases())
 	}
 	opt.Before = func(_ context.Context, from string) error {
@@ -103,7 +104,7 @@ func TestSetRoot(t *testing.T) {
 	}); a.Record.Host != shared.Record.Host || a.Record.Host == "" {
 		t.Errorf("a shared instance has another host: %+v", a.Record)
 	}
-	if _, _, err := r.SetRoot(ctx, "relative", opt); !errors.Is(err, compute.ErrInvalid) {
+	if _, _, err := migrate.SetRoot(ctx, r.Master, "relative", opt); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 }

@@ -121,12 +121,12 @@ func (m *allocation) loosen(n *slap.InstanceRecord) {
 // unshare ends a shared instance: its host is told, and nothing of it stays.
 func (a *ask) unshare(b ledger.View, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
 	n.Asked, n.State = slap.Destroyed, slap.Destroyed
-	last, err := answerTo(b, n)
+	last, err := AnswerOf(b, n)
 	if err != nil {
 		return err
 	}
 	a.last = last
-	if err := forget(b, n); err != nil || host == nil {
+	if err := Forget(b, n); err != nil || host == nil {
 		return err
 	}
 	return a.m.trees.wake(b, host)

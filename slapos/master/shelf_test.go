@@ -55,7 +55,7 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.Ledger.Look()
 	mem.Computers["C"].Document.Load().Body.Store(nil)
 	done()
 	if none, same, err := m.Computers.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {

@@ -27,9 +27,9 @@ func InstanceStatusKey(id string) string { return ledger.Key("instance", id) }
 
 func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", computer, url) }
 
-func computerStatus(guid string) string { return ledger.Key("computer", guid) }
+func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 
-func dropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(slap.KindStatus, of)) }
+func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(slap.KindStatus, of)) }
 
 // InstanceReported is what a node says of an instance: the state that it is in.
 func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
@@ -98,9 +98,9 @@ func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message 
 		return err
 	}
 	if known == nil {
-		return unknownComputer(computer)
+		return UnknownComputer(computer)
 	}
-	return m.notes.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
+	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes
@@ -185,7 +185,7 @@ func (m *notes) met(ctx context.Context, guid string) {
 	if !late {
 		return
 	}
-	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
+	if err := m.note(ctx, ComputerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
 		m.ledger.Log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }
@@ -254,7 +254,7 @@ func (m *statuses) ComputerStatus(ctx context.Context, who Who, guid string) (*S
 	if err != nil {
 		return nil, err
 	}
-	return m.status(ctx, &Status{Kind: "Compute Node", Reference: guid, Created: c.Created}, computerStatus(guid))
+	return m.status(ctx, &Status{Kind: "Compute Node", Reference: guid, Created: c.Created}, ComputerStatus(guid))
 }
 
 // SupplyStatus is that of a release on a computer.
@@ -309,11 +309,11 @@ func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *slap.Co
 	if err := m.ledger.Read(func(b ledger.View) (err error) { c, err = b.Computer(guid); return err }); err != nil {
 		return nil, err
 	}
-	if err := who.owns(guid, c); err != nil {
+	if err := who.Owns(guid, c); err != nil {
 		return nil, err
 	}
 	if c == nil {
-		return nil, unknownComputer(guid)
+		return nil, UnknownComputer(guid)
 	}
 	return c, nil
 }
@@ -324,4 +324,21 @@ func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, e
 		return err
 	})
 	return s, err
+}
+
+// Each reads what was said of several things at once.
+func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return m.ledger.Store.View(ctx, func(tx compute.Tx) error {
+		for i, key := range keys {
+			s, err := statusIn(tx.(ledger.Tx), key)
+			if err != nil {
+				return err
+			}
+			is(i, s)
+		}
+		return nil
+	})
 }

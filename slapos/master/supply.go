@@ -28,11 +28,11 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 		if err != nil {
 			return err
 		}
-		if err := who.owns(computer, c); err != nil {
+		if err := who.Owns(computer, c); err != nil {
 			return err
 		}
 		if c == nil && m.opt.Computer == "" {
-			return unknownComputer(computer)
+			return UnknownComputer(computer)
 		}
 		was, err := b.Supply(computer, url)
 		if err != nil || was != nil && was.State == state {
@@ -56,13 +56,13 @@ func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]s
 	defer done()
 	seen := mem.Computers[computer]
 	if seen == nil {
-		return nil, firstOf(who.Speaks(computer), unknownComputer(computer))
+		return nil, firstOf(who.Speaks(computer), UnknownComputer(computer))
 	}
-	if err := who.owns(computer, seen.Record); err != nil {
+	if err := who.Owns(computer, seen.Record); err != nil {
 		return nil, err
 	}
 	var all []slap.SupplyRecord
-	for _, s := range ordered(seen.Supplies) {
+	for _, s := range Ordered(seen.Supplies) {
 		all = append(all, *s)
 	}
 	return all, nil
@@ -87,7 +87,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 		if err := b.Save(ledger.Gone(slap.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
 		}
-		return dropStatus(b, SupplyStatusKey(computer, url))
+		return DropStatus(b, SupplyStatusKey(computer, url))
 	})
 }
 

@@ -55,7 +55,7 @@ func (m *trees) spreadTo(b ledger.View, parent *slap.InstanceRecord, children ma
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
 func (m *trees) dropInstance(b ledger.View, n *slap.InstanceRecord) error {
-	if err := forget(b, n); err != nil {
+	if err := Forget(b, n); err != nil {
 		return err
 	}
 	if n.Shared {
@@ -68,10 +68,10 @@ func (m *trees) dropInstance(b ledger.View, n *slap.InstanceRecord) error {
 	return m.rehost(b, n, nil)
 }
 
-// forget drops the record of an instance, what was said of it, and its certificate.
-func forget(b ledger.View, n *slap.InstanceRecord) error {
+// Forget drops the record of an instance, what was said of it, and its certificate.
+func Forget(b ledger.View, n *slap.InstanceRecord) error {
 	return firstOf(
-		b.Save(ledger.Gone(slap.KindInstance, n.ID)), dropStatus(b, InstanceStatusKey(n.ID)),
+		b.Save(ledger.Gone(slap.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
 		revoke(b, ledger.HolderOf(slap.CertifiedInstance, n.ID)),
 	)
 }

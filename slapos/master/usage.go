@@ -27,15 +27,15 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if err != nil {
 		return Malformed(err)
 	}
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var known *slap.ComputerRecord
-	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
+	if err := m.Ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
 	now := time.Now().UTC()
-	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err = m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
 		t := tx.(ledger.Tx)
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
@@ -56,7 +56,7 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 			}
 		}
 		return t.SaveSlap(slap.Entry{
-			Kind: slap.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.ledger.Stamp(0))), Computer: computer,
+			Kind: slap.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
 
 			Data: ledger.Pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
 	})
@@ -119,7 +119,11 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
 		var some []slap.Entry
-		if err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(ledger.Tx).SlapEntries(q); return err }); err != nil {
+		err := m.Ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
+			some, err = tx.(ledger.Tx).SlapEntries(q)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		for _, e := range some {
@@ -142,12 +146,12 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 // shown what was used there since that came: what its day before, or who was there before, used is
 // not told.
 func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var since time.Time
 	var alone bool
-	err := m.ledger.Read(func(b ledger.View) (err error) {
+	err := m.Ledger.Read(func(b ledger.View) (err error) {
 		since, alone, err = usedSince(b, who, computer, partition)
 		return err
 	})
@@ -175,15 +179,15 @@ func usedSince(b ledger.View, who Who, computer, partition string) (since time.T
 	if of := mem.Computers[computer]; of != nil {
 		record = of.Record
 	}
-	denied := who.owns(computer, record)
+	denied := who.Owns(computer, record)
 	if denied == nil && mem.Computers[computer] == nil {
-		return since, false, unknownComputer(computer)
+		return since, false, UnknownComputer(computer)
 	}
 	if denied == nil {
 		return since, false, nil
 	}
 	n, err := b.At(computer, partition)
-	if err != nil || n == nil || partition == "" || who.holds(n) != nil {
+	if err != nil || n == nil || partition == "" || who.Holds(n) != nil {
 		return since, false, firstOf(err, denied)
 	}
 	if since = n.Created; n.Placed > 0 {

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
@@ -41,11 +42,11 @@ func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan st
 		of := mem.Computers[guid]
 		if of == nil {
 			if guid != m.opt.Computer || guid == "" {
-				return nil, firstOf(who.Speaks(guid), unknownComputer(guid))
+				return nil, firstOf(who.Speaks(guid), UnknownComputer(guid))
 			}
 			of = mem.Nobody()
 		}
-		return of, who.owns(guid, of.Record)
+		return of, who.Owns(guid, of.Record)
 	})
 }
 
@@ -69,4 +70,26 @@ func (m *computers) look(ctx context.Context, next <-chan struct{}) error {
 	case <-soon.C:
 	}
 	return nil
+}
+
+// Changed returns when anything of the master is otherwise than at a mark, with the mark of that:
+// its records, or what nodes told this process. Without a mark it returns at once. When ctx ends
+// before that, its error.
+func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
+	pause := time.NewTicker(lookEvery)
+	defer pause.Stop()
+	for {
+		if err := m.Ledger.Fresh(ctx); err != nil {
+			return "", err
+		}
+		now := fmt.Sprintf("%s-%d-%d", m.Ledger.RunID[:8], m.Ledger.Revision(), m.notes.heard.Load())
+		if now != mark {
+			return now, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-pause.C:
+		}
+	}
 }

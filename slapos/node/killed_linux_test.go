@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
@@ -284,7 +285,7 @@ func (m *mortal) picture(id string) string {
 			line("%s is %s, started %d times more", s.FullName(), s.State, s.Restarts)
 		}
 	}
-	v, err := m.Overview.View(m.Context(), master.Anybody, nodetest.Computer)
+	v, err := overview.Computer(m.Context(), m.lab.Rig.Master.Master, master.Anybody, nodetest.Computer)
 	do(m, err)
 	if in := v.At[id]; in != nil {
 		said := in.Said

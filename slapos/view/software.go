@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/schema"
 	"github.com/hostler-project/hostler/slapos/slap"
@@ -79,7 +80,7 @@ func (v *View) release(ctx context.Context, who master.Who, release string) (*pa
 		return nil, errNoURL
 	}
 	if !who.All {
-		offered, err := v.m.Overview.Offered(ctx, release)
+		offered, err := overview.Offered(ctx, v.m, release)
 		if err != nil {
 			return nil, err
 		}

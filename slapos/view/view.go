@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -63,7 +64,7 @@ func (v *View) Computers(ctx context.Context, p auth.Principal, match string, pa
 	if err != nil {
 		return out, refusal(err)
 	}
-	all, next, err := v.m.Overview.ComputerPage(ctx, who, match, master.Page{After: page.After, Limit: page.Limit})
+	all, next, err := overview.Computers(ctx, v.m, who, match, overview.Page{After: page.After, Limit: page.Limit})
 	if err != nil {
 		return out, refusal(err)
 	}
@@ -74,7 +75,7 @@ func (v *View) Computers(ctx context.Context, p auth.Principal, match string, pa
 	return out, nil
 }
 
-func computer(s *master.ComputerSummary) api.SlapComputer {
+func computer(s *overview.ComputerSummary) api.SlapComputer {
 	c := s.Record
 	return api.SlapComputer{Computer: c.GUID, Title: c.Title, Owner: c.Owner, Project: c.Project, Network: c.Network,
 		Created: timed(c.Created), Partitions: len(c.Partitions),
@@ -102,7 +103,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	if err != nil {
 		return out, refusal(err)
 	}
-	c, err := v.m.Overview.View(ctx, who, name)
+	c, err := overview.Computer(ctx, v.m, who, name)
 	if err != nil {
 		return out, hidden(err, "computer", name)
 	}
@@ -136,7 +137,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	return out, nil
 }
 
-func instance(s *master.InstanceSummary) api.SlapInstance {
+func instance(s *overview.InstanceSummary) api.SlapInstance {
 	n := s.Record
 	out := api.SlapInstance{Instance: n.ID, Title: n.Title, Root: n.Root, RootTitle: s.RootTitle, Parent: n.Parent,
 		ParentTitle: s.ParentTitle, Owner: n.Owner, Project: n.Project,
@@ -160,9 +161,9 @@ func (v *View) Instances(ctx context.Context, p auth.Principal, q api.SlapQuery,
 	if err != nil {
 		return out, refusal(err)
 	}
-	all, next, err := v.m.Overview.InstancePage(
-		ctx, who, master.InstanceQuery{Roots: q.Roots, Root: q.Root, Host: q.Host, State: q.State, Match: q.Match},
-		master.Page{After: page.After, Limit: page.Limit},
+	of := overview.InstanceQuery{Roots: q.Roots, Root: q.Root, Host: q.Host, State: q.State, Match: q.Match}
+	all, next, err := overview.Instances(ctx, v.m, who, of,
+		overview.Page{After: page.After, Limit: page.Limit},
 	)
 	if err != nil {
 		return out, refusal(err)
@@ -184,7 +185,7 @@ func (v *View) Instance(ctx context.Context, p auth.Principal, id string) (out a
 }
 
 func (v *View) detail(ctx context.Context, who master.Who, id string) (out api.SlapInstanceDetail, err error) {
-	n, err := v.m.Overview.ViewInstance(ctx, who, id)
+	n, err := overview.Instance(ctx, v.m, who, id)
 	if err != nil {
 		return out, hidden(err, "instance", id)
 	}
@@ -211,7 +212,7 @@ func (v *View) Connection(ctx context.Context, p auth.Principal, id string) (out
 	if err != nil {
 		return out, refusal(err)
 	}
-	n, err := v.m.Overview.ViewInstance(ctx, who, id)
+	n, err := overview.Instance(ctx, v.m, who, id)
 	if err != nil {
 		return out, hidden(err, "instance", id)
 	}

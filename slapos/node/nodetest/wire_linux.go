@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -197,7 +198,7 @@ func (m *Master) Used(computer string) (all []string) {
 // else "".
 func (m *Master) Trouble(computer, partition string) string {
 	m.t.Helper()
-	c, err := m.Overview.View(m.t.Context(), master.Anybody, computer)
+	c, err := overview.Computer(m.t.Context(), m.Master, master.Anybody, computer)
 	Do(m.t, err)
 	if in := c.At[partition]; in != nil && in.Said != nil && in.Said.Error {
 		return in.Said.Message

@@ -1,6 +1,7 @@
-package master
+package migrate
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -27,12 +29,12 @@ type RootOptions struct {
 // one, all of them or none; what was moved is returned, from the old URL to the new. A release
 // stays that is still where it was and is not at the new place. Where one of the directories
 // contains the other nothing is moved. Instances whose release is another now are processed again.
-func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (from string, moved map[string]string, err error) {
+func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions) (from string, moved map[string]string, err error) {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
-		return "", nil, Invalid("the root of local releases is no absolute path: %.200q", root)
+		return "", nil, master.Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
-	if err := m.ledger.Store.View(ctx, func(tx compute.Tx) error {
-		p := m.ledger.TxView(tx)
+	if err := m.Ledger.Store.View(ctx, func(tx compute.Tx) error {
+		p := m.Ledger.TxView(tx)
 		if from, err = p.Root(); err != nil || from == root || apart(from, root) != nil {
 			return err
 		}
@@ -46,12 +48,12 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 			return from, nil, err
 		}
 	}
-	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
-		p := m.ledger.TxView(tx)
+	err = m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		p := m.Ledger.TxView(tx)
 		if now, err := p.Root(); err != nil || now != from {
-			return firstOf(err, Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
+			return cmp.Or(err, master.Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}
-		return firstOf(m.move(p, moved), p.Save(ledger.RootEntry(root)))
+		return cmp.Or(move(m, p, moved), p.Save(ledger.RootEntry(root)))
 	})
 	if err != nil {
 		return from, nil, err
@@ -62,13 +64,13 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 // apart says why nothing is moved from one directory to another; nil: it is.
 func apart(from, to string) error {
 	if from == "" {
-		return Refuse(compute.ErrNotFound, "There was no root of local releases before.")
+		return master.Refuse(compute.ErrNotFound, "There was no root of local releases before.")
 	}
 	if inside, _ := under(from, to); inside {
-		return Refuse(compute.ErrConflict, "%s is in %s.", to, from)
+		return master.Refuse(compute.ErrConflict, "%s is in %s.", to, from)
 	}
 	if inside, _ := under(to, from); inside {
-		return Refuse(compute.ErrConflict, "%s is in %s.", from, to)
+		return master.Refuse(compute.ErrConflict, "%s is in %s.", from, to)
 	}
 	return nil
 }
@@ -110,7 +112,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 		if !exists(there) && exists(url) {
 			continue
 		}
-		if err := CheckName("the release "+there, there, MaxURL); err != nil {
+		if err := master.CheckName("the release "+there, there, master.MaxURL); err != nil {
 			return nil, err
 		}
 		moved[url] = there
@@ -119,7 +121,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 }
 
 // move has the releases be others.
-func (m *Master) move(p *ledger.TxView, moved map[string]string) error {
+func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
@@ -136,7 +138,8 @@ func (m *Master) move(p *ledger.TxView, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		if err := firstOf(p.Save(ledger.Gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(s.Computer, s.URL))); err != nil {
+		status := master.SupplyStatusKey(s.Computer, s.URL)
+		if err := cmp.Or(p.Save(ledger.Gone(slap.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return err
 		}
 		if there, err := p.Supply(s.Computer, to); err != nil {
@@ -160,11 +163,11 @@ func (m *Master) move(p *ledger.TxView, moved map[string]string) error {
 		if !goes {
 			continue
 		}
-		n.Release, n.Stamp = to, m.ledger.Stamp(n.Stamp)
+		n.Release, n.Stamp = to, m.Ledger.Stamp(n.Stamp)
 		if err := ledger.SaveInstance(p, n); err != nil {
 			return err
 		}
 	}
-	m.ledger.Log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
+	m.Ledger.Log.Info("local releases are elsewhere", "releases", len(moved), "first", slices.Sorted(maps.Keys(moved))[0])
 	return nil
 }

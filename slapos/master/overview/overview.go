@@ -1,14 +1,14 @@
-package master
+// Package overview shows people what a SlapOS master has: pages of computers and instances, each
+// with what was said of it last.
+package overview
 
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -26,18 +26,20 @@ type Page struct {
 	Limit int
 }
 
-// ComputerPage are computers that somebody has, those whose name or title has a text in it, in the
+// Computers are computers that somebody has, those whose name or title has a text in it, in the
 // order of their names; next is "" where there are no more.
-func (m *overview) ComputerPage(ctx context.Context, who Who, match string, page Page) (all []ComputerSummary, next string, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+func Computers(
+	ctx context.Context, m *master.Master, who master.Who, match string, page Page,
+) (all []ComputerSummary, next string, err error) {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	match = strings.ToLower(match)
-	err = m.ledger.Read(func(b ledger.View) error {
+	err = m.Ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
 		var guids []string
 		for guid, of := range mem.Computers {
-			if guid > page.After && who.owns(guid, of.Record) == nil &&
+			if guid > page.After && who.Owns(guid, of.Record) == nil &&
 				(contains(guid, match) || of.Record != nil && contains(of.Record.Title, match)) {
 				guids = append(guids, guid)
 			}
@@ -57,9 +59,9 @@ func (m *overview) ComputerPage(ctx context.Context, who Who, match string, page
 	}
 	keys := make([]string, len(all))
 	for i := range all {
-		keys[i] = computerStatus(all[i].Record.GUID)
+		keys[i] = master.ComputerStatus(all[i].Record.GUID)
 	}
-	return all, next, m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return all, next, m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 func contains(text, lower string) bool {
@@ -90,24 +92,24 @@ type SupplyView struct {
 	Said *slap.StatusRecord // nil: nothing was ever reported
 }
 
-// View is a computer that somebody has, with all that is on it.
-func (m *overview) View(ctx context.Context, who Who, guid string) (*ComputerView, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+// Computer is a computer that somebody has, with all that is on it.
+func Computer(ctx context.Context, m *master.Master, who master.Who, guid string) (*ComputerView, error) {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &ComputerView{At: map[string]*InstanceSummary{}}
 	var placed []*InstanceSummary
-	err := m.ledger.Read(func(b ledger.View) error {
+	err := m.Ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
 		of := mem.Computers[guid]
 		if of == nil || guid == "" {
-			return firstOf(who.Speaks(guid), unknownComputer(guid))
+			return cmp.Or(who.Speaks(guid), master.UnknownComputer(guid))
 		}
-		if err := who.owns(guid, of.Record); err != nil {
+		if err := who.Owns(guid, of.Record); err != nil {
 			return err
 		}
 		out.ComputerSummary = summary(mem, guid)
-		for _, s := range ordered(of.Supplies) {
+		for _, s := range master.Ordered(of.Supplies) {
 			out.Supplied = append(out.Supplied, SupplyView{SupplyRecord: *s})
 		}
 		for _, n := range of.Placed {
@@ -119,14 +121,14 @@ func (m *overview) View(ctx context.Context, who Who, guid string) (*ComputerVie
 	if err != nil {
 		return nil, err
 	}
-	keys := []string{computerStatus(guid)}
+	keys := []string{master.ComputerStatus(guid)}
 	for i := range out.Supplied {
-		keys = append(keys, SupplyStatusKey(guid, out.Supplied[i].URL))
+		keys = append(keys, master.SupplyStatusKey(guid, out.Supplied[i].URL))
 	}
 	for _, n := range placed {
-		keys = append(keys, InstanceStatusKey(n.Record.ID))
+		keys = append(keys, master.InstanceStatusKey(n.Record.ID))
 	}
-	return out, m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) {
+	return out, m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) {
 		switch supplied := len(out.Supplied); {
 		case i == 0:
 			out.Said = s
@@ -199,18 +201,20 @@ func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
 	return q.Match == "" || contains(n.Title, q.Match) || contains(n.Release, q.Match) || contains(n.Owner, q.Match)
 }
 
-// InstancePage are instances that somebody has, in the order of their titles; next is "" where
+// Instances are instances that somebody has, in the order of their titles; next is "" where
 // there are no more.
-func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, page Page) (all []*InstanceSummary, next string, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+func Instances(
+	ctx context.Context, m *master.Master, who master.Who, q InstanceQuery, page Page,
+) (all []*InstanceSummary, next string, err error) {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	q.Match = strings.ToLower(q.Match)
-	err = m.ledger.Read(func(b ledger.View) error {
+	err = m.Ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
 		var some []*slap.InstanceRecord
 		take := func(n *slap.InstanceRecord) {
-			if n != nil && q.selects(n) && who.holds(n) == nil && orderOf(n) > page.After {
+			if n != nil && q.selects(n) && who.Holds(n) == nil && orderOf(n) > page.After {
 				some = append(some, n)
 			}
 		}
@@ -243,18 +247,18 @@ func (m *overview) InstancePage(ctx context.Context, who Who, q InstanceQuery, p
 	if err != nil {
 		return nil, "", err
 	}
-	return all, next, m.instanceStatuses(ctx, all)
+	return all, next, instanceStatuses(ctx, m, all)
 }
 
 // orderOf is by what instances are listed.
 func orderOf(n *slap.InstanceRecord) string { return ledger.Key(n.Title, n.ID) }
 
-func (m *overview) instanceStatuses(ctx context.Context, all []*InstanceSummary) error {
+func instanceStatuses(ctx context.Context, m *master.Master, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
 	for i := range all {
-		keys[i] = InstanceStatusKey(all[i].Record.ID)
+		keys[i] = master.InstanceStatusKey(all[i].Record.ID)
 	}
-	return m.statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
 }
 
 // An InstanceView is an instance with what it was asked for with, and what it told.
@@ -264,18 +268,18 @@ type InstanceView struct {
 	Addresses              []slap.Address
 }
 
-// ViewInstance is an instance that somebody has.
-func (m *overview) ViewInstance(ctx context.Context, who Who, id string) (*InstanceView, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+// Instance is an instance that somebody has.
+func Instance(ctx context.Context, m *master.Master, who master.Who, id string) (*InstanceView, error) {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &InstanceView{}
-	err := m.ledger.Read(func(b ledger.View) error {
-		n, err := known(who, id)(b)
+	err := m.Ledger.Read(func(b ledger.View) error {
+		n, err := master.Known(who, id)(b)
 		if err != nil {
 			return err
 		}
-		a, err := answerTo(b, n)
+		a, err := master.AnswerOf(b, n)
 		if err != nil {
 			return err
 		}
@@ -289,54 +293,15 @@ func (m *overview) ViewInstance(ctx context.Context, who Who, id string) (*Insta
 	if err != nil {
 		return nil, err
 	}
-	return out, m.instanceStatuses(ctx, []*InstanceSummary{&out.InstanceSummary})
-}
-
-// Each reads what was said of several things at once.
-func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return m.ledger.Store.View(ctx, func(tx compute.Tx) error {
-		for i, key := range keys {
-			s, err := statusIn(tx.(ledger.Tx), key)
-			if err != nil {
-				return err
-			}
-			is(i, s)
-		}
-		return nil
-	})
-}
-
-// Changed returns when anything of the master is otherwise than at a mark, with the mark of that:
-// its records, or what nodes told this process. Without a mark it returns at once. When ctx ends
-// before that, its error.
-func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
-	pause := time.NewTicker(lookEvery)
-	defer pause.Stop()
-	for {
-		if err := m.ledger.Fresh(ctx); err != nil {
-			return "", err
-		}
-		now := fmt.Sprintf("%s-%d-%d", m.ledger.RunID[:8], m.ledger.Revision(), m.notes.heard.Load())
-		if now != mark {
-			return now, nil
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-pause.C:
-		}
-	}
+	return out, instanceStatuses(ctx, m, []*InstanceSummary{&out.InstanceSummary})
 }
 
 // Offered says whether a release is wanted on a computer that is no user's.
-func (m *overview) Offered(ctx context.Context, release string) (ok bool, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+func Offered(ctx context.Context, m *master.Master, release string) (ok bool, err error) {
+	if err := m.Ledger.Fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.ledger.Read(func(b ledger.View) error {
+	err = m.Ledger.Read(func(b ledger.View) error {
 		ok = false
 		for _, of := range b.(*ledger.Memory).Computers {
 			if s := of.Supplies[release]; s != nil && s.State == slap.Available && (of.Record == nil || of.Record.Owner == "") {

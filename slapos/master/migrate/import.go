@@ -1,12 +1,16 @@
-package master
+// Package migrate brings what is elsewhere to a SlapOS master: the records of another master, and
+// local releases whose directory is another now.
+package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slap"
 )
@@ -30,18 +34,18 @@ type ImportOptions struct {
 // Import takes records, all of them or none. Where there is something of one of their computers
 // already, or a tree of the same title, that is compute.ErrConflict and says what; a name that no
 // master could keep is compute.ErrInvalid.
-func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) error {
+func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	dry := Refuse(compute.ErrStale, "nothing was changed")
-	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
-		p := m.ledger.TxView(tx)
+	dry := master.Refuse(compute.ErrStale, "nothing was changed")
+	err := m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
+		p := m.Ledger.TxView(tx)
 		if err := in.into(p, opt.Replace); err != nil {
 			return err
 		}
 		for _, guid := range in.computers() {
-			if err := m.Instances.trees.allocation.tellableOn(p, guid); err != nil {
+			if err := m.Tellable(p, guid); err != nil {
 				return err
 			}
 		}
@@ -59,38 +63,39 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 // check looks at the names.
 func (in *Records) check() error {
 	for _, c := range in.Computers {
-		if err := CheckName("the computer's name "+c.GUID, c.GUID, MaxID); err != nil {
+		if err := master.CheckName("the computer's name "+c.GUID, c.GUID, master.MaxID); err != nil {
 			return err
 		}
 		for _, p := range c.Partitions {
-			if err := CheckName("the name of the partition "+p.ID+" of "+c.GUID, p.ID, MaxID); err != nil {
+			if err := master.CheckName("the name of the partition "+p.ID+" of "+c.GUID, p.ID, master.MaxID); err != nil {
 				return err
 			}
 		}
 	}
 	for _, s := range in.Supplies {
-		if err := firstOf(
-			CheckName("the computer's name "+s.Computer, s.Computer, MaxID),
-			CheckName("the release "+s.URL+" on "+s.Computer, s.URL, MaxURL),
+		if err := cmp.Or(
+			master.CheckName("the computer's name "+s.Computer, s.Computer, master.MaxID),
+			master.CheckName("the release "+s.URL+" on "+s.Computer, s.URL, master.MaxURL),
 		); err != nil {
 			return err
 		}
 	}
 	for _, n := range in.Instances {
 		what := "of the instance " + n.Title + " in " + n.Computer + " " + n.Partition
-		if err := firstOf(
-			CheckName("the title "+what, n.Title, MaxTitle), CheckName("the release "+what, n.Release, MaxURL),
-			CheckName("the type "+what, n.Type, MaxTitle),
+		if err := cmp.Or(
+			master.CheckName("the title "+what, n.Title, master.MaxTitle), master.CheckName("the release "+what, n.Release, master.MaxURL),
+			master.CheckName("the type "+what, n.Type, master.MaxTitle),
 		); err != nil {
 			return err
 		}
 	}
 	if in.Root != "" && (!filepath.IsAbs(in.Root) || filepath.Clean(in.Root) != in.Root) {
-		return Invalid("the root of local releases is no absolute path: %.200q", in.Root)
+		return master.Invalid("the root of local releases is no absolute path: %.200q", in.Root)
 	}
 	for _, f := range in.Forwards {
-		if err := firstOf(
-			CheckName("the title of a forwarded request", f.Title, MaxURL), CheckName("the URL of a master", f.Master, MaxURL),
+		if err := cmp.Or(
+			master.CheckName("the title of a forwarded request", f.Title, master.MaxURL),
+			master.CheckName("the URL of a master", f.Master, master.MaxURL),
 		); err != nil {
 			return err
 		}
@@ -118,12 +123,12 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 	computers := in.computers()
 	known := map[string]*slap.ComputerRecord{}
 	for _, guid := range computers {
-		c, some, err := clear(p, guid, computers, replace)
+		c, some, err := clearComputer(p, guid, computers, replace)
 		if err != nil {
 			return err
 		}
 		if some && !replace {
-			return Refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
+			return master.Refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
 		}
 		known[guid] = c
 	}
@@ -149,13 +154,13 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 		if other, err := p.Named(ledger.NameOf(n)); err != nil {
 			return err
 		} else if other != nil {
-			return Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
+			return master.Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
 		}
 		if n.Partition != "" {
 			if other, err := p.At(n.Computer, n.Partition); err != nil {
 				return err
 			} else if other != nil {
-				return Refuse(
+				return master.Refuse(
 					compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title,
 					n.Partition, n.Computer,
 				)
@@ -179,7 +184,7 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 
 // clear finds what there is of a computer, and has it go where that is wanted: but for its record.
 // A tree that is on others too stays, and all does.
-func clear(p *ledger.TxView, guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
+func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
 	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err
 	}
@@ -197,7 +202,8 @@ func clear(p *ledger.TxView, guid string, computers []string, going bool) (c *sl
 	}
 	for _, e := range supplies {
 		computer, url := ledger.CutKey(e.Key)
-		if err := firstOf(p.Save(ledger.Gone(slap.KindSupply, e.Key)), dropStatus(p, SupplyStatusKey(computer, url))); err != nil {
+		status := master.SupplyStatusKey(computer, url)
+		if err := cmp.Or(p.Save(ledger.Gone(slap.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return nil, false, err
 		}
 	}
@@ -208,14 +214,14 @@ func clear(p *ledger.TxView, guid string, computers []string, going bool) (c *sl
 		}
 		for _, other := range tree {
 			if other.Computer != "" && !slices.Contains(computers, other.Computer) {
-				return nil, false, Refuse(
+				return nil, false, master.Refuse(
 					compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title,
 					other.Computer,
 				)
 			}
 		}
 		for _, other := range append(tree, n) { // with those that wait for a place
-			if err := forget(p, other); err != nil {
+			if err := master.Forget(p, other); err != nil {
 				return nil, false, err
 			}
 		}
