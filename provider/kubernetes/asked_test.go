@@ -37,7 +37,7 @@ func TestAsked(t *testing.T) {
 		{Options{Cores: 1}, compute.Spec{Memory: 1 << 30}, "1000m 1000m 16Gi 16Gi"},
 	} {
 		c.o.Template, c.o.Env = file, []string{"HOME=/work"}
-		u, err := opened(t, c.o).manifest(c.spec)
+		u, err := opened(t, c.o).build.manifest(c.spec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,68 +33,68 @@ func (p *record) carries() bool {
 
 // Connect starts our program in a pod's container and returns the way in through it.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	c, err := p.connect(ctx, id)
+	c, err := p.entrance.connect(ctx, id)
 	if err != nil {
-		return nil, p.fault("Connect", id, p.obituary(id, err))
+		return nil, p.fault("Connect", id, p.entrance.obituary(id, err))
 	}
 	return c, nil
 }
 
 // obituary adds to the error of a pod that is not there what is known of its end.
-func (p *Provider) obituary(id compute.ID, err error) error {
-	if why := p.watch().epitaph(p.podName(id)); errors.Is(err, errNone) && why != "" {
+func (e *entrance) obituary(id compute.ID, err error) error {
+	if why := e.p.watch().epitaph(e.p.podName(id)); errors.Is(err, errNone) && why != "" {
 		return fmt.Errorf("%w: %s", err, why)
 	}
 	return err
 }
 
-func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	in, err := p.known(ctx, id)
+func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	in, err := e.p.objects.known(ctx, id)
 	if err == nil {
-		in, err = p.podOf(ctx, in)
+		in, err = e.p.objects.podOf(ctx, in)
 	}
 	if err != nil {
 		return nil, err
 	}
-	name := p.containerOf(in)
-	wait, err := in.fate(name, p.o.Schedule, time.Now())
+	name := e.p.objects.containerOf(in)
+	wait, err := in.fate(name, e.p.o.Schedule, time.Now())
 	if wait { // it will be asked for again and again
-		p.watch().begin()
-		p.podWatch().begin()
-		return nil, p.hindered(ctx, id, in, err)
+		e.p.watch().begin()
+		e.p.podWatch().begin()
+		return nil, e.hindered(ctx, id, in, err)
 	}
-	p.starts(id)
+	e.starts(id)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.c.ask(); err != nil {
+	if _, err := e.p.c.ask(); err != nil {
 		return nil, err
 	}
-	at := inside{c: p.c, pod: in.Metadata.Name, name: name}
-	if p.o.Way == "exec" {
-		c := newPlain(p, id, at, p.sight(in))
+	at := inside{c: e.p.c, pod: in.Metadata.Name, name: name}
+	if e.p.o.Way == "exec" {
+		c := newPlain(e.p, id, at, e.p.objects.sight(in))
 		if _, err := c.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil {
 			_ = c.Close()
-			return nil, p.ended(ctx, id, err)
+			return nil, e.ended(ctx, id, err)
 		}
 		return c, nil
 	}
-	c := &conn{p: p, id: id, on: p.sight(in), in: at, carried: in.carries()}
+	c := &conn{p: e.p, id: id, on: e.p.objects.sight(in), in: at, carried: in.carries()}
 	if err := c.enter(ctx); err != nil {
-		return nil, p.ended(ctx, id, err)
+		return nil, e.ended(ctx, id, err)
 	}
-	c.standing.Go(func() { p.keepVigil(c.Done(), at.pod, c.on.uid, &c.over, c.pipe.stop) })
+	c.standing.Go(func() { e.awaitEnd(c.Done(), at.pod, c.on.uid, &c.over, c.pipe.stop) })
 	return c, nil
 }
 
 // ended finds the reason why a pod cannot be entered: it may have ended by itself.
-func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
-	in, e := p.read(ctx, id)
+func (p *entrance) ended(ctx context.Context, id compute.ID, err error) error {
+	in, e := p.p.objects.read(ctx, id)
 	if e == nil {
-		in, e = p.podOf(ctx, in)
+		in, e = p.p.objects.podOf(ctx, in)
 	}
 	if e == nil {
-		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
+		if _, fate := in.fate(p.p.objects.containerOf(in), p.p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
 		// the pod goes too, as soon as the cluster has found out
@@ -141,11 +141,11 @@ func (c *conn) enter(ctx context.Context) error {
 		}
 		before = err // it may have been made when the source had no agent-image
 	}
-	if at, ok := c.p.placed(c.on.uid); ok { // one question of the API server instead of two
+	if at, ok := c.p.entrance.placed(c.on.uid); ok { // one question of the API server instead of two
 		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
 			return err
 		}
-		c.p.place(c.on.uid, nil)
+		c.p.entrance.place(c.on.uid, nil)
 	}
 	path, program, err := c.find(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *conn) enter(ctx context.Context) error {
 	if err := c.meet(ctx, path, program.args); err != nil {
 		return err
 	}
-	c.p.place(c.on.uid, &placing{path, program.args})
+	c.p.entrance.place(c.on.uid, &placing{path, program.args})
 	return nil
 }
 
@@ -174,25 +174,25 @@ type placing struct {
 const manyPlaces = 20_000
 
 // placed returns where our program was found in a pod.
-func (p *Provider) placed(uid string) (placing, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at, ok := p.places[uid]
+func (e *entrance) placed(uid string) (placing, bool) {
+	e.p.mu.Lock()
+	defer e.p.mu.Unlock()
+	at, ok := e.places[uid]
 	return at, ok
 }
 
 // place remembers that; nil: it is not there.
-func (p *Provider) place(uid string, at *placing) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (e *entrance) place(uid string, at *placing) {
+	e.p.mu.Lock()
+	defer e.p.mu.Unlock()
 	switch {
 	case at == nil:
-		delete(p.places, uid)
+		delete(e.places, uid)
 		return
-	case p.places == nil || len(p.places) >= manyPlaces:
-		p.places = map[string]placing{}
+	case e.places == nil || len(e.places) >= manyPlaces:
+		e.places = map[string]placing{}
 	}
-	p.places[uid] = *at
+	e.places[uid] = *at
 }
 
 // meet starts our program at a path.
@@ -352,10 +352,10 @@ func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 }
 
 // reasonOf is why a command of a pod may have been killed: "": nothing is known.
-func (p *Provider) reasonOf(ctx context.Context, id compute.ID) string {
-	in, err := p.known(ctx, id)
+func (e *entrance) reasonOf(ctx context.Context, id compute.ID) string {
+	in, err := e.p.objects.known(ctx, id)
 	if err == nil {
-		in, err = p.podOf(ctx, in)
+		in, err = e.p.objects.podOf(ctx, in)
 	}
 	if err == nil && in.end() == reason {
 		return reason

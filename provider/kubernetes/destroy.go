@@ -34,12 +34,12 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 }
 
 func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
-	p.starts(id)
+	p.entrance.starts(id)
 	in, taken := p.leaves(id, now)
 	var err error
 	switch {
 	case in == nil: // that it is gone only the API server proves
-		in, err = p.read(ctx, id)
+		in, err = p.objects.read(ctx, id)
 	case taken && in.Metadata.DeletionTimestamp == nil: // the watch will tell
 		return nil
 	}
@@ -76,7 +76,7 @@ const heeded = 30 * time.Second
 // taken its deletion. nil: nothing, or that was so long ago that the watch may be silent.
 func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool) {
 	w := p.watch()
-	if in = w.sees(p.podName(id)); in == nil || !p.owned(in) {
+	if in = w.sees(p.podName(id)); in == nil || !p.objects.owned(in) {
 		return nil, false
 	}
 	d := w.ourDeletion(in.Metadata.UID)
@@ -96,7 +96,7 @@ func (p *Provider) left(ctx context.Context, id compute.ID) (*record, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.all {
-		if r.id() == id && p.made(r) {
+		if r.id() == id && p.objects.made(r) {
 			return r, nil
 		}
 	}
@@ -159,7 +159,7 @@ func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, 
 	if gvr == p.gvr {
 		p.watch().deleting(in.Metadata.UID, false)
 		if gvr != pods {
-			if pod := p.pod(in); pod != nil {
+			if pod := p.objects.pod(in); pod != nil {
 				p.podWatch().deleting(pod.Metadata.UID, false)
 			}
 		}

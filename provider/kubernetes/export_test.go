@@ -30,31 +30,33 @@ func (p *Provider) OverseeAt(ctx context.Context, now time.Time) error {
 
 // EntersContainer is the container of an instance that commands run in.
 func (p *Provider) EntersContainer(t *testing.T, id compute.ID) string {
-	in, err := p.known(t.Context(), id)
+	in, err := p.objects.known(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.containerOf(in)
+	return p.objects.containerOf(in)
 }
 
 // Slow has an instance have been starting for long.
 func (p *Provider) Slow(id compute.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waits[id] = hindrance{next: time.Now()}
+	p.entrance.waits[id] = startCondition{next: time.Now()}
 }
 
 // Misplace has a provider believe that our program is elsewhere in a pod than it is.
-func (p *Provider) Misplace(uid string) { p.place(uid, &placing{path: "/nowhere/.hostler-agent"}) }
+func (p *Provider) Misplace(uid string) {
+	p.entrance.place(uid, &placing{path: "/nowhere/.hostler-agent"})
+}
 
 // Fresh has what a broken watch told count for so long.
 func (o *Options) Fresh(d time.Duration) { o.fresh = d }
 
 // Says runs a script in a pod as we do for ourselves.
 func (p *Provider) Says(ctx context.Context, id compute.ID, script string) (string, error) {
-	in, err := p.known(ctx, id)
+	in, err := p.objects.known(ctx, id)
 	if err != nil {
 		return "", err
 	}
-	return inside{c: p.c, pod: in.Metadata.Name, name: p.containerOf(in)}.say(ctx, nil, script)
+	return inside{c: p.c, pod: in.Metadata.Name, name: p.objects.containerOf(in)}.say(ctx, nil, script)
 }

@@ -35,7 +35,7 @@ func TestFit(t *testing.T) {
 	version := 0
 	tell := func(change func(*unstructured.Unstructured)) {
 		t.Helper()
-		u, err := p.manifest(compute.Spec{ID: "web-1"})
+		u, err := p.build.manifest(compute.Spec{ID: "web-1"})
 		if err != nil {
 			t.Fatal(err)
 		}

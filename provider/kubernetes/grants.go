@@ -135,14 +135,14 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 		notes = append(notes, fmt.Sprintf("%s: %s", without, p.denied([]Grant{g}).(*compute.Error).Err))
 	}
 	spec.ID = compute.ID(p.o.Source + "-probe")
-	s, err := p.stock()
+	s, err := p.pool.stock()
 	if err == nil {
-		err = p.alike(spec)
+		err = p.build.alike(spec)
 	}
 	if err != nil {
 		return "", err
 	}
-	manifest, err := p.object(spec, s.name)
+	manifest, err := p.build.object(spec, s.name)
 	if err != nil {
 		return "", err
 	}
@@ -160,7 +160,7 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if err != nil {
 		return "", err
 	}
-	holes, err := p.holes(ctx, manifest.GetLabels())
+	holes, err := p.policies.holes(ctx, manifest.GetLabels())
 	if len(holes) > 0 {
 		notes = append(
 			notes,

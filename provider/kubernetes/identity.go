@@ -164,8 +164,8 @@ func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) 
 		return "", p.fault("Identity", id, err)
 	}
 	if made := p.watch().get(p.podName(id)); made != nil && p.gvr != pods {
-		if pod := p.pod(made); pod != nil {
-			i.pod = p.sight(pod)
+		if pod := p.objects.pod(made); pod != nil {
+			i.pod = p.objects.sight(pod)
 		}
 	}
 	return i.String(), nil
@@ -227,17 +227,17 @@ func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
 		err = p.leads(ctx, was)
 	}
 	if err == nil && was.pod != (sighted{}) {
-		if err = p.look(ctx, was.pod.name); err == nil {
-			err = p.replaced(was.pod)
+		if err = p.objects.look(ctx, was.pod.name); err == nil {
+			err = p.objects.replaced(was.pod)
 		}
 	}
 	return p.fault("Same", id, err)
 }
 
 // sight is a pod as it is now.
-func (p *Provider) sight(pod *record) sighted {
+func (s *objects) sight(pod *record) sighted {
 	out := sighted{name: pod.Metadata.Name, uid: pod.Metadata.UID}
-	if c := pod.container(p.containerOf(pod)); c != nil {
+	if c := pod.container(s.containerOf(pod)); c != nil {
 		out.restarts = c.RestartCount
 	}
 	return out
@@ -245,15 +245,15 @@ func (p *Provider) sight(pod *record) sighted {
 
 // replaced says what has become of a pod that was entered, as far as the watch has told; nil: it is
 // that one still.
-func (p *Provider) replaced(was sighted) error {
+func (s *objects) replaced(was sighted) error {
 	text := ""
-	switch now := p.podWatch().get(was.name); {
+	switch now := s.p.podWatch().get(was.name); {
 	case now == nil:
 		text = "is gone"
 	case now.Metadata.UID != was.uid:
 		text = "was replaced by another of its name"
-	case p.sight(now) != was:
-		text = words("was started again", terminated(now.container(p.containerOf(now)), true))
+	case s.sight(now) != was:
+		text = words("was started again", terminated(now.container(s.containerOf(now)), true))
 	default:
 		return nil
 	}

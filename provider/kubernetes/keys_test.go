@@ -32,7 +32,7 @@ func TestTemplateOfKeys(t *testing.T) {
 				if kind == "claim" {
 					break // it says of which pool it is
 				}
-				u, err := p.manifest(spec)
+				u, err := p.build.manifest(spec)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -35,14 +35,14 @@ const (
 
 // podLabels are the labels by which the pods of a source are known, and by which its network policy
 // selects them.
-func (p *Provider) podLabels() map[string]any {
+func (b *builder) podLabels() map[string]any {
 	installation, source, network := labelInstallation, labelSource, labelNetwork
-	if p.gvr == claims {
+	if b.p.gvr == claims {
 		installation, source, network = claimLabelInstallation, claimLabelSource, claimLabelNetwork
 	}
-	out := map[string]any{installation: p.o.Installation, source: sourceLabel(p.o.Source)}
-	if p.plan.network != "" {
-		out[network] = p.plan.network
+	out := map[string]any{installation: b.p.o.Installation, source: sourceLabel(b.p.o.Source)}
+	if b.p.plan.network != "" {
+		out[network] = b.p.plan.network
 	}
 	return out
 }
@@ -62,12 +62,12 @@ func (p *Provider) watch() *watch { return p.c.watch(p.gvr, labelInstallation) }
 var kinds = map[string]schema.GroupVersionResource{"pod": pods, "sandbox": sandboxes, "claim": claims}
 
 // object is what is made at the cluster for a request; a claim is one of a sandbox of the pool.
-func (p *Provider) object(spec compute.Spec, pool string) (*unstructured.Unstructured, error) {
-	if p.gvr == claims {
-		return p.claim(spec, pool), nil
+func (b *builder) object(spec compute.Spec, pool string) (*unstructured.Unstructured, error) {
+	if b.p.gvr == claims {
+		return b.claim(spec, pool), nil
 	}
-	pod, err := p.manifest(spec)
-	if err != nil || p.gvr == pods {
+	pod, err := b.manifest(spec)
+	if err != nil || b.p.gvr == pods {
 		return pod, err
 	}
 	labels, notes := meta(pod)
@@ -89,16 +89,16 @@ func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
 // alike refuses a request for what they all are not: a claim's sandbox is made like the pool's
 // template says. The source's own image, which the engine names where nobody asks for another, is
 // that. What the sandboxes of somebody else's pool have is not known before one is there.
-func (p *Provider) alike(spec compute.Spec) error {
-	if p.gvr != claims {
+func (b *builder) alike(spec compute.Spec) error {
+	if b.p.gvr != claims {
 		return nil
 	}
-	has := p.sizes(spec)
+	has := b.sizes(spec)
 	more := func(fact string, asked int64) bool {
 		n, err := strconv.ParseFloat(has[fact], 64)
 		return asked > 0 && (err != nil || float64(asked) > n)
 	}
-	if spec.Image != "" && spec.Image != p.o.Image || spec.Location != "" || more("cores", int64(spec.Cores)) ||
+	if spec.Image != "" && spec.Image != b.p.o.Image || spec.Location != "" || more("cores", int64(spec.Cores)) ||
 		more("memory", spec.Memory) || more("disk", spec.Disk) || more("gpus", int64(spec.GPUs)) {
 		return &compute.Error{Kind: compute.ErrTooLarge,
 			Err: errors.New(
@@ -110,13 +110,13 @@ func (p *Provider) alike(spec compute.Spec) error {
 }
 
 // claim is a claim of a sandbox of a warm pool.
-func (p *Provider) claim(spec compute.Spec, pool string) *unstructured.Unstructured {
+func (b *builder) claim(spec compute.Spec, pool string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}}}
-	p.mark(u, spec.ID)
+	b.mark(u, spec.ID)
 	_, notes := meta(u)
-	labels := p.podLabels()
-	if !p.owns() { // else the template has them
-		set(labels, p.plan.labels)
+	labels := b.podLabels()
+	if !b.p.owns() { // else the template has them
+		set(labels, b.p.plan.labels)
 	}
 	ofPod := maps.Clone(notes)
 	notes[notePool] = pool
@@ -130,39 +130,39 @@ func (p *Provider) claim(spec compute.Spec, pool string) *unstructured.Unstructu
 }
 
 // podOf returns the pod of what we made. ErrNotReady: there is none yet.
-func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
-	if p.gvr == pods {
+func (s *objects) podOf(ctx context.Context, made *record) (*record, error) {
+	if s.p.gvr == pods {
 		return made, nil
 	}
-	if err := p.look(ctx, p.nameOf(made)); err != nil {
+	if err := s.look(ctx, s.nameOf(made)); err != nil {
 		return nil, err
 	}
-	if in := p.pod(made); in != nil {
+	if in := s.pod(made); in != nil {
 		return in, nil
 	}
-	p.watch().begin() // it will be asked for again and again
-	p.podWatch().begin()
-	if pool := made.Metadata.Annotations[notePool]; p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
-		if err := p.refound(ctx, pool); err != nil {
+	s.p.watch().begin() // it will be asked for again and again
+	s.p.podWatch().begin()
+	if pool := made.Metadata.Annotations[notePool]; s.p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
+		if err := s.p.pool.refound(ctx, pool); err != nil {
 			return nil, err
 		}
 	}
-	return nil, made.unready(p.o.Schedule, time.Now())
+	return nil, made.unready(s.p.o.Schedule, time.Now())
 }
 
 // look has what is known of a pod that agent-sandbox makes be so: by what the watch has told, or
 // where a process has not begun that, as a command that wants one instance, by asking for that one.
 // A list of one needs no other right than the watch.
-func (p *Provider) look(ctx context.Context, name string) error {
-	w := p.podWatch()
+func (s *objects) look(ctx context.Context, name string) error {
+	w := s.p.podWatch()
 	if w.begun() || name == "" {
 		return w.trusted(ctx)
 	}
 	var list *unstructured.UnstructuredList
-	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(pods).Namespace(p.c.namespace).List(
+	err := s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(pods).Namespace(s.p.c.namespace).List(
 			ctx,
-			metav1.ListOptions{LabelSelector: w.of.label + "=" + p.o.Installation, FieldSelector: "metadata.name=" + name},
+			metav1.ListOptions{LabelSelector: w.of.label + "=" + s.p.o.Installation, FieldSelector: "metadata.name=" + name},
 		)
 		return err
 	})
@@ -181,17 +181,17 @@ func (p *Provider) look(ctx context.Context, name string) error {
 }
 
 // nameOf is the name of the pod of a sandbox or a claim; "": it has none yet.
-func (p *Provider) nameOf(of *record) string {
-	if p.gvr == claims {
+func (s *objects) nameOf(of *record) string {
+	if s.p.gvr == claims {
 		return of.Status.Sandbox.Name
 	}
 	return of.Metadata.Name
 }
 
 // pod returns what is known of the pod of a sandbox or a claim; nil: nothing.
-func (p *Provider) pod(of *record) *record {
-	in := p.podWatch().get(p.nameOf(of))
-	if in == nil || !p.made(in) || in.id() != of.id() || p.gvr == sandboxes && in.Metadata.OwnerReferences[0].UID != of.Metadata.UID {
+func (s *objects) pod(of *record) *record {
+	in := s.p.podWatch().get(s.nameOf(of))
+	if in == nil || !s.made(in) || in.id() != of.id() || s.p.gvr == sandboxes && in.Metadata.OwnerReferences[0].UID != of.Metadata.UID {
 		return nil
 	}
 	return in
@@ -200,10 +200,10 @@ func (p *Provider) pod(of *record) *record {
 // made reports whether a pod was made by agent-sandbox for an instance of this source. What a pod
 // says of itself anybody may have written there: agent-sandbox makes one for each sandbox, with its
 // name.
-func (p *Provider) made(pod *record) bool {
-	return pod.ours(p.o.Installation, p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 &&
+func (s *objects) made(pod *record) bool {
+	return pod.ours(s.p.o.Installation, s.p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 &&
 		pod.Metadata.OwnerReferences[0].Name == pod.Metadata.Name &&
-		(p.gvr == claims || pod.Metadata.Name == p.podName(pod.id()))
+		(s.p.gvr == claims || pod.Metadata.Name == s.p.podName(pod.id()))
 }
 
 // poolless tells whether a claim waits for its pool, or the pool for its template.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,19 +32,36 @@ type Provider struct {
 
 	mu     sync.Mutex
 	closed bool
-	heeds  []func()                 // end what Heed began
-	waits  map[compute.ID]hindrance // of pods that are not ready
-	places map[string]placing       // by the pods' uids
-	seen   readTemplate             // last
+	heeds  []func()     // end what Heed began
+	seen   readTemplate // last
 
-	fence fence
+	objects  objects
+	build    builder
+	entrance entrance
+	policies networkPolicies
+	pool     warmPool
+}
 
-	founding turn   // one at a time sees to the source's own warm pool
-	founded  string // the pool that is there
-	reserved int    // sandboxes, as it was told last
-	// claims that are being made; begun by who has founding, and ended by anyone
-	drawing   atomic.Int32
-	refounded time.Time
+// objects are those of a source at its cluster.
+type objects struct{ p *Provider }
+
+// builder makes what is sent to the cluster of the source's keys and a request.
+type builder struct{ p *Provider }
+
+// entrance is the way into a source's pods, and what is remembered of them for that.
+type entrance struct {
+	p      *Provider
+	waits  map[compute.ID]startCondition // of pods that are not ready
+	places map[string]placing            // by the pods' uids
+}
+
+// assemble gives a provider its parts, each of which knows it.
+func (p *Provider) assemble() *Provider {
+	p.objects.p, p.build.p, p.pool.p = p, p, p
+	p.entrance = entrance{p: p, waits: map[compute.ID]startCondition{}}
+	p.policies = networkPolicies{p: p, turn: newTurn()}
+	p.pool.founding = newTurn()
+	return p
 }
 
 var (
@@ -79,10 +95,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{
-		o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{},
-		fence: fence{turn: newTurn()}, founding: newTurn(),
-	}, nil
+	p := &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind]}
+	return p.assemble(), nil
 }
 
 // Close ends the watch, when it was the last source's of its cluster.
@@ -119,7 +133,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return compute.Instance{}, err
 	}
 	out := p.instance(in)
-	maps.Copy(out.Facts, p.sizes(spec))
+	maps.Copy(out.Facts, p.build.sizes(spec))
 	return out, nil
 }
 
@@ -133,18 +147,18 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 	if _, err := p.c.ask(); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	if err := p.alike(spec); err != nil {
+	if err := p.build.alike(spec); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	if err := p.protect(ctx, now); err != nil {
+	if err := p.policies.protect(ctx, now); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	pool, done, err := p.drawn(ctx)
+	pool, done, err := p.pool.drawn(ctx)
 	if err != nil {
 		return nil, compute.Unasked(err)
 	}
 	defer done()
-	manifest, err := p.object(spec, pool)
+	manifest, err := p.build.object(spec, pool)
 	if err != nil {
 		return nil, compute.Unasked(err)
 	}
@@ -157,7 +171,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 		return err
 	})
 	if apierrors.IsAlreadyExists(err) {
-		there, err := p.read(ctx, spec.ID)
+		there, err := p.objects.read(ctx, spec.ID)
 		switch {
 		case errors.Is(err, errNone): // it is another's, or it went this moment
 			return nil, &compute.Error{
@@ -195,15 +209,15 @@ func sure(err error) error {
 }
 
 // read asks the API server for an instance's pod. errNone: there is none that is ours.
-func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
-	name := p.podName(id)
+func (s *objects) read(ctx context.Context, id compute.ID) (*record, error) {
+	name := s.p.podName(id)
 	var got *unstructured.Unstructured
-	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		got, err = d.Resource(p.gvr).Namespace(p.c.namespace).Get(ctx, name, metav1.GetOptions{})
+	err := s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		got, err = d.Resource(s.p.gvr).Namespace(s.p.c.namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if absent(err, name) {
-		p.watch().gone(name)
+		s.p.watch().gone(name)
 		return nil, errNone
 	}
 	if apierrors.IsNotFound(err) {
@@ -219,28 +233,28 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.owned(in) {
+	if !s.owned(in) {
 		return nil, errNone
 	}
-	p.watch().note(in)
+	s.p.watch().note(in)
 	return in, nil
 }
 
 // owned reports whether an object is an instance of this source: by its marks, and by its name, as
 // marks are copied.
-func (p *Provider) owned(in *record) bool {
-	return in.ours(p.o.Installation, p.o.Source) && in.Metadata.Name == p.podName(in.id())
+func (s *objects) owned(in *record) bool {
+	return in.ours(s.p.o.Installation, s.p.o.Source) && in.Metadata.Name == s.p.podName(in.id())
 }
 
 // known is read from what the watch has told, where that works. A process that has not begun one,
 // as a command that asks for one instance, reads that alone.
-func (p *Provider) known(ctx context.Context, id compute.ID) (*record, error) {
-	if p.watch().begun() && p.watch().trusted(ctx) == nil {
-		if in := p.watch().get(p.podName(id)); in != nil && p.owned(in) {
+func (s *objects) known(ctx context.Context, id compute.ID) (*record, error) {
+	if s.p.watch().begun() && s.p.watch().trusted(ctx) == nil {
+		if in := s.p.watch().get(s.p.podName(id)); in != nil && s.owned(in) {
 			return in, nil
 		}
 	}
-	return p.read(ctx, id)
+	return s.read(ctx, id)
 }
 
 // List returns the pods of this source, those that are being deleted included.
@@ -254,7 +268,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	}
 	var out []compute.Instance
 	for _, in := range all {
-		if p.owned(in) {
+		if p.objects.owned(in) {
 			out = append(out, p.instance(in))
 		}
 	}
@@ -273,14 +287,14 @@ func (p *Provider) instance(in *record) compute.Instance {
 		out.Facts[compute.FactTemplate] = made
 	}
 	if p.gvr != pods {
-		pod := p.pod(in)
+		pod := p.objects.pod(in)
 		if pod == nil {
 			return out
 		}
 		in = pod
 	}
 	out.Address = in.Status.PodIP
-	name := p.containerOf(in)
+	name := p.objects.containerOf(in)
 	for _, c := range in.Spec.Containers {
 		if c.Name == name {
 			out.Facts[compute.FactImage] = c.Image
@@ -295,9 +309,9 @@ func (p *Provider) instance(in *record) compute.Instance {
 // containerOf is the container of a pod that commands run in: the one that the pod names as
 // everybody's default, as ours do, else its first, which may be one that a webhook has put before
 // the template's own.
-func (p *Provider) containerOf(in *record) string {
-	if p.o.Container != "" || len(in.Spec.Containers) == 0 {
-		return p.o.Container
+func (s *objects) containerOf(in *record) string {
+	if s.p.o.Container != "" || len(in.Spec.Containers) == 0 {
+		return s.p.o.Container
 	}
 	name := in.Metadata.Annotations[noteContainer]
 	for _, c := range in.Spec.Containers {
@@ -310,15 +324,15 @@ func (p *Provider) containerOf(in *record) string {
 
 // Check returns nil for a pod that runs.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
-	if err := p.answers(ctx); err != nil {
+	if err := p.objects.answers(ctx); err != nil {
 		return p.fault("Check", id, err)
 	}
-	in, err := p.known(ctx, id)
+	in, err := p.objects.known(ctx, id)
 	if err == nil {
-		in, err = p.podOf(ctx, in)
+		in, err = p.objects.podOf(ctx, in)
 	}
 	if err == nil {
-		_, err = in.fate(p.containerOf(in), p.o.Schedule, time.Now())
+		_, err = in.fate(p.objects.containerOf(in), p.o.Schedule, time.Now())
 	}
 	return p.fault("Check", id, err)
 }
@@ -331,18 +345,18 @@ func (p *Provider) Fit(id compute.ID, text string) bool {
 		return false
 	}
 	in := p.watch().sees(p.podName(id))
-	if in == nil || !p.owned(in) {
+	if in == nil || !p.objects.owned(in) {
 		return false
 	}
 	if p.gvr != pods {
-		if p.podWatch().sees(p.nameOf(in)) == nil || was.pod != (sighted{}) && p.replaced(was.pod) != nil {
+		if p.podWatch().sees(p.objects.nameOf(in)) == nil || was.pod != (sighted{}) && p.objects.replaced(was.pod) != nil {
 			return false
 		}
-		if in = p.pod(in); in == nil {
+		if in = p.objects.pod(in); in == nil {
 			return false
 		}
 	}
-	wait, err := in.fate(p.containerOf(in), p.o.Schedule, time.Now())
+	wait, err := in.fate(p.objects.containerOf(in), p.o.Schedule, time.Now())
 	return err == nil && !wait
 }
 
@@ -353,11 +367,11 @@ func (p *Provider) Lingers() time.Duration { return time.Minute }
 // Console returns what the cluster has to say of a pod: its events. The output of the pod's own
 // processes is the container's log.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
-	in, err := p.read(ctx, id)
+	in, err := p.objects.read(ctx, id)
 	if err != nil {
 		return "", p.fault("Console", id, err)
 	}
-	all, err := p.eventsOf(ctx, in.Metadata.UID, "")
+	all, err := p.objects.eventsOf(ctx, in.Metadata.UID, "")
 	if err != nil {
 		return "", p.fault("Console", id, err)
 	}

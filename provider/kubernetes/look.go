@@ -32,7 +32,8 @@ func (o Options) Look() (odd []string, err error) {
 		return odd, err
 	}
 	like := &Provider{o: o, plan: read, c: &cluster{}, gvr: kinds[read.kind]}
-	_, err = like.onTemplate(base, compute.Spec{})
+	like.assemble()
+	_, err = like.build.onTemplate(base, compute.Spec{})
 	if errors.Is(err, errNoImage) && o.Requested {
 		return append(odd, "no image: only requests that name one are served"), nil
 	}

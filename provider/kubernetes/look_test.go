@@ -97,7 +97,7 @@ func TestLook(t *testing.T) {
 // none is made.
 func TestOpenWithoutTemplate(t *testing.T) {
 	p := opened(t, Options{Template: filepath.Join(t.TempDir(), "gone")})
-	if _, err := p.manifest(compute.Spec{ID: "web-1"}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := p.build.manifest(compute.Spec{ID: "web-1"}); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("a pod of a template that is not there: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ func (c *conn) why(ctx context.Context, err error) error {
 	if said := c.pipe.said(); said != "" {
 		err = errors.New(said)
 	}
-	return c.p.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.closed.Load())
+	return c.p.entrance.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.closed.Load())
 }
 
 const (
@@ -33,15 +33,15 @@ const (
 
 // lostFor is the error of contact that was lost to a pod, with what the cluster knows of its
 // reason: the watch tells that when it happens, so it is waited for a while, and the API server is
-// asked but once. on is the pod as it was entered; over, what its vigil knows. ours: it was we who
+// asked but once. on is the pod as it was entered; over, what its informer knows. ours: it was we who
 // ended the connection, so there may be no reason to wait for. When ctx ends nothing is waited for.
-func (p *Provider) lostFor(
+func (e *entrance) lostFor(
 	ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool,
 ) error {
 	lost := func(err error) error {
 		return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
 	}
-	w := p.podWatch()
+	w := e.p.podWatch()
 	was := w.get(inside.pod) // before it is known to be gone
 	v, leave := w.await(inside.pod, on.uid)
 	defer leave()
@@ -51,9 +51,9 @@ func (p *Provider) lostFor(
 	for pause := inquiry; ; pause *= 2 {
 		text, known := "", true
 		if watched {
-			text = p.fate(w.get(inside.pod), on, inside, was)
+			text = e.fate(w.get(inside.pod), on, inside, was)
 		} else {
-			text, known = p.fell(waiting, id, on, inside, was)
+			text, known = e.fell(waiting, id, on, inside, was)
 		}
 		text, known = toldOf(over.Load(), text, known)
 		switch {
@@ -82,7 +82,7 @@ func (p *Provider) lostFor(
 	}
 	asking, cancel := context.WithTimeout(ctx, lastWord)
 	defer cancel()
-	switch text, known := p.fell(asking, id, on, inside, was); {
+	switch text, known := e.fell(asking, id, on, inside, was); {
 	case text != "" && known:
 		return lost(compute.Ended(errors.New(text)))
 	case text != "":
@@ -94,7 +94,7 @@ func (p *Provider) lostFor(
 // podGone is what is said of a pod that is no more.
 const podGone = "the pod is gone"
 
-// toldOf is what is known of a pod's end, where its vigil may have been told more: an object that
+// toldOf is what is known of a pod's end, where its informer may have been told more: an object that
 // we deleted afterwards leaves no reason behind.
 func toldOf(told *string, text string, known bool) (string, bool) {
 	if told != nil && (text == "" || text == podGone || !known) {
@@ -104,10 +104,10 @@ func toldOf(told *string, text string, known bool) (string, bool) {
 }
 
 // fell asks what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
-func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
-	in, err := p.read(ctx, id)
+func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
+	in, err := e.p.objects.read(ctx, id)
 	if err == nil {
-		in, err = p.podOf(ctx, in)
+		in, err = e.p.objects.podOf(ctx, in)
 	}
 	switch {
 	case errors.Is(err, errNone), errors.Is(err, compute.ErrNotReady):
@@ -115,26 +115,26 @@ func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside i
 	case err != nil:
 		return "the cluster does not answer", false
 	}
-	return p.fate(in, on, inside, was), true
+	return e.fate(in, on, inside, was), true
 }
 
 // fate says what has become of a pod that was entered, by what it is now; nil: it is gone. was is
 // what it was before, where that is known. "": it is well.
-func (p *Provider) fate(in *record, on sighted, inside inside, was *record) string {
+func (e *entrance) fate(in *record, on sighted, inside inside, was *record) string {
 	if in == nil || in.Metadata.UID != on.uid {
-		why := p.podWatch().epitaph(inside.pod)
+		why := e.p.podWatch().epitaph(inside.pod)
 		if was != nil && was.Metadata.UID == on.uid {
 			why = cmp.Or(was.end(), why)
 		}
 		return words(podGone, why)
 	}
-	if in.Metadata.DeletionTimestamp != nil && in.end() == "" && p.podWatch().ourDeletion(in.Metadata.UID) == (deletion{}) {
+	if in.Metadata.DeletionTimestamp != nil && in.end() == "" && e.p.podWatch().ourDeletion(in.Metadata.UID) == (deletion{}) {
 		return "the pod is being deleted, by somebody else"
 	}
-	if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
+	if _, fate := in.fate(inside.name, e.p.o.Schedule, time.Now()); fate != nil {
 		return fate.(*compute.Error).Err.Error()
 	}
-	if p.sight(in) != on {
+	if e.p.objects.sight(in) != on {
 		return words("the container was started again", terminated(in.container(inside.name), true))
 	}
 	return ""

@@ -122,7 +122,7 @@ status: {phase: Running}
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := opened(t, c.o)
-			u, err := p.manifest(c.spec)
+			u, err := p.build.manifest(c.spec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,7 +224,7 @@ func TestOptions(t *testing.T) {
 // TestEgress reads what may be reached.
 func TestEgress(t *testing.T) {
 	p := opened(t, Options{Image: "i", Egress: []string{"10.1.2.3/8", "[2001:db8::/32]:443", "dns"}})
-	policy := p.policy()
+	policy := p.policies.policy()
 	for path, want := range map[string]any{
 		"spec/egress/0/to/0/ipBlock/cidr": "10.0.0.0/8", "spec/egress/0/ports": nil,
 		"spec/egress/1/to/0/ipBlock/cidr": "2001:db8::/32", "spec/egress/1/ports/0/port": 443.0,
@@ -235,7 +235,7 @@ func TestEgress(t *testing.T) {
 			t.Errorf("%s is %v, not %v", path, got, want)
 		}
 	}
-	if opened(t, Options{Image: "i", Network: "open"}).policy() != nil {
+	if opened(t, Options{Image: "i", Network: "open"}).policies.policy() != nil {
 		t.Error("network = open has a policy")
 	}
 }

@@ -19,8 +19,8 @@ import (
 // and half of how long that holds.
 const slow = 5 * time.Second
 
-// hindrance is what keeps a pod from starting, as far as it was looked for.
-type hindrance struct {
+// startCondition is what keeps a pod from starting, as far as it was looked for.
+type startCondition struct {
 	next time.Time // to be looked
 	said error     // nil: nothing was found
 }
@@ -29,10 +29,10 @@ type hindrance struct {
 type event struct{ when, reason, message string }
 
 // eventsOf lists what happened to an object, the oldest first.
-func (p *Provider) eventsOf(ctx context.Context, uid, more string) (out []event, err error) {
+func (p *objects) eventsOf(ctx context.Context, uid, more string) (out []event, err error) {
 	var list *unstructured.UnstructuredList
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(events).Namespace(p.c.namespace).List(
+	err = p.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(events).Namespace(p.p.c.namespace).List(
 			ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + uid + more, Limit: 500},
 		)
 		return err
@@ -54,24 +54,24 @@ var hinders = []string{"FailedMount", "FailedAttachVolume", "FailedMapVolume", "
 // hindered says why a pod that is not ready yet does not start on its node, where its events know
 // more than its status: volumes and the network. A pod that starts as usual costs no call. A secret
 // or config map that is not there is the end: nobody can know whether somebody will make it.
-func (p *Provider) hindered(ctx context.Context, id compute.ID, in *record, unready error) error {
+func (p *entrance) hindered(ctx context.Context, id compute.ID, in *record, unready error) error {
 	if in.Spec.NodeName == "" {
 		return unready
 	}
 	now := time.Now()
-	p.mu.Lock()
+	p.p.mu.Lock()
 	h, seen := p.waits[id]
 	look := seen && !now.Before(h.next)
 	if !seen {
-		p.waits[id] = hindrance{next: now.Add(slow)}
+		p.waits[id] = startCondition{next: now.Add(slow)}
 	} else if look {
-		p.waits[id] = hindrance{next: now.Add(2 * slow), said: h.said}
+		p.waits[id] = startCondition{next: now.Add(2 * slow), said: h.said}
 	}
-	p.mu.Unlock()
+	p.p.mu.Unlock()
 	if !look {
 		return cmp.Or(h.said, unready)
 	}
-	all, err := p.eventsOf(ctx, in.Metadata.UID, ",type=Warning")
+	all, err := p.p.objects.eventsOf(ctx, in.Metadata.UID, ",type=Warning")
 	if err != nil { // it would only be more to say
 		return cmp.Or(h.said, unready)
 	}
@@ -84,20 +84,20 @@ func (p *Provider) hindered(ctx context.Context, id compute.ID, in *record, unre
 			(strings.Contains(e.message, "secret") || strings.Contains(e.message, "configmap")) {
 			out.Kind, out.Hint = compute.ErrInvalid, "look at volumes and at the template: `kubectl get secrets,configmaps` lists those that there are in the namespace"
 		}
-		p.mu.Lock()
+		p.p.mu.Lock()
 		if h, there := p.waits[id]; there {
 			h.said = out
 			p.waits[id] = h
 		}
-		p.mu.Unlock()
+		p.p.mu.Unlock()
 		return out
 	}
 	return unready
 }
 
 // starts forgets what was known of a pod's start.
-func (p *Provider) starts(id compute.ID) {
-	p.mu.Lock()
-	delete(p.waits, id)
-	p.mu.Unlock()
+func (e *entrance) starts(id compute.ID) {
+	e.p.mu.Lock()
+	delete(e.waits, id)
+	e.p.mu.Unlock()
 }

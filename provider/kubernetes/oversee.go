@@ -20,8 +20,8 @@ const mourned = 2 * time.Minute
 // finalizers hold is deleted again and again.
 const deletes = time.Hour
 
-// grave is what is remembered of an object that is gone, and was not deleted by us.
-type grave struct {
+// tombstone is what is remembered of an object that is gone, and was not deleted by us.
+type tombstone struct {
 	of  *record
 	why string
 	at  time.Time
@@ -29,33 +29,33 @@ type grave struct {
 
 // mourn remembers why an object is gone. The caller holds mu.
 func (w *watch) mourn(r *record) {
-	defer w.toll(r, true) // when it has its grave
+	defer w.toll(r, true) // when it has its tombstone
 	// it stays noted: the watch may tell late of one that a call found gone
 	if _, ours := w.ours[r.Metadata.UID]; ours {
 		return
 	}
 	now := time.Now()
-	for name, g := range w.graves {
+	for name, g := range w.tombstones {
 		if now.Sub(g.at) > mourned {
-			delete(w.graves, name)
+			delete(w.tombstones, name)
 		}
 	}
 	why := r.end()
-	if first := w.graves[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
+	if first := w.tombstones[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
 		// agent-sandbox makes another pod under the name of one that was evicted: why that went is
 		// what the instance ended of
 		return
 	}
 	w.news = true
-	w.graves[r.Metadata.Name] = grave{r, cmp.Or(why, "it was deleted, by somebody else"), now}
+	w.tombstones[r.Metadata.Name] = tombstone{r, cmp.Or(why, "it was deleted, by somebody else"), now}
 }
 
 // learn takes from what the watch tells of an object's end why it is gone, where a call had found
 // it gone before. The caller holds mu.
 func (w *watch) learn(r *record) {
-	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
+	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
 		g.of, g.why, w.news = r, r.end(), true
-		w.graves[r.Metadata.Name] = g
+		w.tombstones[r.Metadata.Name] = g
 		w.toll(r, true)
 	}
 }
@@ -90,7 +90,7 @@ func (w *watch) ourDeletion(uid string) deletion {
 func (w *watch) epitaph(name string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.graves[name].why
+	return w.tombstones[name].why
 }
 
 // ends adds what of those objects that are meant have ended, or are being deleted by others, and
@@ -101,7 +101,7 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, g := range w.graves {
+	for _, g := range w.tombstones {
 		if meant(g.of) && time.Since(g.at) <= mourned {
 			out[g.of.id()] = g.why
 		}
@@ -123,13 +123,13 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 // answers asks the API server whether it does, where the last call, of the watch or anybody, had no
 // answer: what the watch told before counts for a while, but of what is there nothing can be used,
 // and nothing be made, from the first moment on. Where it had one, nothing is asked.
-func (p *Provider) answers(ctx context.Context) error {
-	if !p.c.unheard.Load() {
+func (s *objects) answers(ctx context.Context) error {
+	if !s.p.c.unheard.Load() {
 		return nil
 	}
-	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).List(
-			ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation, Limit: 1},
+	err := s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(s.p.gvr).Namespace(s.p.c.namespace).List(
+			ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + s.p.o.Installation, Limit: 1},
 		)
 		return err
 	})
@@ -163,13 +163,13 @@ func (p *Provider) oversee(ctx context.Context, now time.Time) (map[compute.ID]s
 	out := map[compute.ID]string{}
 	_, err := p.c.ask()
 	if err == nil {
-		err = p.answers(ctx)
+		err = p.objects.answers(ctx)
 	}
 	if err == nil {
-		err = p.watch().ends(ctx, p.owned, out)
+		err = p.watch().ends(ctx, p.objects.owned, out)
 	}
 	if err == nil && p.gvr != pods {
-		err = p.podWatch().ends(ctx, p.made, out)
+		err = p.podWatch().ends(ctx, p.objects.made, out)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the API server does not answer")}
@@ -177,7 +177,7 @@ func (p *Provider) oversee(ctx context.Context, now time.Time) (map[compute.ID]s
 	if err != nil {
 		return nil, p.fault("Oversee", compute.ID(p.o.Source), err)
 	}
-	if err := p.patrol(ctx, now); err != nil && ctx.Err() == nil {
+	if err := p.policies.patrol(ctx, now); err != nil && ctx.Err() == nil {
 		p.log.Warn("the source's network policy is not seen to", "source", p.o.Source, "error", err)
 	}
 	return out, nil

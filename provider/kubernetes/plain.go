@@ -45,7 +45,7 @@ var _ compute.Conn = (*plain)(nil)
 func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
 	c := &plain{p: p, id: id, in: in, on: on}
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.busy.Go(func() { p.keepVigil(c.life.Done(), in.pod, on.uid, &c.over, c.stop) })
+	c.busy.Go(func() { p.entrance.awaitEnd(c.life.Done(), in.pod, on.uid, &c.over, c.stop) })
 	return c
 }
 
@@ -117,7 +117,7 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
 	}
 	if c.p.podWatch().get(c.on.name) != nil { // exec goes by the name alone
-		if err := c.p.replaced(c.on); err != nil {
+		if err := c.p.objects.replaced(c.on); err != nil {
 			return compute.Exit{}, c.fail(compute.ErrLost, "%w", err.(*compute.Error).Err)
 		}
 	}
@@ -333,7 +333,7 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 			code = status.Code
 		}
 		if code == 128+compute.SignalNumber("KILL") { // exec tells no signals
-			return compute.Exit{Code: code, Reason: r.p.reasonOf(ctx, r.id)}, nil
+			return compute.Exit{Code: code, Reason: r.p.entrance.reasonOf(ctx, r.id)}, nil
 		}
 		return compute.Exit{Code: code}, nil
 	case r.started() && (err == nil || isStatus):
@@ -354,7 +354,7 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 
 // lost is the error of contact that was lost.
 func (c *plain) lost(ctx context.Context, err error) error {
-	return c.p.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
+	return c.p.entrance.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
 }
 
 func (r *plainRun) started() bool { return isClosed(r.began) }

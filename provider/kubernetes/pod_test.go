@@ -203,7 +203,7 @@ func TestClocks(t *testing.T) {
 // TestBrief: of a request that was not answered the API server is named, not the whole address with
 // its query.
 func TestBrief(t *testing.T) {
-	p := &Provider{}
+	p := (&Provider{}).assemble()
 	err := p.fault(
 		"List", "web",
 		fmt.Errorf(

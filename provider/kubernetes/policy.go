@@ -25,13 +25,14 @@ import (
 // with, and processes that know the source before and after do not write one another's.
 
 const (
-	fenceLasts = time.Minute // how old a look at the policies may be when the next pod is made
+	policyLasts = time.Minute // how old a look at the policies may be when the next pod is made
 	// how long a policy is there after its last pod: another process may be about to make one
-	fenceStays = 10 * time.Minute
+	policyStays = 10 * time.Minute
 )
 
-// fence is what is known of a source's network policies.
-type fence struct {
+// networkPolicies are a source's, as far as they are known.
+type networkPolicies struct {
+	p *Provider
 	// had while they are looked at: those who come meanwhile need not look
 	turn   turn
 	looked time.Time // zero: not yet, or all is to be looked at anew
@@ -76,45 +77,45 @@ func (o *Options) networkOf(egress []any) (string, error) {
 }
 
 // policy is the source's network policy; nil: none.
-func (p *Provider) policy() *unstructured.Unstructured {
-	spec := p.o.networkSpec(p.plan.egress)
+func (n *networkPolicies) policy() *unstructured.Unstructured {
+	spec := n.p.o.networkSpec(n.p.plan.egress)
 	if spec == nil {
 		return nil
 	}
-	spec["podSelector"] = map[string]any{"matchLabels": p.podLabels()}
+	spec["podSelector"] = map[string]any{"matchLabels": n.p.build.podLabels()}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-		"metadata": p.head(p.podName(compute.ID(p.o.Source)) + "-" + p.plan.network), "spec": spec,
+		"metadata": n.p.objects.head(n.p.podName(compute.ID(n.p.o.Source)) + "-" + n.p.plan.network), "spec": spec,
 	}}
 }
 
 // protect has the source's network policy be there, as it has to be, before a pod is made: it
 // looks, unless it has done so a short while ago, and writes only what differs.
-func (p *Provider) protect(ctx context.Context, now time.Time) error {
-	policy := p.policy()
+func (n *networkPolicies) protect(ctx context.Context, now time.Time) error {
+	policy := n.policy()
 	if policy == nil {
 		return nil
 	}
-	if err := p.fence.turn.take(ctx); err != nil {
+	if err := n.turn.take(ctx); err != nil {
 		return err
 	}
-	defer p.fence.turn.end()
-	return p.fortify(ctx, policy, now)
+	defer n.turn.end()
+	return n.fortify(ctx, policy, now)
 }
 
-// fortify is protect for who has the fence's turn.
-func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
-	if p.fence.own && now.Sub(p.fence.looked) < fenceLasts {
+// fortify is protect for who has the turn.
+func (n *networkPolicies) fortify(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
+	if n.own && now.Sub(n.looked) < policyLasts {
 		return nil
 	}
-	err := p.survey(ctx, policy, now)
-	if err == nil && !p.fence.own {
-		if err = p.at("policy"); err != nil {
+	err := n.survey(ctx, policy, now)
+	if err == nil && !n.own {
+		if err = n.p.at("policy"); err != nil {
 			return err
 		}
-		err = p.apply(ctx, policies, policy.Object)
+		err = n.p.objects.apply(ctx, policies, policy.Object)
 		if err == nil {
-			p.fence.own, p.fence.idle[policy.GetName()] = true, time.Time{}
+			n.own, n.idle[policy.GetName()] = true, time.Time{}
 		}
 	}
 	if hint, kind := kindOf(err); err != nil && kind == compute.ErrDenied {
@@ -124,19 +125,19 @@ func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructure
 }
 
 // survey looks which network policies the source has. policy is that of now; nil: none. The caller
-// has the fence's turn.
-func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
-	all, err := p.lists(ctx, policies)
+// has the turn.
+func (n *networkPolicies) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
+	all, err := n.p.objects.lists(ctx, policies)
 	if err != nil {
-		p.fence.looked = time.Time{}
+		n.looked = time.Time{}
 		return err
 	}
-	was := p.fence.idle
-	p.fence.looked, p.fence.own, p.fence.idle = now, false, map[string]time.Time{}
+	was := n.idle
+	n.looked, n.own, n.idle = now, false, map[string]time.Time{}
 	for _, u := range all {
-		p.fence.idle[u.GetName()] = was[u.GetName()]
+		n.idle[u.GetName()] = was[u.GetName()]
 		if policy != nil && u.GetName() == policy.GetName() {
-			p.fence.own = sameSpec(u.Object["spec"], policy.Object["spec"])
+			n.own = sameSpec(u.Object["spec"], policy.Object["spec"])
 		}
 	}
 	return nil
@@ -145,38 +146,38 @@ func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured
 // patrol sees to the source's network policies where it is overseen: that of its pods is there
 // again soon when somebody took it away or changed it; those that no pod needs go, and when there
 // has been no pod for a while all do. What another is looking at or making just now is left to him.
-func (p *Provider) patrol(ctx context.Context, now time.Time) error {
-	all, err := p.watch().list(ctx, p.o.Source)
+func (n *networkPolicies) patrol(ctx context.Context, now time.Time) error {
+	all, err := n.p.watch().list(ctx, n.p.o.Source)
 	if err != nil {
 		return err
 	}
 	needed := map[string]bool{}
 	for _, in := range all {
-		if p.owned(in) {
+		if n.p.objects.owned(in) {
 			needed[in.Metadata.Labels[labelNetwork]] = true
 		}
 	}
-	if !p.founding.try() { // by who asks the API server, for claims
-		needed[p.plan.network] = true
+	if !n.p.pool.founding.try() { // by who asks the API server, for claims
+		needed[n.p.plan.network] = true
 	} else {
-		if p.reserved > 0 || p.drawing.Load() > 0 {
-			needed[p.plan.network] = true
+		if n.p.pool.reserved > 0 || n.p.pool.drawing.Load() > 0 {
+			needed[n.p.plan.network] = true
 		}
-		p.founding.end()
+		n.p.pool.founding.end()
 	}
-	policy := p.policy()
-	f := &p.fence
+	policy := n.policy()
+	f := n
 	if !f.turn.try() {
 		return nil
 	}
 	defer f.turn.end()
 	switch {
-	case policy != nil && needed[p.plan.network]:
-		err = p.fortify(ctx, policy, now)
-	case f.looked.IsZero() || now.Sub(f.looked) >= fenceLasts && len(f.idle) > 0:
+	case policy != nil && needed[n.p.plan.network]:
+		err = n.fortify(ctx, policy, now)
+	case f.looked.IsZero() || now.Sub(f.looked) >= policyLasts && len(f.idle) > 0:
 		// nobody else makes one while there is no pod
 		// an open source needs no right to policies
-		if err = p.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil {
+		if err = n.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil {
 			f.looked, err = now, nil
 		}
 	}
@@ -189,14 +190,14 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 			f.idle[name] = time.Time{}
 		case since.IsZero():
 			f.idle[name] = now
-		case now.Sub(since) >= fenceStays:
-			if is, err := p.shields(ctx, network); err != nil {
+		case now.Sub(since) >= policyStays:
+			if is, err := n.shields(ctx, network); err != nil {
 				return err
 			} else if is {
 				f.idle[name] = time.Time{}
 				continue
 			}
-			if err := p.remove(ctx, policies, name); err != nil {
+			if err := n.p.objects.remove(ctx, policies, name); err != nil {
 				return err
 			}
 			f.looked, f.own = time.Time{}, false
@@ -209,19 +210,19 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 // policy of the source. Not all of them are on our own list: while the source's kind is being
 // changed there are those of before, and what stands in a warm pool, for which another process may
 // see to it, is no instance.
-func (p *Provider) shields(ctx context.Context, network string) (bool, error) {
-	if p.owns() {
-		if there, err := p.pools(ctx); err != nil || len(there) > 0 {
+func (n *networkPolicies) shields(ctx context.Context, network string) (bool, error) {
+	if n.p.owns() {
+		if there, err := n.p.pool.pools(ctx); err != nil || len(there) > 0 {
 			return true, err
 		}
 	}
 	for _, of := range [][]string{
 		{labelInstallation, labelSource, labelNetwork}, {claimLabelInstallation, claimLabelSource, claimLabelNetwork},
 	} {
-		selector := fmt.Sprintf("%s=%s,%s=%s,%s=%s", of[0], p.o.Installation, of[1], sourceLabel(p.o.Source), of[2], network)
+		selector := fmt.Sprintf("%s=%s,%s=%s,%s=%s", of[0], n.p.o.Installation, of[1], sourceLabel(n.p.o.Source), of[2], network)
 		var list *unstructured.UnstructuredList
-		err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-			list, err = d.Resource(pods).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
+		err := n.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+			list, err = d.Resource(pods).Namespace(n.p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
 			return err
 		})
 		if err != nil || len(list.Items) > 0 {
@@ -233,13 +234,13 @@ func (p *Provider) shields(ctx context.Context, network string) (bool, error) {
 
 // holes names the network policies of others that select pods of such labels and let something
 // through: policies add up, so it gets through whatever ours says.
-func (p *Provider) holes(ctx context.Context, of map[string]string) (out []string, err error) {
-	if p.o.Network == "open" {
+func (n *networkPolicies) holes(ctx context.Context, of map[string]string) (out []string, err error) {
+	if n.p.o.Network == "open" {
 		return nil, nil
 	}
 	var list *unstructured.UnstructuredList
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(policies).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{})
+	err = n.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(policies).Namespace(n.p.c.namespace).List(ctx, metav1.ListOptions{})
 		return err
 	})
 	if err != nil {
@@ -253,7 +254,7 @@ func (p *Provider) holes(ctx context.Context, of map[string]string) (out []strin
 				Egress      []any                `json:"egress"`
 			} `json:"spec"`
 		}
-		if u.GetLabels()[labelInstallation] == p.o.Installation && u.GetAnnotations()[noteSource] == p.o.Source {
+		if u.GetLabels()[labelInstallation] == n.p.o.Installation && u.GetAnnotations()[noteSource] == n.p.o.Source {
 			continue
 		}
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &is); err != nil {
@@ -263,7 +264,7 @@ func (p *Provider) holes(ctx context.Context, of map[string]string) (out []strin
 		if err != nil {
 			return nil, fmt.Errorf("the network policy %s: %w", u.GetName(), err)
 		}
-		if selects.Matches(labels.Set(of)) && (len(is.Spec.Ingress) > 0 || p.o.Network == "none" && len(is.Spec.Egress) > 0) {
+		if selects.Matches(labels.Set(of)) && (len(is.Spec.Ingress) > 0 || n.p.o.Network == "none" && len(is.Spec.Egress) > 0) {
 			out = append(out, u.GetName())
 		}
 	}

@@ -38,20 +38,20 @@ var strictVolumes = []string{
 // security says what the pod may do to its node. strict is what the Pod Security standard
 // "restricted" demands, baseline what "baseline" does. c is our container of s, and notes are the
 // annotations.
-func (p *Provider) security(notes, s, c map[string]any) error {
-	if p.o.Security == "template" {
-		if p.o.User > 0 {
-			child(c, "securityContext")["runAsUser"] = p.o.User
+func (b *builder) security(notes, s, c map[string]any) error {
+	if b.p.o.Security == "template" {
+		if b.p.o.User > 0 {
+			child(c, "securityContext")["runAsUser"] = b.p.o.User
 		}
 		return nil
 	}
-	if err := p.unfit(s); err != nil {
+	if err := b.unfit(s); err != nil {
 		return err
 	}
 	maps.DeleteFunc(notes, func(key string, _ any) bool {
 		return strings.HasPrefix(key, "container.apparmor.security.beta.kubernetes.io/")
 	})
-	strict := p.o.Security == "strict"
+	strict := b.p.o.Security == "strict"
 	of := child(s, "securityContext")
 	confine(of)
 	of["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
@@ -61,7 +61,7 @@ func (p *Provider) security(notes, s, c map[string]any) error {
 	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
 		delete(s, key)
 	}
-	user := p.o.User
+	user := b.p.o.User
 	if strict {
 		user = cmp.Or(user, 1000)
 		of["runAsNonRoot"] = true
@@ -77,7 +77,7 @@ func (p *Provider) security(notes, s, c map[string]any) error {
 	for _, one := range containers(s) {
 		inside := child(one.is, "securityContext")
 		confine(inside)
-		if p.o.User > 0 && one.is["name"] == c["name"] {
+		if b.p.o.User > 0 && one.is["name"] == c["name"] {
 			delete(inside, "runAsUser")
 		}
 		if strict {
@@ -134,13 +134,13 @@ func textOf(v any, key string) string {
 
 // unfit refuses what the level does not let a pod have, and what the template's pod would not work
 // without.
-func (p *Provider) unfit(s map[string]any) error {
+func (b *builder) unfit(s map[string]any) error {
 	var bad []string
 	list, _ := s["volumes"].([]any)
 	for i, v := range list {
 		v, _ := v.(map[string]any)
 		for kind := range v {
-			if kind == "hostPath" || kind != "name" && p.o.Security == "strict" && !slices.Contains(strictVolumes, kind) {
+			if kind == "hostPath" || kind != "name" && b.p.o.Security == "strict" && !slices.Contains(strictVolumes, kind) {
 				bad = append(bad, fmt.Sprintf("spec.volumes[%d].%s", i, kind))
 			}
 		}
@@ -171,6 +171,6 @@ func (p *Provider) unfit(s map[string]any) error {
 	slices.Sort(bad)
 	return compute.WrongKey(
 		"template", "take that out of the template, or set security = template",
-		"template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", "),
+		"template: security = %s does not allow %s", b.p.o.Security, strings.Join(bad, ", "),
 	)
 }

@@ -13,24 +13,24 @@ import (
 // of the limits of the container that commands run in, else of what is requested for it. What
 // neither says it may have or not, but for GPUs: who asks for none has none. Nothing is told of
 // claims of somebody else's pool.
-func (p *Provider) sizes(spec compute.Spec) map[string]string {
-	if p.gvr == claims {
-		if !p.owns() {
+func (b *builder) sizes(spec compute.Spec) map[string]string {
+	if b.p.gvr == claims {
+		if !b.p.owns() {
 			return nil
 		}
 		spec = compute.Spec{} // they are all alike
 	}
-	pod, err := p.manifest(spec)
+	pod, err := b.manifest(spec)
 	if err != nil {
 		return nil
 	}
-	c, err := p.main(part(pod.Object, "spec"))
+	c, err := b.main(part(pod.Object, "spec"))
 	if err != nil {
 		return nil
 	}
 	r := part(c, "resources")
 	out := map[string]string{"gpus": "0"}
-	for fact, name := range map[string]string{"cores": "cpu", "memory": "memory", "disk": "ephemeral-storage", "gpus": p.o.GPU} {
+	for fact, name := range map[string]string{"cores": "cpu", "memory": "memory", "disk": "ephemeral-storage", "gpus": b.p.o.GPU} {
 		said := part(r, "limits")[name]
 		if said == nil {
 			said = part(r, "requests")[name]

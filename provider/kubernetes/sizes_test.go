@@ -62,7 +62,7 @@ func TestSizes(t *testing.T) {
 		},
 		"another's pool": {Options{Kind: "claim", WarmPool: "theirs"}, compute.Spec{}, nil},
 	} {
-		if got := sized(t, c.o).sizes(c.spec); !maps.Equal(got, c.want) {
+		if got := sized(t, c.o).build.sizes(c.spec); !maps.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -88,16 +88,16 @@ func TestChoices(t *testing.T) {
 func TestAlike(t *testing.T) {
 	ours, theirs := sized(t, Options{Image: "i", Kind: "claim", Memory: 1 << 30}), sized(t, Options{Kind: "claim", WarmPool: "theirs"})
 	for _, spec := range []compute.Spec{{}, {Image: "i"}, {Image: "i", Memory: 1 << 30}} {
-		if err := ours.alike(spec); err != nil {
+		if err := ours.build.alike(spec); err != nil {
 			t.Errorf("%+v: %v", spec, err)
 		}
 	}
 	for _, spec := range []compute.Spec{{Image: "another"}, {Image: "i", Memory: 1<<30 + 1}, {Cores: 1}, {GPUs: 1}, {Location: "zone"}} {
-		if err := ours.alike(spec); !errors.Is(err, compute.ErrTooLarge) {
+		if err := ours.build.alike(spec); !errors.Is(err, compute.ErrTooLarge) {
 			t.Errorf("%+v: %v", spec, err)
 		}
 	}
-	if err := theirs.alike(compute.Spec{Memory: 1}); !errors.Is(err, compute.ErrTooLarge) {
+	if err := theirs.build.alike(compute.Spec{Memory: 1}); !errors.Is(err, compute.ErrTooLarge) {
 		t.Errorf("of another's pool: %v", err)
 	}
 }

@@ -156,7 +156,7 @@ func (p *Provider) Template() (string, error) {
 		return was.sum, nil
 	}
 	if p.owns() {
-		s, err := p.stock()
+		s, err := p.pool.stock()
 		if err != nil {
 			return "", err
 		}
@@ -166,7 +166,7 @@ func (p *Provider) Template() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if now.sum, err = p.usual(base); err != nil {
+		if now.sum, err = p.build.usual(base); err != nil {
 			return "", err
 		}
 	}
@@ -240,16 +240,16 @@ func set(of map[string]any, values map[string]string) {
 
 // manifest is the pod to make for a request: the template, and above it what the source and the
 // request say.
-func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, error) {
-	base, err := template(p.o.Template)
+func (b *builder) manifest(spec compute.Spec) (*unstructured.Unstructured, error) {
+	base, err := template(b.p.o.Template)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := p.usual(base)
+	sum, err := b.usual(base)
 	if err != nil && spec.Image == "" { // else the request has what the source lacks
 		return nil, err
 	}
-	u, err := p.onTemplate(base, spec)
+	u, err := b.onTemplate(base, spec)
 	if err == nil && sum != "" {
 		_, notes := meta(u)
 		notes[noteTemplate] = sum
@@ -262,8 +262,8 @@ var errNoImage = errors.New("nothing says what pods are made of")
 
 // usual is a digest of the pod that is made of a template where a request asks for nothing. The
 // template stays as it is.
-func (p *Provider) usual(base map[string]any) (string, error) {
-	u, err := p.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
+func (b *builder) usual(base map[string]any) (string, error) {
+	u, err := b.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
 	if err != nil {
 		return "", err
 	}
@@ -274,7 +274,7 @@ func (p *Provider) usual(base map[string]any) (string, error) {
 }
 
 // onTemplate makes of a template the pod for a request.
-func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstructured.Unstructured, error) {
+func (b *builder) onTemplate(base map[string]any, spec compute.Spec) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
 	head := child(base, "metadata")
@@ -285,14 +285,14 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 		delete(head, key)
 	}
 	base["apiVersion"], base["kind"] = "v1", "Pod"
-	p.mark(u, spec.ID)
+	b.mark(u, spec.ID)
 	s := child(base, "spec")
 	delete(s, "nodeName")
-	c, err := p.main(s)
+	c, err := b.main(s)
 	if err != nil {
 		return nil, err
 	}
-	if image := cmp.Or(spec.Image, p.o.Image); image != "" {
+	if image := cmp.Or(spec.Image, b.p.o.Image); image != "" {
 		c["image"] = image
 	}
 	_, notes := meta(u)
@@ -302,12 +302,12 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 			"image", "say image = debian:13 in [kubernetes], or have the template name one", "image: %w", errNoImage,
 		)
 	}
-	p.runtime(s, c, spec)
-	p.resources(c, spec)
-	if err := p.security(notes, s, c); err != nil {
+	b.runtime(s, c, spec)
+	b.resources(c, spec)
+	if err := b.security(notes, s, c); err != nil {
 		return nil, err
 	}
-	if s["hostNetwork"] == true && p.plan.network != "" {
+	if s["hostNetwork"] == true && b.p.plan.network != "" {
 		return nil, compute.WrongKey(
 			"template", "take it out of the template, or set network = open",
 			"template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts",
@@ -317,87 +317,87 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 }
 
 // mark names an object for an instance, and says whose it is.
-func (p *Provider) mark(u *unstructured.Unstructured, id compute.ID) {
+func (b *builder) mark(u *unstructured.Unstructured, id compute.ID) {
 	head := child(u.Object, "metadata")
-	head["name"], head["namespace"] = p.podName(id), p.c.namespace
+	head["name"], head["namespace"] = b.p.podName(id), b.p.c.namespace
 	labels, notes := meta(u)
-	set(labels, p.plan.labels)
-	set(notes, p.plan.annotations)
-	labels[labelInstallation], labels[labelSource] = p.o.Installation, sourceLabel(p.o.Source)
+	set(labels, b.p.plan.labels)
+	set(notes, b.p.plan.annotations)
+	labels[labelInstallation], labels[labelSource] = b.p.o.Installation, sourceLabel(b.p.o.Source)
 	delete(labels, labelNetwork)
-	if p.plan.network != "" {
-		labels[labelNetwork] = p.plan.network
+	if b.p.plan.network != "" {
+		labels[labelNetwork] = b.p.plan.network
 	}
-	notes[noteInstance], notes[noteSource] = string(id), p.o.Source
+	notes[noteInstance], notes[noteSource] = string(id), b.p.o.Source
 }
 
 // main is the container of a pod that commands run in, made if the template has none.
-func (p *Provider) main(s map[string]any) (map[string]any, error) {
+func (b *builder) main(s map[string]any) (map[string]any, error) {
 	list, _ := s["containers"].([]any)
 	if len(list) == 0 {
-		list = []any{map[string]any{"name": cmp.Or(p.o.Container, "main")}}
+		list = []any{map[string]any{"name": cmp.Or(b.p.o.Container, "main")}}
 		s["containers"] = list
 	}
 	for _, c := range list {
 		c := c.(map[string]any)
-		if name, _ := c["name"].(string); p.o.Container == "" || name == p.o.Container {
+		if name, _ := c["name"].(string); b.p.o.Container == "" || name == b.p.o.Container {
 			initially(c, "name", "main")
 			return c, nil
 		}
 	}
-	return nil, compute.WrongKey("container", "", "container = %s: the template has none of this name", p.o.Container)
+	return nil, compute.WrongKey("container", "", "container = %s: the template has none of this name", b.p.o.Container)
 }
 
 // runtime says how and where the pod runs.
-func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
+func (b *builder) runtime(s, c map[string]any, spec compute.Spec) {
 	s["restartPolicy"] = "Never" // what runs anew has lost its files
 	initially(s, "enableServiceLinks", false)
-	s["automountServiceAccountToken"] = p.o.Account != ""
+	s["automountServiceAccountToken"] = b.p.o.Account != ""
 	delete(s, "serviceAccount")
 	delete(s, "serviceAccountName")
 	for key, value := range map[string]string{
-		"serviceAccountName": p.o.Account, "runtimeClassName": p.o.Runtime, "priorityClassName": p.o.Priority,
+		"serviceAccountName": b.p.o.Account, "runtimeClassName": b.p.o.Runtime, "priorityClassName": b.p.o.Priority,
 	} {
 		if value != "" {
 			s[key] = value
 		}
 	}
-	if p.o.Grace > 0 {
-		s["terminationGracePeriodSeconds"] = int64(math.Ceil(p.o.Grace.Seconds()))
+	if b.p.o.Grace > 0 {
+		s["terminationGracePeriodSeconds"] = int64(math.Ceil(b.p.o.Grace.Seconds()))
 	} else {
 		initially(s, "terminationGracePeriodSeconds", int64(1))
 	}
 	if name := dnsWord(string(spec.ID), 63); name == string(spec.ID) && !strings.HasSuffix(name, "-") {
 		initially(s, "hostname", name)
 	}
-	if len(p.plan.selector) > 0 || spec.Location != "" {
+	if len(b.p.plan.selector) > 0 || spec.Location != "" {
 		selector := child(s, "nodeSelector")
-		set(selector, p.plan.selector)
+		set(selector, b.p.plan.selector)
 		if spec.Location != "" {
 			selector[zone] = spec.Location
 		}
 	}
-	more(s, "tolerations", p.plan.tolerations...)
-	for _, name := range p.o.PullSecrets {
+	more(s, "tolerations", b.p.plan.tolerations...)
+	for _, name := range b.p.o.PullSecrets {
 		more(s, "imagePullSecrets", map[string]any{"name": name})
 	}
-	if p.o.PullPolicy != "" {
-		c["imagePullPolicy"] = map[string]string{"missing": "IfNotPresent", "always": "Always", "never": "Never"}[p.o.PullPolicy]
+	if b.p.o.PullPolicy != "" {
+		c["imagePullPolicy"] = map[string]string{"missing": "IfNotPresent", "always": "Always", "never": "Never"}[b.p.o.PullPolicy]
 	}
-	more(c, "env", p.plan.env...)
-	more(s, "volumes", append([]any{map[string]any{"name": "hostler", "emptyDir": map[string]any{}}}, p.plan.volumes...)...)
+	more(c, "env", b.p.plan.env...)
+	more(s, "volumes", append([]any{map[string]any{"name": "hostler", "emptyDir": map[string]any{}}}, b.p.plan.volumes...)...)
 	mount := map[string]any{"name": "hostler", "mountPath": home}
-	more(c, "volumeMounts", append([]any{mount}, p.plan.mounts...)...)
+	more(c, "volumeMounts", append([]any{mount}, b.p.plan.mounts...)...)
 	if c["command"] == nil && c["args"] == nil {
 		c["command"] = idle
-		if p.o.AgentIn != "" {
+		if b.p.o.AgentIn != "" {
 			c["command"] = []any{home + "/" + agentFile, "init", "--", home + "/" + agentFile, "serve", "stdio"}
 			c["stdin"] = true // it ends with its input
 		}
 	}
-	if p.o.AgentIn != "" {
+	if b.p.o.AgentIn != "" {
 		init := map[string]any{
-			"name": carrier, "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile},
+			"name": carrier, "image": b.p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile},
 			"volumeMounts": []any{mount},
 			"resources": map[string]any{
 				"requests": map[string]any{"cpu": "10m", "memory": "16Mi"},
@@ -411,26 +411,26 @@ func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
 
 // resources says how much the pod gets: what is asked for at least, or the source's own where that
 // is more. What is requested is the limit too, so that a node is never asked for more than it has.
-func (p *Provider) resources(c map[string]any, spec compute.Spec) {
+func (b *builder) resources(c map[string]any, spec compute.Spec) {
 	want := map[string]string{}
-	if cores := max(p.o.Cores, float64(spec.Cores)); cores > 0 {
+	if cores := max(b.p.o.Cores, float64(spec.Cores)); cores > 0 {
 		want["cpu"] = fmt.Sprintf("%dm", int64(math.Ceil(cores*1000)))
 	}
-	if memory := max(p.o.Memory, spec.Memory); memory > 0 {
+	if memory := max(b.p.o.Memory, spec.Memory); memory > 0 {
 		want["memory"] = fmt.Sprint(memory)
 	}
-	if disk := max(p.o.Disk, spec.Disk); disk > 0 {
+	if disk := max(b.p.o.Disk, spec.Disk); disk > 0 {
 		want["ephemeral-storage"] = fmt.Sprint(disk)
 	}
 	if spec.GPUs > 0 {
-		want[p.o.GPU] = fmt.Sprint(spec.GPUs)
+		want[b.p.o.GPU] = fmt.Sprint(spec.GPUs)
 	}
 	if len(want) == 0 {
 		return
 	}
 	r := child(c, "resources")
 	r["requests"], r["limits"] = maps.Clone(child(r, "requests")), maps.Clone(child(r, "limits"))
-	keys := map[string]bool{"cpu": p.o.Cores > 0, "memory": p.o.Memory > 0, "ephemeral-storage": p.o.Disk > 0}
+	keys := map[string]bool{"cpu": b.p.o.Cores > 0, "memory": b.p.o.Memory > 0, "ephemeral-storage": b.p.o.Disk > 0}
 	for _, of := range []map[string]any{child(r, "requests"), child(r, "limits")} {
 		for name, value := range want {
 			// a key goes above the template, and a request asks for so much at least

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,6 +38,17 @@ var _ compute.Reserver = (*Provider)(nil)
 // owns tells whether the source has a warm pool of its own.
 func (p *Provider) owns() bool { return p.gvr == claims && p.o.WarmPool == "" }
 
+// warmPool sees to the source's own.
+type warmPool struct {
+	p         *Provider
+	founding  turn   // one at a time sees to it
+	founded   string // the pool that is there
+	reserved  int    // sandboxes, as it was told last
+	refounded time.Time
+	// claims that are being made; begun by who has founding, and ended by anyone
+	drawing atomic.Int32
+}
+
 // stock is the warm pool of a source: its own, or another's.
 type stock struct {
 	name     string
@@ -44,11 +56,11 @@ type stock struct {
 }
 
 // stock says what claims are made from now. The source's template file is read anew.
-func (p *Provider) stock() (stock, error) {
-	if !p.owns() {
-		return stock{name: p.o.WarmPool}, nil
+func (w *warmPool) stock() (stock, error) {
+	if !w.p.owns() {
+		return stock{name: w.p.o.WarmPool}, nil
 	}
-	pod, err := p.manifest(compute.Spec{})
+	pod, err := w.p.build.manifest(compute.Spec{})
 	if err != nil {
 		return stock{}, err
 	}
@@ -57,7 +69,7 @@ func (p *Provider) stock() (stock, error) {
 	delete(labels, labelSource)
 	delete(labels, labelNetwork)
 	delete(notes, noteInstance)
-	maps.Copy(labels, p.podLabels()) // which the network policy goes by, before a claim and after
+	maps.Copy(labels, w.p.build.podLabels()) // which the network policy goes by, before a claim and after
 	spec := map[string]any{
 		"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]},
 		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the
@@ -70,25 +82,25 @@ func (p *Provider) stock() (stock, error) {
 	}
 	sum := sha256.Sum256(text)
 	return stock{
-		name:     p.podName(compute.ID(p.o.Source)) + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])),
+		name:     w.p.podName(compute.ID(w.p.o.Source)) + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])),
 		template: spec,
 	}, nil
 }
 
 // head is the metadata of what a source has at its cluster beside its instances.
-func (p *Provider) head(name string) map[string]any {
+func (s *objects) head(name string) map[string]any {
 	return map[string]any{
-		"name": name, "namespace": p.c.namespace,
-		"labels":      map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)},
-		"annotations": map[string]any{noteSource: p.o.Source},
+		"name": name, "namespace": s.p.c.namespace,
+		"labels":      map[string]any{labelInstallation: s.p.o.Installation, labelSource: sourceLabel(s.p.o.Source)},
+		"annotations": map[string]any{noteSource: s.p.o.Source},
 	}
 }
 
 // pools lists the warm pools of the source, also those of templates of before, by name, with their
 // sizes.
-func (p *Provider) pools(ctx context.Context) (map[string]int64, error) {
+func (w *warmPool) pools(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
-	list, err := p.lists(ctx, warmPools)
+	list, err := w.p.objects.lists(ctx, warmPools)
 	for _, u := range list {
 		n, _, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
 		out[u.GetName()] = n
@@ -97,13 +109,13 @@ func (p *Provider) pools(ctx context.Context) (map[string]int64, error) {
 }
 
 // lists asks for the objects of a kind that are the source's, but for those on their way out.
-func (p *Provider) lists(ctx context.Context, gvr schema.GroupVersionResource) (out []unstructured.Unstructured, err error) {
+func (s *objects) lists(ctx context.Context, gvr schema.GroupVersionResource) (out []unstructured.Unstructured, err error) {
 	var list *unstructured.UnstructuredList
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(gvr).Namespace(p.c.namespace).List(
+	err = s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(gvr).Namespace(s.p.c.namespace).List(
 			ctx,
 			metav1.ListOptions{
-				LabelSelector: labelInstallation + "=" + p.o.Installation + "," + labelSource + "=" + sourceLabel(p.o.Source),
+				LabelSelector: labelInstallation + "=" + s.p.o.Installation + "," + labelSource + "=" + sourceLabel(s.p.o.Source),
 			},
 		)
 		return err
@@ -112,7 +124,7 @@ func (p *Provider) lists(ctx context.Context, gvr schema.GroupVersionResource) (
 		return nil, err
 	}
 	for _, u := range list.Items {
-		if u.GetDeletionTimestamp() == nil && u.GetAnnotations()[noteSource] == p.o.Source {
+		if u.GetDeletionTimestamp() == nil && u.GetAnnotations()[noteSource] == s.p.o.Source {
 			out = append(out, u)
 		}
 	}
@@ -120,15 +132,15 @@ func (p *Provider) lists(ctx context.Context, gvr schema.GroupVersionResource) (
 }
 
 // apply puts an object of ours at the cluster as it is said here.
-func (p *Provider) apply(ctx context.Context, gvr schema.GroupVersionResource, object map[string]any) error {
+func (s *objects) apply(ctx context.Context, gvr schema.GroupVersionResource, object map[string]any) error {
 	u := &unstructured.Unstructured{Object: object}
 	text, err := json.Marshal(u)
 	if err != nil {
 		return err
 	}
 	force := true // it is ours, by its name
-	return p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(gvr).Namespace(p.c.namespace).Patch(
+	return s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(gvr).Namespace(s.p.c.namespace).Patch(
 			ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force},
 		)
 		return err
@@ -136,69 +148,69 @@ func (p *Provider) apply(ctx context.Context, gvr schema.GroupVersionResource, o
 }
 
 // size applies the pool.
-func (p *Provider) size(ctx context.Context, name string, n int) error {
-	if err := p.at("pool"); err != nil {
+func (w *warmPool) size(ctx context.Context, name string, n int) error {
+	if err := w.p.at("pool"); err != nil {
 		return err
 	}
-	return p.apply(ctx, warmPools, map[string]any{
-		"apiVersion": warmPools.GroupVersion().String(), "kind": "SandboxWarmPool", "metadata": p.head(name),
+	return w.p.objects.apply(ctx, warmPools, map[string]any{
+		"apiVersion": warmPools.GroupVersion().String(), "kind": "SandboxWarmPool", "metadata": w.p.objects.head(name),
 		"spec": map[string]any{"replicas": int64(n), "sandboxTemplateRef": map[string]any{"name": name}},
 	})
 }
 
 // found puts the template there, and then a pool of n.
-func (p *Provider) found(ctx context.Context, s stock, n int) error {
-	if err := p.at("template"); err != nil {
+func (w *warmPool) found(ctx context.Context, s stock, n int) error {
+	if err := w.p.at("template"); err != nil {
 		return err
 	}
-	err := p.apply(ctx, templates, map[string]any{
-		"apiVersion": templates.GroupVersion().String(), "kind": "SandboxTemplate", "metadata": p.head(s.name), "spec": s.template,
+	err := w.p.objects.apply(ctx, templates, map[string]any{
+		"apiVersion": templates.GroupVersion().String(), "kind": "SandboxTemplate", "metadata": w.p.objects.head(s.name), "spec": s.template,
 	})
 	if err != nil {
 		return err
 	}
-	return p.size(ctx, s.name, n)
+	return w.size(ctx, s.name, n)
 }
 
 // drawn has what a claim is made from be there, and returns its name. It makes nothing warm: that
 // is Reserve's. done is to be called when the claim is made or failed.
-func (p *Provider) drawn(ctx context.Context) (name string, done func(), err error) {
-	s, err := p.stock()
-	if err != nil || !p.owns() {
+func (w *warmPool) drawn(ctx context.Context) (name string, done func(), err error) {
+	s, err := w.stock()
+	if err != nil || !w.p.owns() {
 		return s.name, func() {}, err
 	}
-	if err := p.founding.take(ctx); err != nil {
+	if err := w.founding.take(ctx); err != nil {
 		return "", nil, err
 	}
-	defer p.founding.end()
-	if p.founded != s.name {
-		there, err := p.pools(ctx)
+	defer w.founding.end()
+	if w.founded != s.name {
+		there, err := w.pools(ctx)
 		if err != nil {
 			return "", nil, err
 		}
 		if _, ok := there[s.name]; !ok {
-			if err := p.found(ctx, s, p.reserved); err != nil {
+			if err := w.found(ctx, s, w.reserved); err != nil {
 				return "", nil, err
 			}
 			// the template was edited, and what stands there of the one before is nobody's any more
-			if p.reserved > 0 {
-				needed, err := p.drawnFrom(ctx)
+			if w.reserved > 0 {
+				needed, err := w.drawnFrom(ctx)
 				if err == nil {
 					needed[s.name] = true
-					err = p.clear(ctx, there, needed, s.name)
+					err = w.clear(ctx, there, needed, s.name)
 				}
 				if err != nil {
 					return "", nil, err
 				}
 			}
 		}
-		if err := p.noticed(ctx, s.name); err != nil {
+		if err := w.noticed(ctx, s.name); err != nil {
 			return "", nil, err
 		}
-		p.founded = s.name
+		w.founded = s.name
 	}
-	p.drawing.Add(1)
-	return s.name, func() { p.drawing.Add(-1) }, nil
+	w.drawing.Add(1)
+	return s.name, func() { w.drawing.Add(-1) }, nil
 }
 
 // seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that
@@ -207,11 +219,11 @@ const seenWithin = 5 * time.Second
 
 // noticed waits until agent-sandbox knows a pool and its template: it says so in both. One that
 // says nothing is not waited for any longer than seenWithin.
-func (p *Provider) noticed(ctx context.Context, name string) error {
+func (w *warmPool) noticed(ctx context.Context, name string) error {
 	for begin, pause := time.Now(), 10*time.Millisecond; time.Since(begin) < seenWithin; pause = min(2*pause, time.Second) {
 		known := 0
 		for _, gvr := range []schema.GroupVersionResource{warmPools, templates} {
-			list, err := p.lists(ctx, gvr)
+			list, err := w.p.objects.lists(ctx, gvr)
 			if err != nil {
 				return err
 			}
@@ -237,24 +249,24 @@ func (p *Provider) noticed(ctx context.Context, name string) error {
 
 // refound puts the template and the pool there again, which somebody took away while a claim needs
 // them. agent-sandbox looks at that claim again within a minute.
-func (p *Provider) refound(ctx context.Context, of string) error {
-	s, err := p.stock()
+func (w *warmPool) refound(ctx context.Context, of string) error {
+	s, err := w.stock()
 	if err != nil || s.name != of {
 		return err
 	}
-	if err := p.founding.take(ctx); err != nil {
+	if err := w.founding.take(ctx); err != nil {
 		return err
 	}
-	defer p.founding.end()
-	if time.Since(p.refounded) < time.Second {
+	defer w.founding.end()
+	if time.Since(w.refounded) < time.Second {
 		return nil
 	}
-	p.refounded = time.Now()
-	there, err := p.pools(ctx)
+	w.refounded = time.Now()
+	there, err := w.pools(ctx)
 	if err != nil {
 		return err
 	}
-	return p.found(ctx, s, int(there[s.name]))
+	return w.found(ctx, s, int(there[s.name]))
 }
 
 // Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand
@@ -270,43 +282,43 @@ func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 // and its template are taken away, unless a claim needs them. Where all is so nothing is written.
 // What is there of the source's templates of before goes.
 func (p *Provider) Reserve(ctx context.Context, n int) error {
-	return p.fault("Reserve", compute.ID(p.o.Source), p.reserve(ctx, n))
+	return p.fault("Reserve", compute.ID(p.o.Source), p.pool.reserve(ctx, n))
 }
 
-func (p *Provider) reserve(ctx context.Context, n int) error {
-	if !p.owns() {
+func (w *warmPool) reserve(ctx context.Context, n int) error {
+	if !w.p.owns() {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source has no warm pool of its own")}
 	}
-	if _, err := p.c.ask(); err != nil {
+	if _, err := w.p.c.ask(); err != nil {
 		return err
 	}
-	s, err := p.stock()
+	s, err := w.stock()
 	if err != nil && n > 0 {
 		return err // to take away it need not be known what to make
 	}
 	if n > 0 {
-		if err := p.protect(ctx, time.Now()); err != nil {
+		if err := w.p.policies.protect(ctx, time.Now()); err != nil {
 			return err
 		}
 	}
-	if err := p.founding.take(ctx); err != nil {
+	if err := w.founding.take(ctx); err != nil {
 		return err
 	}
-	defer p.founding.end()
+	defer w.founding.end()
 	// before the claims are looked at: one that is made meanwhile is either
-	drawing := p.drawing.Load() > 0
-	there, err := p.pools(ctx)
+	drawing := w.drawing.Load() > 0
+	there, err := w.pools(ctx)
 	if err != nil {
 		return err
 	}
-	needed, err := p.drawnFrom(ctx)
+	needed, err := w.drawnFrom(ctx)
 	if err != nil {
 		return err
 	}
 	if now, ok := there[s.name]; n > 0 && !ok {
-		err = p.found(ctx, s, n)
+		err = w.found(ctx, s, n)
 	} else if ok && now != int64(n) && (n > 0 || drawing || needed[s.name]) {
-		err = p.size(ctx, s.name, n)
+		err = w.size(ctx, s.name, n)
 	}
 	if err != nil {
 		return err
@@ -315,18 +327,18 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 		needed[s.name] = true
 	}
 	if !needed[s.name] {
-		p.founded = ""
+		w.founded = ""
 	}
-	p.reserved = n
-	return p.clear(ctx, there, needed, s.name)
+	w.reserved = n
+	return w.clear(ctx, there, needed, s.name)
 }
 
 // drawnFrom is which warm pools the claims of the source came from.
-func (p *Provider) drawnFrom(ctx context.Context) (map[string]bool, error) {
-	list, err := p.watch().list(ctx, p.o.Source)
+func (w *warmPool) drawnFrom(ctx context.Context) (map[string]bool, error) {
+	list, err := w.p.watch().list(ctx, w.p.o.Source)
 	out := map[string]bool{}
 	for _, c := range list {
-		if p.owned(c) && c.Metadata.DeletionTimestamp == nil { // what goes needs nothing
+		if w.p.objects.owned(c) && c.Metadata.DeletionTimestamp == nil { // what goes needs nothing
 			out[c.Metadata.Annotations[notePool]] = true
 		}
 	}
@@ -335,15 +347,15 @@ func (p *Provider) drawnFrom(ctx context.Context) (map[string]bool, error) {
 
 // clear takes away the pools and templates of the source that nothing needs, and empties pools of
 // before that a claim needs still.
-func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map[string]bool, now string) error {
+func (w *warmPool) clear(ctx context.Context, there map[string]int64, needed map[string]bool, now string) error {
 	for name, size := range there {
 		switch {
 		case !needed[name]:
-			if err := p.remove(ctx, warmPools, name); err != nil {
+			if err := w.p.objects.remove(ctx, warmPools, name); err != nil {
 				return err
 			}
 		case name != now && size > 0:
-			if err := p.size(ctx, name, 0); err != nil {
+			if err := w.size(ctx, name, 0); err != nil {
 				return err
 			}
 		}
@@ -353,13 +365,13 @@ func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map
 		// found the next time
 		return nil
 	}
-	list, err := p.lists(ctx, templates)
+	list, err := w.p.objects.lists(ctx, templates)
 	if err != nil {
 		return err
 	}
 	for _, u := range list {
 		if !needed[u.GetName()] {
-			if err := p.remove(ctx, templates, u.GetName()); err != nil {
+			if err := w.p.objects.remove(ctx, templates, u.GetName()); err != nil {
 				return err
 			}
 		}
@@ -368,12 +380,12 @@ func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map
 }
 
 // remove deletes an object of ours.
-func (p *Provider) remove(ctx context.Context, gvr schema.GroupVersionResource, name string) error {
-	if err := p.at("remove " + gvr.Resource); err != nil {
+func (s *objects) remove(ctx context.Context, gvr schema.GroupVersionResource, name string) error {
+	if err := s.p.at("remove " + gvr.Resource); err != nil {
 		return err
 	}
-	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		return d.Resource(gvr).Namespace(p.c.namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	err := s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		return d.Resource(gvr).Namespace(s.p.c.namespace).Delete(ctx, name, metav1.DeleteOptions{})
 	})
 	if apierrors.IsNotFound(err) {
 		return nil

@@ -32,21 +32,21 @@ type watch struct {
 	c  *cluster
 	of watched
 
-	mu     sync.Mutex
-	all    map[string]*record  // by name
-	graves map[string]grave    // by name
-	ours   map[string]deletion // the ids of objects that we are deleting, or have deleted
-	swept  time.Time           // that those of long ago were forgotten
-	synced chan struct{}       // closed when the first list is there
-	broken error               // why there is no watch now; nil: there is one
+	mu         sync.Mutex
+	all        map[string]*record   // by name
+	tombstones map[string]tombstone // by name
+	ours       map[string]deletion  // the ids of objects that we are deleting, or have deleted
+	swept      time.Time            // that those of long ago were forgotten
+	synced     chan struct{}        // closed when the first list is there
+	broken     error                // why there is no watch now; nil: there is one
 	// what was said when we may not watch; to list then works, and begins all anew again and again
-	denied error
-	since  time.Time           // that it has been so
-	stop   context.CancelFunc  // nil: not begun
-	ended  chan struct{}       // closed when it has ended
-	timed  map[string]timing   // how long pods took to start, by source
-	vigils map[string][]*vigil // by the name of what they wait for
-	news   bool                // there is some, which unlock tells
+	denied    error
+	since     time.Time              // that it has been so
+	stop      context.CancelFunc     // nil: not begun
+	ended     chan struct{}          // closed when it has ended
+	timed     map[string]timing      // how long pods took to start, by source
+	informers map[string][]*informer // by the name of what they wait for
+	news      bool                   // there is some, which unlock tells
 
 	silence time.Duration // how long it may tell nothing
 	spare   *time.Timer   // gives back what a long list took; nil: there was none
@@ -57,7 +57,7 @@ type watch struct {
 const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]deletion{}, silence: silence}
+	return &watch{c: c, of: of, all: map[string]*record{}, tombstones: map[string]tombstone{}, ours: map[string]deletion{}, silence: silence}
 }
 
 // begin starts the watch, unless it runs.
@@ -351,8 +351,8 @@ type timing struct {
 // put keeps an object, with when we first saw what is to be waited for.
 func (w *watch) put(r *record) {
 	w.date(r, w.all[r.Metadata.Name])
-	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
-		delete(w.graves, r.Metadata.Name)
+	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
+		delete(w.tombstones, r.Metadata.Name)
 	}
 	if _, ends := r.passes(); ends && w.ours[r.Metadata.UID].at.IsZero() {
 		ended := false // before

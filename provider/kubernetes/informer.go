@@ -10,7 +10,7 @@ import (
 
 const (
 	// a connection has to live so long before it costs a watch, where there is none
-	vigilAfter = 10 * time.Second
+	informerAfter = 10 * time.Second
 	// for the streams of a pod that has ended to end by themselves, with the last of what was
 	// written
 	farewell = 2 * time.Second
@@ -25,15 +25,15 @@ type passing struct {
 	in  time.Duration // until its streams should have ended
 }
 
-// vigil waits for the end of one pod.
-type vigil struct {
+// informer waits for the end of one pod.
+type informer struct {
 	uid     string
 	news    chan passing  // 1 slot, the last counts
 	stirred chan struct{} // 1 slot: something was told of what has its name
 }
 
 // tell leaves news for who waits.
-func (v *vigil) tell(news passing) {
+func (v *informer) tell(news passing) {
 	select {
 	case <-v.news:
 	default:
@@ -57,35 +57,35 @@ func (p *record) passes() (passing, bool) {
 }
 
 // await begins to wait for the end of a pod; over ends that. What has happened already is told too.
-func (w *watch) await(name, uid string) (v *vigil, over func()) {
+func (w *watch) await(name, uid string) (v *informer, over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v = &vigil{uid, make(chan passing, 1), make(chan struct{}, 1)}
-	if w.vigils == nil {
-		w.vigils = map[string][]*vigil{}
+	v = &informer{uid, make(chan passing, 1), make(chan struct{}, 1)}
+	if w.informers == nil {
+		w.informers = map[string][]*informer{}
 	}
-	w.vigils[name] = append(w.vigils[name], v)
+	w.informers[name] = append(w.informers[name], v)
 	if r := w.all[name]; r != nil {
 		w.toll(r, false)
 	}
 	return v, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.vigils[name] = slices.DeleteFunc(w.vigils[name], func(x *vigil) bool { return x == v }); len(w.vigils[name]) == 0 {
-			delete(w.vigils, name)
+		if w.informers[name] = slices.DeleteFunc(w.informers[name], func(x *informer) bool { return x == v }); len(w.informers[name]) == 0 {
+			delete(w.informers, name)
 		}
 	}
 }
 
 // toll tells those who wait for the end of a pod what is known of it now. The caller holds mu.
 func (w *watch) toll(r *record, gone bool) {
-	all := w.vigils[r.Metadata.Name]
+	all := w.informers[r.Metadata.Name]
 	if len(all) == 0 {
 		return
 	}
 	news, ends := r.passes()
 	if gone {
-		news, ends = passing{words(podGone, cmp.Or(r.end(), w.graves[r.Metadata.Name].why)), farewell}, true
+		news, ends = passing{words(podGone, cmp.Or(r.end(), w.tombstones[r.Metadata.Name].why)), farewell}, true
 	}
 	for _, v := range all {
 		select {
@@ -98,13 +98,13 @@ func (w *watch) toll(r *record, gone bool) {
 	}
 }
 
-// keepVigil is with a connection until done, and calls end when its pod has ended and the streams
+// awaitEnd is with a connection until done, and calls end when its pod has ended and the streams
 // have not: those of a node that is lost end only after many minutes. why keeps what the pod ended
 // of.
-func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.Pointer[string], end context.CancelFunc) {
-	v, over := p.podWatch().await(pod, uid)
+func (e *entrance) awaitEnd(done <-chan struct{}, pod, uid string, why *atomic.Pointer[string], end context.CancelFunc) {
+	v, over := e.p.podWatch().await(pod, uid)
 	defer over()
-	t := time.NewTimer(vigilAfter)
+	t := time.NewTimer(informerAfter)
 	defer t.Stop()
 	begin, ending, late := t.C, (<-chan time.Time)(nil), time.Time{}
 	for {
@@ -113,7 +113,7 @@ func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.
 			return
 		case <-begin:
 			begin = nil
-			p.podWatch().begin()
+			e.p.podWatch().begin()
 		case news := <-v.news:
 			why.Store(&news.why)
 			// who notes something on a pod that is being deleted puts nothing off
