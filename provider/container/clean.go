@@ -41,7 +41,7 @@ func (p *Provider) renew(ctx context.Context, id compute.ID) (string, error) {
 		}
 		s = shapeOf(old.Config.Labels)
 		s.again = true
-		if next, err = p.prepare(ctx, id, name+fresh, &s); err != nil {
+		if next, err = p.maker.prepare(ctx, id, name+fresh, &s); err != nil {
 			return "", err
 		}
 		if err := p.at("remove " + name); err != nil {
@@ -60,7 +60,7 @@ func (p *Provider) renew(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.eng.do(ctx, http.MethodPost, "/containers/"+next.ID+"/rename", url.Values{"name": {name}}, nil, nil); err != nil {
 		return "", err
 	}
-	c, err := p.raise(ctx, id, s)
+	c, err := p.maker.raise(ctx, id, s)
 	if err != nil {
 		return "", err
 	}

@@ -27,7 +27,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	case c.State.Running:
 	case status == "exited", status == "stopped":
 		p.log.Warn("starting a container that had stopped", "instance", id, "code", c.State.ExitCode, "oom", c.State.OOMKilled)
-		if err = p.start(ctx, c); err == nil {
+		if err = p.maker.start(ctx, c); err == nil {
 			c, err = p.mine(ctx, id)
 		}
 	case status == "removing", status == "dead":
@@ -55,7 +55,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*
 	if errors.Is(err, compute.ErrConflict) {
 		p.log.Info("copying the guest program into a container that was made by another version", "instance", id)
 		out.program = append([]string{inside + fresh}, out.program[1:]...)
-		if err = p.copyAgent(ctx, c.ID, shapeOf(c.Config.Labels), out.program[0]); err == nil {
+		if err = p.maker.copyAgent(ctx, c.ID, shapeOf(c.Config.Labels), out.program[0]); err == nil {
 			first, err = out.meet(ctx, p.o.User)
 		}
 	}

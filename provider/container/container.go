@@ -41,7 +41,20 @@ type Provider struct {
 	mu   sync.Mutex
 	way  way  // what was needed here to make a container start
 	told bool // that there is no wall
+
+	images images
+	walls  walls
+	maker  maker
 }
+
+// images has the engine have the images that containers are made of.
+type images struct{ p *Provider }
+
+// walls are the networks of the installation, and what is reached from them.
+type walls struct{ p *Provider }
+
+// maker makes containers and has them run.
+type maker struct{ p *Provider }
 
 var (
 	_ compute.Provider = (*Provider)(nil)
@@ -72,6 +85,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Provider{o: o, plan: read, log: log, eng: &engine{find: find}}
+	p.images.p, p.walls.p, p.maker.p = p, p, p
 	p.ceiling = p.eng.ceiling
 	if err != nil {
 		return nil, p.fault("Open", compute.ID(o.Source), err)
@@ -154,7 +168,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	err := p.room(ctx, spec)
 	var c *inspection
 	if err == nil {
-		c, err = p.raise(ctx, spec.ID, p.shape(spec))
+		c, err = p.maker.raise(ctx, spec.ID, p.maker.shape(spec))
 	}
 	if err != nil {
 		return compute.Instance{}, p.fault("Create", spec.ID, err)

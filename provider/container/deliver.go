@@ -13,12 +13,12 @@ import (
 )
 
 // copyAgent puts our program into a container, at a path in its root directory.
-func (p *Provider) copyAgent(ctx context.Context, container string, s shape, path string) error {
-	prog, err := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH))
+func (m *maker) copyAgent(ctx context.Context, container string, s shape, path string) error {
+	prog, err := m.p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH))
 	if err != nil {
 		return err
 	}
-	if err := p.at("copy " + container); err != nil {
+	if err := m.p.at("copy " + container); err != nil {
 		return err
 	}
 	f, err := os.Open(prog.Path)
@@ -44,7 +44,7 @@ func (p *Provider) copyAgent(ctx context.Context, container string, s shape, pat
 		}
 		w.CloseWithError(err)
 	}()
-	resp, err := p.eng.call(ctx, http.MethodPut, "/containers/"+container+"/archive", url.Values{"path": {"/"}}, r, "application/x-tar")
+	resp, err := m.p.eng.call(ctx, http.MethodPut, "/containers/"+container+"/archive", url.Values{"path": {"/"}}, r, "application/x-tar")
 	r.Close()
 	<-done
 	if err != nil {

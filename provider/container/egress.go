@@ -45,37 +45,37 @@ func (u unwalled) Unwrap() error { return u.error }
 
 // network is where a container is made: in what the key `network` says, else behind a wall. Where
 // there can be none the engine's own network does, unless somebody asked for the wall.
-func (p *Provider) network(ctx context.Context) (string, error) {
-	if p.o.Network != "" {
-		return p.o.Network, nil
+func (w *walls) network(ctx context.Context) (string, error) {
+	if w.p.o.Network != "" {
+		return w.p.o.Network, nil
 	}
-	may, err := egress.Parse(p.o.Egress)
+	may, err := egress.Parse(w.p.o.Egress)
 	if err != nil {
 		return "", err
 	}
-	name, err := p.walled(ctx, may)
+	name, err := w.walled(ctx, may)
 	var no unwalled
 	switch {
 	case !errors.As(err, &no):
 		return name, err
-	case len(p.o.Egress) > 0:
+	case len(w.p.o.Egress) > 0:
 		return "", &compute.Error{Kind: compute.ErrDenied,
 			Err:  fmt.Errorf("egress = %s cannot be kept: %w", may, no.error),
 			Hint: "use egress = none, or a source of type sandbox"}
 	}
-	p.tell(no)
+	w.tell(no)
 	return "", nil
 }
 
 // tell says once that a source's containers have no wall.
-func (p *Provider) tell(why error) {
-	p.mu.Lock()
-	told := p.told
-	p.told = true
-	p.mu.Unlock()
+func (w *walls) tell(why error) {
+	w.p.mu.Lock()
+	told := w.p.told
+	w.p.told = true
+	w.p.mu.Unlock()
 	if !told {
-		p.log.Warn("no wall: containers reach what their engine's network does",
-			"source", p.o.Source, "err", why)
+		w.p.log.Warn("no wall: containers reach what their engine's network does",
+			"source", w.p.o.Source, "err", why)
 	}
 }
 
@@ -86,32 +86,32 @@ type ownNetwork struct {
 }
 
 // have makes a network of ours, unless it is there.
-func (p *Provider) have(ctx context.Context, name string, may egress.Policy) error {
-	n, err := p.inspectNetwork(ctx, name)
+func (w *walls) have(ctx context.Context, name string, may egress.Policy) error {
+	n, err := w.inspectNetwork(ctx, name)
 	if status(err) != http.StatusNotFound {
-		return p.notOurs(n, err)
+		return w.notOurs(n, err)
 	}
-	if err := p.at("network " + name); err != nil {
+	if err := w.p.at("network " + name); err != nil {
 		return err
 	}
-	made := p.makeNetwork(ctx, name, map[string]string{
-		labelInstallation: p.o.Installation, labelEgress: may.String(),
+	made := w.makeNetwork(ctx, name, map[string]string{
+		labelInstallation: w.p.o.Installation, labelEgress: may.String(),
 	})
-	n, err = p.inspectNetwork(ctx, name) // another process may have been faster
+	n, err = w.inspectNetwork(ctx, name) // another process may have been faster
 	if made != nil && err != nil {
 		return made
 	}
-	return p.notOurs(n, err)
+	return w.notOurs(n, err)
 }
 
-func (p *Provider) inspectNetwork(ctx context.Context, name string) (n ownNetwork, err error) {
-	err = p.eng.do(ctx, http.MethodGet, "/networks/"+name, nil, nil, &n)
+func (w *walls) inspectNetwork(ctx context.Context, name string) (n ownNetwork, err error) {
+	err = w.p.eng.do(ctx, http.MethodGet, "/networks/"+name, nil, nil, &n)
 	return n, err
 }
 
 // notOurs refuses a network that somebody else made under our name.
-func (p *Provider) notOurs(n ownNetwork, err error) error {
-	if err == nil && n.Labels[labelInstallation] != p.o.Installation {
+func (w *walls) notOurs(n ownNetwork, err error) error {
+	if err == nil && n.Labels[labelInstallation] != w.p.o.Installation {
 		err = &compute.Error{Kind: compute.ErrConflict, Hint: "remove it",
 			Err: fmt.Errorf("network %s is not this installation's", n.Name)}
 	}
@@ -119,17 +119,17 @@ func (p *Provider) notOurs(n ownNetwork, err error) error {
 }
 
 // makeNetwork has the engine make a bridge of the name that the wall knows.
-func (p *Provider) makeNetwork(ctx context.Context, name string, labels map[string]string) error {
-	a, err := p.eng.ask(ctx)
+func (w *walls) makeNetwork(ctx context.Context, name string, labels map[string]string) error {
+	a, err := w.p.eng.ask(ctx)
 	if err != nil {
 		return err
 	}
 	link := strings.TrimPrefix(name, networkPrefix)
 	if a.name == "podman" {
-		return p.eng.podman(ctx, "/networks/create",
+		return w.p.eng.podman(ctx, "/networks/create",
 			podNetwork{Name: name, Driver: "bridge", Link: link, Labels: labels})
 	}
-	return p.eng.do(ctx, http.MethodPost, "/networks/create", nil, networkRequest{
+	return w.p.eng.do(ctx, http.MethodPost, "/networks/create", nil, networkRequest{
 		Name: name, CheckDuplicate: true, Driver: "bridge", Labels: labels,
 		Options: map[string]string{"com.docker.network.bridge.name": link},
 	}, nil)
@@ -137,22 +137,22 @@ func (p *Provider) makeNetwork(ctx context.Context, name string, labels map[stri
 
 // behindWall starts a container. If it is in networks of ours, their walls stand before it runs,
 // and it is kept from its neighbours before anybody gets into it.
-func (p *Provider) behindWall(ctx context.Context, c *inspection, start func() error) error {
+func (w *walls) behindWall(ctx context.Context, c *inspection, start func() error) error {
 	var walls []ownNetwork
 	for name := range c.NetworkSettings.Networks {
 		if !strings.HasPrefix(name, networkPrefix) {
 			continue
 		}
-		n, err := p.inspectNetwork(ctx, name)
+		n, err := w.inspectNetwork(ctx, name)
 		if err != nil {
 			return err
 		}
-		if n.Labels[labelInstallation] != p.o.Installation || n.Labels[labelEgress] == "" {
+		if n.Labels[labelInstallation] != w.p.o.Installation || n.Labels[labelEgress] == "" {
 			continue // somebody's, whom the key `network` names
 		}
 		may, err := egress.Parse(strings.Split(n.Labels[labelEgress], ","))
 		if err == nil {
-			err = p.raiseWall(ctx, name, may)
+			err = w.raiseWall(ctx, name, may)
 		}
 		if err != nil {
 			return err
@@ -163,7 +163,7 @@ func (p *Provider) behindWall(ctx context.Context, c *inspection, start func() e
 		return err
 	}
 	for _, n := range walls {
-		if err := p.apart(ctx, n.Name); err != nil {
+		if err := w.apart(ctx, n.Name); err != nil {
 			return err
 		}
 	}

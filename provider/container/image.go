@@ -22,18 +22,18 @@ import (
 
 // image returns what the engine knows of an image, which is pulled first where always is set, or
 // where the source's pull lets us and it is missing.
-func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
+func (i *images) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
 	if err := reference(ref); err != nil {
 		return imageInfo{}, err
 	}
 	// those are at the engine alone
 	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") {
-		if err := p.pull(ctx, ref); err != nil {
+		if err := i.pull(ctx, ref); err != nil {
 			return imageInfo{}, err
 		}
-		return p.inspectImage(ctx, ref)
+		return i.inspectImage(ctx, ref)
 	}
-	img, err := p.inspectImage(ctx, ref)
+	img, err := i.inspectImage(ctx, ref)
 	if status(err) != http.StatusNotFound {
 		return img, err
 	}
@@ -43,27 +43,27 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 			Hint: "build or promote another one",
 		}
 	}
-	if p.o.Pull == "never" {
+	if i.p.o.Pull == "never" {
 		return img, &compute.Error{
 			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref),
-			Hint: p.meant(ctx, ref, "pull or build it there, or leave pull out"),
+			Hint: i.meant(ctx, ref, "pull or build it there, or leave pull out"),
 		}
 	}
-	if err := p.pull(ctx, ref); err != nil {
+	if err := i.pull(ctx, ref); err != nil {
 		var e *compute.Error
 		// registries say either of what they do not have
-		if errors.As(err, &e) && !p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) {
-			e.Hint = p.meant(ctx, ref, e.Hint)
+		if errors.As(err, &e) && !i.p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) {
+			e.Hint = i.meant(ctx, ref, e.Hint)
 		}
 		return img, err
 	}
-	return p.inspectImage(ctx, ref)
+	return i.inspectImage(ctx, ref)
 }
 
 // meant puts before a hint which images at the engine are named like one that is not there.
-func (p *Provider) meant(ctx context.Context, ref, hint string) string {
+func (p *images) meant(ctx context.Context, ref, hint string) string {
 	var all []struct{ RepoTags []string }
-	if err := p.eng.do(ctx, http.MethodGet, "/images/json", nil, nil, &all); err != nil {
+	if err := p.p.eng.do(ctx, http.MethodGet, "/images/json", nil, nil, &all); err != nil {
 		return hint // it is the other error that is told
 	}
 	var names []string
@@ -76,50 +76,50 @@ func (p *Provider) meant(ctx context.Context, ref, hint string) string {
 
 // pull lets the engine fetch an image. Where a request has named it, what the registry answers is
 // not told.
-func (p *Provider) pull(ctx context.Context, ref string) error {
-	if err := p.o.Others.Check(ctx, ref); err != nil {
+func (i *images) pull(ctx context.Context, ref string) error {
+	if err := i.p.o.Others.Check(ctx, ref); err != nil {
 		return err
 	}
-	return p.o.Others.Told(ctx, ref, p.fetch(ctx, ref))
+	return i.p.o.Others.Told(ctx, ref, i.fetch(ctx, ref))
 }
 
 // fetch lets the engine fetch an image, with what the user's docker configuration says of the
 // registry's credentials.
-func (p *Provider) fetch(ctx context.Context, ref string) error {
+func (i *images) fetch(ctx context.Context, ref string) error {
 	begin := time.Now()
 	r, err := name.ParseReference(ref, name.WeakValidation)
 	if err != nil {
 		return err
 	}
-	if err := p.at("pull " + ref); err != nil {
+	if err := i.p.at("pull " + ref); err != nil {
 		return err
 	}
-	p.log.Info("pulling an image", "source", p.o.Source, "image", ref)
+	i.p.log.Info("pulling an image", "source", i.p.o.Source, "image", ref)
 	// The tag apart: without one an engine fetches all there are.
 	query := url.Values{"fromImage": {r.Context().Name()}, "tag": {r.Identifier()}}
 	auth, err := credentials(ctx, r)
 	if err != nil {
-		p.log.Warn("pulling without credentials", "source", p.o.Source, "image", ref, "err", err)
+		i.p.log.Warn("pulling without credentials", "source", i.p.o.Source, "image", ref, "err", err)
 	}
 	var header []string
 	if auth != "" {
 		header = []string{"X-Registry-Auth", auth}
 	}
-	resp, err := p.eng.call(ctx, http.MethodPost, "/images/create", query, nil, "", header...)
+	resp, err := i.p.eng.call(ctx, http.MethodPost, "/images/create", query, nil, "", header...)
 	if err != nil {
 		return pullError(ref, err)
 	}
 	defer resp.Body.Close()
-	if err := p.progress(ctx, ref, resp.Body); err != nil {
+	if err := i.progress(ctx, ref, resp.Body); err != nil {
 		return pullError(ref, err)
 	}
-	p.log.Info("pulled an image", "source", p.o.Source, "image", ref, "took", time.Since(begin).Round(time.Millisecond))
+	i.p.log.Info("pulled an image", "source", i.p.o.Source, "image", ref, "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 
 // progress reads what an engine tells while it pulls: a JSON document for each step. The answer
 // began with 200, so errors come in here too.
-func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) error {
+func (i *images) progress(ctx context.Context, ref string, body io.Reader) error {
 	bounded := &atMost{Reader: body}
 	dec := json.NewDecoder(bounded)
 	for {
@@ -142,7 +142,7 @@ func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) err
 			return errors.New(oneLine([]byte(text)))
 		}
 		if step.Status != "Downloading" && step.Status != "Extracting" { // those are many a second
-			p.log.Debug("pulling", "source", p.o.Source, "image", ref, "layer", step.ID, "status", step.Status)
+			i.p.log.Debug("pulling", "source", i.p.o.Source, "image", ref, "layer", step.ID, "status", step.Status)
 		}
 	}
 }

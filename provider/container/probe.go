@@ -30,12 +30,12 @@ func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, e
 	if image == "" {
 		return "no image is set: each request has to name one", nil
 	}
-	_, err = p.inspectImage(ctx, image)
+	_, err = p.images.inspectImage(ctx, image)
 	switch {
 	case status(err) == http.StatusNotFound && p.o.Pull == "never":
 		return fail(
 			compute.ErrNotFound, fmt.Errorf("image %s is not at the engine, and pull = never", image),
-			p.meant(ctx, image, "pull or build it there, or leave pull out"),
+			p.images.meant(ctx, image, "pull or build it there, or leave pull out"),
 		)
 	case status(err) == http.StatusNotFound:
 		return "the image " + image + " is not pulled yet", nil

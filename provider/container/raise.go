@@ -48,8 +48,8 @@ func shapeOf(labels map[string]string) shape {
 
 // shape says what to make for a request: what it asks for at least, or the source's own where that
 // is more. No limit stays none.
-func (p *Provider) shape(spec compute.Spec) shape {
-	s := shape{Image: cmp.Or(spec.Image, p.o.Image), Cores: p.o.Cores, Memory: p.o.Memory, Disk: p.o.Disk}
+func (m *maker) shape(spec compute.Spec) shape {
+	s := shape{Image: cmp.Or(spec.Image, m.p.o.Image), Cores: m.p.o.Cores, Memory: m.p.o.Memory, Disk: m.p.o.Disk}
 	if s.Cores > 0 {
 		s.Cores = max(s.Cores, float64(spec.Cores))
 	}
@@ -65,28 +65,28 @@ func (p *Provider) shape(spec compute.Spec) shape {
 // raise makes a container and starts it, whatever of that is done already. Where the engine cannot
 // mount our program, or grants no limits as high as it would set by itself, the next way is tried,
 // and kept for the next container.
-func (p *Provider) raise(ctx context.Context, id compute.ID, s shape) (*inspection, error) {
-	p.mu.Lock()
-	s.way = way{Copy: s.Copy || p.way.Copy || p.o.CopyAgent, Rung: max(s.Rung, p.way.Rung)}
-	p.mu.Unlock()
+func (m *maker) raise(ctx context.Context, id compute.ID, s shape) (*inspection, error) {
+	m.p.mu.Lock()
+	s.way = way{Copy: s.Copy || m.p.way.Copy || m.p.o.CopyAgent, Rung: max(s.Rung, m.p.way.Rung)}
+	m.p.mu.Unlock()
 	for {
-		c, err := p.prepare(ctx, id, p.name(id), &s)
+		c, err := m.prepare(ctx, id, m.p.name(id), &s)
 		if err == nil {
-			err = p.start(ctx, c)
+			err = m.start(ctx, c)
 		}
 		if err == nil {
-			p.mu.Lock()
-			p.way = way{Copy: p.way.Copy || s.Copy, Rung: max(p.way.Rung, s.Rung)}
-			p.mu.Unlock()
-			return p.settle(ctx, id)
+			m.p.mu.Lock()
+			m.p.way = way{Copy: m.p.way.Copy || s.Copy, Rung: max(m.p.way.Rung, s.Rung)}
+			m.p.mu.Unlock()
+			return m.settle(ctx, id)
 		}
 		next, ok := s.other(err)
 		if !ok {
 			return nil, err
 		}
-		p.log.Info("a container did not start, trying another way", "instance", id, "err", err, "copy-agent", next.Copy, "rung", next.Rung)
+		m.p.log.Info("a container did not start, trying another way", "instance", id, "err", err, "copy-agent", next.Copy, "rung", next.Rung)
 		if c != nil {
-			if err := p.remove(ctx, c.ID); err != nil {
+			if err := m.p.remove(ctx, c.ID); err != nil {
 				return nil, err
 			}
 		}
@@ -123,11 +123,11 @@ func aboutPath(err error, path string) error {
 }
 
 // prepare makes a container that is not started yet, or returns the one of this name.
-func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *shape) (*inspection, error) {
-	c, err := p.look(ctx, id, name)
+func (m *maker) prepare(ctx context.Context, id compute.ID, name string, s *shape) (*inspection, error) {
+	c, err := m.p.look(ctx, id, name)
 	if errors.Is(err, errNone) {
-		if err = p.make(ctx, id, name, s); err == nil {
-			c, err = p.appear(ctx, id, name)
+		if err = m.make(ctx, id, name, s); err == nil {
+			c, err = m.appear(ctx, id, name)
 		}
 	} else if err == nil {
 		*s = shapeOf(c.Config.Labels)
@@ -137,7 +137,7 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 	}
 	// whoever made it may have died before or in the middle of this
 	if s.Copy && c.State.Status == "created" {
-		if err := p.copyAgent(ctx, c.ID, *s, inside); err != nil {
+		if err := m.copyAgent(ctx, c.ID, *s, inside); err != nil {
 			return c, err
 		}
 	}
@@ -146,9 +146,9 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 
 // appear is look for a container that was just made, by us or by another: Docker refuses a name a
 // moment before it shows who has it.
-func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*inspection, error) {
+func (m *maker) appear(ctx context.Context, id compute.ID, name string) (*inspection, error) {
 	for end := time.Now().Add(10 * time.Second); ; {
-		c, err := p.look(ctx, id, name)
+		c, err := m.p.look(ctx, id, name)
 		if !errors.Is(err, errNone) {
 			return c, err
 		}
@@ -168,37 +168,37 @@ func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*ins
 
 // make creates a container. One of this name that appears meanwhile is no error; whose it is the
 // next look says.
-func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shape) error {
+func (m *maker) make(ctx context.Context, id compute.ID, name string, s *shape) error {
 	if s.Image == "" {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
 	}
-	img, err := p.image(ctx, s.Image, p.o.Pull == "always" && !s.again)
+	img, err := m.p.images.image(ctx, s.Image, m.p.o.Pull == "always" && !s.again)
 	if err != nil {
 		return err
 	}
 	s.Arch = cmp.Or(img.Architecture, runtime.GOARCH)
-	if p.o.Agent == nil {
+	if m.p.o.Agent == nil {
 		return errors.New("no guest program for containers")
 	}
-	prog, err := p.o.Agent(s.Arch)
+	prog, err := m.p.o.Agent(s.Arch)
 	if err != nil {
 		return err
 	}
 	s.Agent = append([]string{inside}, prog.Args...)
-	if err := p.places(ctx); err != nil {
+	if err := m.p.places(ctx); err != nil {
 		return err
 	}
-	req, err := p.request(ctx, id, *s, img, prog.Path)
+	req, err := m.request(ctx, id, *s, img, prog.Path)
 	if err == nil {
-		req.HostConfig.NetworkMode, err = p.network(ctx)
+		req.HostConfig.NetworkMode, err = m.p.walls.network(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.at("create " + name); err != nil {
+	if err := m.p.at("create " + name); err != nil {
 		return err
 	}
-	err = p.eng.do(ctx, http.MethodPost, "/containers/create", url.Values{"name": {name}}, req, nil)
+	err = m.p.eng.do(ctx, http.MethodPost, "/containers/create", url.Values{"name": {name}}, req, nil)
 	switch {
 	case status(err) == http.StatusConflict,
 		err != nil && strings.Contains(err.Error(), "name") && strings.Contains(err.Error(), "already in use"):
@@ -228,14 +228,14 @@ func (p *Provider) places(ctx context.Context) error {
 }
 
 // request says to the engine what to make.
-func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imageInfo, program string) (*createRequest, error) {
+func (m *maker) request(ctx context.Context, id compute.ID, s shape, img imageInfo, program string) (*createRequest, error) {
 	note, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
 	r := &createRequest{
-		Image: s.Image, Hostname: hostname(id), User: p.o.User, Env: p.o.Env, Labels: map[string]string{
-			labelInstallation: p.o.Installation, labelSource: p.o.Source, labelID: string(id), labelShape: string(note),
+		Image: s.Image, Hostname: hostname(id), User: m.p.o.User, Env: m.p.o.Env, Labels: map[string]string{
+			labelInstallation: m.p.o.Installation, labelSource: m.p.o.Source, labelID: string(id), labelShape: string(note),
 		},
 		// The first process waits for nothing: a second one of our program, whose input nobody ever
 		// writes to, or the image's own.
@@ -243,16 +243,16 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
 		HostConfig: hostConfig{
 			NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory,
-			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
+			Mounts: append([]mount{}, m.p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: m.ulimits(ctx, s.Rung),
 		},
 		ExposedPorts: map[string]struct{}{},
 	}
-	p.plan.rights.limit(&p.o, &r.HostConfig)
+	m.p.plan.rights.limit(&m.p.o, &r.HostConfig)
 	// as podman has it in what it makes of a container
 	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) {
 		r.Env = append([]string{"HOSTNAME=" + r.Hostname}, r.Env...)
 	}
-	if !p.o.Entrypoint {
+	if !m.p.o.Entrypoint {
 		// the image's would ask for what is not started
 		r.Healthcheck = &healthcheck{[]string{"NONE"}}
 	} else {
@@ -269,7 +269,7 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 	if !s.Copy {
 		r.HostConfig.Mounts = append(r.HostConfig.Mounts, mount{Type: "bind", Source: program, Target: inside, ReadOnly: true})
 	}
-	for _, port := range p.plan.ports {
+	for _, port := range m.p.plan.ports {
 		r.ExposedPorts[port.inside] = struct{}{}
 		r.HostConfig.PortBindings[port.inside] = append(r.HostConfig.PortBindings[port.inside], binding{port.address, port.hostPort})
 	}
@@ -287,16 +287,16 @@ func hostname(id compute.ID) string {
 }
 
 // start starts a container; one that runs is success.
-func (p *Provider) start(ctx context.Context, c *inspection) error {
+func (m *maker) start(ctx context.Context, c *inspection) error {
 	if c.State.Running {
 		return nil
 	}
-	if err := p.at("start " + c.ID); err != nil {
+	if err := m.p.at("start " + c.ID); err != nil {
 		return err
 	}
-	err := p.behindWall(ctx, c, func() error { return p.setGoing(ctx, c.ID) })
+	err := m.p.walls.behindWall(ctx, c, func() error { return m.setGoing(ctx, c.ID) })
 	s := shapeOf(c.Config.Labels)
-	if prog, e := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH)); e == nil && !s.Copy {
+	if prog, e := m.p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH)); e == nil && !s.Copy {
 		err = aboutPath(err, prog.Path)
 	}
 	return err
@@ -304,14 +304,14 @@ func (p *Provider) start(ctx context.Context, c *inspection) error {
 
 // setGoing has a container started. Podman under load was seen to refuse one that it had just made,
 // as being between two states.
-func (p *Provider) setGoing(ctx context.Context, id string) error {
+func (m *maker) setGoing(ctx context.Context, id string) error {
 	for tries := 1; ; tries++ {
-		err := p.eng.do(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
+		err := m.p.eng.do(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
 		if err == nil || tries == 20 || !strings.Contains(err.Error(), "container state improper") {
 			return err
 		}
 		var c inspection
-		if e := p.eng.do(ctx, http.MethodGet, "/containers/"+id+"/json", nil, nil, &c); e != nil || c.State.Running {
+		if e := m.p.eng.do(ctx, http.MethodGet, "/containers/"+id+"/json", nil, nil, &c); e != nil || c.State.Running {
 			return e
 		}
 		select {
@@ -324,14 +324,14 @@ func (p *Provider) setGoing(ctx context.Context, id string) error {
 
 // settle returns a container that was started. One for another kind of processor may have ended at
 // once: engines see that only afterwards.
-func (p *Provider) settle(ctx context.Context, id compute.ID) (*inspection, error) {
-	c, err := p.mine(ctx, id)
+func (m *maker) settle(ctx context.Context, id compute.ID) (*inspection, error) {
+	c, err := m.p.mine(ctx, id)
 	if err != nil || shapeOf(c.Config.Labels).Arch == runtime.GOARCH {
 		return c, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	conn, err := p.connect(ctx, id, c)
+	conn, err := m.p.connect(ctx, id, c)
 	if err != nil {
 		return nil, err
 	}

@@ -49,9 +49,9 @@ func reference(ref string) error {
 func imagePath(ref string) string { return "/images/" + (&url.URL{Path: ref}).EscapedPath() }
 
 // inspectImage asks the engine about an image.
-func (p *Provider) inspectImage(ctx context.Context, ref string) (img imageInfo, err error) {
+func (i *images) inspectImage(ctx context.Context, ref string) (img imageInfo, err error) {
 	if err := reference(ref); err != nil {
 		return img, err
 	}
-	return img, p.eng.do(ctx, http.MethodGet, imagePath(ref)+"/json", nil, nil, &img)
+	return img, i.p.eng.do(ctx, http.MethodGet, imagePath(ref)+"/json", nil, nil, &img)
 }

@@ -36,7 +36,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	base, err := p.inspectImage(ctx, c.Image)
+	base, err := p.images.inspectImage(ctx, c.Image)
 	if err != nil {
 		return "", err
 	}
@@ -193,8 +193,8 @@ func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (str
 	var img imageInfo
 	var err error
 	if fetch {
-		img, err = p.image(ctx, ref, false)
-	} else if img, err = p.inspectImage(ctx, ref); status(err) == http.StatusNotFound {
+		img, err = p.images.image(ctx, ref, false)
+	} else if img, err = p.images.inspectImage(ctx, ref); status(err) == http.StatusNotFound {
 		err = &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine", ref)}
 	}
 	if err != nil {

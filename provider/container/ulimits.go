@@ -12,15 +12,15 @@ var ladder = [...]struct{ files, processes int64 }{{0, 0}, {4096, 4096}, {1000, 
 
 // ulimits returns what to send: the source's own, and for Podman explicit ones for files and
 // processes, unless they are set.
-func (p *Provider) ulimits(ctx context.Context, rung int) []ulimit {
-	out := slices.Clone(p.plan.ulimits)
-	a, err := p.eng.ask(ctx)
+func (m *maker) ulimits(ctx context.Context, rung int) []ulimit {
+	out := slices.Clone(m.p.plan.ulimits)
+	a, err := m.p.eng.ask(ctx)
 	if err != nil || a.name != "podman" && rung == 0 {
 		return out
 	}
 	want := ladder[min(max(rung, 0), len(ladder)-1)]
 	if rung == 0 {
-		want.files, want.processes = p.ceiling(ctx)
+		want.files, want.processes = m.p.ceiling(ctx)
 	}
 	add := func(name string, n int64) {
 		if n > 0 && !slices.ContainsFunc(out, func(u ulimit) bool { return u.Name == name }) {

@@ -13,18 +13,18 @@ import (
 )
 
 // walled returns the name of the network for a policy, which is there, and whose wall stands.
-func (p *Provider) walled(ctx context.Context, may egress.Policy) (string, error) {
-	name := networkPrefix + network.BridgeName(p.o.Installation, may)
-	if err := p.raiseWall(ctx, name, may); err != nil {
+func (w *walls) walled(ctx context.Context, may egress.Policy) (string, error) {
+	name := networkPrefix + network.BridgeName(w.p.o.Installation, may)
+	if err := w.raiseWall(ctx, name, may); err != nil {
 		return "", err
 	}
-	return name, p.have(ctx, name, may)
+	return name, w.have(ctx, name, may)
 }
 
 // raiseWall puts up the wall around a network of ours. Its error is unwalled where there can be
 // none here.
-func (p *Provider) raiseWall(ctx context.Context, name string, may egress.Policy) error {
-	b, err := p.bridge(ctx, name)
+func (w *walls) raiseWall(ctx context.Context, name string, may egress.Policy) error {
+	b, err := w.bridge(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -36,8 +36,8 @@ func (p *Provider) raiseWall(ctx context.Context, name string, may egress.Policy
 }
 
 // apart keeps a network's containers from each other.
-func (p *Provider) apart(ctx context.Context, name string) error {
-	b, err := p.bridge(ctx, name)
+func (w *walls) apart(ctx context.Context, name string) error {
+	b, err := w.bridge(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -45,8 +45,8 @@ func (p *Provider) apart(ctx context.Context, name string) error {
 	err = b.Apart()
 	if errors.Is(err, compute.ErrNotFound) {
 		err = fmt.Errorf("the engine's bridges are not where its socket is listened to: %w", err)
-		if len(p.o.Egress) == 0 {
-			p.tell(err)
+		if len(w.p.o.Egress) == 0 {
+			w.tell(err)
 			return nil
 		}
 	}
@@ -54,8 +54,8 @@ func (p *Provider) apart(ctx context.Context, name string) error {
 }
 
 // bridge is that of a network of ours, where the engine makes its bridges.
-func (p *Provider) bridge(ctx context.Context, name string) (b network.Bridge, err error) {
-	if b.Net, err = p.eng.place(ctx); err != nil {
+func (w *walls) bridge(ctx context.Context, name string) (b network.Bridge, err error) {
+	if b.Net, err = w.p.eng.place(ctx); err != nil {
 		return b, err
 	}
 	b.Link = strings.TrimPrefix(name, networkPrefix)

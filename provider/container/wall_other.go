@@ -11,11 +11,11 @@ import (
 
 var errElsewhere = unwalled{errors.New("the engine runs in a virtual machine")}
 
-func (p *Provider) walled(context.Context, egress.Policy) (string, error) { return "", errElsewhere }
+func (*walls) walled(context.Context, egress.Policy) (string, error) { return "", errElsewhere }
 
-func (p *Provider) raiseWall(context.Context, string, egress.Policy) error { return errElsewhere }
+func (*walls) raiseWall(context.Context, string, egress.Policy) error { return errElsewhere }
 
-func (p *Provider) apart(context.Context, string) error { return errElsewhere }
+func (*walls) apart(context.Context, string) error { return errElsewhere }
 
 // unwalled says why containers have no wall here.
 func (e *engine) unwalled(context.Context) error { return errElsewhere }

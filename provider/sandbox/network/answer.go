@@ -105,7 +105,7 @@ func (n *Network) Keep(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if entries, err := os.ReadDir(n.boxDir()); err != nil || len(entries) == 0 {
+	if entries, err := os.ReadDir(n.kept.boxDir()); err != nil || len(entries) == 0 {
 		return nil // nobody asks
 	}
 	return n.answering()
@@ -173,7 +173,7 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 
 // deserted reports whether no sandbox is left, and gives the lock up if so, while nobody can come.
 func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) {
-	if entries, err := os.ReadDir(n.boxDir()); err == nil && len(entries) > 0 {
+	if entries, err := os.ReadDir(n.kept.boxDir()); err == nil && len(entries) > 0 {
 		return false, nil
 	}
 	if _, err := os.Stat(n.o.Dir); err != nil {
@@ -184,7 +184,7 @@ func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) 
 		return true, err
 	}
 	defer unlock()
-	if entries, err := os.ReadDir(n.boxDir()); err == nil && len(entries) > 0 {
+	if entries, err := os.ReadDir(n.kept.boxDir()); err == nil && len(entries) > 0 {
 		return false, nil
 	}
 	return true, answers.Close()

@@ -24,26 +24,29 @@ type box struct {
 	policy egress.Policy
 }
 
-func (n *Network) boxDir() string { return filepath.Join(n.o.Dir, "egress") }
+// boxStore keeps them below a directory of the network.
+type boxStore struct{ dir string }
 
-func (n *Network) boxFile(addr netip.Addr) string { return filepath.Join(n.boxDir(), addr.String()) }
+func (s *boxStore) boxDir() string { return filepath.Join(s.dir, "egress") }
+
+func (s *boxStore) boxFile(addr netip.Addr) string { return filepath.Join(s.boxDir(), addr.String()) }
 
 // note keeps a box. fresh is false where the address had one before.
-func (n *Network) note(b box) (fresh bool, err error) {
+func (s *boxStore) note(b box) (fresh bool, err error) {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return false, err
 	}
-	if err := os.Mkdir(n.boxDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(s.boxDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return false, err
 	}
-	_, err = os.Lstat(n.boxFile(b.addr))
-	return errors.Is(err, fs.ErrNotExist), replace(n.boxFile(b.addr), string(text)+"\n")
+	_, err = os.Lstat(s.boxFile(b.addr))
+	return errors.Is(err, fs.ErrNotExist), replace(s.boxFile(b.addr), string(text)+"\n")
 }
 
 // box reads what is kept of an address.
-func (n *Network) box(addr netip.Addr) (b box, err error) {
-	text, err := os.ReadFile(n.boxFile(addr))
+func (s *boxStore) box(addr netip.Addr) (b box, err error) {
+	text, err := os.ReadFile(s.boxFile(addr))
 	if err == nil {
 		err = json.Unmarshal(text, &b)
 	}
@@ -58,15 +61,15 @@ func (n *Network) box(addr netip.Addr) (b box, err error) {
 }
 
 // boxes reads all that are kept. What cannot be read is left out, so it reaches nothing.
-func (n *Network) boxes() ([]box, error) {
-	entries, err := os.ReadDir(n.boxDir())
+func (s *boxStore) boxes() ([]box, error) {
+	entries, err := os.ReadDir(s.boxDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var out []box
 	for _, e := range entries {
 		if addr, err := netip.ParseAddr(e.Name()); err == nil {
-			if b, err := n.box(addr); err == nil {
+			if b, err := s.box(addr); err == nil {
 				out = append(out, b)
 			}
 		}
@@ -89,7 +92,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 		}
 	}
 	b := box{ID: id, Egress: n.o.Egress.Words(), addr: addr, policy: n.o.Egress}
-	fresh, err := n.note(b)
+	fresh, err := n.kept.note(b)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 
 // dismiss forgets addresses that nobody has any more, but for those that stay.
 func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
-	entries, err := os.ReadDir(n.boxDir())
+	entries, err := os.ReadDir(n.kept.boxDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -119,7 +122,7 @@ func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
 		if perr == nil {
 			err = errors.Join(err, t.expel(addr))
 		}
-		err = errors.Join(err, os.Remove(filepath.Join(n.boxDir(), e.Name())))
+		err = errors.Join(err, os.Remove(filepath.Join(n.kept.boxDir(), e.Name())))
 	}
 	return err
 }

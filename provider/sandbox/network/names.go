@@ -41,7 +41,7 @@ func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
 	if _, err := p.Question(); !errors.Is(err, dnsmessage.ErrSectionDone) {
 		return bare(h.ID, nil, dnsmessage.RCodeFormatError)
 	}
-	b, err := a.n.box(from)
+	b, err := a.n.kept.box(from)
 	if err != nil {
 		return bare(h.ID, &q, dnsmessage.RCodeRefused)
 	}

@@ -46,6 +46,7 @@ type Network struct {
 	uplinks []int                   // interfaces that lead to gateways
 	off     map[string]bool         // defences that a test has switched off
 	step    func(name string) error // a test's crash
+	kept    boxStore                // the boxes that are told of
 }
 
 // Address is what a sandbox got.
@@ -85,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 func named(o Options) *Network {
 	tag := hash(o.Installation)
 	n := &Network{
-		o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
+		o: o, kept: boxStore{o.Dir}, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
 		flows: maxFlows, off: without(o.Without),
 	}
 	// some number that nobody gives a group of his own
@@ -137,7 +138,7 @@ func (n *Network) at(step string) error {
 }
 
 func (n *Network) plan() *plan {
-	return &plan{n.o.Nameservers, n.gateway(), n.answers(), n.hears(), n.flows, n.off, n.boxes}
+	return &plan{n.o.Nameservers, n.gateway(), n.answers(), n.hears(), n.flows, n.off, n.kept.boxes}
 }
 
 // answers is the port at which Answer answers, and hears the group of the kernel's reports that it

@@ -80,7 +80,7 @@ func (a *answerer) refused(packet []byte) {
 		return
 	}
 	from, to := netip.AddrFrom4([4]byte(packet[12:16])), netip.AddrFrom4([4]byte(packet[16:20]))
-	b, err := a.n.box(from)
+	b, err := a.n.kept.box(from)
 	if err != nil {
 		return
 	}
