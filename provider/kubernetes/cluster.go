@@ -24,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/transport"
 )
 
 // What is asked for at a cluster.
@@ -224,7 +225,7 @@ func (c *cluster) read() (*session, error) {
 	config.QPS, config.Burst = -1, 0
 	config.UserAgent = "hostler"
 	calls := rest.CopyConfig(config)
-	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &patience{to: to} })
+	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &transport.Patience{To: to} })
 	client, err := clientOf(calls)
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}

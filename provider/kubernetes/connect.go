@@ -141,7 +141,8 @@ func (c *conn) enter(ctx context.Context) error {
 		}
 		before = err // it may have been made when the source had no agent-image
 	}
-	if at, ok := c.p.entrance.placed(c.on.uid); ok { // one question of the API server instead of two
+	// one question of the API server instead of two
+	if at, ok := c.p.entrance.placed(c.on.uid); ok {
 		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
 			return err
 		}

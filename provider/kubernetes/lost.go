@@ -33,7 +33,7 @@ const (
 
 // lostFor is the error of contact that was lost to a pod, with what the cluster knows of its
 // reason: the watch tells that when it happens, so it is waited for a while, and the API server is
-// asked but once. on is the pod as it was entered; over, what its informer knows. ours: it was we who
+// asked but once. on is the pod as it was entered; over, what its informer knows. ours: we
 // ended the connection, so there may be no reason to wait for. When ctx ends nothing is waited for.
 func (e *entrance) lostFor(
 	ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool,
@@ -94,7 +94,7 @@ func (e *entrance) lostFor(
 // podGone is what is said of a pod that is no more.
 const podGone = "the pod is gone"
 
-// toldOf is what is known of a pod's end, where its informer may have been told more: an object that
+// toldOf is what is known of a pod's end, where its informer may know more: an object that
 // we deleted afterwards leaves no reason behind.
 func toldOf(told *string, text string, known bool) (string, bool) {
 	if told != nil && (text == "" || text == podGone || !known) {

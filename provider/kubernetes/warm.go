@@ -69,7 +69,8 @@ func (w *warmPool) stock() (stock, error) {
 	delete(labels, labelSource)
 	delete(labels, labelNetwork)
 	delete(notes, noteInstance)
-	maps.Copy(labels, w.p.build.podLabels()) // which the network policy goes by, before a claim and after
+	// which the network policy goes by, before a claim and after
+	maps.Copy(labels, w.p.build.podLabels())
 	spec := map[string]any{
 		"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]},
 		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider/vm/initrd"
 )
 
 // program is a qemu.
@@ -52,8 +53,8 @@ func digest(parts ...any) (string, error) {
 }
 
 // program finds qemu, and asks it once what it is.
-func (p *Provider) program(ctx context.Context) (q program, err error) {
-	path, err := p.qemu()
+func (p *acceleration) program(ctx context.Context) (q program, err error) {
+	path, err := p.p.qemu()
 	if err != nil {
 		return q, err
 	}
@@ -98,8 +99,8 @@ func ask(ctx context.Context, path string) (q program, err error) {
 }
 
 // fact returns what is known under a name, or finds it out and keeps it.
-func (p *Provider) fact(name string, out any, find func() error) error {
-	path := filepath.Join(p.o.Dir, "facts", name)
+func (p *acceleration) fact(name string, out any, find func() error) error {
+	path := filepath.Join(p.p.o.Dir, "facts", name)
 	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, out) == nil {
 		return nil
 	}
@@ -110,7 +111,7 @@ func (p *Provider) fact(name string, out any, find func() error) error {
 	if err != nil {
 		return err
 	}
-	return atomically(path, func(name string) error { return os.WriteFile(name, b, 0o600) })
+	return initrd.Atomically(path, func(name string) error { return os.WriteFile(name, b, 0o600) })
 }
 
 // probePatience is how long a kernel under KVM may take to its first words. It needs a tenth of a
@@ -124,8 +125,8 @@ type kvm struct {
 }
 
 // accelerator decides what a machine runs by.
-func (p *Provider) accelerator(ctx context.Context, q program, own *owner) (string, error) {
-	switch p.o.Accel {
+func (p *acceleration) accelerator(ctx context.Context, q program, own *owner) (string, error) {
+	switch p.p.o.Accel {
 	case "kvm":
 		if err := openKVM(); err != nil {
 			return "", &compute.Error{
@@ -155,13 +156,13 @@ func openKVM() error {
 // probeKVM boots the kernel, or the disk, under KVM until it says something. The device node alone
 // proves nothing: where this machine is a virtual one itself, a guest may stand still there for
 // ever. What it found is true until the next boot of this machine, for this qemu and this kernel.
-func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
+func (p *acceleration) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
 	}
 	for _, file := range []*string{&kernel, &initrd} {
 		if *file != "" {
-			if *file, err = p.readable(*file); err != nil {
+			if *file, err = p.p.images.readable(*file); err != nil {
 				return found, err
 			}
 		}
@@ -182,7 +183,7 @@ func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, imag
 }
 
 // tryKVM does it, in a jail as an instance's: a disk may have come from anywhere.
-func (p *Provider) tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
+func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
 	dir, err := os.MkdirTemp("", "hostler-kvm-*")
 	if err != nil {
 		return kvm{}, err
@@ -217,7 +218,7 @@ func (p *Provider) tryKVM(ctx context.Context, q program, kernel, initrd, image 
 }
 
 // hear runs a qemu until it says the first words of a kernel, or for a while.
-func (p *Provider) hear(ctx context.Context, c *cell) (kvm, error) {
+func (p *acceleration) hear(ctx context.Context, c *cell) (kvm, error) {
 	short, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	said, err := memory("said", nil)
@@ -231,14 +232,14 @@ func (p *Provider) hear(ctx context.Context, c *cell) (kvm, error) {
 	}
 	defer r.Close()
 	c.out, c.log = w, said
-	started, err := p.lockUp(ctx, c, p.bare.Load())
+	started, err := p.p.launcher.lockUp(ctx, c, p.p.bare.Load())
 	_ = w.Close()
 	if err != nil {
 		return kvm{Why: fmt.Sprintf("qemu: %v", err)}, ctx.Err()
 	}
 	defer func() {
-		_ = p.ungroup(context.WithoutCancel(ctx), c.mark)
-		p.leaveGroups(context.WithoutCancel(ctx))
+		_ = p.p.ungroup(context.WithoutCancel(ctx), c.mark)
+		p.p.leaveGroups(context.WithoutCancel(ctx))
 	}()
 	defer context.AfterFunc(short, func() { _ = started.Kill() })()
 	heard := &listener{word: []byte("Linux version"), heard: cancel}

@@ -113,7 +113,7 @@ func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) 
 }
 
 // probe looks whether the machine in a directory has booted.
-func (p *Provider) probe(ctx context.Context, dir string, sync bool) error {
+func (p *entrance) probe(ctx context.Context, dir string, sync bool) error {
 	l, err := reach(ctx, dir, glance)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -123,13 +123,13 @@ func (p *Provider) probe(ctx context.Context, dir string, sync bool) error {
 	}
 	c := agent.New(l)
 	defer c.Close()
-	words := strings.Fields(p.o.Ready)
+	words := strings.Fields(p.p.o.Ready)
 	if len(words) == 0 {
 		words = []string{"sh", "-c", services}
 	}
 	var said strings.Builder
 	exit, err := c.Run(ctx, &compute.Command{Args: words, Stderr: &said})
-	if errors.Is(err, compute.ErrNoCommand) && p.o.Ready == "" {
+	if errors.Is(err, compute.ErrNoCommand) && p.p.o.Ready == "" {
 		exit, err = compute.Exit{}, nil // nothing to ask it by
 	}
 	if ctx.Err() != nil {
@@ -154,8 +154,8 @@ test -e /var/lib/cloud/instance/boot-finished || exit 1; fi`
 
 // wake brings an instance to where it can be used, and returns a line to it on which the guest has
 // greeted. With agent = ssh there is no line.
-func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
-	l, own, err := p.lock(ctx, id)
+func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
+	l, own, err := p.p.rehearser.lock(ctx, id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
@@ -163,7 +163,7 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 	if err := p.usable(own); err != nil {
 		return nil, err
 	}
-	home := p.home(id)
+	home := p.p.home(id)
 	switch own.Stage {
 	case named:
 		return p.again(ctx, id)
@@ -182,7 +182,7 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 		}
 		return p.name(own, out, out.introduce(ctx, i))
 	}
-	if err := p.at("wake"); err != nil {
+	if err := p.p.at("wake"); err != nil {
 		return nil, err
 	}
 	awaken := p.renew
@@ -193,7 +193,7 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	if err := p.at("woken"); err != nil {
+	if err := p.p.at("woken"); err != nil {
 		_ = out.Close()
 		return nil, err
 	}
@@ -202,12 +202,12 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 
 // become lets a machine run that is the copy of another still, makes it itself, and returns a line
 // to it.
-func (p *Provider) become(ctx context.Context, own owner) (*line, error) {
+func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
 	i, err := identity(own)
 	if err != nil {
 		return nil, err
 	}
-	out, err := resume(ctx, p.home(compute.ID(own.ID)), own.Last)
+	out, err := resume(ctx, p.p.home(compute.ID(own.ID)), own.Last)
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +221,8 @@ func (p *Provider) become(ctx context.Context, own owner) (*line, error) {
 // renew lets a machine that is itself run, with the time of now and fresh random numbers, and
 // returns a line to it. They are on their way before it runs, so that it takes them with its first
 // breath.
-func (p *Provider) renew(ctx context.Context, own owner) (*line, error) {
-	home := p.home(compute.ID(own.ID))
+func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
+	home := p.p.home(compute.ID(own.ID))
 	out, err := call(ctx, home, own.Last)
 	if err != nil {
 		return nil, err
@@ -313,10 +313,10 @@ func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) e
 
 // name records that a machine is in use, after it got what it needs for that, or could not: err.
 // Nothing was run in it for its user yet.
-func (p *Provider) name(own owner, l *line, err error) (*line, error) {
+func (p *entrance) name(own owner, l *line, err error) (*line, error) {
 	if err == nil {
-		if err = p.at("named"); err == nil {
-			err = p.record(&own, named)
+		if err = p.p.at("named"); err == nil {
+			err = p.p.record(&own, named)
 		}
 	}
 	if err != nil {
@@ -327,22 +327,22 @@ func (p *Provider) name(own owner, l *line, err error) (*line, error) {
 }
 
 // again takes a line to a machine that is in use.
-func (p *Provider) again(ctx context.Context, id compute.ID) (*line, error) {
-	out, err := reach(ctx, p.home(id), patience)
+func (p *entrance) again(ctx context.Context, id compute.ID) (*line, error) {
+	out, err := reach(ctx, p.p.home(id), patience)
 	if err == nil || ctx.Err() != nil {
 		return out, fault("Connect", id, err)
 	}
 	if errors.Is(err, errBusy) {
 		return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: errBusy}
 	}
-	if err := p.trouble(ctx, "Connect", id); err != nil {
+	if err := p.p.trouble(ctx, "Connect", id); err != nil {
 		return nil, err
 	}
 	return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 }
 
 // usable refuses instances that cannot be connected to as they are.
-func (p *Provider) usable(own owner) error {
+func (p *entrance) usable(own owner) error {
 	id := compute.ID(own.ID)
 	switch own.Stage {
 	case begun, starting:
@@ -352,7 +352,7 @@ func (p *Provider) usable(own owner) error {
 	}
 	ok, err := own.Alive()
 	if err == nil && !ok {
-		return p.dead("Connect", id)
+		return p.p.dead("Connect", id)
 	}
 	return fault("Connect", id, err)
 }
@@ -367,21 +367,21 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	if err := p.usable(own); err != nil {
+	if err := p.entrance.usable(own); err != nil {
 		return nil, err
 	}
 	p.trim(id)
 	if p.o.Access == "ssh" {
-		return p.connectSSH(ctx, own)
+		return p.entrance.connectSSH(ctx, own)
 	}
 	c := newConn(p, id)
 	switch own.Stage {
 	case restored, awake, paused:
 		return c, nil
 	case named:
-		c.line, err = p.again(ctx, id)
+		c.line, err = p.entrance.again(ctx, id)
 	default:
-		c.line, err = p.wake(ctx, id)
+		c.line, err = p.entrance.wake(ctx, id)
 	}
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 // image that are set.
 func Examine(ctx context.Context, o Options) []compute.Finding {
 	p := &Provider{o: o, log: slog.New(slog.DiscardHandler)}
+	p.assemble()
 	path, err := p.qemu()
 	if err != nil {
 		return []compute.Finding{{Result: "skip", What: "vm: qemu", Detail: err.Error(), Hint: compute.Hint(err)}}
@@ -51,7 +52,7 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	case o.Agent == nil:
 		fast.Result, fast.Detail = "warn", "/dev/kvm is there, and there is no program to try it by"
 	default:
-		found, err := p.tryKVM(ctx, q, o.Kernel, o.Initrd, o.Image)
+		found, err := p.accel.tryKVM(ctx, q, o.Kernel, o.Initrd, o.Image)
 		if fast.Detail = found.Why; err != nil {
 			fast.Result, fast.Detail = "fail", err.Error()
 		} else if !found.Works {
@@ -102,7 +103,7 @@ func (p *Provider) tryJail(ctx context.Context, q program) error {
 		_ = p.ungroup(ctx, c.mark)
 		p.leaveGroups(ctx)
 	}()
-	started, err := p.lockUp(ctx, c, false)
+	started, err := p.launcher.lockUp(ctx, c, false)
 	if err != nil {
 		return err
 	}

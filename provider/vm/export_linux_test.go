@@ -28,7 +28,7 @@ func (p *Provider) Rehearse(ctx context.Context, id compute.ID) error {
 	if err != nil {
 		return err
 	}
-	return p.rehearse(ctx, id, own.UUID)
+	return p.rehearser.rehearse(ctx, id, own.UUID)
 }
 
 // PID returns the number of an instance's qemu, and its stage.
@@ -63,13 +63,13 @@ func (p *Provider) Flatten(ctx context.Context, id compute.ID) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	below, err := p.layers(&own)
+	below, err := p.images.layers(&own)
 	if err != nil {
 		return "", err
 	}
 	tree := filepath.Join(p.home(id), "snapshot")
 	return filepath.Join(tree, diskDir, "disk.qcow2"),
-		p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
+		p.images.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
 }
 
 // TickRate is that of the time stamp counter.
@@ -113,14 +113,14 @@ func WriteSeed(path, program, user string, extra []byte) (string, error) {
 // Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and
 // what ends it.
 func (p *Provider) Launch(ctx context.Context, dir, mark string, args []string) (int, func() error, error) {
-	q, err := p.program(ctx)
+	q, err := p.accel.program(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
 	h := &handed{dir: dir}
 	defer h.close()
 	h.lines()
-	run, err := p.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...)})
+	run, err := p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...)})
 	return run.PID, func() error {
 		ctx := context.WithoutCancel(ctx)
 		defer p.leaveGroups(ctx)

@@ -23,7 +23,7 @@ const (
 // one, the lowest first. What their headers name counts for nothing, as in disks. A guest may have
 // written anything there, so they are read by a qemu without a machine, in the jail that those with
 // one have.
-func (p *Provider) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
+func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
 	for _, l := range layers {
 		if _, outside, err := leads(l.path); err != nil {
 			return err
@@ -61,13 +61,13 @@ func (p *Provider) flatten(ctx context.Context, own *owner, layers []layer, tree
 }
 
 // mirror has a qemu copy what the layers are together to a disk of their size.
-func (p *Provider) mirror(ctx context.Context, own *owner, layers []layer, to string) (err error) {
-	q, err := p.program(ctx)
+func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to string) (err error) {
+	q, err := p.p.accel.program(ctx)
 	if err != nil {
 		return err
 	}
-	mark := p.mark(compute.ID(own.ID))
-	h := &handed{dir: p.home(compute.ID(own.ID))}
+	mark := p.p.mark(compute.ID(own.ID))
+	h := &handed{dir: p.p.home(compute.ID(own.ID))}
 	defer h.close()
 	from := h.below(layers)
 	h.disk("target", to, os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap"}, nil)
@@ -76,13 +76,13 @@ func (p *Provider) mirror(ctx context.Context, own *owner, layers []layer, to st
 	if q.Sandbox {
 		args = append(args, "-sandbox", seccomp)
 	}
-	run, err := p.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...), cores: 1, memory: flattenMemory})
+	run, err := p.p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...), cores: 1, memory: flattenMemory})
 	if err != nil {
 		return err
 	}
 	defer func() {
 		ctx := context.WithoutCancel(ctx)
-		err = errors.Join(err, run.Kill(ctx), p.ungroup(ctx, mark))
+		err = errors.Join(err, run.Kill(ctx), p.p.ungroup(ctx, mark))
 	}()
 	m, done, err := monitorIn(ctx, h.dir)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/initrd"
 	"github.com/hostler-project/hostler/provider/vm/jail"
 )
 
@@ -215,7 +216,7 @@ func (h *handed) tap(link string) string {
 
 // layers lists the disks below an instance's own, the lowest first. An image lies over no other:
 // alone refuses that.
-func (p *Provider) layers(own *owner) ([]layer, error) {
+func (p *images) layers(own *owner) ([]layer, error) {
 	below, err := inspect(own.Image)
 	if err == nil {
 		err = alone(own.Image)
@@ -225,14 +226,14 @@ func (p *Provider) layers(own *owner) ([]layer, error) {
 	}
 	all := []layer{{own.Image, below.format}}
 	if own.Template != "" {
-		all = append(all, layer{filepath.Join(p.o.Dir, "templates", own.Template, "disk.qcow2"), "qcow2"})
+		all = append(all, layer{filepath.Join(p.p.o.Dir, "templates", own.Template, "disk.qcow2"), "qcow2"})
 	}
 	return all, nil
 }
 
 // readable returns a file that qemu's own user may read: the kernels of some systems are root's
 // alone. Nobody else gets to the directory of the copy.
-func (p *Provider) readable(path string) (string, error) {
+func (p *images) readable(path string) (string, error) {
 	fi, err := os.Stat(path)
 	if err != nil || path == "" || fi.Mode()&0o004 != 0 || os.Geteuid() != 0 {
 		return path, err
@@ -241,11 +242,11 @@ func (p *Provider) readable(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := filepath.Join(p.o.Dir, "boot", key)
+	at := filepath.Join(p.p.o.Dir, "boot", key)
 	if _, err := os.Stat(at); err == nil {
 		return at, nil
 	}
-	return at, atomically(at, func(name string) error {
+	return at, initrd.Atomically(at, func(name string) error {
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = os.WriteFile(name, b, 0o600)

@@ -23,33 +23,33 @@ import (
 const diskDir = "disk"
 
 // imageName is the image that is asked for: the path of a file, or a name of the store's.
-func (p *Provider) imageName(name string) string {
-	return image.InHome(cmp.Or(name, p.o.Image), p.o.Home)
+func (p *images) imageName(name string) string {
+	return image.InHome(cmp.Or(name, p.p.o.Image), p.p.o.Home)
 }
 
-func (p *Provider) store() (*image.Store, error) {
-	if p.o.Images == "" {
-		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable,
+func (p *images) store() (*image.Store, error) {
+	if p.p.o.Images == "" {
+		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.p.o.Source), Kind: compute.ErrUnavailable,
 			Err:  errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is, or image to the absolute path of a disk"}
 	}
-	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	return image.Open(p.p.o.Images, image.Options{Limits: p.p.o.ImageLimits, Others: p.p.o.Others})
 }
 
 // takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done.
 // It is the instance's until its directory is gone.
-func (p *Provider) takeImage(ctx context.Context, own *owner) error {
+func (p *images) takeImage(ctx context.Context, own *owner) error {
 	if own.From == "" || own.Image != "" {
 		return nil
 	}
-	if err := p.at("image"); err != nil {
+	if err := p.p.at("image"); err != nil {
 		return err
 	}
 	store, err := p.store()
 	if err != nil {
 		return err
 	}
-	img, err := store.Take(ctx, own.From, p.home(compute.ID(own.ID)), image.PullOptions{})
+	img, err := store.Take(ctx, own.From, p.p.home(compute.ID(own.ID)), image.PullOptions{})
 	if err != nil {
 		return err
 	}
@@ -64,11 +64,11 @@ func (p *Provider) takeImage(ctx context.Context, own *owner) error {
 		}
 	}
 	own.Image, own.Digest = file, img.Digest
-	return p.homes.Write(*own)
+	return p.p.homes.Write(*own)
 }
 
 // keepImage has an image stay for as long as a directory of ours does.
-func (p *Provider) keepImage(ctx context.Context, digest, dir string) error {
+func (p *images) keepImage(ctx context.Context, digest, dir string) error {
 	if digest == "" {
 		return nil
 	}
@@ -154,7 +154,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 			return fail(err)
 		}
 	}
-	switch name = p.imageName(name); {
+	switch name = p.images.imageName(name); {
 	case name == "":
 		return fail(&compute.Error{
 			Kind: compute.ErrInvalid, Err: errors.New("the source names no image"),
@@ -171,7 +171,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 		sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d %d %d %d", name, st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()))
 		return fmt.Sprintf("file:%x", sum), nil
 	}
-	store, err := p.store()
+	store, err := p.images.store()
 	if err != nil {
 		return fail(err)
 	}

@@ -49,11 +49,11 @@ type cell struct {
 }
 
 // jailer returns the words that start the agent's verb.
-func (p *Provider) jailer() (path string, words []string, err error) {
-	if p.o.Agent == nil {
+func (p *launcher) jailer() (path string, words []string, err error) {
+	if p.p.o.Agent == nil {
 		return "", nil, errors.New("there is no program that qemu could be started by")
 	}
-	a, err := p.o.Agent(runtime.GOARCH)
+	a, err := p.p.o.Agent(runtime.GOARCH)
 	if err != nil {
 		return "", nil, err
 	}
@@ -63,7 +63,7 @@ func (p *Provider) jailer() (path string, words []string, err error) {
 // lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where
 // the kernel has none for us, and of root no user of its own either, who could not open what is in
 // its directory.
-func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process, error) {
+func (p *launcher) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process, error) {
 	path, words, err := p.jailer()
 	if err != nil {
 		return nil, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make"}
@@ -100,7 +100,7 @@ func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 	if c.kvm() && exists("/dev/kvm") {
 		plan.Devices = []string{"/dev/kvm"}
 	}
-	group, err := p.group(ctx, c)
+	group, err := p.p.group(ctx, c)
 	if err != nil {
 		return nil, err
 	}

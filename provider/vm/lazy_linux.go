@@ -44,7 +44,7 @@ func (c *conn) get(ctx context.Context) (*agent.Client, error) {
 		return nil, &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrLost, Err: errors.New("the connection was closed")}
 	}
 	if c.client == nil {
-		l, err := c.p.wake(ctx, c.id)
+		l, err := c.p.entrance.wake(ctx, c.id)
 		if err != nil {
 			if errors.Is(err, compute.ErrNotFound) { // it was there when we connected
 				err = &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrLost, Err: err}

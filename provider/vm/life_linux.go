@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider/vm/initrd"
 )
 
 // newUUID returns a random one, of version 4.
@@ -52,17 +53,17 @@ func imageError(key, path string, err error) error {
 }
 
 // up starts an instance's qemu, unless that was done already. The instance's lock is held.
-func (p *Provider) up(ctx context.Context, own *owner) error {
+func (p *launcher) up(ctx context.Context, own *owner) error {
 	id := compute.ID(own.ID)
 	if own.Stage != begun && own.Stage != starting {
 		return nil
 	}
 	if own.Stage == starting {
-		if err := strays(ctx, p.mark(id)); err != nil {
+		if err := strays(ctx, p.p.mark(id)); err != nil {
 			return err
 		}
 	}
-	q, err := p.program(ctx)
+	q, err := p.p.accel.program(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,12 +85,12 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 		return imageError("image", own.Image, err)
 	}
 	own.Disk = max(own.Disk, below.size)
-	if own.Accel, err = p.accelerator(ctx, q, own); err != nil {
+	if own.Accel, err = p.p.accel.accelerator(ctx, q, own); err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
-		if p.o.Warm {
-			err = p.upWarm(ctx, q, own, below)
+		if p.p.o.Warm {
+			err = p.p.templates.upWarm(ctx, q, own, below)
 		} else {
 			err = p.upCold(ctx, q, own, below)
 		}
@@ -100,10 +101,10 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 }
 
 // upCold starts an instance that boots.
-func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk) (err error) {
+func (p *launcher) upCold(ctx context.Context, q program, own *owner, below disk) (err error) {
 	id := compute.ID(own.ID)
-	home := p.home(id)
-	if err := p.at("disk"); err != nil {
+	home := p.p.home(id)
+	if err := p.p.at("disk"); err != nil {
 		return err
 	}
 	own.Template = "" // of before
@@ -113,7 +114,7 @@ func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk
 	if own.Ports, own.SSH, err = p.forwards(ctx); err != nil {
 		return err
 	}
-	if err := p.at("seed"); err != nil {
+	if err := p.p.at("seed"); err != nil {
 		return err
 	}
 	s, err := p.seed(own, home)
@@ -130,36 +131,36 @@ func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk
 	if err := p.start(ctx, q, own, m); err != nil {
 		return err
 	}
-	return p.record(own, booting)
+	return p.p.record(own, booting)
 }
 
 // start starts qemu, recording first that it will.
-func (p *Provider) start(ctx context.Context, q program, own *owner, m machine) (err error) {
+func (p *launcher) start(ctx context.Context, q program, own *owner, m machine) (err error) {
 	id := compute.ID(own.ID)
 	own.Process = proc.Process{}
-	if err := p.record(own, starting); err != nil {
+	if err := p.p.record(own, starting); err != nil {
 		return err
 	}
-	if err := p.at("qemu"); err != nil {
+	if err := p.p.at("qemu"); err != nil {
 		return err
 	}
-	if own.Process, err = p.run(ctx, q, p.home(id), p.mark(id), m); err != nil {
-		_ = strays(context.WithoutCancel(ctx), p.mark(id))
+	if own.Process, err = p.run(ctx, q, p.p.home(id), p.p.mark(id), m); err != nil {
+		_ = strays(context.WithoutCancel(ctx), p.p.mark(id))
 		return err
 	}
-	return p.at("started")
+	return p.p.at("started")
 }
 
 // run starts the qemu of a machine whose files are in a directory.
-func (p *Provider) run(ctx context.Context, q program, dir, mark string, m machine) (run proc.Process, err error) {
+func (p *launcher) run(ctx context.Context, q program, dir, mark string, m machine) (run proc.Process, err error) {
 	if m.below == nil {
-		if m.below, err = p.layers(m.own); err != nil {
+		if m.below, err = p.p.images.layers(m.own); err != nil {
 			return run, err
 		}
 	}
 	h := &handed{dir: dir}
 	defer h.close()
-	c := &cell{q: q, mark: mark, handed: h, args: p.args(m, h), network: p.o.Network == "user", cores: m.own.Cores, memory: m.own.Memory}
+	c := &cell{q: q, mark: mark, handed: h, args: p.args(m, h), network: p.p.o.Network == "user", cores: m.own.Cores, memory: m.own.Memory}
 	return p.launch(ctx, c)
 }
 
@@ -168,29 +169,29 @@ type boot struct{ kernel, initrd, append string }
 
 // bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command
 // line.
-func (p *Provider) bootFiles(own *owner) (b boot, err error) {
+func (p *launcher) bootFiles(own *owner) (b boot, err error) {
 	if own.Kernel == "" {
 		return b, nil
 	}
-	if b.kernel, err = p.readable(own.Kernel); err != nil {
+	if b.kernel, err = p.p.images.readable(own.Kernel); err != nil {
 		return b, err
 	}
-	b.append = p.o.Append
+	b.append = p.p.o.Append
 	if own.Accel == "tcg" && !strings.Contains(b.append, "randomize_va_space") {
 		// what was translated is found again by its address, and starting a program is three times
 		// as quick when that is the same
 		b.append += " norandmaps"
 	}
-	if own.Accel == "tcg" && p.o.Machine == "microvm" && !strings.Contains(b.append, "tsc_early_khz") {
+	if own.Accel == "tcg" && p.p.o.Machine == "microvm" && !strings.Contains(b.append, "tsc_early_khz") {
 		// It has no timer against which a kernel could measure this while the machine that emulates
 		// it is busy, and without any clock it stands still.
-		if khz := p.tickRate(); khz > 0 {
+		if khz := p.p.tickRate(); khz > 0 {
 			b.append += fmt.Sprintf(" tsc_early_khz=%d", khz)
 		}
 	}
-	if p.o.Access == "ssh" || own.Initrd == "" {
+	if p.p.o.Access == "ssh" || own.Initrd == "" {
 		if own.Initrd != "" {
-			b.initrd, err = p.readable(own.Initrd)
+			b.initrd, err = p.p.images.readable(own.Initrd)
 		}
 		return b, err
 	}
@@ -202,9 +203,9 @@ func (p *Provider) bootFiles(own *owner) (b boot, err error) {
 	if err != nil {
 		return b, err
 	}
-	b.initrd = filepath.Join(p.o.Dir, "boot", key)
+	b.initrd = filepath.Join(p.p.o.Dir, "boot", key)
 	if now := time.Now(); os.Chtimes(b.initrd, now, now) != nil {
-		if err := atomically(b.initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) }); err != nil {
+		if err := initrd.Atomically(b.initrd, func(name string) error { return initrd.WriteInitrd(name, own.Initrd, agent.path) }); err != nil {
 			return b, err
 		}
 		unused(filepath.Dir(b.initrd), 7*24*time.Hour)
@@ -229,34 +230,34 @@ type guestProgram struct {
 	words []string
 }
 
-func (p *Provider) agent() (guestProgram, error) {
+func (p *launcher) agent() (guestProgram, error) {
 	fail := func(err error) (guestProgram, error) {
 		return guestProgram{}, &compute.Error{
 			Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make, or set agent = ssh",
 		}
 	}
-	if p.o.Agent == nil {
+	if p.p.o.Agent == nil {
 		return fail(errors.New("there is no program to put into the machine"))
 	}
-	found, err := p.o.Agent(runtime.GOARCH)
+	found, err := p.p.o.Agent(runtime.GOARCH)
 	if err != nil {
 		return fail(err)
 	}
-	if len(found.Args) > 0 && p.o.Kernel != "" {
+	if len(found.Args) > 0 && p.p.o.Kernel != "" {
 		return fail(errors.New("the small program for machines is not built into this hostler"))
 	}
 	return guestProgram{found.Path, found.Args}, nil
 }
 
 // seed says what is on an instance's seed, and makes the keys for it.
-func (p *Provider) seed(own *owner, home string) (s seed, err error) {
-	s = seed{id: own.UUID, hostname: hostname(own.ID), user: p.o.User}
-	if p.o.Seed != "" {
-		if s.extra, err = os.ReadFile(p.o.Seed); err != nil {
-			return s, imageError("seed", p.o.Seed, err)
+func (p *launcher) seed(own *owner, home string) (s seed, err error) {
+	s = seed{id: own.UUID, hostname: hostname(own.ID), user: p.p.o.User}
+	if p.p.o.Seed != "" {
+		if s.extra, err = os.ReadFile(p.p.o.Seed); err != nil {
+			return s, imageError("seed", p.p.o.Seed, err)
 		}
 	}
-	if p.o.Access == "ssh" {
+	if p.p.o.Access == "ssh" {
 		return s, p.sshSeed(&s, own, home)
 	}
 	if own.Kernel == "" || own.Initrd == "" {
@@ -398,7 +399,7 @@ func (p *Provider) trim(id compute.ID) {
 // Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit;
 // a qemu that does not is killed.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
 		return fault("Stop", id, err)
 	}
@@ -436,7 +437,7 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 
 // Start boots a machine that was shut down, with its disk as it was then.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
 		return fault("Start", id, err)
 	}
@@ -444,17 +445,17 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	if own.Stage != stopped {
 		return nil
 	}
-	q, err := p.program(ctx)
+	q, err := p.accel.program(ctx)
 	if err != nil {
 		return err
 	}
-	m := machine{name: own.ID, uuid: own.UUID, own: &own, sandbox: q.Sandbox, seed: p.seedOf(own)}
-	if m.boot, err = p.bootFiles(&own); err != nil {
+	m := machine{name: own.ID, uuid: own.UUID, own: &own, sandbox: q.Sandbox, seed: p.launcher.seedOf(own)}
+	if m.boot, err = p.launcher.bootFiles(&own); err != nil {
 		return fault("Start", id, err)
 	}
 	was := own
 	own.Parted = false
-	if err := p.start(ctx, q, &own, m); err != nil {
+	if err := p.launcher.start(ctx, q, &own, m); err != nil {
 		own.Process = proc.Process{}
 		_ = p.homes.Write(was) // or the next Create would make its disk anew
 		return fault("Start", id, err)
@@ -463,9 +464,9 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 }
 
 // seedOf is where an instance's seed is.
-func (p *Provider) seedOf(own owner) string {
+func (p *launcher) seedOf(own owner) string {
 	if own.Template != "" {
-		return filepath.Join(p.o.Dir, "templates", own.Template, "seed.iso")
+		return filepath.Join(p.p.o.Dir, "templates", own.Template, "seed.iso")
 	}
-	return filepath.Join(p.home(compute.ID(own.ID)), "seed.iso")
+	return filepath.Join(p.p.home(compute.ID(own.ID)), "seed.iso")
 }

@@ -30,9 +30,9 @@ type machine struct {
 const seccomp = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 // args is qemu's command line. What it names is handed over, or shown in qemu's root.
-func (p *Provider) args(m machine, h *handed) []string {
+func (p *launcher) args(m machine, h *handed) []string {
 	own := m.own
-	kind := p.o.Machine
+	kind := p.p.o.Machine
 	if kind == "auto" {
 		kind = "q35"
 	}
@@ -75,7 +75,7 @@ func (p *Provider) args(m machine, h *handed) []string {
 		}
 	}
 	h.disks(m)
-	disk, seed := h.throttle(p.o)
+	disk, seed := h.throttle(p.p.o)
 	h.args = append(
 		h.args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device",
 		"virtio-rng-"+bus, "-device", "virtio-serial-"+bus,
@@ -86,11 +86,11 @@ func (p *Provider) args(m machine, h *handed) []string {
 	if bus == "pci" {
 		rom = ",romfile=" // nothing is booted from the network
 	}
-	if link, ok := strings.CutPrefix(p.o.Network, "tap:"); ok {
+	if link, ok := strings.CutPrefix(p.p.o.Network, "tap:"); ok {
 		a = append(a, "-netdev", "tap,id=net,fd="+h.tap(link))
-	} else if p.o.Network == "user" {
+	} else if p.p.o.Network == "user" {
 		net := "user,id=net"
-		if may, err := p.o.egress(); err != nil || may.None() {
+		if may, err := p.p.o.egress(); err != nil || may.None() {
 			net += ",restrict=on"
 		}
 		for _, f := range own.Ports {
@@ -100,7 +100,7 @@ func (p *Provider) args(m machine, h *handed) []string {
 		}
 		a = append(a, "-netdev", net)
 	}
-	if p.o.Network != "none" {
+	if p.p.o.Network != "none" {
 		a = append(a, "-device", "virtio-net-"+bus+",netdev=net,mac="+mac(m.name)+rom)
 	}
 	if m.restore {
@@ -122,9 +122,9 @@ func mac(name string) string {
 
 // forwards returns the forwarded ports, HOST:GUEST/PROTOCOL, with free ones of this machine where
 // none was named.
-func (p *Provider) forwards(ctx context.Context) (out []string, ssh int, err error) {
-	words := p.o.Ports
-	if p.o.Access == "ssh" {
+func (p *launcher) forwards(ctx context.Context) (out []string, ssh int, err error) {
+	words := p.p.o.Ports
+	if p.p.o.Access == "ssh" {
 		words = append([]string{"22"}, words...)
 	}
 	for i, w := range words {
@@ -137,7 +137,7 @@ func (p *Provider) forwards(ctx context.Context) (out []string, ssh int, err err
 				return nil, 0, err
 			}
 		}
-		if i == 0 && p.o.Access == "ssh" {
+		if i == 0 && p.p.o.Access == "ssh" {
 			ssh = outside
 		}
 		out = append(out, fmt.Sprintf("%d:%d/%s", outside, inside, proto))

@@ -28,8 +28,8 @@ func (o *Options) egress() (egress.Policy, error) {
 // too, so egress = none, which qemu keeps by itself, has a wall as well. 0: qemu has no user of its
 // own, so its guest reaches what hostler's user reaches; no source that says where it may go is
 // served so.
-func (p *Provider) wallIn(uid int) error {
-	may, err := p.o.egress()
+func (p *launcher) wallIn(uid int) error {
+	may, err := p.p.o.egress()
 	if err != nil {
 		return err
 	}
@@ -43,16 +43,16 @@ func (p *Provider) wallIn(uid int) error {
 	switch {
 	case err == nil:
 		return nil
-	case len(p.o.Egress) == 0:
-		p.log.Warn(
+	case len(p.p.o.Egress) == 0:
+		p.p.log.Warn(
 			"a virtual machine reaches what this machine's programs reach: its network has no wall", "source",
-			p.o.Source, "err", err,
+			p.p.o.Source, "err", err,
 		)
 		return nil
 	case may.None():
-		p.log.Warn(
+		p.p.log.Warn(
 			"qemu alone keeps a virtual machine from the network: what breaks out into qemu has no wall", "source",
-			p.o.Source, "err", err,
+			p.p.o.Source, "err", err,
 		)
 		return nil
 	}

@@ -26,7 +26,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 			return "", imageError(key, path, err)
 		}
 	}
-	image := p.imageName(spec.Image)
+	image := p.images.imageName(spec.Image)
 	if image == "" {
 		return "no image is set: each request has to name one", nil
 	}

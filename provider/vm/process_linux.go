@@ -110,7 +110,7 @@ func watch(dir string, pid int) error {
 
 // launch starts a qemu in its jail and waits until it is set up. It lives on when we end. Its own
 // words are in the error when it refuses.
-func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
+func (p *launcher) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	if c.handed.err != nil {
 		return proc.Process{}, c.handed.err
 	}
@@ -119,14 +119,14 @@ func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 		return proc.Process{}, err
 	}
 	defer os.Remove(c.scratch) // its root is mounted over it, and in its sight alone
-	q, err := p.launchOnce(ctx, c, p.bare.Load())
-	if ctx.Err() == nil && !p.bare.Load() && noJail(err) {
-		p.log.Warn(
+	q, err := p.launchOnce(ctx, c, p.p.bare.Load())
+	if ctx.Err() == nil && !p.p.bare.Load() && noJail(err) {
+		p.p.log.Warn(
 			"the kernel gives qemu no name spaces and no root of its own here: it runs without them", "source",
-			p.o.Source, "err", err,
+			p.p.o.Source, "err", err,
 		)
 		if q, err = p.launchOnce(ctx, c, true); err == nil {
-			p.bare.Store(true)
+			p.p.bare.Store(true)
 		}
 	}
 	return q, err
@@ -148,7 +148,7 @@ func noJail(err error) bool {
 		(strings.Contains(text, syscall.EPERM.Error()) || strings.Contains(text, syscall.EACCES.Error()))
 }
 
-func (p *Provider) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
+func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
 	dir := c.handed.dir
 	if c.log, err = os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600); err != nil {
 		return q, err

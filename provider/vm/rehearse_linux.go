@@ -60,8 +60,8 @@ func newRehearsals() *rehearsals {
 }
 
 // later rehearses a machine in a while, unless that is about to happen already.
-func (p *Provider) later(own owner, wait time.Duration) {
-	r, id := p.rehearsals, compute.ID(own.ID)
+func (p *rehearser) later(own owner, wait time.Duration) {
+	r, id := p.p.rehearsals, compute.ID(own.ID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.all[id]
@@ -96,16 +96,16 @@ func (p *Provider) later(own owner, wait time.Duration) {
 			return
 		}
 		if err := p.rehearse(ctx, id, own.UUID); err != nil && ctx.Err() == nil {
-			p.log.Info("a machine was not rehearsed: its first use takes longer", "source", p.o.Source, "instance", id, "err", err)
+			p.p.log.Info("a machine was not rehearsed: its first use takes longer", "source", p.p.o.Source, "instance", id, "err", err)
 		}
 	})
 }
 
 // lock is for whoever works on a machine: it ends the machine's rehearsal, if that is one of ours,
 // and waits for its lock, which Close lets go.
-func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
-	p.rehearsals.drop(id)
-	return p.homes.Lock(ctx, id)
+func (p *rehearser) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
+	p.p.rehearsals.drop(id)
+	return p.p.homes.Lock(ctx, id)
 }
 
 // drop ends a machine's rehearsal here, and waits for its end.
@@ -136,7 +136,7 @@ func (p *Provider) Close() error {
 // rehearse rehearses the machine that was made as uuid, unless another does or it is in use. Its
 // lock is held for what may not meet with others' work only. Whoever dies in the middle leaves a
 // machine that runs and does nothing; the next rehearsal halts it.
-func (p *Provider) rehearse(ctx context.Context, id compute.ID, uuid string) error {
+func (p *rehearser) rehearse(ctx context.Context, id compute.ID, uuid string) error {
 	turn, err := p.alone(id)
 	if turn == nil || err != nil {
 		return err
@@ -148,7 +148,7 @@ func (p *Provider) rehearse(ctx context.Context, id compute.ID, uuid string) err
 	} else if err == nil {
 		return nil
 	}
-	if p.died(err) || context.Cause(ctx) == errWanted {
+	if p.p.templates.died(err) || context.Cause(ctx) == errWanted {
 		return err
 	}
 	// Also when that failed, or the provider is closed: a machine that runs costs something.
@@ -156,8 +156,8 @@ func (p *Provider) rehearse(ctx context.Context, id compute.ID, uuid string) err
 }
 
 // alone takes the right to rehearse a machine; nil: another has it.
-func (p *Provider) alone(id compute.ID) (*os.File, error) {
-	fd, err := unix.Open(filepath.Join(p.home(id), "rehearsal.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+func (p *rehearser) alone(id compute.ID) (*os.File, error) {
+	fd, err := unix.Open(filepath.Join(p.p.home(id), "rehearsal.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}
@@ -174,10 +174,10 @@ func (p *Provider) alone(id compute.ID) (*os.File, error) {
 
 // stir lets a machine run that nobody has used, and makes it itself unless it is. It returns a line
 // to it; nil: there is nothing to rehearse.
-func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
+func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
 			err = nil
@@ -191,23 +191,23 @@ func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own ow
 	if ok, err := own.Alive(); !ok || err != nil {
 		return own, nil, err
 	}
-	if err := p.at("stir"); err != nil {
+	if err := p.p.at("stir"); err != nil {
 		return own, nil, err
 	}
 	if own.Stage == restored {
-		out, err = p.become(ctx, own)
+		out, err = p.p.entrance.become(ctx, own)
 	} else {
-		out, err = resume(ctx, p.home(id), own.Last)
+		out, err = resume(ctx, p.p.home(id), own.Last)
 	}
 	if err != nil {
 		return own, nil, err
 	}
 	own.Last = out.port
-	if err := p.at("itself"); err != nil {
+	if err := p.p.at("itself"); err != nil {
 		_ = out.Close()
 		return own, nil, err
 	}
-	if err := p.record(&own, awake); err != nil {
+	if err := p.p.record(&own, awake); err != nil {
 		_ = out.Close()
 		return own, nil, err
 	}
@@ -216,11 +216,11 @@ func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own ow
 
 // practise does with a machine what its user will do: first all that has never been done in this
 // qemu, with time to come to rest, as sshd may be reading its new key; then what a hand-out is.
-func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
+func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(own.ID)
-	if err := p.at("practise"); err != nil {
+	if err := p.p.at("practise"); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -228,12 +228,12 @@ func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
 		return err
 	}
 	rest(ctx, own.PID)
-	l, err := reach(ctx, p.home(id), patience)
+	l, err := reach(ctx, p.p.home(id), patience)
 	if err != nil {
 		return err
 	}
 	own.Last = l.port
-	if now, err := p.homes.Read(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
+	if now, err := p.p.homes.Read(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
 		return l.Close() // it is somebody's
 	}
 	if err := l.introduce(ctx, guest.Identity{}); err != nil {
@@ -260,11 +260,11 @@ func try(ctx context.Context, l *line) error {
 }
 
 // halt halts a machine that was rehearsed, unless it is in use by now.
-func (p *Provider) halt(ctx context.Context, was owner) error {
+func (p *rehearser) halt(ctx context.Context, was owner) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(was.ID)
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
 			err = nil
@@ -275,10 +275,10 @@ func (p *Provider) halt(ctx context.Context, was owner) error {
 	if own.UUID != was.UUID || own.Process != was.Process || own.Stage != restored && own.Stage != awake {
 		return nil
 	}
-	if err := p.at("halt"); err != nil {
+	if err := p.p.at("halt"); err != nil {
 		return err
 	}
-	m, done, err := p.monitor(ctx, id)
+	m, done, err := p.p.monitor(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -287,11 +287,11 @@ func (p *Provider) halt(ctx context.Context, was owner) error {
 	if err := m.do(ctx, "stop", nil, nil); err != nil || own.Stage == restored {
 		return err
 	}
-	if err := p.at("paused"); err != nil {
+	if err := p.p.at("paused"); err != nil {
 		return err
 	}
 	own.Last = was.Last
-	return p.record(&own, paused)
+	return p.p.record(&own, paused)
 }
 
 // rest waits until a machine's qemu uses next to no processor time, for a while.

@@ -36,7 +36,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 }
 
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
-	store, err := p.store()
+	store, err := p.images.store()
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +49,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 			return "", err
 		}
 	}
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
 		return "", err
 	}
@@ -74,11 +74,11 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	tree := filepath.Join(p.home(id), "snapshot")
 	defer func() { _ = os.RemoveAll(tree) }()
-	below, err := p.layers(&own)
+	below, err := p.images.layers(&own)
 	if err != nil {
 		return "", err
 	}
-	if err := p.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
+	if err := p.images.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
 		return "", err
 	}
 	if err := p.at("commit"); err != nil {

@@ -24,7 +24,7 @@ func entropy() []byte {
 
 // sshSeed makes an instance's keys: one to log in with, and the host's own, and writes what is
 // needed on this side.
-func (p *Provider) sshSeed(s *seed, own *owner, home string) error {
+func (p *launcher) sshSeed(s *seed, own *owner, home string) error {
 	login, err := newKey("hostler")
 	if err != nil {
 		return err
@@ -58,13 +58,13 @@ func (p *Provider) sshSeed(s *seed, own *owner, home string) error {
 }
 
 // connectSSH logs in to a machine.
-func (p *Provider) connectSSH(ctx context.Context, own owner) (compute.Conn, error) {
+func (p *entrance) connectSSH(ctx context.Context, own owner) (compute.Conn, error) {
 	id := compute.ID(own.ID)
 	notReady := func(err error) error {
 		if ctx.Err() != nil {
 			return fault("Connect", id, ctx.Err())
 		}
-		if err := p.trouble(ctx, "Connect", id); err != nil {
+		if err := p.p.trouble(ctx, "Connect", id); err != nil {
 			return err
 		}
 		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
@@ -72,7 +72,7 @@ func (p *Provider) connectSSH(ctx context.Context, own owner) (compute.Conn, err
 	if err := banner(ctx, own.SSH); err != nil {
 		return nil, notReady(err)
 	}
-	c, err := sshconn.Dial(ctx, sshconn.Options{Host: "vm", ConfigFile: filepath.Join(p.home(id), "ssh_config"), Timeout: 20 * time.Second})
+	c, err := sshconn.Dial(ctx, sshconn.Options{Host: "vm", ConfigFile: filepath.Join(p.p.home(id), "ssh_config"), Timeout: 20 * time.Second})
 	if err == nil {
 		return c, nil
 	}

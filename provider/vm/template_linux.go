@@ -60,26 +60,26 @@ func (s saved) extents() (d done) {
 }
 
 // key is a digest of all that a saved machine depends on.
-func (p *Provider) key(q program, own *owner) (string, error) {
-	agent, err := p.agent()
+func (p *templates) key(q program, own *owner) (string, error) {
+	agent, err := p.p.launcher.agent()
 	if err != nil {
 		return "", err
 	}
-	return digest(savedVersion, own.Image, own.Kernel, own.Initrd, p.o.Seed, agent.path, q.Path, "\x00", q.Version, p.o.Append, own.Cores, own.Memory, own.Disk, own.Accel,
-		p.o.Machine, p.o.Network, p.o.Ready, q.Sandbox, p.o.Installation, p.o.Source)
+	return digest(savedVersion, own.Image, own.Kernel, own.Initrd, p.p.o.Seed, agent.path, q.Path, "\x00", q.Version, p.p.o.Append, own.Cores, own.Memory, own.Disk, own.Accel,
+		p.p.o.Machine, p.p.o.Network, p.p.o.Ready, q.Sandbox, p.p.o.Installation, p.p.o.Source)
 }
 
 // template returns the saved machine for an instance, and makes it if there is none. Only one at a
 // time makes it.
-func (p *Provider) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
+func (p *templates) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
 	key, err := p.key(q, own)
 	if err != nil {
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
-		return s, p.keepImage(ctx, own.Digest, s.dir)
+		return s, p.p.images.keepImage(ctx, own.Digest, s.dir)
 	}
-	all := filepath.Join(p.o.Dir, "templates")
+	all := filepath.Join(p.p.o.Dir, "templates")
 	if err := os.MkdirAll(all, 0o700); err != nil {
 		return saved{}, err
 	}
@@ -92,19 +92,19 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
-		return s, p.keepImage(ctx, own.Digest, s.dir)
+		return s, p.p.images.keepImage(ctx, own.Digest, s.dir)
 	}
 	name := key + "-" + newUUID()[:8]
 	s := saved{name, filepath.Join(all, name)}
-	mark := p.mark(compute.ID("saved/" + key))
+	mark := p.p.mark(compute.ID("saved/" + key))
 	// of a process that died while it made one
-	if err := errors.Join(strays(ctx, mark), p.ungroup(ctx, mark)); err != nil {
+	if err := errors.Join(strays(ctx, mark), p.p.ungroup(ctx, mark)); err != nil {
 		return s, err
 	}
-	if err := p.at("template"); err != nil {
+	if err := p.p.at("template"); err != nil {
 		return s, err
 	}
-	dir, err := os.MkdirTemp(p.o.Dir, "new-saved-*")
+	dir, err := os.MkdirTemp(p.p.o.Dir, "new-saved-*")
 	if err != nil {
 		return s, err
 	}
@@ -118,7 +118,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 	}
 	err = p.save(ctx, q, own, below, saved{name, dir}, mark)
 	if err == nil {
-		if err = p.at("saved"); err == nil {
+		if err = p.p.at("saved"); err == nil {
 			err = os.Rename(dir, s.dir)
 		}
 	}
@@ -130,12 +130,12 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return s, err
 	}
 	p.stale(name)
-	return s, p.keepImage(ctx, own.Digest, s.dir)
+	return s, p.p.images.keepImage(ctx, own.Digest, s.dir)
 }
 
 // find looks for a saved machine that is whole.
-func (p *Provider) find(key string) (saved, bool) {
-	all := filepath.Join(p.o.Dir, "templates")
+func (p *templates) find(key string) (saved, bool) {
+	all := filepath.Join(p.p.o.Dir, "templates")
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {
 		if s := (saved{e.Name(), filepath.Join(all, e.Name())}); strings.HasPrefix(s.name, key+"-") && s.whole() {
@@ -146,14 +146,14 @@ func (p *Provider) find(key string) (saved, bool) {
 }
 
 // save boots a machine and saves it into a directory.
-func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, s saved, mark string) error {
+func (p *templates) save(ctx context.Context, q program, own *owner, below disk, s saved, mark string) error {
 	began := time.Now()
 	if err := overlay(s.file("disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
 	}
 	first := *own
 	first.ID, first.UUID, first.Ports, first.Template = "hostler", newUUID(), nil, ""
-	disk, err := p.seed(&first, s.dir)
+	disk, err := p.p.launcher.seed(&first, s.dir)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 		name: first.ID, uuid: first.UUID, own: &first, memory: s.file("ram"), shared: true, seed: s.file("seed.iso"),
 		sandbox: q.Sandbox,
 	}
-	if m.boot, err = p.bootFiles(own); err != nil {
+	if m.boot, err = p.p.launcher.bootFiles(own); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.file("ram"), nil, 0o600); err != nil {
@@ -174,17 +174,17 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err := os.Chmod(s.file("ram"), 0o666); err != nil {
 		return err
 	}
-	run, err := p.run(ctx, q, s.dir, mark, m)
+	run, err := p.p.launcher.run(ctx, q, s.dir, mark, m)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if run.PID != 0 {
 			ctx := context.WithoutCancel(ctx)
-			_ = errors.Join(run.Kill(ctx), p.ungroup(ctx, mark))
+			_ = errors.Join(run.Kill(ctx), p.p.ungroup(ctx, mark))
 		}
 	}()
-	if err := p.at("template booting"); err != nil {
+	if err := p.p.at("template booting"); err != nil {
 		if p.died(err) {
 			run = proc.Process{} // the dead kill nobody
 		}
@@ -194,7 +194,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 		return err
 	}
 	rest(ctx, run.PID) // what was started a moment ago would be started on in each copy
-	if err := p.at("template booted"); err != nil {
+	if err := p.p.at("template booted"); err != nil {
 		if p.died(err) {
 			run = proc.Process{}
 		}
@@ -203,7 +203,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err := migrateOut(ctx, s.dir, s.file("state")); err != nil {
 		return fmt.Errorf("save the machine: %w", err)
 	}
-	if err := errors.Join(run.Kill(ctx), p.ungroup(ctx, mark)); err != nil {
+	if err := errors.Join(run.Kill(ctx), p.p.ungroup(ctx, mark)); err != nil {
 		return err
 	}
 	for _, name := range []string{"ram", "state", "disk.qcow2"} {
@@ -219,8 +219,8 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err != nil {
 		return err
 	}
-	p.log.Info(
-		"a machine was booted and saved, for others to be copies of", "source", p.o.Source, "took",
+	p.p.log.Info(
+		"a machine was booted and saved, for others to be copies of", "source", p.p.o.Source, "took",
 		time.Since(began).Round(time.Millisecond),
 	)
 	return os.WriteFile(s.file("done"), b, 0o600)
@@ -231,7 +231,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 const bootPatience = 10 * time.Minute
 
 // awaitReady waits until the machine in dir is ready, and has written everything to its disk.
-func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string) error {
+func (p *templates) awaitReady(ctx context.Context, run proc.Process, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, bootPatience)
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(pause*5/4, 200*time.Millisecond) {
@@ -244,7 +244,7 @@ func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string)
 				Err: fmt.Errorf("the machine to be saved ended while it booted; it said last: %s", lastLines(b)),
 			}
 		}
-		err := p.probe(ctx, dir, true)
+		err := p.p.entrance.probe(ctx, dir, true)
 		if err == nil {
 			return nil
 		}
@@ -257,7 +257,7 @@ func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string)
 			err := fmt.Errorf("%w before the machine to be saved was ready; it said last: %s", ctx.Err(), lastLines(b))
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return &compute.Error{
-					Op: "vm.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrTimeout, Err: err,
+					Op: "vm.Create", ID: compute.ID(p.p.o.Source), Kind: compute.ErrTimeout, Err: err,
 					Hint: "look whether the image boots without warm = yes, and what ready asks for",
 				}
 			}
@@ -383,7 +383,7 @@ func migrateIn(ctx context.Context, dir, path string) error {
 
 // upWarm starts an instance as a copy of a saved machine. What turns out to be damaged is made
 // anew, once.
-func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk) error {
+func (p *templates) upWarm(ctx context.Context, q program, own *owner, below disk) error {
 	for try := 1; ; try++ {
 		s, err := p.template(ctx, q, own, below)
 		if err != nil {
@@ -393,7 +393,7 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || homes.Full(err) {
 			return err
 		}
-		p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.o.Source, "instance", own.ID, "err", err)
+		p.p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.p.o.Source, "instance", own.ID, "err", err)
 		// it stays for those that are copies of it already
 		if err := os.Remove(s.file("done")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -401,27 +401,28 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 	}
 }
 
-func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) (err error) {
+func (p *templates) restore(ctx context.Context, q program, own *owner, s saved) (err error) {
 	id := compute.ID(own.ID)
-	home := p.home(id)
+	home := p.p.home(id)
 	own.Template = s.name
-	if err := p.record(own, starting); err != nil { // from now on the saved machine is kept for it
+	// from now on the saved machine is kept for it
+	if err := p.p.record(own, starting); err != nil {
 		return err
 	}
-	if err := p.at("disk"); err != nil {
+	if err := p.p.at("disk"); err != nil {
 		return err
 	}
 	if err := overlay(filepath.Join(home, "disk.qcow2"), s.file("disk.qcow2"), disk{"qcow2", own.Disk}, own.Disk); err != nil {
 		return err
 	}
-	if own.Ports, own.SSH, err = p.forwards(ctx); err != nil {
+	if own.Ports, own.SSH, err = p.p.launcher.forwards(ctx); err != nil {
 		return err
 	}
 	m := machine{name: own.ID, uuid: own.UUID, own: own, memory: s.file("ram"), restore: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
-	if m.boot, err = p.bootFiles(own); err != nil {
+	if m.boot, err = p.p.launcher.bootFiles(own); err != nil {
 		return err
 	}
-	if err := p.start(ctx, q, own, m); err != nil {
+	if err := p.p.launcher.start(ctx, q, own, m); err != nil {
 		return err
 	}
 	if err := migrateIn(ctx, home, s.file("state")); err != nil {
@@ -430,32 +431,32 @@ func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) 
 		words, _ := os.ReadFile(filepath.Join(home, "qemu.log"))
 		return fmt.Errorf("restore: %w %s", err, lastLines(words))
 	}
-	if err := p.at("restored"); err != nil {
+	if err := p.p.at("restored"); err != nil {
 		return err
 	}
-	return p.record(own, restored)
+	return p.p.record(own, restored)
 }
 
 // stale throws away this source's saved machines of which no instance is a copy and none will be.
-func (p *Provider) stale(current string) {
+func (p *templates) stale(current string) {
 	used := map[string]bool{current: true}
-	instances, _ := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
+	instances, _ := os.ReadDir(filepath.Join(p.p.o.Dir, "instances"))
 	for _, e := range instances {
-		if own, err := p.homes.Look(e.Name()); err == nil {
+		if own, err := p.p.homes.Look(e.Name()); err == nil {
 			used[own.Template] = true
 		}
 	}
-	all := filepath.Join(p.o.Dir, "templates")
+	all := filepath.Join(p.p.o.Dir, "templates")
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {
 		if e.IsDir() && !used[e.Name()] {
-			_, _ = p.homes.Throw(filepath.Join(all, e.Name()))
+			_, _ = p.p.homes.Throw(filepath.Join(all, e.Name()))
 		}
 	}
 }
 
 // died reports whether an error is that of a test's kill: the dead clean up nothing.
-func (p *Provider) died(err error) bool { return p.step != nil && errors.Is(err, errKilled) }
+func (p *templates) died(err error) bool { return p.p.step != nil && errors.Is(err, errKilled) }
 
 // errKilled is what a test's step returns to end a call as a kill would.
 var errKilled = errors.New("killed")

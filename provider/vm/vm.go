@@ -36,6 +36,37 @@ type Provider struct {
 	bare       atomic.Bool // the kernel gives qemu no jail here
 	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
 	step func(string) error
+
+	accel     acceleration
+	rehearser rehearser
+	templates templates
+	images    images
+	entrance  entrance
+	launcher  launcher
+}
+
+// acceleration is what this machine's qemu and kernel can do.
+type acceleration struct{ p *Provider }
+
+// rehearser boots what is to be resumed later, while nobody waits.
+type rehearser struct{ p *Provider }
+
+// templates are the machines that were saved when they were ready, which others begin as.
+type templates struct{ p *Provider }
+
+// images are the disks that machines begin with.
+type images struct{ p *Provider }
+
+// entrance is the way into a machine.
+type entrance struct{ p *Provider }
+
+// launcher starts qemu for a machine.
+type launcher struct{ p *Provider }
+
+// assemble gives a provider its parts, each of which knows it.
+func (p *Provider) assemble() {
+	p.accel.p, p.rehearser.p, p.templates.p = p, p, p
+	p.images.p, p.entrance.p, p.launcher.p = p, p, p
 }
 
 var (
@@ -68,6 +99,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	o.Dir = dir
 	p := &Provider{o: o, log: log, rehearsals: newRehearsals(), tickRate: sync.OnceValue(tickRate)}
+	p.assemble()
 	p.homes = p.keep()
 	return p, nil
 }
@@ -163,7 +195,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	for _, own := range all {
 		out = append(out, p.instance(own))
 		if own.Stage == restored || own.Stage == awake {
-			p.later(own, adoption)
+			p.rehearser.later(own, adoption)
 		}
 	}
 	return out, fault("List", "", err)
@@ -203,7 +235,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
 	}
-	switch name := p.imageName(spec.Image); {
+	switch name := p.images.imageName(spec.Image); {
 	case filepath.IsAbs(name):
 		own.Image = name
 	case name == "":
@@ -217,21 +249,21 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return none, err
 	}
 	defer l.Close()
-	if err := p.takeImage(ctx, &own); err != nil {
+	if err := p.images.takeImage(ctx, &own); err != nil {
 		return none, err
 	}
-	if err := p.up(ctx, &own); err != nil {
+	if err := p.launcher.up(ctx, &own); err != nil {
 		return none, err
 	}
 	if own.Stage == restored {
-		p.later(own, breath)
+		p.rehearser.later(own, breath)
 	}
 	return p.instance(own), nil
 }
 
 // Destroy ends a machine, at once, and deletes what there is of it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
 			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
@@ -266,7 +298,7 @@ func (p *Provider) forget(ctx context.Context) {
 // Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm =
 // yes, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}
@@ -285,11 +317,11 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.record(&own, begun); err != nil { // from now on its disk counts as not made
 		return "", fault("Clean", id, err)
 	}
-	if err := p.up(ctx, &own); err != nil {
+	if err := p.launcher.up(ctx, &own); err != nil {
 		return "", fault("Clean", id, err)
 	}
 	if own.Stage == restored {
-		p.later(own, breath)
+		p.rehearser.later(own, breath)
 	}
 	if own.Template != "" {
 		return "its qemu ended, memory and disk restored from the machine saved as " + own.Template[:12], nil

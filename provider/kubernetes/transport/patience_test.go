@@ -1,4 +1,4 @@
-package kubernetes
+package transport
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func TestPatience(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	p := &patience{to: &http.Transport{DisableKeepAlives: true}}
+	p := &Patience{To: &http.Transport{DisableKeepAlives: true}}
 	ask := func(ctx context.Context) error {
 		t.Helper()
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)

@@ -1,4 +1,5 @@
-package vm
+// Package initrd writes the first files of a machine: those of an image's own, and the agent.
+package initrd
 
 import (
 	"bufio"
@@ -11,9 +12,9 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
-// writeInitrd writes an initrd with the agent behind it: the kernel unpacks one archive after the
+// WriteInitrd writes an initrd with the agent behind it: the kernel unpacks one archive after the
 // other.
-func writeInitrd(path, initrd, program string) error {
+func WriteInitrd(path, initrd, program string) error {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -82,8 +83,8 @@ func (a *archive) pad(n int64) {
 	}
 }
 
-// atomically has write make a file that is there whole or not at all.
-func atomically(path string, write func(name string) error) error {
+// Atomically has write make a file that is there whole or not at all.
+func Atomically(path string, write func(name string) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

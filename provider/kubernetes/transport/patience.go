@@ -1,4 +1,5 @@
-package kubernetes
+// Package transport is between the Kubernetes library and its connections.
+package transport
 
 import (
 	"errors"
@@ -10,12 +11,12 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// patience bounds how often the library asks again where connections end without an answer, as
+// Patience bounds how often the library asks again where connections end without an answer, as
 // behind something that takes them for an API server that is away. It would do so for ten seconds
 // in each request, and take a watch for one that has nothing to tell then, as if all were well. A
 // moment without an answer is passed over still.
-type patience struct {
-	to http.RoundTripper
+type Patience struct {
+	To http.RoundTripper
 
 	mu sync.Mutex
 	// that there is no answer: begun and ended the first request, and the last; zero: there was one
@@ -28,11 +29,11 @@ const (
 	another = 10 * time.Second
 )
 
-func (p *patience) WrappedRoundTripper() http.RoundTripper { return p.to }
+func (p *Patience) WrappedRoundTripper() http.RoundTripper { return p.To }
 
-func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *Patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
-	out, err := p.to.RoundTrip(r)
+	out, err := p.To.RoundTrip(r)
 	// the library's own words for what it tries again
 	passes := utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err)
 	if err != nil && (!passes || r.Context().Err() != nil) {
