@@ -43,10 +43,15 @@ const (
 )
 
 // TestArchitectureSizes holds the tree to the law of sizes. The file SIZES lists what is beyond it
-// today, with how much of it there may be.
+// today, with how much of it there may be. HOSTLER_SIZES=shrink rewrites the file after a change
+// for the better.
 func TestArchitectureSizes(t *testing.T) {
 	got := measure(t, ".")
 	allowed := readSizes(t, "SIZES")
+	if os.Getenv("HOSTLER_SIZES") == "shrink" {
+		shrink(t, "SIZES", got, allowed)
+		allowed = readSizes(t, "SIZES")
+	}
 	worst, count := map[string]int{}, map[string]int{}
 	for _, l := range limits {
 		for subject, n := range got[l.law] {
@@ -490,6 +495,32 @@ func sizesOf(got counts) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, "\n") + "\n"
+}
+
+// shrink lowers the exceptions to what is needed now. It adds none and raises none, so what is new
+// beyond the law still fails the test.
+func shrink(t *testing.T, file string, got counts, allowed map[string]int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
+			out.WriteString(line)
+		}
+	}
+	for line := range strings.Lines(sizesOf(got)) {
+		words := strings.Fields(line)
+		if most, ok := allowed[words[0]+" "+words[1]]; ok {
+			n, _ := strconv.Atoi(words[2])
+			fmt.Fprintf(&out, "%-18s %-60s %d\n", words[0], words[1], min(n, most))
+		}
+	}
+	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestSizesAreSeen: each law sees what breaks it in a tree of its own.
