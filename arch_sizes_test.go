@@ -33,6 +33,8 @@ var limits = []struct {
 	{"kind-names", 0, "names of kinds as strings in a package that is no kind's own"},
 	{"long-comments", 0, "lines of comments beyond 100 columns, in the tree"},
 	{"long-lines", 0, "lines of code beyond 140 columns, in the tree"},
+	{"bare-failures", 0, "failures in tests that print values without a word, in the tree"},
+	{"long-sleeps", 0, "sleeps of 200 ms or more in tests, with no reason beside them, in the tree"},
 	{"unused-names", 100, "exported names that no other package selects, in the tree"},
 	{"top-folders", 27, "folders with code at the top of the tree"},
 }
@@ -167,6 +169,8 @@ func measure(t *testing.T, root string) counts {
 		c.add("long-comments", "tree", comments)
 		c.add("long-lines", "tree", code)
 		if s.test {
+			c.add("bare-failures", "tree", bareFailures(s))
+			c.add("long-sleeps", "tree", longSleeps(s))
 			continue
 		}
 		c.add("package-lines", s.dir, bytes.Count(s.text, []byte("\n")))
@@ -557,6 +561,12 @@ func TestSizesAreSeen(t *testing.T) {
 		"long-lines": {map[string]string{"a/a.go": head + "var x = `" + strings.Repeat("x", 140) + "`\n"}, "tree", 1},
 		"unused-names": {map[string]string{"a/a.go": head + "const Used, Left = 1, 2\n", "b/b.go": "// Package b is a package.\npackage b\n\nimport \"" + module +
 			"/a\"\n\nvar _ = a.Used\n"}, "tree", 1},
+		"bare-failures": {map[string]string{
+			"a/a_test.go": "package a\n\nfunc f(t *testing.T) {\n\tt.Errorf(`%v, %v`, 1, 2)\n\tt.Errorf(`got %v`, 1)\n}\n",
+		}, "tree", 1},
+		"long-sleeps": {map[string]string{
+			"a/a_test.go": "package a\n\nfunc f() {\n\ttime.Sleep(time.Second)\n\n\ttime.Sleep(time.Second / 100)\n}\n",
+		}, "tree", 1},
 		"top-folders": {map[string]string{"a/a.go": head, "b/c/c.go": head}, "tree", 2},
 	} {
 		t.Run(law, func(t *testing.T) {
