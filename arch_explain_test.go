@@ -79,46 +79,86 @@ func literal(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-// longSleeps counts the sleeps of tests, outside of synctest, that are long and have no comment on
-// their line or above it.
-func longSleeps(s *source) (n int) {
-	commented := map[int]bool{}
-	for _, g := range s.file.Comments {
-		for line := s.set.Position(g.Pos()).Line; line <= s.set.Position(g.End()).Line; line++ {
-			commented[line] = true
+// longSleeps counts the sleeps in the tests of a package that are long and have no comment on their
+// line or above it. What polls a condition does not count, nor what sleeps in synctest's time.
+func longSleeps(tests []*source) (n int) {
+	bubbles := inBubbles(tests)
+	for _, s := range tests {
+		commented := map[int]bool{}
+		for _, g := range s.file.Comments {
+			for line := s.set.Position(g.Pos()).Line; line <= s.set.Position(g.End()).Line; line++ {
+				commented[line] = true
+			}
 		}
-	}
-	for _, decl := range s.file.Decls {
-		f, ok := decl.(*ast.FuncDecl)
-		if !ok || f.Body == nil || mentions(f.Body, "synctest") {
-			continue
-		}
-		ast.Inspect(f.Body, func(node ast.Node) bool {
-			call, ok := node.(*ast.CallExpr)
-			if !ok || len(call.Args) != 1 {
+		polls := map[ast.Node]bool{}
+		for _, decl := range s.file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Body == nil || bubbles[f] {
+				continue
+			}
+			ast.Inspect(f.Body, func(node ast.Node) bool {
+				switch x := node.(type) {
+				case *ast.ForStmt:
+					rests := []ast.Stmt{x.Post}
+					if n := len(x.Body.List); n > 1 {
+						rests = append(rests, x.Body.List[n-1])
+					}
+					for _, rest := range rests {
+						if e, ok := rest.(*ast.ExprStmt); ok {
+							polls[e.X] = true // a loop that looks, and rests
+						}
+					}
+				case *ast.CallExpr:
+					sel, ok := x.Fun.(*ast.SelectorExpr)
+					line := s.set.Position(x.Pos()).Line
+					if ok && receiver(sel) == "time" && sel.Sel.Name == "Sleep" && duration(x.Args[0]) >= longSleep &&
+						!commented[line] && !commented[line-1] && !polls[x] {
+						n++
+					}
+				}
 				return true
-			}
-			sel, ok := call.Fun.(*ast.SelectorExpr)
-			line := s.set.Position(call.Pos()).Line
-			if ok && receiver(sel) == "time" && sel.Sel.Name == "Sleep" && duration(call.Args[0]) >= longSleep &&
-				!commented[line] && !commented[line-1] {
-				n++
-			}
-			return true
-		})
+			})
+		}
 	}
 	return n
 }
 
-// mentions reports whether a name is selected from in a function.
-func mentions(body ast.Node, name string) (found bool) {
-	ast.Inspect(body, func(node ast.Node) bool {
-		if sel, ok := node.(*ast.SelectorExpr); ok && receiver(sel) == name {
-			found = true
+// inBubbles are the functions of a package's tests that call package synctest, or a function of
+// these tests that does.
+func inBubbles(tests []*source) map[*ast.FuncDecl]bool {
+	calls, in, names := map[*ast.FuncDecl]map[string]bool{}, map[*ast.FuncDecl]bool{}, map[string]bool{"synctest": true}
+	for _, s := range tests {
+		for _, decl := range s.file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Body == nil {
+				continue
+			}
+			calls[f] = map[string]bool{}
+			ast.Inspect(f.Body, func(node ast.Node) bool {
+				switch x := node.(type) {
+				case *ast.Ident:
+					calls[f][x.Name] = true
+				case *ast.SelectorExpr:
+					calls[f][receiver(x)] = true
+				}
+				return true
+			})
 		}
-		return !found
-	})
-	return found
+	}
+	for before := 0; before < len(names); {
+		before = len(names)
+		for f, used := range calls {
+			for name := range names {
+				if used[name] && !in[f] {
+					in[f] = true
+					if f.Recv == nil {
+						names[f.Name.Name] = true
+					}
+				}
+			}
+		}
+	}
+	return in
 }
 
 // duration is the value of an expression of package time's units; 0 where it is no constant.
@@ -181,16 +221,19 @@ func TestExplainIsSeen(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]int{
-		"time.Sleep(time.Second)":                                        1,
-		"time.Sleep(3 * time.Second / 2)":                                1,
-		"time.Sleep(250 * time.Millisecond)":                             1,
-		"time.Sleep(100 * time.Millisecond)":                             0,
-		"time.Sleep(time.Second / 10)":                                   0,
-		"time.Sleep(time.Second) // what is late comes by then":          0,
-		"// what is late comes by then\n\ttime.Sleep(2 * time.Second)":   0,
-		"synctest.Test(t, func(t *testing.T) { time.Sleep(time.Hour) })": 0,
+		"time.Sleep(time.Second)":                                                       1,
+		"time.Sleep(3 * time.Second / 2)":                                               1,
+		"time.Sleep(250 * time.Millisecond)":                                            1,
+		"time.Sleep(100 * time.Millisecond)":                                            0,
+		"time.Sleep(time.Second / 10)":                                                  0,
+		"time.Sleep(time.Second) // what is late comes by then":                         0,
+		"// what is late comes by then\n\ttime.Sleep(2 * time.Second)":                  0,
+		"for !late() {\n\t\ttime.Sleep(time.Second)\n\t}":                               1,
+		"for {\n\t\tif late() {\n\t\t\treturn\n\t\t}\n\t\ttime.Sleep(time.Second)\n\t}": 0,
+		"for ; !late(); time.Sleep(time.Second) {\n\t}":                                 0,
+		"synctest.Test(t, func(t *testing.T) { time.Sleep(time.Hour) })":                0,
 	} {
-		if got := longSleeps(body(text)); got != want {
+		if got := longSleeps([]*source{body(text)}); got != want {
 			t.Errorf("longSleeps(%s) = %d, want %d", text, got, want)
 		}
 	}

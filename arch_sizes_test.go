@@ -163,19 +163,22 @@ func (c counts) add(law, subject string, n int) {
 // measure counts what the law is about.
 func measure(t *testing.T, root string) counts {
 	t.Helper()
-	all, c := sources(t, root), counts{}
+	all, c, tests := sources(t, root), counts{}, map[string][]*source{}
 	for _, s := range all {
 		comments, code := longLines(s)
 		c.add("long-comments", "tree", comments)
 		c.add("long-lines", "tree", code)
 		if s.test {
 			c.add("bare-failures", "tree", bareFailures(s))
-			c.add("long-sleeps", "tree", longSleeps(s))
+			tests[s.dir] = append(tests[s.dir], s)
 			continue
 		}
 		c.add("package-lines", s.dir, bytes.Count(s.text, []byte("\n")))
 		c.add("text-decisions", s.dir, textDecisions(s))
 		c.add("kind-names", s.dir, kindNames(s))
+	}
+	for _, of := range tests {
+		c.add("long-sleeps", "tree", longSleeps(of))
 	}
 	tops := map[string]bool{}
 	for _, s := range all {

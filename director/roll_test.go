@@ -29,7 +29,7 @@ func (e edited) Template() (string, error) {
 
 func (e edited) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	text, _ := e.Template()
-	time.Sleep(3 * time.Second)
+	time.Sleep(3 * time.Second) // in a bubble: a boot takes time
 	if text == "broken" {
 		return compute.Instance{}, &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it")}
 	}

@@ -34,11 +34,11 @@ func (h hall) Create(ctx context.Context, spec compute.Spec) (compute.Instance, 
 	h.made[spec.Memory]++
 	h.mu.Unlock()
 	if spec.Memory > 64*gib {
-		time.Sleep(30 * time.Second)
+		time.Sleep(30 * time.Second) // in a bubble: the cluster needs half a minute to say so
 		return compute.Instance{},
 			compute.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it: 2 Insufficient memory")})
 	}
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // in a bubble: a boot takes time
 	i, err := h.Provider.Create(ctx, spec)
 	i.Facts = map[string]string{"memory": strconv.FormatInt(max(spec.Memory, 256*mib), 10)}
 	return i, err

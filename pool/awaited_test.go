@@ -15,7 +15,7 @@ type slowClean struct{ compute.Provider }
 func (s slowClean) Unwrap() compute.Provider { return s.Provider }
 
 func (s slowClean) Clean(ctx context.Context, id compute.ID) (string, error) {
-	time.Sleep(10 * time.Second)
+	time.Sleep(10 * time.Second) // in a bubble: cleaning takes time
 	return s.Provider.(compute.Cleaner).Clean(ctx, id)
 }
 

@@ -25,7 +25,7 @@ type whole struct{ likeFile }
 
 func (w whole) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	text, _ := w.Template()
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // in a bubble: a boot takes time
 	switch {
 	case strings.HasPrefix(text, "broken"):
 		return compute.Instance{}, compute.Unasked(&compute.Error{Kind: compute.ErrFailed, Err: errors.New("no such image")})

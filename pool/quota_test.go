@@ -418,6 +418,6 @@ func (s slowMade) Unwrap() compute.Provider { return s.Provider }
 
 func (s slowMade) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	s.made.Add(1)
-	time.Sleep(20 * time.Second)
+	time.Sleep(20 * time.Second) // in a bubble: a boot takes time
 	return s.Provider.Create(ctx, spec)
 }

@@ -80,6 +80,6 @@ type slowEnd struct{ compute.Provider }
 func (s slowEnd) Unwrap() compute.Provider { return s.Provider }
 
 func (s slowEnd) Destroy(ctx context.Context, id compute.ID) error {
-	time.Sleep(10 * time.Second)
+	time.Sleep(10 * time.Second) // in a bubble: an end takes time
 	return s.Provider.Destroy(ctx, id)
 }

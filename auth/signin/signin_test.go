@@ -117,7 +117,7 @@ func TestVerify(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		brief := believe(t, at.URL, func(o *signin.Options) { o.ClientID = "brief" })
 		token := proof(t, at, "brief", "ann")
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond) // the provider's shortest life of a token is 2 s
 		who, err := brief.Verify(t.Context(), token)
 		refused(t, who, err, "ran out")
 	})

@@ -71,7 +71,7 @@ func TestAway(t *testing.T) {
 	opened := make(chan struct{})
 	go func() {
 		defer close(opened)
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // the client asks every second: it asks in vain twice
 		at.Open()
 	}()
 	if got, err := f.Wait(t.Context()); err != nil || got.ID == "" {

@@ -216,14 +216,14 @@ func TestFleetBadDays(t *testing.T) {
 			if err := server.Pause(); err != nil {
 				return err
 			}
-			time.Sleep(2 * time.Second)
+			time.Sleep(2 * time.Second) // the clients meet a database that does not answer
 			return server.Resume()
 		}},
 		{"it crashes", func() error {
 			if err := server.Kill(); err != nil {
 				return err
 			}
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond) // the clients meet a database that is not there
 			return server.Start(ctx)
 		}},
 	} {

@@ -46,7 +46,7 @@ func TestLongWait(t *testing.T) {
 		})
 	}
 	eventually(t, "both wait", func() bool { return waitingFor(t, c) == 2 })
-	time.Sleep(6 * time.Second)
+	time.Sleep(6 * time.Second) // longer than the time-out that they would run into
 	for _, l := range ls[:2] {
 		if err := c.Release(t.Context(), compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, l.Instance); err != nil {
 			t.Error(err)

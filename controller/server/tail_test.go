@@ -57,7 +57,7 @@ func TestQuietWatchers(t *testing.T) {
 	all.Wait()
 	eventually(t, "nobody looks any more", func() bool {
 		before := e.ends.Load()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // as long as nothing asks
 		return e.ends.Load() == before
 	})
 }

@@ -179,7 +179,7 @@ func (w *laggard) Write(b []byte) (int, error) {
 	defer w.under.Add(-1)
 	w.n.Add(1)
 	w.once.Do(func() { close(w.began) })
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // a writer that is slow to take what comes
 	return len(b), nil
 }
 

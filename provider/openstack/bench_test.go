@@ -56,7 +56,7 @@ func BenchmarkThousandServers(b *testing.B) {
 				looks = s.count("GET servers")
 				mu.Unlock()
 				for p.Check(b.Context(), id) != nil {
-					time.Sleep(500 * time.Millisecond)
+					time.Sleep(500 * time.Millisecond) // as often as a person would look
 				}
 				var m runtime.MemStats
 				if i%100 == 0 {

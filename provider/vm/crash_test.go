@@ -179,7 +179,7 @@ func TestQemuKilled(t *testing.T) {
 		_, err := c.Run(t.Context(), &compute.Command{Args: []string{"sleep", "100"}})
 		ended <- err
 	}()
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // the command has begun by then, as a rule
 	sh(t, c, "true")
 	for _, id := range []compute.ID{"suite-1", "suite-2"} {
 		if err := p.Check(t.Context(), id); err != nil {

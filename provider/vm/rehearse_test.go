@@ -156,7 +156,7 @@ func TestRehearsedByItself(t *testing.T) {
 	}
 
 	create(t, p, "suite-4")
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // the rehearsal has begun by then, as a rule
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}

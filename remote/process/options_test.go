@@ -227,7 +227,7 @@ func TestSlowReader(t *testing.T) {
 type slow struct{ n int }
 
 func (s *slow) Write(b []byte) (int, error) {
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(400 * time.Millisecond) // a writer that is slow to take what comes
 	s.n += len(b)
 	return len(b), nil
 }

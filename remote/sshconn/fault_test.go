@@ -203,7 +203,7 @@ func beatsEnd(t *testing.T, file string) {
 		if err != nil || before.Size() == 0 {
 			t.Fatalf("the command wrote nothing: %v", err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // a command that lived on would write meanwhile
 		if after, err := os.Stat(file); err == nil && after.Size() == before.Size() {
 			return
 		}

@@ -184,12 +184,12 @@ func TestRestart(t *testing.T) {
 	for _, end := range []func() error{func() error { return s.Restart(t.Context()) }, func() error {
 		return errors.Join(s.Kill(), s.Start(t.Context()))
 	}} {
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // clients are at work when the database ends
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // clients are at work again before they are stopped
 	good, unknown, failed := stop()
 	if failed > 0 {
 		t.Errorf("%d failed though there was time to wait", failed)

@@ -22,7 +22,7 @@ type slow struct {
 func (s *slow) Write(text []byte) (int, error) {
 	if !s.once {
 		s.once = true
-		time.Sleep(1200 * time.Millisecond)
+		time.Sleep(1200 * time.Millisecond) // a writer that is slow to take what comes
 	}
 	return s.Buffer.Write(text)
 }

@@ -71,7 +71,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	for b.Loop() {
 		before := used()
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) // what is idle is measured over this time
 		b.ReportMetric(100*float64(used()-before)/float64(20*time.Second), "%-of-a-core")
 	}
 }
