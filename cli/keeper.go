@@ -319,7 +319,7 @@ func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i com
 	if err != nil {
 		return nil, "", err
 	}
-	if !host.SlowToConnect(typ) {
+	if !a.Host.Kinds.Kind(typ).Dear {
 		conn, err := engine.Connect(ctx, who, id)
 		return conn, typ, err
 	}
@@ -343,7 +343,7 @@ func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i com
 func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
 	cfg, err := a.Host.Configuration()
 	if err != nil || a.Remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
-		return host.SlowToConnect(s.Type) && strings.HasPrefix(name, s.Name+"-")
+		return s.Kind.Dear && strings.HasPrefix(name, s.Name+"-")
 	}) {
 		return nil
 	}

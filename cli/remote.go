@@ -135,7 +135,7 @@ func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Inst
 		return nil, "", err
 	}
 	p, err := local.Open(ctx, a.Log, local.Options{
-		Source: leaf.Source, Installation: a.Self.Installation, Dir: host.SiteOf(state, leaf.Source, s.Type, a.Self.Installation).Dir,
+		Source: leaf.Source, Installation: a.Self.Installation, Dir: host.ComputersDir(state, leaf.Source),
 	})
 	if err != nil {
 		return nil, "", err

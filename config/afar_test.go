@@ -75,10 +75,10 @@ func TestFromAfar(t *testing.T) {
 	none := func(string) string { return "" }
 	c, err := config.Load(config.LoadOptions{Dir: home, Home: home, System: home + "/none", Env: none,
 		Applied: func(*config.Config) string { return dir },
-		TypeKeys: map[string][]string{
+		Kinds: table(map[string][]string{
 			"local": nil, "sandbox": {"*"}, "fake": {"*"}, "openstack": {"*"}, "ec2": {"*"}, "kubernetes": {"*"},
 			"vm": {"*"}, "ssh": nil, "chroot": {"*"},
-		}})
+		})})
 	if err != nil {
 		t.Fatal(err)
 	}

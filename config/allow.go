@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Decision says whether a tree may set a key of a source without the user's approval, and why.
@@ -215,7 +217,7 @@ func numberUpTo(most int) func(string) bool {
 
 func sizeUpTo(most int64) func(string) bool {
 	return func(value string) bool {
-		n, err := ParseSize(value)
+		n, err := units.ParseSize(value)
 		return err == nil && n >= 0 && n <= most
 	}
 }

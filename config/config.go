@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/nearest"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // LoadOptions say where to look. The zero value looks where a user's command does, and takes any
@@ -31,9 +33,8 @@ type LoadOptions struct {
 	Lenient bool
 	// Dirs are read before all other roots, in their order. They exist.
 	Dirs []string
-	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key
-	// pass. nil: all types, all keys. "pool" is known without being in it.
-	TypeKeys map[string][]string
+	// Kinds are the kinds of sources that there are. Of any other all keys pass.
+	Kinds provider.Table
 	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil:
 	// nothing ever is.
 	CheckWindow func(begin, end string) error
@@ -112,7 +113,7 @@ func Load(opt LoadOptions) (*Config, error) {
 	}
 	for _, name := range opt.implicit() {
 		if g.byName[name] == nil {
-			g.add(implicit(name))
+			g.add(opt.implicitSource(name))
 		}
 	}
 	slices.SortFunc(c.Sources, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
@@ -128,7 +129,7 @@ func Load(opt LoadOptions) (*Config, error) {
 // implicit names the sources that are there without configuration. crcache had no sandboxes, and
 // only Linux makes them.
 func (o *LoadOptions) implicit() []string {
-	if _, known := o.TypeKeys["sandbox"]; !known || o.Compat || o.Lenient || runtime.GOOS != "linux" {
+	if _, known := o.Kinds.Find("sandbox"); !known || o.Compat || o.Lenient || runtime.GOOS != "linux" {
 		return []string{"local"}
 	}
 	return []string{"local", "sandbox"}
@@ -159,14 +160,6 @@ func (c *Config) Lacks(name, place string) bool {
 	return !slices.ContainsFunc(c.Sources, func(s *Source) bool {
 		return s.Name == name && (s.Place() == place || slices.Contains(s.Shadowed, file))
 	})
-}
-
-// KnownType reports whether sources of that type can be made without an outside executable.
-func (c *Config) KnownType(name string) bool {
-	_, ok := c.opt.TypeKeys[name]
-	return ok || name == "pool" ||
-		c.opt.TypeKeys == nil &&
-			slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake", "openstack", "ironic"}, name)
 }
 
 // gathering is the state of one Load.
@@ -376,7 +369,7 @@ func limit(s string) (time.Duration, error) {
 	if s == "none" || s == "never" || s == "unlimited" {
 		return -1, nil
 	}
-	d, err := ParseDuration(s)
+	d, err := units.ParseDuration(s)
 	if err == nil && d < 0 {
 		err = fmt.Errorf("%q is negative", s)
 	}

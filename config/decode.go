@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/nearest"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`.
@@ -82,8 +84,15 @@ func decode(settings map[string]string, position func(key string) (file string, 
 	return wrong
 }
 
-// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one, for
-// LoadOptions.TypeKeys.
+// keysOfKind are the names of the keys of a kind's section; "*": any.
+func keysOfKind(k *provider.Kind) []string {
+	if k.Options == nil {
+		return []string{"*"}
+	}
+	return Keys(k.Options())
+}
+
+// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one.
 func Keys(options any) []string {
 	v := reflect.ValueOf(options)
 	if v.Kind() == reflect.Pointer {
@@ -128,7 +137,7 @@ func fieldsOf(v reflect.Value) []field {
 func (f *field) set(text string) error {
 	switch p := f.value.Addr().Interface().(type) {
 	case *time.Duration:
-		d, err := ParseDuration(text)
+		d, err := units.ParseDuration(text)
 		*p = d
 		return err
 	case *[]string:
@@ -136,7 +145,7 @@ func (f *field) set(text string) error {
 		return nil
 	case *int64:
 		if f.has("size") {
-			n, err := ParseSize(text)
+			n, err := units.ParseSize(text)
 			*p = n
 			return err
 		}

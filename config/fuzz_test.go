@@ -29,7 +29,7 @@ func FuzzLoad(f *testing.F) {
 	os.WriteFile(filepath.Join(dir, "secret"), []byte(canary), 0o644)
 	opt := config.LoadOptions{
 		Dir: filepath.Join(dir, "tree"), Home: home, Env: func(string) string { return "" },
-		System: filepath.Join(home, "etc"), TypeKeys: typeKeys,
+		System: filepath.Join(home, "etc"), Kinds: table(typeKeys),
 	}
 	ours := filepath.Join(opt.Dir, ".hostler/sources/s")
 	theirs := filepath.Join(opt.Dir, ".crcache/sources/t")

@@ -49,7 +49,7 @@ func FuzzTree(f *testing.F) {
 	home, dir := f.TempDir(), f.TempDir()
 	opt := config.LoadOptions{
 		Dir: dir, Home: home, Env: func(string) string { return "" }, System: filepath.Join(home, "etc"),
-		TypeKeys: treeKeys,
+		Kinds: table(treeKeys),
 	}
 	write := func(t testing.TB, name, text string) {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -229,7 +229,7 @@ func (x *examination) source(s *Source, risks []Risk) {
 		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (" + other.File + ")"
 		th.Machine = keysOf(other)
 	case builtInName(s.Name):
-		other := implicit(s.Name)
+		other := x.opt.implicitSource(s.Name)
 		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (built in)"
 		th.Machine = keysOf(other)
 	}

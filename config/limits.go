@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // limitKeys are the keys that say what requests may choose. A source has them at the top, and so
@@ -64,7 +65,7 @@ func patterns(text string) ([]string, error) {
 }
 
 func someSize(text string) (int64, error) {
-	n, err := ParseSize(text)
+	n, err := units.ParseSize(text)
 	if err == nil && n <= 0 {
 		err = fmt.Errorf("%q is not above 0; leave it out where nothing is to be said", text)
 	}
@@ -95,6 +96,6 @@ func (s *Source) narrower(fail func(*Error)) {
 func numbered(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 
 func sized(text string) (float64, error) {
-	n, err := ParseSize(text)
+	n, err := units.ParseSize(text)
 	return float64(n), err
 }

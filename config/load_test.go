@@ -31,7 +31,8 @@ var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, home: t.TempDir(), dir: t.TempDir(), env: map[string]string{}}
 	w.opt = config.LoadOptions{
-		Dir: w.dir, Home: w.home, Env: func(k string) string { return w.env[k] }, System: filepath.Join(w.home, "etc"), TypeKeys: typeKeys,
+		Dir: w.dir, Home: w.home, Env: func(k string) string { return w.env[k] }, System: filepath.Join(w.home, "etc"),
+		Kinds: table(typeKeys),
 	}
 	return w
 }
@@ -107,7 +108,7 @@ func TestImplicitSandbox(t *testing.T) {
 	}
 	keys := map[string][]string{"sandbox": {"memory"}, "local": {}}
 	opt := config.LoadOptions{
-		Home: t.TempDir(), Dir: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }, TypeKeys: keys,
+		Home: t.TempDir(), Dir: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }, Kinds: table(keys),
 	}
 	c, err := config.Load(opt)
 	if err != nil {

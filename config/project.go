@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/text/nearest"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.
@@ -226,7 +227,7 @@ func (q *Quota) take(key, text string) (err error) {
 	case "cores":
 		q.Cores, err = positive(text, "a number of cores")
 	case "memory":
-		q.Memory, err = ParseSize(text)
+		q.Memory, err = units.ParseSize(text)
 		if err == nil && q.Memory <= 0 {
 			err = fmt.Errorf("%q is not above 0; leave it out for no limit", text)
 		}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Root is a directory that configuration is read from.
@@ -145,7 +147,7 @@ func readRegular(f *os.File, limit int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		return nil, errors.New("is larger than " + FormatSize(limit))
+		return nil, errors.New("is larger than " + units.FormatSize(limit))
 	}
 	return data, err
 }

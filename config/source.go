@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
@@ -24,10 +25,11 @@ import (
 type Source struct {
 	Name string
 	Type string
-	Root string // the root's path; "": it is there without configuration
-	File string // its source.conf, or what stands in its place; "": none
-	Dir  string // its directory; "": none
-	Tree bool   // its root came with a tree
+	Kind *provider.Kind // the kind of the type; not nil where Load made the source
+	Root string         // the root's path; "": it is there without configuration
+	File string         // its source.conf, or what stands in its place; "": none
+	Dir  string         // its directory; "": none
+	Tree bool           // its root came with a tree
 
 	Applied bool // it was applied, and stands in no file of the user's
 
@@ -100,9 +102,9 @@ func topKeys(kind string) []string {
 }
 
 // implicit is a source that is there without configuration; its name is its type's too.
-func implicit(name string) *Source {
+func (o *LoadOptions) implicitSource(name string) *Source {
 	s := &Source{
-		Name: name, Type: name, OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{},
+		Name: name, Type: name, Kind: o.Kinds.Kind(name), OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{},
 		Hooks: map[string]string{},
 	}
 	s.Digest = s.digest()
@@ -149,7 +151,8 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	rel := filepath.Join("sources", name)
 	s := &Source{
 		Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel), File: sourceFile(r, name),
-		OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{},
+		Kind: opt.Kinds.Kind(""), OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{},
+		Hooks: map[string]string{},
 	}
 	var warnings []error
 	lenient := opt.Compat || opt.Lenient
@@ -193,6 +196,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	case s.Type == "model" && r.crcache():
 		s.Type = "fake" // crcache's name for it
 	}
+	s.Kind = opt.Kinds.Kind(s.Type)
 	for _, e := range entries {
 		unknown, err := s.take(e, opt)
 		switch {
@@ -239,10 +243,9 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 		if e.section != s.Type {
 			return true, bad(fmt.Sprintf("is in section [%s], which a source of type %s does not have", e.section, s.Type), "["+s.Type+"]")
 		}
-		known, ok := opt.TypeKeys[s.Type]
-		if ok && !slices.Contains(known, "*") {
+		if known := keysOfKind(s.Kind); !slices.Contains(known, "*") {
 			has := func(k string) bool { return foldKey(k) == key }
-			if !slices.ContainsFunc(known, has) && !(s.Type == "ssh" && (key == "ssh_host" || key == "hosts")) {
+			if !slices.ContainsFunc(known, has) {
 				if len(known) == 0 {
 					return true, bad(fmt.Sprintf("unknown key: type %s has none of its own", s.Type), "")
 				}
@@ -258,10 +261,8 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 	}
 	known := topKeys(s.Type)
 	if !slices.ContainsFunc(known, func(k string) bool { return foldKey(k) == key }) {
-		for _, k := range opt.TypeKeys[s.Type] {
-			if foldKey(k) == key {
-				return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
-			}
+		if has := func(k string) bool { return foldKey(k) == key }; slices.ContainsFunc(keysOfKind(s.Kind), has) {
+			return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
 		}
 		return true, bad("unknown key", nearest.Near(key, known))
 	}

@@ -82,7 +82,7 @@ func TestWhatNeedsTrust(t *testing.T) {
 	} {
 		for _, root := range []string{".hostler", ".crcache", "~/etc"} {
 			w := newWorld(t)
-			w.opt.TypeKeys = treeKeys
+			w.opt.Kinds = table(treeKeys)
 			w.file(root+"/sources/plain/source.conf", "type = fake")
 			w.file(root+"/sources/far/source.conf", "type = ssh\nssh_host = far")
 			w.file("~/.config/crcache/sources/mine/source.conf", "type = fake")
@@ -278,7 +278,7 @@ func TestNamesStay(t *testing.T) {
 		{"other", "type = fake", "", ""},
 	} {
 		w := newWorld(t)
-		w.opt.TypeKeys = treeKeys
+		w.opt.Kinds = table(treeKeys)
 		w.opt.Trust.Dir = filepath.Join(w.home, "trust")
 		w.file("~/applied/sources/applied/source.conf", "type = ssh\nssh_host = applied1")
 		w.opt.Applied = func(*config.Config) string { return filepath.Join(w.home, "applied") }
@@ -447,7 +447,7 @@ func TestForeignTree(t *testing.T) {
 // Edits that do no harm ask nothing of what is approved, and all others do, of that item alone.
 func TestEditsOfWhatIsApproved(t *testing.T) {
 	w := newWorld(t)
-	w.opt.TypeKeys = treeKeys
+	w.opt.Kinds = table(treeKeys)
 	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
 	w.file(".hostler/sources/build/source.conf", "type = sandbox\nimage = debian:13\n[sandbox]\nmounts = /srv\nmemory = 1G\n")
 	w.file(".hostler/sources/far/source.conf", "type = ssh\nssh_host = h\n")
@@ -522,7 +522,7 @@ func TestOldApprovals(t *testing.T) {
 		},
 	} {
 		w := newWorld(t)
-		w.opt.TypeKeys = treeKeys
+		w.opt.Kinds = table(treeKeys)
 		for file, text := range c.tree {
 			path := w.file(".hostler/"+file, text)
 			if strings.HasPrefix(text, "#!") {

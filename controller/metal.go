@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider/ironic"
 )
 
 // errNoMetal says that no images are to be cached.
@@ -62,15 +63,15 @@ func (m *MetalSetup) service(
 	ctx context.Context, cfg *config.Config, d metalDirecting,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
-	if d.Scout == host.Ironic || d.Commander == host.Ironic {
+	if d.Scout == ironic.Kind.Name || d.Commander == ironic.Kind.Name {
 		var s metal.Scout
 		if s, commander, closer, err = m.ironic(ctx, cfg); err != nil {
 			return nil, nil, closer, err
 		}
-		if d.Scout == host.Ironic {
+		if d.Scout == ironic.Kind.Name {
 			scout = s
 		}
-		if d.Commander != host.Ironic {
+		if d.Commander != ironic.Kind.Name {
 			commander = nil
 		}
 	}

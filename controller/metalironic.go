@@ -67,7 +67,7 @@ func (m *MetalSetup) ironic(
 	if s.Err != nil {
 		return nil, nil, closer, host.ConfigError(s.Err)
 	}
-	if s.Type != host.Ironic {
+	if s.Type != ironic.Kind.Name {
 		return fail("[director.metal.scout] source = %s: it is of type %s, not ironic", said.Source, s.Type)
 	}
 	images, flavors, err := IronicRules(cfg, said.Preset)
@@ -78,8 +78,7 @@ func (m *MetalSetup) ironic(
 	if err != nil {
 		return nil, nil, closer, err
 	}
-	place := host.SiteOf(state, s.Name, s.Type, m.host.Store().Installation())
-	o := ironic.Options{Source: place.Source, Installation: place.Installation, Dir: place.Dir}
+	o := ironic.Options{Source: s.Name, Installation: m.host.Store().Installation(), Dir: host.ComputersDir(state, s.Name)}
 	if err := config.Decode(s.Settings, host.PositionOf(cfg, s.Name, s.Type), &o); err != nil {
 		return nil, nil, closer, host.ConfigError(err)
 	}

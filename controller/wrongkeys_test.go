@@ -12,6 +12,8 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
+	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // TestWrongKeys: what the providers' own options refuse is known where a configuration is looked
@@ -50,7 +52,8 @@ func TestWrongKeys(t *testing.T) {
 		},
 		"local": nil, // it has no keys
 	}
-	for typ := range host.Kinds() {
+	kinds := append(host.Kinds(), clouds.Kinds()...)
+	for _, typ := range kinds.Names(func(k *provider.Kind) bool { return k.Check != nil }) {
 		wrong, known := table[typ]
 		if !known {
 			t.Errorf("nothing is tried of type %s", typ)
@@ -69,7 +72,7 @@ func TestWrongKeys(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: host.TypeKeys()})
+			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, Kinds: kinds})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,6 +94,7 @@ func TestWrongKeys(t *testing.T) {
 func TestWrongKeyReload(t *testing.T) {
 	// which is not there yet, and no reason to refuse a context of it
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "later"))
+	kinds := append(host.Kinds(), clouds.Kinds()...)
 	for _, line := range []string{"volumes = foo:bar", "template = /no/such/file", "kubeconfig = KUBECONFIG"} {
 		dir := t.TempDir()
 		if config := filepath.Join(dir, "config"); strings.HasPrefix(line, "kubeconfig") {
@@ -104,7 +108,7 @@ func TestWrongKeyReload(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: host.TypeKeys()})
+			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, Kinds: kinds})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // The files that hostler keeps, below two directories of the user's.
@@ -83,24 +83,20 @@ func private(dir string) error {
 	return nil
 }
 
-// imageDirs is what a provider needs to find images: the user's home, and the store; "" where
-// there is none.
-func imageDirs() (home, store string) {
-	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
-		home = h
+// imagesDir is the store of images; "": there is none.
+func imagesDir() string {
+	dir, err := CacheDir()
+	if err != nil {
+		return ""
 	}
-	if dir, err := CacheDir(); err == nil {
-		store = filepath.Join(dir, "images")
-	}
-	return home, store
+	return filepath.Join(dir, "images")
 }
 
 // AnswersCommand is the first of the words that start runAnswers.
 const AnswersCommand = "answer-names"
 
-// SandboxDirs tells a sandbox what it has to know of this user: the home, our own directories,
-// which no sandbox sees, one of ours in memory, if there is one, and the store of images.
-func SandboxDirs(o *sandbox.Options) {
+// userDirs are the directories of this user that providers have to know.
+func userDirs() (o provider.Dirs) {
 	if self, err := os.Executable(); err == nil {
 		o.Answers = []string{self, AnswersCommand, "/etc/resolv.conf"}
 	}
@@ -108,17 +104,18 @@ func SandboxDirs(o *sandbox.Options) {
 		o.Home = h
 	}
 	if dir, err := StateDir(); err == nil {
-		o.State, o.NetworkDir = append(o.State, dir), filepath.Join(dir, "network")
+		o.State, o.Network = append(o.State, dir), filepath.Join(dir, "network")
 	}
 	if dir, err := CacheDir(); err == nil {
-		o.State, o.Images = append(o.State, dir), filepath.Join(dir, "images")
+		o.State = append(o.State, dir)
 	}
 	if dir, err := RuntimeDir(); err == nil {
-		o.State, o.Runtime = append(o.State, dir), filepath.Join(dir, "masks")
+		o.State, o.Masks = append(o.State, dir), filepath.Join(dir, "masks")
 	}
 	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
 		o.State = append(o.State, filepath.Join(d, "hostler"))
 	} else if o.Home != "" {
 		o.State = append(o.State, filepath.Join(o.Home, ".config", "hostler"))
 	}
+	return o
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/guard"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // definition is what is kept with a source's instances, so that they can still be cleaned and
@@ -74,14 +76,14 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	}
 	switch {
 	case h.Role == Controller:
-		opt.Later, opt.Left = slowIn(cfg), h.Left
+		opt.Later, opt.Left = slowIn(cfg, h.Kinds), h.Left
 		opt.Gone = func(name, place string) bool {
 			// where there are, those that do not direct may read other files, or older ones
 			c, several := h.store.(SharedStore)
 			return (!several || c.Leads()) && cfg.Lacks(name, place)
 		}
 	case !h.Now:
-		slow := slowIn(cfg)
+		slow := slowIn(cfg, h.Kinds)
 		opt.Later = func(name, typ string) bool {
 			later := slow(name, typ)
 			if later {
@@ -107,8 +109,8 @@ func engineSource(s *config.Source) pool.Source {
 		MaxTTL: Deref(s.MaxTTL), LeaseIdle: Deref(s.LeaseIdle), Idle: Deref(s.Idle),
 		Size: declaredSize(s), MaxAge: Deref(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor,
 		Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
-		Ahead:  s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
-		Tally:  s.Type == Ironic, // docs/director-metal.md
+		Ahead:  s.Kind.Ahead != "" && !slices.Contains([]string{"", "0"}, s.Settings[s.Kind.Ahead]),
+		Tally:  s.Kind.Tally,
 		Policy: policyOf(s),
 	}
 	for event := range s.Hooks {
@@ -132,17 +134,17 @@ func engineSource(s *config.Source) pool.Source {
 	return out
 }
 
-// declaredSize is the size that a source's instances have by its configuration, of the types that
+// declaredSize is the size that a source's instances have by its configuration, of the kinds that
 // tell the same of each when it is there.
 func declaredSize(s *config.Source) (a compute.Amount) {
-	if !slices.Contains([]string{"fake", "vm"}, s.Type) {
+	if !s.Kind.Declares {
 		return a
 	}
 	if n, err := strconv.ParseFloat(s.Settings["cores"], 64); err == nil {
 		a.Cores = n
 	}
 	// what is wrong with it is said when it is opened
-	a.Memory, _ = config.ParseSize(s.Settings["memory"])
+	a.Memory, _ = units.ParseSize(s.Settings["memory"])
 	if a.Check() != nil {
 		return compute.Amount{}
 	}
@@ -151,14 +153,12 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 
 // policyOf is what requests may choose of a source.
 func policyOf(s *config.Source) policy.Source {
-	k, known := Kinds()[s.Type]
-	// nobody knows what another program does with a size
-	out := policy.Source{Limits: s.Limits, Binds: k.binds, NoGPUs: k.here, Grows: k.grows || !known}
+	out := policy.Source{Limits: s.Limits, Binds: s.Kind.Binds, NoGPUs: s.Kind.Here, Grows: s.Kind.Grows}
 	if out.Grows || out.Binds {
 		// what is wrong with it is said when it is opened
 		out.Has.Cores, _ = strconv.ParseFloat(s.Settings["cores"], 64)
-		out.Has.Memory, _ = config.ParseSize(s.Settings["memory"])
-		out.Has.Disk, _ = config.ParseSize(s.Settings["disk"])
+		out.Has.Memory, _ = units.ParseSize(s.Settings["memory"])
+		out.Has.Disk, _ = units.ParseSize(s.Settings["disk"])
 	}
 	return out
 }
@@ -220,24 +220,21 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 		if err != nil {
 			return nil, err
 		}
-		s := SiteOf(state, name, typ, h.store.Installation())
+		s, k := h.site(state, name, typ), h.Kinds.Kind(typ)
 		images, err := readImagesSection(cfg)
 		if err != nil {
 			return nil, err
 		}
-		s.images, s.others = images.limits(), h.others(def.Image, def.Settings["image"])
+		s.ImageLimits, s.Others = images.limits(), h.others(def.Image, def.Settings["image"])
 		var p compute.Provider
-		if slices.Contains(CloudTypes, typ) {
-			def.Settings, err = deployed(ctx, Deployments{h.store}, state, typ, def.Settings)
+		if k.Complete != nil {
+			if def.Settings, err = k.Complete(ctx, s, def.Settings); err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
-		if k, ok := Kinds()[typ]; ok {
-			p, err = k.open(ctx, h.Log, s, func(out any) error { return config.Decode(def.Settings, PositionOf(cfg, name, typ), out) })
-		} else {
-			p, err = openExternal(ctx, h.Log, s, def.Settings)
-		}
+		p, err = k.Open(ctx, h.Log, s, func(out any) error {
+			return ConfigError(config.Decode(def.Settings, PositionOf(cfg, name, typ), out))
+		})
 		if err != nil {
 			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
@@ -268,18 +265,14 @@ func PositionOf(cfg *config.Config, name, typ string) func(string) (string, int)
 
 // slowIn says which sources' leftovers are the keeper's work, or are done behind a controller's
 // back: those that take long.
-func slowIn(cfg *config.Config) func(name, typ string) bool {
+func slowIn(cfg *config.Config, kinds provider.Table) func(name, typ string) bool {
 	return func(name, typ string) bool {
-		k, known := Kinds()[typ]
 		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
 			return true
 		}
-		return !known && typ != "pool" || k.slow
+		return kinds.Kind(typ).Slow
 	}
 }
-
-// Ironic is the scout and the commander that are ours; any other is an executable.
-const Ironic = "ironic"
 
 // TypeOf is the type of an instance's source, which may be configured no more.
 func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) (string, error) {

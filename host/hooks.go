@@ -60,7 +60,7 @@ func (h *Host) trusts(tree, hooks string) error {
 	if found, _, err := hook.List(hooks); err == nil && len(found) == 0 {
 		return nil // nothing runs
 	}
-	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: h.Former == "crcache", Lenient: h.Compat, TypeKeys: TypeKeys()}
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: h.Former == "crcache", Lenient: h.Compat, Kinds: h.Kinds}
 	state, err := StateDir()
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Host is one user's hostler on this machine: its configuration, its store and the lease engine
@@ -74,6 +75,9 @@ type Options struct {
 	// OpenedStore is the store, where the caller has opened it; nil: it is opened.
 	OpenedStore pool.Store
 
+	// Kinds are the kinds of sources that there are; nil: those that link little, Kinds.
+	Kinds provider.Table
+
 	Role Role
 	// Now does what a release leaves at once.
 	Now bool
@@ -104,6 +108,9 @@ type Meters interface {
 func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Kinds == nil {
+		o.Kinds = Kinds()
 	}
 	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
 }
@@ -180,7 +187,7 @@ func (h *Host) Configuration() (*config.Config, error) {
 	}
 	opt := config.LoadOptions{
 		Dir: h.Tree, ConfigDir: h.ConfigDir, Compat: h.Former == "crcache", Lenient: h.Compat, Dirs: h.Dirs,
-		TypeKeys: TypeKeys(), CheckWindow: checkWindow, Applied: h.appliedRoot,
+		Kinds: h.Kinds, CheckWindow: checkWindow, Applied: h.appliedRoot,
 	}
 	if info, err := os.Stat(h.Tree); h.Tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in

@@ -21,7 +21,7 @@ func TestDeclaredSize(t *testing.T) {
 		{"sandbox", "64", "1T", compute.Amount{}}, // no more than this machine has
 		{"container", "4", "8G", compute.Amount{}},
 	} {
-		s := &config.Source{Type: c.typ, Settings: map[string]string{"cores": c.cores, "memory": c.memory}}
+		s := &config.Source{Type: c.typ, Kind: Kinds().Kind(c.typ), Settings: map[string]string{"cores": c.cores, "memory": c.memory}}
 		if got := declaredSize(s); got != c.want {
 			t.Errorf("%s with cores %q and memory %q: %+v, want %+v", c.typ, c.cores, c.memory, got, c.want)
 		}

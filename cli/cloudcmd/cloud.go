@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -62,7 +63,7 @@ func (o *cloudOptions) flags(a *cli.App, cmd *cobra.Command, named bool) {
 	f.StringVar(&o.profile, "profile", "", "of EC2: the profile `NAME` of AWS's files; $AWS_PROFILE unless it is said")
 	f.StringVar(&o.endpoint, "endpoint", "", "of EC2: another service than Amazon's, at this `URL`")
 	_ = cmd.MarkFlagFilename("clouds-file", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(host.CloudTypes, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(clouds.Types(), cobra.ShellCompDirectiveNoFileComp))
 	for _, flag := range []string{"cloud", "profile", "endpoint", "region"} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
@@ -93,7 +94,7 @@ type cloudWork struct {
 	*cli.App
 	opt     *cloudOptions
 	kind    cloudKind
-	records host.Deployments
+	records clouds.Deployments
 	keys    string
 }
 
@@ -106,7 +107,7 @@ func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, er
 	if err != nil {
 		return nil, err
 	}
-	w := &cloudWork{App: a, opt: o, records: a.Host.Deployments(), keys: filepath.Join(state, "keys")}
+	w := &cloudWork{App: a, opt: o, records: clouds.NewDeployments(a.Host.Store()), keys: filepath.Join(state, "keys")}
 	rec, err := w.records.Deployment(ctx, o.resource(a))
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
@@ -156,7 +157,7 @@ func (w *cloudWork) lock(name string) error {
 func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	if _, err := imagecmd.Besides(a, cmd.Context()); err == nil {
-		all, _ := a.Host.Deployments().All(cmd.Context())
+		all, _ := clouds.NewDeployments(a.Host.Store()).All(cmd.Context())
 		for _, rec := range all {
 			out = append(out, cobra.CompletionWithDesc(rec.Name, rec.State))
 		}

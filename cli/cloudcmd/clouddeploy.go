@@ -265,7 +265,7 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 // takeHead has one server of the deployment's source under a name of its own.
 func takeHead(a *cli.App, ctx context.Context, name, flavor string) (string, error) {
 	b := cli.NewApp(a.In, a.Out, a.Err) // the source is new to the configuration
-	b.Flags, b.Terminal, b.Host.ConfigDir, b.Host.Log = a.Flags, a.Terminal, a.Host.ConfigDir, a.Log
+	b.Flags, b.Terminal, b.Host.ConfigDir, b.Host.Log, b.Host.Kinds = a.Flags, a.Terminal, a.Host.ConfigDir, a.Log, a.Host.Kinds
 	defer b.Host.Close()
 	engine, err := b.Engine(ctx)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
@@ -53,9 +53,9 @@ func newEC2Cloud(a *cli.App, o *cloudOptions, rec *deployment.Record, keys strin
 	if os.Getenv("AWS_PROFILE") == "" && os.Getenv("AWS_ACCESS_KEY_ID") == "" {
 		c.base.Profile = cmp.Or(c.base.Profile, rec.Cloud)
 	}
-	c.base.Region, c.base.Endpoint = cmp.Or(c.base.Region, rec.Region), cmp.Or(c.base.Endpoint, rec.Notes[host.NoteEndpoint])
-	if len(c.base.Subnets) == 0 && rec.Notes[host.NoteSubnets] != "" {
-		c.base.Subnets = strings.Split(rec.Notes[host.NoteSubnets], ", ")
+	c.base.Region, c.base.Endpoint = cmp.Or(c.base.Region, rec.Region), cmp.Or(c.base.Endpoint, rec.Notes[clouds.NoteEndpoint])
+	if len(c.base.Subnets) == 0 && rec.Notes[clouds.NoteSubnets] != "" {
+		c.base.Subnets = strings.Split(rec.Notes[clouds.NoteSubnets], ", ")
 	}
 	return c
 }
@@ -64,7 +64,7 @@ func newEC2Cloud(a *cli.App, o *cloudOptions, rec *deployment.Record, keys strin
 func (c *ec2Cloud) provider(ctx context.Context, name string) (*ec2.Provider, error) {
 	o := c.base
 	if name != "" {
-		o.Source, o.Dir = name, host.EC2KeyFile(c.keys, name)
+		o.Source, o.Dir = name, clouds.EC2KeyFile(c.keys, name)
 	}
 	return ec2.Open(ctx, c.log, o)
 }
@@ -83,7 +83,7 @@ func (c *ec2Cloud) where() (cloud, project, region string) {
 }
 
 func (c *ec2Cloud) keyFile(name string) string {
-	return filepath.Join(host.EC2KeyFile(c.keys, name), "key")
+	return filepath.Join(clouds.EC2KeyFile(c.keys, name), "key")
 }
 
 // known reads the record, and refuses one of another account or region. nil: there is none.
@@ -141,7 +141,7 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	if rec.Notes == nil {
 		rec.Notes = map[string]string{}
 	}
-	rec.Notes[host.NoteEndpoint], rec.Notes[host.NoteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
+	rec.Notes[clouds.NoteEndpoint], rec.Notes[clouds.NoteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
 	told := map[string]string{}
 	begin := func() error { return save(deployment.Deploying) }
 	got, err := p.Deploy(ctx, ec2.Deployment{
@@ -215,7 +215,7 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 	if err != nil || opt.DryRun {
 		return err
 	}
-	if err := os.RemoveAll(host.EC2KeyFile(c.keys, opt.Name)); err != nil {
+	if err := os.RemoveAll(clouds.EC2KeyFile(c.keys, opt.Name)); err != nil {
 		return &compute.Error{Op: "remove the private key", Kind: compute.ErrFailed, Err: err}
 	}
 	return opt.Store.DropDeployment(ctx, opt.Name)

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -51,8 +51,8 @@ func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 		recorded = cmp.Or(rec.Provider, "openstack")
 	}
 	typ := cmp.Or(o.provider, recorded, "openstack")
-	if !slices.Contains(host.CloudTypes, typ) {
-		return "", fault.Invalid(term.DidYouMean(typ, host.CloudTypes, "-p "), "-p %s: unknown provider name", typ)
+	if !slices.Contains(clouds.Types(), typ) {
+		return "", fault.Invalid(term.DidYouMean(typ, clouds.Types(), "-p "), "-p %s: unknown provider name", typ)
 	}
 	if recorded != "" && typ != recorded {
 		return "", fault.Conflict("-p "+recorded+", or another --resource-name", "%s: it is deployed with -p %s", rec.Name, recorded)

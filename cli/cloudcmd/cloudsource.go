@@ -25,10 +25,10 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // The notes of a deployment's record about what was written here: files, and what their content
@@ -250,7 +250,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	line("deployment", rec.Name)
 	line("image", s.os)
 	line("user", s.user)
-	line("memory", config.FormatSize(s.ram.Bytes))
+	line("memory", units.FormatSize(s.ram.Bytes))
 	line("flavor-sets", s.sets)
 	if s.listed {
 		line("flavor-order", "listed")
@@ -259,7 +259,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 		line("profile", rec.Cloud)
 		line("region", rec.Region)
 		line("type-match", s.flavor)
-		line("volume-size", config.FormatSize(s.disk.Bytes))
+		line("volume-size", units.FormatSize(s.disk.Bytes))
 		if s.floating {
 			line("public-ip", "yes")
 			line("address", "public")
@@ -269,7 +269,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	line("cloud", rec.Cloud)
 	line("clouds-file", o.file)
 	line("region", o.region)
-	line("disk", config.FormatSize(s.disk.Bytes))
+	line("disk", units.FormatSize(s.disk.Bytes))
 	line("flavor-regex", s.flavor)
 	if s.floating {
 		line("floating-ip", "yes")

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -105,7 +105,7 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 
 // dropping are records of which one goes only after what was written here for it.
 type dropping struct {
-	host.Deployments
+	clouds.Deployments
 	before func() error
 }
 
@@ -130,7 +130,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 		return nil, err
 	}
 	for _, s := range cfg.Sources {
-		if slices.Contains(host.CloudTypes, s.Type) && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
+		if s.Kind.Cloud && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
 			out = append(out, s.Name)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // ttlMadeUp is how long a node lives whose name was made up, unless something else is said.
@@ -396,7 +397,7 @@ func nodeTTL(text string) (time.Duration, error) {
 	if text == "none" {
 		return -1, nil
 	}
-	d, err := config.ParseDuration(text)
+	d, err := units.ParseDuration(text)
 	if err != nil || d <= 0 {
 		return 0, fault.Invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider/sshhost"
 	"github.com/hostler-project/hostler/remote/openssh"
 )
 
@@ -45,10 +46,10 @@ func sshFacts(a *cli.App, ctx context.Context, i compute.Instance) compute.Insta
 		return i
 	}
 	s, err := cfg.Source(i.Source)
-	if err != nil || s.Type != "ssh" || s.Err != nil || i.ProviderID == "" {
+	if err != nil || s.Kind != sshhost.Kind || s.Err != nil || i.ProviderID == "" {
 		return i
 	}
-	var k host.SSHKeys
+	var k sshhost.Options
 	if config.Decode(s.Settings, host.PositionOf(cfg, s.Name, s.Type), &k) != nil {
 		return i
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -224,7 +223,7 @@ func (c *Claim) Connect(ctx context.Context) (compute.Conn, string, error) {
 		conn := <-c.Early
 		c.Early = nil
 		typ, err := c.App.Host.TypeOf(ctx, c.Engine, c.Instance)
-		if conn != nil && err == nil && host.SlowToConnect(typ) && c.EarlyFor == string(c.Instance.ID) {
+		if conn != nil && err == nil && c.App.Host.Kinds.Kind(typ).Dear && c.EarlyFor == string(c.Instance.ID) {
 			return conn, typ, nil
 		}
 		closeIf(conn)

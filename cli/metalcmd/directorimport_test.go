@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
@@ -32,7 +33,7 @@ func TestPresetRules(t *testing.T) {
 		); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Load(config.LoadOptions{Dir: t.TempDir(), ConfigDir: root, TypeKeys: host.TypeKeys()})
+		cfg, err := config.Load(config.LoadOptions{Dir: t.TempDir(), ConfigDir: root, Kinds: append(host.Kinds(), clouds.Kinds()...)})
 		if err != nil {
 			t.Fatal(err)
 		}

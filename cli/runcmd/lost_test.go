@@ -25,7 +25,9 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/provider/kubernetes"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -154,9 +156,11 @@ func TestLeaseEndedFirst(t *testing.T) {
 			}
 			return fell
 		}}
-		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
+		kinds := provider.Table{kubernetes.Kind}
+		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes", Kind: kubernetes.Kind}}}
 		k := &recorder{Claim: &leasecmd.Claim{
-			App: &cli.App{Terminal: term.Terminal{Program: "hostler"}, Host: host.New(host.Options{Loaded: cfg})}, Engine: c, Lease: l,
+			App:    &cli.App{Terminal: term.Terminal{Program: "hostler"}, Host: host.New(host.Options{Loaded: cfg, Kinds: kinds})},
+			Engine: c, Lease: l,
 			Instance: compute.Instance{ID: l.Instance}, Early: early, EarlyFor: string(l.Instance),
 		},
 			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}

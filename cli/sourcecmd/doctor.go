@@ -29,9 +29,8 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/provider/container"
-	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/provider/vm"
+	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/text/units"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -104,11 +103,11 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 func doctor(a *cli.App, ctx context.Context) error {
 	checks := []checkView{
 		{"ok", "version", version.Line(), ""},
-		{"ok", "types", strings.Join(host.TypeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""},
+		{"ok", "types", strings.Join(typeNames(a.Host.Kinds), " ") + ", and each hostler-source-TYPE on PATH", ""},
 	}
 	checks = append(checks, checkConfig(a)...)
 	checks = append(checks, checkController(a, ctx), checkKeeper(a, ctx), checkSSH(), checkGit(ctx), checkChroot())
-	checks = append(checks, checkEngines(ctx)...)
+	checks = append(checks, checkEngines(ctx, a.Host.Kinds)...)
 	if a.Host.Config() != nil {
 		state := checkState(a, ctx)
 		checks = append(checks, state...)
@@ -195,7 +194,7 @@ func checkState(a *cli.App, ctx context.Context) []checkView {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err == nil {
 		free := int64(fs.Bavail) * int64(fs.Bsize)
-		c := checkView{"ok", "disk", config.FormatSize(free>>20<<20) + " free for the state", ""}
+		c := checkView{"ok", "disk", units.FormatSize(free>>20<<20) + " free for the state", ""}
 		if free < 100<<20 {
 			c.Result, c.Hint = "warn", "make room in "+dir
 		}
@@ -297,10 +296,10 @@ func checkChroot() checkView {
 }
 
 // checkEngines tries what makes computers on this machine, all at once.
-func checkEngines(ctx context.Context) []checkView {
+func checkEngines(ctx context.Context, kinds provider.Table) []checkView {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
-	examine := examiners()
+	examine := examiners(kinds)
 	found := make([][]compute.Finding, len(examine))
 	var all sync.WaitGroup
 	for i, f := range examine {
@@ -394,7 +393,7 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 		}
 		return checkView{"fail", what, term.ErrorText(err), hint}
 	}
-	if _, known := host.Kinds()[s.Type]; !known {
+	if s.Kind.External {
 		path, _ := exec.LookPath("hostler-source-" + s.Type)
 		return checkView{"ok", what, s.Type + ", by " + path, ""}
 	}
@@ -406,13 +405,8 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 
 // examiners try the engines that make computers on this machine; each looks at what it can do here
 // as this user.
-func examiners() []func(context.Context) []compute.Finding {
-	return []func(context.Context) []compute.Finding{
-		func(ctx context.Context) []compute.Finding {
-			o := sandbox.Options{Installation: "doctor", Dir: "/tmp", Agent: host.FindAgent}
-			host.SandboxDirs(&o)
-			return sandbox.Examine(ctx, o)
-		},
+func examiners(kinds provider.Table) []func(context.Context) []compute.Finding {
+	all := []func(context.Context) []compute.Finding{
 		runcmd.ExamineNetwork,
 		func(ctx context.Context) []compute.Finding {
 			dir, err := host.CacheDir()
@@ -421,7 +415,18 @@ func examiners() []func(context.Context) []compute.Finding {
 			}
 			return image.Examine(ctx, filepath.Join(dir, "images"))
 		},
-		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, host.FindAgent) },
-		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{Agent: host.FindAgent}) },
 	}
+	for _, k := range kinds {
+		if k.Examine != nil {
+			all = append(all, func(ctx context.Context) []compute.Finding { return k.Examine(ctx, host.UserSite()) })
+		}
+	}
+	return all
+}
+
+// typeNames lists the types of sources, sorted.
+func typeNames(kinds provider.Table) []string {
+	names := kinds.Names(func(*provider.Kind) bool { return true })
+	slices.Sort(names)
+	return names
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/workspace"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // probeScript looks at a computer, and prints words by lines. It changes nothing there.
@@ -143,7 +143,7 @@ func probeDisk(what, place, kib, inodes string, writable bool) checkView {
 	if err != nil {
 		return checkView{"skip", what + ": disk", "the computer does not tell how much is free in " + place, ""}
 	}
-	c.Detail = config.FormatSize(free>>10<<20) + " free in " + place
+	c.Detail = units.FormatSize(free>>10<<20) + " free in " + place
 	all, left, _ := strings.Cut(inodes, " ")
 	total, err1 := strconv.ParseInt(all, 10, 64)
 	files, err2 := strconv.ParseInt(left, 10, 64)

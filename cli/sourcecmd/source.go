@@ -15,7 +15,6 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/host/hook"
 	"github.com/hostler-project/hostler/provider/exec"
@@ -101,7 +100,7 @@ func sourceList(a *cli.App, ctx context.Context) error {
 	}
 	for _, s := range cfg.Sources {
 		wrong := term.TextOf(check.FaultOf(s))
-		if _, known := host.Kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
+		if s.Kind.External && wrong == "" {
 			if _, err := exec.Find("", s.Type); err != nil {
 				wrong = term.ErrorText(err)
 			}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // DurationFlag is an option with a duration as configuration files have it: Go's form, and days.
@@ -23,7 +23,7 @@ func (f *DurationFlag) String() string {
 }
 
 func (f *DurationFlag) Set(s string) error {
-	d, err := config.ParseDuration(s)
+	d, err := units.ParseDuration(s)
 	if err != nil {
 		return err
 	}
@@ -51,11 +51,11 @@ func (f *SizeFlag) String() string {
 	if f.Bytes == 0 {
 		return ""
 	}
-	return config.FormatSize(f.Bytes)
+	return units.FormatSize(f.Bytes)
 }
 
 func (f *SizeFlag) Set(s string) error {
-	n, err := config.ParseSize(s)
+	n, err := units.ParseSize(s)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/provider"
 )
 
 func main() {
@@ -24,6 +26,9 @@ func main() {
 	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
+
+// kinds are the kinds of sources that this program has.
+func kinds() provider.Table { return append(host.Kinds(), clouds.Kinds()...) }
 
 // Main is the program: it runs one command line and returns the exit status. The name in argv[0]
 // says whose command line it is.
@@ -36,6 +41,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	runcmd.KeepFiles()
 	a := cli.NewApp(in, out, errs)
+	a.Host.Kinds = kinds()
 	a.Commands = newRoot
 	defer a.Host.Close()
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/config"
 )
 
 // TestSourcesAreDocumented looks for the keys of each type in docs/sources.md.
@@ -19,7 +19,11 @@ func TestSourcesAreDocumented(t *testing.T) {
 		name, text, _ := strings.Cut(s, "\n")
 		sections[name] = text
 	}
-	for name, keys := range host.TypeKeys() {
+	for _, k := range kinds() {
+		if k.Options == nil || k.External {
+			continue
+		}
+		name, keys := k.Name, config.Keys(k.Options())
 		text, ok := sections[name]
 		if !ok {
 			t.Errorf("docs/sources.md has no section for type %s", name)

@@ -7,13 +7,17 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
 )
 
 // TestTreeKeysDecided has each key of each type of source decided on: may a tree set it unasked? A
 // new type or key needs a line in config's table.
 func TestTreeKeysDecided(t *testing.T) {
-	types := host.TypeKeys()
+	types := map[string][]string{}
+	for _, k := range kinds() {
+		if k.Options != nil && !k.External {
+			types[k.Name] = config.Keys(k.Options())
+		}
+	}
 	types["pool"] = nil
 	for typ, keys := range types {
 		all := append(config.TopKeys(typ), keys...)

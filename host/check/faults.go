@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // FaultOf is what is wrong with a source: with its file, the values of its type's keys, and what
@@ -24,19 +25,17 @@ func SeenIn(s *config.Source) (odd []string, err error) {
 	if err := ValuesOf(s); err != nil {
 		return nil, err
 	}
-	k, known := host.Kinds()[s.Type]
-	if !known {
+	if s.Kind.Look == nil {
 		return nil, nil
 	}
-	odd, err = k.Look(s.Decode, host.Site{Source: s.Name, Type: s.Type, Requested: s.Image != "" || !keepsReady(s)})
+	odd, err = s.Kind.Look(s.Decode, provider.Site{Source: s.Name, Type: s.Type, Requested: s.Image != "" || !keepsReady(s)})
 	return odd, host.AtKey(err, s.Name, s.Position)
 }
 
 // ValuesOf is what is wrong with a source's file alone, and all of it where it could be read to its
 // end.
 func ValuesOf(s *config.Source) error {
-	k, known := host.Kinds()[s.Type]
-	if !known {
+	if s.Kind.Check == nil {
 		return s.Err
 	}
 	for _, e := range api.Apart(s.Err) {
@@ -45,7 +44,7 @@ func ValuesOf(s *config.Source) error {
 			return s.Err
 		}
 	}
-	err := k.Check(s.Decode)
+	err := s.Kind.Check(s.Decode)
 	if len(api.Apart(err)) == 1 { // more are config's, with their places
 		err = host.AtKey(err, s.Name, s.Position)
 	}

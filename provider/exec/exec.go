@@ -48,6 +48,9 @@ func Find(source, typ string) (string, error) {
 // be started.
 func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Minute)
+	if err := o.resolve(ctx); err != nil {
+		return nil, err
+	}
 	p := &Provider{o: o, log: log, path: o.Path}
 	if p.path == "" {
 		var err error

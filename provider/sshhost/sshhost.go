@@ -45,10 +45,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if o.Source == "" {
 		return invalid("a source needs a name")
 	}
-	o.Hosts = slices.Clone(o.Hosts)
 	if err := o.Check(); err != nil {
 		return invalid("%w", err)
 	}
+	o.SSHHost, o.Hosts = nil, o.hosts()
 	return &Provider{o: o, log: log}, nil
 }
 

@@ -1,4 +1,5 @@
-package config
+// Package units reads and writes sizes and durations as people write them.
+package units
 
 import (
 	"errors"

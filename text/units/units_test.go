@@ -1,4 +1,4 @@
-package config_test
+package units_test
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 func TestParseDuration(t *testing.T) {
@@ -15,7 +15,7 @@ func TestParseDuration(t *testing.T) {
 		"0": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "1d12h": 36 * time.Hour, "1.5d": 36 * time.Hour,
 		"12h1d": 36 * time.Hour, "-1d": -24 * time.Hour, "1µs": time.Microsecond, "106751d": 106751 * 24 * time.Hour,
 	} {
-		if got, err := config.ParseDuration(s); err != nil || got != want {
+		if got, err := units.ParseDuration(s); err != nil || got != want {
 			t.Errorf("%q = %v, %v", s, got, err)
 		}
 	}
@@ -23,7 +23,7 @@ func TestParseDuration(t *testing.T) {
 		"", "1", "d", "1 d", "1d 2h", "1x", "1d-2h", "--1s", "106752d", "99999999999999999999d", "106751d24h", "1.2.3d",
 		"NaNd", "1e3d", "-",
 	} {
-		if got, err := config.ParseDuration(s); err == nil {
+		if got, err := units.ParseDuration(s); err == nil {
 			t.Errorf("%q = %v, no error", s, got)
 		}
 	}
@@ -35,7 +35,7 @@ func TestParseSize(t *testing.T) {
 		"2mb": 2 << 20, "7E": 7 << 60, "10B": 10,
 		"9223372036854775807": math.MaxInt64,
 	} {
-		if got, err := config.ParseSize(s); err != nil || got != want {
+		if got, err := units.ParseSize(s); err != nil || got != want {
 			t.Errorf("%q = %v, %v", s, got, err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestParseSize(t *testing.T) {
 		"", "M", "-1", "+1", "1X", "8E", "9223372036854775808", "1iB", "iB", "B", "1e3", "0x10", "1 G", "inf", "1..5G",
 		"99999999999999999999E",
 	} {
-		if got, err := config.ParseSize(s); err == nil {
+		if got, err := units.ParseSize(s); err == nil {
 			t.Errorf("%q = %v, no error", s, got)
 		}
 	}
@@ -53,15 +53,15 @@ func TestFormatSize(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 1023: "1023", 1024: "1K", 512 << 20: "512M", 1536: "1.5K",
 		4 << 30: "4G", -1024: "-1K", math.MaxInt64: "8.0E",
 		math.MinInt64: "-8.0E"} {
-		if got := config.FormatSize(n); got != want {
+		if got := units.FormatSize(n); got != want {
 			t.Errorf("%d = %q, want %q", n, got, want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64Range(0, 1<<20).Draw(t, "n") << rapid.IntRange(0, 40).Draw(t, "shift")
-		got, err := config.ParseSize(config.FormatSize(n))
+		got, err := units.ParseSize(units.FormatSize(n))
 		if err != nil || math.Abs(float64(got-n)) > 0.051*float64(n) {
-			t.Errorf("%d becomes %q becomes %d, %v", n, config.FormatSize(n), got, err)
+			t.Errorf("%d becomes %q becomes %d, %v", n, units.FormatSize(n), got, err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package host
+package clouds
 
 import (
 	"cmp"
@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/ec2"
+	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -35,8 +38,14 @@ func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.Note
 }
 
 // Deployment returns a record.
-func (d Deployments) Deployment(ctx context.Context, name string) (rec *deployment.Record, err error) {
-	err = d.store.View(ctx, func(tx compute.Tx) error {
+func (d Deployments) Deployment(ctx context.Context, name string) (*deployment.Record, error) {
+	return readDeployment(ctx, d.store.View, name)
+}
+
+func readDeployment(
+	ctx context.Context, view func(context.Context, func(compute.Tx) error) error, name string,
+) (rec *deployment.Record, err error) {
+	err = view(ctx, func(tx compute.Tx) error {
 		all, _, err := readDeployments(tx)
 		if rec = all[name]; err == nil && rec == nil {
 			err = compute.ErrNotFound
@@ -86,14 +95,14 @@ func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.R
 	})
 }
 
-// deployed gives a source of a type that names a deployment its cloud, network, security groups and
-// key, as far as its configuration does not say them.
-func deployed(ctx context.Context, records Deployments, state, typ string, settings map[string]string) (map[string]string, error) {
-	name := settings["deployment"]
+// deployed gives a source that names a deployment its cloud, network, security groups and key, as
+// far as its configuration does not say them.
+func deployed(ctx context.Context, s provider.Site, settings map[string]string) (map[string]string, error) {
+	name, typ := settings["deployment"], s.Type
 	if name == "" {
 		return settings, nil
 	}
-	rec, err := records.Deployment(ctx, name)
+	rec, err := readDeployment(ctx, s.View, name)
 	// torn down: what is left of the source can still be looked for and unmade, and nothing be made
 	if errors.Is(err, compute.ErrNotFound) {
 		rec, err = &deployment.Record{
@@ -103,14 +112,14 @@ func deployed(ctx context.Context, records Deployments, state, typ string, setti
 				{Kind: deployment.KeyPair, Name: name, ID: name},
 			},
 		}, nil
-		if typ != "openstack" {
+		if typ != openstack.Kind.Name {
 			rec.Provider = typ
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if of := cmp.Or(rec.Provider, "openstack"); of != typ {
+	if of := cmp.Or(rec.Provider, openstack.Kind.Name); of != typ {
 		return nil, &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrInvalid,
 			Err:  fmt.Errorf("the deployment is one of %s, and the source's type is %s", of, typ),
@@ -124,8 +133,7 @@ func deployed(ctx context.Context, records Deployments, state, typ string, setti
 		}
 	}
 	_, ownKey := out["key"]
-	keys := filepath.Join(state, "keys")
-	if typ == "ec2" {
+	if typ == ec2.Kind.Name {
 		add("security_groups", strings.Join(rec.IDs(deployment.Group), ", "))
 		add("profile", rec.Cloud)
 		add("region", rec.Region)
@@ -133,7 +141,7 @@ func deployed(ctx context.Context, records Deployments, state, typ string, setti
 		add("subnets", rec.Notes[NoteSubnets])
 		if _, own := out["identity_file"]; !own && !ownKey {
 			add("key", rec.ID(deployment.KeyPair))
-			add("identity_file", filepath.Join(EC2KeyFile(keys, name), "key"))
+			add("identity_file", filepath.Join(EC2KeyFile(s.Keys, name), "key"))
 		}
 		return out, nil
 	}
@@ -141,7 +149,7 @@ func deployed(ctx context.Context, records Deployments, state, typ string, setti
 	add("security_groups", strings.Trim(rec.GroupID()+", default", ", "))
 	if !ownKey {
 		add("key", rec.ID(deployment.KeyPair))
-		add("identity_file", deployment.KeyFile(keys, name))
+		add("identity_file", deployment.KeyFile(s.Keys, name))
 	}
 	if _, own := out["cloud"]; !own {
 		add("cloud", rec.Cloud)
@@ -151,13 +159,13 @@ func deployed(ctx context.Context, records Deployments, state, typ string, setti
 }
 
 // Deployments keep the records of clouds' deployments in the store, as one note.
-type Deployments struct{ store cloudStore }
+type Deployments struct{ store store }
 
-// Deployments returns the records of the host's store, which is open.
-func (h *Host) Deployments() Deployments { return Deployments{h.store} }
+// NewDeployments returns the records of a store.
+func NewDeployments(s store) Deployments { return Deployments{s} }
 
-// cloudStore is what of the store is asked.
-type cloudStore interface {
+// store is what of the store is asked.
+type store interface {
 	View(ctx context.Context, f func(compute.Tx) error) error
 	Update(ctx context.Context, f func(compute.Tx) error) error
 }
@@ -171,6 +179,3 @@ const (
 // EC2KeyFile is the directory of the secret of a deployment in EC2, and of the private key that is
 // made of it.
 func EC2KeyFile(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }
-
-// CloudTypes are the types of sources that are clouds.
-var CloudTypes = []string{"openstack", "ec2"}

@@ -1,0 +1,15 @@
+package chroot
+
+import "github.com/hostler-project/hostler/provider"
+
+// Kind is a directory of this machine as the root of processes.
+var Kind = provider.New(provider.Kind{
+	Name:   "chroot",
+	Traits: provider.Traits{Slow: true, Here: true},
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
+	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+}

@@ -1,0 +1,22 @@
+package container
+
+import (
+	"context"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
+)
+
+// Kind is containers of this machine's engine.
+var Kind = provider.New(provider.Kind{
+	Name:    "container",
+	Traits:  provider.Traits{Slow: true, Dear: true, Here: true, Binds: true},
+	Examine: func(ctx context.Context, s provider.Site) []compute.Finding { return Examine(ctx, s.Agent) },
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
+	o.Agent = s.Agent
+	o.Others = s.Others
+}

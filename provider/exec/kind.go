@@ -1,0 +1,13 @@
+package exec
+
+import "github.com/hostler-project/hostler/provider"
+
+// Kind stands for all kinds that are outside executables.
+var Kind = provider.New(provider.Kind{
+	Traits: provider.Traits{External: true, Slow: true, Grows: true},
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Type, o.Source, o.Installation, o.Dir, o.Secret = s.Type, s.Source, s.Installation, s.Dir, s.Secret
+}

@@ -1,0 +1,15 @@
+package openstack
+
+import "github.com/hostler-project/hostler/provider"
+
+// Kind is servers of an OpenStack cloud.
+var Kind = provider.New(provider.Kind{
+	Name:   "openstack",
+	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true},
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
+	o.Agent = s.Agent
+}

@@ -1,0 +1,28 @@
+package sandbox
+
+import (
+	"context"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
+)
+
+// Kind is sandboxes of this machine.
+var Kind = provider.New(provider.Kind{
+	Name:   "sandbox",
+	Traits: provider.Traits{Slow: true, Here: true, Binds: true},
+	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
+		o := Options{}
+		s.Installation, s.Dir = "doctor", "/tmp"
+		takeSite(&o, s)
+		return Examine(ctx, o)
+	},
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
+	o.Agent = s.Agent
+	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+	o.State, o.NetworkDir, o.Runtime, o.Answers = s.State, s.Network, s.Masks, s.Answers
+}

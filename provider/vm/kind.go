@@ -1,0 +1,24 @@
+package vm
+
+import (
+	"context"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
+)
+
+// Kind is virtual machines on this machine.
+var Kind = provider.New(provider.Kind{
+	Name:   "vm",
+	Traits: provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true},
+	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
+		return Examine(ctx, Options{Agent: s.Agent})
+	},
+}, Open, takeSite)
+
+// takeSite puts the site into the options.
+func takeSite(o *Options, s provider.Site) {
+	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
+	o.Agent = s.Agent
+	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+}
