@@ -50,6 +50,14 @@ func NewApp(in io.Reader, out, errs io.Writer) *App {
 	return a
 }
 
+// Share returns an application for one of several runs at once: it has open what a has, writes
+// elsewhere and reads nothing. Closing its host ends only what it opens itself.
+func Share(a *App, out, errs io.Writer) *App {
+	b := *a
+	b.In, b.Out, b.Err, b.Host = nil, out, errs, a.Host.Share()
+	return &b
+}
+
 // Owner is the user whose leases this process takes.
 func (a *App) Owner() string {
 	if a.Remote != nil {

@@ -118,7 +118,7 @@ func (a *App) LeasedCandidates(cmd *cobra.Command) (out Candidates) {
 		return nil
 	}
 	for _, l := range leases {
-		out = append(out, cobra.CompletionWithDesc(Handle(l), "leased"))
+		out = append(out, cobra.CompletionWithDesc(l.Handle(), "leased"))
 		if l.Name != "" && l.Share == nil {
 			out = append(out, cobra.CompletionWithDesc(l.Name, "lease of "+string(l.Instance)))
 		}

@@ -45,15 +45,6 @@ func CheckEmpty(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// Handle is what a user calls what he got: the instance's name or, where he has a part of it beside
-// others, that lease's own name or id.
-func Handle(l compute.Lease) string {
-	if l.Share == nil {
-		return string(l.Instance)
-	}
-	return cmp.Or(l.Name, l.ID)
-}
-
 // SourceName is the source meant when none is named: -s, else that of hostler.conf, else local.
 func (a *App) SourceName() (string, error) {
 	if a.Flags.Source != "" {

@@ -161,6 +161,18 @@ type Lease struct {
 	Nth int `json:"-"`
 }
 
+// Handle is what a user calls what the lease gives: the instance's name or, where it is a part of
+// an instance beside others, the lease's own name or id.
+func (l *Lease) Handle() string {
+	switch {
+	case l.Share == nil:
+		return string(l.Instance)
+	case l.Name != "":
+		return l.Name
+	}
+	return l.ID
+}
+
 // Deadline is when the lease ends unless it is used or extended; zero: never.
 func (l *Lease) Deadline() time.Time {
 	d := l.Expires

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/run"
+	"github.com/hostler-project/hostler/run/session"
 )
 
 // A Go program has the engine that the command has: the same configuration, state and sources.
-// Now has it do at once what a command would leave to the keeper.
+// run.Run acquires an instance, runs the command and gives the instance back. Now has the engine do
+// at once what a command would leave to the keeper.
 func Example() {
 	dir, _ := os.MkdirTemp("", "")
 	defer os.RemoveAll(dir)
@@ -24,24 +26,11 @@ func Example() {
 		return
 	}
 	defer h.Close()
-	engine := h.Opened()
-	leases, err := engine.Acquire(ctx, compute.Request{Source: "local", Count: 1, Owner: host.LocalUser()})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	id, who := leases[0].Instance, compute.Who{Owner: leases[0].Owner, Lease: leases[0].ID}
-	defer func() { fmt.Println(engine.Release(ctx, who, compute.ReleaseOptions{}, id)) }()
-	conn, err := engine.Connect(ctx, who, id)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer func() { _ = conn.Close() }()
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"echo", "hello"}, Stdout: os.Stdout})
-	fmt.Println(exit.Code, err)
+	_, err = run.Run(ctx, session.Plain(h.Opened(), host.LocalUser()), run.Options{
+		Name: "local", Args: []string{"echo", "hello"}, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	fmt.Println(err)
 	// Output:
 	// hello
-	// 0 <nil>
 	// <nil>
 }

@@ -374,7 +374,7 @@ func bundleApply(a *cli.App, ctx context.Context, r applying) error {
 	}
 	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
 		return host.ConnectPatiently(ctx, func() (compute.Conn, error) {
-			conn, _, err := a.Connect(ctx, c.Engine, c.Who, i)
+			conn, _, err := c.Connect(ctx)
 			return conn, err
 		})
 	}

@@ -281,7 +281,7 @@ func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([
 		return nil, err
 	}
 	if bound.PID != 0 {
-		if err := Bind(a, &req, bound.PID); err != nil {
+		if err := bindTo(a, &req, bound.PID); err != nil {
 			return nil, err
 		}
 	}
@@ -341,7 +341,7 @@ func Hand(a *cli.App, ctx context.Context, leases []compute.Lease, again bool) e
 func leaseNames(leases []compute.Lease) []string {
 	names := make([]string, len(leases))
 	for i, l := range leases {
-		names[i] = cli.Handle(l)
+		names[i] = l.Handle()
 	}
 	return names
 }

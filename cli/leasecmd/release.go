@@ -97,7 +97,7 @@ func Release(a *cli.App, ctx context.Context, names []string, every Scope, anyon
 				stay = append(stay, cmp.Or(l.Name, string(l.Instance)))
 				continue
 			}
-			ids = append(ids, compute.ID(cli.Handle(l)))
+			ids = append(ids, compute.ID(l.Handle()))
 		}
 		sayStay(a, stay)
 		if len(ids) == 0 && !a.JSON {

@@ -23,10 +23,10 @@ import (
 // the controller cannot see the process by itself.
 const idleBound = 30 * time.Second
 
-// Bind has a lease end with a process of this machine. A controller elsewhere cannot see that:
+// bindTo has a lease end with a process of this machine. A controller elsewhere cannot see that:
 // there the lease ends when nobody has said for a while that it is used, and as long as the process
 // lives it is said.
-func Bind(a *cli.App, req *compute.Request, pid int) error {
+func bindTo(a *cli.App, req *compute.Request, pid int) error {
 	if a.Remote != nil && !a.Self.Here {
 		if req.Idle <= 0 || req.Idle > idleBound {
 			req.Idle = idleBound
@@ -38,9 +38,9 @@ func Bind(a *cli.App, req *compute.Request, pid int) error {
 	return err
 }
 
-// DefaultIdle says how long a lease may be unused where neither the request nor its source says so.
+// defaultIdle says how long a lease may be unused where neither the request nor its source says so.
 // The engine in this process is told another way.
-func DefaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
+func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
 	if a.Remote == nil || req.Idle != 0 {
 		return
 	}

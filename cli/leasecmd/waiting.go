@@ -243,7 +243,7 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 		}
 		if by[owner] == nil {
 			owners = append(owners, owner)
-			handles[owner] = cmp.Or(string(l.Pool), cli.Handle(l))
+			handles[owner] = cmp.Or(string(l.Pool), l.Handle())
 		}
 		by[owner] = append(by[owner], string(l.Instance))
 	}

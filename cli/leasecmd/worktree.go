@@ -12,14 +12,14 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// NoTree is what want.start says where no working tree is to be shown: a copy of it goes along, or
+// noTree is what want.start says where no working tree is to be shown: a copy of it goes along, or
 // it is mounted.
-const NoTree = "-"
+const noTree = "-"
 
 // showTree has a sandbox of this machine's own root show the working tree that the command starts
 // in: without, nothing of it would be there. start is relative to the current directory.
 func showTree(a *cli.App, req *compute.Request, start string) {
-	if req.Image != "" || start == NoTree || !a.Here() {
+	if req.Image != "" || start == noTree || !a.Here() {
 		return
 	}
 	dir := start

@@ -11,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/run/session"
 )
 
 func NewCp(a *cli.App) *cobra.Command {
@@ -132,12 +134,12 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		}
 		who := c.app.Who(ctx, c.engine, name)
 		who.Admin = c.anyones
-		var typ string
-		if conn, typ, err = c.app.Connect(ctx, c.engine, who, i); err != nil {
+		var way session.Way
+		if conn, way, err = (&leasecmd.Backend{App: c.app}).Connect(ctx, who, i); err != nil {
 			return remote.Side{}, err
 		}
 		c.conns[name] = conn
-		if typ == "sandbox" && hostRoot(c.app, ctx, c.engine, i) { // where run starts its commands
+		if way.Shown(ctx) { // where run starts its commands
 			if c.here[name], err = os.Getwd(); err != nil {
 				return remote.Side{}, fault.Invalid("", "the current directory: %v", err)
 			}

@@ -25,6 +25,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
+	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -101,25 +102,28 @@ func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 			"the source %s makes no sandboxes of this machine's own root, so it hides nothing", name,
 		)
 	}
-	own := *a
-	own.Host = a.Host.Share()
-	if a.JSON { // standard output has the document alone
-		own.Out = a.Err
+	o := &runOptions{verb: "doctor", given: givenFlags(cmd)}
+	opt, err := o.request(a, ctx, "", words)
+	if err != nil {
+		return err
 	}
-	w := &watching{app: a, runner: NewRunner(&own, Task{Opt: &RunOptions{verb: "doctor", given: givenFlags(cmd)}, Words: words})}
-	w.runner.watching = w
-	return w.runner.whole(ctx, "")
+	if a.JSON { // standard output has the document alone
+		opt.Stdout = a.Err
+	}
+	w := &watching{app: a}
+	opt.Around = w.begin
+	_, err = run.Run(ctx, &leasecmd.Backend{App: a, Want: &o.want}, opt)
+	return err
 }
 
 // watching is a run whose command is watched.
 type watching struct {
-	app    *cli.App
-	runner *runner
+	app *cli.App
 }
 
 // begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end
 // reads what that wrote, and tells it.
-func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
+func (w *watching) begin(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
 	program, err := host.FindAgent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
@@ -128,7 +132,7 @@ func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	if err != nil {
 		return nil, err
 	}
-	dir, remove, err := w.runner.putFile(ctx, conn, cmd.User, "hostler-agent", data)
+	dir, remove, err := run.PutFile(ctx, conn, cmd.User, "hostler-agent", data)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +144,7 @@ func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		if ctx.Err() != nil { // the user does not wait for more
 			return
 		}
-		view, err := w.report(ctx, conn, file)
+		view, err := w.report(ctx, id, conn, file)
 		if err == nil {
 			err = w.tell(view)
 		}
@@ -154,7 +158,7 @@ func (w *watching) begin(ctx context.Context, conn compute.Conn, cmd *compute.Co
 }
 
 // report reads what the watcher wrote, and keeps of it what is hidden.
-func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (*HiddenView, error) {
+func (w *watching) report(ctx context.Context, id compute.ID, conn compute.Conn, file string) (*HiddenView, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*CheckTime)
 	defer cancel()
 	from, to := io.Pipe()
@@ -172,7 +176,7 @@ func (w *watching) report(ctx context.Context, conn compute.Conn, file string) (
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := engine.Leaf(ctx, w.runner.Instance.ID)
+	leaf, err := engine.Leaf(ctx, id)
 	if err != nil {
 		return nil, err
 	}

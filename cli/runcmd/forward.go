@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/run/session"
 )
 
 func NewForward(a *cli.App) *cobra.Command {
@@ -105,8 +106,8 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 		var why *compute.Error
 		errors.As(ended, &why)
 		return why
-	case errors.Is(ended, leasecmd.ErrLeaseEnded):
-		return &compute.Error{ID: c.Instance.ID, Kind: compute.ErrNotLeased, Err: leasecmd.ErrLeaseEnded}
+	case errors.Is(ended, session.ErrLeaseEnded):
+		return &compute.Error{ID: c.Instance.ID, Kind: compute.ErrNotLeased, Err: session.ErrLeaseEnded}
 	case interrupted.Err() != nil:
 		return nil // as it is meant to end
 	}

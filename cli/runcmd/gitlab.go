@@ -203,8 +203,8 @@ func gitlabRun(a *cli.App, ctx context.Context, script string) error {
 	}
 	defer f.Close()
 	a.In = io.Reader(f)
-	o := &RunOptions{dir: "/"}
-	err = run(a, ctx, o, name, []string{"sh", "-c", gitlabScript})
+	o := &runOptions{dir: "/"}
+	err = execute(a, ctx, o, name, []string{"sh", "-c", gitlabScript})
 	var s term.Exit
 	if !errors.As(err, &s) {
 		return err

@@ -14,11 +14,9 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run/multi"
 	"github.com/hostler-project/hostler/run/runlog"
 )
-
-// logEvery is how often --follow looks whether the record has grown: it is files, and nobody calls.
-const logEvery = 200 * time.Millisecond
 
 func NewLogs(a *cli.App) *cobra.Command {
 	follow, raw, tail := false, false, 0
@@ -64,7 +62,7 @@ func runOf(name string) (*runlog.Log, runlog.Record, error) {
 	if lerr != nil {
 		return log, rec, lerr
 	}
-	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return isOn(r, name) }); i >= 0 {
+	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return r.On(name) }); i >= 0 {
 		return log, all[i], nil
 	}
 	names := log.IDs()
@@ -89,7 +87,7 @@ func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw b
 	}
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	tendHeld(a, []runlog.Record{rec})
+	tend(a, log, rec)
 	out, errs := a.Out, a.Err
 	if a.JSON {
 		to := &jsonLines{app: a, run: rec, stream: "stdout"}
@@ -128,7 +126,7 @@ func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw b
 		select {
 		case <-ctx.Done():
 			return nil // as it is meant to end
-		case <-time.After(logEvery):
+		case <-time.After(runlog.Every):
 		}
 		if rec, err = log.Find(rec.ID); err != nil {
 			return err
@@ -145,7 +143,7 @@ type jsonLines struct {
 }
 
 // Write implements io.Writer.
-func (l *jsonLines) Write(p []byte) (int, error) { return addLines(&l.rest, p, l.line) }
+func (l *jsonLines) Write(p []byte) (int, error) { return multi.AddLines(&l.rest, p, l.line) }
 
 func (l *jsonLines) line() error {
 	doc, err := json.Marshal(lineView{max(1, l.run.Shard), l.run.Instance, l.stream, string(l.rest)})

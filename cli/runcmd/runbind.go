@@ -23,21 +23,22 @@ var bindWhere = map[string]string{
 }
 
 // bindTree has the working tree itself be where the run is, and returns the name of the source that
-// makes such a computer. There is no copy of the tree.
-func (r *runner) bindTree(name string) (string, error) {
-	a, o := r.App, r.Opt
-	if r.bind == "" {
-		return name, nil
-	}
-	seen, err := newOutlook(a, &o.tree)
+// makes such an instance, and where the tree is mounted there. There is no copy of the tree.
+func bindTree(a *cli.App, o *runOptions, name, mode string) (source, bound string, err error) {
+	tree, err := newTree(a, &o.tree)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	root, err := filepath.EvalSymlinks(seen.root)
+	root, err := filepath.EvalSymlinks(tree.Root)
 	if err != nil {
-		return "", fault.Invalid("", "--bind: %v", err)
+		return "", "", fault.Invalid("", "--bind: %v", err)
 	}
-	r.bound = filepath.Join(root, seen.sub)
+	source, err = bindSource(a, o, name, mode, root)
+	return source, filepath.Join(root, tree.Sub), err
+}
+
+// bindSource adds a source to the configuration that shows the tree at root.
+func bindSource(a *cli.App, o *runOptions, name, mode, root string) (_ string, err error) {
 	source := name
 	if source == "" {
 		if source, err = a.SourceName(); err != nil {
@@ -65,14 +66,14 @@ func (r *runner) bindTree(name string) (string, error) {
 		return "", host.ConfigError(s.Err)
 	}
 	how := "rw"
-	if r.bind == "ro" {
+	if mode == "ro" {
 		how = "ro"
 	}
 	words := root + ":" + how
 	key := ""
 	switch s.Type {
 	case "local":
-		if r.bind == "ro" {
+		if mode == "ro" {
 			return refuse("commands on this machine itself can write to the tree", "hostler run sandbox --sync --bind=ro")
 		}
 		return name, nil
@@ -114,28 +115,4 @@ func hasSource(a *cli.App, name string) bool {
 	}
 	_, err = cfg.Source(name)
 	return err == nil
-}
-
-// bindMode is how the tree is bound; "": it is not.
-func (o *RunOptions) bindMode() (string, error) {
-	s := &o.sync
-	switch {
-	case s.bind == "" && len(s.write) > 0:
-		return "", fault.Invalid("say --bind too", "--writable is about the tree that --bind shows")
-	case s.bind == "":
-		return "", nil
-	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":
-		return "", fault.Invalid("", "--bind=%s: neither rw nor ro", s.bind)
-	case s.clean || s.fresh || s.own || s.delete || o.tree.large || o.tree.git != "":
-		return "", fault.Invalid(
-			"",
-			"--bind makes no copy of the tree: --clean, --fresh, --own-workspace, --allow-mass-delete, --large and --git are about one",
-		)
-	case o.keep || o.keepFailed || o.detach || o.Want.Name != "" || o.many.wanted() || o.tree.plan:
-		return "", fault.Invalid(
-			"",
-			"--bind is for a computer that goes with the run: not with --keep, --keep-on-failure, --name, --detach, --on, --shards and --plan",
-		)
-	}
-	return s.bind, nil
 }

@@ -6,79 +6,50 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/run"
 )
 
-// environment is what goes along with a command. local has the caller's own already; elsewhere
-// nothing does but what makes programs speak the user's language, what hostler.conf allows, and
-// what the options name.
-func (o *RunOptions) environment(local bool, env []string) (map[string]string, error) {
-	out := map[string]string{}
-	here := map[string]string{}
-	for _, kv := range env {
-		key, value, _ := strings.Cut(kv, "=")
-		here[key] = value
-		if !local && (key == "CI" || key == "LANG" || strings.HasPrefix(key, "LC_") || allowed(o.allow, key)) {
-			out[key] = value
-		}
-	}
-	for key, value := range o.set {
-		out[key] = value
-	}
-	for _, e := range o.env {
-		key, value, given := strings.Cut(e, "=")
-		if key == "" {
-			return nil, fault.Invalid("-e NAME=VALUE, or -e NAME", "-e: one has no name")
-		}
-		if strings.ContainsRune(e, 0) {
-			return nil, fault.Invalid("", "-e %s: a NUL cannot be in a variable", strings.ReplaceAll(key, "\x00", ""))
-		}
-		if !given {
-			v, ok := here[key]
-			if !ok {
-				continue // as env -u: what is not set here is not set there
-			}
-			value = v
-		}
-		out[key] = value
-	}
-	return out, nil
+// envFlags say which variables a command has.
+type envFlags struct {
+	env     []string
+	files   []string
+	secrets []string
 }
 
-// allowed tells whether hostler.conf lets a variable go along: by its name, or PREFIX_*.
-func allowed(allow []string, key string) bool {
-	for _, a := range allow {
-		if prefix, ok := strings.CutSuffix(a, "*"); a == key || ok && prefix != "" && strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
+func (o *envFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.env, "env", "e", nil, "set `NAME=VALUE` there, or send the value of NAME here; may be repeated")
+	f.StringArrayVar(&o.files, "env-file", nil, "set the variables of `FILE` there, lines of NAME=VALUE; may be repeated")
+	f.StringArrayVar(
+		&o.secrets, "secret", nil,
+		"send the variable `NAME`, or NAME=REFERENCE (env:, file:, command:), whose value is not recorded; may be repeated",
+	)
+	_ = cmd.MarkFlagFilename("env-file")
 }
 
-// prepareEnv reads what files and secrets say of variables. What they say is in no error.
-func (r *runner) prepareEnv(ctx context.Context) error {
-	o := r.Opt
-	if o.set != nil { // for another part of the same run
-		return nil
-	}
-	o.set, o.allow = map[string]string{}, r.settings.env.Allow
-	for _, name := range o.envFiles {
+// environment reads what files and secrets say of variables. What they say is in no error.
+func (o *envFlags) environment(ctx context.Context, allow []string) (run.Environment, error) {
+	e := run.Environment{Allow: allow, Given: o.env, Set: map[string]string{}}
+	for _, name := range o.files {
 		f, err := os.ReadFile(name)
 		if err != nil {
-			return fault.Invalid("", "--env-file: %v", err)
+			return e, fault.Invalid("", "--env-file: %v", err)
 		}
-		if err := parseEnv(string(f), o.set); err != nil {
-			return fault.Invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
+		if err := parseEnv(string(f), e.Set); err != nil {
+			return e, fault.Invalid("lines of NAME=VALUE; a value may stand in quotes", "--env-file %s: %v", name, err)
 		}
 	}
 	for i, s := range o.secrets {
 		name, ref, given := strings.Cut(s, "=")
 		switch {
 		case name == "":
-			return fault.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
+			return e, fault.Invalid("--secret NAME=file:PATH", "--secret: the %s has no name", ordinal(i+1))
 		case given && !config.IsReference(ref):
-			return fault.Invalid(
+			return e, fault.Invalid(
 				"--secret "+name+"=file:PATH, or env:NAME, or command:WORDS",
 				"--secret %s: what it is set to is no reference; a value would be seen by everybody on this machine",
 				name,
@@ -88,15 +59,15 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 		}
 		value, err := config.Secret(ctx, ref)
 		if err != nil {
-			return fault.Invalid("", "--secret %s: %v", name, err)
+			return e, fault.Invalid("", "--secret %s: %v", name, err)
 		}
 		if strings.ContainsRune(value, 0) {
-			return fault.Invalid("", "--secret %s: a NUL cannot be in a variable", name)
+			return e, fault.Invalid("", "--secret %s: a NUL cannot be in a variable", name)
 		}
-		o.set[name] = value
-		o.hide = append(o.hide, value)
+		e.Set[name] = value
+		e.Hide = append(e.Hide, value)
 	}
-	return nil
+	return e, nil
 }
 
 func ordinal(n int) string {

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/status"
 )
 
 // RunReport is what --report writes: one document for each run, whatever became of it.
@@ -42,45 +43,50 @@ type RunReport struct {
 	Artifacts []runlog.Artifact `json:"artifacts,omitempty"`
 }
 
-// writeReport writes the record of a run to a file, or to a descriptor that is open already: fd:3.
-func writeReport(a *cli.App, name string, r *runner, err error) error {
+// reported writes the report of a run to a file, or to a descriptor that is open already: fd:3. It
+// returns the error that the run ends with.
+func reported(name string, r *run.Result, err error) error {
 	if name == "" {
-		return nil
+		return err
+	}
+	if werr := writeDocument(name, viewRun(r, err)); werr != nil {
+		return errors.Join(err, werr)
+	}
+	return err
+}
+
+// viewRun is the report of a run that ended with err.
+func viewRun(r *run.Result, err error) RunReport {
+	rec := r.Record
+	if e := r.Earlier; e != nil { // by its key
+		return RunReport{
+			Run: e.ID, Instance: e.Instance, Source: e.Source, Lease: e.Lease, Begun: true, Exit: *e.Exit, Signal: e.Signal,
+			Reason: e.Reason, Kind: e.Kind, Error: e.Error, Started: e.Started, Command: e.Phases.Command, Parts: e.Phases,
+			Tests: e.Tests, Artifacts: e.Artifacts, Phases: leasecmd.ViewPhases(r.Instance.Phases),
+		}
 	}
 	v := RunReport{
-		Instance: string(r.Instance.ID), Source: r.Instance.Source, Lease: r.Lease.ID, Exit: RunStatus(err), Started: r.started,
-		Phases: leasecmd.ViewPhases(r.Instance.Phases),
-		Begun:  r.exit != nil || errors.Is(err, compute.ErrLost) && !r.Begun.IsZero(), Parts: r.phases,
-	}
-	if err == nil {
-		v.Exit = 0
-	}
-	if r.rec != nil {
-		rec := r.rec.Record()
-		v.Run, v.Tests, v.Artifacts = rec.ID, rec.Tests, rec.Artifacts
-	}
-	if rec := r.told; rec != nil { // by its key
-		v.Run, v.Tests, v.Artifacts, v.Instance, v.Source, v.Lease = rec.ID, rec.Tests, rec.Artifacts, rec.Instance, rec.Source, rec.Lease
-		v.Begun, v.Exit, v.Signal, v.Reason, v.Kind, v.Error, v.Started, v.Command, v.Parts = true, *rec.Exit, rec.Signal, rec.Reason,
-			rec.Kind, rec.Error, rec.Started, rec.Phases.Command, rec.Phases
-		return writeDocument(name, v)
+		Run: rec.ID, Instance: string(r.Instance.ID), Source: r.Instance.Source, Lease: r.Lease.ID, Exit: status.OfRun(err),
+		Begun:   r.Exit != nil || errors.Is(err, compute.ErrLost) && !r.Begun.IsZero(),
+		Started: r.Started, Phases: leasecmd.ViewPhases(r.Instance.Phases), Parts: rec.Phases,
+		Tests: rec.Tests, Artifacts: rec.Artifacts,
 	}
 	if !r.Begun.IsZero() {
-		v.Before, v.Command = r.Begun.Sub(r.started).Seconds(), r.ended.Sub(r.Begun).Seconds()
+		v.Before, v.Command = r.Begun.Sub(r.Started).Seconds(), r.Ended.Sub(r.Begun).Seconds()
 	} else {
-		v.Before = time.Since(r.started).Seconds()
+		v.Before = time.Since(r.Started).Seconds()
 	}
 	var own term.Exit
 	switch {
-	case r.exit != nil:
-		v.Signal, v.Reason = r.exit.Signal, r.exit.Reason
+	case r.Exit != nil:
+		v.Signal, v.Reason = r.Exit.Signal, r.Exit.Reason
 	case errors.As(err, &own):
 		v.Begun = !r.Begun.IsZero()
-		v.Kind = ownKinds[own]
+		v.Kind = run.OwnKinds[own]
 	case err != nil:
 		v.Kind, v.Error, v.Hint = term.KindName(err), term.ErrorText(err), compute.Hint(err)
 	}
-	return writeDocument(name, v)
+	return v
 }
 
 // writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3.

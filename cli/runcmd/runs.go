@@ -1,10 +1,8 @@
 package runcmd
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +10,6 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -109,31 +106,6 @@ func newRunsPrune(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-// findRun finds a run by what was typed, and else names the nearest.
-func findRun(name string) (runlog.Record, error) {
-	log, err := runs()
-	if err != nil {
-		return runlog.Record{}, err
-	}
-	rec, err := log.Find(name)
-	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotFound) && errors.As(err, &e) {
-		if hint := term.DidYouMean(name, log.IDs(), ""); hint != "" {
-			e.Hint = hint
-		}
-	}
-	return rec, err
-}
-
-// isFailed tells whether something did not go well.
-func isFailed(rec runlog.Record) bool {
-	return rec.State == runlog.Lost || rec.Exit != nil && *rec.Exit != 0 && rec.Kind != kindCancelled
-}
-
-// isOn tells whether a run was on what a name means.
-func isOn(rec runlog.Record, name string) bool {
-	return name != "" && slices.Contains([]string{rec.Name, rec.Lease, rec.Instance}, name)
-}
-
 func listRuns(a *cli.App, failed bool, lease string) error {
 	log, err := runs()
 	if err != nil {
@@ -143,8 +115,8 @@ func listRuns(a *cli.App, failed bool, lease string) error {
 	if err != nil {
 		return err
 	}
-	tendHeld(a, all)
-	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !isFailed(r) || lease != "" && !isOn(r, lease) })
+	tend(a, log, all...)
+	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !r.Failed() || lease != "" && !r.On(lease) })
 	if a.JSON {
 		return a.PrintJSON(append([]runlog.Record{}, all...))
 	}
@@ -152,49 +124,10 @@ func listRuns(a *cli.App, failed bool, lease string) error {
 	for _, r := range all {
 		rows = append(
 			rows,
-			[]string{r.ID, r.Started.Local().Format(time.DateTime), took(r), term.OrDash(term.Line(r.Instance)), endOf(r), commandLine(r)},
+			[]string{r.ID, r.Started.Local().Format(time.DateTime), r.Took(), term.OrDash(term.Line(r.Instance)), r.How(), commandLine(r)},
 		)
 	}
 	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
-}
-
-// took is how long a run took, until now for one that goes on.
-func took(r runlog.Record) string {
-	switch {
-	case r.Ended != nil:
-		return seconds(r.Ended.Sub(r.Started))
-	case r.State == runlog.Lost:
-		return "-"
-	}
-	return seconds(time.Since(r.Started))
-}
-
-// seconds writes a short time with its fractions, and a long one without.
-func seconds(d time.Duration) string {
-	switch {
-	case d < 10*time.Second:
-		return max(d, 0).Round(time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return term.ShortDuration(d)
-}
-
-// endOf says in a word how a run ended.
-func endOf(r runlog.Record) string {
-	switch {
-	case r.State == runlog.Held: // by the instance, which is not a word of users
-		return "detached"
-	case r.State != runlog.Ended || r.Exit == nil:
-		return string(r.State)
-	case r.Kind == kindCancelled:
-		return kindCancelled
-	case r.Kind != "":
-		return strconv.Itoa(*r.Exit) + " " + r.Kind
-	case r.Signal != "":
-		return strconv.Itoa(*r.Exit) + " " + r.Signal
-	}
-	return strconv.Itoa(*r.Exit)
 }
 
 // commandLine is the command as one would type it into a shell.
@@ -226,7 +159,7 @@ func showRun(a *cli.App, r runlog.Record) error {
 		}
 	}
 	line("run", "%s", r.ID)
-	line("end", "%s", endOf(r))
+	line("end", "%s", r.How())
 	line("reason", "%s", r.Reason)
 	line("error", "%s", r.Error)
 	line("command", "%s", commandLine(r))
@@ -240,8 +173,8 @@ func showRun(a *cli.App, r runlog.Record) error {
 	line("variables", "%s", strings.Join(r.Env, " "))
 	line("secrets", "%s", strings.Join(r.Secrets, " "))
 	line("started", "%s", r.Started.Local().Format(time.DateTime))
-	line("took", "%s", took(r))
-	line("phases", "%s", phaseWords(r.Phases))
+	line("took", "%s", r.Took())
+	line("phases", "%s", r.Phases)
 	line("wrote", "%s to standard output, %s to standard error", term.ShortSize(r.Bytes.Stdout), term.ShortSize(r.Bytes.Stderr))
 	if r.Bytes.Sent > 0 {
 		line("sent", "%s", term.ShortSize(r.Bytes.Sent))
@@ -265,27 +198,6 @@ func showRun(a *cli.App, r runlog.Record) error {
 	line("record", "%s", log.Dir+"/"+r.ID)
 	_, err = a.Out.Write([]byte(b.String()))
 	return err
-}
-
-// phaseWords lists the phases that there were.
-func phaseWords(p runlog.Phases) string {
-	var words []string
-	for _, one := range []struct {
-		name    string
-		seconds float64
-	}{
-		{"queue", p.Queue}, {"acquire", p.Acquire}, {"connect", p.Connect}, {"scan", p.Scan}, {"send", p.Send},
-		{"command", p.Command}, {"collect", p.Collect}, {"release", p.Release},
-	} {
-		if d := time.Duration(one.seconds * float64(time.Second)); d >= time.Microsecond {
-			if d < 10*time.Second {
-				words = append(words, one.name+" "+d.Round(max(time.Microsecond*100, d/1000)).Round(time.Microsecond).String())
-			} else {
-				words = append(words, one.name+" "+seconds(d))
-			}
-		}
-	}
-	return strings.Join(words, ", ")
 }
 
 // testWords sums up tests.
@@ -313,7 +225,7 @@ func completeRuns(a *cli.App, cmd *cobra.Command, args []string, _ string) (out 
 	}
 	all, _ := log.List()
 	for _, r := range all {
-		out = append(out, cobra.CompletionWithDesc(r.ID, endOf(r)+", "+term.Ago(r.Started)+": "+commandLine(r)))
+		out = append(out, cobra.CompletionWithDesc(r.ID, r.How()+", "+term.Ago(r.Started)+": "+commandLine(r)))
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }

@@ -10,8 +10,18 @@ import (
 	xterm "golang.org/x/term"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
+
+// OwnTerminal gives commands this process's terminal, if its input and output are one; nil: they
+// are not.
+func OwnTerminal(a *cli.App) func(cmd *compute.Command) (restore func(), err error) {
+	if !term.IsTerminal(a.In) || !term.IsTerminal(a.Out) {
+		return nil
+	}
+	return func(cmd *compute.Command) (func(), error) { return terminal(a, cmd) }
+}
 
 // terminal gives the command a terminal of the size of ours, which it puts into raw mode until
 // restore is called.

@@ -20,6 +20,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/remote/sshserve"
+	"github.com/hostler-project/hostler/run"
+	"github.com/hostler-project/hostler/run/session"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -85,7 +87,7 @@ func sshFile(a *cli.App) (string, error) {
 }
 
 func NewSSHProxy(a *cli.App) *cobra.Command {
-	var o RunOptions
+	var o sshFlags
 	cmd := &cobra.Command{
 		Use:   "ssh-proxy NAME",
 		Short: "Speak ssh's protocol for an instance on standard input and output",
@@ -99,24 +101,30 @@ and given back when the connection ends. A name may end with ` + sshSuffix + `. 
 		},
 		ValidArgsFunction: a.CompleteTargets,
 	}
-	o.Want.Flags(a, cmd)
+	o.want.Flags(a, cmd)
 	cmd.Flags().BoolVar(&o.any, "any", false, "use the instance whoever has the lease; for administrators")
 	return cmd
 }
 
+// sshFlags are ssh-proxy's.
+type sshFlags struct {
+	want leasecmd.Want
+	any  bool
+}
+
 // sshProxy serves one connection of ssh.
-func sshProxy(a *cli.App, ctx context.Context, o *RunOptions, name string) error {
+func sshProxy(a *cli.App, ctx context.Context, o *sshFlags, name string) error {
 	key, _, err := hostKey()
 	if err != nil {
 		return err
 	}
-	r := &leasecmd.Claim{App: a, Ask: o.claim()}
-	var signals Interrupts
-	ctx, stop := signals.Listen(ctx)
-	defer r.CloseEarly()
+	r := leasecmd.NewSession(a, &o.want, session.Options{Any: o.any})
+	var signals run.Interrupts
+	ctx, stop := signals.Listen(ctx, true)
+	defer r.Backend.Close()
 	defer stop()
 	if err := r.Obtain(ctx, name); errors.Is(err, compute.ErrNotFound) && strings.HasSuffix(name, sshSuffix) {
-		r.CloseEarly()
+		r.Backend.Close()
 		if err := r.Obtain(ctx, strings.TrimSuffix(name, sshSuffix)); err != nil {
 			return signals.Interrupted(err, false)
 		}
@@ -124,16 +132,12 @@ func sshProxy(a *cli.App, ctx context.Context, o *RunOptions, name string) error
 		return signals.Interrupted(err, false)
 	}
 	defer r.GiveBack(ctx)
-	conn, typ, err := r.Enter(ctx)
+	conn, _, err := r.Enter(ctx)
 	if err != nil {
 		return signals.Interrupted(err, false)
 	}
 	defer conn.Close()
-	env, err := o.environment(typ == "local" && a.Here(), nil)
-	if err != nil {
-		return err
-	}
-	env["HOSTLER_INSTANCE"], env["HOSTLER_LEASE"] = string(r.Instance.ID), r.Lease.ID
+	env := map[string]string{"HOSTLER_INSTANCE": string(r.Instance.ID), "HOSTLER_LEASE": r.Lease.ID}
 	life, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
@@ -146,9 +150,9 @@ func sshProxy(a *cli.App, ctx context.Context, o *RunOptions, name string) error
 	<-watched
 	switch {
 	case errors.Is(ended, compute.ErrEnded):
-		return leasecmd.LostWhile(r.Instance.ID, ended, nil)
-	case errors.Is(ended, leasecmd.ErrLeaseEnded):
-		return &compute.Error{ID: r.Instance.ID, Kind: compute.ErrNotLeased, Err: leasecmd.ErrLeaseEnded}
+		return session.LostWhile(r.Instance.ID, ended, nil)
+	case errors.Is(ended, session.ErrLeaseEnded):
+		return &compute.Error{ID: r.Instance.ID, Kind: compute.ErrNotLeased, Err: session.ErrLeaseEnded}
 	case ctx.Err() != nil:
 		return nil // ssh ends us by a signal when it ends
 	}

@@ -14,18 +14,19 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run/session"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/watch"
 )
 
-// watchOptions are what watch can be told beside what run can.
-type watchOptions struct {
-	RunOptions
+// watchFlags are what watch can be told beside what run can.
+type watchFlags struct {
+	runOptions
 	restart bool
 }
 
 func NewWatch(a *cli.App) *cobra.Command {
-	var o watchOptions
+	var o watchFlags
 	cmd := &cobra.Command{
 		Use:   "watch [INSTANCE | LEASE | SOURCE] [--] COMMAND [ARG...]",
 		Short: "Run a command, and again whenever a file of the working tree changes",
@@ -48,7 +49,7 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 		ValidArgsFunction: a.CompleteTargets,
 	}
 	cmd.Flags().SetInterspersed(false)
-	o.Want.Flags(a, cmd)
+	o.want.Flags(a, cmd)
 	o.flags(cmd)
 	o.tree.shape(cmd)
 	o.sync.flags(cmd)
@@ -58,7 +59,7 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 }
 
 // watchTree runs a command again and again.
-func watchTree(a *cli.App, ctx context.Context, o *watchOptions, name string, words []string) error {
+func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, words []string) error {
 	if len(words) == 0 && !o.shell {
 		return fault.Invalid("", "watch wants a COMMAND")
 	}
@@ -79,8 +80,8 @@ func watchTree(a *cli.App, ctx context.Context, o *watchOptions, name string, wo
 	if err != nil {
 		return err
 	}
-	hold := &leasecmd.Claim{App: a, Ask: o.claim()}
-	defer hold.CloseEarly()
+	hold := leasecmd.NewSession(a, &o.want, session.Options{Any: o.any})
+	defer hold.Backend.Close()
 	base := ctx
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -95,12 +96,12 @@ func watchTree(a *cli.App, ctx context.Context, o *watchOptions, name string, wo
 		go func() { defer close(renewing); hold.Watch(ctx, cancel) }()
 		defer func() { cancel(nil); <-renewing }()
 	}
-	o.Want = leasecmd.Want{} // which is obtained
+	o.want = leasecmd.Want{} // which is obtained
 	err = watchAnd(a, ctx, opt, o.restart, func(stop <-chan struct{}) {
-		each := o.RunOptions
+		each := o.runOptions
 		each.stop = stop
 		began := time.Now()
-		err := run(a, base, &each, string(hold.Instance.ID), words)
+		err := execute(a, base, &each, string(hold.Instance.ID), words)
 		select {
 		case <-stop: // a change ended it
 		case <-ctx.Done(): // and there will be no other
@@ -108,7 +109,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchOptions, name string, wo
 			told(a, err, began)
 		}
 	})
-	if cause := context.Cause(ctx); err == nil && errors.Is(cause, leasecmd.ErrLeaseEnded) {
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, session.ErrLeaseEnded) {
 		err = cause
 	}
 	if by := a.Signal(); by != "" && (err == nil || errors.Is(err, context.Canceled)) {

@@ -3,89 +3,34 @@ package term
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/status"
 )
 
 // The exit statuses of run and shell that are not the command's own.
 const (
-	ExitLost     = 121 // contact lost; the command may still run
-	ExitMissing  = 122 // the command went well, and a file that it was to make is missing
-	ExitTimeout  = 124 // --timeout has passed
-	ExitNotBegun = 125 // hostler failed before the command began
-	ExitNotExec  = 126
-	ExitNotFound = 127
+	ExitLost     = status.Lost
+	ExitNotBegun = status.NotBegun
+	ExitNotExec  = status.NotExec
+	ExitNotFound = status.NotFound
 )
 
-// Exit is an exit status without a message: the status of a command, or of an error that was
-// printed already.
-type Exit int
+// Exit is an exit status without a message.
+type Exit = status.Exit
 
-func (s Exit) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
-
-// kinds has a line for each kind of error. A finer kind has its parent's line, so kinds that have a
-// parent come first.
-var kinds = []struct {
-	kind   error
-	name   string
-	status int
-}{
-	{compute.ErrInvalid, "invalid", 2},
-	{compute.ErrNoCapacity, "no-capacity", 3},
-	{compute.ErrTimeout, "timeout", 4},
-	{compute.ErrNotFound, "not-found", 5},
-	{compute.ErrConflict, "conflict", 6},
-	{compute.ErrDenied, "denied", 7},
-	{compute.ErrUnavailable, "unavailable", 1},
-	{compute.ErrFailed, "failed", 1},
-}
+// Interruption is the error of a command that a signal ended.
+type Interruption = status.Interruption
 
 // ExitStatus returns the exit status of a program that ends with err, which may be nil.
-func ExitStatus(err error) int {
-	var s Exit
-	var i *Interruption
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &s):
-		return int(s)
-	case errors.As(err, &i):
-		return i.Status()
-	case errors.Is(err, context.DeadlineExceeded):
-		return 4
-	}
-	for _, k := range kinds {
-		if errors.Is(err, k.kind) {
-			return k.status
-		}
-	}
-	return 1
-}
+func ExitStatus(err error) int { return status.Of(err) }
 
-// KindName names an error's kind for machines.
-func KindName(err error) string {
-	if i := (*Interruption)(nil); errors.As(err, &i) {
-		return "interrupted"
-	}
-	for _, k := range kinds {
-		if errors.Is(err, k.kind) {
-			return k.name
-		}
-	}
-	return "failed"
-}
+// KindName names an error's kind for programs.
+func KindName(err error) string { return status.KindName(err) }
 
 // KindOf returns the kind that an error has; nil: none.
-func KindOf(err error) error {
-	for _, k := range kinds {
-		if errors.Is(err, k.kind) {
-			return k.kind
-		}
-	}
-	return nil
-}
+func KindOf(err error) error { return status.Kind(err) }
 
 // TellAs prints an error under a program's name: a line for each of joined errors, which says what
 // happened and to which thing, and a hint of what the user may do. An exit status prints nothing.

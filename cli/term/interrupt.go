@@ -7,23 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/status"
 )
-
-// Interruption is the error of a command that a signal ended.
-type Interruption struct {
-	Signal string // its name: "INT"
-	Became string // what became of the work; "" if there is nothing to say
-}
-
-func (e *Interruption) Error() string {
-	if e.Became == "" {
-		return "interrupted"
-	}
-	return "interrupted: " + e.Became
-}
-
-func (e *Interruption) Status() int { return 128 + compute.SignalNumber(e.Signal) }
 
 // UntilSignal returns a context that SIGINT, SIGTERM and SIGHUP end. stop restores the signals.
 func (t *Terminal) UntilSignal(ctx context.Context) (_ context.Context, stop func()) {
@@ -34,7 +19,7 @@ func (t *Terminal) UntilSignal(ctx context.Context) (_ context.Context, stop fun
 		defer close(done)
 		select {
 		case s := <-got:
-			name := SignalNames[s]
+			name := status.Signals[s]
 			t.ended.Store(&name)
 			cancel()
 		case <-ctx.Done():
@@ -52,15 +37,9 @@ func (t *Terminal) UntilSignal(ctx context.Context) (_ context.Context, stop fun
 func (t *Terminal) Interrupted(err error, became string) error {
 	var told *Interruption
 	if name := t.ended.Load(); name != nil && errors.Is(err, context.Canceled) && !errors.As(err, &told) {
-		return &Interruption{*name, became}
+		return &Interruption{Signal: *name, Became: became}
 	}
 	return err
-}
-
-// SignalNames has the signals that a run passes to its command.
-var SignalNames = map[os.Signal]string{
-	syscall.SIGINT: "INT", syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP", syscall.SIGQUIT: "QUIT",
-	syscall.SIGUSR1: "USR1", syscall.SIGUSR2: "USR2",
 }
 
 // Signal is the signal that ended the work, as "INT"; "" while none did.

@@ -49,6 +49,11 @@ func (t *Terminal) Say(format string, args ...any) {
 	}
 }
 
+// Warn prints a line about what went wrong, and did not end the command, to standard error.
+func (t *Terminal) Warn(format string, args ...any) {
+	_ = Printf(t.Err, t.Program+": "+format+"\n", args...)
+}
+
 // IsTerminal reports whether a stream is a terminal.
 func IsTerminal(stream any) bool {
 	f, ok := stream.(*os.File)

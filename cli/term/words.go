@@ -3,6 +3,8 @@ package term
 import (
 	"fmt"
 	"time"
+
+	"github.com/hostler-project/hostler/text/words"
 )
 
 func TextOf(err error) string {
@@ -16,16 +18,7 @@ func TextOf(err error) string {
 func Listed(s []string) []string { return append([]string{}, s...) }
 
 // ShortSize writes bytes for people: 114.4M, powers of 1024 as everywhere.
-func ShortSize(n int64) string {
-	f, units := float64(n), "KMGTPE"
-	if n < 1024 {
-		return fmt.Sprint(n)
-	}
-	for f /= 1024; f >= 999.95 && len(units) > 1; f /= 1024 {
-		units = units[1:]
-	}
-	return fmt.Sprintf("%.1f%c", f, units[0])
-}
+func ShortSize(n int64) string { return words.Size(n) }
 
 // Ago says how long something is past.
 func Ago(t time.Time) string {
@@ -52,12 +45,7 @@ func OrDash(s string) string {
 }
 
 // Counted writes a number of things.
-func Counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
+func Counted(n int, thing string) string { return words.Counted(n, thing) }
 
 // When is null for the zero time.
 func When(t time.Time) *time.Time {

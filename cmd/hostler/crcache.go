@@ -18,6 +18,8 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/version"
+	runner "github.com/hostler-project/hostler/run"
+	"github.com/hostler-project/hostler/run/session"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -346,31 +348,41 @@ func crcacheRun(a *cli.App, ctx context.Context, _ *crcacheOptions, words []stri
 	if len(words) == 0 {
 		return usage("run where? NAME [COMMAND...]")
 	}
-	r := runcmd.NewRunner(a, runcmd.Task{Opt: &runcmd.RunOptions{}, Words: words[1:]})
-	ctx, stop := r.Listen(ctx)
-	defer stop()
-	if r.Engine, err = a.Engine(ctx); err != nil {
+	b := &leasecmd.Backend{App: a}
+	r := runner.New(b, runner.Options{
+		Args: words[1:], Stdin: a.In, Stdout: a.Out, Stderr: a.Err, Signals: true, Typed: term.IsTerminal(a.In),
+		Printer: &a.Terminal, Terminal: runcmd.OwnTerminal(a), Session: session.Options{Keep: true},
+	})
+	if err := crcacheLease(a, ctx, b, r.Session, words[0]); err != nil {
 		return err
 	}
-	r.Who = a.Who(ctx, r.Engine, words[0])
-	i, lease, err := r.Engine.Resolve(ctx, words[0])
-	switch {
-	case err == nil && lease != nil:
-		err = r.Take(ctx, i)
-	case localOf(a, words[0]) != "":
-		r.Instance, r.Direct, err = compute.Instance{ID: compute.ID(words[0])}, localOf(a, words[0]), nil
-	case err == nil:
-		err = r.Take(ctx, i) // which says that it is not acquired
-	}
-	if err != nil {
-		return r.Interrupted(err, false)
-	}
-	err = r.Interrupted(r.Command(ctx), !r.Begun.IsZero())
+	err = r.Run(ctx)
 	var own term.Exit
 	if err != nil && !errors.As(err, &own) && (errors.Is(err, compute.ErrNoCommand) || errors.Is(err, compute.ErrNotExecutable)) {
 		_ = term.Printf(a.Err, "crcache: %s\n", term.ErrorText(err))
 		return term.Exit(crcacheFailed)
 	}
+	return err
+}
+
+// crcacheLease has a session use the instance of a name: under its lease, or this machine itself
+// without one.
+func crcacheLease(a *cli.App, ctx context.Context, b *leasecmd.Backend, s *session.Session, name string) (err error) {
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	s.Engine, s.Who = engine, a.Who(ctx, engine, name)
+	i, lease, err := engine.Resolve(ctx, name)
+	switch {
+	case err == nil && lease != nil:
+		err = s.Take(ctx, i)
+	case localOf(a, name) != "":
+		s.Lease, b.Direct, err = compute.Lease{Instance: compute.ID(name)}, localOf(a, name), nil
+	case err == nil:
+		err = s.Take(ctx, i) // which says that it is not acquired
+	}
+	s.Given = &s.Lease
 	return err
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/run/status"
 )
 
 //go:embed doc.go
@@ -50,7 +51,7 @@ func runHostler(ctx context.Context, a *cli.App, args []string) int {
 	a.Tell(err)
 	n := term.ExitStatus(err)
 	if err != nil && cmd != nil && runcmd.OwnStatuses(cmd) {
-		n = runcmd.RunStatus(err)
+		n = status.OfRun(err)
 	}
 	a.Traces.End(err, n)
 	return n

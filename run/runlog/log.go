@@ -33,6 +33,9 @@ const (
 	idSize  = 8
 )
 
+// Every is how often it is looked whether a record has grown: it is files, and nobody calls.
+const Every = 200 * time.Millisecond
+
 // Last is the name of the newest run.
 const Last = "last"
 

@@ -1,4 +1,4 @@
-package runcmd
+package run
 
 import (
 	"context"
@@ -9,15 +9,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/status"
 )
 
-const (
-	killAfter = 10 * time.Second // a command that goes on after TERM or HUP is killed
-	// that a command which was ended has, to be over and to have written what it had to say
-	lastWords = 10 * time.Second
-)
+const killAfter = 10 * time.Second // a command that goes on after TERM or HUP is killed
 
 // Interrupts are what becomes of the signals that a run's process gets.
 type Interrupts struct {
@@ -30,17 +26,21 @@ type Interrupts struct {
 	ints    int
 }
 
-// Listen takes the process's signals. Before the command runs they end the context it returns;
+// Listen takes the process's signals, if it is told to. Before the command runs they end the
+// context it returns;
 // after that they go to the command: the first INT as INT, the second as TERM, the third kills, and
 // so does waiting for 10 s after TERM and HUP. stop gives the signals back.
 //
-// SIGPIPE is taken too, so that a reader who has gone makes a write fail, after which what was
+// SIGPIPE is taken too, so that a reader that has gone makes a write fail, after which what was
 // acquired is still given back. It is not ignored: the command would inherit that.
-func (n *Interrupts) Listen(ctx context.Context) (_ context.Context, stop func()) {
+func (n *Interrupts) Listen(ctx context.Context, take bool) (_ context.Context, stop func()) {
 	n.signals = make(chan string, 8)
 	ctx, cancel := context.WithCancel(ctx)
 	got := make(chan os.Signal, 8)
-	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	if take {
+		signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+			syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -58,7 +58,7 @@ func (n *Interrupts) Listen(ctx context.Context) (_ context.Context, stop func()
 				stop = nil
 				name, soon = n.on("TERM")
 			case s := <-got:
-				name, soon = n.on(term.SignalNames[s])
+				name, soon = n.on(status.Signals[s])
 			}
 			switch name {
 			case "":
@@ -106,35 +106,8 @@ func (n *Interrupts) on(name string) (send string, soon bool) {
 	return name, name == "TERM" || name == "HUP"
 }
 
-// bounded is run, which returns soon after ctx has ended, unless nobody takes what the command
-// wrote: then it is left to itself, as we end too. left: so it was.
-func bounded(ctx context.Context, run func() (compute.Exit, error)) (exit compute.Exit, left bool, err error) {
-	type end struct {
-		exit compute.Exit
-		err  error
-	}
-	ended := make(chan end, 1)
-	go func() {
-		exit, err := run()
-		ended <- end{exit, err}
-	}()
-	select {
-	case e := <-ended:
-		return e.exit, false, e.err
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(lastWords)
-	defer late.Stop()
-	select {
-	case e := <-ended:
-		return e.exit, false, e.err
-	case <-late.C:
-		return compute.Exit{}, true, ctx.Err()
-	}
-}
-
-// by is the signal that was to end the run; "": none was.
-func (n *Interrupts) by() string {
+// By is the signal that was to end the run; "": none was.
+func (n *Interrupts) By() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.last == "USR1" || n.last == "USR2" {
@@ -154,10 +127,10 @@ func (n *Interrupts) Interrupted(err error, begun bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.last != "" && errors.Is(err, context.Canceled) && !begun {
-		return &term.Interruption{Signal: n.last, Became: "the command has not begun"}
+		return &status.Interruption{Signal: n.last, Became: "the command has not begun"}
 	}
 	if n.last != "" && errors.Is(err, context.Canceled) {
-		return term.Exit(128 + compute.SignalNumber(n.last))
+		return status.Exit(128 + compute.SignalNumber(n.last))
 	}
 	return err
 }

@@ -1,40 +1,16 @@
-package runcmd
+package run
 
 import (
 	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 )
-
-// maxScript is how large a file of --script may be: more is no script.
-const maxScript = 16 << 20
-
-// readScript reads the file of --script.
-func readScript(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, fault.Invalid("", "--script: %v", err)
-	case !info.Mode().IsRegular():
-		return nil, fault.Invalid("", "--script %s: is not a regular file", file)
-	case info.Size() > maxScript:
-		return nil, fault.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fault.Invalid("", "--script: %v", err)
-	}
-	return data, nil
-}
 
 // interpreter returns the words that run a script: what its first line names, else sh. So it needs
 // no leave to be executed where it lies.
@@ -53,19 +29,21 @@ func interpreter(script []byte) []string {
 
 // putScript copies the script to a directory of its own there, and makes the command run it. remove
 // takes that away.
-func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
-	name := filepath.Base(r.Opt.scriptFile)
-	dir, remove, err := r.putFile(ctx, conn, cmd.User, name, r.script)
+func (r *Runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
+	dir, remove, err := PutFile(ctx, conn, cmd.User, r.ScriptName, r.Script)
+	if e, ok := errors.AsType[*compute.Error](err); ok && e.ID == "" {
+		e.ID = r.Session.Instance.ID
+	}
 	if err != nil {
 		return nil, err
 	}
-	cmd.Args = append(append(interpreter(r.script), path.Join(dir, name)), cmd.Args...)
+	cmd.Args = append(append(interpreter(r.Script), path.Join(dir, r.ScriptName)), cmd.Args...)
 	return remove, nil
 }
 
-// putFile copies a file that can be executed to a directory of its own there, which is the user's.
+// PutFile copies a file that can be executed to a directory of its own there, which is the user's.
 // remove takes that away.
-func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
+func PutFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
 	var out, said bytes.Buffer
 	exit, err := conn.Run(
 		ctx,
@@ -77,7 +55,7 @@ func (r *runner) putFile(ctx context.Context, conn compute.Conn, user, name stri
 	dir = strings.TrimSuffix(out.String(), "\n")
 	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
 		err = &compute.Error{
-			Op: "copy " + name, ID: r.Instance.ID, Kind: compute.ErrCannotStart,
+			Op: "copy " + name, Kind: compute.ErrCannotStart,
 			Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " ")),
 		}
 	}

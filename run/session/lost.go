@@ -1,4 +1,4 @@
-package leasecmd
+package session
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -14,7 +14,7 @@ import (
 // What is known of that comes from two sides: err is what the connection said, and cause what the
 // engine says of the lease, nil where it lives or was not asked.
 
-// HasFallen tells whether the computer itself has ended. Where the lease was ended first, by
+// HasFallen reports whether the computer itself has ended. Where the lease was ended first, by
 // whoever, it is the lease's end that counts.
 func HasFallen(err, cause error) bool {
 	if cause != nil {
@@ -24,19 +24,19 @@ func HasFallen(err, cause error) bool {
 }
 
 // WhatEnded asks, where err says that the computer has ended, whether its lease had ended before,
-// and returns that then: who ends a lease takes the computer away, and where that is another
-// process, a provider here says only that somebody has.
-func (c *Claim) WhatEnded(ctx context.Context, err error) error {
+// and returns that then. The end of a lease takes the computer away, and where another process
+// ended it, a provider here says only that somebody has.
+func (s *Session) WhatEnded(ctx context.Context, err error) error {
 	if !errors.Is(err, compute.ErrEnded) {
 		return err
 	}
-	if cause := c.Over(ctx); !HasFallen(err, cause) {
+	if cause := s.Over(ctx); !HasFallen(err, cause) {
 		return cause
 	}
 	return err
 }
 
-// IsLeaseOver tells whether the lease has ended.
+// IsLeaseOver reports whether the lease has ended.
 func IsLeaseOver(err, cause error) bool {
 	return errors.Is(cause, ErrLeaseEnded) || errors.Is(err, compute.ErrLost) && errors.Is(err, compute.ErrNotLeased)
 }
@@ -48,7 +48,7 @@ func LostWhile(id compute.ID, err, cause error) error {
 	if !errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
 		why = cause
 	}
-	text := term.ErrorText(why)
+	text := api.Text(why)
 	for was := ""; text != was; { // what is said here, and again within
 		was = text
 		for _, known := range []string{string(id), compute.ErrLost.Error(), compute.ErrNotLeased.Error(), ErrLeaseEnded.Error()} {

@@ -1,0 +1,256 @@
+package leasecmd
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"time"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/run/session"
+	"github.com/hostler-project/hostler/text/visible"
+)
+
+// SessionOptions adds to a command's options what w says, and that the user is told before the
+// lease ends. raw: what is said while the command runs goes to a terminal that is raw.
+func SessionOptions(a *cli.App, w *Want, o session.Options, raw bool) session.Options {
+	o.Lease = w.Name
+	o.Ending = func(l compute.Lease, left time.Duration) { warnOfEnd(a, l, left, raw) }
+	return o
+}
+
+// NewSession returns a session for a command that may acquire its instance as w says.
+func NewSession(a *cli.App, w *Want, o session.Options) *session.Session {
+	return &session.Session{
+		Backend: &Backend{App: a, Want: w}, Printer: &a.Terminal, Options: SessionOptions(a, w, o, false),
+	}
+}
+
+// warnOfEnd says that a lease ends soon.
+func warnOfEnd(a *cli.App, l compute.Lease, left time.Duration, raw bool) {
+	cr := visible.Shown("")
+	if raw || term.IsTerminal(a.In) {
+		cr = "\r" // the terminal is raw
+	}
+	_ = term.Printf(a.Err, "%shostler: the lease of %s ends in %s, and this command with it: hostler extend %s%s\n",
+		cr, l.Instance, term.ShortDuration(left.Round(time.Second)), l.Handle(), cr)
+}
+
+// Backend is what sessions of commands need of the command line.
+type Backend struct {
+	App  *cli.App
+	Want *Want // what is acquired; nil: nothing
+	// Direct is the source that is this machine itself and used without a lease, as crcache did;
+	// "": none.
+	Direct string
+	// early is a connection that was asked for before it was known whether it is needed; nil: none.
+	early    <-chan compute.Conn
+	earlyFor string // the name of the instance that it is for
+
+	// Several acquires for several runs at once.
+	Several bool
+
+	kept bool // what is acquired stays
+}
+
+// Open implements session.Backend.
+func (b *Backend) Open(ctx context.Context, name string) (session.Engine, error) {
+	b.App.Host.LeaseIdle = cli.IdleKept
+	b.early, b.earlyFor = b.App.DialEarly(ctx, b.App.Who(ctx, nil, name), name), name
+	return b.engine(ctx)
+}
+
+func (b *Backend) engine(ctx context.Context) (cli.Engine, error) { return b.App.Engine(ctx) }
+
+// Who implements session.Backend.
+func (b *Backend) Who(ctx context.Context, names ...string) compute.Who {
+	engine, _ := b.engine(ctx) // which was found before
+	return b.App.Who(ctx, engine, names...)
+}
+
+// Request implements session.Backend.
+func (b *Backend) Request(ctx context.Context, source string, o *session.Options) (req compute.Request, err error) {
+	a := b.App
+	engine, err := b.engine(ctx)
+	if err != nil {
+		return req, err
+	}
+	if source == "" {
+		if source, err = a.SourceName(); err != nil {
+			return req, err
+		}
+	} else if !a.IsSource(source) {
+		return req, a.UnknownName(ctx, source)
+	}
+	w := *b.Want
+	if w.Start = o.Dir; o.NoTree {
+		w.Start = noTree
+	}
+	if req, err = Request(a, &w, source); err != nil {
+		return req, err
+	}
+	if err = CheckName(a, ctx, engine, w.Name); err != nil {
+		return req, err
+	}
+	if !o.Bound() {
+		if req.TTL == 0 && a.SourceTTL(source) == 0 {
+			req.TTL = cli.TtlKept
+		}
+	} else if err = bindTo(a, &req, os.Getpid()); err != nil {
+		return req, err
+	}
+	defaultIdle(a, &req, cli.IdleKept)
+	b.kept = o.Kept()
+	return req, nil
+}
+
+// Acquire implements session.Backend.
+func (b *Backend) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, time.Duration, error) {
+	engine, err := b.engine(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	leases, queued, err := takeTimed(b.App, ctx, engine, req, engine.Acquire)
+	if err == nil && b.kept && !b.Several && !b.App.Quiet {
+		l := leases[0]
+		_ = term.Printf(b.App.Err, "%s is yours until `hostler release %s`%s\n", l.Instance, l.Handle(), untilWords(l))
+	}
+	return leases, queued, err
+}
+
+// untilWords say when a lease ends by itself, behind how its user ends it.
+func untilWords(l compute.Lease) (words string) {
+	if l.Idle > 0 {
+		words = ", or until it is unused for " + term.TypedDuration(l.Idle)
+	}
+	if l.TTL > 0 {
+		words += ", for " + term.TypedDuration(l.TTL) + " at most"
+	}
+	return words
+}
+
+// Connect implements session.Backend.
+func (b *Backend) Connect(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, session.Way, error) {
+	if b.Direct != "" {
+		conn, err := b.connectDirect(ctx, i.ID)
+		return conn, session.Way{Local: b.App.Here()}, err
+	}
+	engine, err := b.engine(ctx)
+	if err != nil {
+		return nil, session.Way{}, err
+	}
+	if b.early != nil {
+		conn := <-b.early
+		b.early = nil
+		typ, err := b.App.Host.TypeOf(ctx, engine, i)
+		if conn != nil && err == nil && host.SlowToConnect(typ) && b.earlyFor == string(i.ID) {
+			return conn, b.way(engine, i, typ), nil
+		}
+		closeIf(conn)
+	}
+	conn, typ, err := b.App.Connect(ctx, engine, who, i)
+	return conn, b.way(engine, i, typ), err
+}
+
+// way says what is known of a way into an instance whose source is really of the given type.
+func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session.Way {
+	a := b.App
+	w := session.Way{
+		Local: typ == "local" && a.Here(), Thin: typ == "ssh",
+		Far: typ == "ssh" || a.Remote != nil && !a.Self.Here,
+	}
+	w.Shown = func(ctx context.Context) bool { return typ == "sandbox" && hostRoot(a, ctx, engine, i) }
+	if a.Limited(i.Source) {
+		w.Slot = func(ctx context.Context, conn compute.Conn) (func(), error) {
+			local, err := a.Host.Engine(ctx) // a controller's are not limited here
+			if err != nil {
+				return nil, err
+			}
+			return local.Slot(ctx, i.ID, func(ctx context.Context) (int, error) { return compute.Detached(ctx, conn) })
+		}
+	}
+	return w
+}
+
+func (b *Backend) connectDirect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	local, err := b.App.Host.Engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := local.Provider(ctx, b.Direct)
+	if err != nil {
+		return nil, err
+	}
+	return p.Connect(ctx, id)
+}
+
+// Released implements session.Backend.
+func (b *Backend) Released(ctx context.Context) { b.App.Ring(ctx) }
+
+// Close implements session.Backend.
+func (b *Backend) Close() {
+	if b.early != nil {
+		closeIf(<-b.early)
+		b.early = nil
+	}
+}
+
+func closeIf(conn compute.Conn) {
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// Reach connects to an instance that is leased, by its name or its lease's, for a command that uses
+// it and gives nothing back.
+func Reach(a *cli.App, ctx context.Context, name string, anyones bool) (*session.Session, compute.Conn, error) {
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := NewSession(a, &Want{}, session.Options{})
+	s.Engine, s.Who = engine, a.Who(ctx, engine, name)
+	s.Who.Admin = anyones
+	if s.Instance, _, err = engine.Resolve(ctx, name); err != nil {
+		return nil, nil, err
+	}
+	if s.Lease, err = engine.Use(ctx, s.Who, s.Instance.ID); err != nil {
+		return nil, nil, err
+	}
+	s.Who.Lease = s.Lease.ID // this lease or none
+	conn, _, err := s.Connect(ctx)
+	return s, conn, err
+}
+
+// hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands
+// can start where the user is.
+func hostRoot(a *cli.App, ctx context.Context, engine cli.Engine, i compute.Instance) bool {
+	if !a.Here() {
+		return false
+	}
+	leaf, err := engine.Leaf(ctx, i.ID)
+	if err != nil {
+		return false
+	}
+	image := pool.MadeOf(leaf)
+	if a.Remote != nil {
+		s, _ := a.RemoteSource(leaf.Source)
+		_, host := sandbox.HostRoot(cmp.Or(image, s.Image, "host"))
+		return host
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return false
+	}
+	s, err := cfg.Source(leaf.Source)
+	if err != nil {
+		return false
+	}
+	_, host := sandbox.HostRoot(cmp.Or(image, s.Image, s.Settings["image"], "host"))
+	return host
+}

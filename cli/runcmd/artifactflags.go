@@ -1,0 +1,147 @@
+package runcmd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run"
+	"github.com/hostler-project/hostler/run/artifacts"
+	"github.com/hostler-project/hostler/run/workspace/collect"
+)
+
+// artifactDefault is how many bytes are brought back, unless hostler.conf says otherwise.
+const artifactDefault = 1 << 30
+
+// artifactFlags say what is brought back from a run.
+type artifactFlags struct {
+	junit, artifacts, onFailure, require []string
+	get                                  []string
+	failTests                            bool
+}
+
+func (o *artifactFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(
+		&o.junit, "junit", nil,
+		"read the reports of tests that match `GLOB` and that the command wrote, and show what failed; may be repeated",
+	)
+	f.BoolVar(&o.failTests, "fail-on-test-failures", false, "exit with 1 if a test failed, though the command went well")
+	f.StringArrayVar(&o.artifacts, "artifact", nil, "bring back the files that match `GLOB` and that the command wrote; may be repeated")
+	f.StringArrayVar(
+		&o.onFailure, "artifact-on-failure", nil,
+		"bring back the files that match `GLOB`, if the command failed or its time had passed; may be repeated",
+	)
+	f.StringArrayVar(
+		&o.require, "require", nil,
+		"bring back the files that match `GLOB`, and exit with 122 if there is none though the command went well; may be repeated",
+	)
+	f.StringArrayVar(&o.get, "get", nil, "copy a file there to one here, `REMOTE=LOCAL`, whoever wrote it; may be repeated")
+}
+
+// artifacts checks the options, and what hostler.conf adds to them.
+func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err error) {
+	w.FailTests, w.Most = o.failTests, cmp.Or(s.ArtifactSize, artifactDefault)
+	for _, list := range []struct {
+		to     *[]collect.Pattern
+		option string
+		globs  []string
+	}{
+		{&w.JUnit, "--junit", o.junit}, {&w.JUnit, "[results] junit", s.JUnit},
+		{&w.Files, "--artifact", o.artifacts}, {&w.Files, "[results] artifacts", s.Artifacts},
+		{&w.OnFailure, "--artifact-on-failure", o.onFailure}, {&w.Require, "--require", o.require},
+	} {
+		for _, g := range list.globs {
+			p, err := collect.Parse(g)
+			if err != nil {
+				return w, fault.Invalid("", "%s %v", list.option, err)
+			}
+			*list.to = append(*list.to, p)
+		}
+	}
+	if w.FailTests && len(w.JUnit) == 0 {
+		return w, fault.Invalid("--junit 'reports/*.xml'", "--fail-on-test-failures: no --junit says where the reports are")
+	}
+	taken := map[string]string{}
+	for _, g := range o.get {
+		remote, local, ok := strings.Cut(g, "=")
+		if !ok || remote == "" || local == "" {
+			return w, fault.Invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
+		}
+		there, err := collect.Literal(remote)
+		if err != nil {
+			return w, fault.Invalid("", "--get %v", err)
+		}
+		if local, err = landing(local, remote); err != nil {
+			return w, fault.Invalid("", "--get %s: %v", g, err)
+		}
+		if other, ok := taken[local]; ok {
+			return w, fault.Invalid("", "--get %s: %s would be written to the same file, %s", g, other, local)
+		}
+		taken[local] = remote
+		w.Copies = append(w.Copies, artifacts.Copy{Remote: path.Clean(remote), Local: local, Pattern: there})
+	}
+	return w, nil
+}
+
+// landing is the file that something is copied to: in a directory it has the name that it has
+// there.
+func landing(local, remote string) (string, error) {
+	info, err := os.Stat(local)
+	if err == nil && info.IsDir() || strings.HasSuffix(local, "/") {
+		local = filepath.Join(local, path.Base(remote))
+		info, err = os.Stat(local)
+	}
+	if local, aerr := filepath.Abs(local); aerr == nil && errors.Is(err, fs.ErrNotExist) {
+		dir, err := os.Stat(filepath.Dir(local))
+		if err == nil && !dir.IsDir() {
+			err = errors.New("is not a directory")
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: there is no such directory here", filepath.Dir(local))
+		}
+		return local, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is here and not a regular file", local)
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(local)
+}
+
+// tellCollected shows what was brought back: which tests failed, and what could not be had.
+func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result) {
+	for _, w := range c.Warnings {
+		r.Printer.Warn("%s: %s", r.Session.Instance.ID, w)
+	}
+	if a.Quiet {
+		return
+	}
+	if t := c.Tests(); t != nil && t.Files > 0 {
+		var b strings.Builder
+		for _, f := range t.Failed {
+			fmt.Fprintf(&b, "FAILED %s\n", term.Line(strings.TrimSuffix(f.Name+": "+f.Message, ": ")))
+		}
+		if n := t.Failures + t.Errors - len(t.Failed); n > 0 {
+			fmt.Fprintf(&b, "FAILED %d more\n", n)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", a.Program, testWords(t))
+		_, _ = io.WriteString(r.Stderr, b.String())
+	}
+	if n := len(c.Kept) - len(r.Options.Artifacts.Copies); n > 0 && r.Recording().Artifacts() != "" {
+		r.Printer.Warn("%s in %s", term.Counted(n, "file"), r.Recording().Artifacts())
+	}
+}

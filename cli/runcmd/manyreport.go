@@ -1,0 +1,143 @@
+package runcmd
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/run/artifacts"
+	"github.com/hostler-project/hostler/run/junit"
+	"github.com/hostler-project/hostler/run/multi"
+	"github.com/hostler-project/hostler/run/status"
+)
+
+// partView is one of several runs in their report.
+type partView struct {
+	Index    int    `json:"index"`
+	Run      string `json:"run,omitempty"` // its record
+	Instance string `json:"instance,omitempty"`
+	Lease    string `json:"lease,omitempty"`
+	State    string `json:"state"` // passed, failed, cancelled, interrupted, not-begun
+	Exit     int    `json:"exit_status"`
+	// of the error, where it was not the command's own status
+	Kind    string  `json:"kind,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// manyView is the report of several runs.
+type manyView struct {
+	Source  string     `json:"source"`
+	Started time.Time  `json:"started"`
+	Seconds float64    `json:"seconds"`
+	Exit    int        `json:"exit_status"`
+	Runs    []partView `json:"runs"`
+}
+
+func viewPart(p *multi.Part) partView {
+	r := p.Runner.Result()
+	v := partView{
+		Index: p.Index, Run: r.Record.ID, Instance: string(r.Instance.ID), Lease: r.Lease.ID,
+		State: string(p.State), Exit: p.Exit(), Seconds: p.Took.Seconds(),
+	}
+	if !r.Recorded {
+		v.Run = ""
+	}
+	var own term.Exit
+	if p.Err != nil && !errors.As(p.Err, &own) {
+		v.Kind, v.Error = term.KindName(p.Err), term.ErrorText(p.Err)
+	}
+	return v
+}
+
+// finishMany says how all of them ended, by words and by the exit status.
+func finishMany(a *cli.App, m *multi.Runs, report string, err error) error {
+	v := manyView{Source: m.Source, Started: m.Begun, Seconds: time.Since(m.Begun).Seconds(), Exit: m.Status(), Runs: []partView{}}
+	var bad, cut []string
+	for _, p := range m.Parts {
+		if by := p.Runner.Interrupts.By(); by != "" && p.State == multi.Interrupted {
+			cut = append(cut, p.Name())
+			if err == nil {
+				err = &term.Interruption{Signal: by}
+			}
+		}
+		one := viewPart(p)
+		v.Runs = append(v.Runs, one)
+		if p.State == multi.Failed {
+			bad = append(bad, p.Name()+" "+cmp.Or(one.Error, fmt.Sprintf("exit status %d", one.Exit)))
+		}
+	}
+	var i *term.Interruption
+	if errors.As(err, &i) {
+		v.Exit = i.Status()
+	} else if err != nil {
+		v.Exit = status.OfRun(err)
+	}
+	a.Say("%s", manyWords(m, bad, cut))
+	sumTests(a, m)
+	if a.JSON {
+		doc, merr := json.Marshal(v)
+		err = errors.Join(err, merr, term.Printf(a.Out, "%s\n", doc))
+	}
+	if rerr := writeDocument(report, v); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	if v.Exit != 0 {
+		return term.Exit(v.Exit)
+	}
+	return err
+}
+
+// manyWords sums up how several runs ended.
+func manyWords(m *multi.Runs, bad, cut []string) string {
+	counts := map[multi.State]int{}
+	for _, p := range m.Parts {
+		counts[p.State]++
+	}
+	words := []string{}
+	for _, state := range []multi.State{multi.Passed, multi.Failed, multi.Interrupted, multi.Cancelled, multi.NotBegun} {
+		if n := counts[state]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(state), "-", " ")))
+		}
+	}
+	text := fmt.Sprintf("%d runs: %s", len(m.Parts), strings.Join(words, ", "))
+	if len(bad) > 0 {
+		text += ": " + someOf(bad)
+	}
+	if len(cut) > 0 {
+		text += ": interrupted while running: " + someOf(cut)
+	}
+	return text
+}
+
+// someOf are the first of many.
+func someOf(words []string) string {
+	if len(words) > 10 {
+		words = append(slices.Clone(words[:10]), "...")
+	}
+	return strings.Join(words, "; ")
+}
+
+// sumTests adds up what the reports of tests say, for the record of all.
+func sumTests(a *cli.App, m *multi.Runs) {
+	var sum junit.Report
+	files := 0
+	for _, p := range m.Parts {
+		if c := p.Runner.Artifacts(); c != nil && c.Report != nil {
+			sum.Add(c.Report, p.Name()+" ")
+			files += c.Reports
+		}
+	}
+	if files == 0 {
+		return
+	}
+	t := artifacts.Summary(&sum, files)
+	artifacts.KeepReport(m.Whole.Recording(), &sum, t)
+	a.Say("%s", testWords(t))
+}

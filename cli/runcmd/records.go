@@ -1,0 +1,76 @@
+package runcmd
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/run/runlog"
+)
+
+// runs is where runs are recorded, with or without a controller: they are those of this user on
+// this machine.
+func runs() (*runlog.Log, error) {
+	dir, err := host.StateDir()
+	if err != nil {
+		return nil, err
+	}
+	return &runlog.Log{Dir: filepath.Join(dir, "runs")}, nil
+}
+
+// notRecorded are the options that say nothing of the run itself, or that name what is there only
+// now.
+var notRecorded = []string{"key", "directory", "debug", "help", "json"}
+
+// givenFlags are the options of a command line, one word each, so that it can be given again. Of
+// variables only the names are in it.
+func givenFlags(cmd *cobra.Command) (out []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Changed || slices.Contains(notRecorded, f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			if f.Name == "env" {
+				v, _, _ = strings.Cut(v, "=")
+			}
+			if f.Name == "report" && strings.HasPrefix(v, "fd:") {
+				continue
+			}
+			out = append(out, "--"+f.Name+"="+v)
+		}
+	})
+	return out
+}
+
+// tend starts the recorders of runs that go on without one.
+func tend(a *cli.App, log *runlog.Log, all ...runlog.Record) {
+	held.Tend(log, func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }, all...)
+}
+
+// findRun finds a run by what was typed, and else names the nearest.
+func findRun(name string) (runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return runlog.Record{}, err
+	}
+	rec, err := log.Find(name)
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotFound) && errors.As(err, &e) {
+		if hint := term.DidYouMean(name, log.IDs(), ""); hint != "" {
+			e.Hint = hint
+		}
+	}
+	return rec, err
+}

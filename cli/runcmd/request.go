@@ -1,0 +1,195 @@
+package runcmd
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/run"
+	"github.com/hostler-project/hostler/run/artifacts"
+	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/session"
+)
+
+// request makes a run of the options and of what the configuration says. It asks nobody.
+func (o *runOptions) request(a *cli.App, ctx context.Context, name string, words []string) (opt run.Options, err error) {
+	var settings runSettings
+	if cfg, err := a.Host.Configuration(); err == nil { // else the first who needs it says so
+		if settings, err = readRunSettings(cfg); err != nil {
+			return opt, err
+		}
+	}
+	opt = run.Options{
+		Name: name, Args: words, Dir: o.dir, User: o.user, Timeout: o.timeout.Value, Stdout: a.Out, Stderr: a.Err,
+		Signals: true, Stop: o.stop, Detach: o.detach, Verbose: o.verbose, Printer: &a.Terminal,
+		Session: leasecmd.SessionOptions(a, &o.want, session.Options{
+			Keep: o.keep, KeepFailed: o.keepFailed, Outlives: o.detach, Any: o.any, Describe: o.report != "",
+		}, o.tty),
+		Sync: run.SyncOptions{Clean: o.sync.clean, Fresh: o.sync.fresh, Own: o.sync.own, Delete: o.sync.delete},
+	}
+	if o.scriptFile != "" {
+		if o.shell {
+			return opt, fault.Invalid("", "--script and -c both say what to run")
+		}
+		opt.ScriptName = filepath.Base(o.scriptFile)
+		if opt.Script, err = readScript(o.scriptFile); err != nil {
+			return opt, err
+		}
+	}
+	if opt.Artifacts, err = o.artifacts.options(settings.results); err != nil {
+		return opt, err
+	}
+	if err = o.checkDetach(words, opt.Artifacts.Any()); err != nil {
+		return opt, err
+	}
+	if opt.Env, err = o.environment(ctx, settings.env.Allow); err != nil {
+		return opt, err
+	}
+	if err = o.streams(a, &opt); err != nil {
+		return opt, err
+	}
+	if err = o.addTree(a, &opt, settings.run.Sync && o.verb == "" && len(words) > 0); err != nil {
+		return opt, err
+	}
+	opt.Collected = func(r *run.Runner, c *artifacts.Result) { tellCollected(a, r, c) }
+	opt.Commanded = func(r *run.Runner, err error) { hintOfHome(a, r, err) }
+	return opt, o.record(a, &opt, &settings.run)
+}
+
+// streams says what the command reads, and whether it has a terminal.
+func (o *runOptions) streams(a *cli.App, opt *run.Options) (err error) {
+	if opt.Stdin, err = o.input(a.In); err != nil {
+		return err
+	}
+	opt.Typed, opt.Forward = term.IsTerminal(opt.Stdin), o.forward || o.stdin != ""
+	switch {
+	case o.tty:
+		opt.Terminal = func(cmd *compute.Command) (func(), error) { return terminal(a, cmd) }
+	case o.stdin == "" && !o.detach:
+		opt.Terminal = OwnTerminal(a)
+	}
+	return nil
+}
+
+// addTree has the working tree go along, or be mounted, where that is asked for. configured: it
+// goes along where nothing else is said.
+func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) error {
+	ok, err := o.syncs(configured)
+	if err != nil || !ok {
+		return err
+	}
+	mode, err := o.bindMode()
+	switch {
+	case err != nil:
+		return err
+	case mode != "":
+		opt.Name, opt.Bound, err = bindTree(a, o, opt.Name, mode)
+	default:
+		opt.Tree, err = newTree(a, &o.tree)
+	}
+	return err
+}
+
+// record says how the run is recorded.
+func (o *runOptions) record(a *cli.App, opt *run.Options, s *runSection) (err error) {
+	r := &opt.Record
+	r.Limits, r.NoOutput, r.Key = s.limits(), s.NoOutput, o.key
+	r.As = runlog.Record{
+		Verb: o.verb, Flags: o.given, Owner: a.Owner(), Version: version.Read().Version, Secrets: o.secrets,
+	}
+	r.Follow = func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }
+	if r.Key != "" {
+		r.Request = o.digest(opt)
+	}
+	if r.Log, err = runs(); err != nil && r.Key == "" {
+		err = nil // a run without a record
+	}
+	return err
+}
+
+// notAsked are the options of run that do not change what is asked for.
+var notAsked = []string{"key", "report", "verbose", "quiet", "wait", "priority"}
+
+// digest is of what a run is asked to do, by which the same run is known from another one. Standard
+// input and the tree are no part of it.
+func (o *runOptions) digest(opt *run.Options) string {
+	h := sha256.New()
+	add := func(words ...string) {
+		fmt.Fprintln(h, len(words))
+		for _, w := range words {
+			fmt.Fprintf(h, "%d %s\n", len(w), w)
+		}
+	}
+	wd, _ := os.Getwd()
+	add(opt.Name, wd, string(opt.Script))
+	add(opt.Args...)
+	add(slices.DeleteFunc(slices.Clone(o.given), func(w string) bool {
+		option, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+		return slices.Contains(notAsked, option) || option == "env"
+	})...)
+	for _, e := range o.env {
+		if !strings.Contains(e, "=") { // what it is here goes along
+			if value, ok := os.LookupEnv(e); ok {
+				e += "=" + value
+			}
+		}
+		add(e)
+	}
+	names := slices.Sorted(maps.Keys(opt.Env.Set)) // of secrets the values may change
+	add(names...)
+	for _, n := range names {
+		if !slices.Contains(opt.Env.Hide, opt.Env.Set[n]) {
+			add(opt.Env.Set[n])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows
+// nothing that lies there.
+func hintOfHome(a *cli.App, r *run.Runner, err error) {
+	var failed term.Exit
+	if !errors.As(err, &failed) || !r.Session.Temporary || r.Bound != "" || r.Tree != nil || r.Dir != "" || a.Quiet ||
+		a.Compat || !a.Here() {
+		return
+	}
+	dir, e := os.Getwd()
+	if _, rooted := leasecmd.HostRooted(a, r.Session.Instance.Source); e == nil && rooted && dir == path.Clean(os.Getenv("HOME")) {
+		_ = term.Printf(r.Stderr, "hint: a sandbox does not show what lies in your home itself: work in a directory below it\n")
+	}
+}
+
+// maxScript is how large a file of --script may be: more is no script.
+const maxScript = 16 << 20
+
+// readScript reads the file of --script.
+func readScript(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fault.Invalid("", "--script: %v", err)
+	case !info.Mode().IsRegular():
+		return nil, fault.Invalid("", "--script %s: is not a regular file", file)
+	case info.Size() > maxScript:
+		return nil, fault.Invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fault.Invalid("", "--script: %v", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,54 @@
+package runcmd
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+)
+
+// OwnStatuses reports whether a command exits by run's table and not by that of the kinds.
+func OwnStatuses(cmd *cobra.Command) bool {
+	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
+		return true
+	}
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains([]string{"run", "shell", "rerun"}, cmd.Name())
+}
+
+func helpIf(cmd *cobra.Command, ask bool) error {
+	if !ask {
+		return nil
+	}
+	return cmd.Help()
+}
+
+// splitRun tells the NAME from the command. Options may stand before and after NAME; what follows
+// the command's first word or -- is the command's own.
+func splitRun(cmd *cobra.Command, args []string) (name string, words []string, err error) {
+	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
+		return "", args, nil
+	}
+	if cmd.Flags().Changed("source") {
+		return "", args, nil
+	}
+	if args[0] == "" {
+		return "", nil, cli.EmptyName("")
+	}
+	if err := cmd.Flags().Parse(args[1:]); err != nil {
+		return "", nil, cli.FlagError(cmd, err)
+	}
+	if err := cli.CheckEmpty(cmd, nil); err != nil {
+		return "", nil, err
+	}
+	return args[0], cmd.Flags().Args(), nil
+}
+
+// scriptWords is the argument vector of -c STRING: further words are the script's $1 and so on.
+func scriptWords(script string, words []string) []string {
+	args := []string{"sh", "-c", script}
+	if len(words) > 0 {
+		args = append(append(args, "sh"), words...)
+	}
+	return args
+}

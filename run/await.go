@@ -1,0 +1,145 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/run/session"
+	"github.com/hostler-project/hostler/run/status"
+)
+
+// await runs the command and watches its time and its lease.
+func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := r.Session
+	var watching sync.WaitGroup
+	watching.Go(func() { s.Watch(ctx, cancel) })
+	defer watching.Wait()
+	defer cancel(nil)
+	free, err := s.Slot(ctx, r.way, conn)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if r.Detach {
+		return r.detached(ctx, conn, cmd)
+	}
+	if r.Timeout > 0 {
+		limit, stop := context.WithTimeout(context.Background(), r.Timeout)
+		defer stop()
+		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
+	}
+	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(s.Instance.ID)})
+	exit, left, err := session.Bounded(running, func() (compute.Exit, error) { return r.runIt(running, conn, cmd) })
+	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
+	span.End(err)
+	r.hasEnded(left)
+	cause := context.Cause(ctx)
+	if cause == nil && errors.Is(err, compute.ErrLost) {
+		cause = s.Over(ctx)
+	}
+	return r.outcome(exit, err, cause, cmd, restore)
+}
+
+// runIt runs the command, in a copy of the tree where one goes along.
+func (r *Runner) runIt(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	r.hold(conn, cmd)
+	if r.Tree != nil {
+		return r.runSynced(ctx, conn, cmd)
+	}
+	if err := r.begins(cmd); err != nil {
+		return compute.Exit{}, err
+	}
+	return conn.Run(ctx, cmd)
+}
+
+// begins notes that the command starts now. With an error it must not.
+func (r *Runner) begins(cmd *compute.Command) error {
+	if err := r.recordCommand(cmd.Env); err != nil {
+		return err
+	}
+	r.result.Begun = time.Now()
+	r.Interrupts.setRunning(true)
+	return nil
+}
+
+// hasEnded notes that the command runs no more. left: what it wrote may still be on its way.
+func (r *Runner) hasEnded(left bool) {
+	r.result.Ended = time.Now()
+	if !r.result.Begun.IsZero() {
+		r.phases.Command = r.result.Ended.Sub(r.result.Begun).Seconds()
+	}
+	r.Interrupts.setRunning(false)
+	if !left {
+		r.rec.endOutputs()
+	}
+}
+
+// outcome is how the run ends by how the command did. cause: why our context ended; nil: it did
+// not.
+func (r *Runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Command, restore func()) error {
+	id := r.Session.Instance.ID
+	tell := func(format string, args ...any) {
+		restore()
+		r.Printer.Warn("%s: %s", id, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case err != nil && errors.Is(cause, errTimeout):
+		tell("the command was killed after --timeout %s", r.Timeout)
+		return status.Exit(status.Timeout)
+	case err != nil && session.HasFallen(err, cause):
+		return session.LostWhile(id, err, cause)
+	case err != nil && session.IsLeaseOver(err, cause):
+		tell("the lease has ended, and the command with it")
+		return status.Exit(128 + compute.SignalNumber("KILL"))
+	case errors.Is(err, compute.ErrLost):
+		return r.whenLost(cmd, session.LostWhile(id, err, nil))
+	case err != nil:
+		return fmt.Errorf("%w", err)
+	}
+	r.result.Exit = &exit
+	if exit.Reason != "" {
+		tell("the command was killed: %s", exit.Reason)
+	}
+	n := exit.Status()
+	for _, w := range r.written {
+		if err := w.lost(); err != nil {
+			restore()
+			r.Printer.Tell(err)
+			n = max(n, 1)
+		}
+	}
+	if n != 0 {
+		return status.Exit(n)
+	}
+	return nil
+}
+
+// hold has the other side keep the command for a while when this process has gone, where it can.
+func (r *Runner) hold(conn compute.Conn, cmd *compute.Command) {
+	// what needs no agent there goes without one
+	if cmd.Hold != nil || r.way.Thin && r.Tree == nil {
+		return
+	}
+	if _, ok := compute.As[compute.Holder](conn); ok && r.recorded() {
+		cmd.Hold = &compute.Hold{Run: r.id()}
+	}
+}
+
+// whenLost adds to an error how to go on with a run that may go on.
+func (r *Runner) whenLost(cmd *compute.Command, err error) error {
+	if cmd.Hold == nil || !errors.Is(err, compute.ErrLost) {
+		return err
+	}
+	var e *compute.Error
+	if r.Session.Temporary || errors.As(err, &e) && compute.Hint(err) != "" || errors.Is(err, compute.ErrEnded) {
+		return err
+	}
+	return &compute.Error{Kind: compute.ErrLost, Err: err, Hint: "it may go on for 30 s: hostler attach " + r.id()}
+}

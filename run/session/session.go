@@ -1,0 +1,267 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	useEvery  = time.Minute     // whoever uses a lease says so that often
+	warnAhead = 5 * time.Minute // of the lease's end
+)
+
+// ErrLeaseEnded is why a session ends whose lease has ended.
+var ErrLeaseEnded = errors.New("the lease has ended")
+
+// Options say which instance a session has, and for how long.
+type Options struct {
+	Lease      string // the name of the lease; "": it has none, and ends with the command
+	Keep       bool   // what is acquired is not given back
+	KeepFailed bool   // nor if the command fails
+	Outlives   bool   // the command goes on when this process has gone
+	Any        bool   // use the instance whoever has the lease
+	Describe   bool   // all that is known of the instance is wanted
+
+	Dir    string // where the command starts, as far as it counts for what is acquired
+	NoTree bool   // the command sees no directory of this machine
+
+	// Ending hears, before the end of a lease that the session does not renew, how long it lasts;
+	// may be nil.
+	Ending func(l compute.Lease, left time.Duration)
+	// Moved hears of another instance that was acquired in the place of one that had ended; may be
+	// nil.
+	Moved func(compute.Lease)
+}
+
+// Kept reports whether what is acquired stays after the command.
+func (o *Options) Kept() bool { return o.Keep || o.Lease != "" }
+
+// Bound reports whether a lease that is acquired is to end with this process.
+func (o *Options) Bound() bool { return !o.Kept() && !o.KeepFailed && !o.Outlives }
+
+// Session is an instance as one command has it: found by a name or acquired for the command, used
+// while it lasts, and given back where it was acquired.
+type Session struct {
+	Backend Backend
+	Printer Printer
+	Options Options
+
+	Engine    Engine
+	Who       compute.Who
+	Instance  compute.Instance
+	Lease     compute.Lease
+	Temporary bool // acquired for this command alone
+
+	Given     *compute.Lease   // what was acquired for it already; nil: it acquires
+	Ordered   *compute.Request // by which it was acquired; nil: it had been there
+	OrderedAt time.Time        // when that was made first
+
+	Retaken time.Duration // that it took to acquire another instance
+	Queued  time.Duration // that it waited for its turn
+
+	mu      sync.Mutex
+	renewed compute.Lease // the lease as Watch has it; no ID: as it was
+}
+
+// Obtain finds the instance by its name or its lease's, or acquires one of a source.
+func (s *Session) Obtain(ctx context.Context, name string) error {
+	o := &s.Options
+	if s.Given != nil {
+		s.Lease, s.Temporary, s.Instance = *s.Given, !o.Kept(), compute.Instance{ID: s.Given.Instance, Source: s.Given.Source}
+		return nil
+	}
+	engine, err := s.Backend.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	s.Engine = engine
+	s.Who = s.Backend.Who(ctx, cmp.Or(name, o.Lease))
+	s.Who.Admin = o.Any
+	if name == "" && o.Lease != "" { // that lease, if there is one
+		if i, l, err := engine.Resolve(ctx, o.Lease); err == nil && l != nil && l.Name == o.Lease {
+			return s.Take(ctx, i)
+		}
+	}
+	if name != "" {
+		// one read, where Resolve and Use would be two
+		lease, err := engine.Use(ctx, s.Who, compute.ID(name))
+		if err == nil {
+			return s.have(ctx, lease)
+		}
+		if !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+	}
+	req, err := s.Backend.Request(ctx, name, o)
+	if err != nil {
+		return err
+	}
+	s.Ordered, s.OrderedAt = &req, time.Now()
+	return s.acquire(ctx, req)
+}
+
+// have notes the lease of the instance that the session has.
+func (s *Session) have(ctx context.Context, lease compute.Lease) (err error) {
+	s.Lease, s.Instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
+	if s.Options.Describe {
+		s.Instance, _, err = s.Engine.Resolve(ctx, string(lease.Instance))
+	}
+	return err
+}
+
+// acquire takes an instance for the command.
+func (s *Session) acquire(ctx context.Context, req compute.Request) error {
+	leases, queued, err := s.Backend.Acquire(ctx, req)
+	s.Queued += queued
+	if err != nil {
+		return err
+	}
+	s.Temporary = !s.Options.Kept()
+	return s.have(ctx, leases[0])
+}
+
+// Take uses an instance that stands under a lease already.
+func (s *Session) Take(ctx context.Context, i compute.Instance) (err error) {
+	s.Instance = i
+	s.Lease, err = s.Engine.Use(ctx, s.Who, i.ID)
+	return err
+}
+
+// GiveBack releases what was acquired for this command. A problem there is a warning: the next
+// command finishes it.
+func (s *Session) GiveBack(ctx context.Context) {
+	if s.Temporary {
+		s.release(ctx, compute.ReleaseOptions{})
+	}
+}
+
+func (s *Session) release(ctx context.Context, opt compute.ReleaseOptions) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	who := compute.Who{Owner: s.Who.Owner, Lease: s.Lease.ID}
+	err := s.Engine.Release(ctx, who, opt, s.Instance.ID)
+	if err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrStale) {
+		s.Printer.Warn("%s is not given back yet: %s", s.Instance.ID, api.Text(err))
+	}
+	s.Backend.Released(ctx)
+}
+
+// Slot waits for the command's turn where the source limits how many run at once. The lease may
+// have ended meanwhile, so it is asked again.
+func (s *Session) Slot(ctx context.Context, way Way, conn compute.Conn) (free func(), err error) {
+	if way.Slot == nil {
+		return func() {}, nil
+	}
+	free, err = way.Slot(ctx, conn)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if err == nil {
+		if _, err = s.Engine.Use(ctx, s.Who, s.Instance.ID); err != nil {
+			free()
+		}
+	}
+	if errors.Is(err, ErrLeaseEnded) || errors.Is(err, compute.ErrStale) {
+		err = &compute.Error{
+			ID: s.Instance.ID, Kind: compute.ErrNotLeased,
+			Err: errors.New("the lease ended while the command waited for its turn"),
+		}
+	}
+	return free, err
+}
+
+// Watch renews the lease while the command runs, warns before the end of one that is not the
+// session's to renew, and cancels when the lease has ended.
+func (s *Session) Watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	lease := s.Lease
+	if lease.ID == "" {
+		return // this machine itself, used without a lease
+	}
+	warned := false
+	for {
+		every := useEvery
+		if lease.Idle > 0 {
+			every = min(every, lease.Idle/3)
+		}
+		if left := time.Until(lease.Expires); !lease.Expires.IsZero() {
+			switch {
+			case s.Temporary:
+				every = min(every, lease.TTL/3)
+			case left > warnAhead:
+				every = min(every, left-warnAhead)
+			default:
+				if !warned && s.Options.Ending != nil {
+					s.Options.Ending(lease, left)
+				}
+				warned = true
+				every = min(every, max(left, 0))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(every, 10*time.Millisecond)):
+		}
+		next, err := s.renew(ctx, lease)
+		switch {
+		case err == nil:
+			if next.Expires.After(lease.Expires) {
+				warned = false
+			}
+			lease = next
+			s.mu.Lock()
+			s.renewed = next
+			s.mu.Unlock()
+		case isOver(err):
+			cancel(fmt.Errorf("%w: %w", ErrLeaseEnded, err))
+			return
+		}
+	}
+}
+
+// isOver tells whether a use of a lease was refused because there is none any more.
+func isOver(err error) bool {
+	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
+}
+
+// Over asks whether contact was lost because the lease has ended: the end of a lease takes the
+// computer away at once. nil: nothing of the kind is known.
+func (s *Session) Over(ctx context.Context) error {
+	if s.Lease.ID == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := s.Engine.Use(ctx, s.Who, s.Instance.ID); isOver(err) {
+		return fmt.Errorf("%w: %w", ErrLeaseEnded, err)
+	}
+	return nil
+}
+
+// Current is the lease as it was renewed last.
+func (s *Session) Current() compute.Lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.renewed.ID != "" {
+		return s.renewed
+	}
+	return s.Lease
+}
+
+func (s *Session) renew(ctx context.Context, lease compute.Lease) (compute.Lease, error) {
+	if s.Temporary && lease.TTL > 0 {
+		leases, err := s.Engine.Extend(ctx, s.Who, 0, s.Instance.ID)
+		if err != nil || len(leases) == 0 {
+			return lease, err
+		}
+		return leases[0], nil
+	}
+	return s.Engine.Use(ctx, s.Who, s.Instance.ID)
+}

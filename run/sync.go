@@ -1,0 +1,171 @@
+package run
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/workspace/send"
+	"github.com/hostler-project/hostler/run/worktree"
+)
+
+// maxScans is how often a tree is scanned that changes while it is sent.
+const maxScans = 3
+
+// treeCopy is the copy of the run's tree on the instance.
+type treeCopy struct {
+	sent    chan struct{} // closed when all of the tree is there
+	session *send.Session // the copy is the run's; nil: not yet
+}
+
+// giveBack lets others have the copy.
+func (c *treeCopy) giveBack() {
+	if c.session != nil {
+		_ = c.session.Close()
+		c.session = nil
+	}
+}
+
+// treeSent is closed when the tree is there; where none goes along it is closed already.
+func (r *Runner) treeSent() <-chan struct{} {
+	if r.Tree != nil {
+		return r.copy.sent
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
+}
+
+// sendOptions say what to do with the tree's copy on the instance.
+func (r *Runner) sendOptions() send.Options {
+	s, t, o := r.Session, r.Tree, &r.Sync
+	host, _ := os.Hostname()
+	key := worktree.Key(t.Root, r.User)
+	return send.Options{
+		Key:   key,
+		Who:   fmt.Sprintf("%s@%s, process %d, since %s", s.Who.Owner, host, os.Getpid(), time.Now().Format(time.DateTime)),
+		Clean: o.Clean, Fresh: o.Fresh, Own: o.Own, Delete: o.Delete, User: r.User, Limits: t.Limits,
+		Pack: t.Pack, Compress: r.way.Far, State: worktree.State(t.Cache, s.Instance.ID, s.Lease.ID, key),
+		Waiting: func(who string) {
+			r.Printer.Say("the copy of this tree on %s is in use by %s; waiting", s.Instance.ID, who)
+		},
+	}
+}
+
+// runSynced brings the copy up to date and runs the command in it.
+func (r *Runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	for try := 1; ; try++ {
+		exit, err := r.runOnce(ctx, conn, cmd)
+		if !errors.Is(err, send.ErrChanged) || try == maxScans || ctx.Err() != nil {
+			return exit, err
+		}
+	}
+}
+
+// runOnce sends the tree while the other side already has the command, which waits there until the
+// copy is complete.
+func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	opt := r.sendOptions()
+	said := make(chan struct{})
+	// What is there is listed before a command starts whose files are brought back, and that takes
+	// a copy that is complete. A run with a key is recorded before it can have begun.
+	waits := r.collector.Any() || r.Record.Key != ""
+	if !waits {
+		opt.Said = func() { close(said) }
+	}
+	r.copy.giveBack() // the one of an earlier try
+	copied, err := send.Begin(ctx, conn, opt)
+	if err != nil {
+		return compute.Exit{}, noWorkspaces(r.Session.Instance.ID, err)
+	}
+	r.copy.session = copied
+	found, err := r.Tree.See(ctx, r.scanned)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	r.scanned = found // which is stale at the next try
+	if found.Tree.Warning != "" {
+		r.Printer.Say("%s", found.Tree.Warning)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	differs := make(chan *bool, 1)
+	go func() { differs <- found.Dirty(ctx) }()
+	defer func() {
+		is := <-differs
+		r.rec.Update(func(rec *runlog.Record) { rec.Dirty = is })
+	}()
+	ended := startWhenSaid(ctx, conn, *cmd, copied, said)
+	if err := r.sendTree(ctx, conn, cmd, found); err != nil {
+		cancel()
+		<-ended
+		return compute.Exit{}, err
+	}
+	if waits {
+		close(said)
+	}
+	close(r.copy.sent)
+	o := <-ended
+	return o.exit, o.err
+}
+
+// ending is how a command ended.
+type ending struct {
+	exit compute.Exit
+	err  error
+}
+
+// startWhenSaid runs the command in the copy, once the other side has been told of the tree.
+func startWhenSaid(ctx context.Context, conn compute.Conn, cmd compute.Command, copied *send.Session, said <-chan struct{}) <-chan ending {
+	ended := make(chan ending, 1)
+	go func() {
+		select {
+		case <-said:
+		case <-ctx.Done():
+			ended <- ending{err: ctx.Err()}
+			return
+		}
+		cmd.Workspace = copied.Token()
+		exit, err := conn.Run(ctx, &cmd)
+		ended <- ending{exit, err}
+	}()
+	return ended
+}
+
+// sendTree sends what the copy lacks, and notes that the command begins.
+func (r *Runner) sendTree(ctx context.Context, conn compute.Conn, cmd *compute.Command, found *worktree.Scan) error {
+	r.phases.Scan += found.Took.Seconds()
+	sending := phase(&r.phases.Send)
+	res, err := r.copy.session.Sync(ctx, found.Tree)
+	sending()
+	r.rec.Update(func(rec *runlog.Record) {
+		rec.Tree = hex.EncodeToString(found.Tree.ID[:])
+		rec.Bytes.Sent += res.Sent
+	})
+	if err != nil {
+		return err
+	}
+	if !path.IsAbs(cmd.Dir) {
+		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where what it makes is looked for
+	}
+	if err := r.look(ctx, conn, cmd); err != nil {
+		return err
+	}
+	return r.begins(cmd)
+}
+
+// noWorkspaces says of an instance where our guest side is not, and cannot be put, that trees
+// cannot be taken there.
+func noWorkspaces(id compute.ID, err error) error {
+	if errors.Is(err, compute.ErrInvalid) {
+		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: fmt.Errorf("no working tree can be taken there: %w", err),
+			Hint: "hostler doctor " + string(id) + " says what it finds there; hostler cp takes files along without an agent"}
+	}
+	return err
+}
