@@ -31,7 +31,7 @@ type AttachOptions struct {
 	All  bool // print all output that is kept, not only what was not printed yet
 
 	Log            *runlog.Log
-	Follow         Follow
+	Follow         startFunc
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Typed: Stdin is a terminal. Terminal gives it to the command as run.Options has it; nil:

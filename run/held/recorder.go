@@ -22,11 +22,11 @@ const (
 	pauseMost = 30 * time.Second
 )
 
-// Follow starts a process that records a run. known: hide is all that is not to be recorded.
-type Follow func(run string, hide []string, known bool) error
+// startFunc starts a process that records a run. known: hide is all that is not to be recorded.
+type startFunc func(run string, hide []string, known bool) error
 
 // Tend starts the recorders of runs that go on, or have ended, without a process that records them.
-func Tend(log *runlog.Log, follow Follow, all ...runlog.Record) {
+func Tend(log *runlog.Log, follow startFunc, all ...runlog.Record) {
 	for _, rec := range all {
 		if rec.State == runlog.Held && !log.Recorded(rec.ID) {
 			// else the next command tries it
