@@ -9,7 +9,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/run/session"
@@ -148,7 +147,7 @@ func (b *Backend) Connect(ctx context.Context, who compute.Who, i compute.Instan
 		conn := <-b.early
 		b.early = nil
 		typ, err := b.App.Host.TypeOf(ctx, engine, i)
-		if conn != nil && err == nil && host.SlowToConnect(typ) && b.earlyFor == string(i.ID) {
+		if conn != nil && err == nil && b.App.Host.Kinds.Kind(typ).Dear && b.earlyFor == string(i.ID) {
 			return conn, b.way(engine, i, typ), nil
 		}
 		closeIf(conn)

@@ -1,0 +1,136 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/run/session"
+	"github.com/hostler-project/hostler/run/status"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// mortal has computers end by themselves, and its provider know it first.
+type mortal struct {
+	compute.Provider
+	ended *sync.Map // why, by instance
+}
+
+func (p mortal) Unwrap() compute.Provider { return p.Provider }
+
+func (p mortal) Oversee(context.Context) (map[compute.ID]string, error) {
+	ended := map[compute.ID]string{}
+	p.ended.Range(func(id, why any) bool { ended[id.(compute.ID)] = why.(string); return true })
+	return ended, nil
+}
+
+// TestLeaseEndedFirst: a controller ends the leases of computers that end, and may do so before a
+// run hears of its computer's end. However the run finds out then, it says what the lease's end was
+// for; and one whose lease somebody gave back says that.
+func TestLeaseEndedFirst(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	var gone sync.Map
+	p, err := pool.New(pool.Options{
+		Store: st, NewID: uuid.NewString, Log: log, Sources: []pool.Source{{Name: "pods", Type: "fake", Digest: "d", Reuse: "no"}},
+		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
+			f, err := fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
+			return mortal{f, &gone}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(server.New(server.Options{
+		Engine: func() server.Engine { return p }, Version: "test", Ready: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} },
+		Authenticate: func(*http.Request) (auth.Principal, error) {
+			return auth.Principal{Name: "ann", Roles: map[string]auth.Role{"": auth.User}}, nil
+		},
+	}))
+	defer srv.Close()
+	c, err := client.New(client.Options{URL: srv.URL, Token: "ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	const evicted = "it was evicted: The node was low on resource: memory."
+	ann := compute.Who{Owner: "ann"}
+	ls, err := c.Acquire(t.Context(), compute.Request{Source: "pods", Count: 4, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Store(ls[0].Instance, evicted)
+	gone.Store(ls[1].Instance, evicted)
+	var all sync.WaitGroup
+	if _, err := p.Tend(t.Context(), pool.Tending{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Error(err) }}); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if err := c.Release(t.Context(), ann, compute.ReleaseOptions{}, ls[2].Instance, ls[3].Instance); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := p.Leases(t.Context(), compute.LeaseQuery{}); err != nil || len(left) != 0 {
+		t.Fatalf("leases live: %v, %v", left, err)
+	}
+	cut := &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the controller ended the connection: the lease has ended")}
+	fell := &compute.Error{Op: "kubernetes.Run", Kind: compute.ErrLost, Err: compute.Ended(errors.New(evicted))}
+	for n, l := range ls {
+		exit, says := 128+compute.SignalNumber("KILL"), ""
+		if n < 2 {
+			exit, says = status.Lost, evicted
+		}
+		var said strings.Builder
+		printer := &term.Terminal{Err: &said, Program: "hostler"}
+		r := New(session.Plain(c, "ann"), Options{Printer: printer})
+		s := r.Session
+		s.Engine, s.Who, s.Lease, s.Temporary = c, compute.Who{Owner: "ann", Lease: l.ID}, l, n%2 == 0
+		s.Instance = compute.Instance{ID: l.Instance, Source: l.Source}
+		// so that it is asked for at once
+		s.Lease.TTL, s.Lease.Expires = time.Millisecond, time.Now()
+		watched, end := context.WithCancelCause(t.Context())
+		s.Watch(watched, end)
+		for _, found := range []struct {
+			how        string
+			err, cause error
+		}{
+			{"told by the lease", context.Canceled, context.Cause(watched)},
+			{"cut off, and asked then", cut, s.Over(t.Context())},
+			{"told by the connection, and asked then", fell, s.Over(t.Context())},
+		} {
+			err := r.outcome(compute.Exit{}, found.err, found.cause, &compute.Command{}, func() {})
+			if got := status.OfRun(err); got != exit || !strings.Contains(err.Error(), says) ||
+				errors.Is(err, compute.ErrEnded) != (says != "") {
+				t.Errorf("%s (temporary: %t), %s: exit status %d, %v; %s", l.Instance, s.Temporary, found.how, got, err, &said)
+			}
+		}
+		end(nil)
+		ended := s.WhatEnded(t.Context(), fell)
+		if says == "" && (errors.Is(ended, compute.ErrEnded) || !errors.Is(ended,
+			session.ErrLeaseEnded)) || says != "" && ended != error(fell) {
+			t.Errorf("%s: what only forwards ends with %v", l.Instance, ended)
+		}
+	}
+}
