@@ -177,3 +177,17 @@ func (a *App) CompleteImages(cmd *cobra.Command, _ []string, _ string) (out Cand
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
+
+// CompleteProjects offers the projects that are configured.
+func CompleteProjects(a *App) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) (out Candidates, _ cobra.ShellCompDirective) {
+		if a.Begin(cmd) == nil {
+			if cfg, err := a.Host.Configuration(); err == nil {
+				for _, p := range cfg.Projects {
+					out = append(out, p.Name)
+				}
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -204,13 +203,4 @@ func destroyNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []str
 		return term.Exit(deploy.StatusRefused)
 	}
 	return err
-}
-
-// OldNodeName returns the program of provision's that a path calls, or "".
-func OldNodeName(argv0 string) string {
-	name := strings.TrimSuffix(filepath.Base(argv0), ".exe")
-	if _, ok := oldNodePrograms[name]; ok {
-		return name
-	}
-	return ""
 }

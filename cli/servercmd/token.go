@@ -16,17 +16,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-func CompleteProjects(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
-	if a.Begin(cmd) == nil {
-		if cfg, err := a.Host.Configuration(); err == nil {
-			for _, p := range cfg.Projects {
-				out = append(out, p.Name)
-			}
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
 func NewToken(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",

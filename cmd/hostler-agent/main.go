@@ -20,6 +20,6 @@ func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
 
 // verbs are those of other packages.
 var verbs = map[string]guest.Verb{
-	"sandbox": enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain,
+	enter.Word: enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain,
 	machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,
 }

@@ -24,7 +24,7 @@ func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
-	root := newRoot(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	root := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
 	everyCommand(root, func(c *cobra.Command) {
 		path := c.CommandPath()
 		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
@@ -54,7 +54,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 // TestExamplesParse runs the words of each example, as far as the command's options.
 func TestExamplesParse(t *testing.T) {
 	verb := regexp.MustCompile(`^hostler (.*?)( \||$| &&| <|\))`)
-	root := newRoot(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	root := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
 	everyCommand(root, func(c *cobra.Command) {
 		for _, line := range strings.Split(c.Example, "\n") {
 			m := verb.FindStringSubmatch(strings.TrimSpace(line))
@@ -65,7 +65,7 @@ func TestExamplesParse(t *testing.T) {
 			for len(words) > 1 && (words[0] == "-C" || words[0] == "-s") {
 				words = words[2:]
 			}
-			cmd, rest, err := newRoot(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{})).Find(words)
+			cmd, rest, err := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{})).Find(words)
 			if err == nil {
 				err = cmd.ParseFlags(rest)
 			}
@@ -81,8 +81,9 @@ func TestExamplesParse(t *testing.T) {
 
 func TestManPages(t *testing.T) {
 	dir := t.TempDir()
-	if err := manPages(newRoot(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{})), dir); err != nil {
-		t.Fatal(err)
+	var errs bytes.Buffer
+	if status := Main([]string{"hostler", "docs", "man", dir}, nil, &errs, &errs); status != 0 {
+		t.Fatalf("docs man: exit status %d, want 0: %s", status, &errs)
 	}
 	pages, _ := filepath.Glob(filepath.Join(dir, "*.1"))
 	if len(pages) < 25 {

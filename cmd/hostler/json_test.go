@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/selfcmd"
 	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/cli/sourcecmd"
@@ -34,9 +35,6 @@ import (
 var documents = merged(
 	map[string]any{
 		"version":         version.Info{},
-		"verified":        verifiedView{},
-		"setting-made":    settingMade{},
-		"verified-part":   verifiedPart{},
 		"facts-of":        compute.Facts{},
 		"event":           compute.Event{},
 		"webhook":         api.Webhook{},
@@ -66,7 +64,7 @@ var documents = merged(
 		"act":             api.Act{},
 	},
 	cloudcmd.Documents, deploycmd.Documents, runcmd.Documents, imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
-	servercmd.Documents, slaposcmd.Documents, sourcecmd.Documents,
+	servercmd.Documents, slaposcmd.Documents, sourcecmd.Documents, selfcmd.Documents,
 )
 
 // merged puts the documents of all packages together.

@@ -31,7 +31,7 @@ func TestUnits(t *testing.T) {
 		t.Fatal(units, err)
 	}
 	dir := t.TempDir()
-	program := lookIn(plainPath(t), "hostler")
+	hostler := lookIn(plainPath(t), "hostler")
 	var files []string
 	for _, u := range units {
 		text, err := os.ReadFile(u)
@@ -41,7 +41,7 @@ func TestUnits(t *testing.T) {
 		for line := range strings.Lines(string(text)) {
 			if words, ok := strings.CutPrefix(line, "ExecStart=/usr/local/bin/hostler "); ok {
 				var out, errs errorText
-				cmd, rest, err := newRoot(cli.NewApp(nil, &out, &errs)).Find(strings.Fields(words))
+				cmd, rest, err := program.Tree(cli.NewApp(nil, &out, &errs)).Find(strings.Fields(words))
 				if err == nil {
 					err = cmd.ParseFlags(rest)
 				}
@@ -51,7 +51,7 @@ func TestUnits(t *testing.T) {
 			}
 		}
 		file := filepath.Join(dir, filepath.Base(u))
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/hostler", program)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/hostler", hostler)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, file)

@@ -16,14 +16,14 @@ import (
 // TestMain makes the test binary hostler and crcache when it is called by these names, so that the
 // scripts run the real program.
 func TestMain(m *testing.M) {
-	if name := filepath.Base(os.Args[0]); !slices.Contains(append(oldNames, "hostler"), name) {
+	if name := filepath.Base(os.Args[0]); !slices.Contains(append(names(former), "hostler"), name) {
 		if code, again := ownNetwork(); !again {
 			os.Exit(code)
 		}
 	}
 	program := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 	programs := map[string]func(){"hostler": program}
-	for _, name := range oldNames {
+	for _, name := range names(former) {
 		programs[name] = program
 	}
 	testscript.Main(labRunner{m}, programs)

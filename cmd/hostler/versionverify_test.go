@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
@@ -11,28 +8,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"unicode"
+
+	"github.com/hostler-project/hostler/host/provenance"
 )
 
 // TestVerify has the real program say what it is made of, and tell that apart from another go.sum.
 func TestVerify(t *testing.T) {
 	m := newMachine(t)
 	m.program = lookIn(plainPath(t), "hostler")
-	var v verifiedView
+	var v provenance.Made
 	if err := json.Unmarshal([]byte(m.must("version", "--verify", "--json")), &v); err != nil {
 		t.Fatal(err)
 	}
 	if !v.Verified || len(v.Modules) < 20 || len(v.SHA256) != 64 || v.Version == "" {
-		t.Errorf("%+v", v)
+		t.Errorf("it is made of %+v, want it verified, with a version, a digest and 20 modules or more", v)
 	}
 	for _, p := range v.Modules {
 		if p.Error != "" || !strings.HasPrefix(p.Sum, "h1:") {
-			t.Errorf("%+v", p)
+			t.Errorf("module %+v, want a sum and no error", p)
 		}
 	}
 	sums, err := os.ReadFile("../../go.sum")
@@ -52,49 +49,6 @@ func TestVerify(t *testing.T) {
 		if exit != 6 || !strings.Contains(out, what) || !strings.Contains(errs, "not as it should be: 1 part of this program") {
 			t.Errorf("%s: exit status %d, %s", what, exit, errs)
 		}
-	}
-}
-
-// TestVerifyAgents tells an agent that was changed, one under the digest of another, and one that
-// is made of other modules.
-func TestVerifyAgents(t *testing.T) {
-	program := lookIn(plainPath(t), "hostler")
-	text, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, _ = z.Write(text)
-	_ = z.Close()
-	right := fmt.Sprintf("%x", sha256.Sum256(text))
-	check := func(digest string, of *debug.BuildInfo, data []byte) string {
-		out := verifyAgents(fstest.MapFS{"agents/linux-amd64-1-" + digest + ".gz": {Data: data}}, of)
-		if len(out) != 1 || out[0].Name != "agent linux/amd64" {
-			t.Fatalf("%+v", out)
-		}
-		return out[0].Error
-	}
-	if got := check(right, info, b.Bytes()); got != "" {
-		t.Error(got)
-	}
-	if got := check(strings.Repeat("0", 64), info, b.Bytes()); !strings.Contains(got, right) {
-		t.Error(got)
-	}
-	if got := check(right, info, b.Bytes()[:1000]); got == "" {
-		t.Error("half of one is taken for a whole one")
-	}
-	changed := *info
-	changed.Deps = slices.Clone(info.Deps)
-	one := *info.Deps[0]
-	one.Version = "v0.0.1"
-	changed.Deps[0] = &one
-	if got := check(right, &changed, b.Bytes()); !strings.Contains(got, "v0.0.1") {
-		t.Error(got)
 	}
 }
 

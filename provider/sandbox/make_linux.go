@@ -256,7 +256,7 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 			}
 		}
 		process, err = os.StartProcess(
-			"/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{"sandbox"}, words...)...),
+			"/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{enter.Word}, words...)...),
 			attr,
 		)
 		return err

@@ -8,3 +8,6 @@
 //
 // The package is linked into the agent: it is small, starts at once, and imports little.
 package enter
+
+// Word is the agent's verb for Main.
+const Word = "sandbox"

@@ -1,4 +1,4 @@
-package main
+package selfcmd
 
 import (
 	"bytes"
@@ -16,7 +16,8 @@ import (
 	"github.com/hostler-project/hostler/packaging"
 )
 
-func newDocs(a *cli.App) *cobra.Command {
+// NewDocs writes documentation that is made of the commands themselves.
+func NewDocs(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "docs", Short: "Write documentation made of the commands themselves", Hidden: true,
 		Example: "  hostler docs man dist/man",

@@ -1,4 +1,4 @@
-package main
+package compatcmd
 
 import (
 	"errors"
@@ -6,21 +6,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/deploycmd"
-	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
-// oldNames are the programs whose command lines this one takes when called by their names.
-var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node", metalcmd.ArsenalName, cli.SlaposName}
+// NewCompat makes the command compat of a program that takes the command lines of those named.
+func NewCompat(names []string) func(*cli.App) *cobra.Command {
+	return func(a *cli.App) *cobra.Command { return newCompat(a, names) }
+}
 
-func newCompat(a *cli.App) *cobra.Command {
+func newCompat(a *cli.App, names []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "compat",
 		Short:   "Be called by the names of the programs that hostler takes over from",
@@ -30,10 +32,10 @@ func newCompat(a *cli.App) *cobra.Command {
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "install DIR",
-		Short:   "Make links with the old names to hostler: crcache, deploy-node, list-nodes, destroy-node, arsenal-director, slapos",
+		Short:   "Make links with the old names to hostler: " + strings.Join(names, ", "),
 		Example: "  hostler compat install ~/bin",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return compatInstall(a, args[0]) },
+		RunE:    func(_ *cobra.Command, args []string) error { return installLinks(a, args[0], names) },
 	})
 	var to string
 	imports := &cobra.Command{
@@ -43,7 +45,7 @@ func newCompat(a *cli.App) *cobra.Command {
 what is literal is read, and what is not is listed with its line, for you to see to.`,
 		Example: "  hostler compat import ~/.provision/secrets ./site --to ~/.config/hostler",
 		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return compatImport(a, args, to) },
+		RunE:    func(_ *cobra.Command, args []string) error { return importOld(a, args, to) },
 	}
 	imports.Flags().StringVar(&to, "to", "", "write to the directory `DIR`, in which nothing of it is yet")
 	_ = imports.MarkFlagDirname("to")
@@ -51,8 +53,8 @@ what is literal is read, and what is not is listed with its line, for you to see
 	return cmd
 }
 
-// compatImport converts old configuration directories.
-func compatImport(a *cli.App, dirs []string, to string) error {
+// importOld converts old configuration directories.
+func importOld(a *cli.App, dirs []string, to string) error {
 	if to == "" {
 		return fault.Invalid("--to ~/.config/hostler", "--to: say where to write it")
 	}
@@ -75,9 +77,9 @@ func compatImport(a *cli.App, dirs []string, to string) error {
 	return nil
 }
 
-// compatInstall makes the links. What stands there under one of the names and is not a link to a
+// installLinks makes the links. What stands there under one of the names and is not a link to a
 // hostler is left alone.
-func compatInstall(a *cli.App, dir string) error {
+func installLinks(a *cli.App, dir string, names []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func compatInstall(a *cli.App, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fault.Invalid("", "%v", err)
 	}
-	for _, name := range oldNames {
+	for _, name := range names {
 		link := filepath.Join(dir, name)
 		if to, err := os.Readlink(link); err == nil && (to == self || filepath.Base(to) == filepath.Base(self)) {
 			if err := os.Remove(link); err != nil {

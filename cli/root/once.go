@@ -1,4 +1,4 @@
-package leasecmd
+package root
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ import (
 // last of several values may count.
 var otherPrograms = []string{"slapos", "cloud", "deploy", "list", "destroy", "director"}
 
-// OnceEach has the options of the command that a line of words names that take one value refuse
+// onceEach has the options of the command that a line of words names that take one value refuse
 // another: of `-s pods -s boxes` nobody can know which was meant.
-func OnceEach(root *cobra.Command, args []string) {
+func onceEach(root *cobra.Command, args []string) {
 	cmd, _, err := root.Find(args)
 	if err != nil {
 		return // which is told when the line is read

@@ -1,4 +1,4 @@
-package main
+package selfcmd
 
 import (
 	"github.com/spf13/cobra"
@@ -13,14 +13,14 @@ import (
 	"github.com/hostler-project/hostler/remote/guest"
 )
 
-// newAgent is the guest side, for where there is no hostler-agent. It is not for people;
+// NewAgent is the guest side, for where there is no hostler-agent. It is not for people;
 // docs/agent.md has its words.
-func newAgent(*cli.App) *cobra.Command {
+func NewAgent(*cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true,
 		Example: "  hostler agent serve stdio", DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if n := runAgent(args); n != 0 {
+			if n := RunAgent(args); n != 0 {
 				return term.Exit(n)
 			}
 			return nil
@@ -28,11 +28,11 @@ func newAgent(*cli.App) *cobra.Command {
 	}
 }
 
-// runAgent is all of it.
-func runAgent(args []string) int { return guest.Main(args, version.Read().Version, agentVerbs) }
+// RunAgent runs the words of an agent and returns the exit status.
+func RunAgent(args []string) int { return guest.Main(args, version.Read().Version, agentVerbs) }
 
 // agentVerbs are those of other packages; cmd/hostler-agent has the same.
 var agentVerbs = map[string]guest.Verb{
-	"sandbox": enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
+	enter.Word: enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
 	vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
 }

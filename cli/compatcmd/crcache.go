@@ -1,4 +1,4 @@
-package main
+package compatcmd
 
 import (
 	"context"
@@ -77,8 +77,8 @@ func crcacheCommands() []crcacheCommand {
 	}
 }
 
-// runCrcache runs a command line of the name crcache.
-func runCrcache(ctx context.Context, a *cli.App, args []string) int {
+// RunCrcache runs a command line of the name crcache.
+func RunCrcache(ctx context.Context, a *cli.App, args []string) int {
 	a.Program, a.Compat = "crcache", true
 	a.Host.Former, a.Host.Compat = "crcache", true
 	cmd, o, words, err := parseCrcache(args)

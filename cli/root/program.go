@@ -1,0 +1,52 @@
+package root
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/provider"
+)
+
+// Program is what one program of hostler's consists of.
+type Program struct {
+	Manual string // the text of `hostler help`
+	Groups []Group
+	Former []Former
+	Kinds  provider.Table // of sources
+	// Words rewrites a command line before it is read; nil: it is read as it is
+	Words func(args []string) []string
+	// Status is the exit status of a command that has a table of its own; nil: none has
+	Status func(cmd *cobra.Command, err error) (status int, own bool)
+}
+
+// Group is commands that help lists together, under a title. Those without a group are hidden.
+type Group struct {
+	ID, Title string
+	Commands  []func(*cli.App) *cobra.Command
+}
+
+// Former is a program that hostler takes over from: called by its name, it takes its command line.
+type Former struct {
+	Name string
+	Run  func(ctx context.Context, a *cli.App, args []string) int
+}
+
+// Main runs one command line and returns the exit status. The name in argv[0] says whose command
+// line it is.
+func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
+	a := cli.NewApp(in, out, errs)
+	a.Host.Kinds = p.Kinds
+	a.Commands = p.Tree
+	defer a.Host.Close()
+	name := strings.TrimSuffix(filepath.Base(argv[0]), ".exe")
+	if i := slices.IndexFunc(p.Former, func(f Former) bool { return f.Name == name }); i >= 0 {
+		return p.Former[i].Run(context.Background(), a, argv[1:])
+	}
+	return p.run(context.Background(), a, argv[1:])
+}
