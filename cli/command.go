@@ -107,7 +107,7 @@ func (a *App) Begin(cmd *cobra.Command) error {
 	}
 	a.LogDebug()
 	a.Host.Log = a.Log
-	a.follow(cmd)
+	follow(a, cmd)
 	return nil
 }
 

@@ -88,10 +88,10 @@ func (a *App) CompleteSources(cmd *cobra.Command, _ []string, _ string) (Candida
 	if a.Begin(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.sourceCandidates(), cobra.ShellCompDirectiveNoFileComp
+	return sourceCandidates(a), cobra.ShellCompDirectiveNoFileComp
 }
 
-func (a *App) sourceCandidates() (out Candidates) {
+func sourceCandidates(a *App) (out Candidates) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
 		return nil
@@ -146,7 +146,7 @@ func (a *App) CompleteTargets(cmd *cobra.Command, args []string, _ string) (Cand
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	_ = a.Begin(cmd)
-	return append(a.LeasedCandidates(cmd), a.sourceCandidates()...), cobra.ShellCompDirectiveNoFileComp
+	return append(a.LeasedCandidates(cmd), sourceCandidates(a)...), cobra.ShellCompDirectiveNoFileComp
 }
 
 // CompleteBundles offers the bundles.

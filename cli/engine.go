@@ -56,19 +56,6 @@ func (a *App) FindController(ctx context.Context) error {
 	return err
 }
 
-// work has the engine in this process do what is due; a controller does so by itself.
-func (a *App) work(ctx context.Context, names ...string) error {
-	if a.Remote != nil {
-		return nil
-	}
-	engine, err := a.Host.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = engine.Work(ctx, names...)
-	return err
-}
-
 // Moving reports whether an instance is being cleaned or unmade now.
 func (a *App) Moving(i compute.Instance) bool {
 	if i.State != compute.Cleaning && i.State != compute.Discarding {
@@ -110,7 +97,11 @@ func (a *App) Due(ctx context.Context, names ...string) {
 	}
 	short, cancel := context.WithTimeout(ctx, dueTime)
 	defer cancel()
-	if err := a.work(short, known...); err != nil {
+	engine, err := a.Host.Engine(short)
+	if err == nil {
+		_, err = engine.Work(short, known...)
+	}
+	if err != nil {
 		a.Log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {

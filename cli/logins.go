@@ -174,7 +174,7 @@ func (a *App) Named() (t Target, err error) {
 		}
 		t.Token, t.Env = token, true
 	}
-	t.project, t.reason = a.Project(), a.reason()
+	t.project, t.reason = a.Project(), a.Flags.reason()
 	t.CA = cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"), t.CA)
 	if cert, key := os.Getenv("HOSTLER_CERT"), os.Getenv("HOSTLER_KEY"); cert != "" || key != "" {
 		t.Cert, t.Key = cert, key
@@ -265,6 +265,6 @@ func (a *App) Project() *string {
 }
 
 // reason is why the command is given, on one line.
-func (a *App) reason() string {
-	return strings.Join(strings.Fields(cmp.Or(a.Flags.Reason, os.Getenv("HOSTLER_REASON"))), " ")
+func (f *globals) reason() string {
+	return strings.Join(strings.Fields(cmp.Or(f.Reason, os.Getenv("HOSTLER_REASON"))), " ")
 }

@@ -41,7 +41,7 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if _, err := os.Lstat(path); err != nil {
 			continue
 		}
-		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.reason()})
+		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.Flags.reason()})
 		if err != nil {
 			return nil, api.Self{}, err
 		}
@@ -101,7 +101,7 @@ func (a *App) RemoteSource(name string) (compute.SourceStatus, bool) {
 }
 
 // remoteLeaf is the real instance behind one of the controller's, and its source.
-func (a *App) remoteLeaf(ctx context.Context, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
+func remoteLeaf(ctx context.Context, a *App, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
 	s, ok := a.RemoteSource(i.Source)
 	if !ok || s.Type != "pool" {
 		return i, s, nil
@@ -119,7 +119,7 @@ func (a *App) Here() bool { return a.Remote == nil || a.Self.Here && a.Self.Own 
 // really of. This machine itself, where the controller is our own, is used from this process: with
 // our environment, terminal and limits.
 func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
-	leaf, s, err := a.remoteLeaf(ctx, i)
+	leaf, s, err := remoteLeaf(ctx, a, i)
 	if err != nil {
 		return nil, "", err
 	}

@@ -16,7 +16,7 @@ import (
 
 // follow has what a command does sent as a trace, where OpenTelemetry's variables say where to.
 // With $TRACEPARENT it is below another program's.
-func (a *App) follow(cmd *cobra.Command) {
+func follow(a *App, cmd *cobra.Command) {
 	opt, ok, err := otlp.FromEnv(os.Getenv)
 	if err != nil {
 		_ = term.Printf(a.Err, "%s: warning: no traces: %s\n", a.Program, term.Line(err.Error()))

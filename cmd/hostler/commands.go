@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/compatcmd"
 	"github.com/hostler-project/hostler/cli/deploycmd"
 	"github.com/hostler-project/hostler/cli/imagecmd"
+	"github.com/hostler-project/hostler/cli/keepercmd"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/cli/root"
@@ -47,7 +48,7 @@ var program = root.Program{
 		{ID: "set", Title: "Set up and look:", Commands: commands{
 			sourcecmd.NewSource, imagecmd.NewBundle, servercmd.NewApply, servercmd.NewDiff, imagecmd.NewImage, sourcecmd.NewConfig,
 			sourcecmd.NewTrust, sourcecmd.NewDoctor, servercmd.NewServe, servercmd.NewReload,
-			servercmd.NewLogin, servercmd.NewLogout, servercmd.NewToken, cli.NewKeeper, sourcecmd.NewStore,
+			servercmd.NewLogin, servercmd.NewLogout, servercmd.NewToken, keepercmd.NewKeeper, sourcecmd.NewStore,
 			compatcmd.NewCompat(names(former)), leasecmd.NewTop, cli.NewCompletion, selfcmd.NewVersion(hostler.Sums),
 		}},
 		{Commands: commands{

@@ -1,4 +1,4 @@
-package cli
+package keepercmd
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -14,16 +15,16 @@ import (
 // which a provider is to be asked what has become of it. Asking is the engine's to time.
 const overseePause = time.Minute
 
-// duty is the keeper's engine: the same one, with its providers open, as long as the configuration
-// is the same, so that they hear of what becomes of their instances. It is closed when the
-// configuration is another and nothing runs any more.
-type duty struct {
-	app    *App      // of which the engines are made
-	listen chan bool // of one: there may be something to oversee
+// keeperEngine is the keeper's engine. It stays the same one, with its providers open, as long as
+// the configuration is the same, so that they hear of what becomes of their instances. It is closed
+// when the configuration is another and nothing runs any more.
+type keeperEngine struct {
+	host   *host.Host // of which the engines are made
+	listen chan bool  // of one: there may be something to oversee
 
 	mu   sync.Mutex
-	now  *App   // with the engine; nil: there is none yet
-	over []*App // by configurations that count no more: what runs may be of theirs
+	now  *host.Host   // with the engine; nil: there is none yet
+	over []*host.Host // by configurations that count no more: what runs may be of theirs
 	runs int
 	// something did by this engine: what it was opened with, as a secret or a deployment's network,
 	// may be another now
@@ -32,12 +33,12 @@ type duty struct {
 	engine chan struct{} // closed when there is one
 }
 
-func newDuty(a *App) *duty {
-	return &duty{app: a, listen: make(chan bool, 1), engine: make(chan struct{})}
+func newKeeperEngine(h *host.Host) *keeperEngine {
+	return &keeperEngine{host: h, listen: make(chan bool, 1), engine: make(chan struct{})}
 }
 
 // due begins what is due by the configuration as it is now.
-func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Time, error) {
+func (d *keeperEngine) due(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 	d.begin()
 	defer d.end()
 	engine, err := d.renew(ctx, again)
@@ -46,7 +47,7 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 	}
 	defer d.ring()
 	return engine.Tend(ctx, pool.Tending{Go: d.counted(run), Done: again, Apart: true, Failed: func(err error) {
-		d.app.Log.Warn("what is due", "err", err)
+		d.host.Log.Warn("what is due", "err", err)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.failed = true
@@ -55,19 +56,19 @@ func (d *duty) due(ctx context.Context, run func(func()), again func()) (time.Ti
 
 // renew reads the configuration, and makes another engine if it is another. Whoever calls it has
 // begun something.
-func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
-	next := d.app.afresh()
-	engine, err := next.Host.Engine(ctx) // it opens no provider before one is needed
+func (d *keeperEngine) renew(ctx context.Context, again func()) (*pool.Pool, error) {
+	next := d.host.Afresh()
+	engine, err := next.Engine(ctx) // it opens no provider before one is needed
 	if err != nil {
-		next.Host.Close()
+		next.Close()
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.again = again
-	if d.now != nil && sameConfig(d.now.Host.Config(), next.Host.Config()) && (!d.failed || len(d.over) > 0) {
-		next.Host.Close()
-		return d.now.Host.Opened(), nil
+	if d.now != nil && sameConfig(d.now.Config(), next.Config()) && (!d.failed || len(d.over) > 0) {
+		next.Close()
+		return d.now.Opened(), nil
 	}
 	if d.now != nil {
 		d.over = append(d.over, d.now)
@@ -80,7 +81,7 @@ func (d *duty) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 
 // oversee asks the providers what has become of their instances, until ctx ends. The keeper does
 // not stay for that: it is no work.
-func (d *duty) oversee(ctx context.Context) {
+func (d *keeperEngine) oversee(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	select {
@@ -106,28 +107,28 @@ func (d *duty) oversee(ctx context.Context) {
 }
 
 // look has them asked once, and tells when they are to be asked again.
-func (d *duty) look(ctx context.Context, run func(func())) time.Time {
+func (d *keeperEngine) look(ctx context.Context, run func(func())) time.Time {
 	d.begin()
 	defer d.end()
 	d.mu.Lock()
-	engine, again := d.now.Host.Opened(), d.again
+	engine, again := d.now.Opened(), d.again
 	d.mu.Unlock()
 	next, err := engine.Oversee(
 		ctx,
 		pool.Tending{
 			Go: d.counted(run), Done: again,
-			Failed: func(err error) { d.app.Log.Warn("what has become of instances", "err", err) },
+			Failed: func(err error) { d.host.Log.Warn("what has become of instances", "err", err) },
 		},
 		d.ring,
 	)
 	if err != nil && ctx.Err() == nil {
-		d.app.Log.Warn("what has become of instances", "err", err)
+		d.host.Log.Warn("what has become of instances", "err", err)
 	}
 	return next
 }
 
 // ring has oversee look.
-func (d *duty) ring() {
+func (d *keeperEngine) ring() {
 	select {
 	case d.listen <- true:
 	default:
@@ -135,7 +136,7 @@ func (d *duty) ring() {
 }
 
 // counted has what is run begun and ended.
-func (d *duty) counted(run func(func())) func(func()) {
+func (d *keeperEngine) counted(run func(func())) func(func()) {
 	return func(do func()) {
 		d.begin()
 		run(func() {
@@ -145,7 +146,7 @@ func (d *duty) counted(run func(func())) func(func()) {
 	}
 }
 
-func (d *duty) begin() {
+func (d *keeperEngine) begin() {
 	d.mu.Lock()
 	d.runs++
 	d.mu.Unlock()
@@ -153,20 +154,20 @@ func (d *duty) begin() {
 
 // end closes what is of no use any more when nothing runs: until then also what a later engine
 // began may work with an earlier one, as they share their lanes.
-func (d *duty) end() {
+func (d *keeperEngine) end() {
 	d.mu.Lock()
-	var over []*App
+	var over []*host.Host
 	if d.runs--; d.runs == 0 {
 		over, d.over = d.over, nil
 	}
 	d.mu.Unlock()
-	for _, a := range over {
-		a.Host.Close()
+	for _, h := range over {
+		h.Close()
 	}
 }
 
 // close closes it all. Nothing runs any more.
-func (d *duty) close() {
+func (d *keeperEngine) close() {
 	d.begin()
 	d.mu.Lock()
 	if d.now != nil {

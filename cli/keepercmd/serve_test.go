@@ -1,4 +1,4 @@
-package cli
+package keepercmd
 
 import (
 	"errors"
@@ -6,13 +6,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
 // keeperApp is a keeper's app in a home directory of its own, in which nothing is yet.
-func keeperApp(t *testing.T) (a *App, home string) {
+func keeperApp(t *testing.T) (a *cli.App, home string) {
 	t.Helper()
 	for _, name := range []string{"HOSTLER_CONTROLLER", "HOSTLER_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
 		t.Setenv(name, "")
@@ -20,15 +21,15 @@ func keeperApp(t *testing.T) (a *App, home string) {
 	home = t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
-	a = NewApp(nil, io.Discard, io.Discard)
+	a = cli.NewApp(nil, io.Discard, io.Discard)
 	a.Host.Tree, a.Host.Now, a.Host.Role = home, true, host.Keeper
 	t.Cleanup(a.Host.Close)
 	return a, home
 }
 
-// TestLed has the keeper open connections: what was opened for one is closed with it, and at once
-// where there is none to be had.
-func TestLed(t *testing.T) {
+// TestConnect has the keeper open connections: what was opened for one is closed with it, and at
+// once where there is none to be had.
+func TestConnect(t *testing.T) {
 	a, _ := keeperApp(t)
 	engine, err := a.Host.Engine(t.Context())
 	if err != nil {
@@ -39,13 +40,13 @@ func TestLed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var closed int
-	lead := func(id compute.ID) (compute.Conn, error) {
+	open := func(id compute.ID) (compute.Conn, error) {
 		closed = 0
-		b := a.afresh()
-		b.Host.OnClose(func() { closed++ })
-		return b.lead(t.Context(), keeper.Key{Instance: id}, compute.Who{Owner: "u", Admin: true})
+		b := a.Host.Afresh()
+		b.OnClose(func() { closed++ })
+		return connect(t.Context(), b, keeper.Key{Instance: id}, compute.Who{Owner: "u", Admin: true})
 	}
-	conn, err := lead(leases[0].Instance)
+	conn, err := open(leases[0].Instance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestLed(t *testing.T) {
 			t.Errorf("its end: %v, what was opened for it was closed %d times", err, closed)
 		}
 	}
-	if _, err := lead("local-nobody"); !errors.Is(err, compute.ErrNotFound) || closed != 1 {
+	if _, err := open("local-nobody"); !errors.Is(err, compute.ErrNotFound) || closed != 1 {
 		t.Errorf("to nobody: %v, what was opened for it was closed %d times", err, closed)
 	}
 	// the store is open still

@@ -1,4 +1,4 @@
-package cli
+package keepercmd
 
 import (
 	"context"
@@ -10,10 +10,9 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestDuty: the keeper has one engine as long as the configuration is the same. When that is
-// another the earlier one is closed, and so when something has failed, but not before what runs has
-// ended.
-func TestDuty(t *testing.T) {
+// TestKeeperEngine keeps one engine as long as the configuration is the same. When that is another
+// the earlier one is closed, and so when something has failed, but not before what runs has ended.
+func TestKeeperEngine(t *testing.T) {
 	a, dir := keeperApp(t)
 	source := func(text string) {
 		at := filepath.Join(dir, ".config", "hostler", "sources", "web")
@@ -28,7 +27,7 @@ func TestDuty(t *testing.T) {
 	if _, err := a.Host.Engine(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := newDuty(a)
+	d := newKeeperEngine(a.Host)
 	var all sync.WaitGroup
 	closed := map[*pool.Pool]int{}
 	due := func() *pool.Pool {
@@ -37,10 +36,10 @@ func TestDuty(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Wait()
-		engine := d.now.Host.Opened()
+		engine := d.now.Opened()
 		if _, ok := closed[engine]; !ok {
 			closed[engine] = 0
-			d.now.Host.OnClose(func() { closed[engine]++ })
+			d.now.OnClose(func() { closed[engine]++ })
 		}
 		return engine
 	}

@@ -1,0 +1,110 @@
+package keepercmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host/keeper"
+)
+
+// NewKeeper is the background process that commands start for themselves; see the README.
+func NewKeeper(a *cli.App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "keeper",
+		Short:   "The background process that keeps connections open and does what commands leave",
+		Long:    "Commands start the keeper when they need it, and it ends by itself when it has had nothing to do for a while.",
+		Example: "  hostler keeper status",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var tree string
+	var idle term.DurationFlag
+	serve := &cobra.Command{
+		Use: "serve", Short: "Be the keeper", Example: "  hostler keeper serve", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serveKeeper(cmd.Context(), a, tree, idle.Value) },
+	}
+	serve.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
+	serve.Flags().Var(&idle, "idle", "end after so long with nothing to do")
+	cmd.AddCommand(
+		serve,
+		&cobra.Command{Use: "status", Short: "Say what the keeper has", Example: "  hostler keeper status", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return keeperStatus(cmd.Context(), a) }},
+		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it",
+			Example: "  hostler keeper stop", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				socket, err := cli.KeeperSocket()
+				if err != nil {
+					return err
+				}
+				if err := keeper.Stop(cmd.Context(), socket); !errors.Is(err, keeper.ErrNone) {
+					return err
+				}
+				return nil
+			}})
+	return cmd
+}
+
+// keeperStatus shows the keeper and what it keeps open. None is a good answer too: it starts when
+// it is needed.
+func keeperStatus(ctx context.Context, a *cli.App) error {
+	socket, err := cli.KeeperSocket()
+	if err != nil {
+		return err
+	}
+	st, err := keeper.Ask(ctx, socket)
+	none := errors.Is(err, keeper.ErrNone)
+	switch {
+	case none && a.JSON:
+		return a.PrintJSON(nil)
+	case none:
+		return term.Printf(a.Out, "no keeper is running\n")
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.PrintJSON(st)
+	}
+	now := time.Now()
+	line := fmt.Sprintf("process %d, for %s", st.PID, term.ShortDuration(now.Sub(st.Started)))
+	switch {
+	case st.Ending:
+		line += ", ending"
+	case st.Busy:
+		line += ", at work"
+	case !st.Due.IsZero():
+		line += ", looks for work in " + term.ShortDuration(st.Due.Sub(now))
+	}
+	if st.Error != "" {
+		line += "; its last work: " + term.Line(st.Error)
+	}
+	if err := term.Printf(a.Out, "%s\n", line); err != nil || len(st.Kept) == 0 {
+		return err
+	}
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, k := range st.Kept {
+		source := ""
+		if i, _, err := engine.Resolve(ctx, string(k.Instance)); err == nil {
+			source = i.Source
+		}
+		rows = append(
+			rows,
+			[]string{
+				source, string(k.Instance), fmt.Sprint(k.Users), term.ShortDuration(now.Sub(k.Since)),
+				term.ShortDuration(now.Sub(k.Used)),
+			},
+		)
+	}
+	if err := term.Printf(a.Out, "\n"); err != nil {
+		return err
+	}
+	return term.Table(a.Out, []string{"source", "instance", "users", "open for", "used before"}, rows)
+}
