@@ -42,7 +42,7 @@ func newCompat(a *cli.App, names []string) *cobra.Command {
 		Use:   "import DIR...",
 		Short: "Make a configuration of provision's: directories with init(config)",
 		Long: `Read configuration directories of provision, in their order, and write a directory of hostler's: hostler.conf, bundles, and secrets in files of their own. No Python runs:
-what is literal is read, and what is not is listed with its line, for you to see to.`,
+literal values are read; the others are listed with their lines, for you to convert.`,
 		Example: "  hostler compat import ~/.provision/secrets ./site --to ~/.config/hostler",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return importOld(a, args, to) },

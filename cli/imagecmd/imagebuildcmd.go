@@ -34,7 +34,7 @@ func newImageBuild(a *cli.App) *cobra.Command {
 		Use:   "build -s SOURCE [NAME]",
 		Short: "Make an image of a source's instance with bundles on it",
 		Long: `Have an instance of a source made from the source's image, put its bundles and those of --bundle on it, make an image of it, and discard it. The image is
-named by what went into it: the digest of the image before, the bundles, their arguments. One that is there is not made again, and of several who ask
+named by what went into it: the digest of the image before, the bundles, their arguments. One that is there is not made again, and of several commands
 at the same time one builds and the others wait. When a step fails nothing is left. NAME is a further name for it, as sources may have it in their image
 key. Set-up hooks of the source are not run for it; they are for each instance that is made from it.
 

@@ -45,7 +45,7 @@ func newImagePromote(a *cli.App) *cobra.Command {
 		Use:   "promote IMAGE -s SOURCE",
 		Short: "Have a source's instances come from an image from now on",
 		Long: `Have a source's instances come from an image from now on, in place of the one that its source.conf names, until that names another. What the name stands for
-now is kept: who gives the name to another image later changes nothing.
+now is kept: giving the name to another image later changes nothing.
 
 Instances that stand ready are replaced in waves: as many are made as the wave has, one at first and twice as many each time, and when they are ready as many
 of the old ones are discarded. There are never fewer than the source wants. Instances in use stay, and are replaced when they have come back. When one of the new ones

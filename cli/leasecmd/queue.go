@@ -21,8 +21,8 @@ func NewQueue(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "List the requests that wait, in the order of their turns",
-		Long: `List who waits for what, since when, at which place, and how long that may take. The order is by priority, then the project goes first that has least
-for its weight, then who came first; of eight instances that come free one goes to who has waited longest, whatever else.`,
+		Long: `List the requests that wait: whose they are, for what, since when, at which place, and how long that may take. The order is by priority; then the project
+goes first that has least for its weight; then the older request. Of eight instances that come free one goes to the oldest request, whatever else.`,
 		Example: "  hostler queue\n  hostler queue cancel 17",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,7 +64,7 @@ func queue(a *cli.App, ctx context.Context) error {
 	return a.Table(queueHeads, queueRows(all, time.Now()))
 }
 
-// statusQueue lists those who wait for some sources, if anybody does.
+// statusQueue lists the requests that wait for some sources, if any do.
 func statusQueue(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus) error {
 	if !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Waiting > 0 }) {
 		return nil

@@ -16,12 +16,12 @@ import (
 // TopView is what there is at a moment, as top shows it.
 type TopView struct {
 	At      time.Time
-	Where   string // who was asked
+	Where   string // the controller or the store that was asked
 	Sources []compute.SourceStatus
 	Moving  []compute.Instance // being made, cleaned or discarded, or failed
 	Leases  []compute.Lease
 	more    bool             // there are more leases than these
-	Queue   []compute.Queued // left out where who is asked does not tell it
+	Queue   []compute.Queued // nil where the controller does not tell it
 	Events  []compute.Event
 	Given   int   // leases given in the last minute
 	Ended   int   // and taken back

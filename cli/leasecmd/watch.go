@@ -50,7 +50,7 @@ func watchStatus(a *cli.App, ctx context.Context, names []string, verbose bool, 
 				text = append([]byte("\n"), text...)
 			}
 			if _, err := out.Write(text); err != nil {
-				return nil // who watched has gone
+				return nil // the reader has gone
 			}
 			last = bytes.Clone(now.Bytes())
 		}

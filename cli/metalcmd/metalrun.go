@@ -84,7 +84,7 @@ func newMetalConfirm(a *cli.App) *cobra.Command {
 		Use:   "confirm",
 		Short: "Give leave to what the guards hold back: to eject many nodes, or to work by lists that have shrunk",
 		Long: `Give leave, for a time, to eject up to so many nodes in spite of max-eject-fraction, all rounds together; if more are due, so many of them go and the others wait. With
---shrunk lists of nodes, images and flavors are taken as they are though they have lost more than half of what they had. The last leave alone counts: who means both says both.`,
+--shrunk lists of nodes, images and flavors are taken as they are though they have lost more than half of what they had. Only the last leave counts: give both options for both.`,
 		Example: "  hostler director confirm --eject 40\n  hostler director confirm --shrunk --for 10m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -101,7 +101,7 @@ func newMetalForget(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:     "forget NODE...",
 		Short:   "Forget failures and quarantine of bare-metal nodes, so that images are written to them again",
-		Long:    "Forget what is remembered of nodes: failures, quarantine, and directives under way. Who says it knows that nothing is under way on them any more.",
+		Long:    "Forget what is remembered of nodes: failures, quarantine, and directives under way. Use it when you know that nothing is under way on them any more.",
 		Example: "  hostler director forget node-17",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return metalForget(a, cmd.Context(), args) },

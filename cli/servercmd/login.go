@@ -68,7 +68,7 @@ Where the controller knows no provider to sign in with, bring a token, --with-to
 	f.BoolVar(&o.withToken, "with-token", false, "read a token from standard input, in place of signing in")
 	f.StringVar(&o.cert, "cert", "", "show the certificate in `FILE`, in place of signing in")
 	f.StringVar(&o.key, "key", "", "and its key in `FILE`")
-	f.BoolVar(&o.status, "status", false, "say who you are, and where; exit status 7 where that is nobody any more")
+	f.BoolVar(&o.status, "status", false, "print who you are, and where; exit status 7 if the login has ended")
 	_ = cmd.MarkFlagFilename("cert")
 	_ = cmd.MarkFlagFilename("key")
 	return cmd

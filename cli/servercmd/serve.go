@@ -29,7 +29,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Socket, "socket", "", "listen on the unix socket `PATH`; "+socket.SocketName+" in the runtime directory unless it is said")
-	f.BoolVar(&o.Everyone, "everyone", false, "let all users of this machine use the socket, each with leases of his own")
+	f.BoolVar(&o.Everyone, "everyone", false, "let all users of this machine use the socket, each with leases of their own")
 	f.StringVar(&o.Listen, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
 	f.StringVar(&o.Cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.Key, "tls-key", "", "and its key in `FILE`")
@@ -41,7 +41,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	)
 	f.StringVar(
 		&o.TokenFile, "token-file", "",
-		"who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said",
+		"the token in `FILE` makes its bearer an administrator; the file is made if it is missing. controller.token in the state directory unless it is said",
 	)
 	o.Looking.Flags(cmd)
 	_ = cmd.MarkFlagFilename("tls-cert")

@@ -57,7 +57,7 @@ With the name of an instance that you have, or with -s of a source whose machine
 system, clock and disk, what the start-up files of a log-in cost, and how run --sync would take a tree there. On a machine behind ssh that puts hostler's agent
 into the cache of the user, as --sync does.
 
-With --sandbox, run COMMAND in a sandbox as hostler run does, and tell which files and directories of this machine it looked for that the sandbox hides: who looked and how, why
+With --sandbox, run COMMAND in a sandbox as hostler run does, and tell which files and directories of this machine it looked for that the sandbox hides: which program looked and how, why
 it is hidden, and which line of the source shows it. That stands on standard error; with --json it is a document on standard output, and all that the command writes
 goes to standard error. The exit status is the command's, and otherwise as that of hostler run.`,
 		Example: "  hostler doctor\n  hostler doctor -s web\n  hostler doctor web-3\n  hostler doctor --sandbox -- make test",
